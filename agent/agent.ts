@@ -1,50 +1,45 @@
 /**
- * The node service: this machine as a node of the Steno that runs on it. Other machines join (node.ts).
+ * The node service: makes this machine a node of the Steno that runs on it. Other machines join (node.ts).
  *
- * Order: identity (keys, host certificate), authority connection, SSH service, registration. Registered last, so that
- * nobody is sent to a node that does not answer. This machine holds the authority's secrets, so the accounts that can read
- * them are for administrators, and what leaves a session stays among this process's descendants. Tested in test/agent/agent.test.ts.
+ * Order: identity (keys, host certificate), authority connection, SSH service, registration. Registration comes last, so
+ * that nobody is sent to a node that does not answer. This machine holds the authority's secrets, so accounts that can read
+ * them are reserved for administrators, and processes that detach from a session remain descendants of this process. Tested
+ * in test/agent/agent.test.ts.
  */
-import { connectAuthority } from '#runtime/service/authority-client.js';
 import type { Log } from '#runtime/log.js';
 import type { Running } from '#runtime/service/process.js';
-import { openServiceIdentity } from '#runtime/service/identity.js';
+import { openMember } from '#runtime/service/member.js';
+import type { Joining } from '#runtime/service/member.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
 import type { KernelLoad } from './kernel/kernel-recorder.js';
 import { startKernelEvents } from './kernel/start.js';
 import { adoptOrphans } from './orphans.js';
 import { startSshService } from './ssh/ssh-service.js';
 
-export interface AgentConfig {
-  /** The node's name. */
-  readonly name: string;
-  readonly dataDir: string;
+export type AgentConfig = Joining & {
   /** `host:port`. */
   readonly listen: string;
-  /** The authority's Unix socket, to enrol. */
-  readonly socket: string;
-  /** Base URL of the authority. */
-  readonly authority: string;
   readonly labels?: Readonly<Record<string, string>>;
-  /** `wss://host:port` of ingest, where kernel events go; left out: none are recorded. */
+  /** `wss://host:port` of ingest, which receives kernel events; if omitted, none are recorded. */
   readonly ingest?: string;
-}
+  /** Whether logins on this machine that belong to no session are told; true when left out. */
+  readonly watch_logins?: boolean;
+};
 
 export async function startAgent(
   config: AgentConfig,
   { log, clock = Date.now, kernelLoad }: { log: Log; clock?: () => number; kernelLoad?: KernelLoad },
 ): Promise<Running> {
-  const identity = await openServiceIdentity(
-    { kind: 'agent', name: config.name, socket: config.socket, dir: config.dataDir, hostNames: [] },
-    { log, clock },
-  );
-  const authority = connectAuthority({ url: config.authority, identity }, { log });
-  await authority.ready();
+  const member = await openMember('agent', config, { dir: config.data, hostNames: [] }, { log, clock });
+  const { identity, authority } = member;
   const stopAdopting = adoptOrphans(log);
   const kernel =
     config.ingest === undefined
       ? null
-      : startKernelEvents(config.name, config.dataDir, { ingest: config.ingest }, identity, log, kernelLoad);
+      : startKernelEvents(config.name, config.data, { ingest: config.ingest }, identity, log, {
+          load: kernelLoad,
+          logins: config.watch_logins ?? true,
+        });
   const colon = config.listen.lastIndexOf(':');
   const service = await startSshService(
     { host: config.listen.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(config.listen.slice(colon + 1)) },
@@ -67,12 +62,12 @@ export async function startAgent(
   });
   return {
     addresses: { ssh: service.address },
+    over: authority.removed,
     async close() {
       await service.close();
       await kernel?.close();
       stopAdopting();
-      authority.close();
-      identity.close();
+      member.close();
     },
   };
 }

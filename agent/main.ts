@@ -4,6 +4,6 @@ import type { AgentConfig } from './agent.js';
 import { containUncaught } from './ssh/boundary.js';
 import { KernelRecorder } from './kernel/kernel-recorder.js';
 
-// Before the configuration comes: meanwhile the authority starts, where both do.
+// Load before the configuration arrives, while the authority starts too.
 const kernelLoad = KernelRecorder.load();
 runService<AgentConfig>('agent', (config, { log }) => startAgent(config, { log, kernelLoad }), containUncaught);

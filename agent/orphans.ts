@@ -1,10 +1,10 @@
 /**
- * Processes of sessions stay descendants of this one: whoever loses its parent gets this process for one (prctl(2),
- * PR_SET_CHILD_SUBREAPER), where it would get the init of the machine. So the authority can tell what comes from a session
- * (authority/http/owner-caller.ts) although it forked twice and began a session of its own.
+ * Keeps session processes as descendants of this one: an orphan is reparented to this process (prctl(2),
+ * PR_SET_CHILD_SUBREAPER) rather than to init. The authority can then recognize callers from a session
+ * (authority/http/owner-caller.ts) even if they forked twice and called setsid.
  *
- * An orphan that ends has to be waited for. Children that Node.js or node-pty started are waited for by them, by number and
- * at once; what has been a zombie for a whole period is nobody's but ours. Linux only. Tested in test/agent/orphans.test.ts.
+ * Ended orphans must be reaped. Children started by Node.js or node-pty are reaped by them, by number and immediately; a
+ * process that has been a zombie for a whole period is an orphan. Linux only. Tested in test/agent/orphans.test.ts.
  */
 import { readFileSync, readdirSync } from 'node:fs';
 import koffi from 'koffi';
@@ -14,14 +14,14 @@ const PR_SET_CHILD_SUBREAPER = 36;
 const WNOHANG = 1;
 const PERIOD_MS = 10_000;
 
-/** Answers how to stop. */
+/** Returns a function that stops this. */
 export function adoptOrphans(log: Log, periodMs = PERIOD_MS): () => void {
   if (process.platform !== 'linux') return () => undefined;
   const libc = koffi.load(null);
   const prctl = libc.func('int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)');
   const waitpid = libc.func('int waitpid(int pid, void *status, int options)');
   if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) !== 0) {
-    log.warn({ errno: koffi.errno() }, 'orphans of sessions cannot be adopted; the owner socket will not recognise them');
+    log.warn({ errno: koffi.errno() }, 'cannot adopt orphans of sessions; the owner socket will not recognize them');
     return () => undefined;
   }
   let before: ReadonlySet<string> = new Set();
@@ -37,7 +37,7 @@ export function adoptOrphans(log: Log, periodMs = PERIOD_MS): () => void {
   };
 }
 
-/** Children of this process that have ended, with what tells one from another of the same number. */
+/** Ended children of this process, with a value that distinguishes processes of the same number. */
 function zombies(): ReadonlyMap<number, string> {
   const found = new Map<number, string>();
   for (const thread of list('/proc/self/task')) {
@@ -46,7 +46,7 @@ function zombies(): ReadonlyMap<number, string> {
       .filter((text) => text !== '')) {
       const text = read(`/proc/${pid}/stat`);
       const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-      // State, and the time it started (fields 3 and 22 of proc(5)).
+      // State, and start time (fields 3 and 22 of proc(5)).
       if (fields[0] === 'Z') found.set(Number(pid), `${pid} ${fields[19] ?? ''}`);
     }
   }

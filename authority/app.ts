@@ -1,10 +1,9 @@
 /**
- * The authority: CAs, users, roles, nodes, locks, sign-in links, and the audit of all of these.
+ * The authority: CAs, users, roles, nodes, locks, sign-in links, and the audit of all these.
  *
- * Order of a start: folder and socket's place, state, seal key, CAs, first administrator, socket, own service
- * certificate (through that socket, as every stage), TLS listener. Nothing answers before the CAs are open, and
- * without the seal key nothing starts. A second start finds everything and changes nothing. Tested in
- * app.test.ts.
+ * Start order: folder and socket path, state, seal key, CAs, first administrator, socket, own service certificate (through
+ * that socket, like every stage), TLS listener. Nothing is served before the CAs are open, and without the seal key the
+ * authority does not start. A second start finds everything in place and changes nothing. Tested in app.test.ts.
  */
 import { randomBytes } from 'node:crypto';
 import { join, resolve } from 'node:path';
@@ -37,35 +36,38 @@ import type { HttpParts, Route } from './http/server.js';
 import { Presence } from './inventory/nodes/presence.js';
 import { openParts } from './parts.js';
 import { auditRow } from './records/audit.js';
+import type { ResponsePolicy } from '#schemas/documents/response-policy.js';
 import { Records } from './records/records.js';
 import { routeTable } from './routes.js';
 import { Watch } from './watch.js';
 
 export interface AuthorityConfig {
-  /** Holds `authority.sock` and `authority/` with state and seal key; made with mode 0700. */
+  /** Holds `authority.sock` and `authority/` with state and seal key; created with mode 0700. */
   readonly dataDir: string;
   /** `host:port` of the TLS listener; port 0 picks a free one. */
   readonly listen: string;
-  /** Of the Unix socket; `DIR/authority.sock` unless given. */
+  /** Path of the Unix socket; `DIR/authority.sock` by default. */
   readonly socket?: string;
   readonly name: string;
-  /** What this Steno is called among clusters that trust each other; `main` unless given. */
+  /** Name of this Steno among clusters that trust each other; `main` by default. */
   readonly cluster?: string;
-  /** Where the state is; SQLite in the data directory unless given. Authorities that share PostgreSQL share the seal key. */
+  /** The state store; SQLite in the data directory by default. Authorities that share PostgreSQL share the seal key. */
   readonly state?: StateOptions;
-  /** File of the seal key; `DIR/authority/seal.key` unless given. */
+  /** File of the seal key; `DIR/authority/seal.key` by default. */
   readonly sealKey?: string;
-  /** `wss://host:port/uplink` of ingests, when they are known already; any of them will do. */
+  /** `wss://host:port/uplink` of the ingests, if known already; any of them may be used. */
   readonly ingest?: readonly string[];
-  /** Opens the seal of the CA keys, or makes it at the first start; else a key file does. */
+  /** Passphrase that seals the CA keys, set at the first start; otherwise a key file is used. */
   readonly sealPassphrase?: string;
   /** A token for the keys of CAs. */
   readonly caSigner?: SignerConfig;
-  /** Base URL of the page as people type it: for links, for single sign-on, and the site that passkeys belong to. */
+  /** Automatic responses to findings; none by default. */
+  readonly responses?: ResponsePolicy;
+  /** Base URL of the page as users type it: for links, for single sign-on, and as the site of passkeys. */
   readonly web?: string;
   /** `host:port` at which users reach a gateway's Kubernetes listener. */
   readonly kube?: string;
-  /** Process id of `steno up`, whose children are the stages: what they start in turn is somebody's session. */
+  /** Process id of `steno up`, whose children are the stages: processes started by those belong to sessions. */
   readonly supervisor?: number;
 }
 
@@ -73,36 +75,36 @@ export interface AuthorityContext {
   readonly log: Log;
   /** Milliseconds since 1970. */
   readonly clock: () => number;
-  /** Checks every answer against what its endpoint declares: for tests. */
+  /** Checks every answer against its endpoint's declaration; for tests. */
   readonly checkAnswers?: boolean;
-  /** Refusals a minute that are audited one by one; as many as RefusalBudget's own unless given. */
+  /** Refusals per minute audited one by one; RefusalBudget's default if omitted. */
   readonly refusalBurst?: number;
 }
 
 export interface RunningAuthority extends Running {
   /** `tls`: `https://host:port`; `socket`: its path. */
   readonly addresses: { readonly tls: string; readonly socket: string };
-  /** What it answers, and what its audit calls that. */
+  /** The routes served, with the names of their audit events. */
   readonly routes: readonly Pick<Route, 'method' | 'path' | 'admits' | 'event'>[];
-  /** Where audit rows go from now on. */
+  /** Changes where audit rows are sent. */
   setIngest(urls: readonly string[]): void;
 }
 
-/** Background work takes a fraction of it; an authority that dies holds others up for so long. */
+/** Background work takes a fraction of this; an authority that dies delays the others for this long. */
 const LEASE_MS = 20_000;
-/** Where `steno up` serves the page unless told. */
+/** Default address of the page in `steno up`. */
 const DEFAULT_WEB = 'http://localhost:8090';
 
 export async function startAuthority(config: AuthorityConfig, context: AuthorityContext): Promise<RunningAuthority> {
   const { log, clock } = context;
-  if (!isName(config.name)) throw new StenoError('USAGE', `${JSON.stringify(config.name)} is no name of a service`);
+  if (!isName(config.name)) throw new StenoError('USAGE', `${JSON.stringify(config.name)} is not a valid service name`);
   const dataDir = resolve(config.dataDir);
   const socketPath = config.socket ?? join(dataDir, 'authority.sock');
   const folder = join(dataDir, 'authority');
   const secretsFolder = join(folder, 'secrets');
   for (const each of [dataDir, folder, secretsFolder]) preparePrivateFolder(each);
 
-  // Closed in reverse, also when a later step of the start fails.
+  // Closed in reverse order, also when a later step of the start fails.
   const owned: (() => Promise<void> | void)[] = [];
   const own = (release: () => Promise<void> | void): void => void owned.push(release);
   const close = async (): Promise<void> => {
@@ -142,7 +144,7 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     const { directory, requests, rotations } = parts;
     shared.onChange(
       () =>
-        void directory.changed().catch((error: unknown) => log.warn({ err: error }, 'what another authority changed could not be read')),
+        void directory.changed().catch((error: unknown) => log.warn({ err: error }, 'failed to read changes made by another authority')),
     );
     await sweepRequests({ requests, alone });
     const budget = new RefusalBudget(context.refusalBurst);
@@ -167,11 +169,12 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     const routes = routeTable({
       ...parts,
       kube: config.kube ?? null,
+      responses: config.responses ?? null,
       leases,
       setIngest,
       refused: http.refused,
       signedTrust: async () => {
-        if (identity === undefined) throw new StenoError('NOT_RUNNING', 'the authority has no certificate of its own yet');
+        if (identity === undefined) throw new StenoError('NOT_RUNNING', 'the authority does not have its own certificate yet');
         const { ssh_user_ca, service_ca, signing } = cas.ca.trust;
         return signTrust(identity.signer, String(identity.tlsServerOptions().cert), {
           time: clock(),
@@ -189,13 +192,13 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     identity = certified;
     const auditSender = new AuditSender(records, certified, { log, leads: () => shared.leads() });
     sender = auditSender;
-    // An authority that does not lead leaves its rows to the one that does.
+    // An authority that does not lead leaves its rows to the leader.
     shared.onLead(() => auditSender.poke());
     shared.onAudit(() => auditSender.poke());
     own(certified.removed.onChange((kinds) => kinds.has('ingest') && auditSender.reconnect()));
     own(() => auditSender.close());
     if (ingest !== undefined) auditSender.setIngest(ingest);
-    // Its own certificate is that of a server to people, who learn of a new key later than services do.
+    // Its certificate identifies a server to users, who learn of a new key later than services do.
     const follow = ({ service_ca, signing, removed_services }: Snapshot): void =>
       certified.follow({ service_ca, signing: { ...signing, service: signing.authority }, removed_services });
     follow(directory.current());

@@ -7,7 +7,7 @@ import { auditRow } from './records/audit.js';
 import { ensureRole, ensureUser } from './records/records.js';
 import type { Records } from './records/records.js';
 
-/** The role of the first administrator. Any login, root too, on every node. */
+/** The role of the first administrator: any login, including root, on every node. */
 const adminRole: Role = roleSchema.parse({
   kind: 'role',
   name: 'admin',
@@ -27,7 +27,7 @@ export async function createFirstAdministrator(records: Records, owner: string, 
   );
 }
 
-/** The OS user that runs the authority, as a name of Steno: lower case, other characters as `-`. */
+/** The OS user that runs the authority, as a Steno user name: lower case, other characters replaced by `-`. */
 export function ownerName(osName: string = userInfo().username): string {
   const name = osName
     .toLowerCase()

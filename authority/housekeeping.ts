@@ -1,4 +1,4 @@
-/** What an authority does by itself, at its start and again: removes rows whose time is over, and settles requests that ended. */
+/** Housekeeping at the start and periodically: removes expired rows, and settles requests that ended. */
 import { fence } from '#stores/leases/sql.js';
 import type { Alone } from '#stores/leases/keeper.js';
 import type { Log } from '#runtime/log.js';
@@ -19,7 +19,7 @@ export interface HousekeepingParts {
   readonly sessionPlaces: SessionPlaces;
   readonly presence: Presence;
   readonly requests: Requests;
-  /** Of authorities that share a store one at a time does it. */
+  /** Of authorities that share a store, one at a time does it. */
   readonly alone: Alone;
   readonly clock: () => number;
   readonly log: Log;
@@ -44,15 +44,15 @@ export function sweepRequests({ requests, alone }: Pick<HousekeepingParts, 'requ
   return alone('sweep', (lease) => requests.sweep((tx) => fence(tx, lease)));
 }
 
-/** Returns how to stop. */
+/** Returns a function that stops it. */
 export function keepHouse(parts: HousekeepingParts): () => void {
   const { alone, log } = parts;
   const purge = setInterval(() => {
-    alone('purge', () => purgeAll(parts)).catch((error: unknown) => log.warn({ err: error }, 'old rows could not be removed'));
+    alone('purge', () => purgeAll(parts)).catch((error: unknown) => log.warn({ err: error }, 'failed to remove expired rows'));
   }, PURGE_MS);
   purge.unref();
   const sweep = setInterval(() => {
-    sweepRequests(parts).catch((error: unknown) => log.warn({ err: error }, 'requests whose time is over could not be settled'));
+    sweepRequests(parts).catch((error: unknown) => log.warn({ err: error }, 'failed to settle requests that ended'));
   }, SWEEP_MS);
   sweep.unref();
   return () => {

@@ -1,4 +1,7 @@
-/** The parts that routes act on, over one state store and its CAs. What is opened is closed by `own`'s holder, in reverse. */
+/**
+ * The parts that routes act on, over one state store and its CAs. Opened parts are closed in reverse order by the holder of
+ * `own`.
+ */
 import type { ServiceName } from '#schemas/base/identity.js';
 import type { Log } from '#runtime/log.js';
 import type { Alone } from '#stores/leases/keeper.js';
@@ -23,13 +26,13 @@ export interface PartsContext {
   readonly sessionPlaces: SessionPlaces;
   readonly presence: Presence;
   readonly alone: Alone;
-  /** Our own name among clusters. */
+  /** Our own cluster's name. */
   readonly cluster: string;
-  /** Base URL of the page, without a slash at its end. */
+  /** Base URL of the page, without a trailing slash. */
   readonly web: string;
-  /** Of the files that webhooks name as secrets. */
+  /** Folder of the files that webhooks name as secrets. */
   readonly secretsFolder: string;
-  /** Services that hold a watch now. */
+  /** Services currently connected to the watch. */
   readonly connected: () => readonly ServiceName[];
   readonly log: Log;
   readonly clock: () => number;
@@ -51,12 +54,12 @@ export async function openParts(context: PartsContext, own: (release: () => Prom
   const rotations = new Rotations({ records, places, changed: () => directory.changed(), alone, connected: context.connected, clock, log });
   own(() => rotations.close());
   const secrets = secretsIn(context.secretsFolder);
-  const webhooks = new WebhookSender({ records, secrets, log, clock });
+  const webhooks = new WebhookSender({ records, secrets, web, log, clock });
   own(() => webhooks.close());
   const requests = new Requests({ ca, records, directory, clock, onWebhook: () => webhooks.wake() });
   const connectors = new SsoConnectors({ records, sealer: seal.sealer, guard, clock, web });
   return {
     ...{ ca, seal, sealer: seal.sealer, records, directory, sessions, sessionPlaces, presence, clusters, guard, links, rotations },
-    ...{ secrets, webhooks, requests, connectors, clock, web },
+    ...{ secrets, webhooks, requests, connectors, clock, web, onWebhook: () => webhooks.wake() },
   };
 }

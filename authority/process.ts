@@ -1,12 +1,13 @@
-/** The authority as a process, from its configuration. */
+/** The authority as a process, started from its configuration. */
+import { responsePolicy } from '#schemas/documents/response-policy.js';
 import type { Log } from '#runtime/log.js';
-import { readSecret } from '#runtime/service/config.js';
+import { readConfig, readSecret } from '#runtime/service/config.js';
 import { startAuthority } from './app.js';
 import type { RunningAuthority } from './app.js';
 import { readSignerConfig } from './ca/signer-config.js';
 import type { AuthorityServiceConfig } from './config.js';
 
-/** `supervisor`: process id of a `steno up` around it. `sealPassphrase`: asked at its terminal. */
+/** `supervisor`: process id of an enclosing `steno up`. `sealPassphrase`: entered at its terminal. */
 export interface AuthorityExtras {
   readonly supervisor?: number;
   readonly sealPassphrase?: string;
@@ -34,6 +35,7 @@ export function startAuthorityProcess(
       ...(config.seal_key === undefined ? {} : { sealKey: config.seal_key }),
       ...(passphrase === undefined ? {} : { sealPassphrase: passphrase }),
       ...(config.ca_signer === undefined ? {} : { caSigner: readSignerConfig(config.ca_signer) }),
+      ...(config.responses === undefined ? {} : { responses: readConfig(config.responses, responsePolicy) }),
       ...(config.supervisor === undefined ? {} : { supervisor: config.supervisor }),
     },
     { log, clock: Date.now },

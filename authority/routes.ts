@@ -1,6 +1,11 @@
-/** Everything the authority answers: the routes of each topic over the same parts. */
+/** All routes of the authority, over the same parts. */
+import type { ServiceReturn } from '#schemas/service-join.js';
 import { accessRoutes } from './access/access.js';
 import type { AccessParts } from './access/access.js';
+import { caseRoutes } from './cases/routes.js';
+import type { CaseRouteParts } from './cases/routes.js';
+import { detectionRoutes } from './detection/routes.js';
+import type { DetectionParts } from './detection/routes.js';
 import { disclosureRoutes } from './audit/disclosures.js';
 import { gatewayPrincipals } from './ca/certificates.js';
 import { caRoutes } from './certificates/ca-routes.js';
@@ -22,6 +27,7 @@ import { ServiceJoining } from './services/joining.js';
 import { serviceRoutes } from './services/routes.js';
 import type { ServiceRouteParts } from './services/routes.js';
 import { webSessionRoutes } from './web-sessions/routes.js';
+import { Terminals } from './web-sessions/terminals.js';
 import { webhookRoutes } from './webhooks/routes.js';
 import type { CallbackParts } from './webhooks/callbacks.js';
 
@@ -29,9 +35,11 @@ export interface RouteParts
   extends
     AccessParts,
     CaRouteParts,
+    CaseRouteParts,
     CallbackParts,
     CertificateRouteParts,
     ClusterRouteParts,
+    DetectionParts,
     Omit<KubeClusterParts, 'gateway'>,
     Omit<NodeRouteParts, 'certify'>,
     PeopleParts,
@@ -53,7 +61,7 @@ export function routeTable(parts: RouteParts): readonly Route[] {
         event,
         { kind: request.kind, name: request.name },
         request,
-        request.kind === 'gateway' ? gatewayPrincipals(directory.current().cluster, request.host_names) : [],
+        hostNamesOf(request, directory.current().cluster),
         {
           data: more.data,
           also: async (tx) => {
@@ -66,8 +74,10 @@ export function routeTable(parts: RouteParts): readonly Route[] {
   return [
     ...accessRoutes(parts),
     ...caRoutes(parts),
+    ...caseRoutes(parts),
     ...certificateRoutes(parts),
     ...clusterRoutes(parts),
+    ...detectionRoutes(parts),
     ...disclosureRoutes(parts),
     ...kubeClusterRoutes({ ...parts, gateway: parts.kube }),
     ...nodeRoutes({
@@ -78,6 +88,12 @@ export function routeTable(parts: RouteParts): readonly Route[] {
     ...peopleRoutes(parts),
     ...serviceRoutes({ ...parts, changed: () => directory.changed() }, joining),
     ...webhookRoutes(parts),
-    ...webSessionRoutes(links),
+    ...webSessionRoutes(links, new Terminals(parts)),
   ];
+}
+
+/** This machine's node service covers its node and no further name; ingest and viewer have no host key. */
+function hostNamesOf({ kind, name, host_names: more }: ServiceReturn, cluster: string): readonly string[] {
+  if (kind === 'gateway') return gatewayPrincipals(cluster, more);
+  return kind === 'agent' ? nodeHostNames(name) : [];
 }

@@ -1,9 +1,9 @@
 /**
- * What one kind of watcher is told: the snapshot as it stands, and the last changes, so that a watcher that was away for a
- * moment gets what it missed.
+ * The messages for one kind of watcher: the current snapshot and the latest deltas, so that a watcher that reconnects gets
+ * what it missed.
  *
- * Kept are MAX_DELTAS changes and MAX_BYTES of them. A watcher that is further behind, comes from another run, or would
- * get more bytes of changes than of a snapshot, gets the snapshot. Each message is made once for all watchers.
+ * At most MAX_DELTAS deltas of MAX_BYTES in total are kept. A watcher that is further behind, comes from another run, or
+ * would receive more bytes of deltas than of a snapshot, gets the snapshot. Each message is encoded once for all watchers.
  * Tested in watch-log.test.ts: any interleaving of changes, losses and resumes ends with the snapshot.
  */
 import { randomBytes } from 'node:crypto';
@@ -35,7 +35,7 @@ export class SnapshotLog {
     this.#maxBytes = maxBytes;
   }
 
-  /** What watchers are sent; null when nothing changed for them. */
+  /** The message for watchers; null if nothing changed for them. */
   publish(next: Snapshot): string | null {
     const snapshot = ordered(next);
     const delta = diffSnapshots(this.#snapshot, snapshot);
@@ -52,13 +52,14 @@ export class SnapshotLog {
     return text;
   }
 
-  /** The messages that a watcher of `from` needs to be where everybody is. */
+  /** The messages that bring a watcher from position `from` up to date. */
   since(from: WatchPosition | null): readonly string[] {
     if (from?.stream === this.#stream) {
       const first =
         from.version === this.#snapshot.version ? this.#deltas.length : this.#deltas.findIndex((delta) => delta.from === from.version);
       const missed = first < 0 ? undefined : this.#deltas.slice(first);
-      // Changes that outweigh a snapshot are no shorter way; a snapshot that nobody has asked for is not made to compare.
+      // Deltas larger than the snapshot are not worth sending; a snapshot nobody has requested is not encoded for the
+      // comparison.
       const short =
         missed !== undefined && missed.reduce((sum, { text }) => sum + text.length, 0) <= (this.#whole?.length ?? this.#maxBytes);
       if (short) return [JSON.stringify({ kind: 'resumed', ...from } satisfies WatchMessage), ...missed.map(({ text }) => text)];
@@ -67,7 +68,7 @@ export class SnapshotLog {
     return [this.#whole];
   }
 
-  /** For watchers that know no deltas. */
+  /** For watchers that do not support deltas. */
   plain(): string {
     return (this.#plain ??= JSON.stringify(this.#snapshot));
   }

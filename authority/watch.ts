@@ -1,10 +1,10 @@
 /**
- * `/v1/watch`: a WebSocket on which services get the snapshot at once, and then what changes (`schemas/watch.ts`); those
- * that know no changes get the snapshot again.
+ * `/v1/watch`: a WebSocket on which services receive the snapshot and then deltas (`schemas/watch.ts`); those that do not
+ * support deltas receive the snapshot again.
  *
- * The stream is one way; a client that sends anything, or that does not take what it is sent, is cut off and connects
- * again. An agent is there while it holds a watch; it is told the CAs, and nothing of users, nodes or locks. Tested in app.test.ts
- * and watch-log.test.ts.
+ * The stream is one-way; a client that sends anything, or does not read, is disconnected and reconnects. An agent counts as
+ * present while it holds a watch; it receives the CAs, and nothing about users, nodes or locks. Tested in app.test.ts and
+ * watch-log.test.ts.
  */
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
@@ -40,7 +40,7 @@ export class Watch {
   readonly #removed: (socket: TLSSocket) => boolean;
   #closed = false;
 
-  /** `removed`: whether the other end is a service that was removed. */
+  /** `removed`: whether the other end is a removed service. */
   constructor(directory: Directory, holder: LocalHolder, removed: (socket: TLSSocket) => boolean) {
     this.#removed = removed;
     this.#holder = holder;
@@ -81,7 +81,7 @@ export class Watch {
     this.#server.handleUpgrade(request, socket, head, (ws) => this.#accept(ws, service, parseWatch(one(request.headers[WATCH_HEADER]))));
   };
 
-  /** Who holds a watch now. */
+  /** Services currently connected. */
   connected(): readonly ServiceName[] {
     return [...this.#watchers.values()].map(({ service }) => service);
   }
@@ -132,7 +132,7 @@ function one(header: string | string[] | undefined): string | undefined {
   return typeof header === 'string' ? header : undefined;
 }
 
-/** A node that is taken over must not learn who may go where. */
+/** A compromised node must not learn who may go where. */
 function forAgents(snapshot: Snapshot): Snapshot {
   return {
     ...snapshot,
@@ -140,6 +140,7 @@ function forAgents(snapshot: Snapshot): Snapshot {
     nodes: [],
     locks: [],
     notices: [],
+    invitations: [],
     grants: [],
     void_grants: [],
     names_since: {},

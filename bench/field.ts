@@ -11,7 +11,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { Steno } from '../test/end-to-end/machine.js';
 
-export const CIPHER = 'aes128-gcm@openssh.com';
+const CIPHER = 'aes128-gcm@openssh.com';
 
 export interface Field {
   readonly steno: Steno;

@@ -10,6 +10,7 @@ import { openField } from './field.js';
 import type { Field } from './field.js';
 import { markdown } from './measure.js';
 import type { Section } from './measure.js';
+import { analyzing } from './scenarios/analyzer.js';
 import { background } from './scenarios/background.js';
 import { bulk, terminal } from './scenarios/bulk.js';
 import { bulkFull } from './scenarios/bulk-full.js';
@@ -18,11 +19,13 @@ import { cost } from './scenarios/cost.js';
 import { files } from './scenarios/files.js';
 import { idle } from './scenarios/idle.js';
 import { liveList, throughTunnel } from './scenarios/nodes.js';
+import { kube } from './scenarios/kube.js';
 import { kernelHour, kernelStorm } from './scenarios/kernel-complete.js';
 import { kernelCompile } from './scenarios/kernel-compile.js';
 import { kernelCost, kernelDelay, kernelFlow } from './scenarios/kernel.js';
 import { busyKeystrokes, connecting, keystrokes, searchable } from './scenarios/latency.js';
 import { outage } from './scenarios/outage.js';
+import { baselines } from './scenarios/baselines.js';
 import { sigma } from './scenarios/sigma.js';
 import { seeking } from './scenarios/seek.js';
 import { stalled } from './scenarios/stalled.js';
@@ -54,9 +57,12 @@ const scenarios: readonly [string, (field: Field) => Promise<Section>][] = [
   ['searchable', (field) => searchable(field, quick ? 3 : 30)],
   ['policy', () => policy(rounds)],
   ['sigma', () => sigma(rounds, quick ? 2_000 : 100_000)],
+  ['baselines', () => baselines(quick ? 1 : 100)],
+  ['analyzer', () => analyzing(rounds, quick ? 20_000 : 200_000)],
   ['nodes', () => liveList(rounds)],
   ['watch', () => (quick ? watching(2, 20, 500, 50) : watching(20, 100, 10_000, 1_000))],
   ['tunnel', (field) => throughTunnel(field, rounds, quick ? 64 : 256)],
+  ['kube', () => (quick ? kube(1, 20, 4) : kube(rounds, 500, 256))],
   ['kernel_cost', () => kernelCost(rounds)],
   ['kernel_flow', (field) => kernelFlow(field, quick ? 3 : 60)],
   ['seek', () => (quick ? seeking(3, 20, 0.1) : seeking(20, 200, 1))],

@@ -2,10 +2,12 @@
 import { Command, CommanderError } from 'commander';
 import { StenoError } from '#schemas/base/errors.js';
 import { failure, standardOutput } from './terminal/output.js';
-import { version } from './machine/version.js';
-import { serviceVerbs } from './services/command.js';
+import { isClient, version } from './machine/version.js';
+import { serviceVerbs } from './services/table.js';
 import { accessVerbs } from './verbs/access/table.js';
+import { casesVerbs } from './verbs/cases/table.js';
 import { detectionVerbs } from './verbs/detection/table.js';
+import { evidenceVerbs } from './verbs/evidence/table.js';
 import { inventoryVerbs } from './verbs/inventory/table.js';
 import { operationVerbs } from './verbs/operation/table.js';
 import { sessionsVerbs } from './verbs/sessions/table.js';
@@ -16,10 +18,15 @@ const groups: Readonly<Record<string, Verbs>> = {
   'Services:': { up: async () => (await import('./up/command.js')).upCommand(), ...serviceVerbs },
   'Access:': accessVerbs,
   'Sessions:': sessionsVerbs,
+  'Evidence:': evidenceVerbs,
   'Detection:': detectionVerbs,
+  'Cases:': casesVerbs,
   'Inventory:': inventoryVerbs,
   'Operation:': operationVerbs,
 };
+
+/** What runs on a server, or on a node: the client's package does not have their files. */
+const serverVerbs: ReadonlySet<string> = new Set(['up', ...Object.keys(serviceVerbs), 'agent', 'doctor', 'reindex']);
 
 export async function run(argv: readonly string[]): Promise<void> {
   // Whoever reads us, such as `head`, has read enough.
@@ -51,11 +58,15 @@ Exit codes:
 `,
     );
   const asked = argv[2] ?? '';
+  const asJson = argv.includes('--json');
+  if (isClient && serverVerbs.has(asked)) {
+    process.exitCode = failure(standardOutput, new StenoError('CLIENT_ONLY', `steno ${asked}`), asJson);
+    return;
+  }
   const known = Object.values(groups).some((verbs) => Object.hasOwn(verbs, asked));
   for (const [group, verbs] of Object.entries(groups))
     for (const [verb, load] of Object.entries(verbs))
-      if (!known || verb === asked) program.addCommand(inheriting(await load()).helpGroup(group));
-  const asJson = argv.includes('--json');
+      if ((!known && !(isClient && serverVerbs.has(verb))) || verb === asked) program.addCommand(inheriting(await load()).helpGroup(group));
   try {
     await program.parseAsync([...argv]);
   } catch (error) {

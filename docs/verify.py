@@ -2,6 +2,7 @@
 """An independent verifier of Steno recordings and event logs, written from docs/format.md. Needs stock zstd and ssh-keygen.
 
 usage: verify.py [--keep DIR] RECORDING.cast.zst RECORDING_CA.pub [LOG.events.zst]
+       verify.py BUNDLE RECORDING_CA.pub [USER_CA.pub]
 Exit codes: 0 good, 10 altered, 11 truncated, 12 reordered, 13 missing part, 14 unsigned, 65 no recording.
 It has no terminal: of keyframes it checks where they stand, not what they show.
 """
@@ -297,15 +298,81 @@ def within(code, text, act, *args):
         raise Bad(code, text) from None
 
 
+def read_keys(name):
+    with open(name) as file:
+        return [" ".join(line.split()[:2]) for line in file if line.strip() and not line.startswith("#")]
+
+
+def check_bundle(bundle, ca_keys, folder):
+    """docs/evidence.md, "A bundle": the signature of the manifest, and every file. Answers the manifest and whether a CA that was given stands behind it."""
+    present = {os.path.relpath(os.path.join(at, name), bundle) for at, _, names in os.walk(bundle) for name in names}
+    if any(os.path.islink(os.path.join(at, name)) for at, folders, names in os.walk(bundle) for name in folders + names):
+        raise Bad(10, "a link is not part of a bundle")
+    if not {"manifest.json", "manifest.json.sig"} <= present:
+        raise Bad(10, "it has no signed manifest")
+    with open(f"{bundle}/manifest.json", "rb") as file:
+        raw = file.read(1 << 20)
+    with open(f"{bundle}/manifest.json.sig", "rb") as file:
+        armor = file.read(1 << 17)
+    manifest = json.loads(raw)
+    blob = base64.b64decode(b"".join(armor.split(b"\n")[1:-2]))
+    text = base64.b64encode(blob)
+    lines = [text[at:at + 70] for at in range(0, len(text), 70)]
+    if armor != b"\n".join([b"-----BEGIN SSH SIGNATURE-----", *lines, b"-----END SSH SIGNATURE-----", b""]):
+        raise Bad(10, "the signature of the manifest is not spelled as OpenSSH does")
+    certificate = ssh_fields(blob[6:], "Isssss")[1]
+    kind = ssh_fields(certificate[:4 + number(certificate[3::-1])], "s")[0]
+    shape = {b"ssh-ed25519-cert-v01@openssh.com": "sss", b"ecdsa-sha2-nistp256-cert-v01@openssh.com": "ssss"}[kind]
+    _, usage, key_id, _, after, before, *_, ca, _ = ssh_fields(certificate, shape + "QIssQQsssss")[len(shape):]
+    if usage != 1 or key_id != manifest["made_by"].encode():
+        raise Bad(10, "the certificate is not that of whoever the manifest names")
+    issuer = f"{ca[4:4 + number(ca[3::-1])].decode()} {base64.b64encode(ca).decode()}"
+    with open(f"{folder}/bundle_signers", "w") as out:
+        out.write("".join(f'* cert-authority,namespaces="steno-bundle" {key}\n' for key in ca_keys or [issuer]))
+    when = datetime.datetime.fromtimestamp(manifest["made_at"] // 1000, datetime.timezone.utc).strftime("%Y%m%d%H%M%SZ")
+    done = subprocess.run(["ssh-keygen", "-Y", "verify", "-f", f"{folder}/bundle_signers", "-I", manifest["principal"], "-n", "steno-bundle",
+                           "-O", f"verify-time={when}", "-s", f"{bundle}/manifest.json.sig"], input=raw, capture_output=True)
+    if done.returncode != 0:
+        code = 14 if ca_keys and issuer not in ca_keys else 10
+        raise Bad(code, "the signature of the manifest does not hold: " + (done.stderr or done.stdout).decode(errors="replace").strip())
+    files = {each["path"]: each for each in manifest["files"]}
+    if set(files) != present - {"manifest.json", "manifest.json.sig"}:
+        raise Bad(10, f"these are not in both the folder and the manifest: {sorted(set(files) ^ present - {'manifest.json', 'manifest.json.sig'})}")
+    for path, each in files.items():
+        digest, size = hashlib.sha256(), 0
+        with open(f"{bundle}/{path}", "rb") as file:
+            while piece := file.read(1 << 20):
+                digest.update(piece)
+                size += len(piece)
+        if (size, digest.hexdigest()) != (each["bytes"], each["sha256"]):
+            raise Bad(10, f"{path} is not what was signed")
+    return manifest
+
+
+def main_bundle(bundle, args, folder):
+    try:
+        user_cas = read_keys(args[1]) if len(args) > 1 else []
+        manifest = within(10, "it is not a bundle as Steno writes it", check_bundle, bundle, user_cas, folder)
+    except Bad as bad:
+        print(f"bad: {bundle}: {bad}", file=sys.stderr)
+        return bad.code
+    whose = "" if user_cas else ", under a CA that was not given"
+    print(f"good: {len(manifest['files'])} files as {manifest['made_by']!a} signed them{whose}")
+    log = [f"{bundle}/events.zst"] if os.path.exists(f"{bundle}/events.zst") else []
+    return main_files([f"{bundle}/recording.cast.zst", args[0], *log], folder, manifest["session"])
+
+
 def main(args):
     temporary = tempfile.TemporaryDirectory()
     folder = temporary.name
     if args[:1] == ["--keep"]:
         folder, args = args[1], args[2:]
         os.makedirs(folder, exist_ok=True)
-    with open(args[1]) as file:
-        ca_keys = [" ".join(line.split()[:2]) for line in file if line.strip() and not line.startswith("#")]
-    found = []
+    return main_bundle(args[0], args[1:], folder) if os.path.isdir(args[0]) else main_files(args, folder)
+
+
+def main_files(args, folder, session=None):
+    ca_keys, found = read_keys(args[1]), []
     for name in args[:1] + args[2:]:
         with open(name, "rb") as file:
             data = file.read()
@@ -313,6 +380,8 @@ def main(args):
             lines = verify(data, ca_keys, folder)
             if found and (lines.stream, lines.session, found[0].stream) != ("events", found[0].session, "recording"):
                 raise Bad(10, "not a recording and its event log")
+            if session not in (None, lines.session["session"]):
+                raise Bad(10, "the recording is of another session than the manifest says")
         except Bad as bad:
             print(f"bad: {name}: {bad}", file=sys.stderr)
             return bad.code

@@ -13,17 +13,23 @@ import { formatDuration } from '#schemas/base/duration.js';
 import { generateKey } from '#runtime/ssh/keys.js';
 import type { SshPrivateKey } from '#runtime/ssh/keys.js';
 import type { Log } from '#runtime/log.js';
+import type { WebSocket } from 'ws';
 import type { Running } from '#runtime/service/process.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { Snapshot } from '#schemas/snapshot.js';
+import type { LiveSessionDetails } from '#schemas/api/inventory/live-sessions.js';
 import type { LockEffect } from '#schemas/lock-effect.js';
 import type { EventsWay } from '#schemas/kernel/orders.js';
 import type { NodeRecord } from '#schemas/policy/role.js';
 import { formatPublicLine, parseAuthorizedLine } from '#schemas/ssh/public-key.js';
+import type { Wire } from './edge/socket-wire.js';
 import { listenForKubernetes } from './kube/listener.js';
 import type { KubeListenerDeps } from './kube/listener.js';
-import { Upstreams } from './kube/upstreams.js';
-import type { ReadUpstream } from './kube/upstreams.js';
+import { Confirmations } from './kube/requests/confirmations.js';
+import type { AskConfirmation } from './kube/requests/confirmations.js';
+import { Upstreams } from './kube/requests/upstreams.js';
+import type { OpenCluster, ReadUpstream } from './kube/requests/upstreams.js';
+import { LiveSessions } from './live/live-sessions.js';
 import { SnapshotChanges } from './sessions/change-scope.js';
 import { LockEffectReporter } from './sessions/lock-effects.js';
 import type { Recorder } from './recorder/recorder.js';
@@ -32,6 +38,8 @@ import type { Authority } from './sessions/authority.js';
 import type { OpenTunnel } from './ssh/dial/dial.js';
 import { defaultLimits, SshListener } from './ssh/server/listener.js';
 import type { ListenerLimits } from './ssh/server/listener.js';
+import type { Elsewhere } from './ssh/server/elsewhere.js';
+import { RelayedJoins } from './ssh/server/relayed-join.js';
 import { HostKeys, OWN_NAMES } from './ssh/transport/host-keys.js';
 import { SessionCertificates } from './ssh/dial/session-certificates.js';
 import { SessionRegistry } from './sessions/registry.js';
@@ -59,8 +67,10 @@ export interface GatewayDeps {
   readonly onHostCertificate?: (callback: () => void) => () => void;
   /** Tells the authority what locks have ended here. */
   readonly tellLockEffects?: (effects: readonly LockEffect[]) => Promise<void>;
-  /** Called when a session with a recording begins and when it ends. */
-  readonly onSession?: (id: string, live: boolean) => void;
+  /** Called when a session with a recording begins and when it ends. `details`: what may be told of it; null where nobody can join it. */
+  readonly onSession?: (id: string, live: boolean, details: (() => LiveSessionDetails) | null) => void;
+  /** Called when the details of a session are others. */
+  readonly onSessionChanged?: (id: string) => void;
   readonly log: Log;
   /** ms since 1970. */
   readonly now: () => number;
@@ -71,9 +81,13 @@ export interface GatewayDeps {
     readonly listen: string;
     readonly identity: KubeListenerDeps['identity'];
     readonly readUpstream: ReadUpstream;
+    readonly askConfirmation: AskConfirmation;
+    readonly openCluster?: OpenCluster;
   };
   /** Left out: nodes behind tunnels cannot be reached. */
   readonly openTunnel?: OpenTunnel;
+  /** Leads participants to sessions of other gateways; left out: nowhere. */
+  readonly elsewhere?: Elsewhere;
   /** Where nodes bring kernel events to be signed; left out: nowhere. */
   readonly events?: EventsWay;
 }
@@ -81,6 +95,12 @@ export interface GatewayDeps {
 export interface RunningGateway extends Running {
   /** Resolves when no session is live any more, after `ms`, or when `hurry` aborts. Then `close` ends what is left. */
   drain(ms: number, hurry?: AbortSignal): Promise<void>;
+  /** A participant who came in at another gateway, which its certificate names. */
+  takeRelayed(socket: WebSocket, gateway: string): void;
+  /** Takes an SSH connection that a viewer brings for a browser at `source`. */
+  acceptSsh(wire: Wire, source: string): void;
+  /** Whether it begins nothing any more. */
+  readonly draining: boolean;
 }
 
 /** Rejects PORT_TAKEN, USAGE for an address that is none, or what the authority rejects with. */
@@ -96,10 +116,12 @@ export async function startGateway(
     onHostCertificate,
     tellLockEffects = async () => undefined,
     onSession = () => undefined,
+    onSessionChanged = () => undefined,
     log,
     now,
     limits = defaultLimits,
     openTunnel = noTunnels,
+    elsewhere,
     events,
     kube,
   }: GatewayDeps,
@@ -129,7 +151,16 @@ export async function startGateway(
     }
   };
   const slots = new SessionSlots(authority, { run: randomBytes(8).toString('hex'), snapshot, log });
-  const registry = new SessionRegistry({ name, now, onSession, audit: (entry) => recorder.audit(entry) });
+  const live = new LiveSessions({ audit: (entry) => recorder.audit(entry), changed: onSessionChanged, now });
+  const registry = new SessionRegistry({
+    name,
+    now,
+    onSession: (session, begins) => {
+      const { about } = session;
+      onSession(session.id, begins, about === null ? null : () => live.details(session, about));
+    },
+    audit: (entry) => recorder.audit(entry),
+  });
   const track = (recording: Promise<void>): void => {
     closing.add(recording);
     void recording
@@ -158,12 +189,24 @@ export async function startGateway(
     observe,
     openTunnel,
     events: events ?? null,
+    elsewhere: elsewhere ?? null,
     confirmSession: (request, shown, signal) => authority.confirmSession(request, shown, signal),
     knownKeys: new KnownKeys(),
     slots,
     registry,
+    live,
     snapshot,
     track,
+  });
+  const relayed = new RelayedJoins({
+    snapshot,
+    now,
+    registry,
+    live,
+    draining: () => draining,
+    confirmSession: (request, shown, signal) => authority.confirmSession(request, shown, signal),
+    audit: (entry) => recorder.audit(entry),
+    log,
   });
   const lockEffects = new LockEffectReporter(tellLockEffects, log);
   let signing = snapshot()?.signing.ssh_host;
@@ -188,7 +231,8 @@ export async function startGateway(
       : await listenForKubernetes(
           {
             identity: kube.identity,
-            upstreams: new Upstreams(kube.readUpstream),
+            upstreams: new Upstreams(kube.readUpstream, kube.openCluster),
+            confirmations: new Confirmations({ ask: kube.askConfirmation, snapshot, now }),
             registry,
             snapshot,
             recorder: admitting,
@@ -204,6 +248,10 @@ export async function startGateway(
         );
   return {
     addresses: { ssh: address, ...(kubeListener === undefined ? {} : { kube: kubeListener.address }) },
+    acceptSsh: (wire, source) => listener.accept(wire, source),
+    get draining() {
+      return draining;
+    },
     async drain(ms, hurry) {
       draining = true;
       listener.stop();
@@ -215,12 +263,14 @@ export async function startGateway(
       await Promise.race([registry.idle(), sleep(ms, undefined, { signal }).catch(() => undefined)]);
       over.abort();
     },
+    takeRelayed: (socket, from) => relayed.take(socket, from),
     close: async () => {
       stopWatching();
       stopRenewed?.();
       lockEffects.close();
       await kubeListener?.close();
       await listener.close(new StenoError('DRAINING'));
+      relayed.close();
       await slots.close();
       while (closing.size > 0) await Promise.allSettled([...closing]);
       await recorder.close();

@@ -1,5 +1,6 @@
 import { pino } from 'pino';
 import { afterEach, expect, test, vi } from 'vitest';
+import type { LiveSessionDetails } from '#schemas/api/inventory/live-sessions.js';
 import type { Held } from '#runtime/service/authority-client.js';
 import { Presence } from './presence.js';
 
@@ -117,4 +118,48 @@ test('more than fits in a message follows in the next', async () => {
   presence.close();
   await pass(0);
   expect([authority.sessions.size, authority.nodes.size]).toEqual([0, 0]);
+});
+
+test('who is in a session is told behind its name, again when it changes, and no more once it has ended', async () => {
+  const { authority, presence, pass } = begun();
+  const details = (session: string, awaits: string): LiveSessionDetails => ({
+    ...{ session, user: 'alice', node: 'web-1', login: 'root', kind: 'shell', started_at: 1, labels: null },
+    ...{ participants: [{ user: 'alice', mode: 'owner', since: 1 }], others: 0, awaits },
+  });
+  presence.start();
+  await pass(0);
+  let awaits = '1 moderator';
+  presence.session('s1', true, () => details('s1', awaits));
+  presence.session('s2', true);
+  await pass(250);
+  expect(authority.heard.at(-1)!.sessions).toEqual({ up: ['s1', 's2'], down: [], details: [details('s1', '1 moderator')] });
+  awaits = '';
+  presence.changed('s1');
+  presence.changed('s2');
+  presence.changed('unknown');
+  await pass(250);
+  expect(authority.heard.at(-1)!.sessions).toEqual({ up: [], down: [], details: [details('s1', '')] });
+  const count = authority.heard.length;
+  presence.session('s1', false);
+  presence.changed('s1');
+  await pass(250);
+  expect(authority.heard.slice(count).map(({ sessions }) => sessions)).toEqual([{ up: [], down: ['s1'] }]);
+  presence.close();
+});
+
+test('details of many sessions come in messages that an authority takes', async () => {
+  const { authority, presence, pass } = begun();
+  const labels = { a: 'x'.repeat(4_000) };
+  for (let i = 0; i < 100; i++)
+    presence.session(`s${i}`, true, () => ({
+      ...{ session: `s${i}`, user: 'alice', node: 'web-1', login: 'root', kind: 'shell', started_at: 1, labels },
+      ...{ participants: [], others: 0, awaits: '' },
+    }));
+  presence.start();
+  await pass(1_000);
+  const told = authority.heard.flatMap(({ sessions }) => sessions?.details ?? []).map(({ session }) => session);
+  expect(new Set(told).size).toBe(100);
+  expect(told).toHaveLength(100);
+  for (const held of authority.heard) expect(JSON.stringify(held).length).toBeLessThan(128 << 10);
+  presence.close();
 });

@@ -1,6 +1,6 @@
 /**
- * Tells the authority what this gateway holds: tunnels of nodes, live sessions, and the ingest that takes its recordings. From it
- * follow which nodes are there, and where a live session is found (decision 0076).
+ * Tells the authority what this gateway holds: tunnels of nodes, live sessions and who is in them, and the ingest that takes its
+ * recordings. From it follow which nodes are there, where a live session is found (decision 0076), and who shares it (0132).
  *
  *     begins ──everything, over as many messages as that takes──► known ──a change, or HELD_BEAT_MS──► what changed ──► known
  *        ▲                                                                                               │
@@ -10,7 +10,8 @@
  * ended by then is never told. Tested in presence.test.ts.
  */
 import { randomBytes } from 'node:crypto';
-import { MAX_HELD_SESSIONS } from '#schemas/api/inventory/live-sessions.js';
+import { MAX_DETAILS_TOGETHER, MAX_HELD_SESSIONS } from '#schemas/api/inventory/live-sessions.js';
+import type { LiveSessionDetails } from '#schemas/api/inventory/live-sessions.js';
 import type { Held } from '#runtime/service/authority-client.js';
 import type { Log } from '#runtime/log.js';
 
@@ -52,6 +53,11 @@ class HeldNames {
     return this.#changed.size > 0;
   }
 
+  /** Whether the authority knows that it is held. */
+  told(name: string): boolean {
+    return this.#told.has(name);
+  }
+
   /** What the authority does not know, and knows from now on unless `forget` is called. */
   take(most: number): { readonly up: string[]; readonly down: string[] } {
     const [up, down]: [string[], string[]] = [[], []];
@@ -69,11 +75,57 @@ class HeldNames {
   }
 }
 
+/** What the authority is told of sessions beside their names. */
+class Details {
+  readonly #read = new Map<string, () => LiveSessionDetails>();
+  readonly #changed = new Set<string>();
+
+  set(session: string, read: (() => LiveSessionDetails) | null): void {
+    if (read === null) {
+      this.#read.delete(session);
+      this.#changed.delete(session);
+    } else {
+      this.#read.set(session, read);
+      this.#changed.add(session);
+    }
+  }
+
+  changed(session: string): boolean {
+    if (!this.#read.has(session)) return false;
+    this.#changed.add(session);
+    return true;
+  }
+
+  forget(): void {
+    for (const session of this.#read.keys()) this.#changed.add(session);
+  }
+
+  get anyChange(): boolean {
+    return this.#changed.size > 0;
+  }
+
+  /** Of sessions that the authority knows by the end of this message, up to the bound of one; the rest comes with the next. */
+  take(known: (session: string) => boolean): LiveSessionDetails[] {
+    const taken: LiveSessionDetails[] = [];
+    let length = 0;
+    for (const session of this.#changed) {
+      if (!known(session)) continue;
+      const details = this.#read.get(session)!();
+      length += JSON.stringify(details).length;
+      if (taken.length > 0 && (length > MAX_DETAILS_TOGETHER || taken.length === MAX_HELD_SESSIONS)) break;
+      this.#changed.delete(session);
+      taken.push(details);
+    }
+    return taken;
+  }
+}
+
 export class Presence {
   readonly #deps: PresenceDeps;
   readonly #epoch = randomBytes(8).toString('hex');
   readonly #nodes = new HeldNames();
   readonly #sessions = new HeldNames();
+  readonly #details = new Details();
   #ingest = '';
   #known = false;
   #telling = false;
@@ -97,9 +149,16 @@ export class Presence {
     this.#within(0);
   }
 
-  session(id: string, held: boolean): void {
+  /** `details`: what is told beside its name; null where nobody can join it. */
+  session(id: string, held: boolean, details: (() => LiveSessionDetails) | null = null): void {
     this.#sessions.set(id, held);
+    this.#details.set(id, held ? details : null);
     this.#within(SESSIONS_MS);
+  }
+
+  /** The details of a session are others. */
+  changed(id: string): void {
+    if (this.#details.changed(id)) this.#within(SESSIONS_MS);
   }
 
   /** `ingest/name`; empty while none takes recordings. */
@@ -134,14 +193,16 @@ export class Presence {
   async #tell(): Promise<void> {
     this.#telling = true;
     this.#due = Infinity;
-    if (!this.#known) for (const names of [this.#nodes, this.#sessions]) names.forget();
+    if (!this.#known) for (const names of [this.#nodes, this.#sessions, this.#details]) names.forget();
     const { up, down } = this.#nodes.take(MAX_HELD_NODES);
-    const sessions = this.#sessions.take(MAX_HELD_SESSIONS);
+    const names = this.#sessions.take(MAX_HELD_SESSIONS);
+    const details = this.#details.take((session) => this.#sessions.told(session));
+    const sessions = details.length === 0 ? names : { ...names, details };
     const held: Held = this.#known ? { ...this.#self(), up, down, sessions } : { ...this.#self(), all: up, up: [], down: [], sessions };
     let wait: number;
     try {
       this.#known = await this.#deps.tell(held);
-      const left = this.#nodes.anyChange || this.#sessions.anyChange;
+      const left = this.#nodes.anyChange || this.#sessions.anyChange || this.#details.anyChange;
       const due = Math.max(0, this.#due - performance.now());
       wait = !this.#known || (left && due === Infinity) ? 0 : Math.min(due, HELD_BEAT_MS);
     } catch (error) {

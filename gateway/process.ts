@@ -15,12 +15,16 @@ import { spanMs } from '#runtime/service/config.js';
 import { openMember } from '#runtime/service/member.js';
 import type { Joining } from '#runtime/service/member.js';
 import type { ServiceIdentity } from '#runtime/service/identity.js';
+import { StenoError } from '#schemas/base/errors.js';
 import { isLoopbackHost } from '#schemas/base/host-name.js';
+import { KUBE_LABEL } from '#schemas/kube/kube-cluster.js';
 import { CHECKPOINT_NAMESPACE } from '#schemas/recording/checkpoint.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
 import { sshsigSignedData } from '#schemas/ssh/signature.js';
+import { nodeIn } from '#schemas/watch.js';
 import type { GatewayServiceConfig } from './config.js';
 import { hostAndPort, startGateway } from './gateway.js';
+import type { RunningGateway } from './gateway.js';
 import { Presence } from './presence.js';
 import { startRecorder } from './recorder/start.js';
 import type { RunningRecorder } from './recorder/start.js';
@@ -57,6 +61,8 @@ export async function startGatewayProcess(config: GatewayServiceConfig & Joining
   const authority = authorityOf(client);
   // The recorder ends with the gateway, before the tunnels that its last sessions go through.
   let closing = false;
+  // Viewers and other gateways may come before the front listener is open; nobody holds a session before there is a gateway.
+  let gateway: RunningGateway | undefined;
   const tunnel = await listenForTunnels(
     { host, port, address: config.tunnel.address },
     {
@@ -77,43 +83,71 @@ export async function startGatewayProcess(config: GatewayServiceConfig & Joining
       onChange: (callback) => authority.onChange(() => callback()),
       audit: (entry) => void (closing || recorder.audit(entry)),
       eventLogs: recorder.eventLogs,
+      relayed: (socket, from) => (gateway === undefined ? socket.terminate() : gateway.takeRelayed(socket, from)),
+      ssh: {
+        taking: () => gateway?.draining === false,
+        accept: (wire, source) => gateway?.acceptSsh(wire, source),
+      },
     },
   );
   presence.start();
   const graceMs = spanMs(config.drain);
   const stopRenewed = identity.onRenewed(() => recorder.reconnect());
   const stopRemoved = identity.removed.onChange((kinds) => kinds.has('ingest') && recorder.reconnect());
-  const gateway = await startGateway(
+  const running = await startGateway(
     { name: config.name, listen: config.listen },
     {
       authority,
       recorder,
       openTunnel: (node, source) => tunnel.tunnels.open(node, source),
       events: { gateway: config.name, address: config.tunnel.address ?? tunnel.address },
+      elsewhere: {
+        identity,
+        find: async (session) => {
+          const holder = await client.liveSession(session);
+          return holder === null || holder.gateway === config.name ? null : holder;
+        },
+      },
       observe: observeStream,
       hostKey: identity.hostKey!,
       moreHostKeys: identity.moreHostKeys,
       hostCertificate: () => identity.hostCertificate(),
       onHostCertificate: (callback) => identity.onRenewed(callback),
       tellLockEffects: (effects) => client.lockEffects(effects),
-      onSession: (id, live) => presence.session(id, live),
+      onSession: (id, live, details) => presence.session(id, live, details),
+      onSessionChanged: (id) => presence.changed(id),
       ...(config.kube_listen === undefined
         ? {}
-        : { kube: { listen: config.kube_listen, identity, readUpstream: (cluster) => client.kubeUpstream(cluster) } }),
+        : {
+            kube: {
+              listen: config.kube_listen,
+              identity,
+              readUpstream: (cluster) => client.kubeUpstream(cluster),
+              askConfirmation: (request) => client.confirmKube(request),
+              openCluster: (name, cluster) => {
+                const node = nodeIn(client.current().nodes, name);
+                // A token gives the label, so that nobody who may join a node becomes the way into a cluster.
+                if (node?.labels[KUBE_LABEL] !== cluster)
+                  throw new StenoError('NODE_UNREACHABLE', `${name} has not joined as the agent of ${cluster}`);
+                return tunnel.tunnels.openCluster(node, config.name);
+              },
+            },
+          }),
       log,
       now: Date.now,
     },
   );
+  gateway = running;
   return {
-    addresses: { ...gateway.addresses, tunnel: tunnel.address },
+    addresses: { ...running.addresses, tunnel: tunnel.address },
     graceMs,
     over: client.removed,
     async close(hurry) {
-      await gateway.drain(graceMs, hurry);
+      await running.drain(graceMs, hurry);
       closing = true;
       stopRenewed();
       stopRemoved();
-      await gateway.close();
+      await running.close();
       presence.close();
       await tunnel.close();
       member.close();

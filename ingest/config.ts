@@ -7,9 +7,9 @@ export const ingestConfig = z.strictObject({
   /** Where gateways, agents, authorities and viewers connect. */
   listen: hostPort,
   objects: objectsUrl.optional(),
-  /** A ClickHouse server; left out: the embedded one under `data`, which this process alone may open. */
+  /** A ClickHouse server; if omitted, the embedded event store under `data`, which only this process may open. */
   events: eventsServer.optional(),
-  /** Whether sealed sessions are packed anew; false for buckets under Object Lock. */
+  /** Whether sealed sessions are repacked; false for buckets under Object Lock. */
   repack: z.boolean().default(true),
 });
 export type IngestServiceConfig = z.output<typeof ingestConfig>;

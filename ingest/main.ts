@@ -3,8 +3,9 @@
  *
  *   wss /uplink                        peers of kind gateway (sessions and events), authority (events), agent (kernel events)
  *   wss /live?session=ID&after=BLOCK   peers of kind viewer
+ *   wss /rows                          peers of kind analyzer
  *
- * Nothing is kept here that is not in the stores or in a spool: it can be killed at any moment. Tested in main.test.ts.
+ * All state is in the stores or in a spool, so the process can be killed at any moment. Tested in main.test.ts.
  */
 import { createServer } from 'node:https';
 import type { IncomingMessage } from 'node:http';
@@ -16,6 +17,7 @@ import type { Snapshot } from '#schemas/snapshot.js';
 import type { QueueReport } from '#schemas/api/recordings/status.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { FEED_PATH, feedCloses, parseFeedRequest } from '#schemas/feed.js';
+import { ROW_FEED_PATH } from '#schemas/row-feed.js';
 import type { ServiceKind } from '#schemas/base/identity.js';
 import { MAX_UPLINK_FRAME, UPLINK_PROTOCOL } from '#schemas/uplink.js';
 import type { Log } from '#runtime/log.js';
@@ -30,24 +32,25 @@ import type { ObjectStore } from '#stores/objects/contract.js';
 import { Backlog } from './writing/backlog.js';
 import { KernelEvents } from './uplink/kernel-events.js';
 import { follow } from './feed/follower.js';
+import { RowFeed } from './feed/row-feed.js';
 import { RowBatch } from './writing/row-batch.js';
 import { Sealer } from './sealing/sealer.js';
 import type { Compress } from './sealing/sealer.js';
-import { StoreRetry } from './writing/store-retry.js';
+import { StoreRetry } from '#stores/store-retry.js';
 import { UplinkConnection, WriterTable } from './uplink/connection.js';
 import type { UplinkParts } from './uplink/connection.js';
 
 export interface IngestConfig {
   /** `host:port`; port 0 picks a free one. */
   readonly listen: string;
-  /** Whether sealed sessions are packed anew; false for buckets under Object Lock. */
+  /** Whether sealed sessions are repacked; false for buckets under Object Lock. */
   readonly repack?: boolean;
 }
 
 export interface IngestParts {
   /** `ServiceIdentity.tlsServerOptions()`: must demand and check client certificates. */
   readonly tls: TlsOptions;
-  /** `ServiceIdentity.guard`: refuses other kinds early and keeps the certificate fresh. */
+  /** `ServiceIdentity.guard`: rejects other kinds of services early and keeps the server's certificate fresh. */
   readonly guard: (server: Server, kinds: readonly ServiceKind[]) => void;
   readonly objects: ObjectStore;
   readonly events: EventStore;
@@ -56,24 +59,24 @@ export interface IngestParts {
   readonly log: Log;
   /** ms since 1970. */
   readonly clock: () => number;
-  /** For sealing; without it frames are compressed in this thread, up to 3 s each. */
+  /** For sealing; without it, frames are compressed in this thread, up to 3 s each. */
   readonly compress?: Compress;
   /** Where several ingests share the stores: seals each session under a lease (`stores/leases/keeper.ts`). */
   readonly alone?: Alone;
-  /** Waits between two tries of a store, in ms. */
+  /** Delays between two attempts at a store, in ms. */
   readonly retry?: { readonly firstWait: number; readonly longestWait: number };
 }
 
-const KINDS: readonly ServiceKind[] = ['gateway', 'authority', 'viewer', 'agent'];
+const KINDS: readonly ServiceKind[] = ['gateway', 'authority', 'viewer', 'analyzer', 'agent'];
 const PING_MS = 20_000;
 const SLEEP_MS = 30_000;
-/** What was printed is searchable within this and one insert. */
+/** Output becomes searchable within this time plus one insert. */
 const BATCH_INTERVAL_MS = 150;
 const MAX_CONNECTIONS = 1_000;
-/** For a connection to show the certificate of a service. */
+/** Time limit for a connection to show a service certificate. */
 const STRANGER_MS = 15_000;
 
-/** Beside what every stage does: what `steno status`, the page and metrics show. */
+/** Beyond what every stage reports: the state shown by `steno status`, the page and metrics. */
 export interface RunningIngest extends Running {
   queues(): readonly QueueReport[];
 }
@@ -87,7 +90,7 @@ export async function startIngest(config: IngestConfig, parts: IngestParts): Pro
       longestWait: 5_000,
       ...parts.retry,
       onOutage: (error) => {
-        log.error({ store, err: error }, 'store does not answer; nothing is acknowledged meanwhile');
+        log.error({ store, err: error }, 'the store does not answer; nothing is acknowledged until it does');
         const id = `store ${store} ${clock()}`;
         void batch
           .add({
@@ -112,7 +115,7 @@ export async function startIngest(config: IngestConfig, parts: IngestParts): Pro
           })
           .catch(() => undefined);
       },
-      onRecovery: () => log.info({ store }, 'store answers again'),
+      onRecovery: () => log.info({ store }, 'the store answers again'),
     });
   const eventRetry = outage('events');
   const objectRetry = outage('objects');
@@ -123,8 +126,9 @@ export async function startIngest(config: IngestConfig, parts: IngestParts): Pro
     rows: new Backlog('rows', 'rows', clock),
     kernel: new Backlog('kernel', 'batches', clock),
   };
-  const batch: RowBatch = new RowBatch(parts.events, eventRetry, BATCH_INTERVAL_MS, backlogs.rows);
-  // What was signed before its CA key was retired is checked and sealed after, too.
+  const rowFeed = new RowFeed();
+  const batch: RowBatch = new RowBatch(parts.events, eventRetry, BATCH_INTERVAL_MS, backlogs.rows, (rows) => rowFeed.publish(rows));
+  // Recordings signed before their CA key was retired are still checked and sealed.
   const trusted = (): readonly string[] => [...parts.snapshot().recording_ca, ...parts.snapshot().recording_ca_retired];
   const sealer = new Sealer({
     objects: parts.objects,
@@ -207,6 +211,13 @@ export async function startIngest(config: IngestConfig, parts: IngestParts): Pro
       });
       return;
     }
+    if (url.pathname === ROW_FEED_PATH && peer.kind === 'analyzer') {
+      sockets.handleUpgrade(request, socket, head, (ws) => {
+        keepAlive(ws);
+        rowFeed.add(ws, batch.pending());
+      });
+      return;
+    }
     if (url.pathname !== FEED_PATH || peer.kind !== 'viewer') return refuse('403 Forbidden');
     const feed = parseFeedRequest(url.searchParams);
     if (feed === null) return refuse('400 Bad Request');
@@ -215,12 +226,12 @@ export async function startIngest(config: IngestConfig, parts: IngestParts): Pro
       followers.add(ws);
       ws.on('close', () => followers.delete(ws));
       ws.on('error', () => undefined);
-      // A follower only listens.
+      // Followers may only listen.
       ws.on('message', () => ws.close(feedCloses.misuse));
       const writer = writers.get(feed.session);
       if (writer === null) return ws.close(feedCloses.away);
       follow(ws, uplinkParts, writer, feed.after).catch((error: unknown) => {
-        log.warn({ session: feed.session, err: error }, 'live following failed');
+        log.warn({ session: feed.session, err: error }, 'a live feed failed');
         ws.close(feedCloses.away);
       });
     });
@@ -240,6 +251,7 @@ export async function startIngest(config: IngestConfig, parts: IngestParts): Pro
       clearInterval(sleeper);
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       for (const ws of followers) ws.close(feedCloses.away);
+      rowFeed.close();
       const gone = Promise.all([...connections].map((connection) => connection.done));
       for (const connection of connections) connection.close();
       slots.close();
@@ -283,7 +295,7 @@ function keepAlive(ws: WebSocket): void {
   ws.on('pong', () => {
     answered = true;
   });
-  // A paused socket does not see the answer: frames show life as well.
+  // A paused socket does not read pongs; frames count as a sign of life too.
   ws.on('message', () => {
     answered = true;
   });

@@ -1,8 +1,8 @@
 /**
- * An ingest as a process, or as a part of the one that holds the embedded stores.
+ * An ingest as a process, or as part of the process that holds the embedded stores.
  *
- * Order: stores, identity and authority, a look whether the event store must be rebuilt (before the first row is written:
- * after that it is never empty), ingest, then the rebuild. Closing goes the other way round.
+ * Order: stores, identity and authority, a check whether the event store must be rebuilt (before the first row is written,
+ * since afterwards it is never empty), ingest, then the rebuild. Closing runs in reverse order.
  */
 import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
@@ -25,7 +25,7 @@ import { Rebuild } from './rebuild/rebuild.js';
 import { openCompressor } from './sealing/compressor.js';
 
 export interface RunningIngestProcess extends Running {
-  /** For a viewer in the same process, which must not open the embedded stores again. */
+  /** For a viewer in the same process, which must not open the embedded stores a second time. */
   readonly stores: Stores;
   queues(): readonly QueueReport[];
   rebuilding(): IndexProgress | null;
@@ -49,15 +49,15 @@ export async function startIngestProcess(
     opened.push(() => stores.close());
     const { objects, events } = stores;
     const embedded = config.events === undefined;
-    // A server has other writers: `steno reindex` rebuilds it, when its operator says so.
+    // A server may have other writers: its operator decides when `steno reindex` rebuilds it.
     const rebuild = embedded
       ? await Rebuild.look({ objects, events, zstd: await openZstd(), log: log.child({ part: 'rebuild' }), clock }, markPath(config.data))
       : undefined;
     const member = await openMember('ingest', config, { dir: join(config.data, 'ingest-keys') }, { log, clock });
     opened.push(() => member.close());
     const { identity, authority } = member;
-    // The embedded event store opens for one process at a time, so whoever has it open holds what an earlier one held: what was
-    // killed while it sealed keeps nobody waiting. Beside a server's store there may be others.
+    // The embedded event store can be open in only one process, so this process inherits the leases of the previous one: a
+    // process killed while sealing delays nobody. With a ClickHouse server there may be other ingests.
     const holder = embedded ? 'embedded' : randomBytes(8).toString('hex');
     const alone: Alone = (name, work) => underLease(authority.leases, name, { holder, ttlMs: SEAL_LEASE_MS }, work);
     const compressor = openCompressor();

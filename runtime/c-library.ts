@@ -1,14 +1,14 @@
 /**
  * Functions of C libraries that Node.js lacks, called through koffi: no compiler and no native build.
  *
- * A library is loaded at the first call, so that a module that names one loads where there is none. Tested with what calls it:
- * agent/helper/descriptors.test.ts, test/agent/admission.test.ts, authority/http/owner-caller.test.ts.
+ * A library is loaded at the first call, so a module that names one can be imported where the library is missing. Tested
+ * through its callers: agent/helper/descriptors.test.ts, test/agent/admission.test.ts, authority/http/owner-caller.test.ts.
  */
 import koffi from 'koffi';
 
 /**
- * Loads the library at the first call and gives its functions, by C declarations. `library`: null for the C library that the
- * process has already, whatever it is called. The call throws where the library or a function is missing.
+ * Loads the library at the first call and returns its functions, given their C declarations. `library`: null for the C
+ * library already loaded by the process, whatever its name. A call throws if the library or a function is missing.
  */
 export function cFunctions<T extends object>(library: string | null, declarations: { readonly [K in keyof T]: string }): () => T {
   let loaded: T | undefined;

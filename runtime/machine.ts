@@ -1,9 +1,9 @@
-/** Which machine this is, for who must tell loopback addresses of several machines apart. */
+/** Identifies this machine, for code that must tell the loopback addresses of several machines apart. */
 import { readFileSync } from 'node:fs';
 
 let known: string | undefined;
 
-/** The kernel's boot id: new with each start of the machine, and the same for all its containers. '' where there is none. */
+/** The kernel's boot id: new at each boot of the machine, shared by all its containers. '' if unavailable. */
 export function machineId(): string {
   if (known === undefined) {
     try {

@@ -1,10 +1,10 @@
 /**
  * zstd frames (RFC 8878) through two WebAssembly builds of the reference library.
  *
- * `zstd-codec` does what is live: frames of up to 512 KiB below level 19, in 16 MiB of memory that never grows.
- * `@bokuweb/zstd-wasm` does what is sealed, larger or at higher levels: its memory grows to what the largest frame needed
- * (some 90 MB for 4 MiB at level 22) and stays, so such levels belong in a thread that ends. Frames of both are alike
- * to every reader (docs/decisions/0003-zstd-frames.md).
+ * `zstd-codec` handles live data: frames of up to 512 KiB below level 19, in 16 MiB of memory that never grows.
+ * `@bokuweb/zstd-wasm` handles sealing, larger frames and higher levels: its memory grows to fit the largest frame (about 90
+ * MB for 4 MiB at level 22) and never shrinks, so use such levels in a thread that ends. Readers cannot tell the frames of
+ * the two apart (docs/decisions/0003-zstd-frames.md).
  *
  * Neither writes a checksum in its one-shot call; recordings promise one per frame. So `compress` adds it: bit 2 of the
  * frame header descriptor and the low four bytes of XXH64 of the content after the last block (RFC 8878, 3.1.1).
@@ -19,21 +19,21 @@ import { MAX_FRAME_BYTES, ZSTD_MAGIC, dataFrameLength } from '#schemas/recording
 export interface Zstd {
   /** One frame with content size and checksum. `level` 1 to 22. Throws TOO_LARGE beyond `MAX_COMPRESS_BYTES`. */
   compress(content: Uint8Array, level: number): Uint8Array;
-  /** The content of exactly one frame. Throws RECORDING_MALFORMED when it is damaged or larger than `maxBytes`. */
+  /** The content of exactly one frame. Throws RECORDING_MALFORMED if it is damaged or larger than `maxBytes`. */
   decompress(frame: Uint8Array, maxBytes?: number): Uint8Array;
 }
 
-/** No reader need hold more than this of a frame. */
+/** Readers need never hold more than this of a frame. */
 export const MAX_COMPRESS_BYTES = MAX_FRAME_BYTES;
 let opened: Promise<Zstd> | undefined;
 
-/** Loads the codec once a process. */
+/** Loads the codec once per process. */
 export function openZstd(): Promise<Zstd> {
   opened ??= open();
   return opened;
 }
 
-/** What `zstd-codec` holds in its memory: content bytes, and the first level that needs more. */
+/** Limits of `zstd-codec`'s memory: content bytes, and the first level that needs more. */
 const SMALL_BYTES = 512 << 10;
 const SMALL_LEVELS = 19;
 
@@ -66,7 +66,7 @@ async function open(): Promise<Zstd> {
     decompress(frame, maxBytes = MAX_FRAME_BYTES) {
       const damaged = (detail: string): StenoError => new StenoError('RECORDING_MALFORMED', detail);
       if (frame.length < 5 || new DataView(frame.buffer, frame.byteOffset).getUint32(0, true) !== ZSTD_MAGIC)
-        throw damaged('no zstd frame');
+        throw damaged('not a zstd frame');
       if (dataFrameLength(frame) !== frame.length) throw damaged('bytes after the zstd frame');
       const size = contentSize(frame);
       if (size === null || size > maxBytes) throw damaged('a zstd frame of unknown or excessive size');
@@ -86,15 +86,18 @@ async function open(): Promise<Zstd> {
   };
 }
 
-/** The codec's types want a plain array over a plain buffer, which the bytes of a Node Buffer are as well. */
+/** The codec's types require an array over a plain ArrayBuffer, which a Node Buffer satisfies. */
 function bytesOf(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   return bytes as Uint8Array<ArrayBuffer>;
 }
 
-/** An empty raw block is a whole frame of its own. Magic, descriptor "single segment, one byte of content size", size 0, last raw block of length 0. */
+/**
+ * An empty raw block is a complete frame. Magic, descriptor "single segment, one byte of content size", size 0, last raw
+ * block of length 0.
+ */
 const emptyFrame = Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 0x20, 0x00, 0x01, 0x00, 0x00);
 
-/** Frame_Content_Size (RFC 8878, 3.1.1.1.4), or null when the frame does not say. */
+/** Frame_Content_Size (RFC 8878, 3.1.1.1.4), or null if the frame omits it. */
 export function contentSize(frame: Uint8Array): number | null {
   const descriptor = frame[4]!;
   const singleSegment = (descriptor & 0x20) !== 0;

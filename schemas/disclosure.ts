@@ -32,7 +32,20 @@ const search = z.strictObject({
   hits: z.number().int().min(0).max(10_000),
 });
 
-export const disclosureSchema = z.discriminatedUnion('event', [recording, search]);
+/** A person's SQL, whole, and what of its answer proves it later. */
+const query = z.strictObject({
+  event: z.literal('recording.query'),
+  ...told,
+  sql: z.string().max(20_000),
+  rows: z.number().int().min(0).max(100_000),
+  truncated: z.boolean(),
+  /** SHA-256 of the answer (sql/canonical.ts); '' for one that was refused. */
+  hash: z.string().regex(/^([0-9a-f]{64})?$/),
+  sample: z.strictObject({ size: z.number().int(), seed: z.string().max(64), population: z.number().int().nullable() }).nullable(),
+});
+
+export const disclosureSchema = z.discriminatedUnion('event', [recording, search, query]);
 export type Disclosure = z.output<typeof disclosureSchema>;
 export type RecordingDisclosure = z.output<typeof recording>;
 export type SearchDisclosure = z.output<typeof search>;
+export type QueryDisclosure = z.output<typeof query>;

@@ -29,8 +29,11 @@ export const OWN_LABEL_PREFIX = 'node/';
 /** A key, or the beginning of keys and `*`. */
 export const labelPattern = z.string().regex(/^[a-z0-9][a-z0-9_./-]{0,62}\*?$/, 'is not KEY or PREFIX*');
 
-/** How the node takes sessions: by Steno's SSH service, or by the OpenSSH server it has. */
-export const sshModes = ['service', 'openssh'] as const;
+/**
+ * How the node takes sessions: by Steno's SSH service, or by the OpenSSH server it has. `kubernetes` takes none: it is a way to the API
+ * server of the cluster that it runs in.
+ */
+export const sshModes = ['service', 'openssh', 'kubernetes'] as const;
 export type SshMode = (typeof sshModes)[number];
 
 /** How gateways reach a node: they dial its address, or go through the tunnel that its agent holds. */

@@ -9,6 +9,19 @@ export const marker = z
   .readonly();
 export type Marker = z.output<typeof marker>;
 
+/** A fact has its mode beside the rest, a row of the event store in the line it was made of. */
+function modeOf(values: object): string {
+  const { mode, data } = values as { readonly mode?: unknown; readonly data?: unknown };
+  let known = mode;
+  if (known === undefined && typeof data === 'string')
+    try {
+      known = (JSON.parse(data) as { readonly mode?: unknown } | null)?.mode;
+    } catch {
+      // A row of a recording that somebody else wrote.
+    }
+  return typeof known === 'string' && known !== '' ? ` as ${known.slice(0, 32)}` : '';
+}
+
 export function markerOf(at: number, kind: string, values: object): Marker | null {
   const text = (name: string): string => {
     const value = (values as Readonly<Record<string, unknown>>)[name];
@@ -21,7 +34,7 @@ export function markerOf(at: number, kind: string, values: object): Marker | nul
     case 'file':
       return { at, kind: 'file', label: text('path') || text('name') };
     case 'participant':
-      return { at, kind: 'participant', label: `${text('name')} ${text('reason')}` };
+      return { at, kind: 'participant', label: `${text('name')} ${text('reason')}${modeOf(values)}` };
     case 'marker':
       return { at, kind: 'marker', label: text('name') };
     case 'listen':

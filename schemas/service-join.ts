@@ -1,5 +1,5 @@
 /**
- * How a service (gateway, ingest, viewer) joins an authority, and how it comes back after its certificates have expired.
+ * How a service (gateway, ingest, viewer, analyzer) joins an authority, and how it comes back after its certificates have expired.
  *
  *     token    steno-join-<id>-<seed>     the form of `schemas/join.ts`, kept in a table of its own: it is of one kind of service
  *     join     {request, token_signature, service_signature, key_signatures}
@@ -14,9 +14,12 @@ import { z } from 'zod';
 import { isName } from './base/identity.js';
 import { tokenId } from './join.js';
 
-/** Services that join. An authority certifies itself, and nodes join through gateways. */
-export const joiningKinds = ['gateway', 'ingest', 'viewer'] as const;
+/** Services with a configuration of their own, which people make tokens for. An authority certifies itself, and nodes join through gateways. */
+export const joiningKinds = ['gateway', 'ingest', 'viewer', 'analyzer'] as const;
 export type JoiningKind = (typeof joiningKinds)[number];
+/** The node service of the authority's own machine joins like them; only the owner of that machine makes its token. */
+export const tokenKinds = [...joiningKinds, 'agent'] as const;
+export type TokenKind = (typeof tokenKinds)[number];
 
 const base64 = z
   .string()
@@ -28,7 +31,7 @@ const keyLine = z.string().min(1).max(16_384);
 const shown = {
   version: z.literal(1),
   channel: base64.max(64),
-  kind: z.enum(joiningKinds),
+  kind: z.enum(tokenKinds),
   name,
   /** SPKI in PEM, ECDSA P-256. */
   service_key: z.string().min(1).max(4096),
@@ -38,11 +41,10 @@ const shown = {
   host_names: z.array(z.string().max(255)).max(32).default([]),
 };
 export const serviceJoin = z.strictObject({ token: tokenId, ...shown });
-export type ServiceJoin = z.infer<typeof serviceJoin>;
 export const serviceReturn = z.strictObject(shown);
 export type ServiceReturn = z.infer<typeof serviceReturn>;
 
-export const MAX_SERVICE_REQUEST = 64 << 10;
+const MAX_SERVICE_REQUEST = 64 << 10;
 const signedRequest = {
   /** The text of the request, signed as it stands. */
   request: z.string().max(MAX_SERVICE_REQUEST),

@@ -2,6 +2,7 @@
 import type { Grant } from './documents/access-request.js';
 import type { TrustedCluster } from './documents/cluster.js';
 import type { Lock } from './documents/lock.js';
+import type { SessionInvitation } from './documents/session-invitation.js';
 import type { KubeClusterRecord } from './kube/kube-cluster.js';
 import type { NodeRecord, Role } from './policy/role.js';
 import type { SessionNotice } from './session-notice.js';
@@ -28,6 +29,8 @@ export interface Snapshot extends CaTrust {
   readonly locks: readonly Lock[];
   /** Words to live sessions. */
   readonly notices: readonly SessionNotice[];
+  /** Into live sessions, that are not over. */
+  readonly invitations: readonly SessionInvitation[];
   /** Services that were removed before their certificates ran out, ms since 1970: what counts is the key, SHA-256 of the SPKI in hex. */
   readonly removed_services: readonly { readonly key: string; readonly service: string; readonly until: number }[];
   /** Our own name among clusters, and those we trust. */
@@ -35,6 +38,8 @@ export interface Snapshot extends CaTrust {
   readonly clusters: readonly TrustedCluster[];
   /** Kubernetes clusters, without how they are reached. */
   readonly kube_clusters: readonly KubeClusterRecord[];
+  /** Changes with any detection rule; analyzers then read them anew. Left out by authorities that keep none. */
+  readonly rule_set?: number;
   /** Of approved access requests, as long as they last. */
   readonly grants: readonly Grant[];
   /** Approved requests that a changed role makes void (access-request.ts). */

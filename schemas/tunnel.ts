@@ -25,6 +25,12 @@ export const TUNNEL_PROTOCOL = 'steno-tunnel';
 /** On the same port: an HTTP upgrade to a pipe that the gateway lays on to ingest, for a node's kernel events. */
 export const INGEST_PIPE_PATH = '/v1/ingest';
 export const INGEST_PIPE = 'steno-ingest';
+/**
+ * On the same port, for viewers: an HTTP upgrade to the bytes of one SSH connection, whose client is a browser. The address of
+ * the browser is in `CLIENT_ADDRESS_HEADER`.
+ */
+export const SSH_RELAY_PATH = '/v1/ssh';
+export const SSH_RELAY = 'steno-ssh';
 export const TUNNEL_VERSION = 1;
 export const FRAME_HEADER = 5;
 export const MAX_DATA = 32 << 10;
@@ -50,7 +56,8 @@ export interface TunnelFrame {
 const name = z.string().max(63).refine(isName, 'is not a valid name');
 
 export const openStream = z.strictObject({
-  kind: z.literal('ssh'),
+  /** `kubernetes`: HTTP/1.1 to the API server of the cluster that the agent runs in. */
+  kind: z.enum(['ssh', 'kubernetes']),
   /** The address of the user, as far as the gateway knows; for the node's own books. */
   source: z.string().max(64),
 });
@@ -74,7 +81,6 @@ export const agentMessage = z.discriminatedUnion('kind', [
     signed: signedNodeRequest.extend({ request: z.string().max(MAX_REQUEST) }),
   }),
 ]);
-export type AgentMessage = z.infer<typeof agentMessage>;
 
 /** Writes the head of a frame whose payload follows in `frame`. */
 export function writeFrameHeader(frame: Uint8Array, type: FrameType, stream: number): void {

@@ -23,6 +23,7 @@ const listKeys = {
   nodes: 'name',
   locks: 'id',
   notices: 'id',
+  invitations: 'id',
   grants: 'id',
   void_grants: 'id',
   clusters: 'name',

@@ -1,8 +1,8 @@
 /**
- * Faults on demand: how a store that is real in every other way is made to fail.
+ * Faults on demand, for stores that are otherwise real.
  *
- * Each failure comes in two kinds, because callers must survive both: the operation was not done, or it was
- * done and reported as failed. Used by the `faulty.ts` wrappers; tested in `stores/faults.test.ts`.
+ * Each failure has two variants, both of which callers must survive: the operation was not done, or it was done and reported
+ * as failed. Used by the `faulty.ts` wrappers; tested in `stores/faults.test.ts`.
  */
 import { StenoError } from '#schemas/base/errors.js';
 

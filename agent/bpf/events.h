@@ -146,3 +146,22 @@ struct counters {
 struct capabilities {
 	u64 inheritable, permitted, effective, bounding, ambient;
 };
+
+/* A record of the ring `logins`. The texts of `door` and `program` end with a zero; `arguments` and `environment` are as long as said. */
+#define DOOR_MAX 16
+#define PROGRAM_MAX 256
+#define LOGIN_ARGUMENTS 1024
+#define LOGIN_ENVIRONMENT 2048
+struct login {
+	u64 time;        /* CLOCK_BOOTTIME, ns */
+	u32 pid;         /* of what was executed, in the first pid namespace */
+	u32 door_pid;
+	u32 uid;
+	u32 arguments_length;
+	u32 environment_length;
+	u32 lost;        /* logins before this one that the ring had no room for */
+	char door[DOOR_MAX];
+	char program[PROGRAM_MAX];
+	char arguments[LOGIN_ARGUMENTS];
+	char environment[LOGIN_ENVIRONMENT];
+};

@@ -139,10 +139,14 @@ struct mm_struct {
 	struct file *exe_file;
 	unsigned long arg_start;
 	unsigned long arg_end;
+	unsigned long env_start;
+	unsigned long env_end;
 };
 struct signal_struct {
 	atomic_t live;
 	int group_exit_code;
+	/* Of a session of processes (setsid). */
+	int leader;
 };
 struct ns_common {
 	u32 inum;

@@ -67,6 +67,7 @@ struct {
 #define FIRST_EXECUTABLE 1
 #define FIRST_RECEIVED 2
 #define ENDED 3
+#define LOGGED_IN 4
 
 static __always_inline int is_first(const struct once *key)
 {

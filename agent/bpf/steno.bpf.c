@@ -42,6 +42,7 @@ struct call {
 #include "tcp.h"
 #include "sockets.h"
 #include "uring.h"
+#include "logins.h"
 
 static __always_inline u32 class_of(u8 op)
 {

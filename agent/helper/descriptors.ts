@@ -1,11 +1,11 @@
 /**
- * Descriptors between processes: connected sockets that one hands to another (unix(7), SCM_RIGHTS) over a pair of their
- * own, and the few calls of the C library about descriptors and processes that Node.js lacks.
+ * Passes descriptors between processes: connected sockets sent (unix(7), SCM_RIGHTS) over a dedicated socket pair. Also the
+ * few C library calls on descriptors and processes that Node.js lacks.
  *
- * Node.js passes descriptors only over its own message channel, whose other end could then drive this process as a
- * cluster's worker drives its primary. Here a message is four bytes, the number of the handover, and exactly one
- * descriptor; SOCK_SEQPACKET keeps messages apart. `struct msghdr` and `struct cmsghdr` as on 64-bit Linux, little-endian
- * (glibc and musl have the same bytes there). Tested in descriptors.test.ts.
+ * Node.js passes descriptors only over its own message channel, whose other end could then drive this process as a cluster
+ * worker drives its primary. Here a message is four bytes, the handover number, with exactly one descriptor; SOCK_SEQPACKET
+ * preserves message boundaries. `struct msghdr` and `struct cmsghdr` as on 64-bit Linux, little-endian (glibc and musl have
+ * the same bytes there). Tested in descriptors.test.ts.
  */
 import { readdirSync } from 'node:fs';
 import koffi from 'koffi';
@@ -24,7 +24,7 @@ const MSG_TRUNC = 0x20;
 const MSG_CTRUNC = 0x08;
 const MSGHDR = { size: 56, iov: 16, iovCount: 24, control: 32, controlLength: 40, flags: 48 } as const;
 const CMSG_HEADER = 16;
-/** Room for more than the one that is expected: what is too much must be seen, and closed. */
+/** Room for more than the one expected: surplus descriptors must be seen, and closed. */
 const MAX_RECEIVED = 8;
 const O_NONBLOCK = SOCK_NONBLOCK;
 const O_CLOEXEC = SOCK_CLOEXEC;
@@ -52,7 +52,7 @@ const libc = cFunctions<Libc>(null, {
   fcntl: 'int fcntl(int fd, int command, int value)',
 });
 
-/** Two ends, neither inherited by programs. Throws with the errno. */
+/** Returns both ends, neither inherited by programs. Throws with the errno. */
 export function descriptorPair(): readonly [ours: number, theirs: number] {
   const pair = new Int32Array(2);
   if (libc().socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) !== 0)
@@ -60,14 +60,14 @@ export function descriptorPair(): readonly [ours: number, theirs: number] {
   return [pair[0]!, pair[1]!];
 }
 
-/** A pipe that no program inherits and neither end of which blocks. Throws with the errno. */
+/** A non-blocking pipe that programs do not inherit. Throws with the errno. */
 export function openPipe(): readonly [read: number, write: number] {
   const ends = new Int32Array(2);
   if (libc().pipe2(ends, O_NONBLOCK | O_CLOEXEC) !== 0) throw new Error(`pipe: errno ${koffi.errno()}`);
   return [ends[0]!, ends[1]!];
 }
 
-/** False when the other end has too many waiting, or is gone: the descriptor was not handed over. */
+/** False if the other end has too many pending or is gone: the descriptor was not handed over. */
 export function sendDescriptor(over: number, handover: number, descriptor: number): boolean {
   const { message, data, control } = messageOf(1);
   data.writeUInt32LE(handover);
@@ -78,7 +78,9 @@ export function sendDescriptor(over: number, handover: number, descriptor: numbe
   return Number(libc().sendmsg(over, message, MSG_DONTWAIT | MSG_NOSIGNAL)) === data.length;
 }
 
-/** The descriptor of the next handover, which must be this one. Throws when anything else is there; nothing of it stays open. */
+/**
+ * Receives the descriptor of this handover, which must be next. Throws for anything else; nothing received then stays open.
+ */
 export function receiveDescriptor(over: number, handover: number): number {
   const { message, data, control } = messageOf(MAX_RECEIVED);
   const length = Number(libc().recvmsg(over, message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC));
@@ -87,39 +89,41 @@ export function receiveDescriptor(over: number, handover: number): number {
   const cut = (message.readInt32LE(MSGHDR.flags) & (MSG_TRUNC | MSG_CTRUNC)) !== 0;
   if (length === data.length && !cut && got.length === 1 && data.readUInt32LE() === handover) return got[0]!;
   for (const fd of got) libc().close(fd);
-  throw new Error('not the descriptor that was announced');
+  throw new Error('not the announced descriptor');
 }
 
-/** No process of the same user may trace this one, read its memory or its descriptors. Throws where that fails. */
+/**
+ * Prevents processes of the same user from tracing this one and from reading its memory or descriptors. Throws on failure.
+ */
 export function becomeUntraceable(): void {
   if (libc().prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) !== 0) throw new Error('prctl');
 }
 
-/** This process is killed when the thread that started it ends, also while it is held up in a library. */
+/** Kills this process when the thread that started it ends, even while it is blocked in a library. */
 export function dieWithParent(): void {
   libc().prctl(PR_SET_PDEATHSIG, 9, 0, 0, 0);
 }
 
-/** Programs that a library starts do not get this descriptor. */
+/** Keeps this descriptor from programs that a library starts. */
 export function closeOnExec(fd: number): void {
   if (libc().fcntl(fd, F_SETFD, FD_CLOEXEC) !== 0) throw new Error('fcntl');
 }
 
 /**
- * Programs that this process starts get none of the descriptors which are open now, but for the three standard ones:
- * whoever started it may have left some, and Node.js looks at the first of them only.
+ * Keeps all descriptors open now, except the three standard ones, from programs that this process starts: its parent may
+ * have left some open, and Node.js checks only the first few.
  */
 export function keepDescriptors(): void {
   for (const name of readdirSync('/proc/self/fd')) {
     const fd = Number(name);
-    // The folder's own is closed by now.
+    // The folder's own descriptor is closed by now.
     if (fd > 2) libc().fcntl(fd, F_SETFD, FD_CLOEXEC);
   }
 }
 
 function messageOf(room: number): { readonly message: Buffer; readonly data: Buffer; readonly control: Buffer } {
   const data = Buffer.alloc(4);
-  // CMSG_SPACE: whole words of eight bytes.
+  // CMSG_SPACE: rounded up to words of eight bytes.
   const control = Buffer.alloc(CMSG_HEADER + Math.ceil((4 * room) / 8) * 8);
   const vector = Buffer.alloc(16);
   vector.writeBigUInt64LE(BigInt(koffi.address(data)), 0);
@@ -132,7 +136,7 @@ function messageOf(room: number): { readonly message: Buffer; readonly data: Buf
   keepAlive.set(message, [data, control, vector]);
   return { message, data, control };
 }
-/** What a message points to lives as long as it does. */
+/** Keeps the buffers that a message points to alive as long as the message. */
 const keepAlive = new WeakMap<Buffer, readonly Buffer[]>();
 
 function descriptorsIn(control: Buffer): number[] {

@@ -1,18 +1,18 @@
 /**
  * Frames between the node service and a helper: `u32 length ‖ JSON`, both ways over one socket pair.
  *
- * A frame is an object of at most MAX_FRAME bytes. Whatever is not exactly that (a length of zero or beyond the bound,
- * text that is no UTF-8 or no JSON, a value that `parse` refuses) ends the conversation: a reader that has thrown once
- * throws for ever. Tested in frames.test.ts.
+ * A frame is an object of at most MAX_FRAME bytes. Anything else (a length of zero or above the limit, text that is not
+ * UTF-8 or not JSON, a value that `parse` refuses) ends the conversation: a reader that has thrown once always throws.
+ * Tested in frames.test.ts.
  */
 
-/** Bytes of a frame's JSON: a path, a host name and the words of PAM fit many times. */
+/** Maximum bytes of a frame's JSON: several times the size of a path, a host name and messages from PAM. */
 export const MAX_FRAME = 16 << 10;
 const HEADER = 4;
 
 export class FrameError extends Error {}
 
-/** Throws FrameError when the message is too large to be read at the other end. */
+/** Throws FrameError if the message is too large for the other end to read. */
 export function encodeFrame(message: object): Buffer {
   const text = Buffer.from(JSON.stringify(message), 'utf8');
   if (text.length > MAX_FRAME) throw new FrameError(`a frame of ${text.length} bytes`);
@@ -21,21 +21,21 @@ export function encodeFrame(message: object): Buffer {
   return Buffer.concat([header, text]);
 }
 
-/** Holds at most one frame and what came with it in the same chunk. */
+/** Holds at most one frame plus the rest of the same chunk. */
 export class FrameReader<Message> {
   readonly #parse: (value: unknown) => Message | null;
   readonly #text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
   #held = Buffer.alloc(0);
   #broken = false;
 
-  /** `parse` answers null to what is no message. */
+  /** `parse` returns null for anything that is not a message. */
   constructor(parse: (value: unknown) => Message | null) {
     this.#parse = parse;
   }
 
-  /** The messages that are complete now, in order. Throws FrameError; those before the fault are lost with it. */
+  /** Returns the messages that are complete now, in order. Throws FrameError, losing the messages before the fault. */
   push(chunk: Uint8Array): Message[] {
-    if (this.#broken) throw new FrameError('the conversation is over');
+    if (this.#broken) throw new FrameError('the conversation has ended');
     this.#held = Buffer.concat([this.#held, chunk]);
     const messages: Message[] = [];
     let at = 0;
@@ -61,10 +61,10 @@ export class FrameReader<Message> {
     try {
       value = JSON.parse(this.#text.decode(bytes));
     } catch {
-      throw new FrameError('a frame that is no JSON');
+      throw new FrameError('a frame that is not JSON');
     }
     const message = this.#parse(value);
-    if (message === null) throw new FrameError('a frame that is no message');
+    if (message === null) throw new FrameError('a frame that is not a message');
     return message;
   }
 }

@@ -1,13 +1,13 @@
 /**
- * The node service's side of a helper (program.ts): starts one, orders, and believes nothing that it did not ask for.
+ * The node service's side of a helper (program.ts): starts helpers, sends requests, and accepts nothing that it did not ask
+ * for.
  *
- *     fresh ──judge──► asked ──judged──► judge ──judge──► asked …    one login after the other; over after some, or at rest
+ *     fresh ──judge──► asked ──judged──► judge ──judge──► asked …    one login after the other; ends after some, or when idle
  *        └────become──► bound to an account ──close, or it ends──► over
  *
- * A helper that ends, or answers what it should not, fails what was asked of it and nothing else. Those that judge are
- * kept for a while as people connect, so that nobody waits for Node.js to start; one that was bound is never another's.
- * Tested in test/agent/streamlocal.test.ts and
- * test/agent/helper-attack.test.ts.
+ * A helper that ends or gives an unexpected answer fails its own requests and nothing else. Judging helpers are kept for a
+ * while as users connect, so that nobody waits for Node.js to start; a helper bound to an account is never reused for
+ * another. Tested in test/agent/streamlocal.test.ts and test/agent/helper-attack.test.ts.
  */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
@@ -21,14 +21,14 @@ import { FrameReader, encodeFrame } from './frames.js';
 import { isPlace, parseAnswer } from './messages.js';
 import type { Answer, Judgement, Order, Place } from './messages.js';
 
-/** PAM modules that ask a directory take their time; the handshake's own limit is a little longer (ssh-service.ts). */
+/** PAM modules that query a directory can be slow; the handshake's own limit is a little longer (ssh-service.ts). */
 const JUDGE_LIMIT_MS = 15_000;
 const BECOME_LIMIT_MS = 15_000;
-/** Judges that rest, for how long, and how many logins one judges: what modules leak is bounded. */
+/** Idle judges kept, for how long, and logins per judge: this limits what PAM modules leak. */
 const MAX_IDLE = 2;
 const IDLE_MS = 30_000;
 const MAX_JUDGEMENTS = 100;
-/** A helper that was told to go and is held up is killed then. */
+/** A helper that was told to exit and hangs is killed after this time. */
 const LEAVE_MS = 5_000;
 /** Bytes of a helper's standard error that are logged. */
 const MAX_WORDS = 2_048;
@@ -59,7 +59,7 @@ export class Helper {
   readonly #dials = new Map<number, (result: ConnectResult) => void>();
   readonly #listeners = new Map<number, Listener>();
 
-  /** Throws where no process or socket can be had. */
+  /** Throws if no process or socket can be created. */
   constructor(log: Log) {
     this.#log = log;
     const [ours, theirs] = descriptorPair();
@@ -94,7 +94,7 @@ export class Helper {
     });
     this.#child.stderr!.on('error', () => undefined);
     this.#child.stderr!.on('end', () => {
-      if (words !== '') log.warn({ said: words }, 'words of a helper');
+      if (words !== '') log.warn({ said: words }, 'output of a helper');
     });
   }
 
@@ -103,7 +103,7 @@ export class Helper {
     return (this.#state === 'fresh' || this.#state === 'judge') && this.#judgements < MAX_JUDGEMENTS;
   }
 
-  /** PAM's account phase, one at a time. Never rejects: `failed` where there was no answer. */
+  /** Runs PAM's account phase, one call at a time. Never rejects: `failed` if there was no answer. */
   judge(service: string, user: string, host: string): Promise<{ readonly judgement: Judgement; readonly text: string }> {
     return new Promise((resolve) => {
       if (!this.judges) return resolve({ judgement: 'failed', text: '' });
@@ -119,7 +119,7 @@ export class Helper {
     });
   }
 
-  /** Takes an account's ids for good. False: it could not, and is over. */
+  /** Switches the helper to an account's ids for good. False: it failed, and the helper has ended. */
   become({ name, uid, gid }: { readonly name: string; readonly uid: number; readonly gid: number }): Promise<boolean> {
     return new Promise((resolve) => {
       if (this.#state !== 'fresh') return resolve(false);
@@ -133,7 +133,7 @@ export class Helper {
     });
   }
 
-  /** `code`: of errno, or empty where nobody knows. */
+  /** `code`: the errno name, or empty if unknown. */
   connect(place: Place): Promise<ConnectResult> {
     if (this.#state !== 'bound' || !isPlace(place)) return Promise.resolve({ code: 'EINVAL' });
     const id = this.#nextId++;
@@ -143,7 +143,7 @@ export class Helper {
     });
   }
 
-  /** Null when the account may not, or something is there. */
+  /** Null if the account may not listen there, or something exists there. */
   async listen(place: Place, accept: (socket: Socket) => void): Promise<Listening | null> {
     if (this.#state !== 'bound' || !isPlace(place)) return null;
     const id = this.#nextId++;
@@ -160,7 +160,7 @@ export class Helper {
     };
   }
 
-  /** It takes the paths of its listeners away and goes. */
+  /** The helper removes the paths of its listeners and exits. */
   close(): void {
     this.#end(undefined, 'gently');
   }
@@ -173,13 +173,13 @@ export class Helper {
     switch (answer.kind) {
       case 'judged': {
         const judged = this.#judged;
-        if (judged === undefined) throw new Error('a judgement that nobody asked for');
+        if (judged === undefined) throw new Error('an unrequested judgement');
         this.#judged = undefined;
         return judged(answer.judgement, answer.text);
       }
       case 'became': {
         const became = this.#became;
-        if (became === undefined) throw new Error('an account that nobody asked for');
+        if (became === undefined) throw new Error('an unrequested switch of account');
         this.#became = undefined;
         return became(true);
       }
@@ -193,7 +193,7 @@ export class Helper {
       case 'accepted': {
         const socket = this.#received(answer.handover);
         const listener = this.#listeners.get(answer.id);
-        // Closed meanwhile.
+        // Closed in the meantime.
         if (listener === undefined) return void socket.destroy();
         return listener.accept(socket);
       }
@@ -231,7 +231,7 @@ export class Helper {
   }
 }
 
-/** Helpers of one node service. */
+/** The helpers of one node service. */
 export class Helpers {
   readonly #log: Log;
   readonly #idle: Helper[] = [];
@@ -242,7 +242,7 @@ export class Helpers {
     this.#log = log;
   }
 
-  /** Somebody connects: a judge will be wanted soon. Never throws. */
+  /** Called when somebody connects, since a judge will be needed soon. Never throws. */
   warm(): void {
     if (this.#closed || this.#idle.some((helper) => helper.judges)) return;
     try {
@@ -252,7 +252,7 @@ export class Helpers {
     }
   }
 
-  /** As `Helper.judge`, by one that rests or a new one. */
+  /** Like `Helper.judge`, using an idle helper or a new one. */
   async judge(service: string, user: string, host: string): ReturnType<Helper['judge']> {
     let helper: Helper | undefined;
     try {
@@ -267,7 +267,7 @@ export class Helpers {
     return judged;
   }
 
-  /** A helper that nobody has used. Throws where none can be started. */
+  /** An unused helper. Throws if none can be started. */
   fresh(): Helper {
     return new Helper(this.#log);
   }
@@ -291,15 +291,15 @@ export class Helpers {
   }
 }
 
-/** Without the signal that opens the debugger to everybody on this machine, where Node.js can be told. */
+/** Disables the signal that opens the debugger to everybody on this machine, if this Node.js has the option. */
 function flags(): readonly string[] {
   return process.allowedNodeEnvironmentFlags.has('--disable-sigusr1') ? ['--disable-sigusr1'] : [];
 }
 
-/** Compiled, also where this runs from its sources: the helper starts without a loader. */
+/** The compiled program, even when running from sources: the helper starts without a loader. */
 function program(): string {
   const places = ['./program.js', '../../dist/agent/helper/program.js'].map((path) => fileURLToPath(new URL(path, import.meta.url)));
   const found = places.find((path) => existsSync(path));
-  if (found === undefined) throw new Error('the program of the helpers is missing; build Steno again');
+  if (found === undefined) throw new Error('the helper program is missing; build Steno again');
   return found;
 }

@@ -1,5 +1,5 @@
 /**
- * What the node service orders of a helper, and what the helper answers. The same bounds hold at both ends.
+ * The requests of the node service to a helper, and the helper's answers. Both ends enforce the same limits.
  *
  *     service                               helper
  *     account ───────────────────────────►  PAM's account phase
@@ -10,7 +10,8 @@
  *             ◄─────────────────────────── connected, listening, accepted, failed
  *
  * `connected` and `accepted` come with a descriptor on the second socket pair (descriptors.ts), numbered by `handover`.
- * Parsed by hand, since a helper that loads a library of schemas takes twice as long to start. Tested in frames.test.ts.
+ * Parsing is written by hand, because a helper that loads a schema library takes twice as long to start. Tested in
+ * frames.test.ts.
  */
 
 export type Place =
@@ -23,16 +24,20 @@ export type Order =
   | { readonly kind: 'listen'; readonly id: number; readonly place: Place }
   | { readonly kind: 'close'; readonly id: number };
 
-/** `absent`: this machine has no libpam. `failed`: PAM could not be asked. */
+/** `absent`: this machine has no libpam. `failed`: PAM gave no answer. */
 export type Judgement = 'allowed' | 'refused' | 'failed' | 'absent';
 
 export type Answer =
-  | { readonly kind: 'judged'; readonly judgement: Judgement; /** For the user; empty where PAM said nothing. */ readonly text: string }
+  | {
+      readonly kind: 'judged';
+      readonly judgement: Judgement;
+      /** Text for the user; empty if PAM printed nothing. */ readonly text: string;
+    }
   | { readonly kind: 'became' }
   | { readonly kind: 'connected'; readonly id: number; readonly handover: number }
   | { readonly kind: 'listening'; readonly id: number; /** 0 for a path. */ readonly port: number }
-  | { readonly kind: 'accepted'; /** Of the listener. */ readonly id: number; readonly handover: number }
-  | { readonly kind: 'failed'; readonly id: number; /** Such as ECONNREFUSED. */ readonly code: string };
+  | { readonly kind: 'accepted'; /** Number of the listener. */ readonly id: number; readonly handover: number }
+  | { readonly kind: 'failed'; readonly id: number; /** For example ECONNREFUSED. */ readonly code: string };
 
 /** Linux's `sun_path` without its closing zero, in bytes. */
 const MAX_PATH = 107;
@@ -87,7 +92,7 @@ export function parseAnswer(value: unknown): Answer | null {
   }
 }
 
-/** A place that a helper may be asked for; anything else is refused before it is asked. */
+/** A place that may be requested from a helper; anything else is refused before it is sent. */
 export function isPlace(value: unknown): value is Place {
   const it = fieldsOf(value);
   if (it === null) return false;
@@ -106,7 +111,7 @@ function fieldsOf(value: unknown): Readonly<Record<string, unknown>> | null {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Readonly<Record<string, unknown>>) : null;
 }
 
-/** `kind` and these. */
+/** Whether the object has `kind`, these fields and no others. */
 function hasOnly(it: Readonly<Record<string, unknown>>, ...names: readonly string[]): boolean {
   return Object.keys(it).length === names.length + 1 && names.every((name) => Object.hasOwn(it, name));
 }

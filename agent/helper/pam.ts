@@ -1,11 +1,11 @@
 /**
- * PAM's account phase for a login that needs no password: may this account be used now, from there? (pam_acct_mgmt(3):
- * expired accounts and passwords, pam_nologin, pam_access, pam_time, what a directory says.)
+ * PAM's account phase for a login without a password: may this account be used now, from this address? (pam_acct_mgmt(3):
+ * expired accounts and passwords, pam_nologin, pam_access, pam_time, directory policies.)
  *
- * Modules are other people's code: they block, change signal handlers and leak. So this runs in a helper that judges some
- * logins and ends, never in the node service. What modules say is collected; what they ask is not answered, and a module
- * that insists on an answer refuses. An expired password refuses too: nobody could change it here.
- * Tested in test/agent/admission.test.ts with real modules.
+ * Modules are third-party code: they block, change signal handlers and leak. This therefore runs in a helper that judges
+ * some logins and exits, never in the node service. Messages of modules are collected; their questions are not answered, so
+ * a module that insists on an answer refuses. An expired password is a refusal too, since it cannot be changed here. Tested
+ * in test/agent/admission.test.ts with real modules.
  */
 import koffi from 'koffi';
 import { cFunctions } from '#runtime/c-library.js';
@@ -18,20 +18,20 @@ const PAM_CONV_ERR = 19;
 const PAM_BUF_ERR = 5;
 const item = { tty: 3, rhost: 4 } as const;
 const style = { echoOff: 1, echoOn: 2, error: 3, info: 4 } as const;
-/** PAM's own bound (PAM_MAX_NUM_MSG). */
+/** PAM's own limit (PAM_MAX_NUM_MSG). */
 const MAX_MESSAGES = 32;
-/** `struct pam_message` and `struct pam_response` of 64-bit systems: pointer and int, either way round. */
+/** Size of `struct pam_message` and `struct pam_response` on 64-bit systems: a pointer and an int, in either order. */
 const PAIR = 16;
 
 const conversation = koffi.proto('int steno_pam_conversation(int count, void **messages, _Out_ void **responses, void *data)');
 
 export interface Judged {
   readonly judgement: Judgement;
-  /** Printable, several lines perhaps; empty where PAM said nothing. */
+  /** Printable, possibly several lines; empty if PAM printed nothing. */
   readonly text: string;
 }
 
-/** `service`: a file of /etc/pam.d. `host`: where the user comes from. Never throws; what goes wrong is `failed`. */
+/** `service`: a file in /etc/pam.d. `host`: the user's address. Never throws; errors give `failed`. */
 export function accountPhase(service: string, user: string, host: string): Judged {
   let library: Pam;
   try {
@@ -47,7 +47,7 @@ export function accountPhase(service: string, user: string, host: string): Judge
   }
 }
 
-/** What the modules of this call have said: calls do not overlap. */
+/** Messages of the modules during this call; calls do not overlap. */
 let said: string[] = [];
 
 const libc = cFunctions<{ readonly calloc: (count: number, size: number) => unknown }>(null, {
@@ -63,13 +63,13 @@ const converse = koffi.register((count: number, messages: unknown, responses: un
     else asked = true;
   }
   if (asked) return PAM_CONV_ERR;
-  // PAM frees it: empty answers, one for each message.
+  // PAM frees this: empty answers, one per message.
   const answers = libc().calloc(count, PAIR);
   if (answers === null) return PAM_BUF_ERR;
   koffi.encode(responses, 'void *', answers);
   return PAM_SUCCESS;
 }, koffi.pointer(conversation));
-/** `struct pam_conv`: our function, and nothing for it. */
+/** `struct pam_conv`: our function, and no data for it. */
 const conv = Buffer.alloc(PAIR);
 conv.writeBigUInt64LE(BigInt(koffi.address(converse)));
 
@@ -80,7 +80,7 @@ interface Pam {
   readonly words: (handle: unknown, code: number) => string | null;
   readonly end: (handle: unknown, status: number) => number;
 }
-/** Throws where there is no libpam. */
+/** Throws if libpam is missing. */
 const pam = cFunctions<Pam>('libpam.so.0', {
   start: 'int pam_start(const char *service, const char *user, void *conversation, _Out_ void **handle)',
   set: 'int pam_set_item(void *handle, int type, const char *value)',
@@ -108,7 +108,7 @@ function ask({ start, set, account, words, end }: Pam, service: string, user: st
   }
 }
 
-/** Of what a module says, what cannot steer a terminal. */
+/** The part of a module's message that cannot control a terminal. */
 export function printable(text: string): string {
   return text
     .replace(/\r\n?/g, '\n')

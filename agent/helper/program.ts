@@ -1,12 +1,12 @@
 /**
- * The helper: a process of the node service's user that serves one login and ends. Started by helper.ts alone.
+ * The helper: a process of the node service's user that serves one login and exits. Started only by helper.ts.
  *
- *     waiting ──account──► judged, waiting for more of these only
+ *     waiting ──account──► judged, accepts only further account requests
  *         └────become──► account's (effective ids and groups, for good) ──channel gone──► exit
  *
- * Its real and saved user ids stay the service's, and its channel to the service is a socket pair that nobody else
- * holds: no process of the account can signal, trace or write to it (docs/decisions/0051). Descriptor 3 carries frames
- * (frames.ts), descriptor 4 sockets (descriptors.ts). Whatever is out of order ends it. Tested in
+ * Its real and saved user ids remain the service's, and its channel to the service is a socket pair that nobody else holds:
+ * no process of the account can signal it, trace it or write to it (docs/decisions/0051). Descriptor 3 carries frames
+ * (frames.ts), descriptor 4 sockets (descriptors.ts). Any protocol violation ends it. Tested in
  * test/agent/helper-attack.test.ts as an account that attacks it.
  */
 import { Socket } from 'node:net';
@@ -21,7 +21,7 @@ const FRAMES = 3;
 const SOCKETS = 4;
 const EXIT_FAULT = 70;
 
-// Where Node.js cannot be told to leave SIGUSR1 alone (before 22.14), a listener takes the place of the debugger's.
+// Node.js before 22.14 cannot be told to leave SIGUSR1 alone: a listener replaces the debugger's.
 process.on('SIGUSR1', () => undefined);
 process.on('uncaughtException', (error) => fault(error));
 becomeUntraceable();
@@ -41,7 +41,7 @@ channel.on('close', () => leave());
 
 function obey(order: Order): void {
   if (order.kind === 'account' && sockets === undefined) {
-    // A module may be held up when the service ends.
+    // A module may be blocked when the service ends.
     if (!judging) dieWithParent();
     judging = true;
     return answer({ kind: 'judged', ...accountPhase(order.service, order.user, order.host) });
@@ -64,7 +64,7 @@ function obey(order: Order): void {
   }
 }
 
-/** Real and saved ids stay: a process whose three ids are all the account's could be signalled and traced by it. */
+/** Real and saved ids are kept: the account could signal and trace a process whose three ids are all its own. */
 function become(user: string, uid: number, gid: number): void {
   if (process.getuid!() !== 0) {
     if (process.getuid!() !== uid) throw new Error('another user');
@@ -74,7 +74,7 @@ function become(user: string, uid: number, gid: number): void {
     process.seteuid!(uid);
     if (process.geteuid!() !== uid || process.getegid!() !== gid) throw new Error('the ids were not taken');
   }
-  // The change of ids has set this anew.
+  // Changing ids has reset this.
   becomeUntraceable();
   process.umask(0o177);
 }

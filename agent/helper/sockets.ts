@@ -1,10 +1,11 @@
 /**
- * What a helper does as an account: connect and listen, by path or over TCP, and hand the connected sockets over unread.
+ * The socket operations of a helper as an account: it connects and listens, by path or over TCP, and hands connected sockets
+ * over unread.
  *
- * Runs in the helper alone (program.ts), after it has taken the account's ids: the kernel judges each call as it does any
- * program of the account, peers see that user (SO_PEERCRED), and rules of the firewall that name users apply.
- * Sockets at paths are made for their owner alone; what is there is not replaced (sshd: StreamLocalBindMask 0177,
- * StreamLocalBindUnlink no). Tested in test/agent/streamlocal.test.ts.
+ * Runs only in the helper (program.ts), after it has taken the account's ids: the kernel checks each call as for any program
+ * of the account, peers see that user (SO_PEERCRED), and firewall rules that name users apply. Sockets at paths are created
+ * for their owner only and never replace an existing file (sshd: StreamLocalBindMask 0177, StreamLocalBindUnlink no). Tested
+ * in test/agent/streamlocal.test.ts.
  */
 import { connect, createServer } from 'node:net';
 import type { Server, Socket } from 'node:net';
@@ -19,7 +20,7 @@ export class AccountSockets {
   readonly #servers = new Map<number, Server>();
   #handovers = 0;
 
-  /** `over`: where descriptors go. */
+  /** `over`: the socket on which descriptors are sent. */
   constructor(over: number, answer: (answer: Answer) => void) {
     this.#over = over;
     this.#answer = answer;
@@ -27,7 +28,7 @@ export class AccountSockets {
 
   connect(id: number, place: Place): void {
     const socket = connect({ ...optionsOf(place), timeout: DIAL_LIMIT_MS, allowHalfOpen: true });
-    // Nothing may be read here: whoever gets the socket reads it from its first byte.
+    // Nothing may be read here: the receiver reads the socket from its first byte.
     socket.pause();
     socket.once('timeout', () => socket.destroy(Object.assign(new Error('timeout'), { code: 'ETIMEDOUT' })));
     socket.once('error', (error) => this.#failed(id, error));
@@ -60,18 +61,21 @@ export class AccountSockets {
     this.#servers.delete(id);
   }
 
-  /** Takes away the paths of listeners, too. */
+  /** Also removes the paths of listeners. */
   close(): void {
     for (const server of this.#servers.values()) server.close();
     this.#servers.clear();
   }
 
-  /** Its number, or null: the service has as many waiting as the kernel keeps, and this one is dropped. */
+  /**
+   * The handover number, or null if the service already has as many pending as the kernel queues; the socket is then
+   * dropped.
+   */
   #handOver(socket: Socket): number | null {
     const { _handle: handle } = socket as unknown as { readonly _handle: { readonly fd: number } | null };
     const handover = (this.#handovers + 1) >>> 0;
     const sent = handle !== null && sendDescriptor(this.#over, handover, handle.fd);
-    // The service has a descriptor of its own: nothing ends by this one.
+    // The service has its own descriptor, so this does not end the connection.
     socket.destroy();
     if (!sent) return null;
     this.#handovers = handover;

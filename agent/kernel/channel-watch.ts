@@ -1,7 +1,7 @@
 /**
- * Recording of one session channel's processes, as its gateway orders it: takes the order, starts the process inside it,
- * and reports back on the channel, in the form in which the order came (schemas/kernel/orders.ts). No order: nothing is
- * recorded, and nothing costs anything. Tested in test/agent/orders.test.ts and test/kernel/.
+ * Records the processes of one session channel as its gateway orders: accepts the order, starts the process under recording,
+ * and reports back on the channel in the form in which the order came (schemas/kernel/orders.ts). Without an order nothing
+ * is recorded and nothing is spent. Tested in test/agent/orders.test.ts and test/kernel/.
  */
 import type { ServerChannel } from 'ssh2';
 import { StenoError } from '#schemas/base/errors.js';
@@ -33,9 +33,9 @@ export class ChannelWatch {
   #form: Form = 'request';
   #session: KernelSession | null = null;
   #garbled = false;
-  /** Reports that the gateway takes beside `on`, `off` and `gap`. */
+  /** Reports that the gateway accepts in addition to `on`, `off` and `gap`. */
   readonly #reports = new Set<string>();
-  /** To the gateway, which signs rows; null: it does not. */
+  /** To the gateway, if it signs rows; null if it does not. */
   #way: EventsWay | null = null;
 
   /** `kernel` null: this node service records no kernel events. */
@@ -44,7 +44,7 @@ export class ChannelWatch {
     this.#log = log;
   }
 
-  /** Whether this request was the order. One that cannot be read refuses the start: its sender would think it obeyed. */
+  /** Whether this request was the order. An unreadable order refuses the start: its sender would believe it was obeyed. */
   takesRequest(name: string, data: Uint8Array | null): boolean {
     if (name !== ORDER_REQUEST) return false;
     const order = orderRequest.safeParse(orderIn(data));
@@ -54,7 +54,7 @@ export class ChannelWatch {
     return true;
   }
 
-  /** The same of the form before. */
+  /** The same for the previous form, an environment variable. */
   takesVariable(name: string, value: string): boolean {
     if (name === PROGRESS_VARIABLE) this.#reports.add(PROGRESS_REPORT);
     else if (name === ORDER_VARIABLE) this.#obey(orderVariable.safeParse(parsedText(value)).data ?? null, 'variable');
@@ -62,13 +62,16 @@ export class ChannelWatch {
     return true;
   }
 
-  /** The first order counts; a second one, in either form, is none that a gateway gives. */
+  /** Only the first order counts; a gateway never sends a second one, in either form. */
   #obey(order: KernelOrder | null, form: Form): void {
     if (order === null || this.#order !== null) this.#garbled = true;
     else [this.#order, this.#form] = [order, form];
   }
 
-  /** Runs `make`, which must start the process synchronously. Throws KERNEL_RECORDING_IMPOSSIBLE where the order is strict. */
+  /**
+   * Runs `make`, which must start the process synchronously. Throws KERNEL_RECORDING_IMPOSSIBLE if the order is strict and
+   * recording fails.
+   */
   spawn<T>(channel: ServerChannel, make: () => T): T {
     if (this.#garbled) throw new StenoError('KERNEL_RECORDING_IMPOSSIBLE', 'the order of the gateway cannot be read');
     const order = this.#order;
@@ -76,13 +79,13 @@ export class ChannelWatch {
     const report = (what: KernelReport): void => send(channel, this.#form, what);
     let session: KernelSession;
     try {
-      if (this.#kernel === null) throw new StenoError('KERNEL_RECORDING_IMPOSSIBLE', 'this node service records none');
+      if (this.#kernel === null) throw new StenoError('KERNEL_RECORDING_IMPOSSIBLE', 'this node service records no kernel events');
       session = this.#kernel.session(order, this.#way, (what) => {
         if (what.state !== PROGRESS_REPORT || this.#reports.has(PROGRESS_REPORT)) report(what);
       });
     } catch (error) {
       const reason = error instanceof StenoError ? (error.detail ?? error.message) : String(error);
-      this.#log.warn({ session: order.session, reason }, 'a session without kernel events');
+      this.#log.warn({ session: order.session, reason }, 'a session runs without kernel events');
       report({ state: 'off', reason: reason.slice(0, 1024) });
       if (order.mode === 'strict') throw error;
       return make();
@@ -97,19 +100,19 @@ export class ChannelWatch {
     }
   }
 
-  /** Before the exit status is sent: what is missing until here is told. */
+  /** Called before the exit status is sent: everything missing up to now has been reported. */
   async settle(): Promise<void> {
     await this.#session?.settle();
   }
 
-  /** The channel is over. */
+  /** The channel has closed. */
   end(): void {
     this.#session?.end();
     this.#session = null;
   }
 }
 
-/** The JSON of an order's one string, or null. */
+/** The JSON in an order's single string, or null. */
 function orderIn(data: Uint8Array | null): unknown {
   try {
     const reader = new SshReader(data ?? new Uint8Array(0), 'BAD_REQUEST');

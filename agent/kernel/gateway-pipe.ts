@@ -1,7 +1,7 @@
 /**
- * To a gateway that signs rows; and to ingest through a gateway, for nodes that reach nothing else: the gateway's HTTPS becomes a
- * pipe, and inside it this node speaks TLS with ingest, so that the gateway passes on what it cannot read. Tested in
- * test/kernel/joined.test.ts.
+ * Connects to a gateway that signs rows, and, for nodes that can reach nothing else, to ingest through a gateway: the HTTPS
+ * connection to the gateway becomes a pipe in which this node speaks TLS with ingest, so the gateway cannot read what it
+ * forwards. Tested in test/kernel/joined.test.ts.
  */
 import { request } from 'node:https';
 import { connect } from 'node:tls';
@@ -13,7 +13,7 @@ const HANDSHAKE_MS = 10_000;
 
 type Connected = (error: Error | null, socket?: TLSSocket) => void;
 
-/** What `ws` takes as TLS options: dials one gateway after the other, the next at each try. */
+/** TLS options in the form that `ws` takes; each attempt dials the next gateway. */
 export function throughGateways(gateways: readonly string[], identity: ServiceIdentity): () => ConnectionOptions {
   let tries = 0;
   return () => {
@@ -23,7 +23,7 @@ export function throughGateways(gateways: readonly string[], identity: ServiceId
   };
 }
 
-/** TLS options of a connection that only this gateway may answer. */
+/** TLS options of a connection that only this gateway can answer. */
 export function toGateway(gateway: string, identity: ServiceIdentity): ConnectionOptions {
   const options = identity.tlsClientOptions(['gateway']);
   return {

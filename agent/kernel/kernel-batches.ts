@@ -1,17 +1,17 @@
 /**
- * Batches of rows that the collecting thread has ready, on their way to ingest.
+ * Batches of rows from the collecting thread, on their way to ingest.
  *
  *     waiting ──ack──► stored
  *        └──refused──► pieces, each waiting: rows of several sessions by session, else one half and the other
- *     │                  └── one row, or a session that ingest does not take from this node: lost, and told
+ *     │                  └── one row, or a session that ingest does not take from this node: lost, and reported
  *     └──early──► by session, each tried again by itself ──► parked ──2 s, 4 s, … 60 s──► waiting
  *
- * Early is what belongs to a session that ingest does not know yet: it may be unknown for hours, while its gateway is cut
- * off. What is parked holds up nobody: its memory is given back, and the window of batches under way is free for the others.
- * Beyond `MAX_PARKED_BYTES` rows of such sessions are lost, and told.
+ * Rows are early if ingest does not know their session yet, which may last for hours while its gateway is cut off. Parked
+ * rows block nothing: their memory is given back, and they no longer occupy the window of batches in flight. Beyond
+ * `MAX_PARKED_BYTES`, rows of such sessions are lost and reported.
  *
- * So one row that ingest does not take costs that row. A batch counts as stored when all its pieces are; pieces are named
- * by how the batch was cut, and the same batch is cut in the same way after a restart. Tested in kernel-batches.test.ts.
+ * A row that ingest refuses thus affects no other row. A batch counts as stored when all its pieces are; pieces are named
+ * after how the batch was split, and a batch is split the same way after a restart. Tested in kernel-batches.test.ts.
  */
 import type { KernelRow } from '#schemas/kernel/kernel.js';
 import { PIECE_MARK } from '#schemas/uplink.js';
@@ -26,19 +26,19 @@ export const MAX_PARKED_BYTES = 16 << 20;
 interface Whole {
   /** Null once its memory was given back. */
   payload: Uint8Array | null;
-  /** Of which it consists and which are not stored; how many of them are parked. */
+  /** Pieces that are not stored yet; how many of them are parked. */
   pieces: number;
   parked: number;
   readonly lost: Map<string, { count: number; first_ms: number; last_ms: number; storable: boolean }>;
 }
 
 export interface KernelBatchesParts {
-  /** All rows of a batch are stored, but those lost; its memory is given back, where `parked` did not do so. */
+  /** All rows of a batch are stored, except those lost; its memory is given back, unless `parked` did that. */
   readonly stored: (batch: string, lost: readonly LostRows[], payload: Uint8Array | undefined) => void;
-  /** What is left of a batch waits for its sessions to be known; its memory is given back. Once for each batch. */
+  /** The rest of a batch waits for its sessions to become known; its memory is given back. Called once per batch. */
   readonly parked: (batch: string, payload: Uint8Array) => void;
   readonly log: Pick<UplinkLog, 'warn'>;
-  /** Calls back after so many ms; for tests with a clock of their own. */
+  /** Calls back after this many ms; replaceable for tests with their own clock. */
   readonly after?: (ms: number, act: () => void) => void;
 }
 
@@ -48,7 +48,7 @@ export class KernelBatches implements BatchSource {
   readonly #waiting = new Map<string, EventBatch>();
   readonly #parked = new Map<string, EventBatch>();
   #parkedBytes = 0;
-  /** How often a piece was early. */
+  /** How often each piece was early. */
   readonly #tries = new Map<string, number>();
   readonly #whole = new Map<string, Whole>();
   #handedOut = new Set<string>();
@@ -97,7 +97,7 @@ export class KernelBatches implements BatchSource {
     this.#replace(id, pieces);
   }
 
-  /** A batch that may be taken later. Only where its sessions are what is missing does it matter which rows they are. */
+  /** A batch may be accepted later. The rows are examined only if their sessions are what is missing. */
   later(id: string, code: string, detail: string): void {
     const batch = this.#waiting.get(id);
     if (batch === undefined || code !== 'UPLINK_EARLY') return;
@@ -118,7 +118,7 @@ export class KernelBatches implements BatchSource {
     const tries = this.#tries.get(id) ?? 0;
     this.#forget(id);
     this.#tries.set(id, tries + 1);
-    // The memory of a batch that is still whole is given back.
+    // A batch that is still whole gives its memory back.
     const kept = batch.payload === whole.payload ? { ...batch, payload: Buffer.from(batch.payload) } : batch;
     this.#parked.set(id, kept);
     this.#parkedBytes += kept.payload.length;
@@ -141,7 +141,7 @@ export class KernelBatches implements BatchSource {
     this.#parts.parked(name, payload);
   }
 
-  /** Pieces in the place of what they were cut from. */
+  /** Replaces a piece with the pieces it was split into. */
   #replace(id: string, pieces: readonly (readonly KernelRow[])[]): void {
     const mark = id.includes(PIECE_MARK) ? '.' : PIECE_MARK;
     pieces.forEach((piece, i) => {
@@ -160,7 +160,7 @@ export class KernelBatches implements BatchSource {
       'ingest refused kernel events; they are lost',
     );
     for (const [session, , , offset, kind] of rows) {
-      // A gap that is refused must not beget another.
+      // A refused gap must not cause another.
       if (kind === 'gap') continue;
       const at = Number.isSafeInteger(offset) && offset >= 0 ? offset : 0;
       const known = whole.lost.get(session);
@@ -184,7 +184,7 @@ export class KernelBatches implements BatchSource {
     this.#tries.delete(id);
   }
 
-  /** One piece less is under way. */
+  /** One piece fewer is in flight. */
   #settle(id: string): void {
     const name = wholeOf(id);
     const whole = this.#whole.get(name)!;
@@ -218,11 +218,11 @@ function bySession(rows: readonly KernelRow[]): (readonly KernelRow[])[] {
   return [...sessions.values()];
 }
 
-/** Into what a refused batch is cut; none: it is the last of it. */
+/** The pieces of a refused batch; empty if it cannot be split further. */
 function cut(rows: readonly KernelRow[], code: string): (readonly KernelRow[])[] {
   const sessions = bySession(rows);
   if (sessions.length > 1) return sessions;
-  // A session that is unknown, or on another node, is so in all its rows.
+  // A session that is unknown, or on another node, is so for all its rows.
   if (code === 'UPLINK_UNAUTHENTICATED' || code === 'SESSION_UNKNOWN' || rows.length <= 1) return [];
   return [rows.slice(0, rows.length >> 1), rows.slice(rows.length >> 1)];
 }

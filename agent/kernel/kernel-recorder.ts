@@ -1,11 +1,10 @@
 /**
- * Recording what sessions do in the kernel, as the node service sees it: programs, the collecting thread, the uplink.
+ * Kernel recording in the node service: BPF programs, the collecting thread, the uplink.
  *
- *     absent (something is missing: it says what) │ ready ──session──► following ──channel over──► lingering ──last process gone──► ready
+ *     absent (`obstacles` say what is missing) │ ready ──session──► following ──channel over──► lingering ──last process gone──► ready
  *
- * A session's first process is made inside `spawn`, and is followed from its first instruction. `settle` waits until all
- * that happened before it was read, so that what is missing can be said before the channel ends. Tested in
- * test/kernel/.
+ * A session's first process is created inside `spawn` and followed from its first instruction. `settle` waits until every
+ * earlier event has been read, so that losses can be reported before the channel closes. Tested in test/kernel/.
  */
 import { MessageChannel, Worker } from 'node:worker_threads';
 import type { MessagePort } from 'node:worker_threads';
@@ -17,36 +16,36 @@ import { LoggedBatches } from './logged-batches.js';
 import { bootClock } from './probes/libbpf.js';
 import type { FromCollector, LostRows, ToCollector } from './collecting/messages.js';
 import { KernelPrograms, SLOTS, explain, obstacles } from './probes/programs.js';
-import type { Obstacle } from './probes/programs.js';
+import type { Obstacle, RingPlace } from './probes/programs.js';
 import { offsetOf } from './rows/rows.js';
 import type { SessionClock } from './rows/rows.js';
 
 export interface KernelRecorderConfig {
-  /** Of the event log. */
+  /** Folder of the event log. */
   readonly folder: string;
-  /** Bytes the log may hold of what ingest has not stored; 1 GiB when left out. */
+  /** Bytes of unstored events that the log may hold; 1 GiB by default. */
   readonly budget?: number;
   /** Bytes of the ring: a power of two. */
   readonly ringSize?: number;
 }
 
 export interface KernelSession {
-  /** Runs `make`, which must start the session's process, as a child of this thread, before it returns. */
+  /** Runs `make`, which must start the session's process as a child of this thread before it returns. */
   spawn<T>(make: () => T): T;
-  /** Resolves when everything that happened so far was read and every gap was told. Never rejects. */
+  /** Resolves when every event so far was read and every gap reported. Never rejects. */
   settle(): Promise<void>;
-  /** The channel is over: processes that go on are followed, and their gaps go into the event log. */
+  /** The channel has closed: remaining processes are still followed, and their gaps go into the event log. */
   end(): void;
 }
 
 const SETTLE_MS = 2_000;
-/** Programs stay attached for so long after the last session. */
+/** Programs stay attached for this long after the last session. */
 const LINGER_MS = 30_000;
-/** The collecting thread says each second that it runs; without a word for so long it counts as gone. */
+/** The collecting thread sends a sign of life every second; after this long without one it counts as dead. */
 const SILENCE_MS = 20_000;
 const MEMORY = { maxYoungGenerationSizeMb: 8, maxOldGenerationSizeMb: 128 } as const;
 
-/** The programs, or what stands in their way. */
+/** The loaded programs, or the reasons why they cannot be loaded. */
 export type KernelLoad =
   { readonly kind: 'loaded'; readonly programs: KernelPrograms } | { readonly kind: 'missing'; readonly obstacles: readonly Obstacle[] };
 
@@ -58,9 +57,9 @@ interface Live {
 
 export class KernelRecorder {
   readonly obstacles: readonly Obstacle[];
-  /** To ingest. */
+  /** Batches for ingest. */
   readonly batches: KernelBatches;
-  /** Called once for each gateway that rows go to; whoever takes it sends them there. */
+  /** Called once for each gateway that receives rows; the callback sends them there. */
   onGateway: ((way: EventsWay, batches: LoggedBatches) => void) | null = null;
   readonly #logged = new Map<string, LoggedBatches>();
   readonly #programs: KernelPrograms | null;
@@ -73,7 +72,7 @@ export class KernelRecorder {
   #number = 0;
   #ask = 0;
   #linger: NodeJS.Timeout | undefined;
-  /** When the collecting thread was last heard of, while sessions are followed; ms of a clock that never stands. */
+  /** When the collecting thread was last heard of, while sessions are followed; ms of a monotonic clock. */
   #heard = 0;
   #watchdog: NodeJS.Timeout | undefined;
   #failed: string | null = null;
@@ -116,7 +115,7 @@ export class KernelRecorder {
     this.#worker.unref();
   }
 
-  /** Takes a third of a second, in which the kernel checks the programs. Never throws. */
+  /** Takes a third of a second, while the kernel verifies the programs. Never throws. */
   static load(ringSize?: number): KernelLoad {
     const missing = obstacles();
     if (missing.length > 0) return { kind: 'missing', obstacles: missing };
@@ -128,7 +127,7 @@ export class KernelRecorder {
     }
   }
 
-  /** Never throws: where events cannot be recorded, `obstacles` says why, and sessions are refused or go on without. */
+  /** Never throws: if events cannot be recorded, `obstacles` says why, and sessions are refused or run without. */
   static open(config: KernelRecorderConfig, log: Log, load: KernelLoad = KernelRecorder.load(config.ringSize)): KernelRecorder {
     return load.kind === 'loaded'
       ? new KernelRecorder(load.programs, [], config, log)
@@ -139,14 +138,15 @@ export class KernelRecorder {
     return this.#programs !== null && this.#failed === null;
   }
 
-  /** In words, or null when all is well. */
+  /** A description of the fault, or null if recording works. */
   get reason(): string | null {
     return this.#failed ?? (this.obstacles.length === 0 ? null : explain(this.obstacles));
   }
 
   /**
-   * Throws KERNEL_RECORDING_IMPOSSIBLE. `report`: told while the session's channel is open: of gaps, of how far events are kept,
-   * and `off` when they are collected no more. `way`: to the gateway that signs the rows; null: they go to ingest.
+   * Throws KERNEL_RECORDING_IMPOSSIBLE. `report`: called while the session's channel is open, with gaps, with the time up to
+   * which events are kept, and with `off` when collection stops. `way`: to the gateway that signs the rows; null: they go to
+   * ingest.
    */
   session(order: KernelOrder, way: EventsWay | null, report: (report: KernelReport) => void): KernelSession {
     const programs = this.#programs;
@@ -171,7 +171,17 @@ export class KernelRecorder {
     };
   }
 
-  /** Takes the programs off the kernel at once where no session needs them, as happens by itself after a while. */
+  /** Where logins outside any session are reported from now on; null if they cannot be seen. */
+  watchLogins(): RingPlace | null {
+    try {
+      return this.#programs?.watchLogins() ?? null;
+    } catch (error) {
+      this.#log.warn({ err: error }, 'logins beside Steno cannot be seen');
+      return null;
+    }
+  }
+
+  /** Detaches the programs now if no session needs them; this happens by itself after a while. */
   rest(): void {
     if (this.#live.size === 0) this.#programs?.detach();
   }
@@ -201,7 +211,7 @@ export class KernelRecorder {
   #nextNumber(): number {
     for (let tries = 0; tries < SLOTS; tries++) {
       this.#number = (this.#number + 1) >>> 0;
-      // Counters are those of a number's slot: two sessions must not share one.
+      // Counters belong to a number's slot, which two sessions must not share.
       if (![...this.#live.keys()].some((used) => used % SLOTS === this.#number % SLOTS)) return this.#number;
     }
     throw new StenoError('KERNEL_RECORDING_IMPOSSIBLE', `${SLOTS} sessions are followed already`);
@@ -222,13 +232,13 @@ export class KernelRecorder {
     });
   }
 
-  /** One session's channel is no matter of the others. */
+  /** A failing channel of one session must not affect the others. */
   #tell(live: Live, report: KernelReport): void {
     if (!live.open) return;
     try {
       live.report(report);
     } catch (error) {
-      this.#log.error({ err: error }, 'a session could not be told of its kernel events');
+      this.#log.error({ err: error }, 'failed to report kernel events to a session');
     }
   }
 
@@ -289,14 +299,14 @@ export class KernelRecorder {
     this.#post({ kind: 'parked', batch, payload }, [payload.buffer as ArrayBuffer]);
   }
 
-  /** A thread that was stopped, by a debugger for one, does not say so. */
+  /** A stopped thread, for example in a debugger, does not report that. */
   #watch(): void {
     this.#heard = performance.now();
     clearInterval(this.#watchdog);
     let looked = this.#heard;
     this.#watchdog = setInterval(() => {
       const now = performance.now();
-      // A whole process that stood still has heard nothing either.
+      // A process that was stopped as a whole has received nothing either.
       const stood = now - looked > SILENCE_MS / 2;
       looked = now;
       if (stood) this.#heard = now;
@@ -305,14 +315,14 @@ export class KernelRecorder {
     this.#watchdog.unref();
   }
 
-  /** Sessions that are open learn of it as of a gap without an end; new ones are refused or go on without. */
+  /** Open sessions are told as of a gap without an end; new ones are refused or run without. */
   #fail(reason: string): void {
     if (this.#failed !== null) return;
-    this.#failed = `kernel events are not collected any more: ${reason}`;
+    this.#failed = `kernel events are no longer collected: ${reason}`;
     clearInterval(this.#watchdog);
     this.#log.error(
       { reason, sessions: [...this.#live.values()].map(({ clock }) => clock.session) },
-      'kernel events are not collected any more',
+      'kernel events are no longer collected',
     );
     for (const live of this.#live.values()) this.#tell(live, { state: 'off', reason: this.#failed.slice(0, 1024) });
     for (const done of this.#asks.values()) done();

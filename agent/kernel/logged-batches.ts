@@ -1,28 +1,29 @@
 /**
- * Batches of rows on their way to the gateway that signs them, in the order in which they were made: a gateway takes what comes later
- * for taken before. A batch is of one session.
+ * Batches of rows on their way to the gateway that signs them, in the order they were made, since a gateway ignores rows
+ * that arrive out of order as duplicates. A batch belongs to one session.
  *
  *     waiting ──ack──► stored
- *        └──refused, or the gateway cannot be reached for `GONE_MS`──► to ingest, unsigned: losses are told there
+ *        └──refused, or the gateway cannot be reached for `GONE_MS`──► to ingest, unsigned: losses are reported there
  *
- * A gateway acknowledges what ingest has stored, which may take a minute. So the memory of a batch is given back at once and a
- * copy waits, up to `MAX_HELD_BYTES`; beyond, the collecting thread makes no more batches, of no session. So that one gateway which
- * cannot be reached holds up no other for long, what is beyond goes to ingest after `HINDERS_MS`. Tested in logged-batches.test.ts.
+ * A gateway acknowledges rows once ingest has stored them, which may take a minute. The memory of a batch is therefore given
+ * back at once and a copy waits, up to `MAX_HELD_BYTES`; beyond that the collecting thread makes no more batches for any
+ * session. To keep one unreachable gateway from blocking the others for long, the surplus goes to ingest after `HINDERS_MS`.
+ * Tested in logged-batches.test.ts.
  */
 import type { BatchSource, EventBatch } from '#runtime/uplink/source.js';
 
 export const MAX_HELD_BYTES = 16 << 20;
-/** Also the time after which a gateway closes the log of a session of which it hears nothing. */
+/** Also the time after which a gateway closes a log that receives nothing. */
 export const GONE_MS = 24 * 3_600_000;
 export const HINDERS_MS = 5 * 60_000;
 const LOOK_MS = 60_000;
 
 export interface LoggedBatchesParts {
-  /** Its rows are stored; `payload`: its memory, where `parked` did not give it back. */
+  /** Its rows are stored; `payload`: its memory, unless `parked` gave it back. */
   readonly stored: (batch: string, payload: Uint8Array | undefined) => void;
   /** A copy waits; its memory is given back. */
   readonly parked: (batch: string, payload: Uint8Array) => void;
-  /** The gateway does not take it. The memory of `payload` is the taker's. */
+  /** The gateway does not accept it. The memory of `payload` belongs to the callee. */
   readonly unsigned: (batch: EventBatch) => void;
   /** ms of a clock that never goes back. */
   readonly now: () => number;
@@ -30,7 +31,7 @@ export interface LoggedBatchesParts {
 
 interface Waiting {
   readonly batch: EventBatch;
-  /** Its memory was not given back. */
+  /** Its memory was not given back yet. */
   readonly whole: boolean;
   readonly since: number;
 }
@@ -42,7 +43,7 @@ export class LoggedBatches implements BatchSource {
   readonly #timer: NodeJS.Timeout;
   #handedOut = new Set<string>();
   #held = 0;
-  /** Since when the gateway cannot be reached; null while it can. */
+  /** Since when the gateway has been unreachable; null if it is reachable. */
   #downSince: number | null;
 
   constructor(parts: LoggedBatchesParts) {
@@ -95,7 +96,7 @@ export class LoggedBatches implements BatchSource {
     this.#downSince = up ? null : (this.#downSince ?? this.#parts.now());
   }
 
-  /** What has waited too long for a gateway that cannot be reached goes to ingest. */
+  /** Sends to ingest what has waited too long for an unreachable gateway. */
   look(): void {
     const now = this.#parts.now();
     const down = this.#downSince === null ? 0 : now - this.#downSince;

@@ -1,8 +1,8 @@
 /**
  * Accounts of the machine. Entries come from getent(1), so that NSS sources count as well as /etc/passwd.
  *
- * Not root: only the own account. Whether an account may be used now is admission.ts's question. Tested in
- * test/agent/login.test.ts.
+ * Without root, only the service's own account is available. admission.ts decides whether an account may be used now. Tested
+ * in test/agent/login.test.ts.
  */
 import { execFile } from 'node:child_process';
 import { userInfo } from 'node:os';
@@ -20,9 +20,9 @@ export interface Account {
 
 const run = promisify(execFile);
 
-/** Throws NODE_REFUSED when there is no such account, or this process may not become it. */
+/** Throws NODE_REFUSED if the account does not exist or this process cannot switch to it. */
 export async function findAccount(login: string): Promise<Account> {
-  if (!isLogin(login)) throw new StenoError('NODE_REFUSED', `"${login}" is no login`);
+  if (!isLogin(login)) throw new StenoError('NODE_REFUSED', `"${login}" is not a valid login`);
   let line: string;
   try {
     ({ stdout: line } = await run('getent', ['passwd', '--', login], { timeout: 5_000, maxBuffer: 64 << 10 }));

@@ -1,10 +1,11 @@
 /**
- * Whether an account may be used now, from an address: asked once the certificate is proven, before anything is accepted.
+ * Decides whether an account may be used now, from an address; called once the certificate is proven, before anything is
+ * accepted.
  *
- * Whatever follows on the connection (sessions, sftp, forwardings both ways, the agent) stands behind this. As sshd asks:
- * a login shell that is there and can run, nologin(5), then PAM's account phase in a helper, by the stack of the first
- * service that the machine has of `services`. Without PAM, shadow(5). Nobody to ask, an error, no answer in time: refused.
- * Tested in test/agent/admission.test.ts and shadow.test.ts.
+ * Everything else on the connection (sessions, sftp, forwarding in both directions, the agent) depends on this. The checks
+ * follow sshd: the login shell must exist and be executable, nologin(5), then PAM's account phase in a helper, using the
+ * stack of the first of `services` that the machine has. Without PAM, shadow(5). An error, a missing answer or nothing to
+ * ask means refusal. Tested in test/agent/admission.test.ts and shadow.test.ts.
  */
 import { execFile } from 'node:child_process';
 import { constants, existsSync, readFileSync } from 'node:fs';
@@ -16,12 +17,12 @@ import type { Helpers } from '../helper/helper.js';
 import { judgeShadow } from './shadow.js';
 
 export interface AdmissionFiles {
-  /** While one of these is there, nobody but root logs in; what it holds is said to them. */
+  /** While one of these files exists, only root may log in; its contents are shown to others. */
   readonly nologin: readonly string[];
-  /** Where PAM's stacks are, in the order in which libpam looks. */
+  /** Folders of PAM stacks, in libpam's order. */
   readonly pam: readonly string[];
   readonly pamConfiguration: string;
-  /** PAM services: the first that has a stack is asked. */
+  /** PAM services: the first one with a stack is used. */
   readonly services?: readonly string[];
 }
 const systemFiles: AdmissionFiles = {
@@ -30,15 +31,15 @@ const systemFiles: AdmissionFiles = {
   pamConfiguration: '/etc/pam.conf',
 };
 
-/** An administrator may write a stack for Steno alone; else that of logins from afar. */
+/** An administrator may write a stack for Steno alone; otherwise the stacks for remote logins apply. */
 const services = ['steno', 'sshd', 'remote', 'login', 'su'] as const;
 const MAX_NOLOGIN = 2_048;
-/** Helpers that ask PAM at the same time; who comes then waits. */
+/** Helpers that query PAM concurrently; further logins wait. */
 const AT_A_TIME = 8;
 
-/** Why a login is refused, with lines that the user is shown. */
+/** The reason for refusing a login, with text to show to the user. */
 export class LoginRefused extends StenoError {
-  /** Printable; empty: no more than the code's own words. */
+  /** Printable; empty: only the code's own message is shown. */
   readonly text: string;
 
   constructor(reason: string, text = '') {
@@ -58,11 +59,11 @@ export class Admission {
     this.#files = files;
   }
 
-  /** Rejects with LoginRefused. `address`: where the connection comes from. */
+  /** Rejects with LoginRefused. `address`: the client's address. */
   async judge(account: Account, address: string): Promise<void> {
     await mustRun(account.shell);
     const closed = account.uid === 0 ? undefined : this.#files.nologin.find((path) => existsSync(path));
-    if (closed !== undefined) throw new LoginRefused(`${closed} is there: nobody but root logs in now`, printable(readStart(closed)));
+    if (closed !== undefined) throw new LoginRefused(`${closed} exists: only root may log in now`, printable(readStart(closed)));
     const service = this.#service();
     const { judgement, text } =
       service === null ? ({ judgement: 'absent', text: '' } as const) : await this.#ask(service, account.name, address);
@@ -72,7 +73,7 @@ export class Admission {
       case 'refused':
         throw new LoginRefused(`PAM (${service}) refuses ${account.name}${text === '' ? '' : `: ${text.replaceAll('\n', '; ')}`}`, text);
       case 'failed':
-        throw new LoginRefused(`PAM (${service}) could not be asked about ${account.name}`, 'The account cannot be checked now.');
+        throw new LoginRefused(`PAM (${service}) gave no answer about ${account.name}`, 'The account cannot be checked now.');
       case 'absent': {
         if (service !== null)
           throw new LoginRefused('there are PAM stacks, but libpam cannot be loaded', 'The account cannot be checked now.');
@@ -82,7 +83,7 @@ export class Admission {
     }
   }
 
-  /** Null: this machine has no PAM. Where none of its stacks is known to us, `sshd`: libpam falls back to `other`. */
+  /** Null: this machine has no PAM. If no known stack exists, `sshd`: libpam falls back to `other`. */
   #service(): string | null {
     const there = this.#files.pam.filter((folder) => existsSync(folder));
     const found = (this.#files.services ?? services).find((name) => there.some((folder) => existsSync(join(folder, name))));
@@ -101,7 +102,10 @@ export class Admission {
   }
 }
 
-/** A shell that is not there or cannot run lets nobody in, also not for forwardings; one that refuses says so itself. */
+/**
+ * A shell that is missing or not executable admits nobody, not even for forwarding; a shell that refuses logins explains
+ * that itself.
+ */
 async function mustRun(shell: string): Promise<void> {
   try {
     if (!(await stat(shell)).isFile()) throw new Error('no file');
@@ -111,11 +115,11 @@ async function mustRun(shell: string): Promise<void> {
   }
 }
 
-/** The entry of shadow(5), or null where there is none. Rejects with LoginRefused where nobody can say. */
+/** The shadow(5) entry, or null if there is none. Rejects with LoginRefused if it cannot be read. */
 function shadowOf(login: string): Promise<string | null> {
   return new Promise((resolve, reject) => {
     execFile('getent', ['shadow', '--', login], { timeout: 5_000, encoding: 'utf8', maxBuffer: 64 << 10 }, (error, stdout) => {
-      // 2: no such key; also for who may not read it.
+      // 2: no such key; also returned when the caller may not read it.
       if (error === null) resolve(stdout.trim());
       else if (error.code === 2) resolve(null);
       else reject(new LoginRefused('shadow(5) cannot be read'));

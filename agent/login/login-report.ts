@@ -1,37 +1,37 @@
 /**
- * What su(1) says of a login, which is no output of the session: read through a pipe of the node service.
+ * Reads su(1)'s messages about a login, which are not output of the session, through a pipe of the node service.
  *
- * The pipe has no name in any folder. The script that runs su(1) as root opens it through this process's descriptors;
- * the first shell of the account holds it for a moment, and may keep it: a pipe takes 64 KiB and no more, and of those
- * MAX_REPORT count. Tested in test/agent/login.test.ts.
+ * The pipe has no name in any folder. The script that runs su(1) as root opens it through this process's descriptors. The
+ * account's first shell holds it briefly, and may keep it: a pipe holds only 64 KiB, of which MAX_REPORT are read. Tested in
+ * test/agent/login.test.ts.
  */
 import { closeSync, readSync } from 'node:fs';
 import { openPipe } from '../helper/descriptors.js';
 
-/** Said by the account's first shell: PAM and su(1) have let it in. */
+/** Written by the account's first shell: PAM and su(1) have accepted the login. */
 export const STARTED = 'steno-session-started';
 const MAX_REPORT = 4096;
 
 export type LoginReport =
-  | { readonly kind: 'ran'; /** What su(1) ended with was the signal and not a status. */ readonly signalled: boolean }
-  /** PAM or su(1) let nobody in; `said` is for the user. */
+  | { readonly kind: 'ran'; /** su(1) ended with this signal rather than a status. */ readonly signalled: boolean }
+  /** PAM or su(1) refused the login; `said` is shown to the user. */
   | { readonly kind: 'refused'; readonly said: string };
 
 export class ReportPipe {
   readonly #ends: readonly [read: number, write: number];
   #report: LoginReport | undefined;
 
-  /** Throws where no descriptor can be had. */
+  /** Throws if no descriptor is available. */
   constructor() {
     this.#ends = openPipe();
   }
 
-  /** For a child of this process that runs as its user; good until `read`. */
+  /** For a child of this process that runs as its user; valid until `read`. */
   get path(): string {
     return `/proc/${process.pid}/fd/${this.#ends[1]}`;
   }
 
-  /** What was said so far; the pipe is gone afterwards. */
+  /** Returns everything written so far and closes the pipe. */
   read(): LoginReport {
     if (this.#report !== undefined) return this.#report;
     const buffer = Buffer.alloc(MAX_REPORT);
@@ -39,7 +39,7 @@ export class ReportPipe {
     try {
       length = readSync(this.#ends[0], buffer);
     } catch {
-      // EAGAIN: nothing was said.
+      // EAGAIN: nothing was written.
     }
     for (const end of this.#ends) closeSync(end);
     this.#report = parse(buffer.toString('utf8', 0, length));

@@ -1,11 +1,10 @@
 /**
- * The machine's own books of who is logged in where: utmp(5), wtmp(5) and lastlog(5), for sessions with a terminal, as
- * sshd keeps them.
+ * The machine's login records, utmp(5), wtmp(5) and lastlog(5), for sessions with a terminal, as sshd keeps them.
  *
- * Where a file is not there, it is not kept: systems without them (musl, Debian 13) have other books, which their PAM keeps
- * (pam_lastlog2, pam_wtmpdb). Records are the C library's `struct utmp` and `struct lastlog` of 64-bit Linux; a session whose record cannot be written takes place all the same. Slots of
- * utmp are taken by terminal, without the lock of the C library, which would hold this process up. Tested in
- * test/agent/login.test.ts with last(1).
+ * A missing file is not created: systems without them (musl, Debian 13) have other records, kept by their PAM (pam_lastlog2,
+ * pam_wtmpdb). Records have the C library's `struct utmp` and `struct lastlog` of 64-bit Linux; a session runs even if its
+ * record cannot be written. utmp slots are chosen by terminal, without the C library's lock, which could block this process.
+ * Tested in test/agent/login.test.ts with last(1).
  */
 import { closeSync, existsSync, fstatSync, openSync, readSync, writeSync } from 'node:fs';
 
@@ -18,7 +17,7 @@ export const systemFiles: LoginFiles = { utmp: '/var/run/utmp', wtmp: '/var/log/
 
 export interface LoginEntry {
   readonly pid: number;
-  /** `pts/3`. */
+  /** For example `pts/3`. */
   readonly line: string;
   readonly user: string;
   readonly uid: number;
@@ -28,12 +27,12 @@ export interface LoginEntry {
 
 const USER_PROCESS = 7;
 const DEAD_PROCESS = 8;
-/** Where x86_64 keeps 32-bit times for old programs, other 64-bit systems do not. */
+/** x86_64 keeps 32-bit times for old programs; other 64-bit systems do not. */
 const compact = process.arch === 'x64';
 const SIZE = compact ? 384 : 400;
 const LAST_SIZE = compact ? 292 : 296;
 
-/** Writes the beginning; the answer writes the end. `now`: ms since 1970. */
+/** Writes the login; the returned function writes the logout. `now`: ms since 1970. */
 export function recordLogin(entry: LoginEntry, now: () => number, files: LoginFiles = systemFiles): () => void {
   const began = now();
   write(record(USER_PROCESS, entry, began), entry.line, files);
@@ -43,14 +42,14 @@ export function recordLogin(entry: LoginEntry, now: () => number, files: LoginFi
     write(record(DEAD_PROCESS, { ...entry, user: '', host: '' }, now()), entry.line, files);
   };
   open.add(logOut);
-  closing ??= process.once('exit', closeBooks);
+  closing ??= process.once('exit', closeLoginRecords);
   return logOut;
 }
 
 const open = new Set<() => void>();
 let closing: unknown;
-/** Sessions end with this process; nobody else would write so. */
-export function closeBooks(): void {
+/** Sessions end with this process, so their logouts must be written now. */
+export function closeLoginRecords(): void {
   for (const logOut of [...open]) logOut();
 }
 
@@ -82,11 +81,11 @@ function write(bytes: Buffer, line: string, { utmp, wtmp }: LoginFiles): void {
     if (existsSync(wtmp)) append(wtmp, bytes);
     if (existsSync(utmp)) replace(utmp, bytes, line);
   } catch {
-    // Not ours to write, or full: the session matters more than the book.
+    // No permission, or disk full: the session matters more than its record.
   }
 }
 
-/** A record for each account, at its number. */
+/** Writes lastlog, which has one record per account, indexed by uid. */
 function remember({ uid, line, host }: LoginEntry, now: number, path: string): void {
   const bytes = Buffer.alloc(LAST_SIZE);
   const text = LAST_SIZE - 288;
@@ -102,7 +101,7 @@ function remember({ uid, line, host }: LoginEntry, now: number, path: string): v
       closeSync(file);
     }
   } catch {
-    // Not there, not ours to write, or full.
+    // Missing, no permission, or disk full.
   }
 }
 

@@ -1,9 +1,12 @@
 /**
- * What shadow(5) says of an account, on machines without PAM, as sshd reads it there: a locked password, an account that
- * has expired, a password that has. Tested as a table in shadow.test.ts.
+ * Evaluates shadow(5) on machines without PAM, as sshd does: locked passwords, expired accounts, expired passwords. Tested
+ * as a table in shadow.test.ts.
  */
 
-/** Why not, in words for the user; null: it may. `line`: of getent(1), null where there is no entry. `today`: days since 1970. */
+/**
+ * The reason for refusal, in words for the user; null if allowed. `line`: from getent(1), null if there is no entry.
+ * `today`: days since 1970.
+ */
 export function judgeShadow(line: string | null, today: number): string | null {
   if (line === null) return null;
   const fields = line.split(':');
@@ -13,7 +16,7 @@ export function judgeShadow(line: string | null, today: number): string | null {
   const numbers = [changed, most, grace, expires].map(numberOf);
   if (numbers.some((number) => number === undefined)) return 'The account cannot be checked now.';
   const [changedOn, mostDays, , expiresOn] = numbers as readonly (number | null)[];
-  // Of a date, 0 is one; of a change, 0 means that it is due.
+  // 0 is a valid expiry date; as the last change, 0 means that a change is due.
   if (expiresOn !== null && expiresOn !== undefined && today >= expiresOn) return 'Your account has expired.';
   if (changedOn === 0) return 'Your password must be changed first.';
   if (changedOn !== null && changedOn !== undefined && mostDays !== null && mostDays !== undefined && today > changedOn + mostDays)
@@ -21,7 +24,7 @@ export function judgeShadow(line: string | null, today: number): string | null {
   return null;
 }
 
-/** Null: not set. Undefined: no number. */
+/** Null: not set. Undefined: not a number. */
 function numberOf(text: string | undefined): number | null | undefined {
   if (text === undefined || text === '' || text === '-1') return null;
   return /^\d{1,9}$/.test(text) ? Number(text) : undefined;

@@ -1,15 +1,11 @@
 /**
- * The instance metadata services of three clouds, asked for the tags of this instance.
+ * Reads the tags of this instance from the metadata services of three clouds.
  *
- * | cloud | how it is told apart and asked                                                                        |
- * | aws   | IMDSv2: PUT /latest/api/token, then GET with that token; tags must be allowed in instance metadata    |
- * | gcp   | GET with `Metadata-Flavor: Google`, which the answer must carry as well; tags are instance attributes |
- * | azure | GET with `Metadata: true`; tags come as a list                                                        |
+ * | cloud | how it is identified and queried                                                                        | | aws   | IMDSv2: PUT /latest/api/token, then GET with that token; tags must be allowed in instance metadata    | | gcp   | GET with `Metadata-Flavor: Google`, which the answer must carry as well; tags are instance attributes | | azure | GET with `Metadata: true`; tags come as a list                                                        |
  *
- * Only http to one address, which is link-local unless told otherwise; redirects are not followed, proxies not used,
- * answers have at most 256 KiB and 2 s. IMDSv1 is never asked: a token that is refused is no answer. Tags become
- * `node/tag/KEY`; characters that labels may not have become `-`. Tested in test/agent/labels.test.ts, against servers
- * that speak each protocol.
+ * Uses only http to one address, link-local by default; redirects and proxies are not used, and answers are limited to 256
+ * KiB and 2 s. IMDSv1 is never used: if the token is refused, there is no answer. Tags become `node/tag/KEY`; characters not
+ * allowed in labels become `-`. Tested in test/agent/labels.test.ts, against servers for each protocol.
  */
 import { request } from 'node:http';
 import { OWN_LABEL_PREFIX, labelKey } from '#schemas/join.js';
@@ -23,14 +19,14 @@ const LIMIT_MS = 2_000;
 const MAX_ANSWER = 256 << 10;
 const MAX_TAGS = 48;
 
-/** Null: this cloud does not answer here, or not as it should. */
+/** Null: this cloud does not answer here, or not correctly. */
 export async function cloudLabels(cloud: Cloud, endpoint: string = DEFAULT_ENDPOINT): Promise<Readonly<Record<string, string>> | null> {
   const tags = await askers[cloud](endpoint).catch(() => null);
   if (tags === null) return null;
   const labels: Record<string, string> = { [`${OWN_LABEL_PREFIX}cloud`]: cloud };
   for (const [tag, value] of tags.slice(0, MAX_TAGS)) {
     const key = `${OWN_LABEL_PREFIX}tag/${tag.toLowerCase().replaceAll(/[^a-z0-9_./-]/g, '-')}`.slice(0, 63);
-    // Two tags that differ only in what labels cannot tell apart: the first one counts.
+    // Of two tags that map to the same label, the first one counts.
     if (labelKey.safeParse(key).success && !Object.hasOwn(labels, key)) labels[key] = printableLine(value);
   }
   return labels;
@@ -59,7 +55,7 @@ async function aws(endpoint: string): Promise<Tags | null> {
 
 async function gcp(endpoint: string): Promise<Tags | null> {
   const answer = await ask(endpoint, 'GET', '/computeMetadata/v1/instance/attributes/?recursive=true', { 'metadata-flavor': 'Google' });
-  // Whoever answers without this header is something else, such as a captive portal.
+  // A server that answers without this header is something else, such as a captive portal.
   if (answer === null || answer.flavor !== 'Google') return null;
   const value: unknown = JSON.parse(answer.body);
   return isRecord(value)
@@ -80,7 +76,7 @@ function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** Null for anything but 200. */
+/** Null for any status but 200. */
 function ask(
   endpoint: string,
   method: 'GET' | 'PUT',

@@ -1,12 +1,12 @@
 /**
- * Which gateways this node dials: those it was told of when it started, and those that an authority says are there.
+ * The gateways that this node dials: those configured at the start, and those listed by an authority.
  *
- *     named ──no longer named──► doubtful ──GONE_MS──► gone, unless the node was told of it
+ *     named ──no longer named──► doubtful ──GONE_MS──► removed, unless it was configured
  *       ▲                            │
  *       └────────named again─────────┘
  *
- * An authority's word counts alone: a gateway carries the signed list and cannot write it (runtime/service/joining.ts). What was
- * learned is kept, so that a restart finds a gateway even when all that the node was told of are gone. Tested in
+ * Only an authority's list counts: a gateway carries the signed list and cannot write it (runtime/service/joining.ts).
+ * Learned gateways are saved, so that a restart finds a gateway even if all configured ones are gone. Tested in
  * gateways.test.ts and test/agent/node/gateways.test.ts.
  */
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
@@ -14,24 +14,24 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { gatewayAddress } from '#schemas/join.js';
 
-/** A gateway that is being moved or mended is dialled meanwhile, at the pace of any that does not answer. */
+/** Long enough for maintenance: meanwhile the gateway is dialled like any other that does not answer. */
 export const GONE_MS = 3_600_000;
 
 const kept = z.strictObject({
   version: z.literal(1),
-  /** ms since 1970 since when no authority names it; null while one does. */
+  /** ms since 1970 when authorities stopped listing it; null while it is listed. */
   learned: z.array(z.strictObject({ address: gatewayAddress, unnamed_since: z.number().int().nullable() })).max(256),
 });
 
 export class Gateways {
-  /** Changes in place: whoever dials reads it anew each time. */
+  /** Modified in place: callers read it again for each dial. */
   readonly addresses: string[];
   readonly #told: ReadonlySet<string>;
   readonly #path: string;
   readonly #clock: () => number;
   readonly #learned = new Map<string, number | null>();
 
-  /** `told`: `host:port` of each, which are never given up. */
+  /** `told`: `host:port` of the configured gateways, which are never dropped. */
   constructor(dataDir: string, told: readonly string[], clock: () => number) {
     this.#told = new Set(told);
     this.#path = join(dataDir, 'gateways.json');
@@ -41,7 +41,7 @@ export class Gateways {
     this.#settle();
   }
 
-  /** All that there are, by an authority. */
+  /** `list`: all existing gateways, according to an authority. */
   named(list: readonly string[]): void {
     const before = JSON.stringify([...this.#learned]);
     const now = this.#clock();
@@ -51,7 +51,7 @@ export class Gateways {
     if (JSON.stringify([...this.#learned]) !== before) this.#keep();
   }
 
-  /** Gives up those that have been doubtful for long enough; ms until the next one will have been. */
+  /** Drops gateways that were unlisted for long enough; returns ms until the next drop. */
   forget(): number {
     const now = this.#clock();
     const size = this.#learned.size;
@@ -80,7 +80,7 @@ export class Gateways {
   }
 }
 
-/** What cannot be read is learned again from the first gateway that answers. */
+/** An unreadable file is learned again from the first gateway that answers. */
 function readKept(path: string): z.infer<typeof kept>['learned'] {
   try {
     return kept.parse(JSON.parse(readFileSync(path, 'utf8'))).learned;

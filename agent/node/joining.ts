@@ -1,7 +1,7 @@
 /**
- * How a machine joins through a gateway, knowing no more than its address, a token, and the pin of the service CA.
+ * Joins a machine through a gateway, given only its address, a token, and the pin of the service CA.
  *
- * The CA is found by its pin (runtime/service/pinned-tls.ts). The token stays here; what is sent is signed with it
+ * The CA is found by its pin (runtime/service/pinned-tls.ts). The token is never sent; the request is signed with it
  * (schemas/join.ts). Tested in test/agent/tunnel.test.ts and renewal.test.ts.
  */
 import { X509Certificate } from 'node:crypto';
@@ -16,7 +16,7 @@ import type { NodeKeys } from '#runtime/service/joining.js';
 import { PinnedAgent, isOfKind, pinnedCa, verificationFailure } from '#runtime/service/pinned-tls.js';
 
 export interface JoinPlan {
-  /** `host:port` of gateways, asked in turn until one answers. */
+  /** `host:port` of gateways, tried in turn until one answers. */
   readonly gateways: readonly string[];
   readonly pins: readonly string[];
   readonly token: string;
@@ -25,7 +25,7 @@ export interface JoinPlan {
   readonly ssh: SshMode;
 }
 
-/** Rejects with GATEWAY_UNTRUSTED, JOIN_REFUSED, NODE_NAME_TAKEN, LABEL_NOT_ALLOWED, or NOT_RUNNING when none answers. */
+/** Rejects with GATEWAY_UNTRUSTED, JOIN_REFUSED, NODE_NAME_TAKEN, LABEL_NOT_ALLOWED, or NOT_RUNNING if none answers. */
 export async function join(plan: JoinPlan, keys: NodeKeys): Promise<Extract<JoinResult, { kind: 'joined' }>> {
   return firstOf(plan.gateways, async (gateway) => {
     const ca = await findCa(gateway, plan.pins);
@@ -42,7 +42,7 @@ export async function join(plan: JoinPlan, keys: NodeKeys): Promise<Extract<Join
         node_principals: plan.ssh === 'service',
       });
       const result = (await callAuthority(place, { method: 'POST', target: '/v1/join', body })) as Extract<JoinResult, { kind: 'joined' }>;
-      // The gateway carries the answer: of the CAs in it those count that the pins name.
+      // The gateway relays the answer: trust only the CAs in it that match the pins.
       const pinned = certificatesIn(result.enrolment.service_ca).filter((pem) =>
         plan.pins.includes(pinOf(new X509Certificate(pem).publicKey.export({ type: 'spki', format: 'der' }))),
       );
@@ -55,7 +55,7 @@ export async function join(plan: JoinPlan, keys: NodeKeys): Promise<Extract<Join
   });
 }
 
-/** New certificates for a node whose old ones have expired while it was off: its key is what counts. */
+/** Gets new certificates for a node whose certificates expired while it was off; its key proves its identity. */
 export async function rejoin(
   gateways: readonly string[],
   serviceCa: string,
@@ -65,7 +65,7 @@ export async function rejoin(
 ): Promise<Enrolment> {
   let tried = 0;
   return firstOf(gateways, async (gateway) => {
-    // A renewal counts once, also one whose answer was lost: each gateway is asked with another.
+    // A renewal is accepted once, even if its answer was lost: sign a new one for each gateway.
     const agent = new Agent({ ca: serviceCa, checkServerIdentity: isOfKind('gateway'), minVersion: 'TLSv1.3', maxCachedSessions: 0 });
     try {
       return (await callAuthority(
@@ -82,17 +82,17 @@ export async function rejoin(
 
 async function findCa(gateway: string, pins: readonly string[]): Promise<string> {
   const ca = await pinnedCa(gateway, pins);
-  if (ca === null) throw new StenoError('GATEWAY_UNTRUSTED', `no CA of ${gateway} has the pin`);
+  if (ca === null) throw new StenoError('GATEWAY_UNTRUSTED', `no CA of ${gateway} matches a pin`);
   return ca;
 }
 
-/** Failures of TLS verification, which are not failures to reach the gateway. */
+/** Errors of TLS verification, as opposed to an unreachable gateway. */
 function untrusted(error: unknown, gateway: string): StenoError | undefined {
   const why = verificationFailure(error);
   return why === undefined ? undefined : new StenoError('GATEWAY_UNTRUSTED', `${gateway} (${why})`, { cause: error });
 }
 
-/** Those that cannot be reached are passed over; any other refusal is the answer. */
+/** Skips unreachable gateways; any other refusal is final. */
 async function firstOf<T>(gateways: readonly string[], ask: (gateway: string) => Promise<T>): Promise<T> {
   let last: unknown = new StenoError('USAGE', 'no gateway was given');
   for (const gateway of gateways) {

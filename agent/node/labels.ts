@@ -1,10 +1,10 @@
 /**
- * What a node says of itself: labels that change, from the output of commands and from the cloud it runs in.
+ * Labels that a node reports about itself and that change: from the output of commands and from its cloud.
  *
- * They are the node's word and no more: the authority takes the keys that begin with `node/` and those that the node's
- * token allows, and never lets one replace a label of the token (schemas/join.ts). Commands run as the agent's user,
- * without a shell, one at a time, for at most 10 s; of their output one line of 255 bytes counts. A command that fails
- * takes its label away. Tested in test/agent/labels.test.ts.
+ * They are unverified: the authority accepts only keys that begin with `node/` and those that the node's token allows, and
+ * never lets one replace a label of the token (schemas/join.ts). Commands run as the agent's user, without a shell, one at a
+ * time, for at most 10 s; the first line of output counts, up to 255 bytes. If a command fails, its label is removed. Tested
+ * in test/agent/labels.test.ts.
  */
 import { execFile } from 'node:child_process';
 import { StenoError } from '#schemas/base/errors.js';
@@ -39,7 +39,7 @@ export function parseLabelCommand(text: string): LabelCommand {
 export interface LabelsConfig {
   readonly fixed: Readonly<Record<string, string>>;
   readonly commands: readonly LabelCommand[];
-  /** Labels of the cloud, keys included; null: it cannot be asked now. */
+  /** Labels of the cloud, with full keys; null if it cannot be queried now. */
   readonly cloud: (() => Promise<Readonly<Record<string, string>> | null>) | null;
 }
 
@@ -60,7 +60,7 @@ export class Labels {
     this.#onChange = onChange;
   }
 
-  /** Resolves when each has been asked once. */
+  /** Resolves when each source has been queried once. */
   start(): Promise<void> {
     for (const command of this.#config.commands) this.#every(command.periodMs, () => this.#ask(command));
     const { cloud } = this.#config;
@@ -73,7 +73,7 @@ export class Labels {
     return this.#running;
   }
 
-  /** What is fixed wins over what commands say, and that over the cloud. */
+  /** Fixed labels win over those from commands, and those over the cloud's. */
   current(): Readonly<Record<string, string>> {
     return Object.fromEntries(Object.entries({ ...this.#cloud, ...Object.fromEntries(this.#said), ...this.#config.fixed }).slice(0, 64));
   }
@@ -92,7 +92,7 @@ export class Labels {
           await act();
           if (!this.#closed && JSON.stringify(this.current()) !== before) this.#onChange();
         })
-        .catch((error: unknown) => this.#log.warn({ err: error }, 'labels could not be asked'));
+        .catch((error: unknown) => this.#log.warn({ err: error }, 'failed to read labels'));
     };
     run();
     const timer = setInterval(run, periodMs);
@@ -108,13 +108,13 @@ export class Labels {
     });
     const value = line === null ? null : printableLine(line);
     if (value === null) {
-      this.#log.warn({ label: key, command: file }, 'the command of a label failed');
+      this.#log.warn({ label: key, command: file }, 'the command for a label failed');
       this.#said.delete(key);
     } else this.#said.set(key, value);
   }
 }
 
-/** The first line, without what no label may hold, in at most 255 bytes. */
+/** The first line, without characters that labels may not have, cut to 255 bytes. */
 export function printableLine(text: string): string {
   const line = (text.split('\n')[0] ?? '').replace(/[\p{C}]/gu, '').trim();
   let value = '';

@@ -1,14 +1,15 @@
 /**
- * A machine that has joined: its identity, its tunnels, and what sessions meet at their end.
+ * A joined machine: its identity, its tunnels, and the SSH server that sessions reach through them.
  *
- *     DIR/service.key host.key enrolment.json    who it is, 0600
- *     DIR/agent.json                             what it was told at joining: name, gateways, pins, mode
- *     DIR/trust.json                             the CAs as an authority signed them last, so that a restart needs nobody
- *     DIR/gateways.json                          gateways that it was not told of at joining (gateways.ts)
+ *     DIR/service.key host.key enrolment.json    its identity, 0600
+ *     DIR/agent.json                             settings given at joining: name, gateways, pins, mode
+ *     DIR/trust.json                             the CAs as last signed by an authority, so that a restart works offline
+ *     DIR/gateways.json                          gateways learned after joining (gateways.ts)
  *     DIR/sshd/                                  for OpenSSH: user CAs and host certificate, kept fresh (sshd.ts)
  *
- * Order of a start: identity (kept, renewed or joined), labels, tunnels. Nothing listens: sessions come through the
- * tunnels, into Steno's SSH service or on to the OpenSSH of this machine. Tested in test/agent/tunnel.test.ts.
+ * Start order: identity (kept, renewed or joined), labels, tunnels. Nothing listens: sessions arrive through the tunnels and
+ * go to Steno's SSH service or to this machine's OpenSSH; requests go to the API server of a cluster (../kube/). Tested in
+ * test/agent/tunnel.test.ts.
  */
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
@@ -34,6 +35,8 @@ import { GONE_MS, Gateways } from './gateways.js';
 import { join as joinThrough, rejoin } from './joining.js';
 import { Labels } from './labels.js';
 import type { LabelCommand } from './labels.js';
+import { ApiWay, SERVICE_ACCOUNT, clusterAccess } from '../kube/api-way.js';
+import type { ClusterAccess } from '../kube/api-way.js';
 import { startKernelEvents } from '../kernel/start.js';
 import { createSshService } from '../ssh/ssh-service.js';
 import { refreshSshd, takesNodePrincipals, watchConfigured } from './sshd.js';
@@ -45,20 +48,24 @@ const settingsSchema = z.strictObject({
   gateways: z.array(z.string()).min(1).max(16),
   ca_pins: z.array(caPin).max(16),
   ssh: z.enum(sshModes),
-  /** `host:port` of the sshd, and the private half of the host key that it shows; empty for Steno's own service. */
+  /** `host:port` of the sshd, and the private half of the host key that it presents; empty for Steno's own service. */
   sshd: z.string(),
   sshd_host_key: z.string(),
 });
-/** What a node is told when it joins and keeps. */
+/** Settings given to a node when it joins, and kept. */
 export type NodeSettings = z.infer<typeof settingsSchema>;
 
 export interface NodeConfig {
   readonly dataDir: string;
   readonly settings: NodeSettings;
-  /** Needed as long as the machine has not joined. */
+  /** Required until the machine has joined. */
   readonly token: string | undefined;
   readonly labels: Readonly<Record<string, string>>;
   readonly labelCommands: readonly LabelCommand[];
+  /** With `ssh: kubernetes`; left out: as a pod finds it. */
+  readonly cluster?: ClusterAccess;
+  /** Whether logins on this machine that belong to no session are told. */
+  readonly watchLogins: boolean;
   readonly cloud: { readonly kind: Cloud; readonly endpoint?: string | undefined } | null;
 }
 
@@ -74,7 +81,7 @@ export function readSettings(dataDir: string): NodeSettings | null {
   const text = readMaybe(join(dataDir, 'agent.json'));
   if (text === undefined) return null;
   const parsed = settingsSchema.safeParse(JSON.parse(text));
-  if (!parsed.success) throw new StenoError('AGENT_NOT_JOINED', `${dataDir}/agent.json is of another version`);
+  if (!parsed.success) throw new StenoError('AGENT_NOT_JOINED', `${dataDir}/agent.json was written by another version`);
   return parsed.data;
 }
 
@@ -88,13 +95,15 @@ export async function startNode(
   const gateways = new Gateways(dataDir, settings.gateways, clock);
   gateways.forget();
   const identity = await openIdentity(config, gateways.addresses, hostKey, log, clock);
-  // Once it counts: a join that was refused leaves no settings that a restart would take for granted.
+  // Write this only after success: a refused join must leave no settings that a restart would trust.
   write(join(dataDir, 'agent.json'), `${JSON.stringify(settings, null, 2)}\n`);
 
   const keptTrust = readMaybe(join(dataDir, 'trust.json'));
   let trust: NodeTrust | undefined = keptTrust === undefined ? undefined : nodeTrust.parse(JSON.parse(keptTrust));
   const kernel =
-    settings.ssh === 'service' ? startKernelEvents(settings.name, dataDir, { gateways: gateways.addresses }, identity, log) : null;
+    settings.ssh === 'service'
+      ? startKernelEvents(settings.name, dataDir, { gateways: gateways.addresses }, identity, log, { logins: config.watchLogins })
+      : null;
   const service =
     settings.ssh === 'service'
       ? createSshService({
@@ -110,8 +119,9 @@ export async function startNode(
           },
         })
       : null;
+  const way = settings.ssh === 'kubernetes' ? new ApiWay(config.cluster ?? clusterAccess(process.env, SERVICE_ACCOUNT), log) : null;
   const refresh = (): void => {
-    if (service === null && trust !== undefined)
+    if (settings.ssh === 'openssh' && trust !== undefined)
       refreshSshd(dataDir, { userCas: trust.ssh_user_ca, hostCertificate: formatPublicLine(identity.hostCertificate()) }, log);
   };
   // Certificates may have been renewed while the agent was off.
@@ -119,7 +129,7 @@ export async function startNode(
   const serviceCas = (): string => String(identity.tlsClientOptions(['gateway']).ca);
   const onTrust = (signed: SignedTrust): void => {
     const heard = verifyTrust(signed, serviceCas(), clock());
-    // Another gateway may be behind: what was heard last counts.
+    // A gateway may be behind: the most recent list counts.
     if (trust !== undefined && heard.time <= trust.time) return;
     trust = heard;
     write(join(dataDir, 'trust.json'), JSON.stringify(heard));
@@ -130,7 +140,7 @@ export async function startNode(
   };
 
   const tunnels = new Map<string, AgentTunnel>();
-  /** Over the first tunnel that answers. */
+  /** Sends over the first tunnel that answers. */
   const ask = async (make: () => Parameters<AgentTunnel['request']>[0]): Promise<unknown> => {
     let last: unknown = new StenoError('NOT_RUNNING', 'no tunnel is up');
     for (const tunnel of [...tunnels.values()].filter(({ up }) => up)) {
@@ -147,12 +157,12 @@ export async function startNode(
     const renewed = (await ask(() =>
       signRenewal({ service: identity.signer, host: identity.hostKey! }, settings.name, clock()),
     )) as Enrolment;
-    // CAs are believed only where an authority has signed them (`onTrust`).
+    // CAs are trusted only if an authority has signed them (`onTrust`).
     return { ...renewed, service_ca: serviceCas() };
   });
   const stopRenewed = identity.onRenewed(refresh);
-  // `configure-sshd` is a process of its own, and may be run at any time.
-  const stopWatching = service === null ? watchConfigured(dataDir, () => sayLabels()) : () => undefined;
+  // `configure-sshd` runs as a separate process, at any time.
+  const stopWatching = settings.ssh === 'openssh' ? watchConfigured(dataDir, () => sayLabels()) : () => undefined;
 
   const reporter = new Reporter(
     async ({ labels, node_principals }, time) => {
@@ -179,7 +189,7 @@ export async function startNode(
     },
     { log, onChange: () => sayLabels() },
   );
-  // When the first tunnel is up, they are said anyway.
+  // Once the first tunnel is up, labels are reported anyway.
   const sayLabels = (): void => {
     if ([...tunnels.values()].some(({ up: there }) => there))
       reporter.say({ labels: labels.current(), node_principals: service !== null || takesNodePrincipals(dataDir) });
@@ -190,7 +200,7 @@ export async function startNode(
   });
   let forgetting: NodeJS.Timeout | undefined;
   let closed = false;
-  /** A tunnel to each that is known, and to no other. */
+  /** Dials a tunnel to each known gateway, and to no other. */
   const dialAll = (): void => {
     if (closed) return;
     clearTimeout(forgetting);
@@ -198,11 +208,11 @@ export async function startNode(
     for (const [gateway, tunnel] of [...tunnels]) {
       if (gateways.addresses.includes(gateway)) continue;
       if (tunnel.up) {
-        // It is there, whatever is said of it: looked at again later.
+        // Its tunnel is up, although it is not listed: check again later.
         next = Math.min(next, GONE_MS);
         continue;
       }
-      log.info({ gateway }, 'this gateway is gone for good');
+      log.info({ gateway }, 'this gateway was removed');
       tunnels.delete(gateway);
       tunnel.close();
     }
@@ -214,7 +224,13 @@ export async function startNode(
           identity,
           log,
           onTrust,
-          onStream: (stream, source) => (service === null ? toSshd(stream, settings.sshd, log) : service.take(stream, source)),
+          onStream: (stream, source, kind) => {
+            // Who takes sessions takes no requests, and the other way round.
+            if ((kind === 'kubernetes') !== (way !== null)) stream.on('error', () => undefined).destroy();
+            else if (way !== null) way.take(stream);
+            else if (service === null) toSshd(stream, settings.sshd, log);
+            else service.take(stream, source);
+          },
           onUp: (from) => {
             announce(from);
             identity.retry();
@@ -240,6 +256,7 @@ export async function startNode(
       reporter.close();
       for (const tunnel of tunnels.values()) tunnel.close();
       service?.close();
+      way?.close();
       await kernel?.close();
       stopRenewed();
       identity.close();
@@ -267,7 +284,8 @@ function openIdentity(
           try {
             return { ...(await rejoin(gateways, expired.service_ca, settings.name, keys, clock())), service_ca: expired.service_ca };
           } catch (error) {
-            // Removed meanwhile. Otherwise the token of the first start, which a unit or a container gives at each, is used up.
+            // The node was removed in the meantime. Otherwise the token given at each start by a unit or container has been
+            // used up.
             if (token === undefined || !(error instanceof StenoError && error.code === 'NODE_UNKNOWN')) throw error;
           }
         }
@@ -285,13 +303,13 @@ function openIdentity(
   );
 }
 
-/** What a node says of itself. */
+/** The facts that a node reports about itself. */
 interface Said {
   readonly labels: Readonly<Record<string, string>>;
   readonly node_principals: boolean;
 }
 
-/** Says it when it has changed since they were last taken; again after a while where that failed. */
+/** Reports them if they have changed since they were last accepted; retries after a while on failure. */
 class Reporter {
   readonly #send: (said: Said, time: number) => Promise<void>;
   readonly #clock: () => number;
@@ -323,13 +341,13 @@ class Reporter {
     if (this.#busy || this.#closed || this.#wanted === this.#taken) return;
     this.#busy = true;
     const saying = this.#wanted;
-    // Reports count in the order of their time.
+    // Reports are ordered by their time.
     this.#time = Math.max(this.#clock(), this.#time + 1);
     try {
       await this.#send(JSON.parse(saying) as Said, this.#time);
       this.#taken = saying;
     } catch (error) {
-      this.#log.info({ err: error }, 'labels could not be told yet');
+      this.#log.info({ err: error }, 'failed to report labels; retrying');
       clearTimeout(this.#timer);
       this.#timer = setTimeout(() => void this.#run(), REPORT_RETRY_MS);
       this.#timer.unref();
@@ -341,7 +359,7 @@ class Reporter {
   }
 }
 
-/** On to the OpenSSH of this machine, each direction ending by itself. */
+/** Forwards to this machine's OpenSSH; each direction ends by itself. */
 function toSshd(stream: Duplex, address: string, log: Log): void {
   const colon = address.lastIndexOf(':');
   const socket = connect({

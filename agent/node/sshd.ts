@@ -1,15 +1,15 @@
 /**
- * The OpenSSH of this machine as a node: what its sshd is told, kept fresh, and taken back.
+ * Configures this machine's sshd as a node, keeps its files fresh, and undoes the configuration.
  *
- *     DIR/sshd/user_ca.pub        the user CAs, for TrustedUserCAKeys; read by sshd at each login. They count for
- *                                 `LOGIN@NODE` alone (AuthorizedPrincipalsCommand): a certificate for another node is none here
+ *     DIR/sshd/user_ca.pub        the user CAs, for TrustedUserCAKeys; read by sshd at each login. They are accepted for
+ *                                 `LOGIN@NODE` alone (AuthorizedPrincipalsCommand): a certificate for another node is refused
  *     DIR/sshd/host-cert.pub      the certificate of its host key, for HostCertificate; read when sshd (re)loads
- *     DIR/sshd/configured.json    what `configure` has done, for `undo` and for reloads
+ *     DIR/sshd/configured.json    the changes made by `configure`, for `undo` and for reloads
  *     CONFIG.d/steno.conf         the drop-in, beside the configuration
  *
- * Order of `configure`: files, drop-in, `sshd -t`, a look with `sshd -T` that the settings are in force (the first one
- * counts in sshd_config), reload. What fails takes the drop-in back before it is told; nothing of what was there before
- * is ever changed, so `undo` leaves exactly that. Tested in test/agent/sshd.test.ts with a real sshd.
+ * Order of `configure`: files, drop-in, `sshd -t`, a check with `sshd -T` that the settings are in force (the first one
+ * counts in sshd_config), reload. On failure the drop-in is removed before the error is reported. Existing files are never
+ * changed, so `undo` restores the exact previous state. Tested in test/agent/sshd.test.ts with a real sshd.
  */
 import { execFile, execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmdirSync, rmSync, unwatchFile, watchFile, writeFileSync } from 'node:fs';
@@ -25,7 +25,7 @@ const LOOK_MS = 5_000;
 const echoPaths = ['/bin/echo', '/usr/bin/echo'];
 const sshdPaths = ['/usr/sbin/sshd', '/usr/local/sbin/sshd', '/sbin/sshd'];
 
-/** `node_principals`: left out by versions whose drop-in did not say which node this is. */
+/** `node_principals`: missing in versions whose drop-in did not name the node. */
 const configuredSchema = z.strictObject({
   config: z.string(),
   drop_in: z.string(),
@@ -40,7 +40,7 @@ export interface SshdFiles {
   readonly hostCertificate: string;
 }
 
-/** Writes what has changed; a changed host certificate makes a configured sshd load it. */
+/** Writes the changed files; a changed host certificate makes a configured sshd reload. */
 export function refreshSshd(dataDir: string, { userCas, hostCertificate }: SshdFiles, log: Log): void {
   const folder = join(dataDir, 'sshd');
   mkdirSync(folder, { recursive: true, mode: 0o700 });
@@ -51,7 +51,7 @@ export function refreshSshd(dataDir: string, { userCas, hostCertificate }: SshdF
   try {
     check(configured.config);
     reload(configured.config);
-    log.info({ config: configured.config }, 'sshd has its new host certificate');
+    log.info({ config: configured.config }, 'sshd has loaded its new host certificate');
   } catch (error) {
     log.error({ err: error }, 'sshd could not be reloaded');
   }
@@ -59,33 +59,33 @@ export function refreshSshd(dataDir: string, { userCas, hostCertificate }: SshdF
 
 export interface ConfigureResult {
   readonly drop_in: string;
-  /** Whether a running sshd was told; null: none was found. */
+  /** Whether a running sshd was reloaded; false if none was found. */
   readonly reloaded: boolean;
 }
 
-/** Whether the drop-in is written that has sshd take certificates for this node alone. */
+/** Whether the drop-in is installed that restricts certificates to this node. */
 export function takesNodePrincipals(dataDir: string): boolean {
   return readConfigured(dataDir)?.node_principals === true;
 }
 
-/** Calls back when `configureSshd` or `undoSshd` may have run; returns how to stop. */
+/** Calls back when `configureSshd` or `undoSshd` may have run; returns a function that stops this. */
 export function watchConfigured(dataDir: string, changed: () => void): () => void {
   const path = join(dataDir, 'sshd', 'configured.json');
   watchFile(path, { interval: LOOK_MS, persistent: false }, changed);
   return () => unwatchFile(path, changed);
 }
 
-/** Throws AGENT_NOT_JOINED as long as the agent has not been up, and SSHD_CONFIG. */
+/** Throws AGENT_NOT_JOINED until the agent has been up once, and SSHD_CONFIG. */
 export function configureSshd(dataDir: string, config: string): ConfigureResult {
   const [userCa, hostCertificate] = ['user_ca.pub', 'host-cert.pub'].map((name) => join(dataDir, 'sshd', name)) as [string, string];
   if (!existsSync(userCa) || !existsSync(hostCertificate))
-    throw new StenoError('AGENT_NOT_JOINED', `start \`steno agent --ssh openssh\` first; ${join(dataDir, 'sshd')} is what it keeps fresh`);
+    throw new StenoError('AGENT_NOT_JOINED', `start \`steno agent --ssh openssh\` first; it keeps ${join(dataDir, 'sshd')} up to date`);
   const folder = `${config}.d`;
   const dropIn = join(folder, 'steno.conf');
   if (existsSync(dropIn) && !readFileSync(dropIn, 'utf8').startsWith(MARK))
-    throw new StenoError('SSHD_CONFIG', `${dropIn} is there and not ours`);
+    throw new StenoError('SSHD_CONFIG', `${dropIn} exists and was not written by Steno`);
   const madeFolder = !existsSync(folder) || readConfigured(dataDir)?.made_folder === true;
-  // Prints the one principal that is accepted here, for whatever login is asked for.
+  // Prints the only principal accepted here, for whichever login is requested.
   const principals = `${echoPath()} %u@${nodeName(dataDir)}`;
   const text = `${MARK}\n# Certificates of Steno's gateways for this node open sessions; \`steno agent\` keeps both files fresh.\nTrustedUserCAKeys ${quote(userCa)}\nHostCertificate ${quote(hostCertificate)}\nAuthorizedPrincipalsCommand ${principals}\nAuthorizedPrincipalsCommandUser nobody\n`;
   const before = existsSync(dropIn) ? readFileSync(dropIn, 'utf8') : undefined;
@@ -99,7 +99,7 @@ export function configureSshd(dataDir: string, config: string): ConfigureResult 
   renameSync(`${dropIn}.new`, dropIn);
   try {
     const effective = check(config);
-    // Compared as sshd prints them: a path with blanks comes without quotes.
+    // Compared in the form printed by sshd: a path with blanks has no quotes.
     for (const [key, path] of [
       ['trustedusercakeys', userCa],
       ['hostcertificate', hostCertificate],
@@ -125,19 +125,19 @@ export function configureSshd(dataDir: string, config: string): ConfigureResult 
   return { drop_in: dropIn, reloaded: reload(config) };
 }
 
-/** Leaves what was there before `configureSshd`. Throws SSHD_CONFIG. */
+/** Restores the state before `configureSshd`. Throws SSHD_CONFIG. */
 export function undoSshd(dataDir: string): ConfigureResult {
   const configured = readConfigured(dataDir);
-  if (configured === null) throw new StenoError('SSHD_CONFIG', 'there is nothing to take back');
+  if (configured === null) throw new StenoError('SSHD_CONFIG', 'there is nothing to undo');
   const { config, drop_in: dropIn, made_folder: madeFolder } = configured;
   if (existsSync(dropIn) && !readFileSync(dropIn, 'utf8').startsWith(MARK))
-    throw new StenoError('SSHD_CONFIG', `${dropIn} was replaced by another; take it away yourself`);
+    throw new StenoError('SSHD_CONFIG', `${dropIn} was replaced by another file; remove it yourself`);
   rmSync(dropIn, { force: true });
   if (madeFolder) {
     try {
       rmdirSync(dirname(dropIn));
     } catch {
-      // Somebody has put something else there since.
+      // Another file has been put there since.
     }
   }
   rmSync(join(dataDir, 'sshd', 'configured.json'), { force: true });
@@ -145,18 +145,18 @@ export function undoSshd(dataDir: string): ConfigureResult {
   return { drop_in: dropIn, reloaded: reload(config) };
 }
 
-/** The private half of the host key that this sshd shows and Steno can certify; Ed25519 before ECDSA before RSA. */
+/** The private half of the host key that this sshd presents and Steno can certify; Ed25519 before ECDSA before RSA. */
 export function sshdHostKey(config: string): string {
   const keys = check(config)
     .flatMap((line) => (line.startsWith('hostkey ') ? [line.slice('hostkey '.length)] : []))
     .filter((path) => existsSync(path));
   const found =
     ['ed25519', 'ecdsa', 'rsa'].map((kind) => keys.find((path) => path.includes(kind))).find((path) => path !== undefined) ?? keys[0];
-  if (found === undefined) throw new StenoError('SSHD_CONFIG', `${config} names no host key that is there`);
+  if (found === undefined) throw new StenoError('SSHD_CONFIG', `${config} names no existing host key`);
   return found;
 }
 
-/** The configuration in force, one setting a line, in lower-case keys. Throws SSHD_CONFIG with what sshd says. */
+/** The effective configuration, one setting per line, with lower-case keys. Throws SSHD_CONFIG with sshd's message. */
 function check(config: string): readonly string[] {
   try {
     execFileSync(sshd(), ['-t', '-f', config], { stdio: 'pipe', timeout: LIMIT_MS });
@@ -167,7 +167,7 @@ function check(config: string): readonly string[] {
   }
 }
 
-/** SIGHUP to the running server of this configuration; else systemd's unit. False: none runs. */
+/** Sends SIGHUP to the running server of this configuration; otherwise reloads systemd's unit. False: none is running. */
 function reload(config: string): boolean {
   const pidFile = check(config)
     .find((line) => line.startsWith('pidfile '))
@@ -198,7 +198,7 @@ function readConfigured(dataDir: string): Configured | null {
   }
 }
 
-/** What this machine joined as. */
+/** The name under which this machine joined. */
 function nodeName(dataDir: string): string {
   try {
     return z.object({ name: z.string().refine(isName) }).parse(JSON.parse(readFileSync(join(dataDir, 'agent.json'), 'utf8'))).name;
@@ -220,7 +220,7 @@ function sshd(): string {
   return path;
 }
 
-/** Whether it was other before. */
+/** Returns whether the file changed. */
 function put(path: string, text: string): boolean {
   if (existsSync(path) && readFileSync(path, 'utf8') === text) return false;
   writeFileSync(`${path}.new`, text, { mode: 0o644, flush: true });

@@ -1,15 +1,15 @@
 /**
- * The agent's end of its tunnels: one to each gateway that it knows of (gateways.ts), kept up.
+ * The agent's end of its tunnels: keeps one to each known gateway (gateways.ts).
  *
  *     dialling ──open, welcome──► up ──closed, silence, a fault──► waiting ──0.1 s doubled to 15 s, with jitter──► dialling
  *
- * Requests to the authority go over whichever tunnel is up. Tested in test/agent/tunnel.test.ts.
+ * Requests to the authority use any tunnel that is up. Tested in test/agent/tunnel.test.ts.
  */
 import { WebSocket } from 'ws';
 import { StenoError, isErrorCode } from '#schemas/base/errors.js';
 import type { SignedNodeRequest, SignedTrust } from '#schemas/join.js';
 import { MAX_TUNNEL_FRAME, TUNNEL_PATH, TUNNEL_PROTOCOL, gatewayMessage, parseTunnelJson } from '#schemas/tunnel.js';
-import type { GatewayMessage } from '#schemas/tunnel.js';
+import type { GatewayMessage, OpenStream } from '#schemas/tunnel.js';
 import type { Log } from '#runtime/log.js';
 import type { ServiceIdentity } from '#runtime/service/identity.js';
 import { TunnelDuplex } from '#runtime/tunnel/duplex.js';
@@ -23,11 +23,11 @@ const ANSWER_MS = 20_000;
 export interface TunnelDeps {
   readonly identity: ServiceIdentity;
   readonly log: Log;
-  /** A session that the gateway opens; `source` is the user's address as the gateway knows it. */
-  readonly onStream: (stream: TunnelDuplex, source: string) => void;
-  /** What it throws ends the tunnel. */
+  /** A stream opened by the gateway; `source` is the user's address as known to the gateway. */
+  readonly onStream: (stream: TunnelDuplex, source: string, kind: OpenStream['kind']) => void;
+  /** An exception ends the tunnel. */
   readonly onTrust: (trust: SignedTrust) => void;
-  /** One more is up. */
+  /** Called when a tunnel comes up. */
   readonly onUp: (gateway: string) => void;
 }
 
@@ -77,7 +77,7 @@ export class AgentTunnel {
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
-    this.#mux?.close('the agent ends');
+    this.#mux?.close('the agent is shutting down');
     this.#socket?.terminate();
   }
 
@@ -91,12 +91,12 @@ export class AgentTunnel {
       perMessageDeflate: false,
       maxPayload: MAX_TUNNEL_FRAME,
       handshakeTimeout: HANDSHAKE_MS,
-      // Masks keep what a browser sends from looking like HTTP to a proxy in between; inside TLS to our own gateway nothing is in between.
+      // Masks keep browser data from looking like HTTP to a proxy; inside TLS to our own gateway there is no proxy.
       generateMask: (mask) => void mask.fill(0),
     });
     this.#socket = socket;
     socket.on('error', (error) => {
-      // The end of a refused one is an error too, which says less.
+      // A refused connection also ends with an error, which says less.
       if (!refused) reason = error.message;
     });
     socket.on('unexpected-response', (_request, response) => {
@@ -109,7 +109,7 @@ export class AgentTunnel {
     socket.on('open', () => {
       this.#mux = new Mux(socket, {
         side: 'agent',
-        onOpen: (stream, queue, { source }) => this.#deps.onStream(new TunnelDuplex(stream, queue), source),
+        onOpen: (stream, queue, { source, kind }) => this.#deps.onStream(new TunnelDuplex(stream, queue), source, kind),
         onControl: (payload) => this.#control(parseTunnelJson(gatewayMessage, payload)),
         onClose: (why) => {
           reason = why;
@@ -148,7 +148,7 @@ export class AgentTunnel {
           reject(new StenoError(isErrorCode(message.code) ? message.code : 'INTERNAL', message.detail === '' ? undefined : message.detail)),
         );
       case 'leaving':
-        // The connection ends in a moment; sessions through it end with words of the gateway.
+        // The connection is about to close; the gateway explains this to sessions that use it.
         return undefined;
     }
   }

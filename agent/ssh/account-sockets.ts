@@ -1,6 +1,6 @@
 /**
- * Sockets of a connection that a program of its account would open: by path and over TCP, from a helper that has the
- * account's ids (helper/). Started when the connection first asks; where it cannot be had, or ends, nothing opens.
+ * Sockets that a connection opens on behalf of its account, by path and over TCP, from a helper that has the account's ids
+ * (helper/). The helper starts when the connection first needs it; if it cannot start, or ends, nothing can be opened.
  * Tested in test/agent/streamlocal.test.ts and test/agent/agent.test.ts with stock ssh.
  */
 import type { Socket } from 'node:net';
@@ -12,7 +12,7 @@ import type { Place } from '../helper/messages.js';
 
 const systemErrors = new Map(getSystemErrorMap().values());
 
-export type Dialled = { readonly socket: Socket } | { /** As sshd says it, for example "connection refused". */ readonly why: string };
+export type Dialled = { readonly socket: Socket } | { /** In sshd's words, for example "connection refused". */ readonly why: string };
 
 export class AccountSockets {
   readonly #account: Account;
@@ -33,7 +33,7 @@ export class AccountSockets {
     return { why: systemErrors.get(result.code) ?? (result.code === '' ? 'the node could not ask' : result.code) };
   }
 
-  /** Null when the account may not, or something is there. */
+  /** Null if the account may not listen there, or something exists there. */
   async listen(place: Place, accept: (socket: Socket) => void): Promise<Listening | null> {
     return (await (await this.#ready())?.listen(place, accept)) ?? null;
   }
@@ -54,7 +54,7 @@ export class AccountSockets {
       helper = this.#helpers.fresh();
       if (await helper.become(this.#account)) return helper;
     } catch (error) {
-      // No process, or no descriptor, is to be had.
+      // No process or descriptor is available.
       this.#log.warn({ err: error }, 'a login has no helper for its forwardings');
     }
     helper?.close();

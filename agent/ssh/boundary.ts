@@ -1,12 +1,12 @@
 /**
- * The boundary of one connection: what fails inside it ends this connection, and the service goes on for everybody else.
+ * The fault boundary of one connection: an error inside it ends this connection only.
  *
- *     event of the connection's socket ──► every handler of it runs inside ──throws──► logged, the connection ends
- *     whatever they start (processes, sockets, timers) carries it along ──throws later──► `containUncaught` finds it
+ *     event of the connection's socket ──► every handler runs inside ──throws──► logged, the connection ends
+ *     everything they start (processes, sockets, timers) inherits it ──throws later──► `containUncaught` finds it
  *
- * One place instead of one guard a handler: the emitter that all other events come from is watched (`watch`), and
- * AsyncLocalStorage follows what its handlers begin. What belongs to no connection is still the service's end.
- * Tested in test/agent/boundary.test.ts, with an error in every handler.
+ * This replaces a guard in every handler: `watch` wraps the emitter that all other events originate from, and
+ * AsyncLocalStorage follows everything its handlers start. An error outside any connection still ends the service. Tested in
+ * test/agent/boundary.test.ts, with an error in every handler.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { EventEmitter } from 'node:events';
@@ -20,14 +20,14 @@ export class Boundary {
   readonly #end: () => void;
   #failed = false;
 
-  /** `end`: takes the connection down; called once. `fields`: for the log. */
+  /** `end`: closes the connection; called once. `fields`: for the log. */
   constructor(log: Log, fields: Readonly<Record<string, unknown>>, end: () => void) {
     this.#log = log;
     this.#fields = fields;
     this.#end = end;
   }
 
-  /** Runs `work` inside. Undefined when it throws; what it promises may reject, too. */
+  /** Runs `work` inside the boundary. Undefined if it throws; a promise it returns may reject, too. */
   run<T>(work: () => T): T | undefined {
     return current.run(this, () => {
       try {
@@ -41,7 +41,7 @@ export class Boundary {
     });
   }
 
-  /** Every listener of `emitter`, now and later, runs inside. */
+  /** Runs every current and future listener of `emitter` inside the boundary. */
   watch(emitter: EventEmitter): void {
     const emit = emitter.emit.bind(emitter) as EventEmitter['emit'];
     emitter.emit = (name: string | symbol, ...args: unknown[]): boolean =>
@@ -52,32 +52,32 @@ export class Boundary {
     if (this.#failed) return;
     this.#failed = true;
     try {
-      this.#log.error({ ...this.#fields, err: error }, 'a connection ended by a fault of the node service');
+      this.#log.error({ ...this.#fields, err: error }, 'a connection was ended by a fault in the node service');
     } finally {
-      // Not amid whatever failed.
+      // Not within the failing call.
       setImmediate(() => {
         try {
           this.#end();
         } catch (cause) {
-          this.#log.error({ ...this.#fields, err: cause }, 'a connection could not be ended');
+          this.#log.error({ ...this.#fields, err: cause }, 'failed to end a connection');
         }
       });
     }
   }
 }
 
-/** Runs what belongs to no connection, though one happens to cause it. */
+/** Runs work that belongs to no connection, although one happens to trigger it. */
 export function outside<T>(work: () => T): T {
   return current.exit(work);
 }
 
-/** For a callback that comes from elsewhere: runs inside the boundary that it was made in. */
+/** For a callback called from elsewhere: runs it inside the boundary in which it was created. */
 export function guarded<Args extends readonly unknown[]>(callback: (...args: Args) => void): (...args: Args) => void {
   const boundary = current.getStore();
   return boundary === undefined ? callback : (...args) => void boundary.run(() => callback(...args));
 }
 
-/** True when the error that nobody caught is a connection's, which ends. For the handlers of the process. */
+/** True if an uncaught error belongs to a connection, which is then ended. For the process's handlers. */
 export function containUncaught(error: unknown): boolean {
   const boundary = current.getStore();
   boundary?.fail(error);

@@ -1,10 +1,9 @@
 /**
- * Connections that the node makes for a client, to where its roles allow.
+ * Connections that the node makes for a client, to destinations that its roles allow.
  *
- * A name is resolved once; what it resolved to is asked of the rules, and only that is connected to, as the account
- * (account-sockets.ts): a name that stands for
- * another address a moment later gains nothing. The node's own addresses count as its loopback. Tested in
- * test/agent/destinations.test.ts.
+ * A name is resolved once; the rules are applied to the resulting addresses, and only those are connected to, as the account
+ * (account-sockets.ts), so a name that changes its address a moment later gains nothing. The node's own addresses count as
+ * its loopback. Tested in test/agent/destinations.test.ts.
  */
 import { lookup } from 'node:dns/promises';
 import type { LookupAddress } from 'node:dns';
@@ -12,10 +11,12 @@ import { networkInterfaces } from 'node:os';
 import { permittedAddresses } from '#schemas/policy/forwarding.js';
 import type { Asked, Forwarding } from '#schemas/policy/forwarding.js';
 
-/** The rules leave nothing to connect to. */
+/** The rules allow none of the addresses. */
 export class ForbiddenDestination extends Error {}
 
-/** Addresses to connect to, first the first; at least one. Rejects ForbiddenDestination, or what the resolver says. */
+/**
+ * Addresses to connect to, in order of preference; at least one. Rejects with ForbiddenDestination or the resolver's error.
+ */
 export async function permittedDestinations(
   rules: Forwarding,
   { host, port }: Asked,

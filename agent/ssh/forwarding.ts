@@ -1,10 +1,10 @@
 /**
- * Forwardings of one connection (RFC 4254, 7; OpenSSH PROTOCOL, agent forwarding): opened by the node for the client.
+ * Forwarding on one connection (RFC 4254, 7; OpenSSH PROTOCOL, agent forwarding), performed by the node for the client.
  *
- * What roles allow of them stands in the session's certificate (schemas/policy/forwarding.ts); where a name leads is asked
- * before anything connects (destinations.ts). TCP and Unix sockets as the account (account-sockets.ts); the agent's socket
- * in a folder of root's (runtime-folder.ts). Listeners end with the connection. Tested in test/agent/agent.test.ts,
- * test/agent/streamlocal.test.ts and test/agent/helper-attack.test.ts with stock clients.
+ * The session's certificate lists what roles allow (schemas/policy/forwarding.ts); names are resolved and checked before
+ * anything connects (destinations.ts). TCP and Unix sockets are opened as the account (account-sockets.ts); the agent's
+ * socket is in a folder owned by root (runtime-folder.ts). Listeners end with the connection. Tested in
+ * test/agent/agent.test.ts, test/agent/streamlocal.test.ts and test/agent/helper-attack.test.ts with stock clients.
  */
 import { chmodSync, chownSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -23,24 +23,24 @@ import type { Place } from '../helper/messages.js';
 import type { RuntimeFolder, SocketPlace } from './runtime-folder.js';
 
 const MAX_LISTENERS = 64;
-/** Of one connection: what else comes to its listeners is closed, so that it cannot use up the service's descriptors. */
+/** Per connection: further connections to its listeners are closed, so that they cannot use up the service's descriptors. */
 const MAX_SOCKETS = 1024;
-/** Ports below this are the machine's, whoever the account is. */
+/** Lower ports are reserved, whatever the account. */
 const FIRST_FREE_PORT = 1024;
 
-/** The client shows the words; the typings do not know them (patches/). */
+/** The client shows the text; the typings lack this parameter (patches/). */
 type Refuse = (why: string) => void;
 type Accept = (() => void) | undefined;
 type Reject = (() => void) | undefined;
 
 export interface ForwardingParts {
   readonly account: Account;
-  /** What the user's roles allow. */
+  /** The rules of the user's roles. */
   readonly rules: ForwardRules;
   readonly boundary: Boundary;
   readonly helpers: Helpers;
   readonly log: Log;
-  /** Throws where there is none. */
+  /** Throws if there is none. */
   readonly runtime: () => RuntimeFolder;
 }
 
@@ -51,6 +51,8 @@ export class Forwarding {
   /** By `address:port` or path. */
   readonly #listeners = new Map<string, Listening>();
   readonly #sockets = new Set<Socket>();
+  /** Listeners being created: their requests are unanswered. */
+  readonly #unanswered = new Set<Promise<void>>();
   #agent: { readonly place: SocketPlace; readonly server: Server } | undefined;
   #closed = false;
 
@@ -65,24 +67,24 @@ export class Forwarding {
       this.#inside(() => this.#dial([{ kind: 'path', path: socketPath }], accept, reject as Refuse));
     });
     client.on('request', (accept, reject, name, info) => {
-      // The typings know TCP alone.
+      // The typings cover only TCP.
       const path = (info as { readonly socketPath?: unknown } | null)?.socketPath;
-      if (name === 'tcpip-forward') return this.#inside(() => this.#listenTcp(info.bindAddr, info.bindPort, accept, reject));
+      if (name === 'tcpip-forward') return this.#answer(() => this.#listenTcp(info.bindAddr, info.bindPort, accept, reject));
       if (name === 'cancel-tcpip-forward') return this.#cancel(`${info.bindAddr}:${info.bindPort}`, accept as Accept, reject);
       if (name === 'streamlocal-forward@openssh.com' && typeof path === 'string')
-        return this.#inside(() => this.#listenPath(path, accept as Accept, reject));
+        return this.#answer(() => this.#listenPath(path, accept as Accept, reject));
       if (name === 'cancel-streamlocal-forward@openssh.com' && typeof path === 'string')
         return this.#cancel(path, accept as Accept, reject);
       reject?.();
     });
   }
 
-  /** Of the client's agent, for this connection's programs. */
+  /** Socket of the client's agent, for this connection's programs. */
   agentSocket(): string | undefined {
     return this.#agent?.place.path;
   }
 
-  /** Offers the client's agent to this connection's programs. Throws where the socket cannot be made. */
+  /** Offers the client's agent to this connection's programs. Throws if the socket cannot be created. */
   forwardAgent(): void {
     if (this.#agent !== undefined) return;
     const place = this.#parts.runtime().socket();
@@ -95,7 +97,7 @@ export class Forwarding {
     });
     server.on('error', (error) => this.#parts.boundary.fail(error));
     this.#agent = { place, server };
-    // It is there when this returns: nobody but root reaches it before it is given away.
+    // The socket exists when this returns: only root reaches it before ownership is changed.
     server.listen(place.path);
     if (process.getuid!() === 0) chownSync(place.path, this.#parts.account.uid, this.#parts.account.gid);
     chmodSync(place.path, 0o600);
@@ -110,6 +112,19 @@ export class Forwarding {
     this.#agent?.place.remove();
     this.#agent = undefined;
     for (const socket of this.#sockets) socket.destroy();
+  }
+
+  /** Resolves when all requests for listeners received so far are answered; null if they are. */
+  answered(): Promise<void> | null {
+    return this.#unanswered.size === 0 ? null : Promise.allSettled(this.#unanswered).then(() => undefined);
+  }
+
+  #answer(listen: () => Promise<void>): void {
+    this.#inside(() => {
+      const answering = listen();
+      this.#unanswered.add(answering);
+      return answering.finally(() => this.#unanswered.delete(answering));
+    });
   }
 
   #inside(work: () => Promise<void>): void {
@@ -132,7 +147,7 @@ export class Forwarding {
     });
   }
 
-  /** Connects to the first of these that answers; at least one. */
+  /** Connects to the first of these (at least one) that answers. */
   async #dial([first, ...others]: readonly Place[], accept: () => ServerChannel, refuse: Refuse): Promise<void> {
     let result = await this.#account.connect(first!);
     for (const place of others) {
@@ -147,7 +162,7 @@ export class Forwarding {
   async #listenTcp(address: string, port: number, accept: ((chosenPort: number) => void) | undefined, reject: Reject): Promise<void> {
     if (refuseListening(this.#parts.rules, false) !== null) return reject?.();
     if (port !== 0 && port < FIRST_FREE_PORT && this.#parts.account.uid !== 0) return reject?.();
-    // Only loopback, as sshd's GatewayPorts=no: a forwarding must not open the node to its network.
+    // Only loopback, like sshd's GatewayPorts=no: a forwarding must not expose the node to its network.
     const place: Place = { kind: 'tcp', host: address === '::1' ? '::1' : '127.0.0.1', port };
     const listener = await this.#listen(
       (bound) => `${address}:${bound}`,
@@ -221,9 +236,9 @@ export class Forwarding {
   }
 }
 
-/** Joins both, each direction on its own: one that has ended leaves the other open (RFC 4254, 5.3), as sshd does. */
+/** Joins both, each direction separately: one that has ended leaves the other open (RFC 4254, 5.3), as sshd does. */
 function couple(socket: Socket, channel: ServerChannel): void {
-  // ssh2 closes a server's channel as soon as nothing more is written to it, and what still comes in would be lost.
+  // ssh2 closes a server channel as soon as writing ends, which would lose data still coming in.
   channel.removeAllListeners('prefinish').removeAllListeners('finish');
   const closeBoth = (): void => {
     if (socket.closed && channel.writableFinished) channel.close();
@@ -237,12 +252,12 @@ function couple(socket: Socket, channel: ServerChannel): void {
     closeBoth();
   });
   channel.on('error', () => socket.destroy());
-  // What was read from the channel is still written out.
+  // Data read from the channel is still written out.
   channel.on('close', () => socket.destroySoon());
   socket.pipe(channel).pipe(socket);
 }
 
-/** As sshd says it: "connection refused", or why a name could not be resolved. */
+/** In sshd's words: "connection refused", or why a name could not be resolved. */
 function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

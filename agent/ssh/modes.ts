@@ -1,19 +1,19 @@
 /**
- * Terminal modes of the client (RFC 4254, section 8), as words of stty(1): the terminal of the node begins as the one
- * the user sits at.
+ * Translates the client's terminal modes (RFC 4254, section 8) into arguments of stty(1), so that the node's terminal starts
+ * like the user's own.
  *
  *     string  =  (opcode 1-159, uint32)*  [ 0 or an opcode from 160 on: the end, whatever follows ]
  *
- * In three calls of stty, so that a speed or a character which this system lacks does not keep the rest away. Opcodes that
- * are not named here are passed over. A string that is cut off counts as far as it goes: a terminal that begins otherwise is no
- * reason to refuse a session. Tested in modes.test.ts, and round the wire in test/end-to-end/terminal-modes.test.ts.
+ * Three calls of stty are used, so that an unsupported speed or character does not prevent the rest. Unknown opcodes are
+ * skipped. A truncated string is used as far as it goes: a slightly different terminal is no reason to refuse a session.
+ * Tested in modes.test.ts, and end to end in test/end-to-end/terminal-modes.test.ts.
  */
 
-/** Bytes that are looked at: each mode once is 800. */
+/** Bytes examined: each mode once takes 800. */
 const MAX_MODES_BYTES = 4096;
 const FIRST_UNDEFINED = 160;
 
-/** Opcodes of RFC 4254 and RFC 8160. What Linux does not have (VSTATUS, VDSUSP, ...) is left out. */
+/** Opcodes of RFC 4254 and RFC 8160. Those that Linux lacks (VSTATUS, VDSUSP, ...) are omitted. */
 const characters: ReadonlyMap<number, string> = new Map([
   [1, 'intr'],
   [2, 'quit'],
@@ -74,10 +74,10 @@ const speeds: ReadonlyMap<number, string> = new Map([
   [129, 'ospeed'],
 ]);
 const MAX_SPEED = 4_000_000;
-/** node-pty opens terminals with these on, which the kernel, and so sshd, has off until a client says otherwise. */
+/** node-pty opens terminals with these on; the kernel, and so sshd, has them off by default. */
 const KERNEL_DEFAULTS = ['-brkint', '-hupcl', '-imaxbel', '-ixany', '-iutf8'];
 
-/** By opcode; of one that comes twice the last counts. Takes any bytes. */
+/** Values by opcode; for repeated opcodes the last counts. Accepts any bytes. */
 export function decodeModes(bytes: Uint8Array): ReadonlyMap<number, number> {
   const modes = new Map<number, number>();
   const view = new DataView(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, MAX_MODES_BYTES));
@@ -89,7 +89,7 @@ export function decodeModes(bytes: Uint8Array): ReadonlyMap<number, number> {
   return modes;
 }
 
-/** At most three lists of words, none of them empty: for a terminal that node-pty has opened. */
+/** At most three argument lists, none of them empty, for a terminal opened by node-pty. */
 export function sttyWords(modes: ReadonlyMap<number, number>): readonly (readonly string[])[] {
   const [switched, keys, rates]: [string[], string[], string[]] = [[...KERNEL_DEFAULTS], [], []];
   for (const [opcode, value] of modes) {
@@ -99,7 +99,7 @@ export function sttyWords(modes: ReadonlyMap<number, number>): readonly (readonl
     const speed = speeds.get(opcode);
     if (flag !== undefined) switched.push(value === 0 ? `-${flag}` : flag);
     else if (size !== undefined && value !== 0) switched.push(size);
-    // 255 stands for a character that is off.
+    // 255 disables a character.
     else if (character !== undefined && value <= 255)
       keys.push(character, value === 255 ? 'undef' : `0x${value.toString(16).padStart(2, '0')}`);
     else if (speed !== undefined && value <= MAX_SPEED) rates.push(speed, String(value));

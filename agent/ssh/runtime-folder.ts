@@ -1,12 +1,12 @@
 /**
- * Where the node service keeps sockets of running sessions: a folder no part of whose path anybody else may write.
+ * Holds the sockets of running sessions, in a folder whose whole path is writable by nobody else.
  *
- *     /run/steno/node-PID-START/agent-N/socket     root: folders 0711 and root's, the socket 0600 and the account's
+ *     /run/steno/node-PID-START/agent-N/socket     root: folders 0711 owned by root, the socket 0600 owned by the account
  *     $XDG_RUNTIME_DIR or the temporary folder     another user: a folder of its own, 0700
  *
- * So an account reaches its socket and can neither replace, move nor link anything of the path: what root makes, gives away
- * and removes by name is what root made. Nothing is removed but by its exact name, one by one. What a service that was
- * killed has left goes when the next one starts. Tested in test/agent/helper-attack.test.ts as an account that attacks it.
+ * An account reaches its socket but cannot replace, move or link any part of the path, so root's operations by name always
+ * act on what root created. Everything is removed by its exact name, one by one. Leftovers of a killed service are removed
+ * when the next one starts. Tested in test/agent/helper-attack.test.ts as an account that attacks it.
  */
 import { chmodSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmdirSync, unlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -19,7 +19,7 @@ const ofSocket = /^agent-\d+$/;
 
 export interface SocketPlace {
   readonly path: string;
-  /** Takes the socket and its folder away. Never throws. */
+  /** Removes the socket and its folder. Never throws. */
   remove(): void;
 }
 
@@ -31,7 +31,7 @@ export class RuntimeFolder {
     this.path = path;
   }
 
-  /** Throws NODE_REFUSED where no folder is safe. `base`: given in tests. */
+  /** Throws NODE_REFUSED if no folder is safe. `base`: for tests. */
   static open(base?: string): RuntimeFolder {
     if (process.getuid!() !== 0) return new RuntimeFolder(own(mkdtempSync(join(userBase(), 'steno-node-'))));
     const root = base ?? '/run/steno';
@@ -47,12 +47,12 @@ export class RuntimeFolder {
     sweep(root);
     const path = join(root, `node-${process.pid}-${startOf(process.pid) ?? 0}`);
     mkdirSync(path, { mode: 0o711 });
-    // Whatever the umask of the service.
+    // Independent of the service's umask.
     chmodSync(path, 0o711);
     return new RuntimeFolder(own(path));
   }
 
-  /** A place for one socket that does not exist yet. Throws where the folder cannot be made. */
+  /** A place for one new socket. Throws if its folder cannot be created. */
   socket(): SocketPlace {
     const folder = join(this.path, `agent-${this.#number++}`);
     mkdirSync(folder, { mode: 0o711 });
@@ -78,7 +78,7 @@ function userBase(): string {
   return facts?.isDirectory() === true && facts.uid === process.getuid!() && (facts.mode & 0o077) === 0 ? given : tmpdir();
 }
 
-/** Every folder of the path is root's, and nobody else writes in it. */
+/** Every folder of the path must belong to root and be writable by nobody else. */
 function mustBeRoots(path: string): void {
   const facts = lstatSync(path, { throwIfNoEntry: false });
   if (facts === undefined || !facts.isDirectory() || facts.uid !== 0 || (facts.mode & 0o022) !== 0) {
@@ -87,7 +87,9 @@ function mustBeRoots(path: string): void {
   if (path !== '/') mustBeRoots(dirname(path));
 }
 
-/** Of services that are gone. A process with the number of one is another when it has started at another time. */
+/**
+ * Removes the folders of services that are gone. A process with the same number but another start time is a different one.
+ */
 function sweep(root: string): void {
   for (const name of readdirSync(root)) {
     const match = ofService.exec(name);
@@ -105,7 +107,7 @@ function removeSocket(folder: string): void {
   quietly(() => rmdirSync(folder));
 }
 
-/** In ticks since the machine started, field 22 of proc_pid_stat(5); null: there is no such process. */
+/** Start time in ticks since boot, field 22 of proc_pid_stat(5); null: no such process. */
 function startOf(pid: number): string | null {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
@@ -119,6 +121,6 @@ function quietly(act: () => void): void {
   try {
     act();
   } catch {
-    // Gone already, or not empty: nothing else is taken away in its stead.
+    // Already removed, or not empty: remove nothing else instead.
   }
 }

@@ -4,8 +4,8 @@
  *     open ──pty-req──► open ──shell | exec | subsystem──► running ──exit──► draining ──output sent──► closed
  *                                                            └── channel gone: SIGHUP to the process group
  *
- * Environment variables of the client: only those of `acceptedVariables`, as sshd's AcceptEnv has them on Debian.
- * Terminal modes of the client are applied before the program starts (modes.ts). Tested in test/agent/agent.test.ts and
+ * Of the client's environment variables only `acceptedVariables` are accepted, as by sshd's AcceptEnv on Debian. Terminal
+ * modes of the client are applied before the program starts (modes.ts). Tested in test/agent/agent.test.ts and
  * test/agent/login.test.ts with stock clients.
  */
 import { spawn } from 'node:child_process';
@@ -28,7 +28,7 @@ import type { KernelRecorder } from '../kernel/kernel-recorder.js';
 
 const acceptedVariables = /^(LANG|LC_[A-Z]+|COLORTERM|NO_COLOR|TZ|GIT_PROTOCOL)$/;
 const MAX_VARIABLES = 64;
-/** Bytes: MAX_ARG_STRLEN of Linux without the NUL. sshd takes longer ones and cannot run them either. */
+/** MAX_ARG_STRLEN of Linux in bytes, without the NUL. sshd accepts longer commands but cannot run them either. */
 const MAX_COMMAND = (128 << 10) - 1;
 const sftpServers = [
   '/usr/lib/openssh/sftp-server',
@@ -42,9 +42,11 @@ export interface ChannelContext {
   readonly log: Log;
   /** Null: no kernel events are recorded here. */
   readonly kernel: KernelRecorder | null;
-  /** Path of the forwarded agent's socket, once the client asked for it. */
+  /** Path of the forwarded agent's socket, once the client requested it. */
   agentSocket(): string | undefined;
-  /** `SSH_CONNECTION` of sshd(8). */
+  /** Resolves once every forwarding requested so far is answered; null if all are. Never rejects. */
+  forwardingsAnswered(): Promise<void> | null;
+  /** Value of `SSH_CONNECTION` as in sshd(8). */
   readonly connection: string;
 }
 
@@ -66,6 +68,7 @@ export function serveSession(session: Session, context: ChannelContext): void {
   const watch = new ChannelWatch(context.kernel, context.log);
   let terminal: Terminal | undefined;
   let running: Running | undefined;
+  let started = false;
 
   session.on('env', (accept, reject, { key, val }) => {
     if (watch.takesVariable(key, val)) return accept?.();
@@ -73,7 +76,7 @@ export function serveSession(session: Session, context: ChannelContext): void {
     variables.set(key, val);
     accept?.();
   });
-  // ssh2 as it is patched hands over what it does not know itself.
+  // Patched ssh2 passes on requests that it does not know.
   (session as unknown as NodeJS.EventEmitter).on(
     'request',
     (
@@ -82,9 +85,9 @@ export function serveSession(session: Session, context: ChannelContext): void {
       { name, data }: { readonly name: string; readonly data: unknown },
     ) => (watch.takesRequest(name, data instanceof Uint8Array ? data : null) ? accept?.() : reject?.()),
   );
-  // ssh2 as it is patched hands the modes over as they came.
+  // Patched ssh2 passes the modes unparsed.
   session.on('pty', (accept, reject, info: Omit<PseudoTtyInfo, 'modes'> & { readonly term?: string; readonly modes: Buffer }) => {
-    if (running !== undefined || terminal !== undefined) return reject?.();
+    if (started || terminal !== undefined) return reject?.();
     terminal = { type: terminalType(info.term), ...sizeOf(info.cols, info.rows), modes: sttyWords(decodeModes(info.modes)) };
     accept?.();
   });
@@ -99,8 +102,22 @@ export function serveSession(session: Session, context: ChannelContext): void {
     accept?.();
   });
   const start = (accept: () => ServerChannel, reject: () => void, make: (environment: Variables) => Invocation): void => {
-    if (running !== undefined) return reject();
+    if (started) return reject();
+    started = true;
+    // Accept at once: ssh2 drops the input of a channel that is not accepted.
     const channel = accept();
+    const answered = context.forwardingsAnswered();
+    if (answered === null) return run(channel, make);
+    // sshd answers requests in order, and `ssh -o ExitOnForwardFailure=yes` relies on it: if a short program ended before a
+    // refused forwarding is answered, ssh would report success.
+    channel.on('error', () => undefined);
+    void answered.then(
+      guarded(() => {
+        if (!channel.destroyed) run(channel, make);
+      }),
+    );
+  };
+  const run = (channel: ServerChannel, make: (environment: Variables) => Invocation): void => {
     const agent = context.agentSocket();
     const environment = {
       client: Object.fromEntries(variables),
@@ -116,7 +133,7 @@ export function serveSession(session: Session, context: ChannelContext): void {
       running = terminal === undefined ? runPlain(channel, what, watch) : runTerminal(channel, what, terminal, watch, context);
     } catch (error) {
       what?.report?.read();
-      context.log.warn({ err: error }, 'a program could not be started');
+      context.log.warn({ err: error }, 'failed to start a program');
       const known = error instanceof StenoError ? error : new StenoError('NODE_REFUSED', 'the program cannot be started');
       channel.stderr.write(`steno: ${known.message} [${known.code}]\r\n`);
       channel.exit(255);
@@ -144,7 +161,7 @@ export function serveSession(session: Session, context: ChannelContext): void {
     start(accept, reject, (environment) => {
       const server = sftpServers.find((path) => existsSync(path));
       if (server === undefined) throw new StenoError('NODE_REFUSED', "this node has no sftp-server; install OpenSSH's");
-      // As sshd runs it: by the account's shell, which may be one that runs nothing, or not this.
+      // As sshd does: run by the account's shell, which may refuse to run anything, or this in particular.
       return invocation(context.account, server, environment, terminal?.modes);
     });
   });
@@ -184,7 +201,7 @@ function runTerminal(
         );
   let exit: { readonly exitCode: number; readonly signal?: number } | undefined;
   let drained = false;
-  // The process may be reaped before the last of its output is read, and the other way round.
+  // The process may be reaped before its last output is read, or after.
   const finish = (): void => {
     if (exit === undefined || !drained) return;
     const { exitCode, signal } = exit;
@@ -212,7 +229,7 @@ function runTerminal(
       finish();
     }),
   );
-  // node-pty's typings leave out the events of the socket that it passes on.
+  // node-pty's typings omit the socket events that it passes on.
   (child as unknown as NodeJS.EventEmitter).on('close', () => {
     drained = true;
     finish();
@@ -220,7 +237,7 @@ function runTerminal(
   channel.on('data', (data: Buffer) => child.write(data as unknown as string));
   return {
     signal: (name) => {
-      // Its number may be another's once it is reaped.
+      // After reaping, the process number may belong to another process.
       if (exit === undefined) signalSession(child.pid, what, signalOf(name));
     },
     resize: (cols, rows) => kill(() => child.resize(cols, rows)),
@@ -230,15 +247,18 @@ function runTerminal(
   };
 }
 
-/** The user owns it, as after any login: su(1) leaves it root's, and screen(1), for one, opens it by its name. */
+/**
+ * Gives the terminal to the user, as after any login: su(1) leaves it owned by root, and screen(1), for one, opens it by
+ * name.
+ */
 function giveTerminal(device: string, { uid }: Account): void {
   if (process.getuid!() !== 0) return;
   try {
-    // Of the group it has (tty), so that write(1) goes on.
+    // Keep its group (tty), so that write(1) works.
     chownSync(device, uid, statSync(device).gid);
     chmodSync(device, 0o620);
   } catch {
-    // Over already.
+    // Already ended.
   }
 }
 
@@ -276,7 +296,7 @@ function keepReading(
     try {
       for (let length = readSync(fd, buffer); length > 0; length = readSync(fd, buffer)) take(Buffer.from(buffer.subarray(0, length)));
     } catch {
-      // EIO: the end. EAGAIN: a program in the background holds the terminal and has nothing to say now.
+      // EIO: the end. EAGAIN: a background program holds the terminal and has no output now.
     }
   };
   socket.prependListener('end', drain);
@@ -323,7 +343,7 @@ function runPlain(channel: ServerChannel, what: Invocation, watch: ChannelWatch)
   });
   // `close` comes after the last output was read.
   child.on('close', (code, signal) => {
-    // Input that nobody has read would keep the channel from ever being over.
+    // Unread input would keep the channel from ever closing.
     channel.unpipe(child.stdin);
     channel.resume();
     void watch.settle().then(guarded(() => endLogin(channel, what, code ?? 0, signal === null ? undefined : constants.signals[signal])));
@@ -341,7 +361,7 @@ function runPlain(channel: ServerChannel, what: Invocation, watch: ChannelWatch)
   };
 }
 
-/** Through su(1) a signal comes back as a status of 128 and more, and a refusal as 1. */
+/** Through su(1), a signal appears as status 128 or higher, and a refusal as 1. */
 function endLogin(channel: ServerChannel, { report }: Invocation, code: number, signal: number | undefined): void {
   if (report === null) return endChannel(channel, code, signal);
   const told = report.read();
@@ -354,8 +374,8 @@ function endLogin(channel: ServerChannel, { report }: Invocation, code: number, 
 }
 
 /**
- * To the session's programs. su(1) stands at their head: it takes TERM, INT and QUIT for itself and ends the session by
- * force, and an interactive shell has left its process group; so its children are told as well, or instead.
+ * Signals the session's programs. su(1) is their parent: it handles TERM, INT and QUIT itself and ends the session by force,
+ * and an interactive shell has left its process group, so its children are signalled as well, or instead.
  */
 function signalSession(pid: number, { report }: Invocation, signal: NodeJS.Signals): void {
   const own = report !== null && (signal === 'SIGTERM' || signal === 'SIGINT' || signal === 'SIGQUIT');
@@ -395,7 +415,7 @@ function kill(send: () => void): void {
   try {
     send();
   } catch {
-    // Gone already.
+    // Already gone.
   }
 }
 

@@ -1,11 +1,11 @@
 /**
- * The node's SSH service: what the gateway connects to.
+ * The node's SSH service, to which the gateway connects.
  *
  * Admits session certificates only: user certificates of the user CA that the authority issued to a gateway (extension
  * `via@steno`) for one login on this very node (principal `LOGIN@NODE`). A user's own certificate is refused, so that nobody
- * gets around the gateway and its recording. Fails closed without a snapshot of the authority. An account is judged
- * (login/admission.ts) before its login is accepted, and with it whatever the connection asks for later. A fault inside a
- * connection ends that connection (boundary.ts). Tested in test/agent/agent.test.ts with stock clients.
+ * can bypass the gateway and its recording. Without a snapshot of the authority everything is refused. An account is checked
+ * (login/admission.ts) before its login is accepted, and with it everything that the connection requests later. A fault
+ * inside a connection ends that connection (boundary.ts). Tested in test/agent/agent.test.ts with stock clients.
  */
 import { createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
@@ -49,30 +49,32 @@ import { serveSession } from './session-channel.js';
 
 const HANDSHAKE_LIMIT_MS = 20_000;
 const MAX_CONNECTIONS = 10_000;
-/** Gateways come from one address for all users, so no source has less than all slots. */
+/** Gateways connect from one address for all users, so a single source may use all slots. */
 const slotLimits: SlotLimits = { ...defaultSlots, start: defaultSlots.full, perSource: defaultSlots.full };
 const MAX_ATTEMPTS = 6;
 
 export interface SshServiceParts {
-  /** What this node is called: certificates for other nodes are refused. */
+  /** Name of this node: certificates for other nodes are refused. */
   readonly node: string;
   readonly hostKey: SshPrivateKey;
   readonly hostCertificate: () => Uint8Array;
-  /** Public key lines. Throws while nothing is known of the authority. */
+  /** Public key lines. Throws before the first snapshot of the authority. */
   readonly userCas: () => readonly string[];
   readonly log: Log;
   /** Null: no kernel events are recorded here. */
   readonly kernel: KernelRecorder | null;
-  /** Accounts that own the Steno of this machine: only certificates that say so enter them. Left out: there is none here. */
+  /**
+   * Accounts that own this machine's Steno: only certificates that permit it may enter them. Omitted if there is none here.
+   */
   readonly owners?: ReadonlySet<number>;
   /** Milliseconds since 1970. */
   readonly clock: () => number;
-  /** `findAccount`; others in tests. */
+  /** Replaces `findAccount`, for tests. */
   readonly accounts?: (login: string) => Promise<Account>;
 }
 
 export interface SshService {
-  /** Serves a connection that came some other way, from `address`. */
+  /** Serves a connection that arrived some other way, from `address`. */
   take(connection: Duplex, address: string): void;
   close(): void;
 }
@@ -82,19 +84,19 @@ export interface ListeningSshService {
   close(): Promise<void>;
 }
 
-interface Guest {
+interface Handshake {
   readonly address: string;
   readonly boundary: Boundary;
-  /** Ends the handshake limit. */
+  /** Cancels the handshake time limit. */
   readonly admitted: () => void;
 }
-const guests = new WeakMap<object, Guest>();
+const handshakes = new WeakMap<object, Handshake>();
 
-/** What all connections of a service share. */
+/** State shared by all connections of a service. */
 interface Shared {
   readonly helpers: Helpers;
   readonly admission: Admission;
-  /** Throws where there is none. */
+  /** Throws if there is none. */
   readonly runtime: () => RuntimeFolder;
 }
 
@@ -114,8 +116,8 @@ export function createSshService(parts: SshServiceParts): SshService {
       keepaliveCountMax: 4,
     },
     (client) => {
-      const guest = guests.get((client as unknown as { _sock: object })._sock);
-      if (guest !== undefined) serveConnection(client, guest, parts, shared);
+      const handshake = handshakes.get((client as unknown as { _sock: object })._sock);
+      if (handshake !== undefined) serveConnection(client, handshake, parts, shared);
     },
   );
   return {
@@ -136,7 +138,7 @@ export function createSshService(parts: SshServiceParts): SshService {
       });
       const boundary = new Boundary(parts.log, { address }, () => connection.destroy());
       boundary.watch(connection);
-      guests.set(connection, { address, boundary, admitted });
+      handshakes.set(connection, { address, boundary, admitted });
       boundary.run(() => {
         outside(() => helpers.warm());
         ssh.injectSocket(connection as Socket);
@@ -174,7 +176,7 @@ export async function startSshService(
 
 function serveConnection(
   client: Connection,
-  { address, boundary, admitted }: Guest,
+  { address, boundary, admitted }: Handshake,
   parts: SshServiceParts,
   { helpers, admission, runtime }: Shared,
 ): void {
@@ -184,7 +186,7 @@ function serveConnection(
   let attempts = 0;
   setExtensions(client, NODE_EXTENSION);
   client.on('error', (error: Error & { readonly level?: string }) => {
-    // ssh2 names the level of its own errors; it hands on what a handler has thrown as well.
+    // ssh2 sets `level` on its own errors; it also passes on errors thrown by handlers.
     if (account !== undefined && error.level === undefined) boundary.fail(error);
     else log.debug({ err: error }, 'connection error');
   });
@@ -196,12 +198,12 @@ function serveConnection(
       if (attempts > MAX_ATTEMPTS) return client.end();
       return context.reject(['publickey']);
     }
-    // A question whether the certificate would do: no signature yet.
+    // The client asks whether the certificate would be accepted, without a signature.
     if (verdict.proven === false) return context.accept();
     void boundary.run(async () => {
       try {
         const found = await accounts(context.username);
-        // By its number: an account may have several names.
+        // Compare by uid: an account may have several names.
         if (parts.owners?.has(found.uid) === true && !verdict.certificate.extensions.has(EXTENSION_ADMINISTRATOR)) {
           log.warn(
             { address, login: context.username, user: verdict.certificate.extensions.get(EXTENSION_VIA) },
@@ -241,13 +243,14 @@ function serveConnection(
         log,
         kernel: parts.kernel,
         agentSocket: () => forwarding.agentSocket(),
+        forwardingsAnswered: () => forwarding.answered(),
         connection: `${address} 0 127.0.0.1 0`,
       });
     });
   });
 }
 
-/** Why not, or whether the key's possession is proven already. */
+/** The reason for refusal, or whether possession of the key is already proven. */
 function judge(
   context: Extract<AuthContext, { method: 'publickey' }>,
   { node, userCas, clock }: SshServiceParts,
@@ -273,7 +276,7 @@ function judge(
   return provesPossession(certificate, context) ? { proven: true, certificate } : 'the signature does not match';
 }
 
-/** An authority of before says nothing of destinations. */
+/** Older authorities do not state destinations. */
 function rulesOf({ extensions }: SshCertificate): ForwardRules {
   if (!extensions.has('permit-port-forwarding')) return NO_FORWARDING;
   const told = extensions.get(EXTENSION_FORWARDING);

@@ -7,25 +7,34 @@
  *         event: { Image: /usr/bin/cat, CommandLine: cat /etc/shadow, User: root }
  *         matches: true
  *
- * An event is written with the field names of the rule's log source. Tested in cases.test.ts.
+ * A rule with a purpose (docs/rules.md) is tested with the `reason:` of an access request beside the event.
+ * An event is written with the field names of the rule's log source. Tests of a correlation list several, with times: sequence.ts. Tested in
+ * cases.test.ts.
  */
 import { z } from 'zod';
 import { StenoError } from '#schemas/base/errors.js';
 import { parseAs } from '#runtime/resources/document.js';
+import { isPurpose } from '../purpose/reason.js';
 import { RuleMatcher } from '../matching/matcher.js';
-import type { EvaluableRule, RuleFile, RuleSet } from '../sigma/rule-set.js';
+import type { CorrelationPlan, EvaluableRule, RuleFile, RuleSet } from '../sigma/rule-set.js';
 import { writerOf } from './example-row.js';
 import { ExampleError } from './row-writer.js';
+import { correlationHolds, event, sequence } from './sequence.js';
 
 const caseFile = z.strictObject({
   rule: z.string().min(1).max(256).optional(),
   cases: z
     .array(
-      z.strictObject({
-        name: z.string().min(1).max(256),
-        event: z.record(z.string().max(256), z.union([z.string().max(65_536), z.number(), z.boolean()])),
-        matches: z.boolean(),
-      }),
+      z
+        .strictObject({
+          name: z.string().min(1).max(256),
+          event: event.optional(),
+          events: sequence.optional(),
+          /** Of an access request, for a rule with a purpose. */
+          reason: z.string().max(4096).optional(),
+          matches: z.boolean(),
+        })
+        .refine((one) => (one.event === undefined) !== (one.events === undefined), 'has either event or events'),
     )
     .min(1)
     .max(1_000),
@@ -43,30 +52,46 @@ export interface CaseResult {
 /** Throws DOCUMENT_INVALID for a file that is no test, RULE_INVALID for one of no rule that can be evaluated. */
 export function runCases(file: RuleFile, rules: RuleSet): readonly CaseResult[] {
   const { rule: named, cases } = parseAs(file.text, file.name, caseFile);
-  const { rule, scope, predicate } = ruleOf(file, named, rules);
-  const only = new RuleMatcher([{ scope, predicate }]);
-  const taken = new RuleMatcher([{ scope, predicate: { kind: 'truth', truth: true } }]);
-  return cases.map(({ name, event, matches }) => {
+  const meant = ruleOf(file, named, rules);
+  const decides = 'steps' in meant ? null : deciderOf(meant);
+  const { purpose } = meant.rule;
+  return cases.map(({ name, event, events, reason, matches }) => {
     let failure: string | null = null;
     try {
-      const writer = writerOf(scope, event);
-      const row = writer.row();
-      const matched = only.match(row, writer.other).length > 0;
-      if (taken.match(row).length === 0) failure = `${scope.name} takes no such event`;
-      else if (matched !== matches) failure = matched ? 'matches, and should not' : 'does not match, and should';
+      if (decides === null && events === undefined) throw new ExampleError('a correlation is tested with events:, each with its time');
+      if (decides !== null && event === undefined) throw new ExampleError('only a correlation is tested with several events');
+      if ((purpose === null) !== (reason === undefined))
+        throw new ExampleError('a rule with a purpose, and no other, is tested with a reason:');
+      const matched =
+        (decides === null ? correlationHolds(meant as CorrelationPlan, events!) : decides(event!)) &&
+        (purpose === null || isPurpose(purpose, reason!));
+      if (matched !== matches) failure = matched ? 'matches, and should not' : 'does not match, and should';
     } catch (error) {
       if (!(error instanceof ExampleError)) throw error;
       failure = error.message;
     }
-    return { file: file.name, rule: rule.title, name, failure };
+    return { file: file.name, rule: meant.rule.title, name, failure };
   });
 }
 
-function ruleOf(file: RuleFile, named: string | undefined, { evaluable, lacking }: RuleSet): EvaluableRule {
+function deciderOf({ scope, predicate }: EvaluableRule): (facts: z.output<typeof event>) => boolean {
+  const only = new RuleMatcher([{ scope, predicate }]);
+  const taken = new RuleMatcher([{ scope, predicate: { kind: 'truth', truth: true } }]);
+  return (facts) => {
+    const writer = writerOf(scope, facts);
+    const row = writer.row();
+    if (taken.match(row).length === 0) throw new ExampleError(`${scope.name} takes no such event`);
+    return only.match(row, writer.other).length > 0;
+  };
+}
+
+/** Of a file with several rules the one that makes findings, where there is only one. */
+function ruleOf(file: RuleFile, named: string | undefined, rules: RuleSet): EvaluableRule | CorrelationPlan {
+  const { evaluable, correlations, silent, lacking } = rules;
   const beside = file.name.replace(/\.test(\.ya?ml)$/, '$1');
-  const isMeant = ({ rule }: RuleSet['lacking'][number] | EvaluableRule): boolean =>
-    named === undefined ? rule.file === beside : rule.id === named.toLowerCase() || rule.name === named;
-  const found = evaluable.filter(isMeant);
+  const isMeant = ({ rule }: RuleSet['lacking'][number] | EvaluableRule | CorrelationPlan): boolean =>
+    named === undefined ? rule.file === beside && !silent.has(rule) : rule.id === named.toLowerCase() || rule.name === named;
+  const found = [...evaluable, ...correlations].filter(isMeant);
   const [only] = found;
   if (found.length > 1) throw new StenoError('RULE_INVALID', `${file.name}:1:1: ${beside} has several rules; name one by rule:`);
   if (only !== undefined) return only;

@@ -53,6 +53,9 @@ export class RowWriter {
         return;
       case 'other':
         this.#other = { path: '', command: '', ...this.#other, [field.what]: text };
+        return;
+      case 'derived':
+        this.#columns['name'] = text;
     }
   }
 

@@ -5,6 +5,7 @@
  *
  * No expression here is NULL: a field that is absent is `''`, as in the rows.
  */
+import { StenoError } from '#schemas/base/errors.js';
 import { parseBlock } from '#schemas/base/ip-address.js';
 import type { WriteText } from '#stores/events/queries/visible.js';
 import { eventsWithOther } from '../lineage/relation.js';
@@ -32,6 +33,10 @@ function asksForOther(predicate: Predicate<Field>): boolean {
   }
 }
 
+/**
+ * Throws RULE_STREAM_ONLY for a field that no row has: what `candidatesOf` (candidates.ts) makes of such a predicate finds the rows, and the
+ * streaming matcher decides.
+ */
 export function conditionOf(predicate: Predicate<Field>, write: WriteText): string {
   switch (predicate.kind) {
     case 'truth':
@@ -42,12 +47,12 @@ export function conditionOf(predicate: Predicate<Field>, write: WriteText): stri
     case 'any':
       return predicate.of.map((part) => `(${conditionOf(part, write)})`).join(predicate.kind === 'all' ? ' AND ' : ' OR ');
     case 'test':
-      return testOf(fieldOf(predicate.field, write), predicate.test, write);
+      return testOf(fieldText(predicate.field, write), predicate.test, write);
   }
 }
 
 /** A text that is never NULL. */
-function fieldOf(field: Field, write: WriteText): string {
+export function fieldText(field: Field, write: WriteText): string {
   switch (field.kind) {
     case 'text':
       return field.before === undefined ? field.column : `if(${field.column} = '', '', concat(${write(field.before)}, ${field.column}))`;
@@ -55,6 +60,8 @@ function fieldOf(field: Field, write: WriteText): string {
       return `ifNull(toString(${field.column}), '')`;
     case 'other':
       return field.what === 'path' ? 'other_path' : 'other_name';
+    case 'derived':
+      throw new StenoError('RULE_STREAM_ONLY', 'NormalCommandLine is computed from the arguments of each event');
     case 'data': {
       // JSON functions of ClickHouse count list elements from 1.
       const path = field.path.map((part) => (typeof part === 'number' ? String(part + 1) : write(part))).join(', ');
@@ -79,7 +86,7 @@ function testOf(text: string, test: Test<Field>, write: WriteText): string {
     case 'absent':
       return `${text} = ''`;
     case 'same': {
-      const other = fieldOf(test.as, write);
+      const other = fieldText(test.as, write);
       const read = (one: string): string => (test.cased ? one : `lower(${one})`);
       return `${other} != '' AND ${partOf(read(text), test.part, read(other))}`;
     }

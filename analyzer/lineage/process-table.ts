@@ -25,6 +25,7 @@ interface Process {
 export class ProcessTable {
   /** By session and emitter, the one longest without an event first. */
   readonly #sessions = new Map<string, Map<number, Process>>();
+  #recent: { readonly session: string; readonly emitter: string; readonly processes: Map<number, Process> } | null = null;
 
   /**
    * Takes the next row, and answers the program that the row leaves out: of `exec` that of the parent, of every other kind that of
@@ -47,11 +48,15 @@ export class ProcessTable {
   }
 
   #processesOf({ session, emitter }: EventRow): Map<number, Process> {
+    // Rows of one session come one after the other.
+    const recent = this.#recent;
+    if (recent?.session === session && recent.emitter === emitter) return recent.processes;
     const key = `${session} ${emitter}`;
     const processes = this.#sessions.get(key) ?? new Map<number, Process>();
     this.#sessions.delete(key);
     this.#sessions.set(key, processes);
     if (this.#sessions.size > MAX_SESSIONS) this.#sessions.delete(this.#sessions.keys().next().value!);
+    this.#recent = { session, emitter, processes };
     return processes;
   }
 }

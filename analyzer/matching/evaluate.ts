@@ -5,7 +5,11 @@ import { RowReader, fieldKey } from '../predicate/field.js';
 import type { Field, Program } from '../predicate/field.js';
 import { fold, foldPattern, matcherOf } from '../predicate/pattern.js';
 import { compares, numberOf } from '../predicate/predicate.js';
+import { requiredSetsOf } from './regex-literals.js';
+import { foldTrigger } from './triggers.js';
 import type { Part, Predicate, Test } from '../predicate/predicate.js';
+
+const ASCII = /^[\x00-\x7f]*$/;
 
 /** One event at a time. A field has a number, given when the rules are compiled. */
 export class EventView {
@@ -14,6 +18,7 @@ export class EventView {
   readonly #fields: Field[] = [];
   readonly #texts: (string | undefined)[] = [];
   readonly #folded: (string | undefined)[] = [];
+  readonly #ascii: (boolean | undefined)[] = [];
 
   numberOf(field: Field): number {
     const key = fieldKey(field);
@@ -23,6 +28,7 @@ export class EventView {
       this.#numbers.set(key, number);
       this.#texts.push(undefined);
       this.#folded.push(undefined);
+      this.#ascii.push(undefined);
     }
     return number;
   }
@@ -31,6 +37,7 @@ export class EventView {
     this.#reader.set(row, other);
     this.#texts.fill(undefined);
     this.#folded.fill(undefined);
+    this.#ascii.fill(undefined);
   }
 
   text(field: number): string {
@@ -39,6 +46,10 @@ export class EventView {
 
   folded(field: number): string {
     return (this.#folded[field] ??= fold(this.text(field)));
+  }
+
+  isAscii(field: number): boolean {
+    return (this.#ascii[field] ??= ASCII.test(this.text(field)));
   }
 }
 
@@ -75,8 +86,9 @@ function testOf(field: number, test: Test<Field>, view: EventView): Evaluation {
       return (event) => event.text(field) !== '' && matches(event.folded(field));
     }
     case 'regex': {
-      const { program } = test.regex;
-      return (event) => event.text(field) !== '' && program.test(event.text(field));
+      const { program, text, flags } = test.regex;
+      const sets = requiredSetsOf(text, flags.includes('i')).map((set) => set.map(foldTrigger));
+      return (event) => event.text(field) !== '' && mayMatch(event, field, sets) && program.test(event.text(field));
     }
     case 'network': {
       const block = parseBlock(test.block)!;
@@ -98,6 +110,14 @@ function testOf(field: number, test: Test<Field>, view: EventView): Evaluation {
       return (event) => event.text(other) !== '' && partHolds(read(event, field), test.part, read(event, other));
     }
   }
+}
+
+/** False where a text that every match has is not there: looking for some texts is far cheaper than trying the expression. */
+function mayMatch(event: EventView, field: number, sets: readonly (readonly string[])[]): boolean {
+  // Letters beyond ASCII may stand for some within it.
+  if (sets.length === 0 || !event.isAscii(field)) return true;
+  const folded = event.folded(field);
+  return sets.every((set) => set.some((text) => folded.includes(text)));
 }
 
 function partHolds(text: string, part: Part, of: string): boolean {

@@ -21,7 +21,7 @@ import type { Predicate } from '../predicate/predicate.js';
 import { LiteralAutomaton } from './automaton.js';
 import { EventView, evaluationOf } from './evaluate.js';
 import type { Evaluation } from './evaluate.js';
-import { triggersOf } from './triggers.js';
+import { foldTrigger, triggersOf } from './triggers.js';
 import type { Trigger } from './triggers.js';
 
 /** Which events a group of rules is about, and of what kinds those are: no event of another kind satisfies `selects`. */
@@ -37,6 +37,9 @@ export interface MatchedRule {
 }
 
 export const MAX_RULES = 20_000;
+
+/** Letters that triggers have in their plain form. */
+const unfolded = /[\u212a\u017f]/;
 
 export class RuleMatcher {
   readonly #view = new EventView();
@@ -59,15 +62,15 @@ export class RuleMatcher {
 
   /**
    * The numbers of the rules that match, in ascending order for each scope. The list is good until the next call. `other`: the program that
-   * the row leaves out (../lineage/process-table.ts); null where it is not known.
+   * the row leaves out (../lineage/process-table.ts); null where it is not known. `cost`: told of each rule that was evaluated, and for how long.
    */
-  match(row: EventRow, other: Program | null = null): readonly number[] {
+  match(row: EventRow, other: Program | null = null, cost?: (rule: number, ms: number) => void): readonly number[] {
     const matched = this.#matched;
     matched.length = 0;
     const scopes = this.#byKind.get(row.kind)!;
     if (scopes.length === 0) return matched;
     this.#view.set(row, other);
-    for (const scope of scopes) scope.match(this.#view, matched);
+    for (const scope of scopes) scope.match(this.#view, matched, cost);
     return matched;
   }
 }
@@ -119,7 +122,7 @@ class ScopeIndex {
     this.#candidates = [];
   }
 
-  match(view: EventView, matched: number[]): void {
+  match(view: EventView, matched: number[], cost?: (rule: number, ms: number) => void): void {
     if (!this.#selects(view)) return;
     const candidates = this.#candidates;
     candidates.length = 0;
@@ -127,14 +130,16 @@ class ScopeIndex {
     if (this.#round === 0) this.#restart();
     for (const { field, automaton } of this.#fields) {
       const text = view.text(field);
-      if (text !== '') automaton.search(text, this.#found);
+      if (text !== '') automaton.search(unfolded.test(text) ? foldTrigger(text) : text, this.#found);
     }
     for (const rule of this.#untriggered) candidates.push(rule);
     if (candidates.length === 0) return;
     candidates.sort((a, b) => a - b);
     for (const rule of candidates) {
       const { number, matches } = this.#rules[rule]!;
+      const began = cost === undefined ? 0 : performance.now();
       if (matches(view)) matched.push(number);
+      cost?.(number, performance.now() - began);
     }
   }
 

@@ -3,13 +3,12 @@
  * evaluated for an event only if one of its triggers is found, so a set that is too small would lose matches, and one that is too
  * large only costs time. Tested in triggers.test.ts and by matcher.test.ts, where every rule is evaluated without them as well.
  */
-import { requiredPiece } from '#stores/events/queries/screen-text.js';
 import type { Field } from '../predicate/field.js';
 import { ANY, fold, longestPiece } from '../predicate/pattern.js';
 import type { Pattern } from '../predicate/pattern.js';
 import type { Predicate, Test } from '../predicate/predicate.js';
-import type { Regex } from '../predicate/regex.js';
 import type { Literal } from './automaton.js';
+import { literalsOf } from './regex-literals.js';
 
 export interface Trigger extends Literal {
   readonly field: Field;
@@ -42,23 +41,28 @@ function choose(predicate: Predicate<Field>): Choice | null {
       return { triggers: choices.flatMap(({ triggers }) => triggers), cost: choices.reduce((sum, { cost }) => sum + cost, 0) };
     }
     case 'test': {
-      const literal = literalOf(predicate.test);
-      if (literal === null) return null;
-      const length = Math.min(24, literal.text.length + (literal.start && literal.end ? 4 : 0));
-      // Fields inside `data` cost the parsing of its JSON for every event.
-      const weight = predicate.field.kind === 'data' ? 64 : 1;
-      return { triggers: [{ ...literal, field: predicate.field }], cost: weight / 2 ** length };
+      const literals = literalsOfTest(predicate.test);
+      if (literals === null) return null;
+      // Fields inside `data` cost the parsing of its JSON for every event, a normal form the reading of a command line as well.
+      const weight = { data: 64, derived: 512, text: 1, number: 1, other: 1 }[predicate.field.kind];
+      const costOf = ({ text, start, end }: Literal): number => weight / 2 ** Math.min(24, text.length + (start && end ? 4 : 0));
+      return {
+        triggers: literals.map((literal) => ({ ...literal, field: predicate.field })),
+        cost: literals.reduce((sum, literal) => sum + costOf(literal), 0),
+      };
     }
   }
 }
 
-function literalOf(test: Test<Field>): Literal | null {
+function literalsOfTest(test: Test<Field>): readonly Literal[] | null {
   switch (test.kind) {
-    case 'pattern':
-      return literalOfPattern(test.pattern);
+    case 'pattern': {
+      const literal = literalOfPattern(test.pattern);
+      return literal === null ? null : [literal];
+    }
     case 'regex': {
-      const text = pieceOf(test.regex);
-      return text === undefined ? null : { text, start: false, end: false };
+      const texts = literalsOf(test.regex.text, test.regex.flags.includes('i'));
+      return texts?.map((text) => ({ text: foldTrigger(text), start: false, end: false })) ?? null;
     }
     default:
       return null;
@@ -69,18 +73,13 @@ function literalOfPattern(pattern: Pattern): Literal | null {
   const text = longestPiece(pattern);
   if (text === undefined) return null;
   const at = pattern.indexOf(text);
-  return { text: fold(text), start: at === 0, end: at === pattern.length - 1 && !pattern.includes(ANY, at) };
+  return { text: foldTrigger(text), start: at === 0, end: at === pattern.length - 1 && !pattern.includes(ANY, at) };
 }
 
 /**
- * A text that every match of the expression contains, in lower case. Without regard to case RE2 takes U+212A for a k and U+017F
- * for an s, and has cases beyond A to Z: the text is cut there.
+ * Without regard to case RE2 takes U+212A for a k and U+017F for an s. Triggers and the texts that they are looked for in have the plain letters
+ * for them: an event more may become a candidate, and none fewer.
  */
-function pieceOf({ text, flags }: Regex): string | undefined {
-  const [leading = '', letters = ''] = /^\(\?([ims]+)\)/.exec(text) ?? [];
-  const piece = requiredPiece(text.slice(leading.length));
-  if (piece === undefined) return undefined;
-  if (!flags.includes('i') && !letters.includes('i')) return fold(piece);
-  const [longest = ''] = piece.split(/[kKsS]|[^\u0000-\u007f]+/).toSorted((a, b) => b.length - a.length);
-  return longest.length < 2 ? undefined : fold(longest);
+export function foldTrigger(text: string): string {
+  return fold(/[\u212a\u017f]/.test(text) ? text.replaceAll('\u212a', 'k').replaceAll('\u017f', 's') : text);
 }

@@ -3,8 +3,10 @@
  * where the reading here is compared with the SQL for the same field.
  */
 import type { EventRow } from '#schemas/events/rows.js';
+import { normalForm, normalFormOf } from '../normal-form/normal-form.js';
 
-export type TextColumn = 'kind' | 'source' | 'user' | 'node' | 'login' | 'path' | 'sha256' | 'address' | 'name' | 'reason' | 'outcome';
+export type TextColumn =
+  'session' | 'kind' | 'source' | 'user' | 'node' | 'login' | 'path' | 'sha256' | 'address' | 'name' | 'reason' | 'outcome';
 export type NumberColumn = 'port' | 'size';
 
 /** What a process runs. */
@@ -20,7 +22,9 @@ export type Field =
   /** A text, or a whole number, at this path of the JSON in `data`; a number of the path counts from 0 in a list. */
   | { readonly kind: 'data'; readonly path: readonly (string | number)[]; readonly type: 'text' | 'number' }
   /** Of the program of another process: of the parent for `exec`, of the process that acted for every other kind (../lineage/). */
-  | { readonly kind: 'other'; readonly what: keyof Program };
+  | { readonly kind: 'other'; readonly what: keyof Program }
+  /** The command line in its normal form (../normal-form/): not in ClickHouse, so a rule with it is for the stream only. */
+  | { readonly kind: 'derived'; readonly what: 'normalCommand' };
 
 /** What distinguishes fields. */
 export function fieldKey(field: Field): string {
@@ -29,6 +33,8 @@ export function fieldKey(field: Field): string {
       return `data ${field.type} ${field.path.join('.')}`;
     case 'other':
       return `other ${field.what}`;
+    case 'derived':
+      return `derived ${field.what}`;
     default:
       return `${field.column} ${'before' in field ? field.before : ''}`;
   }
@@ -60,7 +66,18 @@ export class RowReader {
         return this.#inside(field.path, field.type);
       case 'other':
         return this.#other?.[field.what] ?? '';
+      case 'derived':
+        return this.#normalCommand();
     }
+  }
+
+  #normalCommand(): string {
+    const { name } = this.#row!;
+    if (name === '') return '';
+    this.#inside([], 'text');
+    const argv = isRecord(this.#data) ? this.#data.argv : undefined;
+    // A line of the kernel has lost its quotes; the list of arguments has not.
+    return isTexts(argv) && argv.length > 0 ? normalFormOf(argv) : normalForm(name);
   }
 
   #inside(path: readonly (string | number)[], type: 'text' | 'number'): string {
@@ -84,6 +101,10 @@ function parsed(text: string): unknown {
   } catch {
     return undefined;
   }
+}
+
+function isTexts(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every((one) => typeof one === 'string');
 }
 
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {

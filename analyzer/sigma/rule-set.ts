@@ -3,16 +3,17 @@
  * is missing. A document that is not valid does not keep the others from loading. Tested in rule-set.test.ts.
  */
 import { StenoError } from '#schemas/base/errors.js';
-import type { Field } from '../predicate/field.js';
 import { all, never } from '../predicate/predicate.js';
-import type { Predicate } from '../predicate/predicate.js';
 import { said, sourceOf } from '../sources/log-source.js';
 import type { LogSource } from '../sources/log-source.js';
 import { mapOnto } from '../sources/mapping.js';
-import type { Source } from '../sources/source.js';
+import { isNamed, planCorrelations, unknownRule } from './correlation-plan.js';
+import type { CorrelationPlan, EvaluableRule } from './correlation-plan.js';
 import { splitRules } from './document.js';
 import { parseRule } from './rule.js';
 import type { CorrelationRule, DetectionRule, FilterRule, RuleOptions, SigmaDocument } from './rule.js';
+
+export type { CorrelationPlan, EvaluableRule } from './correlation-plan.js';
 
 export interface RuleFile {
   /** For people. */
@@ -20,15 +21,12 @@ export interface RuleFile {
   readonly text: string;
 }
 
-/** A rule that can be evaluated: `scope` and `predicate` are its two forms' common beginning. */
-export interface EvaluableRule {
-  readonly rule: DetectionRule;
-  readonly scope: Source;
-  readonly predicate: Predicate<Field>;
-}
-
 export interface RuleSet {
   readonly evaluable: readonly EvaluableRule[];
+  /** In the order in which they are written. */
+  readonly correlations: readonly CorrelationPlan[];
+  /** Rules that make no finding by themselves: a correlation names them and does not say `generate`. */
+  readonly silent: ReadonlySet<DetectionRule | CorrelationRule>;
   /** With sentences about what Steno has not. */
   readonly lacking: readonly { readonly rule: DetectionRule | CorrelationRule; readonly missing: readonly string[] }[];
   /** RULE_INVALID, one for each document that is not valid. */
@@ -64,17 +62,12 @@ export function loadRules(files: Iterable<RuleFile>, options: RuleOptions = {}):
   const filters = documents.filter((document) => document.kind === 'filter');
   for (const filter of filters) {
     const unknown = filter.rules?.find((name) => !kept.some((rule) => isNamed(rule, name)));
-    if (unknown !== undefined) faults.push(unknownRule(filter, 'filter', unknown));
+    if (unknown !== undefined) faults.push(unknownRule(filter, unknown));
   }
   const evaluable: EvaluableRule[] = [];
   const lacking: { rule: DetectionRule | CorrelationRule; missing: readonly string[] }[] = [];
   for (const rule of kept) {
-    if (rule.kind === 'correlation') {
-      const unknown = rule.correlation.rules.find((name) => !kept.some((other) => isNamed(other, name)));
-      if (unknown !== undefined) faults.push(unknownRule(rule, 'correlation', unknown));
-      lacking.push({ rule, missing: rule.missing });
-      continue;
-    }
+    if (rule.kind === 'correlation') continue;
     const made = evaluableOf(
       rule,
       filters.filter((filter) => isFor(filter, rule)),
@@ -82,7 +75,14 @@ export function loadRules(files: Iterable<RuleFile>, options: RuleOptions = {}):
     if ('missing' in made) lacking.push({ rule, missing: made.missing });
     else evaluable.push(made);
   }
-  return { evaluable, lacking, faults };
+  const planned = planCorrelations(kept, { evaluable, lacking });
+  return {
+    evaluable,
+    correlations: planned.plans,
+    silent: planned.silent,
+    lacking: [...lacking, ...planned.lacking],
+    faults: [...faults, ...planned.faults],
+  };
 }
 
 function evaluableOf(rule: DetectionRule, filters: readonly FilterRule[]): EvaluableRule | { readonly missing: readonly string[] } {
@@ -95,14 +95,6 @@ function evaluableOf(rule: DetectionRule, filters: readonly FilterRule[]): Evalu
   // A rule that no event of this source can match is a mistake of its author, or of the mapping.
   if (mapped.predicate === never) return { missing: [`nothing: no event of ${said(rule.logSource)} can match it`] };
   return { rule, scope: source, predicate: mapped.predicate };
-}
-
-function unknownRule({ file, line }: SigmaDocument, what: string, name: string): StenoError {
-  return new StenoError('RULE_INVALID', `${file}:${line}:1: the ${what} names ${JSON.stringify(name)}, and no such rule is loaded`);
-}
-
-function isNamed(rule: DetectionRule | CorrelationRule, name: string): boolean {
-  return (rule.id !== '' && rule.id === name.toLowerCase()) || (rule.name !== '' && rule.name === name);
 }
 
 /** A filter is for rules of its own log source; what it leaves open is any. */

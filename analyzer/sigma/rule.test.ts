@@ -101,7 +101,7 @@ describe('a rule that is not valid', () => {
     ['logsource: { product: linux }\ndetection: { a: b, condition: a }', /has no title/],
     ['- a', /is no rule/],
     ['title: a: b', /^r.yml:1:/],
-    ['', /nothing in it/],
+    ['', /the file is empty/],
     [`${head}detection: { a: &x b, c: *x, condition: a }`, /anchors are not allowed/],
     [`${head}detection: { a: b, a: c, condition: a }`, /[Mm]ap keys must be unique/],
     [`${head}detection: { a: ${'['.repeat(40)}${']'.repeat(40)}, condition: a }`, /deeper than 32/],

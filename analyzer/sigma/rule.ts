@@ -3,6 +3,8 @@
  * field; fields of other names are allowed there, and passed over here. Tested in rule.test.ts.
  */
 import type { Node } from 'yaml';
+import { tiers } from '#schemas/events/rows.js';
+import type { Tier } from '#schemas/events/rows.js';
 import type { LogSource } from '../sources/log-source.js';
 import type { RuleField } from '../sources/mapping.js';
 import type { Predicate } from '../predicate/predicate.js';
@@ -14,6 +16,13 @@ import type { Entry } from './document.js';
 import type { Parsing } from './item.js';
 
 export const levels = ['informational', 'low', 'medium', 'high', 'critical'] as const;
+/** Phrases of the reason of an access request, in lower case (../purpose/reason.ts). */
+export interface Purpose {
+  /** One of them is in the reason; none: any reason. */
+  readonly reason: readonly string[];
+  /** None of them is. */
+  readonly unless: readonly string[];
+}
 export type Level = (typeof levels)[number];
 const statuses = ['stable', 'test', 'experimental', 'deprecated', 'unsupported'] as const;
 export type Status = (typeof statuses)[number];
@@ -26,6 +35,8 @@ interface Head {
   readonly id: string;
   /** Of correlations: by which others refer to the rule. '' for none. */
   readonly name: string;
+  /** Of `modified`, else of `date`, as in 20260131; 0 for neither. */
+  readonly day: number;
 }
 
 /** What findings come from: rules and correlations. */
@@ -36,6 +47,12 @@ interface Finding extends Head {
   readonly tags: readonly string[];
   /** ATT&CK ids, as in `T1003.008`. */
   readonly techniques: readonly string[];
+  /** By the tag `steno.tier.…`; null where the rule has none. */
+  readonly tier: Tier | null;
+  /** What a reader of a finding should do next: `steno: { advice: … }`. '' for none. */
+  readonly advice: string;
+  /** Only under access requests whose reasons fit; null: whatever the reason, and without any. */
+  readonly purpose: Purpose | null;
   /** What it needs, and was not given or cannot be evaluated here. */
   readonly missing: readonly string[];
 }
@@ -80,8 +97,7 @@ export function parseRule(source: string, file: string, firstLine: number, { pla
   switch (only.key) {
     case 'correlation': {
       const correlation = parseCorrelation(document, only);
-      const missing = [`correlation ${correlation.type}: correlations are checked, and not evaluated`];
-      return { kind: 'correlation', ...head, ...findingOf(document, entries), correlation, missing };
+      return { kind: 'correlation', ...head, ...findingOf(document, entries), correlation, missing: [] };
     }
     case 'filter': {
       const { inner, condition } = bodyOf(document, only);
@@ -128,12 +144,21 @@ function headOf(document: RuleDocument, entries: readonly Entry[]): Head {
   if (title === undefined) throw document.fault('has no title', document.root);
   const id = document.text(entries, 'id', 64) ?? '';
   if (id !== '' && !/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(id)) throw document.fault('id is a UUID', nodeAt(entries, 'id'));
+  let day = 0;
   for (const key of ['date', 'modified']) {
     const text = document.text(entries, key, 32);
     if (text !== undefined && !/^\d{4}[-/]\d{2}[-/]\d{2}$/.test(text))
       throw document.fault(`${key} is a day, as in 2026-01-31`, nodeAt(entries, key));
+    if (text !== undefined) day = Number(text.replace(/[-/]/g, ''));
   }
-  return { file: document.file, line: document.firstLine, title, id: id.toLowerCase(), name: document.text(entries, 'name', 256) ?? '' };
+  return {
+    file: document.file,
+    line: document.firstLine,
+    title,
+    id: id.toLowerCase(),
+    name: document.text(entries, 'name', 256) ?? '',
+    day,
+  };
 }
 
 function findingOf(document: RuleDocument, entries: readonly Entry[]): Omit<Finding, keyof Head | 'missing'> {
@@ -143,8 +168,42 @@ function findingOf(document: RuleDocument, entries: readonly Entry[]): Omit<Find
     status: choice(document, entries, 'status', statuses) ?? null,
     description: document.text(entries, 'description', 65_535) ?? '',
     tags,
+    tier: tierOf(document, entries, tags),
+    ...ownOf(document, entries),
     techniques: tags.filter((tag) => /^attack\.t\d{4}(?:\.\d{3})?$/i.test(tag)).map((tag) => tag.slice('attack.'.length).toUpperCase()),
   };
+}
+
+function tierOf(document: RuleDocument, entries: readonly Entry[], tags: readonly string[]): Tier | null {
+  const written = tags.filter((tag) => /^steno\.tier\./i.test(tag));
+  const found = tiers.filter((tier) => written.some((tag) => tag.toLowerCase() === `steno.tier.${tier}`));
+  if (written.length > 1 || found.length !== written.length)
+    throw document.fault(`a rule has one of the tags ${tiers.map((tier) => `steno.tier.${tier}`).join(', ')}`, nodeAt(entries, 'tags'));
+  return found[0] ?? null;
+}
+
+/** `steno: { advice: …, purpose: { reason: […], unless: […] } }` */
+function ownOf(document: RuleDocument, entries: readonly Entry[]): Pick<Finding, 'advice' | 'purpose'> {
+  const entry = entries.find(({ key }) => key === 'steno');
+  if (entry === undefined) return { advice: '', purpose: null };
+  const inner = document.entries(entry.value, 'steno');
+  const other = inner.find(({ key }) => key !== 'advice' && key !== 'purpose');
+  if (other !== undefined) throw document.fault('steno has advice and purpose, and nothing else', other.keyNode);
+  const purpose = inner.find(({ key }) => key === 'purpose');
+  return { advice: document.text(inner, 'advice', 1_024) ?? '', purpose: purpose === undefined ? null : purposeOf(document, purpose) };
+}
+
+function purposeOf(document: RuleDocument, entry: Entry): Purpose {
+  const inner = document.entries(entry.value, 'purpose');
+  const other = inner.find(({ key }) => key !== 'reason' && key !== 'unless');
+  if (other !== undefined) throw document.fault('purpose has reason and unless, and nothing else', other.keyNode);
+  const phrases = (key: string): readonly string[] => {
+    const found = inner.find((one) => one.key === key);
+    return found === undefined ? [] : document.texts(found.value, key, 256).map(({ text }) => text.toLowerCase());
+  };
+  const purpose = { reason: phrases('reason'), unless: phrases('unless') };
+  if (purpose.reason.length + purpose.unless.length === 0) throw document.fault('purpose names neither reason nor unless', entry.keyNode);
+  return purpose;
 }
 
 function logSourceOf(document: RuleDocument, entries: readonly Entry[]): LogSource {

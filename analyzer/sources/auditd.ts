@@ -3,7 +3,7 @@
  * a `PATH` record a file that an operation was about. Steno's events have no `SYSCALL` records and no keys of audit rules.
  */
 import { any, not } from '../predicate/predicate.js';
-import { data, is, kernel, oneOf, text } from './source.js';
+import { data, is, kernel, oneOf, session, text } from './source.js';
 import type { Source, SourceField } from './source.js';
 
 /** More arguments than any published rule asks for. */
@@ -22,6 +22,8 @@ export const auditd: Source = {
   selects: any([kernel('exec', succeeded), kernel('file', not(is(operation, 'execute')))]),
   fields: {
     ...args,
+    ...session,
+    Computer: text('node'),
     type: {
       kind: 'cases',
       of: [

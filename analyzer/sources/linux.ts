@@ -1,7 +1,7 @@
 /** The categories of Sigma's taxonomy for Linux, whose field names are those of Sysmon. */
 import { always, any } from '../predicate/predicate.js';
 import type { Field } from '../predicate/field.js';
-import { contains, data, is, kernel, oneOf, other, port, text } from './source.js';
+import { contains, data, is, kernel, normalCommand, oneOf, other, port, session, text } from './source.js';
 import type { Source, SourceField } from './source.js';
 
 const succeeded = is(text('outcome'), 'success');
@@ -15,6 +15,7 @@ const hashes: Readonly<Record<string, SourceField>> = {
 
 /** Who did it, as far as every row of the kernel says. */
 const actor: Readonly<Record<string, SourceField>> = {
+  ...session,
   ProcessId: data('number', 'pid'),
   Computer: text('node'),
   /** The kernel tells of numbers: of root's name we are sure, and of no other. */
@@ -49,6 +50,7 @@ export const linuxSources: readonly Source[] = [
       ...hashes,
       Image: text('path'),
       CommandLine: text('name'),
+      NormalCommandLine: normalCommand,
       CurrentDirectory: data('text', 'cwd'),
       ParentProcessId: data('number', 'ppid'),
       ParentImage: other('path'),
@@ -61,7 +63,7 @@ export const linuxSources: readonly Source[] = [
     name: 'file_access',
     kinds: ['file'],
     selects: kernel('file', succeeded, oneOf(operation, ['open', 'create'])),
-    fields: file,
+    fields: { ...file, AccessMode: reason },
     keywords: [text('path')],
   },
   {

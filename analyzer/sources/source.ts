@@ -24,8 +24,16 @@ export type SourceField =
 
 export const text = (column: Extract<Field, { kind: 'text' }>['column']): Field => ({ kind: 'text', column });
 export const other = (what: 'path' | 'command'): Field => ({ kind: 'other', what });
+export const normalCommand: Field = { kind: 'derived', what: 'normalCommand' };
 export const port: Field = { kind: 'number', column: 'port' };
 export const data = (type: 'text' | 'number', ...path: readonly (string | number)[]): Field => ({ kind: 'data', path, type });
+
+/** Of the session that an event belongs to, for correlations to group by: these are facts of Steno, and no log has them. */
+export const session: Readonly<Record<string, SourceField>> = {
+  SessionId: text('session'),
+  SessionUser: text('user'),
+  SessionLogin: text('login'),
+};
 
 export function is(field: Field, value: string): Predicate<Field> {
   return test(field, { kind: 'pattern', pattern: patternOf([value]), cased: true });

@@ -1,4 +1,4 @@
-/** What people may do, and who has decided so: the routes of roles, requests, reviews, locks and session slots, put together. */
+/** Access decisions and who made them: the routes of roles, requests, reviews, locks and session slots, assembled. */
 import type { Leases } from '#stores/leases/contract.js';
 import type { Route } from '../http/server.js';
 import type { Links } from '../web-sessions/web-sessions.js';
@@ -10,11 +10,13 @@ import { requestRoutes } from './request-routes.js';
 import type { Requests } from './requests.js';
 import { reviewRoutes } from './reviews.js';
 import { roleRoutes } from './role-routes.js';
+import { sessionInvitationRoutes } from './session-invitations.js';
+import type { SessionInvitationParts } from './session-invitations.js';
 import { sessionNoticeRoutes } from './session-notices.js';
 import { sessionPlaceRoutes } from './session-places.js';
 import type { SessionPlaces } from './session-places.js';
 
-export interface AccessParts extends LockRouteParts {
+export interface AccessParts extends LockRouteParts, SessionInvitationParts {
   readonly links: Links;
   readonly requests: Requests;
   readonly sessionPlaces: SessionPlaces;
@@ -28,6 +30,7 @@ export function accessRoutes(parts: AccessParts): readonly Route[] {
     ...reviewRoutes(parts),
     ...lockRoutes(parts),
     ...lockEffectRoutes(parts),
+    ...sessionInvitationRoutes(parts),
     ...sessionNoticeRoutes(parts),
     ...sessionPlaceRoutes(parts.sessionPlaces),
     ...leaseRoutes(parts.leases),

@@ -1,6 +1,6 @@
 /**
- * Why somebody may, or may not, act as a login on a node: the decision with the lines of the documents it rests on, and
- * of roles that do not allow it what keeps them from it. Tested in roles.test.ts.
+ * Explains why a user may, or may not, use a login on a node: the decision with the document lines it rests on, and for
+ * roles that do not allow it, what is missing. Tested in roles.test.ts.
  */
 import type { AccessExplanation, ExplainedClause } from '#schemas/api/access/roles.js';
 import { decide, refuseOwner } from '#schemas/policy/node.js';
@@ -56,11 +56,16 @@ export function explainAccess(
       max_sessions: limits.maxSessions,
       disconnect_expired_cert: limits.disconnectExpiredCert,
       require_session_mfa: decision.sessionMfa,
+      ...(decision.moderation.length === 0
+        ? {}
+        : {
+            moderation: decision.moderation.map(({ where, ...rest }) => ({ ...rest, ...(where === undefined ? {} : { where }) })),
+          }),
     },
   };
 }
 
-/** What a role lacks: the login here, the node, or both. */
+/** What a role lacks: the login, the node, or both. */
 function shortOf(subject: Subject, name: string, node: NodeRecord, login: string): string {
   const role = subject.roles.find((one) => one.name === name)!;
   const alone = (allow: object): boolean => {

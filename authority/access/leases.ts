@@ -1,10 +1,12 @@
 /**
- * Leases for services that have no access to the state store: ingest asks the authority which of them seals a session.
+ * Leases for services without access to the state store: ingests decide through the authority which one seals a session,
+ * analyzers which one analyzes.
  *
- * The holder is the service of the certificate and a run of it; what one service holds no other can renew or release. Names
- * are of a table: each kind of service has its own. Contract: stores/leases/contract.ts. Tested in leases.test.ts.
+ * The holder is the service named in the certificate, together with its run; no other service can renew or release its
+ * leases. Each kind of service may use only the lease names of its own table. Contract: stores/leases/contract.ts. Tested in
+ * leases.test.ts.
  */
-import { acquireLease, releaseLease, renewLease } from '#schemas/api/services/leases.js';
+import { acquireLease, leaseNames, releaseLease, renewLease } from '#schemas/api/services/leases.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { formatServiceName } from '#schemas/base/identity.js';
 import type { Leases } from '#stores/leases/contract.js';
@@ -12,19 +14,17 @@ import { handle } from '../http/server.js';
 import type { Principal, Route } from '../http/server.js';
 
 export function leaseRoutes(leases: Leases): readonly Route[] {
-  const holder = (principal: Principal, of: string): string => {
-    if (principal.kind !== 'service') throw new StenoError('ACCESS_DENIED');
-    return `${formatServiceName(principal.service)}/${of}`;
+  const holder = (principal: Principal, { name, run }: { readonly name: string; readonly run: string }): string => {
+    if (principal.kind !== 'service' || !name.startsWith(leaseNames[principal.service.kind] ?? '/')) throw new StenoError('ACCESS_DENIED');
+    return `${formatServiceName(principal.service)}/${run}`;
   };
   return [
     handle(acquireLease, async ({ principal, body }) => ({
-      token: await leases.acquire({ name: body.name, holder: holder(principal, body.run), ttlMs: body.ttl_ms }),
+      token: await leases.acquire({ name: body.name, holder: holder(principal, body), ttlMs: body.ttl_ms }),
     })),
     handle(renewLease, async ({ principal, body }) => ({
-      held: await leases.renew({ name: body.name, holder: holder(principal, body.run), token: body.token, ttlMs: body.ttl_ms }),
+      held: await leases.renew({ name: body.name, holder: holder(principal, body), token: body.token, ttlMs: body.ttl_ms }),
     })),
-    handle(releaseLease, ({ principal, body }) =>
-      leases.release({ name: body.name, holder: holder(principal, body.run), token: body.token }),
-    ),
+    handle(releaseLease, ({ principal, body }) => leases.release({ name: body.name, holder: holder(principal, body), token: body.token })),
   ];
 }

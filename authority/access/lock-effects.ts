@@ -1,8 +1,9 @@
 /**
- * Which gateways have applied a lock, and what it has ended there: rows of the state store, so that any authority can say.
+ * Which gateways have applied a lock and what it ended there, in the state store, so that every authority can report it.
  *
- * It depends on gateways and the state store alone. A gateway's word counts for itself: the row bears the name of its
- * certificate. Rows go with their lock, and when a lock is set anew under the same id. Tested in lock-effects.test.ts.
+ * Depends only on gateways and the state store. A gateway can report only for itself: the row carries the name in its
+ * certificate. Rows are deleted with their lock, and when a lock is set again under the same id. Tested in
+ * lock-effects.test.ts.
  */
 import { reportLockEffects, showLockEffects } from '#schemas/api/access/locks.js';
 import type { LockEffects } from '#schemas/api/access/locks.js';
@@ -33,7 +34,7 @@ export function lockEffectRoutes({ records, clock }: LockEffectParts): readonly 
 async function putEffects(tx: Tx, gateway: string, { effects }: LockEffectReport, now: number): Promise<void> {
   for (const { lock, ...counts } of effects) {
     const known = await tx.selectFrom('locks').select('id').where('id', '=', lock).executeTakeFirst();
-    // Lifted meanwhile.
+    // Lifted in the meantime.
     if (known === undefined) continue;
     await tx
       .insertInto('lock_effects')

@@ -25,14 +25,14 @@ export function lockRoutes({ records, directory, guard, clock }: LockRouteParts)
       const { principal, caller, body } = c;
       const author = await guard.author(c);
       if (name !== body.id) throw new StenoError('BAD_REQUEST', 'path and body name different things');
-      // Who locks themselves out could not lift it either.
+      // Users who locked themselves out could not lift the lock either.
       const own =
         principal.kind === 'user' &&
         lockTargets(principal.identity).some(([kind, target]) => kind === body.target_kind && target === body.target);
-      if (own) throw new StenoError('BAD_REQUEST', 'target: this lock would lock out whoever sets it');
-      if (body.expires_at !== null && body.expires_at <= clock()) throw new StenoError('BAD_REQUEST', 'expires_at: is over already');
+      if (own) throw new StenoError('BAD_REQUEST', 'target: this lock would lock out the user who sets it');
+      if (body.expires_at !== null && body.expires_at <= clock()) throw new StenoError('BAD_REQUEST', 'expires_at: is in the past');
       await records.actOn(async (tx) => {
-        // Another lock under the same id is the end of the one before.
+        // A new lock under the same id replaces the previous one.
         const before = await lockNamed(tx, body.id);
         const verdict = decideResource(author.subject, 'lock', before === undefined ? 'create' : 'update');
         if (!verdict.allowed) throw new StenoError('ACCESS_DENIED', verdict.reason);

@@ -1,16 +1,18 @@
 /**
- * Access requests: from asking to a certificate that carries the grant. States: schemas/documents/access-request.ts.
+ * Access requests: from the request to a certificate that carries the grant. States: schemas/documents/access-request.ts.
  *
  * Order of a review, which decides:
- *   1. check who reviews with today's roles: not the requester, not a bot, allowed by a role of their own (granted roles
- *      do not count, so that no grant begets another), and in other hands than the requester's (power/guard.ts);
- *   2. one transaction: hold the request if it is pending still, compare its roles with those that were asked for, write the review, count all of them, settle, tell
- *      webhooks, audit;
- *   3. publish what is granted now;
+ *   1. check the reviewer with current roles: not the requester, not a bot, permitted by a role of their own (granted
+ *      roles do not count, so that no grant leads to another), and controlled by another person than the requester's
+ *      account (power/guard.ts);
+ *   2. one transaction: lock the row of the request if it is still pending, compare its roles with those requested, write
+ *      the review, count all reviews, settle, queue webhook messages, audit;
+ *   3. publish the new grants;
  *   4. answer.
- * Who races waits at the hold of 2 and finds what the first left: the approval that makes it enough is one, and a request
- * that was denied is never approved. A crash before the commit of 2 means that nothing happened; after it, that the
- * grant counts though nobody heard: a start reads the state. Tested in requests.test.ts.
+ * Concurrent reviews wait for the row lock of 2 and then see
+ *      the settled state: exactly one approval completes a request, and a denied request is never approved. Crash before the
+ *      commit of 2: nothing happened. Crash after it: the grant is valid although nobody was told, since a start reads the
+ *      state. Tested in requests.test.ts.
  */
 import { randomInt } from 'node:crypto';
 import type { LoginResult } from '#schemas/api/people/user-certificates.js';
@@ -53,20 +55,20 @@ import {
 } from '../records/requests.js';
 import type { Pins, StoredRequest } from '../records/requests.js';
 
-/** A request that nobody decides is over after so many ms. */
-export const PENDING_MS = 24 * 3_600_000;
+/** An undecided request expires after this many ms. */
+const PENDING_MS = 24 * 3_600_000;
 const USUAL_MS = 3_600_000;
 const MAX_PENDING = 20;
 const MAX_LISTED = 500;
 
 export interface RequestsParts extends IssueParts {
-  /** Told when there is something for webhooks. */
+  /** Called when webhook messages were queued. */
   readonly onWebhook: () => void;
 }
 
 interface Leave {
   readonly items: readonly GrantItem[];
-  /** ms. */
+  /** In ms. */
   readonly maxDuration: number;
   readonly thresholds: AccessRequest['thresholds'];
 }
@@ -89,7 +91,7 @@ export class Requests {
     const leave = this.#leave(subject, wanted);
     const duration = wanted.duration ?? Math.min(USUAL_MS, leave.maxDuration);
     if (duration > leave.maxDuration)
-      throw new StenoError('ACCESS_DENIED', `no longer than ${leave.maxDuration / 60_000} minutes may be asked for`);
+      throw new StenoError('ACCESS_DENIED', `at most ${leave.maxDuration / 60_000} minutes may be requested`);
     const asked = {
       id: newId(),
       user,
@@ -138,7 +140,7 @@ export class Requests {
     await records.actOn(async (tx) => {
       const held = await holdRequest(tx, id, 'pending');
       if (held === undefined || stateAt(held, now) !== 'pending') throw new StenoError('REQUEST_DECIDED', id);
-      // By the roles in this very transaction: whoever agrees agrees to what was asked for.
+      // Compare with the roles in this transaction: reviewers agree to exactly what was requested.
       const changed = changedRoles(
         held.pins,
         held.items,
@@ -161,14 +163,14 @@ export class Requests {
     return this.show(user, id);
   }
 
-  /** By who asked, or by who may end requests of others: what it granted ends at once. */
+  /** Cancelled by the requester, or by a user who may end others' requests: its grant ends at once. */
   async cancel(user: string, id: string, reason: string, caller: Caller): Promise<RequestView> {
     const { records, directory, clock } = this.#parts;
     const now = clock();
     const subject = await this.#subject(user);
     const before = await this.#visible(subject, id);
     if (before.user !== user && !mayAdminister(subject.roles, 'request', 'delete'))
-      throw new StenoError('ACCESS_DENIED', 'this request is not yours');
+      throw new StenoError('ACCESS_DENIED', 'this request belongs to another user');
     await records.actOn(async (tx) => {
       const held = (await holdRequest(tx, id, 'pending')) ?? (await holdRequest(tx, id, 'approved'));
       if (held === undefined || !['pending', 'approved'].includes(stateAt(held, now))) throw new StenoError('REQUEST_DECIDED', id);
@@ -187,7 +189,7 @@ export class Requests {
     return this.show(user, id);
   }
 
-  /** The user's own, and those that the user may review or administers; the newest first. */
+  /** The user's own requests, and those that the user may review or administers; newest first. */
   async list(user: string): Promise<readonly RequestView[]> {
     const { records, clock } = this.#parts;
     const subject = await this.#subject(user);
@@ -237,8 +239,8 @@ export class Requests {
   }
 
   /**
-   * Certificates like the caller's own that carry these requests, and end with the first of them, or with the
-   * caller's: it is not a new login. Everything that led to the grant is asked again with the roles of today.
+   * Issues certificates like the caller's own that also carry these requests, ending with the first of them or with the
+   * caller's: this is not a new login. Everything that led to the grant is checked again with current roles.
    */
   async certificate(
     holder: { readonly user: string; readonly mfa: string | null; /** Unix seconds. */ readonly validBefore: number },
@@ -253,7 +255,7 @@ export class Requests {
     for (const id of ids) {
       const request = await records.read((db) => requestById(db, id, now, this.#parts.directory.current().roles));
       if (request === undefined || request.user !== holder.user) throw new StenoError('NOT_FOUND', `access request ${id}`);
-      // A user of that name who was removed since is not this one.
+      // An earlier, removed user of that name is not this one.
       if (!(await this.#wasThere(holder.user, request.created_at))) throw new StenoError('NOT_FOUND', `access request ${id}`);
       if (request.state !== 'approved') throw new StenoError('REQUEST_OVER', `${id} is ${request.state}`);
       if (request.changed.length > 0) throw new StenoError('REQUEST_STALE', `${id}: role ${request.changed.join(', ')}`);
@@ -269,7 +271,7 @@ export class Requests {
     );
   }
 
-  /** Writes down which requests have ended by themselves. */
+  /** Records which requests have ended by themselves. */
   async sweep(fence: (tx: Tx) => Promise<void> = async () => undefined): Promise<void> {
     const { records, clock } = this.#parts;
     const now = clock();
@@ -290,7 +292,7 @@ export class Requests {
     this.#parts.onWebhook();
   }
 
-  /** Throws ACCESS_DENIED when the request could not be made, or would not be approved by those who did, with today's roles. */
+  /** Throws ACCESS_DENIED if, with current roles, the request could not be made or its approvals would not suffice. */
   async #assertStill(subject: Subject, request: AccessRequest): Promise<void> {
     const scope = scopeOfItems(request.items);
     const leave = this.#leave(subject, scope);
@@ -312,13 +314,13 @@ export class Requests {
   async #visible(subject: Subject, id: string): Promise<RequestView> {
     const request = await this.#parts.records.read((db) => requestById(db, id, this.#parts.clock(), this.#parts.directory.current().roles));
     const view = request === undefined ? undefined : this.#view(subject, request);
-    // What may not be seen is answered like what is not there.
+    // Requests that may not be seen are answered like missing ones.
     if (view === undefined) throw new StenoError('NOT_FOUND', `access request ${id}`);
     return view;
   }
 
   #view(subject: Subject, request: AccessRequest): RequestView | undefined {
-    // What an earlier user of the name asked for is not theirs.
+    // Requests of an earlier user of the name do not belong to this one.
     const own = request.user === subject.user && request.created_at >= (subject.since ?? 0);
     const review = request.user !== subject.user && decideReview(subject, request.user, this.#wanted(request.items)).allowed;
     if (!own && !review && !mayAdminister(subject.roles, 'request', 'list')) return undefined;
@@ -331,20 +333,20 @@ export class Requests {
     };
   }
 
-  /** What the subject may ask for, of what is wanted: all of it, or ACCESS_DENIED. */
+  /** The part of a role's permission that covers the whole request, or ACCESS_DENIED. */
   #leave(subject: Subject, { roles, nodes, logins }: Pick<NewAccessRequest, 'roles' | 'nodes' | 'logins'>): Leave {
     const known = this.#parts.directory.current();
     if (roles.length === 0 && nodes.length === 0) throw new StenoError('BAD_REQUEST', 'ask for a role or a node');
     for (const role of roles) if (!known.roles.some(({ name }) => name === role)) throw new StenoError('NOT_FOUND', `role ${role}`);
     for (const node of nodes) if (!known.nodes.some(({ name }) => name === node)) throw new StenoError('NODE_UNKNOWN', node);
     if (roles.length > 0) {
-      if (logins.length > 0) throw new StenoError('BAD_REQUEST', 'logins: go with nodes; a role says itself which logins it allows');
+      if (logins.length > 0) throw new StenoError('BAD_REQUEST', 'logins: are given with nodes; a role itself lists the logins it allows');
       const leave = decideRequest(subject, { roles, nodes: [] });
       if (!leave.allowed) throw new StenoError('ACCESS_DENIED', leave.reason);
       const items = roles.map((role): GrantItem => (nodes.length === 0 ? { kind: 'role', role } : { kind: 'narrowed', role, nodes }));
       return { items, maxDuration: leave.maxDuration * 1000, thresholds: leave.thresholds };
     }
-    // One by one: what one rule gives on one node says nothing of the next.
+    // Check nodes one by one: what a rule permits on one node says nothing about the next.
     const leaves = nodes.map((name) => {
       const leave = decideRequest(subject, { roles: [], nodes: [this.#node(name)] });
       if (!leave.allowed) throw new StenoError('ACCESS_DENIED', leave.reason);
@@ -353,7 +355,7 @@ export class Requests {
       const asked = logins.length === 0 ? may : logins;
       const denied = asked.find((login) => !may.includes(login) && (login === 'root' || !may.includes('*')));
       if (denied !== undefined)
-        throw new StenoError('ACCESS_DENIED', `no role of ${subject.user} allows to ask for login ${denied} on node ${name}`);
+        throw new StenoError('ACCESS_DENIED', `no role of ${subject.user} permits requesting login ${denied} on node ${name}`);
       if (asked.length === 0) throw new StenoError('ACCESS_DENIED', `the rule of role ${role} names no login for node ${name}`);
       return { item: { kind: 'nodes', role, nodes: [name], logins: asked } satisfies GrantItem, ...leave };
     });
@@ -367,28 +369,28 @@ export class Requests {
     };
   }
 
-  /** The logins of a rule; of a rule that names none, those of its role. */
+  /** The logins of a rule; for a rule without any, those of its role. */
   #logins(subject: Subject, role: string, named: readonly string[]): readonly string[] {
     return named.length > 0 ? named : loginsOf({ ...subject, roles: subject.roles.filter(({ name }) => name === role) });
   }
 
   #wanted(items: readonly GrantItem[]): Wanted {
     const { roles, nodes } = scopeOfItems(items);
-    // A role on some nodes is less than the role: who may give the role may give that.
+    // A role restricted to some nodes is less than the role: permission to give the role includes it.
     return roles.length > 0 ? { roles, nodes: [] } : { roles: [], nodes: nodes.map((name) => this.#node(name)) };
   }
 
-  /** A node that is gone has no labels: rules about labels no longer speak of it. */
+  /** A removed node has no labels, so rules about labels do not match it. */
   #node(name: string): { readonly name: string; readonly labels: Readonly<Record<string, string>> } {
     return this.#parts.directory.node(name) ?? { name, labels: {} };
   }
 
-  /** With the roles of today, granted ones left out. Throws ACCESS_DENIED or LOCKED. */
+  /** With current roles, excluding granted ones. Throws ACCESS_DENIED or LOCKED. */
   async #subject(user: string): Promise<Subject> {
     const { records, directory, clock } = this.#parts;
     const record = await records.read((db) => findUser(db, user));
     if (record === undefined || record.disabled_at !== null)
-      throw new StenoError('ACCESS_DENIED', `there is no user ${user}, or it is disabled`);
+      throw new StenoError('ACCESS_DENIED', `user ${user} does not exist or is disabled`);
     const { roles, locks } = directory.current();
     assertUnlocked(locks, lockTargets({ user, roles: record.roles, requests: [], mfa: null }), clock());
     return {
@@ -399,16 +401,19 @@ export class Requests {
     };
   }
 
-  /** Whether the user of this name is the one there was then. */
+  /** Whether the user of this name is the same as at that time. */
   async #wasThere(user: string, at: number): Promise<boolean> {
     const record = await this.#parts.records.read((db) => findUser(db, user));
     return record !== undefined && record.created_at <= at;
   }
 
-  /** Throws SELF_REVIEW where one person could be behind both accounts. */
+  /** Throws SELF_REVIEW if one person could control both accounts. */
   async #assertOtherHand(reviewer: Subject, requester: string): Promise<void> {
     if (!(await this.#isOtherHand(reviewer, requester)))
-      throw new StenoError('SELF_REVIEW', `whoever made or reset the account ${requester}, or ${reviewer.user}, could be behind both`);
+      throw new StenoError(
+        'SELF_REVIEW',
+        `one person could control both ${requester} and ${reviewer.user}: who created or reset one of them may act as it`,
+      );
   }
 
   async #isOtherHand(reviewer: Subject, requester: string): Promise<boolean> {
@@ -419,15 +424,15 @@ export class Requests {
     });
   }
 
-  /** A person: what a machine holds is known to whoever can read its files, the requester perhaps. */
+  /** A reviewer must be a person: a machine's credentials may be read by others, perhaps the requester. */
   async #reviewer(user: string): Promise<Subject> {
     const record = await this.#parts.records.read((db) => findUser(db, user));
-    if (record?.kind === 'bot') throw new StenoError('ACCESS_DENIED', `${user} is a bot, and reviews nothing`);
+    if (record?.kind === 'bot') throw new StenoError('ACCESS_DENIED', `${user} is a bot, and bots cannot review`);
     return this.#subject(user);
   }
 }
 
-/** The roles that items are of, as they are now. */
+/** The current revisions of the roles that the items refer to. */
 async function pinsOf(tx: Tx, items: readonly GrantItem[]): Promise<Pins> {
   const names = new Set(items.map(({ role }) => role));
   return Object.fromEntries(

@@ -1,6 +1,6 @@
 /**
- * Access reviews: who holds what, computed from users, roles and nodes of now, and the decisions of reviewers, which are
- * only ever added to. Nobody decides about their own access. Tested in reviews.test.ts.
+ * Access reviews: current access of users, computed from users, roles and nodes, and reviewers' decisions, which are
+ * append-only. Nobody decides about their own access. Tested in reviews.test.ts.
  */
 import { decideAccess, listAccessDecisions, listAccessHoldings } from '#schemas/api/access/access-reviews.js';
 import type { AccessDecision, AccessHolding } from '#schemas/api/access/access-reviews.js';
@@ -33,7 +33,7 @@ export function reviewRoutes(parts: ReviewParts): readonly Route[] {
     }),
     handle(listAccessDecisions, () => decisionsOf(records)),
     handle(decideAccess, async ({ caller, body }) => {
-      if (body.user === caller.actor) throw new StenoError('ACCESS_DENIED', 'nobody reviews their own access');
+      if (body.user === caller.actor) throw new StenoError('ACCESS_DENIED', 'you cannot review your own access');
       const decided: AccessDecision = { ...body, reviewer: caller.actor, at: clock() };
       await records.actOn(async (tx) => {
         const user = await findUser(tx, body.user);
@@ -56,7 +56,7 @@ export function reviewRoutes(parts: ReviewParts): readonly Route[] {
   ];
 }
 
-/** One about an earlier user of the name says nothing of this one. */
+/** A decision about an earlier user of the name does not apply to this one. */
 function decisionOn(decision: AccessDecision | undefined, since: number): AccessDecision | null {
   return decision === undefined || decision.at < since ? null : decision;
 }
@@ -98,7 +98,7 @@ async function holdingsOf({ records, directory }: ReviewParts): Promise<readonly
   );
 }
 
-/** What of the role gives access, by the names of its fields. */
+/** The fields of the role that grant access. */
 function rulesOf({ allow, view, administer }: Role): readonly string[] {
   const given = (['nodes', 'logins', 'kubernetes', 'sessions', 'approve', 'rules', 'request'] as const).filter(
     (field) => Object.keys(allow[field]).length > 0,

@@ -1,4 +1,4 @@
-/** The routes of roles, and of the question who may do what. */
+/** The routes of roles, and of access checks. */
 import { applyRoles, checkAccess, deleteRole, listRoles, putRole, showRole } from '#schemas/api/access/roles.js';
 import type { RoleDocument } from '#schemas/api/access/roles.js';
 import { StenoError } from '#schemas/base/errors.js';
@@ -20,14 +20,14 @@ export function roleRoutes(parts: RolesParts): readonly Route[] {
     return { user, roles: found.roles, traits: found.traits, requests: [], mfa: null };
   };
   return [
-    // Who may not list roles sees those they hold.
+    // Users who may not list roles see the ones they hold.
     handle(listRoles, async ({ principal }) => {
       const all = await records.roles();
       return principal.kind !== 'user' || may(principal, 'list') ? all : all.filter((role) => holds(principal, role.name));
     }),
     handle(showRole, async ({ principal }, { name }) => {
       if (!may(principal, 'read') && !holds(principal, name))
-        throw new StenoError('ACCESS_DENIED', 'no role of yours allows to read roles');
+        throw new StenoError('ACCESS_DENIED', 'none of your roles permits reading roles');
       return documentOf(await roles.get(name));
     }),
     handle(
@@ -49,12 +49,12 @@ export function roleRoutes(parts: RolesParts): readonly Route[] {
       if (principal.kind !== 'user') throw new StenoError('ACCESS_DENIED');
       const { identity } = principal;
       const own = body.user === identity.user;
-      // About others: whoever may see what others reach.
+      // About other users: requires permission to read their access.
       if (!own && !decideResource({ user: identity.user, roles: principal.roles }, 'access', 'read').allowed)
-        throw new StenoError('ACCESS_DENIED', 'no role of yours allows to see what others may reach');
+        throw new StenoError('ACCESS_DENIED', "none of your roles permits viewing other users' access");
       const node = directory.node(body.node);
       if (node === undefined) throw new StenoError('NODE_UNKNOWN', body.node);
-      // Of oneself by the certificate at hand, of others as they would come in now.
+      // The user's own access by the present certificate, that of others as if they logged in now.
       const held = own ? identity : await asLoggedIn(body.user);
       const snapshot = directory.current();
       const lock = lockOn(snapshot.locks, [...lockTargets(held), ['node', node.name], ['login', body.login]], clock());

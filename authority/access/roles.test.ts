@@ -104,7 +104,7 @@ test('a change is told with its revisions and its text, a refusal with the name'
     outcome: 'failure',
     target: 'b',
     code: 'DOCUMENT_INVALID',
-    reason: expect.stringContaining('view is not right'),
+    reason: expect.stringContaining('view is invalid'),
   });
   expect(told.slice(0, -1).map(({ event, actor, data }) => [event, actor, JSON.parse(data)])).toEqual([
     ['role.put', admin.login.user, { from: null, to: 1, source: text('a') }],

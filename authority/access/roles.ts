@@ -1,10 +1,10 @@
 /**
- * Roles as documents: applied many at a time or not at all, got, and removed.
+ * Roles as documents: applied several at a time, atomically; read and removed.
  *
- * Refused, whoever asks: a change of a revision that is no longer the present one; removing a role that users hold; a
- * state in which nobody administers everything. Refused to those who do not administer everything: writing roles that
- * they hold, or that give anybody what they lack (power/guard.ts). Each change is an audit row with the old
- * and the new revision and the text. Tested in roles.test.ts.
+ * Refused to everybody: changing a revision that is no longer current; removing a role that users hold; a state in which
+ * nobody administers everything. Refused to users who do not administer everything: writing roles that they hold, or that
+ * grant anybody more than they have (power/guard.ts). Each change is an audit row with the old and the new revision and the
+ * text. Tested in roles.test.ts.
  */
 import { stringify } from 'yaml';
 import type { AppliedRole } from '#schemas/api/access/roles.js';
@@ -30,7 +30,7 @@ export interface RolesParts {
   readonly guard: PowerGuard;
 }
 
-/** A document to be applied. `revision`: the one it was made from, null for none; left out: whichever there is. */
+/** A document to apply. `revision`: the one it was made from, null for a new role; if omitted, any. */
 export interface RoleChange {
   readonly source: string;
   readonly revision?: number | null | undefined;
@@ -49,7 +49,7 @@ export class Roles {
     this.#clock = clock;
   }
 
-  /** Those from before there was a text have the one that says the same. */
+  /** Roles from before texts were stored get an equivalent text. */
   async list(): Promise<readonly StoredRole[]> {
     return (await this.#records.read(storedRoles)).map(withSource);
   }
@@ -60,17 +60,17 @@ export class Roles {
     return withSource(found);
   }
 
-  /** All of them or none. `check`: says what would happen, and changes nothing. */
+  /** Applies all or none. `check`: reports what would happen, and changes nothing. */
   async apply(changes: readonly RoleChange[], check: boolean, author: Author): Promise<readonly AppliedRole[]> {
     const wanted = changes.map(({ source, revision }, at) => {
       const { value } = parseResource(source, `document ${at + 1}`);
-      if (value.kind !== 'role') throw new StenoError('DOCUMENT_INVALID', `document ${at + 1}: is no role`);
-      if (!isName(value.name)) throw new StenoError('DOCUMENT_INVALID', `document ${at + 1}: name is no name`);
+      if (value.kind !== 'role') throw new StenoError('DOCUMENT_INVALID', `document ${at + 1}: is not a role`);
+      if (!isName(value.name)) throw new StenoError('DOCUMENT_INVALID', `document ${at + 1}: name is not a valid name`);
       return { role: value, source, revision };
     });
     const names = wanted.map(({ role }) => role.name);
     const twice = names.find((name, at) => names.indexOf(name) !== at);
-    if (twice !== undefined) throw new StenoError('DOCUMENT_INVALID', `role ${twice} is there twice`);
+    if (twice !== undefined) throw new StenoError('DOCUMENT_INVALID', `role ${twice} appears twice`);
     const run = async (tx: Tx) => {
       const results: AppliedRole[] = [];
       const rows = [];
@@ -114,7 +114,7 @@ export class Roles {
     }
   }
 
-  /** A role given as values, not as text. */
+  /** Writes a role given as values instead of text. */
   async put(role: Role, author: Author): Promise<void> {
     await this.apply([{ source: sourceOf(role) }], false, author);
   }
@@ -125,10 +125,11 @@ export class Roles {
       if (before === undefined) throw new StenoError('NOT_FOUND', `role ${name}`);
       if (!author.everything && author.subject.roles.some((role) => role.name === name))
         throw new StenoError('POWER_LACKING', `role ${name}: you hold it yourself`);
-      // A certificate whose role is gone is refused, since what the role denied would be forgotten; so users must let go first.
+      // A certificate whose role is gone is refused, since ignoring the role would also ignore its denials; so users must
+      // give it up first.
       const held = [
         ...(await holders(tx, 'all')).filter(({ roles }) => roles.includes(name)).map((user) => user.name),
-        // A role of this name that somebody writes anew would be given by them.
+        // These would give a role that somebody creates later under this name.
         ...(await listConnectors(tx))
           .filter(({ claims_to_roles: rules }) => rules.some(({ roles }) => roles.includes(name)))
           .map((connector) => `the connector ${connector.name}`),
@@ -158,7 +159,7 @@ export class Roles {
   }
 }
 
-/** Ends the transaction of a check: nothing of it stays. */
+/** Aborts the transaction of a check, so that nothing is kept. */
 class Checked extends Error {
   readonly results: readonly AppliedRole[];
   constructor(results: readonly AppliedRole[]) {
@@ -167,7 +168,7 @@ class Checked extends Error {
   }
 }
 
-/** Without somebody who may change everything, nobody could put right what a role got wrong. */
+/** Without somebody who may change everything, a mistake in a role could not be repaired. */
 async function someoneAdministers(tx: Tx): Promise<void> {
   const roles = new Map((await storedRoles(tx)).map(({ role }) => [role.name, role]));
   const some = (await holders(tx, 'enabled')).some((user) => {
@@ -181,7 +182,7 @@ function withSource(stored: StoredRole): StoredRole {
   return stored.source === '' ? { ...stored, source: sourceOf(stored.role) } : stored;
 }
 
-/** A document that says what differs from the defaults. */
+/** A document with only the fields that differ from the defaults. */
 export function sourceOf(role: Role): string {
   const defaults = roleSchema.parse({ kind: 'role', name: role.name }) as unknown as Record<string, unknown>;
   return stringify({ kind: 'role', version: 2, name: role.name, ...differing(role as unknown as Record<string, unknown>, defaults) });

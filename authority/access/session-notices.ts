@@ -1,6 +1,7 @@
 /**
- * Words to live sessions: rows of the state store, so that the gateways of every authority get them. Who may freeze a session may
- * speak in it. Neither viewer nor event store has a part. Rows go when they are over. Tested in session-notices.test.ts.
+ * Notices to live sessions, in the state store, so that the gateways of every authority receive them. Permission to freeze a
+ * session includes sending notices to it. Needs neither viewer nor event store. Rows are deleted when they expire. Tested in
+ * session-notices.test.ts.
  */
 import { randomBytes } from 'node:crypto';
 import { postSessionNotice } from '#schemas/api/access/session-notices.js';

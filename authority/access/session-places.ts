@@ -1,10 +1,10 @@
 /**
- * How many connections to nodes each user has, over all gateways: `max_sessions`.
+ * Counts each user's connections to nodes over all gateways, for `max_sessions`.
  *
- * Counting and taking are one transaction, so of gateways that ask at the same time as many get a place as there are. A
- * place that is taken again by the same number is the same place: a gateway that did not hear the answer asks again.
- * The authority believes a gateway whose connections those are: what a gateway that is taken over can do with that is to
- * keep a user away from the others. Tested in session-places.test.ts.
+ * Counting and taking a slot are one transaction, so concurrent gateways never get more slots than there are. Taking a slot
+ * again under the same number is idempotent, so a gateway that lost the answer can retry. The authority trusts a gateway's
+ * statement about the user; a compromised gateway can use this only to keep a user from connecting through others. (Slots
+ * are called places in the API.) Tested in session-places.test.ts.
  */
 import { reportSessionPlaces, takeSessionPlace } from '#schemas/api/access/session-places.js';
 import { StenoError } from '#schemas/base/errors.js';
@@ -17,7 +17,7 @@ import type { Context, Route } from '../http/server.js';
 import { chunks } from '../records/records.js';
 import type { Records, Tx } from '../records/records.js';
 
-/** Runs that are silent for so long are forgotten. Their places count no more long before. */
+/** Runs silent for this long are forgotten. Their slots stop counting long before. */
 const FORGET_MS = 600_000;
 
 export interface Known {
@@ -34,7 +34,7 @@ export class SessionPlaces {
     this.#clock = clock;
   }
 
-  /** Rejects SESSIONS_TOO_MANY. `gateway`: its name. */
+  /** Rejects with SESSIONS_TOO_MANY. `gateway`: its name. */
   async take(gateway: string, caller: Caller, { run, number, user, max, ended }: PlaceRequest): Promise<Known> {
     const now = this.#clock();
     const { known, taken } = await this.#records.actOn(async (tx) => {
@@ -49,7 +49,7 @@ export class SessionPlaces {
         rows: [auditRow(now, caller, { event: 'session_place.take', target: user, data: { max, held: others + 1 } })],
       };
     });
-    // What ended has ended, whatever becomes of the place.
+    // Ended connections are released whether or not a slot is free.
     if (!taken) throw new StenoError('SESSIONS_TOO_MANY', `${max} at a time`);
     return { known };
   }
@@ -64,7 +64,7 @@ export class SessionPlaces {
     });
   }
 
-  /** Forgets gateways that went away without a word; what they held is told. */
+  /** Forgets gateways that went away without notice; their slots are reported as released. */
   purge(): Promise<void> {
     const now = this.#clock();
     return this.#records.actOn(async (tx) => {
@@ -97,12 +97,12 @@ export class SessionPlaces {
   }
 }
 
-/** A run by itself is the gateway's word: with the name in it, it cannot be that of another. */
+/** A run is chosen by the gateway: combined with the name it cannot collide with another gateway's. */
 function holderOf(gateway: string, run: string): string {
   return `${gateway}/${run}`;
 }
 
-/** Whether it was known before. */
+/** Returns whether it was known before. */
 async function seen(tx: Tx, run: string, gateway: string, now: number): Promise<boolean> {
   const known = await tx.selectFrom('session_place_holders').select('run').where('run', '=', run).executeTakeFirst();
   await tx

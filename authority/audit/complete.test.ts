@@ -3,6 +3,7 @@ import { Agent } from 'node:https';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { AccessRequest } from '#schemas/documents/access-request.js';
+import { responsePolicy } from '#schemas/documents/response-policy.js';
 import type { AuditRow } from '#schemas/events/rows.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
 import type { ServiceTokenCreated } from '#schemas/api/services/services.js';
@@ -37,12 +38,14 @@ let plain: Signer;
 let web: string;
 let asViewer: (call: AuthorityCall) => Promise<unknown>;
 let asAgent: (call: AuthorityCall) => Promise<unknown>;
+let asAnalyzer: (call: AuthorityCall) => Promise<unknown>;
 let gateway: Awaited<ReturnType<typeof clientOf>>;
 
 beforeAll(async () => {
   dataDir = temporaryFolder(cleanup);
   // Every refusal of this file has a row of its own.
-  authority = await authorityIn(dataDir, cleanup, {}, Date.now, { refusalBurst: 10_000 });
+  const responses = responsePolicy.parse({ responses: [{ rules: ['r9'], action: 'freeze' }] });
+  authority = await authorityIn(dataDir, cleanup, { responses }, Date.now, { refusalBurst: 10_000 });
   admin = await administrator(authority, cleanup);
   const role = (name: string, more: object): Promise<unknown> => admin.call('PUT', `/v1/roles/${name}`, { kind: 'role', name, ...more });
   await role('dba', { allow: { nodes: { '*': '*' }, logins: ['postgres'] } });
@@ -58,13 +61,13 @@ beforeAll(async () => {
   dan = await person(authority, dataDir, admin, 'dan', ['dev'], cleanup);
   lena = await person(authority, dataDir, admin, 'lena', ['lead'], cleanup);
   plain = await person(authority, dataDir, admin, 'pat', ['nothing'], cleanup);
-  const caller = async (kind: 'viewer' | 'agent'): Promise<(call: AuthorityCall) => Promise<unknown>> => {
+  const caller = async (kind: 'viewer' | 'agent' | 'analyzer'): Promise<(call: AuthorityCall) => Promise<unknown>> => {
     const identity = await identityOf(authority, { kind, name: kind }, cleanup);
     const agent = new Agent(identity.tlsClientOptions(['authority']));
     cleanup.add(() => agent.destroy());
     return (call) => callAuthority({ kind: 'tls', url: authority.addresses.tls, agent }, call);
   };
-  [asViewer, asAgent] = [await caller('viewer'), await caller('agent')];
+  [asViewer, asAgent, asAnalyzer] = [await caller('viewer'), await caller('agent'), await caller('analyzer')];
   gateway = await clientOf(authority, { kind: 'gateway', name: 'gw' }, cleanup);
   const { url_token: token } = (await dan.call('POST', '/v1/sign-in-link', {})) as { url_token: string };
   ({ token: web } = (await asViewer({ method: 'POST', target: '/v1/sign-in', body: { token } })) as { token: string });
@@ -144,6 +147,20 @@ describe('what is refused leaves a row with actor, target, outcome, code, reason
 const key = (): string => formatPublicLine(generateKey().publicBlob);
 const inBrowser = (call: AuthorityCall): Promise<unknown> =>
   asViewer({ ...call, headers: { 'x-steno-web-session': web, 'x-steno-client': '192.0.2.1' } });
+const invited = async (): Promise<{ readonly id: string }> => {
+  const session = '01hf7yat0000000000000000ab';
+  await admin.call('PUT', '/v1/roles/lead', {
+    ...{ kind: 'role', name: 'lead' },
+    allow: { approve: [{ roles: ['dba'] }], sessions: [{ actions: ['invite'] }] },
+  });
+  const about = { session, user: 'somebody', node: 'web-1', login: 'root', kind: 'shell', started_at: 1, labels: {} };
+  await gateway.nodes.held({
+    ...{ epoch: '0'.repeat(16), address: '', ingest: '', all: [], up: [], down: [] },
+    sessions: { up: [session], down: [], details: [{ ...about, participants: [], others: 0, awaits: '' }] },
+  });
+  const body = { session, user: 'dan', mode: 'observer', duration: 60_000, reason: 'x' };
+  return (await lena.call('POST', '/v1/session-invitations', body)) as { readonly id: string };
+};
 const asked = (): Promise<AccessRequest> => dan.call('POST', '/v1/requests', { roles: ['dba'], reason: 'x' }) as Promise<AccessRequest>;
 const service = async (kind: 'agent') => ({
   kind,
@@ -170,7 +187,19 @@ async function joinedViewer(): Promise<string> {
 }
 let viewers = 0;
 
+const NOTED = '01jdv3k5m8q2w7x9y4z6a0b1c2';
+const ticket = async (): Promise<string> =>
+  ((await asViewer({ method: 'POST', target: '/v1/note-tickets', body: { user: admin.login.user, session: NOTED } })) as { ticket: string })
+    .ticket;
+const openedCase = async (): Promise<string> => ((await admin.call('POST', '/v1/cases', { title: 'a case' })) as { id: string }).id;
+
 /** A success of each route that changes something, and the event of its row. */
+async function hashesImported(name: string): Promise<unknown> {
+  const id = 'ab'.repeat(8);
+  await admin.call('PUT', `/v1/hash-lists/${name}/pieces`, { import: id, piece: 1, hashes: Buffer.alloc(32, 7).toString('base64') });
+  return admin.call('POST', `/v1/hash-lists/${name}`, { import: id, pieces: 1, file: 'good.sha256' });
+}
+
 const successes: Readonly<Record<string, readonly [event: string, act: () => Promise<unknown>]>> = {
   'POST /v1/login': ['user.login', () => onSocket(authority, { method: 'POST', target: '/v1/login', body: { public_key: key() } })],
   'POST /v1/enroll': [
@@ -226,6 +255,17 @@ const successes: Readonly<Record<string, readonly [event: string, act: () => Pro
       return asViewer({ method: 'DELETE', target: '/v1/web-session', headers: { 'x-steno-web-session': begun.token } });
     },
   ],
+  'POST /v1/terminal/certificate': [
+    'terminal.certify',
+    async () => {
+      await admin.call('PUT', '/v1/nodes/here', { name: 'here', kind: 'openssh', address: '127.0.0.1:22', labels: {}, host_keys: [] });
+      return inBrowser({
+        method: 'POST',
+        target: '/v1/terminal/certificate',
+        body: { public_key: key(), node: 'here', login: 'dan' },
+      });
+    },
+  ],
   'PUT /v1/nodes/self': [
     'node.register',
     () => asAgent({ method: 'PUT', target: '/v1/nodes/self', body: { address: '127.0.0.1:22', labels: {}, host_keys: [] } }),
@@ -272,6 +312,11 @@ const successes: Readonly<Record<string, readonly [event: string, act: () => Pro
     'request.cancel',
     async () => inBrowser({ method: 'POST', target: `/v1/requests/${(await asked()).id}/cancel`, body: {} }),
   ],
+  'POST /v1/session-invitations': ['session_invitation.create', invited],
+  'POST /v1/session-invitations/:name/revoke': [
+    'session_invitation.revoke',
+    async () => lena.call('POST', `/v1/session-invitations/${(await invited()).id}/revoke`),
+  ],
   'POST /v1/request-certificate': ['user.login', () => dan.call('POST', '/v1/request-certificate', { public_key: key(), requests: [] })],
   'PUT /v1/webhooks/:name': [
     'webhook.put',
@@ -288,6 +333,89 @@ const successes: Readonly<Record<string, readonly [event: string, act: () => Pro
   'POST /v1/access-decisions': [
     'access.decide',
     () => admin.call('POST', '/v1/access-decisions', { user: 'dan', role: 'dev', decision: 'keep', reason: 'x' }),
+  ],
+  'POST /v1/rules': [
+    'rule.put',
+    () => admin.call('POST', '/v1/rules', { rules: [{ id: 'r1', kind: 'rule', title: 'R', level: 'low', text: 'title: R' }] }),
+  ],
+  'PUT /v1/rules/:name/enabled': ['rule.enable', () => admin.call('PUT', '/v1/rules/r1/enabled', { enabled: false })],
+  'DELETE /v1/rules/:name': ['rule.delete', () => admin.call('DELETE', '/v1/rules/r1')],
+  'POST /v1/honey-tokens': ['honey.add', () => admin.call('POST', '/v1/honey-tokens', { kind: 'path', text: '/srv/decoy', note: '' })],
+  'DELETE /v1/honey-tokens/:name': [
+    'honey.remove',
+    async () => {
+      const { id } = (await admin.call('POST', '/v1/honey-tokens', { kind: 'path', text: '/srv/other-decoy', note: '' })) as { id: string };
+      return admin.call('DELETE', `/v1/honey-tokens/${id}`);
+    },
+  ],
+  'POST /v1/hash-lists/:name': ['hashes.import', () => hashesImported('good')],
+  'DELETE /v1/hash-lists/:name': [
+    'hashes.remove',
+    async () => {
+      await hashesImported('gone');
+      return admin.call('DELETE', '/v1/hash-lists/gone');
+    },
+  ],
+  'POST /v1/suppressions': [
+    'suppression.create',
+    () => admin.call('POST', '/v1/suppressions', { scope: { rule: 'r1' }, reason: 'x', duration: 60_000 }),
+  ],
+  'DELETE /v1/suppressions/:name': [
+    'suppression.delete',
+    async () => {
+      const body = { scope: { rule: 'r1' }, reason: 'x', duration: 60_000 };
+      const { id } = (await admin.call('POST', '/v1/suppressions', body)) as { id: string };
+      return admin.call('DELETE', `/v1/suppressions/${id}`);
+    },
+  ],
+  'POST /v1/findings/:name/response': [
+    'response.take',
+    () =>
+      asAnalyzer({
+        method: 'POST',
+        target: '/v1/findings/f1/response',
+        body: {
+          ...{ rule: 'r9', title: 't', severity: 'high', tier: 'alert', at: Date.now() },
+          ...{ session: '01jdv3k5m8q2w7x9y4z6a0b1c2', user: 'mallory', node: 'n', login: 'l', reason: 'r', roles: [] },
+        },
+      }),
+  ],
+  'POST /v1/findings/:name/triage': ['finding.triage', () => admin.call('POST', '/v1/findings/f1/triage', { state: 'acknowledged' })],
+  'POST /v1/notes': ['note.add', async () => admin.call('POST', '/v1/notes', { session: NOTED, offset: 1, ticket: await ticket() })],
+  'DELETE /v1/notes/:name': [
+    'note.remove',
+    async () => {
+      const { id } = (await admin.call('POST', '/v1/notes', { session: NOTED, offset: 2, ticket: await ticket() })) as { id: string };
+      return admin.call('DELETE', `/v1/notes/${id}`);
+    },
+  ],
+  'POST /v1/saved-searches': ['search.save', () => admin.call('POST', '/v1/saved-searches', { name: 'one', query: 'shadow' })],
+  'DELETE /v1/saved-searches/:name': [
+    'search.delete',
+    async () => {
+      const { id } = (await admin.call('POST', '/v1/saved-searches', { name: 'other', query: 'shadow' })) as { id: string };
+      return admin.call('DELETE', `/v1/saved-searches/${id}`);
+    },
+  ],
+  'POST /v1/cases': ['case.create', () => admin.call('POST', '/v1/cases', { title: 'a case' })],
+  'POST /v1/cases/:name': ['case.update', async () => admin.call('POST', `/v1/cases/${await openedCase()}`, { title: 'another' })],
+  'POST /v1/cases/:name/state': [
+    'case.state',
+    async () => admin.call('POST', `/v1/cases/${await openedCase()}/state`, { act: 'investigate' }),
+  ],
+  'POST /v1/cases/:name/items': [
+    'case.add',
+    async () => admin.call('POST', `/v1/cases/${await openedCase()}/items`, { items: [{ kind: 'finding', finding: 'f1' }] }),
+  ],
+  'POST /v1/cases/:name/items/:item/removal': [
+    'case.remove',
+    async () => {
+      const id = await openedCase();
+      const [item] = (await admin.call('POST', `/v1/cases/${id}/items`, { items: [{ kind: 'finding', finding: 'f1' }] })) as {
+        id: string;
+      }[];
+      return admin.call('POST', `/v1/cases/${id}/items/${item!.id}/removal`, {});
+    },
   ],
   'POST /v1/bots': ['bot.create', () => admin.call('POST', '/v1/bots', { name: 'ci', roles: ['dev'] })],
   'POST /v1/bots/:name/token': ['bot_token.create', () => admin.call('POST', '/v1/bots/ci/token', {})],
@@ -343,6 +471,7 @@ const elsewhere: ReadonlySet<string> = new Set([
   'POST /v1/bots/join',
   'POST /v1/bots/renew',
   'POST /v1/session-confirmations',
+  'POST /v1/kube-confirmations',
   'POST /v1/confirm/decision',
   'PUT /v1/connectors/:name',
   'DELETE /v1/connectors/:name',
@@ -358,6 +487,13 @@ const kept: ReadonlySet<string> = new Set([
   'POST /v1/leases/acquire',
   'POST /v1/leases/renew',
   'POST /v1/leases/release',
+  'PUT /v1/rule-states',
+  'PUT /v1/rule-catalogue',
+  // Each finding that is suppressed leaves a row; what is told of others is told when it is sent.
+  'POST /v1/finding-announcements',
+  // What is taken is reported; what is reported leaves a row where something new was found, or where it begins to fail.
+  'POST /v1/saved-search-runs',
+  'POST /v1/saved-search-results',
 ]);
 /** Asked with a body, and nothing is done: the act is the call that follows. */
 const questions: ReadonlySet<string> = new Set([
@@ -376,6 +512,15 @@ const questions: ReadonlySet<string> = new Set([
   'POST /v1/confirm/facts',
   'POST /v1/nodes/challenge',
   'POST /v1/cluster-nodes',
+  'POST /v1/live-sessions/read',
+  'POST /v1/rule-set',
+  'POST /v1/honey-set',
+  'POST /v1/hash-set',
+  'POST /v1/hash-set/piece',
+  // Nothing is in force before the import is finished, which leaves a row.
+  'PUT /v1/hash-lists/:name/pieces',
+  'POST /v1/session-notes',
+  'POST /v1/note-tickets',
 ]);
 
 describe('what is done leaves a row', () => {

@@ -1,7 +1,7 @@
 /**
- * What viewers tell of recordings that people opened, searched, followed and took with them, or tried to: audit rows.
+ * Audit rows reported by viewers: recordings that users opened, searched, followed or exported, or tried to.
  *
- * Only viewers may tell; they name the person, since the connection is theirs. Tested in disclosures.test.ts.
+ * Only viewers may report; they name the user, since the connection is the viewer's. Tested in disclosures.test.ts.
  */
 import { reportDisclosure } from '#schemas/api/services/disclosures.js';
 import { StenoError } from '#schemas/base/errors.js';
@@ -18,6 +18,12 @@ export function disclosureRoutes({ records, clock }: { readonly records: Records
       if (body.event === 'recording.search') {
         return records.audit([
           auditRow(clock(), who, { event: body.event, target: body.query, data: { mode: body.mode, hits: body.hits } }, error),
+        ]);
+      }
+      if (body.event === 'recording.query') {
+        const { sql, rows, truncated, hash, sample } = body;
+        return records.audit([
+          auditRow(clock(), who, { event: body.event, target: sql, data: { sql, rows, truncated, hash, sample } }, error),
         ]);
       }
       const row = auditRow(

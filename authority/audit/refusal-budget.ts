@@ -1,11 +1,11 @@
 /**
- * Bounds the audit rows that strangers can cause: beyond a burst, refusals are counted and the count becomes one row, so the
- * log still says that rows are missing. Tested in refusal-budget.test.ts.
+ * Limits the audit rows that strangers can cause: beyond a burst, refusals are counted and the count becomes one row, so the
+ * log shows that rows are missing. Tested in refusal-budget.test.ts.
  */
 import type { AuditRow } from '#schemas/events/rows.js';
 import { auditRow } from '../records/audit.js';
 
-/** Refusals a minute that are written one by one; more than a person reads, less than fills a disk. */
+/** Refusals per minute written one by one: more than a person reads, less than fills a disk. */
 const BURST = 120;
 const WINDOW_MS = 60_000;
 
@@ -19,7 +19,7 @@ export class RefusalBudget {
     this.#burst = burst;
   }
 
-  /** The rows to write for one refusal: itself, or nothing, and the count of those left out before. */
+  /** The rows to write for one refusal: itself, or nothing, plus the count of those omitted before. */
   rows(row: AuditRow): readonly AuditRow[] {
     const before = row.at - this.#windowStart >= WINDOW_MS ? this.#roll(row.at) : [];
     if (this.#spent >= this.#burst) {
@@ -30,7 +30,7 @@ export class RefusalBudget {
     return [...before, row];
   }
 
-  /** The count not told yet; at the end of the service. */
+  /** The remaining count; for shutdown. */
   rest(now: number): readonly AuditRow[] {
     return this.#roll(now);
   }

@@ -1,13 +1,13 @@
 /**
- * Hands the audit outbox to ingest over the uplink, oldest first, one batch at a time.
+ * Sends the audit outbox to ingest over the uplink, oldest first, one batch at a time.
  *
  *     idle ──address known──► connecting ──hello both ways──► sending ──ack──► sending … ──nothing left──► waiting
  *       ▲                          │                            │                                            │
  *       └────────── backoff ◄──────┴──── closed, refused ◄──────┴────────────────────────────────────────────┘
  *
- * Rows leave the outbox only when ingest says that they are stored. A batch that was stored but whose answer was lost is
- * sent again; rows have ids, so it is stored once. A batch that ingest refuses stays, and is told in the log: audit is
- * never dropped to get on. Tested in sender.test.ts.
+ * Rows leave the outbox only when ingest acknowledges them as stored. A stored batch whose acknowledgement was lost is sent
+ * again; rows have ids, so it is stored once. A refused batch stays in the outbox and is logged: audit rows are never
+ * dropped to make progress. Tested in sender.test.ts.
  */
 import { createHash } from 'node:crypto';
 import { WebSocket } from 'ws';
@@ -22,7 +22,7 @@ const BATCH_ROWS = 500;
 const BATCH_BYTES = 512 * 1024;
 const FIRST_BACKOFF_MS = 250;
 const LONGEST_BACKOFF_MS = 10_000;
-/** Ingest inserts before it answers; a connection that says nothing for longer is dead. */
+/** Ingest inserts before it answers; a connection silent for longer is dead. */
 const SILENCE_MS = 60_000;
 
 export class AuditSender {
@@ -30,7 +30,7 @@ export class AuditSender {
   readonly #identity: ServiceIdentity;
   readonly #log: Log;
   #urls: readonly string[] = [];
-  /** Which of them is dialled next: an ingest that is away, or was lost, is passed over. */
+  /** The next ingest to dial; one that is unreachable or was lost is skipped. */
   #turn = 0;
   #socket: WebSocket | undefined;
   #greeted = false;
@@ -43,7 +43,7 @@ export class AuditSender {
 
   readonly #leads: () => boolean;
 
-  /** Rows are sent only while `leads()`: of several authorities on one store, one empties the outbox of all. */
+  /** Rows are sent only while `leads()`: of several authorities on one store, one empties the common outbox. */
   constructor(records: Records, identity: ServiceIdentity, { log, leads }: { readonly log: Log; readonly leads: () => boolean }) {
     this.#leads = leads;
     this.#records = records;
@@ -52,7 +52,7 @@ export class AuditSender {
     records.onAudit = () => void this.#send();
   }
 
-  /** `wss://host:port/path` of ingests, at least one. Other addresses than before end the connection to an old one. */
+  /** `wss://host:port/path` of ingests, at least one. Changed addresses end a connection to an old one. */
   setIngest(urls: readonly string[]): void {
     if (urls.join() === this.#urls.join()) return;
     this.#urls = urls;
@@ -62,17 +62,17 @@ export class AuditSender {
     else this.#socket.terminate();
   }
 
-  /** Another ingest is to be looked for: the one at hand may not be one of ours any more. */
+  /** Looks for another ingest, since the current one may have been removed. */
   reconnect(): void {
     this.#socket?.terminate();
   }
 
-  /** There may be rows of another authority. */
+  /** Another authority may have added rows. */
   poke(): void {
     void this.#send();
   }
 
-  /** What is not acknowledged stays in the outbox, and is sent by the next start. */
+  /** Unacknowledged rows stay in the outbox and are sent after the next start. */
   close(): void {
     this.#closed = true;
     this.#records.onAudit = undefined;
@@ -94,10 +94,10 @@ export class AuditSender {
     socket.on('open', () => socket.send(encodeUplink('hello', { version: UPLINK_VERSION, name: this.#identity.name })));
     socket.on('message', (data: Buffer, isBinary) => {
       try {
-        if (!isBinary) throw new Error('a text message');
+        if (!isBinary) throw new Error('a text message instead of a frame');
         this.#receive(decodeUplink(data));
       } catch (error) {
-        this.#log.warn({ err: error }, 'ingest sent what cannot be understood');
+        this.#log.warn({ err: error }, 'ingest sent an unreadable message');
         socket.terminate();
       }
     });
@@ -127,7 +127,7 @@ export class AuditSender {
         if ('events' in frame.header && frame.header.events === this.#inFlight?.id) void this.#acknowledged(this.#inFlight.rows);
         return;
       case 'refuse':
-        this.#log.error({ code: frame.header.code, detail: frame.header.detail }, 'ingest refused audit rows, they are kept');
+        this.#log.error({ code: frame.header.code, detail: frame.header.detail }, 'ingest refused audit rows; they are kept');
         this.#backoff = LONGEST_BACKOFF_MS;
         this.#socket?.terminate();
         return;
@@ -142,7 +142,7 @@ export class AuditSender {
     try {
       await this.#records.forget(rows);
     } catch (error) {
-      this.#log.warn({ err: error }, 'the audit outbox could not be shortened, its rows will be sent again');
+      this.#log.warn({ err: error }, 'failed to delete sent audit rows; they will be sent again');
       this.#socket?.terminate();
       return;
     }
@@ -164,7 +164,7 @@ export class AuditSender {
       this.#silence = setTimeout(() => socket.terminate(), SILENCE_MS);
       this.#silence.unref();
     } catch (error) {
-      this.#log.warn({ err: error }, 'the audit outbox could not be read');
+      this.#log.warn({ err: error }, 'failed to read the audit outbox');
       socket?.terminate();
     } finally {
       this.#reading = false;

@@ -1,4 +1,4 @@
-/** CA keys, rotations and the seal in the state store: functions over it, no decisions. Tested in rotations.test.ts. */
+/** CA keys, rotations and the seal in the state store: data access without decisions. Tested in rotations.test.ts. */
 import type { Kysely } from 'kysely';
 import type { CaPhase } from '#schemas/api/services/ca.js';
 import type { Row, StateSchema } from '#stores/state/schema.js';
@@ -11,7 +11,7 @@ import type { CaName } from './names.js';
 export interface CaRotation {
   readonly name: CaName;
   readonly phase: CaPhase;
-  /** Milliseconds since 1970, as all moments here. */
+  /** Milliseconds since 1970, like all times here. */
   readonly changedAt: number;
   readonly changedBy: string;
   readonly switchedAt: number | null;
@@ -48,14 +48,14 @@ export async function caRotations(db: Kysely<StateSchema>): Promise<ReadonlyMap<
 }
 
 export async function caState(db: Kysely<StateSchema>): Promise<CaState> {
-  // In one transaction: a phase read before a change and keys read after it would fit nothing.
+  // One transaction: a phase read before a change would not match keys read after it.
   return transact(db, async (tx) => {
     const rotations = await caRotations(tx);
     return { keys: await caKeys(tx), phases: new Map([...rotations.values()].map(({ name, phase }) => [name, phase])) };
   });
 }
 
-/** Keys that another process has stored meanwhile stay as they are. */
+/** Keys stored by another process in the meantime are kept. */
 export async function insertCaKeys(tx: Tx, keys: readonly CaKey[]): Promise<void> {
   await tx
     .insertInto('ca_keys')
@@ -75,7 +75,7 @@ export async function insertCaKeys(tx: Tx, keys: readonly CaKey[]): Promise<void
     .execute();
 }
 
-/** `from` must be the phase in the store; false when it is another by now. */
+/** `from` must be the phase in the store; false if it has changed. */
 export async function putRotation(tx: Tx, from: CaPhase, to: CaRotation): Promise<boolean> {
   const columns = { phase: to.phase, changed_at: to.changedAt, changed_by: to.changedBy, switched_at: to.switchedAt, grace_ms: to.graceMs };
   await tx
@@ -92,7 +92,10 @@ export async function putRotation(tx: Tx, from: CaPhase, to: CaRotation): Promis
   return numUpdatedRows === 1n;
 }
 
-/** The active key, or the next one, is retired; its private part is gone for good. A next key takes the place of an active one. */
+/**
+ * Retires the active key or the next one and deletes its private part for good. If the active key is retired, the next one
+ * replaces it.
+ */
 export async function retireCaKey(tx: Tx, name: CaName, state: 'active' | 'next', now: number): Promise<void> {
   await tx
     .updateTable('ca_keys')
@@ -118,7 +121,7 @@ export async function sealRow(db: Kysely<StateSchema>): Promise<SealRow | undefi
   return row;
 }
 
-/** False when there is one already. */
+/** False if one exists already. */
 export async function insertSeal(tx: Tx, seal: SealRow, now: number): Promise<boolean> {
   const { numInsertedOrUpdatedRows } = await tx
     .insertInto('ca_seals')
@@ -136,7 +139,7 @@ export async function replaceSeal(tx: Tx, seal: SealRow, now: number): Promise<v
     .execute();
 }
 
-/** When a certificate of this key id was last issued to the subject; null: never. */
+/** When a certificate with this key id was last issued to the subject; null: never. */
 export async function lastIssued(db: Kysely<StateSchema>, subject: string, keyId: string): Promise<number | null> {
   const row = await db
     .selectFrom('certificates')

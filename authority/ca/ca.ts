@@ -8,11 +8,10 @@
  * | x509-user    | P-256    | client certificates of users, for kubectl and browsers         |
  * | x509-service | P-256    | certificates of mutual TLS between stages                      |
  *
- * In FIPS mode, and in tokens that know no Ed25519, the first three are P-256 too. A CA has one key, or two while it is
- * rotated (rotation.ts); who asks for a certificate need not know which signs. Keys live where `KeyPlace` says and give
- * out signatures only. What to certify is decided by the callers; this module only fixes the shapes.
- * `LiveCa` follows the state store: after each change everything is read again, keys that are open already stay open.
- * Tested in ca.test.ts and rotations.test.ts.
+ * In FIPS mode, and in tokens without Ed25519, the first three are P-256 too. A CA has one key, or two during a rotation
+ * (rotation.ts); callers need not know which one signs. Keys are kept in a `KeyPlace`, which gives out signatures only.
+ * Callers decide what to certify; this module only defines the certificate shapes. `LiveCa` follows the state store: after
+ * each change everything is read again, and keys already open stay open. Tested in ca.test.ts and rotations.test.ts.
  */
 import { X509Certificate, createHash, randomBytes } from 'node:crypto';
 import type { CaPhase } from '#schemas/api/services/ca.js';
@@ -33,7 +32,7 @@ import type { CaAlgorithm, CaSigner } from './signer.js';
 import { selfSign, serviceLeaf, userLeaf } from './x509.js';
 import type { X509User, X509Validity } from './x509.js';
 
-/** What the state store keeps of a key. */
+/** A key as stored in the state store. */
 export interface CaKey {
   readonly name: CaName;
   readonly generation: number;
@@ -47,34 +46,34 @@ export interface CaKey {
   readonly retiredAt: number | null;
 }
 
-/** Where private keys live. */
+/** A store of private CA keys: sealed in the state store, or in a token. */
 export interface KeyPlace {
   readonly signer: CaKey['signer'];
-  /** A new key; of a token, the one with this name that a crash has left. Rejects CA_SIGNER_UNAVAILABLE. */
+  /** Generates a key; a token returns a key of this name left by a crash. Rejects with CA_SIGNER_UNAVAILABLE. */
   make(name: CaName, generation: number, wanted: CaAlgorithm): Promise<{ readonly signer: CaSigner; readonly sealed: Uint8Array | null }>;
-  /** Rejects SEAL_KEY_WRONG when it does not open, CA_SIGNER_UNAVAILABLE when it cannot be reached. */
+  /** Rejects with SEAL_KEY_WRONG if the key cannot be unsealed, or CA_SIGNER_UNAVAILABLE if it cannot be reached. */
   open(key: CaKey): Promise<CaSigner>;
-  /** The key is retired and stored no more: nothing of it may be left. */
+  /** Deletes a retired key completely. */
   destroy(key: CaKey): Promise<void>;
 }
 
 export interface KeyPlaces {
-  /** Where the key of a new generation is made. */
+  /** Where the key of a new generation is generated. */
   forNew(name: CaName): KeyPlace;
-  /** Throws CA_SIGNER_UNAVAILABLE when no such place is configured. */
+  /** Throws CA_SIGNER_UNAVAILABLE if no such place is configured. */
   of(signer: CaKey['signer']): KeyPlace;
 }
 
-/** Every key that is not retired, and how far each rotation is; a CA that is not named stands still. */
+/** Every key that is not retired, and the phase of each rotation; a CA not listed is in standby. */
 export interface CaState {
   readonly keys: readonly CaKey[];
   readonly phases: ReadonlyMap<CaName, CaPhase>;
 }
 
 export interface Ca {
-  /** All that is public, for everybody. */
+  /** The public parts. */
   readonly trust: CaTrust;
-  /** Signatures over what this cluster says to others (PROTOCOL.sshsig, armored), one by each SSH user CA key that is trusted now. */
+  /** Signatures on a statement of this cluster to others (PROTOCOL.sshsig, armored), one per SSH user CA key trusted now. */
   signStatement(statement: Uint8Array, namespace?: string): Promise<readonly string[]>;
   issueSsh(ca: SshCaName, fields: Omit<CertificateFields, 'nonce' | 'signatureKey'>): Promise<Buffer>;
   /** PEM. */
@@ -82,8 +81,8 @@ export interface Ca {
   issueX509User(user: X509User, spkiPem: string, validity: X509Validity): Promise<string>;
 }
 
-/** The public part as it stands in the state, of a key that may live anywhere. */
-export async function publicOf(name: CaName, generation: number, signer: CaSigner, now: number): Promise<string> {
+/** The stored public part of a key, wherever the key is kept. */
+async function publicOf(name: CaName, generation: number, signer: CaSigner, now: number): Promise<string> {
   switch (name) {
     case 'x509-user':
       return selfSign(`Steno user CA ${generation}`, signer, now);
@@ -94,7 +93,7 @@ export async function publicOf(name: CaName, generation: number, signer: CaSigne
   }
 }
 
-/** A new key, not stored yet. `now`: ms since 1970. */
+/** Generates a key, not stored yet. `now`: ms since 1970. */
 export async function makeKey(
   places: KeyPlaces,
   name: CaName,
@@ -126,8 +125,8 @@ interface OpenCa {
 }
 
 /**
- * `opened`: signers by name and generation, kept from call to call.
- * Rejects SEAL_KEY_WRONG when a key does not open, or does not belong to the public part beside it.
+ * `opened`: signers by name and generation, kept across calls. Rejects with SEAL_KEY_WRONG if a key cannot be unsealed or
+ * does not match its public part.
  */
 export async function openCas({ keys, phases }: CaState, places: Pick<KeyPlaces, 'of'>, opened = new Map<string, CaSigner>()): Promise<Ca> {
   const cas = new Map<CaName, OpenCa>();
@@ -158,7 +157,7 @@ function composeCa(cas: ReadonlyMap<CaName, OpenCa>): Ca {
     const { active, next, phase } = cas.get(name)!;
     return next !== undefined && newKeySigns(phase, holder) ? next : active;
   };
-  /** The key that signs now comes first: who takes only one takes that. */
+  /** The current signing key comes first, for readers that use only one. */
   const trusted = (name: CaName): readonly string[] => {
     const { active, next } = cas.get(name)!;
     return [active.key.public, ...(next === undefined ? [] : [next.key.public])];
@@ -215,7 +214,7 @@ function sshLine(name: SshCaName, signer: CaSigner): string {
   return formatPublicLine(sshBlob(signer), `steno ${name}`);
 }
 
-/** The CAs as they are now; `refresh` after whatever changes them. */
+/** The current CAs; call `refresh` after every change. */
 export class LiveCa implements Ca {
   readonly #read: () => Promise<CaState>;
   readonly #places: Pick<KeyPlaces, 'of'>;
@@ -238,7 +237,7 @@ export class LiveCa implements Ca {
     return this.#now.trust;
   }
 
-  /** What was there before goes on when this rejects. */
+  /** If this rejects, the previous state stays in use. */
   async refresh(): Promise<void> {
     this.#now = await openCas(await this.#read(), this.#places, this.#opened);
   }

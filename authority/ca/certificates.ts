@@ -1,5 +1,5 @@
 /**
- * What the authority certifies for whom: shapes and lives of every SSH certificate.
+ * The contents and lifetime of every SSH certificate that the authority issues.
  *
  * | certificate | CA        | principals                                   | life                    | shown to          |
  * | user        | ssh-user  | `-steno-login:LOGIN`, `-steno-any`, `-steno-none` | least `max_ttl`         | gateways          |
@@ -8,8 +8,8 @@
  * | host        | ssh-host  | the service's names; of gateways `steno-gateway@CLUSTER` too | 24 h    | ssh clients       |
  * | recording   | recording | the gateway's name                           | 30 d                    | verifiers         |
  *
- * User certificates name logins in a form that is no account's name, so no OpenSSH server takes them (identity.ts). Pure
- * functions; who may ask is decided in routes.ts. Tested in certificates.test.ts, with ssh-keygen as reader.
+ * User certificates name logins in a form that cannot be an account name, so no OpenSSH server accepts them (identity.ts).
+ * Pure functions; routes.ts decides who may request them. Tested in certificates.test.ts, with ssh-keygen as reader.
  */
 import { StenoError } from '#schemas/base/errors.js';
 import {
@@ -35,20 +35,23 @@ import type { CertificateFields } from '#schemas/ssh/certificate.js';
 import { parseAuthorizedLine, parsePublicKey } from '#schemas/ssh/public-key.js';
 import { isPermittedKey } from '#runtime/ssh/algorithms.js';
 
-/** All but the serial, which the store gives, and what signing adds. */
+/** Everything except the serial, which the store assigns, and the fields added by signing. */
 export type CertificateShape = Omit<CertificateFields, 'nonce' | 'signatureKey' | 'serial'>;
 
 export const SERVICE_TTL_MS = 24 * 3_600_000;
 const HOST_TTL_S = 24 * 3600;
 const RECORDING_TTL_S = 30 * 86_400;
 const SESSION_TTL_S = 300;
-/** Clocks of readers may be behind by this much. */
+/** Allowance for readers' clocks that are behind, in seconds. */
 const BACKDATE_S = 60;
 const MIN_RSA_BITS = 2048;
-/** What OpenSSH reads (SSHKEY_CERT_MAX_PRINCIPALS). */
+/** OpenSSH's limit (SSHKEY_CERT_MAX_PRINCIPALS). */
 const MAX_PRINCIPALS = 256;
 
-/** The blob of a plain key that Steno certifies: Ed25519, ECDSA, RSA of 2048 bits or more, sk-*. Throws KEY_GARBLED. `permitted`: in FIPS mode not all of them. */
+/**
+ * The blob of a plain key that Steno certifies: Ed25519, ECDSA, RSA of 2048 bits or more, sk-*. Throws KEY_GARBLED.
+ * `permitted`: restricts the types, as in FIPS mode.
+ */
 export function certifiableKey(line: string, permitted: (type: string) => boolean = isPermittedKey): Uint8Array {
   const { blob } = parseAuthorizedLine(line);
   const key = parsePublicKey(blob);
@@ -59,27 +62,28 @@ export function certifiableKey(line: string, permitted: (type: string) => boolea
   return blob;
 }
 
-/** Whom a user certificate is for, and by what right: what every way of logging in comes down to. */
+/** The user and rights of a user certificate: the common result of every way of logging in. */
 export interface UserGrant extends Pick<UserIdentity, 'user' | 'traits' | 'mfa' | 'requests'> {
   readonly roles: readonly Role[];
-  /** What the requests are worth. Not named in the certificate: whoever reads it asks what they are worth then. */
+  /** The roles granted by requests. They are not named in the certificate: readers evaluate the requests themselves. */
   readonly granted: readonly Role[];
-  /** Unix seconds; the certificate ends then, if the roles do not end it before. */
+  /** Unix seconds; the certificate ends then, unless the roles end it earlier. */
   readonly notAfter?: number;
 }
 
-export function userShape(grant: UserGrant, publicKey: Uint8Array, now: number): CertificateShape {
+/** `only`: the logins that the certificate names, of those that the roles allow; left out: all of them. */
+export function userShape(grant: UserGrant, publicKey: Uint8Array, now: number, only?: readonly string[]): CertificateShape {
   const { user, roles } = grant;
   const all = [...roles, ...grant.granted];
   const seconds = Math.floor(now / 1000);
   const ttl = roles.length === 0 ? NaN : Math.min(...all.map((role) => role.max_ttl));
   if (!Number.isFinite(ttl)) throw new StenoError('ACCESS_DENIED', `the user ${user} has no role`);
   const validBefore = Math.min(seconds + ttl, grant.notAfter ?? Infinity);
-  if (validBefore <= seconds) throw new StenoError('ACCESS_DENIED', 'what was granted is over');
-  const logins = loginsOf({ ...grant, roles: all }).map(loginPrincipal);
+  if (validBefore <= seconds) throw new StenoError('ACCESS_DENIED', 'the granted access has ended');
+  const logins = (only ?? loginsOf({ ...grant, roles: all })).map(loginPrincipal);
   if (logins.length > MAX_PRINCIPALS)
     throw new StenoError('ACCESS_DENIED', `the roles of ${user} name ${logins.length} logins, and a certificate holds ${MAX_PRINCIPALS}`);
-  // To OpenSSH a certificate without principals is one for all of them.
+  // OpenSSH treats a certificate without principals as valid for all of them.
   const principals = logins.length === 0 ? [PRINCIPAL_NONE] : logins;
   return {
     publicKey,
@@ -106,7 +110,7 @@ export function sessionShape(
     readonly node: Pick<NodeRecord, 'name' | 'node_principals'>;
     readonly gateway: string;
     readonly decision: Allowed;
-    /** The login owns this Steno, and the user may. */ readonly owner?: boolean;
+    /** The login owns this Steno, and the user may use it. */ readonly owner?: boolean;
   },
   publicKey: Uint8Array,
   now: number,
@@ -123,7 +127,8 @@ export function sessionShape(
     publicKey,
     kind: 'user',
     keyId: `user=${session.user} session via ${session.gateway}`,
-    // A server that only trusts the CA compares the bare login, so it also accepts certificates issued for other such servers.
+    // A server that only trusts the CA compares the bare login, so it also accepts certificates issued for other such
+    // servers.
     principals: [...(session.node.node_principals === true ? [] : [session.login]), nodePrincipal(session.login, session.node.name)],
     validAfter: BigInt(seconds - BACKDATE_S),
     validBefore: BigInt(seconds + SESSION_TTL_S),
@@ -138,9 +143,8 @@ export function sessionShape(
 }
 
 /**
- * What a gateway shows to the gateways of a trusted cluster: who the user is here, for the other side to map. `node` is called
- * as over there. Counts
- * nowhere but there, by its critical option.
+ * The certificate a gateway presents to gateways of a trusted cluster: it states the user's identity here, for the other
+ * side to map. `node` is the name used there. A critical option makes it valid nowhere else.
  */
 export function clusterShape(
   session: Parameters<typeof sessionShape>[0] & { readonly identity: UserIdentity; readonly cluster: string },
@@ -156,7 +160,7 @@ export function clusterShape(
   };
 }
 
-/** `ttl`: seconds; whoever renews by themselves need not say. */
+/** `ttl`: seconds; not needed for services, which renew by themselves. */
 export function hostShape(
   name: string,
   principals: readonly string[],
@@ -178,8 +182,8 @@ export function hostShape(
 }
 
 /**
- * `since`: when this key of the gateway was certified first, ms. A renewed certificate covers what was signed before it and
- * waits in the spool, but not more than a certificate's life back: a stolen key shall not reach far into the past.
+ * `since`: when this key of the gateway was first certified, in ms. A renewed certificate covers checkpoints signed before
+ * it that wait in the spool, but reaches back at most one lifetime, so that a stolen key does not reach far into the past.
  */
 export function recordingShape(gateway: string, publicKey: Uint8Array, now: number, since = now): CertificateShape {
   const seconds = Math.floor(now / 1000);
@@ -192,25 +196,28 @@ export function recordingShape(gateway: string, publicKey: Uint8Array, now: numb
     validAfter: BigInt(from - BACKDATE_S),
     validBefore: BigInt(seconds + RECORDING_TTL_S),
     criticalOptions: new Map(),
-    // No permission at all: an sshd that trusts the wrong CA still gives nobody a terminal.
+    // No extensions: even an sshd that trusts the wrong CA gives nobody a terminal.
     extensions: new Map(),
   };
 }
 
-/** Principals of a gateway's host certificates: the names clients dial it by, and the marker. Its service name is left out: nobody dials it, and a node may have it. */
+/**
+ * Principals of a gateway's host certificate: the names clients dial, and the marker. The service name is omitted: nobody
+ * dials it, and a node may have the same name.
+ */
 export function gatewayPrincipals(cluster: string, dialled: readonly string[] = []): readonly string[] {
   const names = dialled.filter((name) => !isGatewayPrincipal(name)).map((name) => name.toLowerCase());
   return [...new Set([...gatewayLoopbackNames, ...names]), gatewayPrincipal(cluster)];
 }
 
-/** Names that clients may dial a node or service by. */
+/** Names by which clients may dial a node or service. */
 export function hostPrincipals(service: Pick<ServiceName, 'name'>, more: readonly string[] = []): readonly string[] {
   return [...new Set([service.name, `${service.name}${NODE_DOMAIN}`, ...more.map((name) => name.toLowerCase())])];
 }
 
 const gatewayLoopbackNames = ['localhost', '127.0.0.1', '::1'] as const;
 
-/** Key id of a service's host certificate: binds its renewal to the service it was given to. */
+/** Key id of a service's host certificate: binds its renewal to the service it was issued to. */
 export function hostKeyId(service: ServiceName): string {
   return `host ${formatServiceName(service)}`;
 }

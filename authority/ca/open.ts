@@ -1,4 +1,4 @@
-/** The CAs as an authority opens them: seal, token, the keys that are missing, and the CAs over these. Tested in ../app.test.ts. */
+/** Opens the CAs for an authority: seal, token, generation of missing keys, and the CAs on top. Tested in ../app.test.ts. */
 import { fipsMode } from '#runtime/fips.js';
 import type { Log } from '#runtime/log.js';
 import { auditRow } from '../records/audit.js';
@@ -43,7 +43,7 @@ export async function openCas(
   }
 }
 
-/** New keys for CAs that have none: all of them at the very first start. */
+/** Generates keys for CAs without one: all of them at the very first start. */
 async function createMissingCas(records: Records, places: KeyPlaces, now: number): Promise<void> {
   const known = new Set((await records.read(caKeys)).map(({ name }) => name));
   const missing = caNames.filter((name) => !known.has(name));

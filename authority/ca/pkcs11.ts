@@ -1,14 +1,13 @@
 /**
- * CA keys in a token of PKCS#11 (OASIS PKCS #11 2.40, Edwards curves of 3.0): they are made there, sign there, and cannot
- * be taken out.
+ * CA keys in a PKCS#11 token (OASIS PKCS #11 2.40, Edwards curves of 3.0): generated there, used there, and not extractable.
  *
  *     closed ──first use──► logged in ──any failure──► closed       the call is tried once more, on a new session
  *                               └── PIN refused ──► refused         for ever: tokens lock themselves after some tries
  *
- * A key is found by its public point, which stands in the state store, so nothing else need be kept. What a crash leaves
- * between making and storing stays in the token unused, under a label `steno <ca> <generation> …`. Ed25519 where the token
- * has it, else P-256. One session and one signature at a time; a token is slower than the queue before it anyway.
- * Failures are CA_SIGNER_UNAVAILABLE and name the token's own code. Tested in pkcs11.test.ts, on SoftHSM.
+ * A key is found by its public point, which is in the state store, so nothing else needs to be stored. A key left by a crash
+ * between generation and storage stays unused in the token, under a label `steno <ca> <generation> …`. Ed25519 if the token
+ * supports it, otherwise P-256. One session and one signature at a time; the token is the bottleneck anyway. Failures are
+ * CA_SIGNER_UNAVAILABLE and name the token's own code. Tested in pkcs11.test.ts, on SoftHSM.
  */
 import { X509Certificate, createHash, createPublicKey, randomBytes } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
@@ -21,10 +20,10 @@ import type { CaKey, KeyPlace } from './ca.js';
 import type { CaName } from './names.js';
 import type { Token } from './places.js';
 import type { CaAlgorithm, CaSigner } from './signer.js';
-import { readSecretFile } from './secret-file.js';
+import { readSecretFile } from '#runtime/service/secret-file.js';
 import type { SignerConfig } from './signer-config.js';
 
-// PKCS #11 3.0 section 2.3, which the binding's constants leave out.
+// PKCS #11 3.0 section 2.3, missing from the binding's constants.
 const CKM_EC_EDWARDS_KEY_PAIR_GEN = 0x1055;
 const CKM_EDDSA = 0x1057;
 const CKK_EC_EDWARDS = 0x40;
@@ -38,7 +37,7 @@ interface Curve {
   readonly sign: number;
   /** CKA_EC_PARAMS. */
   readonly parameters: Buffer;
-  /** DER of SPKI before the point. */
+  /** DER bytes of the SPKI before the point. */
   readonly spkiHead: Buffer;
 }
 const curves: Readonly<Record<CaAlgorithm, Curve>> = {
@@ -107,7 +106,7 @@ class TokenSession {
     this.#log = log;
   }
 
-  /** Runs one after the other; once more when the session has broken. Rejects CA_SIGNER_UNAVAILABLE. */
+  /** Runs calls one after the other; retries once if the session has broken. Rejects with CA_SIGNER_UNAVAILABLE. */
   run<T>(use: (session: Session) => T | Promise<T>): Promise<T> {
     const result = this.#queue.then(async () => {
       const fresh = this.#session === undefined;
@@ -116,7 +115,7 @@ class TokenSession {
       } catch (error) {
         this.#drop();
         if (fresh || error instanceof StenoError) throw unavailable(error);
-        this.#log.warn({ err: error }, 'the session with the token broke, trying a new one');
+        this.#log.warn({ err: error }, 'the session with the token broke; opening a new one');
       }
       try {
         return await use(this.#connect());
@@ -135,11 +134,11 @@ class TokenSession {
 
   #connect(): Session {
     if (this.#session !== undefined) return this.#session;
-    if (this.#refused) throw new StenoError('CA_SIGNER_UNAVAILABLE', 'the token refused the PIN; mend it and start again');
+    if (this.#refused) throw new StenoError('CA_SIGNER_UNAVAILABLE', 'the token refused the PIN; correct it and start again');
     const { module, token, pin_file } = this.#config;
     const api = this.#api ?? this.#load(module);
     const slot = api.C_GetSlotList(true).find((candidate) => api.C_GetTokenInfo(candidate).label.trimEnd() === token);
-    if (slot === undefined) throw new StenoError('CA_SIGNER_UNAVAILABLE', `there is no token ${JSON.stringify(token)}`);
+    if (slot === undefined) throw new StenoError('CA_SIGNER_UNAVAILABLE', `the token ${JSON.stringify(token)} was not found`);
     const pin = readSecretFile(pin_file, 'CA_SIGNER_CONFIG');
     const handle = api.C_OpenSession(slot, pkcs11js.CKF_SERIAL_SESSION | pkcs11js.CKF_RW_SESSION);
     try {
@@ -165,7 +164,7 @@ class TokenSession {
     return api;
   }
 
-  /** The library too: some find a token that came back only when they begin anew. */
+  /** Unloads the library too: some notice a reinserted token only after reinitialization. */
   #drop(): void {
     const api = this.#api;
     this.#session = undefined;
@@ -174,7 +173,7 @@ class TokenSession {
       try {
         step();
       } catch {
-        // It was broken already.
+        // The session was already broken.
       }
     }
   }
@@ -253,7 +252,7 @@ function findPrivate(session: Session, algorithm: CaAlgorithm, publicKey: KeyObj
 
 function findPublic(session: Session, algorithm: CaAlgorithm, publicKey: KeyObject): Handle | undefined {
   const point = pointOf(algorithm, publicKey);
-  // Wrapped as an OCTET STRING says PKCS #11 2.40; some tokens keep it bare.
+  // PKCS #11 2.40 requires an OCTET STRING wrapper; some tokens store the bare point.
   for (const value of [Buffer.concat([Buffer.of(4, point.length), point]), point]) {
     const [found] = find(session, [
       { type: pkcs11js.CKA_CLASS, value: pkcs11js.CKO_PUBLIC_KEY },
@@ -276,7 +275,7 @@ function find({ api, handle }: Session, template: Template): readonly Handle[] {
 function keyFromPoint(algorithm: CaAlgorithm, value: Buffer): KeyObject {
   const length = pointBytes[algorithm];
   const point = value.length === length + 2 && value[0] === 4 && value[1] === length ? value.subarray(2) : value;
-  if (point.length !== length) throw new StenoError('CA_SIGNER_UNAVAILABLE', 'the token gave no public point');
+  if (point.length !== length) throw new StenoError('CA_SIGNER_UNAVAILABLE', 'the token returned no public point');
   return createPublicKey({ key: Buffer.concat([curves[algorithm].spkiHead, point]), format: 'der', type: 'spki' });
 }
 
@@ -292,5 +291,5 @@ function publicPart(key: CaKey): { readonly algorithm: CaAlgorithm; readonly pub
   if (parsed.kind === 'ed25519') return { algorithm: 'ed25519', publicKey: keyFromPoint('ed25519', Buffer.from(parsed.point)) };
   if (parsed.kind === 'ecdsa' && parsed.curve === 'nistp256')
     return { algorithm: 'p256', publicKey: keyFromPoint('p256', Buffer.from(parsed.point)) };
-  throw new StenoError('SEAL_KEY_WRONG', `${key.name} is of a kind that no token here has`);
+  throw new StenoError('SEAL_KEY_WRONG', `${key.name} has a key type that no token here supports`);
 }

@@ -1,8 +1,8 @@
 /**
- * The places of CA keys: the sealed one, which always is, and a token where one is configured.
+ * Where CA keys are kept: sealed in the state store, which always exists, and in a token if one is configured.
  *
- * A configured token gets the keys of its CAs when the next ones are made: at the first start, or by a rotation. Sealed
- * keys that are in use stay where they are until then. Tested in ca.test.ts and pkcs11.test.ts.
+ * A configured token receives the next keys generated for its CAs: at the first start, or by a rotation. Existing sealed
+ * keys stay in use until then. Tested in ca.test.ts and pkcs11.test.ts.
  */
 import { StenoError } from '#schemas/base/errors.js';
 import { generateKeyPem } from '#runtime/ssh/keys.js';
@@ -11,7 +11,7 @@ import type { CaName } from './names.js';
 import type { Sealer } from './seal.js';
 import { softwareSigner } from './signer.js';
 
-/** Generation 1 has no number: its keys were sealed before there were any. */
+/** Generation 1 has no number: its keys were sealed before generations existed. */
 export function sealPurpose({ name, generation }: Pick<CaKey, 'name' | 'generation'>): string {
   return generation === 1 ? `ca/${name}` : `ca/${name}/${generation}`;
 }

@@ -1,5 +1,5 @@
 /**
- * Rotation of a CA's key in phases, so that nobody is ever shown a certificate of a key they do not know yet.
+ * Rotates a CA's key in phases, so that nobody ever meets a certificate from a key they do not know yet.
  *
  *     standby ──► init ──► update-clients ──► update-servers ──► standby      the new key is the only one
  *                  └──────────────┴──────────────────┴──► rollback ──► standby      the old key is the only one
@@ -11,9 +11,9 @@
  * | update-servers | both    | clients and servers   |
  * | rollback       | both    | nobody                |
  *
- * Clients are those who show certificates to be let in: users (ssh-user, x509-user), and stages but the authority. Servers
- * show them to clients of people: host certificates (ssh-host), the authority's own, and recordings, which are read by
- * people too. In a phase that does not concern a CA nothing of it changes hands. Pure; tested in rotation.test.ts.
+ * Clients present certificates to be admitted: users (ssh-user, x509-user), and all stages except the authority. Servers
+ * present them to users: host certificates (ssh-host), the authority's own, and recordings, which users verify. A phase that
+ * does not concern a CA changes nothing for it. Pure; tested in rotation.test.ts.
  */
 import { StenoError } from '#schemas/base/errors.js';
 import type { CaPhase } from '#schemas/api/services/ca.js';
@@ -21,7 +21,7 @@ import type { CaName } from './names.js';
 
 export type Holder = 'client' | 'server';
 
-/** Who holds certificates of the CA, where it is not for the caller to say. */
+/** Who holds the certificates of each CA, except where the caller decides. */
 export const holderOf: Readonly<Record<Exclude<CaName, 'x509-service'>, Holder>> = {
   'ssh-user': 'client',
   'x509-user': 'client',
@@ -47,12 +47,12 @@ export function newKeySigns(phase: CaPhase, holder: Holder): boolean {
   return phase === 'update-servers' || (phase === 'update-clients' && holder === 'client');
 }
 
-/** What follows by itself. */
+/** The next phase in automatic rotation. */
 export function nextPhase(phase: CaPhase): CaPhase | undefined {
   return phase === 'standby' ? undefined : transitions[phase][0];
 }
 
-/** Three phases lie between beginning and end; each lasts as long. ms since 1970. */
+/** When the next phase begins: three phases of equal length lie between start and end. ms since 1970. */
 export function nextAt(changedAt: number, graceMs: number): number {
   return changedAt + Math.ceil(graceMs / 3);
 }

@@ -1,13 +1,13 @@
 /**
- * Rotations under way: moves CAs from phase to phase, by hand or by the clock, and says how far they are.
+ * Running rotations: moves CAs from phase to phase, manually or by time, and reports their progress.
  *
  * One step, for each CA:
- *   1. make the next key, when the rotation begins;     crash: a sealed one is lost, a token's is found again by its name
+ *   1. generate the next key, when the rotation begins; crash: a sealed key is lost, a token's key is found again by name
  *   2. commit phase, keys and audit row together;       crash: the next start reads the phase and goes on in it
- *   3. read the CAs anew and publish the snapshot;      crash: as after 2
- *   4. services that see that another key signs now renew by themselves (runtime/service/identity.ts).
- * The step that drops a key waits until no connected service holds a certificate of it. Two authorities on one store move
- * a CA once: the commit names the phase it comes from. Tested in rotations.test.ts, and under live sessions in
+ *   3. read the CAs again and publish the snapshot;      crash: as after 2
+ *   4. services notice the new signing key and renew by themselves (runtime/service/identity.ts). The step that drops a key
+ *      waits until no connected service holds a certificate from it. Two authorities on one store move a CA only once,
+ *      because the commit names the previous phase. Tested in rotations.test.ts, and under live sessions in
  * test/end-to-end/rotation.test.ts.
  */
 import { X509Certificate } from 'node:crypto';
@@ -37,13 +37,13 @@ import type { Holder } from './rotation.js';
 export interface RotationParts {
   readonly records: Records;
   readonly places: KeyPlaces;
-  /** Reads the CAs anew and publishes them. */
+  /** Reads the CAs again and publishes them. */
   readonly changed: () => Promise<void>;
-  /** Services that hold a watch now. */
+  /** Services currently connected to the watch. */
   readonly connected: () => readonly ServiceName[];
   readonly clock: () => number;
   readonly log: Log;
-  /** Of authorities that share a store one moves on what is due. */
+  /** Ensures that of several authorities on one store, one performs due steps. */
   readonly alone: Alone;
 }
 
@@ -58,14 +58,14 @@ export class Rotations {
   readonly #parts: RotationParts;
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
-  /** Steps run one after the other. */
+  /** Serializes steps. */
   #step: Promise<unknown> = Promise.resolve();
 
   constructor(parts: RotationParts) {
     this.#parts = parts;
   }
 
-  /** Takes up automatic rotations where the last process left them. */
+  /** Resumes automatic rotations of the last process. */
   async start(): Promise<void> {
     await this.#schedule();
   }
@@ -75,13 +75,15 @@ export class Rotations {
     clearTimeout(this.#timer);
   }
 
-  /** To the phase, by hand; there already: nothing happens. Throws CA_PHASE, CA_ROTATION_EARLY, CA_SIGNER_UNAVAILABLE. */
+  /**
+   * Moves to the phase manually; does nothing if already there. Throws CA_PHASE, CA_ROTATION_EARLY, CA_SIGNER_UNAVAILABLE.
+   */
   async advance(name: CaName, to: CaPhase, caller: Caller, { force = false }: { readonly force?: boolean } = {}): Promise<CaReport> {
     await this.#inOrder(() => this.#move(name, to, caller, { force, graceMs: null }));
     return this.#reportOf(name);
   }
 
-  /** From where it is to the end, by the clock. `graceMs`: from beginning to end. */
+  /** Runs from the current phase to the end by time. `graceMs`: total duration. */
   async automate(name: CaName, graceMs: number, caller: Caller): Promise<CaReport> {
     if (graceMs < MIN_GRACE_MS || graceMs > MAX_GRACE_MS)
       throw new StenoError('BAD_REQUEST', 'grace_ms: is not between a minute and a year');
@@ -177,7 +179,7 @@ export class Rotations {
     const generation = next?.generation ?? keys.find(({ state }) => state === 'next')?.generation;
     await records.actOn(async (tx) => {
       if (lease !== undefined) await fence(tx, lease);
-      if (!(await putRotation(tx, from, moved))) throw new StenoError('CA_PHASE', `${name} was moved by somebody else meanwhile`);
+      if (!(await putRotation(tx, from, moved))) throw new StenoError('CA_PHASE', `${name} was moved by somebody else in the meantime`);
       if (next !== undefined) await insertCaKeys(tx, [next]);
       if (gone !== undefined) await retireCaKey(tx, name, from === 'rollback' ? 'next' : 'active', now);
       return {
@@ -198,7 +200,7 @@ export class Rotations {
       .catch((error: unknown) => log.warn({ err: error, ca: name, generation: gone.generation }, 'a retired key is still in its token'));
   }
 
-  /** Connected services whose certificates of this CA are older than the last change of who signs. */
+  /** Connected services with certificates of this CA issued before the signing key last changed. */
   async #waitsFor(name: CaName, rotation: CaRotation | undefined): Promise<readonly string[]> {
     const switchedAt = rotation?.switchedAt;
     if (rotation === undefined || rotation.phase === 'standby' || switchedAt === null || switchedAt === undefined) return [];
@@ -229,7 +231,7 @@ export class Rotations {
     });
   }
 
-  /** Moves on whatever is due; the timer calls it. */
+  /** Performs the steps that are due; called by the timer. */
   async tick(): Promise<void> {
     const { clock, log, alone } = this.#parts;
     let failed = false;
@@ -240,16 +242,16 @@ export class Rotations {
           await this.#inOrder(() => this.#move(rotation.name, to, itself, { force: false, graceMs: rotation.graceMs, lease })).catch(
             (error: unknown) => {
               failed = true;
-              log.warn({ err: error, ca: rotation.name, phase: to }, 'a rotation cannot go on yet');
+              log.warn({ err: error, ca: rotation.name, phase: to }, 'a rotation cannot continue yet');
             },
           );
         }
       });
-      // The other authority may die before it is done: look again.
+      // The other authority may die before it is done: check again.
       if (outcome.kind === 'held elsewhere') failed = true;
     } catch (error) {
       failed = true;
-      log.warn({ err: error }, 'rotations cannot be read');
+      log.warn({ err: error }, 'failed to read rotations');
     }
     if (this.#closed) return;
     if (!failed) return this.#schedule().catch(() => undefined);
@@ -266,7 +268,7 @@ function signersChange(name: CaName, from: CaPhase, to: CaPhase): boolean {
   return newKeySigns(from, holder) !== newKeySigns(to, holder);
 }
 
-/** By what the certificates of a service are found; users' run out by themselves. */
+/** Key id by which a service's certificates are found; users' certificates simply expire. */
 function keyIdOf(name: CaName): ((service: ServiceName) => string) | undefined {
   switch (name) {
     case 'ssh-host':

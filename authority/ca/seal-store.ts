@@ -1,15 +1,15 @@
 /**
- * What opens the sealed keys: one random data key seals them all; a key file or a passphrase seals the data key.
+ * Unsealing of CA keys: one random data key seals them all; a key file or a passphrase seals the data key.
  *
  *     file or passphrase ──(seal.ts, purpose "seal/data-key")──► data key ──(purpose "ca/…")──► private keys
  *
- * So another seal is one row written anew (`steno ca reseal`), and whatever else needs sealing at rest uses the same data
- * key. A passphrase becomes a key by Argon2id (64 MiB, 3 passes), in FIPS mode by PBKDF2 with SHA-512 (210,000 rounds);
- * the parameters stand beside what they sealed. Order of a change:
+ * Changing the seal therefore rewrites one row (`steno ca reseal`), and other secrets at rest use the same data key. A
+ * passphrase becomes a key by Argon2id (64 MiB, 3 passes), or in FIPS mode by PBKDF2 with SHA-512 (210,000 rounds); the
+ * parameters are stored with the sealed key. Order of a change:
  *   1. a new key file is written as `seal.key.next`;      crash: it is replaced the next time
  *   2. the row is committed;                              crash: the next start finds that only `.next` opens it
- *   3. `.next` takes the name `seal.key`, or `seal.key` goes.
- * State stores of before there was a data key are converted at their first start. Tested in seal-store.test.ts.
+ *   3. `.next` is renamed to `seal.key`, or `seal.key` is removed. Older state stores without a data key are converted at
+ *      the next start. Tested in seal-store.test.ts.
  */
 import { pbkdf2, randomBytes } from 'node:crypto';
 import { existsSync, renameSync, rmSync } from 'node:fs';
@@ -31,7 +31,7 @@ export type SealSecret = { readonly kind: 'file' } | { readonly kind: 'passphras
 export interface SealOptions {
   /** The key file. */
   readonly file: string;
-  /** Opens a seal of that kind, and makes one at the first start. */
+  /** Passphrase for that kind of seal; at the first start, creates one. */
   readonly passphrase?: string | undefined;
   readonly now: number;
 }
@@ -39,7 +39,7 @@ export interface SealOptions {
 const DATA_KEY = 'seal/data-key';
 const SALT_BYTES = 16;
 const derive = promisify(pbkdf2);
-// Bounds: what stands in the store may not make a start take hours.
+// Limits: values in the store must not make a start take hours.
 const kdfSchema = z.discriminatedUnion('name', [
   z.object({
     name: z.literal('argon2id'),
@@ -56,7 +56,7 @@ const kdfSchema = z.discriminatedUnion('name', [
 type Kdf = z.infer<typeof kdfSchema>;
 
 /** Throws SEAL_PASSPHRASE_WEAK. */
-export function assertPassphrase(passphrase: string): void {
+function assertPassphrase(passphrase: string): void {
   if (passphrase.length < 12 || passphrase.length > 1024)
     throw new StenoError('SEAL_PASSPHRASE_WEAK', `it has ${passphrase.length} characters`);
 }
@@ -67,7 +67,7 @@ export class SealStore {
   readonly #dataKey: Buffer;
   readonly sealer: Sealer;
 
-  /** Throws SEAL_KEY_MISSING, SEAL_KEY_WRONG, SEAL_PASSPHRASE_NEEDED. Makes nothing new over what is sealed already. */
+  /** Throws SEAL_KEY_MISSING, SEAL_KEY_WRONG, SEAL_PASSPHRASE_NEEDED. Never creates a new key while sealed data exists. */
   static async open(records: Records, options: SealOptions): Promise<SealStore> {
     const row = (await records.read(sealRow)) ?? (await begin(records, options));
     return new SealStore(records, options.file, await unwrap(row, options));
@@ -80,7 +80,7 @@ export class SealStore {
     this.sealer = createSealer(dataKey);
   }
 
-  /** What opens the keys from the next start on. Throws SEAL_PASSPHRASE_WEAK. */
+  /** Changes what unseals the keys from the next start on. Throws SEAL_PASSPHRASE_WEAK. */
   async reseal(to: SealSecret, caller: Caller, now: number): Promise<void> {
     const [file, next] = [this.#file, `${this.#file}.next`];
     rmSync(next, { force: true });
@@ -91,11 +91,11 @@ export class SealStore {
   }
 }
 
-/** The first start, or the first with a data key. */
+/** The first start, or the first start with a data key. */
 async function begin(records: Records, { file: path, passphrase, now }: SealOptions): Promise<SealRow> {
   const keys = (await records.read(caKeys)).filter(({ sealed }) => sealed !== null);
   const file = (): Buffer => openSealKey(path, { mayCreate: keys.length === 0 });
-  // Opened with the file alone, as they were sealed.
+  // These keys were sealed with the file's key directly.
   const before = keys.length === 0 ? undefined : createSealer(file());
   const dataKey = randomBytes(SEAL_KEY_BYTES);
   const secret: SealSecret = before !== undefined || passphrase === undefined ? { kind: 'file' } : { kind: 'passphrase', passphrase };
@@ -106,7 +106,7 @@ async function begin(records: Records, { file: path, passphrase, now }: SealOpti
     for (const key of keys) await resealCaKey(tx, key, sealer.seal(sealPurpose(key), before!.open(sealPurpose(key), key.sealed!)));
     return { result: true, rows: [auditRow(now, { actor: 'authority', source: '' }, { event: 'ca.seal', target: secret.kind })] };
   });
-  // Of two first starts at once the other may have been first.
+  // Another process may have won a concurrent first start.
   return mine ? row : (await records.read(sealRow))!;
 }
 
@@ -131,7 +131,7 @@ async function unwrap(row: SealRow, { file, passphrase }: SealOptions): Promise<
   }
   const next = `${file}.next`;
   if (existsSync(next)) {
-    // A change of seal that was cut short after its commit.
+    // A change of seal interrupted after its commit.
     try {
       const dataKey = open(row, openSealKey(next, { mayCreate: false }), next);
       renameSync(next, file);
@@ -153,11 +153,11 @@ function open(row: SealRow, key: Uint8Array, what: string): Buffer {
 
 async function keyOf(passphrase: string, kdf: Kdf): Promise<Buffer> {
   const salt = Buffer.from(kdf.salt, 'base64');
-  // NFKC: the same keys pressed on another system are the same passphrase.
+  // NFKC: the same passphrase typed on another system gives the same key.
   const text = passphrase.normalize('NFKC');
   if (kdf.name === 'pbkdf2-hmac-sha512') return derive(text, salt, kdf.rounds, SEAL_KEY_BYTES, 'sha512');
   const { hashRaw } = await import('@node-rs/argon2');
-  // 2 is Argon2id; the library's names are a const enum, which cannot be imported from here.
+  // 2 is Argon2id; the library's names are a const enum, which cannot be imported here.
   return hashRaw(text, {
     algorithm: 2,
     salt,

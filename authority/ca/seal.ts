@@ -1,13 +1,13 @@
 /**
- * Sealing: how private keys of the CAs lie in the state store.
+ * Sealing: the encryption of the CAs' private keys in the state store.
  *
  *     u8 version = 1 ‖ nonce (12 bytes, random) ‖ ciphertext ‖ tag (16 bytes)        AES-256-GCM
  *     additional data: "steno-seal/1" ‖ 0x00 ‖ UTF-8 of the purpose, for example "ca/ssh-user"
  *
- * The purpose keeps a sealed blob from being put in another's place. The key is a file of exactly 32 bytes, mode 0600,
- * `DIR/authority/seal.key`. It protects a stolen copy of the state store, not against who can read the whole data
- * directory. Without the key nothing can be opened, and no new one is made while sealed blobs exist: that would hide
- * the loss. Tested in seal.test.ts.
+ * The purpose prevents a sealed blob from being used in place of another. The key is a file of exactly 32 bytes, mode 0600,
+ * `DIR/authority/seal.key`. It protects a stolen copy of the state store, but not against somebody who can read the whole
+ * data directory. Without the key nothing can be unsealed, and no new key is created while sealed blobs exist, which would
+ * hide the loss. Tested in seal.test.ts.
  */
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import { closeSync, fchmodSync, fstatSync, fsyncSync, linkSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
@@ -21,7 +21,7 @@ export const SEAL_KEY_BYTES = 32;
 
 export interface Sealer {
   seal(purpose: string, secret: Uint8Array): Buffer;
-  /** Throws SEAL_KEY_WRONG when key, purpose or blob do not belong together. */
+  /** Throws SEAL_KEY_WRONG if key, purpose and blob do not match. */
   open(purpose: string, blob: Uint8Array): Buffer;
 }
 
@@ -48,7 +48,7 @@ export function createSealer(key: Uint8Array): Sealer {
   };
 }
 
-/** Reads the key file. `mayCreate`: nothing is sealed yet, so a missing file is a first start. */
+/** Reads the key file. `mayCreate`: nothing is sealed yet, so a missing file means a first start. */
 export function openSealKey(path: string, { mayCreate }: { readonly mayCreate: boolean }): Buffer {
   try {
     return readKey(path);
@@ -74,7 +74,9 @@ function readKey(path: string): Buffer {
   }
 }
 
-/** Whole and on disk before it has its name: a key that seals and then is lost would lose every CA. */
+/**
+ * The file is complete and on disk before it gets its name: losing a key that already sealed something would lose every CA.
+ */
 function createKey(path: string): void {
   const temporary = `${path}.${process.pid}.new`;
   rmSync(temporary, { force: true });
@@ -87,7 +89,7 @@ function createKey(path: string): void {
     closeSync(file);
   }
   try {
-    // A link refuses where a rename would replace: of two first starts at once both use the same key.
+    // link fails where rename would replace: two concurrent first starts use the same key.
     linkSync(temporary, path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;

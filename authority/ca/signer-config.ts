@@ -1,11 +1,11 @@
 /**
- * The file given by `--ca-signer`: where the keys of CAs live instead of the state store. YAML:
+ * The file given by `--ca-signer`: where CA keys are kept instead of the state store. YAML:
  *
  *     kind: pkcs11
  *     module: /usr/lib/softhsm/libsofthsm2.so      # the token's library
  *     token: steno                                 # its label
  *     pin_file: /etc/steno/token.pin               # first line; readable by its owner only
- *     cas: [ssh-user, ssh-host]                    # left out: all five
+ *     cas: [ssh-user, ssh-host]                    # default: all five
  *
  * Tested in pkcs11.test.ts.
  */

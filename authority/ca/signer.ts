@@ -1,8 +1,8 @@
 /**
- * Keys that sign for a CA, wherever they live: in this process (opened from what is sealed) or in a token (pkcs11.ts).
+ * Keys that sign for a CA: in this process (unsealed) or in a token (pkcs11.ts).
  *
- * A signer knows one primitive, 64 bytes of signature; what SSH and x509 make of it is here, so that adapters need to
- * know neither. Tested in ca.test.ts and pkcs11.test.ts.
+ * A signer provides one primitive, a 64-byte signature; the SSH and x509 encodings are here, so that adapters need neither.
+ * Tested in ca.test.ts and pkcs11.test.ts.
  */
 import { createPrivateKey, createPublicKey, sign } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
@@ -12,7 +12,7 @@ import { SshWriter } from '#schemas/ssh/wire.js';
 export type CaAlgorithm = 'ed25519' | 'p256';
 
 /**
- * `sign` may be slow or remote; it fails with CA_SIGNER_UNAVAILABLE when the key cannot be reached, and then nothing was
+ * `sign` may be slow or remote; it fails with CA_SIGNER_UNAVAILABLE if the key cannot be reached, in which case nothing was
  * issued. The same data may be signed twice. Calls may overlap.
  */
 export interface CaSigner {
@@ -33,7 +33,7 @@ export function softwareSigner(pem: string): CaSigner {
   };
 }
 
-/** The blob that names the key in SSH. */
+/** The SSH public key blob. */
 export function sshBlob({ algorithm, publicKey }: CaSigner): Uint8Array {
   const jwk = publicKey.export({ format: 'jwk' });
   const part = (text: string | undefined): Buffer => Buffer.from(text ?? '', 'base64url');

@@ -1,16 +1,15 @@
 /**
- * The shapes of x509 certificates: the roots of the two x509 CAs, and what they issue.
+ * The contents of x509 certificates: the roots of the two x509 CAs, and the certificates they issue.
  *
  * | certificate | subject            | for                             | usage          |
  * | service     | CN=<kind>/<name>   | mutual TLS between stages       | server, client |
  * | user        | CN=<user>, O=role… | clients of kubectl and browsers | client         |
  *
- * What else a user's certificate says is in names beside the subject (schemas/kube/user-certificate.ts). Certificates of gateways
- * also have the DNS name `gateway.steno`, by which kubectl knows that no other service answers it.
+ * Further facts in a user's certificate are in alternative names (schemas/kube/user-certificate.ts). Certificates of
+ * gateways also have the DNS name `gateway.steno`, by which kubectl checks that it reached a gateway.
  *
- * Keys of CAs are ECDSA P-256. Roots of one CA differ in name by generation, so that readers of logs can tell them apart;
- * chains are found by key identifiers. No root allows intermediates: a leaked leaf key cannot become a CA.
- * Tested in ca.test.ts.
+ * Keys of CAs are ECDSA P-256. Roots of one CA differ in name by generation, so that they can be told apart in logs; chains
+ * are built by key identifiers. No root allows intermediates: a leaked leaf key cannot become a CA. Tested in ca.test.ts.
  */
 import 'reflect-metadata';
 import { createPublicKey, randomBytes } from 'node:crypto';
@@ -73,7 +72,7 @@ export async function selfSign(commonName: string, signer: CaSigner, now: number
   return `${certificate.toString('pem')}\n`;
 }
 
-/** PEM. `spkiPem` is P-256 or another key that Node's TLS takes. */
+/** PEM. `spkiPem` is P-256 or another key that Node's TLS supports. */
 export function serviceLeaf(
   rootPem: string,
   signer: CaSigner,
@@ -136,7 +135,7 @@ async function leaf(
   return `${certificate.toString('pem')}\n`;
 }
 
-/** Canonical SPKI in PEM of an ECDSA P-256 key, the only kind that stages and logins make. `what`: the field. */
+/** Canonical SPKI in PEM of an ECDSA P-256 key, the only kind that stages and logins generate. `what`: the field. */
 export function p256Key(text: string, what: string): string {
   let key;
   try {
@@ -150,7 +149,7 @@ export function p256Key(text: string, what: string): string {
   return key.export({ type: 'spki', format: 'pem' }).toString();
 }
 
-/** The generator wants a Web Crypto key; this one is a name only, since `signingCrypto` signs whatever the key. */
+/** The generator requires a Web Crypto key; this one is a placeholder, since `signingCrypto` signs with the CA's key. */
 function signing(): { signingAlgorithm: typeof ecdsaP256; signingKey: webcrypto.CryptoKey } {
   return {
     signingAlgorithm: ecdsaP256,
@@ -171,7 +170,9 @@ function exactBuffer(bytes: Uint8Array): ArrayBuffer {
   return copy;
 }
 
-/** 8 random bytes, then the store's serial: unpredictable, unique, and found again. In hex, positive, no leading zero. */
+/**
+ * 8 random bytes, then the store's serial: unpredictable, unique, and searchable. In hex, positive, without a leading zero.
+ */
 function serialNumber(serial: bigint): string {
   const bytes = randomBytes(8);
   bytes[0] = (bytes[0]! & 0x7f) | 0x40;

@@ -1,4 +1,4 @@
-/** What the authority answers about its CAs, and who may move them. Tested in ../ca/rotations.test.ts. */
+/** Routes about CAs: listing them, and moving them for those who may. Tested in ../ca/rotations.test.ts. */
 import { listCas, resealCas, rotateCa, showTrust } from '#schemas/api/services/ca.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { Directory } from '../directory/directory.js';

@@ -27,7 +27,7 @@ export function certificateRoutes(parts: CertificateRouteParts): readonly Route[
     ),
     handle(renewService, async ({ principal, caller, body }) => {
       const service = serviceOf(principal);
-      // Whoever joined by token renews over its tunnel, where its key counts and not its name.
+      // Nodes that joined by token renew over their tunnel, where the key decides rather than the name.
       if (service.kind === 'agent' && directory.node(service.name)?.tunnel_key !== undefined)
         throw new StenoError('ACCESS_DENIED', 'this node joined by token');
       return certifyService(parts, caller, 'service.renew', service, body, renewedHostNames(parts, service, body.host_certificate));

@@ -1,5 +1,5 @@
 /**
- * Certificates of services and of hosts: what a service is given when it enrols or renews, and who may ask for which host
+ * Certificates of services and hosts: what a service receives when it enrols or renews, and who may request which host
  * certificate. Tested in service-identity.test.ts and ../inventory/nodes/host-names.test.ts.
  */
 import type { z } from 'zod';
@@ -38,7 +38,7 @@ import type { IssueParts } from './users.js';
 type EnrolBody = z.output<typeof enrolOwnService.body>;
 type HostBody = z.output<typeof issueHostCertificate.body>;
 
-/** Without administering everything. */
+/** Maximum lifetime for users who do not administer everything. */
 const LONGEST_DELEGATED_S = 30 * 86_400;
 
 export async function certifyService(
@@ -56,7 +56,7 @@ export async function certifyService(
   const [from, until] = [now - 60_000, now + SERVICE_TTL_MS];
   const spki = p256Key(keys.service_key, 'service_key');
   const recordingKey = keys.recording_key === undefined ? undefined : certifiableKey(keys.recording_key, () => true);
-  // A name of a viewer or of ingest may be that of a node too.
+  // A viewer or ingest may have the same name as a node.
   if (keys.host_key !== undefined && service.kind !== 'gateway' && service.kind !== 'agent')
     throw new StenoError('BAD_REQUEST', 'only gateways and agents have host keys');
   if (recordingKey !== undefined && service.kind !== 'gateway') throw new StenoError('BAD_REQUEST', 'only gateways sign recordings');
@@ -103,8 +103,8 @@ export async function certifyService(
 
 /**
  * For the inner SSH of `ssh -J` a gateway gets certificates of known nodes; a node gets its own; administrators get any.
- * Who may change nodes gets those of OpenSSH servers that are registered: to vouch for their keys is what `update` of `node`
- * says (decision 0055).
+ * Users who may change nodes get those of registered OpenSSH servers, since `update` on `node` includes vouching for their
+ * keys (decision 0055).
  */
 export async function hostCertificate(
   parts: IssueParts,
@@ -128,11 +128,11 @@ export async function hostCertificate(
     if (node?.kind !== 'openssh' || node.tunnel_key !== undefined)
       throw new StenoError('ACCESS_DENIED', `${body.name} is not registered as an OpenSSH server`);
     if ((body.ttl ?? 0) > LONGEST_DELEGATED_S)
-      throw new StenoError('ACCESS_DENIED', 'more than 30 days are for those who administer everything');
+      throw new StenoError('ACCESS_DENIED', 'more than 30 days require the right to administer everything');
   }
   if (body.host_certificate !== undefined && (principal.kind !== 'service' || principal.service.name !== body.name))
     throw new StenoError('BAD_REQUEST', 'host_certificate: is for a service about itself');
-  // A gateway and a node may have the same name; a gateway that means itself shows its own certificate.
+  // A gateway and a node may share a name; a gateway that means itself presents its own certificate.
   const own = body.host_certificate === undefined ? undefined : serviceOf(principal);
   const principals = own === undefined ? hostPrincipals(body) : renewedHostNames(parts, own, body.host_certificate);
   const shape = hostShape(body.name, principals, certifiableKey(body.public_key), clock(), body.ttl);
@@ -152,7 +152,7 @@ export function enrolledHostNames({ directory }: IssueParts, body: EnrolBody): r
   return body.kind === 'gateway' ? gatewayPrincipals(directory.current().cluster, more) : hostPrincipals(body, more);
 }
 
-/** The host keys that proofs of users may name: set at enrolment by the machine's owner, never by a renewal. */
+/** The host keys that user proofs may name: set at enrolment by the machine's owner, never by a renewal. */
 export async function keepHostKeys(
   tx: Tx,
   body: ServiceName & { readonly host_key?: string | undefined; readonly more_host_keys?: readonly string[] | undefined },
@@ -164,7 +164,7 @@ export async function keepHostKeys(
   await putHostKeys(tx, body.name, keys);
 }
 
-/** Those of the host certificate at hand, which must be ours, in force, and given to this very service. */
+/** Names in the present host certificate, which must be ours, valid, and issued to this very service. */
 export function renewedHostNames({ directory, clock }: IssueParts, service: ServiceName, line: string | undefined): readonly string[] {
   const { cluster } = directory.current();
   if (line === undefined) return service.kind === 'gateway' ? gatewayPrincipals(cluster) : hostPrincipals(service);

@@ -1,18 +1,18 @@
 /**
- * Session certificates: what a gateway shows to a node for one session. The hot path of the authority.
+ * Session certificates, which a gateway presents to a node for one session. This is the authority's hot path.
  *
  * Order, for each request:
  *   1. check: the user certificate again (CA, validity, address, locks), the user's own signature (user-proofs.ts), login,
- *      node, `decide` with today's roles;
- *   2. claim the user's connection and commit the certificate's row, which gives its serial, and its audit row, with those
- *      of all requests that wait (one fsync for many);
+ *      node, `decide` with current roles;
+ *   2. claim the user's connection and commit the certificate's row, which assigns its serial, and its audit row, together
+ *      with those of all waiting requests (one fsync for many);
  *   3. sign;
  *   4. answer.
- * A crash before 2 means that nothing happened; after 2, that rows tell of a certificate nobody got: the audit may say
- * too much, never too little. A commit that fails refuses the whole batch, and nothing is signed.
+ * Crash before 2: nothing happened. Crash after 2: rows name a certificate that nobody received; the audit may
+ *      list too much, never too little. A failed commit refuses the whole batch, and nothing is signed.
  *
- * That the CA's signature on a user certificate holds is remembered by the certificate's bytes, for it cannot change;
- * everything else is checked each time. Tested in sessions.test.ts.
+ * A verified CA signature on a user certificate is remembered by the certificate's bytes, since it cannot change; everything
+ * else is checked each time. Tested in sessions.test.ts.
  */
 import type { SessionCertificateRequest } from '#schemas/api/services/certificates.js';
 import { remoteNode } from '#schemas/documents/cluster.js';
@@ -31,7 +31,7 @@ import type { Caller } from '../records/audit.js';
 import type { Ca } from '../ca/ca.js';
 import { certifiableKey, clusterShape, sessionShape } from '../ca/certificates.js';
 import type { Directory } from '../directory/directory.js';
-import { hashOf } from '../records/tokens.js';
+import { hashOf } from '#runtime/tokens.js';
 import { takeConfirmation } from '../records/logins.js';
 import { insertCertificates } from '../records/records.js';
 import type { NewCertificate, Records } from '../records/records.js';
@@ -89,7 +89,7 @@ export class SessionCertificates {
     return { certificate: formatPublicLine(await this.#ca.issueSsh('ssh-user', { ...shape, serial })) };
   }
 
-  /** Waits for what is under way. */
+  /** Waits for requests in progress. */
   async close(): Promise<void> {
     await this.#writing;
   }
@@ -139,12 +139,13 @@ export class SessionCertificates {
       remote === undefined
         ? sessionShape(session, key, now)
         : clusterShape({ ...session, identity, cluster: remote.cluster.name }, key, now);
-    // Whom this cluster does not know cannot confirm here, and what another says of second factors says nothing here.
+    // Users this cluster does not know cannot confirm here, and another cluster's statement about second factors is not
+    // trusted.
     if (decision.sessionMfa && identity.cluster !== null) throw new StenoError('CLUSTER_NO_MFA', identity.cluster);
     return { shape, sessionMfa: decision.sessionMfa, claim };
   }
 
-  /** Takes the approval of the user's second factor for this very session: each counts for one certificate. */
+  /** Consumes the user's second-factor approval for this session: each is valid for one certificate. */
   async #confirmed({ user, node, login, source_address: source, confirmation }: SessionCertificateRequest, now: number): Promise<string> {
     const mfa =
       confirmation === undefined
@@ -166,7 +167,7 @@ export class SessionCertificates {
       : { certificate: verified, blob, known: true };
   }
 
-  /** Called once the CA's signature was found good. The oldest goes when the memory is full. */
+  /** Called after the CA's signature was verified. The oldest entry is dropped when the memory is full. */
   #remember(text: string, certificate: SshCertificate): void {
     if (this.#verified.size >= MAX_REMEMBERED) {
       const [oldest] = this.#verified.keys();
@@ -185,7 +186,7 @@ export class SessionCertificates {
 
   async #write(): Promise<void> {
     while (this.#waiting.length > 0) {
-      // One turn of the event loop: whatever arrived together is written together.
+      // Wait one turn of the event loop: requests that arrived together are written together.
       await new Promise((resolve) => setImmediate(resolve));
       const batch = this.#waiting.splice(0, MAX_BATCH);
       try {
@@ -218,7 +219,7 @@ export class SessionCertificates {
         for (const { reject } of batch) reject(error);
       }
     }
-    // In the same turn in which nothing waits: what comes a moment later must start the next run.
+    // In the same turn in which the queue was seen empty: a later request must start the next run.
     this.#writing = undefined;
   }
 }

@@ -9,6 +9,7 @@ import { encodeBase64 } from '#schemas/ssh/base64.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
 import { signUserProof } from '#runtime/ssh/testing/user-proof.js';
 import { generateKey } from '#runtime/ssh/keys.js';
+import { sshdConfig, strictClient } from '#runtime/testing/sshd-config.js';
 import { administrator, authorityIn, Cleanup, clientOf, temporaryFolder } from '../testing/authority.js';
 
 const sshd = '/usr/sbin/sshd';
@@ -58,43 +59,18 @@ describe.skipIf(!existsSync(sshd) || process.getuid?.() !== 0)('an OpenSSH serve
     mkdirSync('/run/sshd', { recursive: true });
     const config = file(
       'sshd_config',
-      [
-        `HostKey ${file('host', hostKey.toOpenSsh())}`,
-        `HostCertificate ${file('host-cert.pub', hostCertificate)}`,
-        `TrustedUserCAKeys ${file('user_ca.pub', admin.login.ssh_user_ca.join('\n'))}`,
-        'AuthorizedKeysFile none',
-        'PasswordAuthentication no',
-        'KbdInteractiveAuthentication no',
-        'StrictModes no',
-        'PermitRootLogin yes',
-        'UsePAM no',
-        'PidFile none',
-        'LogLevel VERBOSE',
-      ].join('\n'),
+      sshdConfig(
+        {
+          hostKeys: [{ key: file('host', hostKey.toOpenSsh()), certificate: file('host-cert.pub', hostCertificate) }],
+          userCas: file('user_ca.pub', admin.login.ssh_user_ca.join('\n')),
+        },
+        ['LogLevel VERBOSE'],
+      ),
     );
     const knownHosts = file('known_hosts', `@cert-authority * ${admin.login.ssh_host_ca[0] ?? ''}`);
     const ssh = (identity: string, name = user): Promise<Ran> =>
       run('ssh', [
-        '-F',
-        'none',
-        '-o',
-        `ProxyCommand=${sshd} -i -e -f ${config}`,
-        '-o',
-        `UserKnownHostsFile=${knownHosts}`,
-        '-o',
-        'StrictHostKeyChecking=yes',
-        '-o',
-        'BatchMode=yes',
-        '-o',
-        'IdentitiesOnly=yes',
-        '-o',
-        'IdentityAgent=none',
-        '-o',
-        `CertificateFile=${identity}-cert.pub`,
-        '-i',
-        identity,
-        '-o',
-        `User=${name}`,
+        ...strictClient({ proxyCommand: `${sshd} -i -e -f ${config}`, knownHosts, identity, user: name }),
         'web-1.steno',
         'echo reached',
       ]);
@@ -167,19 +143,13 @@ describe.skipIf(!existsSync(sshd) || process.getuid?.() !== 0)('an OpenSSH serve
     mkdirSync('/run/sshd', { recursive: true });
     const config = file(
       'sshd_config',
-      [
-        `HostKey ${file('host', hostKey.toOpenSsh())}`,
-        `HostCertificate ${file('host-cert.pub', hostCertificate)}`,
-        `TrustedUserCAKeys ${file('user_ca.pub', admin.login.ssh_user_ca.join('\n'))}`,
-        ...lines(dir, user),
-        'AuthorizedKeysFile none',
-        'PasswordAuthentication no',
-        'KbdInteractiveAuthentication no',
-        'StrictModes no',
-        'PermitRootLogin yes',
-        'UsePAM no',
-        'PidFile none',
-      ].join('\n'),
+      sshdConfig(
+        {
+          hostKeys: [{ key: file('host', hostKey.toOpenSsh()), certificate: file('host-cert.pub', hostCertificate) }],
+          userCas: file('user_ca.pub', admin.login.ssh_user_ca.join('\n')),
+        },
+        lines(dir, user),
+      ),
     );
     const knownHosts = file('known_hosts', `@cert-authority * ${admin.login.ssh_host_ca[0] ?? ''}`);
     const opens = async (node: string): Promise<boolean> => {
@@ -194,26 +164,7 @@ describe.skipIf(!existsSync(sshd) || process.getuid?.() !== 0)('an OpenSSH serve
       });
       file('id-cert.pub', formatPublicLine(session));
       const { output } = await run('ssh', [
-        '-F',
-        'none',
-        '-o',
-        `ProxyCommand=${sshd} -i -e -f ${config}`,
-        '-o',
-        `UserKnownHostsFile=${knownHosts}`,
-        '-o',
-        'StrictHostKeyChecking=yes',
-        '-o',
-        'BatchMode=yes',
-        '-o',
-        'IdentitiesOnly=yes',
-        '-o',
-        'IdentityAgent=none',
-        '-o',
-        `CertificateFile=${identity}-cert.pub`,
-        '-i',
-        identity,
-        '-o',
-        `User=${user}`,
+        ...strictClient({ proxyCommand: `${sshd} -i -e -f ${config}`, knownHosts, identity, user }),
         'web-1.steno',
         'echo reached',
       ]);

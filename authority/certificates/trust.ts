@@ -1,4 +1,4 @@
-/** The public part of the CAs in the form that logins carry. */
+/** The public parts of the CAs in the form that logins return. */
 import type { TrustReport } from '#schemas/api/services/ca.js';
 import type { CaTrust } from '#schemas/snapshot.js';
 

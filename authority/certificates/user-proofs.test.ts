@@ -135,10 +135,10 @@ describe('nothing but a refusal, which is in the audit, is for a gateway', () =>
         return [without as SessionCertificateRequest];
       },
     ],
-    ['that has the signature of another user', 'not of this user', () => [asking(ann, { proof: prove(bob) })]],
+    ['that has the signature of another user', 'does not match this user', () => [asking(ann, { proof: prove(bob) })]],
     [
       'that has the signature of the same key under another certificate',
-      'not of this user',
+      'does not match this user',
       async () => {
         const again = await certified('ann');
         return [asking(ann, { proof: signUserProof(ann.key, again.certificate, { userName: 'deploy' }) })];
@@ -146,12 +146,12 @@ describe('nothing but a refusal, which is in the audit, is for a gateway', () =>
     ],
     [
       'that has a signature of the user over something else',
-      'not of this user',
+      'does not match this user',
       () => [asking(ann, { proof: { ...prove(ann), signature: encodeBase64(ann.key.sign(randomBytes(64))) } })],
     ],
     [
       'that has the bytes of another connection',
-      'not of this user',
+      'does not match this user',
       () => [asking(ann, { proof: { ...prove(ann), session_id: encodeBase64(randomBytes(32)) } })],
     ],
     ['that asks for another login than the user', 'the user asked for', () => [asking(ann, { login: 'app' })]],
@@ -168,13 +168,17 @@ describe('nothing but a refusal, which is in the audit, is for a gateway', () =>
     ['that has what the user signed to jump', 'the user asked for', () => [asking(ann, { proof: prove(ann, { userName: 'ann' }) })]],
     [
       'that altered what the user asked for',
-      'not of this user',
+      'does not match this user',
       () => [asking(ann, { login: 'app', proof: { ...prove(ann), user_name: 'app' } })],
     ],
-    ['that names another algorithm', 'not of this user', () => [asking(ann, { proof: { ...prove(ann), algorithm: 'ssh-ed25519' } })]],
+    [
+      'that names another algorithm',
+      'does not match this user',
+      () => [asking(ann, { proof: { ...prove(ann), algorithm: 'ssh-ed25519' } })],
+    ],
     [
       'that leaves the host key out',
-      'not of this user',
+      'does not match this user',
       () => {
         const { host_key: _, ...proof } = prove(ann, { hostKey: gateways[1]!.identity.hostKey!.publicBlob });
         return [asking(ann, { proof })];
@@ -182,7 +186,7 @@ describe('nothing but a refusal, which is in the audit, is for a gateway', () =>
     ],
     [
       'that puts its host key in',
-      'not of this user',
+      'does not match this user',
       () => [asking(ann, { proof: { ...prove(ann), host_key: encodeBase64(gateways[0]!.identity.hostKey!.publicBlob) } })],
     ],
     [
@@ -229,7 +233,7 @@ describe('nothing but a refusal, which is in the audit, is for a gateway', () =>
     ],
     [
       'that has an RSA signature with SHA-1',
-      'not of this user',
+      'does not match this user',
       async () => {
         const who = await certified('ann', 'rsa');
         const proof = prove(who);

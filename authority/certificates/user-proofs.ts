@@ -23,27 +23,27 @@ import { provesPossession } from '#runtime/ssh/possession.js';
 import { keyHash } from '../inventory/nodes/records.js';
 import type { Tx } from '../records/records.js';
 
-/** Longer than dialling a node twice takes. A connection asks once or twice, at its beginning. */
+/** Longer than two dials of a node. A connection asks once or twice, at its beginning. */
 export const CLAIM_MS = 120_000;
 
 export interface Claim {
-  /** Of the session id. */
+  /** Hash of the session id. */
   readonly hash: string;
   readonly gateway: string;
   readonly login: string;
   readonly node: string;
-  /** SHA-256 of the host key that the client signed; null where it signed none. */
+  /** SHA-256 of the host key that the client signed; null if it signed none. */
   readonly hostKey: string | null;
-  /** ms since 1970: the end of the user's certificate. */
+  /** ms since 1970: end of the user's certificate. */
   readonly expiresAt: number;
 }
 
-/** Steps 1 and 2. Throws USER_PROOF_REFUSED. `certificate` was checked already; `blob` is its encoding. */
+/** Steps 1 and 2. Throws USER_PROOF_REFUSED. `certificate` has been checked; `blob` is its encoding. */
 export function claimOf(gateway: string, request: SessionCertificateRequest, certificate: SshCertificate, blob: Uint8Array): Claim {
   const { login, node } = request;
-  // Older gateways send none, whatever the type says.
+  // Older gateways send none, despite the type.
   const proof = request.proof as UserProof | undefined;
-  if (proof === undefined) throw new StenoError('USER_PROOF_REFUSED', 'the gateway sent none: it is older than the authority');
+  if (proof === undefined) throw new StenoError('USER_PROOF_REFUSED', 'the gateway sent no proof: it is older than the authority');
   const { session_id, user_name: userName, algorithm } = proof;
   const [sessionId, signature, hostKey] = [session_id, proof.signature, proof.host_key].map((text) =>
     text === undefined ? null : decodeBase64(text),
@@ -55,10 +55,10 @@ export function claimOf(gateway: string, request: SessionCertificateRequest, cer
     sessionId.length < SESSION_ID_BYTES.min ||
     sessionId.length > SESSION_ID_BYTES.max
   )
-    throw new StenoError('BAD_REQUEST', 'proof: is not in its form');
+    throw new StenoError('BAD_REQUEST', 'proof: has the wrong format');
   const signed = userAuthData(sessionId, userAuthRequest({ userName, algorithm, publicKey: blob, hostKey }));
   if (!provesPossession(certificate, { key: { algo: algorithm }, signature, blob: signed }))
-    throw new StenoError('USER_PROOF_REFUSED', 'the signature is not of this user, connection and request');
+    throw new StenoError('USER_PROOF_REFUSED', 'the signature does not match this user, connection and request');
   const target = parseTarget(userName);
   const asked = target === null ? userName === login : target.login === login && target.node === node;
   if (!asked) throw new StenoError('USER_PROOF_REFUSED', `the user asked for ${JSON.stringify(userName.slice(0, 100))}`);
@@ -72,7 +72,7 @@ export function claimOf(gateway: string, request: SessionCertificateRequest, cer
   };
 }
 
-/** Steps 3 and 4, in the transaction of the certificates. Answers for each claim why it is refused, or null. */
+/** Steps 3 and 4, in the transaction of the certificates. Returns for each claim the reason for refusal, or null. */
 export async function takeClaims(tx: Tx, claims: readonly Claim[], now: number): Promise<readonly (StenoError | null)[]> {
   const gateways = [...new Set(claims.flatMap(({ gateway, hostKey }) => (hostKey === null ? [] : [gateway])))];
   const keys = gateways.length === 0 ? [] : await tx.selectFrom('gateway_host_keys').selectAll().where('gateway', 'in', gateways).execute();
@@ -81,7 +81,7 @@ export async function takeClaims(tx: Tx, claims: readonly Claim[], now: number):
   );
   const first = claims.filter((_, i) => shown[i]!);
   if (first.length > 0) {
-    // Several requests of one batch for the same connection make one row, that of the first request.
+    // Several requests for one connection in a batch create one row, that of the first request.
     const rows = [
       ...new Map(
         first.toReversed().map(({ hostKey: _, expiresAt, ...claim }) => [claim.hash, { ...claim, seen_at: now, expires_at: expiresAt }]),
@@ -115,7 +115,7 @@ export async function purgeClaims(tx: Tx, now: number): Promise<void> {
   await tx.deleteFrom('user_proofs').where('expires_at', '<=', now).execute();
 }
 
-/** The certified key of a host certificate. A blob that cannot be parsed is mapped to a value that is nobody's key. */
+/** The certified key of a host certificate. An unparsable blob maps to a value that is nobody's key. */
 function plainKey(blob: Uint8Array): Uint8Array {
   try {
     return plainKeyType(new SshReader(blob, 'KEY_GARBLED').utf8('the key type', 64)) === undefined

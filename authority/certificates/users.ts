@@ -1,5 +1,5 @@
 /**
- * Issuing: the rows of certificates to come, and the one end of every way of logging in.
+ * Issues user certificates: the rows written before signing, and the common last step of every way of logging in.
  *
  * Tested in ../app.test.ts.
  */
@@ -26,7 +26,10 @@ export interface IssueParts {
   readonly clock: () => number;
 }
 
-/** The end of every way of logging in. Refuses users that are unknown, disabled or locked, by whatever it was granted. */
+/**
+ * The last step of every way of logging in. Refuses users that are unknown, disabled or locked, whatever was granted to
+ * them.
+ */
 export async function issueUserCertificate(
   parts: IssueParts,
   caller: Caller,
@@ -39,7 +42,7 @@ export async function issueUserCertificate(
   const { user } = login;
   const key = certifiableKey(publicKey);
   const record = await records.user(user);
-  if (record === undefined || record.disabled) throw new StenoError('ACCESS_DENIED', `there is no user ${user}, or it is disabled`);
+  if (record === undefined || record.disabled) throw new StenoError('ACCESS_DENIED', `user ${user} does not exist or is disabled`);
   const snapshot = directory.current();
   const all = assertCounts({ ...login, roles: record.roles }, snapshot, now);
   const roles = rolesNamed(record.roles, snapshot.roles);
@@ -78,8 +81,8 @@ export async function issueUserCertificate(
 }
 
 /**
- * The rows of certificates to come and the audit row that tells of them; signing follows. A crash between the two
- * leaves rows of certificates that nobody has: the audit may say too much, never too little.
+ * Writes the rows of certificates about to be signed, with their audit row. A crash before signing leaves rows of
+ * certificates that nobody has: the audit may list too much, never too little.
  */
 export async function register(
   { records, clock }: Pick<IssueParts, 'records' | 'clock'>,

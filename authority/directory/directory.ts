@@ -1,10 +1,10 @@
 /**
- * What the authority tells the stages: CAs, roles, nodes and locks, in memory, brought up to date after every change, and
- * published to whoever listens before the call that changed it is answered.
+ * The snapshot for the stages: CAs, roles, nodes and locks, in memory, updated after every change, and published to
+ * listeners before the call that caused the change is answered.
  *
- * Of nodes and roles only the rows that have changed are read again; the store's log of changes says which. Reading runs one
- * at a time, and changes that come meanwhile share the next one. What a lock or a grant that runs out changes, a timer finds.
- * Nothing is published when nothing differs. Tested in directory.test.ts and ../app.test.ts.
+ * Of nodes and roles only changed rows are read again, according to the store's change log. Reads run one at a time, and
+ * changes that arrive meanwhile share the next one. A timer handles expiring locks and grants. Nothing is published if
+ * nothing differs. Tested in directory.test.ts and ../app.test.ts.
  */
 import type { Snapshot } from '#schemas/snapshot.js';
 import type { NodeRecord, Role } from '#schemas/policy/role.js';
@@ -21,9 +21,11 @@ import { allNodes, allRoles, locksInForce, nodesNamed, noticesInForce, readToget
 import type { Reader, Records } from '../records/records.js';
 import { namesSince } from '../records/names.js';
 import { removedServices } from '../services/removed.js';
+import { ruleSetVersion } from '../records/rules.js';
+import { invitationsInForce } from '../records/session-invitations.js';
 import { grantsInForce } from '../records/requests.js';
 
-/** Timers beyond this overflow. */
+/** Longer timers would overflow. */
 const LONGEST_TIMER_MS = 3_600_000;
 
 export class Directory {
@@ -32,17 +34,17 @@ export class Directory {
   readonly #clock: () => number;
   readonly #listeners = new Set<(snapshot: Snapshot) => void>();
   #snapshot: Snapshot;
-  /** Where in the log of changes the snapshot stands; null before it was read. */
+  /** The snapshot's position in the change log; null before the first read. */
   #position: number | null = null;
   #machine: OwnMachine | undefined;
-  /** When a lock or grant of the snapshot runs out. */
+  /** When the next lock or grant of the snapshot expires. */
   #expiry = Infinity;
   #timer: NodeJS.Timeout | undefined;
   #reading: Promise<void> = Promise.resolve();
-  /** A reading that has not begun: whatever is committed by now will be in it. */
+  /** A read that has not begun: it will include everything committed by now. */
   #next: Promise<void> | undefined;
 
-  /** `cluster`: our own name among clusters. */
+  /** `cluster`: our own cluster's name. */
   static async open(records: Records, ca: LiveCa, cluster: string, clock: () => number): Promise<Directory> {
     const directory = new Directory(records, ca, cluster, clock);
     await directory.changed();
@@ -60,6 +62,7 @@ export class Directory {
       nodes: [],
       locks: [],
       notices: [],
+      invitations: [],
       removed_services: [],
       grants: [],
       void_grants: [],
@@ -79,7 +82,7 @@ export class Directory {
     return nodeIn(this.#snapshot.nodes, name);
   }
 
-  /** Reads what has changed and publishes it. What was committed before this call is in `current` when it resolves. */
+  /** Reads and publishes what has changed. Everything committed before this call is in `current` when it resolves. */
   changed(): Promise<void> {
     if (this.#next !== undefined) return this.#next;
     const next = this.#reading.then(() => {
@@ -114,7 +117,7 @@ export class Directory {
     if (cas) await this.#ca.refresh();
     const snapshot = ordered({ ...before, ...(cas ? this.#ca.trust : {}), ...parts });
     this.#position = changes.position;
-    // Grows also over restarts, as far as the clock does.
+    // Increases across restarts too, as far as the clock does.
     const version = Math.max(before.version + 1, now);
     this.#expire(snapshot, now);
     if (before.version !== 0 && diffSnapshots(before, { ...snapshot, version }) === null) return;
@@ -135,10 +138,12 @@ export class Directory {
         ? { locks: (await locksInForce(db, now)).map(({ created_by: _, created_at: __, ...lock }) => lock) }
         : {}),
       ...(touched('notices') || due ? { notices: await noticesInForce(db, now) } : {}),
+      ...(touched('invitations') || due ? { invitations: await invitationsInForce(db, now) } : {}),
       ...(touched('services') || due ? { removed_services: await removedServices(db, now) } : {}),
       ...(granted === undefined ? {} : { grants: granted.grants, void_grants: granted.voided }),
       ...(touched('names') ? await namesSince(db) : {}),
       ...(touched('clusters') ? { clusters: await trustedClusters(db) } : {}),
+      ...(touched('rules') ? { rule_set: await ruleSetVersion(db) } : {}),
       ...(touched('kube_clusters') ? { kube_clusters: await allKubeClusters(db) } : {}),
     };
   }
@@ -152,7 +157,7 @@ export class Directory {
 
   async #nodes(db: Reader, names: ReadonlySet<string> | undefined, all: boolean): Promise<readonly NodeRecord[]> {
     const machine = ownMachine();
-    // Another address of this machine makes other nodes its own.
+    // A changed address of this machine changes which nodes are on it.
     const moved = JSON.stringify(machine) !== JSON.stringify(this.#machine);
     this.#machine = machine;
     if (all || moved) return markOwnAccounts(await allNodes(db), machine);
@@ -161,12 +166,13 @@ export class Directory {
     return changeList(this.#snapshot.nodes, read, without(names, read), 'name');
   }
 
-  /** A lock or a grant that ends is a change too. */
-  #expire({ locks, notices, grants, removed_services: removed }: Snapshot, now: number): void {
+  /** The end of a lock or grant is a change too. */
+  #expire({ locks, notices, invitations, grants, removed_services: removed }: Snapshot, now: number): void {
     clearTimeout(this.#timer);
     this.#expiry = [
       ...locks.map((lock) => lock.expires_at ?? Infinity),
       ...notices.map(({ expires_at: at }) => at),
+      ...invitations.map(({ expires_at: at }) => at),
       ...grants.map(({ ends_at }) => ends_at),
       ...removed.map(({ until }) => until),
     ].reduce((least, at) => Math.min(least, at), Infinity);
@@ -177,7 +183,7 @@ export class Directory {
   }
 }
 
-/** Of the names those that are not there. */
+/** The names that were not found. */
 function without(names: ReadonlySet<string>, found: readonly { readonly name: string }[]): readonly string[] {
   const there = new Set(found.map(({ name }) => name));
   return [...names].filter((name) => !there.has(name));

@@ -1,10 +1,10 @@
 /**
- * Nodes that are the machine this authority runs on, and the accounts on them through which Steno could be taken over: the
- * one that runs it, which may open the owner's socket, the keys and the state, and root.
+ * Nodes that are this authority's own machine, and the accounts on them that control Steno: the account that runs it, which
+ * may open the owner's socket, the keys and the state, and root.
  *
- * Known are the node service that `steno up` starts, which enrols by the owner's socket and holds no tunnel, and OpenSSH
- * servers that are registered under an address of this machine. A machine that joined by a token is not recognised.
- * Tested in own-machine.test.ts.
+ * Recognized are the node service started by `steno up`, which enrols over the owner's socket and holds no tunnel, and
+ * OpenSSH servers registered under an address of this machine. A machine that joined by token is not recognized. Tested in
+ * own-machine.test.ts.
  */
 import { hostname, networkInterfaces, userInfo } from 'node:os';
 import { holds, parseAddress, parseBlock } from '#schemas/base/ip-address.js';

@@ -16,7 +16,7 @@ export interface OwnerSocket {
   readonly supervisor: number | undefined;
 }
 
-/** Resolves once it listens, with how to close it. */
+/** Resolves once it listens, with a function that closes it. */
 export async function openOwnerSocket(
   routes: readonly Route[],
   { path, owner, supervisor }: OwnerSocket,
@@ -38,7 +38,7 @@ export interface TlsListener {
   close(): Promise<void>;
 }
 
-/** `listen`: `host:port`. Certificates that `identity` renews are shown from then on. */
+/** `listen`: `host:port`. Certificates renewed by `identity` are used from then on. */
 export async function openTlsListener(
   routes: readonly Route[],
   identity: ServiceIdentity,
@@ -76,7 +76,7 @@ async function listenOn(server: Server, address: string): Promise<string> {
   return `https://${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
-/** Stops listening and ends what is connected: keep-alive connections of clients would hold a drain for minutes. */
+/** Stops listening and closes connections: clients' keep-alive connections would hold a drain for minutes. */
 function stop(server: Server): Promise<void> {
   return new Promise((done) => {
     server.close(() => done());

@@ -1,9 +1,9 @@
 /**
- * Placing the Unix socket that stands for the owner of the machine: whoever can open it is the administrator.
+ * Creates the Unix socket of the machine's owner: everyone who can open it is an administrator.
  *
- * The folder is made with mode 0700 and must be ours; the socket is bound under umask 077, so at no moment could
- * another user connect, and then has mode 0600. A socket that is already there is removed only when nobody answers on
- * it; anything that is not a socket is never removed. Tested in owner-socket.test.ts.
+ * The folder is created with mode 0700 and must belong to us; the socket is bound under umask 077, so that no other user can
+ * connect at any moment, and has mode 0600. An existing socket is removed only if nobody answers on it; anything that is not
+ * a socket is never removed. Tested in owner-socket.test.ts.
  */
 import { chmodSync, lstatSync, mkdirSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
@@ -11,10 +11,10 @@ import type { Server } from 'node:net';
 import { dirname } from 'node:path';
 import { StenoError } from '#schemas/base/errors.js';
 
-/** sun_path of Linux, with its NUL; macOS has 104, which is refused by the kernel itself. */
+/** Size of Linux's sun_path with its NUL; macOS allows 104, which its kernel enforces. */
 const MAX_PATH = 107;
 
-/** Makes the folder, or checks it: ours, a real folder, closed to others (which is repaired, since it is ours). */
+/** Creates the folder, or checks that it is ours, a real folder and closed to others; the last is corrected if needed. */
 export function preparePrivateFolder(path: string): void {
   mkdirSync(path, { recursive: true, mode: 0o700 });
   const stat = lstatSync(path);
@@ -33,7 +33,7 @@ export async function listenPrivately(server: Server, path: string): Promise<voi
     );
     const before = process.umask(0o077);
     try {
-      // Node binds a path inside this call, before it returns; only 'listening' comes later.
+      // Node binds the path within this call; only 'listening' comes later.
       server.listen(path, resolve);
     } finally {
       process.umask(before);
@@ -55,7 +55,7 @@ async function removeStale(path: string): Promise<void> {
   rmSync(path, { force: true });
 }
 
-/** Only a refused connection proves that nobody listens; every other failure counts as an answer. */
+/** Only a refused connection proves that nobody listens; any other failure counts as an answer. */
 function answers(path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(path);

@@ -1,9 +1,9 @@
 /**
- * HTTP of the authority: from a table of routes to two servers, one on the owner's socket and one on TLS.
+ * The authority's HTTP: turns a table of routes into two servers, one on the owner's socket and one on TLS.
  *
- * In this order, for each request: bounds (256 KiB, 10 s), who calls (owner by socket, service by certificate of mutual
- * TLS, user by signed request), whether the route admits them, then the body by its schema, where unknown fields are
- * errors. Refusals are audited and answered as `ApiError`; what is unexpected is logged and answered as INTERNAL without
+ * For each request, in this order: limits (256 KiB, 10 s), identification of the caller (owner by socket, service by mutual
+ * TLS, user by signed request), whether the route admits the caller, then validation of the body, where unknown fields are
+ * errors. Refusals are audited and answered as `ApiError`; unexpected errors are logged and answered as INTERNAL without
  * detail. Tested in ../app.test.ts.
  */
 import { createServer } from 'node:http';
@@ -18,6 +18,7 @@ import { checkAnswer } from '#schemas/endpoint/answer-check.js';
 import { CLIENT_ADDRESS_HEADER } from '#schemas/endpoint/endpoint.js';
 import type { Admits, ApiError, Endpoint } from '#schemas/endpoint/endpoint.js';
 import { StenoError } from '#schemas/base/errors.js';
+import { peerAddress } from '#schemas/base/ip-address.js';
 import type { ErrorCode } from '#schemas/base/errors.js';
 import { formatServiceName } from '#schemas/base/identity.js';
 import type { ServiceName } from '#schemas/base/identity.js';
@@ -34,12 +35,12 @@ import type { Caller as AuditCaller } from '../records/audit.js';
 
 export const MAX_BODY = 256 * 1024;
 const REQUEST_TIMEOUT_MS = 10_000;
-/** A connection on which nobody was identified ends after so long. */
+/** Time limit for an unauthenticated connection, in ms. */
 const STRANGER_MS = 20_000;
 const MAX_CONNECTIONS = 4096;
 
 export type Principal =
-  /** Nobody, or nobody yet: for routes that admit `stranger`, which judge by what is in the body. */
+  /** Not identified: for routes that admit `stranger`, which check the body themselves. */
   | { readonly kind: 'stranger' }
   | { readonly kind: 'owner'; readonly user: string }
   | { readonly kind: 'service'; readonly service: ServiceName }
@@ -50,20 +51,23 @@ export interface Context<Body> {
   readonly caller: AuditCaller;
   readonly body: Body;
   readonly headers: Readonly<Record<string, string | undefined>>;
-  /** For calls that a service relays: from here on audit rows name who is behind it. */
+  /** For relayed calls: audit rows name the actual caller from here on. */
   readonly behalf: (who: AuditCaller) => AuditCaller;
-  /** The exporter value (RFC 9266) of the TLS connection, base64: what is signed over it fits no other connection. */
+  /** The TLS connection's exporter value (RFC 9266), base64: a signature over it is valid on no other connection. */
   readonly channel: () => string;
 }
 
 /** A declared endpoint with its handler. */
 export interface Route extends Pick<Endpoint, 'method' | 'path' | 'admits' | 'event' | 'body' | 'answer' | 'errors'> {
-  /** What a refusal was aimed at, where the path does not say it. */
+  /** The target of a refused call, if the path does not name it. */
   readonly target?: (body: unknown) => string;
   readonly run: (context: Context<unknown>, params: Readonly<Record<string, string>>) => Promise<unknown>;
 }
 
-/** The route of a declared endpoint (schemas/api/README.md). `target`: what a refusal was aimed at, where the path does not say it. */
+/**
+ * The route of a declared endpoint (schemas/api/README.md). `target`: names what a refused call was aimed at, if the path
+ * does not.
+ */
 export function handle<const Of extends Endpoint>(
   { method, path, admits, event, body, params, answer, errors }: Of,
   run: (context: Context<z.output<Of['body']>>, params: z.output<Of['params']>) => Promise<z.input<Of['answer']>>,
@@ -80,15 +84,15 @@ export function handle<const Of extends Endpoint>(
 export interface HttpParts {
   readonly log: Log;
   readonly verifier: RequestVerifier;
-  /** Whether the other end is a service that was removed. */
+  /** Whether the other end is a removed service. */
   readonly removed: (socket: TLSSocket) => boolean;
   /** Writes the audit row of a refusal. */
   readonly refused: (caller: AuditCaller, event: string, target: string, error: StenoError) => Promise<void>;
-  /** Answers and error codes that the endpoint does not declare become INTERNAL: for tests. */
+  /** Replaces undeclared answers and error codes by INTERNAL; for tests. */
   readonly checkAnswers: boolean;
 }
 
-/** The server of the owner's socket: not listening yet. `refuse`: why this caller is not served, though it could connect. */
+/** The server of the owner's socket, not listening yet. `refuse`: the reason for not serving a caller that could connect. */
 export async function ownerServer(
   routes: readonly Route[],
   owner: string,
@@ -101,18 +105,18 @@ export async function ownerServer(
     connectionsCheckingInterval: 2_000,
   });
   const own = routes.filter(({ admits }) => admits.includes('owner'));
-  // Asked as it connects: later it may have handed the connection on and be gone.
+  // Checked at connect time: later the process may have passed the connection on and exited.
   const refusals = new WeakMap<Socket, StenoError | null>();
   server.on('connection', (socket: Socket) => refusals.set(socket, refuse(socket)));
   const identify = async (request: FastifyRequest): Promise<Principal> => {
     const refusal = refusals.get(request.raw.socket);
-    if (refusal !== null) throw refusal ?? new StenoError('INTERNAL', 'a connection that nobody looked at');
+    if (refusal !== null) throw refusal ?? new StenoError('INTERNAL', 'a connection whose caller was not checked');
     return { kind: 'owner', user: owner };
   };
   return { app: await build(server, own, identify, parts), server };
 }
 
-/** The server for services and signed requests: not listening yet. */
+/** The server for services and signed requests, not listening yet. */
 export async function tlsServer(
   routes: readonly Route[],
   tls: TlsOptions,
@@ -120,7 +124,7 @@ export async function tlsServer(
 ): Promise<{ app: FastifyInstance; server: TlsServer }> {
   const server = createTlsServer({
     ...tls,
-    // Signed requests come without a client certificate; `identify` tells the two apart.
+    // Signed requests come without a client certificate; `identify` distinguishes the two.
     requestCert: true,
     rejectUnauthorized: false,
     handshakeTimeout: REQUEST_TIMEOUT_MS,
@@ -129,7 +133,7 @@ export async function tlsServer(
     connectionsCheckingInterval: 2_000,
   });
   server.on('tlsClientError', (_error, socket) => socket.destroy());
-  // Before the server takes a request, so that a connection which is refused costs no TLS.
+  // Before the server accepts a request, so that a refused connection costs no TLS handshake.
   const strangers = new StrangerGuard(server, new StrangerSlots(serviceSlots, { log: parts.log }), { limitMs: STRANGER_MS });
   const open = routes.filter(({ admits }) => admits.some((who) => who !== 'owner'));
   const identify = async (request: FastifyRequest): Promise<Principal> => {
@@ -151,14 +155,14 @@ export async function tlsServer(
     strangers.admitted(request.raw.socket);
     return { kind: 'user', ...caller };
   };
-  // Services that watch: their certificate was checked by TLS.
+  // Services that open the watch: TLS has checked their certificate.
   server.on('upgrade', (request) => {
     if (peerService(request.socket as TLSSocket) !== null) strangers.admitted(request.socket);
   });
   return { app: await build(server, open, identify, parts), server };
 }
 
-/** As received; signatures cover these bytes, not what parsing made of them. */
+/** As received; signatures cover these bytes, not the parsed value. */
 const rawBodies = new WeakMap<FastifyRequest, Buffer>();
 
 async function build(
@@ -198,7 +202,7 @@ async function serve(
   let caller: AuditCaller = { actor: '', source: sourceOf(request) };
   let target = Object.values(request.params as Record<string, string>).join(' ');
   try {
-    // The connection stays one of a stranger, with a stranger's limits.
+    // The connection stays unauthenticated, with the limits of a stranger.
     const principal: Principal = entry.admits.includes('stranger') ? { kind: 'stranger' } : await identify(request);
     caller = { actor: nameOf(principal), source: clientOf(principal, request) ?? caller.source };
     if (!admitted(entry.admits, principal)) throw new StenoError('ACCESS_DENIED', `${entry.method} ${entry.path}`);
@@ -224,7 +228,7 @@ async function serve(
     if (error instanceof StenoError) {
       await parts.refused(caller, entry.event, target, error);
     }
-    // Nothing can be audited while the store is away, and nothing was done.
+    // Nothing can be audited while the store is unavailable, and nothing was done.
     if (isStoreFailure(error)) throw new StenoError('STORE_UNAVAILABLE', 'the state store of the authority', { cause: error });
     throw error;
   }
@@ -278,17 +282,17 @@ export function nameOf(principal: Principal): string {
   }
 }
 
-/** Throws ACCESS_DENIED for whoever is none. */
+/** Throws ACCESS_DENIED if the caller is not a service. */
 export function serviceOf(principal: Principal): ServiceName {
   if (principal.kind !== 'service') throw new StenoError('ACCESS_DENIED');
   return principal.service;
 }
 
 function sourceOf(request: FastifyRequest): string {
-  return request.raw.socket.remoteAddress ?? 'local';
+  return peerAddress(request.raw.socket) || 'local';
 }
 
-/** A viewer speaks for a browser or a command, and says from where; nobody else is believed. */
+/** A viewer acts for a browser or a command and states its address; nobody else is trusted to. */
 function clientOf(principal: Principal, request: FastifyRequest): string | undefined {
   const said = request.headers[CLIENT_ADDRESS_HEADER];
   return principal.kind === 'service' && principal.service.kind === 'viewer' && typeof said === 'string' && isIP(said) !== 0
@@ -296,7 +300,10 @@ function clientOf(principal: Principal, request: FastifyRequest): string | undef
     : undefined;
 }
 
-/** Why a login failed is for the audit: whoever tries must not learn which part was wrong, nor what is where inside. */
+/**
+ * The reason for a failed login goes to the audit only: an attacker must learn neither which part was wrong nor anything
+ * internal.
+ */
 const unexplained: ReadonlySet<ErrorCode> = new Set(['LOGIN_FAILED', 'SERVICE_JOIN_REFUSED', 'SSO_REFUSED', 'SSO_PROVIDER']);
 
 function answerError(reply: FastifyReply, error: unknown, log: Log): FastifyReply {
@@ -308,7 +315,7 @@ function answerError(reply: FastifyReply, error: unknown, log: Log): FastifyRepl
   return reply.code(entry.status).send(body);
 }
 
-/** What the framework refuses before a route runs. */
+/** Errors raised by the framework before a route runs. */
 function frameworkError(error: unknown): StenoError | undefined {
   const { code, statusCode } = error as { code?: string; statusCode?: number };
   if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') return new StenoError('TOO_LARGE', `a body has at most ${MAX_BODY} bytes`);

@@ -1,6 +1,6 @@
 /**
- * Requests that are signed as a text, by a token and by the keys that are to be certified: what joining nodes and joining
- * services check alike. Tested in ../inventory/nodes/nodes.test.ts and ../services/services.test.ts.
+ * Requests signed as a text, by a token and by the keys to be certified: common checks for joining nodes and joining
+ * services. Tested in ../inventory/nodes/nodes.test.ts and ../services/services.test.ts.
  */
 import { createHash, createPublicKey } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
@@ -26,7 +26,7 @@ export function tokenKey(raw: string): KeyObject {
   return createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x: Buffer.from(raw, 'base64').toString('base64url') }, format: 'jwk' });
 }
 
-/** ECDSA P-256 alone; anything else is refused where it would be certified as well. `der`: base64. Throws KEY_GARBLED. */
+/** Accepts only ECDSA P-256; anything else would be refused when it is certified. `der`: base64. Throws KEY_GARBLED. */
 export function serviceKey(pem: string): { readonly key: KeyObject; readonly der: string; readonly hash: string } {
   let key: KeyObject;
   try {

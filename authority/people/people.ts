@@ -1,10 +1,11 @@
-/** Users, their logins and their machines, put together: built from their parts for app.ts. */
+/** Users, their logins and their machines, assembled from their parts for app.ts. */
 import { Bots } from './bots/bots.js';
 import { botRoutes } from './bots/routes.js';
 import type { IssueParts } from '../certificates/users.js';
 import type { Route } from '../http/server.js';
 import type { Links } from '../web-sessions/web-sessions.js';
 import { DeviceLogins } from './login/device-login.js';
+import { KubeConfirmations } from './login/kube-confirmations.js';
 import { LocalLogin } from './login/local-login.js';
 import { loginRoutes } from './login/routes.js';
 import { SessionConfirmations } from './login/session-confirmations.js';
@@ -41,6 +42,7 @@ export function peopleRoutes(parts: PeopleParts): readonly Route[] {
     ...loginRoutes({
       local: login,
       confirmations: new SessionConfirmations({ ...parts, local: login }),
+      kubeConfirmations: new KubeConfirmations(parts),
       singleSignOn: new SingleSignOn({ ...parts, web }),
       deviceLogins: new DeviceLogins(local),
       connectors,

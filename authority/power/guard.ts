@@ -1,15 +1,18 @@
 /**
- * The one guard of power: nobody gives anybody, themselves and machines included, what they do not have themselves.
+ * Guards against privilege escalation: nobody can give anybody, including themselves and machines, power that they do not
+ * have.
  *
- * What a role lets somebody do to users, roles, bots, nodes or connectors is only half of the answer; each such change also
- * passes here, and moves.ts lists every route with the check it passes. What somebody has, when they hand out, is what
- * they hold for good: their roles and traits as they are stored now, which must be those of their certificate. What an
- * access request granted them lets them act, but not hand out, but for a granted role that administers everything: who
- * granted that granted all. The comparisons themselves are pure (schemas/policy/power/). Decision 0054. Tested in
- * takeover.test.ts, and as a property in worlds.test.ts.
+ * A role's verbs on users, roles, bots, nodes or connectors are only half of the decision; each such change is also checked
+ * here, and moves.ts lists every route with its check. The power that users can hand out is what they hold permanently:
+ * their stored roles and traits, which must match their certificate. Power granted by an access request lets them act but
+ * not hand out, except for a granted role that administers everything. The comparisons themselves are pure
+ * (schemas/policy/power/). Decision 0054. Tested in takeover.test.ts, and as a property in worlds.test.ts.
  */
 import { rolesOfGrant } from '#schemas/documents/access-request.js';
+import type { LiveSessionDetails } from '#schemas/api/inventory/live-sessions.js';
+import type { InvitedMode } from '#schemas/documents/session-invitation.js';
 import type { Lock } from '#schemas/documents/lock.js';
+import { KUBE_LABEL } from '#schemas/kube/kube-cluster.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { Traits } from '#schemas/base/identity.js';
 import { administersEverything } from '#schemas/policy/administration.js';
@@ -18,25 +21,26 @@ import { lackingForLabels } from '#schemas/policy/power/labels.js';
 import type { Relabelling } from '#schemas/policy/power/labels.js';
 import { lackingForPrincipal } from '#schemas/policy/power/principals.js';
 import { readByExpressions } from '#schemas/policy/power/within.js';
+import { decideSession } from '#schemas/policy/session.js';
 import type { Subject } from '#schemas/policy/subject.js';
 import type { NodeRecord, Role } from '#schemas/policy/role.js';
 import type { AuditRow } from '#schemas/events/rows.js';
 import { rolesNamed } from '#runtime/http/request-auth.js';
 import type { Caller } from '../records/audit.js';
 import type { Directory } from '../directory/directory.js';
-import { endRequests } from '../records/end-requests.js';
+import { endRequests } from '../records/requests.js';
 import type { Principal } from '../http/server.js';
 import { wasNameReleased } from '../records/names.js';
 import type { Records, Tx } from '../records/records.js';
 import { findUser, setHandlers } from '../records/users.js';
 import type { UserRecord } from '../records/users.js';
 
-/** Who acts, with what they may hand out. */
+/** The acting user, with the power they can hand out. */
 export interface Author extends Caller {
-  /** With the roles that they hold for good; all they act by, for who administers everything. */
+  /** With permanently held roles; for users who administer everything, all roles they act by. */
   readonly subject: Subject;
   readonly everything: boolean;
-  /** Whoever could be behind this account: itself, and those who have held a way into it. */
+  /** Everybody who could control this account: itself, and those who have had a way into it. */
   readonly hands: readonly string[];
 }
 
@@ -49,13 +53,16 @@ export class PowerGuard {
     this.#directory = directory;
   }
 
-  /** Throws LOGIN_TOO_OLD when roles or traits are others than those of the certificate, ACCESS_DENIED for who is no user. */
+  /**
+   * Throws LOGIN_TOO_OLD if roles or traits differ from those of the certificate, and ACCESS_DENIED for a caller that is not
+   * a user.
+   */
   async author({ principal, caller }: { readonly principal: Principal; readonly caller: Caller }): Promise<Author> {
-    if (principal.kind !== 'user') throw new StenoError('ACCESS_DENIED', 'this is for users');
+    if (principal.kind !== 'user') throw new StenoError('ACCESS_DENIED', 'this route is for users');
     const { identity } = principal;
     const user = await this.#records.read((db) => findUser(db, identity.user));
     if (user === undefined || user.disabled_at !== null)
-      throw new StenoError('ACCESS_DENIED', `there is no user ${identity.user}, or it is disabled`);
+      throw new StenoError('ACCESS_DENIED', `user ${identity.user} does not exist or is disabled`);
     if (canonical(user) !== canonical(identity))
       throw new StenoError('LOGIN_TOO_OLD', 'your roles or traits have changed since; run `steno login`');
     const everything = administersEverything(principal.roles);
@@ -64,7 +71,9 @@ export class PowerGuard {
     return { ...caller, subject: { user: user.name, traits: user.traits, roles }, everything, hands };
   }
 
-  /** May the author make, or take into their hands, an account like this? Throws POWER_LACKING; ACCESS_DENIED for their own. */
+  /**
+   * Whether the author may create, or take control of, such an account. Throws POWER_LACKING; ACCESS_DENIED for their own.
+   */
   mayHand(author: Author, account: Pick<UserRecord, 'name' | 'roles' | 'traits'>): void {
     if (author.everything) return;
     if (account.name === author.subject.user) throw new StenoError('ACCESS_DENIED', 'you cannot manage yourself');
@@ -75,7 +84,7 @@ export class PowerGuard {
     refuse(lackingForPrincipal(author.subject, subject, known), account.name);
   }
 
-  /** May the author write this role? `before`: the document it replaces. Throws POWER_LACKING. */
+  /** Whether the author may write this role. `before`: the document it replaces. Throws POWER_LACKING. */
   mayWriteRole(author: Author, written: Role, before: Role | undefined): void {
     if (author.everything) return;
     const { subject } = author;
@@ -83,12 +92,12 @@ export class PowerGuard {
     if (subject.roles.some(({ name }) => name === written.name))
       throw new StenoError('POWER_LACKING', `role ${written.name}: you hold it yourself`);
     refuse(lackingForRole({ roles: subject.roles, person: subject }, written, before), `role ${written.name}`);
-    // The name alone opens something to whoever comes to hold the role.
+    // Some role decides by role names, so the name alone would open something to its holders.
     const reader = before === undefined ? known.find(readsRoles) : undefined;
-    if (reader !== undefined) throw new StenoError('POWER_LACKING', `role ${written.name}: role ${reader.name} decides by names of roles`);
+    if (reader !== undefined) throw new StenoError('POWER_LACKING', `role ${written.name}: role ${reader.name} decides by role names`);
   }
 
-  /** May the author decide who, of any name and traits, holds these roles? Throws POWER_LACKING. */
+  /** Whether the author may decide who, of any name and traits, holds these roles. Throws POWER_LACKING. */
   mayMapTo(author: Author, names: readonly string[]): void {
     if (author.everything) return;
     const { subject } = author;
@@ -101,22 +110,25 @@ export class PowerGuard {
     }
   }
 
-  /** What was granted for the node counts as roles do: it may be denied as the node is. Throws POWER_LACKING. */
+  /** Grants for the node count like roles: it may be denied in the same way. Throws POWER_LACKING. */
   mayLabel(author: Author, change: Relabelling): void {
     if (author.everything) return;
+    // What goes to the cluster would go through their machine.
+    if (change.after.labels[KUBE_LABEL] !== change.before?.labels[KUBE_LABEL])
+      throw new StenoError('POWER_LACKING', `the label ${KUBE_LABEL}, which makes a machine the way into a Kubernetes cluster`);
     const { roles, grants } = this.#directory.current();
-    // A node that is another machine from now on has none: they end (inventory/nodes/registry.ts).
+    // A node that becomes another machine has no grants: they end (inventory/nodes/registry.ts).
     const standing = change.before === null ? [] : grants;
     const granted = standing.flatMap((grant) => rolesOfGrant({ items: grant.items.filter(({ kind }) => kind !== 'role') }, roles) ?? []);
     refuse(lackingForLabels(author.subject, [...roles, ...granted], change), `node ${change.after.name}`);
   }
 
-  /** May the author say which machine is behind a node's name, or pass for it? Throws POWER_LACKING. */
+  /** Whether the author may decide which machine is behind a node's name, or impersonate it. Throws POWER_LACKING. */
   mayStandFor(author: Author, node: Pick<NodeRecord, 'name' | 'labels'>): void {
     this.mayLabel(author, { before: null, after: node, on: 'every node' });
   }
 
-  /** May the author end this lock? Not one on an account that they have had in their hands. Throws POWER_LACKING. */
+  /** Whether the author may lift this lock: not one on an account that they have controlled. Throws POWER_LACKING. */
   async mayLift(tx: Tx, author: Author, { target_kind: kind, target }: Pick<Lock, 'target_kind' | 'target'>): Promise<void> {
     if (author.everything) return;
     const { user } = author.subject;
@@ -131,17 +143,31 @@ export class PowerGuard {
     if (owner === undefined) return;
     const record = await findUser(tx, owner);
     if (owner === user || (record !== undefined && (await handsOn(tx, record)).some((name) => author.hands.includes(name))))
-      throw new StenoError('POWER_LACKING', `lifting a lock on ${kind} ${target}, which you have had in your hands`);
+      throw new StenoError('POWER_LACKING', `lifting a lock on ${kind} ${target}, which you have controlled`);
   }
 
-  /** Who has had an account in their hands that the author makes. */
+  /**
+   * Whether the author may invite others into this session, in this mode. `about`: what its gateway says of it; undefined: nothing is
+   * known. Throws SESSION_NOT_LIVE to those who may not know of it, and ACCESS_DENIED.
+   */
+  mayInvite({ subject }: Author, about: LiveSessionDetails | undefined, mode: InvitedMode): void {
+    if (about === undefined) throw new StenoError('SESSION_NOT_LIVE');
+    const { own_since: names } = this.#directory.current();
+    const person = Object.hasOwn(names, subject.user) ? { ...subject, since: names[subject.user]! } : subject;
+    const verdict = decideSession(person, 'invite', about, about.labels, mode);
+    if (verdict.allowed) return;
+    const known = decideSession(person, 'list', about, about.labels).allowed;
+    throw known ? new StenoError('ACCESS_DENIED', verdict.reason) : new StenoError('SESSION_NOT_LIVE');
+  }
+
+  /** The handlers of an account that the author creates. */
   handlersOf({ everything, hands }: Author): readonly string[] {
     return everything ? [] : [...hands].sort();
   }
 
   /**
-   * The author takes an account over, or gives somebody a way into it: what was granted to it ends, and who takes it over does
-   * not take its past. `others`: whether those who had a way in keep it. Call `mayHand` first. Rows for the audit.
+   * The author takes over an account, or gives somebody a way into it: its grants end, and its past stays hidden from the
+   * new controller. `others`: whether existing handlers keep their way in. Call `mayHand` first. Returns rows for the audit.
    */
   async takeOver(
     tx: Tx,
@@ -153,7 +179,7 @@ export class PowerGuard {
   ): Promise<readonly AuditRow[]> {
     const before = others === 'keep' ? user.handlers : [];
     const handlers = [...new Set([...before, ...this.handlersOf(author)])].sort();
-    // In nobody's hands any more, it has its past back, but for that of another who bore its name.
+    // Once nobody controls it any more, its past is visible again, except that of another user who had its name.
     const own = !author.everything
       ? now
       : handlers.length > 0 || others === 'keep'
@@ -166,13 +192,13 @@ export class PowerGuard {
   }
 }
 
-/** Whether one person could be behind both accounts: then neither reviews what the other asks for. */
+/** Whether one person could control both accounts: then neither may review the other's requests. */
 export async function inOneHand(db: Parameters<typeof findUser>[0], one: UserRecord, other: UserRecord): Promise<boolean> {
   const [these, those] = [await handsOn(db, one), await handsOn(db, other)];
   return these.some((name) => those.includes(name));
 }
 
-/** The account, those who have held a way into it, and those who have into theirs. */
+/** The account, those who have had a way into it, and those who have had a way into theirs. */
 async function handsOn(db: Parameters<typeof findUser>[0] | Tx, user: UserRecord): Promise<readonly string[]> {
   const found = new Set([user.name]);
   const open = [...user.handlers];

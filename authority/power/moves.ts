@@ -1,9 +1,9 @@
 /**
- * Every route that changes something, what power it could move, and the check that it passes: compared with the routes
- * there are in moves.test.ts, so that a route without a line fails the tests, and one whose line is wrong does, too.
+ * Every route that changes something, the power it could transfer, and its check. moves.test.ts compares this with the
+ * actual routes, so that a route with a missing or wrong line fails the tests.
  *
  * Verbs follow what a route does: GET asks for list or read, anything else for create, update, delete or label. Routes
- * that several verbs admit look at which of them is needed when they know whether the thing is there.
+ * admitted by several verbs decide which one is needed once they know whether the resource exists.
  */
 
 /**
@@ -14,15 +14,16 @@
  * connector:  `mayMapTo`, and `mayHand` for its users
  * lock:       `mayLift`: not on an account that the author has had in their hands
  * request:    the rules of roles on asking and approving, pinned roles, and other hands
+ * session:    `mayInvite`: what roles let the author invite others to
  * own:        the caller's own account, session or service, by its own credentials
  * takes:      takes power away, only tells, or is all that the verb is about; the verb is enough
  */
-export type Check = 'everything' | 'account' | 'role' | 'labels' | 'connector' | 'lock' | 'request' | 'own' | 'takes';
+export type Check = 'everything' | 'account' | 'role' | 'labels' | 'connector' | 'lock' | 'request' | 'session' | 'own' | 'takes';
 
 export interface Move {
   readonly route: string;
   readonly check: Check;
-  /** What it could move, or why it moves nothing. */
+  /** The power it could transfer, or why it transfers none. */
   readonly power: string;
 }
 
@@ -103,13 +104,64 @@ export const moves: readonly Move[] = [
   ...move('request', 'a certificate that carries what was granted', 'POST /v1/request-certificate'),
   ...move('takes', 'ends a request', 'POST /v1/requests/:name/cancel'),
 
+  ...move('session', 'being in a live session, as what a role lets the author invite to', 'POST /v1/session-invitations'),
+  ...move('takes', 'ends an invitation by or for the caller, or by the right to lock', 'POST /v1/session-invitations/:name/revoke'),
+
   ...move('takes', 'keys of CAs change hands between the authority and itself', 'PUT /v1/ca/:name/rotation'),
   ...move('takes', 'says where our gateways are; our keys sign it', 'POST /v1/cluster-statement'),
   ...move('takes', 'newer keys of a cluster, signed with those that are trusted', 'POST /v1/clusters/:name/refresh'),
   ...move('takes', 'trust less', 'DELETE /v1/clusters/:name'),
   ...move('takes', 'a note of a reviewer; nothing follows from it by itself', 'POST /v1/access-decisions'),
-  ...move('takes', 'answers a question: it has a body', 'POST /v1/access/check', 'POST /v1/cluster-nodes'),
+  ...move('takes', 'answers a question: it has a body', 'POST /v1/access/check', 'POST /v1/cluster-nodes', 'POST /v1/live-sessions/read'),
   ...move('takes', 'a row of the audit', 'POST /v1/disclosures'),
+  ...move('takes', 'a lock, and only one that the policy of this authority lists', 'POST /v1/findings/:name/response'),
+  ...move('takes', 'what becomes of a finding; nothing follows from it by itself', 'POST /v1/findings/:name/triage'),
+  ...move(
+    'takes',
+    'what people write about recordings; nothing follows from it by itself',
+    'POST /v1/notes',
+    'POST /v1/note-tickets',
+    'POST /v1/session-notes',
+    'POST /v1/cases',
+    'POST /v1/cases/:name',
+    'POST /v1/cases/:name/state',
+    'POST /v1/cases/:name/items',
+    'POST /v1/cases/:name/items/:item/removal',
+  ),
+  ...move('takes', 'a search of the caller, run with the rights that the caller has at each run', 'POST /v1/saved-searches'),
+  ...move('own', 'a search of the caller, or a shared or scheduled one of somebody else by the verb', 'DELETE /v1/saved-searches/:name'),
+  ...move(
+    'takes',
+    'which searches are due, and that one found something: viewers read every recording anyway',
+    'POST /v1/saved-search-runs',
+    'POST /v1/saved-search-results',
+  ),
+  ...move('own', 'a note of the caller, or one of somebody else by the verb', 'DELETE /v1/notes/:name'),
+  ...move(
+    'takes',
+    'what is noticed, and what is told of it: that is what the verbs are about; responses are not in rules',
+    'POST /v1/rules',
+    'PUT /v1/rules/:name/enabled',
+    'DELETE /v1/rules/:name',
+    'PUT /v1/hash-lists/:name/pieces',
+    'POST /v1/hash-lists/:name',
+    'DELETE /v1/hash-lists/:name',
+    'POST /v1/honey-tokens',
+    'DELETE /v1/honey-tokens/:name',
+    'POST /v1/suppressions',
+    'DELETE /v1/suppressions/:name',
+  ),
+  ...move(
+    'own',
+    'what an analyzer tells of its rules and of what it found, and how it reads rules',
+    'POST /v1/rule-set',
+    'POST /v1/hash-set',
+    'POST /v1/hash-set/piece',
+    'POST /v1/honey-set',
+    'PUT /v1/rule-states',
+    'PUT /v1/rule-catalogue',
+    'POST /v1/finding-announcements',
+  ),
 
   ...move('own', 'a browser of the caller, with what the caller is', 'POST /v1/sign-in-link', 'POST /v1/sign-in', 'DELETE /v1/web-session'),
   ...move(
@@ -148,6 +200,7 @@ export const moves: readonly Move[] = [
     'POST /v1/account/recovery-codes',
   ),
   ...move('own', 'by the token of a bot, or its key', 'POST /v1/bots/join', 'POST /v1/bots/renew'),
+  ...move('own', 'a certificate for one login, no longer than that of a login when the web session began', 'POST /v1/terminal/certificate'),
   ...move('own', 'a certificate like the one at hand', 'POST /v1/renew'),
   ...move('own', 'a service, by its token, or by the key that joined', 'POST /v1/services/join', 'POST /v1/services/renew'),
   ...move(
@@ -156,6 +209,7 @@ export const moves: readonly Move[] = [
     'POST /v1/session-certificate',
     'POST /v1/session-confirmations',
     'POST /v1/session-confirmations/state',
+    'POST /v1/kube-confirmations',
   ),
   ...move(
     'own',

@@ -142,7 +142,7 @@ describe('accounts', () => {
     const [second, third] = [await sign('second', ['lead']), await sign('third', ['lead'])];
     const request = await ask(second, 'dba');
     for (const reviewer of [lena, third])
-      await expect(approve(reviewer, request)).rejects.toEqual(refusal('SELF_REVIEW', 'could be behind both'));
+      await expect(approve(reviewer, request)).rejects.toEqual(refusal('SELF_REVIEW', 'could control both'));
     await expect(approve(other, request)).resolves.toMatchObject({ state: 'approved' });
     await use(second, request);
     const hers = await ask(lena, 'dba');

@@ -18,7 +18,21 @@ const bySession: Readonly<Record<string, unknown>> = {
   'POST /v1/account/devices': { device: { kind: 'totp', ceremony: token, label: 'x', code: '000000' } },
   'DELETE /v1/account/devices/:name': undefined,
   'PUT /v1/account/password': { password: 'a long and new password' },
+  'POST /v1/findings/:name/triage': { state: 'acknowledged' },
+  'POST /v1/notes': { session: '01jdv3k5m8q2w7x9y4z6a0b1c2', offset: 1, ticket: token },
+  'GET /v1/saved-searches': undefined,
+  'POST /v1/saved-searches': { name: 'x', query: 'x' },
+  'DELETE /v1/saved-searches/:name': undefined,
+  'DELETE /v1/notes/:name': undefined,
+  'POST /v1/cases': { title: 'x' },
+  'POST /v1/cases/:name': { title: 'x' },
+  'POST /v1/cases/:name/state': { act: 'investigate' },
+  'POST /v1/cases/:name/items': { items: [{ kind: 'finding', finding: 'f' }] },
+  'POST /v1/cases/:name/items/:item/removal': {},
   'POST /v1/requests': { reason: 'x', roles: ['x'] },
+  'GET /v1/session-invitations': undefined,
+  'GET /v1/session-invitations/:name': undefined,
+  'POST /v1/session-invitations/:name/revoke': {},
   'GET /v1/requests': undefined,
   'GET /v1/request-options': undefined,
   'GET /v1/requests/:name': undefined,
@@ -28,6 +42,9 @@ const bySession: Readonly<Record<string, unknown>> = {
   'POST /v1/login/device/decision': { user_code: 'BBBB-BBBB', approve: true },
   'POST /v1/confirm/facts': { token },
   'POST /v1/confirm/decision': { token, approve: true },
+  'GET /v1/rule-catalogue': undefined,
+  'GET /v1/terminal/nodes': undefined,
+  'POST /v1/terminal/certificate': { public_key: formatPublicLine(generateKey().publicBlob), node: 'n', login: 'l' },
 };
 /** Takes a secret that somebody shows: a password with a code, a passkey's answer, a link, a token, a provider's answer, a signature. */
 const bySecret = [
@@ -58,9 +75,17 @@ const open = [
   'GET /v1/connectors/:name/logout',
   'GET /v1/cluster-statement',
   'GET /v1/nodes',
+  'GET /v1/gateways',
   'GET /v1/locks',
   'GET /v1/live-sessions/:session',
   'GET /v1/roles',
+  'GET /v1/case-heads',
+  'GET /v1/case-books/:name',
+  'POST /v1/session-notes',
+  'POST /v1/note-tickets',
+  'POST /v1/saved-search-runs',
+  'POST /v1/saved-search-results',
+  'POST /v1/live-sessions/read',
   'POST /v1/disclosures',
   'POST /v1/renew',
 ];
@@ -97,7 +122,14 @@ test('renews itself alone, and gets no certificate of a host or for recordings b
 describe('without the web session of a user it does not', () => {
   test.each(Object.entries(bySession))('%s', async (route, body) => {
     const [method, path] = route.split(' ') as ['GET' | 'POST' | 'PUT' | 'DELETE', string];
-    const target = path.replace(':name', 'some-name');
+    const id = path.includes('/notes/')
+      ? 'n-000000000000'
+      : path.includes('/saved-searches/')
+        ? 'q-000000000000'
+        : path.includes('/cases/')
+          ? 'c-0000000000'
+          : 'some-name';
+    const target = path.replace(':name', id).replace(':item', 'i-000000000000');
     const call = (session?: string): Promise<unknown> => viewer.relaying({ session, client: '192.0.2.7' })(method, target, body);
     await expect(call()).rejects.toMatchObject({ code: 'NOT_SIGNED_IN' });
     await expect(call(token)).rejects.toMatchObject({ code: 'NOT_SIGNED_IN' });

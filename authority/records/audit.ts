@@ -1,5 +1,5 @@
 /**
- * Audit rows of the authority: made here, written by records.ts in the transaction of the act they describe.
+ * Builds audit rows of the authority; records.ts writes them in the transaction of the act they describe.
  *
  * Tested in ../audit/complete.test.ts.
  */
@@ -13,6 +13,7 @@ export interface Act {
   /** `noun.verb`. */
   readonly event: string;
   readonly target?: string;
+  readonly session?: string;
   readonly node?: string;
   readonly login?: string;
   readonly data?: Readonly<Record<string, unknown>>;
@@ -29,14 +30,14 @@ export function auditRow(now: number, { actor, source }: Caller, act: Act, error
     code: error?.code ?? '',
     reason: bounded(error?.message ?? '', 4096),
     source_address: bounded(source, 255),
-    session: '',
+    session: act.session ?? '',
     node: bounded(act.node ?? '', 255),
     login: bounded(act.login ?? '', 255),
     data: JSON.stringify(act.data ?? {}),
   };
 }
 
-/** Cut by code points: half a surrogate pair would not survive the wire. */
+/** Cut by code points: half a surrogate pair would not survive transport. */
 function bounded(text: string, length: number): string {
   return text.length <= length
     ? text

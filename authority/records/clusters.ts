@@ -20,7 +20,7 @@ export async function putCluster(tx: Tx, cluster: TrustedCluster, by: string, no
     .execute();
 }
 
-/** Whether there was one. */
+/** Returns whether it existed. */
 export async function deleteCluster(tx: Tx, name: string): Promise<boolean> {
   const { numDeletedRows } = await tx.deleteFrom('trusted_clusters').where('name', '=', name).executeTakeFirst();
   return numDeletedRows > 0n;
@@ -28,7 +28,7 @@ export async function deleteCluster(tx: Tx, name: string): Promise<boolean> {
 
 export type OwnCluster = Pick<ClusterStatement, 'gateways' | 'updates'>;
 
-/** What `steno clusters export` said last; undefined while it was never run. */
+/** Last output of `steno clusters export`; undefined if it was never run. */
 export async function ownCluster(db: Reader): Promise<OwnCluster | undefined> {
   const row = await db.selectFrom('own_cluster').selectAll().where('id', '=', 1).executeTakeFirst();
   return row === undefined ? undefined : { gateways: JSON.parse(row.gateways) as string[], updates: row.updates };

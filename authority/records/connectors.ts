@@ -1,4 +1,7 @@
-/** Connectors, taken assertions and bound names, over the state store: rows in, rows out. Tested in ../people/sso/connectors.test.ts. */
+/**
+ * Connectors, used assertions and bound names in the state store; data access only. Tested in
+ * ../people/sso/connectors.test.ts.
+ */
 import { createHash } from 'node:crypto';
 import type { Kysely } from 'kysely';
 import { connectorSchema } from '#schemas/documents/connector.js';
@@ -11,7 +14,7 @@ import type { Tx } from './records.js';
 type Db = Kysely<StateSchema> | Tx;
 
 export interface StoredConnector {
-  /** Users that decide what its provider says, and do not administer everything. */
+  /** Users who control its provider's statements and do not administer everything. */
   readonly handlers: readonly string[];
   /** Without secrets. */
   readonly document: Connector;
@@ -48,14 +51,14 @@ export async function putConnector(tx: Tx, { document, sealed, handlers }: Store
     .execute();
 }
 
-/** And ends the web sessions that it began. Throws CONNECTOR_UNKNOWN. */
+/** Also ends the web sessions that it began. Throws CONNECTOR_UNKNOWN. */
 export async function deleteConnector(tx: Tx, name: string): Promise<void> {
   const { numDeletedRows } = await tx.deleteFrom('connectors').where('name', '=', name).executeTakeFirst();
   if (numDeletedRows === 0n) throw new StenoError('CONNECTOR_UNKNOWN', name);
   await tx.deleteFrom('web_sessions').where('via', '=', name).execute();
 }
 
-/** False when it was taken before: of callers at the same time, at whatever authority, one gets true. */
+/** False if it was used before: of concurrent callers at any authority, one gets true. */
 export async function takeAssertion(tx: Tx, connector: string, id: string, until: number): Promise<boolean> {
   const hash = createHash('sha256')
     .update(JSON.stringify([connector, id]))
@@ -68,7 +71,10 @@ export async function takeAssertion(tx: Tx, connector: string, id: string, until
   return numInsertedOrUpdatedRows === 1n;
 }
 
-/** Who holds the name, after this; undefined where the name was another user's and is kept. A binding stays when its user goes, and can be replaced once the name was released. */
+/**
+ * Binds the name and returns its holder; undefined if the name belonged to another user and is reserved. A binding outlives
+ * its user, and can be replaced once the name was released.
+ */
 export async function bindSubject(
   tx: Tx,
   binding: { readonly user: string; readonly connector: string; readonly subject: string },

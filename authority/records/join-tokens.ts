@@ -1,6 +1,6 @@
 /**
- * Tokens that machines and services join with: made here, shown once, and known afterwards by their public half alone
- * (schemas/join.ts). Each kind has a table of its own, and what the two tables have in common is here.
+ * Tokens with which machines and services join: generated here, shown once, and stored as their public half alone
+ * (schemas/join.ts). Each kind has its own table; this is their common part.
  *
  * Tested in ../inventory/nodes/nodes.test.ts and ../services/services.test.ts.
  */
@@ -14,7 +14,7 @@ export type TokenTable = 'join_tokens' | 'service_tokens';
 
 const alphabet = '0123456789abcdefghjkmnpqrstvwxyz';
 
-/** `token`: with its secret; `publicKey`: 32 bytes of Ed25519, base64. */
+/** `token`: includes the secret; `publicKey`: 32 bytes of Ed25519, base64. */
 export function newJoinToken(): { readonly id: string; readonly token: string; readonly publicKey: string } {
   const id = [...randomBytes(12)].map((byte) => alphabet[byte % 32]).join('');
   const { d: seed, x: point } = createPrivateKey(generateKeyPem('ed25519')).export({ format: 'jwk' }) as {
@@ -29,7 +29,7 @@ export async function deleteToken(tx: Tx, table: TokenTable, id: string): Promis
   return numDeletedRows > 0n;
 }
 
-/** Of callers at the same time exactly as many get true as there are uses left. */
+/** Of concurrent callers exactly as many get true as there are uses left. */
 export async function useToken(tx: Tx, table: TokenTable, id: string, now: number): Promise<boolean> {
   const row = await tx
     .updateTable(table)
@@ -46,7 +46,7 @@ export async function purgeTokens(tx: Tx, table: TokenTable, now: number): Promi
   await tx.deleteFrom(table).where('expires_at', '<=', now).execute();
 }
 
-/** Of every certificate in the PEM: while a CA is rotated, whoever joins may meet either. */
+/** Pins of every certificate in the PEM: during a CA rotation, joining may meet either. */
 export function pinsOf(pem: string): readonly string[] {
   return certificatesIn(pem).map((one) => pinOf(new X509Certificate(one).publicKey.export({ type: 'spki', format: 'der' })));
 }

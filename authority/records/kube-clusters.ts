@@ -1,4 +1,6 @@
-/** Kubernetes clusters in the state store; how they are reached is sealed. Tested in ../inventory/kube/kube-clusters.test.ts. */
+/**
+ * Kubernetes clusters in the state store, with their upstreams sealed. Tested in ../inventory/kube/kube-clusters.test.ts.
+ */
 import type { Kysely } from 'kysely';
 import type { KubeClusterRecord } from '#schemas/kube/kube-cluster.js';
 import type { StateSchema } from '#stores/state/schema.js';
@@ -23,7 +25,7 @@ export async function sealedUpstream(
   return row === undefined ? undefined : { revision: Number(row.revision), sealed: row.upstream_sealed };
 }
 
-/** Answers the revision: never one that a cluster of this name had before, as far as the clock grows. */
+/** Returns the revision: never one that an earlier cluster of this name had, provided the clock advances. */
 export async function putKubeCluster(
   tx: Tx,
   { name, labels }: Pick<KubeClusterRecord, 'name' | 'labels'>,
@@ -42,7 +44,7 @@ export async function putKubeCluster(
   return revision;
 }
 
-/** Whether there was one. */
+/** Returns whether it existed. */
 export async function deleteKubeCluster(tx: Tx, name: string): Promise<boolean> {
   const { numDeletedRows } = await tx.deleteFrom('kube_clusters').where('name', '=', name).executeTakeFirst();
   return numDeletedRows > 0n;

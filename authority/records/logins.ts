@@ -1,4 +1,4 @@
-/** Logins under way, over the state store: rows in, rows out, nothing decided. What can be taken once is taken in one statement. */
+/** Pending logins in the state store; data access without decisions. Single-use rows are taken in one statement. */
 import type { Kysely } from 'kysely';
 import type { Row, StateSchema } from '#stores/state/schema.js';
 import type { Tx } from './records.js';
@@ -22,7 +22,7 @@ export async function findAttempt(db: Db, hash: string, now: number): Promise<Ro
     .executeTakeFirst();
 }
 
-/** Keeps an answer that came without the browser's cookie; the first one counts. */
+/** Stores an answer that arrived without the browser's cookie; the first one counts. */
 export async function parkAnswer(tx: Tx, hash: string, answer: string, now: number): Promise<boolean> {
   const { numUpdatedRows } = await tx
     .updateTable('login_attempts')
@@ -68,7 +68,7 @@ export async function deviceLogin(db: Db, hash: string, now: number): Promise<Ro
   return db.selectFrom('device_logins').selectAll().where('hash', '=', hash).where('expires_at', '>', now).executeTakeFirst();
 }
 
-/** False where it was decided before, or is over. */
+/** False if it was decided before or has expired. */
 export async function decideDeviceLogin(
   tx: Tx,
   userCode: string,
@@ -85,7 +85,7 @@ export async function decideDeviceLogin(
   return numUpdatedRows === 1n;
 }
 
-/** The approved login, which is taken thereafter. */
+/** Takes the approved login. */
 export async function takeDeviceLogin(tx: Tx, hash: string, now: number): Promise<Row<'device_logins'> | undefined> {
   return tx
     .updateTable('device_logins')
@@ -108,23 +108,55 @@ export async function confirmation(db: Db, hash: string, now: number): Promise<R
   return db.selectFrom('session_confirmations').selectAll().where('hash', '=', hash).where('expires_at', '>', now).executeTakeFirst();
 }
 
+/** How many of a user's are neither over nor taken back. */
+export async function waitingConfirmations(db: Db, user: string, now: number): Promise<number> {
+  const { waiting } = await db
+    .selectFrom('session_confirmations')
+    .select((e) => e.fn.countAll<number>().as('waiting'))
+    .where('user', '=', user)
+    .where('expires_at', '>', now)
+    .executeTakeFirstOrThrow();
+  return Number(waiting);
+}
+
+/** `until`: of an approval that counts from now on for so long; undefined: as long as it could wait. Whether it waited. */
 export async function decideConfirmation(
   tx: Tx,
   hash: string,
   user: string,
-  state: 'approved' | 'denied',
-  mfa: string | null,
+  { state, mfa, until }: { readonly state: 'approved' | 'denied'; readonly mfa: string | null; readonly until?: number | undefined },
   now: number,
 ): Promise<boolean> {
   const { numUpdatedRows } = await tx
     .updateTable('session_confirmations')
-    .set({ state, mfa })
+    .set({ state, mfa, ...(until === undefined ? {} : { expires_at: until }) })
     .where('hash', '=', hash)
     .where('user', '=', user)
     .where('state', '=', 'waiting')
     .where('expires_at', '>', now)
     .executeTakeFirst();
   return numUpdatedRows === 1n;
+}
+
+/** The approval for all of this that counts longest. */
+export async function standingConfirmation(
+  db: Db,
+  wanted: Pick<Row<'session_confirmations'>, 'user' | 'node' | 'login' | 'source'>,
+  now: number,
+): Promise<{ readonly mfa: string; readonly until: number } | undefined> {
+  const row = await db
+    .selectFrom('session_confirmations')
+    .select(['mfa', 'expires_at'])
+    .where('user', '=', wanted.user)
+    .where('node', '=', wanted.node)
+    .where('login', '=', wanted.login)
+    .where('source', '=', wanted.source)
+    .where('state', '=', 'approved')
+    .where('mfa', 'is not', null)
+    .where('expires_at', '>', now)
+    .orderBy('expires_at', 'desc')
+    .executeTakeFirst();
+  return row === undefined ? undefined : { mfa: row.mfa!, until: Number(row.expires_at) };
 }
 
 /** The device that approved, and the approval is taken thereafter; undefined where there is none for all of this. */
@@ -148,7 +180,7 @@ export async function takeConfirmation(
   return row?.mfa ?? undefined;
 }
 
-/** Removes what nobody can use any more. */
+/** Removes rows that can no longer be used. */
 export async function purgeLogins(db: Kysely<StateSchema>, now: number): Promise<void> {
   for (const table of ['ceremonies', 'login_attempts', 'device_logins', 'session_confirmations', 'invitations', 'bot_tokens'] as const) {
     await db.deleteFrom(table).where('expires_at', '<=', now).execute();

@@ -1,12 +1,12 @@
 /**
- * Names of users that were used before.
+ * Names of removed users.
  *
  *     (never used) ──user made──► in use ──removed──► kept ──released by who administers everything──► free ──made──► in use
  *
- * Much goes by the name alone: recordings, audit rows, identities over there that webhooks and roles name. So a removed
- * user's name is kept from others until somebody decides that it may stand for somebody else; who then bears it owns what
- * is from their own time on (`own_since` of the snapshot), and nothing of before. A user of single sign-on who comes back
- * as the same subject of the same provider is the same person, and needs no decision. Tested in ../people/users/names.test.ts.
+ * Many records refer to users by name alone: recordings, audit rows, external identities named in webhooks and roles. A
+ * removed user's name is therefore reserved until somebody decides that another user may have it; the new user owns only
+ * what is recorded from then on (`own_since` of the snapshot). A single sign-on user who returns as the same subject of the
+ * same provider is the same person, and needs no decision. Tested in ../people/users/names.test.ts.
  */
 import type { Kysely } from 'kysely';
 import type { Snapshot } from '#schemas/snapshot.js';
@@ -17,8 +17,8 @@ import type { Tx } from './records.js';
 type Db = Kysely<StateSchema> | Tx;
 
 /**
- * For the snapshot. `names_since`: users whose name another had before, and since when it is theirs; `own_since`: users whose
- * account was in other hands as well, and from when on what is under the name is theirs to see.
+ * For the snapshot. `names_since`: users whose name another user had before, and since when it is theirs; `own_since`: also
+ * users whose account others have controlled, and from when on records under the name are theirs to see.
  */
 export async function namesSince(db: Db): Promise<Pick<Snapshot, 'names_since' | 'own_since'>> {
   const again = await db
@@ -34,7 +34,7 @@ export async function namesSince(db: Db): Promise<Pick<Snapshot, 'names_since' |
   };
 }
 
-/** Whether a user of this name would be another than the one before. */
+/** Whether a user of this name would be another person than before. */
 export async function wasNameReleased(db: Db, name: string): Promise<boolean> {
   return (
     (await db.selectFrom('user_names').select('name').where('name', '=', name).where('released_at', 'is not', null).executeTakeFirst()) !==
@@ -42,7 +42,7 @@ export async function wasNameReleased(db: Db, name: string): Promise<boolean> {
   );
 }
 
-/** Whether the name was another's and may not be used. */
+/** Whether the name is reserved for a removed user. */
 export async function isNameKept(db: Db, name: string): Promise<boolean> {
   return (
     (await db.selectFrom('user_names').select('name').where('name', '=', name).where('released_at', 'is', null).executeTakeFirst()) !==
@@ -64,7 +64,7 @@ export async function keepName(tx: Tx, name: string, now: number): Promise<void>
     .execute();
 }
 
-/** False when the name is not kept. */
+/** False if the name is not reserved. */
 export async function releaseName(tx: Tx, name: string, now: number): Promise<boolean> {
   const { numUpdatedRows } = await tx
     .updateTable('user_names')

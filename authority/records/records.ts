@@ -1,10 +1,9 @@
 /**
- * What the authority keeps, over the state store.
+ * The authority's records in the state store.
  *
- * Every act goes through `act`, which writes what changes and the audit rows that tell of it in one transaction: there
- * is no act without its row, and no row of an act that did not happen. A crash before the commit means that neither
- * happened; after it, both did, though the caller may not have heard. Secrets given to people (links, web sessions) are
- * stored as SHA-256 only. Tested in ../app.test.ts.
+ * Every change goes through `act`, which writes the change and its audit rows in one transaction: no change without its row,
+ * and no row without its change. Crash before the commit: neither happened. Crash after it: both did, although the caller
+ * may not know. Secrets given to users (links, web sessions) are stored as SHA-256 only. Tested in ../app.test.ts.
  */
 import type { Kysely, Transaction } from 'kysely';
 import type { LockRecord } from '#schemas/api/access/locks.js';
@@ -20,11 +19,11 @@ import type { Row, StateSchema } from '#stores/state/schema.js';
 import { pruneChanges } from '#stores/state/directory-changes.js';
 import { transact } from '#stores/state/transaction.js';
 
-/** A certificate about to be issued; the store gives its serial. */
+/** A certificate about to be issued; the store assigns its serial. */
 export interface NewCertificate {
   readonly kind: Row<'certificates'>['kind'];
   readonly keyId: string;
-  /** The user, service or node it is for. */
+  /** The user, service or node that it is issued to. */
   readonly subject: string;
   readonly principals: readonly string[];
   /** Unix seconds. */
@@ -42,12 +41,12 @@ export interface WebSession {
 
 export type Tx = Transaction<StateSchema>;
 
-/** Rows of one INSERT: below the limit of bound variables of every engine. */
+/** Rows per INSERT: below every engine's limit of bound variables. */
 const ROWS_PER_INSERT = 200;
 
 export class Records {
   readonly #db: Kysely<StateSchema>;
-  /** Called when a transaction has put rows into the outbox. */
+  /** Called when a transaction has added rows to the outbox. */
   onAudit: (() => void) | undefined;
 
   constructor(db: Kysely<StateSchema>) {
@@ -59,7 +58,7 @@ export class Records {
     return this.actOn(async (tx) => ({ result: await change(tx), rows }));
   }
 
-  /** As `act`, for an act that knows only while it happens what there is to tell. `change` may run more than once (`transact`). */
+  /** Like `act`, if the rows are known only after the change. `change` may run more than once (`transact`). */
   async actOn<T>(change: (tx: Tx) => Promise<{ readonly result: T; readonly rows: readonly AuditRow[] }>): Promise<T> {
     const result = await transact(this.#db, async (tx) => {
       const changed = await change(tx);
@@ -74,7 +73,7 @@ export class Records {
     if (rows.length > 0) await this.act(rows, async () => undefined);
   }
 
-  /** For questions of topics that keep their own rows. */
+  /** For reads by modules that keep their own rows. */
   read<T>(ask: (db: Kysely<StateSchema>) => Promise<T>): Promise<T> {
     return ask(this.#db);
   }
@@ -111,7 +110,7 @@ export class Records {
     return row === undefined ? undefined : { user: row.user, since: row.created_at, expiresAt: row.expires_at, via: row.via, mfa: row.mfa };
   }
 
-  /** Whether the nonce of a signed request is new; of callers at the same time one is told so. */
+  /** Whether the nonce of a signed request is new; of concurrent callers, one gets true. */
   async claimNonce(nonce: string, expiresAt: number): Promise<boolean> {
     const { numInsertedOrUpdatedRows } = await this.#db
       .insertInto('request_nonces')
@@ -131,7 +130,7 @@ export class Records {
     for (const part of chunks(ids)) await this.#db.deleteFrom('audit_outbox').where('id', 'in', part).execute();
   }
 
-  /** Rows whose time is over: links, web sessions, locks. Certificates stay, they are the record of what was issued. */
+  /** Removes expired rows: links, web sessions, locks. Certificates are kept as the record of what was issued. */
   async purge(now: number): Promise<void> {
     await this.#db.deleteFrom('sign_in_links').where('expires_at', '<=', now).execute();
     await this.#db.deleteFrom('web_sessions').where('expires_at', '<=', now).execute();
@@ -150,7 +149,7 @@ export class Records {
   }
 }
 
-/** A user that exists keeps their roles. */
+/** An existing user keeps their roles. */
 export async function ensureUser(tx: Tx, name: string, roles: readonly string[], now: number): Promise<void> {
   await tx
     .insertInto('users')
@@ -159,7 +158,7 @@ export async function ensureUser(tx: Tx, name: string, roles: readonly string[],
     .execute();
 }
 
-/** Their serials, in the order given. `source`: who asked. */
+/** Returns their serials in the order given. `source`: the requester. */
 export async function insertCertificates(
   tx: Tx,
   certificates: readonly NewCertificate[],
@@ -184,13 +183,13 @@ export async function insertCertificates(
       )
       .returning('serial')
       .execute();
-    // RETURNING promises no order; serials count up in the order of VALUES.
+    // RETURNING guarantees no order; serials increase in the order of VALUES.
     serials.push(...rows.map(({ serial }) => serial).sort((a, b) => a - b));
   }
   return serials.map((serial) => BigInt(serial));
 }
 
-/** Which key signs the recordings of a gateway. */
+/** Stores which key signs a gateway's recordings. */
 export async function putGateway(tx: Tx, name: string, recordingKey: string, now: number): Promise<void> {
   await tx
     .insertInto('gateways')
@@ -198,14 +197,14 @@ export async function putGateway(tx: Tx, name: string, recordingKey: string, now
     .onConflict((on) =>
       on.column('name').doUpdateSet((row) => ({
         recording_key: recordingKey,
-        // Since when it has this key.
+        // Time since it has had this key.
         created_at: row.case().when('gateways.recording_key', '=', recordingKey).then(row.ref('gateways.created_at')).else(now).end(),
       })),
     )
     .execute();
 }
 
-/** Since when the gateway has been known with this key, if it has. */
+/** Since when the gateway has had this key; undefined if it does not. */
 export async function gatewaySince(db: Kysely<StateSchema>, name: string, recordingKey: string): Promise<number | undefined> {
   const row = await db
     .selectFrom('gateways')
@@ -232,13 +231,23 @@ export async function nodeNamed(tx: Tx, name: string): Promise<NodeRecord | unde
 export async function putLock(tx: Tx, lock: Lock, by: string, now: number): Promise<void> {
   const columns = { target_kind: lock.target_kind, target: lock.target, reason: lock.reason, expires_at: lock.expires_at };
   const before = await lockNamed(tx, lock.id);
-  // What gateways said was of the lock before.
+  // Gateways' reports were about the previous lock.
   if (JSON.stringify(before) !== JSON.stringify({ id: lock.id, ...columns })) await forgetEffects(tx, lock.id);
   await tx
     .insertInto('locks')
     .values({ id: lock.id, created_at: now, created_by: by, ...columns })
     .onConflict((on) => on.column('id').doUpdateSet(columns))
     .execute();
+}
+
+/** Whether this response was not taken before; of concurrent callers, one gets true. */
+export async function claimResponse(tx: Tx, key: string, expiresAt: number): Promise<boolean> {
+  const { numInsertedOrUpdatedRows } = await tx
+    .insertInto('request_nonces')
+    .values({ nonce: `response ${key}`, expires_at: expiresAt })
+    .onConflict((on) => on.column('nonce').doNothing())
+    .executeTakeFirst();
+  return numInsertedOrUpdatedRows === 1n;
 }
 
 export async function lockNamed(tx: Tx, id: string): Promise<Lock | undefined> {
@@ -255,7 +264,7 @@ async function forgetEffects(tx: Tx, lock: string): Promise<void> {
   await tx.deleteFrom('lock_effects').where('lock', '=', lock).execute();
 }
 
-/** `session`: what the web session takes from the certificate that asked; nothing for the owner of the machine. */
+/** `session`: properties that the web session inherits from the requesting certificate; empty for the machine's owner. */
 export async function insertLink(
   tx: Tx,
   hash: string,
@@ -269,7 +278,7 @@ export async function insertLink(
     .execute();
 }
 
-/** The link, which is used thereafter: of callers at the same time one gets it. */
+/** Consumes the link: of concurrent callers, one gets it. */
 export async function takeLink(
   tx: Tx,
   hash: string,
@@ -297,7 +306,7 @@ export async function deleteWebSession(tx: Tx, hash: string): Promise<void> {
   await tx.deleteFrom('web_sessions').where('hash', '=', hash).execute();
 }
 
-/** Takes from a web session that it is fresh: of callers at the same time one gets true, and none after it. */
+/** Consumes a web session's freshness: of concurrent callers one gets true, and none after it. */
 export async function spendFreshness(tx: Tx, hash: string, since: number): Promise<boolean> {
   const { numUpdatedRows } = await tx
     .updateTable('web_sessions')
@@ -319,7 +328,7 @@ async function insertAudit(tx: Tx, rows: readonly AuditRow[]): Promise<void> {
 
 export type Reader = Kysely<StateSchema> | Tx;
 
-/** Readings that belong together: of one moment, and never a reason for another transaction to lose a race. */
+/** Consistent reads: from one moment, and never a reason for another transaction to fail. */
 export function readTogether<T>(db: Kysely<StateSchema>, read: (tx: Tx) => Promise<T>): Promise<T> {
   return db.transaction().setIsolationLevel('repeatable read').execute(read);
 }
@@ -392,7 +401,7 @@ function nodeOf(row: Row<'nodes'> & { readonly key_hash: string | null }): NodeR
   };
 }
 
-/** Parts of at most `ROWS_PER_INSERT`. */
+/** Chunks of at most `ROWS_PER_INSERT`. */
 export function* chunks<T>(items: readonly T[]): Generator<T[]> {
   for (let i = 0; i < items.length; i += ROWS_PER_INSERT) yield items.slice(i, i + ROWS_PER_INSERT);
 }

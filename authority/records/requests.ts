@@ -1,18 +1,25 @@
 /**
- * Access requests in the state store: functions over a transaction, reads over any connection. Tested in
- * requests.test.ts.
+ * Access requests in the state store: writes within a transaction, reads on any connection; and the end of those whose subject has
+ * changed: a user's, when the account passes to somebody else, because grants are given to a person; and those that name a node, when the
+ * name is removed or comes to mean another machine, because the grant was for that machine. Tested in ../access/requests.test.ts and
+ * ../power/takeover.test.ts.
  */
 import type { Kysely } from 'kysely';
-import { changedRoles, stateAt } from '#schemas/documents/access-request.js';
+import { changedRoles, scopeOfItems, stateAt } from '#schemas/documents/access-request.js';
 import type { AccessRequest, Grant, GrantItem, RequestReview, RolePin } from '#schemas/documents/access-request.js';
+import type { AuditRow } from '#schemas/events/rows.js';
 import { roleSchema } from '#schemas/policy/role.js';
 import type { Role } from '#schemas/policy/role.js';
 import type { Row, StateSchema } from '#stores/state/schema.js';
+import { auditRow } from './audit.js';
+import type { Caller } from './audit.js';
 import type { Tx } from './records.js';
+import { endInvitations } from './session-invitations.js';
+import { enqueue } from './webhooks.js';
 
 type Db = Kysely<StateSchema>;
 export type Pins = Readonly<Record<string, RolePin>>;
-/** As stored: what reviews there are is read beside it, and what has changed since is seen by today's roles. */
+/** As stored: reviews are read separately, and role changes are determined with current roles. */
 export type StoredRequest = Omit<AccessRequest, 'reviews' | 'revisions' | 'changed'> & { readonly pins: Pins };
 
 export async function insertRequest(tx: Tx, request: StoredRequest): Promise<void> {
@@ -37,8 +44,8 @@ export async function insertRequest(tx: Tx, request: StoredRequest): Promise<voi
 }
 
 /**
- * The request, held by this transaction until its end if it is in `state` still: whoever else decides it meanwhile waits
- * here, and then finds it decided. Undefined otherwise.
+ * Locks the row of the request until the transaction ends, if it is still in `state`: a concurrent decision waits here, and
+ * then finds the request decided. Undefined otherwise.
  */
 export async function holdRequest(tx: Tx, id: string, state: 'pending' | 'approved'): Promise<StoredRequest | undefined> {
   const row = await tx
@@ -55,7 +62,7 @@ export async function settleRequest(tx: Tx, id: string, change: Pick<StoredReque
   await tx.updateTable('access_requests').set(change).where('id', '=', id).execute();
 }
 
-/** False when this person has reviewed it before. */
+/** False if this person has reviewed it before. */
 export async function insertReview(tx: Tx, request: string, review: RequestReview): Promise<boolean> {
   const { numInsertedOrUpdatedRows } = await tx
     .insertInto('access_request_reviews')
@@ -76,13 +83,13 @@ export async function reviewsOf(db: Db, id: string): Promise<readonly RequestRev
   return rows.map(({ request: _, ...review }) => review);
 }
 
-/** `roles`: those of now. */
+/** `roles`: the current ones. */
 export async function requestById(db: Db, id: string, now: number, roles: readonly Role[]): Promise<AccessRequest | undefined> {
   const row = await db.selectFrom('access_requests').selectAll().where('id', '=', id).executeTakeFirst();
   return row === undefined ? undefined : shown(requestOf(row), await reviewsOf(db, id), now, roles);
 }
 
-/** The newest first, with their reviews. `roles`: those of now. */
+/** Newest first, with their reviews. `roles`: the current ones. */
 export async function requestsOf(
   db: Db,
   query: { readonly user?: string; readonly open?: boolean; readonly limit: number },
@@ -146,7 +153,10 @@ export async function pendingCount(db: Db, user: string, now: number): Promise<n
 
 export type VoidGrant = Pick<Grant, 'id' | 'user'> & Pick<AccessRequest, 'changed'>;
 
-/** `roles`: those of now. What a changed role makes void is no grant, so that whoever does not know of it gives too little. */
+/**
+ * `roles`: the current ones. A grant invalidated by a changed role is omitted; unaware readers thus grant too little rather
+ * than too much.
+ */
 export async function grantsInForce(
   db: Db,
   now: number,
@@ -169,7 +179,7 @@ export async function grantsInForce(
   };
 }
 
-/** Writes down what time has decided, and answers what that was; so each ending is told once. */
+/** Records requests that expired, and returns them, so that each ending is reported once. */
 export async function settleByTime(
   tx: Tx,
   now: number,
@@ -220,4 +230,51 @@ function pinsOf(text: string): Pins {
 
 function itemsOf(text: string): readonly GrantItem[] {
   return JSON.parse(text) as GrantItem[];
+}
+
+/** Pending and granted requests of the user, and invitations by and for them. Returns rows for the audit. */
+export async function endRequests(tx: Tx, user: string, why: string, caller: Caller, now: number): Promise<readonly AuditRow[]> {
+  const open = await tx
+    .selectFrom('access_requests')
+    .select(['id', 'user'])
+    .where('user', '=', user)
+    .where('state', 'in', ['pending', 'approved'])
+    .execute();
+  return [...(await endOpen(tx, open, why, caller, now)), ...(await endInvitations(tx, user, why, caller, now))];
+}
+
+/** Pending and granted requests that name the node, by anybody. Returns rows for the audit. */
+export async function endRequestsForNode(tx: Tx, node: string, why: string, caller: Caller, now: number): Promise<readonly AuditRow[]> {
+  const open = await tx
+    .selectFrom('access_requests')
+    .select(['id', 'user', 'items'])
+    .where('state', 'in', ['pending', 'approved'])
+    .execute();
+  const naming = open.filter(({ items }) => scopeOfItems(JSON.parse(items) as GrantItem[]).nodes.includes(node));
+  return endOpen(tx, naming, why, caller, now);
+}
+
+async function endOpen(
+  tx: Tx,
+  requests: readonly { readonly id: string; readonly user: string }[],
+  why: string,
+  caller: Caller,
+  now: number,
+): Promise<readonly AuditRow[]> {
+  const rows: AuditRow[] = [];
+  for (const { id, user } of requests) {
+    const { numUpdatedRows } = await tx
+      .updateTable('access_requests')
+      .set((e) => ({ state: 'cancelled', decided_at: now, ends_at: null, version: e('version', '+', 1) }))
+      .where('id', '=', id)
+      // A concurrent decision waits for this transaction, or came first.
+      .where('state', 'in', ['pending', 'approved'])
+      .executeTakeFirst();
+    if (numUpdatedRows === 0n) continue;
+    rows.push(
+      ...(await enqueue(tx, 'request.cancelled', id, now)),
+      auditRow(now, caller, { event: 'request.cancel', target: id, data: { request_user: user, reason: why } }),
+    );
+  }
+  return rows;
 }

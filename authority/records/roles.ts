@@ -1,4 +1,4 @@
-/** Roles with their text and revision, over the state store: rows in, rows out. Tested in ../access/roles.test.ts. */
+/** Roles with their text and revision in the state store; data access only. Tested in ../access/roles.test.ts. */
 import type { Kysely } from 'kysely';
 import { roleSchema } from '#schemas/policy/role.js';
 import type { Role } from '#schemas/policy/role.js';
@@ -9,7 +9,7 @@ type Db = Kysely<StateSchema> | Tx;
 
 export interface StoredRole {
   readonly role: Role;
-  /** YAML; empty for a role from before there was a text. */
+  /** YAML; empty for a role stored before texts were kept. */
   readonly source: string;
   readonly revision: number;
   readonly updatedAt: number;
@@ -25,7 +25,7 @@ export async function storedRole(db: Db, name: string): Promise<StoredRole | und
   return row === undefined ? undefined : fromRow(row);
 }
 
-/** Writes the revision after `before`; false when somebody else wrote meanwhile. */
+/** Writes the revision after `before`; false if somebody else wrote in the meantime. */
 export async function writeRole(
   tx: Tx,
   role: Role,
@@ -56,7 +56,7 @@ export async function deleteRole(tx: Tx, name: string): Promise<void> {
   await tx.deleteFrom('roles').where('name', '=', name).execute();
 }
 
-/** Users by name; all of them, or those that are not disabled. */
+/** Users by name; all of them, or only enabled ones. */
 export async function holders(
   db: Db,
   which: 'all' | 'enabled',

@@ -1,4 +1,4 @@
-/** Users and what they prove themselves with, over the state store: rows in, rows out, nothing decided. */
+/** Users and their credentials in the state store; data access without decisions. */
 import type { Kysely } from 'kysely';
 import { REMOTE_USER_MARK } from '#schemas/documents/cluster.js';
 import { StenoError } from '#schemas/base/errors.js';
@@ -23,7 +23,7 @@ export interface UserRecord {
   readonly password_changed_at: number | null;
   /** Users that have held a way into the account (power/guard.ts). */
   readonly handlers: readonly string[];
-  /** What is under the name from before is not theirs to see. */
+  /** Records under the name from before this time are not theirs to see. */
   readonly own_since: number | null;
 }
 
@@ -38,7 +38,10 @@ export async function listUsers(db: Db): Promise<readonly UserRecord[]> {
   return (await db.selectFrom('users').selectAll().orderBy('name').execute()).map(userOf);
 }
 
-/** False where there is a user of this name. Throws USER_NAME_USED for a name that is kept, BAD_REQUEST for a name that a user of another cluster may come in under. */
+/**
+ * False if a user of this name exists. Throws USER_NAME_USED for a reserved name, and BAD_REQUEST for a name that a user of
+ * another cluster may have.
+ */
 export async function insertUser(
   tx: Tx,
   user: Pick<UserRecord, 'name' | 'kind' | 'connector' | 'roles' | 'traits' | 'created_by' | 'handlers'>,
@@ -46,7 +49,7 @@ export async function insertUser(
   returning = false,
 ): Promise<boolean> {
   if (user.name.includes(REMOTE_USER_MARK))
-    throw new StenoError('BAD_REQUEST', `name: ${REMOTE_USER_MARK} stands in the names of users of other clusters`);
+    throw new StenoError('BAD_REQUEST', `name: ${REMOTE_USER_MARK} is reserved for names of users of other clusters`);
   if (!returning && (await findUser(tx, user.name)) === undefined) await assertNameFree(tx, user.name);
   const ownSince = !returning && (await wasNameReleased(tx, user.name)) ? now : null;
   const { numInsertedOrUpdatedRows } = await tx
@@ -71,7 +74,7 @@ export async function insertUser(
 
 export async function setGrants(tx: Tx, name: string, grants: Pick<UserRecord, 'roles' | 'traits'>, now: number): Promise<void> {
   const before = await findUser(tx, name);
-  // Whoever holds a role from before holdings were noted holds it since they are a user.
+  // Roles held before holdings were recorded count as held since the user was created.
   if (before !== undefined) await hold(tx, name, before.roles, before.created_at);
   await hold(tx, name, grants.roles, now);
   await tx.deleteFrom('role_holdings').where('user', '=', name).where('role', 'not in', grants.roles).execute();
@@ -82,7 +85,7 @@ export async function setGrants(tx: Tx, name: string, grants: Pick<UserRecord, '
     .execute();
 }
 
-/** Notes since when; what is held already stays. */
+/** Records since when roles are held; existing entries are kept. */
 async function hold(tx: Tx, user: string, roles: readonly string[], since: number): Promise<void> {
   if (roles.length === 0) return;
   await tx
@@ -100,7 +103,7 @@ export async function setPassword(tx: Tx, name: string, hash: string | null, now
   await tx.updateTable('users').set({ password_hash: hash, password_changed_at: now }).where('name', '=', name).execute();
 }
 
-/** `ownSince`: null shows the user everything under the name as their own; left out, it stays as it is. */
+/** `ownSince`: null shows the user everything under the name as their own; if omitted, it is unchanged. */
 export async function setHandlers(tx: Tx, name: string, handlers: readonly string[], ownSince?: number | null): Promise<void> {
   await tx
     .updateTable('users')
@@ -109,13 +112,13 @@ export async function setHandlers(tx: Tx, name: string, handlers: readonly strin
     .execute();
 }
 
-/** With everything that refers to it; the name is kept. */
+/** With everything that refers to it; the name is reserved. */
 export async function deleteUser(tx: Tx, name: string, now: number): Promise<void> {
   await keepName(tx, name, now);
   await tx.deleteFrom('users').where('name', '=', name).execute();
 }
 
-/** Nothing that the user had until now lets anybody in: password, devices, codes, invitations, browsers, logins under way. */
+/** Invalidates all credentials of the user: password, devices, codes, invitations, browsers, pending logins. */
 export async function voidCredentials(tx: Tx, name: string, now: number): Promise<void> {
   await setPassword(tx, name, null, now);
   for (const table of [
@@ -132,7 +135,7 @@ export async function voidCredentials(tx: Tx, name: string, now: number): Promis
   }
 }
 
-/** Browsers of the user are signed out, but for the one whose hash is given, and links and logins under way end. */
+/** Signs out the user's browsers, except the one with the given hash, and ends pending links and logins. */
 export async function endSessions(tx: Tx, name: string, except?: string): Promise<void> {
   await tx
     .deleteFrom('web_sessions')
@@ -158,13 +161,13 @@ export async function insertDevice(tx: Tx, device: Omit<Device, 'last_used_at'>)
     .execute();
 }
 
-/** False where there is no such device of this user. */
+/** False if the user has no such device. */
 export async function deleteDevice(tx: Tx, user: string, id: string): Promise<boolean> {
   const { numDeletedRows } = await tx.deleteFrom('mfa_devices').where('user', '=', user).where('id', '=', id).executeTakeFirst();
   return numDeletedRows === 1n;
 }
 
-/** Takes the time step of a code; false where it or a later one was taken before: of many at once, one gets it. */
+/** Consumes the time step of a code; false if it or a later one was used before: of concurrent calls, one succeeds. */
 export async function takeStep(tx: Tx, id: string, step: number, now: number): Promise<boolean> {
   const { numUpdatedRows } = await tx
     .updateTable('mfa_devices')
@@ -175,7 +178,7 @@ export async function takeStep(tx: Tx, id: string, step: number, now: number): P
   return numUpdatedRows === 1n;
 }
 
-/** Moves a passkey's counter on; false where another use got ahead. Authenticators without a counter say zero for ever. */
+/** Advances a passkey's counter; false if another use was faster. Authenticators without a counter always report zero. */
 export async function takeCount(tx: Tx, id: string, before: number, after: number, now: number): Promise<boolean> {
   const { numUpdatedRows } = await tx
     .updateTable('mfa_devices')
@@ -194,7 +197,7 @@ export async function replaceRecoveryCodes(tx: Tx, user: string, hashes: readonl
     .execute();
 }
 
-/** False where the user has no such code, or it was used. */
+/** False if the user has no such code, or it was used. */
 export async function takeRecoveryCode(tx: Tx, user: string, hash: string, now: number): Promise<boolean> {
   const { numUpdatedRows } = await tx
     .updateTable('recovery_codes')
@@ -224,7 +227,7 @@ export async function insertInvitation(tx: Tx, hash: string, user: string, by: s
     .execute();
 }
 
-/** The invitation while it can be used. */
+/** The invitation, if it is still valid. */
 export async function findInvitation(db: Db, hash: string, now: number): Promise<Row<'invitations'> | undefined> {
   return db
     .selectFrom('invitations')
@@ -235,7 +238,7 @@ export async function findInvitation(db: Db, hash: string, now: number): Promise
     .executeTakeFirst();
 }
 
-/** The invitation, which is used thereafter: of callers at the same time one gets it. */
+/** Consumes the invitation: of concurrent callers, one gets it. */
 export async function takeInvitation(tx: Tx, hash: string, now: number): Promise<Row<'invitations'> | undefined> {
   return tx
     .updateTable('invitations')
@@ -266,7 +269,7 @@ export async function findCeremony(
     .executeTakeFirst();
 }
 
-/** The ceremony, which is gone thereafter. */
+/** Consumes the ceremony. */
 export async function takeCeremony(
   tx: Tx,
   hash: string,

@@ -1,9 +1,13 @@
-/** Webhooks in the state store: documents, what waits to go out, what came back. Tested in ../webhooks/webhooks.test.ts. */
+/** Webhooks in the state store: documents, outgoing messages, callbacks. Tested in ../webhooks/webhooks.test.ts. */
 import type { Kysely } from 'kysely';
 import { StenoError } from '#schemas/base/errors.js';
 import type { AuditRow } from '#schemas/events/rows.js';
 import { webhookSchema } from '#schemas/documents/webhook.js';
-import type { Webhook, WebhookEvent } from '#schemas/documents/webhook.js';
+import type { RequestEvent, Webhook, WebhookEvent } from '#schemas/documents/webhook.js';
+import type { SearchHitNotice } from '#schemas/api/cases/saved-searches.js';
+import type { SessionInvitationView } from '#schemas/documents/session-invitation.js';
+import type { AnnouncedFinding } from '#schemas/api/detection/suppressions.js';
+import { severities } from '#schemas/events/rows.js';
 import type { Row, StateSchema } from '#stores/state/schema.js';
 import { auditRow } from './audit.js';
 import type { Tx } from './records.js';
@@ -11,7 +15,7 @@ import type { Tx } from './records.js';
 type Db = Kysely<StateSchema>;
 export type Waiting = Row<'webhook_outbox'>;
 
-/** What waits for one webhook at most: when nobody has answered for so many, more would help nobody. */
+/** Messages waiting per webhook: if nobody has accepted this many, more would not help. */
 export const MAX_WAITING = 1_000;
 
 export async function webhooksOf(db: Db): Promise<readonly Webhook[]> {
@@ -38,11 +42,42 @@ export async function deleteWebhook(tx: Tx, name: string): Promise<void> {
   if (numDeletedRows === 0n) throw new StenoError('NOT_FOUND', `webhook ${name}`);
 }
 
-/** Puts the event out for every webhook that wants it; the rows tell of those that have too much waiting already. */
-export async function enqueue(tx: Tx, event: WebhookEvent, request: string, now: number): Promise<readonly AuditRow[]> {
+/** Queues the event for every subscribed webhook; returns audit rows for those whose queue is full. */
+export function enqueue(tx: Tx, event: RequestEvent, request: string, now: number): Promise<readonly AuditRow[]> {
+  return putOut(tx, { event, request, payload: null }, { event, request }, () => true, now);
+}
+
+/** The same for a finding, included in full, since the authority does not store it. */
+export function enqueueFinding(tx: Tx, finding: AnnouncedFinding, now: number): Promise<readonly AuditRow[]> {
+  const event = 'finding.new';
+  const grave = ({ min_severity: least }: Webhook): boolean => severities.indexOf(finding.severity) >= severities.indexOf(least);
+  return putOut(tx, { event, request: '', payload: JSON.stringify(finding) }, { event, finding: finding.id }, grave, now);
+}
+
+/** The same for new hits of a scheduled search. */
+export function enqueueSearchHits(tx: Tx, notice: SearchHitNotice, now: number): Promise<readonly AuditRow[]> {
+  const event = 'search.hit';
+  const about = { event, search: notice.search.id };
+  return putOut(tx, { event, request: '', payload: JSON.stringify(notice) }, about, () => true, now);
+}
+
+/** An invitation, as it was made. */
+export function enqueueInvitation(tx: Tx, invitation: SessionInvitationView, now: number): Promise<readonly AuditRow[]> {
+  const event = 'session.invited';
+  return putOut(tx, { event, request: '', payload: JSON.stringify(invitation) }, { event, invitation: invitation.id }, () => true, now);
+}
+
+async function putOut(
+  tx: Tx,
+  message: Pick<Waiting, 'event' | 'request' | 'payload'>,
+  about: Readonly<Record<string, string>>,
+  wanted: (webhook: Webhook) => boolean,
+  now: number,
+): Promise<readonly AuditRow[]> {
   const dropped: AuditRow[] = [];
   for (const webhook of await webhooksOf(tx)) {
-    if (!webhook.events.includes(event)) continue;
+    const events: readonly WebhookEvent[] = webhook.events;
+    if (!events.includes(message.event) || !wanted(webhook)) continue;
     const { count } = await tx
       .selectFrom('webhook_outbox')
       .select((e) => e.fn.countAll<number>().as('count'))
@@ -53,7 +88,7 @@ export async function enqueue(tx: Tx, event: WebhookEvent, request: string, now:
         auditRow(
           now,
           { actor: 'authority', source: '' },
-          { event: 'webhook.send', target: webhook.name, data: { event, request } },
+          { event: 'webhook.send', target: webhook.name, data: about },
           new StenoError('TOO_MANY', 'waiting messages'),
         ),
       );
@@ -61,7 +96,7 @@ export async function enqueue(tx: Tx, event: WebhookEvent, request: string, now:
     }
     await tx
       .insertInto('webhook_outbox')
-      .values({ webhook: webhook.name, request, event, created_at: now, attempts: 0, next_at: now })
+      .values({ webhook: webhook.name, ...message, created_at: now, attempts: 0, next_at: now })
       .execute();
   }
   return dropped;
@@ -80,7 +115,7 @@ export async function nextDue(db: Db): Promise<number | null> {
   return next === null ? null : Number(next);
 }
 
-/** True for the one sender that gets it; it is due again at `until`, whatever becomes of the sender. */
+/** True for the one sender that gets it; it becomes due again at `until`, whatever happens to the sender. */
 export async function claim(tx: Tx, waiting: Waiting, until: number): Promise<boolean> {
   const { numUpdatedRows } = await tx
     .updateTable('webhook_outbox')
@@ -127,7 +162,7 @@ export async function requestOfReference(db: Db, webhook: string, reference: str
   return row?.request;
 }
 
-/** True the first time a callback comes; of many at once for one of them. */
+/** True the first time a callback arrives; of concurrent calls, for one. */
 export async function takeCallback(tx: Tx, hash: string, expiresAt: number, now: number): Promise<boolean> {
   await tx.deleteFrom('webhook_callbacks').where('expires_at', '<=', now).execute();
   const { numInsertedOrUpdatedRows } = await tx

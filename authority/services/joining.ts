@@ -1,11 +1,11 @@
 /**
- * Services that join by token, and services that come back with the key they joined with (schemas/service-join.ts).
+ * Services that join by token, and services that return with the key they joined with (schemas/service-join.ts).
  *
- * Order of a join: form, channel, token by its id, signatures of the token and of every key that is to be certified; then in
- * one transaction: a use of the token is taken, the name is taken, rows of the service and of its certificates and the audit
- * row are written; then signing. A crash before the commit means that nothing happened; after it, that the service has not
- * heard: it joins again with the same keys and the same token, which costs no further use. Everything that could be wrong
- * with a token is one refusal to the caller; the audit row says which. Tested in services.test.ts.
+ * Order of a join: form, channel, token by its id, signatures of the token and of every key to be certified; then in one
+ * transaction: a use of the token and the name are taken, and the rows of the service and its certificates and the audit row
+ * are written; then signing. Crash before the commit: nothing happened. Crash after it: the service has no answer and joins
+ * again with the same keys and token, which costs no further use. All faults of a token look the same to the caller; the
+ * audit row names the fault. Tested in services.test.ts.
  */
 import { verify as verifyRaw } from 'node:crypto';
 import type { Enrolment } from '#schemas/api/services/certificates.js';
@@ -23,7 +23,7 @@ import type { Records, Tx } from '../records/records.js';
 import { deleteRemovedService } from './removed.js';
 import { joinedService, putJoinedService, serviceToken } from './records.js';
 
-/** Certifies a service: rows of its certificates and what `also` writes go in one transaction. */
+/** Certifies a service: the rows of its certificates and `also` are one transaction. */
 export type CertifyService = (
   caller: Caller,
   event: string,
@@ -46,12 +46,12 @@ export class ServiceJoining {
     this.#parts = parts;
   }
 
-  /** `channel`: of the connection on which it was asked, base64. Throws SERVICE_JOIN_REFUSED, SERVICE_NAME_TAKEN. */
+  /** `channel`: exporter value of the request's connection, base64. Throws SERVICE_JOIN_REFUSED, SERVICE_NAME_TAKEN. */
   async join(caller: Caller, signed: SignedServiceJoin, channel: string): Promise<Enrolment> {
     const { records, clock, certify, changed } = this.#parts;
     const request = parseSigned(serviceJoin, signed.request);
     const text = Buffer.from(serviceJoinText(signed.request));
-    if (request.channel !== channel) throw refused('it was signed for another connection');
+    if (request.channel !== channel) throw refused('the request was signed for another connection');
     const token = await records.act([], (tx) => serviceToken(tx, request.token));
     if (token === undefined) throw refused(`there is no service token ${request.token}`);
     if (!verifyRaw(null, text, tokenKey(token.publicKey), Buffer.from(signed.token_signature, 'base64')))
@@ -66,7 +66,7 @@ export class ServiceJoining {
       also: async (tx) => {
         const before = await joinedService(tx, request.kind, request.name);
         const again = before?.key_hash === hash && before.removed_at === null;
-        // Whose answer was lost asks again: the same keys and token are the same join.
+        // A service whose answer was lost asks again: the same keys and token are the same join.
         const unheard = again && before.token === id && now < token.expires_at;
         if (!unheard && !(await useToken(tx, 'service_tokens', id, now))) throw refused(`the token ${id} was used or has expired`);
         if (before !== undefined && before.removed_at === null && !again)
@@ -79,10 +79,10 @@ export class ServiceJoining {
     return enrolment;
   }
 
-  /** New certificates for the keys of a service that has joined. Throws SERVICE_JOIN_REFUSED. */
+  /** New certificates for the keys of a joined service. Throws SERVICE_JOIN_REFUSED. */
   async back(caller: Caller, signed: SignedServiceReturn, channel: string): Promise<Enrolment> {
     const request = parseSigned(serviceReturn, signed.request);
-    if (request.channel !== channel) throw refused('it was signed for another connection');
+    if (request.channel !== channel) throw refused('the request was signed for another connection');
     const hash = checkKeys(request, signed, Buffer.from(serviceReturnText(signed.request)));
     return this.#parts.certify(caller, 'service.renew', request, {
       data: { host_names: request.host_names },
@@ -95,7 +95,7 @@ export class ServiceJoining {
   }
 }
 
-/** Checks that the caller holds every key that is to be certified; returns the hash of the service key. */
+/** Checks that the caller holds every key to be certified; returns the hash of the service key. */
 function checkKeys(request: ServiceReturn, signed: SignedServiceReturn, text: Buffer): string {
   const service = serviceKey(request.service_key);
   if (!verifyRaw('sha256', text, service.key, Buffer.from(signed.service_signature, 'base64')))
@@ -112,7 +112,7 @@ function refused(why: string): StenoError {
   return new StenoError('SERVICE_JOIN_REFUSED', why);
 }
 
-/** Whose request it says to be: for the audit of one that is refused. */
+/** The service that a request claims to come from, for the audit of refused ones. */
 export function claimedService(text: string): string {
   try {
     const { kind, name } = JSON.parse(text) as { readonly kind?: unknown; readonly name?: unknown };

@@ -1,7 +1,7 @@
 /** Rows of services that join: functions over a transaction. Tested in services.test.ts. */
 import type { Kysely } from 'kysely';
 import type { JoinedServiceInfo, ServiceTokenInfo } from '#schemas/api/services/services.js';
-import type { JoiningKind } from '#schemas/service-join.js';
+import type { TokenKind } from '#schemas/service-join.js';
 import type { Row, StateSchema } from '#stores/state/schema.js';
 import type { Tx } from '../records/records.js';
 
@@ -14,7 +14,7 @@ export async function insertServiceToken(tx: Tx, token: ServiceTokenInfo, public
     .execute();
 }
 
-/** Those that still count. */
+/** Tokens that are still valid. */
 export async function liveServiceTokens(tx: Kysely<StateSchema>, now: number): Promise<readonly ServiceTokenInfo[]> {
   const rows = await tx
     .selectFrom('service_tokens')
@@ -31,7 +31,7 @@ export async function serviceToken(tx: Tx, id: string): Promise<(ServiceTokenInf
   return row === undefined ? undefined : { ...tokenOf(row), publicKey: row.public_key };
 }
 
-export async function joinedService(tx: Kysely<StateSchema>, kind: JoiningKind, name: string): Promise<Row<'joined_services'> | undefined> {
+export async function joinedService(tx: Kysely<StateSchema>, kind: TokenKind, name: string): Promise<Row<'joined_services'> | undefined> {
   return tx.selectFrom('joined_services').selectAll().where('kind', '=', kind).where('name', '=', name).executeTakeFirst();
 }
 
@@ -45,8 +45,8 @@ export async function putJoinedService(tx: Tx, joined: Omit<Row<'joined_services
     .execute();
 }
 
-/** The hash of its key; undefined: there is none, or it was removed before. */
-export async function removeJoinedService(tx: Tx, kind: JoiningKind, name: string, now: number): Promise<string | undefined> {
+/** Returns the hash of its key; undefined if there is no such service, or it was removed before. */
+export async function removeJoinedService(tx: Tx, kind: TokenKind, name: string, now: number): Promise<string | undefined> {
   const row = await tx
     .updateTable('joined_services')
     .set({ removed_at: now })
@@ -65,9 +65,9 @@ export async function joinedServices(tx: Kysely<StateSchema>): Promise<readonly 
     .orderBy('kind')
     .orderBy('name')
     .execute();
-  return rows.map((row) => ({ ...row, kind: row.kind as JoiningKind }));
+  return rows.map((row) => ({ ...row, kind: row.kind as TokenKind }));
 }
 
 function tokenOf({ public_key: _, ...row }: TokenRow): ServiceTokenInfo {
-  return { ...row, kind: row.kind as JoiningKind };
+  return { ...row, kind: row.kind as TokenKind };
 }

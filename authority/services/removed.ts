@@ -1,4 +1,4 @@
-/** Keys of services that were removed, until no certificate of theirs can count any more. */
+/** Keys of removed services, until no certificate of theirs can be valid. */
 import type { Snapshot } from '#schemas/snapshot.js';
 import type { Reader, Tx } from '../records/records.js';
 
@@ -7,7 +7,7 @@ export async function removedServices(db: Reader, now: number): Promise<Snapshot
   return rows.map(({ key_hash: key, ...rest }) => ({ key, ...rest }));
 }
 
-/** `until`: when its last certificate has run out. */
+/** `until`: expiry of its last certificate. */
 export async function putRemovedService(tx: Tx, service: string, keyHash: string, until: number): Promise<void> {
   await tx
     .insertInto('removed_services')

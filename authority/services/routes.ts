@@ -1,8 +1,8 @@
 /**
- * Routes of services: tokens and removal for whoever administers everything, joining for whoever holds a token.
+ * Routes of services: tokens and removal for users who administer everything, joining for holders of a token.
  *
- * A gateway certifies sessions for everybody and a viewer reads every recording: to let one in is as much as every role
- * there is, so no narrower right allows it. Tested in services.test.ts and removal.test.ts.
+ * A gateway certifies sessions for everybody and a viewer reads every recording: admitting one is equivalent to having every
+ * role, so no narrower right permits it. Tested in services.test.ts and removal.test.ts.
  */
 import {
   checkHealth,
@@ -30,7 +30,7 @@ import type { ServiceJoining, ServiceJoiningParts } from './joining.js';
 import { insertServiceToken, joinedServices, liveServiceTokens, removeJoinedService } from './records.js';
 
 const MAX_TOKENS = 1_000;
-/** By which clocks of services may be behind. */
+/** Clock skew allowed for services. */
 const CLOCKS_MS = 600_000;
 
 export interface ServiceRouteParts extends Pick<ServiceJoiningParts, 'records' | 'clock' | 'changed'> {
@@ -43,7 +43,13 @@ export function serviceRoutes(parts: ServiceRouteParts, joining: ServiceJoining)
   return [
     handle(checkHealth, async () => undefined),
     handle(listServiceTokens, () => records.read((db) => liveServiceTokens(db, clock()))),
-    handle(createServiceToken, async ({ caller, body }) => {
+    handle(createServiceToken, async ({ caller, principal, body }) => {
+      // Its certificate is a node's, whichever node it names.
+      if (body.kind === 'agent' && principal.kind !== 'owner')
+        throw new StenoError(
+          'ACCESS_DENIED',
+          'tokens of kind agent are made by the owner of the machine; other machines join by tokens of nodes',
+        );
       const now = clock();
       const { id, token, publicKey } = newJoinToken();
       const record = {

@@ -1,6 +1,8 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import type { JoinedServiceInfo, ServiceTokenCreated } from '#schemas/api/services/services.js';
-import type { JoiningKind } from '#schemas/service-join.js';
+import { parseCertificate } from '#schemas/ssh/certificate.js';
+import { tokenKinds } from '#schemas/service-join.js';
+import type { TokenKind } from '#schemas/service-join.js';
 import { callAuthority } from '#runtime/service/authority-http.js';
 import { connectAuthority } from '#runtime/service/authority-client.js';
 import { openServiceIdentity } from '#runtime/service/identity.js';
@@ -14,13 +16,13 @@ afterEach(() => cleanup.run());
 const refusal = (code: string): unknown => expect.objectContaining({ code });
 const HOUR = 3_600_000;
 
-function tokenFor(authority: RunningAuthority, kind: JoiningKind, more: object = {}): Promise<ServiceTokenCreated> {
+function tokenFor(authority: RunningAuthority, kind: TokenKind, more: object = {}): Promise<ServiceTokenCreated> {
   const body = { kind, ttl_ms: 600_000, ...more };
   return onSocket(authority, { method: 'POST', target: '/v1/service-tokens', body }) as Promise<ServiceTokenCreated>;
 }
 
 interface Wish {
-  readonly kind: JoiningKind;
+  readonly kind: TokenKind;
   readonly name: string;
   readonly dir: string;
   readonly token?: ServiceTokenCreated | undefined;
@@ -33,7 +35,8 @@ async function joined(
   authority: RunningAuthority,
   { kind, name, dir, token, pins, clock = Date.now, hostNames }: Wish,
 ): Promise<ServiceIdentity> {
-  const gateway = kind === 'gateway' ? { hostNames: hostNames ?? [], everyHostKey: true, records: true } : {};
+  const gateway =
+    kind === 'gateway' ? { hostNames: hostNames ?? [], everyHostKey: true, records: true } : kind === 'agent' ? { hostNames: [] } : {};
   const identity = await openServiceIdentity(
     {
       kind,
@@ -49,23 +52,34 @@ async function joined(
 }
 
 describe('a service', () => {
-  test.each(['gateway', 'ingest', 'viewer'] as const)(
-    'of kind %s joins with a token of its kind, and watches the authority',
-    async (kind) => {
-      const authority = await authorityIn(temporaryFolder(cleanup), cleanup);
-      const identity = await joined(authority, {
-        kind,
-        name: 'one',
-        dir: temporaryFolder(cleanup),
-        token: await tokenFor(authority, kind),
-      });
-      const client = connectAuthority({ url: authority.addresses.tls, identity }, { log: silent });
-      cleanup.add(() => client.close());
-      await client.ready();
-      const services = (await onSocket(authority, { method: 'GET', target: '/v1/services' })) as JoinedServiceInfo[];
-      expect(services).toMatchObject([{ kind, name: 'one', removed_at: null }]);
-    },
-  );
+  test.each(tokenKinds)('of kind %s joins with a token of its kind, and watches the authority', async (kind) => {
+    const authority = await authorityIn(temporaryFolder(cleanup), cleanup);
+    const identity = await joined(authority, {
+      kind,
+      name: 'one',
+      dir: temporaryFolder(cleanup),
+      token: await tokenFor(authority, kind),
+    });
+    const client = connectAuthority({ url: authority.addresses.tls, identity }, { log: silent });
+    cleanup.add(() => client.close());
+    await client.ready();
+    const services = (await onSocket(authority, { method: 'GET', target: '/v1/services' })) as JoinedServiceInfo[];
+    expect(services).toMatchObject([{ kind, name: 'one', removed_at: null }]);
+  });
+
+  test('of kind agent is the node of its name and nothing else, by a token that only the owner of the machine makes', async () => {
+    const authority = await authorityIn(temporaryFolder(cleanup), cleanup);
+    const admin = await administrator(authority, cleanup);
+    await expect(admin.call('POST', '/v1/service-tokens', { kind: 'agent', ttl_ms: 600_000 })).rejects.toEqual(refusal('ACCESS_DENIED'));
+    const token = await tokenFor(authority, 'agent', { name: 'local' });
+    await expect(joined(authority, { kind: 'agent', name: 'other', dir: temporaryFolder(cleanup), token })).rejects.toEqual(
+      refusal('SERVICE_JOIN_REFUSED'),
+    );
+    const identity = await joined(authority, { kind: 'agent', name: 'local', dir: temporaryFolder(cleanup), token });
+    const { principals } = parseCertificate(identity.hostCertificate());
+    expect(principals).toContain('local');
+    expect(principals.every((principal) => /^local(\.|$)/.test(principal))).toBe(true);
+  });
 
   test('needs neither token nor authority again as long as its certificates hold', async () => {
     const authority = await authorityIn(temporaryFolder(cleanup), cleanup);

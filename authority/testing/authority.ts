@@ -1,4 +1,4 @@
-/** What the tests of this folder share: an authority on a temporary folder, and clients that speak to it for real. */
+/** Support shared by the tests of this folder: an authority in a temporary folder, and clients that speak to it for real. */
 import { generateKeyPairSync } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { Agent } from 'node:https';
@@ -31,7 +31,7 @@ import { Records } from '../records/records.js';
 
 export const silent: Log = pino({ level: 'silent' });
 
-/** Undoes, in reverse order, whatever a test opened. */
+/** Undoes everything a test opened, in reverse order. */
 export class Cleanup {
   readonly #steps: (() => Promise<void> | void)[] = [];
 
@@ -126,7 +126,7 @@ export async function casIn(dataDir: string): Promise<Ca> {
   }
 }
 
-/** Somebody with a certificate as a login would give it: from the authority's own CA, for an hour. */
+/** A user with a certificate as a login would issue it: from the authority's own CA, for an hour. */
 export async function person(
   authority: RunningAuthority,
   dataDir: string,

@@ -1,4 +1,6 @@
-/** What the tests of users and logins share: an authority with a clock of its own, an administrator, and a viewer that relays. */
+/**
+ * Support shared by the tests of users and logins: an authority with its own clock, an administrator, and a relaying viewer.
+ */
 import { Secret, TOTP } from 'otpauth';
 import type { InvitationFacts, TotpEnrolment } from '#schemas/api/people/account.js';
 import type { DeviceLogin, DeviceLoginAnswer } from '#schemas/api/people/logins.js';
@@ -21,10 +23,10 @@ export interface People {
   readonly folder: string;
   readonly authority: RunningAuthority;
   readonly admin: Administrator;
-  /** Moves the authority's clock on. */
+  /** Advances the authority's clock. */
   pass(ms: number): void;
   now(): number;
-  /** As a viewer passes it on, from a client's address. */
+  /** As relayed by a viewer, from a client's address. */
   relay<T>(
     method: 'GET' | 'POST' | 'PUT' | 'DELETE',
     target: string,
@@ -34,7 +36,7 @@ export interface People {
   invite(name: string, roles?: readonly string[]): Promise<string>;
   /** An invited user with password and app. */
   enrol(name: string, roles?: readonly string[]): Promise<Enrolled>;
-  /** A certificate by way of a browser of the user that is signed in with `session`. */
+  /** Gets a certificate through a browser of the user that is signed in with `session`. */
   certify(session: string): Promise<Signer>;
   audit(): Promise<readonly AuditRow[]>;
 }

@@ -1,4 +1,4 @@
-/** For tests: an authenticator that makes passkeys as a browser passes them on (W3C WebAuthn 3, attestation `none`). */
+/** For tests: an authenticator that creates passkeys in the form browsers pass on (W3C WebAuthn 3, attestation `none`). */
 import { createHash, generateKeyPairSync, randomBytes, sign } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import { isoCBOR } from '@simplewebauthn/server/helpers';

@@ -1,10 +1,10 @@
 /**
- * Sign-in links and web sessions: random tokens, of which only SHA-256 is kept.
+ * Sign-in links and web sessions: random tokens, stored as SHA-256 only.
  *
  *     (none) ──create──► link, 10 min, once ──sign in──► web session, 12 h ──sign out or time──► (gone)
  *
- * Taking a link and beginning the session is one transaction, so of many who try at once one succeeds. A lock on the
- * user or a role ends every web session at its next use. Tested in ../http/server.test.ts.
+ * Consuming a link and starting the session is one transaction, so of concurrent attempts one succeeds. A lock on the user
+ * or a role ends every web session at its next use. Tested in ../http/server.test.ts.
  */
 import type { WebIdentity } from '#schemas/api/people/web-sessions.js';
 import { StenoError } from '#schemas/base/errors.js';
@@ -14,14 +14,14 @@ import { assertUnlocked, lockTargets, rolesNamed } from '#runtime/http/request-a
 import { auditRow } from '../records/audit.js';
 import type { Caller } from '../records/audit.js';
 import type { Directory } from '../directory/directory.js';
-import { hashOf, newToken } from '../records/tokens.js';
+import { hashOf, newToken } from '#runtime/tokens.js';
 import { deleteWebSession, insertLink, insertWebSession, takeLink } from '../records/records.js';
 import type { Records, Tx, WebSession } from '../records/records.js';
 
 const LINK_MS = 10 * 60_000;
 const SESSION_MS = 12 * 3_600_000;
 
-/** What begins a web session, beside the user. */
+/** How a web session was started, beside the user. */
 export type SignInWay = Pick<WebSession, 'via' | 'mfa'>;
 
 export class Links {
@@ -35,7 +35,7 @@ export class Links {
     this.#clock = clock;
   }
 
-  /** `certificate`: of whoever asks by one; the web session ends with it, or a certificate could prolong itself. */
+  /** `certificate`: of the requester, if any; the web session ends with it, or a certificate could prolong itself. */
   async create(
     user: string,
     caller: Caller,
@@ -52,7 +52,7 @@ export class Links {
     return { url_token: token, expires_at: expiresAt };
   }
 
-  /** Throws LINK_USED for a token that is unknown, used or old: which of these is nobody's business. */
+  /** Throws LINK_USED for a token that is unknown, used or expired, without saying which. */
   async signIn(linkToken: string, caller: Caller): Promise<WebIdentity> {
     const now = this.#clock();
     const { token, session } = await this.#records.actOn(async (tx) => {
@@ -70,7 +70,7 @@ export class Links {
     return this.identity(token, session);
   }
 
-  /** A new web session, in the transaction of what proved the user; its token was never seen by anybody before. */
+  /** Starts a web session in the transaction that proved the user; nobody has seen its token before. */
   async begin(tx: Tx, user: string, way: SignInWay, until = Infinity): Promise<{ readonly token: string; readonly session: WebSession }> {
     const token = newToken();
     const since = this.#clock();
@@ -79,14 +79,14 @@ export class Links {
     return { token, session };
   }
 
-  /** Throws NOT_SIGNED_IN when the session is unknown, over or ended, LOCKED when a lock is in force. */
+  /** Throws NOT_SIGNED_IN if the session is unknown or has ended, LOCKED if a lock is in force. */
   async introspect(token: string): Promise<WebIdentity> {
     const session = tokenPattern.test(token) ? await this.#records.webSession(hashOf(token), this.#clock()) : undefined;
     if (session === undefined) throw new StenoError('NOT_SIGNED_IN');
     return this.identity(token, session);
   }
 
-  /** Ends the session, if there is one. */
+  /** Ends the session, if it exists. */
   async signOut(token: string, caller: Caller): Promise<void> {
     const now = this.#clock();
     const session = await this.#records.webSession(hashOf(token), now);
@@ -97,12 +97,17 @@ export class Links {
     );
   }
 
-  /** Throws NOT_SIGNED_IN when the user is gone or disabled, LOCKED when a lock is in force on them. */
+  /** Throws NOT_SIGNED_IN if the user no longer exists or is disabled, LOCKED if a lock on them is in force. */
   async identity(token: string, { user, since, expiresAt, via, mfa }: WebSession): Promise<WebIdentity> {
+    return { token, ...(await this.userNow(user, mfa)), expires_at: expiresAt, via, mfa, since };
+  }
+
+  /** What a user may do now, by their own roles and without access requests. Throws as `identity`. */
+  async userNow(user: string, mfa: string | null = null): Promise<Pick<WebIdentity, 'user' | 'traits' | 'roles'>> {
     const record = await this.#records.user(user);
-    if (record === undefined || record.disabled) throw new StenoError('NOT_SIGNED_IN', 'the user is gone or disabled');
+    if (record === undefined || record.disabled) throw new StenoError('NOT_SIGNED_IN', 'the user no longer exists or is disabled');
     const { roles, locks } = this.#directory.current();
     assertUnlocked(locks, lockTargets({ user, roles: record.roles, mfa, requests: [] }), this.#clock());
-    return { token, user, traits: record.traits, roles: rolesNamed(record.roles, roles), expires_at: expiresAt, via, mfa, since };
+    return { user, traits: record.traits, roles: rolesNamed(record.roles, roles) };
   }
 }

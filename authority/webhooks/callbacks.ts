@@ -1,14 +1,14 @@
 /**
- * What comes back from webhooks: answers of reviewers, in the bytes that were signed.
+ * Callbacks of webhooks: answers of reviewers, verified over the signed bytes.
  *
  * | format | signed by                                                               | says                        | is old after |
  * | slack  | `X-Slack-Signature: v0=…`, HMAC over `v0:TIMESTAMP:BODY`                | a button that was pressed   | 5 min        |
  * | jira   | `X-Hub-Signature: sha256=…`, HMAC over the body                         | an issue changed its status | 15 min       |
  * | json   | `Steno-Signature: t=…,v1=…`, HMAC over `t.BODY`                         | request, decision, user     | 5 min        |
  *
- * Order: signature over the bytes as received, in constant time; age; the form; whom the identity over there stands for,
- * by the webhook's document and nothing else; taken once, by the hash of what was signed; then the same review as from
- * the command. A callback is spent when it is taken, also when the review is then refused. Tested in callbacks.test.ts.
+ * Order: signature over the received bytes, in constant time; age; form; the user for the external identity, according to
+ * the webhook's document alone; single use, by the hash of the signed bytes; then the same review as from the command. A
+ * callback is consumed even if the review is then refused. Tested in callbacks.test.ts.
  */
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import { z } from 'zod';
@@ -18,7 +18,7 @@ import type { Webhook } from '#schemas/documents/webhook.js';
 import type { Caller } from '../records/audit.js';
 import type { Records } from '../records/records.js';
 import type { Requests } from '../access/requests.js';
-import { signature } from './messages.js';
+import { signature } from './formats.js';
 import { requestOfReference, takeCallback, webhookNamed } from '../records/webhooks.js';
 import type { ReadSecret } from './secrets.js';
 
@@ -29,14 +29,14 @@ export interface CallbackParts {
   readonly clock: () => number;
 }
 
-/** As the viewer received it. */
+/** As received by the viewer. */
 export interface Callback {
   readonly body: Uint8Array;
   /** Lower-case names. */
   readonly headers: Readonly<Record<string, string | undefined>>;
 }
 
-/** Null: well signed, and nothing that decides a request. */
+/** Null: correctly signed, but it decides no request. */
 interface Answer {
   readonly request: string;
   readonly decision: 'approve' | 'deny';
@@ -45,10 +45,13 @@ interface Answer {
 }
 
 const WINDOW_MS = 300_000;
-/** Jira tries again for some minutes when it is not answered, with the time of the first attempt. */
+/** Jira retries for some minutes if it gets no answer, with the time of the first attempt. */
 const JIRA_WINDOW_MS = 900_000;
 
-/** `behalf`: told whom the call is from once that is known. Throws CALLBACK_REFUSED for what is not signed, old or repeated; ACCESS_DENIED for whom nobody stands. */
+/**
+ * `behalf`: told the caller once known. Throws CALLBACK_REFUSED for callbacks that are unsigned, old or repeated;
+ * ACCESS_DENIED if the identity maps to no user.
+ */
 export async function takeAnswer(
   parts: CallbackParts,
   name: string,
@@ -58,8 +61,8 @@ export async function takeAnswer(
 ): Promise<{ readonly request: RequestView | null }> {
   const { records, requests, clock } = parts;
   const webhook = await records.read((db) => webhookNamed(db, name));
-  // Which names there are is nobody's business.
-  if (webhook === undefined) throw new StenoError('CALLBACK_REFUSED', 'the signature');
+  // Do not reveal which names exist.
+  if (webhook === undefined || webhook.format === 'ocsf') throw new StenoError('CALLBACK_REFUSED', 'the signature');
   const { signed, until } = verified(webhook, callback, parts);
   const answer = await read(webhook, callback.body, parts);
   if (answer === null) return { request: null };
@@ -77,9 +80,12 @@ export async function takeAnswer(
   };
 }
 
-/** What was signed, and until when a second one like it could come. */
+/** A receiver of findings sends no answers. */
+type Answering = Exclude<Webhook, { readonly format: 'ocsf' }>;
+
+/** The signed bytes, and until when an identical callback could arrive. */
 function verified(
-  webhook: Webhook,
+  webhook: Answering,
   { body, headers }: Callback,
   { secrets, clock }: CallbackParts,
 ): { readonly signed: Buffer; readonly until: number } {
@@ -155,7 +161,7 @@ const jsonPayload = z.strictObject({
   reason: z.string().max(1024).default(''),
 });
 
-async function read(webhook: Webhook, body: Uint8Array, { records }: CallbackParts): Promise<Answer | null> {
+async function read(webhook: Answering, body: Uint8Array, { records }: CallbackParts): Promise<Answer | null> {
   switch (webhook.format) {
     case 'slack': {
       const payload = new URLSearchParams(Buffer.from(body).toString('utf8')).get('payload');

@@ -1,4 +1,4 @@
-/** Webhooks over HTTP: their documents, for administrators, and what viewers relay of their answers. */
+/** Webhooks over HTTP: documents, for administrators, and callbacks relayed by viewers. */
 import { answerWebhook, deleteWebhook, listWebhooks, putWebhook } from '#schemas/api/access/webhooks.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { isName } from '#schemas/base/identity.js';

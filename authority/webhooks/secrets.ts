@@ -1,9 +1,9 @@
 /**
- * Where webhooks' secrets are: files of `authority/secrets`, or variables STENO_SECRET_… of the environment.
+ * Secrets of webhooks: files in `authority/secrets`, or environment variables STENO_SECRET_….
  *
- * A document names them and nothing else can be named by it: an administrator of Steno must not thereby read the files
- * or the environment of the machine that the authority runs on. Read at each use, so that a secret can be changed
- * without a restart; never logged. Tested in webhooks.test.ts.
+ * A document can name only these: an administrator of Steno must not be able to read other files or environment variables of
+ * the authority's machine. Read at each use, so that a secret can be changed without a restart; never logged. Tested in
+ * webhooks.test.ts.
  */
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,7 +14,7 @@ const MAX_BYTES = 4096;
 
 export type ReadSecret = (reference: SecretReference) => string;
 
-/** `folder`: of the files. Throws SECRET_MISSING, which names the secret, never what is in it. */
+/** `folder`: of the files. Throws SECRET_MISSING, which names the secret, never its content. */
 export function secretsIn(folder: string, env: NodeJS.ProcessEnv = process.env): ReadSecret {
   return (reference) => {
     const text = 'env' in reference ? env[reference.env] : readPrivate(join(folder, reference.file));

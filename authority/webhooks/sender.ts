@@ -1,15 +1,15 @@
 /**
- * Sends what waits for webhooks. Nothing waits for it: acts put their messages out in their own transaction and go on.
+ * Sends queued webhook messages. Nothing waits for it: changes queue their messages in their own transaction and continue.
  *
- *     waiting ──due──► claimed for a minute ──taken by the other side──► gone
+ *     waiting ──due──► claimed for a minute ──accepted by the receiver──► gone
  *        ▲                 ├──busy or away: again in 1 s, 2 s, … 10 min──┐
  *        └─────────────────┴─────────────────────────────────────────────┘
  *                          └──refused for good, or 24 h old──► given up, with a row in the audit
  *
- * Order: 1. claim, so that of several authorities one sends; 2. POST; 3. remove the message, note the other side's name
- * for the request, audit, in one transaction. A crash between 2 and 3 sends again when the claim is over: receivers get
- * each message at least once, with the same `delivery` each time. A secret or target that is missing is tried again
- * too: it may be put in place meanwhile.
+ * Order: 1. claim, so that of several authorities one sends; 2. POST; 3. remove the message, note the other side's name for
+ * the request, audit, in one transaction. A crash between 2 and 3 sends again when the claim expires: receivers get each
+ * message at least once, with the same `delivery` each time. A missing secret or target is retried too, since it may be
+ * provided later.
  *
  * Targets are called without proxies, without following redirects, for ten seconds at most, and 64 KiB of their answer
  * are read. Tested in webhooks.test.ts against receivers on loopback.
@@ -19,14 +19,16 @@ import { request as httpsRequest } from 'node:https';
 import type { AccessRequest } from '#schemas/documents/access-request.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { isWebhookTarget } from '#schemas/documents/webhook.js';
-import type { Webhook } from '#schemas/documents/webhook.js';
+import type { RequestEvent, Webhook } from '#schemas/documents/webhook.js';
 import type { Log } from '#runtime/log.js';
 import { auditRow } from '../records/audit.js';
 import type { Records } from '../records/records.js';
 import { storedRoles } from '../records/roles.js';
 import { requestById } from '../records/requests.js';
 import { jiraComment, jiraIssue, jsonMessage, slackMessage } from './messages.js';
-import type { Outgoing } from './messages.js';
+import type { Outgoing } from './formats.js';
+import { isNotice, notices } from './notices.js';
+import type { NoticeEvent } from './notices.js';
 import { claim, due, finish, nextDue, postpone, putReference, referenceOf, webhookNamed } from '../records/webhooks.js';
 import type { Waiting } from '../records/webhooks.js';
 import type { ReadSecret } from './secrets.js';
@@ -34,6 +36,8 @@ import type { ReadSecret } from './secrets.js';
 export interface SenderParts {
   readonly records: Records;
   readonly secrets: ReadSecret;
+  /** Base URL of the page, without a slash at its end. */
+  readonly web: string;
   readonly log: Log;
   readonly clock: () => number;
   /** Milliseconds after the first failure, doubled with each. */
@@ -48,7 +52,7 @@ const GIVE_UP_MS = 24 * 3_600_000;
 const AT_A_TIME = 20;
 const LONGEST_WAIT_MS = 60_000;
 
-/** `retry`: what another attempt may mend. */
+/** `retry`: whether another attempt may succeed. */
 type Outcome =
   | { readonly kind: 'taken'; readonly reference: string | null }
   | { readonly kind: 'failed'; readonly retry: boolean; readonly reason: string };
@@ -64,7 +68,7 @@ export class WebhookSender {
     this.#parts = parts;
   }
 
-  /** Looks for what is due, now; returns at once. */
+  /** Checks for due messages now; returns immediately. */
   wake(): void {
     this.#again = true;
     if (this.#closed) return;
@@ -91,7 +95,7 @@ export class WebhookSender {
         const next = this.#again ? null : await records.read(nextDue);
         if (next !== null) this.#later(next - clock());
       } catch (error) {
-        log.warn({ err: error }, 'messages of webhooks could not be read');
+        log.warn({ err: error }, 'failed to read webhook messages');
         this.#later(LONGEST_WAIT_MS);
       }
     }
@@ -103,7 +107,7 @@ export class WebhookSender {
     this.#timer.unref();
   }
 
-  /** One after the other for each webhook: what was decided is told after what was asked. */
+  /** Sends one after the other for each webhook: decisions are reported after requests. */
   async #drain(queue: readonly Waiting[]): Promise<void> {
     for (const waiting of queue) await this.#attempt(waiting);
   }
@@ -120,7 +124,7 @@ export class WebhookSender {
     const act = {
       event: 'webhook.send',
       target: waiting.webhook,
-      data: { event: waiting.event, request: waiting.request, delivery: String(waiting.id), attempts: waiting.attempts + 1 },
+      data: { event: waiting.event, ...aboutOf(waiting), delivery: String(waiting.id), attempts: waiting.attempts + 1 },
     };
     const caller = { actor: 'authority', source: '' };
     if (outcome.kind === 'taken') {
@@ -144,6 +148,8 @@ export class WebhookSender {
   async #send(waiting: Waiting): Promise<Outcome> {
     const { records, secrets, clock } = this.#parts;
     const webhook = await records.read((db) => webhookNamed(db, waiting.webhook));
+    const { event } = waiting;
+    if (isNotice(event)) return this.#sendNotice(webhook, event, waiting);
     const request = await records.read(async (db) =>
       requestById(
         db,
@@ -156,36 +162,64 @@ export class WebhookSender {
     const target = targetOf(webhook, secrets);
     switch (webhook.format) {
       case 'slack':
-        return post(target, slackMessage(waiting.event, request, webhook.signing_secret !== undefined), false);
+        return post(target, slackMessage(event, request, webhook.signing_secret !== undefined), false);
       case 'json':
-        return post(target, jsonMessage(waiting.event, request, String(waiting.id), secrets(webhook.secret), clock()), false);
+        return post(target, jsonMessage(event, request, String(waiting.id), secrets(webhook.secret), clock()), false);
       case 'jira':
-        return this.#sendJira(webhook, target, waiting, request);
+        return this.#sendJira(webhook, target, event, request);
+      case 'ocsf':
+        return findingsAlone;
     }
   }
 
-  /** The issue comes first, also when the message that would have made it was given up; then a comment for each event. */
+  async #sendNotice(webhook: Webhook | undefined, event: NoticeEvent, { id, payload }: Waiting): Promise<Outcome> {
+    const { secrets, clock, web } = this.#parts;
+    if (webhook === undefined || payload === null) return { kind: 'failed', retry: false, reason: 'it is gone' };
+    const messages = notices[event];
+    const notice: unknown = JSON.parse(payload);
+    const target = targetOf(webhook, secrets);
+    switch (webhook.format) {
+      case 'slack':
+        return post(target, messages.slack(notice, web), false);
+      case 'json':
+        return post(target, messages.json(notice, web, String(id), secrets(webhook.secret), clock()), false);
+      case 'jira':
+        return post(target, messages.issue(webhook, secrets(webhook.token), notice, web), false);
+      case 'ocsf':
+        return messages.ocsf === undefined
+          ? findingsAlone
+          : post(target, messages.ocsf(notice, web, String(id), secrets(webhook.token), clock()), false);
+    }
+  }
+
+  /** The issue comes first, even if the message that would have created it was abandoned; then one comment per event. */
   async #sendJira(
     webhook: Extract<Webhook, { format: 'jira' }>,
     target: string,
-    waiting: Waiting,
+    event: RequestEvent,
     request: AccessRequest,
   ): Promise<Outcome> {
     const { records, secrets } = this.#parts;
     const token = secrets(webhook.token);
     const known = await records.read((db) => referenceOf(db, webhook.name, request.id));
-    if (waiting.event === 'request.create' && known !== undefined) return { kind: 'taken', reference: null };
-    if (known !== undefined) return post(target, jiraComment(webhook, token, known, waiting.event, request), false);
+    if (event === 'request.create' && known !== undefined) return { kind: 'taken', reference: null };
+    if (known !== undefined) return post(target, jiraComment(webhook, token, known, event, request), false);
     const made = await post(target, jiraIssue(webhook, token, request), true);
-    if (made.kind === 'failed' || waiting.event === 'request.create') return made;
+    if (made.kind === 'failed' || event === 'request.create') return made;
     await records.act([], (tx) => putReference(tx, webhook.name, made.reference!, request.id));
-    return post(target, jiraComment(webhook, token, made.reference!, waiting.event, request), false);
+    return post(target, jiraComment(webhook, token, made.reference!, event, request), false);
   }
+}
+
+const findingsAlone = { kind: 'failed', retry: false, reason: 'it takes findings alone' } as const;
+
+function aboutOf({ event, request, payload }: Waiting): Readonly<Record<string, string>> {
+  return payload === null || !isNotice(event) ? { request } : notices[event].about(JSON.parse(payload));
 }
 
 function targetOf(webhook: Webhook, secrets: ReadSecret): string {
   const target = typeof webhook.url === 'string' ? webhook.url : secrets(webhook.url);
-  // What came from a secret was not checked when the document was.
+  // An address from a secret was not checked together with the document.
   if (!isWebhookTarget(target)) throw new StenoError('WEBHOOK_FAILED', 'its address is no https address, nor http of this machine');
   return target.replace(/\/$/, '');
 }
@@ -214,7 +248,7 @@ function post(target: string, { path, headers, body }: Outgoing, wantsKey: boole
             const reference = wantsKey ? keyOf(Buffer.concat(chunks).toString('utf8')) : null;
             return reference === undefined ? failed('it did not name what it made', false) : resolve({ kind: 'taken', reference });
           }
-          // Redirects are refusals: a target is what was configured, not what it points to.
+          // Redirects are refused: only the configured target is called.
           failed(`status ${status}`, status >= 500 || status === 408 || status === 425 || status === 429);
         });
         response.on('error', () => failed('the answer was cut off'));

@@ -84,6 +84,7 @@ async function scene(documents: readonly object[]) {
   });
   const time = { ahead: 0 };
   const sender = new WebhookSender({
+    web: 'https://steno.example',
     records,
     secrets: secretsIn(join(folder, 'secrets'), {}),
     log: silent,
@@ -220,7 +221,13 @@ test('Jira gets one issue for a request, and comments on it afterwards', async (
 test('of two senders on one state each message is sent by one', async () => {
   const there = await receiver({ status: 200 });
   const { records, tell, waiting, sender, folder } = await scene([json(there.url)]);
-  const other = new WebhookSender({ records, secrets: secretsIn(join(folder, 'secrets'), {}), log: silent, clock: Date.now });
+  const other = new WebhookSender({
+    web: 'https://steno.example',
+    records,
+    secrets: secretsIn(join(folder, 'secrets'), {}),
+    log: silent,
+    clock: Date.now,
+  });
   cleanup.add(() => other.close());
   for (let i = 0; i < 10; i++) {
     await tell('request.create');

@@ -46,22 +46,22 @@ export async function locks(field: Field, count: number): Promise<Section> {
   await Promise.all(together.map(({ child }) => gone(child)));
   await lift('bench-user');
 
-  const apart = await open(who, steno.login, count, 'apart');
+  const separate = await open(who, steno.login, count, 'separate');
   const ids = await eventually(
     async () => {
       const { sessions } = (await administrator.viewer('GET', '/api/sessions?user=bench&state=live&limit=200')) as SessionList;
       return new Map(sessions.map(({ command, id }) => [command, id]));
     },
-    (found) => apart.every(({ marker }) => found.has(marker)),
+    (found) => separate.every(({ marker }) => found.has(marker)),
   );
   const single: number[] = [];
-  for (const { marker, told } of apart) {
+  for (const { marker, told } of separate) {
     const id = `bench-${single.length}`;
     const begun = await set({ id, target_kind: 'session', target: ids.get(marker)! });
     single.push((await told) - begun);
     await lift(id);
   }
-  await Promise.all(apart.map(({ child }) => gone(child)));
+  await Promise.all(separate.map(({ child }) => gone(child)));
 
   const row = (name: string, values: readonly number[]): string[] => [
     name,

@@ -8,6 +8,9 @@ import { noFacts } from '#schemas/events/rows.js';
 import { EventView, evaluationOf } from '../../analyzer/matching/evaluate.js';
 import { RuleMatcher } from '../../analyzer/matching/matcher.js';
 import type { MatchedRule } from '../../analyzer/matching/matcher.js';
+import { eventFields } from '../../analyzer/cases/event-fields.js';
+import { sources } from '../../analyzer/sources/log-source.js';
+import { hasRsigma, rsigma } from '../../test/peers/sigma.js';
 import { readRuleFiles } from '../../analyzer/sigma/rule-files.js';
 import { loadRules } from '../../analyzer/sigma/rule-set.js';
 import { interleave, ratio, round3 } from '../measure.js';
@@ -18,10 +21,22 @@ const shared = new URL('../../../../shared/', import.meta.url).pathname;
 export async function sigma(rounds: number, count: number): Promise<Section> {
   const events = commandEvents(count);
   const corpus = corpusRules();
-  const sets: [string, readonly MatchedRule[]][] = corpus.length > 0 ? [[`SigmaHQ's for Linux, ${corpus.length}`, corpus]] : [];
-  for (const size of [100, 1_000, 2_000]) sets.push([`generated, ${size}`, generatedRules(size)]);
+  const sets: [string, readonly MatchedRule[], readonly string[]][] =
+    corpus.rules.length > 0 ? [[`SigmaHQ's for Linux, ${corpus.rules.length}`, corpus.rules, corpus.texts]] : [];
+  for (const size of [100, 1_000, 2_000]) {
+    const texts = generatedTexts(size);
+    sets.push([`generated, ${size}`, generatedRules(texts), texts]);
+  }
   const rows: string[][] = [];
-  for (const [name, rules] of sets) {
+  const fields = hasRsigma
+    ? events.map((row) =>
+        eventFields(
+          sources.find(({ kinds }) => kinds.includes(row.kind))!,
+          row,
+        ),
+      )
+    : [];
+  for (const [name, rules, texts] of sets) {
     const began = performance.now();
     const matcher = new RuleMatcher(rules);
     const built = performance.now() - began;
@@ -44,12 +59,13 @@ export async function sigma(rounds: number, count: number): Promise<Section> {
       `${round3(ratio(indexed, tried))}x`,
       round3(matched / (rounds + 1) / events.length).toString(),
       `${Math.round(built)} ms`,
+      hasRsigma ? Math.round(rsigma(texts, fields, rounds).perSecond).toLocaleString('en') : 'not built',
     ]);
   }
   return {
     title: 'Sigma rules on a stream of events',
-    how: `${count.toLocaleString('en')} events: programs with their command lines, and for each of them a file and every fourth time a connection. One core. The loop evaluates every rule of the event's log source.`,
-    header: ['rules', 'events/s', 'loop, events/s', 'matcher / loop', 'matches an event', 'to build'],
+    how: `${count.toLocaleString('en')} events: programs with their command lines, and for each of them a file and every fourth time a connection. One core. The loop evaluates every rule of the event's log source. rsigma: its evaluator with the index over all rules, on the same events as parsed JSON, without their log source and with a match described for each rule, best of the rounds; built by test/peers/sigma/build-rsigma.`,
+    header: ['rules', 'events/s', 'loop, events/s', 'matcher / loop', 'matches an event', 'to build', 'rsigma, events/s'],
     rows,
   };
 }
@@ -140,12 +156,16 @@ function commandLines(): readonly string[] {
     .map((line) => (JSON.parse(line) as { command: string }).command);
 }
 
-function corpusRules(): readonly MatchedRule[] {
-  return existsSync(`${shared}sigma`) ? loadRules(readRuleFiles(`${shared}sigma`).rules).evaluable : [];
+function corpusRules(): { readonly rules: readonly MatchedRule[]; readonly texts: readonly string[] } {
+  if (!existsSync(`${shared}sigma`)) return { rules: [], texts: [] };
+  const files = readRuleFiles(`${shared}sigma`).rules;
+  const texts = new Map(files.map(({ name, text }) => [name, text]));
+  const { evaluable } = loadRules(files);
+  return { rules: evaluable, texts: evaluable.map(({ rule }) => texts.get(rule.file)!) };
 }
 
 /** As rules usually are: the end of a program's path, and parts of its command line, of which some are an expression. */
-function generatedRules(count: number): readonly MatchedRule[] {
+function generatedTexts(count: number): readonly string[] {
   const text = (n: number): string => {
     const more = n % 10 === 0 ? `    CommandLine|re: '${word(n)}=[0-9a-f]{8,}'\n` : '';
     const category = n % 5 === 4 ? 'file_event' : 'process_creation';
@@ -155,9 +175,13 @@ function generatedRules(count: number): readonly MatchedRule[] {
         : `    Image|endswith: ['/${word(n % 40)}', '/python3', '/bash', '/curl']\n    CommandLine|contains|all: ['${word(n)}', ' --${word(n * 3)}']\n${more}`;
     return `title: Rule ${n}\nlogsource: { product: linux, category: ${category} }\ndetection:\n  sel:\n${selection}  filter: { User: root }\n  condition: sel and not filter\n`;
   };
-  const { evaluable, faults } = loadRules(Array.from({ length: count }, (_, n) => ({ name: `${n}.yml`, text: text(n) })));
+  return Array.from({ length: count }, (_, n) => text(n));
+}
+
+function generatedRules(texts: readonly string[]): readonly MatchedRule[] {
+  const { evaluable, faults } = loadRules(texts.map((text, n) => ({ name: `${n}.yml`, text })));
   if (faults[0] !== undefined) throw faults[0];
-  if (evaluable.length !== count) throw new Error('a generated rule cannot be evaluated');
+  if (evaluable.length !== texts.length) throw new Error('a generated rule cannot be evaluated');
   return evaluable;
 }
 

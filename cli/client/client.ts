@@ -28,8 +28,8 @@ export interface Client {
   readonly profile: Profile;
   /** Viewers take signed requests without a body. */
   readonly viewer: Send;
-  /** The body as it comes, for exports. */
-  stream(path: string): Promise<Readable>;
+  /** The body as it comes, for exports and hunts. To cancel, destroy it. */
+  stream(path: string, body?: unknown): Promise<Readable>;
   readonly authority: Send;
 }
 
@@ -49,7 +49,11 @@ export function openClient(home: Home, now: () => number = Date.now): Client {
   return {
     profile,
     viewer: async (method, target) => parse(await collect(await viewer(profile, method, target, signed(method, target, '')))),
-    stream: (target) => viewer(profile, 'GET', target, signed('GET', target, '')),
+    stream(target, body) {
+      const method = body === undefined ? 'GET' : 'POST';
+      const text = body === undefined ? '' : JSON.stringify(body);
+      return viewer(profile, method, target, signed(method, target, text), text);
+    },
     async authority(method, target, body) {
       const authorization = signed(method, target, body === undefined ? '' : JSON.stringify(body));
       return callAuthority(
@@ -103,17 +107,22 @@ export function openPublicWeb(address: string, ca?: string): PublicWeb {
   };
 }
 
-async function viewer(profile: Profile, method: Method, path: string, authorization: string): Promise<Readable> {
+async function viewer(profile: Profile, method: Method, path: string, authorization: string, body = ''): Promise<Readable> {
   const url = new URL(path, profile.web);
   const options: RequestOptions & { ca?: string } = {
     host: url.hostname.replace(/^\[|\]$/g, ''),
     port: url.port,
     path,
     method,
-    headers: { authorization },
+    headers: {
+      authorization,
+      ...(body === '' ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body), origin: url.origin }),
+    },
     ...(profile.web_ca === undefined ? {} : { ca: profile.web_ca }),
   };
-  return succeeded(await send(url.protocol === 'https:' ? httpsRequest : httpRequest, options, profile.web));
+  return succeeded(
+    await send(url.protocol === 'https:' ? httpsRequest : httpRequest, options, profile.web, body === '' ? undefined : Buffer.from(body)),
+  );
 }
 
 function send(

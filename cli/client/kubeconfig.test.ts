@@ -76,7 +76,12 @@ const context = {
   server: 'https://gw.example:8443/east',
   serverName: 'gateway.steno',
   ca: pem('CERTIFICATE'),
-  exec: { command: '/usr/bin/node', args: ['/opt/steno', 'kube', 'credential'], env: { STENO_HOME: '/home/ann/.steno' } },
+  exec: {
+    api: 'v1' as const,
+    command: '/usr/bin/node',
+    args: ['/opt/steno', 'kube', 'credential'],
+    env: { STENO_HOME: '/home/ann/.steno' },
+  },
 };
 
 describe('a context of Steno', () => {
@@ -94,6 +99,13 @@ describe('a context of Steno', () => {
     expect(withContext(once.text, { ...context, server: 'https://new' }).text.match(/steno-east/g)).toHaveLength(
       once.text.match(/steno-east/g)!.length,
     );
+  });
+
+  test('names the version in which older clients ask for a credential', () => {
+    const user = (text: string): unknown => (parse(text) as { users: { user: unknown }[] }).users[0]!.user;
+    const older = { ...context, exec: { ...context.exec, api: 'v1beta1' as const } };
+    expect(user(withContext('', older).text)).toMatchObject({ exec: { apiVersion: 'client.authentication.k8s.io/v1beta1' } });
+    expect(user(withContext('', context).text)).toMatchObject({ exec: { apiVersion: 'client.authentication.k8s.io/v1' } });
   });
 
   test('holds no secret', () => expect(withContext('', context).text).not.toMatch(/PRIVATE|token|client-key/));

@@ -12,8 +12,8 @@ import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { YAMLMap, YAMLSeq, isMap, isSeq, parseDocument } from 'yaml';
 import type { Document } from 'yaml';
 import { StenoError } from '#schemas/base/errors.js';
-import { kubeUpstream } from '#schemas/kube/kube-cluster.js';
-import type { KubeUpstream } from '#schemas/kube/kube-cluster.js';
+import { directUpstream } from '#schemas/kube/kube-cluster.js';
+import type { DirectUpstream } from '#schemas/kube/kube-cluster.js';
 import { writeWhole } from './home.js';
 
 const MAX_BYTES = 4 << 20;
@@ -21,7 +21,7 @@ const MAX_BYTES = 4 << 20;
 type Fields = Readonly<Record<string, unknown>>;
 
 /** `context`: the current one when undefined. Files that it names are read beside it. Throws KUBECONFIG_REFUSED. */
-export function upstreamOf(file: string, context?: string): KubeUpstream {
+export function upstreamOf(file: string, context?: string): DirectUpstream {
   const config = fieldsOf(documentOf(file, readConfigFile(file)).toJS({ maxAliasCount: 0 }));
   const name = context ?? textOf(config['current-context']);
   if (name === undefined || name === '') throw refused('it has no current context; name one with --context');
@@ -51,7 +51,7 @@ export function upstreamOf(file: string, context?: string): KubeUpstream {
   const tokenFile = textOf(user['tokenFile']);
   const token = tokenFile === undefined ? textOf(user['token']) : readConfigFile(beside(tokenFile)).trim();
   const [certificate, key] = [content(user, 'client-certificate'), content(user, 'client-key')];
-  const parsed = kubeUpstream.safeParse({
+  const parsed = directUpstream.safeParse({
     url: textOf(cluster['server']),
     ...(cluster['tls-server-name'] === undefined ? {} : { server_name: cluster['tls-server-name'] }),
     ...optional('ca', content(cluster, 'certificate-authority')),
@@ -64,6 +64,10 @@ export function upstreamOf(file: string, context?: string): KubeUpstream {
   throw refused(parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`)[0]!);
 }
 
+/** Versions of `client.authentication.k8s.io` in which kubectl asks a program for a credential. v1beta1: kubectl before 1.22. */
+export const execApis = ['v1', 'v1beta1'] as const;
+export type ExecApi = (typeof execApis)[number];
+
 export interface StenoContext {
   /** Of cluster, user and context. */
   readonly name: string;
@@ -71,7 +75,12 @@ export interface StenoContext {
   readonly serverName: string;
   /** PEM. */
   readonly ca: string;
-  readonly exec: { readonly command: string; readonly args: readonly string[]; readonly env: Readonly<Record<string, string>> };
+  readonly exec: {
+    readonly api: ExecApi;
+    readonly command: string;
+    readonly args: readonly string[];
+    readonly env: Readonly<Record<string, string>>;
+  };
 }
 
 /** The file that kubectl writes to. */
@@ -116,7 +125,7 @@ export function withContext(
   put(document, 'users', name, {
     user: {
       exec: {
-        apiVersion: 'client.authentication.k8s.io/v1',
+        apiVersion: `client.authentication.k8s.io/${exec.api}`,
         command: exec.command,
         args: [...exec.args],
         env: Object.entries(exec.env).map(([key, value]) => ({ name: key, value })),

@@ -1,17 +1,22 @@
 import { readFileSync } from 'node:fs';
 
-/** The version in package.json: found from `dist/cli/` as from `cli/`. */
-export const version: string = ((): string => {
+/** package.json, found from `dist/cli/machine/` as from `cli/machine/`. */
+const manifest = ((): { readonly name: string; readonly version: string } => {
   for (const up of ['../../', '../../../']) {
     try {
-      const manifest = JSON.parse(readFileSync(new URL(`${up}package.json`, import.meta.url), 'utf8')) as {
+      const { name, version } = JSON.parse(readFileSync(new URL(`${up}package.json`, import.meta.url), 'utf8')) as {
         name?: string;
         version?: string;
       };
-      if (manifest.name === 'steno' && typeof manifest.version === 'string') return manifest.version;
+      if ((name === 'steno' || name === 'steno-client') && typeof version === 'string') return { name, version };
     } catch {
       // The other place, then.
     }
   }
-  return '0.0.0';
+  return { name: 'steno', version: '0.0.0' };
 })();
+
+export const { version } = manifest;
+
+/** True for the package of the command line alone (deploy/package/make.mjs), which has no services. */
+export const isClient: boolean = manifest.name === 'steno-client';

@@ -3,7 +3,7 @@
  * it. The form of each document is in runtime/resources/kinds.ts.
  */
 import { StenoError } from '#schemas/base/errors.js';
-import { suggestion } from '#runtime/resources/suggestion.js';
+import { suggestion } from '#schemas/base/suggestion.js';
 import { connectorResources } from './connectors.js';
 import type { Resources } from './resource.js';
 import { roleResources } from './roles.js';

@@ -1,5 +1,5 @@
 /**
- * `steno authority`, `gateway`, `ingest`, `viewer` and `store`: one service each, from a configuration file, in the foreground.
+ * `steno authority`, `gateway`, `ingest`, `viewer`, `analyzer` and `store`: one service each, from a configuration file, in the foreground.
  *
  * What a service needs is loaded only when it is asked for. SIGTERM drains: stop accepting, end what is going on, flush, exit 0.
  */
@@ -9,7 +9,6 @@ import type { Log } from '#runtime/log.js';
 import { tellReady } from '../machine/service-manager.js';
 import { version } from '../machine/version.js';
 import { standardOutput } from '../terminal/output.js';
-import type { Verbs } from '../verbs/table.js';
 
 interface Loaded<Config> {
   readonly schema: z.ZodType<Config>;
@@ -30,8 +29,8 @@ const memberSecrets = ({ join, events }: Member): Record<string, boolean> => ({
   'bucket credentials (AWS_*)': env('AWS_ACCESS_KEY_ID'),
 });
 
-export const serviceVerbs: Verbs = {
-  authority: async () =>
+const services = {
+  authority: () =>
     service('authority', 'run an authority: CAs, users, roles, nodes, locks', async () => {
       const [{ authorityConfig }, { startAuthorityAsOwner }] = await Promise.all([
         import('../../authority/config.js'),
@@ -47,7 +46,7 @@ export const serviceVerbs: Verbs = {
         base: (config) => config,
       };
     }),
-  gateway: async () =>
+  gateway: () =>
     service('gateway', 'run a gateway: the front door that users and agents come to', async () => {
       const [{ gatewayConfig }, { startGatewayProcess }] = await Promise.all([
         import('../../gateway/config.js'),
@@ -60,7 +59,7 @@ export const serviceVerbs: Verbs = {
         base: (config) => config,
       };
     }),
-  ingest: async () =>
+  ingest: () =>
     service('ingest', 'run an ingest: takes recordings and events, and writes the stores', async () => {
       const [{ ingestConfig }, { startIngestProcess }, { STORE_PRIORITY, lowerPriority }] = await Promise.all([
         import('../../ingest/config.js'),
@@ -70,23 +69,40 @@ export const serviceVerbs: Verbs = {
       lowerPriority(STORE_PRIORITY);
       return { schema: ingestConfig, start: startIngestProcess, secrets: memberSecrets, base: (config) => config };
     }),
-  viewer: async () =>
+  viewer: () =>
     service('viewer', 'run a viewer: the page, search and replay, over a ClickHouse server', async () => {
-      const [{ viewerConfig }, { startViewerProcess }, { webRoot }] = await Promise.all([
+      const [{ viewerConfig }, { startViewerProcess }, { webRoot }, { huntLines }] = await Promise.all([
         import('../../viewer/api/config.js'),
         import('../../viewer/api/process.js'),
-        import('./store.js'),
+        import('../machine/web-root.js'),
+        import('../../analyzer/retro/requests.js'),
       ]);
       return {
         // The embedded event store belongs to the process of an ingest: a viewer by itself needs a server.
         schema: viewerConfig.required({ events: true }),
-        start: (config, { log }) => startViewerProcess(config, { log, version, webRoot }),
+        start: (config, { log }) => startViewerProcess(config, { log, version, webRoot, hunter: huntLines }),
         secrets: memberSecrets,
         base: (config) => config,
       };
     }),
-  store: async () =>
-    service('store', 'run an ingest and a viewer in one process, over the embedded event store', async () => {
+  analyzer: () =>
+    service('analyzer', 'run an analyzer: rules over sessions as they happen, over a ClickHouse server', async () => {
+      const [{ analyzerConfig }, { startAnalyzerProcess }, { STORE_PRIORITY, lowerPriority }] = await Promise.all([
+        import('../../analyzer/config.js'),
+        import('../../analyzer/process.js'),
+        import('#runtime/priority.js'),
+      ]);
+      lowerPriority(STORE_PRIORITY);
+      return {
+        // The embedded event store belongs to the process of an ingest: an analyzer by itself needs a server.
+        schema: analyzerConfig.required({ events: true }),
+        start: (config, { log }) => startAnalyzerProcess(config, { log }),
+        secrets: memberSecrets,
+        base: (config) => config,
+      };
+    }),
+  store: () =>
+    service('store', 'run an ingest, a viewer and an analyzer in one process, over the embedded event store', async () => {
       const [{ storeConfig, startStoreProcess }, { STORE_PRIORITY, lowerPriority }] = await Promise.all([
         import('./store.js'),
         import('#runtime/priority.js'),
@@ -95,14 +111,19 @@ export const serviceVerbs: Verbs = {
       return {
         schema: storeConfig,
         start: (config, { log }) => startStoreProcess(config, { log, version }),
-        secrets: ({ ingest, viewer }) => ({
+        secrets: ({ ingest, viewer, analyzer }) => ({
           ...memberSecrets(ingest),
           'join token of the viewer (viewer.join.token_file)': viewer.join.token_file !== undefined,
+          ...(analyzer === undefined
+            ? {}
+            : { 'join token of the analyzer (analyzer.join.token_file)': analyzer.join.token_file !== undefined }),
         }),
         base: ({ ingest }) => ingest,
       };
     }),
 };
+
+export const serviceCommand = (name: keyof typeof services): Command => services[name]();
 
 function service<Config extends object>(name: string, description: string, load: () => Promise<Loaded<Config>>): Command {
   return new Command(name)

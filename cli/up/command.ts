@@ -13,7 +13,7 @@ import { dataDir } from '../machine/data-paths.js';
 import type { DataDir } from '../machine/data-paths.js';
 import { standardOutput, styled } from '../terminal/output.js';
 import { version } from '../machine/version.js';
-import { readSecretFile } from '../../authority/ca/secret-file.js';
+import { readSecretFile } from '#runtime/service/secret-file.js';
 import { askSecret, newPassphrase } from '../terminal/secret-prompt.js';
 import type { Machine } from './machine.js';
 import { programs } from './programs.js';
@@ -32,6 +32,10 @@ interface UpOptions {
   readonly tunnelAddress?: string;
   readonly objects?: string;
   readonly events?: string;
+  readonly analyzer: boolean;
+  readonly rules?: string;
+  readonly responses?: string;
+  readonly siem?: string;
   readonly state?: string;
   readonly clusterName?: string;
   readonly sealKey?: string;
@@ -39,12 +43,13 @@ interface UpOptions {
   readonly caSigner?: string;
   readonly fips?: boolean;
   readonly node: boolean;
+  readonly watchLogins: boolean;
   readonly nodeName?: string;
 }
 
 export function upCommand(): Command {
   return new Command('up')
-    .description('start Steno on this machine: gateway, authority, ingest, viewer and a node')
+    .description('start Steno on this machine: gateway, authority, ingest, viewer, analyzer and a node')
     .option('--data <dir>', 'where everything is kept', process.env['STENO_DATA'])
     .option('--ssh-listen <host:port>', 'SSH gateway; port 0 picks a free one', '127.0.0.1:8022')
     .option(
@@ -69,6 +74,10 @@ export function upCommand(): Command {
       'https://HOST:8443 of a ClickHouse server, its password in $STENO_EVENTS_PASSWORD; default is the embedded one under --data',
       eventsServer,
     )
+    .option('--rules <dir>', 'Sigma rules for the analyzer, beside the ones that come with Steno')
+    .option('--no-analyzer', 'do not analyze sessions here; `steno analyzer` does it elsewhere, over a ClickHouse server')
+    .option('--responses <file>', 'YAML that says what is done by itself about findings: freeze or end a session, lock a user')
+    .option('--siem <file>', 'YAML that says where events, audit rows and findings are sent on to, as they are stored')
     .option('--state <url>', 'postgres://USER@HOST/DATABASE for users, roles and CAs; default is SQLite under --data')
     .option('--seal-key <file>', 'key of the CA keys at rest; authorities that share a database share it; default is made under --data')
     .option('--cluster-name <name>', 'what this Steno is called by clusters that trust it; default is main')
@@ -80,6 +89,7 @@ export function upCommand(): Command {
     .option('--fips', "only algorithms that FIPS 140 approves; needs OpenSSL's FIPS provider")
     .option('--node-name <name>', 'what this machine is called as a node; default is its host name')
     .option('--no-node', 'do not offer this machine as a node')
+    .option('--no-watch-logins', 'do not tell of logins on this machine that go through no session of Steno')
     .addHelpText(
       'after',
       `
@@ -139,6 +149,10 @@ async function startWith(program: ChildProcess, options: UpOptions, dir: DataDir
         sealPassphrase,
         caSigner: options.caSigner,
         events: options.events,
+        analyzer: options.analyzer,
+        rules: options.rules,
+        responses: options.responses,
+        siem: options.siem,
         authority,
         fips: options.fips === true,
         sshListen: options.sshListen,
@@ -155,6 +169,7 @@ async function startWith(program: ChildProcess, options: UpOptions, dir: DataDir
         sealKey: options.sealKey,
         cluster: options.clusterName,
         node: options.node ? (options.nodeName ?? null) : false,
+        watchLogins: options.watchLogins,
       },
       { log: openLog('up'), progress },
     );

@@ -5,7 +5,7 @@
  *  2 authority                   its socket admits only the owner of the machine
  *  3 gateway                     own process, so that a heavy query never delays a keystroke
  *    agent                       this machine as a node
- *  4 store: ingest and viewer    one process, because a chDB directory belongs to one
+ *  4 store                        ingest, viewer and analyzer: one process, because a chDB directory belongs to one
  *  5 run.json                    says that all of it is ready
  *
  * The programs of 2 and 3 are loaded side by side, and the stages of 3 begin when the authority answers. Sessions are
@@ -26,10 +26,11 @@ import { isName } from '#schemas/base/identity.js';
 import { enterFips } from '#runtime/fips.js';
 import type { Log } from '#runtime/log.js';
 import { sshBindingAvailable } from '#runtime/ssh/native-binding.js';
-import { joiningKinds } from '#schemas/service-join.js';
+import { tokenKinds } from '#schemas/service-join.js';
 import type { ServiceTokenCreated } from '#schemas/api/services/services.js';
-import type { JoiningKind } from '#schemas/service-join.js';
+import type { TokenKind } from '#schemas/service-join.js';
 import type { Joining } from '#runtime/service/member.js';
+import type { AgentConfig } from '../../agent/agent.js';
 import type { AuthorityServiceConfig } from '../../authority/config.js';
 import type { AuthorityExtras } from '../../authority/process.js';
 import type { GatewayServiceConfig } from '../../gateway/config.js';
@@ -70,6 +71,13 @@ export interface MachineOptions {
   readonly objects: string | undefined;
   /** A ClickHouse server; the embedded event store when left out. */
   readonly events: string | undefined;
+  /** Folder of Sigma rules beside the built-in ones. */
+  readonly rules: string | undefined;
+  /** Whether this machine analyzes sessions. */
+  readonly analyzer: boolean;
+  /** File of what is done by itself about findings. */
+  readonly responses: string | undefined;
+  readonly siem: string | undefined;
   /** `postgres://…`; SQLite when left out. */
   readonly state: string | undefined;
   readonly sealKey: string | undefined;
@@ -84,6 +92,8 @@ export interface MachineOptions {
   readonly fips: boolean;
   /** Name of this machine as a node; null: its host name; false: no node. */
   readonly node: string | null | false;
+  /** Whether logins on this machine that belong to no session are told. */
+  readonly watchLogins: boolean;
 }
 
 export interface Machine {
@@ -162,6 +172,7 @@ export async function startMachine(
         web: page,
         ...(kube === undefined ? {} : { kube: options.kubeAddress ?? kube }),
         supervisor: process.pid,
+        ...(options.responses === undefined ? {} : { responses: resolve(options.responses) }),
         ...(options.state === undefined ? {} : { state: options.state }),
         ...(options.sealKey === undefined ? {} : { seal_key: resolve(options.sealKey) }),
         ...(options.sealPassphrase === undefined ? {} : { sealPassphrase: options.sealPassphrase }),
@@ -170,13 +181,15 @@ export async function startMachine(
       { program: options.authority },
     );
     // The services join as services on other machines do; only the one who hands out the tokens is the owner of this one.
-    const tokens = new Map<JoiningKind, ServiceTokenCreated>();
+    const nameOf = (kind: TokenKind): string => (kind === 'agent' ? (node ?? '') : SERVICE_NAME);
+    const tokens = new Map<TokenKind, ServiceTokenCreated>();
     const welcomed = answering.then(async () => {
-      for (const kind of joiningKinds) tokens.set(kind, await serviceToken(dir.socket, kind));
+      for (const kind of tokenKinds)
+        if (kind !== 'agent' || node !== null) tokens.set(kind, await serviceToken(dir.socket, kind, nameOf(kind)));
     });
     welcomed.catch(() => undefined);
-    const member = (kind: JoiningKind, data: string) => ({
-      name: SERVICE_NAME,
+    const member = (kind: TokenKind, data: string) => ({
+      name: nameOf(kind),
       data,
       fips,
       authorities: [authorityUrl],
@@ -204,8 +217,14 @@ export async function startMachine(
         : [
             start(
               'agent',
-              () => ({ socket: dir.socket, authority: authorityUrl, dataDir: sub('agent'), listen: agent, name: node, ingest: ingestUrl }),
-              { after: answering },
+              (): AgentConfig => ({
+                ...member('agent', sub('agent')),
+                token: tokens.get('agent')!.token,
+                listen: agent!,
+                ingest: ingestUrl,
+                watch_logins: options.watchLogins,
+              }),
+              { after: welcomed },
             ),
           ]),
     ];
@@ -228,7 +247,24 @@ export async function startMachine(
           proxies: [...options.webProxies],
           ingest: [ingestUrl],
         },
-        tokens: { ingest: tokens.get('ingest')!.token, viewer: tokens.get('viewer')!.token },
+        ...(options.analyzer
+          ? {
+              analyzer: {
+                ...member('analyzer', storeData),
+                ingest: [ingestUrl],
+                built_in_rules: true,
+                trackers: [],
+                look_back: '7d',
+                ...(options.rules === undefined ? {} : { rules: resolve(options.rules) }),
+                ...(options.siem === undefined ? {} : { siem: resolve(options.siem) }),
+              },
+            }
+          : {}),
+        tokens: {
+          ingest: tokens.get('ingest')!.token,
+          viewer: tokens.get('viewer')!.token,
+          analyzer: tokens.get('analyzer')!.token,
+        },
       };
     }).ready;
     const run: RunFile = {
@@ -255,8 +291,8 @@ export async function startMachine(
   }
 }
 
-function serviceToken(socket: string, kind: JoiningKind): Promise<ServiceTokenCreated> {
-  return call(overSocket(socket), createServiceToken, { body: { kind, name: SERVICE_NAME, ttl_ms: TOKEN_TTL_MS } });
+function serviceToken(socket: string, kind: TokenKind, name: string): Promise<ServiceTokenCreated> {
+  return call(overSocket(socket), createServiceToken, { body: { kind, name, ttl_ms: TOKEN_TTL_MS } });
 }
 
 /** Browsers do passkeys for names only, so loopback is called by its name. */

@@ -22,14 +22,14 @@ it('those beyond the limits wait behind their own, and who waits too long is tol
     );
   for (const name of ['a1', 'a2', 'a3', 'a4', 'a5', 'a6', 'a7']) enter('a', name);
   expect(begun).toEqual(['a1', 'a2']);
-  expect(refused).toEqual(['a7: too many connections that are not admitted yet']);
+  expect(refused).toEqual(['a7: too many connections are waiting to be admitted']);
   for (const name of ['b1', 'b2', 'b3', 'b4']) enter('b', name);
   enter('c', 'c1');
   // Six wait at most; who has a turn of his own does not wait for others.
   expect(begun).toEqual(['a1', 'a2', 'b1', 'b2', 'c1']);
   enter('c', 'c2');
   enter('c', 'c3');
-  expect(refused.slice(1)).toEqual(['c3: too many connections that are not admitted yet']);
+  expect(refused.slice(1)).toEqual(['c3: too many connections are waiting to be admitted']);
   release[0]!();
   release[0]!();
   expect(begun.at(-1)).toBe('a3');

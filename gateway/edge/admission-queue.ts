@@ -1,22 +1,22 @@
 /**
- * Turns for connections that are not admitted yet. Two hundred sessions that a job opens in one moment come from one address
- * and are nobody's attack: those beyond the limits wait, unread, instead of being closed.
+ * Queues connections that are not admitted yet. Two hundred sessions that a job opens at once come from one address and are
+ * no attack: connections beyond the limit wait, unread, instead of being closed.
  *
  *     arrived ──its source has a turn──► admitting ──released──► (the next one's turn)
  *        └──all turns of its source taken──► waiting ──turn──► admitting
  *                                               └──too long, or too many wait──► refused
  *
- * Turns are counted for each source alone, so that who opens many connections waits behind himself and before nobody else;
- * how many strangers there may be in all is decided when the turn has come (runtime/http/stranger-slots.ts). What waits costs
- * its socket and no key exchange. Tested in admission-queue.test.ts, and with 200 sessions in test/end-to-end/crowd.test.ts.
+ * Turns are counted per source, so a client that opens many connections delays only itself; the total number of unadmitted
+ * connections is limited once the turn has come (runtime/http/stranger-slots.ts). A waiting connection costs a socket and no
+ * key exchange. Tested in admission-queue.test.ts, and with 200 sessions in test/end-to-end/crowd.test.ts.
  */
 export interface QueueLimits {
-  /** Turns at once of one source. */
+  /** Concurrent turns per source. */
   readonly perSource: number;
-  /** Waiting at once, over all sources and of one. */
+  /** Connections waiting at once, over all sources and per source. */
   readonly waiting: number;
   readonly waitingPerSource: number;
-  /** Milliseconds that one waits at most. */
+  /** Milliseconds that a connection waits at most. */
   readonly waitMs: number;
 }
 
@@ -39,20 +39,20 @@ export class AdmissionQueue {
     this.#limits = limits;
   }
 
-  /** `begin` is called at once, or later, or never: then `refuse` is, with the reason. `release` must be called when the turn is over. */
+  /** Calls either `begin`, now or later, or `refuse` with the reason. `release` must be called when the turn is over. */
   enter(key: string, begin: (release: () => void) => void, refuse: (reason: string) => void): void {
     const { perSource, waiting, waitingPerSource, waitMs } = this.#limits;
     const source = this.#sources.get(key) ?? { turns: 0, waiting: [] };
     this.#sources.set(key, source);
     if (source.turns < perSource) return this.#begin(key, source, begin);
     if (this.#waiting >= waiting || source.waiting.length >= waitingPerSource)
-      return refuse('too many connections that are not admitted yet');
+      return refuse('too many connections are waiting to be admitted');
     const entry: Waiting = {
       begin,
       timer: setTimeout(() => {
         source.waiting.splice(source.waiting.indexOf(entry), 1);
         this.#waiting -= 1;
-        refuse(`no turn within ${waitMs / 1000} s: too many connections that are not admitted yet`);
+        refuse(`no admission slot within ${waitMs / 1000} s: too many connections are waiting to be admitted`);
       }, waitMs),
     };
     entry.timer.unref();

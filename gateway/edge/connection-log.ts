@@ -1,22 +1,22 @@
 /**
- * One line in the log for each connection that has ended, with the reason. Users are logged one by one; strangers, whom
- * anybody can send by the thousand, up to `STRANGERS_A_MINUTE`, and beyond that as a number. Tested in connection-log.test.ts.
+ * Logs one line per ended connection, with the reason. Admitted users are logged one by one; strangers, whom anybody can
+ * send by the thousand, up to `STRANGERS_A_MINUTE`, with a count of the rest. Tested in connection-log.test.ts.
  */
 import type { Log } from '#runtime/log.js';
 import { printable } from '../sessions/refusal.js';
 
 export interface EndedConnection {
-  /** How far it had come: the step at which it ended. */
+  /** The step that the connection had reached. */
   readonly step: string;
   readonly source: string;
-  /** What the client calls itself; empty while unknown. */
+  /** The client's identification; empty while unknown. */
   readonly client: string;
   /** Null before anybody was admitted. */
   readonly user: string | null;
   readonly login?: string;
   readonly node?: string;
   readonly seconds: number;
-  /** A code of docs/errors.md, or words; may quote what a stranger sent. */
+  /** A code of docs/errors.md, or plain text; may quote bytes that a stranger sent. */
   readonly reason: string;
 }
 
@@ -45,7 +45,7 @@ export class ConnectionLog {
     );
   }
 
-  /** Says how many were not logged; a new minute begins. */
+  /** Logs how many connections were left out, and starts a new minute. */
   flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;

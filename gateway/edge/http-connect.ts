@@ -5,30 +5,30 @@
  *        └──"CONNECT node:22 HTTP/1.1"──► answered 200 ──"SSH-…", or silence──► opened for that node
  *        └──any other CONNECT──► answered 400 or 403, closed
  *
- * So a client that knows HTTP proxies (`nc -X connect`, PuTTY, most libraries) reaches a node in one SSH connection,
- * where `ssh -J` needs two, one inside the other. The name is only routing: who may go there is asked after admission, and
- * strangers do not learn which names exist. SSH has both sides speak first; the gateway lets the client, since who asks for
- * a node reads an answer of HTTP before anything of SSH.
- * Limits: a request is at most `MAX_REQUEST` bytes. Tested in http-connect.test.ts.
+ * A client that supports HTTP proxies (`nc -X connect`, PuTTY, most libraries) thus reaches a node in one SSH connection,
+ * where `ssh -J` needs two, one inside the other. The name only routes: access is checked after admission, and strangers do
+ * not learn which names exist. In SSH either side may speak first; the gateway waits for the client, because a client that
+ * sends CONNECT expects an HTTP answer before any SSH bytes. Limits: a request is at most `MAX_REQUEST` bytes. Tested in
+ * http-connect.test.ts.
  */
 import { isName, stripDomain } from '#schemas/base/identity.js';
 import type { SocketWire } from './socket-wire.js';
 
 export const MAX_REQUEST = 2048;
-/** Milliseconds of silence after which the gateway speaks first; longer where a helper first hands its socket to SSH. */
+/** Milliseconds of silence after which the gateway speaks first; longer where a helper hands its socket to SSH first. */
 const PATIENCE_MS = 250;
 const BOUND_PATIENCE_MS = 2_000;
 const METHOD = Buffer.from('CONNECT ');
 const END = '\r\n\r\n';
 
 export interface Opening {
-  /** `node`: as asked for; null when the client began with SSH. */
+  /** `node`: the node requested; null when the client began with SSH. */
   opened(node: string | null): void;
-  /** Closed before that, and why. */
+  /** The connection closed before that, for this reason. */
   gone(reason: string): void;
 }
 
-/** Reads the beginning of a connection. `limitMs`: for the whole request. */
+/** Reads the beginning of a connection. `limitMs`: time limit for the whole request. */
 export function readHttpConnect(wire: SocketWire, limitMs: number, opening: Opening): void {
   let bytes = Buffer.alloc(0);
   let node: string | null = null;
@@ -38,7 +38,7 @@ export function readHttpConnect(wire: SocketWire, limitMs: number, opening: Open
     wire.unread(bytes);
     opening.opened(node);
   };
-  let reason = 'closed before a word of SSH';
+  let reason = 'closed before any SSH bytes';
   const refuse = (status: string): void => {
     reason = `answered ${status}`;
     bytes = Buffer.alloc(0);
@@ -48,7 +48,7 @@ export function readHttpConnect(wire: SocketWire, limitMs: number, opening: Open
   };
   let patience = setTimeout(open, PATIENCE_MS);
   const limit = setTimeout(() => {
-    reason = `no word of SSH within ${limitMs / 1000} s`;
+    reason = `no SSH bytes within ${limitMs / 1000} s`;
     wire.destroy();
   }, limitMs);
   const closed = (): void => {
@@ -59,7 +59,7 @@ export function readHttpConnect(wire: SocketWire, limitMs: number, opening: Open
   wire.attach({
     bytes: (chunk) => {
       bytes = Buffer.concat([bytes, chunk]);
-      // Half a method is a method so far.
+      // A prefix of the method counts as the method so far.
       const asks = node === null && METHOD.subarray(0, bytes.length).equals(bytes.subarray(0, METHOD.length));
       if (!asks) return open();
       clearTimeout(patience);
@@ -80,12 +80,12 @@ export function readHttpConnect(wire: SocketWire, limitMs: number, opening: Open
   });
 }
 
-/** The node that a request is for, or the status it is refused with. */
+/** The node that a request names, or the status that refuses it. */
 function targetOf(request: string): { readonly node: string } | string {
   const match = /^CONNECT ([^\s:]+):(\d{1,5}) HTTP\/1\.[01](?:\r\n|$)/.exec(request);
   if (match === null) return '400 Bad Request';
   const node = stripDomain(match[1]!);
   if (!isName(node)) return '400 Bad Request';
-  // As for `ssh -J`: the gateway leads to the SSH of nodes and nothing else.
+  // As with `ssh -J`: the gateway leads to port 22 of nodes and nothing else.
   return Number(match[2]) === 22 ? { node } : '403 Forbidden';
 }

@@ -1,23 +1,23 @@
 /**
- * Bytes on their way out, gathered in slabs that all connections share and use again: a packet is made and encrypted in
- * the place it leaves from. Memory of its own for each packet would have V8 collect all its garbage after every 30 MB.
+ * Outgoing bytes, gathered in slabs that all connections share and reuse: a packet is built and encrypted in the memory it
+ * is sent from. Allocating memory for each packet would make V8 run a full collection every 30 MB.
  *
- * An empty outbox holds no slab. Limits: `KEPT_SLABS` free slabs are kept, more go back to the system. Tested in
- * outbox.test.ts.
+ * An empty outbox holds no slab. Limits: up to `KEPT_SLABS` free slabs are kept; further ones go back to the system. Tested
+ * in outbox.test.ts.
  */
 
-/** More than a packet of data, so that each lies in one slab; what is larger is copied into several. */
+/** Larger than a data packet, so that each fits in one slab; anything larger is split over several. */
 export const SLAB_BYTES = 128 * 1024;
 const KEPT_SLABS = 16;
 
 const free: Buffer[] = [];
 
-export class Slab {
+class Slab {
   readonly #memory: Buffer = free.pop() ?? Buffer.allocUnsafeSlow(SLAB_BYTES);
   #from = 0;
   #to = 0;
 
-  /** What was put and not taken; good until `giveBack`. */
+  /** Bytes put and not yet taken; valid until `giveBack`. */
   get bytes(): Buffer {
     return this.#memory.subarray(this.#from, this.#to);
   }
@@ -35,7 +35,7 @@ export class Slab {
   }
 
   put(bytes: Uint8Array): void {
-    // What was reserved here is in its place already.
+    // Bytes reserved here are already in place.
     if (bytes.buffer !== this.#memory.buffer || bytes.byteOffset !== this.#memory.byteOffset + this.#to) this.#memory.set(bytes, this.#to);
     this.#to += bytes.length;
   }
@@ -45,7 +45,7 @@ export class Slab {
     this.#from += length;
   }
 
-  /** Nothing may use the slab after this. */
+  /** The slab must not be used afterwards. */
   giveBack(): void {
     if (free.length < KEPT_SLABS) free.push(this.#memory);
   }
@@ -53,14 +53,14 @@ export class Slab {
 
 export class Outbox {
   #length = 0;
-  /** The first is taken from, the last is put into. */
+  /** Bytes are taken from the first slab and put into the last. */
   #slabs: Slab[] = [];
 
   get length(): number {
     return this.#length;
   }
 
-  /** Room for `length` bytes, at most `SLAB_BYTES`. They count once they are `put`, which must follow before anything else is. */
+  /** Room for `length` bytes, at most `SLAB_BYTES`. They count once they are `put`, which must be the next call. */
   reserve(length: number): Buffer {
     return this.#withRoom(length).reserve(length);
   }
@@ -74,14 +74,14 @@ export class Outbox {
     this.#length += bytes.length;
   }
 
-  /** The oldest slab; whoever takes it gives it back. */
+  /** Takes the oldest slab; the caller gives it back. */
   takeSlab(): Slab | undefined {
     const slab = this.#slabs.shift();
     this.#length -= slab?.length ?? 0;
     return slab;
   }
 
-  /** Moves the oldest `length` bytes, which must be there. */
+  /** Moves the oldest `length` bytes, which must be present, into `into`. */
   take(into: Buffer, at: number, length: number): void {
     for (let moved = 0; moved < length;) {
       const slab = this.#slabs[0]!;

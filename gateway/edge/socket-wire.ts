@@ -1,32 +1,33 @@
 /**
- * What carries the bytes of one SSH connection: a TCP socket, or a channel of another SSH connection (jump.ts).
+ * The byte stream of one SSH connection: a TCP socket, or a channel of another SSH connection (jump.ts).
  *
- * A wire never refuses bytes; who sends looks at `queued` and stops reading elsewhere until `drained` (relay.ts). That
- * is how a client that stops reading stops the node, with no more than `HIGH_WATER` and one read between them.
+ * A wire never refuses bytes; the sender checks `queued` and stops reading its other side until `drained` (relay.ts). A
+ * client that stops reading thereby stops the node, with at most `HIGH_WATER` bytes and one read in between.
  */
 import { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { Outbox } from './outbox.js';
 
-/** Bytes: beyond this nothing more is read for this wire. */
+/** Bytes: above this, nothing more is read for this wire. */
 export const HIGH_WATER = 256 * 1024;
 
 export interface WireEvents {
   bytes(chunk: Buffer): void;
-  /** After `queued` went beyond HIGH_WATER, it is low again. */
+  /** `queued` was above HIGH_WATER and is low again. */
   drained(): void;
-  /** Once, never within a call of this wire; nothing follows. */
+  /** Called once, never during a call to this wire; no event follows. */
   closed(): void;
 }
 
 export interface Wire {
-  /** Bytes taken by `send` that have not left. */
+  /** Bytes accepted by `send` that have not left yet. */
   readonly queued: number;
-  /** Begins to read. Chunks are good until the callback returns. */
+  /** Starts reading. Chunks are valid until the callback returns. */
   attach(events: WireEvents): void;
-  /** Memory for `length` bytes that are given to `send` next: they need not be copied then. */
+  /** Memory for the `length` bytes passed to `send` next, which then need not be copied. */
   reserve(length: number): Buffer;
   send(bytes: Buffer): void;
-  /** What was sent leaves now, if it can, and not at the end of this turn of the event loop. Calls nobody back. */
+  /** Sends queued bytes now, if possible, instead of at the end of this turn of the event loop. Calls no callback. */
   flush?(): void;
   pause(): void;
   resume(): void;
@@ -35,59 +36,38 @@ export interface Wire {
   destroy(): void;
 }
 
-/** A peer that takes nothing of our last words is cut off after this many milliseconds. */
+/** A peer that does not read our last bytes is cut off after this many milliseconds. */
 const LINGER_MS = 3_000;
-/** All sockets are read into the same memory, one after the other. */
+/** Shared by all sockets: each read uses the same memory. */
 const readBuffer = Buffer.allocUnsafeSlow(128 * 1024);
 
-export class SocketWire implements Wire {
-  readonly #socket: Socket;
+/** A wire over a stream of Node's; how its bytes are read is left to those who extend it. */
+export abstract class StreamWire<S extends Duplex> implements Wire {
+  protected readonly stream: S;
+  protected events: WireEvents | undefined;
+  protected closed = false;
   readonly #out = new Outbox();
-  #events: WireEvents | undefined;
-  #unread: Buffer | undefined;
-  #closed = false;
   #scheduled = false;
   #ending = false;
-  /** More than HIGH_WATER was queued, and nobody was told since that it no longer is. */
+  /** More than HIGH_WATER was queued, and `drained` has not been called since. */
   #full = false;
 
-  /** Takes over a connected socket that nothing was read from. */
-  constructor(socket: Socket) {
-    this.#socket = readingInto(readBuffer, socket, (chunk) => this.#events?.bytes(chunk));
-    // Keystrokes are small: Nagle's algorithm would hold them back.
-    this.#socket.setNoDelay(true);
-    this.#socket.setKeepAlive(true, 60_000);
-    this.#socket.on('error', () => this.#socket.destroy());
-    this.#socket.on('drain', () => this.#events?.drained());
-    this.#socket.on('end', () => this.end());
-    this.#socket.once('close', () => {
-      this.#closed = true;
+  protected constructor(stream: S) {
+    this.stream = stream;
+    stream.on('error', () => stream.destroy());
+    stream.on('drain', () => this.events?.drained());
+    stream.on('end', () => this.end());
+    stream.once('close', () => {
+      this.closed = true;
       this.#out.clear();
-      this.#events?.closed();
+      this.events?.closed();
     });
   }
 
+  abstract attach(events: WireEvents): void;
+
   get queued(): number {
-    return this.#socket.writableLength + this.#out.length;
-  }
-
-  /** Whoever attaches next takes over from whoever did before. */
-  attach(events: WireEvents): void {
-    this.#events = events;
-    if (this.#closed) return process.nextTick(events.closed);
-    if (this.#unread !== undefined) {
-      const unread = this.#unread;
-      this.#unread = undefined;
-      process.nextTick(() => {
-        if (!this.#closed) this.#events?.bytes(unread);
-      });
-    }
-    this.#socket.resume();
-  }
-
-  /** Gives back bytes that were read too far: the next to attach gets them first. */
-  unread(bytes: Buffer): void {
-    if (bytes.length > 0) this.#unread = Buffer.from(bytes);
+    return this.stream.writableLength + this.#out.length;
   }
 
   reserve(length: number): Buffer {
@@ -95,7 +75,7 @@ export class SocketWire implements Wire {
   }
 
   send(bytes: Buffer): void {
-    if (!this.#socket.writable) return;
+    if (!this.stream.writable) return;
     this.#out.put(bytes);
     if (this.queued > HIGH_WATER) this.#full = true;
     if (this.#scheduled) return;
@@ -105,51 +85,81 @@ export class SocketWire implements Wire {
   }
 
   flush(): void {
-    if (!this.#socket.writable) return this.#out.clear();
+    if (!this.stream.writable) return this.#out.clear();
     for (let slab = this.#out.takeSlab(); slab !== undefined; slab = this.#out.takeSlab()) {
       const { bytes } = slab;
-      this.#socket.write(bytes, slab.giveBack.bind(slab));
+      this.stream.write(bytes, slab.giveBack.bind(slab));
     }
   }
 
   readonly #flush = (): void => {
     this.#scheduled = false;
-    if (!this.#socket.writable) return this.#out.clear();
+    if (!this.stream.writable) return this.#out.clear();
     this.flush();
-    // Where the system took all of it at once there is no 'drain' to come.
-    if (!this.#full || this.#socket.writableNeedDrain || this.queued > HIGH_WATER) return;
+    // If the system accepted everything at once, no 'drain' event will come.
+    if (!this.#full || this.stream.writableNeedDrain || this.queued > HIGH_WATER) return;
     this.#full = false;
-    this.#events?.drained();
+    this.events?.drained();
   };
 
   pause(): void {
-    this.#socket.pause();
+    this.stream.pause();
   }
 
   resume(): void {
-    this.#socket.resume();
+    this.stream.resume();
   }
 
   end(): void {
-    if (this.#socket.destroyed || this.#ending) return;
+    if (this.stream.destroyed || this.#ending) return;
     this.#ending = true;
     this.#flush();
-    this.#socket.end();
-    const linger = setTimeout(() => this.#socket.destroy(), LINGER_MS);
-    this.#socket.once('close', () => clearTimeout(linger));
-    // Without reading there would be no end of the other side, and no close.
-    this.#socket.resume();
+    this.stream.end();
+    const linger = setTimeout(() => this.stream.destroy(), LINGER_MS);
+    this.stream.once('close', () => clearTimeout(linger));
+    // Without reading, neither the other side's end nor a close would be noticed.
+    this.stream.resume();
   }
 
   destroy(): void {
-    this.#socket.destroy();
+    this.stream.destroy();
+  }
+}
+
+export class SocketWire extends StreamWire<Socket> {
+  #unread: Buffer | undefined;
+
+  /** Takes over a connected socket from which nothing has been read. */
+  constructor(socket: Socket) {
+    super(readingInto(readBuffer, socket, (chunk) => this.events?.bytes(chunk)));
+    // Keystrokes are small: Nagle's algorithm would hold them back.
+    this.stream.setNoDelay(true);
+    this.stream.setKeepAlive(true, 60_000);
+  }
+
+  /** A later caller replaces the earlier one. */
+  attach(events: WireEvents): void {
+    this.events = events;
+    if (this.closed) return process.nextTick(events.closed);
+    if (this.#unread !== undefined) {
+      const unread = this.#unread;
+      this.#unread = undefined;
+      process.nextTick(() => {
+        if (!this.closed) this.events?.bytes(unread);
+      });
+    }
+    this.stream.resume();
+  }
+
+  /** Gives back bytes that were read too far: the next caller of `attach` receives them first. */
+  unread(bytes: Buffer): void {
+    if (bytes.length > 0) this.#unread = Buffer.from(bytes);
   }
 }
 
 /**
- * The same connection as a socket that reads into `buffer`, without which each read takes 64 KiB of new memory. Node
- * offers this to sockets that dial (`onread`), and keeps it from those that a server accepts: hence the handle changes
- * hands, as node:tls does it.
+ * Returns the same connection as a socket that reads into `buffer`; otherwise each read allocates 64 KiB. Node offers this
+ * for dialled sockets (`onread`) but not for accepted ones, so the handle moves to a new socket, as node:tls does it.
  */
 function readingInto(buffer: Buffer, socket: Socket, read: (chunk: Buffer) => void): Socket {
   const old = socket as unknown as { _handle: object | null };

@@ -15,18 +15,20 @@ import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { SecureContextOptions, TLSSocket } from 'node:tls';
 import { StenoError } from '#schemas/base/errors.js';
+import { peerAddress } from '#schemas/base/ip-address.js';
 import { KUBE_SERVER_NAME } from '#schemas/kube/kube-cluster.js';
 import type { Log } from '#runtime/log.js';
 import type { ServiceIdentity } from '#runtime/service/identity.js';
 import { StrangerSlots, defaultSlots } from '#runtime/http/stranger-slots.js';
-import type { Slot } from '#runtime/http/stranger-slots.js';
+import { StrangerGuard } from '#runtime/http/stranger-guard.js';
 import { asStenoError } from '../sessions/refusal.js';
-import { certifiedUser } from './client-certificate.js';
-import type { CertifiedUser } from './client-certificate.js';
+import { certifiedUser } from '#runtime/http/x509-user.js';
+import type { CertifiedUser } from '#runtime/http/x509-user.js';
 import { proxyRequest } from './proxy.js';
-import { answerRefusal, refuseUpgrade } from './status.js';
+import { MAX_HEADER_LINES } from './requests/headers.js';
+import { answerRefusal, refuseUpgrade } from './requests/status.js';
 import { streamRequest } from './streaming.js';
-import type { StreamingDeps } from './streaming.js';
+import type { StreamingDeps } from './attempt.js';
 
 export interface KubeListenerDeps extends StreamingDeps {
   readonly identity: Pick<ServiceIdentity, 'tlsServerOptions' | 'onRenewed' | 'renew'>;
@@ -55,8 +57,6 @@ export async function listenForKubernetes(deps: KubeListenerDeps, host: string, 
   if (!namesGateway(identity)) await identity.renew();
   const sockets = new Set<Socket>();
   const users = new WeakMap<Socket, CertifiedUser>();
-  /** By the client's address and port: TLS hands over another object than the connection began with. */
-  const strangers = new Map<string, Slot>();
   const slots = new StrangerSlots(defaultSlots, { log });
   const contextNow = (): SecureContextOptions => contextOf(identity, deps.snapshot()?.x509_user_ca ?? []);
   const server = createServer(
@@ -76,38 +76,41 @@ export async function listenForKubernetes(deps: KubeListenerDeps, host: string, 
       const socket = request.socket as TLSSocket;
       const user = users.get(socket);
       if (user === undefined) return answerRefusal(response, new StenoError('CERT_REQUIRED'), false);
-      void proxyRequest(deps, user, sourceOf(socket), request, response);
+      void proxyRequest(deps, user, peerAddress(socket), request, response);
     },
   );
+  server.maxHeadersCount = MAX_HEADER_LINES;
+  const strangers = new StrangerGuard(server, slots);
   server.on('connection', (socket: Socket) => {
-    const slot = slots.take(sourceOf(socket), () => socket.destroy());
-    if (slot === null) return void socket.destroy();
-    const key = keyOf(socket);
-    strangers.set(key, slot);
+    if (socket.destroyed) return;
     sockets.add(socket);
-    socket.on('close', () => {
-      slot.release();
-      strangers.delete(key);
-      sockets.delete(socket);
-    });
+    socket.on('close', () => sockets.delete(socket));
   });
   server.on('secureConnection', (socket: TLSSocket) => {
     try {
       if (!socket.authorized || socket.isSessionReused()) throw new StenoError('CERT_REQUIRED');
       users.set(socket, certifiedUser(socket.getPeerCertificate(false).raw));
-      strangers.get(keyOf(socket))?.admitted();
+      strangers.admitted(socket);
     } catch (error) {
-      log.info({ source: sourceOf(socket), code: asStenoError(error).code }, 'a Kubernetes client was refused');
+      log.info({ source: peerAddress(socket), code: asStenoError(error).code }, 'a Kubernetes client was refused');
       socket.destroy();
     }
   });
-  server.on('tlsClientError', (error, socket) => log.debug({ source: sourceOf(socket), err: error }, 'TLS of a Kubernetes client failed'));
-  server.on('clientError', (_, socket) => void socket.destroy());
+  server.on('tlsClientError', (error, socket) =>
+    log.debug({ source: peerAddress(socket), err: error }, 'TLS of a Kubernetes client failed'),
+  );
+  // A head that Node does not parse, or (since Node 22) with more lines than `maxHeadersCount`.
+  server.on('clientError', (_, socket) => {
+    if (!socket.writable) return void socket.destroy();
+    const limit = setTimeout(() => socket.destroy(), HEAD_MS);
+    socket.once('close', () => clearTimeout(limit));
+    socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n', () => socket.destroy());
+  });
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     socket.on('error', () => socket.destroy());
     const user = users.get(request.socket);
     if (user === undefined) return refuseUpgrade(socket, new StenoError('CERT_REQUIRED'));
-    void streamRequest(deps, user, sourceOf(request.socket), request, socket, head);
+    void streamRequest(deps, user, peerAddress(request.socket), request, socket, head);
   });
   server.on('connect', (_, socket) => void socket.destroy());
 
@@ -152,15 +155,6 @@ function contextOf(identity: KubeListenerDeps['identity'], userCas: readonly str
 
 function namesGateway(identity: KubeListenerDeps['identity']): boolean {
   return new X509Certificate(String(identity.tlsServerOptions().cert)).checkHost(KUBE_SERVER_NAME) !== undefined;
-}
-
-function keyOf({ remoteAddress, remotePort }: Socket): string {
-  return `${remoteAddress} ${remotePort}`;
-}
-
-/** A dual-stack socket reports IPv4 peers as IPv6. */
-function sourceOf({ remoteAddress = '' }: Socket): string {
-  return remoteAddress.replace(/^::ffff:(?=\d+\.\d+\.\d+\.\d+$)/, '');
 }
 
 async function listen(server: Server, host: string, port: number): Promise<string> {

@@ -3,7 +3,7 @@ import type { TLSSocket } from 'node:tls';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { freeEvent } from '#schemas/events/free-rows.js';
 import type { FreeRow } from '#schemas/events/free-rows.js';
-import { freeEventRows } from '../recorder/free-events.js';
+import { freeEventRows } from '#runtime/uplink/free-event-rows.js';
 import { TestCa, kubeRole, openKubeWorld } from '../testing/kube-world.js';
 import type { KubeWorld, Pair } from '../testing/kube-world.js';
 
@@ -98,6 +98,108 @@ describe('of what a client sends, the API server never sees', () => {
   });
 });
 
+describe('a list of which roles allow a part', () => {
+  const PODS = JSON.stringify({
+    kind: 'PodList',
+    metadata: { resourceVersion: '5', continue: 'eyJ9', remainingItemCount: 9 },
+    items: ['shop/web', 'bank/safe'].map((one) => ({ metadata: { namespace: one.split('/')[0], name: one.split('/')[1] } })),
+  });
+  const answering = (body: string, headers: Record<string, string> = { 'content-type': 'application/json' }, status = 200): void => {
+    world.answer = (_, response) => {
+      response.writeHead(status, { 'content-length': Buffer.byteLength(body), ...headers });
+      response.end(body);
+    };
+  };
+  beforeEach(() => {
+    world.snapshot = { ...world.snapshot, roles: [kubeRole('dev', [{ groups: ['devs'], namespaces: ['shop'] }])] };
+    world.changed();
+  });
+
+  it('is asked for as JSON and whole, and shows that part', async () => {
+    answering(PODS);
+    const accept = 'application/vnd.kubernetes.protobuf, application/json';
+    const { status, body, headers } = await world.ask(ann, `${LIST}?limit=500`, { headers: { accept, 'accept-encoding': 'gzip' } });
+    expect([status, JSON.parse(body)]).toEqual([
+      200,
+      { kind: 'PodList', metadata: { resourceVersion: '5' }, items: [{ metadata: { namespace: 'shop', name: 'web' } }] },
+    ]);
+    expect(headers['content-length']).toBeUndefined();
+    expect(world.seen[0]).toMatchObject({
+      url: '/api/v1/pods',
+      headers: { accept: ['application/json'], 'accept-encoding': ['identity'] },
+    });
+    expect(JSON.parse(world.recorder.events[0]!.data!)).toMatchObject({ hidden: 1 });
+  });
+
+  it('keeps the refusals of the API server as they are', async () => {
+    answering('{"kind":"Status","code":403}', { 'content-type': 'application/json' }, 403);
+    expect(await world.ask(ann, LIST)).toMatchObject({ status: 403, body: '{"kind":"Status","code":403}' });
+  });
+
+  it.each([
+    ['in another form', 'k8s\0', { 'content-type': 'application/vnd.kubernetes.protobuf' }],
+    ['compressed', PODS, { 'content-type': 'application/json', 'content-encoding': 'gzip' }],
+  ])('that comes %s is not passed on', async (_claim, body, headers) => {
+    answering(body, headers);
+    expect(await world.ask(ann, LIST)).toMatchObject({ status: 502, body: expect.stringContaining('KUBE_UNREACHABLE') as string });
+  });
+
+  it('that breaks off in the middle breaks off for the client', async () => {
+    answering(PODS.slice(0, -10));
+    await expect(world.ask(ann, LIST)).rejects.toThrow();
+  });
+
+  it('is refused to who takes protobuf alone, and as a HEAD', async () => {
+    expect((await world.ask(ann, LIST, { headers: { accept: 'application/vnd.kubernetes.protobuf' } })).body).toMatch(/KUBE_UNSUPPORTED/);
+    expect((await world.ask(ann, LIST, { method: 'HEAD' })).status).toBe(403);
+    expect(world.seen).toEqual([]);
+  });
+
+  it('a watch shows events by the roles of now, and one that began whole ends when roles show a part', async () => {
+    let send!: (text: string) => void;
+    const begun = () =>
+      new Promise<void>((resolve) => {
+        world.answer = (_, response) => {
+          response.writeHead(200, { 'content-type': 'application/json' });
+          response.flushHeaders();
+          send = (text) => void response.write(`${text}\n`);
+          resolve();
+        };
+      });
+    const event = (namespace: string, name: string): string => JSON.stringify({ type: 'ADDED', object: { metadata: { namespace, name } } });
+    const open = async () => {
+      const started = begun();
+      const socket = await world.raw(ann);
+      let text = '';
+      socket.on('data', (chunk: Buffer) => (text += chunk.toString()));
+      socket.on('error', () => undefined);
+      socket.write(`GET ${LIST}?watch=true HTTP/1.1\r\nHost: x\r\n\r\n`);
+      await started;
+      const until = async (part: string): Promise<string> => {
+        while (!text.includes(part)) await once(socket, 'data');
+        return text;
+      };
+      return { socket, until };
+    };
+    const watch = await open();
+    for (const one of [event('bank', 'safe'), event('shop', 'one')]) send(one);
+    await watch.until('"one"');
+    world.snapshot = { ...world.snapshot, roles: [kubeRole('dev', [{ groups: ['devs'], namespaces: ['bank'] }])] };
+    world.changed();
+    for (const one of [event('shop', 'two'), event('bank', 'three')]) send(one);
+    const text = await watch.until('"three"');
+    expect([text.includes('safe'), text.includes('two')]).toEqual([false, false]);
+    watch.socket.destroy();
+    world.snapshot = fresh;
+    world.changed();
+    const whole = await open();
+    world.snapshot = { ...world.snapshot, roles: [kubeRole('dev', [{ groups: ['devs'], namespaces: ['bank'] }])] };
+    const ended = once(whole.socket, 'close');
+    world.changed();
+    await ended;
+  });
+});
+
 describe('a request that is not allowed never leaves the gateway', () => {
   const refused = async (who: Pair, path: string, code: RegExp, options: Parameters<KubeWorld['ask']>[2] = {}): Promise<void> => {
     const { status, body } = await world.ask(who, path, options);
@@ -107,7 +209,7 @@ describe('a request that is not allowed never leaves the gateway', () => {
   };
 
   it('by roles, with the role and what it lacks in the words of a Status', async () => {
-    world.snapshot = { ...world.snapshot, roles: [kubeRole('dev', [{ groups: ['devs'], namespaces: ['shop'] }])] };
+    world.snapshot = { ...world.snapshot, roles: [kubeRole('dev', [{ groups: ['devs'], resources: ['secrets'] }])] };
     const { status, body } = await world.ask(ann, LIST);
     expect([status, JSON.parse(body)]).toMatchObject([403, { kind: 'Status', status: 'Failure', reason: 'Forbidden', code: 403 }]);
     expect(message(body)).toContain('no role of ann allows list pods on east');
@@ -125,7 +227,7 @@ describe('a request that is not allowed never leaves the gateway', () => {
     ['two slashes', '/east//api/v1/pods', /KUBE_REQUEST_REFUSED/],
     ['a proxy of a node', '/east/api/v1/nodes/n/proxy', /KUBE_UNSUPPORTED/],
     ['a proxy of a service', '/east/api/v1/namespaces/x/services/s/proxy', /KUBE_UNSUPPORTED/],
-    ['a forwarded port', '/east/api/v1/namespaces/x/pods/p/portforward', /KUBE_UNSUPPORTED/],
+    ['a forwarded port', '/east/api/v1/namespaces/x/pods/p/portforward', /KUBE_REQUEST_REFUSED/],
   ])('by its path: %s', (_claim, path, code) => refused(ann, path, code));
 
   it('by a header that stands there twice', async () => {
@@ -135,13 +237,17 @@ describe('a request that is not allowed never leaves the gateway', () => {
     expect(world.seen).toEqual([]);
   });
 
-  it('by a lock on the user, a role that is gone, or a second factor that cannot be asked for', async () => {
+  it('by a lock on the user or the cluster, or a role that is gone', async () => {
     world.snapshot = { ...fresh, locks: [{ id: 'l', target_kind: 'user', target: 'ann', reason: 'incident', expires_at: null }] };
     await refused(ann, LIST, /LOCKED/);
+    world.snapshot = { ...fresh, locks: [{ id: 'l', target_kind: 'kube-cluster', target: 'east', reason: 'incident', expires_at: null }] };
+    await refused(ann, LIST, /LOCKED/);
+    await refused(ann, '/east/api', /LOCKED/);
+    world.snapshot = { ...fresh, locks: [{ id: 'l', target_kind: 'kube-cluster', target: 'west', reason: 'incident', expires_at: null }] };
+    expect((await world.ask(ann, LIST)).status).toBe(200);
+    world.seen.length = 0;
     world.snapshot = { ...fresh, roles: [] };
     await refused(ann, LIST, /ACCESS_DENIED/);
-    world.snapshot = { ...fresh, roles: [kubeRole('dev', [{ groups: ['devs'] }], { require_session_mfa: true })] };
-    await refused(ann, LIST, /KUBE_NO_MFA/);
   });
 
   it('with a certificate that carries an access request that is over', async () => {
@@ -158,6 +264,16 @@ describe('a request that is not allowed never leaves the gateway', () => {
     expect(await rest(socket)).toContain('CERT_UNKNOWN_CA');
     expect(world.seen).toEqual([]);
   });
+});
+
+it('a certificate of an earlier user of the name is refused, and ends what it has begun', async () => {
+  world.snapshot = { ...fresh, names_since: { ann: Date.now() + 3_600_000, bob: Date.now() + 3_600_000 } };
+  expect(await world.ask(ann, LIST)).toMatchObject({
+    status: 403,
+    body: expect.stringContaining('earlier user of the name ann') as string,
+  });
+  world.snapshot = { ...fresh, names_since: { ann: Date.now() - 120_000, bob: Date.now() + 3_600_000 } };
+  expect((await world.ask(ann, LIST)).status).toBe(200);
 });
 
 describe('smuggling through the framing of HTTP/1.1', () => {
@@ -411,6 +527,31 @@ describe('who has no certificate that counts is not let in', () => {
     fails(await world.userCa.issue([{ O: ['dev'] }, { CN: ['ann'] }], [{ type: 'dns', value: 'ann' }])));
   it('with two users', async () =>
     fails(await world.userCa.issue([{ O: ['dev'] }, { CN: ['ann'] }, { CN: ['root'] }], [{ type: 'dns', value: 'ann' }])));
+});
+
+it('a refusal of discovery names its code for steno kube ls, and when the API server was last heard from', async () => {
+  const VERSION = '/east/version';
+  const before = Date.now();
+  // What an API server says of itself in these headers ends at the gateway.
+  world.answer = (_, response) => void response.writeHead(200, { 'steno-refusal': 'LOCKED', 'steno-last-heard': '1' }).end('{}');
+  const { headers } = await world.ask(ann, VERSION);
+  expect([headers['steno-refusal'], headers['steno-last-heard']]).toEqual([undefined, undefined]);
+  const answered = Date.now();
+  // An answer that is an error of the API server counts as none.
+  world.answer = (_, response) => void response.writeHead(503).end('no');
+  await world.ask(ann, VERSION);
+  world.answer = (request) => void request.socket.destroy();
+  const away = await world.ask(ann, VERSION);
+  expect(away).toMatchObject({ status: 502, headers: { 'steno-refusal': 'KUBE_UNREACHABLE' } });
+  const heard = Number(away.headers['steno-last-heard']);
+  expect(heard).toBeGreaterThanOrEqual(before);
+  expect(heard).toBeLessThanOrEqual(answered);
+  world.snapshot = { ...world.snapshot, locks: [{ id: 'l', target_kind: 'user', target: 'ann', reason: 'x', expires_at: null }] };
+  world.changed();
+  const locked = await world.ask(ann, VERSION);
+  expect([locked.headers['steno-refusal'], locked.headers['steno-last-heard']]).toEqual(['LOCKED', undefined]);
+  // Of resources, a Status says everything.
+  expect((await world.ask(ann, LIST)).headers['steno-refusal']).toBeUndefined();
 });
 
 it('an authority that is away refuses everybody', async () => {

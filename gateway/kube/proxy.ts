@@ -11,33 +11,40 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
-import { request as httpsRequest } from 'node:https';
-import type { RequestOptions } from 'node:https';
 import type { Socket } from 'node:net';
 import { pipeline } from 'node:stream';
+import type { Transform } from 'node:stream';
 import { StenoError } from '#schemas/base/errors.js';
 import type { Snapshot } from '#schemas/snapshot.js';
-import { interactive, parseKubeTarget } from '#schemas/kube/request-line.js';
-import type { KubeTarget } from '#schemas/kube/request-line.js';
+import { parseKubeTarget } from '#schemas/kube/request-line.js';
+import { interactive } from '#schemas/policy/kubernetes.js';
 import type { Recorder } from '../recorder/recorder.js';
-import { asStenoError } from '../sessions/refusal.js';
+import { asStenoError, printable } from '../sessions/refusal.js';
 import type { SessionRegistry } from '../sessions/registry.js';
-import { NO_LIMITS, authorizeKube } from './authorization.js';
-import type { KubeAuthorized } from './authorization.js';
-import { assertUnexpired } from './client-certificate.js';
-import type { CertifiedUser } from './client-certificate.js';
-import { answeredHeaders, forwardedHeaders, framingOf, identityHeaders } from './headers.js';
-import { requestEvent } from './request-event.js';
-import type { RequestCounts } from './request-event.js';
-import type { Entered, Understood } from './request.js';
-import { answerRefusal } from './status.js';
-import type { Upstream, Upstreams } from './upstreams.js';
+import { ListFilter, WatchFilter } from './filter/answer-filter.js';
+import type { FilterRules } from './filter/answer-filter.js';
+import { FormError } from './filter/members.js';
+import { filteredHeaders, filteredQuery } from './filter/negotiation.js';
+import type { Confirmations } from './requests/confirmations.js';
+import { NO_LIMITS, authorizeKube } from './requests/authorization.js';
+import type { KubeAuthorized } from './requests/authorization.js';
+import { assertUnexpired } from '#runtime/http/x509-user.js';
+import type { CertifiedUser } from '#runtime/http/x509-user.js';
+import { answeredHeaders, assertWholeHead, forwardedHeaders, framingOf, identityHeaders } from './requests/headers.js';
+import { Counts, requestEvent } from './requests/request-event.js';
+import type { Entered, Understood } from './requests/request.js';
+import { BodyCopy } from './requests/recorded-body.js';
+import type { RecordedBody } from './requests/recorded-body.js';
+import { answerRefusal } from './requests/status.js';
+import { upstreamRequest } from './requests/upstreams.js';
+import type { Upstream, Upstreams } from './requests/upstreams.js';
 
 export interface ProxyDeps {
   readonly registry: SessionRegistry;
   /** Nothing begins any more. */
   draining(): boolean;
   readonly upstreams: Upstreams;
+  readonly confirmations: Confirmations;
   readonly recorder: Pick<Recorder, 'event' | 'eventsFull'>;
   snapshot(): Snapshot | null;
   /** ms since 1970. */
@@ -46,7 +53,7 @@ export interface ProxyDeps {
 
 /** The API server answers requests that are no watches within 60 s by itself. */
 const ANSWER_MS = 90_000;
-const CLIENT_GONE = 'the client is gone';
+export const CLIENT_GONE = 'the client is gone';
 
 /** Connections that end with the answer they are getting: what follows on them is not answered, whoever sends it. */
 const ending = new WeakSet<Socket>();
@@ -72,9 +79,21 @@ export function enter(
 ): Entered {
   const { cluster, target } = understood;
   const asked = { cluster, request: target.kind === 'resource' ? target.request : null };
+  let decided: KubeAuthorized | undefined;
+  let whole = false;
+  const told: (() => void)[] = [];
   const access = deps.registry.admit(
     { identity: user.identity, target: { kind: 'kube', ...asked }, source },
-    { reauthorize: (snapshot, now) => limitsOf(authorizeKube(snapshot, user, asked, now)), end },
+    {
+      reauthorize(snapshot, now) {
+        decided = authorizeKube(snapshot, user, asked, now);
+        // What streams by as it is cannot be filtered from the middle on.
+        if (whole && decided.shows !== null) throw new StenoError('ACCESS_DENIED', 'roles now show a part of what is asked for: ask again');
+        for (const tell of told) tell();
+        return limitsOf(decided);
+      },
+      end,
+    },
   );
   try {
     const snapshot = deps.snapshot();
@@ -82,10 +101,35 @@ export function enter(
     if (deps.draining()) throw new StenoError('DRAINING');
     assertUnexpired(user, deps.now());
     const authorized = authorizeKube(snapshot, user, asked, deps.now());
+    whole = authorized.shows === null;
     // Recording impossible means request impossible, as for sessions.
     if (authorized.terms?.recording.mode === 'strict' && deps.recorder.eventsFull) throw new StenoError('SPOOL_FULL', 'events of requests');
     deps.registry.register(access, { limits: limitsOf(authorized) });
-    return { ...understood, authorized, access, auditId: randomUUID() };
+    return {
+      ...{ ...understood, authorized, access, auditId: randomUUID() },
+      decided: () => decided ?? authorized,
+      onDecided: (tell) => void told.push(tell),
+    };
+  } catch (error) {
+    const known = asStenoError(error);
+    access.audit('kube.refused', known);
+    throw known;
+  }
+}
+
+/**
+ * Asks for a second factor where a role wants one. Resolves with the device that confirmed; undefined: none is wanted. Rejects the refusal,
+ * which is audited.
+ */
+export async function confirmed(
+  { confirmations }: Pick<ProxyDeps, 'confirmations'>,
+  user: CertifiedUser,
+  source: string,
+  { authorized, cluster, access }: Entered,
+): Promise<string | undefined> {
+  if (!authorized.confirm) return undefined;
+  try {
+    return await confirmations.assertConfirmed(user, cluster, source);
   } catch (error) {
     const known = asStenoError(error);
     access.audit('kube.refused', known);
@@ -107,8 +151,12 @@ export async function proxyRequest(
   let entered: Entered | undefined;
   let understood: Understood | undefined;
   let refusal: StenoError | undefined;
+  let mfa: string | undefined;
+  let copy: BodyCopy | undefined;
+  let upstream: Upstream | undefined;
   const counts = new Counts();
   try {
+    assertWholeHead(request);
     understood = understand(request.method ?? '', request.url ?? '');
     entered = enter(deps, user, source, understood, (error) => {
       ended = error;
@@ -116,12 +164,20 @@ export async function proxyRequest(
     });
     const { target, access } = entered;
     if (target.kind === 'resource' && interactive.has(target.request.subresource ?? ''))
-      throw new StenoError('KUBE_REQUEST_REFUSED', `${target.request.subresource} without an upgrade to WebSocket`);
-    const [headers, framing] = [forwardedHeaders(request), framingOf(request)];
-    const upstream = await deps.upstreams.of(entered.authorized.cluster);
+      throw new StenoError('KUBE_REQUEST_REFUSED', `${target.request.subresource} without a change of protocol`);
+    const filtered = entered.authorized.shows !== null;
+    if (filtered && request.method !== 'GET')
+      throw new StenoError('KUBE_UNSUPPORTED', `${request.method} of a list that roles show a part of`);
+    const [plain, framing] = [forwardedHeaders(request), framingOf(request)];
+    const headers = filtered ? filteredHeaders(plain) : plain;
+    const query = filtered ? filteredQuery(target.query) : target.query;
+    // Refusals before this come within the turn in which the head was read: nothing that follows on the connection has been parsed.
+    mfa = await confirmed(deps, user, source, entered);
+    upstream = await deps.upstreams.of(entered.authorized.cluster);
     if (ended !== undefined) throw ended;
     if (response.destroyed) throw new StenoError('KUBE_UNREACHABLE', CLIENT_GONE);
-    await exchange(upstream, entered, headers, framing, request, response, counts, (cut) => {
+    if (entered.authorized.bodies !== null && framing !== null) copy = copyOf(request);
+    await exchange(upstream, { ...entered, target: { ...target, query } }, headers, framing, request, response, counts, (cut) => {
       abort = cut;
     });
     access.leave();
@@ -131,12 +187,29 @@ export async function proxyRequest(
     // What has begun cannot become a refusal; the client sees that it was cut off.
     ending.add(request.socket);
     if (response.headersSent) response.destroy();
-    else answerRefusal(response, refusal, understood?.target.kind === 'discovery');
+    else answerRefusal(response, refusal, understood?.target.kind === 'discovery', upstream?.heardAt());
   }
   const { method = '', headers } = request;
+  const body = copy === undefined ? undefined : recordedBody(copy, entered!, request);
   deps.recorder.event(
-    requestEvent({ user, source, method, userAgent: headers['user-agent'] ?? '', understood, entered, error: refusal }, counts.now()),
+    requestEvent(
+      { user, source, method, userAgent: headers['user-agent'] ?? '', understood, entered, mfa, body, error: refusal },
+      counts.now(),
+    ),
   );
+}
+
+/** Sees the body as it passes. */
+function copyOf(request: IncomingMessage): BodyCopy {
+  const copy = new BodyCopy();
+  request.on('data', (chunk: Buffer) => copy.add(chunk));
+  return copy;
+}
+
+function recordedBody(copy: BodyCopy, { target, authorized }: Entered, { headers, complete }: IncomingMessage): RecordedBody | undefined {
+  if (target.kind !== 'resource' || authorized.bodies === null) return undefined;
+  const { 'content-type': type = '', 'content-encoding': encoding } = headers;
+  return copy.recorded(target.request, { type: printable(type, 128), encoding, whole: complete }, authorized.bodies.redact);
 }
 
 /** Resolves when the answer has ended, or with an error when one side broke off. */
@@ -152,7 +225,7 @@ function exchange(
 ): Promise<void> {
   const { access, authorized, auditId, target } = entered;
   return new Promise((resolve, reject) => {
-    const outgoing = httpsRequest(
+    const outgoing = upstream.request(
       upstreamRequest(upstream, target, request.method!, {
         ...headers,
         ...identityHeaders(authorized.impersonate, authorized.groups, auditId),
@@ -182,14 +255,20 @@ function exchange(
         access.active();
         counts.bytesOut += chunk.length;
       });
-      response.writeHead(answer.statusCode!, answeredHeaders(answer));
-      // A watch begins with its head, long before its first event.
-      response.flushHeaders();
-      pipeline(answer, response, (error) => {
+      const over = (error: Error | null | undefined): void => {
         outgoing.destroy();
         if (error === undefined || error === null) resolve();
-        else reject(error);
-      });
+        else reject(error instanceof FormError ? new StenoError('KUBE_UNREACHABLE', `its answer is no list: ${error.message}`) : error);
+      };
+      const filter = answer.statusCode === 200 ? filterOf(entered, counts) : null;
+      if (filter !== null && !isPlainJson(answer))
+        return cut(new StenoError('KUBE_UNREACHABLE', 'its answer is not the JSON it was asked for'));
+      const { 'content-length': length, etag, ...head } = answeredHeaders(answer);
+      response.writeHead(answer.statusCode!, filter === null ? { ...head, ...given({ 'content-length': length, etag }) } : head);
+      // A watch begins with its head, long before its first event.
+      response.flushHeaders();
+      if (filter === null) pipeline(answer, response, over);
+      else pipeline(answer, filter, response, over);
     });
     response.on('close', () => {
       if (!response.writableFinished) cut(new StenoError('KUBE_UNREACHABLE', CLIENT_GONE));
@@ -203,43 +282,24 @@ function exchange(
   });
 }
 
-/** What passes while a request runs. */
-export class Counts {
-  readonly #began = performance.now();
-  #code: number | null = null;
-  #latencyMs: number | null = null;
-  bytesIn = 0;
-  bytesOut = 0;
-
-  answered(code: number): void {
-    this.#code = code;
-    this.#latencyMs = this.#elapsed();
-  }
-
-  now(): RequestCounts {
-    return { code: this.#code, latencyMs: this.#latencyMs, durationMs: this.#elapsed(), bytesIn: this.bytesIn, bytesOut: this.bytesOut };
-  }
-
-  #elapsed(): number {
-    return Math.round(performance.now() - this.#began);
-  }
+/** Null: the answer passes as it is. */
+function filterOf({ authorized, decided, target }: Entered, counts: Counts): Transform | null {
+  if (authorized.shows === null || target.kind !== 'resource') return null;
+  counts.hidden = 0;
+  const rules: FilterRules = {
+    // By the roles of now: a watch outlives changes of them.
+    shows: (object) => decided().shows?.(object) ?? true,
+    hid: () => (counts.hidden = (counts.hidden ?? 0) + 1),
+  };
+  return target.request.verb === 'watch' ? new WatchFilter(rules) : new ListFilter(rules);
 }
 
-/** For the API server: its own address, the target below its base path, the gateway's credential. */
-export function upstreamRequest(
-  { base, agent, headers: credential }: Upstream,
-  { path, query }: Pick<KubeTarget, 'path' | 'query'>,
-  method: string,
-  headers: RequestOptions['headers'],
-): RequestOptions {
-  return {
-    agent,
-    host: base.hostname.replace(/^\[|\]$/g, ''),
-    port: base.port === '' ? 443 : Number(base.port),
-    method,
-    path: `${base.pathname === '/' ? '' : base.pathname}${path}${query === '' ? '' : `?${query}`}`,
-    headers: { ...headers, ...credential },
-  };
+function isPlainJson({ headers }: IncomingMessage): boolean {
+  return /^application\/json(?:;|$)/.test(headers['content-type'] ?? '') && (headers['content-encoding'] ?? 'identity') === 'identity';
+}
+
+function given(headers: OutgoingHttpHeaders): OutgoingHttpHeaders {
+  return Object.fromEntries(Object.entries(headers).filter(([, value]) => value !== undefined));
 }
 
 function limitsOf({ terms }: KubeAuthorized): typeof NO_LIMITS {

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { WebSocket } from 'ws';
 import { kubeRole, openKubeWorld } from '../testing/kube-world.js';
 import type { KubeWorld, Pair } from '../testing/kube-world.js';
+import type { SpdyEnd } from '../testing/spdy-client.js';
 
 let world: KubeWorld;
 let ann: Pair;
@@ -130,7 +131,18 @@ describe('a stream to a container', () => {
     expect(Buffer.concat(toClient).toString()).toContain('KUBE_REQUEST_REFUSED');
   });
 
-  it('ends when its client sends text, or a frame beyond the limit', async () => {
+  it('takes text for bytes, as the API server does for clients in Python', async () => {
+    const { client, server, toServer, reached } = await stream();
+    client.send('\0ls ümläut');
+    await reached('ls ümläut');
+    expect(toServer).toEqual([frame(0, 'ls ümläut')]);
+    client.close();
+    await closed(server);
+    await world.recorded();
+    expect(last().bytes('in').toString()).toBe('ls ümläut');
+  });
+
+  it('ends when its client sends text of another channel, or a frame beyond the limit', async () => {
     const text = await stream();
     text.client.send('0ls');
     await Promise.all([closed(text.client), closed(text.server)]);
@@ -138,6 +150,108 @@ describe('a stream to a container', () => {
     large.client.send(Buffer.alloc((4 << 20) + 2));
     await Promise.all([closed(large.client), closed(large.server)]);
     expect(large.toServer).toEqual([]);
+  });
+});
+
+/** A SPDY stream with both of its ends in hand, and all streams of the command open. */
+async function spdyStream(path = EXEC) {
+  const accepted = new Promise<SpdyEnd>((resolve) => {
+    world.spdy = (server) => resolve(server);
+  });
+  const client = await world.connectSpdy(ann, path);
+  const server = await accepted;
+  const kinds = ['error', 'stdin', 'stdout', ...(path.includes('tty') ? ['resize'] : ['stderr'])];
+  const ends = new Map(kinds.map((streamtype) => [streamtype, client.open({ streamtype })]));
+  const far = new Map(await Promise.all(kinds.map(async (kind) => [kind, await server.stream(kind)] as const)));
+  return { client, server, near: (kind: string) => ends.get(kind)!, far: (kind: string) => far.get(kind)! };
+}
+
+const FAILED = '{"status":"Failure","reason":"NonZeroExitCode","details":{"causes":[{"reason":"ExitCode","message":"7"}]}}';
+
+describe('a stream over SPDY', () => {
+  it('is relayed stream by stream and recorded alike, with its size, the end of its input and its exit code', async () => {
+    const { client, server, near, far } = await spdyStream(TERMINAL);
+    expect(world.seen.at(-1)).toMatchObject({
+      method: 'POST',
+      url: '/api/v1/namespaces/shop/pods/web-1/exec?container=main&command=sh&stdin=true&stdout=true&tty=true',
+      headers: { 'impersonate-user': ['steno:ann'], 'impersonate-group': ['devs'], authorization: ['Bearer upstream-secret'] },
+    });
+    near('resize').stream.write(Buffer.from('{"Width":100,'));
+    near('resize').stream.write(Buffer.from('"Height":30}\n{"Width":90,"Height":20}\n'));
+    await far('resize').until(({ got }) => got.toString() === '{"Width":100,"Height":30}\n{"Width":90,"Height":20}\n');
+    near('stdin').stream.write(Buffer.from('ls\r'));
+    near('stdin').stream.end();
+    await far('stdin').until(({ ended, got }) => ended && got.toString() === 'ls\r');
+    far('stdout').stream.write(Buffer.from('a b\r\n'));
+    far('error').stream.write(Buffer.from(FAILED.slice(0, 20)));
+    far('error').stream.write(Buffer.from(FAILED.slice(20)));
+    far('error').stream.end();
+    server.connection.close();
+    await near('error').until(({ ended, got }) => ended && got.toString() === FAILED);
+    await near('stdout').until(({ ended, got }) => ended && got.toString() === 'a b\r\n');
+    await client.closed;
+    await world.recorded();
+    const { header, lines, exit } = last();
+    expect(header.steno).toMatchObject({ kind: 'exec', node: 'east/shop/web-1', tty: true });
+    expect([last().bytes('in').toString(), last().bytes('out').toString(), exit]).toEqual(['ls\r', 'a b\r\n', '7']);
+    expect(lines.filter(({ code }) => code === 'r').map(({ data }) => data)).toEqual(['100x30', '90x20']);
+  });
+
+  it('a lock ends it at once, with the reason on the terminal and in the final Status', async () => {
+    const { client, server, near } = await spdyStream(TERMINAL);
+    world.snapshot = { ...world.snapshot, locks: [{ id: 'l', target_kind: 'user', target: 'ann', reason: 'incident', expires_at: null }] };
+    world.changed();
+    await Promise.all([client.closed, server.closed]);
+    expect(near('stdout').got.toString()).toContain('incident [LOCKED]');
+    expect(JSON.parse(near('error').got.toString())).toMatchObject({ status: 'Failure', reason: 'Forbidden' });
+  });
+
+  it.each([
+    ['output', (streams: Awaited<ReturnType<typeof spdyStream>>) => streams.near('stdout').stream.write(Buffer.from('x'))],
+    [
+      'a stream that the command has not',
+      (streams: Awaited<ReturnType<typeof spdyStream>>) => streams.client.open({ streamtype: 'resize' }),
+    ],
+    ['a stream twice', (streams: Awaited<ReturnType<typeof spdyStream>>) => streams.client.open({ streamtype: 'stdin' })],
+  ])('ends when its client sends %s, which reaches nobody', async (_claim, send) => {
+    const streams = await spdyStream();
+    send(streams);
+    await Promise.all([streams.client.closed, streams.server.closed]);
+    expect(streams.near('error').got.toString()).toContain('KUBE_REQUEST_REFUSED');
+    expect([...streams.server.streams.values()].map(({ got }) => got.length)).toEqual([0, 0, 0, 0]);
+  });
+
+  it('ends with its client, and with the API server that dies', async () => {
+    const left = await spdyStream();
+    left.client.connection.destroy();
+    await left.server.closed;
+    const died = await spdyStream();
+    died.server.connection.destroy();
+    await died.client.closed;
+    await world.recorded();
+    expect(world.recorder.live.size).toBe(0);
+  });
+
+  it('passes megabytes both ways, whole', async () => {
+    const { client, near, far } = await spdyStream();
+    const piece = Buffer.alloc(32_768, 'abcdefg');
+    for (let i = 0; i < 256; i++) {
+      near('stdin').stream.write(piece);
+      far('stdout').stream.write(piece);
+    }
+    await far('stdin').until(({ got }) => got.length === 256 * piece.length);
+    await near('stdout').until(({ got }) => got.length === 256 * piece.length);
+    expect(far('stdin').got.equals(Buffer.concat(Array.from({ length: 256 }, () => piece)))).toBe(true);
+    client.connection.destroy();
+    await world.recorded();
+  });
+
+  it('is refused without the one protocol that is recorded, with a body, and in the words of the API server', async () => {
+    await expect(world.connectSpdy(ann, EXEC, 'v3.channel.k8s.io')).rejects.toThrow(/KUBE_UNSUPPORTED/);
+    await expect(world.connectSpdy(ann, EXEC, 'v4.channel.k8s.io', { 'content-length': '5' })).rejects.toThrow(/KUBE_REQUEST_REFUSED/);
+    await expect(world.connectSpdy(ann, `${POD.replace('web-1', 'absent')}/exec?command=sh&stdout=true`)).rejects.toThrow(
+      /404 pods "absent" not found/,
+    );
   });
 });
 
@@ -257,8 +371,17 @@ describe('refused before the API server is asked', () => {
   it('a protocol that is not recorded', () => refused(EXEC, /KUBE_UNSUPPORTED/, ['base64.channel.k8s.io']));
 });
 
-it('the refusal of the API server is passed on in its own words', async () => {
-  await expect(world.connect(ann, `${POD.replace('web-1', 'absent')}/exec?command=sh&stdout=true`)).rejects.toThrow(
-    /404 pods "absent" not found/,
+it('the refusal of the API server is passed on in its own words, with its head as far as headers pass', async () => {
+  const path = `${POD.replace('web-1', 'absent')}/exec?command=sh&stdout=true`;
+  await expect(world.connect(ann, path)).rejects.toThrow(/404 pods "absent" not found/);
+  const socket = await world.raw(ann);
+  const closing = once(socket, 'close');
+  let text = '';
+  socket.on('data', (chunk: Buffer) => (text += chunk.toString('latin1')));
+  const upgrade = 'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==';
+  socket.write(`GET ${path} HTTP/1.1\r\nHost: x\r\n${upgrade}\r\nSec-WebSocket-Protocol: v5.channel.k8s.io\r\n\r\n`);
+  await closing;
+  expect(text).toBe(
+    'HTTP/1.1 404 Not Found\r\ncontent-length: 24\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\npods "absent" not found\n',
   );
 });

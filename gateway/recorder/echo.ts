@@ -1,31 +1,31 @@
 /**
- * Which typed input may be stored: what the terminal echoed. An aid, not a boundary.
+ * Decides which typed input may be stored: only input that the terminal echoed. An aid, not a security boundary.
  *
- * Printable input waits until the same characters come back as output; then it is released. A newline or anything else
- * coming first, one second of silence, or a line that looks like a password prompt makes the run hidden: it is dropped,
- * up to the end of the typed line, and one gap stands for it, which tells neither length nor rhythm. Control characters
- * are released in order.
+ * Printable input is held until the same characters come back as output, and is then released. The run is hidden instead if
+ * a newline or any other output comes first, if nothing is echoed for one second, or if the output line looks like a
+ * password prompt: the rest of the typed line is dropped and replaced by a single gap, which reveals neither the length nor
+ * the timing of the keys. Control characters are released in order.
  *
  *     quiet ──printable──► waiting ──all echoed──► quiet
  *       │                     │ newline, mismatch, 1 s, prompt, too much
  *       └──prompt on line──► hidden ──typed newline, ^C, ^D──► quiet
  *                              (ESC too, unless a prompt was seen)
  *
- * Limits: what a program itself prints is output and kept; a character of a password is released when the very next
- * printed character happens to equal it and the prompt was not recognized; programs that redraw instead of echoing lose
- * their input here (the screen has it). Tested in echo.test.ts, with real programs in echo-pty.test.ts.
+ * Limits: a password that a program prints is output and is kept. A single password character is released if the prompt was
+ * not recognized and the next printed character happens to equal it. Input to programs that redraw instead of echoing is
+ * lost here, although the screen shows it. Tested in echo.test.ts, with real programs in echo-pty.test.ts.
  */
 export type Released =
   /** Echoed text, or (`echoed` false) control characters. */
   | { readonly kind: 'bytes'; readonly bytes: Buffer; readonly echoed: boolean }
-  /** What is hidden follows, up to the next `bytes`. */
+  /** The input that follows is hidden, up to the next `bytes`. */
   | { readonly kind: 'gap' }
-  /** Must not be stored as it is (typed.ts). `prompt`: a prompt was seen, so these are of a secret. */
+  /** Must not be stored as it is (see typed.ts). `prompt`: a prompt was seen, so these bytes belong to a secret. */
   | { readonly kind: 'hidden'; readonly bytes: Buffer; readonly prompt: boolean };
 
 export const ECHO_MS = 1_000;
 const MAX_WAITING = 16_384;
-/** Bytes of the current output line that are looked at for a prompt, escape sequences included. */
+/** Bytes of the current output line that are searched for a prompt, escape sequences included. */
 const LINE_BYTES = 240;
 
 const promptPattern = new RegExp(
@@ -44,13 +44,19 @@ export function looksLikeSecretPrompt(line: string): boolean {
   return mayEndPrompt(text.charCodeAt(text.length - 1)) && promptPattern.test(text);
 }
 
-/** Spares most keys the pattern, which ends in a colon, a question mark, "word", "phrase", "code" or another script. */
+/**
+ * Cheap pre-check: a prompt ends in a colon, a question mark, "word", "phrase", "code" or a non-Latin script. Most keys skip
+ * the pattern.
+ */
 function mayEndPrompt(code: number): boolean {
   return code === 0x3a || code === 0x3f || (code | 0x20) === 0x64 || (code | 0x20) === 0x65 || code > 0x7f;
 }
 
 const ESC = 0x1b;
-/** Where a byte stream stands in an escape sequence: 0 text, 1 after ESC, 2 in CSI, 3 in a string, 4 string after ESC, 5 one more. */
+/**
+ * State of an escape sequence: 0 text, 1 after ESC, 2 in a CSI sequence, 3 in a string, 4 ESC within a string, 5 one byte
+ * left.
+ */
 type Escape = 0 | 1 | 2 | 3 | 4 | 5;
 
 function escapeAfter(state: Escape, byte: number, typed: boolean): Escape {
@@ -83,34 +89,39 @@ interface Piece {
 export class EchoGuard {
   /** The end of the current output line, latin1. */
   #line = '';
-  /** Since it was looked at for a prompt. */
+  /** Whether `#line` changed since it was last matched against the prompt pattern. */
   #lineChanged = false;
   #prompt = false;
   #typedEscape: Escape = 0;
   #shownEscape: Escape = 0;
   #waiting: Piece[] | null = null;
-  /** Bytes in it. */
+  /** Bytes in `#waiting`. */
   #waitingBytes = 0;
-  /** Bytes of the first waiting piece that were echoed. */
+  /** Bytes of the first waiting piece that have been echoed. */
   #matched = 0;
-  /** Characters of a redraw to skip: as many as the cursor went back. */
+  /** Redrawn characters still to skip: as many as the cursor moved back. */
   #back = 0;
   #since = 0;
-  /** How much of the run was echoed when the user last typed. */
+  /** Value of `#matched` when the user last typed. */
   #seen = 0;
   #hidden: 'no' | 'run' | 'prompt' = 'no';
 
-  /** Monotonic ms at which `expire` has something to do. */
+  /** Monotonic ms at which `expire` has work to do; Infinity if never. */
   get dueAt(): number {
     return this.#waiting === null ? Infinity : this.#since + ECHO_MS;
   }
 
-  /** Whether input waits for its echo. */
+  /** Whether input is waiting for its echo. */
   get waits(): boolean {
     return this.#waiting !== null;
   }
 
-  /** Input from the user. Returns what may be stored of it now. */
+  /** Bytes of input that wait for their echo. */
+  get waitingBytes(): number {
+    return this.#waiting === null ? 0 : this.#waiting.reduce((sum, { bytes }) => sum + bytes.length, 0);
+  }
+
+  /** Takes input from the user; returns the input that may be stored now. */
   typed(bytes: Buffer, now: number): Released[] {
     const out: Released[] = [];
     for (let i = 0; i < bytes.length;) {
@@ -118,7 +129,7 @@ export class EchoGuard {
       const wasPrintable = this.#typedIsPrintable(bytes[i]!);
       this.#typedEscape = escapeAfter(this.#typedEscape, bytes[i]!, true);
       i += 1;
-      // Runs of one kind; a newline or ^C ends a hidden run, so it stands alone.
+      // Split into runs of one kind. A newline or ^C ends a hidden run, so it stands alone.
       while (i < bytes.length && !endsRun(bytes[i - 1]!) && !endsRun(bytes[i]!) && this.#typedIsPrintable(bytes[i]!) === wasPrintable) {
         this.#typedEscape = escapeAfter(this.#typedEscape, bytes[i]!, true);
         i += 1;
@@ -130,7 +141,7 @@ export class EchoGuard {
     return out;
   }
 
-  /** Output to the user, before or after it is shown. Returns input that it proves echoed, or gaps. */
+  /** Takes output to the user, before or after it is shown; returns the input that it proves was echoed, or gaps. */
   shown(bytes: Buffer): Released[] {
     const newline = bytes.lastIndexOf(0x0a);
     const tail = bytes.toString('latin1', Math.max(newline + 1, bytes.length - LINE_BYTES));
@@ -146,14 +157,14 @@ export class EchoGuard {
     return out;
   }
 
-  /** Gives up waiting for echo after `ECHO_MS`. */
+  /** Stops waiting for an echo after `ECHO_MS`. */
   expire(now: number): Released[] {
     const out: Released[] = [];
     if (this.#waiting !== null && now >= this.dueAt) this.#hide('run', out);
     return out;
   }
 
-  /** The session ends: what still waits was not echoed. */
+  /** Ends the session: input still waiting was not echoed. */
   end(): Released[] {
     const out: Released[] = [];
     if (this.#waiting !== null) this.#hide('run', out);
@@ -181,9 +192,10 @@ export class EchoGuard {
     this.#waitingBytes += piece.length;
     const last = this.#waiting.at(-1);
     if (last?.printable === true) {
-      // One run, released whole: a prompt that begins like the password must not release its first letters.
+      // Merge into one run that is released as a whole: a prompt that begins like the password must not release its first
+      // letters.
       this.#waiting[this.#waiting.length - 1] = { printable: true, bytes: Buffer.concat([last.bytes, piece]) };
-      // While echo follows with some delay, typing on renews the patience.
+      // Some echo has arrived since the last key, so the connection is merely slow: restart the wait.
       if (this.#matched > this.#seen) this.#since = now;
       this.#seen = this.#matched;
     } else this.#waiting.push({ printable: true, bytes: Buffer.from(piece) });
@@ -224,12 +236,12 @@ export class EchoGuard {
       if (this.#matched === first.bytes.length) this.#releaseFirst(out);
       return;
     }
-    // Line editors redraw what was there: skip it.
+    // Skip characters that a line editor redraws.
     if (this.#back > 0) this.#back -= 1;
     else this.#hide('run', out);
   }
 
-  /** The first piece was echoed whole: it goes, and so do the control characters behind it. */
+  /** The first piece was echoed in full: release it and the control characters that follow it. */
   #releaseFirst(out: Released[]): void {
     const waiting = this.#waiting!;
     this.#matched = this.#seen = 0;
@@ -239,7 +251,7 @@ export class EchoGuard {
     if (waiting.length === 0) this.#waiting = null;
   }
 
-  /** Drops the waiting run, up to the newline that ends it; what was typed after that newline waits no more either. */
+  /** Drops the waiting run up to the newline that ends it. Input typed after that newline stops waiting too. */
   #hide(how: 'run' | 'prompt', out: Released[]): void {
     const waiting = this.#waiting ?? [];
     this.#waiting = null;
@@ -258,7 +270,7 @@ export class EchoGuard {
     }
   }
 
-  /** Asked for every key, so what the line says is worked out once. */
+  /** Called for every key, so the match is cached per line. */
   #atPrompt(): boolean {
     if (this.#lineChanged) {
       this.#lineChanged = false;

@@ -1,19 +1,21 @@
 /**
- * Event logs: the kernel events of sessions, as rows that their node sends, chained and signed by this gateway.
+ * Event logs: the kernel events of sessions, sent as rows by their node and chained and signed by this gateway.
  *
  *     none ──node says that it records──► open ──last row, and quiet for `QUIET_MS`──────────► ended ──all stored──► gone
  *                                          │ └──no row for 24 h, the session being over──►──┘
  *                                          └──the gateway dies──► recovered: open, at the last row that is on disk
  *
- * Write order, of a batch of rows:
- *   1. Rows whose place is not behind the last one are dropped: they were taken before. The others are appended to the spool
- *      as lines, all of one call in one write. Crash: the node has no acknowledgement, and sends them again; what is on disk
- *      is known by its places.
- *   2. Blocks, chain and checkpoints follow (../spool/signed-log.ts), and go to ingest over the uplink. Crash: as recordings.
- *   3. Ingest says that it has stored them. Only then is the node told, and may forget them. A crash between this
- *      and the word to the node: it sends them again, and 1 drops them.
+ * Write order for a batch of rows:
+ *   1. Rows whose position is not after the last one are dropped: they are already in the log. The others are appended to the
+ *      spool as lines, with one write per call. Crash: the node has no acknowledgement and sends them again; rows already on
+ *      disk are recognized by their positions.
+ *   2. Blocks, chain and checkpoints follow (../spool/signed-log.ts), and go to ingest over the uplink. Crash: recovered
+ *      as recordings are.
+ *   3. Ingest acknowledges the rows as stored. Only then is the node acknowledged and free to forget them. Crash before the
+ *      node is acknowledged: it sends the rows again, and step 1 drops them.
  *
- * A flood of rows may take half of the spool; the rest is for what users type and see. Tested in event-logs.test.ts.
+ * Event logs may fill at most half of the spool; the other half is reserved for terminal input and output. Tested in
+ * event-logs.test.ts.
  */
 import type { KernelRow } from '#schemas/kernel/kernel.js';
 import { isLastRow } from '#schemas/kernel/kernel.js';
@@ -27,11 +29,11 @@ import type { LogParts } from '../spool/signed-log.js';
 import type { Spool } from '../spool/spool.js';
 import type { Due, Wheel } from './wheel.js';
 
-/** After its last row a log waits this long for what was under way. */
+/** After its last row, a log stays open this long for rows still in flight. */
 const QUIET_MS = 2_000;
 const SILENT_MS = 24 * 3_600_000;
 const RETRY_MS = 1_000;
-/** A node's rows may be here before its word that it records. */
+/** A node's rows may arrive this much earlier than its report that it is recording. */
 const EARLY_MS = 4_000;
 const MAX_WITHOUT = 1_000;
 
@@ -41,7 +43,7 @@ export interface EventLogParts {
   readonly log: LogParts;
   /** Monotonic milliseconds, also the wheel's clock. */
   readonly monotonic: () => number;
-  /** Whether the session goes on here. */
+  /** Whether the session is still running on this gateway. */
   readonly live: (session: string) => boolean;
 }
 
@@ -49,7 +51,7 @@ export class EventLogs {
   readonly #parts: EventLogParts;
   readonly #logs = new Map<string, EventLog>();
   readonly #waiting = new Map<string, Set<() => void>>();
-  /** Sessions whose log did not begin in time: nobody waits for it a second time. */
+  /** Sessions whose log did not begin in time; rows for them are not waited for again. */
   readonly #without = new Set<string>();
   #closed = false;
 
@@ -71,14 +73,17 @@ export class EventLogs {
     this.#add(signed, { node: steno.node, last: null, over: false }, Math.max(0, this.#parts.log.wallClock() - steno.started_at));
   }
 
-  /** Goes on with what a gateway of before has left. */
+  /** Continues a log that a previous gateway process left behind. */
   resume(signed: SignedLog, mark: LogMark): void {
     this.#add(signed, mark, signed.last);
-    // Its checkpoints leave once all of it is synced, also what the dead gateway had written.
+    // Its checkpoints are sent once everything is synced, including data written by the previous process.
     void this.#parts.spool.flushSoon(signed.files);
   }
 
-  /** The open log of a session; waits a moment for one that is about to begin. Null: there is none, and there will be none. */
+  /**
+   * The open log of a session; waits up to `EARLY_MS` for one that is about to begin. Null: there is none, and none will
+   * come.
+   */
   async find(session: string): Promise<EventLog | null> {
     const known = this.#logs.get(session);
     if (known !== undefined || this.#without.has(session) || !this.#parts.live(session)) return known ?? null;
@@ -101,10 +106,13 @@ export class EventLogs {
     return null;
   }
 
-  /** Whether there is room for more rows. Where there is none it takes a moment to say so, and what could be freed is signed. */
+  /**
+   * Whether there is room for more rows. If there is not, it waits briefly before answering and signs whatever could then be
+   * freed.
+   */
   async room(): Promise<boolean> {
     if (!this.#parts.spool.scarce) return true;
-    // Only what is signed can be stored and freed.
+    // Only signed data can be stored and freed.
     for (const log of this.#logs.values()) log.settle();
     await new Promise((resolve) => setTimeout(resolve, 100));
     return !this.#parts.spool.scarce;
@@ -114,7 +122,7 @@ export class EventLogs {
     return this.#closed;
   }
 
-  /** Nothing is taken any more; what was taken stays in the spool, signed. */
+  /** Takes no more rows; rows already taken stay in the spool, signed. */
   close(): void {
     this.#closed = true;
     for (const done of [...this.#waiting.values()].flatMap((waiting) => [...waiting])) done();
@@ -142,7 +150,7 @@ export class EventLog implements Due {
   /** The wheel's time at session time 0. */
   readonly #start: number;
   readonly #node: string;
-  /** Of the rows that were appended, and of those in lines that are whole for the chain. */
+  /** Position of the last appended row, and of the last row in a line that is complete for the chain. */
   #last: EventPlace | null;
   #over: boolean;
   #heardAt: number;
@@ -163,14 +171,14 @@ export class EventLog implements Due {
     this.#schedule();
   }
 
-  /** The node whose rows it takes. */
+  /** The node whose rows this log holds. */
   get node(): string {
     return this.#node;
   }
 
   /**
-   * Appends rows in the order of their places. Returns the offset up to which the log must be stored before the node may forget them;
-   * null: the log has ended. Throws RECORDING_IMPOSSIBLE or SPOOL_FULL, and has taken none then.
+   * Appends rows in order of position. Returns the offset up to which the log must be stored before the node may forget the
+   * rows; null if the log has ended. Throws RECORDING_IMPOSSIBLE or SPOOL_FULL, in which case no row was appended.
    */
   take(rows: readonly KernelRow[]): number | null {
     if (this.#log.ended || this.#stopped) return null;
@@ -196,12 +204,12 @@ export class EventLog implements Due {
     return this.#log.files.size;
   }
 
-  /** In the event store and in the object store, or kept in quarantine. */
+  /** Whether everything up to `offset` is in the event store and the object store, or in quarantine. */
   isStored(offset: number): boolean {
     return offset <= this.#stored;
   }
 
-  /** Calls back whenever more is stored; returns how to stop. */
+  /** Calls back whenever more is stored; returns a function that stops it. */
   watch(callback: () => void): () => void {
     this.#watchers.add(callback);
     return () => this.#watchers.delete(callback);
@@ -215,14 +223,14 @@ export class EventLog implements Due {
         else this.#heardAt = this.#parts.monotonic();
       } else this.#log.tick(this.#now());
     } catch {
-      // The disk takes nothing: again in a moment. What is not signed is not acknowledged either.
+      // The disk refuses the write: retry shortly. Rows that are not signed are not acknowledged either.
       this.#parts.wheel.at(this, this.#parts.monotonic() + RETRY_MS);
       return;
     }
     this.#schedule();
   }
 
-  /** Signs what there is, early. */
+  /** Signs everything appended so far, ahead of schedule. */
   settle(): void {
     try {
       this.#log.settle(this.#now());
@@ -242,7 +250,7 @@ export class EventLog implements Due {
     for (const watcher of [...this.#watchers]) watcher();
   }
 
-  /** It is stored to its end, or kept in quarantine. */
+  /** The log is stored to its end, or quarantined. */
   gone(): void {
     this.#parts.wheel.cancel(this);
     this.stored(Infinity);

@@ -37,6 +37,21 @@ describe('a terminal session', () => {
     expect(spooledLines(folder.path, session.session).toString().length).toBeGreaterThan(bytes.length);
   });
 
+  test('tells what it has shown up to this moment, and what of a character is not shown yet', async () => {
+    const session = await (await start(false)).open(facts(), term);
+    session.output('out', Buffer.from('one\r\n'));
+    session.resize(90, 30);
+    session.output('out', Buffer.concat([Buffer.from('two'), Buffer.from('€').subarray(0, 2)]));
+    const { lines, whole, held } = session.history();
+    expect(whole).toBe(true);
+    expect(`${lines.toString()}"]`.split('\n').map((line) => (JSON.parse(line) as unknown[]).slice(1))).toEqual([
+      ['o', 'one\r\n'],
+      ['r', '90x30'],
+      ['o', 'two'],
+    ]);
+    expect(held).toEqual(Buffer.from('€').subarray(0, 2));
+  });
+
   test('arrives at ingest whole, chained and signed, and leaves the spool', async () => {
     const session = await (await start()).open(facts(), term, 'top');
     session.resize(2000, 0);

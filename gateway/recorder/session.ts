@@ -1,12 +1,12 @@
 /**
- * One session being recorded: what the gateway calls, on top of the signed log.
+ * One session being recorded: the interface that the gateway calls, on top of the signed log.
  *
  *     recording ──write fails──► lost ──writing works again (best_effort)──► recording
  *         │                       │ strict: the gateway ends the session
  *         └────────close──────────┴──► closed
  *
- * When the spool is full, a session waits for room, and its user with it; a best_effort one for `FULL_MS`, then it is lost.
- * An idle session holds no buffers, no timers and no file descriptors. Tested in recorder.test.ts.
+ * When the spool is full, the session and its user wait for room. A best_effort session waits for `FULL_MS` and is then
+ * lost. An idle session holds no buffers, no timers and no file descriptors. Tested in recorder.test.ts.
  */
 import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
@@ -15,7 +15,8 @@ import { StenoError } from '#schemas/base/errors.js';
 import { MAX_LINE_BYTES, encodeLine } from '#schemas/recording/line.js';
 import type { Gap, LineBody, Participant, RecordingMode, StreamFact } from '#schemas/recording/line.js';
 import { wholeUtf8 } from '../spool/escape.js';
-import type { AuditEntry, SessionRecorder } from './recorder.js';
+import { HISTORY_BYTES } from './recorder.js';
+import type { AuditEntry, History, SessionRecorder } from './recorder.js';
 import type { SignedLog } from '../spool/signed-log.js';
 import { HOLD_MS, Streams } from './streams.js';
 import { TypedInput } from './typed.js';
@@ -44,9 +45,9 @@ export interface SessionIdentity {
 }
 
 const RETRY_MS = 1_000;
-/** A spool that ingest empties has room again within moments; longer than this, nobody empties it. */
+/** If ingest is draining the spool, room appears within moments. After this long, nothing is draining it. */
 const FULL_MS = 2_000;
-/** Raw bytes of terminal output that become one `o` and one `b` line: escaped at worst six times as long. */
+/** Raw bytes of terminal output per `o` and `b` line pair; escaping grows them at most sixfold. */
 const MIXED_BYTES = 10_000;
 
 export class RecordedSession implements SessionRecorder, Due {
@@ -56,14 +57,14 @@ export class RecordedSession implements SessionRecorder, Due {
   readonly #identity: SessionIdentity;
   readonly #start: number;
   #typed: TypedInput | null = null;
-  /** Of terminal output. */
+  /** Hash and byte count of the terminal output. */
   #shown: { readonly hash: Hash; bytes: number } | null = null;
   #streams: Streams | null = null;
   #follows: Follows = 'neither';
   /** An incomplete character at the end of terminal output. */
   #held: Buffer | null = null;
   #heldAt = 0;
-  /** When the spool became full for a best_effort session, and who waits for it. */
+  /** When the spool became full for a best_effort session, and the callbacks waiting for room. */
   #fullSince: number | null = null;
   #waiting: Set<() => void> | null = null;
   #failure: StenoError | null = null;
@@ -112,6 +113,19 @@ export class RecordedSession implements SessionRecorder, Due {
     return this.#wrote();
   }
 
+  typist(user: string): void {
+    if (this.#identity.tty) this.#typedOf().typist(user, this.#identity.user);
+  }
+
+  history(): History {
+    const { files } = this.#log;
+    const start = Math.max(files.first, files.size - HISTORY_BYTES);
+    const bytes = Buffer.allocUnsafe(files.size - start);
+    const lines = bytes.subarray(0, files.read(start, bytes, bytes.length));
+    // From the beginning it starts with the header, from elsewhere amid a line.
+    return { lines: lines.subarray(lines.indexOf(0x0a) + 1), whole: start === 0, held: this.#held ?? Buffer.alloc(0) };
+  }
+
   onReady(callback: () => void): void {
     if (this.#identity.recording.mode === 'strict') return this.#parts.spool.onRoom(callback);
     if (this.#failure !== null) return process.nextTick(callback);
@@ -153,6 +167,10 @@ export class RecordedSession implements SessionRecorder, Due {
 
   participant(participant: Participant): void {
     this.#line(bounded({ code: 'j', data: participant }));
+  }
+
+  marker(text: string): void {
+    this.#line({ code: 'm', data: wellFormed(text) });
   }
 
   exit(status: number | string): void {
@@ -210,7 +228,7 @@ export class RecordedSession implements SessionRecorder, Due {
     if (this.#parts.spool.full) this.#fail(new StenoError('SPOOL_FULL'));
   }
 
-  /** What was recorded before room ran out can only be stored, and freed, once it is signed. */
+  /** Lines recorded before room ran out can be stored, and freed, only once they are signed. */
   #settleLost(now: number): void {
     if (!this.#settle || this.#failure === null) return;
     this.#settle = false;
@@ -237,7 +255,7 @@ export class RecordedSession implements SessionRecorder, Due {
     this.#typedOf().shown(bytes, now);
     const chunk = this.#held === null ? bytes : Buffer.concat([this.#held, bytes]);
     const whole = wholeUtf8(chunk);
-    // What waits is set first: if writing fails below, these bytes count as lost with the rest.
+    // Set the held bytes first: if writing fails below, they count as lost with the rest.
     this.#held = whole === chunk.length ? null : Buffer.from(chunk.subarray(whole));
     this.#heldAt = now;
     const text = whole === chunk.length ? chunk : chunk.subarray(0, whole);
@@ -246,7 +264,7 @@ export class RecordedSession implements SessionRecorder, Due {
     else this.#mixed(text, 'o', now);
   }
 
-  /** Bytes of a terminal that are not UTF-8: shown with U+FFFD, and kept exactly behind it. */
+  /** Terminal bytes that are not UTF-8: written with U+FFFD, followed by a `b` line with the exact bytes. */
   #mixed(bytes: Buffer, code: 'o' | 'i', now: number): void {
     for (let start = 0; start < bytes.length;) {
       let end = Math.min(bytes.length, start + MIXED_BYTES);
@@ -262,7 +280,10 @@ export class RecordedSession implements SessionRecorder, Due {
     }
   }
 
-  /** Shown whether or not it can be written: but for a strict session, which ends there. */
+  /**
+   * Counts bytes as shown whether or not they could be written. A strict session ends on failure, so there they were not
+   * shown.
+   */
   #count(bytes: Buffer): void {
     const shown = (this.#shown ??= { hash: createHash('sha256'), bytes: 0 });
     shown.hash.update(bytes);
@@ -279,7 +300,7 @@ export class RecordedSession implements SessionRecorder, Due {
     ));
   }
 
-  /** What passed by the terminal; input that is neither shown nor data is not in it. */
+  /** Records the totals of the terminal; input that was neither echoed nor data is not included. */
   #terminalTotals(now: number): void {
     const total = (stream: 'in' | 'out', passed: { readonly hash: Hash; readonly bytes: number } | null): void => {
       if (passed !== null && passed.bytes > 0)
@@ -322,7 +343,7 @@ export class RecordedSession implements SessionRecorder, Due {
       this.#fullSince = null;
       return true;
     }
-    // Only what is signed can be stored and freed.
+    // Only signed data can be stored and freed.
     this.#settle = true;
     if (this.#identity.recording.mode === 'strict') return false;
     this.#fullSince ??= this.#now();
@@ -361,7 +382,7 @@ export class RecordedSession implements SessionRecorder, Due {
     this.#failureCallback?.(error);
   }
 
-  /** Whether lines can be written; a best_effort session tries again once a second. */
+  /** Whether lines can be written; a lost best_effort session retries once a second. */
   #writable(now: number, bytes: number): boolean {
     if (this.#closing !== null) return false;
     if (this.#failure === null) return true;
@@ -370,9 +391,9 @@ export class RecordedSession implements SessionRecorder, Due {
     return false;
   }
 
-  /** Tries to write that something was lost; from then on the session is recorded again. */
+  /** Tries to write the gap that says what was lost; if that works, the session is recorded again. */
   #resume(now: number): boolean {
-    // At its end a session is worth the few bytes that say what it lacks.
+    // At its end a session may use the few bytes that record what is missing.
     if (!this.#parts.spool.roomy && !this.#ending) {
       this.#retryAt = now + RETRY_MS;
       return false;
@@ -389,7 +410,7 @@ export class RecordedSession implements SessionRecorder, Due {
     return true;
   }
 
-  /** Ends the log; when the disk does not take the end, tries again every second until the recorder closes. */
+  /** Ends the log. If the disk refuses, retries every second until the recorder closes. */
   #end(): void {
     const now = this.#now();
     try {
@@ -398,7 +419,7 @@ export class RecordedSession implements SessionRecorder, Due {
       if (!this.#log.ended) {
         this.#releaseHeld(now);
         this.#typed?.end(now);
-        // What a strict session was about to show when it failed was not shown.
+        // Output that a strict session was about to show when it failed was not shown.
         if (!cut || this.#identity.recording.mode !== 'strict') this.#terminalTotals(now);
         this.#streams?.total(now);
         this.#streams = null;
@@ -407,7 +428,7 @@ export class RecordedSession implements SessionRecorder, Due {
     } catch (error) {
       this.#failed(error, 0);
       this.#parts.wheel.at(this, now + this.#start + RETRY_MS);
-      // Whoever closed it need not wait for a disk.
+      // The caller of `close` need not wait for a disk.
       this.#ended?.();
       return;
     }
@@ -416,7 +437,7 @@ export class RecordedSession implements SessionRecorder, Due {
     void this.#parts.spool.flushSoon(this.#log.files).then(() => this.#finish());
   }
 
-  /** The recorder closes and does not wait: what could not be ended is left to recovery. */
+  /** Called when the recorder closes without waiting: recovery ends what could not be ended. */
   abandon(): void {
     this.#parts.wheel.cancel(this);
     this.#finish();
@@ -449,7 +470,7 @@ function clampCells(cells: number): number {
   return Number.isFinite(cells) ? Math.min(1000, Math.max(1, Math.floor(cells))) : 80;
 }
 
-/** A line within its bound: the strings of a longer one are cut, and a note says so where the line has room for one. */
+/** Keeps a line within its size limit: long strings are cut, and a note says so if the line has room for one. */
 function bounded<T extends LineBody>(body: T): T {
   for (let limit = 32_768; limit >= 64 && Buffer.byteLength(encodeLine(0, body)) > MAX_LINE_BYTES - 64; limit /= 2) {
     const data = Object.fromEntries(
@@ -460,7 +481,7 @@ function bounded<T extends LineBody>(body: T): T {
   return body;
 }
 
-/** A cut may split a surrogate pair. */
+/** Cutting may split a surrogate pair. */
 function wellFormed(text: string): string {
   return Buffer.from(text).toString();
 }

@@ -1,11 +1,12 @@
 /**
- * Puts the recorder together: spool, counter, recovery of what a dead gateway left, audit queue, uplink.
+ * Assembles the recorder: spool, counter, recovery of the files that a dead gateway left, audit queue, uplink.
  *
- * Start order: 1. the spool is mended and what was interrupted is signed, event logs go on, 2. the counter goes on above everything seen,
- * 3. the uplink dials. Sessions may be opened as soon as this resolves, whether or not ingest answers. Tested in
- * recorder.test.ts.
+ * Start order: 1. the spool is repaired, interrupted recordings are signed, and event logs continue; 2. the counter
+ * continues above every number seen; 3. the uplink dials. Sessions may be opened as soon as this resolves, whether or not
+ * ingest answers. Tested in recorder.test.ts.
  */
 import { join } from 'node:path';
+import { freeEventRows } from '#runtime/uplink/free-event-rows.js';
 import { EventQueue, QUARANTINED, auditRows } from '#runtime/uplink/event-queue.js';
 import { UplinkClient } from '#runtime/uplink/client.js';
 import type { UplinkLog, UplinkOptions } from '#runtime/uplink/client.js';
@@ -22,7 +23,6 @@ import { SessionFiles } from '../spool/session-files.js';
 import { EventLogs } from './event-logs.js';
 import { DEFAULT_BUDGET, Spool } from '../spool/spool.js';
 import type { AuditEntry, OpenFacts, Recorder, SessionRecorder, TerminalSize } from './recorder.js';
-import { freeEventRows } from './free-events.js';
 import { RecordedSession } from './session.js';
 import { SignedLog } from '../spool/signed-log.js';
 import type { LogParts } from '../spool/signed-log.js';
@@ -30,13 +30,13 @@ import { UnrecordedSession } from './unrecorded.js';
 import { Wheel } from './wheel.js';
 
 export interface RecorderConfig {
-  /** The spool's folder; made when missing, with mode 0700. */
+  /** The spool's folder; created with mode 0700 if missing. */
   readonly spool: string;
   /** Name of this gateway. */
   readonly gateway: string;
-  /** Bytes of lines the spool may hold; 1 GiB when left out. */
+  /** Bytes of lines the spool may hold; 1 GiB by default. */
   readonly budget?: number;
-  /** How long `close` waits for ingest to take what is left, in ms. What is not taken stays in the spool. */
+  /** How long `close` waits for ingest to take the rest, in ms. Anything not taken stays in the spool. */
   readonly drainMs?: number;
 }
 
@@ -46,17 +46,17 @@ export interface RecorderDeps {
   readonly clock: { /** Ms since 1970. */ now(): number; /** Ms of a clock that never goes back. */ monotonic(): number };
   readonly random: (bytes: number) => Uint8Array;
   readonly log: UplinkLog;
-  /** Null: nothing is sent; the spool keeps everything. */
+  /** Null: nothing is sent, and the spool keeps everything. */
   readonly uplink: Pick<UplinkOptions, 'url' | 'tls' | 'certificate' | 'onState'> | null;
   readonly files?: Files;
 }
 
-/** Beside the contract of sessions, what `steno status` and metrics ask. */
+/** The recorder's contract, plus figures for `steno status` and metrics. */
 export interface RunningRecorder extends Recorder {
   status(): RecorderStatus;
-  /** Where nodes bring the kernel events of sessions. */
+  /** Where nodes deliver the kernel events of sessions. */
   readonly eventLogs: EventLogs;
-  /** Certificates are others now, or an ingest was removed: the uplink is dialled anew. */
+  /** Dials the uplink again, after the certificate changed or an ingest was removed. */
   reconnect(): void;
   /** Resolves when everything written so far is synced. */
   settled(): Promise<void>;
@@ -64,16 +64,16 @@ export interface RunningRecorder extends Recorder {
 export interface RecorderStatus {
   readonly uplink: 'up' | 'down' | 'none';
   readonly openSessions: number;
-  /** Recordings that ingest has not stored to their end, open ones included. */
+  /** Recordings not yet stored to their end by ingest, open ones included. */
   readonly unstored: number;
   readonly spoolBytes: number;
   readonly spoolLimit: number;
 }
 
 const LATER_MS = 5_000;
-/** Of 256 rows or 256 KiB. */
+/** Batches of 256 rows or 256 KiB each. */
 const MAX_EVENT_BATCHES = 2_048;
-/** Audit rows about one file in quarantine. */
+/** Audit rows written about one quarantined file. */
 const MAX_NAMED = 32;
 const emptyRow: Omit<AuditRow, 'id' | 'at' | 'event' | 'outcome'> = {
   actor: '',
@@ -119,7 +119,8 @@ export async function startRecorder(config: RecorderConfig, deps: RecorderDeps):
       random,
       onQuarantine: ({ file, rows, sessions: named, code, detail }) => {
         log.warn({ file: `events/${file}`, rows, sessions: [...named.keys()], code, detail }, 'audit rows were put into quarantine');
-        // A recording that goes on says what the audit lacks of it; of one that has ended, and of none, an audit row does.
+        // A recording still open gets a gap for the audit rows it lacks; for ended recordings, and for rows of no session,
+        // an audit row is written instead.
         for (const session of sessions) {
           const count = named.get(session.session);
           if (count !== undefined) session.gap({ reason: 'audit_events', count, detail: code });
@@ -155,7 +156,7 @@ export async function startRecorder(config: RecorderConfig, deps: RecorderDeps):
         const { log: recovered, interrupted } = found;
         highest = Math.max(highest, recovered.counter);
         spool.enlist(recovered);
-        // Its checkpoints leave once all of it is synced, also what the dead gateway had written.
+        // Its checkpoints are sent once everything is synced, including data written by the dead gateway.
         void spool.flushSoon(recovered.files);
         if (interrupted)
           audit({
@@ -171,7 +172,7 @@ export async function startRecorder(config: RecorderConfig, deps: RecorderDeps):
         eventLogs.resume(found.log, found.mark);
         return;
       case 'empty':
-        // No row of it was ever acknowledged: the node sends all of them again.
+        // None of its rows was acknowledged, so the node sends all of them again.
         if (found.stream === 'events') return;
         highest = Math.max(highest, found.counter ?? 0);
         audit({
@@ -331,7 +332,7 @@ export async function startRecorder(config: RecorderConfig, deps: RecorderDeps):
   };
 }
 
-/** A session that got its number and then could not begin. */
+/** A session that was given a number and then could not begin. */
 class Spent extends Error {
   readonly counter: number;
   readonly session: string;
@@ -342,7 +343,7 @@ class Spent extends Error {
   }
 }
 
-/** Bytes of labels in a header, which must fit in one line with everything else. Beyond, it says nothing of them. */
+/** Bytes of labels in a header, which must fit in one line with everything else. Larger label sets are omitted. */
 const MAX_LABELS = 8_192;
 
 function makeHeader(
@@ -359,7 +360,7 @@ function makeHeader(
     version: 3,
     term: { cols: cells(term.cols, 80), rows: cells(term.rows, 24), ...(term.type === undefined ? {} : { type: short(term.type, 256) }) },
     timestamp: Math.floor(startedAt / 1000),
-    // The whole command is in `s` lines of the exec; the header must stay within one line.
+    // The whole command is in the `s` lines of the exec; the header must stay within one line.
     ...(command === undefined ? {} : { command: cutText(command, 4096) }),
     steno: {
       format: RECORDING_FORMAT,

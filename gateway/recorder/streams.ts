@@ -1,17 +1,19 @@
 /**
- * Streams without a terminal: commands, sftp, forwarded connections. Every direction is counted and hashed whole. A role
- * says which directions are kept whole and which up to a limit (`RecordingMode`); of the latter a tail is kept as well:
+ * Streams without a terminal: commands, sftp, forwarded connections. Every direction is counted and hashed in full. The role
+ * decides which directions are kept in full and which only up to a limit (`RecordingMode`); beyond the limit a tail is kept
+ * as well:
  *
  *     whole ◄──no longer followed── head ──over `limit`──► tail ──pause or end: a gap, then the last 16 KiB──┐
  *       ▲                                                   │  ▲                                             │
  *       └──────────────no longer followed───────────────────┘  └─────────────────────────────────────────────┘
  *
- * The gap is written when the first byte is dropped, without a number, since a session may be cut off before there is one, and
- * again with the number of bytes before the tail. What comes slowly enough to fit is not dropped at all.
+ * A gap is written when the first byte is dropped, without a byte count, because the session may be cut off before the count
+ * is known; it is written again, with the count, before the tail. Bytes that arrive slowly enough to fit are not dropped at
+ * all.
  *
- * Text of the session itself becomes `o` and `i` lines, everything else `b` lines. Limits: whether a chunk is text is
- * decided chunk by chunk: UTF-8, and by its first KiB not full of control characters. A busy direction over its limit holds
- * `TAIL_BYTES` of memory, an idle one none. Tested in recorder.test.ts.
+ * Text of the session itself becomes `o` and `i` lines, everything else `b` lines. Limits: each chunk is classified by
+ * itself; it is text if it is UTF-8 and its first KiB is not full of control characters. A busy direction over its limit
+ * holds `TAIL_BYTES` of memory, an idle one none. Tested in recorder.test.ts.
  */
 import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
@@ -24,12 +26,12 @@ import { Tail } from './tail.js';
 
 /** Raw bytes of one `b` line. */
 export const RAW_BYTES = 32 << 10;
-/** Bytes of a chunk by which it is told what it is full of. */
+/** Bytes of a chunk that are examined to classify it. */
 const LOOKED_AT = 1024;
 const ESC = 0x1b;
-/** How long an incomplete UTF-8 sequence waits for its rest, in ms. */
+/** How long an incomplete UTF-8 sequence waits for the rest, in ms. */
 export const HOLD_MS = 100;
-/** After so long without a byte, in ms, a direction pauses. */
+/** A direction pauses after this long without a byte, in ms. */
 export const PAUSE_MS = 1_000;
 
 interface Direction {
@@ -37,7 +39,7 @@ interface Direction {
   readonly channel: number | undefined;
   readonly hash: Hash;
   bytes: number;
-  /** Bytes of the head. */
+  /** Bytes kept in the head. */
   kept: number;
   tail: Tail | null;
   held: Buffer | null;
@@ -48,7 +50,7 @@ export class Streams {
   readonly #log: SignedLog;
   readonly #mode: RecordingMode;
   readonly #directions: Direction[] = [];
-  /** Which stream `o` lines come from. */
+  /** The stream that `o` lines currently come from. */
   #current: 'out' | 'err' = 'out';
   #follows: Follows = 'neither';
 
@@ -66,12 +68,15 @@ export class Streams {
     return due;
   }
 
-  /** From the next bytes on. What is no longer followed is kept whole, and what led there as far as it is held. */
+  /**
+   * Changes which streams are parsed, from the next bytes on. A stream that is no longer parsed is kept in full, together
+   * with the bytes still held from before.
+   */
   follow(follows: Follows): void {
     this.#follows = follows;
   }
 
-  /** Records bytes at session time `now`. Throws as SignedLog; they count as passed all the same. */
+  /** Records bytes at session time `now`. Throws as SignedLog does; the bytes count as passed all the same. */
   take(stream: StreamName, bytes: Buffer, channel: number | undefined, now: number): void {
     const direction = this.#direction(stream, channel);
     direction.bytes += bytes.length;
@@ -92,7 +97,7 @@ export class Streams {
     if (unbroken && tail.dropped > 0) this.#log.line({ code: 'g', data: { reason: 'body_limit', stream, ...ofChannel(direction) } }, now);
   }
 
-  /** Writes what waited too long, for its rest or for more to come. */
+  /** Writes bytes that waited too long, for the rest of a character or for more data. */
   expire(now: number): void {
     for (const direction of this.#directions) {
       if (now >= direction.heldAt + HOLD_MS) this.#release(direction, now);
@@ -100,12 +105,12 @@ export class Streams {
     }
   }
 
-  /** Writes everything held; before lines that must come after all bytes. */
+  /** Writes everything held; called before lines that must come after all bytes. */
   releaseAll(now: number): void {
     for (const direction of this.#directions) this.#release(direction, now);
   }
 
-  /** Writes the tails of the session's own streams; before its exit. */
+  /** Writes the tails of the session's own streams; called before the exit line. */
   writeTails(now: number): void {
     for (const direction of this.#directions) if (direction.channel === undefined) this.#writeTail(direction, now);
   }
@@ -140,7 +145,7 @@ export class Streams {
     let bytes = tail.bytes();
     if (tail.dropped > 0) {
       this.#log.line({ code: 'g', data: { reason: 'body_limit', stream, ...ofChannel(direction), bytes: tail.dropped } }, now);
-      // The rest of a character whose start was dropped would make bytes of the whole.
+      // The rest of a character whose start was dropped would turn the whole chunk into a `b` line.
       let cut = 0;
       while (cut < 3 && (bytes[cut]! & 0xc0) === 0x80) cut += 1;
       if (cut > 0) this.#raw(direction, bytes.subarray(0, cut), now);
@@ -201,7 +206,7 @@ export class Streams {
   }
 }
 
-/** A stream that fits is written a second after it began, any other once it pauses. */
+/** When a tail is written: one second after its first byte if nothing was dropped, otherwise when the stream pauses. */
 function tailDue({ dropped, since, until }: Tail): number {
   return (dropped === 0 ? since : until) + PAUSE_MS;
 }
@@ -210,7 +215,10 @@ function ofChannel({ channel }: Direction): { readonly channel?: number } {
   return channel === undefined ? {} : { channel };
 }
 
-/** Zeros and the like are UTF-8 too, but take six bytes each in JSON. Sequences of terminals begin with ESC: that is text. */
+/**
+ * Zeros and the like are valid UTF-8 but take six bytes each in JSON. Terminal sequences begin with ESC, which counts as
+ * text.
+ */
 function isFullOfControls(chunk: Buffer): boolean {
   const looked = Math.min(chunk.length, LOOKED_AT);
   let controls = 0;

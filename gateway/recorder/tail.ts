@@ -1,16 +1,16 @@
 /** The last bytes of a direction that went over its limit, until they are written. Tested in recorder.test.ts. */
 
-/** Bytes of a direction that are kept beyond its limit each time it pauses or ends: the memory of one that is busy. */
+/** Bytes of a direction kept beyond its limit each time it pauses or ends; also the memory a busy direction uses. */
 export const TAIL_BYTES = 16 << 10;
 
 export class Tail {
-  /** A ring, once it is full. */
+  /** A ring buffer once it is full. */
   readonly #bytes = Buffer.allocUnsafeSlow(TAIL_BYTES);
   #start = 0;
   #length = 0;
-  /** Bytes that went by before those that are held. */
+  /** Bytes that passed before the ones held. */
   dropped = 0;
-  /** Session time of the first byte, and of the last. */
+  /** Session time of the first byte and of the last. */
   readonly since: number;
   until: number;
 
@@ -27,11 +27,11 @@ export class Tail {
     const first = kept.copy(this.#bytes, at, 0, TAIL_BYTES - at);
     if (first < kept.length) kept.copy(this.#bytes, 0, first);
     this.#length = Math.min(TAIL_BYTES, this.#length + bytes.length);
-    // The ring is full where bytes were dropped: it begins where the newest byte ends.
+    // The buffer is full if bytes were dropped: it starts where the newest byte ends.
     if (over > 0) this.#start = (at + kept.length) % TAIL_BYTES;
   }
 
-  /** What is held, in order. */
+  /** The held bytes, in order. */
   bytes(): Buffer {
     const end = this.#start + this.#length;
     if (end <= TAIL_BYTES) return this.#bytes.subarray(this.#start, end);

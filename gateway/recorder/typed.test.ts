@@ -254,3 +254,83 @@ test('much binary input takes time in proportion', () => {
   console.info(`${((64 * bytes.length) / 1e3 / (performance.now() - start)).toFixed(1)} MB/s of unechoed input`);
   expect(facts(session.lines)).toHaveLength(1);
 });
+
+describe('input of several people', () => {
+  const typed = (lines: readonly LineBody[]): string =>
+    lines
+      .map((line) =>
+        line.code === 'i'
+          ? line.data
+          : line.code === 's' && line.data.fact === 'typist'
+            ? `<${line.data.user}>`
+            : line.code === 'g'
+              ? '<gap>'
+              : '',
+      )
+      .join('');
+
+  test('says whose it is when that changes, and nothing while the owner types alone', () => {
+    const session = new Session();
+    session.run('ls');
+    session.input.typist('alice', 'alice');
+    session.run('id');
+    expect(typed(session.lines)).toBe('ls\rid\r');
+    session.input.typist('bob', 'alice');
+    session.run('w');
+    session.input.typist('alice', 'alice');
+    session.run('cd');
+    expect(typed(session.end())).toBe('ls\rid\r<bob>w\r<alice>cd\r');
+  });
+
+  test('is told apart where echoes come after somebody else has typed', () => {
+    const session = new Session();
+    session.type('ab');
+    session.input.typist('bob', 'alice');
+    session.type('cd');
+    session.input.typist('alice', 'alice');
+    session.type('ef').show('abcdef').type('\r').show('\r\n');
+    expect(typed(session.end())).toBe('ab<bob>cd<alice>ef\r');
+  });
+
+  test('says whose the secret was that it does not keep', () => {
+    const session = new Session();
+    session.input.typist('bob', 'alice');
+    session.show('Password: ').type('hunter2\r').show('\r\n');
+    session.input.typist('alice', 'alice');
+    session.run('ls');
+    const lines = session.end();
+    expect(typed(lines)).toBe('<bob><gap>\r<alice>ls\r');
+    expect(JSON.stringify(lines)).not.toContain('hunter2');
+  });
+
+  test('keeps every byte, each with who typed it, in any order of keys and echoes', () => {
+    const people = ['alice', 'bob', 'carol'];
+    fc.assert(
+      fc.property(
+        fc.array(fc.record({ who: fc.nat(2), key: fc.constantFrom('a', 'b', 'c', '\r', '\t'), echo: fc.boolean() }), { maxLength: 60 }),
+        (keys) => {
+          const session = new Session();
+          let waiting = '';
+          for (const { who, key, echo } of keys) {
+            session.input.typist(people[who]!, 'alice');
+            session.type(key);
+            waiting += key === '\r' || key === '\t' ? '' : key;
+            if (!echo && key !== '\r') continue;
+            session.show(waiting);
+            waiting = '';
+          }
+          session.show(waiting);
+          const expected = new Map<string, string>();
+          for (const { who, key } of keys) expected.set(people[who]!, (expected.get(people[who]!) ?? '') + key);
+          const actual = new Map<string, string>();
+          let now = 'alice';
+          for (const line of session.end()) {
+            if (line.code === 's' && line.data.fact === 'typist') now = line.data.user;
+            if (line.code === 'i') actual.set(now, (actual.get(now) ?? '') + line.data);
+          }
+          expect(actual).toEqual(expected);
+        },
+      ),
+    );
+  });
+});

@@ -1,40 +1,41 @@
 /**
- * Input of a terminal: what of it is stored as text, what is known by size and digest, and what leaves nothing but a gap.
+ * Terminal input: decides which of it is stored as text, which as size and digest only, and which as a bare gap.
  *
- * `EchoGuard` says what was echoed. The rest is a secret or data. Secrets are short, and programs answer them; whoever moves data
- * past the screen (`stty -echo; cat > f`, sftp on a raw terminal) sends much with no echo in between. So input without echo is
- * gathered into a *streak*:
+ * `EchoGuard` tells which input was echoed. The rest is either a secret or data. Secrets are short, and programs respond to
+ * them; moving data past the screen (`stty -echo; cat > f`, sftp on a raw terminal) takes a lot of input with no echo in
+ * between. Unechoed input is therefore gathered into a *streak*:
  *
  *     none ──hidden input──► short ──more than `SECRET_BYTES` hidden──► data ──echo, quiet, prompt, end──► a fact, none
  *      ▲                       │ echo, quiet, prompt, end; one line that the program answered
  *      └──────forgotten────────┘
  *
- * A short streak is forgotten: neither length nor digest nor rhythm of it is stored, since a digest of so little could be
- * guessed. Data leaves size and SHA-256 of the whole streak, control characters included, and its bytes where the role says
- * `unechoed: full`. So that data does not pass in many short streaks, after `SESSION_BYTES` of them no streak ends any more
- * before the session does.
+ * A short streak is forgotten: its length, digest and timing are not stored, since so short an input could be guessed from
+ * its digest. For data, the size and SHA-256 of the whole streak are stored, control characters included, and the bytes too
+ * if the role says `unechoed: full`. To keep data from passing as many short streaks, after `SESSION_BYTES` of them the
+ * current streak no longer ends before the session does.
  *
- * Limits: an aid, not a boundary. A secret that is pasted in one piece with a KiB of data behind it is hashed with it; up to
- * `SESSION_BYTES` in short streaks leave gaps only. At most `HELD_BYTES` of a short streak are held. Decision 0053. Tested in
- * typed.test.ts.
+ * Limits: an aid, not a boundary. A secret pasted in one piece with a KiB of data after it is hashed together with that
+ * data; up to `SESSION_BYTES` in short streaks leave only gaps. At most `HELD_BYTES` of a short streak are held. Decision
+ * 0053. Tested in typed.test.ts.
  */
 import { createHash } from 'node:crypto';
 import type { Hash } from 'node:crypto';
 import type { LineBody, RecordingMode } from '#schemas/recording/line.js';
 import { EchoGuard } from './echo.js';
 import type { Released } from './echo.js';
+import { Authors } from './authors.js';
 import { RAW_BYTES } from './streams.js';
 
-/** Hidden input up to this many bytes without an echo may be a secret. */
+/** Unechoed input of up to this many bytes may be a secret. */
 export const SECRET_BYTES = 1024;
-/** Hidden input of a session in short streaks, in bytes, after which they are gathered into one. */
+/** Bytes of unechoed input in short streaks, per session, after which further input is gathered into one streak. */
 export const SESSION_BYTES = 64 << 10;
-/** A streak ends when nothing was typed for so long, in ms. */
+/** A streak ends after this long without input, in ms. */
 export const QUIET_MS = 10_000;
 const HELD_BYTES = 4096;
-/** Echoed characters that end a streak of data: fewer may be equal by chance. */
+/** Echoed characters that end a streak of data; fewer may match by chance. */
 const ECHO_BYTES = 8;
-/** Messages of more bytes than this are no keys. */
+/** Messages larger than this are not key presses. */
 const KEY_BYTES = 64;
 
 export interface TypedSink {
@@ -44,13 +45,13 @@ export interface TypedSink {
 }
 
 interface Streak {
-  /** Until it is data. */
+  /** The bytes of the streak, until it counts as data. */
   held: Buffer[];
   hash: Hash | null;
   bytes: number;
-  /** Of them hidden. */
+  /** Hidden bytes among `bytes`. */
   hidden: number;
-  /** Lines that were ended. */
+  /** Lines that the user ended. */
   lines: number;
   prompt: boolean;
 }
@@ -63,10 +64,11 @@ export class TypedInput {
   /** Control characters of the message in which a streak may begin: data may begin with some. */
   #lead: Buffer[] = [];
   #forgotten = 0;
-  /** When something was typed last. */
+  /** When the user last typed. */
   #at = 0;
   #keys = true;
-  /** What was stored as text. */
+  readonly #authors = new Authors();
+  /** Input that was stored as text. */
   readonly recorded = { hash: createHash('sha256'), bytes: 0 };
 
   constructor(sink: TypedSink, unechoed: NonNullable<RecordingMode['unechoed']>) {
@@ -79,7 +81,13 @@ export class TypedInput {
     return Math.min(this.#guard.dueAt, this.#streak === null || this.#gathers ? Infinity : this.#at + QUIET_MS);
   }
 
+  /** Names the user who types from here on. `owner`: the session's user, who typed until this was called first. */
+  typist(user: string, owner: string): void {
+    this.#authors.typist(user, owner, this.#guard.waitingBytes);
+  }
+
   typed(bytes: Buffer, now: number): void {
+    this.#authors.typed(bytes.length);
     this.#keys = bytes.length <= KEY_BYTES;
     if (!this.#guard.waits) this.#lead = [];
     this.#at = now;
@@ -90,7 +98,7 @@ export class TypedInput {
   shown(bytes: Buffer, now: number): void {
     const released = this.#guard.shown(bytes);
     if (released.length > 0) this.#take(released, now);
-    // A program that asked for a line says something when it has it.
+    // A program that asked for a line prints something once it has it.
     const streak = this.#streak;
     if (streak !== null && streak.hash === null && streak.lines === 1 && !this.#gathers) this.#end(now);
   }
@@ -112,25 +120,48 @@ export class TypedInput {
 
   #take(released: readonly Released[], now: number): void {
     for (const item of released) {
-      switch (item.kind) {
-        case 'gap':
-          // One stands for all of the data.
-          if (this.#streak?.hash == null) this.#gap(now);
-          break;
-        case 'hidden':
-          // At a prompt a secret is typed, whatever was before it.
-          if (item.prompt && this.#streak !== null && !this.#streak.prompt && !this.#gathers) {
-            const data = this.#streak.hash !== null;
-            this.#end(now);
-            if (data) this.#gap(now);
-          }
-          this.#streak ??= this.#begin(item.prompt);
-          this.#add(this.#streak, item.bytes, true, now);
-          break;
-        case 'bytes':
-          if (item.echoed) this.#echoed(item.bytes, now);
-          else this.#control(item.bytes, now);
-      }
+      if (this.#authors.several) this.#takeOfSeveral(item, now);
+      else this.#takeOne(item, now);
+    }
+  }
+
+  /** Input that waited for its echo may come from several people. */
+  #takeOfSeveral(item: Released, now: number): void {
+    if (item.kind === 'gap') {
+      this.#say(this.#authors.next, now);
+      return this.#takeOne(item, now);
+    }
+    for (let at = 0; at < item.bytes.length;) {
+      const { user, bytes } = this.#authors.take(item.bytes.length - at);
+      this.#say(user, now);
+      this.#takeOne({ ...item, bytes: item.bytes.subarray(at, at + bytes) }, now);
+      at += bytes;
+    }
+  }
+
+  #say(user: string, now: number): void {
+    if (this.#authors.says(user)) this.#sink.line({ code: 's', data: { fact: 'typist', user } }, now);
+  }
+
+  #takeOne(item: Released, now: number): void {
+    switch (item.kind) {
+      case 'gap':
+        // One gap stands for all of the data.
+        if (this.#streak?.hash == null) this.#gap(now);
+        break;
+      case 'hidden':
+        // Input at a prompt is a secret, whatever came before it.
+        if (item.prompt && this.#streak !== null && !this.#streak.prompt && !this.#gathers) {
+          const data = this.#streak.hash !== null;
+          this.#end(now);
+          if (data) this.#gap(now);
+        }
+        this.#streak ??= this.#begin(item.prompt);
+        this.#add(this.#streak, item.bytes, true, now);
+        break;
+      case 'bytes':
+        if (item.echoed) this.#echoed(item.bytes, now);
+        else this.#control(item.bytes, now);
     }
   }
 
@@ -159,7 +190,7 @@ export class TypedInput {
     this.#store(bytes, now);
   }
 
-  /** Keys that somebody presses meanwhile are text; what comes in bulk is data and is told by its fact. */
+  /** Keys pressed during a streak of data are text; bulk input is data and is covered by the streak's fact. */
   #store(bytes: Buffer, now: number): void {
     if (!this.#keys && this.#streak?.hash != null) return;
     this.#sink.echoed(bytes, now);

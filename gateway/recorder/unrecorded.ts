@@ -1,9 +1,9 @@
 /**
- * A best_effort session whose recording could not begin. It takes everything and keeps nothing; the audit row that says
- * so was written by whoever made it. Tested in ../spool/spool.test.ts.
+ * A best_effort session whose recording could not begin. It accepts everything and keeps nothing; its creator has written
+ * the audit row that says so. Tested in ../spool/spool.test.ts.
  */
 import type { StenoError } from '#schemas/base/errors.js';
-import type { SessionRecorder } from './recorder.js';
+import type { History, SessionRecorder } from './recorder.js';
 
 export class UnrecordedSession implements SessionRecorder {
   readonly session: string;
@@ -20,6 +20,10 @@ export class UnrecordedSession implements SessionRecorder {
   input(): boolean {
     return true;
   }
+  typist(): void {}
+  history(): History {
+    return { lines: Buffer.alloc(0), whole: false, held: Buffer.alloc(0) };
+  }
   onReady(callback: () => void): void {
     process.nextTick(callback);
   }
@@ -31,6 +35,8 @@ export class UnrecordedSession implements SessionRecorder {
     return false;
   }
   participant(): void {}
+
+  marker(): void {}
   exit(): void {}
   onFailure(callback: (error: StenoError) => void): void {
     process.nextTick(callback, this.#failure);

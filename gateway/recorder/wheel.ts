@@ -1,7 +1,7 @@
 /**
- * One timer for all sessions. A session that has nothing to do later is not in it: idle sessions cost nothing.
+ * One timer for all sessions. A session without pending work is not in it, so idle sessions cost nothing.
  *
- * Limits: entries come due up to `TICK_MS` late, and each object has one due time, the earliest it asked for. Tested in
+ * Limits: entries come due up to `TICK_MS` late. Each object has one due time, the earliest it asked for. Tested in
  * wheel.test.ts.
  */
 export const TICK_MS = 25;
@@ -45,7 +45,7 @@ export class Wheel {
     this.#ticks.get(tick)?.delete(entry);
   }
 
-  /** Runs what is due at `now`. Called by the timer, and by tests that keep their own clock. */
+  /** Runs the entries that are due at `now`. Called by the timer, and by tests with their own clock. */
   run(now: number = this.#now()): void {
     const until = Math.floor(now / TICK_MS);
     for (const tick of [...this.#ticks.keys()].sort((a, b) => a - b)) {

@@ -19,7 +19,7 @@ import { assertSessionUnlocked } from './authorization.js';
 import type { ChangeScope } from './change-scope.js';
 import { LimitTimer, realTimers } from './limits.js';
 import { LiveSession } from './live-session.js';
-import type { SessionHooks } from './live-session.js';
+import type { SessionAbout, SessionHooks } from './live-session.js';
 import { asStenoError, printable } from './refusal.js';
 import type { Slot } from './slots.js';
 import { auditPlace } from './target.js';
@@ -47,7 +47,7 @@ export interface AccessDeps {
   /** ms since 1970. */
   readonly now: () => number;
   readonly audit: (entry: AuditEntry) => void;
-  readonly onSession: (id: string, live: boolean) => void;
+  readonly onSession: (session: LiveSession, live: boolean) => void;
 }
 
 /** What a new snapshot did to an access. */
@@ -117,13 +117,13 @@ export class Access {
   }
 
   /** Registers a session whose recording is open. */
-  begin(recorder: SessionRecorder, hooks: SessionHooks): LiveSession {
-    const session = new LiveSession(recorder, hooks, (left) => {
+  begin(recorder: SessionRecorder, hooks: SessionHooks, about: SessionAbout | null = null): LiveSession {
+    const session = new LiveSession(recorder, hooks, about, (left) => {
       this.#sessions.delete(left);
-      this.#deps.onSession(left.id, false);
+      this.#deps.onSession(left, false);
     });
     this.#sessions.add(session);
-    this.#deps.onSession(session.id, true);
+    this.#deps.onSession(session, true);
     return session;
   }
 

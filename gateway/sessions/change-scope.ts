@@ -64,12 +64,19 @@ function scopeOf({ put, set, gone }: SnapshotDelta, before: Snapshot): ChangeSco
   const names = (list: 'nodes' | 'roles' | 'kube_clusters'): ReadonlySet<string> =>
     new Set([...(put[list] ?? []).map(({ name }) => name), ...(gone[list] ?? [])]);
   const [nodes, roles, kube] = [names('nodes'), names('roles'), names('kube_clusters')];
-  const users = new Set([...Object.keys(set.names_since ?? {}), ...(gone.names_since ?? [])]);
+  const invited = new Set([
+    ...(put.invitations ?? []).map(({ user }) => user),
+    ...(gone.invitations ?? []).flatMap((id) => before.invitations.find((one) => one.id === id)?.user ?? []),
+  ]);
+  const users = new Set([...invited, ...Object.keys(set.names_since ?? {}), ...(gone.names_since ?? [])]);
   const requests = new Set(
     (['grants', 'void_grants'] as const).flatMap((list) => [...(put[list] ?? []).map(({ id }) => id), ...(gone[list] ?? [])]),
   );
   const locks = changedLocks(put.locks ?? [], gone.locks ?? [], before);
   const locked = (kind: Lock['target_kind'], target: string): boolean => locks.get(kind)?.has(target) === true;
+  // An invitation holds as long as who invited may invite.
+  for (const { user, by, roles: held } of before.invitations)
+    if (locked('user', by) || held.some((role) => roles.has(role) || locked('role', role))) users.add(user);
   const lockedRoles = locks.get('role') !== undefined;
   const any = nodes.size + roles.size + kube.size + users.size + requests.size + locks.size > 0;
   return {
@@ -83,7 +90,7 @@ function scopeOf({ put, set, gone }: SnapshotDelta, before: Snapshot): ChangeSco
       )
         return true;
       if (target?.kind === 'node' && (nodes.has(target.node) || locked('node', target.node) || locked('login', target.login))) return true;
-      if (target?.kind === 'kube' && kube.has(target.cluster)) return true;
+      if (target?.kind === 'kube' && (kube.has(target.cluster) || locked('kube-cluster', target.cluster))) return true;
       if (users.has(user) || locked('user', user) || (mfa !== null && locked('mfa-device', mfa))) return true;
       return asked.some((id) => requests.has(id) || locked('request', id));
     },

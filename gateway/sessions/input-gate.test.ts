@@ -47,6 +47,23 @@ describe('the input gate of a session', () => {
     ]);
   });
 
+  it('opens only when nobody holds it, whoever closed it last', () => {
+    const { gate: input, lines, notices } = gate();
+    expect(input.close('', 'pause', 'carol')).toBe(true);
+    expect(input.close('incident 7')).toBe(true);
+    expect(input.reopen()).toBe(true);
+    expect(input.open).toBe(false);
+    expect(input.reopen()).toBe(false);
+    expect(input.reopen('pause', 'dave')).toBe(true);
+    expect(input.open).toBe(true);
+    expect(lines).toEqual([
+      { fact: 'input_gate', state: 'closed', reason: '', by: 'carol' },
+      { fact: 'input_gate', state: 'closed', reason: 'incident 7' },
+      { fact: 'input_gate', state: 'open', reason: '', by: 'dave' },
+    ]);
+    expect(notices.at(-1)).toBe('dave resumed this session');
+  });
+
   it('reminds who types of it, at most every five seconds', () => {
     const { gate: input, notices, at } = gate();
     input.close('');

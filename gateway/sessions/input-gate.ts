@@ -1,31 +1,42 @@
 /**
  * Whether a live session's input reaches its target.
  *
- *     open ──close(reason)──► closed ──reopen──► open
- *                               └─ input of a terminal is discarded; any other stream waits for `reopen`
+ *     open ──close(hold)──► closed ──last hold reopened──► open
+ *                             └─ input of a terminal is discarded; any other stream waits for `reopen`
  *
- * Both transitions are facts of the recording. The first input that is discarded while the gate is closed is a gap in it,
- * without bytes and without their number: what is typed may be a password. Output goes on. The user reads on the terminal that
- * input is discarded: when the gate closes, and again while typing, at most every `NOTICE_MS`.
+ * Several may hold it at once, each for its own cause: a freeze (a lock), a pause (a participant), the absence of participants
+ * that a role demands, and, for the session's user alone, a peer who was handed the keyboard. It opens when none does. Both transitions are facts of the recording. The first input that is discarded
+ * while the gate is closed is a gap in it, without bytes and without their number: what is typed may be a password. Output goes
+ * on. The user reads on the terminal that input is discarded: when the gate closes, and again while typing, at most every `NOTICE_MS`.
  * Tested in input-gate.test.ts, and with stock ssh in ../ssh/server/freeze.test.ts.
  */
 import type { SessionRecorder } from '../recorder/recorder.js';
 
 const NOTICE_MS = 5_000;
 
+export type HoldCause = 'freeze' | 'pause' | 'absence' | 'keyboard';
+
 export interface GateHooks {
   /** Shows a line on the session's terminal, if it has one. */
   notice(words: string): void;
+  /** As `notice`, and on standard error where there is no terminal. */
+  announce?(words: string): void;
   /** Delivers what waited. */
   reopened(): void;
   /** Monotonic milliseconds. */
   now(): number;
 }
 
+interface Hold {
+  readonly reason: string;
+  /** What the user reads while it lasts. */
+  readonly words: string;
+}
+
 export class InputGate {
   readonly #recorder: Pick<SessionRecorder, 'fact' | 'gap'>;
   readonly #hooks: GateHooks;
-  #reason: string | null = null;
+  readonly #holds = new Map<HoldCause, Hold>();
   #discarded = false;
   #noticedAt = -Infinity;
 
@@ -35,25 +46,37 @@ export class InputGate {
   }
 
   get open(): boolean {
-    return this.#reason === null;
+    return this.#holds.size === 0;
   }
 
-  /** Closes the gate. False if it was closed already: the first reason stands. `reason`: printable text. */
-  close(reason: string): boolean {
-    if (this.#reason !== null) return false;
-    this.#reason = reason;
-    this.#discarded = false;
-    this.#recorder.fact({ fact: 'input_gate', state: 'closed', reason });
+  /** Whether what peers type reaches the target: who has the keyboard is decided elsewhere (../live/). */
+  get openToPeers(): boolean {
+    return this.open || (this.#holds.size === 1 && this.#holds.has('keyboard'));
+  }
+
+  holds(cause: HoldCause): boolean {
+    return this.#holds.has(cause);
+  }
+
+  /** Closes the gate for this cause. False if it was closed for it already: the first reason stands. `reason`: printable text. `by`: a participant. */
+  close(reason: string, cause: HoldCause = 'freeze', by?: string): boolean {
+    if (this.#holds.has(cause)) return false;
+    if (this.open) this.#discarded = false;
+    this.#holds.set(cause, { reason, words: wordsOf(cause, reason, by) });
+    this.#recorder.fact({ fact: 'input_gate', state: 'closed', reason, ...(by === undefined ? {} : { by }) });
     this.#notice();
     return true;
   }
 
-  /** Opens the gate again. False if it was open. */
-  reopen(): boolean {
-    if (this.#reason === null) return false;
-    this.#reason = null;
-    this.#recorder.fact({ fact: 'input_gate', state: 'open', reason: '' });
-    this.#hooks.notice('this session is no longer frozen');
+  /** Opens the gate again, unless another cause holds it. False if it was not closed for this one. */
+  reopen(cause: HoldCause = 'freeze', by?: string): boolean {
+    if (!this.#holds.delete(cause)) return false;
+    if (!this.open) {
+      this.#notice();
+      return true;
+    }
+    this.#recorder.fact({ fact: 'input_gate', state: 'open', reason: '', ...(by === undefined ? {} : { by }) });
+    this.#say(cause, reopenedWords(cause, by));
     this.#hooks.reopened();
     return true;
   }
@@ -65,9 +88,44 @@ export class InputGate {
     if (this.#hooks.now() >= this.#noticedAt + NOTICE_MS) this.#notice();
   }
 
+  /** Whoever runs a command has to know what it waits for. */
+  #say(cause: HoldCause, words: string): void {
+    if (cause === 'absence' && this.#hooks.announce !== undefined) this.#hooks.announce(words);
+    else this.#hooks.notice(words);
+  }
+
+  /** Of several causes the user reads the last. */
   #notice(): void {
+    const last = [...this.#holds.values()].at(-1);
+    if (last === undefined) return;
     this.#noticedAt = this.#hooks.now();
-    const why = this.#reason === null || this.#reason === '' ? '' : `: ${this.#reason}`;
-    this.#hooks.notice(`this session is frozen, and what you type is discarded${why}`);
+    this.#say([...this.#holds.keys()].at(-1)!, last.words);
+  }
+}
+
+function wordsOf(cause: HoldCause, reason: string, by?: string): string {
+  const why = reason === '' ? '' : `: ${reason}`;
+  switch (cause) {
+    case 'freeze':
+      return `this session is frozen, and what you type is discarded${why}`;
+    case 'pause':
+      return `${by ?? 'a moderator'} paused this session, and what you type is discarded${why}`;
+    case 'keyboard':
+      return `${by ?? 'a peer'} has the keyboard, and what you type is discarded; Ctrl-] takes it back`;
+    case 'absence':
+      return `this session waits for others, and what you type is discarded${why}`;
+  }
+}
+
+function reopenedWords(cause: HoldCause, by?: string): string {
+  switch (cause) {
+    case 'freeze':
+      return 'this session is no longer frozen';
+    case 'pause':
+      return `${by ?? 'a moderator'} resumed this session`;
+    case 'keyboard':
+      return 'you have the keyboard again';
+    case 'absence':
+      return 'those whom this session needs are here; it goes on';
   }
 }

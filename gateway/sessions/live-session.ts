@@ -1,7 +1,8 @@
 /**
- * One recorded session while it lives, whatever protocol carries it: its input gate, and the ways to end it and to speak
- * to whoever is in it. Made by `Access.begin`; tested through registry.test.ts.
+ * One recorded session while it lives, whatever protocol carries it: its input gate, the ways to end it and to speak to whoever
+ * is in it, and what it shows to whoever has joined it (../live/). Made by `Access.begin`; tested through registry.test.ts.
  */
+import type { SessionKind } from '#schemas/recording/line.js';
 import type { StenoError } from '#schemas/base/errors.js';
 import type { SessionRecorder } from '../recorder/recorder.js';
 import { InputGate } from './input-gate.js';
@@ -12,42 +13,117 @@ export interface SessionHooks {
   end(error: StenoError): void;
   /** Shows a line on the session's terminal, if it has one. */
   notice(words: string): void;
+  /** As `notice`, and on standard error where there is no terminal. Left out: the same as `notice`. */
+  announce?(words: string): void;
   /** The input gate is open again: what was held is delivered now. */
   reopened(): void;
+  /**
+   * Sends what a participant typed to the terminal as if the session's user had. Answers how many of the bytes it took; when it
+   * took fewer than all, the watcher hears `roomy` once it takes more. Left out: nobody else can type.
+   */
+  type?(bytes: Buffer): number;
+}
+
+/** What those who may join a session, or not, are told and asked about it. */
+export interface SessionAbout {
+  readonly user: string;
+  readonly node: string;
+  readonly login: string;
+  readonly kind: SessionKind;
+  /** Of the node when the session began; null: not known. */
+  readonly labels: Readonly<Record<string, string>> | null;
+  /** ms since 1970. */
+  readonly startedAt: number;
+  /** The terminal as it is now; null: the session has none. */
+  size(): { readonly cols: number; readonly rows: number } | null;
+  /** What it runs, where that is a command. */
+  readonly command: string;
+}
+
+/** Told what a session shows: nothing of it may slow the session. */
+export interface SessionWatcher {
+  /** After it was recorded. `bytes` are good until this returns. */
+  output(bytes: Buffer): void;
+  resized(cols: number, rows: number): void;
+  /** `type` takes bytes again. */
+  roomy(): void;
+  /** The session's user wants the keyboard back that was handed over. */
+  takeBack(): void;
+  /** The session is over; null: by itself. */
+  left(reason: StenoError | null): void;
 }
 
 export class LiveSession {
   readonly id: string;
   readonly gate: InputGate;
+  readonly recorder: SessionRecorder;
+  /** Null: nobody can join it. */
+  readonly about: SessionAbout | null;
+  watcher: SessionWatcher | null = null;
+  /** By which somebody came in; each counts once. */
+  readonly invitations = new Set<string>();
   readonly #hooks: SessionHooks;
   readonly #left: (session: LiveSession) => void;
   #over = false;
 
-  constructor(recorder: SessionRecorder, hooks: SessionHooks, left: (session: LiveSession) => void) {
+  constructor(recorder: SessionRecorder, hooks: SessionHooks, about: SessionAbout | null, left: (session: LiveSession) => void) {
     this.id = recorder.session;
+    this.recorder = recorder;
+    this.about = about;
     this.#hooks = hooks;
     this.#left = left;
     this.gate = new InputGate(recorder, {
       notice: (words) => hooks.notice(words),
+      announce: (words) => this.announce(words),
       reopened: () => hooks.reopened(),
       now: () => performance.now(),
     });
+  }
+
+  get over(): boolean {
+    return this.#over;
   }
 
   notice(words: string): void {
     if (!this.#over) this.#hooks.notice(words);
   }
 
+  announce(words: string): void {
+    if (this.#over) return;
+    if (this.#hooks.announce === undefined) this.#hooks.notice(words);
+    else this.#hooks.announce(words);
+  }
+
+  /** What the session's terminal is about to show, recorded already. */
+  shown(bytes: Buffer): void {
+    if (!this.#over) this.watcher?.output(bytes);
+  }
+
+  /** Input of the participant `user`; discarded while the gate is closed. Answers how many bytes were taken. */
+  type(user: string, bytes: Buffer): number {
+    if (this.#over || this.#hooks.type === undefined) return bytes.length;
+    if (!this.gate.openToPeers) {
+      this.gate.discard();
+      return bytes.length;
+    }
+    this.recorder.typist(user);
+    const taken = this.#hooks.type(bytes);
+    this.recorder.typist(this.about?.user ?? '');
+    return taken;
+  }
+
   end(error: StenoError): void {
     if (this.#over) return;
-    this.leave();
+    this.leave(error);
     this.#hooks.end(error);
   }
 
   /** The session has ended. May be repeated. */
-  leave(): void {
+  leave(reason: StenoError | null = null): void {
     if (this.#over) return;
     this.#over = true;
     this.#left(this);
+    this.watcher?.left(reason);
+    this.watcher = null;
   }
 }

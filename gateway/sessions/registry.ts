@@ -23,7 +23,7 @@ export interface RegistryDeps {
   readonly now: () => number;
   readonly audit: (entry: AuditEntry) => void;
   /** Called when a session begins and when it ends. */
-  readonly onSession: (id: string, live: boolean) => void;
+  readonly onSession: (session: LiveSession, live: boolean) => void;
 }
 
 export class SessionRegistry {
@@ -38,8 +38,8 @@ export class SessionRegistry {
   constructor(deps: RegistryDeps) {
     this.#deps = {
       ...deps,
-      onSession: (id, live) => {
-        deps.onSession(id, live);
+      onSession: (session, live) => {
+        deps.onSession(session, live);
         this.#live += live ? 1 : -1;
         if (this.#live === 0) for (const resolve of this.#whenIdle) resolve();
       },

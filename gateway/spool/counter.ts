@@ -1,10 +1,11 @@
 /**
- * The session counter of the gateway: monotonic, never reused, whatever dies when.
+ * The session counter of the gateway: monotonic and never reused, no matter what crashes and when.
  *
- * One fixed record in `SPOOL/counter`: `used reserved boot`. Numbers up to `reserved` were fsynced as taken, 256 at a
- * time; `used` is written at every session without fsync, which survives a killed process but not a power cut. So on
- * the same boot counting goes on after `used`, without a hole; on another boot after `reserved`, and the numbers
- * between are reported as skipped, since a hole must never look like a withheld recording. Tested in counter.test.ts.
+ * One fixed record in `SPOOL/counter`: `used reserved boot`. Numbers up to `reserved` were fsynced as taken, 256 at a time.
+ * `used` is written for every session without fsync, so it survives a killed process but not a power cut. Within one boot,
+ * counting therefore continues after `used` without a gap; after a reboot it continues after `reserved`, and the numbers in
+ * between are reported as skipped, because a missing number must never look like a withheld recording. Tested in
+ * counter.test.ts.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -25,10 +26,10 @@ export class SessionCounter {
   #used: number;
   #reserved: number;
   #fd: number;
-  /** Numbers that no session had, after a power cut. */
+  /** Numbers that no session used, after a power cut. */
   readonly skipped: Skipped | null;
 
-  /** `floor`: the highest number seen in the spool itself. */
+  /** `floor`: the highest number found in the spool itself. */
   private constructor(files: Files, folder: string, boot: string, floor: number) {
     this.#files = files;
     this.#folder = folder;
@@ -48,7 +49,7 @@ export class SessionCounter {
     return counter;
   }
 
-  /** The next number. Throws when it cannot be reserved, since then it could be given again after a power cut. */
+  /** The next number. Throws when it cannot be reserved, since it could then be issued again after a power cut. */
   async next(): Promise<number> {
     while (this.#used >= this.#reserved) await this.#reserve();
     const number = this.#used + 1;
@@ -75,8 +76,10 @@ export class SessionCounter {
   }
 
   /**
-   * 1. a new file with the higher reservation, fsynced. A crash: the old file counts, nothing of the batch was used.
-   * 2. renamed over the old one, folder fsynced. A crash before the fsync: either file may count; still nothing used.
+   * 1. a new file with the higher reservation is written and fsynced. Crash: the old file counts, and nothing of the batch
+   *    was used.
+   * 2. it is renamed over the old one, and the folder is fsynced. Crash before the fsync: either file may count; still
+   *    nothing was used.
    */
   async #reserveNow(): Promise<void> {
     const reserved = this.#used + BATCH;
@@ -97,7 +100,7 @@ export class SessionCounter {
     this.#reserved = reserved;
   }
 
-  /** Fixed width, rewritten in place: one small write(2) within a page is never seen half done by a killed process. */
+  /** Fixed width, rewritten in place: a killed process never leaves a write(2) this small, within one page, half done. */
   #note(): void {
     const record = encodeRecord(this.#used, this.#reserved, this.#boot);
     this.#files.writeAt(this.#fd, record, 0);
@@ -114,7 +117,7 @@ function readRecord(files: Files, path: string): { used: number; reserved: numbe
   return match === null ? null : { used: Number(match[1]), reserved: Number(match[2]), boot: match[3]! };
 }
 
-/** Tells one boot of the machine from the next; empty where the system does not say. */
+/** Distinguishes one boot of the machine from the next; empty where the system does not say. */
 function bootId(): string {
   try {
     return readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();

@@ -5,7 +5,7 @@
  * Limits: the caller checked that the bytes are whole, valid UTF-8. Tested in escape.test.ts against `growText`.
  */
 
-/** 0: passes as it is; 1: backslash and a letter; 2: \u00xx. */
+/** 0: copied as it is; 1: backslash and a letter; 2: \u00xx. */
 const kinds = new Uint8Array(256);
 const letters = new Uint8Array(256);
 for (let byte = 0; byte < 0x20; byte++) kinds[byte] = 2;
@@ -24,9 +24,9 @@ for (const [byte, letter] of [
 const hex = new Uint8Array(16).map((_, digit) => digit.toString(16).charCodeAt(0));
 
 export interface Escaped {
-  /** Bytes of the source that were taken. */
+  /** Source bytes consumed. */
   read: number;
-  /** Where the target is filled up to. */
+  /** Offset after the last target byte written. */
   end: number;
 }
 
@@ -86,7 +86,7 @@ export function escapeInto(
     o += width;
     i += 1;
   }
-  // A multi-byte character that was cut by the limit goes to the next line whole.
+  // A multi-byte character cut by the limit moves whole to the next line.
   if (i < to) {
     while (i > from && (source[i]! & 0xc0) === 0x80) {
       i -= 1;

@@ -1,6 +1,6 @@
 /**
- * The file system as the spool sees it: few calls, each one system call, so that tests can put a hook before and after
- * any of them and kill the process there. `diskFiles` is the only implementation; hooks wrap it (crash.test.ts).
+ * The file system as the spool uses it: few calls, each a single system call, so that tests can hook in before and after any
+ * of them and kill the process there. `diskFiles` is the only implementation; hooks wrap it (crash.test.ts).
  */
 import {
   fdatasync,
@@ -23,13 +23,13 @@ import {
 import { promisify } from 'node:util';
 
 export interface Files {
-  /** `append`: created with mode 0600 when missing, also readable. `fresh`: emptied first. */
+  /** `append`: created with mode 0600 if missing; also readable. `fresh`: truncated first. */
   open(path: string, how: 'append' | 'read' | 'fresh'): number;
-  /** Whether it worked is not told. */
+  /** Failures are not reported. */
   close(fd: number): void;
   /** One write(2): may write less than asked, or throw ENOSPC, EIO. */
   write(fd: number, bytes: Uint8Array, offset: number, length: number): number;
-  /** One pwrite(2), all of it or an error. */
+  /** One pwrite(2): writes everything or throws. */
   writeAt(fd: number, bytes: Uint8Array, position: number): void;
   /** One pread(2): 0 at the end. */
   read(fd: number, into: Uint8Array, offset: number, length: number, position: number): number;
@@ -37,17 +37,17 @@ export interface Files {
   size(fd: number): number;
   /** Resolves when the bytes of the file survive a power cut. */
   sync(fd: number): Promise<void>;
-  /** Resolves when names made, renamed or removed in the folder survive a power cut. */
+  /** Resolves when names created, renamed or removed in the folder survive a power cut. */
   syncFolder(path: string): Promise<void>;
   rename(from: string, to: string): void;
-  /** No error when it is missing. */
+  /** Not an error if the file is missing. */
   unlink(path: string): void;
   list(folder: string): readonly string[];
   readWhole(path: string): Buffer;
   makeFolder(path: string): void;
-  /** Size in bytes, or -1 when missing. */
+  /** Size in bytes, or -1 if missing. */
   sizeOf(path: string): number;
-  /** Bytes of the disk under `path`. */
+  /** Bytes of the disk that holds `path`. */
   disk(path: string): { readonly free: number; readonly total: number };
 }
 
@@ -58,7 +58,8 @@ const closeAsync = promisify(close);
 
 export const diskFiles: Files = {
   open: (path, how) => openSync(path, how === 'append' ? 'a+' : how === 'read' ? 'r' : 'w+', 0o600),
-  // The last close of an unlinked file gives its blocks back, which takes ms: not in the thread that echoes keys.
+  // Closing an unlinked file for the last time frees its blocks, which takes milliseconds: keep that off the thread that
+  // echoes keys.
   close: (fd) => close(fd, () => undefined),
   write: (fd, bytes, offset, length) => writeSync(fd, bytes, offset, length),
   writeAt(fd, bytes, position) {
@@ -96,7 +97,7 @@ export const diskFiles: Files = {
   },
 };
 
-/** Writes all of it at the end of the file. Throws when the disk does not take it; the file may be longer then. */
+/** Appends everything to the file. Throws if the disk refuses; the file may be longer by then. */
 export function writeAll(files: Files, fd: number, bytes: Uint8Array, length: number): void {
   for (let offset = 0; offset < length;) offset += files.write(fd, bytes, offset, length - offset);
 }

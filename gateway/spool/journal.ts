@@ -1,13 +1,13 @@
 /**
- * The journal beside a session's lines, `<session>.state`: what cannot be computed again from the lines. Append-only,
+ * The journal beside a session's lines, `<session>.state`: everything that cannot be derived from the lines. Append-only,
  * one JSON object a line:
  *
- *     {"part":1,"checkpoint":{…}}      signed; kept with its exact bytes, so that a resend is the same checkpoint. Of an event log
- *                                      also `log`: what its lines said up to there, since they may be gone
+ *     {"part":1,"checkpoint":{…}}      signed; kept byte for byte, so that a resend is the same checkpoint. For an event log
+ *                                      also `log`: the state after those lines, which may have been freed
  *     {"stored":17,"closed":false}     ingest made all blocks up to this one durable
  *
- * A torn last line is ignored: what it would have said was not promised to anyone yet (a checkpoint leaves the gateway
- * only after the journal was fsynced; `stored` is told again by ingest). Tested in recovery.test.ts.
+ * A torn last line is ignored: nothing in it had been promised to anyone yet (a checkpoint leaves the gateway only after the
+ * journal is fsynced, and ingest repeats `stored`). Tested in recovery.test.ts.
  */
 import { isSignedCheckpoint } from '#schemas/recording/checkpoint.js';
 import type { SignedCheckpoint } from '#schemas/recording/checkpoint.js';
@@ -21,13 +21,13 @@ export interface PartRecord {
   readonly log?: LogMark;
 }
 
-/** How far an event log has come. */
+/** Progress of an event log. */
 export interface LogMark {
-  /** The node whose rows it holds. */
+  /** The node whose rows the log holds. */
   readonly node: string;
-  /** Of the last row; null before the first. */
+  /** Position of the last row; null before the first. */
   readonly last: EventPlace | null;
-  /** The node has said that nothing more comes. */
+  /** The node has announced that no more rows follow. */
   readonly over: boolean;
 }
 
@@ -46,11 +46,11 @@ export function encodeRecord(record: JournalRecord): Buffer {
 
 export interface JournalEntry {
   readonly record: JournalRecord;
-  /** Byte after the record. */
+  /** Offset after the record. */
   readonly end: number;
 }
 
-/** The whole records in `bytes`; stops at the first line that is torn or not one of the two. */
+/** The complete records in `bytes`; stops at the first line that is torn or is neither kind of record. */
 export function* readRecords(bytes: Buffer, from = 0): Generator<JournalEntry> {
   for (let start = from; start < bytes.length;) {
     const end = bytes.indexOf(0x0a, start) + 1;

@@ -1,11 +1,12 @@
 /**
- * What a dead gateway left in the spool, made whole with the functions of the live path.
+ * Repairs the files that a dead gateway left in the spool, using the functions of the live path.
  *
- *   1. Files are grouped by session; what was closed and stored is removed (the crash came while removing).
- *   2. The last line is mended: an open text line is closed at its last whole character, any other torn line cut off.
- *   3. The lines after the last journaled checkpoint go through the same cutter and chain.
+ *   1. Files are grouped by session; sessions that were closed and stored are removed (the crash interrupted their removal).
+ *   2. The last line is repaired: an open text line is closed after its last whole character, any other torn line is cut off.
+ *   3. The lines after the last journaled checkpoint pass through the same cutter and chain.
  *   4. A gap line `interrupted` is appended, and the last checkpoint signed with `end: interrupted`.
- * An event log is not over with its gateway: 4 is left out, and nodes go on where its last row stands.
+ * An event log
+ *      outlives its gateway: it skips step 4, and its node continues after the last row.
  * A crash anywhere in here repeats it: 2 is idempotent, 3 writes nothing, and after 4 the session is complete. A crash
  * between the two halves of 4 leaves two gap lines. Tested in recovery.test.ts and crash.test.ts.
  */
@@ -26,21 +27,24 @@ import { SessionFiles, fileName } from './session-files.js';
 import type { SpoolShare } from './session-files.js';
 
 export type Found =
-  /** Whole again and signed; to be sent. */
+  /** Repaired and signed; ready to send. */
   | { readonly kind: 'recovered'; readonly log: SignedLog; readonly header: RecordingHeader | null; readonly interrupted: boolean }
-  /** An event log that may go on. */
+  /** An event log that may continue. */
   | { readonly kind: 'log'; readonly log: SignedLog; readonly mark: LogMark }
-  /** Nothing of it was ever shown to a user. Its files are gone. */
+  /** No byte of it was ever shown to a user. Its files have been removed. */
   | { readonly kind: 'empty'; readonly session: string; readonly stream: Stream; readonly counter: number | null }
-  /** The disk does not take what is missing: to be tried again later. */
+  /** The disk refuses the missing writes: try again later. */
   | { readonly kind: 'later'; readonly name: string }
-  /** Cannot be continued: to be kept aside. */
+  /** Cannot be continued: keep it in quarantine. */
   | { readonly kind: 'damaged'; readonly files: SessionFiles; readonly reason: string };
 
 const closing = Buffer.from(closeText());
 const namePattern = /^([0-9a-z]{26})(-events)?(?:\.(\d{15}))?\.(cast|state)$/;
 
-/** Mends and closes everything found (or `only` the files of one name), oldest first. Throws only when the folder cannot be read. */
+/**
+ * Repairs and closes everything found (or `only` the files of one name), oldest first. Throws only if the folder cannot be
+ * read.
+ */
 export function recoverSpool(share: SpoolShare, parts: LogParts, only?: string): Found[] {
   const sessions = new Map<string, { session: string; stream: Stream; starts: number[]; state: boolean }>();
   for (const name of share.files.list(share.folder)) {
@@ -103,7 +107,7 @@ function recoverSession(
     return null;
   }
   for (const { record, end } of records) {
-    // Lines that a power cut took were never sent with a checkpoint: then the checkpoint does not count either.
+    // Lines lost in a power cut were never sent with a checkpoint, so a checkpoint that covers them does not count.
     if (record.kind === 'part' && record.checkpoint.bytes > files.size) break;
     wholeJournal = end;
     if (record.kind === 'part') ({ part, checkpoint, log: mark } = record);
@@ -116,7 +120,7 @@ function recoverSession(
   if (from < files.first) return { kind: 'damaged', files, reason: 'the checkpoint before the first line is missing' };
 
   let header: RecordingHeader | null = null;
-  const lines = mendedLines(files, from);
+  const lines = repairedLines(files, from);
   if (files.first === 0) {
     const first = readHeader(files);
     if (first.header === null) {
@@ -138,7 +142,7 @@ function recoverSession(
   }
   const interrupted = !log.ended;
   if (interrupted) {
-    // A second later than anything before: blocks that were cut, and maybe sent, stay as they were.
+    // One second later than every existing line: blocks that were cut, and perhaps sent, stay as they are.
     const now = log.last + BLOCK_MAX_MS;
     log.line({ code: 'g', data: { reason: 'interrupted' } }, now);
     log.end('interrupted', now);
@@ -146,7 +150,7 @@ function recoverSession(
   return { kind: 'recovered', log, header, interrupted };
 }
 
-/** `mark`, moved on by the rows that stand behind the last checkpoint. */
+/** Advances `mark` over the rows after the last checkpoint. */
 function markAfter({ node, last, over }: LogMark, lines: readonly Buffer[]): LogMark {
   const places = new EventPlaces(last);
   for (const line of lines) {
@@ -159,8 +163,8 @@ function markAfter({ node, last, over }: LogMark, lines: readonly Buffer[]): Log
   return { node, last: places.last, over };
 }
 
-/** The whole lines from `from` on; the file is cut off after the last good one, and an open text line closed first. */
-function mendedLines(files: SessionFiles, from: number): Buffer[] {
+/** The complete lines from `from` on. The file is truncated after the last good one; an open text line is closed first. */
+function repairedLines(files: SessionFiles, from: number): Buffer[] {
   const lines: Buffer[] = [];
   const longest = lineLimit(files.stream);
   const window = Buffer.allocUnsafe(longest + 3 * MAX_LINE_BYTES);
@@ -176,7 +180,7 @@ function mendedLines(files: SessionFiles, from: number): Buffer[] {
     }
     at += start;
     if (start > 0) continue;
-    // The first line of the window is torn, or not one of ours (a power cut may leave anything behind what was synced).
+    // The first line of the window is torn, or is not ours (after a power cut anything may follow the synced data).
     const torn = filled.subarray(0, MAX_LINE_BYTES - closing.length);
     const keep = openLineLength(torn);
     files.cutOff(at + keep);
@@ -205,8 +209,8 @@ function isLine(line: Buffer, isFirst: boolean, stream: Stream): boolean {
 }
 
 /**
- * How much of a torn text line can stay: up to its last whole character and escape; 0 when it is not a text line or
- * holds no text yet. What is cut off was not shown: `output` had not returned.
+ * How much of a torn text line can be kept: up to its last whole character and escape; 0 if it is not a text line or holds
+ * no text yet. Nothing cut off here was shown, since `output` had not returned.
  */
 export function openLineLength(line: Buffer): number {
   const prefix = /^\[\d{1,9}(?:\.\d{1,3})?,"[oi]","/.exec(line.toString('latin1', 0, 32))?.[0].length ?? 0;
@@ -214,7 +218,7 @@ export function openLineLength(line: Buffer): number {
   let i = prefix;
   while (i < line.length) {
     const byte = line[i]!;
-    // The closing quote, or what a power cut left.
+    // The closing quote, or debris of a power cut.
     if (byte === 0x22 || byte < 0x20) break;
     if (byte !== 0x5c) {
       i += 1;
@@ -229,7 +233,7 @@ export function openLineLength(line: Buffer): number {
   return whole > 0 && isUtf8(text.subarray(0, whole)) ? prefix + whole : 0;
 }
 
-/** The first line, which must still be on disk. */
+/** Reads the first line, which must still be on disk. */
 export function readHeader(files: SessionFiles): { header: RecordingHeader | null; counter: number | null } {
   const window = Buffer.allocUnsafe(MAX_LINE_BYTES);
   const length = files.read(0, window, window.length);

@@ -1,9 +1,9 @@
 /**
- * A recording, or an event log, on its way to ingest: a cursor over the spooled lines that makes blocks and checkpoints of them.
+ * Sends a recording or an event log to ingest: a cursor over the spooled lines that turns them into blocks and checkpoints.
  *
- * Live, blocks are taken where the log cut them just now. After a reconnect or when ingest is slow the cursor is behind;
- * then it cuts the file again, so that an ingest that is away for ten minutes costs disk and no memory. Checkpoints come
- * from the journal, and only once they are fsynced. Tested in spool.test.ts and recorder/signed-log.test.ts.
+ * In live operation, blocks are taken as the log has just cut them. After a reconnect, or when ingest is slow, the cursor is
+ * behind and cuts the file again, so a ten-minute outage of ingest costs disk and no memory. Checkpoints come from the
+ * journal, and only after they are fsynced. Tested in spool.test.ts and recorder/signed-log.test.ts.
  */
 import type { OutgoingFrame, SessionSource } from '#runtime/uplink/source.js';
 import { BLOCK_MAX_BYTES, cutBlocks } from '#schemas/recording/block.js';
@@ -16,10 +16,10 @@ import { readRecords } from './journal.js';
 import type { PartRecord } from './journal.js';
 
 export interface SenderEnds {
-  /** Everything is durable at ingest: the session's files may go. */
+  /** Everything is durable at ingest, so the session's files may be removed. */
   readonly finished: () => void;
   readonly refused: (code: string, detail: string) => void;
-  /** Everything before this offset of the lines is durable at ingest. */
+  /** Everything before this line offset is durable at ingest. */
   readonly stored: (bytes: number) => void;
 }
 
@@ -28,11 +28,11 @@ interface SentCheckpoint {
   readonly bytes: number;
 }
 
-/** A file that holds fewer stored bytes than this is not worth a new one. */
+/** Starting a new file is not worth it when fewer stored bytes than this could be freed. */
 const RELIEF_BYTES = 64 << 10;
-/** Enough for one whole block and the start of the line after it. */
+/** Room for one whole block and the start of the line after it. */
 const window = Buffer.allocUnsafeSlow(2 * BLOCK_MAX_BYTES);
-/** The same for event logs, whose lines may be longer than a block; made when one has to be cut again. */
+/** The same for event logs, whose lines may be longer than a block; allocated when a log has to be cut again. */
 let wideWindow: Buffer | null = null;
 
 export class Sender implements SessionSource {
@@ -72,7 +72,8 @@ export class Sender implements SessionSource {
         if (record.kind !== 'part' || record.checkpoint.block !== stored) continue;
         const { block, at, bytes, head } = record.checkpoint;
         found = { n: block, at, bytes, head, journalAt: end };
-        // Two checkpoints may end at one block, an open one and the last; were the last stored, ingest had said `closed`.
+        // Two checkpoints may end at the same block: an open one and the last. If the last were stored, ingest would have
+        // said `closed`.
         break;
       }
     }
@@ -104,7 +105,7 @@ export class Sender implements SessionSource {
 
   acknowledged(stored: number, closed: boolean): void {
     if (closed) {
-      // 1. the journal says so, 2. the files go (SessionFiles.remove).
+      // 1. the journal says so, 2. the files are removed (SessionFiles.remove).
       this.#note(stored, true);
       this.#ends.finished();
       return;
@@ -116,7 +117,7 @@ export class Sender implements SessionSource {
     if (bytes >= 0 && stored > this.#stored) this.#noteStored(stored, bytes);
   }
 
-  /** Room is scarce: lets go of the file that is written to, if ingest has stored (most of) it. */
+  /** Room is scarce: starts a new file if ingest has stored most of the current one, so that it can be freed. */
   relieve(): void {
     const { files } = this.#log;
     if (this.#storedBytes - files.first < RELIEF_BYTES) return;
@@ -136,7 +137,9 @@ export class Sender implements SessionSource {
     this.#ends.stored(bytes);
   }
 
-  /** A full disk must not keep what would free it; and ingest tells `stored` again after a restart. */
+  /**
+   * Failure is ignored: a full disk must not block the step that would free it, and ingest repeats `stored` after a restart.
+   */
   #note(stored: number, closed: boolean): void {
     try {
       this.#log.files.note({ kind: 'stored', stored, closed });
@@ -145,7 +148,7 @@ export class Sender implements SessionSource {
     }
   }
 
-  /** Finds the next checkpoint of the journal, so that no block behind it is sent before it. */
+  /** Finds the next checkpoint in the journal, so that no block after it is sent before it. */
   #lookAhead(): void {
     const { files } = this.#log;
     if (this.#ahead !== null || this.#journalAt >= files.journalSize) return;
@@ -168,7 +171,7 @@ export class Sender implements SessionSource {
     return { kind: 'block', n, head, content };
   }
 
-  /** The block after the cursor, cut from the file. It is whole, because the log cut it already. */
+  /** The block after the cursor, cut from the file. It is complete, because the log cut it before. */
   #recut(): OutgoingFrame | null {
     const into = this.stream === 'events' ? (wideWindow ??= Buffer.allocUnsafeSlow(MAX_EVENT_LINE_BYTES + BLOCK_MAX_BYTES)) : window;
     const length = this.#log.files.read(this.#bytes, into, Math.min(into.length, this.#log.bytes - this.#bytes));

@@ -1,14 +1,14 @@
 /**
  * The files of one session in the spool: its lines, and the journal beside them.
  *
- * The lines are one stream of bytes, the signed lines and nothing else, addressed by its offset from the start of the
- * recording. It lies in `<session>.cast`; a long session goes on in `<session>.<offset>.cast` every few MiB, so that
- * what ingest stored can be freed while the session runs. Concatenated in order, the files are the stream.
+ * The lines form one stream of bytes, the signed lines and nothing else, addressed by offset from the start of the
+ * recording. The stream is in `<session>.cast`; a long session continues in `<session>.<offset>.cast` every few MiB, so that
+ * stored data can be freed while the session runs. The files concatenated in order are the stream.
  *
- * The session's event log, where it has one, lies beside it in the same way, as `<session>-events`.
+ * The session's event log, if any, is kept next to it in the same way, as `<session>-events`.
  *
- * Appending is all or nothing: after a failure the file has its old length again, or gets it before the next append.
- * Files are open only while they are written to; 10,000 idle sessions hold no descriptors. Tested in spool.test.ts.
+ * Appending is all or nothing: after a failure the file is truncated to its old length, at the latest before the next
+ * append. Files are open only while they are written to; 10,000 idle sessions hold no descriptors. Tested in spool.test.ts.
  */
 import { join } from 'node:path';
 import { StenoError } from '#schemas/base/errors.js';
@@ -18,17 +18,17 @@ import { writeAll } from './files.js';
 import { encodeRecord } from './journal.js';
 import type { JournalRecord } from './journal.js';
 
-/** What the files of all sessions share; the spool. */
+/** State shared by the files of all sessions; implemented by the spool. */
 export interface SpoolShare {
   readonly files: Files;
   readonly folder: string;
   /** Bytes of lines on disk. */
   readonly bytes: number;
-  /** They became more or less. */
+  /** Bytes of lines on disk changed by this amount, which may be negative. */
   grew(bytes: number): void;
   wroteTo(session: SessionFiles): void;
   namesChanged(): void;
-  /** Whether segments should be short, because room is scarce. */
+  /** Whether segments should be short because room is scarce. */
   readonly scarce: boolean;
   /** Descriptors held by all sessions. */
   descriptors: number;
@@ -52,11 +52,11 @@ export class SessionFiles {
   /** Offset of the end of the stream. */
   size: number;
   journalSize = 0;
-  /** Nothing will be appended: what is synced needs no descriptor, however long ingest takes to store it. */
+  /** Nothing more will be appended: synced files need no descriptor, however long ingest takes to store them. */
   over = false;
-  /** Up to here the journal survives a power cut, and so do all lines that its records speak of. */
+  /** Up to this offset the journal survives a power cut, and so do all lines that its records refer to. */
   journalSynced = 0;
-  /** Told once when the disk failed to sync. */
+  /** Called once if the disk fails to sync. */
   onSyncFailure: ((error: StenoError) => void) | null = null;
   readonly #share: SpoolShare;
   /** Earlier files that are still needed, in order. */
@@ -69,7 +69,7 @@ export class SessionFiles {
   #flush: Promise<void> | null = null;
   #flushAgain = false;
   #removed = false;
-  /** What a process that was killed wrote may be in the page cache only. */
+  /** Data written by a killed process may exist only in the page cache. */
   #inherited = false;
 
   constructor(
@@ -92,7 +92,7 @@ export class SessionFiles {
     }
   }
 
-  /** What its files are called, before the dot. */
+  /** Base name of its files, before the dot. */
   get name(): string {
     return fileName(this.session, this.stream);
   }
@@ -102,7 +102,7 @@ export class SessionFiles {
     return this.#segments?.[0]?.start ?? this.#start;
   }
 
-  /** Appends `bytes[0, length)`. Throws RECORDING_IMPOSSIBLE or SPOOL_FULL, having changed nothing. */
+  /** Appends `bytes[0, length)`. Throws RECORDING_IMPOSSIBLE or SPOOL_FULL and leaves the file unchanged. */
   append(bytes: Uint8Array, length: number): void {
     const { files } = this.#share;
     try {
@@ -112,7 +112,7 @@ export class SessionFiles {
         writeAll(files, fd, bytes, length);
       } catch (error) {
         this.#torn = true;
-        this.#mend(fd);
+        this.#repair(fd);
         throw error;
       }
     } catch (error) {
@@ -123,7 +123,7 @@ export class SessionFiles {
     this.#share.wroteTo(this);
   }
 
-  /** Makes the stream end at `size`; for recovery, before anything is appended. */
+  /** Truncates the stream to `size`; for recovery, before anything is appended. */
   cutOff(size: number): void {
     if (size === this.size) return;
     while (size < this.#start && this.#segments !== null) {
@@ -138,7 +138,7 @@ export class SessionFiles {
     this.#share.wroteTo(this);
   }
 
-  /** Begins a new file, so that what was written up to here can be freed as soon as it is stored. Failure is no harm. */
+  /** Starts a new file, so that everything written so far can be freed as soon as it is stored. Failure does no harm. */
   rotate(): void {
     if (this.size === this.#start || this.#removed) return;
     try {
@@ -148,7 +148,7 @@ export class SessionFiles {
     }
   }
 
-  /** Appends to the journal. Throws as `append`. */
+  /** Appends to the journal. Throws as `append` does. */
   note(record: JournalRecord): void {
     const { files } = this.#share;
     const bytes = encodeRecord(record);
@@ -159,7 +159,7 @@ export class SessionFiles {
         if (this.journalSize === 0) this.#share.namesChanged();
         this.#journalTorn = true;
       }
-      // What a failed write or a dead gateway left of a record is cut off before the next one.
+      // Cut off the remains of a failed write or of a dead gateway before the next record.
       if (this.#journalTorn) files.truncate(this.#journalFd, this.journalSize);
       this.#journalTorn = true;
       writeAll(files, this.#journalFd, bytes, bytes.length);
@@ -171,7 +171,7 @@ export class SessionFiles {
     this.#share.wroteTo(this);
   }
 
-  /** Reads up to `length` bytes at `position` of the stream into `into`; less only at the end of the stream. */
+  /** Reads up to `length` bytes at `position` of the stream into `into`; returns fewer only at the end of the stream. */
   read(position: number, into: Uint8Array, length: number): number {
     let done = 0;
     while (done < length && position + done < this.size) {
@@ -188,7 +188,7 @@ export class SessionFiles {
     return done;
   }
 
-  /** The journal from byte `from` on. */
+  /** The journal from offset `from` on. */
   readJournal(from = 0): Buffer {
     const { files } = this.#share;
     const bytes = Buffer.allocUnsafe(this.journalSize - from);
@@ -202,7 +202,7 @@ export class SessionFiles {
     }
   }
 
-  /** Ingest stored everything before `offset`: whole files before it go. */
+  /** Ingest has stored everything before `offset`: files that lie wholly before it are removed. */
   release(offset: number): void {
     while (this.#segments !== null && this.#segments.length > 0 && this.#segments[0]!.end <= offset) {
       const { start, end, fd } = this.#segments.shift()!;
@@ -239,7 +239,7 @@ export class SessionFiles {
       } catch (error) {
         this.onSyncFailure?.(asFailure(error));
         this.#closeRetired();
-        // Tried again: a signed end that was never synced would wait for the next start.
+        // Retry: otherwise a signed end that was never synced would wait for the next start.
         if (this.#removed) this.#closeAll();
         else this.#share.wroteTo(this);
         return;
@@ -254,18 +254,18 @@ export class SessionFiles {
     } while (this.#flushAgain && !this.#removed);
     if (this.#removed) this.#closeAll();
     else if (this.over || this.#share.descriptors > KEPT_DESCRIPTORS) {
-      // What was written meanwhile keeps its descriptor: the next flush syncs what is open.
+      // If data was written in the meantime, keep the descriptor: the next flush syncs open files.
       if (this.size === synced) this.#closeCurrent();
       if (this.journalSize === this.journalSynced) this.#closeJournal();
     }
   }
 
-  /** Only after this may a checkpoint leave that the process before had journaled and not sent. */
+  /** Must finish before a checkpoint that the previous process journaled but did not send may leave. */
   async #syncInherited(): Promise<void> {
     const { files } = this.#share;
     const starts = [...(this.#segments ?? []).map(({ start }) => start), this.#start];
     for (const path of [...starts.map((start) => this.#path(start)), this.#journalPath]) {
-      // Removed meanwhile, or never there.
+      // Removed in the meantime, or never there.
       if (files.sizeOf(path) < 0) continue;
       const fd = files.open(path, 'read');
       try {
@@ -278,20 +278,22 @@ export class SessionFiles {
   }
 
   /**
-   * Forgets the session. 1. the journal says `closed` (the caller wrote it). 2. the lines go, 3. the journal goes. A crash after 1
-   * or 2: recovery finds `closed` and goes on with 2.
+   * Forgets the session. 1. the journal says `closed` (the caller wrote it). 2. the line files are removed. 3. the journal
+   * is removed. A crash after 1 or 2: recovery finds `closed` and resumes with 2.
    */
   remove(): void {
     this.#removed = true;
     this.#removeLines();
-    // Also one of which nothing can be read, as after a power cut: by itself it would look like a session without lines.
+    // Remove the journal even if nothing in it can be read, as after a power cut: left alone it would look like a session
+    // without lines.
     this.#share.files.unlink(this.#journalPath);
     this.close();
   }
 
   /**
-   * Forgets a session that never had a whole first line. 1. the journal goes, since alone it would look like a session that
-   * lost its lines, 2. the lines go. A crash after 1: recovery finds them, still without a first line, and goes on with 2.
+   * Forgets a session that never had a complete first line. 1. the journal is removed first, because a journal alone would
+   * look like a session that lost its lines; 2. the lines are removed. A crash after 1: recovery finds the lines, still
+   * without a complete first line, and resumes with 2.
    */
   discard(): void {
     this.#removed = true;
@@ -308,7 +310,7 @@ export class SessionFiles {
     this.#segments = null;
   }
 
-  /** Moves all files into `folder`, where nothing touches them. They no longer count as spooled. */
+  /** Moves all files into `folder` and never touches them again. They no longer count as spooled. */
   moveTo(folder: string): void {
     this.#removed = true;
     this.#share.grew(this.first - this.size);
@@ -322,7 +324,7 @@ export class SessionFiles {
     this.close();
   }
 
-  /** Closes descriptors, after a running flush. */
+  /** Closes descriptors once a running flush is done. */
   close(): void {
     this.#removed = true;
     if (this.#flush === null) this.#closeAll();
@@ -353,12 +355,12 @@ export class SessionFiles {
     return this.#fd;
   }
 
-  #mend(fd: number): void {
+  #repair(fd: number): void {
     try {
       this.#share.files.truncate(fd, this.size - this.#start);
       this.#torn = false;
     } catch {
-      // Still torn: tried again before the next append, and by recovery.
+      // Still torn: truncation is retried before the next append, and by recovery.
     }
   }
 

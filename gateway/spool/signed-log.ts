@@ -1,5 +1,6 @@
 /**
- * The signed log of one session, or of its kernel events: lines go in, and blocks, chain and checkpoints follow from them.
+ * The signed log of one session, or of its kernel events: lines go in, and blocks, chain and checkpoints are derived from
+ * them.
  *
  * Write order, live:
  *   1. A piece of text is appended to the file as part of a line that is still open (or a whole line of another code).
@@ -12,8 +13,8 @@
  *   5. Lines and journal are fsynced; only then may the checkpoint leave. Power cut before: it never existed.
  *   6. The last checkpoint (`end` other than `open`) goes the same way. Crash after it: the session is complete.
  *
- * `resume` is the way back in, used by recovery: it walks the lines after the last checkpoint through the same
- * functions. Tested in signed-log.test.ts and ../spool/crash.test.ts.
+ * Recovery uses `resume`, which passes the lines after the last checkpoint through the same functions. Tested in
+ * signed-log.test.ts and ../spool/crash.test.ts.
  */
 import { createHash } from 'node:crypto';
 import { StenoError } from '#schemas/base/errors.js';
@@ -21,7 +22,16 @@ import { BLOCK_MAX_BYTES, BlockCutter } from '#schemas/recording/block.js';
 import { chainStart } from '#schemas/recording/chain.js';
 import { checkpointText } from '#schemas/recording/checkpoint.js';
 import type { Checkpoint, SignedCheckpoint } from '#schemas/recording/checkpoint.js';
-import { MAX_LINE_BYTES, closeText, encodeHeader, encodeLine, lineLimit, openText, peekLine } from '#schemas/recording/line.js';
+import {
+  MAX_LINE_BYTES,
+  closeText,
+  encodeHeader,
+  encodeLine,
+  encodeRawLine,
+  lineLimit,
+  openText,
+  peekLine,
+} from '#schemas/recording/line.js';
 import type { LineBody, RecordingHeader } from '#schemas/recording/line.js';
 import type { LogMark } from './journal.js';
 import type { SessionFiles } from './session-files.js';
@@ -32,9 +42,9 @@ export const CHECKPOINT_BYTES = 256 << 10;
 export const CHECKPOINT_MS = 60_000;
 /** Text that arrives within this time joins the open line. */
 export const COALESCE_MS = 10;
-/** Open text lines stay within half a block, so that two full ones fill it. */
+/** Open text lines stay within half a block, so that two full ones fill a block. */
 const TEXT_LINE_BYTES = BLOCK_MAX_BYTES / 2;
-/** Blocks whose place is remembered for the sender; beyond, it finds them in the file. */
+/** Blocks whose position is remembered for the sender; older ones it finds in the file. */
 const RECENT_BLOCKS = 128;
 
 export interface CutBlock {
@@ -67,7 +77,7 @@ const lengthBytes = Buffer.alloc(8);
 const escaped: Escaped = { read: 0, end: 0 };
 const lineEnd = Buffer.from(closeText());
 
-/** h[n] in hex, from h[n-1] in hex and the block's content. */
+/** h[n] in hex, computed from h[n-1] in hex and the content of block n. */
 export function nextHead(head: string, block: Uint8Array): string {
   lengthBytes.writeUInt32BE(block.length, 4);
   return createHash('sha256').update(head, 'hex').update(lengthBytes).update(block).digest('hex');
@@ -77,7 +87,7 @@ export class SignedLog {
   readonly files: SessionFiles;
   readonly gateway: string;
   readonly counter: number;
-  /** Blocks cut so far, the bytes they cover and the session time of their last line. */
+  /** Blocks cut so far, the bytes they cover, and the session time of their last line. */
   n = 0;
   bytes = 0;
   at = 0;
@@ -90,12 +100,12 @@ export class SignedLog {
   onProgress: ((checkpoint: boolean) => void) | null = null;
   /** Called when lines were written but a later step failed: hashing or signing. */
   onTrouble: ((error: StenoError) => void) | null = null;
-  /** Of an event log: what the lines say that a checkpoint covers, for the journal. */
+  /** For an event log: the state after the lines that a checkpoint covers, for the journal. */
   mark: (() => LogMark) | null = null;
   readonly #parts: LogParts;
   #broken: StenoError | null = null;
   readonly #cutter = new BlockCutter();
-  /** Offset after the last closed line; lines between `bytes` and here are in the block that is open. */
+  /** Offset after the last closed line; lines between `bytes` and here belong to the open block. */
   #closed: number;
   #closedAt = 0;
   /** Session time of the open text line, or -1. */
@@ -113,12 +123,12 @@ export class SignedLog {
     this.#closed = 0;
   }
 
-  /** Session time of the last line, open ones included: no later line may be before it. */
+  /** Session time of the last line, including an open one: no later line may precede it. */
   get last(): number {
     return this.#openAt >= 0 ? this.#openAt : this.#closedAt;
   }
 
-  /** Session time at which `tick` has something to do; Infinity when idle. */
+  /** Session time at which `tick` has work to do; Infinity when idle. */
   get dueAt(): number {
     if (this.ended) return Infinity;
     if (this.#closed > this.bytes) return this.#cutter.closesAt;
@@ -126,12 +136,12 @@ export class SignedLog {
     return this.bytes > this.#checkpointBytes ? this.#checkpointAt + CHECKPOINT_MS : Infinity;
   }
 
-  /** Bytes of lines that no checkpoint covers. */
+  /** Bytes of lines that no checkpoint covers yet. */
   get unsigned(): number {
     return this.files.size - this.#checkpointBytes;
   }
 
-  /** The first line. Throws as `SessionFiles.append`; so do all that write. */
+  /** Writes the first line. Throws as `SessionFiles.append` does; so do all methods that write. */
   begin(header: RecordingHeader): void {
     const line = Buffer.from(encodeHeader(header));
     if (line.length > MAX_LINE_BYTES) throw new RangeError('recording header is too long');
@@ -144,7 +154,8 @@ export class SignedLog {
     const time = this.#time(now);
     const end = this.#openAt >= 0 ? lineEnd.copy(scratch, 0) : 0;
     const openEnd = this.files.size + end;
-    const text = encodeLine(time - this.last, body);
+    const interval = time - this.last;
+    const text = body.code === 'b' ? encodeRawLine(interval, body.data) : encodeLine(interval, body);
     const length = Buffer.byteLength(text);
     if (length > MAX_LINE_BYTES) throw new RangeError(`line "${body.code}" is too long`);
     scratch.write(text, end, 'utf8');
@@ -154,8 +165,8 @@ export class SignedLog {
   }
 
   /**
-   * Appends whole lines at session time `now` in ms, all or none, in one write; to an event log, which has no text lines. `closed` is
-   * called once each of them counts, and before anything that covers the next one is signed.
+   * Appends whole lines at session time `now` in ms, all or none, in one write. For event logs, which have no text lines.
+   * `closed` is called for each line once it counts, before anything that covers the next line is signed.
    */
   lines(bodies: readonly LineBody[], now: number, closed: (i: number) => void): void {
     const time = this.#time(now);
@@ -170,7 +181,7 @@ export class SignedLog {
     });
   }
 
-  /** Appends text at session time `now` in ms, to the open line if it is recent. `bytes` is whole, valid UTF-8. */
+  /** Appends text at session time `now` in ms, to the open line if that is recent. `bytes` must be complete, valid UTF-8. */
   text(code: 'o' | 'i', bytes: Uint8Array, now: number): void {
     for (let taken = 0; taken < bytes.length;) {
       const time = this.#time(now);
@@ -194,7 +205,10 @@ export class SignedLog {
     }
   }
 
-  /** What time alone brings: closes the open line and cuts the block when no line can join it; 60 s checkpoints. */
+  /**
+   * Handles the passage of time: closes the open line and cuts the block when no further line can join it; signs checkpoints
+   * every 60 s.
+   */
   tick(now: number): void {
     if (this.ended) return;
     if (this.#openAt >= 0 && now >= this.dueAt) this.#closeOpenLine();
@@ -203,7 +217,7 @@ export class SignedLog {
       this.#checkpoint('open', now);
   }
 
-  /** Signs what was cut so far, early: room is scarce, and only what is signed can be stored and freed. */
+  /** Signs the blocks cut so far ahead of schedule: room is scarce, and only signed data can be stored and freed. */
   settle(now: number): void {
     this.tick(now);
     if (!this.ended && this.bytes > this.#checkpointBytes && this.#closed === this.bytes) this.#checkpoint('open', now);
@@ -218,7 +232,7 @@ export class SignedLog {
     this.#checkpoint(how, now);
   }
 
-  /** Goes on after `checkpoint` (null: at the start) with the whole lines that follow it in the file. */
+  /** Continues after `checkpoint` (null: at the start) with the complete lines that follow it in the file. */
   resume(part: number, checkpoint: SignedCheckpoint | null, wholeLines: Iterable<Buffer>): void {
     if (checkpoint !== null) {
       this.n = checkpoint.block;
@@ -235,7 +249,7 @@ export class SignedLog {
   }
 
   #time(now: number): number {
-    // Lines never go back in time, and none joins a block that was cut because its time was over.
+    // Lines never go back in time, and none joins a block that was cut because its time had run out.
     return Math.max(Math.floor(now), this.last, this.#closed === this.bytes && this.n > 0 ? this.#cutter.closesAt : 0);
   }
 
@@ -256,7 +270,7 @@ export class SignedLog {
     this.#closeLine(end - this.#closed, at);
   }
 
-  /** A line of `length` bytes is in the file: nothing from here on may undo that, so trouble is kept for later calls. */
+  /** A line of `length` bytes is in the file. Nothing after this may undo it, so errors are kept for later calls. */
   #closeLine(length: number, at: number): void {
     const start = this.#closed;
     const begins = this.#cutter.startsBlock(length, at) && start > this.bytes;
@@ -267,12 +281,12 @@ export class SignedLog {
 
   #cut(end: number, last = false): void {
     const length = end - this.bytes;
-    // A row that is longer than a block is one by itself.
+    // A row longer than a block is a block by itself.
     const block = length > content.length ? Buffer.allocUnsafe(length) : content;
     try {
       this.files.read(this.bytes, block, length);
     } catch (error) {
-      // Without the chain nothing can follow; recovery cuts the file again.
+      // Nothing can follow without the chain; recovery cuts the file again.
       this.#broken ??=
         error instanceof StenoError ? error : new StenoError('RECORDING_IMPOSSIBLE', 'the spool cannot be read back', { cause: error });
       this.onTrouble?.(this.#broken);

@@ -1,16 +1,16 @@
 /**
- * The spool: a folder that holds every recording from its first byte until ingest has stored its last.
+ * The spool: a folder that holds every recording from its first byte until ingest has stored the last.
  *
  *     SPOOL/<session>.cast, <session>.<offset>.cast    signed lines (session-files.ts)
  *     SPOOL/<session>.state                            journal (journal.ts)
- *     SPOOL/<session>-events.*                         the same of the session's event log
+ *     SPOOL/<session>-events.*                         the same for the session's event log
  *     SPOOL/counter                                    session counter (counter.ts)
- *     SPOOL/events/                                    audit rows (runtime/uplink/event-queue.ts); `.refused`: kept for a person
+ *     SPOOL/events/                                    audit rows (runtime/uplink/event-queue.ts); `.refused`: kept for inspection
  *     SPOOL/quarantine/                                recordings that ingest refused; nothing reads them
  *
- * Durability: written at once, fsynced at most a second later, all dirty sessions together. Room: above `high` bytes
- * sessions are asked to pause until it falls below `low`; the limit itself is the smaller of the budget and what leaves
- * 5 % of the disk free. One process owns the folder. Tested in spool.test.ts.
+ * Durability: data is written at once and fsynced at most a second later, all dirty sessions together. Room: above `high`
+ * bytes, sessions are asked to pause until usage falls below `low`; the limit itself is the smaller of the budget and the
+ * size that leaves 5 % of the disk free. One process owns the folder. Tested in spool.test.ts.
  */
 import { join } from 'node:path';
 import type { RecordingSource, SessionSource } from '#runtime/uplink/source.js';
@@ -22,7 +22,7 @@ import type { SpoolShare } from './session-files.js';
 
 export const DEFAULT_BUDGET = 1 << 30;
 const FLUSH_MS = 500;
-/** fsyncs at a time: libuv has four threads, and name lookups want one too. */
+/** Concurrent fsyncs: libuv has four threads, and name lookups need one too. */
 const FLUSHES = 3;
 
 export interface SpoolOptions {
@@ -30,7 +30,7 @@ export interface SpoolOptions {
   readonly files: Files;
   /** Bytes of lines on disk. */
   readonly budget: number;
-  /** A recording went to quarantine. */
+  /** Called when a recording was moved to quarantine. */
   readonly onQuarantine: (log: SignedLog, code: string, detail: string) => void;
 }
 
@@ -68,7 +68,7 @@ export class Spool implements SpoolShare, RecordingSource {
   get bytes(): number {
     return this.#bytes;
   }
-  /** Recordings that are not stored to their end. Event logs do not count: they stay open when their session is over. */
+  /** Recordings not yet stored to their end. Event logs do not count, as they stay open after their session has ended. */
   get unstored(): number {
     let count = 0;
     for (const { stream } of this.#senders.values()) if (stream === 'recording') count += 1;
@@ -77,11 +77,11 @@ export class Spool implements SpoolShare, RecordingSource {
   get limit(): number {
     return this.#limit;
   }
-  /** Sessions should pause; new strict ones should not begin. */
+  /** Sessions should pause, and new strict ones should not begin. */
   get full(): boolean {
     return this.#bytes > this.#limit * 0.9;
   }
-  /** Whoever paused may go on. */
+  /** Paused sessions may continue. */
   get roomy(): boolean {
     return this.#bytes <= this.#limit * 0.8;
   }
@@ -89,7 +89,7 @@ export class Spool implements SpoolShare, RecordingSource {
     return this.#bytes > this.#limit * 0.5;
   }
 
-  /** Puts a log into the uplink's view. `ends`: who is told how far it is stored, and when it is gone. */
+  /** Makes a log visible to the uplink. `ends`: told how far the log is stored, and when it has been removed. */
   enlist(log: SignedLog, ends: { readonly stored?: (bytes: number) => void; readonly gone?: () => void } = {}): void {
     const { name } = log.files;
     const sender = new Sender(log, {
@@ -131,7 +131,7 @@ export class Spool implements SpoolShare, RecordingSource {
 
   grew(bytes: number): void {
     this.#bytes += bytes;
-    // How much of the disk others take is looked at every 16 MiB.
+    // Disk usage by others is checked once per 16 MiB written.
     this.#limitAge += Math.abs(bytes);
     if (this.#limitAge > 16 << 20) this.#measure();
     if (bytes < 0) this.#checkRoom();
@@ -156,7 +156,7 @@ export class Spool implements SpoolShare, RecordingSource {
     this.#folderDirty = true;
   }
 
-  /** Syncs this session with the others that ask in the same turn of the event loop. */
+  /** Syncs this session together with the others that ask in the same turn of the event loop. */
   flushSoon(session: SessionFiles): Promise<void> {
     this.#urgent.add(session);
     this.#urgentFlush ??= new Promise<void>((resolve) => setImmediate(resolve)).then(() => {
@@ -182,7 +182,7 @@ export class Spool implements SpoolShare, RecordingSource {
     for (const session of sessions) this.#dirty.delete(session);
     if (this.#folderDirty) {
       this.#folderDirty = false;
-      // The names first: a synced file without a synced name is lost in a power cut.
+      // Names first: a synced file without a synced name is lost in a power cut.
       await this.files.syncFolder(this.folder).catch(() => {
         this.#folderDirty = true;
       });

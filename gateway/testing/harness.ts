@@ -17,6 +17,7 @@ import type { Grant } from '#schemas/documents/access-request.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { SessionConfirmationRequest } from '#schemas/api/people/confirmations.js';
 import type { SessionCertificateRequest, UserProof } from '#schemas/api/services/certificates.js';
+import type { SessionInvitation } from '#schemas/documents/session-invitation.js';
 import type { Lock } from '#schemas/documents/lock.js';
 import type { Snapshot } from '#schemas/snapshot.js';
 import { EXTENSION_ROLES, EXTENSION_USER, OPENSSH_EXTENSIONS, OPTION_GATEWAY_ONLY } from '#schemas/base/identity.js';
@@ -34,12 +35,13 @@ import { generateKey } from '#runtime/ssh/keys.js';
 import type { SshPrivateKey } from '#runtime/ssh/keys.js';
 import { provesPossession } from '#runtime/ssh/possession.js';
 import type { Log } from '#runtime/log.js';
-import type { Running } from '#runtime/service/process.js';
+
 import type { Authority } from '../sessions/authority.js';
 import type { ListenerLimits } from '../ssh/server/listener.js';
 import { observeStream } from '../streams/protocols.js';
 import type { Recorder } from '../recorder/recorder.js';
 import { startGateway } from '../gateway.js';
+import type { RunningGateway } from '../gateway.js';
 import { LineRecorder } from './line-recorder.js';
 import { startTunnel } from './tunnelled.js';
 
@@ -56,7 +58,7 @@ export interface World {
   readonly port: number;
   readonly recorder: LineRecorder;
   readonly authority: TestAuthority;
-  readonly gateway: Running;
+  readonly gateway: RunningGateway;
   readonly node: NodeRecord;
   /** `-F` file: hosts `gw` and `node-1`, `*.steno` through it. */
   readonly sshConfig: string;
@@ -87,6 +89,7 @@ export class TestAuthority implements Authority {
   nodes: NodeRecord[] = [];
   locks: Lock[] = [];
   notices: readonly SessionNotice[] = [];
+  invitations: readonly SessionInvitation[] = [];
   clusters: TrustedCluster[] = [];
   kubeClusters: KubeClusterRecord[] = [];
   grants: Grant[] = [];
@@ -116,6 +119,7 @@ export class TestAuthority implements Authority {
       nodes: this.nodes,
       locks: this.locks,
       notices: this.notices,
+      invitations: this.invitations,
       grants: this.grants,
       void_grants: [],
       removed_services: [],

@@ -3,9 +3,10 @@
  * that send what they are told to, byte for byte. Everything listens on 127.0.0.1.
  */
 import 'reflect-metadata';
-import { webcrypto } from 'node:crypto';
+import { randomBytes, webcrypto } from 'node:crypto';
 import { once } from 'node:events';
 import type { IncomingMessage, RequestListener } from 'node:http';
+import type { Duplex } from 'node:stream';
 import { createServer, request as httpsRequest } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -24,7 +25,9 @@ import {
 } from '@peculiar/x509';
 import type { JsonGeneralName, X509Certificate } from '@peculiar/x509';
 import pino from 'pino';
-import { WebSocket, WebSocketServer } from 'ws';
+import { WebSocket, WebSocketServer, createWebSocketStream } from 'ws';
+import type { ClientOptions } from 'ws';
+import { StenoError } from '#schemas/base/errors.js';
 import type { Snapshot } from '#schemas/snapshot.js';
 import type { UserIdentity } from '#schemas/base/identity.js';
 import { KUBE_SERVER_NAME } from '#schemas/kube/kube-cluster.js';
@@ -34,12 +37,15 @@ import type { Role } from '#schemas/policy/role.js';
 import { emptySnapshot } from '#schemas/testing/snapshots.js';
 import { listenForKubernetes } from '../kube/listener.js';
 import type { KubeListener } from '../kube/listener.js';
-import { Upstreams } from '../kube/upstreams.js';
+import { Confirmations } from '../kube/requests/confirmations.js';
+import type { AskConfirmation } from '../kube/requests/confirmations.js';
+import { Upstreams } from '../kube/requests/upstreams.js';
 import type { AuditEntry } from '../recorder/recorder.js';
 import { SessionRegistry } from '../sessions/registry.js';
 import { SessionSlots } from '../sessions/slots.js';
 import { observeStream } from '../streams/protocols.js';
 import { LineRecorder } from './line-recorder.js';
+import { SpdyEnd, spdyKey, upgradeToSpdy } from './spdy-client.js';
 
 cryptoProvider.set(webcrypto as never);
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
@@ -122,14 +128,22 @@ export interface KubeWorld {
   readonly userCa: TestCa;
   readonly serviceCa: TestCa;
   snapshot: Snapshot;
+  /** What the authority says of second factors. */
+  confirmation: AskConfirmation;
   /** What the API server answers from now on. */
   answer: RequestListener;
   /** What the API server does with a stream to a container. */
   stream: (server: WebSocket, url: string) => void;
+  /** What it does with one over SPDY/3.1. */
+  spdy: (server: SpdyEnd, url: string) => void;
   /** Resolves when every recording so far is closed. */
   recorded(): Promise<void>;
   /** kubectl's side of a stream; rejects with the refusal's body. */
   connect(who: Pair, path: string, protocols?: readonly string[]): Promise<WebSocket>;
+  /** The same over SPDY/3.1, as clients before kubectl 1.31 speak it. */
+  connectSpdy(who: Pair, path: string, protocol?: string, headers?: Record<string, string>): Promise<SpdyEnd>;
+  /** Bytes inside a WebSocket, by a protocol whose name ws itself does not take. */
+  connectTunnel(who: Pair, path: string, protocol: string): Promise<Duplex>;
   /** Publishes the snapshot as it is now. */
   changed(): void;
   user(facts?: UserFacts, ca?: TestCa, more?: Parameters<TestCa['issue']>[2]): Promise<Pair>;
@@ -167,6 +181,13 @@ export async function openKubeWorld(): Promise<KubeWorld> {
     seen.push({ method: request.method!, url: request.url!, headers: request.headersDistinct, body: '' });
     if (request.url!.includes('/absent/'))
       return void socket.end('HTTP/1.1 404 Not Found\r\nContent-Length: 24\r\nContent-Type: text/plain\r\n\r\npods "absent" not found\n');
+    if (request.headers.upgrade === 'SPDY/3.1') {
+      const [protocol] = request.headersDistinct['x-stream-protocol-version'] ?? [];
+      socket.write(
+        `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\nX-Stream-Protocol-Version: ${protocol}\r\n\r\n`,
+      );
+      return world.spdy(new SpdyEnd(socket, 'server', head, spdyKey), request.url!);
+    }
     streams.handleUpgrade(request, socket, head, (server) => world.stream(server, request.url!));
   });
   const folder = mkdtempSync(join(tmpdir(), 'steno-kube-'));
@@ -204,11 +225,13 @@ export async function openKubeWorld(): Promise<KubeWorld> {
       roles: [kubeRole('dev', [{ groups: ['devs'] }])],
       kube_clusters: [{ name: 'east', labels: { env: 'dev' }, revision: 1 }],
     },
+    confirmation: () => Promise.reject(new StenoError('AUTHORITY_UNREACHABLE')),
     answer: (_, response) => {
       response.writeHead(200, { 'content-type': 'application/json' });
       response.end('{"kind":"PodList"}');
     },
     stream: (server) => server.close(),
+    spdy: (server) => server.connection.destroy(),
     async recorded() {
       await Promise.all(closing);
     },
@@ -224,6 +247,36 @@ export async function openKubeWorld(): Promise<KubeWorld> {
           response.on('end', () => reject(new Error(`${response.statusCode} ${text}`)));
         });
       }),
+    async connectSpdy(who, path, protocol = 'v4.channel.k8s.io', headers = {}) {
+      const { socket, head } = await upgradeToSpdy({ ...connection(world, who), path, headers }, protocol);
+      return new SpdyEnd(socket, 'client', head, spdyKey);
+    },
+    async connectTunnel(who, path, protocol) {
+      const request = httpsRequest({
+        ...connection(world, who),
+        path,
+        agent: false,
+        headers: {
+          connection: 'Upgrade',
+          upgrade: 'websocket',
+          'sec-websocket-version': '13',
+          'sec-websocket-key': randomBytes(16).toString('base64'),
+          'sec-websocket-protocol': protocol,
+        },
+      });
+      request.end();
+      const [response, socket, head] = (await once(request, 'upgrade')) as [IncomingMessage, Duplex, Buffer];
+      if (response.headers['sec-websocket-protocol'] !== protocol) throw new Error('another protocol was agreed to');
+      const client = new WebSocket(null as never, undefined, { autoPong: true, closeTimeout: 2_000 } as ClientOptions);
+      Object.assign(client, { _isServer: false });
+      (client as unknown as { setSocket(socket: Duplex, head: Buffer, options: object): void }).setSocket(socket, head, {
+        maxPayload: 1 << 22,
+        allowSynchronousEvents: true,
+        maxBufferedChunks: 1 << 20,
+        maxFragments: 1 << 17,
+      });
+      return createWebSocketStream(client);
+    },
     changed() {
       world.snapshot = { ...world.snapshot, version: world.snapshot.version + 1 };
       registry.recheck(world.snapshot);
@@ -268,6 +321,7 @@ export async function openKubeWorld(): Promise<KubeWorld> {
       {
         identity,
         upstreams,
+        confirmations: new Confirmations({ ask: (request) => world.confirmation(request), snapshot: () => world.snapshot, now: Date.now }),
         registry,
         recorder,
         slots: new SessionSlots(

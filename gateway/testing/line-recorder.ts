@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { StenoError } from '#schemas/base/errors.js';
 import { encodeHeader, encodeLine, parseHeader, parseLine, RECORDING_FORMAT, sessionId } from '#schemas/recording/line.js';
 import type { LineBody, RecordingHeader, RecordingLine } from '#schemas/recording/line.js';
-import type { FreeEvent } from '../recorder/free-events.js';
+import type { FreeEvent } from '#runtime/uplink/free-event-rows.js';
 import type { AuditEntry, OpenFacts, Recorder, SessionRecorder, TerminalSize } from '../recorder/recorder.js';
 
 export class LineRecorder implements Recorder {
@@ -63,6 +63,11 @@ export class LineRecorder implements Recorder {
               data: { stream: 'in', replaces: false, base64: bytes.toString('base64'), ...(channel === undefined ? {} : { channel }) },
             })
           : true,
+      typist: (user) => void write({ code: 's', data: { fact: 'typist', user } }),
+      history: () => {
+        const all = readFileSync(join(this.#directory, `${session}.cast`));
+        return { lines: all.subarray(all.indexOf(0x0a) + 1), whole: true, held: Buffer.alloc(0) };
+      },
       onReady: (callback) => void (this.slow ? this.#waiting.push(callback) : process.nextTick(callback)),
       follows: () => undefined,
       resize: (cols, rows) => void write({ code: 'r', data: `${cols}x${rows}` }),
@@ -70,6 +75,7 @@ export class LineRecorder implements Recorder {
       gap: (gap) => void write({ code: 'g', data: gap }),
       logEvents: () => false,
       participant: (participant) => void write({ code: 'j', data: participant }),
+      marker: (text) => void write({ code: 'm', data: text }),
       exit: (status) => void write({ code: 'x', data: String(status) }),
       onFailure: (callback) => void this.#failures.set(session, callback),
       close: async () => {

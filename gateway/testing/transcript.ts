@@ -66,7 +66,7 @@ export class Bench {
   }
 }
 
-export function readTranscript(log: Buffer): Transcript {
+function readTranscript(log: Buffer): Transcript {
   let kind: StreamKind = { tty: false };
   const records: { direction: 'in' | 'out'; bytes: Buffer }[] = [];
   for (let at = 0; at < log.length;) {

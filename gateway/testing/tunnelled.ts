@@ -46,7 +46,7 @@ export async function startTunnel({ address }: NodeRecord): Promise<TestTunnel> 
   const gateway = new Mux((await arrived)[0], { side: 'gateway', onControl: none, onClose: none });
   return {
     open: (node, source) => {
-      if (node.address !== address) throw new StenoError('NODE_UNREACHABLE', `no agent of ${node.name} holds a tunnel to this gateway`);
+      if (node.address !== address) throw new StenoError('NODE_UNREACHABLE', `no agent of ${node.name} is connected to this gateway`);
       return new TunnelWire(gateway, source);
     },
     close() {

@@ -1,15 +1,15 @@
 /**
- * Where a node brings the kernel events of its sessions: the receiving end of the uplink's protocol, of which it takes `hello`
- * and batches of kernel rows.
+ * Receives the kernel events of a node's sessions: the server side of the uplink protocol, limited to `hello` and batches of
+ * kernel rows.
  *
  *     connected ──hello──► greeted ──events──► rows checked, chained (../recorder/event-logs.ts) ──all stored──► ack
  *                                      └── a session without a log here ──► refuse SESSION_UNKNOWN
  *
- * A node may speak of sessions on itself and of no others: the log's header says where the session is. Rows are taken in their
- * order, one batch after the other, a few at a time, so that no keystroke waits behind a flood. A row that has no place costs
- * itself and an audit row; what else is wrong with a row is found where rows are derived, and is a gap there. At most
- * `MAX_WAITING` bytes wait here, and acknowledgements of `MAX_UNSTORED` batches: beyond, the socket is not read, and the node keeps its
- * rows. Tested in event-intake.test.ts.
+ * A node may report only sessions that run on it: the log's header names the session's node. Rows are processed in order,
+ * one batch after the other and a few at a time, so that keystrokes never wait behind a flood. A row without a position is
+ * dropped with an audit row; other faults in a row are found where rows are derived, and become gaps there. At most
+ * `MAX_WAITING` bytes are queued, and acknowledgements for `MAX_UNSTORED` batches: beyond that the socket is not read, and
+ * the node keeps its rows. Tested in event-intake.test.ts.
  */
 import type { WebSocket } from 'ws';
 import { StenoError } from '#schemas/base/errors.js';
@@ -23,15 +23,15 @@ import type { Log } from '#runtime/log.js';
 import type { AuditEntry } from '../recorder/recorder.js';
 import type { EventLog, EventLogs } from '../recorder/event-logs.js';
 
-/** Rows and bytes that are taken in one turn of the event loop. */
+/** Rows and bytes processed per turn of the event loop. */
 const TURN_ROWS = 64;
 const TURN_BYTES = 64 << 10;
 const MAX_WAITING = 4 << 20;
-/** Nodes send fewer ahead (agent/kernel/start.ts). */
+/** Nodes send fewer batches ahead than this (agent/kernel/start.ts). */
 const MAX_UNSTORED = 4_096;
-/** Audit rows about refusals, a connection: a node that is refused again and again fills no table. */
+/** Audit rows about refusals, per connection: a node that is refused again and again must not fill a table. */
 const MAX_REFUSALS = 100;
-/** Room for the interval and the code around a row. */
+/** Leaves room for the interval and the code around a row. */
 const MAX_ROW = MAX_EVENT_LINE_BYTES - 64;
 const AGAIN_MS = 1_000;
 const COLUMNS = kernelRow.def.items.length;
@@ -43,13 +43,13 @@ export interface EventIntakeParts {
   readonly log: Log;
 }
 
-/** A batch whose rows are in the spool, and how many logs have not stored theirs yet. */
+/** A batch whose rows are in the spool, and the number of logs that have not stored theirs yet. */
 interface Unstored {
   readonly id: string;
   logs: number;
 }
 
-/** What one log must have stored before batches count, in the order of the offsets. */
+/** The offsets that one log must have stored before batches are acknowledged, ascending. */
 interface Following {
   readonly stop: () => void;
   readonly queue: { readonly offset: number; readonly batch: Unstored }[];
@@ -76,7 +76,7 @@ export class EventIntake {
     socket.on('error', () => socket.terminate());
     socket.on('message', (data: Buffer, isBinary) => {
       try {
-        if (!isBinary) throw new StenoError('UPLINK_MALFORMED', 'a text message');
+        if (!isBinary) throw new StenoError('UPLINK_MALFORMED', 'a text message instead of a frame');
         this.#frame(data);
       } catch (error) {
         this.#refuse(undefined, error);
@@ -91,7 +91,7 @@ export class EventIntake {
     if (frame.kind === 'hello' && !this.#greeted) {
       const { version, name } = frame.header;
       if (version !== UPLINK_VERSION) throw new StenoError('UPLINK_VERSION', `version ${version}`);
-      if (name !== this.#node) throw new StenoError('UPLINK_UNAUTHENTICATED', 'the name is not that of the certificate');
+      if (name !== this.#node) throw new StenoError('UPLINK_UNAUTHENTICATED', 'the name differs from that in the certificate');
       this.#greeted = true;
       this.#send(encodeUplink('hello', { version, name: this.#parts.gateway }));
       return;
@@ -127,7 +127,7 @@ export class EventIntake {
       await new Promise((resolve) => setImmediate(resolve));
     }
     if (lost > 0) {
-      this.#parts.log.warn({ node: this.#node, batch: id, rows: lost }, 'kernel events that are no rows were passed over');
+      this.#parts.log.warn({ node: this.#node, batch: id, rows: lost }, 'skipped kernel events that are not rows');
       this.#audit('UPLINK_MALFORMED', '', lost);
     }
     if (this.#gone) return;
@@ -148,7 +148,7 @@ export class EventIntake {
     return following;
   }
 
-  /** More of this log is stored, perhaps all that was waited for. */
+  /** More of this log has been stored, perhaps everything that was waited for. */
   #told(log: EventLog): void {
     const following = this.#following.get(log);
     if (following === undefined) return;
@@ -173,7 +173,7 @@ export class EventIntake {
     if (this.#waiting <= MAX_WAITING / 2 && this.#unstored <= MAX_UNSTORED) this.#socket.resume();
   }
 
-  /** Rows of one session, which all fit into one write. */
+  /** Appends rows of one session, which all fit into one write. */
   async #take(rows: readonly KernelRow[]): Promise<{ readonly log: EventLog; readonly offset: number }> {
     const session = rows[0]![0];
     for (;;) {
@@ -195,8 +195,9 @@ export class EventIntake {
   #refuse(id: string | undefined, error: unknown): void {
     if (this.#gone) return;
     const known = error instanceof StenoError ? error : new StenoError('INTERNAL');
-    this.#parts.log.warn({ node: this.#node, batch: id, code: known.code, err: error }, 'kernel events of a node were refused');
-    // Rows that come later than others of their session count as taken before: with the connection all come again in their order.
+    this.#parts.log.warn({ node: this.#node, batch: id, code: known.code, err: error }, 'refused kernel events of a node');
+    // Rows that arrive after later rows of their session would count as duplicates. Drop the connection, so that all are
+    // resent in order.
     if (known.entry.retryable) {
       this.#leave();
       return this.#socket.terminate();
@@ -206,7 +207,7 @@ export class EventIntake {
     this.#audit(known.code, detail, null);
   }
 
-  /** Nothing more is taken, also of what has arrived. */
+  /** Nothing more is accepted, including frames that have already arrived. */
   #leave(): void {
     this.#gone = true;
     for (const { stop } of this.#following.values()) stop();
@@ -232,24 +233,25 @@ export class EventIntake {
   }
 }
 
-/** Disks get room, and come back: the rows wait on the node meanwhile. */
+/** Disk failures pass: the rows wait on the node meanwhile. */
 function isDiskFailure({ code }: StenoError): boolean {
   return code === 'SPOOL_FULL' || code === 'RECORDING_IMPOSSIBLE';
 }
 
 /**
- * The rows of a batch, some at a time; null in the place of what is none. Nodes write a row a line (agent/kernel/collecting/
- * batch-text.ts), so that one is parsed after the other. Throws UPLINK_MALFORMED where the batch is no such list.
+ * The rows of a batch, some at a time; null in place of entries that are not rows. Nodes write one row per line
+ * (agent/kernel/collecting/batch-text.ts), so rows can be parsed one by one. Throws UPLINK_MALFORMED if the batch is not
+ * such a list.
  */
 export function* turns(payload: Uint8Array): Generator<readonly (KernelRow | null)[]> {
   const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.length);
-  if (bytes.length < 2 || bytes[0] !== 0x5b || bytes.at(-1) !== 0x5d) throw new StenoError('UPLINK_MALFORMED', 'events are no list');
+  if (bytes.length < 2 || bytes[0] !== 0x5b || bytes.at(-1) !== 0x5d) throw new StenoError('UPLINK_MALFORMED', 'events are not a list');
   let rows: (KernelRow | null)[] = [];
   let from = 1;
   for (let start = 1; start < bytes.length - 1;) {
     const found = bytes.indexOf(0x0a, start);
     const last = found < 0;
-    // Before the newline is the comma.
+    // A comma precedes the newline.
     const end = last ? bytes.length - 1 : found - 1;
     rows.push(rowOf(bytes.subarray(start, Math.max(start, end))));
     start = last ? bytes.length : found + 1;
@@ -261,7 +263,7 @@ export function* turns(payload: Uint8Array): Generator<readonly (KernelRow | nul
   if (rows.length > 0) yield rows;
 }
 
-/** What the log needs: that it is of a session, and has a place. */
+/** Checks only what the log needs: that the row has a session and a position. */
 function rowOf(bytes: Buffer): KernelRow | null {
   if (bytes.length > MAX_ROW) return null;
   let row: unknown;

@@ -1,12 +1,12 @@
 /**
- * The way of a node's kernel events: a node that reaches nothing but gateways is carried on to ingest.
+ * Forwards a node's kernel events: a node that can reach only gateways is connected through to ingest.
  *
  *     agent ══TLS, agent/NAME══► gateway ──bytes──► ingest
  *       └────────────TLS, agent/NAME ↔ ingest─────────┘
  *
- * The gateway passes bytes of a TLS connection that it cannot read: it can hold events up, not read, change or add any.
- * One pipe for each node; a second ends the first. A node whose pipe has ended comes again and is taken to the next ingest; so is
- * one whose ingest does not answer. Tested in ingest-pipe.test.ts and test/kernel/joined.test.ts.
+ * The gateway passes the bytes of a TLS connection that it cannot read: it can delay events, but not read, change or add
+ * any. There is one pipe per node; a second ends the first. A node whose pipe has ended reconnects and is taken to the next
+ * ingest, as is one whose ingest does not answer. Tested in ingest-pipe.test.ts and test/kernel/joined.test.ts.
  */
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
@@ -15,7 +15,7 @@ import { LRUCache } from 'lru-cache';
 import type { Log } from '#runtime/log.js';
 
 const CONNECT_MS = 10_000;
-/** Both sides ping far more often (runtime/uplink/client.ts). */
+/** Both sides ping far more often than this (runtime/uplink/client.ts). */
 const SILENCE_MS = 120_000;
 /** Nodes whose last ingest is remembered. */
 const MAX_REMEMBERED = 20_000;
@@ -29,7 +29,7 @@ export class IngestPipes {
   readonly #ingests: readonly Ingest[];
   readonly #log: Log;
   readonly #open = new Map<string, () => void>();
-  /** Where the next pipe of a node begins to look. */
+  /** The ingest to try first for a node's next pipe. */
   readonly #next = new LRUCache<string, number>({ max: MAX_REMEMBERED });
 
   /** `ingests`: `wss://host:port`, at least one. */
@@ -41,7 +41,7 @@ export class IngestPipes {
     });
   }
 
-  /** `agent`: what remains of an HTTP connection after its upgrade was asked for; `head`: what came behind it. */
+  /** `agent`: the socket of an HTTP upgrade request; `head`: bytes that followed the request. */
   take(node: string, agent: Duplex, head: Buffer): void {
     this.#open.get(node)?.();
     let ingest: Socket | undefined;
@@ -59,7 +59,7 @@ export class IngestPipes {
       const refused = (error?: Error): void => {
         socket.off('error', refused).off('timeout', refused);
         socket.on('error', () => undefined).destroy();
-        this.#log.warn({ node, err: error }, 'an ingest does not take the kernel events of a node');
+        this.#log.warn({ node, err: error }, 'an ingest refuses the kernel events of a node');
         dial(left - 1);
       };
       socket.once('error', refused).once('timeout', refused);

@@ -1,16 +1,18 @@
 /**
- * The tunnel's port: TLS 1.3, where agents bring their tunnels and machines join.
+ * The tunnel port (TLS 1.3), where agents connect their tunnels and machines join.
  *
  *     no certificate ──POST /v1/join/challenge, /v1/join──► relayed to the authority (schemas/join.ts)
- *     an expired one ──POST /v1/join/renew──► relayed as well: what counts is the signature of the node's key
+ *     an expired one ──POST /v1/join/renew──► relayed as well: the signature of the node's key decides
  *     agent/NAME     ──WebSocket /v1/tunnel──► node known, by this key? ──► held (tunnels.ts)
- *     agent/NAME     ──upgrade /v1/ingest──► likewise ──► laid on to ingest (ingest-pipe.ts)
+ *     agent/NAME     ──upgrade /v1/ingest──► likewise ──► forwarded to ingest (ingest-pipe.ts)
  *     agent/NAME     ──WebSocket /v1/events──► node known ──► its kernel events, to be signed (event-intake.ts)
+ *     gateway/NAME   ──WebSocket /v1/session-relay──► a participant for a session here (../ssh/server/relayed-join.ts)
+ *     viewer/NAME    ──upgrade /v1/ssh──► an SSH connection of a browser (ssh-relay.ts)
  *
- * The chain that is shown ends with the service CA, so that a machine which knows only its pin can find it. A join counts
- * only on the connection it was signed for: its `channel` is compared with this one's exporter value. Bounds: slots for
- * connections without a tunnel (runtime/http/stranger-slots.ts), 10 s each; bodies of 64 KiB; joins per minute (refusals.ts).
- * Tested in test/agent/tunnel.test.ts.
+ * The certificate chain sent ends with the service CA, so that a machine which knows only the CA's pin can check it. A join
+ * is valid only on the connection it was signed for: its `channel` is compared with this connection's exporter value.
+ * Limits: slots for connections without a tunnel (runtime/http/stranger-slots.ts), 10 s each; bodies of 64 KiB; joins per
+ * minute (refusals.ts). Tested in test/agent/tunnel.test.ts.
  */
 import { X509Certificate, createHash, timingSafeEqual } from 'node:crypto';
 import { createServer } from 'node:https';
@@ -28,6 +30,7 @@ import type { SignedTrust } from '#schemas/join.js';
 import {
   INGEST_PIPE_PATH,
   MAX_TUNNEL_FRAME,
+  SSH_RELAY_PATH,
   TUNNEL_PATH,
   TUNNEL_PROTOCOL,
   TUNNEL_VERSION,
@@ -35,10 +38,12 @@ import {
   parseTunnelJson,
 } from '#schemas/tunnel.js';
 import { EVENTS_PATH } from '#schemas/kernel/orders.js';
+import { MAX_RELAY_MESSAGE, SESSION_RELAY_PATH, SESSION_RELAY_PROTOCOL } from '#schemas/ssh/session-relay.js';
 import { MAX_UPLINK_FRAME, UPLINK_PROTOCOL } from '#schemas/uplink.js';
 import { nodeIn } from '#schemas/watch.js';
 import type { NodeCalls } from '#runtime/service/authority-client.js';
 import type { Log } from '#runtime/log.js';
+import { peerAddress } from '#schemas/base/ip-address.js';
 import { StrangerGuard } from '#runtime/http/stranger-guard.js';
 import { StrangerSlots, defaultSlots } from '#runtime/http/stranger-slots.js';
 import { peerService } from '#runtime/service/identity.js';
@@ -49,44 +54,50 @@ import { EventIntake } from './event-intake.js';
 import type { EventIntakeParts } from './event-intake.js';
 import { IngestPipes } from './ingest-pipe.js';
 import { Refusals } from './refusals.js';
+import { SshRelays } from './ssh-relay.js';
+import type { SshRelayDeps } from './ssh-relay.js';
 import { Tunnels } from './tunnels.js';
 
 const MAX_BODY = 64 << 10;
 const IDLE_LIMIT_MS = 10_000;
-/** How long a node that joined just now may be unknown here. */
+/** How long a node that has just joined may be unknown here. */
 const NEWS_MS = 2_000;
 const MAX_TUNNELS = 20_000;
-/** Requests of one agent that may wait for the authority. */
+/** Pending requests to the authority per agent. */
 const MAX_PENDING = 8;
 
 export interface TunnelListenerDeps {
   readonly name: string;
   readonly identity: ServiceIdentity;
   readonly calls: Omit<NodeCalls, 'held'>;
-  /** Whether a node holds a tunnel here, when that changes. */
+  /** Called when a node starts or stops holding a tunnel here. */
   readonly held: (node: string, held: boolean) => void;
   readonly snapshot: () => Snapshot | null;
   readonly onChange: (callback: () => void) => () => void;
   readonly audit: (entry: AuditEntry) => void;
   readonly log: Log;
-  /** `wss://host:port` of ingests, where the kernel events of nodes are carried to. */
+  /** `wss://host:port` of the ingests to which kernel events of nodes are forwarded. */
   readonly ingest: readonly string[];
   readonly eventLogs: EventIntakeParts['logs'];
+  /** A participant whom another gateway brings. */
+  readonly relayed: (socket: WebSocket, gateway: string) => void;
+  /** Takes SSH connections that viewers bring for browsers. */
+  readonly ssh: Pick<SshRelayDeps, 'taking' | 'accept'>;
   /** ms since 1970. */
   readonly now: () => number;
 }
 
 export interface TunnelListener {
   readonly address: string;
-  /** What agents are told. */
+  /** The address given to agents. */
   readonly agentAddress: string;
   readonly tunnels: Tunnels;
-  /** Where agents reach the gateways that are there, by the authority: nodes are told when that changes. */
+  /** The addresses at which agents reach gateways, according to the authority; nodes are told when they change. */
   gateways(list: readonly string[]): void;
   close(): Promise<void>;
 }
 
-/** `address`: what agents are told instead of what is listened on, where something stands in between. */
+/** `address`: given to agents in place of the listening address, if a proxy or NAT is in between. */
 export async function listenForTunnels(
   listen: { readonly host: string; readonly port: number; readonly address?: string | undefined },
   deps: TunnelListenerDeps,
@@ -100,7 +111,7 @@ export async function listenForTunnels(
       (trust) => {
         if (trust !== null) tunnels.control({ kind: 'trust', trust });
       },
-      (error: unknown) => log.warn({ err: error }, 'what nodes may believe could not be asked'),
+      (error: unknown) => log.warn({ err: error }, 'failed to get the signed trust list for nodes'),
     );
   };
   const options = (): object => {
@@ -117,7 +128,7 @@ export async function listenForTunnels(
     connectionsCheckingInterval: 2_000,
     maxHeaderSize: 8 << 10,
   });
-  // Nodes bring kernel events on a connection beside the tunnel.
+  // Nodes send kernel events on a connection next to the tunnel.
   server.maxConnections = 2 * MAX_TUNNELS + defaultSlots.full + defaultSlots.reserve;
   const stopRenewed = identity.onRenewed(() => server.setSecureContext(options()));
 
@@ -133,12 +144,11 @@ export async function listenForTunnels(
       }),
   });
   const strangers = new StrangerGuard(server, slots, { limitMs: IDLE_LIMIT_MS });
-  /** Where a connection came from, for when it is gone. */
+  /** Source of each connection, for use after it has closed. */
   const sources = new WeakMap<object, string>();
-  server.on('connection', (socket: Socket) => sources.set(socket, plain(socket.remoteAddress)));
+  server.on('connection', (socket: Socket) => sources.set(socket, peerAddress(socket)));
   server.on('tlsClientError', (error, socket) => {
-    const source =
-      sources.get((socket as unknown as { _parent?: object })._parent ?? socket) ?? plain((socket as unknown as Socket).remoteAddress);
+    const source = sources.get((socket as unknown as { _parent?: object })._parent ?? socket) ?? peerAddress(socket as unknown as Socket);
     refusals.refused(
       'tunnel.refused',
       source,
@@ -163,16 +173,52 @@ export async function listenForTunnels(
     handleProtocols: () => TUNNEL_PROTOCOL,
   });
   const pipes = new IngestPipes(deps.ingest, log);
+  const browsers = new SshRelays({ removed: (socket) => identity.removed.refuses(socket), ...deps.ssh });
   const intakes = new WebSocketServer({
     noServer: true,
     maxPayload: MAX_UPLINK_FRAME,
     perMessageDeflate: false,
     handleProtocols: (offered) => (offered.has(UPLINK_PROTOCOL) ? UPLINK_PROTOCOL : false),
   });
-  /** One of each node: a second ends the first. */
+  const relays = new WebSocketServer({
+    noServer: true,
+    maxPayload: MAX_RELAY_MESSAGE,
+    perMessageDeflate: false,
+    handleProtocols: (offered) => (offered.has(SESSION_RELAY_PROTOCOL) ? SESSION_RELAY_PROTOCOL : false),
+  });
+  const relaying = new Map<WebSocket, TLSSocket>();
+  const stopRemoved = identity.removed.onChange((kinds) => {
+    if (kinds.has('gateway')) for (const [ws, below] of relaying) if (identity.removed.refuses(below)) ws.terminate();
+  });
+  /** One per node: a second ends the first. */
   const taking = new Map<string, WebSocket>();
   server.on('upgrade', (request, socket, head) => {
     socket.on('error', () => socket.destroy());
+    if (request.url === SESSION_RELAY_PATH) {
+      const peer = peerService(request.socket as TLSSocket);
+      if (peer?.kind === 'gateway' && !identity.removed.refuses(request.socket as TLSSocket))
+        return relays.handleUpgrade(request, socket, head, (ws) => {
+          strangers.admitted(request.socket);
+          relaying.set(ws, request.socket as TLSSocket);
+          ws.on('close', () => relaying.delete(ws));
+          deps.relayed(ws, peer.name);
+        });
+      const refusal = new StenoError('CERT_UNKNOWN_CA', 'only gateways bring participants');
+      refusals.refused('tunnel.refused', sourceOf(request), refusal, peer?.name ?? '');
+      return refuseUpgrade(socket, refusal);
+    }
+    if (request.url === SSH_RELAY_PATH) {
+      try {
+        const source = browsers.admit(request);
+        strangers.admitted(request.socket);
+        browsers.take(socket, head, source);
+      } catch (error) {
+        const known = error instanceof StenoError ? error : new StenoError('INTERNAL');
+        refusals.refused('terminal.refused', sourceOf(request), known);
+        refuseUpgrade(socket, known);
+      }
+      return;
+    }
     if (request.url === INGEST_PIPE_PATH) {
       admit(request, deps).then(
         ({ node }) => {
@@ -246,7 +292,7 @@ export async function listenForTunnels(
           });
           mux.control({ kind: 'welcome', version: TUNNEL_VERSION, gateway: deps.name, trust });
           tunnels.add(node, key, mux);
-          log.info({ node, source }, 'a tunnel is held');
+          log.info({ node, source }, 'a tunnel was accepted');
           deps.audit({ event: 'tunnel.open', outcome: 'success', actor: `agent/${node}`, target: deps.name, node, source_address: source });
         }),
       (error: unknown) => {
@@ -261,6 +307,7 @@ export async function listenForTunnels(
     const latest = snapshot();
     if (latest === null) return;
     tunnels.recheck(latest);
+    browsers.recheck();
     publish();
   });
 
@@ -284,13 +331,17 @@ export async function listenForTunnels(
     async close() {
       stopWatching();
       stopRenewed();
+      stopRemoved();
+      for (const ws of relaying.keys()) ws.terminate();
       pipes.close();
+      browsers.close();
       tunnels.control({ kind: 'leaving' });
       tunnels.close();
       slots.close();
       sockets.close();
       for (const ws of taking.values()) ws.terminate();
       intakes.close();
+      relays.close();
       await new Promise<void>((resolve) => {
         server.close(() => resolve());
         server.closeAllConnections();
@@ -299,7 +350,7 @@ export async function listenForTunnels(
   };
 }
 
-/** What nodes may believe, as an authority has signed it: asked for once for each change of the CAs and of the gateways. */
+/** The trust list for nodes, signed by an authority: requested once for each change of the CAs or gateways. */
 class Trusted {
   readonly #deps: Pick<TunnelListenerDeps, 'calls' | 'snapshot'>;
   #of = '';
@@ -310,7 +361,7 @@ class Trusted {
     this.#deps = deps;
   }
 
-  /** Which there are, by the authority; whether these are others than before. What is told to nodes is what it signs. */
+  /** Updates the list of gateways; returns whether it changed. Nodes are told only the list that the authority signs. */
   gateways(list: readonly string[]): boolean {
     const before = this.#gateways;
     this.#gateways = list.join(',');
@@ -322,7 +373,7 @@ class Trusted {
     return this.#signed!;
   }
 
-  /** Null when it is what it was. */
+  /** Null if nothing changed. */
   async changed(): Promise<SignedTrust | null> {
     const snapshot = this.#deps.snapshot();
     const of = JSON.stringify([snapshot?.ssh_user_ca, snapshot?.service_ca, snapshot?.signing, this.#gateways]);
@@ -339,17 +390,18 @@ class Trusted {
   }
 }
 
-/** Which node brings a tunnel. A node that joined a moment ago may be in the next snapshot. */
+/** Which node opens a tunnel. A node that joined a moment ago may appear only in the next snapshot. */
 async function admit(request: IncomingMessage, deps: TunnelListenerDeps): Promise<{ readonly node: string; readonly key: string }> {
   if (request.url !== TUNNEL_PATH && request.url !== INGEST_PIPE_PATH && request.url !== EVENTS_PATH)
-    throw new StenoError('NOT_FOUND', 'a tunnel is at another path');
+    throw new StenoError('NOT_FOUND', 'the tunnel has another path');
   const socket = request.socket as TLSSocket;
   const service = peerService(socket);
   if (service === null || service.kind !== 'agent') throw new StenoError('CERT_UNKNOWN_CA', 'a tunnel needs the certificate of an agent');
   const key = keyOf(socket);
   const judge = (): boolean => {
     const node = nodeIn(deps.snapshot()?.nodes ?? [], service.name);
-    // A node that the gateway dials has no tunnel, and so no key by which it would be known: there the certificate is all.
+    // A node that the gateway dials has no tunnel and therefore no key to recognize it by; there the certificate alone
+    // decides.
     return node !== undefined && (node.tunnel_key === key || (request.url === EVENTS_PATH && node.tunnel_key === undefined));
   };
   if (!judge()) {
@@ -369,7 +421,7 @@ async function admit(request: IncomingMessage, deps: TunnelListenerDeps): Promis
   return { node: service.name, key };
 }
 
-/** As `tunnel_key` of a node: SHA-256 over the SPKI. */
+/** In the form of a node's `tunnel_key`: SHA-256 of the SPKI. */
 function keyOf(socket: TLSSocket): string {
   const { raw } = socket.getPeerCertificate();
   return createHash('sha256')
@@ -381,7 +433,7 @@ async function serveJoin(request: IncomingMessage, response: ServerResponse, dep
   const source = sourceOf(request);
   const wanted = request.method === 'POST' ? request.url : undefined;
   if (wanted !== '/v1/join/challenge' && wanted !== '/v1/join' && wanted !== '/v1/join/renew')
-    throw new StenoError('NOT_FOUND', 'nothing but joining is here');
+    throw new StenoError('NOT_FOUND', 'this port serves only tunnels and joining');
   if (!refusals.mayAsk(source)) throw new StenoError('TOO_MANY', 'joins');
   const body = await read(request);
   if (wanted === '/v1/join/challenge') return send(response, 200, await deps.calls.challenge());
@@ -401,11 +453,16 @@ async function serveJoin(request: IncomingMessage, response: ServerResponse, dep
   const channel = (request.socket as TLSSocket).exportKeyingMaterial(32, 'EXPORTER-Channel-Binding', Buffer.alloc(0));
   const claimed = Buffer.from(claims.data.channel, 'base64');
   if (claimed.length !== channel.length || !timingSafeEqual(claimed, channel)) {
-    refusals.refused('node.join', source, new StenoError('JOIN_REFUSED', 'it was signed for another connection'), claims.data.name);
+    refusals.refused(
+      'node.join',
+      source,
+      new StenoError('JOIN_REFUSED', 'the request was signed for another connection'),
+      claims.data.name,
+    );
     return answer(response, new StenoError('JOIN_REFUSED'));
   }
   const result = await deps.calls.join(signed.data, source);
-  // The authority has written the refusal already.
+  // The authority has already written an audit row for the refusal.
   if (result.kind === 'refused')
     return answer(
       response,
@@ -419,7 +476,7 @@ async function read(request: IncomingMessage): Promise<string> {
   let length = 0;
   for await (const chunk of request as AsyncIterable<Buffer>) {
     length += chunk.length;
-    if (length > MAX_BODY) throw new StenoError('TOO_LARGE', `a join has at most ${MAX_BODY} bytes`);
+    if (length > MAX_BODY) throw new StenoError('TOO_LARGE', `the body exceeds ${MAX_BODY} bytes`);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString('utf8');
@@ -451,7 +508,7 @@ function refuseUpgrade(socket: Duplex, { code, entry }: StenoError): void {
   );
 }
 
-/** The CA in the bundle that signed the certificate: more than one while a CA is rotated. */
+/** The CA in the bundle that signed the certificate: the bundle holds more than one during a CA rotation. */
 function issuerOf(certificate: string, bundle: string): string {
   const leaf = new X509Certificate(certificate);
   const cas = [...bundle.matchAll(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g)].map(([pem]) => pem);
@@ -459,9 +516,5 @@ function issuerOf(certificate: string, bundle: string): string {
 }
 
 function sourceOf(request: IncomingMessage): string {
-  return plain(request.socket.remoteAddress);
-}
-
-function plain(address: string | undefined): string {
-  return (address ?? '').replace(/^::ffff:(?=\d+\.\d+\.\d+\.\d+$)/, '');
+  return peerAddress(request.socket);
 }

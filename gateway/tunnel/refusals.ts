@@ -1,5 +1,5 @@
 /**
- * Bounds for strangers at the tunnel's port: how many connect, how often they ask, and how many refusals are written.
+ * Limits for strangers at the tunnel port: connections, requests, and refusals written to the audit.
  *
  * Tested in test/agent/tunnel.test.ts.
  */
@@ -8,9 +8,9 @@ import { sourceKey } from '#schemas/base/ip-address.js';
 import type { AuditEntry } from '../recorder/recorder.js';
 
 const WINDOW_MS = 60_000;
-/** Refusals a minute that are written one by one. */
+/** Refusals per minute written one by one. */
 const WRITTEN = 60;
-/** Joins and challenges a minute of one source (an IPv4 address, a /64 of IPv6), and of all. */
+/** Joins and challenges per minute from one source (an IPv4 address, or an IPv6 /64), and in total. */
 const ASKED_BY_ONE = 60;
 const ASKED_BY_ALL = 1_200;
 
@@ -45,7 +45,7 @@ export class Refusals {
     });
   }
 
-  /** Whether the source may ask something now. */
+  /** Whether the source may make a request now. */
   mayAsk(source: string): boolean {
     this.#roll();
     const key = sourceKey(source);

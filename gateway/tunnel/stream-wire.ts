@@ -1,6 +1,6 @@
 /**
- * A stream of a tunnel as what carries an SSH connection (edge/socket-wire.ts): bytes leave from the same slabs as those of
- * sockets, and a client that stops reading stops the node through the stream's window.
+ * A tunnel stream as the byte stream of an SSH connection (edge/socket-wire.ts): bytes are sent from the same slabs as those
+ * of sockets, and a client that stops reading stops the node through the stream's window.
  *
  * Tested in test/agent/tunnel.test.ts.
  */
@@ -9,7 +9,7 @@ import { Outbox } from '../edge/outbox.js';
 import { HIGH_WATER } from '../edge/socket-wire.js';
 import type { Wire, WireEvents } from '../edge/socket-wire.js';
 
-/** A peer that takes nothing of our last words is cut off after this many milliseconds. */
+/** A peer that does not read our last bytes is cut off after this many milliseconds. */
 const LINGER_MS = 3_000;
 
 export class TunnelWire implements Wire {
@@ -19,7 +19,7 @@ export class TunnelWire implements Wire {
   #scheduled = false;
   #ending = false;
 
-  /** Throws NODE_UNREACHABLE or TOO_MANY. `source`: the user's address, for the node's books. */
+  /** Throws NODE_UNREACHABLE or TOO_MANY. `source`: the user's address, for the node's logs. */
   constructor(tunnel: Mux, source: string) {
     this.#stream = tunnel.open({ kind: 'ssh', source }, this.#out);
   }
@@ -37,7 +37,7 @@ export class TunnelWire implements Wire {
         this.#full = false;
         events.drained();
       },
-      // A stream that is destroyed here is over at once; a socket says so later, and whoever destroyed it relies on that.
+      // A destroyed stream reports its end synchronously, a socket later; callers that destroy it rely on the latter.
       closed: () => process.nextTick(() => events.closed()),
     });
   }
@@ -73,7 +73,7 @@ export class TunnelWire implements Wire {
     if (this.#ending || this.#stream.over) return;
     this.#ending = true;
     this.#stream.end();
-    // Without reading there would be no end of the other side.
+    // Without reading, the other side's end would go unnoticed.
     this.#stream.resume();
     setTimeout(() => this.#stream.destroy(), LINGER_MS).unref();
   }

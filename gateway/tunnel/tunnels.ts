@@ -1,23 +1,26 @@
 /**
- * The tunnels that agents hold to this gateway: found by node, judged again when nodes change, and told to the authority
- * (../presence.ts).
+ * The tunnels that agents hold to this gateway: looked up by node, re-evaluated when nodes change, and reported to the
+ * authority (../presence.ts).
  *
  *     arrives ──known, by its key──► held ──node removed, joined anew, silence, closed──► gone
  *
- * A node may hold several (it was cut off and is back): the newest one carries what is new, the others what they have.
- * Tested in test/agent/tunnel.test.ts.
+ * A node may hold several (it lost its connection and is back): new streams use the newest one; the others keep their
+ * existing streams. Tested in test/agent/tunnel.test.ts.
  */
+import type { Duplex } from 'node:stream';
 import type { Snapshot } from '#schemas/snapshot.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { NodeRecord } from '#schemas/policy/role.js';
 import { nodeIn } from '#schemas/watch.js';
 import type { Log } from '#runtime/log.js';
+import { TunnelDuplex } from '#runtime/tunnel/duplex.js';
+import { Chunks } from '#runtime/tunnel/mux.js';
 import type { Mux } from '#runtime/tunnel/mux.js';
 import type { Wire } from '../edge/socket-wire.js';
 import { TunnelWire } from './stream-wire.js';
 
 export interface TunnelsDeps {
-  /** Whether a node holds a tunnel here, when that changes. */
+  /** Called when a node starts or stops holding a tunnel here. */
   readonly held: (node: string, held: boolean) => void;
   readonly log: Log;
 }
@@ -43,12 +46,22 @@ export class Tunnels {
     return count;
   }
 
-  /** The way to a node. Throws NODE_UNREACHABLE. */
+  /** Opens a stream to the node. Throws NODE_UNREACHABLE. */
   open(node: NodeRecord, source: string): Wire {
+    return new TunnelWire(this.#of(node), source);
+  }
+
+  /** The way to the API server of the cluster that the node's agent runs in. Throws NODE_UNREACHABLE, TOO_MANY. */
+  openCluster(node: NodeRecord, source: string): Duplex {
+    const out = new Chunks();
+    return new TunnelDuplex(this.#of(node).open({ kind: 'kubernetes', source }, out), out);
+  }
+
+  #of(node: NodeRecord): Mux {
     const tunnel = this.#byNode.get(node.name)?.at(-1);
     if (tunnel === undefined || tunnel.key !== node.tunnel_key)
-      throw new StenoError('NODE_UNREACHABLE', `no agent of ${node.name} holds a tunnel to this gateway`);
-    return new TunnelWire(tunnel.mux, source);
+      throw new StenoError('NODE_UNREACHABLE', `no agent of ${node.name} is connected to this gateway`);
+    return tunnel.mux;
   }
 
   add(node: string, key: string, mux: Mux): void {
@@ -68,7 +81,7 @@ export class Tunnels {
     this.#deps.held(node, false);
   }
 
-  /** Ends the tunnels of nodes that are gone or have joined with another key. */
+  /** Ends the tunnels of nodes that were removed or have joined with another key. */
   recheck(snapshot: Snapshot): void {
     if (snapshot.nodes === this.#nodes) return;
     this.#nodes = snapshot.nodes;
@@ -78,12 +91,12 @@ export class Tunnels {
     }
   }
 
-  /** To every agent that holds one. */
+  /** Sends to every connected agent. */
   control(message: object): void {
     for (const tunnels of this.#byNode.values()) for (const { mux } of tunnels) mux.control(message);
   }
 
   close(): void {
-    for (const tunnels of [...this.#byNode.values()]) for (const { mux } of [...tunnels]) mux.close('this gateway ends');
+    for (const tunnels of [...this.#byNode.values()]) for (const { mux } of [...tunnels]) mux.close('this gateway is shutting down');
   }
 }

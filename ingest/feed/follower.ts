@@ -1,9 +1,10 @@
 /**
- * One follower of one session: `block` frames after a given block, stored ones first, then as they come.
+ * One follower of one session: sends `block` frames after a given block, first from the stores, then as they arrive.
  *
- * It pulls: the next block is looked for in memory, else in the parts, and waited for when it is in neither; a slow
- * reader delays only itself. It ends with `over` when the session has, and with `away` when the session's gateway
- * has gone: then the reader comes again with the last block it has (schemas/feed.ts). Tested in ingest/uplink/connection.test.ts.
+ * The follower pulls: it looks for the next block in memory, then in the parts, and waits if it is in neither, so a slow
+ * reader delays only itself. It ends with `over` when the session ends, and with `away` when the session's gateway
+ * disconnects; the reader then reconnects, naming the last block it has (schemas/feed.ts). Tested in
+ * ingest/uplink/connection.test.ts.
  */
 import type { WebSocket } from 'ws';
 import { chainNext, chainStart, toHex } from '#schemas/recording/chain.js';
@@ -26,7 +27,7 @@ export async function follow(socket: WebSocket, parts: WriterParts, writer: Sess
   let last = Math.max(0, after);
   const open = (): boolean => socket.readyState === socket.OPEN;
   while (open()) {
-    // Asked for first: what happens while blocks are read is not missed.
+    // Obtain this first: changes while blocks are being read are not missed.
     const change = writer.change();
     const { storedParts, stored } = writer;
     const blocks = last < stored ? await storedAfter(parts, writer.session, [...storedParts], last) : writer.held(last);
@@ -43,7 +44,7 @@ export async function follow(socket: WebSocket, parts: WriterParts, writer: Sess
   }
 }
 
-/** Resolves when the reader has taken enough of what was sent before. */
+/** Resolves when the reader has taken enough of the frames sent before. */
 function send(socket: WebSocket, frame: Uint8Array): Promise<void> {
   return new Promise((resolve) => {
     const wait = socket.bufferedAmount > MAX_BUFFERED;
@@ -54,7 +55,7 @@ function send(socket: WebSocket, frame: Uint8Array): Promise<void> {
   });
 }
 
-/** The rest of the part in which block `after + 1` is. */
+/** The rest of the part that contains block `after + 1`. */
 async function storedAfter(parts: WriterParts, session: string, stored: readonly StoredPart[], after: number): Promise<Sent[]> {
   const tail = new StoredTail(parts, stored);
   for (let part = stored.length; part >= 1; part--) {

@@ -1,16 +1,16 @@
 /**
- * What says that the rows of recordings are being computed again and are not all there yet.
+ * The mark of an unfinished rebuild: rows of recordings are being recomputed and are not complete yet.
  *
  *  1. begin    the mark is durable before the first row is touched
- *        crash here: it says that nothing was done; the next rebuild does everything
+ *        crash here: the mark says that nothing is done; the next rebuild starts over
  *  2. advance  after the rows of a recording are in the event store, the mark names it
- *        crash before it: that recording is done again, to the same rows
- *  3. finish   after the last recording the mark goes
+ *        crash before it: that recording is processed again and gives the same rows
+ *  3. finish   after the last recording the mark is removed
  *
- * It is a file beside the event store: not in the store, since it must outlive what it speaks of, and not in the object
- * store, which is whole without it and may be on another machine or under Object Lock. An event store that was deleted or
- * replaced after the mark was written is seen by the row that the mark's recording must have: then all is done again.
- * An empty event store beside recordings needs no mark to be noticed (`rowsMissing`). Tested in rebuild.test.ts.
+ * The mark is a file beside the event store. It cannot be in the store, because it must outlive it, and not in the object
+ * store, which is complete without it and may be on another machine or under Object Lock. If the event store was deleted or
+ * replaced after the mark was written, the row of the mark's recording is missing, and the rebuild starts over. An empty
+ * event store next to recordings is noticed without a mark (`rowsMissing`). Tested in rebuild.test.ts.
  */
 import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -22,22 +22,22 @@ import { placeOf } from '#recordings/read/stored-recording.js';
 
 const state = z.strictObject({
   started_at: z.number().int(),
-  /** The last recording whose rows are there; empty before the first. */
+  /** The last recording whose rows are complete; empty before the first. */
   last: z.string(),
   done: z.number().int().min(0),
-  /** Whether the event store was empty: audit rows, and kernel events of sessions without an event log, are gone. */
+  /** Whether the event store was empty, so that audit rows, and kernel events of sessions without an event log, are lost. */
   lost: z.boolean(),
 });
 export type RebuildState = Readonly<z.infer<typeof state>>;
 
-/** Recordings whose names are written down at most so often, in ms. */
+/** Minimum time between two writes of the mark, in ms. */
 const EVERY_MS = 1_000;
 
 export function markPath(storeFolder: string): string {
   return join(storeFolder, 'reindex.json');
 }
 
-/** Null: no rebuild is unfinished. A mark that cannot be read says that one is, and nothing of how far it is. */
+/** Null: no rebuild is unfinished. A mark that cannot be read counts as an unfinished rebuild without progress. */
 export function readMark(path: string): RebuildState | null {
   let text: string;
   try {
@@ -53,7 +53,7 @@ export function readMark(path: string): RebuildState | null {
   }
 }
 
-/** Whether there are recordings and not one row of a session. */
+/** Whether there are recordings but not a single session row. */
 export async function rowsMissing(objects: ObjectStore, events: Pick<EventStore, 'sessions'>): Promise<boolean> {
   if ((await events.sessions({ limit: 1 })).rows.length > 0) return false;
   for await (const _ of recordingPrefixes(objects)) return true;
@@ -74,7 +74,7 @@ export class RebuildMark {
     this.#write();
   }
 
-  /** Step 1; goes on where an unfinished rebuild was, if its rows are still there. */
+  /** Step 1; continues an unfinished rebuild if its rows are still there. */
   static async begin(
     path: string,
     {
@@ -94,12 +94,12 @@ export class RebuildMark {
     return this.#state;
   }
 
-  /** Whether the rows of this recording were done by the rebuild that this one goes on with. */
+  /** Whether the rebuild that this one continues has already written the rows of this recording. */
   isDone(prefix: string): boolean {
     return prefix <= this.#state.last;
   }
 
-  /** Step 2. Recordings come in the order of their names. */
+  /** Step 2. Recordings must be passed in order of their names. */
   advance(prefix: string): void {
     this.#state = { ...this.#state, last: prefix, done: this.#state.done + 1 };
     if (this.#clock() - this.#written < EVERY_MS) return;
@@ -113,7 +113,7 @@ export class RebuildMark {
     this.#syncFolder();
   }
 
-  /** Whole or not at all, and durable. */
+  /** Writes the mark atomically and durably. */
   #write(): void {
     mkdirSync(dirname(this.#path), { recursive: true, mode: 0o700 });
     const temporary = `${this.#path}.new`;

@@ -81,7 +81,7 @@ test('an empty event store beside recordings is noticed, marked before the first
   expect(audit.rows).toMatchObject([
     {
       outcome: 'success',
-      reason: expect.stringContaining('audit rows from before, and kernel events of sessions without an event log') as string,
+      reason: expect.stringContaining('earlier audit rows, and kernel events of sessions without an event log') as string,
     },
   ]);
   // Nothing is left to do.

@@ -1,12 +1,12 @@
 /**
- * Finishes in the background, beside a running ingest, what `steno reindex` began and did not finish, and rebuilds an
- * event store that is empty beside recordings.
+ * In the background of a running ingest, finishes an interrupted `steno reindex`, and rebuilds an event store that is empty
+ * although there are recordings.
  *
  *     idle ──mark, or no rows beside recordings──► running ──all done──► idle, the mark gone, an audit row
  *                                                    └── closed, or the store fails: the mark stays, the next start goes on
  *
- * Between two recordings it rests as long as the last one took: half of one thread at the very most. A damaged recording
- * is indexed up to the damage, named in the log, counted, and does not stop the others. Tested in rebuild.test.ts and
+ * After each recording it pauses for as long as the recording took, so it uses at most half of one thread. A damaged
+ * recording is indexed up to the damage, logged and counted, and does not stop the rebuild. Tested in rebuild.test.ts and
  * test/end-to-end/reindex.test.ts.
  */
 import { randomBytes } from 'node:crypto';
@@ -40,14 +40,14 @@ export class Rebuild {
     this.#parts = parts;
   }
 
-  /** Looks whether there is something to do, before anything else writes rows, and marks it. Nothing runs yet. */
+  /** Checks whether a rebuild is needed, before anything else writes rows, and writes the mark. Starts nothing yet. */
   static async look(parts: RebuildParts, path: string): Promise<Rebuild> {
     const rebuild = new Rebuild(parts);
     if (readMark(path) !== null || (await rowsMissing(parts.objects, parts.events))) rebuild.#mark = await RebuildMark.begin(path, parts);
     return rebuild;
   }
 
-  /** How far it is; null when all rows are there. */
+  /** Progress of the rebuild; null when all rows are complete. */
   progress(): IndexProgress | null {
     if (this.#mark === null) return null;
     return { done: this.#mark.state.done, total: this.#total, lost: this.#mark.state.lost, failed: this.#failed };
@@ -59,7 +59,7 @@ export class Rebuild {
     this.#running = this.#run(this.#mark).catch((error: unknown) => {
       if (this.#abort.signal.aborted) return;
       this.#failed = true;
-      log.error({ err: error }, 'rebuilding the event store failed; the next start or `steno reindex` goes on');
+      log.error({ err: error }, 'rebuilding the event store failed; the next start or `steno reindex` continues');
     });
   }
 
@@ -88,7 +88,7 @@ export class Rebuild {
         log.error({ prefix: walked.prefix, ...walked.fault }, 'a recording is damaged; it is indexed up to the damage');
       }
       if (signal.aborted) return;
-      // The mark names a recording that has its row, by which a store that was replaced is told.
+      // The mark must name a recording that has its row: a missing row reveals that the store was replaced.
       if (walked.kind === 'done') mark.advance(walked.prefix);
       await sleep(Math.min(MAX_REST_MS, clock() - began), undefined, { signal });
       began = clock();
@@ -96,7 +96,7 @@ export class Rebuild {
     await this.#audit(mark, run);
     mark.finish();
     this.#mark = null;
-    log.info({ recordings: this.#total, skipped: this.#skipped }, 'the event store is rebuilt');
+    log.info({ recordings: this.#total, skipped: this.#skipped }, 'the event store was rebuilt');
   }
 
   async #audit(mark: RebuildMark, run: string): Promise<void> {
@@ -114,7 +114,7 @@ export class Rebuild {
           outcome: this.#skipped === 0 ? 'success' : 'failure',
           code: '',
           reason: mark.state.lost
-            ? 'the event store was empty; audit rows from before, and kernel events of sessions without an event log, are in no recording and are lost'
+            ? 'the event store was empty; earlier audit rows, and kernel events of sessions without an event log, are in no recording and are lost'
             : '',
           source_address: '',
           session: '',

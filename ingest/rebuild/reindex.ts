@@ -1,8 +1,8 @@
 /**
- * Rows computed again from the objects alone: what `steno reindex` calls, and what recovers a lost event store.
+ * Recomputes rows from the objects alone; used by `steno reindex` and to recover a lost event store.
  *
- * The same `Projection` as when the blocks arrived, from block 1, so the rows are the same byte for byte, whether the
- * recording lies in parts or is sealed; and the rows of the event log, by the function that ingest uses. Tested in
+ * It runs the same `Projection` as live ingest, starting at block 1, so the rows are identical byte for byte, whether the
+ * recording is in parts or sealed. Rows of the event log come from the function that ingest uses. Tested in
  * ingest/writing/faults.test.ts and ingest/writing/event-log-writer.test.ts.
  */
 import { BlockReader } from '#recordings/read/block-reader.js';
@@ -28,8 +28,8 @@ export interface ReindexParts {
 }
 
 /**
- * Rows of each block in order, at last those that were pending at the end, and the row of the session. Throws where the
- * recording is damaged, after the rows of what stands before that, and of the session as far as it is known then.
+ * Yields the rows of each block in order, then those still pending at the end, and the row of the session. Throws if the
+ * recording is damaged, after yielding the rows of everything before the damage and the session row as far as it is known.
  */
 export async function* deriveRows(
   { objects, zstd }: Pick<ReindexParts, 'objects' | 'zstd'>,
@@ -62,7 +62,8 @@ export async function* deriveRows(
     const row = rowOf(summary, checkpoint, parts.length, bytesOf(parts));
     yield checkpoint.end === 'open' ? { screen: [], events: [], session: row } : { ...projection.finish(), session: row };
   } catch (error) {
-    // Version 0 yields to every row that the store has; where it has none, the session can be found and its start be seen.
+    // Version 0 yields to any row that the store has; if there is none, the session can at least be found and its start be
+    // shown.
     if (summary !== null && !endsTheWalk(error)) yield { screen: [], events: [], session: summary.row(0, 'interrupted', '', 0) };
     throw error;
   } finally {
@@ -73,8 +74,8 @@ export async function* deriveRows(
 const BATCH_ROWS = 20_000;
 
 /**
- * Inserts the rows of one recording. Safe to repeat, and beside a running ingest. `run` tells repetitions apart: with the
- * same one, a store that remembers it would take what was deleted meanwhile for a resend.
+ * Inserts the rows of one recording. Safe to repeat, and next to a running ingest. `run` distinguishes repetitions: with the
+ * same value, a store that remembers it would treat rows deleted in the meantime as already inserted.
  */
 export async function reindex(
   parts: ReindexParts,
@@ -111,7 +112,7 @@ export async function reindex(
     if (endsTheWalk(error)) throw error;
     fault = error;
   }
-  // A damaged recording is no reason to leave out its log, nor the other way round.
+  // Damage to the recording is no reason to skip its event log, nor the other way round.
   await flush(1);
   for await (const { header, block } of readEventLog(parts, prefix)) {
     held.events.push(...loggedEvents(header, block));

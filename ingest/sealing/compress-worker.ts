@@ -1,4 +1,4 @@
-/** The thread of compressor.ts. */
+/** The worker thread of compressor.ts. */
 import { parentPort } from 'node:worker_threads';
 import { BACKGROUND_PRIORITY, lowerPriority } from '#runtime/priority.js';
 import { openZstd } from '#runtime/zstd.js';

@@ -1,6 +1,6 @@
 /**
- * Compresses in a thread of its own: level 22 takes up to 3 s a frame, and what was printed must be searchable meanwhile.
- * One thread, asked one frame at a time; it starts with the first frame and ends when idle for a minute.
+ * Compresses in a worker thread: level 22 takes up to 3 s per frame, and new output must stay searchable meanwhile. There is
+ * one thread, which takes one frame at a time, starts with the first frame and ends after a minute without work.
  */
 import { Worker } from 'node:worker_threads';
 import { StenoError } from '#schemas/base/errors.js';
@@ -35,7 +35,7 @@ export function openCompressor(): Compressor {
       clearTimeout(idle);
       const thread = (worker ??= new Worker(new URL('./compress-worker.js', import.meta.url)));
       const settle = (outcome: () => void): void => {
-        // One by one: `removeAllListeners` would take those that the thread's own messages come by.
+        // Remove them one by one: `removeAllListeners` would remove the listeners that carry the worker's own messages.
         thread.off('message', onMessage).off('error', onError).off('exit', onExit);
         idle = setTimeout(() => void stop(), IDLE_MS);
         idle.unref();
@@ -49,10 +49,10 @@ export function openCompressor(): Compressor {
       };
       const onExit = (): void => {
         worker = undefined;
-        settle(() => reject(new StenoError('INTERNAL', 'the compressing thread ended')));
+        settle(() => reject(new StenoError('INTERNAL', 'the compressor thread ended')));
       };
       thread.on('message', onMessage).on('error', onError).on('exit', onExit);
-      // A copy travels: the caller may go on using its bytes.
+      // Transfer a copy: the caller may go on using its bytes.
       thread.postMessage({ content: Uint8Array.from(content), level } satisfies CompressRequest);
     });
   return {

@@ -1,21 +1,21 @@
 /**
- * Sealing: a recording that is over is checked once more and packed tighter.
+ * Sealing: an ended recording is verified once more and compressed harder.
  *
- *   1. check      every block of every part is hashed again and compared with what was signed
- *        damage: the parts stay as they are, not sealed, and the audit says so
+ *   1. check      every block of every part is hashed again and compared with the signed checkpoints
+ *        damage: the parts stay as they are, unsealed, and an audit row says so
  *   2. object     `recording.cast.zst`: frames of up to 4 MiB, level 22, one proof, and the index. It is put whole, and
- *                 from here on readers take it
- *        crash here: parts that nobody reads; sealing again deletes them
+ *                 from here on readers use it
+ *        crash here: parts that nobody reads; the next attempt deletes them
  *   3. parts      are deleted
- *   4. row        the session is `sealed`. It comes last, so that a session whose sealing was cut off is still `ended`
- *                 and is found at the next start.
+ *   4. row        the session becomes `sealed`. This comes last, so that a session whose sealing was interrupted is still `ended` and
+ *                 is found at the next start.
  *
- * Several ingests may share the stores: a session is sealed under a lease, and before each of the steps 2 to 4 its holder
- * makes sure that it still has it. What another ingest seals is looked at again later, in case it dies.
+ * Several ingests may share the stores: a session is sealed under a lease, and before each of steps 2 to 4 the holder checks
+ * that it still has the lease. A session being sealed by another ingest is checked again later, in case that ingest dies.
  *
- * Keyframes are taken from the parts: every anchor is kept, keyframes at the head of parts are not. Sessions too large
- * for one put in memory, and all when `repack` is off (Object Lock), get a manifest over their parts in step 2 instead. One session at a
- * time, a frame at a time. Tested in ingest/writing/faults.test.ts.
+ * Keyframes are taken from the parts: every anchor is kept, while keyframes at the head of parts are dropped. Sessions too
+ * large for one in-memory put, and all sessions when `repack` is off (Object Lock), get a manifest over their parts in step
+ * 2 instead. One session is sealed at a time, one frame at a time. Tested in ingest/writing/faults.test.ts.
  */
 import { StenoError } from '#schemas/base/errors.js';
 import { MAX_FRAME_BYTES } from '#schemas/recording/container.js';
@@ -50,19 +50,22 @@ export interface SealParts extends WriterParts {
   readonly log: Log;
   readonly clock: () => number;
   readonly backlog: Backlog;
-  /** Where several ingests share the stores: `underLease`, with this process as the holder. */
+  /** If several ingests share the stores: `underLease`, with this process as the holder. */
   readonly alone?: Alone;
 }
 
-/** Who may seal is not known: another ingest may, or the authority or its store is away. */
+/** Sealing may be another ingest's turn, or the authority or its store is unreachable. */
 const unsettled: ReadonlySet<string> = new Set(['LEASE_LOST', 'NOT_RUNNING', 'STORE_UNAVAILABLE']);
-/** Longer than a lease: an ingest that died has lost its own by then. */
+/** Longer than a lease: by then an ingest that died has lost its lease. */
 const LOOK_AGAIN_MS = 90_000;
 const SEALED_LEVEL = 22;
-/** What took this part of its size in the parts is noise in base64: nothing makes it smaller, and a high level takes a second a MiB. */
+/**
+ * Data compressed to no less than this fraction of its size in the parts is base64 noise: nothing makes it smaller, and a
+ * high level takes a second per MiB.
+ */
 const INCOMPRESSIBLE = 0.7;
 const MAX_SEALED_FRAME = MAX_FRAME_BYTES;
-/** Beyond, in bytes of parts and in blocks, the parts stay. */
+/** Above this many bytes of parts, or blocks, the parts are kept. */
 const MAX_REPACKED_BYTES = 128 << 20;
 const MAX_REPACKED_BLOCKS = 1_000_000;
 
@@ -84,9 +87,9 @@ export class Sealer {
     this.#running ??= this.#run();
   }
 
-  /** Finds what was over and not sealed when the last process ended. */
+  /** Finds sessions that had ended but were not sealed when the last process stopped. */
   resume(): void {
-    void this.#find().catch((error: unknown) => this.#parts.log.warn({ err: error }, 'cannot look for sessions to seal'));
+    void this.#find().catch((error: unknown) => this.#parts.log.warn({ err: error }, 'failed to look for sessions to seal'));
   }
 
   /** Resolves when the queue is empty. */
@@ -111,7 +114,7 @@ export class Sealer {
           () => this.#parts.events.sessions({ state, limit: 500, cursor: from ?? undefined }),
           () => this.#closing,
         );
-        // What was interrupted stays so when it is sealed; the version tells.
+        // An interrupted session keeps that state when sealed; the version tells.
         for (const { session, version } of page.rows) if (version < SEALED_VERSION) this.add(session);
         cursor = page.next;
       } while (cursor !== null && !this.#closing);
@@ -131,7 +134,7 @@ export class Sealer {
             this.#later(session);
             continue;
           }
-          this.#parts.log.error({ session, err: error }, 'session cannot be sealed; its parts stay');
+          this.#parts.log.error({ session, err: error }, 'the session cannot be sealed; its parts stay');
           await this.#audit(session, error).catch(() => undefined);
         } finally {
           this.#parts.backlog.settle();
@@ -139,7 +142,7 @@ export class Sealer {
         if (this.#closing) return;
       }
     } finally {
-      // In the same turn in which the queue was seen empty: what is added a moment later must start the next run.
+      // In the same turn in which the queue was seen empty: a session added a moment later must start the next run.
       this.#running = undefined;
     }
   }
@@ -187,7 +190,10 @@ export class Sealer {
   }
 }
 
-/** Takes the four steps, or those that are left. `check`: before each that changes something; throws when another may be at work. Throws VERIFY_ALTERED when the parts are not what was signed. */
+/**
+ * Performs the four steps, or those that remain. `check` runs before each step that changes something, and throws if another
+ * process may be at work. Throws VERIFY_ALTERED if the parts do not match their signatures.
+ */
 export async function seal(
   parts: SealParts,
   session: string,
@@ -197,12 +203,12 @@ export async function seal(
   const { objects, objectRetry } = parts;
   const retry = <T>(act: () => Promise<T>): Promise<T> => objectRetry.run(act, stopped);
   const { prefix, startedAt, row } = await retry(() => prefixOf(parts, session));
-  // Another ingest was here.
+  // Another ingest has sealed it.
   if (parts.alone !== undefined && row !== undefined && row.version >= SEALED_VERSION) return;
   let manifest = await retry(() => readManifest(objects, prefix, { session, startedAt }));
   const stored = await retry(() =>
     listParts(objects, prefix).catch((error: unknown) => {
-      // Some of the parts were deleted already.
+      // Some of the parts have already been deleted.
       if (manifest !== null && error instanceof StenoError && error.code === 'RECORDING_MALFORMED') return remaining(objects, prefix);
       throw error;
     }),
@@ -234,7 +240,7 @@ export async function seal(
   });
 }
 
-/** Above the number of any part: sealing is the last thing that happens to a session. */
+/** Above any part number: sealing is the last thing that happens to a session. */
 export const SEALED_VERSION = 4_000_000_000;
 
 async function remaining(objects: WriterParts['objects'], prefix: string): Promise<StoredPart[]> {
@@ -245,7 +251,7 @@ async function remaining(objects: WriterParts['objects'], prefix: string): Promi
 
 interface Packed {
   readonly manifest: Manifest;
-  /** Null: the parts stay. */
+  /** Null: the parts are kept. */
   readonly object: Uint8Array | null;
   readonly summary: SessionSummary;
 }
@@ -287,7 +293,7 @@ async function pack(
       }
     }
     check.end(proof, await retry(() => objects.get(certificateKey(proof.certificate))));
-    // Whatever else this process has to do comes first.
+    // Yield to everything else that this process has to do.
     await new Promise((resolve) => setImmediate(resolve));
   }
   const { header, summary } = check;
@@ -355,8 +361,8 @@ class ChainCheck {
     if (read.header !== null) {
       this.#header = read.header;
       this.#head = chainStart(sha256, read.header.steno.session);
-      // Verifiers refuse one there, and ingest writes none.
-      if (block.keyframe !== null) throw new StenoError('VERIFY_ALTERED', 'a keyframe stands before the first line');
+      // Verifiers refuse a keyframe there, and ingest writes none.
+      if (block.keyframe !== null) throw new StenoError('VERIFY_ALTERED', 'a keyframe precedes the first line');
     }
     this.summary.add(read);
     this.#head = chainNext(sha256, this.#head!, block.content);
@@ -376,21 +382,21 @@ class ChainCheck {
   }
 }
 
-/** Gathers blocks into frames that begin at anchors where there are any. */
+/** Packs blocks into frames, which begin at anchors if there are any. */
 class FramePacker {
   readonly #compress: Compress;
   readonly #zstd: WriterParts['zstd'];
   readonly #frames: Uint8Array[] = [];
   readonly #entries: ManifestFrame[] = [];
   #offset = 0;
-  /** The epoch that grows, and the whole epochs before it that share its frame. */
+  /** The epoch being collected, preceded in its frame by whole earlier epochs. */
   #epoch: Uint8Array[] = [];
   #epochBytes = 0;
   #epochStart: Omit<ManifestSegment, 'offset'> | null = null;
   #content: Uint8Array[] = [];
   #bytes = 0;
   #segments: ManifestSegment[] = [];
-  /** What the epoch and the frame took in the parts, in bytes. */
+  /** Compressed size of the epoch, and of the frame, in the parts, in bytes. */
   #epochStored = 0;
   #stored = 0;
 
@@ -399,10 +405,10 @@ class FramePacker {
     this.#zstd = zstd;
   }
 
-  /** `ratio`: of the block's frame in its part, compressed to not. */
+  /** `ratio`: compressed to uncompressed size of the block's frame in its part. */
   async add(block: StoredBlock, ratio: number): Promise<void> {
     const anchor = block.keyframe?.anchor === true ? keyframeLine(block.keyframe) : null;
-    // Without a terminal there are no anchors: any block may begin a frame.
+    // Without a terminal there are no anchors, and any block may begin a frame.
     const full = this.#epochBytes + block.content.length > MAX_SEALED_FRAME;
     if (anchor !== null || full) await this.#endEpoch();
     this.#epochStart ??= { start: block.from, first_block: block.n };
@@ -436,8 +442,8 @@ class FramePacker {
     if (this.#bytes === 0) return;
     const content = Buffer.concat(this.#content);
     const frame = await this.#compress(content, this.#stored > INCOMPRESSIBLE * content.length ? LIVE_LEVEL : SEALED_LEVEL);
-    // The parts are deleted after this: what was written must be what was read.
-    if (!content.equals(this.#zstd.decompress(frame))) throw new StenoError('INTERNAL', 'a frame does not decompress to what went in');
+    // The parts are deleted after this, so check that the frame decompresses to the same bytes.
+    if (!content.equals(this.#zstd.decompress(frame))) throw new StenoError('INTERNAL', 'a frame does not decompress to its input');
     this.#frames.push(frame);
     this.#entries.push({
       object: 0,

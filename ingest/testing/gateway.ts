@@ -1,6 +1,6 @@
 /**
- * What the tests and benchmarks of ingest share beside the recorder of recordings/testing: an x509 CA for the services, a
- * temporary folder, and a gateway that speaks the uplink. Real parts all of them.
+ * Support shared by the tests and benchmarks of ingest, beside the recorder of recordings/testing: an x509 CA for the
+ * services, a temporary folder, and a gateway that speaks the uplink. All of them are real parts.
  */
 import 'reflect-metadata';
 import { generateKeyPairSync, randomBytes, webcrypto } from 'node:crypto';
@@ -123,7 +123,7 @@ export class UplinkClient {
     this.socket.send(frame);
   }
 
-  /** The first frame that fits, also of those that came before. */
+  /** The first frame that matches, including frames received earlier. */
   async next(fits: (frame: UplinkFrame) => boolean): Promise<UplinkFrame> {
     for (;;) {
       const found = this.frames.find(fits);
@@ -134,7 +134,10 @@ export class UplinkClient {
     }
   }
 
-  /** Opens, sends what comes after the last durable block, waits until all of it is durable. Returns where it went on. */
+  /**
+   * Opens the session, sends everything after the last durable block, and waits until all of it is durable. Returns the
+   * block it resumed after.
+   */
   async deliver(session: string, made: readonly Made[], stream?: 'events'): Promise<number> {
     const isOurs = (header: object): boolean =>
       'session' in header && header.session === session && ('stream' in header ? header.stream : undefined) === stream;

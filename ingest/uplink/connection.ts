@@ -3,12 +3,12 @@
  *
  *     connected ──hello──► greeted ──open──► (per session and stream) recovering ──► open ──close, all stored──► closed
  *        │  5 s without hello      └──events──► (authority, gateway) audit rows, (agent) kernel rows, (gateway, agent)
- *        │                                      events of no session ──► ack
- *        └──anything that is no frame──► refuse, close
+ *        │                                      events without a session ──► ack
+ *        └──anything that is not a frame──► refuse, close
  *
- * What is wrong with one session refuses that session; what is wrong with the connection closes it. At most
- * `MAX_UNPROCESSED` bytes wait here, in frames not handled yet and parts not stored yet: beyond, the socket is not read
- * and the gateway's spool fills instead. Tested in connection.test.ts.
+ * A fault in one session refuses that session; a fault of the connection closes it. At most `MAX_UNPROCESSED` bytes wait
+ * here, in unhandled frames and unstored parts: beyond that the socket is not read, and the gateway's spool fills instead.
+ * Tested in connection.test.ts.
  */
 import { createHash } from 'node:crypto';
 import type { WebSocket } from 'ws';
@@ -16,6 +16,7 @@ import { z } from 'zod';
 import { StenoError, errorCatalogue } from '#schemas/base/errors.js';
 import type { ErrorCode } from '#schemas/base/errors.js';
 import { auditRow } from '#schemas/events/rows.js';
+import { TRIAGE_EVENT } from '#schemas/events/triage.js';
 import { freeEvent, freeRows } from '#schemas/events/free-rows.js';
 import type { AuditRow, EventRow } from '#schemas/events/rows.js';
 import { sessionIdPattern } from '#schemas/events/rows.js';
@@ -30,9 +31,9 @@ import { SessionWriter } from '../writing/session-writer.js';
 import type { StreamWriter, WriterOwner, WriterParts } from '../writing/session-writer.js';
 import { certificateFault } from '#recordings/read/checkpoint-signature.js';
 
-export const MAX_UNPROCESSED = 8 << 20;
+const MAX_UNPROCESSED = 8 << 20;
 const HELLO_TIMEOUT_MS = 5_000;
-/** Audit rows about refusals, a connection: a peer that is refused again and again fills no table. */
+/** Audit rows about refusals, per connection: a peer that is refused again and again must not fill a table. */
 const MAX_REFUSALS = 100;
 const MAX_SESSIONS = 20_000;
 const MAX_EVENTS = 1_000;
@@ -44,22 +45,22 @@ export interface UplinkPeer {
 }
 
 export interface UplinkParts extends WriterParts {
-  /** Public key lines of the recording CA whose certificates gateways may show now. */
+  /** Public key lines of the recording CA whose certificates gateways may present now. */
   readonly admits: () => readonly string[];
-  /** All writers there are, by session: a second connection takes over from the first. */
+  /** All writers, by session: a second connection takes over from the first. */
   readonly writers: WriterTable;
   readonly kernel: KernelEvents;
   readonly onClosed: (session: string, startedAt: number) => void;
   readonly log: Log;
   /** ms since 1970. */
   readonly clock: () => number;
-  /** Bytes of lines that are not rendered yet, bytes of parts on their way to the object store, batches of the kernel's rows. */
+  /** Bytes of lines not rendered yet, bytes of parts not yet in the object store, and batches of kernel rows. */
   readonly indexing: Backlog;
   readonly storing: Backlog;
   readonly kernelBacklog: Backlog;
 }
 
-/** What a frame is about: a session's recording, or its event log. */
+/** The stream that a frame belongs to: a session's recording, or its event log. */
 interface StreamName {
   readonly session: string;
   readonly stream?: 'events' | undefined;
@@ -67,12 +68,12 @@ interface StreamName {
 
 interface Session {
   readonly of: StreamName;
-  /** One frame after the other, for this session. */
+  /** Handles the frames of this session one after the other. */
   queue: Promise<void>;
   writer: StreamWriter | null;
   refused: boolean;
   told: boolean;
-  /** Lets the next connection have the session. */
+  /** Releases the session to the next connection. */
   free: () => void;
 }
 
@@ -80,7 +81,7 @@ function keyOf({ session, stream }: StreamName): string {
   return stream === undefined ? session : `${session}/${stream}`;
 }
 
-/** Who writes which stream; whoever comes later waits until whoever was before has let go. */
+/** Which connection writes which stream; a later one waits until the earlier one has let go. */
 export class WriterTable {
   readonly #owners = new Map<string, { readonly release: () => Promise<void>; readonly writer: () => StreamWriter | null }>();
 
@@ -97,7 +98,7 @@ export class WriterTable {
     };
   }
 
-  /** Of the recording. */
+  /** The writer of the session's recording. */
   get(session: string): SessionWriter | null {
     const writer = this.#owners.get(session)?.writer();
     return writer instanceof SessionWriter ? writer : null;
@@ -139,7 +140,7 @@ export class UplinkConnection {
     socket.on('message', (data: Buffer, isBinary) => {
       if (this.#gone) return;
       try {
-        if (!isBinary) throw new StenoError('UPLINK_MALFORMED', 'a text message');
+        if (!isBinary) throw new StenoError('UPLINK_MALFORMED', 'a text message instead of a frame');
         this.#frame(decodeUplink(data), data.length);
         if (this.#greeted) clearTimeout(greeting);
       } catch (error) {
@@ -156,10 +157,10 @@ export class UplinkConnection {
     });
   }
 
-  /** No more frames are taken; what is under way is finished. */
+  /** Accepts no more frames; work in progress is finished. */
   close(): void {
     this.#socket.close(1001);
-    // A peer that does not answer the close is cut off.
+    // Cut off a peer that does not answer the close.
     setTimeout(() => this.#socket.terminate(), 1_000).unref();
   }
 
@@ -189,7 +190,7 @@ export class UplinkConnection {
   #hello(hello: UplinkHeader<'hello'>): void {
     if (this.#greeted) throw new StenoError('UPLINK_MALFORMED', 'hello twice');
     if (!UPLINK_VERSIONS.includes(hello.version)) throw new StenoError('UPLINK_VERSION', `version ${hello.version}`);
-    if (hello.name !== this.#peer.name) throw new StenoError('UPLINK_UNAUTHENTICATED', 'the name is not that of the certificate');
+    if (hello.name !== this.#peer.name) throw new StenoError('UPLINK_UNAUTHENTICATED', 'the name differs from that in the certificate');
     if (hello.certificate !== undefined && this.#peer.kind === 'gateway') {
       const blob = Buffer.from(hello.certificate, 'base64');
       const fault = certificateFault(blob, this.#peer.name, this.#parts.admits(), this.#parts.clock());
@@ -198,17 +199,17 @@ export class UplinkConnection {
     }
     this.#greeted = true;
     this.#version = hello.version;
-    // The sender's own: it would refuse another.
+    // Use the sender's own version: it would refuse another.
     this.#send(encodeUplink('hello', { version: hello.version, name: 'ingest' }));
   }
 
   #open(of: StreamName): void {
     const { session, stream } = of;
     const certificate = this.#certificate;
-    if (certificate === null) throw new StenoError('UPLINK_UNAUTHENTICATED', 'sessions need a recording certificate');
-    if (!sessionIdPattern.test(session)) throw new StenoError('UPLINK_MALFORMED', 'no session id');
+    if (certificate === null) throw new StenoError('UPLINK_UNAUTHENTICATED', 'sending sessions requires a recording certificate');
+    if (!sessionIdPattern.test(session)) throw new StenoError('UPLINK_MALFORMED', 'not a session id');
     if (stream !== undefined && this.#version < UPLINK_STREAMS_VERSION)
-      throw new StenoError('UPLINK_MALFORMED', `event logs take version 3`);
+      throw new StenoError('UPLINK_MALFORMED', `event logs require version 3`);
     if (this.#sessions.size >= MAX_SESSIONS) throw new StenoError('TOO_MANY', 'sessions on one connection');
     const known = this.#sessions.get(keyOf(of));
     if (known !== undefined && !known.refused) throw new StenoError('UPLINK_MALFORMED', 'open twice');
@@ -258,7 +259,7 @@ export class UplinkConnection {
 
   #enqueue(frame: Extract<UplinkFrame, { kind: 'block' | 'checkpoint' | 'close' }>, bytes: number): void {
     const entry = this.#sessions.get(keyOf(frame.header));
-    // A sender may not have read yet that the session was closed or refused.
+    // The sender may not have read yet that the session was closed or refused.
     if (entry === undefined || entry.refused) return;
     this.#take(bytes);
     this.#parts.indexing.add(bytes);
@@ -286,7 +287,7 @@ export class UplinkConnection {
       });
   }
 
-  /** Acknowledgements of one turn of the event loop go out as one. */
+  /** Acknowledgements of one turn of the event loop are merged. */
   #ack(entry: Session): void {
     if (this.#progress.size === 0) setImmediate(() => this.#sendAcks());
     this.#progress.add(entry);
@@ -307,21 +308,28 @@ export class UplinkConnection {
   }
 
   #events({ id, table }: UplinkHeader<'events'>, payload: Uint8Array, bytes: number): void {
-    if (table === 'events' && this.#version < 2) throw new StenoError('UPLINK_MALFORMED', 'these events take version 2');
-    // Of sessions nodes tell what the kernel saw, and nothing else; nobody else does.
+    if (table === 'events' && this.#version < 2) throw new StenoError('UPLINK_MALFORMED', 'these events require version 2');
+    // Nodes report kernel events and nothing else about sessions; nobody else reports those.
     if (table !== 'events' && (table === 'kernel') !== (this.#peer.kind === 'agent'))
       throw new StenoError('UPLINK_UNAUTHENTICATED', `these events from a peer of kind ${this.#peer.kind}`);
     let value: unknown;
     try {
       value = JSON.parse(Buffer.from(payload.buffer, payload.byteOffset, payload.length).toString('utf8'));
     } catch {
-      // One batch that is damaged holds up nothing else of this sender.
+      // A damaged batch holds up nothing else from this sender.
       return this.#refuseEvents(id, [], new StenoError('UPLINK_MALFORMED', 'events are not JSON'));
     }
     if (table === 'kernel') return this.#kernelEvents(id, value, bytes);
     if (table === 'events') return this.#freeEvents(id, value, bytes);
     const parsed = auditRows.safeParse(value);
     if (!parsed.success) return this.#refuseEvents(id, value, malformedRow(parsed.error));
+    // Only the authority reports decisions about findings.
+    if (this.#peer.kind !== 'authority' && parsed.data.some(({ event }) => event === TRIAGE_EVENT))
+      return this.#refuseEvents(
+        id,
+        value,
+        new StenoError('UPLINK_UNAUTHENTICATED', `${TRIAGE_EVENT} from a peer of kind ${this.#peer.kind}`),
+      );
     this.#take(bytes);
     void this.#parts.batch
       .add({ id: `events ${this.#peer.kind}/${this.#peer.name} ${id}`, audit: parsed.data })
@@ -366,14 +374,14 @@ export class UplinkConnection {
   }
 
   /**
-   * A sender cuts a refused batch in two until single rows are refused; those are lost, and each leaves an audit row that
-   * names its session. So does a batch of a node as it came first: whether that node cuts it is not known.
+   * A sender halves a refused batch until single rows are refused; those are lost, and each leaves an audit row that names
+   * its session. So does a whole batch of a node the first time, since it is not known whether that node halves it.
    */
   #refuseEvents(id: string, rows: unknown, error: unknown): void {
     const { code, detail } = described(error);
     this.#send(encodeUplink('refuse', { events: id, code, detail }));
     if (errorCatalogue[code].retryable) return;
-    this.#parts.log.warn({ peer: this.#peer.name, events: id, code, err: error }, 'events refused');
+    this.#parts.log.warn({ peer: this.#peer.name, events: id, code, err: error }, 'refused events');
     const sessions = new Set((Array.isArray(rows) ? rows : []).map(sessionOf));
     const whole = this.#peer.kind === 'agent' && !id.includes(PIECE_MARK);
     const last = Array.isArray(rows) && (rows.length === 1 || (code !== 'UPLINK_MALFORMED' && sessions.size === 1));
@@ -387,7 +395,7 @@ export class UplinkConnection {
     entry.refused = true;
     const { code, detail } = described(error);
     const { session, stream } = entry.of;
-    this.#parts.log.warn({ peer: this.#peer.name, session, stream, code, err: error }, 'session refused');
+    this.#parts.log.warn({ peer: this.#peer.name, session, stream, code, err: error }, 'refused a session');
     this.#send(encodeUplink('refuse', { ...entry.of, code, detail }));
     this.#audit(code, detail, session, stream === undefined ? {} : { stream });
     const { writer } = entry;
@@ -399,7 +407,7 @@ export class UplinkConnection {
     if (this.#gone) return;
     this.#gone = true;
     const { code, detail } = described(error);
-    this.#parts.log.warn({ peer: this.#peer.name, code, err: error }, 'uplink refused');
+    this.#parts.log.warn({ peer: this.#peer.name, code, err: error }, 'refused an uplink');
     this.#send(encodeUplink('refuse', { code, detail }));
     this.#audit(code, detail, '');
     this.close();
@@ -417,7 +425,7 @@ export class UplinkConnection {
     entry.refused = true;
     await entry.writer?.close();
     await entry.queue;
-    // The queue may have opened it meanwhile.
+    // The queue may have opened the writer in the meantime.
     await entry.writer?.close();
     entry.free();
   }
@@ -438,7 +446,7 @@ export class UplinkConnection {
     }
   }
 
-  /** Answers are small and one for each frame; a peer that reads none of them is cut off. */
+  /** Answers are small, one per frame; a peer that reads none of them is cut off. */
   #send(frame: Uint8Array): void {
     if (this.#socket.readyState !== this.#socket.OPEN) return;
     this.#socket.send(frame);
@@ -451,7 +459,7 @@ function described(error: unknown): { code: ErrorCode; detail: string } {
   return { code: 'INTERNAL', detail: '' };
 }
 
-/** The same refusal of the same thing has the same id, so that a gateway that tries again leaves one row. */
+/** Identical refusals have the same id, so a gateway that retries leaves only one row. */
 function refusal(peer: UplinkPeer, code: ErrorCode, detail: string, session: string, data: object, at: number): AuditRow {
   const id = createHash('sha256')
     .update(JSON.stringify([peer.kind, peer.name, code, detail, session, data, session === '' ? at : 0]))
@@ -477,7 +485,7 @@ function malformedRow(error: z.ZodError): StenoError {
   return new StenoError('UPLINK_MALFORMED', `events: ${error.issues[0]?.path.join('.') ?? ''}`);
 }
 
-/** The session that a row names: kernel rows begin with it, audit rows have a field. */
+/** The session that a row names: the first element of kernel rows, a field of audit rows. */
 function sessionOf(row: unknown): string {
   const named: unknown = Array.isArray(row) ? row[0] : (row as { readonly session?: unknown } | null)?.session;
   return typeof named === 'string' && sessionIdPattern.test(named) ? named : '';

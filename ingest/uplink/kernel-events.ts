@@ -1,10 +1,11 @@
 /**
- * Events of the kernel from nodes that send them here: checked, bound to their session, inserted. They are in no log, and nobody signed
- * them. Where a session has an event log, its rows come by that and not from its node, which could add to them long after.
+ * Kernel events sent here directly by nodes: checked, bound to their session and inserted. They are in no event log and are
+ * not signed. If a session has an event log, its rows are accepted only through the log: the node could otherwise add rows
+ * long afterwards.
  *
- * A node may speak of sessions on itself and of no others: the session's row, which comes from the gateway's recording,
- * says where it is, and also whose it is and when it began. Events that come before that row wait a little, then the node
- * is told to send them again. Tested in kernel-events.test.ts.
+ * A node may report only sessions that run on it: the session's row, which comes from the gateway's recording, names the
+ * node, the user and the start. Events that arrive before that row wait briefly; then the node is told to resend them.
+ * Tested in kernel-events.test.ts.
  */
 import { LRUCache } from 'lru-cache';
 import { StenoError } from '#schemas/base/errors.js';
@@ -21,7 +22,7 @@ import type { RowBatch } from '../writing/row-batch.js';
 export interface KernelEventParts {
   readonly events: Pick<EventStore, 'session' | 'events'>;
   readonly objects: Pick<ObjectStore, 'size'>;
-  /** Whether a gateway sends this session's event log just now. */
+  /** Whether a gateway is sending this session's event log at the moment. */
   readonly logged: (session: string) => boolean;
   readonly batch: RowBatch;
   /** ms since 1970. */
@@ -34,7 +35,7 @@ const KNOWN = 10_000;
 /** The first block of a recording leaves its gateway within a second. */
 const WAIT_MS = 4_000;
 const LOOK_MS = 150;
-/** A session that began so long ago and has no recording has none. */
+/** A session that began this long ago and has no recording will never have one. */
 const GIVEN_UP_MS = 24 * 3_600_000;
 
 export class KernelEvents {
@@ -48,8 +49,8 @@ export class KernelEvents {
   }
 
   /**
-   * Resolves when the rows are durable. Rejects UPLINK_MALFORMED, UPLINK_UNAUTHENTICATED for a session of another node,
-   * SESSION_UNKNOWN for one that will never be known, UPLINK_EARLY (to be sent again), or what the store rejects with.
+   * Resolves when the rows are durable. Rejects with UPLINK_MALFORMED, UPLINK_UNAUTHENTICATED for a session of another node,
+   * SESSION_UNKNOWN for one that will never be known, UPLINK_EARLY (to be sent again), or as the store does.
    */
   async add(node: string, id: string, value: unknown): Promise<void> {
     const parsed = kernelRows.safeParse(value);
@@ -69,7 +70,7 @@ export class KernelEvents {
     this.#closed = true;
   }
 
-  /** Null: the rows of this session are here already, by its event log. */
+  /** Null: the rows of this session are already here, through its event log. */
   async #place(node: string, session: string, rows: readonly KernelRow[]): Promise<Place | null> {
     const known = this.#known.get(session) ?? (await this.#look(session));
     if (known === null) {
@@ -89,8 +90,9 @@ export class KernelEvents {
   }
 
   /**
-   * Whether the log of the session is beyond these rows: a node that has not heard that they are stored sends them again, and a
-   * gateway that has finished the log knows it no more. A log takes rows in their order, so what is not behind its last was taken.
+   * Whether the session's event log is already past these rows: a node that has not received the acknowledgement resends
+   * them, and a gateway that has finished the log no longer knows it. Logs take rows in order, so rows not after the last
+   * one were taken.
    */
   async #isLogged(session: string, rows: readonly KernelRow[]): Promise<boolean> {
     const [, block, index] = rows.findLast(([id]) => id === session)!;

@@ -1,5 +1,5 @@
 /**
- * How much waits in the background, and how far it is: what `steno status`, the page and metrics show.
+ * Size and progress of background work, as shown by `steno status`, the page and metrics.
  *
  *     idle ──add──► busy: `done` counts from here ──nothing waits──► idle
  *
@@ -32,7 +32,7 @@ export class Backlog {
     this.#waiting += amount;
   }
 
-  /** Also of what failed: it waits no more. */
+  /** Called for failed work too: it no longer waits. */
   settle(amount = 1): void {
     this.#waiting -= amount;
     this.#done += amount;

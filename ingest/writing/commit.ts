@@ -1,29 +1,29 @@
 /**
- * When parts of a recording are safe: the order of writes, and what a crash between two of them means.
+ * When parts of a recording are safe: the order of writes, and the effect of a crash between two of them.
  *
- * The parts that were signed while the ones before them were written are written together, as a group (session-writer.ts).
+ * Parts signed while earlier ones are being written are then written together, as a group (session-writer.ts).
  *
  *   1. rows       of all blocks of the group, and of the session itself, are in the event store
- *        crash here: rows without an object. The gateway sends the blocks again, they give the same rows under the same
- *        identity (projection.ts), and nothing is there twice.
+ *        crash here: rows without an object. The gateway sends the blocks again; they give the same rows under
+ *        the same identity (projection.ts), so no row is stored twice.
  *   2. objects    the gateway's certificate, then the parts in their order, each put whole and only if absent
- *        crash here, or between two parts: parts whose session row is of an earlier part. Recovery (recovery.ts) finds them
- *        by their keys, without a hole since each was put before the next, goes on after the last, and writes the row that
- *        is missing before it answers.
+ *        crash here, or between two parts: parts newer than their session row. Recovery (recovery.ts) finds them by their
+ *        keys, without gaps since each was put before the next, continues after the last, and writes the missing row before
+ *        it answers.
  *   3. row        of the session as it is after the last part of the group; its version is the number of that part
- *        crash here: all is stored and the gateway does not know. It opens the session again and hears how far it is.
- *        An event log has no such row: its parts say everything.
+ *        crash here: everything is stored, but the gateway does not know. It opens the session again and is told how far it is
+ *        stored. An event log has no such row: its parts carry everything.
  *   4. `ack stored` to the gateway, whose spool may forget the parts
  *
- * A failure is not told from "done but reported as failed": every step is repeated until it succeeds, and every step is
- * the same when it is done twice. Tested as a table in faults.test.ts.
+ * A failure cannot be told from a success reported as failure, so every step is idempotent and is repeated until it
+ * succeeds. Tested as a table in faults.test.ts.
  */
 import { certificateKey } from '#schemas/recording/layout.js';
 import { certificateId } from '#schemas/recording/proof.js';
 import type { SessionRow } from '#schemas/events/rows.js';
 import type { ObjectStore } from '#stores/objects/contract.js';
 import type { RowBatch } from './row-batch.js';
-import type { StoreRetry } from './store-retry.js';
+import type { StoreRetry } from '#stores/store-retry.js';
 
 export interface CommitParts {
   readonly objects: ObjectStore;
@@ -35,13 +35,15 @@ export interface CommitParts {
 export interface PartCommit {
   readonly key: string;
   readonly object: Uint8Array;
-  /** Step 1, under way since the blocks arrived. */
+  /** Step 1, running since the blocks arrived. */
   readonly rows: Promise<unknown>;
   /** The session's row after this part; null for a part of an event log. */
   readonly row: SessionRow | null;
 }
 
-/** `group`: parts of one session that follow one another. `stopped`: whether whoever asked has gone; then no further try is made. */
+/**
+ * `group`: consecutive parts of one session. `stopped`: whether the caller has gone, after which no further attempt is made.
+ */
 export async function commitParts(
   parts: CommitParts,
   certificate: { readonly fingerprint: string; readonly blob: Uint8Array },
@@ -60,7 +62,10 @@ export async function commitParts(
 const certificates = new WeakMap<ObjectStore, Map<string, Promise<void>>>();
 const MAX_CERTIFICATES = 1000;
 
-/** Once, not for every part; and one at a time, since a store that is no S3 to the letter may show half of an object to a second writer. */
+/**
+ * Puts the certificate once, not for every part, and never concurrently: an object store that is not quite S3 may show a
+ * second writer half an object.
+ */
 async function putCertificate(
   { objects, objectRetry }: CommitParts,
   { fingerprint, blob }: { readonly fingerprint: string; readonly blob: Uint8Array },
@@ -69,7 +74,7 @@ async function putCertificate(
   const known = certificates.get(objects) ?? new Map<string, Promise<void>>();
   certificates.set(objects, known);
   for (let other = known.get(fingerprint); other !== undefined; other = known.get(fingerprint)) {
-    // Who was putting it may have stopped.
+    // The call that was putting it may have stopped.
     if (
       await other.then(
         () => true,
@@ -89,7 +94,7 @@ async function putCertificate(
   }
 }
 
-/** Step 3, which recovery and sealing take as well. */
+/** Step 3, also used by recovery and sealing. */
 export async function commitSession({ batch }: CommitParts, row: SessionRow): Promise<void> {
   await batch.add({ id: `session ${row.session} ${row.version} ${row.state} ${row.stored_bytes}`, sessions: [row] });
 }

@@ -7,7 +7,7 @@ import { KERNEL_BLOCKS } from '#schemas/kernel/kernel.js';
 import type { KernelRow } from '#schemas/kernel/kernel.js';
 import { encodeProof, readContainer } from '#schemas/recording/container.js';
 import { eventPartKey, recordingPrefix } from '#schemas/recording/layout.js';
-import { pairFault } from '#schemas/recording/verify.js';
+import { pairFault } from '#schemas/recording/event-log-check.js';
 import type { Verdict } from '#schemas/recording/verify.js';
 import type { EventRow } from '#schemas/events/rows.js';
 import { encodeUplink } from '#schemas/uplink.js';

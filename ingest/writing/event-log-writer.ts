@@ -1,14 +1,15 @@
 /**
- * The event log of one session: takes its blocks and checkpoints, and makes rows and objects of them, as session-writer.ts does of
+ * The event log of one session: turns its blocks and checkpoints into rows and objects, as session-writer.ts does for
  * recordings.
  *
- *     recovering ──► open ──block──► open        chain, cut, lines and places checked; rows on their way
+ *     recovering ──► open ──block──► open        chain, cut, lines and positions checked; rows sent
  *                     │  ──checkpoint──► open    signature checked; the part goes to commit.ts, in the background
  *                     │  ──close──► closed       the same, and nothing follows
  *                     └──anything wrong──► refused (the caller tells the gateway and the audit)
  *
- * The order of writes is that of commit.ts: rows, certificate and part, acknowledgement. Rows follow from the lines and the header
- * alone (recordings/derive/logged-events.ts), so nothing waits for the recording's own row. Tested in event-log-writer.test.ts.
+ * Writes follow the order of commit.ts: rows, certificate and part, acknowledgement. Rows are derived from the lines and the
+ * header alone (recordings/derive/logged-events.ts), so nothing waits for the recording's own row. Tested in
+ * event-log-writer.test.ts.
  */
 import { StenoError } from '#schemas/base/errors.js';
 import type { SignedCheckpoint, StoredCheckpoint } from '#schemas/recording/checkpoint.js';
@@ -94,14 +95,14 @@ export class EventLogWriter implements StreamWriter {
     return this.#header?.steno.started_at ?? 0;
   }
 
-  /** Throws UPLINK_CHAIN_BROKEN or UPLINK_MALFORMED. The caller waits for one call before the next. */
+  /** Throws UPLINK_CHAIN_BROKEN or UPLINK_MALFORMED. The caller awaits each call before the next. */
   block(n: number, headHex: string, content: Uint8Array): Promise<void> {
     const head = this.#chain.follow(n, headHex, content, { closed: this.#finished, unsigned: this.#building.bytes });
     if (head === null) return Promise.resolve();
     const read = this.#checked(() => this.#reader.read(content));
     if (read.header !== null) this.#begin(read.header);
     for (const { line } of read.lines)
-      if (line.code !== 'e' || !this.#places.take(line.data)) throw broken(n, 'a line is not a row, or not behind the row before it');
+      if (line.code !== 'e' || !this.#places.take(line.data)) throw broken(n, 'a line is not a row, or does not follow the row before it');
     const events = this.#checked(() => loggedEvents(this.#header!, read));
     if (this.#building.frames.length === 0) this.#building.startFrame(null, read.from);
     this.#building.add({ n, head, content });
@@ -122,7 +123,7 @@ export class EventLogWriter implements StreamWriter {
     if (part < building.part) return Promise.resolve({ bytes: 0, done: this.#commits });
     const says = (what: string): StenoError =>
       broken(checkpoint.block, `the checkpoint of part ${part} of the event log has another ${what}`);
-    if (this.#header === null || this.#finished) throw broken(checkpoint.block, 'a checkpoint where none can be');
+    if (this.#header === null || this.#finished) throw broken(checkpoint.block, 'a checkpoint is not allowed here');
     const { session, gateway, counter } = checkpoint;
     if (part !== building.part) throw says('number');
     if (session !== this.session || gateway !== this.#owner.gateway || counter !== this.#header.steno.counter) throw says('session');
@@ -135,7 +136,7 @@ export class EventLogWriter implements StreamWriter {
     return Promise.resolve({ bytes: building.bytes, done: this.#commit(checkpoint) });
   }
 
-  /** Waits for writes that are under way; tries none again. */
+  /** Waits for writes in progress; retries none. */
   async close(): Promise<void> {
     this.#stopped = true;
     await this.#commits;
@@ -155,7 +156,7 @@ export class EventLogWriter implements StreamWriter {
     const { session, gateway, started_at: startedAt, counter } = header.steno;
     if (session !== this.session || gateway !== this.#owner.gateway || streamOf(header) !== 'events')
       throw broken(1, 'the header is of another session, gateway or stream');
-    if (!Number.isSafeInteger(startedAt) || startedAt < 0 || startedAt > MAX_STARTED_AT) throw broken(1, 'the header has no start');
+    if (!Number.isSafeInteger(startedAt) || startedAt < 0 || startedAt > MAX_STARTED_AT) throw broken(1, 'the header has no start time');
     if (!Number.isSafeInteger(counter) || counter < 0) throw broken(1, 'the header has no counter');
     this.#header = header;
   }
@@ -193,7 +194,7 @@ export class EventLogWriter implements StreamWriter {
   }
 }
 
-/** What the object store holds of a log: header, last checkpoint, and the place of the last row. */
+/** The state of a log in the object store: header, last checkpoint, and position of the last row. */
 async function readStored(parts: WriterParts, session: string): Promise<StoredLog | null> {
   const { prefix } = await prefixOf(parts, session);
   const listed = await listParts(parts.objects, prefix, 'events');
@@ -218,7 +219,7 @@ async function readPart(
   { key }: StoredPart,
 ): Promise<{ readonly checkpoint: StoredCheckpoint; readonly blocks: readonly ReadBlock[] }> {
   const { frames, proof } = openPart(await objects.get(key));
-  // Where blocks begin does not depend on when the part did.
+  // Block boundaries do not depend on where the part began.
   const cut = new FrameReader(zstd, { n: proof.first_block - 1, at: 0 });
   const reader = new BlockReader({ n: proof.first_block - 1, at: 0 }, undefined, 'events');
   return {

@@ -165,7 +165,7 @@ describe('whatever breaks, what was acknowledged is there, once, and the same', 
         objects = new FaultyObjectStore(realObjects);
         const broken = plan(objects.faults, operation, call, mode);
         const { Sealer } = await import('../sealing/sealer.js');
-        const { StoreRetry } = await import('./store-retry.js');
+        const { StoreRetry } = await import('#stores/store-retry.js');
         const { RowBatch } = await import('./row-batch.js');
         const { Backlog } = await import('./backlog.js');
         const retry = new StoreRetry({ firstWait: 1, longestWait: 5, onOutage: () => undefined, onRecovery: () => undefined });

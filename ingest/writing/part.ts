@@ -24,7 +24,7 @@ export interface HeldBlock {
 }
 
 export interface HeldFrame {
-  /** Session time in ms of the last line before. */
+  /** Session time in ms of the last line before this part. */
   readonly from: number;
   readonly keyframe: Keyframe | null;
   readonly blocks: HeldBlock[];
@@ -54,7 +54,7 @@ export class PartBuilder {
     return this.frames.flatMap((frame) => frame.blocks);
   }
 
-  /** `certificate`: its id. */
+  /** `certificate`: its id in the object store. */
   object(checkpoint: StoredCheckpoint, certificate: string, compress: (content: Uint8Array, level: number) => Uint8Array): Uint8Array {
     const raw = this.frames.map(({ keyframe, blocks }) =>
       Buffer.concat([...(keyframe === null ? [] : [keyframeLine(keyframe)]), ...blocks.map(({ content }) => content)]),
@@ -79,7 +79,7 @@ export function keyframeLine(keyframe: Keyframe): Uint8Array {
   return Buffer.from(encodeLine(0, { code: 'k', data: keyframe }));
 }
 
-/** The first bytes of each head. */
+/** The first `TAG_BYTES` of each head. */
 export function tagsOf(heads: readonly Uint8Array[]): Uint8Array {
   return Buffer.concat(heads.map((head) => head.subarray(0, TAG_BYTES)));
 }

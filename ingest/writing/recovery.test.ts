@@ -10,7 +10,7 @@ import { recover } from './recovery.js';
 import { RowBatch } from './row-batch.js';
 import { seal } from '../sealing/sealer.js';
 import { SessionWriter } from './session-writer.js';
-import { StoreRetry } from './store-retry.js';
+import { StoreRetry } from '#stores/store-retry.js';
 import { Recorder, RecordingAuthority } from '#recordings/testing/recorder.js';
 import { quiet, temporaryFolder } from '../testing/gateway.js';
 

@@ -1,8 +1,8 @@
 /**
- * Taking up a session where its objects end: after a restart, after a lost connection, and after a pause.
+ * Resumes a session where its objects end: after a restart, a lost connection or a pause.
  *
- * The last part's proof says block, head and offset; recordings/derive/stored-tail.ts makes the rest of the state of the
- * stored blocks. Tested in session-writer.test.ts and faults.test.ts.
+ * The last part's proof gives block, head and offset; recordings/derive/stored-tail.ts derives the rest of the state from
+ * the stored blocks. Tested in session-writer.test.ts and faults.test.ts.
  */
 import { StenoError } from '#schemas/base/errors.js';
 import type { StoredCheckpoint } from '#schemas/recording/checkpoint.js';
@@ -39,7 +39,7 @@ export interface OpenState {
 
 export type Recovered =
   | { readonly kind: 'new' }
-  /** `row`: of the session as it should be, when the one in the store is older. */
+  /** `row`: the correct row of the session, if the one in the store is older. */
   | {
       readonly kind: 'closed';
       readonly blocks: number;
@@ -50,7 +50,7 @@ export type Recovered =
     }
   | { readonly kind: 'open'; readonly state: OpenState; readonly row: SessionRow | null };
 
-/** Where the recording lies: by the start in its row, else by the id, which is made at the start. */
+/** Where the recording is stored: by the start time in its row, or by the id, which is generated at the start. */
 export async function prefixOf(
   { events }: Pick<RecoveryParts, 'events'>,
   session: string,
@@ -61,9 +61,9 @@ export async function prefixOf(
 }
 
 /**
- * What the stores hold of a session. Sealing may go on beside this: it puts the sealed object and the manifest before it
- * deletes the first part. Hence parts are listed before the manifest is looked for, and a part that was listed and is
- * gone means that the manifest is there by now.
+ * Reads the state of a session from the stores. Sealing may run concurrently: it puts the sealed object and the manifest
+ * before it deletes the first part. Therefore parts are listed before the manifest is looked up; if a listed part is gone,
+ * the manifest exists by now.
  */
 export async function recover(parts: RecoveryParts, session: string): Promise<Recovered> {
   try {
@@ -79,7 +79,7 @@ export async function recover(parts: RecoveryParts, session: string): Promise<Re
 async function readStored(parts: RecoveryParts, session: string): Promise<Recovered> {
   const { prefix, startedAt, row } = await prefixOf(parts, session);
   const listed = await listParts(parts.objects, prefix).catch((error: unknown) => {
-    // Half of the parts were deleted, perhaps because the session is sealed.
+    // Some of the parts have been deleted, perhaps because the session was sealed.
     if (error instanceof StenoError && error.code === 'RECORDING_MALFORMED') return error;
     throw error;
   });
@@ -103,7 +103,7 @@ async function readStored(parts: RecoveryParts, session: string): Promise<Recove
   return { kind: 'open', state: { header, prefix, parts: stored, proof, summary, ...projection }, row: missing };
 }
 
-/** The session's row after part `part`; `bytes`: of its objects so far. */
+/** The session's row after part `part`; `bytes`: size of its objects so far. */
 export function rowOf(summary: SessionSummary, checkpoint: StoredCheckpoint, part: number, bytes: number): SessionRow {
   const state = checkpoint.end === 'open' ? 'live' : checkpoint.end === 'complete' ? 'ended' : 'interrupted';
   return summary.row(part, state, checkpoint.head, bytes);

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import type { EventStore } from '#stores/events/contract.js';
 import { RowBatch } from './row-batch.js';
-import { StoreRetry } from './store-retry.js';
+import { StoreRetry } from '#stores/store-retry.js';
 
 it.each([0, 1, 2, 3, 4, 5, 6, 7, 8])(
   'rows added %i turns of the microtask queue after others became durable are inserted too',

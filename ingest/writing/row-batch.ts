@@ -1,23 +1,24 @@
 /**
- * Rows of all sessions on their way into the event store, in few inserts.
+ * Batches the rows of all sessions into few inserts to the event store.
  *
- * An insert costs milliseconds whatever its size, so what arrives while one runs, or within `interval` of its start,
- * goes together with the next. A batch that fails is repeated as it was, under the same token. A batch that the store
- * refuses for good is taken apart, so that the rows of one session cannot hold up the others. Rows are idempotent by
- * (session, block, index), so a resend in other batches shows nothing twice. Tested in faults.test.ts.
+ * An insert costs milliseconds regardless of size, so rows that arrive while one runs, or within `interval` of its start, go
+ * into the next. A failed batch is repeated unchanged under the same token. A batch that the store refuses for good is split
+ * up, so that the rows of one session cannot hold up the others. Rows are idempotent by (session, block, index), so rows
+ * resent in other batches are not shown twice. Tested in faults.test.ts.
  */
 import { createHash } from 'node:crypto';
 import { StenoError } from '#schemas/base/errors.js';
 import type { AuditRow, EventRow, EventTable, ScreenRow, SessionRow } from '#schemas/events/rows.js';
+import type { RowMessage } from '#schemas/row-feed.js';
 import type { EventStore } from '#stores/events/contract.js';
 import type { Backlog } from './backlog.js';
-import type { StoreRetry } from './store-retry.js';
+import type { StoreRetry } from '#stores/store-retry.js';
 
-/** What is inserted together; the contract is atomic up to 50,000 rows. */
+/** Maximum rows per insert; inserts of up to 50,000 rows are atomic by contract. */
 const MAX_BATCH_ROWS = 20_000;
 
 export interface RowSet {
-  /** Says which rows these are; the same rows have the same id. */
+  /** Identifies the set of rows; the same rows have the same id. */
   readonly id: string;
   readonly screen?: readonly ScreenRow[];
   readonly events?: readonly EventRow[];
@@ -38,34 +39,56 @@ export class RowBatch {
   readonly #retry: StoreRetry;
   readonly #interval: number;
   readonly #backlog: Backlog | undefined;
+  readonly #taken: (rows: RowMessage) => void;
+  /** Rows passed to `taken` that are not in the store yet, in order. */
+  readonly #pending = new Set<RowMessage>();
   #queue: Job[] = [];
   #running: Promise<void> | undefined;
 
-  /** `interval`: ms between the starts of two inserts. */
-  constructor(store: EventStore, retry: StoreRetry, interval: number, backlog?: Backlog) {
+  /** `interval`: ms between the starts of two inserts. `taken`: called with rows as they are added, in insertion order. */
+  constructor(
+    store: EventStore,
+    retry: StoreRetry,
+    interval: number,
+    backlog?: Backlog,
+    taken: (rows: RowMessage) => void = () => undefined,
+  ) {
+    this.#taken = taken;
     this.#backlog = backlog;
     this.#store = store;
     this.#retry = retry;
     this.#interval = interval;
   }
 
-  /** Resolves when the rows are durable. Rejects when the store refuses them for good, or on close. */
+  /** Resolves when the rows are durable. Rejects if the store refuses them for good, or on close. */
   add(rows: RowSet): Promise<void> {
     const count = tables.reduce((sum, table) => sum + (rows[table]?.length ?? 0), 0);
     this.#backlog?.add(count);
+    const { events = [], screen = [], sessions = [] } = rows;
+    const told: RowMessage = { events, screen, sessions };
+    this.#pending.add(told);
+    this.#taken(told);
     return new Promise<void>((resolve, reject) => {
       this.#queue.push({ rows, resolve, reject });
       this.#running ??= this.#run();
-    }).finally(() => this.#backlog?.settle(count));
+    }).finally(() => {
+      this.#pending.delete(told);
+      this.#backlog?.settle(count);
+    });
   }
 
-  /** Waits for the insert that is under way; call after the retry was closed. */
+  /** Rows passed to `taken` that the store may not have yet. */
+  pending(): Iterable<RowMessage> {
+    return this.#pending;
+  }
+
+  /** Waits for the insert in progress; call it after closing the retry. */
   async close(): Promise<void> {
     await this.#running;
   }
 
   async #run(): Promise<void> {
-    // Let what arrives in this turn of the event loop come along.
+    // Include rows that arrive in this turn of the event loop.
     await new Promise((resolve) => setImmediate(resolve));
     while (this.#queue.length > 0) {
       const started = performance.now();
@@ -73,7 +96,7 @@ export class RowBatch {
       const left = this.#interval - (performance.now() - started);
       if (this.#queue.length > 0 && left > 0) await new Promise((resolve) => setTimeout(resolve, left));
     }
-    // In the same turn in which the queue was seen empty: what is added a moment later must start the next run.
+    // In the same turn in which the queue was seen empty: rows added a moment later must start the next run.
     this.#running = undefined;
   }
 

@@ -18,7 +18,7 @@ import type { Anchor, Rows } from '#recordings/derive/projection.js';
 import { RowBatch } from './row-batch.js';
 import { SessionWriter } from './session-writer.js';
 import type { WriterParts } from './session-writer.js';
-import { StoreRetry } from './store-retry.js';
+import { StoreRetry } from '#stores/store-retry.js';
 import { Recorder, RecordingAuthority, verifyFile } from '#recordings/testing/recorder.js';
 import { temporaryFolder } from '../testing/gateway.js';
 

@@ -1,13 +1,13 @@
 /**
- * One open session: takes its blocks and checkpoints, and makes rows and objects of them.
+ * One open session: turns its blocks and checkpoints into rows and objects.
  *
- *     recovering ──► open ──block──► open        chain, cut and lines checked; rows on their way; held in memory
+ *     recovering ──► open ──block──► open        chain, cut and lines checked; rows sent; held in memory
  *                     │  ──checkpoint──► open    signature checked; the part goes to commit.ts, in the background
  *                     │  ──close──► closed       the same, and nothing follows
- *                     │  ──30 s without output──► asleep ──block──► open   the terminal is given back, and made again
+ *                     │  ──30 s without output──► asleep ──block──► open   the terminal is released, and rebuilt
  *                     └──anything wrong──► refused (the caller tells the gateway and the audit)
  *
- * It lives as long as the connection: whoever connects next recovers from the stores. Tested in session-writer.test.ts.
+ * A writer lives as long as the connection: the next connection recovers from the stores. Tested in session-writer.test.ts.
  */
 import { StenoError } from '#schemas/base/errors.js';
 import type { SignedCheckpoint } from '#schemas/recording/checkpoint.js';
@@ -27,9 +27,9 @@ import { bytesOf, recover, rowOf } from './recovery.js';
 import type { OpenState, RecoveryParts } from './recovery.js';
 import { checkpointFault } from '#recordings/read/checkpoint-signature.js';
 import type { StoredBlock, StoredPart } from '#recordings/read/stored-recording.js';
-import type { StoreRetry } from './store-retry.js';
+import type { StoreRetry } from '#stores/store-retry.js';
 
-/** The sum of file and network names in a header is far below this. */
+/** Upper bound for `started_at`, ms since 1970 (the year 2100). */
 const MAX_STARTED_AT = 4_102_444_800_000;
 
 export interface WriterParts extends CommitParts, RecoveryParts {
@@ -38,7 +38,7 @@ export interface WriterParts extends CommitParts, RecoveryParts {
   readonly trusted: () => readonly string[];
 }
 
-/** What a connection asks of whatever writes a stream of a session. */
+/** The part of a stream's writer that a connection uses. */
 export interface StreamWriter {
   readonly stored: number;
   readonly received: number;
@@ -53,7 +53,7 @@ export interface StreamWriter {
   close(): Promise<void>;
 }
 
-/** What `open` finds in the stores. */
+/** The result of `open`. */
 export type Opened<W extends StreamWriter> =
   | { readonly kind: 'closed'; readonly blocks: number; readonly sealed: boolean; readonly startedAt: number }
   | { readonly kind: 'open'; readonly writer: W };
@@ -62,13 +62,13 @@ export interface WriterOwner {
   /** Name of the gateway, from its certificate of the service CA. */
   readonly gateway: string;
   readonly certificate: { readonly fingerprint: string; readonly blob: Uint8Array };
-  /** Something was stored or became searchable. */
+  /** Called when something was stored or became searchable. */
   readonly onProgress: () => void;
-  /** Storing failed for good. */
+  /** Called when storing failed for good. */
   readonly onFailure: (error: unknown) => void;
 }
 
-/** A part on its way to the store. */
+/** A part being written to the store. */
 interface CommittingPart {
   readonly building: PartBuilder;
   readonly checkpoint: SignedCheckpoint;
@@ -87,22 +87,22 @@ export class SessionWriter implements StreamWriter {
   #summary: SessionSummary | null = null;
   #projection: Projection | null = null;
   #stored: StoredPart[] = [];
-  /** Of all objects, also of those on their way to the store. */
+  /** Size of all objects, including those being written to the store. */
   #objectBytes = 0;
-  /** Blocks up to here are in `#stored`, as committed. */
+  /** Blocks up to this one are in committed parts. */
   #storedBlock = 0;
   #received = 0;
   #closed = false;
   #finished = false;
   #stopped = false;
-  /** The part that grows, and before it the parts on their way to the store. */
+  /** The part being built; before it, the parts being written to the store. */
   #building: PartBuilder;
   readonly #committing: CommittingPart[] = [];
   #failed = false;
   #rows: Promise<void>[] = [];
   #commits: Promise<void> = Promise.resolve();
   #waiters: (() => void)[] = [];
-  /** `performance.now()` of the last block. */
+  /** `performance.now()` at the last block. */
   touched = performance.now();
 
   private constructor(parts: WriterParts, session: string, owner: WriterOwner, state: OpenState | null) {
@@ -124,7 +124,7 @@ export class SessionWriter implements StreamWriter {
     this.#building = new PartBuilder(state.parts.length + 1, checkpoint.block + 1);
   }
 
-  /** Recovers from the stores; waits while they do not answer. `closed`: there is nothing to write any more. */
+  /** Recovers from the stores; waits while they do not answer. `closed`: nothing is left to write. */
   static async open(parts: WriterParts, session: string, owner: WriterOwner, stopped: () => boolean): Promise<Opened<SessionWriter>> {
     const found = await parts.objectRetry.run(() => recover(parts, session), stopped);
     const gateway = found.kind === 'open' ? found.state.header.steno.gateway : found.kind === 'closed' ? found.gateway : null;
@@ -151,7 +151,7 @@ export class SessionWriter implements StreamWriter {
     return this.#header?.steno.started_at ?? 0;
   }
 
-  /** Throws UPLINK_CHAIN_BROKEN or UPLINK_MALFORMED. The caller waits for one call before the next. */
+  /** Throws UPLINK_CHAIN_BROKEN or UPLINK_MALFORMED. The caller awaits each call before the next. */
   async block(n: number, headHex: string, content: Uint8Array): Promise<void> {
     this.touched = performance.now();
     const head = this.#chain.follow(n, headHex, content, { closed: this.#finished, unsigned: this.#building.bytes });
@@ -172,7 +172,7 @@ export class SessionWriter implements StreamWriter {
     this.#tell();
   }
 
-  /** Throws UPLINK_CHAIN_BROKEN or UPLINK_SIGNATURE. Resolves when checked; `done` when the part is stored. */
+  /** Throws UPLINK_CHAIN_BROKEN or UPLINK_SIGNATURE. Resolves when checked; `done` resolves when the part is stored. */
   async checkpoint(
     part: number,
     checkpoint: SignedCheckpoint,
@@ -181,7 +181,7 @@ export class SessionWriter implements StreamWriter {
     const building = this.#building;
     if (part < building.part) return { bytes: 0, done: this.#commits };
     const header = this.#header;
-    if (header === null || this.#finished) throw broken(checkpoint.block, 'a checkpoint where none can be');
+    if (header === null || this.#finished) throw broken(checkpoint.block, 'a checkpoint is not allowed here');
     const says = (what: string): StenoError => broken(checkpoint.block, `the checkpoint of part ${part} has another ${what}`);
     if (part !== building.part) throw says('number');
     if (checkpoint.session !== this.session || checkpoint.gateway !== this.#owner.gateway || checkpoint.counter !== header.steno.counter)
@@ -201,14 +201,14 @@ export class SessionWriter implements StreamWriter {
     return { bytes: building.bytes, done: this.#commit(checkpoint) };
   }
 
-  /** Gives the terminal back; the next block makes it again from the stores and from memory. */
+  /** Releases the terminal; the next block rebuilds it from the stores and from memory. */
   sleep(): void {
     if (this.#header?.steno.tty !== true) return;
     this.#projection?.dispose();
     this.#projection = null;
   }
 
-  /** Blocks after block `n` that are in memory, if the one after it is. */
+  /** Blocks after block `n`, if they are all in memory. */
   held(n: number): readonly { readonly n: number; readonly head: Uint8Array; readonly content: Uint8Array }[] {
     return this.#unstored.flatMap(({ blocks }) => blocks).filter((block) => block.n > n);
   }
@@ -225,7 +225,7 @@ export class SessionWriter implements StreamWriter {
     return this.#stored;
   }
 
-  /** Resolves at the next block, at the end, and when the writer goes. */
+  /** Resolves at the next block, at the end, or when the writer closes. */
   change(): Promise<void> {
     return this.#stopped ? Promise.resolve() : new Promise((resolve) => this.#waiters.push(resolve));
   }
@@ -234,7 +234,7 @@ export class SessionWriter implements StreamWriter {
     return this.#stopped;
   }
 
-  /** Waits for writes that are under way; tries none again. */
+  /** Waits for writes in progress; retries none. */
   async close(): Promise<void> {
     this.#stopped = true;
     this.#tell();
@@ -255,7 +255,7 @@ export class SessionWriter implements StreamWriter {
   #begin(header: RecordingHeader): void {
     const { session, gateway, started_at: startedAt } = header.steno;
     if (session !== this.session || gateway !== this.#owner.gateway) throw broken(1, 'the header is of another session or gateway');
-    if (!Number.isSafeInteger(startedAt) || startedAt < 0 || startedAt > MAX_STARTED_AT) throw broken(1, 'the header has no start');
+    if (!Number.isSafeInteger(startedAt) || startedAt < 0 || startedAt > MAX_STARTED_AT) throw broken(1, 'the header has no start time');
     if (!Number.isSafeInteger(header.steno.counter) || header.steno.counter < 0) throw broken(1, 'the header has no counter');
     this.#header = header;
     this.#prefix = recordingPrefix(session, startedAt);
@@ -266,7 +266,7 @@ export class SessionWriter implements StreamWriter {
   #addRows(id: string, n: number, { screen, events }: Rows, first: boolean): void {
     const sessions = first ? [this.#summary!.row(0, 'live', '', 0)] : [];
     if (!first && screen.length === 0 && events.length === 0) {
-      // Nothing to insert; received follows the rows before it.
+      // Nothing to insert; acknowledge as received after the rows before it.
       this.#rows.push((this.#rows.at(-1) ?? Promise.resolve()).then(() => this.#receive(n)));
     } else {
       this.#rows.push(this.#parts.batch.add({ id, screen, events, sessions }).then(() => this.#receive(n)));
@@ -293,7 +293,7 @@ export class SessionWriter implements StreamWriter {
     this.#rows = [];
     this.#committing.push({ building, checkpoint, stored, commit: { key: stored.key, object, rows, row } });
     this.#building = new PartBuilder(building.part + 1, checkpoint.block + 1);
-    // What is signed while a group is written makes up the next one: whoever finds nothing left has been written with it.
+    // Parts signed while a group is being written form the next group; a call that finds nothing left was written with it.
     this.#commits = this.#commits
       .then(() => this.#commitGroup())
       .catch((error: unknown) => {

@@ -1,8 +1,8 @@
 /**
- * The rows of the event store that a recording's lines say: events, and the row of the session.
+ * Derives rows of the event store from a recording's lines: events, and the row of the session.
  *
- * Pure functions of the lines, so that they can be computed again. The recorder is authenticated but not trusted with
- * the store: every text is made well-formed and cut to the bound of its column, every number checked. Tested in
+ * Pure functions of the lines, so rows can be recomputed. The recorder is authenticated but not trusted with the store:
+ * every text is made well-formed and cut to the limit of its column, and every number is checked. Tested in
  * event-rows.test.ts.
  */
 import type { EventKind } from '#schemas/events/kinds.js';
@@ -12,17 +12,17 @@ import { CUT_MARK, joinCommand } from '#schemas/recording/line.js';
 import type { FileFact, PodFacts, RecordingHeader, StreamFact } from '#schemas/recording/line.js';
 import type { ReadBlock, TimedLine } from '../read/block-reader.js';
 
-/** 2200-01-01: what the store's dates hold. */
+/** 2200-01-01: the upper limit of the store's dates. */
 const LAST_MOMENT = 7_258_118_400_000;
 const MAX_DATA = 65_536;
-/** UTF-16 units of a command that its session's row holds, and that can be searched; a longer one ends in CUT_MARK. */
+/** UTF-16 units of a command kept, searchable, in its session's row; a longer one is cut and ends in CUT_MARK. */
 const MAX_COMMAND = 65_536;
 
 /** Well-formed, at most `max` UTF-16 units; anything but a string is ''. */
 export function bounded(value: unknown, max: number): string {
   if (typeof value !== 'string') return '';
   const cut = value.length > max ? value.slice(0, max) : value;
-  // In Node 20, not yet in the types of ES2023; far faster than the expression.
+  // Available in Node 20, but not in the types of ES2023; far faster than the regular expression.
   if ((cut as unknown as { isWellFormed(): boolean }).isWellFormed()) return cut;
   return cut.replace(/\p{Cs}/gu, '\ufffd');
 }
@@ -51,7 +51,7 @@ export function placeOf({ steno }: RecordingHeader): Place {
   return { session: steno.session, user: bounded(steno.user, 255), node: bounded(steno.node, 255), login: bounded(steno.login, 255) };
 }
 
-/** The container that the session is in; empty for one on a node. */
+/** The container that the session runs in; empty for a session on a node. */
 function podOf({ steno }: RecordingHeader): Pick<EventRow, 'cluster' | 'namespace' | 'pod' | 'container'> {
   const { cluster, namespace, pod, container }: Partial<PodFacts> = steno.pod ?? {};
   return { cluster: bounded(cluster, 255), namespace: bounded(namespace, 255), pod: bounded(pod, 255), container: bounded(container, 255) };
@@ -82,7 +82,7 @@ export function eventRows(header: RecordingHeader, block: ReadBlock): EventRow[]
   const add = (at: number, details: Details | null): void => {
     if (details !== null) rows.push(eventRow(header, block.n, rows.length, at, details));
   };
-  // Commands and subsystems say so in a fact of their own; of a shell the header is all there is.
+  // Commands and subsystems have a fact of their own; a shell has only the header.
   if (block.header !== null && header.steno.kind === 'shell') add(0, { kind: 'exec', name: 'shell' });
   for (const timed of block.lines) add(timed.at, detailsOf(timed));
   return rows;
@@ -123,7 +123,7 @@ function factDetails(fact: StreamFact): Details | null {
   const data = json(fact);
   switch (fact.fact) {
     case 'exec':
-      // One command is one row, however many lines it takes: that of its first.
+      // A command is one row, however many lines it takes; use the first.
       if (typeof fact.part === 'number' && fact.part > 1) return null;
       return {
         kind: 'exec',
@@ -161,7 +161,7 @@ function factDetails(fact: StreamFact): Details | null {
     case 'total':
       return { kind: 'stream', name: bounded(fact.stream, 4096), size: countOf(fact.bytes), sha256: digest(fact.sha256), data };
     default:
-      // Environment and the switch between stdout and stderr are in the recording; facts of later versions are skipped.
+      // Environment and switches between stdout and stderr are in the recording; facts of later versions are skipped.
       return null;
   }
 }
@@ -188,7 +188,7 @@ function json(value: object): string {
   return text.length <= MAX_DATA ? text : '{"truncated":true}';
 }
 
-/** What adds up over a session's lines. */
+/** Totals over a session's lines. */
 export class SessionSummary {
   readonly header: RecordingHeader;
   readonly #kept = { in: 0, out: 0, err: 0 };
@@ -205,7 +205,7 @@ export class SessionSummary {
     this.#command = bounded(header.command, MAX_COMMAND);
   }
 
-  /** From the row as it was after some part of a session with a terminal. */
+  /** Restores the totals from the row stored after some part of a session with a terminal. */
   static resume(header: RecordingHeader, row: SessionRow, until: number): SessionSummary {
     const summary = new SessionSummary(header);
     summary.#command = row.command;
@@ -235,7 +235,7 @@ export class SessionSummary {
     }
   }
 
-  /** `version` grows with the parts; `stored`: bytes of the objects. */
+  /** `version` grows with the parts; `stored`: size of the objects in bytes. */
   row(version: number, state: SessionRow['state'], head: string, stored: number): SessionRow {
     const { header } = this;
     const { steno } = header;
@@ -279,7 +279,7 @@ export class SessionSummary {
   }
 }
 
-/** Labels that are not all as they should be are not known. */
+/** Labels that are not all valid count as unknown. */
 function labelsOf(value: unknown): Pick<SessionRow, 'labels' | 'labels_known'> {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return { labels: {}, labels_known: false };
   const entries = Object.entries(value as Record<string, unknown>);

@@ -3,6 +3,7 @@ import { KERNEL_BLOCKS, kernelEvent } from '#schemas/kernel/kernel.js';
 import type { KernelRow } from '#schemas/kernel/kernel.js';
 import { eventRow } from '#schemas/events/rows.js';
 import { MAX_EVENT_LINE_BYTES, encodeHeader, encodeLine } from '#schemas/recording/line.js';
+import type { RecordingHeader } from '#schemas/recording/line.js';
 import { BlockReader } from '../read/block-reader.js';
 import { Recorder, RecordingAuthority } from '../testing/recorder.js';
 import { loggedEvents } from './logged-events.js';
@@ -48,6 +49,19 @@ test.each([
     session,
   });
   expect(eventRow.safeParse(gap).success).toBe(true);
+});
+
+test.each([
+  ['no session', { session: 'x' }],
+  ['a session of before 1970', { session: `z${session.slice(1)}` }],
+  ['a node whose name is longer than any', { node: 'n'.repeat(250) }],
+  ['no node', { node: undefined }],
+  ['a node that is no text', { node: null }],
+  ['a node whose name is no Unicode text', { node: 'web\ud800' }],
+])('a header with %s makes no rows', (_, more) => {
+  const log = { ...header, steno: { ...header.steno, ...more } } as RecordingHeader;
+  const block = new BlockReader(undefined, undefined, 'events').read(Buffer.from(encodeHeader(header)));
+  expect(() => loggedEvents(log, block)).toThrow('names no session or no node');
 });
 
 test('the longest line is read, one that is longer is not', () => {

@@ -1,22 +1,32 @@
 /**
- * The rows of the event store that an event log says: the one function by which ingest, as blocks arrive, and `steno reindex`,
- * from the objects, make them.
+ * Derives rows of the event store from an event log. Ingest, as blocks arrive, and `steno reindex`, from the objects, use
+ * the same function.
  *
- * The header says whose session it is and where; a line says the rest. The gateway that signed is not trusted with the store: a
- * line that is no row for it becomes a gap in its place, so that one bad row costs itself. Tested in logged-events.test.ts.
+ * The header gives the session's user and node; a line gives the rest. The signing gateway is not trusted with the store: a
+ * line that is not a valid row becomes a gap in its place, so one bad row affects only itself. Tested in
+ * logged-events.test.ts.
  */
 import { KERNEL_BLOCKS, kernelEvent, kernelRow } from '#schemas/kernel/kernel.js';
 import type { KernelRow } from '#schemas/kernel/kernel.js';
 import { eventPlace } from '#schemas/recording/event-places.js';
 import type { RecordingHeader } from '#schemas/recording/line.js';
 import { StenoError } from '#schemas/base/errors.js';
+import { sessionIdPattern } from '#schemas/events/rows.js';
 import type { EventRow } from '#schemas/events/rows.js';
 import type { ReadBlock } from '../read/block-reader.js';
 import { momentOf, placeOf } from './event-rows.js';
 
-/** Throws RECORDING_MALFORMED on a line that has no place. */
+/** With the prefix `agent/`, this fits the column `emitter`. */
+const MAX_NODE = 249;
+
+/**
+ * Throws RECORDING_MALFORMED for a header without a session or with an impossible node, and for a line without a position.
+ */
 export function loggedEvents(header: RecordingHeader, block: ReadBlock): EventRow[] {
   const of = { ...placeOf(header), started_at: momentOf(header, 0) };
+  // placeOf makes a column's text of whatever stands there; the rows of a log are only of the node that was signed.
+  if (!sessionIdPattern.test(of.session) || of.node !== header.steno.node || of.node.length > MAX_NODE)
+    throw new StenoError('RECORDING_MALFORMED', 'the header of an event log names no session or no node');
   return block.lines.map(({ line }) => {
     if (line.code !== 'e') throw new StenoError('RECORDING_MALFORMED', `"${line.code}" in an event log`);
     const parsed = kernelRow.safeParse([of.session, ...line.data]);
@@ -26,7 +36,7 @@ export function loggedEvents(header: RecordingHeader, block: ReadBlock): EventRo
 
 function refused(session: string, fields: readonly unknown[]): KernelRow {
   const place = eventPlace(fields);
-  if (place === null || place.block < KERNEL_BLOCKS) throw new StenoError('RECORDING_MALFORMED', 'a row without a place');
+  if (place === null || place.block < KERNEL_BLOCKS) throw new StenoError('RECORDING_MALFORMED', 'a row without a position');
   const offset = fields[2];
   const at = typeof offset === 'number' && Number.isSafeInteger(offset) && offset >= 0 ? offset : 0;
   const data = JSON.stringify({ state: 'gap', why: 'refused', count: 1, first_ms: at, last_ms: at });

@@ -1,9 +1,8 @@
 /**
- * What is derived from the blocks of one session, in order: rows for search, and the anchors at which deriving can
- * begin again.
+ * Derives from the blocks of one session, in order, the rows for search and the anchors at which deriving can restart.
  *
- * The one path for blocks that arrive, for a restart, and for `steno reindex`: the same blocks give the same rows and
- * keyframes, byte for byte, whether it began at block 1 or at an anchor. Tested in ingest/writing/session-writer.test.ts.
+ * Live ingest, restarts and `steno reindex` all use this path: the same blocks give the same rows and keyframes, byte for
+ * byte, whether deriving began at block 1 or at an anchor. Tested in ingest/writing/session-writer.test.ts.
  */
 import type { Keyframe, RecordingHeader } from '#schemas/recording/line.js';
 import type { EventRow, ScreenRow } from '#schemas/events/rows.js';
@@ -23,7 +22,7 @@ export interface Rows {
 export interface Projected extends Rows {
   /** Whether a frame must begin with this block. */
   readonly startsEpoch: boolean;
-  /** The keyframe that stands before this block, where a terminal's epoch begins; not at block 1. */
+  /** The keyframe before this block if a terminal's epoch begins here; null at block 1. */
   readonly anchor: Keyframe | null;
 }
 
@@ -41,7 +40,7 @@ export class Projection {
   #fresh = true;
   #last = { n: 0, at: 0, screen: 0, events: 0 };
 
-  /** `anchor`: of the epoch whose first block is the first that will be given; without one that is block 1. */
+  /** `anchor`: of the epoch that starts with the next block to be added; without one, that is block 1. */
   constructor(header: RecordingHeader, anchor?: Anchor) {
     this.#header = header;
     this.#place = placeOf(header);
@@ -62,7 +61,7 @@ export class Projection {
     return { ...this.#rows(this.#index.endBlock(), eventRows(this.#header, block)), startsEpoch, anchor };
   }
 
-  /** What was still pending when the session ended: more rows of the last block. */
+  /** Rows still pending at the end of the session; they belong to the last block. */
   finish(): Rows {
     return this.#rows(this.#index.finish(), []);
   }
@@ -79,7 +78,7 @@ export class Projection {
   #rows(seen: SeenBlock, events: EventRow[]): Rows {
     const { n, at } = this.#last;
     const { session, user, node, login } = this.#place;
-    // Written out: a spread for each row is half the cost of a row.
+    // Written out: an object spread per row is half the cost of a row.
     const screen = seen.lines.map((line, i): ScreenRow => ({
       session,
       block: n,
@@ -97,7 +96,7 @@ export class Projection {
         eventRow(this.#header, n, this.#last.events + events.length, at, {
           kind: 'gap',
           reason: 'screen_index',
-          name: 'more lines in one block than the index takes',
+          name: 'more lines in one block than the index holds',
           count: seen.dropped,
         }),
       );

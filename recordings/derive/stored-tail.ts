@@ -1,9 +1,9 @@
 /**
- * The end of a recording that lies in parts: its blocks, and the state that deriving goes on with after the last of them.
+ * The end of a recording in parts: its blocks, and the state needed to continue deriving after the last one.
  *
- * The screen is made from the last anchor and the blocks since, by the same `Projection` that made them the first time, so
- * what is derived next is the same as if nothing had happened. What adds up over the session comes from its row, or from the
- * parts that the row does not know yet. Tested in ingest/writing/session-writer.test.ts and ingest/writing/faults.test.ts.
+ * The screen is rebuilt from the last anchor and the blocks since, by the same `Projection`, so further rows are the same as
+ * without an interruption. Session totals come from the session's row, plus the parts that the row does not cover yet.
+ * Tested in ingest/writing/session-writer.test.ts and ingest/writing/faults.test.ts.
  */
 import { StenoError } from '#schemas/base/errors.js';
 import type { SessionRow } from '#schemas/events/rows.js';
@@ -21,7 +21,7 @@ interface TailParts {
   readonly zstd: Zstd;
 }
 
-/** Parts read from the last one backwards, each once. */
+/** Reads parts backwards from the last, each once. */
 export class StoredTail {
   readonly #parts: TailParts;
   readonly #stored: readonly StoredPart[];
@@ -56,7 +56,7 @@ export class StoredTail {
   }
 
   async summary(header: RecordingHeader, row: SessionRow | undefined): Promise<SessionSummary> {
-    // Without a terminal, totals of streams replace what was counted: a row does not tell the two apart.
+    // Without a terminal, stream totals replace counted bytes, and a row does not tell the two apart.
     const known = header.steno.tty && row !== undefined && row.version <= this.#stored.length ? row.version : 0;
     const summary =
       known === 0 ? new SessionSummary(header) : SessionSummary.resume(header, row!, (await this.part(known)).proof.checkpoint.at);
@@ -69,7 +69,7 @@ export class StoredTail {
     return summary;
   }
 
-  /** The projection after `more`, blocks that follow part `last`. */
+  /** The projection after `more`, the blocks that follow part `last`. */
   async projection(
     header: RecordingHeader,
     last: number,

@@ -1,7 +1,7 @@
 /**
- * Reads blocks that came from outside: whole valid lines, cut where the format says.
+ * Parses blocks from an untrusted source: they must be complete valid lines, cut where the format requires.
  *
- * A block that is cut elsewhere would verify alone and fail once the recording is sealed, so it is refused here. Throws
+ * A block cut elsewhere would verify by itself and fail once the recording is sealed, so it is refused here. Throws
  * RECORDING_MALFORMED. Tested in ingest/uplink/connection.test.ts.
  */
 import { StenoError } from '#schemas/base/errors.js';
@@ -18,14 +18,14 @@ export interface TimedLine {
 
 export interface ReadBlock {
   readonly n: number;
-  /** Session time in ms of the last line before, of the first line, and of the last. */
+  /** Session time in ms: of the line before the block, of its first line, and of its last. */
   readonly from: number;
   readonly at: number;
   readonly until: number;
   readonly content: Uint8Array;
-  /** Without the header and without lines of codes that are not known. */
+  /** Without the header, and without lines of unknown codes. */
   readonly lines: readonly TimedLine[];
-  /** Of block 1. */
+  /** Present for block 1. */
   readonly header: RecordingHeader | null;
 }
 
@@ -37,7 +37,7 @@ export class BlockReader {
   #n: number;
   #at: number;
 
-  /** `last`: the block before, when reading does not begin at the start. */
+  /** `last`: the preceding block, if reading does not begin at the start. */
   constructor(
     position: BlockPosition = { n: 0, at: 0 },
     last?: { readonly at: number; readonly bytes: number },
@@ -60,14 +60,15 @@ export class BlockReader {
 
   read(content: Uint8Array): ReadBlock {
     const longest = this.#stream === 'events' ? MAX_EVENT_LINE_BYTES : BLOCK_MAX_BYTES;
-    if (content.length === 0 || content.length > longest || content.at(-1) !== 0x0a) throw malformed('a block is not a run of whole lines');
+    if (content.length === 0 || content.length > longest || content.at(-1) !== 0x0a)
+      throw malformed('a block does not consist of whole lines');
     let text: string;
     try {
       text = decoder.decode(content);
     } catch {
       throw malformed('a block is not UTF-8');
     }
-    // One character a byte: lengths need not be counted in every line.
+    // One byte per character: lengths need not be computed for every line.
     const ascii = text.length === content.length;
     const n = this.#n + 1;
     const from = this.#at;
@@ -87,7 +88,7 @@ export class BlockReader {
         if (line !== null) lines.push({ line, at });
       }
       const bytes = ascii ? end - start : Buffer.byteLength(text.slice(start, end));
-      if (this.#cutter.startsBlock(bytes, at) !== (start === 0)) throw malformed('a block is cut in the wrong place');
+      if (this.#cutter.startsBlock(bytes, at) !== (start === 0)) throw malformed('a block boundary is in the wrong place');
       if (first < 0) first = at;
       start = end;
     }

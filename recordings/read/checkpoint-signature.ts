@@ -1,9 +1,9 @@
 /**
- * Who signed a checkpoint: the gateway's recording key, by a certificate of the recording CA.
+ * Checks who signed a checkpoint: the gateway's recording key, certified by the recording CA.
  *
- * Checked when a certificate is shown and again for every checkpoint, at the time the checkpoint says; a clock far
- * from ours is refused when it is shown. The CA's signature over a certificate is verified once: its bytes do not change,
- * and a connection shows the same certificate for every checkpoint. Anything that cannot be read is a refusal. Tested in
+ * The certificate is checked when it is presented, and again for every checkpoint at the time the checkpoint states; a
+ * gateway whose clock is far off is refused at the first check. The CA's signature on a certificate is verified only once,
+ * since a connection presents the same bytes for every checkpoint. Anything unreadable is refused. Tested in
  * checkpoint-signature.test.ts and ingest/uplink/connection.test.ts.
  */
 import { createHash } from 'node:crypto';
@@ -17,7 +17,7 @@ import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 import { sshsigSignedData } from '#schemas/ssh/signature.js';
 import { verify } from '#runtime/ssh/keys.js';
 
-/** What is wrong, or null. `trusted`: public key lines of the recording CA. `now`: ms since 1970. */
+/** The fault, or null. `trusted`: public key lines of the recording CA. `now`: ms since 1970. */
 export function certificateFault(blob: Uint8Array, gateway: string, trusted: readonly string[], now: number): string | null {
   try {
     const admission = checkCertificate(parseCertificate(blob), {
@@ -35,7 +35,7 @@ export function certificateFault(blob: Uint8Array, gateway: string, trusted: rea
 }
 
 const MAX_VERIFIED = 1_000;
-/** Signatures of CAs that matched, by the digest of key, signature and what is signed, each with its length. */
+/** CA signatures already verified, by the digest of key, signature and signed data, each with its length. */
 const verified = new LRUCache<string, true>({ max: MAX_VERIFIED });
 
 function verifyOnce(key: Uint8Array, signature: Uint8Array, data: Uint8Array): boolean {
@@ -48,7 +48,7 @@ function verifyOnce(key: Uint8Array, signature: Uint8Array, data: Uint8Array): b
   return matches;
 }
 
-/** What is wrong with the checkpoint of `checkpoint.gateway`, or null. */
+/** The fault of a checkpoint of `checkpoint.gateway`, or null. */
 export function checkpointFault(checkpoint: SignedCheckpoint, certificate: Uint8Array, trusted: readonly string[]): string | null {
   const fault = certificateFault(certificate, checkpoint.gateway, trusted, checkpoint.time);
   if (fault !== null) return `the recording certificate: ${fault}`;

@@ -1,6 +1,7 @@
 /**
- * Reads event logs back from the object store: the parts that lie beside a recording, in the order of their numbers. They are never
- * repacked, so what was listed stays. Damage is an error (RECORDING_MALFORMED). Tested in ingest/writing/event-log-writer.test.ts.
+ * Reads event logs back from the object store: the parts stored beside a recording, in order of their numbers. Event logs
+ * are never repacked, so listed parts stay. Damage is an error (RECORDING_MALFORMED). Tested in
+ * ingest/writing/event-log-writer.test.ts.
  */
 import { StenoError } from '#schemas/base/errors.js';
 import { streamOf } from '#schemas/recording/line.js';
@@ -11,7 +12,7 @@ import { BlockReader } from './block-reader.js';
 import type { ReadBlock } from './block-reader.js';
 import { FrameReader, listParts, openPart } from './stored-recording.js';
 
-/** The blocks of a log in order, with its header; none where there is no log. */
+/** The blocks of a log in order, with its header; none if there is no log. */
 export async function* readEventLog(
   { objects, zstd }: { readonly objects: ObjectStore; readonly zstd: Zstd },
   prefix: string,
@@ -31,7 +32,7 @@ export async function* readEventLog(
   }
 }
 
-/** What `exportFile` needs of a log; null where there is none. */
+/** The input of `exportFile` for a log; null if there is none. */
 export async function eventLogIndex(
   objects: ObjectStore,
   prefix: string,

@@ -1,10 +1,10 @@
 /**
- * A recording as one file, streamed: the gateways' certificates, the objects' data frames and proofs in order, one seek table
- * over all. It verifies offline with the recording CA's public key. Certificates come first, so that a file that was cut off
- * is called truncated and not unsigned.
+ * A recording as one file, streamed: the gateways' certificates, the objects' data frames and proofs in order, and one seek
+ * table. The file verifies offline with the recording CA's public key. Certificates come first, so that a truncated file is
+ * reported as truncated and not as unsigned.
  *
- * In the seek table proofs and certificates are entries of decompressed size 0, so that offsets add up (zstd seekable
- * format 0.1.0, "Seek_Table_Entries"). At no time is more held than one frame. Tested in viewer/api/export/export.test.ts with
+ * In the seek table proofs and certificates are entries of decompressed size 0, so that offsets add up (zstd seekable format
+ * 0.1.0, "Seek_Table_Entries"). At most one frame is held in memory. Tested in viewer/api/export/export.test.ts with
  * `verifyRecording` and stock `zstd`.
  */
 import { StenoError } from '#schemas/base/errors.js';
@@ -25,10 +25,10 @@ import type { Zstd } from '#runtime/zstd.js';
 import type { RecordingIndex } from './recording-reader.js';
 
 const READ_BYTES = 1 << 20;
-/** Larger frames are no recording. Compressed bytes. */
+/** No frame of a recording is larger, in compressed bytes. */
 const MAX_FRAME = 9 << 20;
 
-/** The file of a recording, or of an event log, as it is stored: nothing is decompressed. */
+/** The file of a recording, or of an event log, as stored: nothing is decompressed. */
 export async function* exportFile(
   objects: ObjectStore,
   index: Pick<RecordingIndex, 'objects' | 'certificates'>,
@@ -49,7 +49,7 @@ export async function* exportFile(
   yield encodeSeekTable(entries);
 }
 
-/** The lines of a recording, a frame at a time. */
+/** The lines of a recording, one frame at a time. */
 export async function* exportLines(
   { objects, zstd }: { readonly objects: ObjectStore; readonly zstd: Zstd },
   index: RecordingIndex,
@@ -66,8 +66,11 @@ const skippableKinds = new Map<number, FrameKind>([
   [SEEK_TABLE_MAGIC, 'seek-table'],
 ]);
 
-/** Every frame of an object, whole, reading `READ_BYTES` at a time. */
-export async function* readFrames(objects: ObjectStore, key: string): AsyncGenerator<{ kind: FrameKind; bytes: Uint8Array }> {
+/** Every complete frame of an object, read `READ_BYTES` at a time. */
+export async function* readFrames(
+  objects: Pick<ObjectStore, 'size' | 'get'>,
+  key: string,
+): AsyncGenerator<{ kind: FrameKind; bytes: Uint8Array }> {
   const size = await objects.size(key);
   let offset = 0;
   let buffer: Uint8Array = new Uint8Array(0);
@@ -86,7 +89,7 @@ export async function* readFrames(objects: ObjectStore, key: string): AsyncGener
   if (buffer.length > 0) throw new StenoError('RECORDING_MALFORMED', `${key} is cut off`);
 }
 
-/** The frame at the start of `buffer`, or null while it is not whole. */
+/** The frame at the start of `buffer`, or null if it is incomplete. */
 function firstFrame(buffer: Uint8Array): { readonly kind: FrameKind; readonly length: number } | null {
   if (buffer.length < 8) return null;
   const view = new DataView(buffer.buffer, buffer.byteOffset, buffer.length);

@@ -1,9 +1,9 @@
 /**
  * Reads recordings from the object store: an index of segments, and the lines of one segment.
  *
- * A sealed session says at the end of its object, or in a manifest, which time lies in which bytes; an unsealed one has parts, each read once, scanned and
- * remembered by key (objects are immutable). Memory is bounded: `FRAME_CACHE_BYTES` of decompressed frames and
- * `INDEX_CACHE_WEIGHT` segments of indexes. An object that is gone was repacked meanwhile: the reader begins again at
+ * A sealed session has an index from time to bytes at the end of its object, or a manifest; an unsealed one has parts, each
+ * scanned once and cached by key (objects are immutable). Memory is limited to `FRAME_CACHE_BYTES` of decompressed frames
+ * and `INDEX_CACHE_WEIGHT` segments of indexes. A missing object was repacked in the meantime: the reader starts again with
  * the manifest, once. Tested in viewer/api/sessions/recording-reader.test.ts.
  */
 import { LRUCache } from 'lru-cache';
@@ -19,13 +19,13 @@ import { listPartsUntilHole, openPart, readManifest } from './stored-recording.j
 const FRAME_CACHE_BYTES = 64 << 20;
 const INDEX_CACHE_WEIGHT = 1_000_000;
 
-/** One segment: a run of whole lines inside a decompressed frame. */
+/** One segment: whole lines inside a decompressed frame. */
 export interface SegmentPlace {
   readonly object: string;
-  /** The zstd frame in the object, in bytes. */
+  /** Offset and length of the zstd frame in the object, in bytes. */
   readonly frameOffset: number;
   readonly frameLength: number;
-  /** Bytes in the decompressed frame; `end` null: to its end. */
+  /** Offsets in the decompressed frame; `end` null: up to its end. */
   readonly begin: number;
   readonly end: number | null;
   /** Session time in ms of the line before the segment. */
@@ -71,7 +71,7 @@ export class RecordingReader {
     this.#zstd = zstd;
   }
 
-  /** What is stored of a session so far; null before its first part. `startedAt`: ms since 1970. */
+  /** Everything stored of a session so far; null before its first part. `startedAt`: ms since 1970. */
   async index(session: string, startedAt: number): Promise<RecordingIndex | null> {
     const known = this.#sealed.get(session);
     if (known !== undefined) return known;
@@ -81,13 +81,16 @@ export class RecordingReader {
     try {
       return await this.#walkParts(prefix);
     } catch (error) {
-      // A part went between listing and reading it: the session was sealed and repacked.
+      // A part disappeared between listing and reading: the session was sealed and repacked.
       if (!(error instanceof StenoError) || error.code !== 'STORE_NOT_FOUND') throw error;
       return this.#whole(session, startedAt, prefix);
     }
   }
 
-  /** Lines of segment `n` as they were stored; the first one without the header line, and with an empty keyframe in place of any at its head. */
+  /**
+   * Lines of segment `n` as stored, except that the first segment lacks the header line and has an empty keyframe in place
+   * of any at its start.
+   */
   async segment(session: string, startedAt: number, n: number): Promise<{ readonly start: number; readonly lines: Uint8Array }> {
     for (let attempt = 0; ; attempt++) {
       const index = await this.index(session, startedAt);
@@ -103,7 +106,9 @@ export class RecordingReader {
     }
   }
 
-  /** The index, and of one look at the recording the segment that `pick` names: sealing may come between two calls. */
+  /**
+   * The index, and from the same state of the recording the segment chosen by `pick`: sealing may happen between two calls.
+   */
   async opening(
     session: string,
     startedAt: number,
@@ -113,7 +118,7 @@ export class RecordingReader {
       const index = await this.index(session, startedAt);
       const n = index === null ? null : pick(index);
       if (index === null || n === null) return { index, n: null, lines: new Uint8Array(0) };
-      // One that is damaged leaves the others: who asks for it by its number is told why it cannot be read.
+      // A damaged segment must not block the others: a request for it by number reports why it cannot be read.
       const found = await this.segment(session, startedAt, n).catch(() => null);
       if (found === null) return { index, n: null, lines: new Uint8Array(0) };
       if (found.start === index.segments[n]?.start || attempt > 0) return { index, n, lines: found.lines };
@@ -139,7 +144,7 @@ export class RecordingReader {
     return parseHeader(decoder.decode(lines.subarray(at, lines.indexOf(NEWLINE, at))));
   }
 
-  /** A sealed session; null while it is not. */
+  /** The index of a sealed session; null if it is not sealed. */
   async #whole(session: string, startedAt: number, prefix: string): Promise<RecordingIndex | null> {
     const manifest = await readManifest(this.#objects, prefix, { session, startedAt });
     if (manifest === null) return null;
@@ -170,7 +175,7 @@ export class RecordingReader {
 
   async #walkParts(prefix: string): Promise<RecordingIndex | null> {
     const parts: PartIndex[] = [];
-    // What lies behind a hole has no place in time yet.
+    // Parts after a missing one have no known time yet.
     const { parts: stored } = await listPartsUntilHole(this.#objects, prefix);
     const objects = stored.map(({ key }) => key);
     let position = { n: 0, at: 0 };
@@ -229,7 +234,7 @@ interface ScannedFrame {
   readonly at: number;
 }
 
-/** Walks the lines of one frame: a segment at its begin and at every keyframe. Frames hold whole blocks. */
+/** Scans the lines of one frame: a segment starts at its begin and at every keyframe. Frames hold whole blocks. */
 export function scanFrame(lines: Uint8Array, from: { readonly n: number; readonly at: number }): ScannedFrame {
   const cutter = new BlockCutter();
   const segments: { begin: number; start: number; firstBlock: number }[] = [];
@@ -250,7 +255,7 @@ export function scanFrame(lines: Uint8Array, from: { readonly n: number; readonl
       at += interval;
       const starts = cutter.startsBlock(end - start, at);
       if (starts) n += 1;
-      // A keyframe that stands before the header, or before a line that begins no block, is none of ours.
+      // Ignore a keyframe before the header, or before a line that does not begin a block: we do not write those.
       if (pending !== null && (starts || pending.begin === 0)) segments.push({ ...pending, firstBlock: n });
       pending = null;
     }
@@ -259,7 +264,7 @@ export function scanFrame(lines: Uint8Array, from: { readonly n: number; readonl
   return { segments, header, n, at };
 }
 
-/** The first segment begins with an empty screen, whatever the store says: without header line, and with a keyframe of ours. */
+/** The first segment always begins with an empty screen: without the header line, and with a keyframe made here. */
 function withKeyframe(lines: Uint8Array, cols: number, rows: number): Uint8Array {
   let rest = lines;
   while (rest.length > 0 && (rest[0] === OPEN_BRACE || peekLine(decoder.decode(rest.subarray(0, 64))).code === 'k')) {

@@ -1,8 +1,8 @@
 /**
  * Reads recordings back from the object store: parts of live sessions, and sealed ones.
  *
- * What is read was written here, so damage is an error (RECORDING_MALFORMED), never repaired. Whole blocks come back
- * with the keyframe that stands before them. Tested in ingest/writing/session-writer.test.ts and ingest/writing/faults.test.ts.
+ * The data was written by Steno, so damage is an error (RECORDING_MALFORMED) and never repaired. Returns whole blocks, each
+ * with the keyframe that precedes it. Tested in ingest/writing/session-writer.test.ts and ingest/writing/faults.test.ts.
  */
 import { StenoError } from '#schemas/base/errors.js';
 import { cutBlocks } from '#schemas/recording/block.js';
@@ -21,12 +21,12 @@ import type { ObjectStore } from '#stores/objects/contract.js';
 export interface StoredPart {
   readonly part: number;
   readonly key: string;
-  /** Of the object. */
+  /** Size of the object. */
   readonly bytes: number;
 }
 
 export interface StoredFrame {
-  /** Where the zstd frame lies in its object. */
+  /** Offset of the zstd frame in its object. */
   readonly offset: number;
   readonly bytes: Uint8Array;
 }
@@ -36,14 +36,14 @@ const partNames = {
   events: { begins: 'events-', numberOf: eventPartNumber, keyOf: eventPartKey },
 } as const;
 
-/** The parts there are, 1 to the last. Throws RECORDING_MALFORMED when one in the middle is missing. */
+/** The existing parts, 1 to the last. Throws RECORDING_MALFORMED if one in the middle is missing. */
 export async function listParts(objects: ObjectStore, prefix: string, stream: Stream = 'recording'): Promise<StoredPart[]> {
   const { parts, missing } = await listPartsUntilHole(objects, prefix, stream);
   if (missing !== null) throw new StenoError('RECORDING_MALFORMED', `part ${missing} is missing under ${prefix}`);
   return parts;
 }
 
-/** The parts from 1 on without a hole; `missing`: the first that is not there though later ones are. */
+/** The parts from 1 up to the first missing one; `missing`: its number, if later parts exist. */
 export async function listPartsUntilHole(
   objects: ObjectStore,
   prefix: string,
@@ -60,7 +60,7 @@ export async function listPartsUntilHole(
   return hole < 0 ? { parts, missing: null } : { parts: parts.slice(0, hole), missing: hole + 1 };
 }
 
-/** What the sealed object says of itself, or the manifest over parts; null while the session is not sealed. */
+/** The index of the sealed object, or the manifest over parts; null if the session is not sealed. */
 export async function readManifest(objects: ObjectStore, prefix: string, { session, startedAt }: Place): Promise<Manifest | null> {
   const key = sealedKey(prefix);
   const sealed = await unlessMissing(async () =>
@@ -71,17 +71,17 @@ export async function readManifest(objects: ObjectStore, prefix: string, { sessi
 
 export interface Place {
   readonly session: string;
-  /** Ms since 1970; the folder has the day. */
+  /** Ms since 1970; the folder name contains only the day. */
   readonly startedAt: number;
 }
 
-/** Of a folder of recordings; the time is the day's. */
+/** Session and day of a recording's folder. */
 export function placeOf(prefix: string): Place {
   const [, year, month, day, session = ''] = prefix.split('/');
   return { session, startedAt: Date.UTC(Number(year), Number(month) - 1, Number(day)) };
 }
 
-/** The frames of an object of one part, with its proof. */
+/** The frames and the proof of an object that holds one part. */
 export function openPart(object: Uint8Array): { readonly frames: readonly StoredFrame[]; readonly proof: PartProof } {
   const frames: StoredFrame[] = [];
   for (const segment of readContainer(object)) {
@@ -94,11 +94,11 @@ export function openPart(object: Uint8Array): { readonly frames: readonly Stored
 export interface StoredBlock extends Block {
   /** Session time in ms of the last line before. */
   readonly from: number;
-  /** The keyframe that stands before it. */
+  /** The keyframe that precedes it. */
   readonly keyframe: Keyframe | null;
 }
 
-/** The blocks of decompressed frames, from `position` on. */
+/** The blocks of decompressed frames, starting at `position`. */
 export class FrameReader {
   readonly #zstd: Zstd;
   #position: BlockPosition;
@@ -112,7 +112,7 @@ export class FrameReader {
     return this.#position;
   }
 
-  /** Frames begin and end at block boundaries, and so do the runs between keyframes. */
+  /** Frames begin and end at block boundaries, as do the runs between keyframes. */
   *blocks(frame: Uint8Array): Generator<StoredBlock> {
     const lines = this.#zstd.decompress(frame);
     let keyframe: Keyframe | null = null;
@@ -129,7 +129,7 @@ export class FrameReader {
 
 const KEYFRAME_START = '[0,"k",';
 
-/** Splits at keyframe lines. No line of a block begins so: blocks with keyframes are refused. */
+/** Splits at keyframe lines. No line of a block starts that way: blocks with keyframes are refused. */
 function* keyframeRuns(lines: Uint8Array): Generator<{ readonly keyframe: Keyframe | null; readonly lines: Uint8Array }> {
   const buffer = Buffer.from(lines.buffer, lines.byteOffset, lines.length);
   let start = 0;
@@ -150,7 +150,7 @@ function* keyframeRuns(lines: Uint8Array): Generator<{ readonly keyframe: Keyfra
   }
 }
 
-/** All blocks of a recording in order: by its manifest, or the parts so far. */
+/** All blocks of a recording in order, by its manifest or its parts so far. */
 export async function* readBlocks(
   objects: ObjectStore,
   prefix: string,

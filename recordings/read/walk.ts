@@ -1,7 +1,7 @@
 /**
- * The one walk over all stored recordings. A recording that cannot be read ends the work on itself, never the walk: it is
- * handed on as damaged, with the reason, and the next one follows. Only when a store does not answer does the walk end, since
- * every recording after it would fail the same way. Tested in ingest/rebuild/walk.test.ts.
+ * The common walk over all stored recordings. A recording that cannot be read is reported as damaged, with the reason, and
+ * the walk continues with the next. Only an unresponsive store ends the walk, since every later recording would fail the
+ * same way. Tested in ingest/rebuild/walk.test.ts.
  */
 import { StenoError } from '#schemas/base/errors.js';
 import type { ErrorCode } from '#schemas/base/errors.js';
@@ -18,7 +18,7 @@ export type Walked<T> =
   | { readonly kind: 'done'; readonly prefix: string; readonly result: T }
   | { readonly kind: 'damaged'; readonly prefix: string; readonly fault: Fault };
 
-/** The folders of all recordings there are, as `recordingPrefix` names them, and of everything else below `recordings/`. */
+/** The folders of all recordings, as named by `recordingPrefix`, and everything else below `recordings/`. */
 export async function* recordingPrefixes(objects: ObjectStore): AsyncGenerator<string> {
   let last = '';
   for await (const { key } of objects.list('recordings/')) {
@@ -29,8 +29,8 @@ export async function* recordingPrefixes(objects: ObjectStore): AsyncGenerator<s
 }
 
 /**
- * Does `work` for each recording in turn, in the order of the folders, but for those that `skip` names. Throws what
- * `endsTheWalk` tells.
+ * Runs `work` for each recording in order of the folders, except those that `skip` selects. Throws errors for which
+ * `endsTheWalk` is true.
  */
 export async function* walkRecordings<T>(
   objects: ObjectStore,
@@ -49,14 +49,14 @@ export async function* walkRecordings<T>(
   }
 }
 
-/** A store is gone, or this process is about to be. Everything else is about the one recording. */
+/** A store is unavailable, or this process is stopping. Every other error concerns only the one recording. */
 export function endsTheWalk(error: unknown): boolean {
   return error instanceof StenoError && (error.code === 'STORE_UNAVAILABLE' || error.code === 'DRAINING');
 }
 
 export function faultOf(error: unknown): Fault {
   if (error instanceof StenoError) return { code: error.code, detail: error.detail ?? '' };
-  // A fault of ours that this recording brings out: no reason to leave the others.
+  // A bug that this recording exposes is no reason to skip the others.
   return { code: 'INTERNAL', detail: error instanceof Error ? error.name : '' };
 }
 

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { encodeLine } from '#schemas/recording/line.js';
 import type { Keyframe, LineBody } from '#schemas/recording/line.js';
 import { KeyframeCheck } from './keyframe-check.js';
-import { ScreenTerminal } from './terminal.js';
+import { ScreenTerminal } from '#runtime/terminal/screen-terminal.js';
 
 const term = { cols: 20, rows: 5 };
 const bytes = (body: LineBody): Uint8Array => Buffer.from(encodeLine(0, body));

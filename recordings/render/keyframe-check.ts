@@ -1,18 +1,19 @@
 /**
- * Whether keyframes show what the lines before them draw: what `steno verify` has and a verifier without a terminal lacks.
+ * Checks that keyframes show the screen drawn by the preceding lines. `steno verify` does this; a verifier without a
+ * terminal emulator cannot.
  *
- * Lines run through the terminal that wrote the keyframes. One that is written as this version writes it is good. Another
- * version of the terminal may have written it otherwise: then both are drawn and what they show is compared. At an anchor
- * the terminal is made anew of the keyframe *as it is written here*, as ingest does (epoch.ts): what a forged one brings
- * along unseen goes no further. Limits: a screen that one version had to write without colours (`ScreenTerminal.keyframe`)
- * and another did not is called different. Tested in keyframe-check.test.ts.
+ * The lines are fed to the terminal emulator that writes keyframes. A keyframe identical to the one written by this version
+ * is good. Another version may have written it differently: then both are drawn and compared by appearance. At an anchor the
+ * terminal is rebuilt from the keyframe *as written here*, as ingest does (epoch.ts), so hidden state in a forged keyframe
+ * does not propagate. Limits: a screen that only one of two versions had to write without colours
+ * (`ScreenTerminal.keyframe`) counts as different. Tested in keyframe-check.test.ts.
  */
 import { parseLine, parseSize } from '#schemas/recording/line.js';
 import type { Keyframe, RecordingHeader, RecordingLine } from '#schemas/recording/line.js';
 import type { ScreenCheck } from '#schemas/recording/verdict.js';
-import { ScreenTerminal } from './terminal.js';
+import { ScreenTerminal } from '#runtime/terminal/screen-terminal.js';
 
-/** Lines wait until a keyframe asks for them: most recordings have none. More than this, in bytes, does not wait. */
+/** Lines are buffered until a keyframe needs them, since most recordings have none; up to this many bytes. */
 const MAX_WAITING = 1 << 20;
 const decoder = new TextDecoder('utf-8');
 
@@ -56,7 +57,7 @@ export class KeyframeCheck implements ScreenCheck {
   }
 }
 
-/** Null for what is no line: the verifier has yet to see whether it was signed. */
+/** Null if it is not a line: the verifier has yet to check whether it was signed. */
 function lineOf(bytes: Uint8Array): RecordingLine | null {
   try {
     return parseLine(decoder.decode(bytes));
@@ -65,7 +66,7 @@ function lineOf(bytes: Uint8Array): RecordingLine | null {
   }
 }
 
-/** Names the first thing that looks different, or null. */
+/** Names the first visible difference, or null. */
 function differenceOf(expected: Keyframe, found: Keyframe): string | null {
   const [ours, theirs] = [expected, found].map((keyframe) => ScreenTerminal.restore(keyframe));
   try {

@@ -1,21 +1,21 @@
 /**
- * The screen index of a session without a terminal: output split at newlines, `row` the number of the line modulo 65536.
+ * The screen index of a session without a terminal: output split at newlines; `row` is the line number modulo 65536.
  *
- * Standard output and standard error are told apart by the `stream` facts. Control sequences are taken out, so that
- * coloured output is found as text. A line is emitted in the block that ends it, at the time of the `o` line that ends
- * it. State over blocks (line number, unfinished lines) is small, but only known by reading from the start: recovery does.
- * Bounds as in screen-index.ts. A session that printed more than `FULL_TEXT` is indexed thinly: of each block the first and last
- * `THIN_LINES` lines. Blocks of bulk output are 64 KiB, those of somebody who works at a shell a second, so that what comes at the
- * pace of people is found whole, whatever was printed before. Tested in plain-index.test.ts.
+ * The `stream` facts distinguish standard output from standard error. Control sequences are removed, so that coloured output
+ * is found as text. A line is emitted in the block that ends it, with the time of the `o` line that ends it. State carried
+ * over blocks (line number, unfinished lines) is small but known only by reading from the start, as recovery does. Limits as
+ * in screen-index.ts. After `FULL_TEXT` characters a session is indexed sparsely: only the first and last `THIN_LINES` lines
+ * of each block. A block of bulk output has 64 KiB, a block of interactive work lasts a second, so output at human pace is
+ * indexed in full even then. Tested in plain-index.test.ts.
  */
 import type { RecordingLine } from '#schemas/recording/line.js';
 import { MAX_BLOCK_ROWS, MAX_BLOCK_TEXT, MAX_TEXT, isRewrite } from './screen-index.js';
 import type { Indexer, SeenBlock, SeenLine } from './screen-index.js';
 
-/** Characters of a session that are indexed line by line. */
+/** Characters of a session indexed line by line. */
 export const FULL_TEXT = 8 << 20;
 export const THIN_LINES = 32;
-/** So many lines that are left out are worth an event of their own. */
+/** Skipping this many lines is reported as an event. */
 const REPORTED_LINES = 100_000;
 
 interface Raw {
@@ -24,7 +24,7 @@ interface Raw {
   readonly number: number;
 }
 
-/** ECMA-48 control strings and sequences, whole ones; then single controls but tab. */
+/** Complete ECMA-48 control strings and sequences, then single control characters except tab. */
 const controls = /\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[ -/]*[0-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]/g;
 
 export class PlainIndex implements Indexer {
@@ -38,7 +38,7 @@ export class PlainIndex implements Indexer {
   #dropped = 0;
   /** Characters indexed so far. */
   #indexed = 0;
-  /** While thin: the last lines of the block, and how many were looked at. */
+  /** While sparse: the last lines of the block, and the number of lines seen. */
   #last: Raw[] = [];
   #looked = 0;
   #thinned = 0;
@@ -94,7 +94,7 @@ export class PlainIndex implements Indexer {
     this.#thinned += 1;
   }
 
-  /** What a carriage return let be written over counts only where the new text is another one: not for progress bars. */
+  /** Text overwritten after a carriage return is kept only if the new text is unrelated: progress bars are not. */
   #take(raw: string, at: number, row: number): void {
     const versions = raw.split('\r').map((version) => version.replace(controls, '').trimEnd());
     versions.forEach((version, i) => {

@@ -1,13 +1,13 @@
 /**
- * A recording as plain text: what scrolled over the screen, rendered by a terminal emulator, so that what was erased
- * or overwritten does not stay and no control character gets out. Full-screen programs leave what they leave on a real
- * terminal: nothing. Memory is one emulator with `SCROLLBACK` lines. Tested in viewer/api/export/export.test.ts.
+ * A recording as plain text: everything that scrolled over the screen, rendered by a terminal emulator, so that erased or
+ * overwritten text disappears and no control character gets out. Full-screen programs leave what they leave on a real
+ * terminal: nothing. Memory: one emulator with `SCROLLBACK` lines. Tested in viewer/api/export/export.test.ts.
  */
 import xterm from '@xterm/headless';
 import { isSize, parseLine, parseSize, peekLine } from '#schemas/recording/line.js';
 
 const SCROLLBACK = 6_000;
-/** At most as many lines as the scrollback holds can come of a chunk. */
+/** A chunk can produce at most as many lines as the scrollback holds. */
 const CHUNK = 4_096;
 const NEWLINE = 0x0a;
 const OPEN_BRACE = 0x7b;
@@ -27,11 +27,11 @@ export async function* renderText(
   });
   const write = (text: string): Promise<void> => new Promise((resolve) => terminal.write(text, resolve));
   const normal = terminal.buffer.normal;
-  // Follows the first line not yet given out, whatever the scrollback drops.
+  // Tracks the first line not yet emitted, even if the scrollback drops lines.
   let mark = terminal.registerMarker(0);
   const take = (until: number): string => {
     const from = mark === undefined || mark.line < 0 ? 0 : mark.line;
-    // A taller screen takes lines back from the scrollback that were given out already.
+    // A taller screen takes back lines from the scrollback that were already emitted.
     if (until <= from) return '';
     const whole: string[] = [];
     for (let i = from; i < until; i++) {
@@ -45,7 +45,7 @@ export async function* renderText(
     mark = terminal.registerMarker(until - normal.baseY - normal.cursorY);
     return whole.map((text) => `${text}\n`).join('');
   };
-  /** What left the screen for good, in whole logical lines. */
+  /** Lines that have left the screen for good, as whole logical lines. */
   const scrolled = (): string => {
     if (terminal.buffer.active.type !== 'normal') return '';
     let until = normal.baseY;

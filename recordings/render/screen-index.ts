@@ -1,35 +1,35 @@
 /**
- * The screen index of a session with a terminal: each line that was seen, once, with the time it first appeared.
+ * The screen index of a session with a terminal: each line shown, once, with the time it first appeared.
  *
- * Idea: output runs through a terminal. After every `o` line the rows that changed are compared with what was shown
- * before; a line is *pending* from the moment it takes its text until it is emitted:
+ * Output is fed to a terminal emulator. After every `o` line the changed rows are compared with their previous text; a line
+ * is *pending* from the moment it shows its text until it is emitted:
  *
  *     (new text) ──► pending ──block ends, scrolls away, or is erased──► emitted
  *        moved: keeps its state    │  ▲
  *        rewritten in place by a   └──┘  similar text: only the later one is kept (typing, progress bars)
  *
- * The line the cursor is on stays pending over the end of a block while it is typed at or rewritten in place, so a
- * command line is found whole. Rows are a function of the lines of the session alone: at every anchor (epoch.ts) the
- * state is dropped and taken from the anchor's keyframe, and a restart begins there. Limits: at most `MAX_BLOCK_ROWS`
- * rows and `MAX_BLOCK_TEXT` characters a block, the rest is counted in `dropped`; within one `o` line (10 ms) text that
- * is overwritten in place is not seen; a line is emitted once a block however often it is drawn. An aid to find the
- * moment, not proof: proof is the recording. Tested in screen-index.test.ts.
+ * The cursor's line stays pending beyond the end of a block while it is being typed or rewritten in place, so a command line
+ * is found whole. Rows are a function of the session's lines alone: at every anchor (epoch.ts) the state is replaced by the
+ * anchor's keyframe, and a restart begins there. Limits: at most `MAX_BLOCK_ROWS` rows and `MAX_BLOCK_TEXT` characters per
+ * block, the rest is counted in `dropped`; text overwritten in place within one `o` line (10 ms) is not seen; a line is
+ * emitted once per block however often it is drawn. An aid for finding the moment; the recording is the proof. Tested in
+ * screen-index.test.ts.
  */
 import type { Keyframe, RecordingLine } from '#schemas/recording/line.js';
 import { parseSize } from '#schemas/recording/line.js';
-import { ScreenTerminal } from './terminal.js';
-import type { TerminalWatcher } from './terminal.js';
+import { ScreenTerminal } from '#runtime/terminal/screen-terminal.js';
+import type { TerminalWatcher } from '#runtime/terminal/screen-terminal.js';
 
 export const MAX_BLOCK_ROWS = 4096;
 export const MAX_BLOCK_TEXT = 262_144;
 export const MAX_TEXT = 4096;
-/** Erasures looked at before they happen, a block: a bound on work for output made of nothing else. */
+/** Erasures inspected beforehand per block: limits the work for output consisting of nothing else. */
 const MAX_BLOCK_ERASURES = 64;
 
-/** More rows than this that change together, after this time in ms, are another page. */
+/** If more rows than this change together, after `PAGE_MS`, they count as a new page. */
 const MAX_REWRITTEN_ROWS = 3;
 const PAGE_MS = 200;
-/** A row that shows the same again within this time in ms was drawn again. */
+/** A row that shows the same text again within this time in ms was redrawn. */
 const REDRAW_MS = 1_000;
 
 export interface SeenLine {
@@ -41,15 +41,15 @@ export interface SeenLine {
 
 export interface SeenBlock {
   readonly lines: readonly SeenLine[];
-  /** Lines that went over the bounds of a block. */
+  /** Lines beyond the limits of a block. */
   readonly dropped: number;
 }
 
-/** What both indexes do: take lines, and give at the end of each block what was seen in it. */
+/** Common interface of both indexes: takes lines, and returns at the end of each block what was seen in it. */
 export interface Indexer {
   line(line: RecordingLine, at: number): void;
   endBlock(): SeenBlock;
-  /** Nothing follows: what is still pending. */
+  /** Ends the session: returns everything still pending. */
   finish(): SeenBlock;
 }
 
@@ -64,10 +64,10 @@ const blank: Entry = { text: '', at: 0, row: 0, seen: true };
 
 export class ScreenIndex implements Indexer, TerminalWatcher {
   readonly #terminal: ScreenTerminal;
-  /** What the rows of each buffer showed when they were looked at last; rows that continue a line are blank. */
+  /** Text of each buffer's rows when last inspected; continuation rows of a line are blank. */
   #shown: Entry[];
   #other: Entry[];
-  /** What rows showed that are blank now, and since when. */
+  /** Former text of rows that are blank now, and since when. */
   readonly #gone = new Map<number, { readonly text: string; readonly at: number }>();
   #carry = '';
   #now = 0;
@@ -79,7 +79,7 @@ export class ScreenIndex implements Indexer, TerminalWatcher {
   #length = 0;
   #dropped = 0;
 
-  /** `keyframe`: an anchor, at session time `at`. Its lines count as seen, but for the line of the cursor. */
+  /** `keyframe`: an anchor, at session time `at`. Its lines count as seen, except the cursor's line. */
   constructor(size: { readonly cols: number; readonly rows: number }, anchor?: { readonly keyframe: Keyframe; readonly at: number }) {
     this.#shown = [];
     this.#other = [];
@@ -124,7 +124,7 @@ export class ScreenIndex implements Indexer, TerminalWatcher {
       if (size === null) return;
       this.#terminal.resize(size.cols, size.rows);
       for (const rows of [this.#shown, this.#other]) {
-        // Rows that fall off a shrinking screen were seen; emit what was not yet.
+        // Rows that fall off a shrinking screen were seen: emit those still pending.
         for (const entry of rows.splice(size.rows)) this.#emitPending(entry);
         while (rows.length < size.rows) rows.push(blank);
       }
@@ -179,13 +179,13 @@ export class ScreenIndex implements Indexer, TerminalWatcher {
     if (this.#terminal.alternate) this.#shown = this.#blankRows();
   }
 
-  /** Compares what changed with what was shown. */
+  /** Compares changed rows with their previous text. */
   #look(): void {
     const dirty = this.#terminal.takeDirty();
     if (dirty === null) return;
     const before = this.#shown;
     let from = this.#headOf(dirty.from);
-    // A row that no longer continues the line above leaves that line shorter.
+    // A row that no longer continues the line above makes that line shorter.
     if (from > 0 && before[from] === blank) from = this.#headOf(from - 1);
     const texts = new Map<number, string>();
     for (let row = from; row < before.length; row++) {
@@ -194,7 +194,7 @@ export class ScreenIndex implements Indexer, TerminalWatcher {
       if (text !== before[row]!.text) texts.set(row, text);
     }
     if (texts.size === 0) return;
-    // A text that left one of the rows and stands in another has moved; one that still stands elsewhere came again.
+    // Text that left one row and appears in another has moved; text that is still in the other row was printed again.
     const left = new Map<string, Entry>();
     for (const row of texts.keys()) left.set(before[row]!.text, before[row]!);
     const changed = new Map<number, Entry>();
@@ -210,14 +210,14 @@ export class ScreenIndex implements Indexer, TerminalWatcher {
     for (const [row, entry] of changed) {
       const old = before[row]!;
       if (old.seen || kept.has(old)) continue;
-      // Many rows at once are another page, not a line that is worked on; alike or not, it was there to be read.
+      // Many rows at once are a new page, not a line being edited; the old text, similar or not, was readable.
       const page = changed.size > MAX_REWRITTEN_ROWS && this.#now - old.at >= PAGE_MS;
       if (page || !isRewrite(old.text, entry.text)) this.#emitPending(old);
     }
     this.#shown = after;
   }
 
-  /** Programs that clear the screen to draw the same again show nothing new. */
+  /** Programs that clear the screen and draw the same text show nothing new. */
   #drawnAgain(row: number, text: string): boolean {
     const gone = this.#gone.get(row);
     return gone?.text === text && this.#now - gone.at <= REDRAW_MS;
@@ -275,8 +275,8 @@ export class ScreenIndex implements Indexer, TerminalWatcher {
 }
 
 /**
- * Whether `next` is `old` grown, or at least half the same: by its ends, by its places, or by its words. Typing,
- * correcting, a progress bar.
+ * Whether `next` extends `old` or is at least half the same, compared by ends, by positions or by words: typing,
+ * corrections, a progress bar.
  */
 export function isRewrite(old: string, next: string): boolean {
   if (next.startsWith(old)) return true;

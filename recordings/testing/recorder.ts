@@ -1,6 +1,6 @@
 /**
- * What tests and benchmarks make recordings with: a recording CA, and a recorder that cuts lines into blocks, chains and
- * signs them as a gateway does. Real parts all of them.
+ * Creates recordings for tests and benchmarks: a recording CA, and a recorder that cuts lines into blocks, chains and signs
+ * them as a gateway does. All of them are real parts.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { BlockCutter } from '#schemas/recording/block.js';
@@ -75,7 +75,7 @@ export interface MadeCheckpoint {
 }
 export type Made = MadeBlock | MadeCheckpoint;
 
-/** Makes what a gateway would send, from lines with the time since the line before. */
+/** Makes the data that a gateway would send, from lines with the time since the previous line. */
 export class Recorder {
   readonly header: RecordingHeader;
   readonly made: Made[] = [];
@@ -142,7 +142,7 @@ export class Recorder {
     return this.line(interval, { code: 'i', data });
   }
 
-  /** A checkpoint over the blocks that are whole; the open one is not covered. */
+  /** A checkpoint over the complete blocks; the open one is not covered. */
   checkpoint(): this {
     this.made.push({ kind: 'checkpoint', part: this.#part++, checkpoint: this.#sign('open') });
     return this;

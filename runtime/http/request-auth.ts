@@ -1,12 +1,12 @@
 /**
  * Signed requests, both sides (format: `schemas/request.ts`).
  *
- * The verifier decides in this order, and the first failure is the refusal: form, time, certificate (CA, validity, kind,
- * source address), roles and locks, signature over what was received, nonce. A nonce is remembered only once its
- * signature holds, so strangers cannot fill the memory; a full memory refuses, it does not forget. A restart forgets,
- * so requests signed before the verifier began are refused: their nonce may have been used with its predecessor.
- * Security: the body is covered by its hash and the target by its text; other headers are not. Tested in
- * `request-auth.test.ts`.
+ * The verifier checks in this order, and the first failure is the refusal: form, time, certificate (CA, validity, kind,
+ * source address), roles and locks, signature over the received request, nonce. A nonce is remembered only after its
+ * signature was verified, so strangers cannot fill the memory; when the memory is full, requests are refused rather than
+ * nonces forgotten. A restart does forget nonces, so requests signed before the verifier started are refused: their nonce
+ * may have been used with its predecessor. Security: the signature covers the hash of the body and the text of the target,
+ * but no other headers. Tested in `request-auth.test.ts`.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { rolesOfGrant } from '#schemas/documents/access-request.js';
@@ -31,11 +31,11 @@ import type { SshSigner } from '../ssh/keys.js';
 
 export interface ReceivedRequest {
   readonly method: string;
-  /** Path with query, as it stood in the request line. */
+  /** Path with query, exactly as in the request line. */
   readonly target: string;
   /** The authorization header. */
   readonly authorization: string | undefined;
-  /** As received, before parsing; empty when there is none. */
+  /** As received, before parsing; empty if there is none. */
   readonly body: Uint8Array;
   readonly sourceAddress: string;
 }
@@ -50,10 +50,10 @@ export type TrustSource = Pick<Snapshot, 'ssh_user_ca' | 'roles' | 'locks' | 'gr
 export type ClusterTrust = Pick<Snapshot, 'ssh_user_ca' | 'cluster' | 'clusters'>;
 
 const noBody = new Uint8Array(0);
-/** As the authority issues certificates (ca/certificates.ts). */
+/** How far the authority backdates certificates (ca/certificates.ts), in seconds. */
 const BACKDATE_S = 60;
 
-/** The value of the authorization header. `time`: ms since 1970. */
+/** Returns the value of the authorization header. `time`: ms since 1970. */
 export function signRequest(
   key: SshSigner,
   certificate: Uint8Array,
@@ -74,12 +74,12 @@ export class RequestVerifier {
   readonly #startedAt: number;
   readonly #maxNonces: number;
   readonly #claim: ((nonce: string, until: number) => Promise<boolean>) | undefined;
-  /** Nonce to the moment from which the window alone refuses it; in order of arrival. */
+  /** Each nonce with the time after which its timestamp alone gets it refused; in order of arrival. */
   readonly #nonces = new Map<string, number>();
 
   /**
-   * `trust` is asked for each request and throws when nothing is known yet. `claim` remembers nonces for all verifiers
-   * that stand for one service, and says whether this one is the first to see it; left out where there is one only.
+   * `trust` is called for each request and throws while no snapshot is available. `claim` records nonces for all verifiers
+   * of one service, and tells whether this one is the first to see it; omitted if there is only one verifier.
    */
   constructor(
     trust: () => TrustSource,
@@ -100,14 +100,17 @@ export class RequestVerifier {
     this.#maxNonces = maxNonces;
   }
 
-  /** Who sent the request; throws the refusal. A request passes once, over all verifiers that share their nonces. */
+  /**
+   * Authenticates the sender of a request, or throws the refusal. Each request is accepted once among all verifiers that
+   * share their nonces.
+   */
   async admit(request: ReceivedRequest): Promise<Caller> {
     const { nonce, until, caller } = this.#verify(request);
     if (this.#claim !== undefined && !(await this.#claim(nonce, until))) throw new StenoError('REQUEST_REPLAYED');
     return caller;
   }
 
-  /** As `admit`, where there is one verifier only. */
+  /** Like `admit`, for a single verifier. */
   verify(request: ReceivedRequest): Caller {
     return this.#verify(request).caller;
   }
@@ -129,7 +132,10 @@ export class RequestVerifier {
     return { nonce, until, caller: { identity: caller.identity, roles: caller.roles } };
   }
 
-  /** A caller of before by the roles of now. Throws LOCKED or ACCESS_DENIED when they would be refused; their certificate's time is theirs to watch. */
+  /**
+   * Re-evaluates an earlier caller under the current roles. Throws LOCKED or ACCESS_DENIED if the caller would now be
+   * refused. The caller of this function checks the certificate's expiry itself.
+   */
   recheck(identity: UserIdentity): Caller {
     const trust = this.#trust();
     assertCounts(identity, trust, this.#clock());
@@ -149,17 +155,17 @@ export class RequestVerifier {
 export interface CertificateContext {
   /** Milliseconds since 1970. */
   readonly now: number;
-  /** Left out where the address is not known to the checker; a certificate bound to addresses is then refused. */
+  /** Omitted if the checker does not know the address; certificates bound to addresses are then refused. */
   readonly sourceAddress?: string;
-  /** Set where users of trusted clusters count too: for sessions on nodes, and for nothing else. */
+  /** Set where users of trusted clusters are accepted too: for sessions on nodes, and for nothing else. */
   readonly clusters?: ClusterTrust;
-  /** Whether the CA's signature holds; a caller that has checked this blob before may know. */
+  /** Verifies the CA's signature; a caller that has checked this blob before may supply its own. */
   readonly verify?: (blob: Uint8Array, signature: Uint8Array, data: Uint8Array) => boolean;
 }
 
 /**
- * Whether a user certificate of Steno counts now, by CA, validity, source address, roles and locks on user and roles.
- * Throws the refusal. Possession of the key, login and node are for the caller to check.
+ * Whether a Steno user certificate is valid now: CA, validity, source address, roles, and locks on user and roles. Throws
+ * the refusal. The caller checks possession of the key, login and node.
  */
 export function checkUserCertificate(
   certificate: SshCertificate,
@@ -181,15 +187,15 @@ export function checkUserCertificate(
   return { certificate, identity, roles: assertCounts(identity, trust, context.now) };
 }
 
-/** A name that was used before: what was issued to the user of then is not theirs of now. */
+/** The name may have belonged to another user before: certificates issued to that user are not valid for this one. */
 function assertSameUser({ user, cluster }: UserIdentity, { validAfter }: SshCertificate, { names_since: names }: TrustSource): void {
   const since = cluster === null && names !== undefined && Object.hasOwn(names, user) ? names[user] : undefined;
-  // Certificates begin a minute before they are issued.
+  // Certificates are valid from a minute before they are issued.
   if (since !== undefined && Number(validAfter) + BACKDATE_S < Math.floor(since / 1000))
-    throw new StenoError('ACCESS_DENIED', `the certificate is that of an earlier user of the name ${user}`);
+    throw new StenoError('ACCESS_DENIED', `the certificate was issued to an earlier user named ${user}`);
 }
 
-/** How certificates of one CA are read: ours, or that of a trusted cluster. */
+/** How certificates of one CA are interpreted: our own CA, or that of a trusted cluster. */
 export interface Issuer {
   /** Blobs of the CA keys. */
   readonly trusted: readonly Uint8Array[];
@@ -198,12 +204,15 @@ export interface Issuer {
   identify(certificate: SshCertificate): UserIdentity;
 }
 
-/** The option of ordinary user certificates is understood, so that their holders hear the reason; `identify` refuses them. */
+/**
+ * Options of ordinary user certificates are listed too, so that their holders get the real reason: `identify` refuses them.
+ */
 const clusterCriticalOptions: ReadonlySet<string> = new Set([OPTION_CLUSTER_ONLY, ...userCriticalOptions]);
 
 /**
- * Who issued a certificate, by the CA key that it names; the signature is for `checkCertificate`. Of a trusted cluster
- * only certificates for our gateways count, so that its users come through their own, where their locks hold.
+ * Finds the issuer of a certificate by the CA key it names; `checkCertificate` verifies the signature. From a trusted
+ * cluster, only certificates made for our gateways are accepted, so that its users come through their own gateways, where
+ * their locks apply.
  */
 export function issuerOf({ signatureKey }: SshCertificate, { ssh_user_ca, cluster: own, clusters }: ClusterTrust): Issuer {
   const blobs = (lines: readonly string[]): Uint8Array[] => lines.map((line) => parseAuthorizedLine(line).blob);
@@ -216,9 +225,9 @@ export function issuerOf({ signatureKey }: SshCertificate, { ssh_user_ca, cluste
     criticalOptions: clusterCriticalOptions,
     identify: (certificate) => {
       if (certificate.criticalOptions.get(OPTION_CLUSTER_ONLY) !== own)
-        throw new StenoError('CERT_UNKNOWN_CA', `a user of ${cluster.name} comes here through a gateway of ${cluster.name}`);
+        throw new StenoError('CERT_UNKNOWN_CA', `users of ${cluster.name} must connect through a gateway of ${cluster.name}`);
       const identity = importedIdentity(identified(certificate), cluster);
-      if (identity === null) throw new StenoError('ACCESS_DENIED', `no role of a user of ${cluster.name} counts here`);
+      if (identity === null) throw new StenoError('ACCESS_DENIED', `no role of users of ${cluster.name} is mapped here`);
       return identity;
     },
   };
@@ -226,12 +235,12 @@ export function issuerOf({ signatureKey }: SshCertificate, { ssh_user_ca, cluste
 
 function identified(certificate: SshCertificate): UserIdentity {
   const identity = identityOf(certificate);
-  // A session certificate, made for a node, is one of our CA too, but says nobody's roles.
-  if (identity === null) throw new StenoError('CERT_GARBLED', 'it does not name a user of Steno');
+  // Our CA also issues session certificates, which are for nodes and carry no roles.
+  if (identity === null) throw new StenoError('CERT_GARBLED', 'it does not name a Steno user');
   return identity;
 }
 
-/** Who somebody from another cluster is by now: trust or the map of roles may have changed. Throws what refuses them. */
+/** Current identity of a user from another cluster: the trust or the role map may have changed. Throws the refusal. */
 export function identityNow(identity: UserIdentity, certificate: SshCertificate, trust: ClusterTrust): UserIdentity {
   if (identity.cluster === null) return identity;
   const issuer = issuerOf(certificate, trust);
@@ -240,20 +249,23 @@ export function identityNow(identity: UserIdentity, certificate: SshCertificate,
   return issuer.identify(certificate);
 }
 
-/** The roles of an identity that counts now, by roles, grants and locks; those that were granted come last. */
+/** The roles of an identity that is valid now, given roles, grants and locks; granted roles come last. */
 export function assertCounts(
   identity: Pick<UserIdentity, 'user' | 'roles' | 'requests' | 'mfa'>,
   trust: Omit<TrustSource, 'ssh_user_ca'>,
   now: number,
 ): readonly Role[] {
   const own = rolesNamed(identity.roles, trust.roles);
-  // The same list for the same roles: the policy's index belongs to it.
+  // Return the identical array for identical roles: the policy caches its index per array.
   const roles = identity.requests.length === 0 ? own : [...own, ...rolesGranted(identity, trust, now)];
   assertUnlocked(trust.locks, lockTargets({ ...identity, roles: roles.map(({ name }) => name) }), now);
   return roles;
 }
 
-/** What the access requests of a certificate are worth now. One that is over or was taken back refuses the certificate. */
+/**
+ * The roles that a certificate's access requests grant now. A request that has ended or was withdrawn invalidates the
+ * certificate.
+ */
 function rolesGranted(
   { user, requests }: Pick<UserIdentity, 'user' | 'requests'>,
   { roles, grants, void_grants: voided = [] }: Pick<TrustSource, 'roles' | 'grants' | 'void_grants'>,
@@ -273,14 +285,14 @@ function rolesGranted(
   });
 }
 
-/** Lists by the names they were asked for with, for each list of known roles: the policy's index belongs to a list. */
+/** Role arrays by the names requested, per array of known roles: the policy caches its index per array. */
 const namedRoles = new WeakMap<
   readonly Role[],
   { readonly byName: ReadonlyMap<string, Role>; readonly lists: Map<string, readonly Role[]> }
 >();
 const MAX_LISTS = 10_000;
 
-/** Every role of the names; a role that is gone refuses, since what it denied would otherwise be forgotten. */
+/** Every named role. A role that no longer exists is a refusal, since ignoring it would also ignore its denials. */
 export function rolesNamed(names: readonly string[], known: readonly Role[]): readonly Role[] {
   const { byName, lists } = namedRoles.get(known) ?? {
     byName: new Map(known.map((role) => [role.name, role])),
@@ -300,12 +312,12 @@ export function rolesNamed(names: readonly string[], known: readonly Role[]): re
   return list;
 }
 
-/** The holder of an identity, as the policy asks. Throws ACCESS_DENIED for a role that is gone. */
+/** The identity as a subject of the policy. Throws ACCESS_DENIED for a role that no longer exists. */
 export function subjectOf({ user, traits, roles }: Pick<UserIdentity, 'user' | 'traits' | 'roles'>, known: readonly Role[]): Subject {
   return { user, traits, roles: rolesNamed(roles, known) };
 }
 
-/** What a lock can name to put this user out, wherever they go. */
+/** Everything a lock can name that blocks this user everywhere. */
 export function lockTargets({
   user,
   roles,
@@ -328,7 +340,7 @@ export function lockOn(locks: readonly Lock[], targets: readonly (readonly [Lock
   );
 }
 
-/** Throws LOCKED, with who or what is locked and why; the lock is its cause. */
+/** Throws LOCKED, stating the target and the reason; the lock is its `cause`. */
 export function assertUnlocked(locks: readonly Lock[], targets: readonly (readonly [Lock['target_kind'], string])[], now: number): void {
   const lock = lockOn(locks, targets, now);
   if (lock === null) return;

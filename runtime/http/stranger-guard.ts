@@ -1,21 +1,22 @@
 /**
- * Stranger slots (stranger-slots.ts) for servers of HTTP and TLS: a connection holds one from its first byte until the
- * server says that it passes, or it is gone.
+ * Applies stranger slots (stranger-slots.ts) to HTTP and TLS servers: a connection holds a slot from its first byte until
+ * the server admits it or it closes.
  *
- * A TLS server sees two sockets for one connection, the TCP one first; both have the same peer address and port.
- * Tested in stranger-guard.test.ts.
+ * A TLS server has two sockets per connection, the TCP one first; both have the same peer address and port. Tested in
+ * stranger-guard.test.ts.
  */
 import type { Server, Socket } from 'node:net';
+import { peerAddress } from '#schemas/base/ip-address.js';
 import { StrangerSlots } from './stranger-slots.js';
 import type { Slot } from './stranger-slots.js';
 
-/** What a TCP socket and the TLS over it have in common. */
+/** Properties that identify both a TCP socket and the TLS socket over it. */
 export type Peer = Pick<Socket, 'remoteAddress' | 'remotePort'>;
 
 export interface GuardOptions {
-  /** ms until a connection that does not pass is closed; left out: something else sees to that. */
+  /** ms after which a connection that was not admitted is closed; omitted if something else enforces a limit. */
   readonly limitMs?: number;
-  /** Addresses that hold no slots: proxies, behind which everybody is. */
+  /** Addresses that hold no slots: proxies that everybody connects through. */
   readonly exempt?: ReadonlySet<string>;
 }
 
@@ -27,7 +28,7 @@ export class StrangerGuard {
     this.slots = slots;
     server.on('connection', (socket: Socket) => {
       socket.on('error', () => socket.destroy());
-      const address = (socket.remoteAddress ?? '').replace(/^::ffff:(?=\d+\.)/, '');
+      const address = peerAddress(socket);
       if (exempt?.has(address) === true) return;
       const slot = slots.take(address, () => socket.destroy());
       if (slot === null) return void socket.destroy();
@@ -42,12 +43,12 @@ export class StrangerGuard {
     });
   }
 
-  /** It has shown who it is: the slot is free, and its source is known from now on. */
+  /** The peer has authenticated: frees its slot, and marks its source as known. */
   admitted(peer: Peer): void {
     this.#end(peer)?.admitted();
   }
 
-  /** It is no stranger that keeps others out, whoever it is. */
+  /** Frees the slot without marking the source as known. */
   passed(peer: Peer): void {
     this.#end(peer)?.release();
   }

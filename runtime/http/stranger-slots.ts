@@ -1,42 +1,46 @@
 /**
- * Who may be a stranger: the bound on connections that nobody has been admitted on yet, for every listener of Steno.
+ * Limits strangers, that is, connections on which nobody has been admitted yet; used by every listener of Steno.
  *
  *     arrives ──below `start`, or the first of its source──► slot ──admitted──► free again, source known
  *        │                                                     └──closed, late, displaced──► free again
  *        ├──its source has `perSource` slots already──► refused
  *        ├──`start` to `full`, its source has some──► refused with a probability from `rate` % up to 100 %
- *        └──`full` slots taken──► takes the slot of a random connection of the source that has most, or is refused
- *                                 when that is its own
+ *        └──`full` slots taken──► takes the slot of a random connection of the source with most slots, or is
+ *                                 refused if that is its own source
  *
- * The probability is that of sshd's `MaxStartups start:rate:full`, asked only of sources that hold a slot. What is new is
- * the last line: with early drop alone, whoever connects ten times as often as slots fall free keeps nine of ten others
- * out. Here a newcomer is let in at once while the strangers come from fewer than `full` sources; from more, it displaces
- * a random one. Sources are IPv4 addresses and /64s of IPv6 (`sourceKey`). A source on which somebody was admitted within
- * `KNOWN_MS` has `reserve` further slots that strangers cannot take; that memory is of this process, and bounded.
+ * The probability is that of sshd's `MaxStartups start:rate:full`, applied only to sources that hold a slot. The last line
+ * goes beyond sshd: with early drop alone, a client that connects ten times as often as slots become free keeps nine of ten
+ * others out. Here a new source gets a slot at once while the strangers come from fewer than `full` sources; with more
+ * sources, it displaces a random connection. Sources are IPv4 addresses and /64s of IPv6 (`sourceKey`). A source from which
+ * somebody was admitted within `KNOWN_MS` may use `reserve` further slots that strangers cannot take; known sources are
+ * remembered per process, up to a limit.
  *
- * Counts are logged and told once a minute, however many were turned away. Tested in stranger-slots.test.ts against a
- * model, and in gateway/ssh/server/strangers.test.ts with real connections.
+ * Counts are logged and reported once a minute, however many connections were turned away. Tested in stranger-slots.test.ts
+ * against a model, and in gateway/ssh/server/strangers.test.ts with real connections.
  */
 import { LRUCache } from 'lru-cache';
 import { sourceKey } from '#schemas/base/ip-address.js';
 import type { Log } from '../log.js';
 
 export interface SlotLimits {
-  /** Slots that anybody gets. */
+  /** Slots given unconditionally. */
   readonly start: number;
-  /** Percent of those that are refused from there on. */
+  /** Percentage refused from `start` on. */
   readonly rate: number;
-  /** Slots there are. */
+  /** Total number of slots. */
   readonly full: number;
-  /** Slots one source may hold. */
+  /** Slots per source. */
   readonly perSource: number;
-  /** Slots beside `full`, for sources that are known. */
+  /** Slots in addition to `full`, for known sources. */
   readonly reserve: number;
 }
 
 export const defaultSlots: SlotLimits = { start: 60, rate: 30, full: 200, perSource: 20, reserve: 50 };
 
-/** Of ports that services call, many of them at once from one machine: a gateway makes up to 64 connections to an authority. */
+/**
+ * For ports that services call, often many times at once from one machine: a gateway makes up to 64 connections to an
+ * authority.
+ */
 export const serviceSlots: SlotLimits = { start: 300, rate: 30, full: 600, perSource: 300, reserve: 300 };
 
 const KNOWN_MS = 24 * 3_600_000;
@@ -46,24 +50,24 @@ const REPORT_MS = 60_000;
 export interface TurnedAway {
   /** New connections that got no slot. */
   readonly refused: number;
-  /** Connections that lost theirs to a newcomer. */
+  /** Connections that lost their slot to a newer one. */
   readonly displaced: number;
 }
 
 export interface SlotParts {
-  /** Of [0, 1). */
+  /** In the range [0, 1). */
   readonly random?: () => number;
   /** ms, monotonic or since 1970. */
   readonly now?: () => number;
   readonly log?: Log;
-  /** Once a minute while somebody is turned away. */
+  /** Called once a minute while connections are turned away. */
   readonly report?: (counts: TurnedAway & { readonly sources: number }) => void;
 }
 
 export interface Slot {
-  /** Somebody was admitted: the slot is free, and the source is known from now on. */
+  /** Somebody was admitted: frees the slot, and marks the source as known. */
   admitted(): void;
-  /** The connection is gone. Free where the slot is free already. */
+  /** The connection closed. Does nothing if the slot is already free. */
   release(): void;
 }
 
@@ -76,7 +80,7 @@ interface Held {
 export type Verdict =
   { readonly kind: 'slot'; readonly reserved: boolean } | { readonly kind: 'displace'; readonly of: string } | { readonly kind: 'refuse' };
 
-/** What is decided of one arrival: pure. `held`: slots of each source, of those that are not reserved. */
+/** Decides one arrival; pure. `held`: unreserved slots per source. */
 export function decideSlot(
   limits: SlotLimits,
   state: {
@@ -101,8 +105,8 @@ export function decideSlot(
       if (count > most) [most, heaviest] = [count, []];
       if (count === most) heaviest.push(source);
     }
-    // Who has as many as anybody gains nothing by displacing: else one source could churn through all slots. Where one may
-    // hold all of them, sources say nothing, and chance decides.
+    // A source with the most slots must not displace, or it could churn through all of them. If one source may hold all
+    // slots, sources tell nothing, and chance decides.
     if (mine >= most && perSource < full) return { kind: 'refuse' };
     return { kind: 'displace', of: heaviest[Math.min(heaviest.length - 1, Math.floor(random * heaviest.length))]! };
   }
@@ -131,7 +135,7 @@ export class StrangerSlots {
     this.#known = new LRUCache({ max: MAX_KNOWN, ttl: KNOWN_MS, ttlResolution: 0, perf: { now: parts.now ?? (() => performance.now()) } });
   }
 
-  /** Null: refused, close it. `displace` is called when somebody else gets the slot: closes the connection. */
+  /** Null: refused, close the connection. `displace` closes the connection; called when another one gets its slot. */
   take(address: string, displace: () => void): Slot | null {
     const key = sourceKey(address);
     const random = this.#random();
@@ -172,17 +176,17 @@ export class StrangerSlots {
     };
   }
 
-  /** Slots that are taken now. */
+  /** Slots in use. */
   get size(): number {
     return this.#held.size;
   }
 
-  /** Since the process started. */
+  /** Counts since the process started. */
   get turnedAway(): TurnedAway {
     return { ...this.#total };
   }
 
-  /** Tells what is left to tell. */
+  /** Reports the remaining counts. */
   close(): void {
     this.#report();
   }

@@ -35,18 +35,26 @@ test('an error shows file, line, column, the line and a caret', () => {
 
 describe('what is wrong, and where', () => {
   test.each<[string, string, RegExp]>([
-    ['nothing', '# only a comment\n', /^f.yaml: there is nothing/],
-    ['no resource', '- a\n', /^f.yaml:1:1: is no resource/],
-    ['no kind', 'name: x\n', /^f.yaml:1:1: says no kind; there are role/],
-    ['a kind that is near one', 'kind: rule\nname: x\n', /^f.yaml:1:7: knows no kind "rule"; did you mean "role"\?/],
-    ['a field with a letter too many', `${good}descriptiom: x\n`, /^f.yaml:6:1: descriptiom is no field; did you mean "description"\?/],
-    ['a field inside', 'kind: role\nname: x\nallow:\n  login: [www]\n', /^f.yaml:4:3: allow.login is no field; did you mean "logins"\?/],
+    ['nothing', '# only a comment\n', /^f.yaml: the file is empty/],
+    ['no resource', '- a\n', /^f.yaml:1:1: is not a resource/],
+    ['no kind', 'name: x\n', /^f.yaml:1:1: has no kind; known kinds are role/],
+    ['a kind that is near one', 'kind: rule\nname: x\n', /^f.yaml:1:7: has the unknown kind "rule"; did you mean "role"\?/],
+    [
+      'a field with a letter too many',
+      `${good}descriptiom: x\n`,
+      /^f.yaml:6:1: descriptiom is not a known field; did you mean "description"\?/,
+    ],
+    [
+      'a field inside',
+      'kind: role\nname: x\nallow:\n  login: [www]\n',
+      /^f.yaml:4:3: allow.login is not a known field; did you mean "logins"\?/,
+    ],
     [
       'a field inside a list',
       'kind: role\nname: x\nallow:\n  sessions:\n    - action: [view]\n',
-      /^f.yaml:5:7: allow.sessions\[0\].action is no field; did you mean "actions"\?/,
+      /^f.yaml:5:7: allow.sessions\[0\].action is not a known field; did you mean "actions"\?/,
     ],
-    ['a value that is not one of them', 'kind: role\nname: x\nview: everything\n', /^f.yaml:3:7: view is not right: .*all/],
+    ['a value that is not one of them', 'kind: role\nname: x\nview: everything\n', /^f.yaml:3:7: view is invalid: .*all/],
     ['something missing', 'kind: role\n', /^f.yaml:1:1: name is missing/],
     [
       'an expression, at the place in it',
@@ -62,13 +70,13 @@ describe('what is wrong, and where', () => {
     ['a duplicate key', 'kind: role\nname: x\nname: y\n', /^f.yaml:3:1: Map keys must be unique/],
     ['a version to come', 'kind: role\nversion: 3\nname: x\n', /^f.yaml:2:10: version is no version this Steno reads: 1 or 2/],
     ['an alias', 'kind: role\nname: &a x\ndescription: *a\n', /^f.yaml:2:10: anchors are not allowed/],
-    ['a merge key', 'kind: role\nname: x\n<<: {a: b}\n', /<< is no field/],
+    ['a merge key', 'kind: role\nname: x\n<<: {a: b}\n', /<< is not a known field/],
     ['a tag', 'kind: !secret role\nname: x\n', /^f.yaml:1:(7|15): /],
-    ['a key that is a list', 'kind: role\nname: x\n[a]: b\n', /^f.yaml:3:1: a key is a word/],
+    ['a key that is a list', 'kind: role\nname: x\n[a]: b\n', /^f.yaml:3:1: a key must be a plain word/],
     ['tabs for indentation', 'kind: role\nallow:\n\tnodes: {}\n', /^f.yaml:3:1: /],
     ['an open bracket', 'kind: role\nname: [x\n', /^f.yaml:\d:\d+: /],
     ['two documents in one', '--- {kind: role, name: x}\n--- {kind: role, name: y}\n', /is more than one document/],
-    ['a prototype', 'kind: role\nname: x\n__proto__: {administer: true}\n', /__proto__ is no field/],
+    ['a prototype', 'kind: role\nname: x\n__proto__: {administer: true}\n', /__proto__ is not a known field/],
     ['brackets without end', `kind: role\nname: ${'['.repeat(10_000)}\n`, /^f.yaml:2:39: is nested deeper than 32/],
     [
       'indentation without end',

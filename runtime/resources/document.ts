@@ -1,18 +1,19 @@
 /**
- * YAML documents that describe resources: from text to checked values, with errors that show the place.
+ * Parses YAML documents that describe resources into checked values, with errors that show the position.
  *
  * Strict and bounded: a file has at most 1 MiB and 1,000 documents of 64 KiB; aliases (a few lines of them expand to
- * gigabytes), duplicate keys, tags and unknown fields are errors. Each document keeps its text, which is what the
- * authority stores, so that a decision can name the line a rule stands in (`placeOf`). Tested in document.test.ts.
+ * gigabytes), duplicate keys, tags and unknown fields are errors. Each document keeps its text, which the authority stores,
+ * so that a decision can name the line of a rule (`placeOf`). Tested in document.test.ts.
  */
 import { isAlias, isCollection, isMap, isNode, isPair, isScalar, isSeq, LineCounter, parseAllDocuments, visit } from 'yaml';
 import type { Document, Node, Pair } from 'yaml';
 import type { z } from 'zod';
 import { MAX_DOCUMENT } from '#schemas/api/access/roles.js';
+import { suggestion } from '#schemas/base/suggestion.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { isResourceKind, resourceSchemas } from './kinds.js';
 import type { StoredKind } from './kinds.js';
-import { knownFields, suggestion } from './suggestion.js';
+import { knownFields } from './known-fields.js';
 
 export const MAX_FILE = 1 << 20;
 const MAX_DOCUMENTS = 1000;
@@ -20,7 +21,7 @@ const MAX_DEPTH = 32;
 
 type Path = readonly (string | number)[];
 
-/** Where something stands: lines and columns count from 1. */
+/** A position in a file; lines and columns count from 1. */
 export interface Place {
   readonly line: number;
   readonly column: number;
@@ -30,45 +31,45 @@ export interface Resource<Kind extends StoredKind = StoredKind> {
   readonly kind: Kind;
   readonly name: string;
   readonly value: z.output<(typeof resourceSchemas)[Kind]>;
-  /** Text of this document alone, without the `---` before it. */
+  /** Text of this document alone, without the preceding `---`. */
   readonly source: string;
   /** Line of the file at which `source` begins. */
   readonly firstLine: number;
 }
 
 /**
- * Every document of a file, all of them checked. Throws TOO_LARGE, or DOCUMENT_INVALID with file, line, column, what is
- * wrong, and the lines around it. `file` is for people.
+ * Parses and checks every document of a file. Throws TOO_LARGE, or DOCUMENT_INVALID with file, line, column, the fault, and
+ * the surrounding lines. `file` is used in messages only.
  */
 export function parseResources(text: string, file: string): readonly Resource[] {
-  if (text.length > MAX_FILE) throw new StenoError('TOO_LARGE', `${file} is over 1 MiB`);
+  if (text.length > MAX_FILE) throw new StenoError('TOO_LARGE', `${file} is larger than 1 MiB`);
   return splitDocuments(text, file).map(({ source, firstLine }) => check(source, file, firstLine));
 }
 
-/** One document, as the authority keeps it. */
+/** Parses one document, as the authority stores it. */
 export function parseResource(source: string, file: string): Resource {
   return check(source, file, 1);
 }
 
-/** A file that is one document of this schema, and no resource: a configuration. */
+/** Parses a file that is a single document of this schema and not a resource: a configuration. */
 export function parseAs<Schema extends z.ZodType>(text: string, file: string, schema: Schema): z.output<Schema> {
   const [only, second] = splitDocuments(text, file);
   const { document, fault } = parseDocument(only!.source, file, only!.firstLine);
   if (second !== undefined) throw fault('is followed by a second document', 0);
-  if (!isMap(document.contents)) throw fault('is no list of fields', document.contents?.range?.[0] ?? 0);
+  if (!isMap(document.contents)) throw fault('is not a list of fields', document.contents?.range?.[0] ?? 0);
   const parsed = schema.safeParse(document.toJS({ maxAliasCount: 0 }));
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues.find(({ code }) => code === 'unrecognized_keys') ?? parsed.error.issues[0]!;
   throw faultOf(issue, { document, source: only!.source, schema, fault });
 }
 
-/** Where a clause of a decision stands in a document; the nearest thing above it when it is a default. Null for none. */
+/** The position of a decision's clause in a document; for a default, the nearest element above it. Null if there is none. */
 export function placeOf(source: string, path: Path): (Place & { readonly text: string }) | null {
   try {
     const { document, lines } = parseDocument(source, '', 1);
     const { node } = nearest(document, path);
     const { node: parent } = nearest(document, path.slice(0, -1));
-    // A collection stands where its key does.
+    // A collection's position is that of its key.
     const key = isMap(parent) ? parent.items.find(({ key: one }) => isScalar(one) && one.value === path.at(-1))?.key : undefined;
     const start = (isNode(key) ? key.range : node?.range)?.[0];
     if (start === undefined) return null;
@@ -80,7 +81,7 @@ export function placeOf(source: string, path: Path): (Place & { readonly text: s
   }
 }
 
-/** Cut at lines of `---`, which cannot stand inside a document but in a block of text, where no resource has one. */
+/** Splits at `---` lines. Within a document these could occur only in a block scalar, where no resource has one. */
 export function splitDocuments(text: string, file: string): readonly { readonly source: string; readonly firstLine: number }[] {
   const documents: { source: string; firstLine: number }[] = [];
   let source = '';
@@ -97,19 +98,19 @@ export function splitDocuments(text: string, file: string): readonly { readonly 
   });
   end(0);
   if (documents.length > MAX_DOCUMENTS) throw new StenoError('TOO_LARGE', `${file} has more than ${MAX_DOCUMENTS} documents`);
-  if (documents.length === 0) throw new StenoError('DOCUMENT_INVALID', `${file}: there is nothing in it`);
+  if (documents.length === 0) throw new StenoError('DOCUMENT_INVALID', `${file}: the file is empty`);
   return documents;
 }
 
 export interface Parsed {
   readonly document: Document;
   readonly lines: LineCounter;
-  /** The refusal for what stands from `start` to `end` (offsets). */
+  /** The error for the text from offset `start` to `end`. */
   readonly fault: (message: string, start: number, end?: number) => StenoError;
 }
 
 export function parseDocument(source: string, file: string, firstLine: number): Parsed {
-  if (source.length > MAX_DOCUMENT) throw new StenoError('TOO_LARGE', `a document of ${file} is over 64 KiB`);
+  if (source.length > MAX_DOCUMENT) throw new StenoError('TOO_LARGE', `a document in ${file} is larger than 64 KiB`);
   const lines = new LineCounter();
   const fault: Parsed['fault'] = (message, start, end) => {
     const { line, col } = lines.linePos(Math.min(start, source.length));
@@ -133,11 +134,11 @@ export function parseDocument(source: string, file: string, firstLine: number): 
       logLevel: 'silent',
     });
   } catch (cause) {
-    // The parser recurses: what overflows its stack is no document.
+    // The parser is recursive: input that overflows its stack is not a valid document.
     throw new StenoError('DOCUMENT_INVALID', `${file}: cannot be parsed`, { cause });
   }
   const [document, second] = documents as readonly Document[];
-  if (document === undefined) throw new StenoError('DOCUMENT_INVALID', `${file}: there is nothing in it`);
+  if (document === undefined) throw new StenoError('DOCUMENT_INVALID', `${file}: the file is empty`);
   const [error] = [...document.errors, ...document.warnings];
   if (error !== undefined) throw fault(plain(error.message), error.pos[0], error.pos[1]);
   if (second !== undefined) throw fault('is more than one document', second.range?.[0] ?? 0);
@@ -150,13 +151,13 @@ export function parseDocument(source: string, file: string, firstLine: number): 
     },
     Pair: (_key, pair) => {
       if (isNode(pair.key) && !(isScalar(pair.key) && typeof pair.key.value === 'string'))
-        throw fault('a key is a word', pair.key.range?.[0] ?? 0, pair.key.range?.[1]);
+        throw fault('a key must be a plain word', pair.key.range?.[0] ?? 0, pair.key.range?.[1]);
     },
   });
   return { document, lines, fault };
 }
 
-/** The offset at which brackets or indentation go too deep, or null: asked before anything recurses over them. */
+/** The offset at which nesting becomes too deep, or null; checked before anything recurses over the document. */
 function deepest(source: string): number | null {
   let depth = 0;
   for (let at = 0; at < source.length; at++) {
@@ -173,7 +174,7 @@ function deepest(source: string): number | null {
 function check(source: string, file: string, firstLine: number): Resource {
   const { document, fault } = parseDocument(source, file, firstLine);
   const root = document.contents;
-  if (!isMap(root)) throw fault('is no resource: it begins with kind: and name:', root?.range?.[0] ?? 0, root?.range?.[1]);
+  if (!isMap(root)) throw fault('is not a resource: it must begin with kind: and name:', root?.range?.[0] ?? 0, root?.range?.[1]);
   const at = (key: string): [number, number | undefined] => {
     const node = root.get(key, true) as Node | undefined;
     return [node?.range?.[0] ?? 0, node?.range?.[1]];
@@ -181,12 +182,13 @@ function check(source: string, file: string, firstLine: number): Resource {
   const value = document.toJS({ maxAliasCount: 0 }) as Record<string, unknown>;
   const { kind } = value;
   const kinds = Object.keys(resourceSchemas);
-  if (typeof kind !== 'string') throw fault(`says no kind; there are ${kinds.join(', ')}`, ...at('kind'));
-  if (!isResourceKind(kind)) throw fault(`knows no kind ${JSON.stringify(kind.slice(0, 64))}${suggestion(kind, kinds)}`, ...at('kind'));
+  if (typeof kind !== 'string') throw fault(`has no kind; known kinds are ${kinds.join(', ')}`, ...at('kind'));
+  if (!isResourceKind(kind))
+    throw fault(`has the unknown kind ${JSON.stringify(kind.slice(0, 64))}${suggestion(kind, kinds)}`, ...at('kind'));
   const schema: z.ZodType = resourceSchemas[kind];
   const parsed = schema.safeParse(value);
   if (parsed.success) return { kind, name: value['name'] as string, value: parsed.data as never, source, firstLine };
-  // A field that is misspelt is often also one that is missing: the spelling says more.
+  // A misspelt field often also appears as missing; the misspelling is the better message.
   const issue = parsed.error.issues.find(({ code }) => code === 'unrecognized_keys') ?? parsed.error.issues[0]!;
   throw faultOf(issue, { document, source, schema, fault });
 }
@@ -195,7 +197,7 @@ function faultOf(
   issue: z.core.$ZodIssue,
   { document, source, schema, fault }: Pick<Parsed, 'document' | 'fault'> & { readonly source: string; readonly schema: z.ZodType },
 ): StenoError {
-  // Of a union what its last branch says is nearest to what was meant.
+  // For a union, the last branch's issue is closest to the intended form.
   if (issue.code === 'invalid_union') {
     const inner = issue.errors.at(-1)?.[0];
     if (inner !== undefined && inner.path.length > 0)
@@ -209,7 +211,7 @@ function faultOf(
     const keyNode = (pair as Pair | undefined)?.key as Node | undefined;
     const fields = knownFields(schema, path);
     return fault(
-      `${dotted([...path, key])} is no field${suggestion(key, fields)}`,
+      `${dotted([...path, key])} is not a known field${suggestion(key, fields)}`,
       keyNode?.range?.[0] ?? node?.range?.[0] ?? 0,
       keyNode?.range?.[1],
     );
@@ -218,7 +220,7 @@ function faultOf(
   const [start, end] = node?.range ?? [0, 0];
   const offset = 'params' in issue ? (issue.params as { offset?: number } | undefined)?.offset : undefined;
   if (exact && offset !== undefined && isScalar(node) && typeof node.value === 'string') {
-    // The text of an expression that is written on one line without escapes is the text of the document.
+    // If an expression is on one line without escapes, its text occurs literally in the document.
     const inside = source.indexOf(node.value, start);
     if (inside >= 0 && inside <= start + 1) return fault(`${dotted(path)} ${issue.message}`, inside + offset, inside + offset + 1);
   }
@@ -229,7 +231,7 @@ function faultOf(
   );
 }
 
-/** The node at the path, or the last one that is there on the way to it. */
+/** The node at the path, or the last existing node on the way to it. */
 function nearest(document: Document, path: Path): { readonly node: Node | null; readonly exact: boolean } {
   let node = document.contents as Node | null;
   for (const part of path) {
@@ -240,7 +242,7 @@ function nearest(document: Document, path: Path): { readonly node: Node | null; 
   return { node, exact: true };
 }
 
-/** `allow.logins[0]`. */
+/** Formats a path, as in `allow.logins[0]`. */
 export function dotted(path: Path): string {
   return (
     path.reduce<string>((text, part) => (typeof part === 'number' ? `${text}[${part}]` : text === '' ? part : `${text}.${part}`), '') ||
@@ -248,7 +250,7 @@ export function dotted(path: Path): string {
   );
 }
 
-/** Two lines before, the line, and a caret under the place. */
+/** Two preceding lines, the line, and a caret under the position. */
 function excerpt(source: string, line: number, column: number, length: number, firstLine: number): string {
   const all = source.split('\n');
   const width = String(line + firstLine - 1).length;
@@ -263,7 +265,7 @@ function readable(issue: z.core.$ZodIssue): string {
   const { message } = issue;
   return /^(is|has|are|does|expects|knows|asks|compares|looks)\b/.test(message)
     ? message
-    : `is not right: ${message.charAt(0).toLowerCase()}${message.slice(1)}`;
+    : `is invalid: ${message.charAt(0).toLowerCase()}${message.slice(1)}`;
 }
 
 function plain(message: string): string {

@@ -1,4 +1,4 @@
-/** The kinds of resources that are written as YAML documents. Each has a name, and a schema that refuses unknown fields. */
+/** The kinds of resources written as YAML documents. Each has a name and a schema that refuses unknown fields. */
 import { oidcDocumentSchema, samlDocumentSchema } from '#schemas/documents/connector.js';
 import { roleSchema } from '#schemas/policy/role.js';
 import { webhookSchema } from '#schemas/documents/webhook.js';

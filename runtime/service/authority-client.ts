@@ -4,21 +4,24 @@
  */
 import { Agent } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { z } from 'zod';
 import { reportLockEffects } from '#schemas/api/access/locks.js';
 import { reportSessionPlaces, takeSessionPlace } from '#schemas/api/access/session-places.js';
+import { respondToFinding } from '#schemas/api/detection/responses.js';
 import { showClusterStatement } from '#schemas/api/inventory/clusters.js';
 import { readKubeUpstream } from '#schemas/api/inventory/kube-clusters.js';
 import {
   carryNodeRequest,
   challengeJoin,
   joinNode,
+  listGateways,
   registerOwnNode,
   reportHeldNodes,
   showNodeTrust,
 } from '#schemas/api/inventory/nodes.js';
 import type { JoinResult, NodeRegistration } from '#schemas/api/inventory/nodes.js';
-import { askConfirmation, showConfirmationState } from '#schemas/api/people/confirmations.js';
-import type { SessionConfirmationRequest } from '#schemas/api/people/confirmations.js';
+import { askConfirmation, askKubeConfirmation, showConfirmationState } from '#schemas/api/people/confirmations.js';
+import type { KubeConfirmation, KubeConfirmationRequest, SessionConfirmationRequest } from '#schemas/api/people/confirmations.js';
 import { endWebSession, showWebSession, signIn } from '#schemas/api/people/web-sessions.js';
 import type { WebIdentity } from '#schemas/api/people/web-sessions.js';
 import { issueHostCertificate, issueSessionCertificate, renewService } from '#schemas/api/services/certificates.js';
@@ -29,8 +32,8 @@ import type { KubeUpstream } from '#schemas/kube/kube-cluster.js';
 import type { SignedStatement } from '#schemas/documents/cluster.js';
 import { CLIENT_ADDRESS_HEADER, WEB_SESSION_HEADER, call } from '#schemas/endpoint/endpoint.js';
 import type { Send } from '#schemas/endpoint/endpoint.js';
-import { showLiveSession } from '#schemas/api/inventory/live-sessions.js';
-import type { LiveSessionHolder } from '#schemas/api/inventory/live-sessions.js';
+import { readLiveSessions, showLiveSession } from '#schemas/api/inventory/live-sessions.js';
+import type { LiveSessionDetails, LiveSessionHolder } from '#schemas/api/inventory/live-sessions.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { SignedJoin, SignedNodeRequest, SignedTrust } from '#schemas/join.js';
 import type { LockEffect } from '#schemas/lock-effect.js';
@@ -45,55 +48,68 @@ import { SnapshotWatch } from './snapshot-watch.js';
 import type { SnapshotListener } from './snapshot-watch.js';
 
 export interface AuthorityClientConfig {
-  /** `https://host:port`; several, with commas, where authorities share one store: any of them will do. */
+  /** `https://host:port`; comma-separated if several authorities share one store, any of which may be used. */
   readonly url: string;
   readonly identity: ServiceIdentity;
 }
 
 export interface AuthorityClient {
-  /** The last snapshot; throws NOT_RUNNING while there was none yet. */
+  /** The last snapshot; throws NOT_RUNNING before the first one. */
   current(): Snapshot;
-  /** Resolves with the first snapshot; rejects when closed before, and SERVICE_REMOVED. */
+  /** Resolves with the first snapshot; rejects if closed before that, or with SERVICE_REMOVED. */
   ready(): Promise<void>;
-  /** Resolves with SERVICE_REMOVED when this service is removed: it is connected to nobody any more. */
+  /** Resolves with SERVICE_REMOVED when this service is removed; it is then no longer connected to anything. */
   readonly removed: Promise<StenoError>;
-  /** Called with every snapshot from now on; returns how to stop. */
+  /** Called with every snapshot from now on; returns a function that stops this. */
   onChange(callback: SnapshotListener): () => void;
-  /** The certificate's blob. */
+  /** Resolves to the certificate's blob. */
   sessionCertificate(request: SessionCertificateRequest): Promise<Buffer>;
   /**
-   * For a host key, as public key line, under the name of a node or of the caller. `host_certificate`: the caller's own, whose
-   * other names this one shall have too. The certificate's blob.
+   * Issues a certificate for a host key (a public key line) under the name of a node or of the caller. `host_certificate`:
+   * the caller's existing certificate, whose further names the new one shall include. Resolves to the certificate's blob.
    */
   hostCertificate(request: { readonly public_key: string; readonly name: string; readonly host_certificate?: string }): Promise<Buffer>;
-  /** Agents only: says where the caller's own node is. */
+  /** Agents only: registers the address of the caller's own node. */
   registerNode(node: NodeRegistration): Promise<NodeRecord>;
   /** Gateways only. */
   readonly nodes: NodeCalls;
-  /** Gateways only: connections to nodes, which count over all gateways. */
+  /** Gateways only: connections to nodes, counted across all gateways. */
   readonly places: PlaceCalls;
-  /** Ingest only: `stores/leases/contract.ts` over the authority; a holder is a run of the caller. */
+  /** Ingests and analyzers: `stores/leases/contract.ts` over the authority; each run of the caller is a separate holder. */
   readonly leases: LeaseCalls;
-  /** Gateways and viewers: who holds a live session; null while nobody that is there does. */
+  /** Gateways and viewers: which gateway holds a live session; null if none that is connected does. */
   liveSession(session: string): Promise<LiveSessionHolder | null>;
-  /** Gateways only: how a Kubernetes cluster is reached, with the credential for it. Rejects NOT_FOUND. */
+  /** Who is in these sessions; those that no connected gateway holds are left out. */
+  liveSessions(sessions: readonly string[]): Promise<readonly LiveSessionDetails[]>;
+  /** Viewers only: `host:port` of the gateways that are connected now, where services reach them. */
+  gateways(): Promise<readonly string[]>;
+  /** Gateways only: the address of a Kubernetes cluster and the credential for it. Rejects with NOT_FOUND. */
   kubeUpstream(cluster: string): Promise<{ readonly revision: number; readonly upstream: KubeUpstream }>;
-  /** Gateways only: what locks have ended here. */
+  /** Gateways only: reports the sessions that locks ended here. */
   lockEffects(effects: readonly LockEffect[]): Promise<void>;
+  /** Analyzers only: requests the response that the authority's policy prescribes for a finding. */
+  respond(finding: string, body: ResponseRequest): Promise<ResponseAnswer>;
+  /** Analyzers only: calls about rules and findings, `schemas/api/detection/`. */
+  readonly detection: Send;
   /** Viewers only. */
   signIn(token: string, client?: string): Promise<WebIdentity>;
   webSession(token: string): Promise<WebIdentity>;
   clusterStatement(): Promise<SignedStatement>;
   signOut(token: string, client?: string): Promise<void>;
   /**
-   * Gateways only: asks for a second factor for a session. `shown` is told the address that the user opens; resolves with
-   * what goes into the request of the session certificate. Rejects SESSION_UNCONFIRMED when it is denied, late or aborted.
+   * Gateways only: requests a second factor for a session. `shown` gets the address for the user to open; resolves with the
+   * approval for the session certificate request. Rejects with SESSION_UNCONFIRMED if denied, late or aborted.
    */
   confirmSession(request: SessionConfirmationRequest, shown: (url: string) => void, signal: AbortSignal): Promise<string>;
-  /** Viewers only: calls that somebody else makes, whose address and web session go along. */
+  /** Gateways only: whether a user has confirmed requests to a Kubernetes cluster, or where they do. */
+  confirmKube(request: KubeConfirmationRequest): Promise<KubeConfirmation>;
+  /** Viewers only: sends calls on behalf of another client, passing on its address and web session. */
   relaying(who: { readonly session?: string | undefined; readonly client: string }): Send;
   close(): void;
 }
+
+export type ResponseRequest = z.output<typeof respondToFinding.body>;
+export type ResponseAnswer = z.output<typeof respondToFinding.answer>;
 
 export interface LeaseCalls {
   acquire(request: { readonly name: string; readonly holder: string; readonly ttlMs: number }): Promise<number | null>;
@@ -101,54 +117,61 @@ export interface LeaseCalls {
   release(claim: { readonly name: string; readonly holder: string; readonly token: number }): Promise<void>;
 }
 
-/** Both answer whether the authority knew the gateway's run: else it is told everything again. */
+/** Both resolve to whether the authority knew this run of the gateway; if not, the gateway reports everything again. */
 export interface PlaceCalls {
-  /** Rejects SESSIONS_TOO_MANY. */
+  /** Rejects with SESSIONS_TOO_MANY. */
   take(request: PlaceRequest): Promise<boolean>;
   tell(report: PlaceReport): Promise<boolean>;
 }
 
-/** Nodes that hold a tunnel, and live sessions: all nodes at the beginning of a run, else what has changed. */
+/** Nodes that hold a tunnel, and live sessions: all of them at the beginning of a run, changes afterwards. */
 export interface Held {
   readonly epoch: string;
-  /** Where agents reach the gateway, `host:port`. */
+  /** `host:port` at which agents reach the gateway. */
   readonly address: string;
   readonly all?: readonly string[];
   readonly up: readonly string[];
   readonly down: readonly string[];
-  /** `ingest/name` of the ingest that takes its recordings; empty for none. */
+  /** `ingest/name` of the ingest that receives its recordings; empty if none. */
   readonly ingest: string;
-  readonly sessions?: { readonly up: readonly string[]; readonly down: readonly string[] };
+  readonly sessions?: {
+    readonly up: readonly string[];
+    readonly down: readonly string[];
+    readonly details?: readonly LiveSessionDetails[];
+  };
 }
 
-/** What a gateway carries for machines that join and for nodes behind its tunnels. */
+/** Calls that a gateway relays for joining machines and for nodes behind its tunnels. */
 export interface NodeCalls {
   challenge(): Promise<unknown>;
   join(signed: SignedJoin, source: string): Promise<JoinResult>;
   signed(request: SignedNodeRequest): Promise<unknown>;
   trust(): Promise<SignedTrust>;
-  /** `known` false: the authority wants to hear of all. `gateways`: where agents reach those that are there. */
+  /**
+   * `known` false: the authority needs the full list. `gateways`: addresses at which agents reach the connected gateways.
+   */
   held(held: Held): Promise<{ readonly known: boolean; readonly gateways: readonly string[] }>;
 }
 
 const CONFIRMATION_POLL_MS = 500;
-/** Who asks has other ways, and a person waits. */
+/** Short, because the caller has alternatives and a person is waiting. */
 const LIVE_SESSION_MS = 2_000;
+const RESPONSE_MS = 10_000;
 
 export function connectAuthority({ url, identity }: AuthorityClientConfig, { log }: { readonly log: Log }): AuthorityClient {
   const newAgent = (): Agent =>
-    // Resumed sessions skip the check of the server's kind, so none is resumed.
+    // Resumed TLS sessions would skip the check of the server's kind, so none are resumed.
     new Agent({ ...identity.tlsClientOptions(['authority']), keepAlive: true, maxSockets: 64, maxCachedSessions: 0 });
   let agent = newAgent();
   const stopRenewed = identity.onRenewed(() => {
     const old = agent;
     agent = newAgent();
-    // Calls under way end on the old one; idle connections of it go.
+    // Calls in progress finish on the old agent; its idle connections close.
     setTimeout(() => old.destroy(), 15_000).unref();
   });
   const places = url.split(',');
   let place = 0;
-  /** What an authority that is away has not heard, another is asked; what one refused stands. */
+  /** A call that did not reach one authority goes to another; a refusal is final. */
   const ask = async (what: AuthorityCall): Promise<unknown> => {
     for (let tried = 1; ; tried += 1) {
       const chosen = place;
@@ -160,7 +183,7 @@ export function connectAuthority({ url, identity }: AuthorityClientConfig, { log
       }
     }
   };
-  /** `headers`: of a call that is somebody else's. */
+  /** `headers`: for calls made on behalf of another client. */
   const sending =
     (headers?: Readonly<Record<string, string>>, options: Pick<AuthorityCall, 'timeoutMs'> = {}): Send =>
     (method, target, body) =>
@@ -211,10 +234,14 @@ export function connectAuthority({ url, identity }: AuthorityClientConfig, { log
         if (error instanceof StenoError && error.code === 'NOT_FOUND') return null;
         throw error;
       }),
+    liveSessions: (sessions) => call(sending(undefined, { timeoutMs: LIVE_SESSION_MS }), readLiveSessions, { body: { sessions } }),
+    gateways: async () => (await call(sending(undefined, { timeoutMs: LIVE_SESSION_MS }), listGateways, {})).gateways,
     kubeUpstream: (name) => call(send, readKubeUpstream, { params: { name } }),
     lockEffects: async (effects) => {
       await call(send, reportLockEffects, { body: { effects } });
     },
+    detection: send,
+    respond: (finding, body) => call(sending(undefined, { timeoutMs: RESPONSE_MS }), respondToFinding, { params: { name: finding }, body }),
     webSession: (token) => call(sending(session(token)), showWebSession, {}),
     clusterStatement: () => call(send, showClusterStatement, {}),
     signOut: async (token, client) => {
@@ -223,7 +250,7 @@ export function connectAuthority({ url, identity }: AuthorityClientConfig, { log
     confirmSession: async (request, shown, signal) => {
       const { token, url: address, expires_at: until } = await call(send, askConfirmation, { body: request });
       shown(address);
-      // The authority's clock says when it is over; this one only ends asking if that answer never comes.
+      // The authority's clock decides when time is up; this limit only stops polling if that answer never comes.
       for (let rounds = Math.ceil((until - Date.now()) / CONFIRMATION_POLL_MS) + 20; rounds > 0 && !signal.aborted; rounds -= 1) {
         const { state } = await call(send, showConfirmationState, { body: { token } });
         if (state === 'approved') return token;
@@ -233,6 +260,7 @@ export function connectAuthority({ url, identity }: AuthorityClientConfig, { log
       }
       throw new StenoError('SESSION_UNCONFIRMED', 'nobody confirmed it in time');
     },
+    confirmKube: (request) => call(send, askKubeConfirmation, { body: request }),
     relaying: ({ session: token, client }) => sending({ ...(token === undefined ? {} : session(token)), ...from(client) }),
     close() {
       stopRenewed();

@@ -1,8 +1,8 @@
 /**
  * One HTTP call to the authority: JSON in, JSON out, over its Unix socket or over TLS.
  *
- * Answers are bounded in bytes and time. A refusal comes back as the `StenoError` that the authority threw; an authority
- * that cannot be reached is NOT_RUNNING, which is retryable. Tested through `authority-client.test.ts`.
+ * Answers are limited in size and time. A refusal is rethrown as the `StenoError` that the authority threw; an unreachable
+ * authority is NOT_RUNNING, which is retryable. Tested through `authority-client.test.ts`.
  */
 import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
@@ -13,7 +13,7 @@ import type { Send } from '#schemas/endpoint/endpoint.js';
 
 export type AuthorityPlace =
   | { readonly kind: 'socket'; readonly path: string }
-  /** `url`: `https://host:port`. The agent holds the TLS options of the caller. */
+  /** `url`: `https://host:port`. The agent carries the caller's TLS options. */
   | { readonly kind: 'tls'; readonly url: string; readonly agent: Agent };
 
 export interface AuthorityCall {
@@ -22,15 +22,15 @@ export interface AuthorityCall {
   readonly target: string;
   readonly body?: unknown;
   readonly headers?: Readonly<Record<string, string>>;
-  /** Ten seconds unless told. */
+  /** Ten seconds by default. */
   readonly timeoutMs?: number;
 }
 
 const MAX_ANSWER = 16 << 20;
 
 /**
- * The parsed answer; undefined for an empty one. A call that met an idle connection which the authority had closed
- * meanwhile goes out once more.
+ * Resolves to the parsed answer; undefined if it is empty. A call sent on an idle connection that the authority had just
+ * closed is retried once.
  */
 export async function callAuthority(place: AuthorityPlace, call: AuthorityCall): Promise<unknown> {
   try {
@@ -41,7 +41,7 @@ export async function callAuthority(place: AuthorityPlace, call: AuthorityCall):
   }
 }
 
-/** For `call` of declared endpoints. */
+/** Adapts `callAuthority` for calls of declared endpoints. */
 export function sendTo(place: AuthorityPlace, options: Pick<AuthorityCall, 'timeoutMs'> = {}): Send {
   return (method, target, body) => callAuthority(place, { method, target, ...options, ...(body === undefined ? {} : { body }) });
 }
@@ -66,7 +66,7 @@ function callOnce(place: AuthorityPlace, call: AuthorityCall): Promise<unknown> 
       place.kind === 'socket'
         ? httpRequest({ ...options, socketPath: place.path, agent: false }, onResponse)
         : httpsRequest(place.url, { ...options, agent: place.agent }, onResponse);
-    // The whole call, not idle time: an answer that trickles in is as bad as none.
+    // Limit the whole call, not idle time: an answer that trickles in is as bad as none.
     const timer = setTimeout(() => request.destroy(new Error('no answer in time')), call.timeoutMs ?? 10_000);
     request.on('error', (error: NodeJS.ErrnoException) => {
       const idle = request.reusedSocket && (error.code === 'ECONNRESET' || error.code === 'EPIPE');
@@ -107,7 +107,7 @@ function refusal(answer: unknown, status: number): StenoError {
   return new StenoError('INTERNAL', `the authority answered with status ${status}`);
 }
 
-/** What TLS says of a chain whose root is not among ours. */
+/** TLS error codes for a chain whose root is not one of ours. */
 const UNTRUSTED: ReadonlySet<unknown> = new Set([
   'SELF_SIGNED_CERT_IN_CHAIN',
   'UNABLE_TO_VERIFY_LEAF_SIGNATURE',

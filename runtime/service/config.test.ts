@@ -34,8 +34,12 @@ describe('a configuration', () => {
   });
 
   const wrong: readonly (readonly [string, string, RegExp])[] = [
-    ['a field that is misspelt', good.replace('listen', 'lisen'), /^gateway\.yaml:3:1: lisen is no field; did you mean "listen"\?/],
-    ['a field within another', `${good}join:\n  token: x\n`, /^gateway\.yaml:7:3: join\.token is no field/],
+    [
+      'a field that is misspelt',
+      good.replace('listen', 'lisen'),
+      /^gateway\.yaml:3:1: lisen is not a known field; did you mean "listen"\?/,
+    ],
+    ['a field within another', `${good}join:\n  token: x\n`, /^gateway\.yaml:7:3: join\.token is not a known field/],
     ['a field that is missing', good.replace(/^name.*\n/, ''), /name is missing/],
     ['a port that is none', good.replace('8022', '80222'), /^gateway\.yaml:3:9: listen is not HOST:PORT/],
     ['a relative path', good.replace('/var/lib', 'lib'), /data is not an absolute path/],
@@ -43,8 +47,8 @@ describe('a configuration', () => {
     ['a field twice', `${good}name: edge-2\n`, /^gateway\.yaml:6:1: /],
     ['two documents', `${good}---\n${good}`, /second document/],
     ['an alias', `${good}x: &a 1\ny: *a\n`, /anchors are not allowed/],
-    ['nothing', '\n', /nothing in it/],
-    ['a list', '- a\n', /is no list of fields/],
+    ['nothing', '\n', /the file is empty/],
+    ['a list', '- a\n', /is not a list of fields/],
   ];
   it.each(wrong)('with %s is refused, with its place', (_what, text, why) => {
     expect(refusal(text)).toMatch(why);

@@ -1,9 +1,9 @@
 /**
  * Configuration files of services: YAML, strict, checked by one schema per service.
  *
- * What is wrong is shown with its line and with what may have been meant. No field holds a secret: where one is needed, the
- * field names a file, or the environment has it, so a configuration may lie in a repository. `configText` prints what is in
- * force, defaults included, and of each secret only whether it is set. Tested in config.test.ts.
+ * Errors show the line and suggest the intended field. No field holds a secret: secrets are read from a named file or from
+ * the environment, so a configuration may be kept in a repository. `configText` prints the settings in force, defaults
+ * included, and of each secret only whether it is set. Tested in config.test.ts.
  */
 import { readFileSync, statSync } from 'node:fs';
 import { isAbsolute } from 'node:path';
@@ -30,7 +30,7 @@ function isBase(text: string, protocol: string): boolean {
 
 export const hostPort = z.string().max(300).refine(isHostPort, 'is not HOST:PORT');
 export const path = z.string().min(1).max(4096).refine(isAbsolute, 'is not an absolute path');
-/** `https://HOST:PORT` with nothing after it. */
+/** `https://HOST:PORT` without a path. */
 export const httpsBase = z
   .string()
   .max(300)
@@ -39,54 +39,60 @@ export const webBase = z
   .string()
   .max(300)
   .refine((text) => isBase(text, 'https:') || isBase(text, 'http:'), 'is not https://HOST or https://HOST:PORT');
-export const wssBase = z
+const wssBase = z
   .string()
   .max(300)
   .refine((text) => isBase(text, 'wss:'), 'is not wss://HOST:PORT');
 
 const LONGEST_SPAN_MS = 86_400_000;
 
-/** A span of time, at most a day; `0s` is none. Parsed by `spanMs`. */
+/** A duration of at most a day; `0s` is none. Parsed by `spanMs`. */
 export const span = z
   .string()
-  .refine((text) => text === '0s' || (parseDuration(text) ?? Infinity) <= LONGEST_SPAN_MS, 'is not a time such as 90s or 30m, up to 24h');
+  .refine(
+    (text) => text === '0s' || (parseDuration(text) ?? Infinity) <= LONGEST_SPAN_MS,
+    'is not a duration such as 90s or 30m, up to 24h',
+  );
 
 export function spanMs(text: z.output<typeof span>): number {
   return parseDuration(text) ?? 0;
 }
 
-/** Ingests, in the order in which they are tried. One by itself needs no list. */
+/** Ingests in the order they are tried. A single one may be given without a list. */
 export const ingests = z.union([z.array(wssBase).min(1).max(16), wssBase.transform((one) => [one])]);
 
-/** What every service has. */
+/** Fields that every service has. */
 export const serviceFields = {
-  /** Of the service; unique among those of its kind. */
+  /** Name of the service; unique among services of its kind. */
   name: z.string().max(63).refine(isName, 'is not a valid name'),
-  /** Keys, certificates, and what the service keeps. */
+  /** Folder for keys, certificates and other state of the service. */
   data: path,
-  /** Where `/healthz` and `/readyz` answer, without TLS. Left out: nowhere. */
+  /** Address at which `/healthz` and `/readyz` answer, without TLS; disabled if omitted. */
   health: hostPort.optional(),
-  /** Only algorithms that FIPS 140 approves. */
+  /** Restricts the process to algorithms approved by FIPS 140. */
   fips: z.boolean().default(false),
 };
 
-/** What services have that join an authority. */
+/** Fields of services that join an authority. */
 export const memberFields = {
   ...serviceFields,
-  /** Authorities that share one store; any of them will do. */
+  /** Authorities that share one store, any of which may be used. */
   authorities: z.array(httpsBase).min(1).max(16),
   join: z
     .strictObject({
-      /** File with a token of `steno tokens add --type gateway|ingest|viewer`; read only where the service has not joined yet. */
+      /**
+       * File with a token of `steno tokens add --type gateway|ingest|viewer|analyzer`; read only if the service has not
+       * joined yet.
+       */
       token_file: path.optional(),
-      /** Of the service CA, as `steno tokens add` prints them. */
+      /** Pins of the service CA, as printed by `steno tokens add`. */
       ca_pins: z.array(caPin).max(16).default([]),
     })
     .prefault({}),
 };
 export type MemberConfig = z.output<z.ZodObject<typeof memberFields>>;
 
-/** Objects in a bucket, with AWS_* in the environment; left out: a folder under `data`. */
+/** Object store in a bucket, with AWS_* in the environment; if omitted, a folder under `data`. */
 export const objectsUrl = z
   .string()
   .max(300)
@@ -94,22 +100,22 @@ export const objectsUrl = z
 
 const MAX_SECRET = 4096;
 
-/** The content of a file that holds a secret. Throws CONFIG_INVALID when others may read it. */
+/** Reads a secret from a file. Throws CONFIG_INVALID if others may read it. */
 export function readSecret(file: string): string {
   let text: string;
   try {
-    // systemd hands credentials over with 0440, to root's group alone.
-    if ((statSync(file).mode & 0o037) !== 0) throw new StenoError('CONFIG_INVALID', `others may read ${file}; give it mode 0600`);
+    // systemd provides credentials with mode 0440, readable by root's group only.
+    if ((statSync(file).mode & 0o037) !== 0) throw new StenoError('CONFIG_INVALID', `others may read ${file}; change its mode to 0600`);
     text = readFileSync(file, 'utf8').trim();
   } catch (error) {
     if (error instanceof StenoError) throw error;
     throw new StenoError('CONFIG_INVALID', `${file} cannot be read (${(error as NodeJS.ErrnoException).code ?? 'error'})`);
   }
-  if (text === '' || text.length > MAX_SECRET) throw new StenoError('CONFIG_INVALID', `${file} holds no secret`);
+  if (text === '' || text.length > MAX_SECRET) throw new StenoError('CONFIG_INVALID', `${file} is empty`);
   return text;
 }
 
-/** Throws CONFIG_INVALID with file, line, column, and what is wrong. */
+/** Throws CONFIG_INVALID with file, line, column and the fault. */
 export function readConfig<Schema extends z.ZodType>(file: string, schema: Schema): z.output<Schema> {
   let text: string;
   try {
@@ -135,7 +141,7 @@ export function configText(config: object, secrets: Readonly<Record<string, bool
   return `${stringify(config, { lineWidth: 0, aliasDuplicateObjects: false })}${lines.join('')}`;
 }
 
-/** A ClickHouse server. Its password is in a file, or in $STENO_EVENTS_PASSWORD. */
+/** A ClickHouse server. Its password is read from a file, or from $STENO_EVENTS_PASSWORD. */
 export const eventsServer = z.strictObject({
   url: z
     .string()
@@ -143,14 +149,13 @@ export const eventsServer = z.strictObject({
     .refine((text) => isBase(text, 'https:') || isBase(text, 'http:'), 'is not https://HOST:PORT'),
   database: z
     .string()
-    .regex(/^[a-z][a-z0-9_]{0,62}$/, 'is not the name of a database')
+    .regex(/^[a-z][a-z0-9_]{0,62}$/, 'is not a valid database name')
     .default('steno'),
   username: z.string().min(1).max(255).default('default'),
-  /** A cluster in the server's configuration, over which the tables are replicated. */
+  /** A cluster in the server's configuration across which the tables are replicated. */
   cluster: z
     .string()
-    .regex(/^[a-zA-Z_][a-zA-Z0-9_]{0,62}$/, 'is not the name of a cluster')
+    .regex(/^[a-zA-Z_][a-zA-Z0-9_]{0,62}$/, 'is not a valid cluster name')
     .optional(),
   password_file: path.optional(),
 });
-export type EventsServer = z.output<typeof eventsServer>;

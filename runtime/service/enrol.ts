@@ -1,13 +1,13 @@
 /**
- * How a service gets its certificates: by a token the first time, by its key after that.
+ * How a service gets its certificates: with a token the first time, with its key afterwards.
  *
- *     kept and in force ──────────────────────────────► go on with them; nobody is asked
- *     kept but expired, or for other host names ──────► come back by the key that joined (renew)
- *     nothing kept, or the key is not known any more ─► join with the token
+ *     kept and in force ──────────────────────────────► use them; no call is made
+ *     kept but expired, or for other host names ──────► renew with the key that joined
+ *     nothing kept, or the key is no longer known ─► join with the token
  *     no token ───────────────────────────────────────► SERVICE_NOT_JOINED
  *
- * A token that is still in the configuration after it was used costs nothing: it is only read where nothing else helps.
- * Tested in authority/services/services.test.ts.
+ * A used token may stay in the configuration: it is read only if nothing else works. Tested in
+ * authority/services/services.test.ts.
  */
 import { X509Certificate, createPrivateKey, sign } from 'node:crypto';
 import { checkHealth, joinService, returnService } from '#schemas/api/services/services.js';
@@ -17,7 +17,7 @@ import { StenoError } from '#schemas/base/errors.js';
 import { formatServiceName } from '#schemas/base/identity.js';
 import { parseJoinToken } from '#schemas/join.js';
 import { serviceJoinText, serviceReturnText } from '#schemas/service-join.js';
-import type { JoiningKind, ServiceReturn, SignedServiceReturn } from '#schemas/service-join.js';
+import type { TokenKind, ServiceReturn, SignedServiceReturn } from '#schemas/service-join.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
 import type { SshSigner } from '../ssh/keys.js';
 import { sendTo } from './authority-http.js';
@@ -33,21 +33,21 @@ export interface ServiceKeys {
 }
 
 export interface EnrolPlan {
-  readonly kind: JoiningKind;
+  readonly kind: TokenKind;
   readonly name: string;
-  /** `https://host:port` of authorities that share one store: asked in turn until one answers. */
+  /** `https://host:port` of authorities that share one store; tried in turn until one answers. */
   readonly authorities: readonly string[];
-  /** Read only when it is needed; undefined: there is none. */
+  /** Called only if needed; undefined: there is no token. */
   readonly token: () => string | undefined;
   /** `sha256:HEX` of the service CA. */
   readonly pins: readonly string[];
   readonly hostNames: readonly string[];
 }
 
-/** RFC 8410: what stands before the 32 bytes of an Ed25519 private key in PKCS#8. */
+/** RFC 8410: the bytes before the 32 bytes of an Ed25519 private key in PKCS#8. */
 const ed25519Head = Buffer.from('302e020100300506032b657004220420', 'hex');
 
-/** `kept`: what was got before. `usable`: whether it is in force, for these keys and host names. */
+/** `kept`: the previous enrolment. `usable`: whether it is valid for these keys and host names. */
 export async function enrolService(
   plan: EnrolPlan,
   keys: ServiceKeys,
@@ -55,7 +55,7 @@ export async function enrolService(
   usable: (enrolment: Enrolment) => boolean,
 ): Promise<Enrolment> {
   const pinned = kept === undefined ? [] : pinsIn(kept);
-  // An authority that was set up anew has other CAs: what an older one gave is worth nothing there.
+  // An authority that was set up anew has other CAs, where the old enrolment is worthless.
   const sameCa = plan.pins.length === 0 || plan.pins.some((pin) => pinned.includes(pin));
   if (kept !== undefined && sameCa && usable(kept)) return kept;
   let refusal: StenoError | undefined;
@@ -94,11 +94,11 @@ async function askOne(
 ): Promise<Enrolment> {
   const address = new URL(url).host;
   const ca = await pinnedCa(address, pins);
-  if (ca === null) throw new StenoError('AUTHORITY_UNTRUSTED', `no CA of ${address} has the pin`);
+  if (ca === null) throw new StenoError('AUTHORITY_UNTRUSTED', `no CA of ${address} matches a pin`);
   const agent = new PinnedAgent(ca, 'authority');
   const place = { kind: 'tls', url, agent } as const;
   try {
-    // Any call opens the connection that the request is signed for.
+    // Any call opens the connection for which the request is signed.
     const send = sendTo(place);
     await call(send, checkHealth, {});
     const request: ServiceReturn = {
@@ -130,7 +130,7 @@ function signReturn(request: ServiceReturn, keys: ServiceKeys): SignedServiceRet
 
 function signJoin(request: ServiceReturn, keys: ServiceKeys, token: string): SignedServiceReturn & { readonly token_signature: string } {
   const parsed = parseJoinToken(token.trim());
-  if (parsed === null) throw new StenoError('USAGE', 'the token is not one of `steno tokens add`');
+  if (parsed === null) throw new StenoError('USAGE', 'the token was not issued by `steno tokens add`');
   const text = JSON.stringify({ token: parsed.id, ...request });
   const signed = Buffer.from(serviceJoinText(text));
   const key = createPrivateKey({ key: Buffer.concat([ed25519Head, Buffer.from(parsed.seed, 'base64url')]), format: 'der', type: 'pkcs8' });

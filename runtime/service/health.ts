@@ -1,7 +1,7 @@
 /**
- * `/healthz`: this process runs. `/readyz`: it serves; 503 while it starts and while it drains, so that whoever balances
- * connections stops sending new ones. Plain HTTP without a word about anything else; listen where only probes get to.
- * Tested in health.test.ts.
+ * `/healthz`: the process runs. `/readyz`: it serves; 503 while it starts or drains, so that load balancers stop sending
+ * connections. `/metrics`: the service's counters, if it has any. Plain HTTP that reveals nothing else; listen where only
+ * probes can reach it. Tested in health.test.ts.
  */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -13,16 +13,23 @@ export interface Health {
   /** `host:port`. */
   readonly address: string;
   set(state: Readiness): void;
+  measure(metrics: () => string): void;
   close(): Promise<void>;
 }
 
 const LIMIT_MS = 5_000;
 const MAX_CONNECTIONS = 64;
 
-/** Rejects PORT_TAKEN. */
+/** Rejects with PORT_TAKEN. */
 export async function startHealth(listen: string): Promise<Health> {
   let state: Readiness = 'starting';
+  let metrics: (() => string) | undefined;
   const server = createServer({ requestTimeout: LIMIT_MS, headersTimeout: LIMIT_MS, keepAliveTimeout: LIMIT_MS }, (request, response) => {
+    if (request.method === 'GET' && request.url === '/metrics' && metrics !== undefined) {
+      response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8', 'cache-control': 'no-store' });
+      response.end(metrics());
+      return;
+    }
     const known = request.method === 'GET' || request.method === 'HEAD';
     const [code, text] =
       known && request.url === '/healthz'
@@ -40,7 +47,7 @@ export async function startHealth(listen: string): Promise<Health> {
     server.once('error', (error: NodeJS.ErrnoException) =>
       reject(error.code === 'EADDRINUSE' ? new StenoError('PORT_TAKEN', listen) : error),
     );
-    // URL leaves out the default port of its scheme.
+    // URL omits the default port of its scheme.
     server.listen({ host, port: port === '' ? 80 : Number(port) }, resolve);
   });
   const bound = server.address() as AddressInfo;
@@ -48,6 +55,9 @@ export async function startHealth(listen: string): Promise<Health> {
     address: `${host.includes(':') ? `[${host}]` : host}:${bound.port}`,
     set(next) {
       state = next;
+    },
+    measure(next) {
+      metrics = next;
     },
     close: () =>
       new Promise((resolve) => {

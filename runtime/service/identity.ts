@@ -1,13 +1,13 @@
 /**
- * Who a stage is towards the others: its keys, the certificates that the authority gave it, and the TLS options
- * made of them.
+ * The identity of a stage towards the others: its keys, the certificates that the authority issued, and the TLS options made
+ * from them.
  *
  *     (no certificate) ──enrol over the socket──► fresh ──half to two thirds of the life gone, or another key signs──► renewing ──► fresh
  *                                                                                              └── failed: again after a minute ──┘
  *
- * Keys are made here and never leave; they live in memory, or in a folder of mode 0700 so that a restart keeps host
- * and recording key. Renewal goes over mutual TLS once `renewWith` is set (the authority client sets it), else over
- * the socket. A peer is judged by the kind in its certificate's subject, never by host name or address: every stage
+ * Keys are generated here and never leave; they are kept in memory, or in a folder of mode 0700 so that host and recording
+ * keys survive a restart. Renewal uses mutual TLS once `renewWith` is set (the authority client sets it), and the socket
+ * before that. Peers are identified by the kind in their certificate's subject, never by host name or address: every stage
  * may listen anywhere. Tested in `authority/certificates/service-identity.test.ts`, against a real authority.
  */
 import { X509Certificate, createPrivateKey, createPublicKey } from 'node:crypto';
@@ -38,35 +38,38 @@ import { generateKey, generateKeyPem, loadPrivateKey } from '../ssh/keys.js';
 import type { KeyKind, SshPrivateKey } from '../ssh/keys.js';
 
 export interface IdentityConfig extends ServiceName {
-  /** The authority's Unix socket; left out where `enrol` or `join` is given. */
+  /** The authority's Unix socket; omitted if `enrol` or `join` is given. */
   readonly socket?: string;
-  /** Keeps keys and certificates; without it they live in memory. */
+  /** Folder for keys and certificates; without it they are kept in memory. */
   readonly dir?: string;
-  /** Names for the host certificate beside the service's own. Asking for any, also `[]`, asks for a host key. */
+  /** Names for the host certificate in addition to the service's own. If given, even as `[]`, a host key is made. */
   readonly hostNames?: readonly string[];
-  /** Keeps host keys of the other kinds too, for clients that do not know the first; their certificates are the caller's affair. */
+  /**
+   * Also keeps host keys of the other kinds, for clients that do not support the first; the caller obtains their
+   * certificates.
+   */
   readonly everyHostKey?: boolean;
   /** Whether the service signs recordings. */
   readonly records?: boolean;
-  /** A host key that is there already, instead of one of its own. */
+  /** An existing host key to use in place of a generated one. */
   readonly hostKey?: SshPrivateKey;
   /**
-   * How certificates are got where the folder holds none that count, or only ones that have expired (`expired`). Left
-   * out: over the socket, at each start.
+   * Obtains certificates if the folder holds none that are valid, or only expired ones (`expired`). If omitted: over the
+   * socket, at each start.
    */
   readonly enrol?: (keys: NodeKeys, expired: Enrolment | undefined) => Promise<Enrolment>;
-  /** Joins by token instead, and comes back by its key. */
+  /** Joins with a token instead, and renews with its key. */
   readonly join?: Pick<EnrolPlan, 'authorities' | 'token' | 'pins'> & {
-    /** What was got before counts no more: only the token helps. */
+    /** Ignores any previous enrolment: only the token is used. */
     readonly anew?: boolean;
   };
 }
 
-/** `fleet`: how many services may do the same at the same time; they spread out. */
+/** `fleet`: number of services that may renew at the same time; they spread out accordingly. */
 export type Followed = Pick<CaTrust, 'service_ca'> & {
   readonly signing: Pick<CaTrust['signing'], 'ssh_host' | 'recording' | 'service'>;
   readonly fleet?: number;
-  /** An authority of before says nothing of them. */
+  /** Missing from older authorities. */
   readonly removed_services?: Snapshot['removed_services'];
 };
 
@@ -75,29 +78,29 @@ export type Renewal = (request: RenewalRequest) => Promise<Enrolment>;
 export interface ServiceIdentity extends ServiceName {
   /** Present when asked for. */
   readonly hostKey: SshPrivateKey | undefined;
-  /** Those of `everyHostKey`. */
+  /** The keys of `everyHostKey`. */
   readonly moreHostKeys: readonly SshPrivateKey[];
   readonly recordingKey: SshPrivateKey | undefined;
-  /** Services that were removed: their connections to servers that `guard` guards end, and `tlsClientOptions` refuse them. */
+  /** Removed services: their connections to servers under `guard` are closed, and `tlsClientOptions` refuses them. */
   readonly removed: RemovedServices;
-  /** Signs with the service key what is not TLS. */
+  /** Signs data outside TLS with the service key. */
   readonly signer: ServiceSigner;
-  /** The blob; throws INTERNAL when no host or recording key was asked for. */
+  /** The certificate's blob; throws INTERNAL if no such key was requested. */
   hostCertificate(): Buffer;
   recordingCertificate(): Buffer;
-  /** For a TLS or HTTPS server: demands a certificate of the service CA. Call `guard` on the server as well. */
+  /** For a TLS or HTTPS server: requires a client certificate of the service CA. Call `guard` on the server as well. */
   tlsServerOptions(): TlsOptions;
-  /** Closes connections of other kinds before they say anything, and keeps the server's certificate fresh. */
+  /** Closes connections of other kinds before they send anything, and keeps the server's certificate fresh. */
   guard(server: Server, kinds: readonly ServiceKind[]): void;
-  /** For a client of a service of one of these kinds; ask again for each connection, certificates get renewed. */
+  /** For a client of a service of one of these kinds. Call it for each connection, since certificates are renewed. */
   tlsClientOptions(kinds: readonly ServiceKind[]): ConnectionOptions;
-  /** Takes over what a snapshot says of the CAs: new roots at once, and new certificates when another key signs now. */
+  /** Applies the CAs of a snapshot: new roots at once, and new certificates if another key signs now. */
   follow(trust: Followed): void;
   onRenewed(callback: () => void): () => void;
   renewWith(renewal: Renewal | undefined): void;
-  /** Renews now, whatever is left of the life. */
+  /** Renews now, whatever the remaining lifetime. */
   renew(): Promise<void>;
-  /** The way to the authority is there again: a renewal that failed does not wait for its next turn. */
+  /** Retries a failed renewal now, because the authority is reachable again. */
   retry(): void;
   close(): void;
 }
@@ -109,39 +112,39 @@ export interface IdentityContext {
 }
 
 interface Held {
-  /** As the authority gave it. */
+  /** As issued by the authority. */
   readonly enrolment: Enrolment;
   readonly certificate: string;
   readonly ca: string;
   readonly host: Buffer | undefined;
   readonly recording: Buffer | undefined;
-  /** Milliseconds since 1970: when half to two thirds of the shortest life are gone, other for each. */
+  /** Milliseconds since 1970: a random point at half to two thirds of the shortest lifetime. */
   readonly renewAt: number;
 }
 
-/** TLS of FIPS mode: AES-GCM with ECDHE on NIST curves (SP 800-52r2). */
+/** TLS settings of FIPS mode: AES-GCM with ECDHE on NIST curves (SP 800-52r2). */
 const approvedTls = {
   ciphers: 'TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES128-GCM-SHA256',
   ecdhCurve: 'P-256:P-384',
 } as const;
 const RETRY_MS = 60_000;
-/** Each service of a fleet adds so much to the time over which they spread. */
+/** Each service of a fleet adds this much to the time over which renewals spread. */
 const SPREAD_MS = 2;
-/** Timers beyond this overflow; looking again early costs nothing. */
+/** Longer timers would overflow; checking early costs nothing. */
 const LONGEST_TIMER_MS = 3_600_000;
 
-/** Taking a certificate apart costs more than the rest of a small call, and a connection keeps its certificate. */
+/** Parsing a certificate costs more than the rest of a small call, and a connection keeps its certificate. */
 const peers = new WeakMap<TLSSocket, { readonly service: ServiceName | null; readonly until: number }>();
 
 /**
- * The service at the other end of a TLS connection, or null when its certificate is missing, foreign or odd, or has
- * expired since the connection began: ask for each request, not once.
+ * The service at the other end of a TLS connection; null if its certificate is missing, foreign or malformed, or has expired
+ * since the connection began. Call it for each request, not once.
  */
 export function peerService(socket: TLSSocket): ServiceName | null {
   if (!socket.authorized) return null;
   let peer = peers.get(socket);
   if (peer === undefined) {
-    // Empty when there is none, or when the connection is gone.
+    // Empty if there is no certificate, or the connection is closed.
     const certificate = socket.getPeerCertificate() as { readonly subject?: { readonly CN?: unknown }; readonly valid_to?: string };
     peer = { service: serviceOf(certificate), until: Date.parse(certificate.valid_to ?? '') };
     peers.set(socket, peer);
@@ -149,9 +152,12 @@ export function peerService(socket: TLSSocket): ServiceName | null {
   return peer.until > Date.now() ? peer.service : null;
 }
 
-/** Keys from `dir` or new ones; certificates from the authority, which must run unless those in `dir` still hold. */
+/**
+ * Takes keys from `dir` or generates them, and gets certificates from the authority, which must be reachable unless those in
+ * `dir` are still valid.
+ */
 export async function openServiceIdentity(config: IdentityConfig, { log, clock }: IdentityContext): Promise<ServiceIdentity> {
-  if (!isName(config.name)) throw new StenoError('BAD_REQUEST', `${JSON.stringify(config.name)} is no name of a service`);
+  if (!isName(config.name)) throw new StenoError('BAD_REQUEST', `${JSON.stringify(config.name)} is not a valid service name`);
   const files = new KeyFolder(config.dir);
   const serviceKey = files.keep('service.key', () => generateKeyPem('p256'));
   const sshKey = (name: string, type: KeyKind): SshPrivateKey => loadPrivateKey(files.keep(name, () => generateKey(type).toOpenSsh()));
@@ -160,7 +166,7 @@ export async function openServiceIdentity(config: IdentityConfig, { log, clock }
     (config.hostNames === undefined ? undefined : fipsMode() ? sshKey('host-p256.key', 'p256') : sshKey('host.key', 'ed25519'));
   const p256 = config.everyHostKey === true && !fipsMode() ? [sshKey('host-p256.key', 'p256')] : [];
   const moreHostKeys = config.everyHostKey === true ? [...p256, sshKey('host-rsa.key', 'rsa')] : [];
-  // The format of recordings has room for Ed25519 only, which FIPS 186-5 approves.
+  // The recording format allows only Ed25519 for this key, which FIPS 186-5 approves.
   const recordingKey = config.records === true ? sshKey('recording.key', 'ed25519') : undefined;
 
   const keys = {
@@ -175,7 +181,7 @@ export async function openServiceIdentity(config: IdentityConfig, { log, clock }
     return taken;
   };
   const enrol = async (): Promise<Enrolment> => {
-    if (config.join !== undefined && config.kind !== 'authority' && config.kind !== 'agent') {
+    if (config.join !== undefined && config.kind !== 'authority') {
       const plan = { ...config.join, kind: config.kind, name: config.name, hostNames: config.hostNames ?? [] };
       const before = config.join.anew === true ? undefined : files.read('enrolment.json');
       return enrolService(
@@ -186,7 +192,7 @@ export async function openServiceIdentity(config: IdentityConfig, { log, clock }
           isUsable(enrolment, keys.service_key, { host: hostKey, names: plan.hostNames, recording: recordingKey, now: clock() }),
       );
     }
-    if (config.socket === undefined) throw new StenoError('INTERNAL', 'this service was not told how to enrol');
+    if (config.socket === undefined) throw new StenoError('INTERNAL', 'this service has no way to enrol');
     const body: EnrolRequest = {
       kind: config.kind,
       name: config.name,
@@ -208,7 +214,7 @@ export async function openServiceIdentity(config: IdentityConfig, { log, clock }
   try {
     held = config.enrol !== undefined && hostKey !== undefined ? await joined(config.enrol, hostKey) : take(await enrol());
   } catch (error) {
-    // A stage that restarts while the authority is away goes on with what it has, as long as it holds.
+    // A stage that restarts while the authority is away continues with its certificates while they are valid.
     if (
       config.enrol !== undefined ||
       config.join?.anew === true ||
@@ -217,7 +223,7 @@ export async function openServiceIdentity(config: IdentityConfig, { log, clock }
     )
       throw error;
     held = holdingOf(JSON.parse(kept) as Enrolment, config, keys.service_key, clock());
-    log.warn({ renew_at: held.renewAt }, 'authority away, going on with the certificates at hand');
+    log.warn({ renew_at: held.renewAt }, 'authority unreachable; continuing with the existing certificates');
   }
 
   const listeners = new Set<() => void>();
@@ -226,13 +232,13 @@ export async function openServiceIdentity(config: IdentityConfig, { log, clock }
   let closed = false;
   let busy = false;
   let retryAt = 0;
-  /** The signing keys for which what is held is right, or was renewed. */
+  /** The signing keys under which the held certificates are current. */
   let signedFor = '';
 
   const renew = async (): Promise<void> => {
     const request: RenewalRequest = { ...keys, ...(held.host === undefined ? {} : { host_certificate: formatPublicLine(held.host) }) };
     const expired = Date.parse(new X509Certificate(held.certificate).validTo) <= clock();
-    // Mutual TLS refuses an expired certificate; a service that joined comes back by its key.
+    // Mutual TLS refuses an expired certificate, so a service that joined renews with its key.
     const fresh = take(renewal === undefined || (expired && config.join !== undefined) ? await enrol() : await renewal(request));
     if (closed) return;
     held = fresh;
@@ -252,7 +258,7 @@ export async function openServiceIdentity(config: IdentityConfig, { log, clock }
         log.info({ renew_at: held.renewAt }, 'certificates renewed');
       } catch (error) {
         retryAt = clock() + RETRY_MS;
-        log.warn({ err: error }, 'certificates could not be renewed yet');
+        log.warn({ err: error }, 'failed to renew certificates; retrying');
       }
       busy = false;
     }
@@ -343,14 +349,14 @@ function serviceOf(certificate: { readonly subject?: { readonly CN?: unknown } }
   return typeof cn === 'string' ? parseServiceName(cn) : null;
 }
 
-/** Checks that the answer is for us, before anything relies on it. */
+/** Checks that the answer is for this service before anything relies on it. */
 function holdingOf(enrolment: Enrolment, name: ServiceName, publicPem: string, now: number): Held {
   const certificate = new X509Certificate(enrolment.service_certificate);
   const ours = certificate.publicKey.export({ type: 'spki', format: 'pem' }).toString() === publicPem;
   if (!ours || certificate.subject !== `CN=${formatServiceName(name)}`)
     throw new StenoError('INTERNAL', 'the authority certified another key or name');
   const [from, until] = [Date.parse(certificate.validFrom), Date.parse(certificate.validTo)];
-  if (now >= until) throw new StenoError('NOT_RUNNING', 'the certificates at hand have expired, and the authority does not answer');
+  if (now >= until) throw new StenoError('NOT_RUNNING', 'the existing certificates have expired, and the authority does not answer');
   const blob = (line: string | undefined): Buffer | undefined =>
     line === undefined ? undefined : Buffer.from(parseAuthorizedLine(line).blob);
   return {
@@ -364,7 +370,7 @@ function holdingOf(enrolment: Enrolment, name: ServiceName, publicPem: string, n
   };
 }
 
-/** Whether what was kept can be gone on with: in force, for these keys, and for every host name that is wanted. */
+/** Whether a kept enrolment can be used: valid, for these keys, and for every requested host name. */
 function isUsable(
   enrolment: Enrolment,
   serviceKey: string,
@@ -385,14 +391,14 @@ function isUsable(
   return wanted.names.every((name) => principals.includes(canonicalHost(name)));
 }
 
-/** Whether the host certificate is for this key: the sshd of a node may have got another. */
+/** Whether the host certificate is for this key: a node's sshd may have a new one. */
 function isFor({ host_certificate }: Enrolment, host: SshPrivateKey): boolean {
   return (
     host_certificate !== undefined && equalBytes(parseCertificate(parseAuthorizedLine(host_certificate).blob).publicKey, host.publicBlob)
   );
 }
 
-/** Whether all certificates are of the keys that sign now. */
+/** Whether all certificates were issued by the current signing keys. */
 function isSignedBy({ certificate, host, recording }: Held, { service, ssh_host, recording: recordingCa }: Followed['signing']): boolean {
   const by = (blob: Buffer | undefined, line: string): boolean =>
     blob === undefined || equalBytes(parseCertificate(blob).signatureKey, parseAuthorizedLine(line).blob);
@@ -405,16 +411,16 @@ function privateKey(pem: string): KeyObject {
   try {
     return createPrivateKey(pem);
   } catch {
-    // The message of OpenSSL may quote the input.
+    // OpenSSL's message may quote the input.
     throw new StenoError('KEY_GARBLED', 'the service key');
   }
 }
 
 function missing(what: string): never {
-  throw new StenoError('INTERNAL', `this service asked for no ${what} key`);
+  throw new StenoError('INTERNAL', `this service requested no ${what} key`);
 }
 
-/** Files of mode 0600 in a folder of mode 0700, each replaced as a whole. Without a folder nothing is kept. */
+/** Files of mode 0600 in a folder of mode 0700, replaced atomically. Without a folder nothing is kept. */
 class KeyFolder {
   readonly #dir: string | undefined;
 

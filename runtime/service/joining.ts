@@ -1,7 +1,7 @@
 /**
- * The machine's side of joining (schemas/join.ts): what it signs with the token, its service key and its host key.
+ * The machine's side of joining (schemas/join.ts): signatures with the token, the service key and the host key.
  *
- * Tested in authority/inventory/nodes/nodes.test.ts, by an authority that takes what is signed here.
+ * Tested in authority/inventory/nodes/nodes.test.ts, by an authority that accepts requests signed here.
  */
 import { X509Certificate, createHash, createPrivateKey, createPublicKey, sign, verify } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
@@ -12,7 +12,7 @@ import type { JoinRequest, NodeRequest, NodeTrust, SignedJoin, SignedNodeRequest
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
 import type { SshSigner } from '../ssh/keys.js';
 
-/** RFC 8410: what stands before the 32 bytes of an Ed25519 private key in PKCS#8. */
+/** RFC 8410: the bytes before the 32 bytes of an Ed25519 private key in PKCS#8. */
 const ed25519Head = Buffer.from('302e020100300506032b657004220420', 'hex');
 
 export interface ServiceSigner {
@@ -35,14 +35,14 @@ export function serviceSigner(privatePem: string): ServiceSigner {
   };
 }
 
-/** Throws USAGE when the text is no token. */
+/** Throws USAGE if the text is not a token. */
 export function signJoin(
   token: string,
   keys: NodeKeys,
   request: Omit<JoinRequest, 'version' | 'token' | 'host_key' | 'service_key'>,
 ): SignedJoin {
   const parsed = parseJoinToken(token.trim());
-  if (parsed === null) throw new StenoError('USAGE', 'the token is not one of `steno tokens add`');
+  if (parsed === null) throw new StenoError('USAGE', 'the token was not issued by `steno tokens add`');
   const whole: JoinRequest = {
     version: 1,
     token: parsed.id,
@@ -76,13 +76,16 @@ export function signRenewal(keys: NodeKeys, node: string, time: number): SignedN
   });
 }
 
-/** By an authority. `certificate`: its own, in PEM. */
+/** Signs a trust list as an authority. `certificate`: the authority's own, in PEM. */
 export function signTrust(signer: ServiceSigner, certificate: string, trust: NodeTrust): SignedTrust {
   const document = JSON.stringify(trust);
   return { document, signature: signer.sign(Buffer.from(trustText(document))).toString('base64'), certificate };
 }
 
-/** Throws GATEWAY_UNTRUSTED unless an authority that one of these CAs (PEM, one after the other) certified has signed it. `now`: ms since 1970. */
+/**
+ * Throws GATEWAY_UNTRUSTED unless the list is signed by an authority certified by one of these CAs (concatenated PEM).
+ * `now`: ms since 1970.
+ */
 export function verifyTrust({ document, signature, certificate }: SignedTrust, serviceCas: string, now: number): NodeTrust {
   const leaf = new X509Certificate(certificate);
   const named = parseServiceName(/^CN=(.*)$/.exec(leaf.subject)?.[1] ?? '');
@@ -90,7 +93,7 @@ export function verifyTrust({ document, signature, certificate }: SignedTrust, s
   const certified = certificatesIn(serviceCas).some((pem) => leaf.verify(new X509Certificate(pem).publicKey));
   const good = verify('sha256', Buffer.from(trustText(document)), leaf.publicKey, Buffer.from(signature, 'base64'));
   if (named?.kind !== 'authority' || !current || !certified || !good)
-    throw new StenoError('GATEWAY_UNTRUSTED', 'it shows CAs that no authority has signed');
+    throw new StenoError('GATEWAY_UNTRUSTED', 'it presents CAs that no authority has signed');
   return nodeTrust.parse(JSON.parse(document));
 }
 
@@ -98,7 +101,7 @@ export function certificatesIn(pem: string): readonly string[] {
   return pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
 }
 
-/** How pins are written: SHA-256 over the SPKI (DER) of a CA. */
+/** The form of pins: SHA-256 of a CA's SPKI (DER). */
 export function pinOf(spki: Uint8Array): string {
   return `sha256:${createHash('sha256').update(spki).digest('hex')}`;
 }

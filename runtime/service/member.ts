@@ -1,4 +1,4 @@
-/** A service that joins an authority: its identity, and its connection to the authority once a snapshot is there. */
+/** A service joining an authority: its identity, and its authority connection once a snapshot has arrived. */
 import { StenoError } from '#schemas/base/errors.js';
 import type { ErrorCode } from '#schemas/base/errors.js';
 import { connectAuthority } from './authority-client.js';
@@ -7,9 +7,9 @@ import { readSecret } from './config.js';
 import type { MemberConfig } from './config.js';
 import { openServiceIdentity } from './identity.js';
 import type { IdentityConfig, IdentityContext, ServiceIdentity } from './identity.js';
-import type { JoiningKind } from '#schemas/service-join.js';
+import type { TokenKind } from '#schemas/service-join.js';
 
-/** `token`: by whoever starts the service in its own process group; a file names it otherwise. */
+/** `token`: set by a parent that starts the service in its own process group; otherwise a file is named. */
 export type Joining = MemberConfig & { readonly token?: string };
 
 export interface Member {
@@ -20,20 +20,23 @@ export interface Member {
 
 type Wishes = Pick<IdentityConfig, 'hostNames' | 'everyHostKey' | 'records'> & { readonly dir: string };
 
-/** Rejects SERVICE_NOT_JOINED, SERVICE_REMOVED, SERVICE_JOIN_REFUSED, SERVICE_NAME_TAKEN, AUTHORITY_UNTRUSTED, NOT_RUNNING. */
-export async function openMember(kind: JoiningKind, config: Joining, wishes: Wishes, context: IdentityContext): Promise<Member> {
+/**
+ * Rejects with SERVICE_NOT_JOINED, SERVICE_REMOVED, SERVICE_JOIN_REFUSED, SERVICE_NAME_TAKEN, AUTHORITY_UNTRUSTED or
+ * NOT_RUNNING.
+ */
+export async function openMember(kind: TokenKind, config: Joining, wishes: Wishes, context: IdentityContext): Promise<Member> {
   try {
     return await open(kind, config, wishes, context, false);
   } catch (removed) {
     if (!hasCode(removed, ['SERVICE_REMOVED'])) throw removed;
-    // It may have been given a new token. Where it has none, or that of its first join, the removal is the reason to tell.
+    // The service may have been given a new token. If it has none, or only its first one, report the removal.
     return open(kind, config, wishes, context, true).catch((error: unknown) => {
       throw hasCode(error, ['SERVICE_NOT_JOINED', 'SERVICE_JOIN_REFUSED', 'AUTHORITY_UNTRUSTED']) ? removed : error;
     });
   }
 }
 
-async function open(kind: JoiningKind, config: Joining, wishes: Wishes, context: IdentityContext, anew: boolean): Promise<Member> {
+async function open(kind: TokenKind, config: Joining, wishes: Wishes, context: IdentityContext, anew: boolean): Promise<Member> {
   const { token_file: file, ca_pins: pins } = config.join;
   const token = (): string | undefined => config.token ?? (file === undefined ? undefined : readSecret(file));
   const identity = await openServiceIdentity(

@@ -1,11 +1,11 @@
 /**
- * TLS to a server of which nothing is known but the pin of its CA, for whoever joins.
+ * TLS to a server of which only the pin of its CA is known, for joining.
  *
- *     look ──a CA of the chain has the pin──► trust that CA, connect again
- *       └──none has──► null, and nothing was said
+ *     look ──a CA of the chain matches the pin──► trust that CA, connect again
+ *       └──none does──► null, and nothing was sent
  *
- * The first connection believes nothing and says nothing: it is there to find the CA's certificate. The second is checked by
- * TLS as every other, against that CA alone. Tested in test/agent/tunnel.test.ts and authority/services/services.test.ts.
+ * The first connection trusts nothing and sends nothing: it only retrieves the CA's certificate. The second is verified by
+ * TLS as usual, against that CA alone. Tested in test/agent/tunnel.test.ts and authority/services/services.test.ts.
  */
 import { X509Certificate } from 'node:crypto';
 import { Agent } from 'node:https';
@@ -20,7 +20,7 @@ import { pinOf } from './joining.js';
 const LOOK_LIMIT_MS = 10_000;
 const MAX_CHAIN = 8;
 
-/** The certificate in PEM of the CA that has one of the pins, or null. `address`: `host:port`. Throws NOT_RUNNING. */
+/** The PEM certificate of the CA that matches one of the pins, or null. `address`: `host:port`. Throws NOT_RUNNING. */
 export async function pinnedCa(address: string, pins: readonly string[]): Promise<string | null> {
   const { hostname, port } = new URL(`https://${address}`);
   const chain = await new Promise<readonly Buffer[]>((resolve, reject) => {
@@ -57,7 +57,7 @@ function chainOf(leaf: DetailedPeerCertificate): readonly Buffer[] {
   return chain;
 }
 
-/** For `checkServerIdentity`: the server's certificate is of this kind of service, whatever its address. */
+/** For `checkServerIdentity`: accepts a certificate of this kind of service, whatever its address. */
 export function isOfKind(kind: ServiceKind): (host: string, certificate: PeerCertificate) => Error | undefined {
   return (_host, { subject }) => {
     const found = typeof subject?.CN === 'string' ? parseServiceName(subject.CN)?.kind : undefined;
@@ -73,13 +73,13 @@ class WrongKind extends Error {
   }
 }
 
-/** The code of a failure to verify the server, which is no failure to reach it; undefined for any other. */
+/** The error code if the server failed verification, as opposed to being unreachable; otherwise undefined. */
 export function verificationFailure(error: unknown): string | undefined {
   const { code } = ((error as { cause?: { code?: unknown } }).cause ?? {}) as { code?: unknown };
   return typeof code === 'string' && /CERT|SELF_SIGNED|VERIFY|ISSUER|ERR_TLS|ERR_WRONG_SERVICE_KIND|ERR_SSL/.test(code) ? code : undefined;
 }
 
-/** Calls go over one connection, which is known, to sign for it. */
+/** Sends all calls over one known connection, so that requests can be signed for it. */
 export class PinnedAgent extends Agent {
   #socket: TLSSocket | undefined;
 
@@ -96,9 +96,9 @@ export class PinnedAgent extends Agent {
     return socket;
   }
 
-  /** Base64 of the exporter value (RFC 9266) of the connection. */
+  /** The connection's exporter value (RFC 9266), in base64. */
   channel(): string {
-    if (this.#socket === undefined) throw new StenoError('INTERNAL', 'no connection to sign for');
+    if (this.#socket === undefined) throw new StenoError('INTERNAL', 'there is no connection to sign for');
     return channelBinding(this.#socket);
   }
 }

@@ -1,11 +1,11 @@
 /**
- * The life of a stage's process under `steno up`.
+ * Lifecycle of a stage's process under `steno up`.
  *
  *     starting ──config by IPC──► started ──'ready' to parent──► serving ──TERM, INT or parent gone──► draining ──► exit 0
  *         └──── failure: 'failed' with the catalogue code to parent, exit with the code's exit status ────────────►
  *
- * The configuration comes over the IPC channel, never in argv, which every user of the machine can read. When the
- * parent dies the channel closes and the stage drains: nothing is left running. Tested in test/end-to-end/spine.test.ts.
+ * The configuration arrives over the IPC channel, never in argv, which every user of the machine can read. When the parent
+ * dies the channel closes and the stage drains, so nothing is left running. Tested in test/end-to-end/spine.test.ts.
  */
 import { StenoError } from '#schemas/base/errors.js';
 import type { ErrorCode } from '#schemas/base/errors.js';
@@ -15,13 +15,21 @@ import { startHealth } from './health.js';
 import type { Log } from '../log.js';
 
 export interface Running {
-  /** What listens where, `host:port` or a path. */
+  /** Listening addresses by name: `host:port` or a path. */
   readonly addresses: Readonly<Record<string, string>>;
-  /** How long `close` may wait for what is going on, before it does what takes it no longer than DRAIN_LIMIT_MS. Left out: not at all. */
+  /**
+   * How long `close` may wait for work in progress before its own final steps, which are limited to DRAIN_LIMIT_MS. If
+   * omitted: not at all.
+   */
   readonly graceMs?: number;
-  /** Resolves when it cannot go on, with the reason: it is closed then, and its process ends with the exit status of the error. */
+  /** Output for `/metrics` in Prometheus' text format, beside the probes; omitted if there is none. */
+  metrics?(): string;
+  /**
+   * Resolves with the reason when the service cannot continue; it is then closed, and its process exits with the status of
+   * the error.
+   */
   readonly over?: Promise<StenoError>;
-  /** Drains and releases everything; resolves when nothing is left to lose. `hurry`: aborts when it is to wait no longer. */
+  /** Drains and releases everything; resolves when nothing is left to lose. `hurry`: aborted when waiting must stop. */
   close(hurry?: AbortSignal): Promise<void>;
 }
 
@@ -30,10 +38,10 @@ export type FromService =
   | { readonly kind: 'failed'; readonly code: ErrorCode; readonly detail: string };
 export type ToService = { readonly kind: 'config'; readonly config: unknown } | { readonly kind: 'close' };
 
-/** A drain that takes longer has hung: the process goes, and the spool has the rest. */
+/** A longer drain has hung: the process exits, and the rest stays in the spool. */
 const DRAIN_LIMIT_MS = 15_000;
 
-/** `contain`: true for an error that nobody caught and that is not the whole stage's. */
+/** `contain`: returns true for an uncaught error that does not concern the whole stage. */
 export function runService<Config>(
   stage: string,
   start: (config: Config, context: { readonly log: Log }) => Promise<Running>,
@@ -42,14 +50,14 @@ export function runService<Config>(
   const log = openLog(stage);
   let running: Promise<Running> | undefined;
   let closing = false;
-  /** Milliseconds of this process, for whoever asks where a start takes its time. */
+  /** Milliseconds since process start, to see where startup time goes. */
   const loaded = Math.round(performance.now());
   let configured = 0;
   const tell = (message: FromService): void => {
     if (process.connected) process.send?.(message);
   };
   const begin = async (config: unknown): Promise<Running> => {
-    // Before any key is made or read.
+    // Before any key is generated or read.
     if ((config as { readonly fips?: boolean }).fips === true) enterFips();
     return start(config as Config, { log });
   };
@@ -58,19 +66,19 @@ export function runService<Config>(
     closing = true;
     log.info({ reason }, 'draining');
     setTimeout(() => {
-      log.error('drain took too long');
+      log.error('the drain took too long');
       process.exit(70);
     }, DRAIN_LIMIT_MS).unref();
     try {
       await (await running)?.close();
     } catch (error) {
-      log.error({ err: error }, 'drain failed');
+      log.error({ err: error }, 'the drain failed');
       process.exit(70);
     }
     process.exit(status);
   };
   process.on('message', (message: ToService) => {
-    if (message.kind === 'close') void close('asked by parent');
+    if (message.kind === 'close') void close('requested by the parent process');
     if (message.kind !== 'config' || running !== undefined) return;
     configured = Math.round(performance.now());
     running = begin(message.config);
@@ -83,18 +91,18 @@ export function runService<Config>(
       (error: unknown) => {
         const known =
           error instanceof StenoError ? error : new StenoError('INTERNAL', error instanceof Error ? error.message : String(error));
-        log.error({ err: error }, 'start failed');
+        log.error({ err: error }, 'failed to start');
         tell({ kind: 'failed', code: known.code, detail: known.detail ?? '' });
         process.disconnect?.();
         process.exit(known.entry.exit);
       },
     );
   });
-  process.on('disconnect', () => void close('parent gone'));
+  process.on('disconnect', () => void close('the parent process is gone'));
   process.on('SIGTERM', () => void close('SIGTERM'));
   // Ctrl-C reaches the whole process group: the parent decides the order in which stages drain.
   process.on('SIGINT', () => undefined);
-  // By itself it would open the debugger to everybody on this machine.
+  // Node's default handler would open the debugger to everybody on this machine.
   process.on('SIGUSR1', () => undefined);
   process.on('uncaughtException', (error) => {
     if (contain(error)) return;
@@ -110,24 +118,24 @@ export function runService<Config>(
     log.fatal('this program is started by `steno up`');
     process.exit(64);
   }
-  // It may have gone while this program was loaded.
-  if (!process.connected) void close('parent gone');
+  // The parent may have died while this program was loading.
+  if (!process.connected) void close('the parent process is gone');
 }
 
 /**
  * A service by itself, in the foreground, as `steno SERVICE --config` runs it.
  *
- *     serving ──TERM, INT──► draining, what is going on may end (`graceMs`) ──INT, or time is over──► ending ──► exit 0
+ *     serving ──TERM, INT──► draining, work in progress may finish (`graceMs`) ──INT, or time is up──► ending ──► exit 0
  *                                                                               └── INT, or DRAIN_LIMIT_MS ──► exit 70
  *
- * Rejects with what a start failed with; the process ends when the service has drained.
+ * Rejects with the error of a failed start; the process exits when the service has drained.
  */
 export async function serve(
   stage: string,
   start: (context: { readonly log: Log }) => Promise<Running>,
   { health, fips }: { readonly health?: string | undefined; readonly fips: boolean },
 ): Promise<void> {
-  // Before any key is made or read.
+  // Before any key is generated or read.
   if (fips) enterFips();
   const log = openLog(stage);
   const probes = health === undefined ? undefined : await startHealth(health);
@@ -138,7 +146,7 @@ export async function serve(
   const exitAfter = (ms: number): void => {
     clearTimeout(limit);
     limit = setTimeout(() => {
-      log.error('drain took too long');
+      log.error('the drain took too long');
       process.exit(70);
     }, ms).unref();
   };
@@ -146,7 +154,7 @@ export async function serve(
     if (draining) {
       if (reason !== 'SIGINT') return;
       if (hurry.signal.aborted) process.exit(70);
-      log.info({ reason }, 'waiting no longer for what is going on');
+      log.info({ reason }, 'no longer waiting for work in progress');
       exitAfter(DRAIN_LIMIT_MS);
       return hurry.abort();
     }
@@ -155,7 +163,7 @@ export async function serve(
     log.info({ reason }, 'draining');
     exitAfter(DRAIN_LIMIT_MS);
     try {
-      // A start that fails is reported by whoever started.
+      // The caller reports a failed start.
       const started = await running?.catch(() => undefined);
       const graceMs = started?.graceMs ?? 0;
       if (graceMs === 0) hurry.abort();
@@ -163,14 +171,14 @@ export async function serve(
       await started?.close(hurry.signal);
       await probes?.close();
     } catch (error) {
-      log.error({ err: error }, 'drain failed');
+      log.error({ err: error }, 'the drain failed');
       process.exit(70);
     }
     process.exit(status);
   };
   process.on('SIGTERM', () => void drain('SIGTERM'));
   process.on('SIGINT', () => void drain('SIGINT'));
-  // By itself it would open the debugger to everybody on this machine.
+  // Node's default handler would open the debugger to everybody on this machine.
   process.on('SIGUSR1', () => undefined);
   const fatal = (error: unknown): void => {
     log.fatal({ err: error }, 'uncaught exception');
@@ -186,6 +194,8 @@ export async function serve(
       hurry.abort();
       return drain(error.code, error.entry.exit);
     });
+    const { metrics } = await running;
+    if (metrics !== undefined) probes?.measure(metrics);
     if (!draining) probes?.set('ready');
     log.info({ addresses, health: probes?.address, ready_ms: Math.round(performance.now()) }, 'ready');
   } catch (error) {

@@ -1,7 +1,7 @@
 /**
- * Services that were removed while their certificates still hold: whoever shows the key of one is refused, and connections that
- * are there end. Which they are the snapshot says, until the last certificate has run out. What counts is the key: a name is free
- * for another one. Tested in authority/services/removal.test.ts.
+ * Removed services whose certificates are still valid: a peer that presents the key of one is refused, and existing
+ * connections are closed. The snapshot lists them until their last certificate has expired. Keys identify them, since a name
+ * may be given to another service. Tested in authority/services/removal.test.ts.
  */
 import { X509Certificate, createHash } from 'node:crypto';
 import type { Server, TLSSocket } from 'node:tls';
@@ -16,7 +16,7 @@ export class RemovedServices {
   readonly #sockets = new Set<TLSSocket>();
   readonly #listeners = new Set<(kinds: ReadonlySet<ServiceKind>) => void>();
 
-  /** Takes over what a snapshot says: connections of those that are new in it end before this returns. */
+  /** Applies a snapshot: connections of newly removed services are closed before this returns. */
   follow(removed: Removed): void {
     const fresh = removed.filter(({ key }) => !this.#keys.has(key));
     this.#keys = new Set(removed.map(({ key }) => key));
@@ -26,7 +26,7 @@ export class RemovedServices {
     for (const listener of this.#listeners) listener(kinds);
   }
 
-  /** Ends what the server's peers hold, once they are removed. Whom it lets in is for its own code, by `refuses`. */
+  /** Closes the connections of the server's peers once they are removed. Admission is up to the server, using `refuses`. */
   guard(server: Server): void {
     server.on('secureConnection', (socket) => {
       this.#sockets.add(socket);
@@ -34,7 +34,7 @@ export class RemovedServices {
     });
   }
 
-  /** Whether the other end is one. */
+  /** Whether the other end is a removed service. */
   refuses(socket: TLSSocket): boolean {
     if (this.#keys.size === 0) return false;
     const certificate = socket.getPeerX509Certificate();
@@ -46,7 +46,10 @@ export class RemovedServices {
     return this.#keys.size > 0 && this.#keys.has(keyHash(new X509Certificate(raw)));
   }
 
-  /** Called with the kinds of services that were removed just now: connections to one are dialled anew. Returns how to stop. */
+  /**
+   * Called with the kinds of services that were just removed, so that connections to them are dialled again. Returns a
+   * function that stops this.
+   */
   onChange(callback: (kinds: ReadonlySet<ServiceKind>) => void): () => void {
     this.#listeners.add(callback);
     return () => this.#listeners.delete(callback);

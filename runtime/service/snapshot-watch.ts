@@ -1,11 +1,12 @@
 /**
- * The watch on the authority: a snapshot that is kept up to date by changes, over connections that come and go.
+ * The watch on the authority: a snapshot kept up to date by deltas, across reconnects.
  *
  *     connecting ──snapshot, or resumed──► current ──closed──► away (the last snapshot still counts) ──backoff──► connecting
  *
- * While the authority is away, stages decide by the last snapshot: admission goes on, what needs a signature does not.
- * The authority pings every few seconds; silence for thirty is a lost connection. After it, only what was missed is sent,
- * where the authority still knows. To a service that was removed it answers 403. Tested in `authority/authority-client.test.ts`, against a real authority.
+ * While the authority is unreachable, stages decide by the last snapshot: admission continues, but nothing that needs a
+ * signature does. The authority pings every few seconds; thirty seconds of silence mean a lost connection. After a reconnect
+ * the authority sends only the missed changes if it still has them. It answers 403 to a removed service. Tested in
+ * `authority/authority-client.test.ts`, against a real authority.
  */
 import { WebSocket } from 'ws';
 import type { Snapshot } from '#schemas/snapshot.js';
@@ -17,17 +18,17 @@ import type { ServiceIdentity } from './identity.js';
 
 const FIRST_BACKOFF_MS = 100;
 const LONGEST_BACKOFF_MS = 5_000;
-/** Without a first snapshot nothing can be admitted, and everybody waits for it. */
+/** Short, because nobody can be admitted before the first snapshot. */
 const LONGEST_FIRST_MS = 250;
 const SILENCE_MS = 30_000;
 const MAX_SNAPSHOT = 64 << 20;
 
-/** `delta`: what turned the last snapshot into this one; null where a whole one came. */
+/** `delta`: the change from the previous snapshot; null if a full snapshot arrived. */
 export type SnapshotListener = (snapshot: Snapshot, delta: SnapshotDelta | null) => void;
 
 export class SnapshotWatch {
   readonly ready: Promise<void>;
-  /** Resolves with SERVICE_REMOVED when the authority says so of this service. */
+  /** Resolves with SERVICE_REMOVED when the authority reports that this service was removed. */
   readonly removed: Promise<StenoError>;
   #removed: ((error: StenoError) => void) | undefined;
   readonly #urls: readonly string[];
@@ -53,14 +54,14 @@ export class SnapshotWatch {
     this.removed = new Promise((resolve) => {
       this.#removed = resolve;
     });
-    // Who does not wait for it does not care that it never came.
+    // Callers that do not wait for it must not see an unhandled rejection.
     this.ready.catch(() => undefined);
     this.#connect();
   }
 
   current(): Snapshot {
     const { snapshot } = this.#reader;
-    if (snapshot === undefined) throw new StenoError('NOT_RUNNING', 'nothing was heard of the authority yet');
+    if (snapshot === undefined) throw new StenoError('NOT_RUNNING', 'no snapshot of the authority has arrived yet');
     return snapshot;
   }
 
@@ -74,7 +75,7 @@ export class SnapshotWatch {
     clearTimeout(this.#timer);
     clearTimeout(this.#silence);
     this.#socket?.terminate();
-    this.#settle?.reject(new StenoError('NOT_RUNNING', 'closed before anything was heard of the authority'));
+    this.#settle?.reject(new StenoError('NOT_RUNNING', 'closed before a snapshot of the authority arrived'));
     this.#listeners.clear();
   }
 
@@ -113,7 +114,7 @@ export class SnapshotWatch {
     });
   }
 
-  /** This service was removed: nothing will be heard any more. */
+  /** This service was removed: no more updates will come. */
   #over(): void {
     const error = new StenoError('SERVICE_REMOVED');
     this.#settle?.reject(error);
@@ -130,7 +131,7 @@ export class SnapshotWatch {
       snapshot = this.#reader.take(message);
       delta = 'kind' in message && message.kind === 'delta' ? message : null;
     } catch (error) {
-      this.#log.warn({ err: error }, 'the authority sent what does not follow; asking for everything again');
+      this.#log.warn({ err: error }, 'the authority sent a delta that does not follow; requesting a full snapshot');
       socket.terminate();
       return;
     }
@@ -142,7 +143,7 @@ export class SnapshotWatch {
       try {
         listener(snapshot, delta);
       } catch (error) {
-        this.#log.error({ err: error }, 'a listener of the snapshot failed');
+        this.#log.error({ err: error }, 'a snapshot listener failed');
       }
     }
   }

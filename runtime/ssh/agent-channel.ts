@@ -1,7 +1,7 @@
 /**
- * Opens an `auth-agent@openssh.com` channel towards a client (OpenSSH PROTOCOL.agent, section 2): what a server does
- * when a program of a session talks to the forwarded agent. ssh2's server knows how to write the message but has no
- * call for it; this uses the two parts its own `forwardOut` is made of, its channel table and its protocol object.
+ * Opens an `auth-agent@openssh.com` channel towards a client (OpenSSH PROTOCOL.agent, section 2): as a server does when a
+ * program in a session uses the forwarded agent. ssh2's server can write the message but has no method for it; this uses the
+ * two internals that its own `forwardOut` uses, the channel table and the protocol object.
  *
  * Tested in test/agent/agent.test.ts with stock `ssh -A`.
  */

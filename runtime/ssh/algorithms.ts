@@ -1,20 +1,20 @@
 /**
- * What Steno's SSH servers and clients negotiate, for the `algorithms` option of ssh2 and for the gateway's own offer: the
- * only list there is.
+ * The algorithms that Steno's SSH servers and clients negotiate, for ssh2's `algorithms` option and for the gateway's own
+ * offer. This is the only such list.
  *
- * Left to itself ssh2 also offers SHA-1, and zlib before authentication: there one packet of a stranger unfolds to
- * 35 MB inside the process. Group exchange, which ssh2 cannot serve, and 8192-bit groups are left out: there a stranger
- * chooses the work. Towards nodes both are known (`nodeAlgorithms`), for an sshd may be held to little else.
- * Each name is connected with in gateway/ssh/transport/algorithms.test.ts. In FIPS mode only what is approved is left
+ * By default ssh2 also offers SHA-1, and zlib before authentication, where one packet of a stranger can unpack to 35 MB
+ * inside the process. Group exchange, which ssh2 cannot serve, and 8192-bit groups are left out, since they let a stranger
+ * choose the amount of work. Towards nodes both are offered (`nodeAlgorithms`), because an sshd may be restricted to little
+ * else. gateway/ssh/transport/algorithms.test.ts connects with each name. In FIPS mode only approved algorithms remain
  * (runtime/fips.ts); tested in test/fips/algorithms.test.ts.
  */
 import type { Algorithms, CipherAlgorithm, CompressionAlgorithm, KexAlgorithm, MacAlgorithm } from 'ssh2';
 import { fipsMode } from '../fips.js';
 
 /**
- * ML-KEM-768 beside X25519 (draft-ietf-sshm-mlkem-hybrid-kex): what is recorded by others today cannot be read with a
- * quantum computer later. OpenSSH knows it since 9.9. Done by `@noble/post-quantum` in a patch of ssh2, at some 1.5 ms
- * for each key exchange, so it is loaded and used only when the other side asks for it. X25519 is not approved by FIPS.
+ * ML-KEM-768 with X25519 (draft-ietf-sshm-mlkem-hybrid-kex): traffic captured today cannot be decrypted by a later quantum
+ * computer. OpenSSH supports it since 9.9. Implemented by `@noble/post-quantum` in a patch of ssh2, at about 1.5 ms per key
+ * exchange; it is loaded and used only when the other side requests it. FIPS does not approve X25519.
  */
 export const HYBRID_KEX = 'mlkem768x25519-sha256';
 
@@ -45,18 +45,18 @@ const usual: {
   compress: ['none'],
 };
 
-/** What this process negotiates now. */
+/** The algorithms that this process negotiates now. */
 export function transportAlgorithms(): typeof usual {
   return fipsMode() ? { ...usual, ...approved } : usual;
 }
 
-/** The same as a client of nodes. */
+/** The algorithms offered as a client of nodes. */
 export function nodeAlgorithms(): typeof usual {
   const here = transportAlgorithms();
   return fipsMode() ? here : { ...here, kex: [...here.kex, 'diffie-hellman-group-exchange-sha256', 'diffie-hellman-group18-sha512'] };
 }
 
-/** Whether keys of this type, certified or not, may be shown and taken. */
+/** Whether keys of this type, certified or not, may be presented and accepted. */
 export function isPermittedKey(type: string): boolean {
   return !fipsMode() || !type.includes('ed25519');
 }

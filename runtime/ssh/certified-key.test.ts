@@ -405,7 +405,7 @@ client.close()`;
     expect(gateway.decisions.at(-1)).toBe('ssh-ed25519-cert-v01@openssh.com ok');
   });
 
-  it('dbclient, which knows no certificates, gets as far as being refused', async () => {
+  it('dbclient, which does not support certificates, gets as far as being refused', async () => {
     const gateway = await start();
     // -y -y takes any host key, as this is not about the host's.
     const result = await run('dbclient', ['-y', '-y', '-p', String(gateway.port), 'root@127.0.0.1', 'anything']);

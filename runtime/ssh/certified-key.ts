@@ -1,10 +1,10 @@
 /**
- * Certificates for both sides of ssh2, which has no notion of them.
+ * Adds certificates to both sides of ssh2, which does not support them.
  *
- * ssh2 asks a key object for its `type`, for `getPublicSSH()` and for `sign()`; answered with the certificate's type
- * and blob, it presents the certificate. A few places in ssh2 must know that a certified key *signs* as the plain
- * key: `patches/ssh2+1.17.0.patch`. A key object asks for its certificate once for each connection, so a renewed host
- * certificate needs no new server.
+ * ssh2 uses a key object's `type`, `getPublicSSH()` and `sign()`; if these return the certificate's type and blob, ssh2
+ * presents the certificate. A few places in ssh2 must know that a certified key *signs* as the plain key:
+ * `patches/ssh2+1.17.0.patch`. A key object fetches its certificate once per connection, so a renewed host certificate needs
+ * no new server.
  *
  * Tested in `certified-key.test.ts` against stock `ssh` and `sshd`.
  */
@@ -19,7 +19,7 @@ import type { SshPrivateKey } from './keys.js';
 
 export type CertificateSource = () => Uint8Array;
 
-/** What to offer as `algorithms.serverHostKey` to a host that may present a certificate; certificates first. */
+/** Value for `algorithms.serverHostKey` towards a host that may present a certificate; certificates come first. */
 export const hostKeyAlgorithms = [
   'ssh-ed25519-cert-v01@openssh.com',
   'ecdsa-sha2-nistp256-cert-v01@openssh.com',
@@ -33,15 +33,15 @@ export const hostKeyAlgorithms = [
   'ecdsa-sha2-nistp521',
   'rsa-sha2-512',
   'rsa-sha2-256',
-  // The typings list only what ssh2 knows without the patch.
+  // The typings list only the algorithms that unpatched ssh2 supports.
 ] as unknown as ServerHostKeyAlgorithm[];
 
-/** A key object that ssh2 takes for one of its own and that shows the certificate in place of the plain key. */
-export function certifiedKey(key: SshPrivateKey, certificate: CertificateSource): ParsedKey {
+/** A key object that ssh2 accepts as its own and that presents the certificate in place of the plain key. */
+function certifiedKey(key: SshPrivateKey, certificate: CertificateSource): ParsedKey {
   const plain = parsedKey(key);
-  // For RSA the algorithm names the hash that `sign` uses; the blob says `ssh-rsa-cert-v01@openssh.com` all the same.
+  // For RSA the algorithm names the hash that `sign` uses, while the blob says `ssh-rsa-cert-v01@openssh.com` regardless.
   const type = certificateType(key.type === 'ssh-rsa' ? 'rsa-sha2-512' : key.type);
-  // OpenSSH's client ends a connection whose host certificate differs at a later key exchange, renewed or not.
+  // OpenSSH's client closes a connection whose host certificate differs at a later key exchange, even if it was renewed.
   const shown = new WeakMap<object, Buffer>();
   const shownTo = (connection: object): Buffer => {
     const blob = shown.get(connection) ?? Buffer.from(certificate());
@@ -50,36 +50,36 @@ export function certifiedKey(key: SshPrivateKey, certificate: CertificateSource)
   };
   return Object.create(plain, {
     type: { value: type },
-    // The patched key exchange names the connection; elsewhere ssh2 asks without.
+    // The patched key exchange passes the connection; other ssh2 code does not.
     getPublicSSH: { value: (connection?: object) => (connection === undefined ? Buffer.from(certificate()) : shownTo(connection)) },
-    // ssh2 converts no signature of a type it does not know, so the value is in the form of the wire already.
+    // ssh2 does not convert signatures of types it does not know, so return the wire form.
     sign: { value: (data: Uint8Array) => signatureValue(key.sign(data)) },
   }) as ParsedKey;
 }
 
-/** Names under which a host key signs: RSA has one for each hash. */
+/** The algorithm names a host key signs under: RSA has one for each hash. */
 export function hostKeyNames(key: SshPrivateKey): readonly string[] {
   return key.type === 'ssh-rsa' ? ['rsa-sha2-512', 'rsa-sha2-256'] : [key.type];
 }
 
-/** The plain key as ssh2's protocol wants it: it says itself which hash an RSA key signs with. */
+/** The plain key in the form ssh2's protocol expects; it chooses the hash of an RSA signature itself. */
 export function plainHostKey(key: SshPrivateKey): ParsedKey {
   return parsedKey(key);
 }
 
-/** The same showing this certificate; `name` is one of `hostKeyNames`. */
+/** The same, presenting this certificate; `name` is one of `hostKeyNames`. */
 export function certifiedHostKey(key: SshPrivateKey, plain: ParsedKey, name: string, certificate: Buffer): ParsedKey {
   return Object.create(plain, {
     type: { value: certificateType(name) },
     getPublicSSH: { value: () => certificate },
-    // ssh2 converts no signature of a type it does not know; RSA's needs none, and says which hash.
+    // ssh2 does not convert signatures of types it does not know; an RSA signature needs no conversion and names its hash.
     sign: {
       value: (data: Buffer, hash?: string) => (key.type === 'ssh-rsa' ? plain.sign(data, hash as never) : signatureValue(key.sign(data))),
     },
   }) as ParsedKey;
 }
 
-/** `hostKeys` of an ssh2 server: the certificate, and the plain key for clients that know no certificates. */
+/** `hostKeys` of an ssh2 server: the certificate, and the plain key for clients without certificate support. */
 export function certifiedHostKeys(key: SshPrivateKey, certificate: CertificateSource): EncryptedPrivateKey[] {
   return [{ key: certifiedKey(key, certificate) }, { key: parsedKey(key) }];
 }
@@ -89,30 +89,30 @@ export function certificateAuth(username: string, key: SshPrivateKey, certificat
   const attempts = [{ type: 'publickey' as const, username, key: certifiedKey(key, () => certificate) }];
   return (_methodsLeft, _partialSuccess, next) => {
     const attempt = attempts.shift();
-    // The typings forget that `false` says there is nothing left to try.
+    // The typings omit `false`, which says that no attempts are left.
     next(attempt ?? (false as unknown as 'none'));
   };
 }
 
 export interface HostTrust {
-  /** The name dialled, which the host certificate must carry. */
+  /** The dialled name, which the host certificate must contain. */
   readonly hostname: string;
-  /** Blobs of the CA keys whose host certificates count. */
+  /** Blobs of the CA keys whose host certificates are accepted. */
   readonly authorities: readonly Uint8Array[];
-  /** Blobs of plain host keys that are trusted as they are. */
+  /** Blobs of plain host keys that are trusted directly. */
   readonly pinned?: readonly Uint8Array[];
   /** Unix seconds. */
   readonly now: () => number;
-  /** Told why, before ssh2 reports its own "Host denied". */
+  /** Called with the reason, before ssh2 reports its own "Host denied". */
   readonly onRefused?: (error: StenoError) => void;
 }
 
 /**
- * `hostVerifier` of one ssh2 client: make a new one for each connection. Whatever else fails, the host is refused.
- * ssh2 itself proves that the host holds the key, with the signature of the key exchange.
+ * `hostVerifier` of one ssh2 client; create a new one for each connection. Any error refuses the host. ssh2 itself verifies
+ * that the host holds the key, by the signature of the key exchange.
  */
 export function hostVerifier(trust: HostTrust): HostVerifier {
-  // Keys are exchanged again while a session lasts; a certificate that expired meanwhile must not end it.
+  // Keys are exchanged again during a session; a certificate that has expired by then must not end it.
   let accepted: Uint8Array | undefined;
   return (blob, decide) => {
     let problem: string | undefined;
@@ -121,7 +121,7 @@ export function hostVerifier(trust: HostTrust): HostVerifier {
     } catch (error) {
       problem = error instanceof StenoError ? error.message : 'its host key cannot be read';
     }
-    // A copy: what ssh2 passes is a view of a packet.
+    // Copy: ssh2 passes a view of a packet.
     if (problem === undefined) accepted ??= Uint8Array.from(blob);
     if (problem !== undefined) trust.onRefused?.(new StenoError('NODE_HOST_KEY', `${trust.hostname}: ${problem}`));
     decide(problem === undefined);
@@ -139,7 +139,7 @@ function hostProblem(blob: Uint8Array, { hostname, authorities, pinned = [], now
     principal: hostname,
     verify: verifyRepeated,
   });
-  // A pinned key stays trusted when its owner adds a certificate of somebody else.
+  // A pinned key stays trusted if its owner adds somebody else's certificate.
   if (admission.ok || isPinned(certificate.publicKey, pinned)) return undefined;
   return `its certificate ${fingerprint(certificate.publicKey)} is refused (${admission.code}: ${admission.detail})`;
 }

@@ -1,7 +1,7 @@
 /**
- * Issuing OpenSSH certificates. What goes in is the authority's decision; the nonce is made here, fresh each time.
+ * Issues OpenSSH certificates. The authority decides the contents; a fresh nonce is generated here each time.
  *
- * Tested in `issue.test.ts`: `ssh-keygen -L` reads what is issued, and certificates that `ssh-keygen -s` made of
+ * Tested in `issue.test.ts`: `ssh-keygen -L` reads the issued certificates, and certificates made by `ssh-keygen -s` for
  * every key type pass `checkCertificate`.
  */
 import { randomBytes } from 'node:crypto';
@@ -13,7 +13,7 @@ export type IssueFields = Omit<CertificateFields, 'nonce' | 'signatureKey'>;
 
 const nonceBytes = 32;
 
-/** The certificate's blob. Throws CERT_GARBLED for fields that could not be read back. */
+/** Returns the certificate's blob. Throws CERT_GARBLED for fields that could not be parsed back. */
 export function issueCertificate(ca: SshSigner, fields: IssueFields): Buffer {
   const whole: CertificateFields = { ...fields, nonce: randomBytes(nonceBytes), signatureKey: ca.publicBlob };
   return Buffer.from(encodeCertificate(whole, ca.sign(encodeUnsigned(whole))));

@@ -1,9 +1,9 @@
 /**
- * SSH keys on Node's crypto: make, load, sign, verify.
+ * SSH keys on Node's crypto: generate, load, sign, verify.
  *
- * Signing keys are Ed25519, ECDSA on the NIST curves, or RSA; verifying also knows security keys (`sk-*`). RSA is
- * held to 2048 bits and SHA-2. `verify` is fed by strangers: it answers false to anything it cannot make sense of.
- * Private keys stay inside the returned object; only `toOpenSsh` and `toPkcs8` let them out, unencrypted.
+ * Signing keys are Ed25519, ECDSA on the NIST curves, or RSA; verification also supports security keys (`sk-*`). RSA
+ * requires at least 2048 bits and SHA-2. `verify` gets hostile input and returns false for anything malformed. Private keys
+ * stay inside the returned object; only `toOpenSsh` and `toPkcs8` export them, unencrypted.
  *
  * Tested in `keys.test.ts`, with ssh-keygen as the other side.
  */
@@ -46,17 +46,17 @@ const minRsaBits = 2048;
 const userPresent = 0x01;
 const userVerifiedFlag = 0x04;
 
-/** Keys that Steno makes; `rsa` has 3072 bits and takes some tenths of a second. */
+/** Kinds of keys that Steno generates; `rsa` has 3072 bits and takes some tenths of a second. */
 export type KeyKind = 'ed25519' | 'p256' | 'rsa';
 
-/** Ed25519, unless FIPS mode or the caller wants ECDSA. */
+/** Ed25519 by default, ECDSA in FIPS mode or on request. */
 export function generateKey(type: KeyKind = fipsMode() ? 'p256' : 'ed25519'): SshPrivateKey {
   return privateKey(createPrivateKey(generateKeyPem(type)));
 }
 
 /**
- * A new private key, PKCS#8 in PEM. Not a key object: in Node 20, exporting what the generator itself made waits for ever
- * for its own lock when garbage is collected meanwhile.
+ * A new private key, PKCS#8 in PEM. Not a key object: in Node 20, exporting a freshly generated key object deadlocks on its
+ * own lock if garbage collection runs meanwhile.
  */
 export function generateKeyPem(type: KeyKind): string {
   const [pkcs8, spki] = [{ type: 'pkcs8', format: 'pem' } as const, { type: 'spki', format: 'pem' } as const];
@@ -66,7 +66,7 @@ export function generateKeyPem(type: KeyKind): string {
   return generateKeyPairSync('ec', { namedCurve: 'P-256', privateKeyEncoding: pkcs8, publicKeyEncoding: spki }).privateKey;
 }
 
-/** From an OpenSSH private key file or PKCS#8 (or SEC1, PKCS#1) PEM, unencrypted; else throws KEY_GARBLED. */
+/** Loads an OpenSSH private key file or a PKCS#8 (or SEC1, PKCS#1) PEM, unencrypted; otherwise throws KEY_GARBLED. */
 export function loadPrivateKey(pem: string): SshPrivateKey {
   if (pem.includes('-----BEGIN OPENSSH PRIVATE KEY-----')) {
     return privateKey(keyObject(() => createPrivateKey({ key: parsePrivateKeyFile(pem), format: 'jwk' })));
@@ -79,7 +79,7 @@ export function fingerprint(blob: Uint8Array): string {
   return `SHA256:${encodeBase64(createHash('sha256').update(blob).digest()).replace(/=+$/, '')}`;
 }
 
-/** Whether the signature blob is by the plain public key over the data. Never throws. */
+/** Whether the signature blob over the data was made by the plain public key. Never throws. */
 export function verify(publicBlob: Uint8Array, signatureBlob: Uint8Array, data: Uint8Array): boolean {
   try {
     return verifies(parsePublicKey(publicBlob, 'SIGNATURE_GARBLED'), signatureBlob, data);
@@ -91,7 +91,7 @@ export function verify(publicBlob: Uint8Array, signatureBlob: Uint8Array, data: 
 const verified = new Set<string>();
 const maxVerified = 10_000;
 
-/** As `verify`, for what is shown again and again, such as a CA's signature under a certificate: what held once holds for good. */
+/** Like `verify`, with a cache for signatures that are presented repeatedly, such as a CA's signature on a certificate. */
 export function verifyRepeated(publicBlob: Uint8Array, signatureBlob: Uint8Array, data: Uint8Array): boolean {
   const digest = createHash('sha256');
   for (const part of [publicBlob, signatureBlob, data]) digest.update(`${part.length} `).update(part);
@@ -103,7 +103,7 @@ export function verifyRepeated(publicBlob: Uint8Array, signatureBlob: Uint8Array
   return true;
 }
 
-/** Whether a signature by a security key says that it checked its user (PIN or biometrics), not just a touch. */
+/** Whether a security key's signature states that the key verified its user (PIN or biometrics), beyond a touch. */
 export function isUserVerified(signatureBlob: Uint8Array): boolean {
   try {
     const reader = new SshReader(signatureBlob, 'SIGNATURE_GARBLED');
@@ -185,7 +185,7 @@ function verifies(key: PublicKey, signatureBlob: Uint8Array, data: Uint8Array): 
       reader.end('the signature');
       const hash = rsaHashes.get(algorithm);
       if (hash === undefined || bitLength(key.modulus) < minRsaBits) return false;
-      // Some clients drop leading zeros; OpenSSH puts them back too.
+      // Some clients drop leading zeros; OpenSSH restores them too.
       const padded = concatBytes(new Uint8Array(Math.max(0, key.modulus.length - signature.length)), signature);
       return verifySignature(hash, data, rsaKey(key.exponent, key.modulus), padded);
     }
@@ -197,8 +197,8 @@ function verifies(key: PublicKey, signatureBlob: Uint8Array, data: Uint8Array): 
 }
 
 /**
- * What a security key signs (OpenSSH PROTOCOL.u2f): SHA-256 of the application, flags, counter, SHA-256 of the data.
- * Throws unless somebody touched the key. The counter is covered but not compared: nothing here remembers it.
+ * The message that a security key signs (OpenSSH PROTOCOL.u2f): SHA-256 of the application, flags, counter, SHA-256 of the
+ * data. Throws unless the key was touched. The counter is covered but not compared: nothing here remembers it.
  */
 function assertion(reader: SshReader, application: string, data: Uint8Array): Uint8Array {
   const flags = reader.byte('the flags');

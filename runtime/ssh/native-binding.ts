@@ -1,6 +1,6 @@
 /**
- * Whether ssh2 found its compiled ciphers. Without them it works five times slower and says nothing: npm compiles
- * the binding for the Node that installs, and another Node drops it silently.
+ * Whether ssh2 found its compiled ciphers. Without them it silently runs five times slower: npm compiles the binding for the
+ * Node version that installs, and another version does not load it.
  */
 import ssh2Crypto from 'ssh2/lib/protocol/crypto.js';
 

@@ -1,13 +1,11 @@
-/**
- * Stock OpenSSH as the other side of tests; nothing else imports this.
- */
+/** Stock OpenSSH as the counterpart in tests; imported by tests only. */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 
-/** A folder that only this user can read, and how to remove it. */
+/** A folder that only this user can read, and a function that removes it. */
 export function temporaryFolder(): { readonly path: string; readonly remove: () => void } {
   const path = mkdtempSync(join(tmpdir(), 'steno-ssh-'));
   return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
@@ -24,7 +22,7 @@ export interface KeyFiles {
   readonly blob: Buffer;
 }
 
-/** Makes a key pair `NAME`, `NAME.pub` in the folder. */
+/** Generates a key pair `NAME`, `NAME.pub` in the folder. */
 export function makeKeyFiles(folder: string, name: string, type: string, bits?: number): KeyFiles {
   const path = join(folder, name);
   sshKeygen(['-q', '-t', type, ...(bits === undefined ? [] : ['-b', String(bits)]), '-N', '', '-C', name, '-f', path]);
@@ -35,7 +33,7 @@ export function readPublicFile(path: string): Buffer {
   return Buffer.from(parseAuthorizedLine(readFileSync(path, 'utf8')).blob);
 }
 
-/** A private file as ssh insists on it. */
+/** Writes a private file with the mode that ssh requires. */
 export function writePrivate(path: string, content: string): string {
   writeFileSync(path, content, { mode: 0o600 });
   return path;

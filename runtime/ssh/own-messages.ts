@@ -1,16 +1,14 @@
 /**
- * Messages that ssh2's server has no function for, written with what ssh2 writes its own with.
+ * Messages that ssh2's server has no function for, written with ssh2's own packet writer.
  *
- * A banner of the moment (SSH_MSG_USERAUTH_BANNER, RFC 4252 section 5.4) is what an OpenSSH server does with the words of PAM:
- * ssh2 has one banner for everybody, at the beginning. A channel request of one's own is RFC 4254 section 5.4. Tested in
- * test/agent/admission.test.ts with stock ssh, and in test/agent/orders.test.ts.
+ * An OpenSSH server sends text from PAM as a banner during authentication (SSH_MSG_USERAUTH_BANNER, RFC 4252 section 5.4),
+ * whereas ssh2 has one fixed banner at the beginning. Private channel requests are defined in RFC 4254 section 5.4. Tested
+ * in test/agent/admission.test.ts with stock ssh, and in test/agent/orders.test.ts.
  */
 import type { Connection, ServerChannel } from 'ssh2';
 import utils from 'ssh2/lib/protocol/utils.js';
+import { MSG } from '#schemas/ssh/numbers.js';
 import { SshWriter } from '#schemas/ssh/wire.js';
-
-const USERAUTH_BANNER = 53;
-const CHANNEL_REQUEST = 98;
 
 interface Protocol {
   _extInfo: readonly string[];
@@ -27,23 +25,26 @@ function send(client: Connection, payload: Uint8Array): void {
   utils.sendPacket(protocol, write.finalize(packet));
 }
 
-/** What the server says beside `server-sig-algs` (RFC 8308): names and values in turn. To be called when the connection is there. */
+/**
+ * Sets the server's EXT_INFO entries besides `server-sig-algs` (RFC 8308): alternating names and values. Call it as soon as
+ * the connection exists.
+ */
 export function setExtensions(client: Connection, extensions: readonly string[]): void {
   protocolOf(client)._extInfo = extensions;
 }
 
-/** `text`: printable lines. Before the answer to a request of authentication. */
+/** `text`: printable lines. Must be sent before the answer to an authentication request. */
 export function sendAuthBanner(client: Connection, text: string): void {
-  // No language.
-  send(client, new SshWriter().byte(USERAUTH_BANNER).utf8(text).utf8('').bytes());
+  // Empty language tag.
+  send(client, new SshWriter().byte(MSG.userauthBanner).utf8(text).utf8('').bytes());
 }
 
-/** A request about a session's channel that wants no reply and carries one string. Nothing once the channel is over. */
+/** Sends a channel request without reply that carries one string. Does nothing once the channel has ended. */
 export function sendChannelRequest(channel: ServerChannel, name: string, text: string): void {
   const { _client: client, outgoing } = channel as unknown as {
     readonly _client: Connection;
     readonly outgoing: { readonly id: number; readonly state: string };
   };
   if (channel.destroyed || !channel.writable || outgoing.state !== 'open') return;
-  send(client, new SshWriter().byte(CHANNEL_REQUEST).uint32(outgoing.id).utf8(name).byte(0).utf8(text).bytes());
+  send(client, new SshWriter().byte(MSG.channelRequest).uint32(outgoing.id).utf8(name).byte(0).utf8(text).bytes());
 }

@@ -1,8 +1,8 @@
 /**
- * Proof that an SSH client holds the key its user certificate certifies (RFC 4252 section 7, PROTOCOL.certkeys).
+ * Checks that an SSH client holds the key certified by its user certificate (RFC 4252 section 7, PROTOCOL.certkeys).
  *
- * ssh2 hands over the algorithm the client named, the signature, and the data it must cover; for certificates it
- * leaves the signature whole. This module is the only place that compares them.
+ * ssh2 provides the algorithm named by the client, the signature, and the data it must cover; for certificates it leaves the
+ * signature unparsed. This module is the only place that compares them.
  *
  * Tested in `possession.test.ts` and, with real clients, in `certified-key.test.ts`.
  */
@@ -12,35 +12,35 @@ import type { SshCertificate } from '#schemas/ssh/certificate.js';
 import { SshReader } from '#schemas/ssh/wire.js';
 import { isUserVerified, verify } from './keys.js';
 
-/** As in ssh2's PublicKeyAuthContext once a signature is there; any field may come from a hostile client. */
+/** As in ssh2's PublicKeyAuthContext once there is a signature; any field may come from a hostile client. */
 export interface PossessionProof {
   readonly key: { readonly algo: string };
   readonly signature?: Uint8Array | undefined;
   readonly blob?: Uint8Array | undefined;
 }
 
-/** RSA names the hash in the algorithm, not in the type of the key. */
+/** For RSA the algorithm names the hash, the key type does not. */
 const rsaAlgorithms: ReadonlyMap<string, string> = new Map([
   ['rsa-sha2-256-cert-v01@openssh.com', 'rsa-sha2-256'],
   ['rsa-sha2-512-cert-v01@openssh.com', 'rsa-sha2-512'],
 ]);
 
-/** As in ssh2's PublicKeyAuthContext; a request that is cut off leaves either out, whatever ssh2's typings say. */
+/** As in ssh2's PublicKeyAuthContext; a truncated request leaves either field out, despite ssh2's typings. */
 export interface OfferedKey {
   readonly algo?: string | undefined;
   readonly data?: Uint8Array | undefined;
 }
 
 /**
- * The certificate a client offers, with a signature or without. Throws CERT_REQUIRED for a bare key, and CERT_GARBLED
- * for what is no certificate or is offered under an algorithm that does not fit it.
+ * Parses the certificate that a client offers, with or without a signature. Throws CERT_REQUIRED for a bare key, and
+ * CERT_GARBLED for anything that is not a certificate or does not match the named algorithm.
  */
 export function offeredCertificate({ algo, data }: OfferedKey): SshCertificate {
-  if (algo === undefined || data === undefined) throw new StenoError('CERT_GARBLED', 'the request ends inside the key');
+  if (algo === undefined || data === undefined) throw new StenoError('CERT_GARBLED', 'the request is truncated inside the key');
   const type = new SshReader(data, 'CERT_GARBLED').utf8('the key type', 64);
   if (plainKeyType(type) === undefined) throw new StenoError('CERT_REQUIRED', `the client offered a key of type ${JSON.stringify(type)}`);
   const certificate = parseCertificate(data);
-  if (!isAlgorithmOf(certificate, algo)) throw new StenoError('CERT_GARBLED', 'it is offered under an algorithm that does not fit it');
+  if (!isAlgorithmOf(certificate, algo)) throw new StenoError('CERT_GARBLED', 'it is offered under an algorithm that does not match');
   return certificate;
 }
 
@@ -58,7 +58,7 @@ export function provesPossession(certificate: SshCertificate, { key, signature, 
 }
 
 function signatureAlgorithm({ certType, keyType }: SshCertificate, algorithm: string): string | undefined {
-  // `ssh-rsa-cert-v01@openssh.com` as algorithm means SHA-1, which nobody may use any more.
+  // `ssh-rsa-cert-v01@openssh.com` as algorithm means SHA-1, which is no longer accepted.
   if (keyType === 'ssh-rsa') return rsaAlgorithms.get(algorithm);
   return algorithm === certType ? keyType : undefined;
 }

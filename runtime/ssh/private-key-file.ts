@@ -1,8 +1,8 @@
 /**
  * The private key file of OpenSSH (OpenSSH PROTOCOL.key), unencrypted only, read and written side by side.
  *
- * The private fields travel as a JSON Web Key, the one form Node's crypto takes raw numbers in.
- * Encrypted files are refused: Steno's keys live in files of mode 0600 or encrypted by the authority itself.
+ * The private fields are passed on as a JSON Web Key, the only form in which Node's crypto accepts raw numbers. Encrypted
+ * files are refused: Steno's keys live in files of mode 0600 or encrypted by the authority itself.
  *
  * Tested in `keys.test.ts`, with ssh-keygen as the other side.
  */
@@ -40,7 +40,7 @@ export function encodePrivateKeyFile(publicKey: PublicKey, privateJwk: JsonWebKe
   return [begin, ...(encodeBase64(file).match(/.{1,70}/g) ?? []), end, ''].join('\n');
 }
 
-/** The private key as JSON Web Key. Throws KEY_GARBLED, also for a file that is encrypted. */
+/** Returns the private key as a JSON Web Key. Throws KEY_GARBLED, including for encrypted files. */
 export function parsePrivateKeyFile(text: string): JsonWebKey {
   const lines = text.trim().split(/\r?\n/);
   const file =
@@ -74,11 +74,11 @@ function writePrivateFields(writer: SshWriter, key: PublicKey, jwk: JsonWebKey):
       writeKeyFields(writer, key).mpint(field('d'));
       return;
     case 'rsa':
-      // Not the order of the public key: n before e.
+      // Unlike in the public key, n precedes e.
       writer.mpint(key.modulus).mpint(key.exponent).mpint(field('d')).mpint(field('qi')).mpint(field('p')).mpint(field('q'));
       return;
     default:
-      throw new StenoError('KEY_GARBLED', 'a security key has no private key file here');
+      throw new StenoError('KEY_GARBLED', 'the private part of a security key is not in a file');
   }
 }
 
@@ -110,7 +110,7 @@ function readRsa(reader: SshReader): { readonly publicKey: PublicKey; readonly j
     Uint8Array,
     Uint8Array,
   ];
-  // The file leaves out what can be computed: d mod (p-1) and d mod (q-1).
+  // The file omits the derivable values d mod (p-1) and d mod (q-1).
   const reduced = (prime: Uint8Array): Uint8Array => {
     const modulus = number(prime) - 1n;
     return modulus > 0n ? magnitude(number(d) % modulus) : reader.fail('a prime is one');

@@ -1,4 +1,4 @@
-/** Files inside ssh2 that its typings leave out. */
+/** Files inside ssh2 that its typings omit. */
 declare module 'ssh2/lib/protocol/crypto.js' {
   const ssh2Crypto: { readonly bindingAvailable: boolean };
   export default ssh2Crypto;

@@ -1,8 +1,8 @@
 /**
  * Signing and verifying messages as `ssh-keygen -Y` does (OpenSSH PROTOCOL.sshsig).
  *
- * Signed with a certificate as public key, a message says who signed it; whether that certificate counts is for
- * `checkCertificate` to say, with the result of `verifyMessage`.
+ * A message signed with a certificate as public key names its signer; `checkCertificate` decides, given the result of
+ * `verifyMessage`, whether that certificate is valid.
  *
  * Tested in `sshsig.test.ts`, with ssh-keygen as the other side.
  */
@@ -23,7 +23,7 @@ export type MessageSigner =
 export interface SignOptions {
   /** Purpose of the signature, such as `steno-request`; the verifier must expect the same. */
   readonly namespace: string;
-  /** Blob of a certificate of the signing key, to be named as signer in place of the plain key. */
+  /** Blob of a certificate for the signing key, named as signer in place of the plain key. */
   readonly certificate?: Uint8Array;
 }
 
@@ -34,7 +34,7 @@ export function signMessage(signer: SshSigner, message: Uint8Array, { namespace,
   return armorSshsig(encodeSshsig({ publicKey: certificate ?? signer.publicBlob, namespace, hashAlgorithm, signature }));
 }
 
-/** Who signed the message for this namespace; undefined if nobody did, or if the signature cannot be read. */
+/** Who signed the message for this namespace; undefined if it is unsigned or the signature cannot be parsed. */
 export function verifyMessage(armored: string, message: Uint8Array, namespace: string): MessageSigner | undefined {
   try {
     const sshsig = decodeSshsig(dearmorSshsig(armored));

@@ -1,6 +1,6 @@
 /**
- * `verifyRecording` with Node's SHA-256, zstd and SSH signatures: all that a verifier needs beside the public key of
- * the recording CA. Tested in test/vectors/vectors.test.ts.
+ * `verifyRecording` with Node's SHA-256, zstd and SSH signatures: everything a verifier needs besides the public key of the
+ * recording CA. Tested in test/vectors/vectors.test.ts.
  */
 import { createHash } from 'node:crypto';
 import { checkpointFault } from '#schemas/recording/checkpoint-check.js';
@@ -20,16 +20,27 @@ export const sha256: Sha256 = (...parts) => {
 
 const signatures: SignatureParts = { sha512: (message) => createHash('sha512').update(message).digest(), verify };
 
-/** `caLines`: public key lines of trusted recording CAs. `screens`: of a caller with a terminal; keyframes are unchecked without. */
-export async function openVerifier(caLines: readonly string[], screens?: VerifierParts['screens']): Promise<(file: Uint8Array) => Verdict> {
-  const zstd = await openZstd();
+/**
+ * `caLines`: public key lines of trusted recording CAs. `screens`: supplied by callers with a terminal emulator; keyframes
+ * are unchecked without it.
+ */
+export function openVerifier(caLines: readonly string[], screens?: VerifierParts['screens']): Promise<(file: Uint8Array) => Verdict> {
   const cas = caLines.map((line) => parseAuthorizedLine(line).blob);
-  return (file) =>
-    verifyRecording(file, {
-      sha256,
-      decompress: (frame) => zstd.decompress(frame),
-      checkSignature: (checkpoint, certificate) => checkpointFault(checkpoint, certificate, cas, signatures),
-      fingerprint,
-      ...(screens === undefined ? {} : { screens }),
-    });
+  return verifying({
+    checkSignature: (checkpoint, certificate) => checkpointFault(checkpoint, certificate, cas, signatures),
+    ...(screens === undefined ? {} : { screens }),
+  });
+}
+
+/**
+ * Whether files are complete, and consistent with their own chains and checkpoints. Signatures are not checked: a good
+ * verdict is no proof.
+ */
+export function openCompletenessCheck(): Promise<(file: Uint8Array) => Verdict> {
+  return verifying({ checkSignature: () => null });
+}
+
+async function verifying(parts: Pick<VerifierParts, 'checkSignature' | 'screens'>): Promise<(file: Uint8Array) => Verdict> {
+  const zstd = await openZstd();
+  return (file) => verifyRecording(file, { sha256, decompress: (frame) => zstd.decompress(frame), fingerprint, ...parts });
 }

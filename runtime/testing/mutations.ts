@@ -1,4 +1,4 @@
-/** Mutations of valid inputs for fast-check: places are fractions, so that they fit every input and shrink. */
+/** Mutations of valid inputs for fast-check: positions are fractions, so that they fit every input and shrink. */
 import fc from 'fast-check';
 
 const place = fc.nat(100_000);

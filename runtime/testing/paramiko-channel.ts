@@ -1,8 +1,11 @@
-/** A client that says on a session channel what stock `ssh` cannot: paramiko, as a program for `/usr/bin/python3 -c`. */
+/**
+ * A client that sends session channel messages that stock `ssh` cannot: paramiko, as a program for `/usr/bin/python3 -c`.
+ */
 
 /**
- * `script` may use `ask(name, text…)`, which sends a request that wants a reply; `tell(name, text…)`, which sends one that wants
- * none; `run()`, a command and its end; and `chan`. Prints, as they come, the answers, and the requests of the server with their text.
+ * `script` may use `ask(name, text…)`, which sends a request with reply; `tell(name, text…)`, which sends one without;
+ * `run()`, which runs a command to its end; and `chan`. Prints the answers and the server's requests with their text, as
+ * they arrive.
  */
 export function paramikoChannel({ port, key, user }: { port: number; key: string; user: string }, script: string): string {
   return `

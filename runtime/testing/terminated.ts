@@ -5,8 +5,8 @@ import type { ChildProcess } from 'node:child_process';
 const AGAIN = 200;
 
 /**
- * Ends a process by SIGTERM and waits until it is over and its streams are closed. Sends the signal until then: OpenSSH's
- * client up to 9.5 looks for signals before it calls poll(2), and sleeps on one that arrives in between.
+ * Ends a process by SIGTERM and waits until it has exited and its streams are closed. The signal is repeated until then:
+ * OpenSSH's client up to 9.5 checks for signals before it calls poll(2), and sleeps through one that arrives in between.
  */
 export async function terminated(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;

@@ -1,8 +1,8 @@
 /**
- * A stream of a tunnel as Node knows streams: what the agent hands to its SSH service, or pipes into a socket.
+ * A tunnel stream as a Node stream, which the agent passes to its SSH service or pipes into a socket.
  *
- * Backpressure passes both ways: a writer waits while more than HIGH bytes have not left, a reader that stops lets the
- * window run out. Tested in mux.test.ts.
+ * Backpressure works both ways: a writer waits while more than HIGH bytes are unsent; a reader that stops exhausts the
+ * window. Tested in mux.test.ts.
  */
 import { Duplex } from 'node:stream';
 import { Chunks } from './mux.js';
@@ -38,7 +38,7 @@ export class TunnelDuplex extends Duplex {
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
-    if (this.#stream.over) return done(new Error('the tunnel stream is over'));
+    if (this.#stream.over) return done(new Error('the tunnel stream has ended'));
     this.#out.put(chunk);
     this.#waiting = done;
     this.#stream.poke();

@@ -156,7 +156,7 @@ describe('streams of a tunnel', () => {
     const ends = await pair({ pingMs: 20, silenceMs: 60 });
     // As a cut cable: the socket stays, nothing passes.
     ends.sockets.agent.pause();
-    expect(await ends.ended).toContain('nothing was heard');
+    expect(await ends.ended).toContain('nothing was received');
   });
 
   const data = (bytes: number): Uint8Array => encodeFrame('data', 1, new Uint8Array(bytes));

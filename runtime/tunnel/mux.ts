@@ -1,14 +1,13 @@
 /**
- * Many streams over one WebSocket (schemas/tunnel.ts), the same code at both ends.
+ * Multiplexes streams over one WebSocket (schemas/tunnel.ts); both ends run the same code.
  *
  *     stream:  open ──end sent──► half ──end received──► over
  *                └──────── reset either way, link gone ───►
  *
- * Sending: a stream keeps its bytes in a queue of its owner's kind. The streams that have both bytes and window take
- * turns of MAX_DATA, and only while less than LINK_HIGH waits in the socket: a key pressed in one is never more than that
- * behind the bulk of another. Receiving: what a paused stream gets waits here, at most its window. Windows are large
- * until LARGE_BUDGET is given out, then small: a tunnel holds at most 64 MiB and 64 KiB for each stream beyond.
- * Tested in mux.test.ts.
+ * Sending: each stream has a queue, implemented by its owner. Streams with both bytes and window take turns of MAX_DATA, and
+ * only while less than LINK_HIGH waits in the socket, so a key press in one stream is never further behind the bulk of
+ * another. Receiving: data for a paused stream is held here, at most one window of it. Windows are large until LARGE_BUDGET
+ * has been granted, then small: a tunnel holds at most 64 MiB, plus 64 KiB for each further stream. Tested in mux.test.ts.
  */
 import type { WebSocket } from 'ws';
 import { StenoError } from '#schemas/base/errors.js';
@@ -28,42 +27,42 @@ import {
 } from '#schemas/tunnel.js';
 import type { OpenStream } from '#schemas/tunnel.js';
 
-/** Bytes of the socket beyond which streams wait. */
+/** Bytes in the socket above which streams wait. */
 const LINK_HIGH = 256 << 10;
 const LARGE_WINDOW = 1 << 20;
 const LARGE_BUDGET = 64 << 20;
-/** A peer that takes none of this many bytes of control frames is given up: they must not pile up. */
+/** A peer that leaves this many bytes unread is disconnected: control frames must not pile up. */
 const MAX_LINK_BUFFER = 8 << 20;
 
-/** Bytes on their way out, in order. */
+/** Outgoing bytes, in order. */
 export interface ByteQueue {
   readonly length: number;
-  /** Moves the oldest `length` bytes, which are there. */
+  /** Moves the oldest `length` bytes, which must be present, into `into`. */
   take(into: Buffer, at: number, length: number): void;
   clear(): void;
 }
 
 export interface StreamEvents {
-  /** Good until the handler returns, or copied. */
+  /** Valid until the handler returns, unless copied. */
   data(bytes: Buffer): void;
-  /** Nothing more comes. */
+  /** The other side sends nothing more. */
   end(): void;
   /** Bytes have left the queue, or the end was sent. */
   sent(): void;
-  /** Once, at the very end. `reason` when it was reset or the link was lost. */
+  /** Called once, last. `reason` is given if the stream was reset or the link lost. */
   closed(reason: string | undefined): void;
 }
 
 export interface MuxOptions {
   /** Only gateways open streams. */
   readonly side: 'gateway' | 'agent';
-  /** Agents: a stream that the gateway opens. `attach` must be called before this returns. */
+  /** Agents only: the gateway opened a stream. `attach` must be called before this returns. */
   readonly onOpen?: (stream: MuxStream, queue: Chunks, info: OpenStream) => void;
-  /** The payload of a control frame. What it throws ends the tunnel. */
+  /** Receives the payload of a control frame. An exception ends the tunnel. */
   readonly onControl: (payload: Uint8Array) => void;
-  /** Once. */
+  /** Called once. */
   readonly onClose: (reason: string) => void;
-  /** ms; given in tests. */
+  /** In ms; set by tests. */
   readonly pingMs?: number;
   readonly silenceMs?: number;
 }
@@ -93,11 +92,11 @@ export class Mux {
     const ping = options.pingMs ?? TUNNEL_PING_MS;
     let looked = performance.now();
     this.#timer = setInterval(() => {
-      // A process that was held up has not listened: what came meanwhile is read before silence counts.
+      // A stalled process has not been listening: read pending messages before silence counts.
       const late = performance.now() - looked > 2 * ping;
       looked = performance.now();
-      if (!late && performance.now() - this.#heard > silence) return this.close(`nothing was heard for ${silence / 1000} s`);
-      if (socket.bufferedAmount > MAX_LINK_BUFFER) return this.close('the other side takes nothing');
+      if (!late && performance.now() - this.#heard > silence) return this.close(`nothing was received for ${silence / 1000} s`);
+      if (socket.bufferedAmount > MAX_LINK_BUFFER) return this.close('the other side does not read');
       socket.ping();
     }, ping);
     this.#timer.unref();
@@ -111,7 +110,7 @@ export class Mux {
     return this.#closed;
   }
 
-  /** Gateways only. Throws TOO_MANY, or NODE_UNREACHABLE when the tunnel is gone. */
+  /** Gateways only. Throws TOO_MANY, or NODE_UNREACHABLE if the tunnel is closed. */
   open(info: OpenStream, queue: ByteQueue): MuxStream {
     if (this.#closed) throw new StenoError('NODE_UNREACHABLE', 'its tunnel was lost');
     if (this.#streams.size >= MAX_STREAMS) throw new StenoError('TOO_MANY', 'sessions through one tunnel');
@@ -138,28 +137,28 @@ export class Mux {
     this.#options.onClose(reason);
   }
 
-  /** For streams. */
+  /** Internal to streams. */
   send(type: Parameters<typeof encodeFrame>[0], id: number, payload: Uint8Array): void {
     if (!this.#closed) this.#socket.send(encodeFrame(type, id, payload), { binary: true }, this.#pump);
   }
 
-  /** For streams: there is something to send and room to send it in. */
+  /** Internal to streams: queues a turn for a stream with bytes to send and window to send them. */
   queueTurn(stream: MuxStream): void {
     this.#ready.push(stream);
     this.#pump();
   }
 
-  /** For streams: how large a window may be now. */
+  /** Internal to streams: the window size allowed now. */
   windowSize(current: number): number {
     return current >= LARGE_WINDOW || this.#granted + LARGE_WINDOW > LARGE_BUDGET ? current : LARGE_WINDOW;
   }
 
-  /** For streams. */
+  /** Internal to streams. */
   account(bytes: number): void {
     this.#granted += bytes;
   }
 
-  /** For streams. */
+  /** Internal to streams. */
   forget(stream: MuxStream): void {
     this.#streams.delete(stream.id);
   }
@@ -184,7 +183,7 @@ export class Mux {
         const frame = Buffer.allocUnsafe(FRAME_HEADER + length);
         writeFrameHeader(frame, 'data', stream.id);
         stream.takeInto(frame, FRAME_HEADER, length);
-        // Called when it has left: whoever waits for room goes on then.
+        // Called once the frame has left: senders waiting for room continue then.
         this.#socket.send(frame, { binary: true }, this.#pump);
       }
       stream.turnTaken();
@@ -250,7 +249,7 @@ export class MuxStream {
   #paused = true;
   readonly #held = new Held();
   #window = FIRST_WINDOW;
-  /** What the other side may still send. */
+  /** Bytes the other side may still send. */
   #open = FIRST_WINDOW;
 
   constructor(mux: Mux, id: number, out: ByteQueue) {
@@ -264,7 +263,7 @@ export class MuxStream {
     return this.#over;
   }
 
-  /** All that was put has been sent, and that it was all. */
+  /** Whether all queued bytes and the end have been sent. */
   get endSent(): boolean {
     return this.#endSent;
   }
@@ -274,7 +273,7 @@ export class MuxStream {
     this.resume();
   }
 
-  /** Bytes were put into the queue. */
+  /** Tells the mux that bytes were put into the queue. */
   poke(): void {
     const endDue = this.#endWanted && !this.#endSent && this.#out.length === 0;
     if (this.#inTurn || this.#over || (this.sendable === 0 && !endDue)) return;
@@ -282,14 +281,14 @@ export class MuxStream {
     this.#mux.queueTurn(this);
   }
 
-  /** Nothing more is put into the queue; what is there still goes. */
+  /** Ends the stream after the bytes already queued. */
   end(): void {
     if (this.#endWanted || this.#over) return;
     this.#endWanted = true;
     this.poke();
   }
 
-  /** Ends the stream now, whatever waits. */
+  /** Ends the stream now and discards queued bytes. */
   destroy(reason = ''): void {
     if (this.#over) return;
     this.#mux.send('reset', this.id, Buffer.from(reason).subarray(0, 1000));
@@ -300,7 +299,7 @@ export class MuxStream {
     this.#paused = true;
   }
 
-  /** What waits is delivered in the next tick: whoever resumes may be in the middle of something. */
+  /** Held data is delivered on the next tick, since the caller may be in the middle of something. */
   resume(): void {
     if (!this.#paused) return;
     this.#paused = false;
@@ -312,7 +311,7 @@ export class MuxStream {
     this.#deliverEnd();
   };
 
-  // What follows is called by the mux.
+  // The members below are called by the mux.
 
   get sendable(): number {
     return Math.min(this.#out.length, this.#credit);
@@ -349,7 +348,7 @@ export class MuxStream {
 
   granted(bytes: number): void {
     this.#credit += bytes;
-    if (this.#credit > 0xffff_ffff) throw new StenoError('TUNNEL_MALFORMED', 'a window beyond all bounds');
+    if (this.#credit > 0xffff_ffff) throw new StenoError('TUNNEL_MALFORMED', 'a window larger than allowed');
     this.poke();
   }
 
@@ -360,7 +359,7 @@ export class MuxStream {
   }
 
   reset(reason: string): void {
-    this.#finish(reason === '' ? 'the other side ended it' : reason.slice(0, 256));
+    this.#finish(reason === '' ? 'the other side ended the stream' : reason.slice(0, 256));
   }
 
   lost(reason: string): void {
@@ -370,7 +369,7 @@ export class MuxStream {
   #deliver(bytes: Buffer): void {
     this.#events?.data(bytes);
     if (this.#over || this.#endReceived) return;
-    // Half a window at a time: fewer frames, and the other side never has to wait.
+    // Grant half a window at a time: fewer frames, and the other side never has to wait.
     const used = this.#window - this.#open - this.#held.length;
     if (used >= this.#window / 2) {
       this.#widen();
@@ -417,11 +416,11 @@ export class MuxStream {
   }
 }
 
-/** A queue of chunks as they come; whoever puts one gives it away. */
+/** A queue of chunks; ownership passes to the queue. */
 export class Chunks implements ByteQueue {
   #chunks: Buffer[] = [];
   #length = 0;
-  /** Bytes of the first chunk that are gone. */
+  /** Bytes of the first chunk already taken. */
   #taken = 0;
 
   get length(): number {
@@ -458,7 +457,7 @@ export class Chunks implements ByteQueue {
 
 const HELD_SLAB = 32 << 10;
 
-/** Copies of what a paused stream received, so that single bytes do not keep whole reads of the socket alive. */
+/** Copies of the data received by a paused stream, so that single bytes do not keep whole socket reads alive. */
 class Held {
   #slabs: { readonly memory: Buffer; filled: number }[] = [];
   #length = 0;
@@ -481,7 +480,7 @@ class Held {
     }
   }
 
-  /** The oldest bytes, which are there. */
+  /** The oldest bytes; there must be some. */
   shift(): Buffer {
     const { memory, filled } = this.#slabs.shift()!;
     this.#length -= filled;

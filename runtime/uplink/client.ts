@@ -1,24 +1,25 @@
 /**
- * The sending end of the uplink (schemas/uplink.ts): recordings and audit rows to ingest, over one WebSocket.
+ * The uplink's client (schemas/uplink.ts): sends recordings and audit rows to ingest over one WebSocket.
  *
  *     down ──dial──► dialing ──opened──► greeting ──hello──► up
  *       ▲               │ error             │ close            │ close, error, silence
  *       └──── backoff: 0.1 s doubling to 15 s, with jitter ────┘
  *
- * The backoff begins anew once a connection has brought something durable about, or has stood for `PROVEN_MS`: a peer
- * that greets and hangs up is no success. Where a peer hangs up because of what it was sent, without saying which batch
- * it was, batches go one at a time, and one that `STRIKES` connections end at is taken for refused.
+ * The backoff restarts once a connection has made something durable or has lasted for `PROVEN_MS`: a peer that greets and
+ * hangs up is no success. If a peer hangs up because of its input without naming the batch, batches are sent one at a time,
+ * and a batch on which `STRIKES` connections ended counts as refused.
  *
- * A sender of recordings offers version 3, by which event logs go. To an ingest that does not know it, it says version 1, and event
- * logs wait in the spool; each new connection asks again.
+ * A sender of recordings offers version 3, which carries event logs; a sender of events without a session offers version 2.
+ * With an ingest that does not support it, the client falls back to version 1, and data that needs more waits in the spool;
+ * each new connection makes the offer again.
  *
  * Per session and stream, on each connection:
  *
  *     idle ──work──► opening ──resume──► sending ──close sent──► waiting ──ack closed──► gone
- *                       │ refuse, or nothing at `stored`──► refused (kept aside by its source)
+ *                       │ refuse, or nothing at `stored`──► refused (quarantined by its source)
  *
- * Nothing waits here but what was sent and not yet received: at most 1 MiB a session and 16 MiB in all. What ingest
- * does not take stays on disk with its source. Tested in client.test.ts.
+ * Only data sent but not yet acknowledged as received is held here: at most 1 MiB per session and 16 MiB in all. Everything
+ * else stays on disk with its source. Tested in client.test.ts.
  */
 import type { ConnectionOptions, TLSSocket } from 'node:tls';
 import WebSocket from 'ws';
@@ -43,13 +44,13 @@ import type { BatchSource, OutgoingFrame, RecordingSource, SessionSource } from 
 const SESSION_WINDOW = 1 << 20;
 const TOTAL_WINDOW = 16 << 20;
 const EVENT_WINDOW = 12;
-/** Bytes sent in one turn of the event loop: a keystroke must not wait behind a backlog. */
+/** Bytes sent per turn of the event loop: a keystroke must not wait behind a backlog. */
 const TURN_BYTES = 256 << 10;
 const BACKOFF_MS = 100;
 const MAX_BACKOFF_MS = 15_000;
-/** Sent when idle; a connection without an answer for twice as long is given up. */
+/** Ping interval when idle, in ms; a connection without an answer for twice as long is closed. */
 const PING_MS = 15_000;
-/** After a refusal that may pass. */
+/** Delay in ms after a temporary refusal. */
 const AGAIN_MS = 2_000;
 const HANDSHAKE_MS = 10_000;
 const PROVEN_MS = 10_000;
@@ -57,17 +58,17 @@ const CLOSE_MS = 1_000;
 const STRIKES = 3;
 
 export interface UplinkOptions {
-  /** `wss://host:port/…`; `ws://` only where `tls` is null. */
+  /** `wss://host:port/…`; `ws://` only if `tls` is null. */
   readonly url: () => string;
-  /** Asked at each connect, so that renewed certificates are used. */
+  /** Called at each connect, so that renewed certificates are used. */
   readonly tls: (() => ConnectionOptions) | null;
   /** Own name, as in the service certificate. */
   readonly name: string;
-  /** base64 of the recording certificate, for senders that record; asked at each connect. */
+  /** base64 of the recording certificate, for senders that record; called at each connect. */
   readonly certificate?: () => string;
   readonly recordings?: RecordingSource;
   readonly batches?: readonly BatchSource[];
-  /** Batches under way at a time; for a receiver that says late that they are durable. */
+  /** Concurrent unacknowledged batches; for a receiver that acknowledges late. */
   readonly batchWindow?: number;
   /** 0 to 1, for jitter. */
   readonly random: () => number;
@@ -81,16 +82,16 @@ export interface UplinkLog {
 }
 
 export type UplinkState =
-  /** `peer`: by its certificate, `ingest/name`; what it calls itself where there is no TLS. */
+  /** `peer`: from its certificate, `ingest/name`; without TLS, the name it claims. */
   { readonly kind: 'up'; readonly peer: string } | { readonly kind: 'down'; readonly reason: string; readonly retryInMs: number };
 
 interface Flow {
   readonly source: SessionSource;
   state: 'opening' | 'sending' | 'waiting';
-  /** Blocks sent and not yet received: number and bytes. */
+  /** Blocks sent and not yet acknowledged as received: number and bytes. */
   readonly inFlight: { readonly n: number; readonly bytes: number }[];
   bytes: number;
-  /** Of the blocks, what ingest has made durable. */
+  /** The last block that ingest has made durable. */
   stored: number;
   queued: boolean;
 }
@@ -99,7 +100,7 @@ export class UplinkClient {
   readonly #options: UplinkOptions;
   #socket: WebSocket | null = null;
   #up = false;
-  /** Offered, and then spoken. */
+  /** The version offered, later the version agreed. */
   #version: number;
   #wasUp = false;
   #closed = false;
@@ -112,7 +113,7 @@ export class UplinkClient {
   #bytes = 0;
   #eventsInFlight = new Map<string, BatchSource>();
   #proven: NodeJS.Timeout | null = null;
-  /** Batches that were under way when a peer refused the connection, and how often. */
+  /** Batches in flight when a peer refused the connection, with a count. */
   readonly #strikes = new Map<string, number>();
   #turn: NodeJS.Immediate | null = null;
   #again: NodeJS.Timeout | null = null;
@@ -125,26 +126,26 @@ export class UplinkClient {
     this.#dial();
   }
 
-  /** `dialing` only before the first connection stands or fails. */
+  /** `dialing` only until the first connection succeeds or fails. */
   get state(): 'dialing' | 'up' | 'down' {
     return this.#up ? 'up' : this.#attempts === 0 && !this.#wasUp ? 'dialing' : 'down';
   }
 
-  /** Bytes sent that ingest has not said it received. */
+  /** Bytes sent that ingest has not acknowledged as received. */
   get inFlight(): number {
     return this.#bytes;
   }
 
-  /** Dials anew, so that certificates are shown and checked as they are now: what was not acknowledged is sent again. */
+  /** Reconnects, so that the current certificates are presented and checked; unacknowledged data is sent again. */
   reconnect(): void {
     const socket = this.#socket;
     if (socket === null) return;
     socket.close();
-    // A peer that does not answer the close is cut off.
+    // Cut off a peer that does not answer the close.
     setTimeout(() => socket.terminate(), CLOSE_MS).unref();
   }
 
-  /** Closes the connection; nothing is sent any more. */
+  /** Closes the connection; nothing more is sent. */
   async close(): Promise<void> {
     this.#closed = true;
     if (this.#retry !== null) clearTimeout(this.#retry);
@@ -163,7 +164,10 @@ export class UplinkClient {
   }
 
   get #wanted(): number {
-    return this.#options.recordings === undefined ? UPLINK_VERSION : UPLINK_STREAMS_VERSION;
+    const { recordings, batches = [] } = this.#options;
+    return recordings === undefined
+      ? Math.max(UPLINK_VERSION, ...batches.map(({ version = UPLINK_VERSION }) => version))
+      : UPLINK_STREAMS_VERSION;
   }
 
   #dial(): void {
@@ -171,8 +175,8 @@ export class UplinkClient {
     let socket: WebSocket;
     try {
       const options: ClientOptions = { perMessageDeflate: false, maxPayload: MAX_UPLINK_FRAME, handshakeTimeout: HANDSHAKE_MS };
-      // Masks keep scripts in browsers from writing what proxies would take for requests. Here there is no script, and inside TLS
-      // no proxy; a mask of zeros is one that ws need not apply, byte by byte.
+      // Masks protect proxies from requests forged by scripts in browsers. Inside TLS there is neither script nor proxy, and
+      // ws need not apply a mask of zeros byte by byte.
       if (tls !== null) options.generateMask = (mask) => void mask.fill(0);
       if (tls !== null) Object.assign(options, tls(), { minVersion: 'TLSv1.3' });
       socket = new WebSocket(url(), UPLINK_PROTOCOL, options);
@@ -217,7 +221,7 @@ export class UplinkClient {
     this.#alive = true;
     this.#ping = setInterval(() => {
       if (!this.#alive) {
-        reason = 'no answer';
+        reason = 'the peer did not answer';
         socket.terminate();
         return;
       }
@@ -233,7 +237,7 @@ export class UplinkClient {
     if (this.#proven !== null) clearTimeout(this.#proven);
     this.#ping = this.#turn = this.#again = this.#proven = null;
     this.#socket = null;
-    // An ingest that knows less may be another by now.
+    // A less capable ingest may have been replaced in the meantime.
     if (this.#up) this.#version = this.#wanted;
     this.#up = false;
     this.#flows.clear();
@@ -315,7 +319,7 @@ export class UplinkClient {
     }
     if (!flow.source.seek(stored)) {
       this.#flows.delete(key);
-      flow.source.refused('UPLINK_CHAIN_BROKEN', `ingest stored block ${stored}, and the spool cannot go on from there`);
+      flow.source.refused('UPLINK_CHAIN_BROKEN', `ingest stored block ${stored}, and the spool cannot continue after it`);
       return;
     }
     flow.state = 'sending';
@@ -325,7 +329,7 @@ export class UplinkClient {
 
   #ackSession({ session, stream, received, stored, closed }: Extract<UplinkHeader<'ack'>, { session: string }>): void {
     const flow = this.#flows.get(keyOf({ session, stream }));
-    // Acks of a session that was refused or finished may still be under way.
+    // Acknowledgements of a refused or finished session may still arrive.
     if (flow === undefined || flow.state === 'opening') return;
     while (flow.inFlight.length > 0 && flow.inFlight[0]!.n <= received) {
       const { bytes } = flow.inFlight.shift()!;
@@ -356,7 +360,7 @@ export class UplinkClient {
       throw new StenoError('UPLINK_MALFORMED', `refused: ${code} ${detail}`);
     }
     this.#options.log.warn({ session, events, code, detail }, 'uplink was refused');
-    // What may be accepted later, such as while a store is down, is offered again.
+    // Retry what may be accepted later, for example while a store is down.
     const later = isErrorCode(code) && errorCatalogue[code].retryable;
     if (events !== undefined) {
       const batches = this.#eventsInFlight.get(events);
@@ -374,7 +378,7 @@ export class UplinkClient {
     if (later) this.#again ??= setTimeout(() => this.#offerAgain(), AGAIN_MS);
   }
 
-  /** Something that was sent ended the connection: it may be any of the batches under way. */
+  /** The peer closed the connection because of something sent: any batch in flight may be the cause. */
   #strike(detail: string): void {
     const suspects = [...this.#eventsInFlight];
     for (const [id, batches] of suspects) {
@@ -416,7 +420,7 @@ export class UplinkClient {
     });
   }
 
-  /** One turn: events first, since they are few; then a frame of each session, around and around. */
+  /** One turn: events first, since they are few; then one frame per session, round-robin. */
   #sendTurn(): void {
     this.#sendEvents();
     let sent = 0;
@@ -424,7 +428,7 @@ export class UplinkClient {
       const flow = this.#ready.shift()!;
       if (!this.#flows.has(keyOf(flow.source))) continue;
       if (flow.bytes >= SESSION_WINDOW) {
-        // Its next ack puts it back.
+        // The session's next acknowledgement queues it again.
         flow.queued = false;
         continue;
       }
@@ -445,7 +449,7 @@ export class UplinkClient {
       if (flow.state === 'sending') this.#ready.push(flow);
       else flow.queued = false;
     }
-    // With the window full, the next ack goes on.
+    // If the window is full, the next acknowledgement continues.
     if (this.#ready.length > 0 && this.#bytes < TOTAL_WINDOW) this.#schedule();
   }
 
@@ -475,12 +479,12 @@ export class UplinkClient {
         if (batch === null) break;
         const head = encodeUplinkHead('events', { id: batch.id, ...(batch.table === undefined ? {} : { table: batch.table }) });
         if (head.length + batch.payload.length > MAX_UPLINK_FRAME) {
-          // The connection would end at it.
-          batches.refused(batch.id, 'UPLINK_MALFORMED', 'larger than a frame may be');
+          // Sending it would end the connection.
+          batches.refused(batch.id, 'UPLINK_MALFORMED', 'it exceeds the maximum frame size');
           continue;
         }
         this.#eventsInFlight.set(batch.id, batches);
-        // One message in two frames: a batch of the kernel's rows is large, and its memory is used again.
+        // Send one message in two fragments: a batch of kernel rows is large, and its memory is reused.
         this.#socket?.send(head, { fin: false });
         this.#socket?.send(batch.payload, { fin: true });
       }
@@ -496,7 +500,7 @@ function keyOf({ session, stream }: { readonly session: string; readonly stream?
   return stream === 'events' ? `${session}/events` : session;
 }
 
-/** How a frame names what it is about. */
+/** The fields by which a frame names its stream. */
 function named({ session, stream }: SessionSource): { readonly session: string; readonly stream?: 'events' } {
   return stream === 'events' ? { session, stream } : { session };
 }

@@ -1,20 +1,20 @@
 /**
- * A durable queue of rows, of the audit or of events without a session: `FOLDER/<id>.jsonl`, one file per batch, one row a line.
+ * A durable queue of audit rows, or of events without a session: `FOLDER/<id>.jsonl`, one file per batch, one row per line.
  *
  *   1. A row is appended to the open batch with write(2) before `push` returns. Crash: the row is in the file.
  *   2. A quarter of a second, 256 rows or 256 KiB later the batch is sealed: nothing joins it, and it may be sent. It is
  *      fsynced first. Power cut before that: rows of the last second may be missing.
- *   3. Ingest acknowledges the id; the file goes. Crash before: it is sent again under the same id, which is free.
+ *   3. Ingest acknowledges the id, and the file is removed. Crash before that: it is sent again under the same id, harmlessly.
  *
- * A row that is none, as after damage to the disk, or that ingest refuses for good, holds nothing up:
- *   4. A refused batch of several rows is cut in two, each half a file of its own. 5. The batch's file goes. Crash between:
- *      its rows are sent twice, which is free, since each has an id.
- *   6. What cannot be sent is written to `FOLDER/<id>.refused`, where a person finds it. 7. `onQuarantine` hears of it.
- *      8. The batch's file goes on without it, or goes. Crash between: 6 and 7 are done again.
- * Of `.refused` files the newest `KEPT_REFUSED` stay.
+ * A row that is not valid, as after disk damage, or that ingest refuses for good, does not block the others:
+ *   4. A refused batch of several rows is split into two files. 5. The batch's file is removed. Crash between: its rows
+ *      are sent twice, harmlessly, since each has an id.
+ *   6. Rows that cannot be sent are written to `FOLDER/<id>.refused`, for inspection. 7. `onQuarantine` is called.
+ *      8. The batch's file is rewritten without them, or removed. Crash between: 6 and 7 are repeated. The newest
+ *      `KEPT_REFUSED` files of this kind are kept.
  *
- * When the disk refuses a row, it waits in memory, `MEMORY_ROWS` at most, and leaves from there; beyond that the oldest
- * are dropped and counted in a row of their own, which the kind of the rows makes. Tested in client.test.ts.
+ * When the disk refuses a row, it waits in memory, up to `MEMORY_ROWS`, and is sent from there; beyond that the oldest are
+ * dropped and counted in a row of their own, built by `RowKind.dropped`. Tested in client.test.ts.
  */
 import {
   closeSync,
@@ -44,8 +44,8 @@ const BATCH_BYTES = 256 << 10;
 const MEMORY_ROWS = 4096;
 /** Files of at most `BATCH_BYTES` and one row. */
 const KEPT_REFUSED = 64;
-const DAMAGED = 'what is on disk is no row';
-/** Event of the audit row that tells of others that were put aside. */
+const DAMAGED = 'the data on disk is not a valid row';
+/** Event of the audit row that reports quarantined rows. */
 export const QUARANTINED = 'audit.quarantined';
 
 export interface EventQueueOptions {
@@ -53,19 +53,19 @@ export interface EventQueueOptions {
   /** Ms since 1970. */
   readonly now: () => number;
   readonly random: (bytes: number) => Uint8Array;
-  /** Batches on disk beyond which rows wait in memory; any number when left out. */
+  /** Batches on disk above which rows wait in memory; unlimited if omitted. */
   readonly maxBatches?: number;
-  /** Rows that cannot be sent were put aside. */
+  /** Called when rows that cannot be sent were quarantined. */
   readonly onQuarantine?: (quarantined: Quarantined) => void;
-  /** One append of one row; for tests of full disks. */
+  /** Appends one row; replaceable to test full disks. */
   readonly write?: (fd: number, bytes: Uint8Array) => void;
 }
 
 export interface Quarantined {
-  /** The file that holds them; '' where not even that could be written. */
+  /** The file that holds the rows; '' if even that could not be written. */
   readonly file: string;
   readonly rows: number;
-  /** How many rows name which session, as far as that can be read. */
+  /** Number of rows that name each session, as far as readable. */
   readonly sessions: ReadonlyMap<string, number>;
   readonly code: string;
   readonly detail: string;
@@ -80,14 +80,14 @@ interface OpenBatch {
 
 const fdatasyncAsync = promisify(fdatasync);
 
-/** What the rows of a queue are. */
+/** How rows of a queue are built. */
 export interface RowKind<Row> {
-  /** Of the store; the audit's when left out. */
+  /** Table of the store; the audit's if omitted. */
   readonly table?: 'events';
-  /** The line of a row that is pushed now. */
+  /** Completes a row that is being pushed. */
   readonly complete: (row: Row, now: number, random: (bytes: number) => Uint8Array) => object;
   readonly isRow: (value: unknown) => boolean;
-  /** Tells how many were dropped from memory. */
+  /** Builds the row that reports how many were dropped from memory. */
   readonly dropped: (count: number, now: number, random: (bytes: number) => Uint8Array) => object;
 }
 
@@ -102,14 +102,14 @@ export class EventQueue<Row extends object = Omit<AuditRow, 'id' | 'at'>> implem
   readonly #options: EventQueueOptions;
   readonly #kind: RowKind<Row>;
   readonly #write: (fd: number, bytes: Uint8Array) => void;
-  /** Sealed batches on disk, oldest first, and those of them that were handed out. */
+  /** Sealed batches on disk, oldest first, and those of them handed out. */
   readonly #sealed: string[];
   #handedOut = new Set<string>();
-  /** Batches of which bad rows were put aside, but whose file could not be written anew. */
-  readonly #mended = new Set<string>();
+  /** Batches whose invalid rows were quarantined, but whose file could not be rewritten. */
+  readonly #repaired = new Set<string>();
   #open: OpenBatch | null = null;
   #timer: NodeJS.Timeout | null = null;
-  /** Rows the disk did not take. */
+  /** Rows that the disk refused. */
   #memory: string[] = [];
   #memoryBatch: { id: string; rows: string[] } | null = null;
   #dropped = 0;
@@ -121,7 +121,7 @@ export class EventQueue<Row extends object = Omit<AuditRow, 'id' | 'at'>> implem
     this.#kind = kind;
     this.#write = options.write ?? writeWhole;
     mkdirSync(options.folder, { recursive: true, mode: 0o700 });
-    // A file that was being written when its process died says nothing that another does not.
+    // A file left half-written by a killed process duplicates another.
     for (const name of readdirSync(options.folder)) if (name.endsWith('.new')) unlinkQuietly(join(options.folder, name));
     this.#sealed = readdirSync(options.folder)
       .filter((name) => name.endsWith('.jsonl'))
@@ -138,12 +138,12 @@ export class EventQueue<Row extends object = Omit<AuditRow, 'id' | 'at'>> implem
     return this.#open === null && this.#sealed.length === 0 && this.inMemory === 0;
   }
 
-  /** Nothing more goes to disk: what is pushed now may be dropped, and counted. */
+  /** Nothing more can go to disk: rows pushed now may be dropped and counted. */
   get full(): boolean {
     return this.#sealed.length >= (this.#options.maxBatches ?? Infinity);
   }
 
-  /** Rows not acknowledged, as far as they are not on disk. */
+  /** Unacknowledged rows that are not on disk. */
   get inMemory(): number {
     return this.#memory.length + (this.#memoryBatch?.rows.length ?? 0);
   }
@@ -206,7 +206,7 @@ export class EventQueue<Row extends object = Omit<AuditRow, 'id' | 'at'>> implem
     this.onWork?.();
   }
 
-  /** Each half a batch of its own; false where the disk does not take them. */
+  /** Splits a batch into two; false if the disk refuses. */
   #halve(rows: readonly string[]): boolean {
     const half = rows.length >> 1;
     const made: string[] = [];
@@ -224,14 +224,14 @@ export class EventQueue<Row extends object = Omit<AuditRow, 'id' | 'at'>> implem
     return true;
   }
 
-  /** The rows of a batch that can be sent; others are put aside first. None: the batch is no more. */
+  /** The rows of a batch that can be sent; others are quarantined first. Empty: the batch no longer exists. */
   #sound(id: string): string[] {
     const rows = this.#rowsOf(id);
     const isRow = (line: string): boolean => this.#isRow(line);
     const good = (rows ?? []).filter(isRow);
     if (rows === null || (good.length === 0 && rows.length > 0)) this.#putAside(id, rows ?? [], 'UPLINK_MALFORMED', DAMAGED);
     else if (rows.length === 0) this.#forget(id);
-    else if (good.length < rows.length && !this.#mended.has(id)) {
+    else if (good.length < rows.length && !this.#repaired.has(id)) {
       this.#quarantine(
         id,
         rows.filter((row) => !isRow(row)),
@@ -241,8 +241,8 @@ export class EventQueue<Row extends object = Omit<AuditRow, 'id' | 'at'>> implem
       try {
         this.#writeFile(this.#path(id), good);
       } catch {
-        // The same is found, and told, at the next start; not at each try.
-        this.#mended.add(id);
+        // Do not report the same rows again at each retry, only at the next start.
+        this.#repaired.add(id);
       }
     }
     return good;
@@ -256,7 +256,7 @@ export class EventQueue<Row extends object = Omit<AuditRow, 'id' | 'at'>> implem
     }
   }
 
-  /** The lines of a batch; null: its file cannot be read, or holds something and no line. */
+  /** The lines of a batch; null if its file cannot be read or contains no complete line. */
   #rowsOf(id: string): string[] | null {
     try {
       const rows = readRows(this.#path(id));
@@ -266,7 +266,7 @@ export class EventQueue<Row extends object = Omit<AuditRow, 'id' | 'at'>> implem
     }
   }
 
-  /** The whole file of a batch. */
+  /** Quarantines the whole file of a batch. */
   #putAside(id: string, rows: readonly string[], code: string, detail: string): void {
     let file = `${id}.refused`;
     try {
@@ -298,14 +298,14 @@ export class EventQueue<Row extends object = Omit<AuditRow, 'id' | 'at'>> implem
   }
 
   #tell(file: string, rows: readonly string[], code: string, detail: string): void {
-    // That rows were put aside is a row itself, and must not beget another when it is refused.
+    // The report of quarantined rows is a row itself and must not cause another report if it is refused.
     if (rows.length > 0 && rows.every((row) => row.includes(`"event":"${QUARANTINED}"`))) return;
     const sessions = new Map<string, number>();
     for (const session of rows.flatMap(sessionIn)) sessions.set(session, (sessions.get(session) ?? 0) + 1);
     this.#options.onQuarantine?.({ file, rows: rows.length, sessions, code, detail });
   }
 
-  /** Whole and synced, or not at all. */
+  /** Writes and syncs the whole file, or nothing. */
   #writeFile(path: string, rows: readonly string[]): void {
     const fd = openSync(`${path}.new`, 'w', 0o600);
     try {
@@ -321,7 +321,7 @@ export class EventQueue<Row extends object = Omit<AuditRow, 'id' | 'at'>> implem
     return sessionId(this.#options.now(), this.#options.random(10));
   }
 
-  /** Seals what is open and resolves when it is on disk. */
+  /** Seals the open batch and resolves when it is on disk. */
   async flush(): Promise<void> {
     this.#seal();
     await this.#sealing;
@@ -346,7 +346,7 @@ export class EventQueue<Row extends object = Omit<AuditRow, 'id' | 'at'>> implem
       try {
         if (batch !== null) ftruncateSync(batch.fd, batch.bytes);
       } catch {
-        // A torn line is skipped by whoever reads the batch, and the batch ends here.
+        // Readers of the batch skip a torn line; the batch ends here.
         this.#seal();
       }
       return false;
@@ -394,7 +394,7 @@ export class EventQueue<Row extends object = Omit<AuditRow, 'id' | 'at'>> implem
   #forget(id: string): void {
     this.#sealed.splice(this.#sealed.indexOf(id), 1);
     this.#handedOut.delete(id);
-    this.#mended.delete(id);
+    this.#repaired.delete(id);
     unlinkQuietly(this.#path(id));
   }
 
@@ -403,7 +403,7 @@ export class EventQueue<Row extends object = Omit<AuditRow, 'id' | 'at'>> implem
   }
 }
 
-/** The lines of a batch file, but a torn last one of a killed process. */
+/** The lines of a batch file, without a last line torn by a killed process. */
 function readRows(path: string): string[] {
   return readFileSync(path, 'utf8')
     .split('\n')
@@ -411,7 +411,7 @@ function readRows(path: string): string[] {
     .filter((line) => line !== '');
 }
 
-/** The session that a line names, also one that is no row any more. */
+/** The session named by a line, even if it is no longer a valid row. */
 function sessionIn(line: string): string[] {
   const [, session = ''] = /"session":"([0-9a-z]{26})"/.exec(line) ?? [];
   return sessionIdPattern.test(session) ? [session] : [];
@@ -421,7 +421,7 @@ function unlinkQuietly(path: string): void {
   try {
     unlinkSync(path);
   } catch {
-    // Gone already, or the disk refuses: at worst it is sent once more.
+    // Already removed, or the disk refuses: at worst it is sent again.
   }
 }
 

@@ -1,7 +1,7 @@
 /**
- * The receiving end of the uplink, held in memory: what tests of senders talk to. It speaks the real protocol over a real
- * socket, checks the chain, and acknowledges; hooks make it fail where ingest may. Not a store: what it was given is
- * gone with it. Used by client.test.ts and by the tests of the gateway's recorder.
+ * The uplink's receiving end, in memory, for tests of senders. It speaks the real protocol over a real socket, checks the
+ * chain, and acknowledges; hooks make it fail where ingest may. It stores nothing durably. Used by client.test.ts and by the
+ * tests of the gateway's recorder.
  */
 import { createHash } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
@@ -18,14 +18,17 @@ export interface MemoryRecording {
 }
 
 export interface IngestHooks {
-  /** Called for each frame before it is handled. `drop`: the connection dies; `done`: it dies after the frame was handled, before any answer; `refuse`: it is refused as a whole. */
+  /**
+   * Called for each frame before it is handled. `drop`: the connection dies; `done`: it dies after handling, before any
+   * answer; `refuse`: the whole connection is refused.
+   */
   frame?: (frame: UplinkFrame, count: number) => 'go on' | 'drop' | 'done' | 'refuse';
-  /** Null: accepted. Otherwise this session is refused when it opens. */
+  /** Null: accepted. Otherwise the session is refused when it opens. */
   refuseOpen?: (session: string) => string | null;
   refuseEvents?: (id: string, rows: readonly Record<string, unknown>[]) => string | null;
-  /** False: received is acknowledged, stored is not. */
+  /** False: blocks are acknowledged as received but not as stored. */
   stores?: () => boolean;
-  /** The newest version that it knows. */
+  /** The newest version supported. */
   version?: number;
   /** False: nothing is acknowledged. */
   acks?: () => boolean;
@@ -33,13 +36,13 @@ export interface IngestHooks {
 
 export class MemoryIngest {
   readonly hooks: IngestHooks;
-  /** By session, and event logs by `SESSION/events`. */
+  /** Recordings by session; event logs by `SESSION/events`. */
   readonly recordings = new Map<string, MemoryRecording>();
   /** Audit rows by id: a resend adds nothing. */
   readonly events = new Map<string, Record<string, unknown>>();
   readonly batches: string[] = [];
   readonly faults: string[] = [];
-  /** Frames of all kinds, and blocks among them that had been received before. */
+  /** Frames of all kinds, and the number of blocks received more than once. */
   frames = 0;
   resent = 0;
   connections = 0;
@@ -142,7 +145,7 @@ export class MemoryIngest {
         }
         const recording = this.recordings.get(key) ?? { blocks: [], parts: [], stored: 0, closed: false };
         this.recordings.set(key, recording);
-        // What was not stored is forgotten, as by an ingest that was restarted.
+        // Forget unstored blocks, as a restarted ingest does.
         while (recording.blocks.length > recording.stored) recording.blocks.pop();
         while ((recording.parts.at(-1)?.checkpoint.block ?? 0) > recording.stored) recording.parts.pop();
         answers.push(encodeUplink('resume', { session, stream, stored: recording.stored, closed: recording.closed }));

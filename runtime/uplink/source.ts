@@ -1,42 +1,42 @@
 /**
- * What an uplink sends from: recordings and batches of audit rows that are durable elsewhere. The client pulls, so that
- * nothing waits in memory; whoever holds the data forgets it when it is told to.
+ * The sources of an uplink: recordings and batches of audit rows that are durable elsewhere. The client pulls, so nothing
+ * queues in memory; a source forgets data only when told to.
  */
 import type { SignedCheckpoint } from '#schemas/recording/checkpoint.js';
 import type { Stream } from '#schemas/recording/line.js';
 
 export type OutgoingFrame =
   | { readonly kind: 'block'; readonly n: number; /** h[n] in hex. */ readonly head: string; readonly content: Uint8Array }
-  /** With `end` other than `open` it is sent as `close`. */
+  /** Sent as `close` if `end` is not `open`. */
   | { readonly kind: 'checkpoint'; readonly part: number; readonly checkpoint: SignedCheckpoint };
 
-/** One recording, or the event log of one session, that ingest has not stored to its end. */
+/** One recording, or the event log of one session, not yet stored to its end by ingest. */
 export interface SessionSource {
   readonly session: string;
   readonly stream: Stream;
   /**
-   * Goes to the place after block `stored`, which ingest made durable. False: this place cannot be found any more, so
-   * the recording cannot be continued; `refused` follows.
+   * Moves to the position after block `stored`, which ingest has made durable. False: the position no longer exists, so the
+   * recording cannot be continued; `refused` follows.
    */
   seek(stored: number): boolean;
-  /** The next frame, in the order of the uplink, or null until `onWork` names this session again. Throws when it cannot be read. */
+  /** The next frame in uplink order, or null until `onWork` names this session again. Throws if it cannot be read. */
   next(): OutgoingFrame | null;
-  /** Blocks up to `stored` are durable at ingest and may be forgotten; `closed`: the whole recording. Repeatable. */
+  /** Blocks up to `stored` are durable at ingest and may be forgotten; `closed`: the whole recording is. May be repeated. */
   acknowledged(stored: number, closed: boolean): void;
-  /** Ingest (or `seek`) says that this recording can never be accepted. It must be kept aside, not dropped. */
+  /** Ingest (or a failed `seek`) can never accept this recording. It must be quarantined, not dropped. */
   refused(code: string, detail: string): void;
 }
 
 export interface RecordingSource {
   sessions(): Iterable<SessionSource>;
-  /** Whom to tell when a session has something new to send. Set by the client. */
+  /** Called when a session has something new to send. Set by the client. */
   onWork: ((session: SessionSource) => void) | null;
 }
 
 export interface EventBatch {
   /** Unique per sender; the same for every resend. */
   readonly id: string;
-  /** Rows of the kernel, from nodes; events without a session, from gateways; audit rows when left out. */
+  /** Kernel rows come from nodes, events without a session from gateways; audit rows if omitted. */
   readonly table?: 'kernel' | 'events';
   /** JSON array of rows, at most 1 MiB with its header. */
   readonly payload: Uint8Array;
@@ -44,15 +44,15 @@ export interface EventBatch {
 
 /** A queue of rows, in batches. */
 export interface BatchSource {
-  /** The version of the uplink that carries its batches; they wait while an older one is spoken. 1 when left out. */
+  /** Uplink version required for its batches, which wait while an older one is spoken; 1 if omitted. */
   readonly version?: number;
   /** The oldest batch that is neither acknowledged nor handed out since `rewind`; null until `onWork` is called. */
   next(): EventBatch | null;
-  /** Hands out everything again that was not acknowledged, but what is `underWay`: after a reconnect or a refusal. */
+  /** Hands out again all unacknowledged batches except those `underWay`: after a reconnect or a refusal. */
   rewind(underWay: ReadonlySet<string>): void;
   acknowledged(id: string): void;
   refused(id: string, code: string, detail: string): void;
-  /** Ingest may take it later; `rewind` offers it again by and by, unless this puts it off. */
+  /** Ingest may accept the batch later; `rewind` offers it again, unless the source postpones it. */
   later?(id: string, code: string, detail: string): void;
   onWork: (() => void) | null;
 }

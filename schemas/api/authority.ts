@@ -5,6 +5,8 @@ import { connectorSchema } from '../documents/connector.js';
 import { webhookSchema } from '../documents/webhook.js';
 import { roleSchema } from '../policy/role.js';
 import { accessEndpoints } from './access/endpoints.js';
+import { casesEndpoints } from './cases/endpoints.js';
+import { detectionEndpoints } from './detection/endpoints.js';
 import { inventoryEndpoints } from './inventory/endpoints.js';
 import { peopleEndpoints } from './people/endpoints.js';
 import { loginResult } from './people/user-certificates.js';
@@ -13,7 +15,14 @@ import { webIdentity } from './people/web-sessions.js';
 import { enrolment } from './services/certificates.js';
 import { servicesEndpoints } from './services/endpoints.js';
 
-const declared = [...accessEndpoints, ...inventoryEndpoints, ...peopleEndpoints, ...servicesEndpoints] as const;
+const declared = [
+  ...accessEndpoints,
+  ...casesEndpoints,
+  ...detectionEndpoints,
+  ...inventoryEndpoints,
+  ...peopleEndpoints,
+  ...servicesEndpoints,
+] as const;
 
 export type AuthorityEndpoint = (typeof declared)[number];
 export const authorityEndpoints: readonly Endpoint[] = declared;

@@ -3,7 +3,8 @@ import { describe, expect, expectTypeOf, test } from 'vitest';
 import { errorCatalogue } from '../base/errors.js';
 import { decideAccess, listAccessDecisions } from './access/access-reviews.js';
 import type { AccessDecision } from './access/access-reviews.js';
-import { call, targetOf } from '../endpoint/endpoint.js';
+import { call } from '../endpoint/endpoint.js';
+import { targetOf } from '../endpoint/target.js';
 import type { Method } from '../endpoint/endpoint.js';
 import { deleteJoinToken } from './inventory/join-tokens.js';
 import { authorityEndpoints as endpoints } from './authority.js';
@@ -15,6 +16,8 @@ describe('a declared endpoint', () => {
       expect(Object.keys(one.params.shape).sort()).toEqual([...one.path.matchAll(/:(\w+)/g)].map(([, name]) => name).sort());
       expect(one.event).toMatch(/^[a-z_]+(\.[a-z_]+)?$/);
       expect(one.admits.length).toBeGreaterThan(0);
+      // Who declares that viewers pass it on and does not admit them has an endpoint that answers nobody.
+      if ('relayed' in one) expect(one.admits).toContain('viewer');
       for (const code of one.errors) expect(errorCatalogue).toHaveProperty(code);
     },
   );

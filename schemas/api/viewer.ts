@@ -2,24 +2,42 @@
 import { viewerErrors } from '../endpoint/endpoint.js';
 import type { AnyEndpoint, ViewerEndpoint } from '../endpoint/endpoint.js';
 import { authorityEndpoints } from './authority.js';
+import type { AuthorityEndpoint } from './authority.js';
+import { workbenchEndpoints } from './cases/workbench.js';
 import { clusterFrontEndpoints } from './front/clusters.js';
 import { signInEndpoints } from './front/sign-in.js';
-import { listAccessUse, listAudit } from './recordings/audit.js';
+import { terminalFrontEndpoints } from './front/terminal.js';
+import { listAccessUse, listAudit, listViews } from './recordings/audit.js';
+import { listCommands } from './recordings/commands.js';
+import { findEndpoints } from './recordings/find.js';
+import { findingEndpoints } from './recordings/findings.js';
+import { huntRules } from './recordings/hunts.js';
+import { replayEndpoints } from './recordings/replay.js';
 import { searchScreens } from './recordings/search.js';
 import { sessionEndpoints } from './recordings/sessions.js';
+import { sqlEndpoints } from './recordings/sql.js';
 import { statusEndpoints } from './recordings/status.js';
 
 const declared = [
   ...clusterFrontEndpoints,
   ...signInEndpoints,
+  ...terminalFrontEndpoints,
   ...sessionEndpoints,
+  ...replayEndpoints,
+  listCommands,
   searchScreens,
+  huntRules,
+  ...findEndpoints,
+  ...findingEndpoints,
+  ...workbenchEndpoints,
   listAudit,
   listAccessUse,
+  listViews,
+  ...sqlEndpoints,
   ...statusEndpoints,
 ] as const;
 
-export const viewerEndpoints: readonly ViewerEndpoint[] = declared;
+const viewerEndpoints: readonly ViewerEndpoint[] = declared;
 
 /** With those of the authority that viewers pass on, at their paths here. */
 export const servedByViewers: readonly AnyEndpoint[] = [
@@ -37,6 +55,14 @@ export const servedByViewers: readonly AnyEndpoint[] = [
         ],
   ),
 ];
+
+type Served = (typeof declared)[number] | Extract<AuthorityEndpoint, { readonly relayed: unknown }>;
+type PathHere<Path extends string> = Path extends `/v1/${infer Rest}` ? `/api/${Rest}` : Path;
+type KeyOf<One> = One extends AnyEndpoint ? `${One['method']} ${PathHere<One['path']>}` : never;
+
+/** `METHOD /path`: what viewers answer, as types alone, so that the page can call it without carrying the declarations. */
+export type ServedKey = KeyOf<Served>;
+export type ServedAt<Key extends ServedKey> = { [One in Served as KeyOf<One>]: One }[Key];
 
 export function relayedPath(path: string): `/${string}` {
   return `/api/${path.replace(/^\/v1\//, '')}`;

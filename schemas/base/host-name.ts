@@ -1,16 +1,16 @@
 /**
- * Host names as the programs that dial them understand them: which spellings mean the same host.
+ * Host names as understood by the programs that dial them: which spellings mean the same host.
  *
  * `ssh` compares names without case; resolvers drop a final dot; and to inet_aton(3), which every `getaddrinfo` asks first,
- * `127.1`, `0x7f.1`, `017700000001` and `2130706433` are 127.0.0.1. Pure text, no resolver is asked: a DNS name and the
- * address that it stands for stay two hosts. Tested in host-name.test.ts with a generator of spellings.
+ * `127.1`, `0x7f.1`, `017700000001` and `2130706433` are 127.0.0.1. Purely textual, without a resolver: a DNS name and its
+ * address are different hosts. Tested in host-name.test.ts with a generator of spellings.
  */
 import { holds, literalAddress, parseAddress, parseBlock } from './ip-address.js';
 
-/** One text for all spellings of a name or address. Brackets around IPv6 and zones (`%eth0`) do not count. */
+/** One canonical text for all spellings of a name or address. Brackets around IPv6 and zones (`%eth0`) are ignored. */
 export function canonicalHost(text: string): string {
   let plain = text.toLowerCase();
-  // Around each other in any order: until there is none left.
+  // These may be nested in any order: repeat until none is left.
   for (let before = ''; before !== plain;) {
     before = plain;
     plain = plain
@@ -24,7 +24,10 @@ export function canonicalHost(text: string): string {
   return Array.from({ length: 8 }, (_, i) => ((bytes[2 * i]! << 8) | bytes[2 * i + 1]!).toString(16)).join(':');
 }
 
-/** What `/etc/hosts` of common systems gives the loopback addresses, beside `localhost` and all below it (RFC 6761). */
+/**
+ * Names that common systems give to loopback addresses in `/etc/hosts`, beside `localhost` and everything below it (RFC
+ * 6761).
+ */
 const loopbackNames: ReadonlySet<string> = new Set([
   'localhost',
   'localhost4',
@@ -45,8 +48,8 @@ export function isLoopbackName(name: string): boolean {
 }
 
 /**
- * Whether the name or address may mean the machine itself, wherever it is dialled; 0.0.0.0 and `::` do on Linux. For what is
- * refused or left out; `isSurelyLoopback` is for what is permitted.
+ * Whether the name or address may mean the machine itself, wherever it is dialled; 0.0.0.0 and `::` do on Linux. Use it for
+ * refusals and exclusions; for permissions use `isSurelyLoopback`.
  */
 export function isLoopbackHost(text: string): boolean {
   const host = canonicalHost(text);
@@ -54,14 +57,17 @@ export function isLoopbackHost(text: string): boolean {
   return isLoopbackName(host) || (address !== undefined && [...loopback, ...unspecified].some((block) => holds(block, address)));
 }
 
-/** Whether it means the machine itself and nothing else, whatever files and resolver say: 127.0.0.0/8, `::1`, or `localhost`. */
+/**
+ * Whether it means the machine itself and nothing else, whatever files and resolvers say: 127.0.0.0/8, `::1`, or
+ * `localhost`.
+ */
 export function isSurelyLoopback(text: string): boolean {
   const host = canonicalHost(text);
   const address = literalAddress(host);
   return host === 'localhost' || (address !== undefined && loopback.some((block) => holds(block, address)));
 }
 
-/** A DNS name or an IP address, nothing that a pattern or a second name could hide in. */
+/** A DNS name or an IP address, without anything that could hide a pattern or a second name. */
 export function isHostName(text: string): boolean {
   return (
     isAddress(text) ||
@@ -69,7 +75,7 @@ export function isHostName(text: string): boolean {
   );
 }
 
-/** Of IPv6 alone with a zone (RFC 4007). */
+/** Only IPv6 may have a zone (RFC 4007). */
 function isAddress(text: string): boolean {
   const bare = text.replace(/%[0-9a-zA-Z.:-]+$/, '');
   return !bare.includes('%') && parseAddress(bare) !== undefined && (bare === text || bare.includes(':'));

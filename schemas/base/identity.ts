@@ -1,43 +1,51 @@
 /**
- * What Steno writes into certificates beside what OpenSSH knows, and how stages address each other.
+ * Steno's extensions to OpenSSH certificates, and the names by which stages address each other.
  *
- * User certificates carry Steno's facts in extensions, which OpenSSH servers ignore (PROTOCOL.certkeys: unknown
- * extensions are ignored, unknown critical options refuse). Tested in identity.test.ts.
+ * User certificates carry Steno's facts in extensions, which OpenSSH servers ignore (PROTOCOL.certkeys: unknown extensions
+ * are ignored, unknown critical options cause refusal). Tested in identity.test.ts.
  */
 import { z } from 'zod';
 
 export const EXTENSION_ROLES = 'roles@steno';
 export const EXTENSION_USER = 'user@steno';
-/** What single sign-on or an administrator says of the user, for templates in roles: JSON of `Traits`. Left out when empty. */
+/**
+ * Traits of the user from single sign-on or an administrator, for templates in roles: JSON of `Traits`. Omitted if empty.
+ */
 export const EXTENSION_TRAITS = 'traits@steno';
-/** Id of the device that confirmed the login as a second factor. Left out when none did. */
+/** Id of the device that confirmed the login as a second factor. Omitted if none did. */
 export const EXTENSION_MFA = 'mfa@steno';
-/** Ids of the approved access requests whose grants the certificate carries, with commas. Left out when none. */
+/** Ids of the approved access requests whose grants the certificate carries, comma-separated. Omitted if none. */
 export const EXTENSION_REQUESTS = 'requests@steno';
-/** Set on the certificates that a gateway shows to nodes: names the session's user for the node's own log. */
+/** Set on the certificates that a gateway presents to nodes: names the session's user for the node's own log. */
 export const EXTENSION_VIA = 'via@steno';
-/** What the session's roles say of forwardings, on the same certificates: JSON of `Forwarding` (policy/forwarding.ts). Left out when there are none. */
+/**
+ * Forwarding rules of the session's roles, on the same certificates: JSON of `Forwarding` (policy/forwarding.ts). Omitted if
+ * there are none.
+ */
 export const EXTENSION_FORWARDING = 'forwarding@steno';
-/** On a certificate for an account that owns this Steno: its user administers everything. Node services of that machine ask for it. */
+/**
+ * On a certificate for an account that owns this Steno: its user administers everything. Node services of that machine
+ * require it.
+ */
 export const EXTENSION_ADMINISTRATOR = 'administrator@steno';
-/** How a node service names itself in its SSH version when it asks `EXTENSION_FORWARDING` of what names resolve to. */
+/** Identification in a node service's SSH version that applies `EXTENSION_FORWARDING` to resolved addresses. */
 export const CHECKING_NODE_IDENT = 'Steno_2';
 /**
- * Critical option that user certificates carried until logins had the prefix below (docs/decisions/0038): libraries refuse
- * to load what carries an option they do not know. Still taken.
+ * Critical option of user certificates until logins got the prefix below (docs/decisions/0038), since libraries refuse to
+ * load certificates with unknown options. Still accepted.
  */
 export const OPTION_GATEWAY_ONLY = 'gateway-only@steno';
 /**
- * Critical option of the certificates that gateways show to the gateways of a trusted cluster; its value is the name of
- * that cluster, and only there it counts. No other server knows it, so none takes it.
+ * Critical option of the certificates that gateways present to gateways of a trusted cluster; its value names that cluster,
+ * the only place where it is valid. No other server knows the option, so none accepts it.
  */
 export const OPTION_CLUSTER_ONLY = 'cluster-only@steno';
-/** What a server of Steno passes to `checkCertificate` as options that it enforces itself. */
+/** Options that Steno's servers enforce themselves, for `checkCertificate`. */
 export const userCriticalOptions: ReadonlySet<string> = new Set([OPTION_GATEWAY_ONLY]);
 /**
- * In user certificates each login has this in front, so that none is the name of an account: a node that trusts the user CA
- * for the gateway's sake does not let a user past the gateway, unrecorded. Session certificates, which gateways show to
- * nodes, name the bare login. `-` begins no account's name, and sshd takes what follows a `:` for something else.
+ * Prefix of each login in user certificates, so that none is an account name: a node that trusts the user CA for the
+ * gateway's sake does not admit a user who bypasses the gateway. Session certificates, which gateways present to nodes,
+ * contain the bare login. Account names do not begin with `-`, and sshd interprets text after a `:` differently.
  */
 const LOGIN_PREFIX = '-steno-login:';
 /**
@@ -45,19 +53,20 @@ const LOGIN_PREFIX = '-steno-login:';
  * no login anywhere; the gateway reads roles, not principals, to decide.
  */
 export const PRINCIPAL_ANY = '-steno-any';
-/** Pseudo principal of a user whose roles allow no login: they may still look, review, or ask for access. */
+/** Pseudo principal of a user whose roles allow no login: they may still view, review, or request access. */
 export const PRINCIPAL_NONE = '-steno-none';
-/** How a user certificate names a login, `*` for any. */
+/** The principal for a login in a user certificate, `*` for any. */
 export function loginPrincipal(login: string): string {
   return login === '*' ? PRINCIPAL_ANY : `${LOGIN_PREFIX}${login}`;
 }
 
 /**
- * Whether a user certificate, or one shown by a gateway of another cluster, names the login: `root` is not any. The latter
- * names nodes as well (`nodePrincipal`), and then counts for those alone; `node` is left out where none is wanted yet.
+ * Whether a user certificate, or one presented by a gateway of another cluster, names the login; `*` does not include
+ * `root`. The latter also names nodes (`nodePrincipal`) and is then valid for those alone; `node` is omitted if none is
+ * required yet.
  */
 export function namesLogin(principals: readonly string[], login: string, node?: string): boolean {
-  // Else what stands in a certificate for other purposes would pass for a login.
+  // Otherwise entries of certificates for other purposes would pass as logins.
   if (login.startsWith('-') || login.includes('@')) return false;
   if (node !== undefined && principals.some((name) => name.includes('@')) && !principals.includes(nodePrincipal(login, node))) return false;
   return (
@@ -83,7 +92,7 @@ export function nodePrincipal(login: string, node: string): string {
   return `${login}@${node}`;
 }
 
-/** OpenSSH extensions that a certificate of Steno carries where the role allows. */
+/** OpenSSH extensions that Steno's certificates carry if the role allows them. */
 export const OPENSSH_EXTENSIONS = [
   'permit-X11-forwarding',
   'permit-agent-forwarding',
@@ -102,7 +111,7 @@ export interface UserIdentity {
   /** The device of the second factor, or null. */
   readonly mfa: string | null;
   readonly requests: readonly string[];
-  /** The trusted cluster whose user this is; null: one of our own. */
+  /** The trusted cluster that this user belongs to; null for our own users. */
   readonly cluster: string | null;
   readonly serial: string;
   readonly keyId: string;
@@ -110,9 +119,9 @@ export interface UserIdentity {
   readonly validBefore: number;
 }
 
-export const serviceKinds = ['gateway', 'ingest', 'viewer', 'agent', 'authority'] as const;
+export const serviceKinds = ['gateway', 'ingest', 'viewer', 'analyzer', 'agent', 'authority'] as const;
 export type ServiceKind = (typeof serviceKinds)[number];
-/** A stage, as the subject of its x509 certificate says: `CN=<kind>/<name>`. */
+/** A stage, as named in its x509 certificate: `CN=<kind>/<name>`. */
 export interface ServiceName {
   readonly kind: ServiceKind;
   readonly name: string;
@@ -155,7 +164,7 @@ export function identityOf(certificate: {
   };
 }
 
-/** Refuses what is beyond the bounds of `Traits`. */
+/** Refuses values beyond the limits of `Traits`. */
 export const traitsSchema = z
   .record(z.string().regex(/^[a-zA-Z][a-zA-Z0-9_.:/-]{0,62}$/), z.array(z.string().max(255)).max(64))
   .refine((traits) => Object.keys(traits).length <= 64);
@@ -170,7 +179,7 @@ export function parseTraits(text: string): Traits | null {
   }
 }
 
-/** The extensions that say who the user is; `identityOf` reads them back. */
+/** The extensions that identify the user; parsed by `identityOf`. */
 export function identityExtensions(
   identity: Pick<UserIdentity, 'user' | 'roles' | 'traits' | 'mfa' | 'requests'>,
 ): ReadonlyMap<string, string> {
@@ -185,7 +194,9 @@ export function identityExtensions(
 
 export type Target = { readonly login: string; readonly node: string };
 
-/** Splits `login@node` at the last `@`: the user name of a direct connection to the gateway. Null when it is none. */
+/**
+ * Splits `login@node` at the last `@`: the user name of a direct connection to the gateway. Null if it is not of this form.
+ */
 export function parseTarget(userName: string): Target | null {
   const at = userName.lastIndexOf('@');
   if (at <= 0) return null;
@@ -193,7 +204,7 @@ export function parseTarget(userName: string): Target | null {
   return isLogin(target.login) && isName(target.node) ? target : null;
 }
 
-/** Nodes may be written with Steno's pseudo domain, so that one `Host *.steno` block covers them all. */
+/** Nodes may be written with Steno's pseudo domain, so that one `Host *.steno` block covers all of them. */
 export const NODE_DOMAIN = '.steno';
 export function stripDomain(host: string): string {
   const lower = host.toLowerCase();

@@ -1,10 +1,10 @@
 /**
- * IP addresses and blocks of them, as bytes: one reader for every place that compares addresses.
+ * IP addresses and blocks as bytes: the common parser for all code that compares addresses.
  *
- * What is written down is read strictly: dotted IPv4 without leading zeros, IPv6 as RFC 4291 section 2.2. What will be dialled is
- * read as a resolver reads it (`literalAddress`). IPv4-mapped IPv6 (`::ffff:192.0.2.1`, as a dual-stack socket reports) is the
- * IPv4 address. Tested in ip-address.test.ts and ssh/source-address.test.ts, and against the resolver of the machine in
- * test/agent/destinations.test.ts.
+ * Configured values are parsed strictly: dotted IPv4 without leading zeros, IPv6 as in RFC 4291 section 2.2. Hosts to be
+ * dialled are parsed as a resolver does (`literalAddress`). IPv4-mapped IPv6 (`::ffff:192.0.2.1`, as a dual-stack socket
+ * reports) is the IPv4 address. Tested in ip-address.test.ts and ssh/source-address.test.ts, and against the resolver of the
+ * machine in test/agent/destinations.test.ts.
  */
 
 /** Four or sixteen bytes in network order. */
@@ -15,18 +15,18 @@ export interface Block {
   readonly bits: number;
 }
 
-/** Undefined for what is no address. A zone (`fe80::1%eth0`) is left off. */
+/** Undefined if it is not an address. A zone (`fe80::1%eth0`) is dropped. */
 export function parseAddress(text: string): Address | undefined {
   const bytes = parseUnmapped(text.replace(/%[^%]*$/, ''));
   return bytes === undefined ? undefined : (mapped(bytes) ?? bytes);
 }
 
-/** The address that getaddrinfo(3) makes of this spelling without asking anybody; undefined for a name. */
+/** The address that getaddrinfo(3) derives from this spelling without a lookup; undefined for a name. */
 export function literalAddress(host: string): Address | undefined {
   return parseAddress(host) ?? numericIpv4(host);
 }
 
-/** `ADDRESS` or `ADDRESS/BITS`; undefined for what is neither, or where bits behind the prefix are not zero. */
+/** `ADDRESS` or `ADDRESS/BITS`; undefined if it is neither, or if bits after the prefix are not zero. */
 export function parseBlock(text: string): Block | undefined {
   const [address = '', prefix, ...more] = text.split('/');
   if (more.length > 0) return undefined;
@@ -47,8 +47,20 @@ export function holds(block: Block, address: Address): boolean {
 }
 
 /**
- * Who counts as one source: an IPv4 address, or the /64 of an IPv6 address, since that is what one subscriber gets and
- * can use up. The text itself for what is no address.
+ * A peer's address as reported by its socket, `''` if it is already closed: dual-stack sockets report IPv4 as mapped IPv6.
+ */
+export function peerAddress({ remoteAddress = '' }: { readonly remoteAddress?: string | undefined }): string {
+  return unmappedAddress(remoteAddress);
+}
+
+/** Turns `::ffff:192.0.2.1` into `192.0.2.1`; returns anything else unchanged. */
+export function unmappedAddress(address: string): string {
+  return address.replace(/^::ffff:(?=\d+\.\d+\.\d+\.\d+$)/i, '');
+}
+
+/**
+ * The unit that counts as one source: an IPv4 address, or the /64 of an IPv6 address, which one subscriber gets and can use
+ * up. Returns the text itself if it is not an address.
  */
 export function sourceKey(text: string): string {
   const bytes = parseAddress(text);
@@ -84,9 +96,9 @@ function parseIpv4(text: string): Address | undefined {
 }
 
 /**
- * inet_aton(3) as glibc has it: one to four numbers, decimal, octal after `0`, hexadecimal after `0x`, with as many leading zeros
- * as one likes; the last fills what is left. A bare `0x` is no number, and what follows a space, which inet_aton ignores,
- * getaddrinfo refuses.
+ * inet_aton(3) as in glibc: one to four numbers, decimal, octal after `0`, hexadecimal after `0x`, with any number of
+ * leading zeros; the last one fills the remaining bytes. A bare `0x` is not a number, and text after a space, which
+ * inet_aton ignores, is refused by getaddrinfo.
  */
 function numericIpv4(text: string): Address | undefined {
   const parts = text.split('.');

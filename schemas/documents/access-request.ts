@@ -18,11 +18,11 @@ import type { Role } from '../policy/role.js';
 
 const texts = z.array(z.string()).readonly();
 
-export const requestStates = ['pending', 'approved', 'denied', 'cancelled', 'expired', 'over'] as const;
+const requestStates = ['pending', 'approved', 'denied', 'cancelled', 'expired', 'over'] as const;
 export type RequestState = (typeof requestStates)[number];
 
 /** `role`: the role as it is. `narrowed`: only on these nodes. `nodes`: these nodes as these logins, by leave and under the terms of a role. */
-export const grantItem = z.discriminatedUnion('kind', [
+const grantItem = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('role'), role: z.string() }).readonly(),
   z.strictObject({ kind: z.literal('narrowed'), role: z.string(), nodes: texts }).readonly(),
   z.strictObject({ kind: z.literal('nodes'), role: z.string(), nodes: texts, logins: texts }).readonly(),
@@ -39,7 +39,7 @@ export interface Grant {
   readonly items: readonly GrantItem[];
 }
 
-export const requestReview = z
+const requestReview = z
   .strictObject({
     reviewer: z.string(),
     decision: z.enum(['approve', 'deny']),

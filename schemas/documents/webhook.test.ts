@@ -38,6 +38,7 @@ test.each([
   ['Slack', slack],
   ['Slack with answers', { ...slack, signing_secret: { file: 's' }, users: { U1: 'ada' } }],
   ['Jira', jira],
+  ['OCSF', { kind: 'webhook', name: 'o', format: 'ocsf', url: 'https://x.example.com/in', token: { file: 'k' } }],
   ['JSON', { kind: 'webhook', name: 'j', format: 'json', url: 'https://x.example.com/h', secret: { file: 'k' } }],
 ])('a webhook of %s is read', (_, document) => expect(webhookSchema.safeParse(document).error).toBeUndefined());
 

@@ -13,8 +13,9 @@
  * Tested in webhook.test.ts.
  */
 import { z } from 'zod';
+import { severities } from '../events/rows.js';
 
-export const webhookEvents = [
+const requestEvents = [
   'request.create',
   'request.approved',
   'request.denied',
@@ -22,7 +23,10 @@ export const webhookEvents = [
   'request.expired',
   'request.over',
 ] as const;
+/** `session.invited` goes where requests go; `finding.new`, and `search.hit` for what scheduled searches find, only where a webhook names it. */
+const webhookEvents = [...requestEvents, 'session.invited', 'finding.new', 'search.hit'] as const;
 export type WebhookEvent = (typeof webhookEvents)[number];
+export type RequestEvent = (typeof requestEvents)[number];
 
 const name = z.string().regex(/^[a-z0-9][a-z0-9_-]{0,62}$/, 'is no name: lower-case letters, digits, dash and underscore');
 const userName = z.string().regex(/^[a-z0-9][a-z0-9_.-]{0,62}$/, 'is no name of a user');
@@ -57,7 +61,9 @@ const common = {
     .array(z.enum(webhookEvents))
     .min(1)
     .max(webhookEvents.length)
-    .default([...webhookEvents]),
+    .default([...requestEvents, 'session.invited']),
+  /** Of findings: the least that is told. */
+  min_severity: z.enum(severities).default('medium'),
   /** Identity over there to user of Steno: only these may answer. */
   users: z
     .record(z.string().min(1).max(128), userName)
@@ -94,8 +100,15 @@ const jira = z.strictObject({
 
 const json = z.strictObject({ ...common, format: z.literal('json'), url, secret });
 
-export const webhookSchema = z.discriminatedUnion('format', [slack, jira, json]);
+/** One line of OCSF for each finding, to a collector that takes a token. */
+const ocsf = z.strictObject({
+  ...common,
+  format: z.literal('ocsf'),
+  url,
+  token: secret,
+  events: z.array(z.literal('finding.new')).min(1).max(1).default(['finding.new']),
+});
+
+export const webhookSchema = z.discriminatedUnion('format', [slack, jira, json, ocsf]);
 export type Webhook = z.output<typeof webhookSchema>;
-export type SlackWebhook = z.output<typeof slack>;
 export type JiraWebhook = z.output<typeof jira>;
-export type JsonWebhook = z.output<typeof json>;

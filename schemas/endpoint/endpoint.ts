@@ -9,6 +9,7 @@ import { z } from 'zod';
 import type { ErrorCode } from '../base/errors.js';
 import type { ServiceKind } from '../base/identity.js';
 import type { ResourceKind, ResourceVerb } from '../policy/role.js';
+import { targetOf } from './target.js';
 
 export type Method = 'GET' | 'POST' | 'PUT' | 'DELETE';
 
@@ -159,13 +160,4 @@ interface AnyInput {
   readonly params?: Readonly<Record<string, unknown>>;
   readonly query?: Readonly<Record<string, unknown>>;
   readonly body?: unknown;
-}
-
-/** The path with its parameters filled in, and the values of the query that are there. */
-export function targetOf(path: string, params: Readonly<Record<string, unknown>>, query: Readonly<Record<string, unknown>> = {}): string {
-  const target = path.replace(/:(\w+)/g, (_, name: string) => encodeURIComponent(String(params[name])));
-  const search = Object.entries(query)
-    .flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${encodeURIComponent(String(value))}`]))
-    .join('&');
-  return search === '' ? target : `${target}?${search}`;
 }

@@ -34,7 +34,7 @@ export const queryInteger = (min: number, max: number) =>
     .regex(/^\d{1,15}$/, 'not a whole number')
     .transform(Number)
     .pipe(z.number().int().min(min).max(max));
-export const queryMoment = queryInteger(0, 7_258_118_400_000);
+const queryMoment = queryInteger(0, 7_258_118_400_000);
 /** Of the next page, as an answer gave it. */
 export const queryCursor = z.string().min(1).max(2048);
 export const queryRange = { from: queryMoment.optional(), to: queryMoment.optional(), before: queryCursor.optional() };

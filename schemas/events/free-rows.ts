@@ -11,7 +11,7 @@ import type { EventSource } from './kinds.js';
 import { eventRow } from './rows.js';
 import type { EventRow } from './rows.js';
 
-export const MAX_FREE_ROWS = 1_000;
+const MAX_FREE_ROWS = 1_000;
 
 const { session: _session, emitter: _emitter, raw_kind: _raw, ...fields } = eventRow.shape;
 export const freeRow = z.strictObject({

@@ -38,6 +38,7 @@ export const kinds = {
   privilege: { sources: ['kernel'], text: 'a process changed its user, groups or capabilities' },
   system: { sources: ['kernel'], text: 'a module, program, mount, namespace or trace of the system changed' },
   escape: { sources: ['kernel'], text: 'something outside the process tree of the session was asked to run a program' },
+  login: { sources: ['kernel'], text: 'somebody logged in on the node, through no session of Steno' },
   unknown: { sources: eventSources, text: 'a kind that a newer version of Steno sent; `raw_kind` has its name' },
 } as const satisfies Readonly<Record<string, Kind>>;
 

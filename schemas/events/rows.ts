@@ -166,8 +166,14 @@ export interface AuditRow {
 }
 
 export const severities = ['info', 'low', 'medium', 'high', 'critical'] as const;
-/** open: nobody has looked yet. acknowledged: somebody is looking. resolved: dealt with. dismissed: a false alarm. */
-export const findingStates = ['open', 'acknowledged', 'resolved', 'dismissed'] as const;
+/** open: nobody has looked yet. acknowledged: somebody is looking. resolved: dealt with. dismissed: a false alarm. suppressed: somebody said beforehand that it would be one. */
+export const findingStates = ['open', 'acknowledged', 'resolved', 'dismissed', 'suppressed'] as const;
+export type FindingState = (typeof findingStates)[number];
+export const findingIdPattern = /^[A-Za-z0-9._:-]{1,128}$/;
+
+/** signal: tagged, pages nobody. alert: one event that pages. session: a chain or behaviour of a whole session. In `data` of a finding. */
+export const tiers = ['signal', 'alert', 'session'] as const;
+export type Tier = (typeof tiers)[number];
 
 /** A rule of the analyzer matched. */
 export interface FindingRow {

@@ -2,7 +2,7 @@
  * Files whose reading matters to an investigator: shown by default, where reading as such is not. An aid, not a boundary: it goes
  * by the path that the kernel reached. Tested in matters.test.ts.
  */
-export const matterKinds = ['credentials', 'keys', 'secrets', 'configuration'] as const;
+const matterKinds = ['credentials', 'keys', 'secrets', 'configuration'] as const;
 export type MatterKind = (typeof matterKinds)[number];
 
 const patterns: readonly (readonly [MatterKind, RegExp])[] = [

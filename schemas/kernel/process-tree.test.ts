@@ -151,3 +151,10 @@ it('folds what every program does: libraries of the system, and the folders in w
   expect(fold(processForest(events)).roots[0]!.acts).toEqual(left);
   expect(processForest(events).roots[0]!.acts).toHaveLength(events.length - 2);
 });
+
+it('a chain of processes as deep as somebody likes is folded', () => {
+  const chain = Array.from({ length: 50_000 }, (_, i) => [fork(i + 1, i + 2), event('exec', { pid: i + 2 })]).flat();
+  let deepest = 0;
+  for (let [node] = fold(processForest(chain)).roots; node !== undefined; [node] = node.children) deepest += 1;
+  expect(deepest).toBe(50_000);
+});

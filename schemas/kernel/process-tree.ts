@@ -64,15 +64,18 @@ export function processForest(events: Iterable<KernelEventInfo>): ProcessForest 
 export interface FoldedForest extends ProcessForest {
   /** Events of the login that the node service made: before anything of the user's ran. */
   readonly login: number;
+  /** Events of the user's processes that are folded away by rule. */
+  readonly noise: number;
 }
 
 /** What the node service has su(1) say when it hands over to the account's shell (agent/account.ts). */
-const HANDOVER = 'echo steno-session-started;';
-const dull = /^\/dev\/(null|tty|zero|full)$/;
+export const HANDOVER = 'echo steno-session-started;';
+/** Devices whose opening says nothing, and services that the C library asks for before it does things by itself. For RE2 too. */
+export const DULL_DEVICES = '^/dev/(null|tty|zero|full)$';
+export const SERVICE_SOCKETS = '^/(var/)?run/nscd/socket$|^/dev/log$';
+const dull = new RegExp(DULL_DEVICES);
+const asked = new RegExp(SERVICE_SOCKETS);
 const libraries = new RegExp(LIBRARIES);
-
-/** Services that the C library asks for before it does things by itself. */
-const asked = /^\/(var\/)?run\/nscd\/socket$|^\/dev\/log$/;
 
 function isDull({ kind, name, path, outcome }: KernelEventInfo): boolean {
   if (kind === 'connect') return outcome === 'ENOENT' && asked.test(path);
@@ -102,19 +105,36 @@ export function fold(forest: ProcessForest): FoldedForest {
   const [first] = forest.roots;
   const handover = first === undefined ? null : handoverOf(first);
   let login = 0;
+  let noise = 0;
   const before = (event: KernelEventInfo): boolean => handover !== null && isBefore(event, handover);
-  const folded = (node: ProcessNode): readonly ProcessNode[] => {
+  /** What stands in place of a node, once that of its children is known. */
+  const folded = (node: ProcessNode, children: ProcessNode[]): readonly ProcessNode[] => {
     const execs = node.execs.filter((event) => !before(event));
     const acts = node.acts.filter((event) => !before(event));
     login += node.execs.length + node.acts.length - execs.length - acts.length;
     const shown = acts.filter((event) => !isDull(event) && !isSearch(event, execs));
-    const children = node.children.flatMap(folded);
+    noise += acts.length - shown.length;
     if (execs.length + shown.length === 0) return children;
     // A process of the login stands behind what was the user's: closing the login is the last it does.
     if (execs.length === 0 && node.execs.length > 0) return [...children, { ...node, acts: shown, children: [], login: true }];
     return [{ ...node, execs, acts: shown, children }];
   };
-  return { roots: forest.roots.flatMap(folded), other: forest.other, login };
+  // A stack instead of recursion: how deep a tree is, is up to who is recorded.
+  const roots: ProcessNode[] = [];
+  const open: { readonly node: ProcessNode; readonly made: ProcessNode[]; next: number }[] = [];
+  for (const root of forest.roots) {
+    open.push({ node: root, made: [], next: 0 });
+    for (let top = open.at(-1); top !== undefined; top = open.at(-1)) {
+      const child = top.node.children[top.next++];
+      if (child !== undefined) {
+        open.push({ node: child, made: [], next: 0 });
+        continue;
+      }
+      open.pop();
+      (open.at(-1)?.made ?? roots).push(...folded(top.node, top.made));
+    }
+  }
+  return { roots, other: forest.other, login, noise };
 }
 
 /** The execution of the account's program: the next one of the process that said it was handing over. */

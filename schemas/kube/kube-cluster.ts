@@ -6,9 +6,14 @@
  * kube-cluster.test.ts.
  */
 import { z } from 'zod';
+import { isName } from '../base/identity.js';
 
 /** The DNS name in certificates of gateways, and in no other of Steno's. */
 export const KUBE_SERVER_NAME = 'gateway.steno';
+
+/** Headers of a gateway's own answer to a request for discovery, which is text: the code, and when it last heard from the API server, in ms. */
+export const KUBE_REFUSAL_HEADER = 'steno-refusal';
+export const KUBE_HEARD_HEADER = 'steno-last-heard';
 
 /** It is the first segment of the path, a context in kubeconfigs, and part of a row: a DNS label. */
 export const kubeClusterName = z
@@ -32,7 +37,7 @@ const upstreamUrl = z
   .regex(/^https:\/\/(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\])(?::\d{1,5})?(?:\/[A-Za-z0-9._~-]+)*\/?$/, 'is not https://HOST:PORT');
 
 /** How the gateway shows the API server who it is. */
-export const kubeCredential = z.discriminatedUnion('kind', [
+const kubeCredential = z.discriminatedUnion('kind', [
   z.strictObject({
     kind: z.literal('token'),
     token: z
@@ -47,9 +52,8 @@ export const kubeCredential = z.discriminatedUnion('kind', [
     key: pem('(?:EC |RSA )?PRIVATE KEY'),
   }),
 ]);
-export type KubeCredential = z.output<typeof kubeCredential>;
 
-export const kubeUpstream = z
+export const directUpstream = z
   .strictObject({
     url: upstreamUrl,
     /** The name to expect in the API server's certificate, where it is not the host of `url`. */
@@ -63,6 +67,15 @@ export const kubeUpstream = z
     credential: kubeCredential,
   })
   .readonly();
+export type DirectUpstream = z.output<typeof directUpstream>;
+
+/** The label that a node must have to be the way into a cluster: its name. Tokens give it, so no node takes it by itself. */
+export const KUBE_LABEL = 'steno/kubernetes';
+
+/** Through the tunnel of a node inside the cluster, whose agent has the credential. */
+const inside = z.strictObject({ node: z.string().max(63).refine(isName, 'is not a valid name') }).readonly();
+
+export const kubeUpstream = z.union([directUpstream, inside]);
 export type KubeUpstream = z.output<typeof kubeUpstream>;
 
 /** What the watch tells of one. Another `revision`: ask for its upstream again. */

@@ -16,12 +16,17 @@ describe('the parameters of a stream', () => {
       tty: false,
     });
     expect(parseRemoteCommand('attach', 'stdin=true&stdout=true&tty=true')).toMatchObject({ command: [], tty: true });
+    expect(parseRemoteCommand('exec', 'command=sh&stderr=False&stdin=True&stdout=TRUE&tty=0')).toMatchObject({
+      ...{ stdin: true, stdout: true, stderr: false, tty: false },
+    });
+    // A terminal has one output, as a kubelet decides.
+    expect(parseRemoteCommand('exec', 'command=sh&stdout=true&stderr=true&tty=true')).toMatchObject({ stderr: false, tty: true });
   });
 
   test.each([
     ['no command', 'exec', 'stdout=true'],
     ['a command of attach', 'attach', 'stdout=true&command=sh'],
-    ['a terminal with two outputs', 'exec', 'command=sh&stdout=true&stderr=true&tty=true'],
+    ['a terminal that shows errors alone', 'exec', 'command=sh&stderr=true&tty=true'],
     ['no stream', 'exec', 'command=sh'],
     ['a flag twice', 'exec', 'command=sh&stdout=true&tty=false&tty=true'],
     ['a flag in another case', 'exec', 'command=sh&stdout=true&TTY=true'],

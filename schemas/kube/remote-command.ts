@@ -8,7 +8,7 @@
  * Strict: an unknown parameter, a parameter twice, or a frame that its sender may not send is refused, because what was recorded
  * must be what ran. Tested in remote-command.test.ts.
  */
-import { parseQuery } from './request-line.js';
+import { parseBoolean, parseQuery } from './request-line.js';
 
 export const subprotocols = ['v5.channel.k8s.io', 'v4.channel.k8s.io'] as const;
 export type Subprotocol = (typeof subprotocols)[number];
@@ -51,13 +51,16 @@ export function parseRemoteCommand(subresource: 'exec' | 'attach', query: string
     if (seen.has(name)) return null;
     seen.add(name);
     const flag = flags.find((known) => known === name);
-    if (flag !== undefined && /^(?:true|false|1|0)$/.test(value)) read[flag] = value === 'true' || value === '1';
+    const set = parseBoolean(value);
+    if (flag !== undefined && set !== null) read[flag] = set;
     else if (name === 'container' && containerPattern.test(value)) read.container = value;
     else return null;
   }
   if (read.command.length > MAX_ARGUMENTS || (subresource === 'exec' && read.command.length === 0)) return null;
-  // A terminal has one output; without any stream there is nothing to do or to record.
-  if ((read.tty && read.stderr) || !(read.stdin || read.stdout || read.stderr)) return null;
+  // A terminal has one output: a kubelet opens no stream of errors beside it, whatever the client asks for.
+  if (read.tty) read.stderr = false;
+  // Without any stream there is nothing to do or to record.
+  if (!(read.stdin || read.stdout || read.stderr)) return null;
   return read;
 }
 
@@ -69,6 +72,16 @@ export function formatRemoteCommand({ container, command, ...streams }: RemoteCo
   ]
     .map(([name, value]) => `${name}=${encodeURIComponent(value)}`)
     .join('&');
+}
+
+/** The ports of a `portforward` whose connections are channels (`PodPortForwardOptions`), at most `most`. Null: not understood. */
+export function parseForwardedPorts(query: string, most: number): readonly number[] | null {
+  const pairs = parseQuery(query);
+  if (pairs === null || pairs.some(([name]) => name !== 'ports')) return null;
+  const texts = pairs.flatMap(([, value]) => value.split(','));
+  const ports = texts.filter((text) => /^[1-9]\d{0,4}$/.test(text)).map(Number);
+  const known = ports.length === texts.length && ports.every((port) => port <= 65_535);
+  return known && ports.length > 0 && ports.length <= most ? ports : null;
 }
 
 export type ClientFrame =

@@ -19,6 +19,9 @@ test.each([
   ['GET', '/api/v1/pods', 'list pods - -'],
   ['GET', '/api/v1/pods?watch=true&resourceVersion=12', 'watch pods - -'],
   ['GET', '/api/v1/pods?watch=0', 'list pods - -'],
+  // As Python's client writes booleans.
+  ['GET', '/api/v1/pods?watch=True', 'watch pods - -'],
+  ['GET', '/api/v1/pods?watch=False', 'list pods - -'],
   ['GET', '/api/v1/namespaces/shop/pods/web-1', 'get pods shop web-1'],
   ['HEAD', '/api/v1/namespaces/shop/pods/web-1', 'get pods shop web-1'],
   ['GET', '/api/v1/namespaces/shop/pods/web-1?watch=true', 'get pods shop web-1'],
@@ -44,6 +47,13 @@ test.each([
   ['GET', '/openapi/v3/apis/apps/v1?hash=AB', 'discovery'],
   ['GET', '/version', 'discovery'],
   ['GET', '/livez/ping', 'discovery'],
+  // As generated clients ask.
+  ['GET', '/version/', 'discovery'],
+  ['GET', '/api/', 'discovery'],
+  ['GET', '/api/v1/', 'discovery'],
+  ['GET', '/apis/', 'discovery'],
+  ['GET', '/apis/apps/', 'discovery'],
+  ['GET', '/apis/rbac.authorization.k8s.io/v1beta1/', 'discovery'],
 ])('%s %s is %s', (method, target, meaning) => expect(about(method, target)).toBe(meaning));
 
 describe('refused', () => {
@@ -53,6 +63,9 @@ describe('refused', () => {
     ['an empty segment', 'GET', '/api/v1//pods'],
     ['a slash at the end', 'GET', '/api/v1/pods/'],
     ['two slashes in front', 'GET', '//api/v1/pods'],
+    ['two slashes at the end of discovery', 'GET', '/apis//'],
+    ['a slash at the end of health', 'GET', '/readyz/'],
+    ['writing to discovery with a slash', 'POST', '/apis/apps/v1/'],
     ['a dot segment', 'GET', '/api/v1/namespaces/shop/pods/..'],
     ['a dot segment in the middle', 'GET', '/api/v1/namespaces/../pods'],
     ['a single dot', 'GET', '/api/v1/./pods'],
@@ -106,7 +119,10 @@ describe('whatever comes', () => {
     'A',
   );
   const target = fc
-    .tuple(fc.array(segment, { maxLength: 9 }), fc.constantFrom('', '?watch=true', '?watch=1', '?watch=false', '?x=1', '?watch='))
+    .tuple(
+      fc.array(segment, { maxLength: 9 }),
+      fc.constantFrom('', '?watch=true', '?watch=True', '?watch=1', '?watch=false', '?watch=FALSE', '?x=1', '?watch='),
+    )
     .map(([segments, query]) => `/${segments.join('/')}${query}`);
   const method = fc.constantFrom('GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE');
 

@@ -11,13 +11,14 @@
  * Refused although the API server takes them: the deprecated `/watch/` and `/proxy/` prefixes, and everything below a
  * subresource, which only proxies use. Tested in request-line.test.ts.
  */
+import { interactive } from '../policy/kubernetes.js';
 import type { KubeRequest } from '../policy/kubernetes.js';
 
 export type KubeTarget =
   | { readonly kind: 'resource'; readonly path: string; readonly query: string; readonly version: string; readonly request: KubeRequest }
   | { readonly kind: 'discovery'; readonly path: string; readonly query: string };
 
-export const MAX_TARGET = 16_384;
+const MAX_TARGET = 16_384;
 
 const methods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']);
 /** RFC 3986 unreserved and the sub-delimiters that names of RBAC objects hold; never a `%`. */
@@ -27,12 +28,13 @@ const queryPattern = /^(?:[A-Za-z0-9._~!$'()*+,/:?@=&-]|%[0-9A-Fa-f]{2})*$/;
 const namePattern = /^[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?$/;
 const versionPattern = /^v[0-9]{1,3}(?:(?:alpha|beta)[0-9]{1,3})?$/;
 const discovery = /^\/(?:api|apis|version|healthz|livez|readyz|openapi\/v2|openapi\/v3)$|^\/(?:healthz|livez|readyz)\/[a-z0-9/-]{1,128}$/;
+/** As clients generated from the OpenAPI document ask, Python's and JavaScript's among them. The API server trims the slash. */
+const generatedDiscovery =
+  /^\/(?:version|api|apis|api\/v[0-9]{1,3}|apis\/[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?(?:\/v[0-9]{1,3}(?:(?:alpha|beta)[0-9]{1,3})?)?)\/$/;
 /** Words that the API server reads as a verb where a resource stands. */
 const verbPrefixes = new Set(['watch', 'proxy']);
 /** `namespaces/NAME/status` is about the namespace, not about a resource `status` in it. */
 const namespaceSubresources = new Set(['status', 'finalize']);
-/** Streams to a container. Whatever the method, they run something: the verb is `create`. */
-export const interactive: ReadonlySet<string> = new Set(['exec', 'attach', 'portforward']);
 
 /** Null: not understood. `target`: path and query as they stand in the request line, without the front door's own prefix. */
 export function parseKubeTarget(method: string, target: string): KubeTarget | null {
@@ -41,9 +43,10 @@ export function parseKubeTarget(method: string, target: string): KubeTarget | nu
   const path = mark < 0 ? target : target.slice(0, mark);
   const query = mark < 0 ? '' : target.slice(mark + 1);
   if (!queryPattern.test(query) || !path.startsWith('/')) return null;
+  const read = method === 'GET' || method === 'HEAD';
+  if (read && generatedDiscovery.test(path)) return { kind: 'discovery', path, query };
   const segments = path.slice(1).split('/');
   if (!segments.every((text) => segmentPattern.test(text) && text !== '.' && text !== '..')) return null;
-  const read = method === 'GET' || method === 'HEAD';
   if (discovery.test(path)) return read ? { kind: 'discovery', path, query } : null;
   if (segments[0] === 'openapi' && segments[1] === 'v3') return read && segments.length <= 6 ? { kind: 'discovery', path, query } : null;
   const grouped = segments[0] === 'apis';
@@ -105,7 +108,16 @@ function watchOf(query: string): boolean | null {
   if (values.length === 0) return false;
   const [key, value] = values[0]!;
   if (values.length > 1 || key !== 'watch') return null;
-  return value === 'true' || value === '1' ? true : value === 'false' || value === '0' ? false : null;
+  return parseBoolean(value);
+}
+
+/**
+ * A boolean of a query, in the spellings that every reader takes for the same: Python's client writes `True`. Null: the API server takes
+ * anything else, the empty value included, for true (`Convert_Slice_string_To_bool` of k8s.io/apimachinery), where other readers differ.
+ */
+export function parseBoolean(value: string): boolean | null {
+  if (value === '1' || /^true$/i.test(value)) return true;
+  return value === '0' || /^false$/i.test(value) ? false : null;
 }
 
 /** A query's parameters in their order; null when an escape is no UTF-8. */

@@ -1,8 +1,8 @@
 /**
- * The policy on what is administered: which kinds of things roles let somebody list, read, create, update, delete.
+ * The policy on administration: which kinds of resources roles let a user list, read, create, update or delete.
  *
- * `administer: true` is short for every verb on every kind. What those who do not administer everything may hand out is in
- * power/. Tested in administration.test.ts.
+ * `administer: true` is short for every verb on every kind. The folder power/ limits what users who do not administer
+ * everything may hand out. Tested in administration.test.ts.
  */
 import type { ResourceKind, ResourceVerb, Role } from './role.js';
 import type { Clause, Subject, Verdict } from './subject.js';
@@ -19,7 +19,7 @@ export function mayAdminister(roles: readonly Role[], kind: ResourceKind, verb: 
   return decideResource({ user: '', roles }, kind, verb).allowed;
 }
 
-/** Whether nothing at all is kept from these roles. */
+/** Whether these roles allow all administration without exception. */
 export function administersEverything(roles: readonly Role[]): boolean {
   return (
     roles.some(

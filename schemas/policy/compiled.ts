@@ -1,9 +1,9 @@
 /**
- * Roles made ready for deciding: expressions and templates compiled once, and rules found by the labels and logins they
- * are about instead of one after the other.
+ * Roles prepared for decisions: expressions and templates are compiled once, and rules are indexed by the labels and logins
+ * they refer to.
  *
- * An index is made once for a list of roles and kept as long as the list is (`indexOf`); lists must not change.
- * Tested in node.test.ts.
+ * An index is built once per array of roles and kept as long as the array (`indexOf`); arrays must not be modified. Tested
+ * in node.test.ts.
  */
 import { denialOf } from './forwarding.js';
 import type { ForwardDenial } from './forwarding.js';
@@ -21,7 +21,7 @@ export interface Labelled {
 
 const NO_LABELS: readonly string[] = [];
 
-/** Expressions by what they are about and their text: the same rule of many roles is compiled once. Bounded. */
+/** Compiled expressions by subject and text, so that a rule shared by many roles is compiled once. Bounded. */
 const compiled = new Map<string, Expression>();
 const MAX_COMPILED = 20_000;
 
@@ -35,12 +35,12 @@ export function expressionOf(text: string, about: ExpressionSubject): Expression
   return made;
 }
 
-/** A label of a node, `name` being one too. */
+/** A label of a node; `name` counts as one. */
 function labelOf(node: Labelled, key: string): string | undefined {
   return key === 'name' ? node.name : Object.hasOwn(node.labels, key) ? node.labels[key] : undefined;
 }
 
-/** An empty set of labels matches nothing: forgetting to say which nodes must not mean all of them. */
+/** An empty selector matches nothing: forgetting to select nodes must not select all of them. */
 export function matchesSelector(wanted: NodeSelector, node: Labelled): boolean {
   let some = false;
   for (const key in wanted) {
@@ -57,19 +57,19 @@ export function matchesSelector(wanted: NodeSelector, node: Labelled): boolean {
   return some;
 }
 
-/** Things that are about nodes, found by one label that each needs. */
-export class NodeIndex<T> {
+/** An index of things that apply to nodes, by one label that each requires. */
+class NodeIndex<T> {
   readonly #byValue = new Map<string, Map<string, T[]>>();
   readonly #byKey = new Map<string, T[]>();
   readonly #always: T[] = [];
 
-  /** `needs`: what must hold beside the selector for the thing to matter. */
+  /** `needs`: conditions beyond the selector that must hold for a match. */
   add(selector: NodeSelector, needs: Expression['needs'], thing: T): void {
     const wanted = [
       ...Object.entries(selector)
         .filter(([key]) => key !== '*')
         .map(([label, value]) => ({ label, values: typeof value === 'string' ? [value] : value })),
-      // In a selector `name` is the node's name, in an expression a label as any other.
+      // In a selector `name` is the node's name; in an expression it is a label like any other.
       ...needs.filter(({ label }) => label !== 'name'),
     ];
     const narrow = wanted.filter(({ values }) => !values.includes('*')).sort((a, b) => a.values.length - b.values.length)[0];
@@ -80,7 +80,7 @@ export class NodeIndex<T> {
     else this.#always.push(thing);
   }
 
-  /** Calls `visit` with whatever may be about the node, each once. */
+  /** Calls `visit` once for everything that may match the node. */
   visit(node: Labelled, visit: (thing: T) => void): void {
     for (const thing of this.#always) visit(thing);
     for (const [key, ofKey] of this.#byValue) {
@@ -91,13 +91,13 @@ export class NodeIndex<T> {
   }
 }
 
-/** Which logins a list of patterns names. */
+/** The logins named by a list of patterns. */
 export interface LoginPatterns {
   readonly literal: ReadonlyMap<string, number>;
   readonly templates: readonly { readonly at: number; readonly text: string; readonly expand: (person: Person) => readonly string[] }[];
 }
 
-export function loginPatterns(patterns: readonly string[]): LoginPatterns {
+function loginPatterns(patterns: readonly string[]): LoginPatterns {
   const literal = new Map<string, number>();
   const templates: { at: number; text: string; expand: (person: Person) => readonly string[] }[] = [];
   patterns.forEach((text, at) => {
@@ -110,13 +110,13 @@ export function loginPatterns(patterns: readonly string[]): LoginPatterns {
 
 export interface CompiledRole {
   readonly role: Role;
-  /** Place in the order of names. */
+  /** Position in order of role names. */
   readonly order: number;
-  /** Roles with the same one have the same limits, recording and forwardings. */
+  /** Roles with the same value have identical limits, recording and forwarding options. */
   readonly options: number;
   readonly allowLogins: LoginPatterns;
   readonly allowExpression: Expression | undefined;
-  /** It asks nothing of a node. */
+  /** It places no condition on the node. */
   readonly everywhere: boolean;
 }
 
@@ -129,7 +129,7 @@ export interface PolicyIndex {
   /** By name. */
   readonly roles: readonly CompiledRole[];
   readonly names: readonly string[];
-  /** Roles that ask nothing of a node; `allow` has the others. */
+  /** Roles without conditions on the node; `allow` has the others. */
   readonly everywhere: readonly CompiledRole[];
   readonly allow: NodeIndex<CompiledRole>;
   /** By login; for `rolesNaming`. */
@@ -145,11 +145,11 @@ export interface PolicyIndex {
   readonly denyAgentForwarding: boolean;
 }
 
-/** What roles say of one login, templates aside. */
+/** What roles say about one login, apart from templates. */
 export interface RolesNaming {
-  /** Which of each role's logins names it, or -1; by the order of roles. */
+  /** For each role, the index of its login that matches, or -1; in the order of roles. */
   readonly places: Int16Array;
-  /** Those that name it and ask nothing of a node. */
+  /** Those that match and place no condition on the node. */
   readonly everywhere: readonly CompiledRole[];
 }
 
@@ -164,7 +164,7 @@ export function indexOf(roles: readonly Role[]): PolicyIndex {
 }
 
 function makeIndex(roles: readonly Role[]): PolicyIndex {
-  // By name, so that reasons do not depend on the order in which a certificate lists its roles.
+  // Ordered by name, so that reasons do not depend on the order of roles in a certificate.
   const options = new Map<string, number>();
   const optionsOf = ({
     recording,
@@ -175,6 +175,7 @@ function makeIndex(roles: readonly Role[]): PolicyIndex {
     max_sessions,
     disconnect_expired_cert,
     require_session_mfa,
+    moderation,
   }: Role): number => {
     const key = JSON.stringify([
       recording,
@@ -185,6 +186,7 @@ function makeIndex(roles: readonly Role[]): PolicyIndex {
       max_sessions,
       disconnect_expired_cert,
       require_session_mfa,
+      moderation ?? null,
     ]);
     return options.get(key) ?? options.set(key, options.size).get(key)!;
   };
@@ -211,7 +213,7 @@ function makeIndex(roles: readonly Role[]): PolicyIndex {
       allow.add(role.allow.nodes, allowExpression?.needs ?? [], one);
     for (const { text, expand } of allowLogins.templates) allowTemplates.set(text, expand);
     if (Object.keys(role.deny.nodes).length > 0) denyNodes.add(role.deny.nodes, [], one);
-    // What is unknown denies: `needs` would leave out nodes that lack the label.
+    // Unknown labels deny, so `needs`, which skips nodes without the label, must not be used.
     if (role.deny.node_expression !== undefined)
       denyExpressions.push({ role: name, path: ['deny', 'node_expression'], expression: expressionOf(role.deny.node_expression, 'node') });
     const denied = loginPatterns(role.deny.logins);
@@ -242,7 +244,7 @@ const MAX_LOGINS = 64;
 export function rolesNaming({ roles, everywhere, naming }: PolicyIndex, login: string): RolesNaming {
   const known = naming.get(login);
   if (known !== undefined) return known;
-  // `*` stands for every login but root: root is named or not given.
+  // `*` matches every login except root, which must be named explicitly.
   const places = Int16Array.from(
     roles,
     ({ allowLogins: { literal } }) =>

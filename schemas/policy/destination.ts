@@ -1,10 +1,10 @@
 /**
- * Where a TCP forwarding leads: reading what roles and clients write, and which addresses are the node itself or the
- * metadata service of its cloud.
+ * Destinations of TCP forwarding: parsing the destinations in roles and client requests, and recognizing the node itself and
+ * its cloud's metadata service.
  *
- * A host is an address in every spelling that getaddrinfo(3) takes for one (`literalAddress`), else a name. IPv6 addresses that carry an IPv4 address are both: a translator on the way makes
- * the one of the other. Tested in destination.test.ts,
- * and against the resolver of the machine in test/agent/destinations.test.ts.
+ * A host is an address in any spelling that getaddrinfo(3) accepts as one (`literalAddress`), otherwise a name. IPv6
+ * addresses that embed an IPv4 address count as both, since a translator may convert one into the other. Tested in
+ * destination.test.ts, and against the resolver of the machine in test/agent/destinations.test.ts.
  */
 import { isLoopbackName } from '../base/host-name.js';
 import { holds, parseBlock } from '../base/ip-address.js';
@@ -20,8 +20,8 @@ export type DestinationPattern = { readonly ports: readonly [number, number] } &
 const EVERY_PORT = [0, 65_535] as const;
 
 /**
- * `10.0.0.0/8`, `10.1.2.3:5432`, `fd00::/8`, `[fd00::1]:443`, `db.example.com:5432-5440`, `*.example.com`, `*:443`. Undefined for
- * what is none: an address in another spelling, a port out of range, a range that runs backwards.
+ * `10.0.0.0/8`, `10.1.2.3:5432`, `fd00::/8`, `[fd00::1]:443`, `db.example.com:5432-5440`, `*.example.com`, `*:443`.
+ * Undefined if invalid: an address in another spelling, a port out of range, a reversed range.
  */
 export function parseDestination(text: string): DestinationPattern | undefined {
   const bare = parseBlock(text);
@@ -46,7 +46,7 @@ function parsePorts(text: string): readonly [number, number] | undefined {
   return first <= last && last <= 65_535 ? [first, last] : undefined;
 }
 
-/** What ends in a number is an address to a resolver, or nothing. */
+/** To a resolver, a name that ends in a number is an address or invalid. */
 function isHostName(name: string): boolean {
   return (
     name.length <= 253 &&
@@ -55,12 +55,12 @@ function isHostName(name: string): boolean {
   );
 }
 
-/** A name as it is compared: lower case, without the dot of the root. */
+/** A name in comparable form: lower case, without the trailing dot. */
 export function nameOf(host: string): string {
   return host.toLowerCase().replace(/\.$/, '');
 }
 
-/** Whether a host that was asked for by name is the one of the pattern, or below it. */
+/** Whether a requested host name equals the pattern's, or is below it. */
 export function matchesName(pattern: DestinationPattern, host: string, port: number): boolean {
   if (!inRange(pattern, port) || pattern.kind !== 'name') return false;
   const name = nameOf(host);
@@ -75,7 +75,7 @@ function inRange({ ports: [first, last] }: DestinationPattern, port: number): bo
   return port >= first && port <= last;
 }
 
-/** Prefixes behind which an IPv4 address stands, in bytes, and where. */
+/** Prefixes that embed an IPv4 address, with its offset in bytes. */
 const carriers: readonly (readonly [Block, number])[] = (
   [
     ['::/96', 12],
@@ -86,7 +86,7 @@ const carriers: readonly (readonly [Block, number])[] = (
   ] as const
 ).map(([block, at]) => [parseBlock(block)!, at] as const);
 
-/** The address, and the IPv4 address that it carries for a translator or a tunnel. */
+/** The address, and the IPv4 address that it embeds for a translator or a tunnel. */
 export function addressesIn(address: Address): readonly Address[] {
   const carried = carriers.filter(([block]) => holds(block, address)).map(([, at]) => address.slice(at, at + 4));
   const isatap = address.length === 16 && address.slice(9, 12).join() === '0,94,254' ? [address.slice(12)] : [];
@@ -109,7 +109,7 @@ const metadata = blocks(
   '192.0.0.192',
   '168.63.129.16',
 );
-/** Linux takes the unspecified address for the loopback one. */
+/** Linux treats the unspecified address as loopback. */
 const loopback = blocks('127.0.0.0/8', '0.0.0.0/8', '::1', '::');
 
 /** `loopback`: the node itself. `metadata`: link-local, or a cloud's metadata service. */
@@ -135,7 +135,7 @@ const metadataNames: ReadonlySet<string> = new Set([
   'metadata.tencentyun.com',
 ]);
 
-/** What is known of a name that only the node can resolve. */
+/** The class of a name that only the node can resolve. */
 export function classOfName(host: string): AddressClass | null {
   const name = nameOf(host);
   if (name === '' || isLoopbackName(name)) return 'loopback';

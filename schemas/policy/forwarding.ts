@@ -1,10 +1,10 @@
 /**
- * What roles allow of forwardings: which directions, and where connections that the node makes may lead.
+ * The forwarding that roles allow: which directions, and the destinations of connections made by the node.
  *
- * Each role grants (`port_forwarding`), any may deny (`deny.port_forwarding`). A forwarding passes when one grant permits the
- * whole of it and no denial meets it; rules are therefore kept as lists and not added up. They travel to the node in the
- * session certificate, since only the node knows what a name resolves to. The gateway asks first, with what it knows.
- * Tested in forwarding.test.ts.
+ * Each role may grant (`port_forwarding`) or deny (`deny.port_forwarding`). A forwarding passes if a single grant permits
+ * all of it and no denial matches it; rules are therefore kept as lists rather than merged. They are sent to the node in the
+ * session certificate, since only the node knows what a name resolves to. The gateway checks first, as far as it can. Tested
+ * in forwarding.test.ts.
  */
 import { z } from 'zod';
 import { literalAddress, parseAddress } from '../base/ip-address.js';
@@ -13,7 +13,7 @@ import { addressesIn, classOfName, classesOf, matchesAddress, matchesName, nameO
 import type { AddressClass, DestinationPattern } from './destination.js';
 
 const MAX_TO = 64;
-/** Entries of all roles of a session together: they stand in its certificate. */
+/** Entries of all roles of a session together: they must fit into its certificate. */
 export const MAX_DESTINATIONS = 512;
 
 const to = z
@@ -29,7 +29,7 @@ const to = z
   .min(1)
   .max(MAX_TO);
 
-/** In detail what `port_forwarding: true` says in short. */
+/** The detailed form of `port_forwarding: true`. */
 export const forwardSettings = z.strictObject({
   /** Connections that the node makes for the client (`ssh -L`, `-D`, `-W`). */
   local: z.boolean().default(true),
@@ -41,7 +41,7 @@ export const forwardSettings = z.strictObject({
   loopback: z.boolean().default(true),
   /** Link-local addresses and metadata services of clouds. */
   metadata: z.boolean().default(false),
-  /** Where to; left out: anywhere. */
+  /** Permitted destinations; anywhere if omitted. */
   to: to.optional(),
 });
 export type ForwardSettings = z.output<typeof forwardSettings>;
@@ -65,11 +65,11 @@ export interface Forwarding {
 
 export const NO_FORWARDING: Forwarding = { allow: [], deny: [] };
 const usual: ForwardSettings = forwardSettings.parse({});
-/** What a certificate that says nothing of it allows: one of an authority of before. */
+/** The meaning of a certificate without this extension, from an older authority. */
 export const USUAL_FORWARDING: Forwarding = { allow: [usual], deny: [] };
 const everything: ForwardDenial = { local: true, remote: true, sockets: true, loopback: true, metadata: true };
 
-/** Null: the role grants none. */
+/** Null: the role grants no forwarding. */
 export function grantOf(setting: boolean | ForwardSettings): ForwardSettings | null {
   if (setting === false) return null;
   const grant = setting === true ? usual : setting;
@@ -85,7 +85,7 @@ export function denialOf(setting: boolean | ForwardDenial): ForwardDenial | null
 
 const flags = ['local', 'remote', 'sockets', 'loopback', 'metadata'] as const;
 
-/** Whether `outer` grants all that `inner` does. Destinations are compared as they are written. */
+/** Whether `outer` grants everything that `inner` does. Destinations are compared textually. */
 export function isGrantWithin(inner: ForwardSettings, outer: ForwardSettings): boolean {
   return (
     flags.every((flag) => !inner[flag] || outer[flag]) &&
@@ -93,13 +93,13 @@ export function isGrantWithin(inner: ForwardSettings, outer: ForwardSettings): b
   );
 }
 
-/** Whether `outer` denies all that `inner` does. */
+/** Whether `outer` denies everything that `inner` does. */
 export function isDenialWithin(inner: ForwardDenial, outer: ForwardDenial): boolean {
   if (outer.local && outer.remote) return true;
   return flags.every((flag) => !inner[flag] || outer[flag]) && (inner.to?.every((one) => outer.to?.includes(one) ?? false) ?? true);
 }
 
-/** Each once, in an order that does not depend on that of roles. */
+/** Without duplicates, in an order independent of the order of roles. */
 export function forwardingOf(grants: readonly ForwardSettings[], denials: readonly ForwardDenial[]): Forwarding {
   if (grants.length === 0) return NO_FORWARDING;
   if (grants.length === 1 && denials.length === 0) return { allow: grants, deny: denials };
@@ -122,7 +122,7 @@ export function encodeForwarding(rules: Forwarding): string {
   return JSON.stringify(rules);
 }
 
-/** Nothing is allowed by what cannot be read. */
+/** An unreadable text allows nothing. */
 export function decodeForwarding(text: string): Forwarding {
   try {
     const parsed = encoded.safeParse(JSON.parse(text));
@@ -155,7 +155,7 @@ export interface Asked {
   readonly port: number;
 }
 
-/** Those of the addresses to which the node may connect. `own`: addresses of the node itself. */
+/** The addresses to which the node may connect. `own`: addresses of the node itself. */
 export function permittedAddresses(
   rules: Forwarding,
   asked: Asked,
@@ -194,21 +194,21 @@ function refusal(host: string, port: number, about: AddressClass | null): string
   return `no role allows port forwarding to ${host}:${port}${what}`;
 }
 
-/** What a name means that is the same on every machine. */
+/** Names with the same meaning on every machine. */
 const meanings: Readonly<Record<AddressClass, readonly Address[]>> = {
   loopback: ['127.0.0.1', '::1'].map((text) => parseAddress(text)!),
   metadata: ['169.254.169.254'].map((text) => parseAddress(text)!),
 };
 
 /**
- * Why the gateway does not pass a connection on, or null. `nodeChecks`: the node was told the same rules, resolves names
- * itself and asks for what they resolve to. Of a node that does not (any OpenSSH server), a name could be any address: it
- * passes where a grant names it, or where no rule says more of addresses than the default does.
+ * Why the gateway refuses a connection, or null. `nodeChecks`: the node received the same rules, resolves names itself and
+ * applies the rules to the result. On any other node (any OpenSSH server), a name could be any address: it passes if a grant
+ * names it, or if no rule restricts addresses beyond the default.
  */
 export function refuseConnecting(rules: Forwarding, asked: Asked, nodeChecks: boolean): string | null {
   const { host, port } = asked;
   if (port > 65_535) return `there is no port ${port}`;
-  // Brackets and the dot of the root are for names and URLs; some resolver may still make an address of them.
+  // Brackets and a trailing dot belong to URLs and names; some resolvers may still parse an address.
   const literal = literalAddress(host) ?? literalAddress(nameOf(host).replace(/^\[(.*)\]$/, '$1'));
   if (literal !== undefined) return refusesAddress(rules, asked, literal, []);
   const about = classOfName(host);
@@ -218,7 +218,7 @@ export function refuseConnecting(rules: Forwarding, asked: Asked, nodeChecks: bo
   const no = refusal(host, port, null);
   if (deny.some((denial) => denial.local || patternsOf(denial).some((pattern) => matchesName(pattern, host, port)))) return no;
   if (nodeChecks) return allow.some(({ local }) => local) ? null : no;
-  // Letters that a resolver may fold into digits and dots, or leave off.
+  // Letters that a resolver may fold into digits and dots, or drop.
   if (!/^[!-~]+$/.test(host)) return no;
   const byAddress = deny.some(({ loopback, metadata, to: list }) => loopback || metadata || list !== undefined);
   const passes =

@@ -67,6 +67,10 @@ test('groups and users of all allowing rules are put together, without what is d
   expect(decideKube(subject, cluster, pods)).toEqual({
     allowed: true,
     by: 'r0',
+    forwarding: { allow: [], deny: [] },
+    shows: null,
+    confirm: false,
+    bodies: null,
     because: { role: 'r0', path: ['allow', 'kubernetes', 0] },
     impersonate: 'ann',
     groups: ['edit', 'team-a', 'view'],
@@ -75,6 +79,7 @@ test('groups and users of all allowing rules are put together, without what is d
       enhanced: { mode: 'best_effort', classes: ['dns', 'exec', 'file', 'network', 'security'] },
       limits: { maxSessionLength: null, idleTimeout: null, maxSessions: null, disconnectExpiredCert: false },
       sessionMfa: false,
+      moderation: [],
     },
   });
 });
@@ -87,13 +92,17 @@ test('who names groups alone is passed on under a name that no cluster gave righ
   });
 });
 
-test('lists and creations need every name, since answers are not filtered and bodies are not read', () => {
+test('creations and deletions of collections need every name, since bodies are not read; lists show a part', () => {
   const some = { ...all, names: ['web*'] };
   for (const verb of ['list', 'watch', 'create', 'deletecollection']) {
     const request = { ...pods, verb, name: null };
-    expect(decideKube(ann({ allow: [some] }), cluster, request).allowed).toBe(false);
-    expect(decideKube(ann({ allow: [all] }, { deny: [{ names: ['web*'] }] }), cluster, request).allowed).toBe(false);
-    expect(decideKube(ann({ allow: [all] }), cluster, request).allowed).toBe(true);
+    for (const subject of [ann({ allow: [some] }), ann({ allow: [all] }, { deny: [{ names: ['web*'] }] })]) {
+      const decided = decideKube(subject, cluster, request);
+      expect([decided.allowed, decided.allowed && decided.shows !== null]).toEqual(
+        verb === 'list' || verb === 'watch' ? [true, true] : [false, false],
+      );
+    }
+    expect(decideKube(ann({ allow: [all] }), cluster, request)).toMatchObject({ allowed: true, shows: null });
   }
 });
 
@@ -150,10 +159,102 @@ test('nothing is allowed that a denying rule, read word by word, is about', () =
           fits(one.names, asked.name) &&
           (one.verbs.includes('*') || one.verbs.includes(asked.verb)),
       );
-      const { allowed } = decideKube(ann({ allow: allow.map((one) => ({ ...one, groups: ['g'] })), deny }), cluster, asked);
-      if (denied) expect(allowed).toBe(false);
-      if (allowed) expect(allow.some((one) => fits(one.resources, asked.resource))).toBe(true);
+      const decided = decideKube(ann({ allow: allow.map((one) => ({ ...one, groups: ['g'] })), deny }), cluster, asked);
+      // Of a list, what is denied is left out.
+      if (denied && decided.allowed) expect([asked.verb, decided.shows === null]).toEqual(['list', false]);
+      if (decided.allowed) expect(allow.some((one) => fits(one.resources, asked.resource))).toBe(true);
     }),
     { numRuns: 500 },
   );
+});
+
+describe('a list of which a part is allowed', () => {
+  const list: KubeRequest = { ...pods, verb: 'list', namespace: null, name: null };
+  const shown = (sides: Parameters<typeof ann>[0][], request: KubeRequest, objects: readonly string[]): readonly string[] | string => {
+    const decided = decideKube(ann(...sides), cluster, request);
+    if (!decided.allowed) return decided.reason;
+    if (decided.shows === null) return 'everything';
+    return objects.filter((text) => {
+      const [namespace, name] = text.split('/') as [string, string];
+      return decided.shows!({ namespace: namespace === '' ? null : namespace, name });
+    });
+  };
+  const objects = ['dev-1/web', 'dev-1/db', 'prod/web', '/web'];
+  test.each<[string, Parameters<typeof ann>[0][], KubeRequest, readonly string[] | string | RegExp]>([
+    ['everything', [{ allow: [all] }], list, 'everything'],
+    ['namespaces', [{ allow: [{ ...all, namespaces: ['dev-*'] }] }], list, ['dev-1/web', 'dev-1/db']],
+    ['names', [{ allow: [{ ...all, names: ['web'] }] }], { ...list, namespace: 'dev-1' }, ['dev-1/web', 'prod/web', '/web']],
+    ['all but a namespace', [{ allow: [all] }, { deny: [{ namespaces: ['prod'] }] }], list, ['dev-1/web', 'dev-1/db']],
+    ['all but a name', [{ allow: [all], deny: [{ names: ['web'] }] }], list, ['dev-1/db']],
+    ['watches too', [{ allow: [{ ...all, names: ['db'] }] }], { ...list, verb: 'watch' }, ['dev-1/db']],
+    ['namespaces by their own name', [{ allow: [{ ...all, namespaces: ['dev-*'] }] }], { ...list, resource: 'namespaces' }, []],
+    ['nothing where all is denied', [{ allow: [all] }, { deny: [{ resources: ['pods'] }] }], list, /^role r1 denies/],
+    ['no deletion', [{ allow: [{ ...all, names: ['web'] }] }], { ...list, verb: 'deletecollection' }, /^no role/],
+    ['no creation', [{ allow: [{ ...all, names: ['web'] }] }], { ...list, verb: 'create' }, /^no role/],
+    ['nothing that has no namespace', [{ allow: [{ ...all, namespaces: ['dev-*'] }] }], nodes, /^no role/],
+    [
+      'one identity',
+      [
+        {
+          allow: [
+            { groups: ['g'], namespaces: ['dev-*'] },
+            { groups: ['h'], namespaces: ['prod'] },
+          ],
+        },
+      ],
+      list,
+      /name different users or groups for parts/,
+    ],
+    [
+      'the same identity by two rules',
+      [
+        {
+          allow: [
+            { ...all, namespaces: ['dev-*'], names: ['db'] },
+            { ...all, namespaces: ['prod'] },
+          ],
+        },
+      ],
+      list,
+      ['dev-1/db', 'prod/web'],
+    ],
+  ])('%s', (_claim, sides, request, expected) => {
+    const got = shown(sides, request, objects);
+    if (expected instanceof RegExp) expect(got).toMatch(expected);
+    else expect(got).toEqual(expected);
+  });
+
+  test('shows a namespace by its own name', () => {
+    const request = { ...list, resource: 'namespaces' };
+    expect(shown([{ allow: [{ ...all, namespaces: ['dev-*'] }] }], request, ['/dev-1', '/prod'])).toEqual(['/dev-1']);
+  });
+
+  const pattern = fc.constantFrom('*', 'a', 'b', 'a*', 'c');
+  const rule = fc.record({
+    groups: fc.constant(['g']),
+    namespaces: fc.array(pattern, { minLength: 1, maxLength: 2 }),
+    names: fc.array(pattern, { minLength: 1, maxLength: 2 }),
+    verbs: fc.constantFrom(['*'], ['list'], ['get', 'list']),
+  });
+  const denial = rule.map(({ namespaces, names, verbs }) => ({ namespaces, names, verbs }));
+  test('shows exactly what could be listed by name', () => {
+    fc.assert(
+      fc.property(
+        fc.array(rule, { maxLength: 3 }),
+        fc.array(denial, { maxLength: 2 }),
+        fc.constantFrom(null, 'a', 'b'),
+        fc.constantFrom('a', 'b', 'ab'),
+        fc.constantFrom('a', 'b', 'ab'),
+        (allow, deny, within, namespace, name) => {
+          const subject = ann({ allow, deny });
+          const decided = decideKube(subject, cluster, { ...list, namespace: within });
+          const one = decideKube(subject, cluster, { ...list, namespace: within ?? namespace, name });
+          const visible = decided.allowed && (decided.shows === null || decided.shows({ namespace: within ?? namespace, name }));
+          // A list is refused as a whole only where nothing in it could be shown, or everything is denied.
+          expect(visible).toBe(one.allowed);
+        },
+      ),
+      { numRuns: 2_000 },
+    );
+  });
 });

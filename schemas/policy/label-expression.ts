@@ -1,17 +1,17 @@
 /**
- * Expressions in roles: which nodes, sessions or requests a rule is about.
+ * Expressions in roles, which select the nodes, sessions or requests that a rule applies to.
  *
  *     labels.env in ['dev', 'stage'] && user.traits.team.exists(t, t == labels.team)
  *
- * A strict subset of CEL with CEL's meaning, kept true by a test that compares it with an implementation of CEL:
+ * A strict subset of CEL with the same semantics, verified by a test against a CEL implementation:
  *
  *     or     = and { "||" and }            and   = unary { "&&" unary }        unary = "!" unary | compare
  *     compare = operand [ ("==" | "!=" | "in") operand ]
  *     operand = ( "(" or ")" | string | "true" | "false" | list | path ) { "." call }
  *     call    = contains(x) | startsWith(x) | endsWith(x) | exists(v, or) | all(v, or)      and: has(labels.key)
  *
- * What is unknown (a label that the node does not carry) makes a comparison unknown, as an error does in CEL: an
- * allowing rule then does not hold, a denying one does. A trait that a user lacks is an empty list.
+ * An unknown value (a label that the node lacks) makes a comparison unknown, as an error does in CEL: an allowing rule then
+ * does not apply, a denying one does. A trait that a user lacks is an empty list.
  *
  * Safety: names come from a fixed list and are resolved while compiling; labels and traits are read as own properties
  * only; no arithmetic, no regular expressions, no recursion; `exists` and `all` do not nest. At most 1024 characters,
@@ -20,19 +20,19 @@
 import type { Traits } from '../base/identity.js';
 import type { Condition, TextTerm, Truth } from './session-condition.js';
 
-/** What an expression may be about beside `user` : a node, a session, or an access request. */
+/** What an expression selects, beside reading `user`: a node, a session, or an access request. */
 export type ExpressionSubject = 'node' | 'session' | 'request';
 
 export interface Scope {
   readonly user: { readonly name: string; readonly roles: readonly string[]; readonly traits: Traits };
-  /** Labels of the node; null when the node is not known, and then every label is unknown. */
+  /** Labels of the node; null if the node is unknown, which makes every label unknown. */
   readonly labels?: Readonly<Record<string, string>> | null;
   readonly node?: { readonly name: string };
   readonly session?: { readonly user: string; readonly node: string; readonly login: string; readonly kind: string };
   readonly request?: { readonly user: string; readonly roles: readonly string[]; readonly nodes: readonly string[] };
 }
 
-/** What is known before a session is: who asks, and which term stands for the session's user. */
+/** Facts known before the session: the requesting user, and the term that represents the session's user. */
 export interface ConditionScope {
   readonly user: Scope['user'];
   readonly owner: TextTerm;
@@ -41,11 +41,14 @@ export interface ConditionScope {
 export interface Expression {
   readonly text: string;
   readonly evaluate: (scope: Scope) => Truth;
-  /** The same as a tree, for stores: what it asks of a session, with everything about the user filled in. */
+  /** The expression as a tree for stores: its conditions on a session, with all facts about the user filled in. */
   readonly condition: (scope: ConditionScope) => Condition;
-  /** Labels that must have one of these values for the expression to hold: for indexes. */
+  /** Labels that must have one of these values for the expression to hold; for indexes. */
   readonly needs: readonly { readonly label: string; readonly values: readonly string[] }[];
-  /** Every name it reads, as written in roles: `labels.KEY` (`labels` for all of them), `node.name`, `user.traits.KEY`, ... */
+  /**
+   * Every name that it reads, as written in roles: `labels.KEY` (`labels` for all of them), `node.name`, `user.traits.KEY`,
+   * ...
+   */
   readonly reads: ReadonlySet<string>;
 }
 
@@ -66,7 +69,7 @@ const MAX_LIST = 64;
 type Value = boolean | string | readonly string[] | undefined;
 type Kind = 'bool' | 'string' | 'list' | 'labels';
 type Run = (scope: Scope, item: string) => Value;
-/** Of truths a condition, of texts a term, of lists their terms; of labels nothing. */
+/** Booleans become a condition, texts a term, lists their terms, labels nothing. */
 type Tree = Condition | TextTerm | readonly TextTerm[] | undefined;
 type Grow = (scope: ConditionScope, item: TextTerm) => Tree;
 interface Term {
@@ -133,7 +136,7 @@ class Parser {
   #next = 0;
   #operations = 0;
   #depth = 0;
-  /** The variable of the `exists` or `all` that is being read. */
+  /** The variable of the enclosing `exists` or `all`. */
   #variable: string | undefined;
 
   constructor(text: string, about: ExpressionSubject) {
@@ -323,7 +326,7 @@ class Parser {
     });
   }
 
-  /** The names there are, and no others: nothing of a value decides which property is read, but keys of labels and traits. */
+  /** Only these names exist: values select no property, except keys of labels and traits. */
   #path(root: string, at: number): Term {
     if (root === 'labels' && this.#about !== 'request') {
       if (!this.#isMember()) return this.#reading('labels', { kind: 'labels', at, run: () => undefined, tree: () => undefined });
@@ -439,7 +442,7 @@ class Parser {
       tree: (scope) => {
         const items = on.tree(scope, UNKNOWN) as readonly TextTerm[];
         const each: Condition = { kind: name === 'exists' ? 'any' : 'all', of: items.map((item) => tree(scope, item) as Condition) };
-        // A list with something unknown in it is unknown as a whole, whatever the others say.
+        // A list with an unknown element is unknown as a whole.
         return items.reduce<Condition>((whole, item) => onlyIfKnown(item, whole), each);
       },
     });
@@ -464,7 +467,7 @@ class Parser {
     return made;
   }
 
-  /** The end comes again and again. */
+  /** Repeats the end token. */
   #peek(): Token {
     return this.#tokens[this.#next] ?? this.#tokens.at(-1)!;
   }
@@ -493,7 +496,7 @@ const reserved: ReadonlySet<string> = new Set(['labels', 'user', 'node', 'sessio
 
 const known = (text: string): TextTerm => ({ kind: 'text', text });
 
-/** `then`, where `term` is known; unknown elsewhere. */
+/** `then` if `term` is known; otherwise unknown. */
 function onlyIfKnown(term: TextTerm, then: Condition): Condition {
   if (term.kind !== 'label' && term.kind !== 'unknown') return then;
   const unknown: Condition = { kind: 'truth', truth: undefined };

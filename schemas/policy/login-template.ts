@@ -1,10 +1,10 @@
 /**
- * Names in roles that are filled in from the user: `{user}`, `{traits.KEY}`, `{email.local(traits.KEY)}`, with fixed text
- * around one of them. A trait of many values gives many names.
+ * Templates for names in roles: `{user}`, `{traits.KEY}`, `{email.local(traits.KEY)}`, with fixed text around one of them. A
+ * trait with several values gives several names.
  *
- * What comes out is checked again: a value that is no login (no Kubernetes name) is dropped, and so is `root`, which
- * is named in a role or not given. No regular expressions, so that no value of an identity provider can be costly.
- * Tested in login-template.test.ts.
+ * Results are checked: a value that is not a valid login (or Kubernetes name) is dropped, and so is `root`, which a role
+ * must name explicitly. There are no regular expressions, so that no value from an identity provider can be costly. Tested
+ * in login-template.test.ts.
  */
 import type { Traits } from '../base/identity.js';
 
@@ -15,16 +15,16 @@ export interface Person {
 
 export interface Template {
   readonly text: string;
-  /** Null: the text stands for itself. */
+  /** Null: fixed text. */
   readonly expand: ((person: Person) => readonly string[]) | null;
-  /** What it is filled in from, as expressions name it: `user.name` or `user.traits.KEY`; null for fixed text. */
+  /** The name it reads, as in expressions: `user.name` or `user.traits.KEY`; null for fixed text. */
   readonly reads: string | null;
 }
 
 const pattern =
   /^([^{}]{0,64})\{\s*(?:(user)|traits\.([a-zA-Z][a-zA-Z0-9_.:/-]{0,62})|email\.local\(\s*traits\.([a-zA-Z][a-zA-Z0-9_.:/-]{0,62})\s*\))\s*\}([^{}]{0,64})$/;
 
-/** Null when the text has braces that are no template. */
+/** Null if the text has braces that are not a template. */
 export function parseTemplate(text: string): Template | null {
   if (!/[{}]/.test(text)) return { text, expand: null, reads: null };
   const match = pattern.exec(text);
@@ -43,7 +43,7 @@ export function parseTemplate(text: string): Template | null {
   };
 }
 
-/** What stands before the `@` of an address; nothing of what is no address. */
+/** The part of an address before `@`; nothing if it is not an address. */
 function localPart(address: string): readonly string[] {
   const at = address.indexOf('@');
   return at > 0 && at === address.lastIndexOf('@') && at < address.length - 1 ? [address.slice(0, at).toLowerCase()] : [];

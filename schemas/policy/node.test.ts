@@ -160,6 +160,7 @@ describe('deciding', () => {
       max_session_length: '1h',
       idle_timeout: '15m',
       require_session_mfa: true,
+      moderation: { count: 2 },
     };
     const elsewhere = { allow: { nodes: { env: 'test' }, logins: ['www'] }, max_session_length: '1m', disconnect_expired_cert: true };
     expect(decide(ann([relaxed, strict, elsewhere]), web, 'www')).toMatchObject({
@@ -169,6 +170,7 @@ describe('deciding', () => {
       enhanced: { mode: 'strict', classes: ['exec'] },
       portForwarding: true,
       sessionMfa: true,
+      moderation: [{ role: 'r1', count: 2, modes: ['moderator'], on_leave: 'pause' }],
       limits: { maxSessionLength: 3600, idleTimeout: 900, maxSessions: 3, disconnectExpiredCert: false },
     });
     expect(decide(ann([relaxed]), web, 'www')).toMatchObject({
@@ -176,6 +178,7 @@ describe('deciding', () => {
       enhanced: { mode: 'off', classes: [] },
       portForwarding: false,
       sessionMfa: false,
+      moderation: [],
       limits: { maxSessionLength: 28_800, idleTimeout: null },
     });
     expect(decide(ann([strict, { deny: { port_forwarding: true } }]), web, 'www')).toMatchObject({

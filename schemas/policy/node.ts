@@ -1,11 +1,11 @@
 /**
- * The policy on nodes: a pure function that says whether roles let somebody in, and by which rule of which role.
+ * The policy on nodes: a pure function that decides whether roles admit a user, and by which rule of which role.
  *
- * Here as in the other modules of this folder deny wins over allow, what nothing allows is denied, and the order of
- * roles does not matter. Of limits the strictest of the allowing roles counts, of forwardings the widest. Every answer
- * names the role and the place in its document, so that `steno access check` can show the line. `decide` is called for
- * every session, by the gateway and by the authority, and again for live sessions when roles change. Tested in
- * node.test.ts, as a table and as properties.
+ * In all modules of this folder, deny wins over allow, anything not allowed is denied, and the order of roles does not
+ * matter. Of the allowing roles, the strictest limits and the widest forwarding apply. Every answer names the role and the
+ * position in its document, so that `steno access check` can show the line. `decide` is called for every session, by the
+ * gateway and by the authority, and again for live sessions when roles change. Tested in node.test.ts, as a table and as
+ * properties.
  */
 import { isLogin } from '../base/identity.js';
 import { streamsModes, unechoedModes } from '../recording/line.js';
@@ -13,7 +13,7 @@ import { administersEverything } from './administration.js';
 import { forwardingOf, grantOf, isAnyForwarding } from './forwarding.js';
 import type { Forwarding } from './forwarding.js';
 import type { RecordingMode } from '../recording/line.js';
-import type { KernelEventClass, NodeRecord, Role } from './role.js';
+import type { KernelEventClass, ModerationTerm, NodeRecord, Role } from './role.js';
 import { indexOf, isEmpty, matchesSelector, rolesNaming, scopeOf } from './compiled.js';
 import type { CompiledRole, Denial, Labelled, PolicyIndex } from './compiled.js';
 import type { Scope } from './label-expression.js';
@@ -24,9 +24,14 @@ export interface SessionLimits {
   /** Seconds; null: none. */
   readonly maxSessionLength: number | null;
   readonly idleTimeout: number | null;
-  /** Connections at a time of the user, over all gateways. */
+  /** Concurrent connections of the user, over all gateways. */
   readonly maxSessions: number | null;
   readonly disconnectExpiredCert: boolean;
+}
+
+/** Participants that the role demands. */
+export interface Moderation extends ModerationTerm {
+  readonly role: string;
 }
 
 export interface EnhancedRecording {
@@ -34,13 +39,15 @@ export interface EnhancedRecording {
   readonly classes: readonly KernelEventClass[];
 }
 
-/** What the roles that allow a session say of it. */
+/** The terms of a session, from the roles that allow it. */
 export interface SessionTerms {
   readonly recording: RecordingMode;
   readonly enhanced: EnhancedRecording;
   readonly limits: SessionLimits;
-  /** A second factor is needed for this session. */
+  /** This session needs a second factor. */
   readonly sessionMfa: boolean;
+  /** Every one of these must be met before a session starts; empty: none. */
+  readonly moderation: readonly Moderation[];
 }
 
 export interface Allowed extends SessionTerms {
@@ -48,7 +55,7 @@ export interface Allowed extends SessionTerms {
   /** The first allowing role by name; all of them are in `roles`. */
   readonly by: string;
   readonly roles: readonly string[];
-  /** Which nodes and which login of `by`. */
+  /** The clauses of `by` that match the node and the login. */
   readonly because: readonly [node: Clause, login: Clause];
   /** Whether anything of `forwarding` is allowed. */
   readonly portForwarding: boolean;
@@ -61,7 +68,7 @@ export type Decision = Allowed | Refusal;
 /** What is asked of a node. */
 export type PolicyNode = Pick<NodeRecord, 'name' | 'labels' | 'owner_logins'>;
 
-/** May the subject act as `login` on `node`? */
+/** Whether the subject may use `login` on `node`. */
 export function decide(subject: Subject, node: PolicyNode, login: string): Decision {
   const index = indexOf(subject.roles);
   const scope = scopeOf(subject, node);
@@ -80,7 +87,7 @@ export function decide(subject: Subject, node: PolicyNode, login: string): Decis
   });
   if (templates.size > 0)
     for (const one of index.everywhere) if (places[one.order] === -1 && loginAt(one, places, templates) !== -1) here.push(one);
-  // Where no other role has a say, the answer is the same for every node.
+  // If no other role matches, the answer is the same for every node.
   const known = here.length === 0 ? sameForAll.get(everywhere) : undefined;
   if (known !== undefined) return known;
   const allowing = inOrder(everywhere, here);
@@ -92,18 +99,18 @@ export function decide(subject: Subject, node: PolicyNode, login: string): Decis
 }
 
 /**
- * Why not as this login, whatever roles allow: through the account that runs Steno, and through root beside it, whoever is
- * in may sign as any user and alter what is stored. Null for those who have all power over Steno anyway.
+ * Why this login is refused whatever roles allow: through the account that runs Steno, and through root, one could sign as
+ * any user and alter stored data. Null for users who already have all power over Steno.
  */
 export function refuseOwner({ roles }: Pick<Subject, 'roles'>, { name, owner_logins: owners }: PolicyNode, login: string): string | null {
   if (owners === undefined || !owners.includes(login) || administersEverything(roles)) return null;
   return `login ${login} of node ${name} owns this Steno, so it is for those who administer everything`;
 }
 
-/** By roles that ask nothing of a node and name a login (`rolesNaming`): what they come to. */
+/** Cached results for sets of roles without conditions on the node that name the login (`rolesNaming`). */
 const sameForAll = new WeakMap<readonly CompiledRole[], Allowed>();
 
-/** Both by the order of roles; `first` is so already. */
+/** Merges both in the order of roles; `first` is already sorted. */
 function inOrder(first: readonly CompiledRole[], second: CompiledRole[]): readonly CompiledRole[] {
   second.sort((a, b) => a.order - b.order);
   if (first.length === 0) return second;
@@ -117,7 +124,7 @@ function inOrder(first: readonly CompiledRole[], second: CompiledRole[]): readon
   return merged;
 }
 
-/** May the subject act as any login at all on this node? What lists of nodes show. */
+/** Whether the subject may use any login at all on this node; lists of nodes show these. */
 export function mayReach(subject: Subject, node: PolicyNode): boolean {
   return reachableLogins(subject, node).length > 0;
 }
@@ -126,7 +133,7 @@ export function reachableNodes<T extends PolicyNode>(subject: Subject, nodes: re
   return nodes.filter((node) => mayReach(subject, node));
 }
 
-/** The logins the subject may act as on a node, sorted; `*` for any but root. */
+/** The logins available to the subject on a node, sorted; `*` for any but root. */
 export function reachableLogins(subject: Subject, node: PolicyNode): readonly string[] {
   const index = indexOf(subject.roles);
   if (index.denyAnyLogin !== undefined) return [];
@@ -143,13 +150,13 @@ export function reachableLogins(subject: Subject, node: PolicyNode): readonly st
     .sort();
 }
 
-/** Every login that any of the roles names, with templates filled in and `*` where one allows any; sorted. */
+/** Every login named by any of the roles, with templates filled in and `*` if one allows any; sorted. */
 export function loginsOf(subject: Subject): readonly string[] {
   const logins = new Set(indexOf(subject.roles).roles.flatMap((one) => loginsOfRole(one, subject)));
   return [...logins].sort();
 }
 
-/** Templates give no root, and nothing that is no login: what an identity provider says is not to be trusted with more. */
+/** Templates yield neither root nor invalid logins: an identity provider is not trusted with more. */
 function loginsOfRole({ allowLogins }: CompiledRole, person: Person): readonly string[] {
   return [
     ...allowLogins.literal.keys(),
@@ -185,7 +192,7 @@ function deniedNode(index: PolicyIndex, scope: Scope, node: Labelled): Clause | 
     if ((found === undefined || role.name < found) && matchesSelector(role.deny.nodes, node)) found = role.name;
   });
   if (found !== undefined) return { role: found, path: ['deny', 'nodes'] };
-  // Unknown denies too: a node whose labels do not tell is not let through.
+  // Unknown denies too: a node whose labels do not decide is not let through.
   return clauseOf(index.denyExpressions.find(({ expression }) => expression.evaluate(scope) !== false));
 }
 
@@ -200,7 +207,7 @@ function clauseOf(denial: Denial | undefined): Clause | null {
   return denial === undefined ? null : { role: denial.role, path: denial.path };
 }
 
-/** `allowing`: in the order of names; `at`: which login of the first. */
+/** `allowing`: ordered by name; `at`: index of the matching login of the first. */
 function combine(index: PolicyIndex, allowing: readonly CompiledRole[], at: number): Allowed {
   const { name, allow } = allowing[0]!.role;
   const distinct = new Map(allowing.map(({ role, options }) => [options, role]));
@@ -222,7 +229,7 @@ function combine(index: PolicyIndex, allowing: readonly CompiledRole[], at: numb
   };
 }
 
-/** The terms of a session that these roles allow: of limits the strictest, of what is recorded the most. */
+/** The terms of a session under these roles: the strictest limits, the most recording. */
 export function termsOf(roles: readonly Role[]): SessionTerms {
   let strict = false,
     streams = 0,
@@ -235,12 +242,14 @@ export function termsOf(roles: readonly Role[]): SessionTerms {
     sessions: number | null = null;
   let enhanced = 0;
   const classes = new Set<KernelEventClass>();
+  const moderation: Moderation[] = [];
   for (const role of roles) {
     strict ||= role.recording.mode === 'strict';
     streams = Math.max(streams, streamsModes.indexOf(role.recording.streams));
     unechoed = Math.max(unechoed, unechoedModes.indexOf(role.recording.unechoed));
     if (role.recording.limit > limit) limit = role.recording.limit;
     mfa ||= role.require_session_mfa;
+    if (role.moderation !== undefined) moderation.push({ ...role.moderation, role: role.name });
     expired ||= role.disconnect_expired_cert;
     length = least(length, role.max_session_length);
     idle = least(idle, role.idle_timeout);
@@ -258,6 +267,7 @@ export function termsOf(roles: readonly Role[]): SessionTerms {
     enhanced: { mode: enhancedModes[enhanced]!, classes: [...classes].sort() },
     limits: { maxSessionLength: length, idleTimeout: idle, maxSessions: sessions, disconnectExpiredCert: expired },
     sessionMfa: mfa,
+    moderation,
   };
 }
 

@@ -63,7 +63,7 @@ const seconds = (least: number, most: number) =>
     z.number({ error: 'is no duration: a number of seconds, or 30s, 15m, 8h, 7d' }).int().min(least).max(most),
   );
 
-export const sessionActions = ['list', 'view', 'follow', 'export', 'join', 'moderate'] as const;
+export const sessionActions = ['list', 'view', 'follow', 'export', 'join', 'moderate', 'invite'] as const;
 export type SessionAction = (typeof sessionActions)[number];
 export const joinModes = ['observer', 'peer', 'moderator'] as const;
 export type JoinMode = (typeof joinModes)[number];
@@ -83,6 +83,11 @@ export const resourceKinds = [
   'audit',
   'sql',
   'access',
+  'rule',
+  'finding',
+  'note',
+  'case',
+  'search',
 ] as const;
 export type ResourceKind = (typeof resourceKinds)[number];
 /** `label`: saying which labels a node, or a machine that joins, carries; of nodes alone. */
@@ -97,7 +102,7 @@ const sessionRule = z.strictObject({
     .max(16),
   of: z.enum(['own', 'all']).default('all'),
   where: expression('session').optional(),
-  /** As what one may join. */
+  /** As what one may join, or invite others; to moderate nobody can be invited. */
   modes: z.array(z.enum(joinModes)).max(3).default(['observer']),
 });
 export type SessionRule = z.output<typeof sessionRule>;
@@ -193,6 +198,19 @@ const enhanced = z.strictObject({
     .default([...kernelEventClasses]),
 });
 
+/** Others have to be in a session before it starts, and while it lasts. */
+const moderation = z.strictObject({
+  /** How many people. */
+  count: z.number().int().min(1).max(16).default(1),
+  /** In one of these modes. */
+  modes: z.array(z.enum(joinModes)).min(1).max(3).default(['moderator']),
+  /** Which people: about them as `user`, and about the session. */
+  where: expression('session').optional(),
+  /** What becomes of the session when they leave. */
+  on_leave: z.enum(['pause', 'terminate']).default('pause'),
+});
+export type ModerationTerm = z.output<typeof moderation>;
+
 export const roleSchema = z.strictObject({
   kind: z.literal('role'),
   /** Of the document's form; 1 and none are the same. Newer ones are refused. */
@@ -218,6 +236,10 @@ export const roleSchema = z.strictObject({
   disconnect_expired_cert: z.boolean().default(false),
   /** A second factor for each session. */
   require_session_mfa: z.boolean().default(false),
+  /** A second factor of the last minutes for whatever changes something in a Kubernetes cluster. */
+  require_write_mfa: z.boolean().default(false),
+  /** Sessions wait until these participants have joined; left out: they wait for nobody. */
+  moderation: moderation.optional(),
   recording: z
     .strictObject({
       mode: z.enum(['strict', 'best_effort']).default('strict'),
@@ -232,6 +254,13 @@ export const roleSchema = z.strictObject({
         .default(1 << 20),
       /** What is kept of long input that the terminal does not echo: its size and digest, or its bytes too. */
       unechoed: z.enum(unechoedModes).default('digest'),
+      /** Whether bodies of requests that change something in a Kubernetes cluster are in their events. */
+      bodies: z.enum(['none', 'writes']).default('none'),
+      /** Resources of Kubernetes whose values are left out there, as those of Secrets always are. */
+      redact: z
+        .array(kubePattern(/^(?:[a-z0-9][a-z0-9.-]{0,252}\*?|\*)$/))
+        .max(256)
+        .default([]),
       /** What the kernel tells of the session: commands, files, connections. */
       enhanced: enhanced.prefault({}),
     })

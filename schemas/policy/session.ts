@@ -1,5 +1,5 @@
 /**
- * The policy on sessions and their recordings: who may list, view, follow, export, join and moderate which.
+ * The policy on sessions and their recordings: who may list, view, follow, export, join and moderate which, and invite others.
  *
  * `view: all` and `view: own` are short for rules that list, view, follow and export. Labels are those of the node when the
  * session began. Where they are not known, a rule about them is unknown, so that it allows nothing and denies everything.
@@ -49,13 +49,18 @@ export function decideSession(
     (rule.where === undefined || (expressionOf(rule.where, 'session').evaluate(scope) ?? unknown));
   const denial = deny.find((one) => holds(one, true));
   if (denial !== undefined) return { allowed: false, reason: `role ${denial.role} denies to ${action} this session`, because: denial };
-  const grant = allow.find((one) => holds(one, false) && (action !== 'join' || mode === undefined || one.rule.modes.includes(mode)));
+  const grant = allow.find((one) => holds(one, false) && (!isByMode(action) || mode === undefined || one.rule.modes.includes(mode)));
   if (grant !== undefined) return { allowed: true, because: grant };
   return {
     allowed: false,
     reason: `no role of ${subject.user} allows to ${action}${mode === undefined ? '' : ` as ${mode}`} this session`,
     because: null,
   };
+}
+
+/** What a rule allows in the modes that it names. */
+export function isByMode(action: SessionAction | '*'): boolean {
+  return action === 'join' || action === 'invite';
 }
 
 /** Which sessions `decideSession` allows this with: the two always agree. */

@@ -1,11 +1,11 @@
 /**
  * Blocks: the unit of the hash chain.
  *
- * A block is a run of whole lines. Where it ends is a function of the lines alone, so boundaries are neither stored
- * nor forgeable: a line starts a new block when, with it, the block would exceed `BLOCK_MAX_BYTES`, or when its
- * session time is `BLOCK_MAX_MS` or more after that of the block's first line. Session time is the sum of the
- * intervals. The header is the first line of block 1, at time 0. Keyframe lines (`k`) are derived data: they are in no
- * block and their interval is 0. Tested in block.test.ts.
+ * A block is a run of whole lines. Block boundaries are a function of the lines alone, so they are neither stored nor
+ * forgeable: a line starts a new block when, with it, the block would exceed `BLOCK_MAX_BYTES`, or when its session time is
+ * `BLOCK_MAX_MS` or more after that of the block's first line. Session time is the sum of the intervals. The header is the
+ * first line of block 1, at time 0. Keyframe lines (`k`) are derived data: they are in no block and their interval is 0.
+ * Tested in block.test.ts.
  */
 import { StenoError } from '../base/errors.js';
 import { peekLine } from './line.js';
@@ -18,7 +18,7 @@ export class BlockCutter {
   #bytes = 0;
   #start = 0;
 
-  /** Takes the next line. `bytes`: its encoded length with newline; `at`: its session time in ms. */
+  /** Processes the next line. `bytes`: its encoded length including the newline; `at`: its session time in ms. */
   startsBlock(bytes: number, at: number): boolean {
     if (this.#bytes > 0 && this.#bytes + bytes <= BLOCK_MAX_BYTES && at - this.#start < BLOCK_MAX_MS) {
       this.#bytes += bytes;
@@ -29,7 +29,7 @@ export class BlockCutter {
     return true;
   }
 
-  /** Session time in ms from which no line can join the block that is open now. */
+  /** Session time in ms from which no line can join the open block. */
   get closesAt(): number {
     return this.#start + BLOCK_MAX_MS;
   }
@@ -46,11 +46,11 @@ export interface Block {
   readonly content: Uint8Array;
 }
 
-/** Where a reader stands between two runs of lines: enough to go on cutting in the middle of a file. */
+/** A reader's position between two runs of lines, sufficient to resume cutting in the middle of a file. */
 export interface BlockPosition {
-  /** Blocks before. */
+  /** Number of preceding blocks. */
   readonly n: number;
-  /** Session time of the last line before, in ms. */
+  /** Session time of the preceding line, in ms. */
   readonly at: number;
 }
 
@@ -59,8 +59,8 @@ const OPEN_BRACE = 0x7b;
 const decoder = new TextDecoder('utf-8');
 
 /**
- * Cuts whole lines into blocks, starting at a block boundary; `k` lines are passed to `keyframe` and left out.
- * Throws RECORDING_MALFORMED when a line is not of the format or the last one has no newline.
+ * Cuts whole lines into blocks, starting at a block boundary; `k` lines are passed to `keyframe` and left out. Throws
+ * RECORDING_MALFORMED if a line is invalid or the last one has no newline.
  */
 export function* cutBlocks(
   lines: Uint8Array,

@@ -1,10 +1,10 @@
 /**
- * The hash chain over blocks: `h[0] = SHA-256("steno-recording/1\n" ‖ session)`,
- * `h[n] = SHA-256(h[n-1] ‖ u64 big-endian length of the content ‖ content)`; that of an event log begins with `steno-events/1`,
- * so that no part of a recording passes for one of its log.
+ * The hash chain over blocks: `h[0] = SHA-256("steno-recording/1
+ * " ‖ session)`, `h[n] = SHA-256(h[n-1] ‖ u64 big-endian length of the content ‖ content)`; an event log's chain begins with
+ * `steno-events/1`, so that a part of a recording cannot pass for a part of its log.
  *
- * It runs over uncompressed lines, so that storage may repack frames without breaking proof. SHA-256 is passed in:
- * this folder runs in Node and in browsers. Tested in verify.test.ts.
+ * It covers uncompressed lines, so that storage may repack frames without invalidating the proof. SHA-256 is passed in: this
+ * folder runs in Node and in browsers. Tested in verify.test.ts.
  */
 import type { Stream } from './line.js';
 
@@ -13,8 +13,8 @@ export type Sha256 = (...parts: readonly Uint8Array[]) => Uint8Array;
 const encoder = new TextEncoder();
 
 /**
- * Bytes of each block's chain value that the proof keeps, to name the first bad block between two checkpoints. One
- * names a later block than the first bad one in 1 of 256 cases, and never calls a bad recording good.
+ * Bytes of each block's chain value kept in the proof, to locate the first bad block between two checkpoints. With one byte,
+ * the located block is later than the first bad one in 1 of 256 cases, but a bad recording is never called good.
  */
 export const TAG_BYTES = 1;
 
@@ -34,7 +34,7 @@ export function toHex(bytes: Uint8Array): string {
   return hex;
 }
 
-/** Bytes of a hexadecimal string, or null when it is none of `length` bytes. */
+/** The bytes of a hexadecimal string, or null unless it encodes `length` bytes. */
 export function fromHex(hex: string, length: number): Uint8Array | null {
   if (hex.length !== length * 2 || !/^[0-9a-f]*$/.test(hex)) return null;
   return Uint8Array.from({ length }, (_, i) => Number.parseInt(hex.slice(2 * i, 2 * i + 2), 16));

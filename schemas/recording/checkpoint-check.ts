@@ -1,8 +1,7 @@
 /**
- * Whether a checkpoint was signed by whom it names: the certificate of the recording key was issued by the recording CA
- * for that gateway and was valid then, and its key made the signature. The one place where it is decided, for
- * `steno verify`, ingest and the page alike; digests and signatures are passed in, since this folder runs in Node and in
- * browsers. Tested in test/vectors.
+ * Whether a checkpoint was signed by the gateway it names: the recording key's certificate was issued by the recording CA
+ * for that gateway and valid at the time, and the key made the signature. `steno verify`, ingest and the page all decide it
+ * here; digests and signatures are passed in, since this folder runs in Node and in browsers. Tested in test/vectors.
  */
 import { StenoError } from '../base/errors.js';
 import { checkCertificate } from '../ssh/admission.js';
@@ -14,16 +13,16 @@ import type { SignedCheckpoint } from './checkpoint.js';
 
 export interface SignatureParts {
   readonly sha512: (message: Uint8Array) => Uint8Array;
-  /** Whether the signature blob is by the plain public key over the data. Answers false for what it cannot read. */
+  /** Whether the signature blob over the data was made by the plain public key. Returns false for unreadable input. */
   readonly verify: (publicBlob: Uint8Array, signatureBlob: Uint8Array, data: Uint8Array) => boolean;
 }
 
 /** The bytes that a checkpoint's signature covers. */
-export function checkpointSignedData(checkpoint: SignedCheckpoint, sha512: SignatureParts['sha512']): Uint8Array {
+function checkpointSignedData(checkpoint: SignedCheckpoint, sha512: SignatureParts['sha512']): Uint8Array {
   return sshsigSignedData(CHECKPOINT_NAMESPACE, 'sha512', sha512(new TextEncoder().encode(checkpointText(checkpoint))));
 }
 
-/** What is wrong with a checkpoint's signature, or null. `cas`: blobs of trusted recording CA keys. */
+/** The fault of a checkpoint's signature, or null. `cas`: blobs of trusted recording CA keys. */
 export function checkpointFault(
   checkpoint: SignedCheckpoint,
   certificateBlob: Uint8Array,
@@ -40,7 +39,7 @@ export function checkpointFault(
       verify,
     });
     if (!admitted.ok) return `the recording certificate is not acceptable: ${admitted.detail}`;
-    // The authority issues no other kind to a recording key; proofs hold Ed25519 signatures alone.
+    // The authority certifies no other kind of recording key; proofs hold Ed25519 signatures only.
     if (certificate.keyType !== 'ssh-ed25519' || certificate.principals.length !== 1)
       return 'the certificate is not that of a recording key';
     const signature = decodeBase64(checkpoint.signature);

@@ -1,5 +1,5 @@
 /**
- * Checkpoints: signed statements of a gateway about how far a recording has come.
+ * Checkpoints: a gateway's signed statements about the state of a recording.
  *
  * The signed message is a small text (below), signed as SSHSIG (OpenSSH PROTOCOL.sshsig, hash sha512) in namespace
  * `CHECKPOINT_NAMESPACE`, with the gateway's recording key, whose OpenSSH certificate the recording CA issued with the
@@ -39,10 +39,10 @@ export interface SignedCheckpoint extends Checkpoint {
   readonly signature: string;
 }
 
-/** What a proof holds of it: session, gateway and counter are the header's. */
+/** The fields stored in a proof: session, gateway and counter come from the header. */
 export type StoredCheckpoint = Omit<SignedCheckpoint, 'session' | 'gateway' | 'counter'>;
 
-/** The checkpoint that was signed, with what the header of the recording says. */
+/** The signed checkpoint, completed from the header of the recording. */
 export function withHeader(
   { session, gateway, counter }: Pick<Checkpoint, 'session' | 'gateway' | 'counter'>,
   checkpoint: StoredCheckpoint,

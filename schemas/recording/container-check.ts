@@ -1,6 +1,6 @@
 /**
- * What no signature covers in a container, recomputed: the order of its frames, which certificates stand there, every
- * entry of seek tables, and the index. Each answers what is wrong, or null. Tested in verify.test.ts and test/verify.
+ * Checks the parts of a container that no signature covers, by recomputing them: order of frames, certificates present, seek
+ * table entries, and the index. Each function returns the fault, or null. Tested in verify.test.ts and test/verify.
  */
 import type { Segment } from './container.js';
 import { readNumber } from './proof.js';
@@ -9,7 +9,7 @@ import type { Fault, Place } from './verdict.js';
 const letters = { certificate: 'C', part: 'P', data: 'D', index: 'I', 'seek-table': 'S' } as const;
 const kindOf = (segment: Segment): keyof typeof letters => (segment.kind === 'proof' ? segment.proof.kind : segment.kind);
 
-/** A file is certificates, then objects as they lie in the store, or their data frames and proofs with one table over all. */
+/** A file consists of certificates, then objects as stored, or their data frames and proofs with one seek table. */
 const layout = /^C+(?:D*PS?)*D*PI?S$/;
 
 export function layoutFault(segments: readonly Segment[], parts: number): Fault | null {
@@ -19,7 +19,7 @@ export function layoutFault(segments: readonly Segment[], parts: number): Fault 
   return { code: 'VERIFY_ALTERED', detail: 'a frame stands where none can be', block: null };
 }
 
-/** `ids`: of the certificates, each once. `named`: by the proofs in order. */
+/** `ids`: of the certificates, without duplicates. `named`: by the proofs, in order. */
 export function certificatesFault(ids: readonly string[], segments: readonly Segment[], named: readonly string[]): string | null {
   const there = segments.filter((segment) => kindOf(segment) === 'certificate').length;
   const wanted = [...new Set(named)];
@@ -28,7 +28,7 @@ export function certificatesFault(ids: readonly string[], segments: readonly Seg
     : 'the certificates are not those that the proofs name, in their order';
 }
 
-/** A table lists all frames since the last table; that of a stored object lists its data frames alone. */
+/** A table lists all frames since the previous table; that of a stored object lists only its data frames. */
 export function seekTableFault(segments: readonly Segment[]): string | null {
   let since: { readonly kind: string; readonly compressed: number; readonly decompressed: number }[] = [];
   for (const segment of segments) {
@@ -73,7 +73,7 @@ export function indexFault(
     readNumber(content, 2, 2) !== term.rows
   )
     return wrong;
-  // In order, as `places` are: every place is the next entry, or may be left out.
+  // `places` is in order: each entry is the next place, or skips some.
   let at = 4;
   for (const { frame, offset, at: start, block } of places.slice(1)) {
     const listed =

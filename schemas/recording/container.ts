@@ -21,7 +21,7 @@ export const INDEX_MAGIC = 0x184d2a5c;
 export const SEEK_TABLE_MAGIC = 0x184d2a5e;
 const SEEKABLE_FOOTER_MAGIC = 0x8f92eab1;
 const MAX_SKIPPABLE_BYTES = 4 << 20;
-/** Larger frames are no recording: a bound on what a reader must hold. Decompressed bytes. */
+/** No frame of a recording is larger: a limit on what a reader must hold. Decompressed bytes. */
 export const MAX_FRAME_BYTES = 4 << 20;
 /** The largest window that every zstd decoder must support (RFC 8878, 3.1.1.1.2). */
 const MAX_WINDOW_BYTES = 8 << 20;
@@ -32,7 +32,7 @@ export interface SeekEntry {
 }
 
 export type Segment =
-  /** `decompressed`: the size that the frame claims. */
+  /** `decompressed`: the size claimed by the frame. */
   | { readonly kind: 'data'; readonly offset: number; readonly bytes: Uint8Array; readonly decompressed: number }
   | { readonly kind: 'proof'; readonly offset: number; readonly length: number; readonly proof: Proof }
   | { readonly kind: 'index'; readonly offset: number; readonly length: number; readonly content: Uint8Array }
@@ -66,8 +66,8 @@ export function skippable(magic: number, content: Uint8Array): Uint8Array {
 }
 
 /**
- * Walks a container from the start. A cut-off last frame throws RECORDING_MALFORMED with detail `cut off`, after all
- * whole segments before it were yielded, so that a verifier can tell truncation from nonsense.
+ * Walks a container from the start. A truncated last frame throws RECORDING_MALFORMED with detail `cut off`, after all
+ * complete segments before it were yielded, so that a verifier can distinguish truncation from garbage.
  */
 export function* readContainer(file: Uint8Array): Generator<Segment> {
   let offset = 0;
@@ -119,8 +119,8 @@ function parseSeekTable(content: Uint8Array, offset: number): SeekEntry[] {
 }
 
 /**
- * The content size in the header of a data frame (RFC 8878, 3.1.1.1). Recordings promise size and checksum, and every
- * decoder must be able to take the frame: no dictionary, no window that only some allow.
+ * The content size in the header of a data frame (RFC 8878, 3.1.1). Recordings guarantee size and checksum, and that every
+ * decoder accepts the frame: no dictionary, and no window that only some allow.
  */
 function claimedSize(frame: Uint8Array): number {
   const descriptor = frame[4]!;

@@ -1,14 +1,14 @@
 /**
- * The order of rows in an event log. A row's place is the number of the node's log file and its index in it; a node sends rows in
- * the order of their places, and again what was not acknowledged, so what does not come after the last row was taken before.
- * Tested in event-places.test.ts.
+ * The order of rows in an event log. A row's position consists of the number of the node's log file and the row's index in
+ * it; a node sends rows in order of position, and resends unacknowledged ones, so a row that does not follow the last one
+ * was already taken. Tested in event-places.test.ts.
  */
 export interface EventPlace {
   readonly block: number;
   readonly index: number;
 }
 
-/** The place that a row says, in its first two columns; null for anything else. */
+/** The position given in a row's first two columns; null for anything else. */
 export function eventPlace([block, index]: readonly unknown[]): EventPlace | null {
   return isPlaceNumber(block) && isPlaceNumber(index) ? { block, index } : null;
 }
@@ -24,7 +24,7 @@ export class EventPlaces {
     this.last = last;
   }
 
-  /** Takes the next row. False: it has no place, or one that is not behind the last. */
+  /** Accepts the next row. False: it has no position, or does not follow the last one. */
   take(fields: readonly unknown[]): boolean {
     const place = eventPlace(fields);
     if (place === null || !isAfter(place, this.last)) return false;

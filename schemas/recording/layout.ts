@@ -1,5 +1,5 @@
 /**
- * Where a recording lies in the object store, and the manifest that maps time to bytes.
+ * Keys of a recording in the object store, and the manifest that maps time to bytes.
  *
  *     recordings/<yyyy>/<mm>/<dd>/<session>/part-000001.cast.zst   one object for each checkpoint, while it is live
  *     recordings/<yyyy>/<mm>/<dd>/<session>/recording.cast.zst     the whole, once it is sealed: its own manifest
@@ -8,10 +8,10 @@
  *     gateways/<32 hex digits>.cert                                recording certificates of gateways (SSH blobs)
  *
  * The date is that of the session's start, in UTC. A reader asks for `recording.cast.zst` (sealed.ts), then for
- * `manifest.json`. Where one of them is, it is the recording, and what else lies beside it is left over or not yet
- * deleted. Where none is, the parts in the order of their numbers are the recording, so far. A reader that finds an
- * object gone that it knew begins again. The objects concatenated in order, after the certificate's frame, are the
- * file that `steno export` writes. A manifest is derived data and proves nothing. Tested in ingest/sealing/layout.test.ts.
+ * `manifest.json`. If one of them exists, it is the recording, and other objects beside it are leftovers. If neither exists,
+ * the parts in order of their numbers are the recording so far. A reader that finds a known object missing starts over. The
+ * objects concatenated in order, after the certificate's frame, are the file that `steno export` writes. A manifest is
+ * derived data and proves nothing. Tested in ingest/sealing/layout.test.ts.
  */
 import { z } from 'zod';
 import { StenoError } from '../base/errors.js';
@@ -65,20 +65,20 @@ const idPattern = /^[0-9a-f]{32}$/;
 
 const count = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
 
-/** A run of whole blocks that can be replayed by itself: for a terminal it begins with a keyframe, except the first. */
+/** A run of whole blocks that can be replayed by itself: for a terminal it begins with a keyframe, except for the first. */
 const segment = z.strictObject({
-  /** Byte in the decompressed frame where its first line begins: the keyframe, where there is one. */
+  /** Byte offset in the decompressed frame of its first line, which is the keyframe if there is one. */
   offset: count,
-  /** Session time in ms of the last line before it: the time of its keyframe, and what its intervals add up from. */
+  /** Session time in ms of the preceding line: the time of its keyframe, and the base of its intervals. */
   start: count,
-  /** The block of its first line that is no keyframe. */
+  /** The block of its first line other than a keyframe. */
   first_block: count.min(1),
 });
 
 const frame = z.strictObject({
   /** Index into `objects`. */
   object: count,
-  /** Where the zstd frame lies in that object, and its length, in bytes. */
+  /** Offset and length in bytes of the zstd frame in that object. */
   offset: count,
   compressed: count.min(1),
   decompressed: count.min(1),
@@ -124,8 +124,8 @@ export function encodeManifest(value: Manifest): Uint8Array {
 }
 
 /**
- * Throws RECORDING_VERSION on a newer version and RECORDING_MALFORMED on anything that is not a manifest: objects of
- * this session's folder, frames that lie in their objects one after the other, segments in ascending order.
+ * Throws RECORDING_VERSION for a newer version and RECORDING_MALFORMED for anything that is not a manifest: objects must be
+ * in this session's folder, frames consecutive in their objects, segments ascending.
  */
 export function parseManifest(bytes: Uint8Array): Manifest {
   const bad = (detail: string): StenoError => new StenoError('RECORDING_MALFORMED', `manifest: ${detail}`);
@@ -143,7 +143,7 @@ export function parseManifest(bytes: Uint8Array): Manifest {
   return checkManifest(parsed.data);
 }
 
-/** Throws RECORDING_MALFORMED unless frames lie in the session's objects in order, and segments in frames. */
+/** Throws RECORDING_MALFORMED unless frames are in order within the session's objects, and segments within frames. */
 export function checkManifest(value: Manifest): Manifest {
   const bad = (detail: string): StenoError => new StenoError('RECORDING_MALFORMED', `manifest: ${detail}`);
   const { session, started_at, objects, frames, blocks, duration } = value;

@@ -7,6 +7,7 @@ import {
   cutText,
   encodeHeader,
   encodeLine,
+  encodeRawLine,
   execFacts,
   formatInterval,
   growText,
@@ -220,4 +221,21 @@ describe('a command', () => {
     const long = 'ab'.repeat(100_000);
     expect(joined(long, 65_536)).toBe(`${long.slice(0, 65_535)}${CUT_MARK}`);
   });
+});
+
+test('bytes are encoded as any line is', () => {
+  fc.assert(
+    fc.property(
+      fc.record({
+        stream: fc.constantFrom('in' as const, 'out' as const, 'err' as const),
+        channel: fc.option(fc.nat(1_000), { nil: undefined }),
+        replaces: fc.boolean(),
+        base64: fc.base64String({ maxLength: 300 }),
+      }),
+      ({ stream, channel, replaces, base64 }) => {
+        const data = { stream, ...(channel === undefined ? {} : { channel }), replaces, base64 };
+        expect(encodeRawLine(1234, data)).toBe(encodeLine(1234, { code: 'b', data }));
+      },
+    ),
+  );
 });

@@ -11,10 +11,13 @@ import { StenoError } from '../base/errors.js';
 export const RECORDING_FORMAT = 1;
 /** Upper bound of one encoded line in bytes of UTF-8, its newline included. */
 export const MAX_LINE_BYTES = 65_536;
-/** The same of a line in an event log. A longer line than a block is a block of its own, which must fit into one message of the uplink. */
+/**
+ * The same for a line in an event log. A line longer than a block is a block by itself, which must fit into one uplink
+ * message.
+ */
 export const MAX_EVENT_LINE_BYTES = 983_040;
 
-/** What is signed of a session: its recording, and beside it the log of its kernel events, each with a chain of its own. */
+/** The signed streams of a session: its recording, and the log of its kernel events, each with its own chain. */
 export type Stream = 'recording' | 'events';
 
 export function lineLimit(stream: Stream): number {
@@ -23,7 +26,10 @@ export function lineLimit(stream: Stream): number {
 
 export type SessionKind = 'shell' | 'exec' | 'sftp' | 'subsystem' | 'forward';
 
-/** A container of a pod; `image` with its digest where the cluster tells it, empty where the user may not read the pod. */
+/**
+ * A container of a pod; `image` includes its digest if the cluster reports it, and is empty if the user may not read the
+ * pod.
+ */
 export interface PodFacts {
   readonly cluster: string;
   readonly namespace: string;
@@ -32,7 +38,7 @@ export interface PodFacts {
   readonly image: string;
 }
 
-/** What the recorder knew when it opened the session; member `steno` of the asciicast header. */
+/** The recorder's knowledge when the session opened; member `steno` of the asciicast header. */
 export interface SessionFacts {
   readonly format: typeof RECORDING_FORMAT;
   /** 26 characters of Crockford base32 in lower case: 48 bits of ms since 1970, 80 random bits (ULID). */
@@ -108,8 +114,16 @@ export type StreamFact =
   | { readonly fact: 'stream'; readonly name: 'stdout' | 'stderr' }
   | { readonly fact: 'signal'; readonly name: string; readonly from: 'client' | 'node' }
   | { readonly fact: 'agent_forwarding' }
-  /** From here on the session's input is kept from its target, or reaches it again. `reason` is that of whoever froze the session. */
-  | { readonly fact: 'input_gate'; readonly state: 'closed' | 'open'; readonly reason: string }
+  /**
+   * From here on the session's input is kept from its target, or reaches it again. `reason` is that of whoever froze the session;
+   * `by`: the participant who paused or resumed it. Left out: a lock, or a rule of a role.
+   */
+  | { readonly fact: 'input_gate'; readonly state: 'closed' | 'open'; readonly reason: string; readonly by?: string }
+  /**
+   * Who typed: the `i` lines that follow, and the gaps and facts of input without an echo, are of this user, until the next such
+   * line. Before the first, everything was typed by the session's user.
+   */
+  | { readonly fact: 'typist'; readonly user: string }
   | { readonly fact: 'forward_listen'; readonly address: string; readonly port: number }
   | {
       readonly fact: 'forward_open';
@@ -213,6 +227,8 @@ export interface Participant {
   readonly user: string;
   readonly mode: 'owner' | 'observer' | 'peer' | 'moderator';
   readonly source_address: string;
+  /** By which they came, with the words of who invited. Left out: by roles of their own. */
+  readonly invitation?: { readonly id: string; readonly by: string; readonly reason: string };
   /** Left out by gateways of before, and of who did not come by a connection of their own. */
   readonly connection?: ClientConnection;
 }
@@ -264,7 +280,6 @@ export type LineBody =
   /** One row of the kernel: block, index, and the further columns of `kernelRow` (schemas/kernel/kernel.ts) as the node sent them. */
   | { readonly code: 'e'; readonly data: readonly unknown[] };
 
-export type LineCode = LineBody['code'];
 /** A line with its interval in milliseconds since the line before. */
 export type RecordingLine = LineBody & { readonly interval: number };
 
@@ -302,6 +317,14 @@ export function encodeHeader(header: RecordingHeader): string {
 
 export function encodeLine(interval: number, body: LineBody): string {
   return `[${formatInterval(interval)},"${body.code}",${JSON.stringify(body.data)}]\n`;
+}
+
+/**
+ * As `encodeLine` of a `b` line, for base64 that was made just now: it needs no escapes, and looking for them costs six times as much as
+ * everything else of the line. Not for base64 that was read.
+ */
+export function encodeRawLine(interval: number, { base64, ...facts }: RawBytes): string {
+  return `[${formatInterval(interval)},"b",${JSON.stringify(facts).slice(0, -1)},"base64":"${base64}"}]\n`;
 }
 
 /** UTF-16 units of a part of a command: at worst six bytes each in JSON. */

@@ -22,7 +22,6 @@ import { certificateId } from './proof.js';
 import type { PartProof } from './proof.js';
 import type { RecordingHeader } from './line.js';
 import { withHeader } from './checkpoint.js';
-import { streamOf } from './line.js';
 import { PartWalk } from './part-walk.js';
 import type { Fault, Verdict, VerifierParts } from './verdict.js';
 
@@ -153,16 +152,4 @@ function signatureFault(
       ? 'the certificate of the recording key is not in the file'
       : parts.checkSignature(withHeader(header.steno, proof.checkpoint), certificate);
   return detail === null ? null : { code: 'VERIFY_UNSIGNED', detail: `part ${proof.part}: ${detail}`, block: proof.first_block };
-}
-
-/**
- * Whether an event log is that of a recording, once each of the two is found good: both are of the same session and number of the same
- * gateway. Returns what is wrong, or null.
- */
-export function pairFault(recording: RecordingHeader, log: RecordingHeader): Fault | null {
-  const [a, b] = [recording.steno, log.steno];
-  if (streamOf(recording) !== 'recording' || streamOf(log) !== 'events')
-    return { code: 'VERIFY_ALTERED', detail: 'not a recording and an event log', block: null };
-  if (a.session === b.session && a.gateway === b.gateway && a.counter === b.counter) return null;
-  return { code: 'VERIFY_ALTERED', detail: `the event log is of session ${b.session}`, block: null };
 }

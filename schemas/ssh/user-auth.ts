@@ -8,6 +8,7 @@
  * The session id is a hash over the key exchange with one server, so the signature fits one connection and no other. Tested
  * in user-auth.test.ts, and by what stock `ssh` signs in gateway/ssh/server/user-proof.test.ts.
  */
+import { MSG } from './numbers.js';
 import { SshWriter } from './wire.js';
 
 export const METHOD_PUBLICKEY = 'publickey';
@@ -29,7 +30,7 @@ export interface UserAuthRequest {
 /** The message without its signature. */
 export function userAuthRequest({ userName, algorithm, publicKey, hostKey }: UserAuthRequest): Uint8Array {
   const request = new SshWriter()
-    .byte(50)
+    .byte(MSG.userauthRequest)
     .utf8(userName)
     .utf8('ssh-connection')
     .utf8(hostKey === null ? METHOD_PUBLICKEY : METHOD_HOSTBOUND)

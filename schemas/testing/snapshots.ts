@@ -15,6 +15,7 @@ export const emptySnapshot: Snapshot = {
   nodes: [],
   locks: [],
   notices: [],
+  invitations: [],
   removed_services: [],
   grants: [],
   void_grants: [],

@@ -1,4 +1,6 @@
-/** The stores of a service, by its configuration: what is left out lies under its data folder. Tested end to end. */
+/**
+ * The stores of a service, according to its configuration; omitted ones are kept under its data folder. Tested end to end.
+ */
 import { join } from 'node:path';
 import { openEventStore } from '../events/clickhouse/store.js';
 import type { EventStore } from '../events/contract.js';
@@ -9,7 +11,7 @@ export interface StoresConfig {
   readonly data: string;
   /** `s3://BUCKET/PREFIX`. */
   readonly objects?: string | undefined;
-  /** `password`: read from where the configuration says. */
+  /** `password`: from the source that the configuration names. */
   readonly events?:
     { readonly url: string; readonly database: string; readonly username: string; readonly cluster?: string | undefined } | undefined;
 }
@@ -20,7 +22,7 @@ export interface Stores {
   close(): Promise<void>;
 }
 
-/** The embedded event store belongs to one process at a time. `say` is told what an operator should know. */
+/** The embedded event store belongs to one process at a time. `say` receives messages for the operator. */
 export async function openStores(config: StoresConfig, password: string | undefined, say: (line: string) => void): Promise<Stores> {
   const events = await openEventStore(
     config.events === undefined

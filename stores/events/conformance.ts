@@ -1,13 +1,15 @@
 /**
- * What every event store must do, as claims in plain words. Called by the tests of each adapter.
+ * The conformance suite of event stores, as claims in plain words. Called by the tests of each adapter.
  *
- * A store is opened once, empty; each test keeps to sessions, nodes or actors of its own.
+ * A store is opened once, empty; each test uses its own sessions, nodes or actors.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { ErrorCode } from '#schemas/base/errors.js';
-import type { AuditRow, EventRow, FindingRow, ScreenRow, SessionRow } from '#schemas/events/rows.js';
+import type { AuditRow, EventRow, ScreenRow, SessionRow } from '#schemas/events/rows.js';
 import type { Condition } from '#schemas/policy/session-condition.js';
 import { rowValidators } from '#schemas/events/rows.js';
+import { sessionId } from '#schemas/recording/line.js';
+import { changesConformance } from './changes-conformance.js';
 import type { EventStore, Page, ScreenLine, ScreenQuery } from './contract.js';
 import {
   exampleAuditRow,
@@ -19,10 +21,13 @@ import {
   exampleStart,
 } from './examples.js';
 import { openedFromConformance } from './opened-from-conformance.js';
+import { peopleSqlConformance } from './people-sql-conformance.js';
+import { timelineConformance } from './timeline-conformance.js';
+import { triageConformance } from './triage-conformance.js';
 
 export interface EventFixture {
   readonly store: EventStore;
-  /** Ends the statements under way that contain the text; letters and blanks only. */
+  /** Kills running statements that contain the text; letters and blanks only. */
   readonly kill: (text: string) => Promise<void>;
   readonly dispose: () => Promise<void>;
 }
@@ -398,24 +403,10 @@ export function eventStoreConformance(name: string, open: () => Promise<EventFix
       });
     });
 
+    changesConformance(() => store);
     openedFromConformance(() => store);
-
-    describe('findings', () => {
-      test('what was inserted is what is read; the highest version of each is its state', async () => {
-        const finding = (i: number, more: Partial<FindingRow> = {}): FindingRow =>
-          exampleFindingRow({ id: `finding-${i}`, node: 'found', at: exampleStart + i, ...more });
-        const free = finding(2, { session: '', offset_ms: null, row: null, techniques: [], evidence: [], severity: 'low' });
-        await store.insert('findings', [finding(0), finding(1, { version: 2, state: 'resolved' }), free], 'findings');
-        await store.insert('findings', [finding(0), finding(1)], 'findings again');
-        expect(await collect((cursor) => store.findings({ node: 'found', limit: 2, cursor }))).toEqual([
-          free,
-          finding(1, { version: 2, state: 'resolved' }),
-          finding(0),
-        ]);
-        expect((await store.findings({ node: 'found', state: 'open', severity: 'high' })).rows).toEqual([finding(0)]);
-        expect((await store.findings({ dedup_key: free.dedup_key, rule: 'none' })).rows).toEqual([]);
-      });
-    });
+    timelineConformance(() => store);
+    triageConformance(() => store);
 
     describe('what only some may see', () => {
       const name = 'seen';
@@ -481,7 +472,10 @@ export function eventStoreConformance(name: string, open: () => Promise<EventFix
         const limits = { maxRows: 100, maxSeconds: 10 };
         for (const table of ['sessions', 'screen', 'events', 'findings'] as const) {
           const sql = `SELECT session FROM (SELECT t.session, t.node FROM ${table} AS t WHERE t.session IN (SELECT session FROM ${table})) WHERE node = '${name}' AND session != '' ORDER BY 1`;
-          expect((await store.readOnlySql(sql, limits, visible)).rows, table).toEqual(ids.map((id) => [id]));
+          expect(
+            (await store.readOnlySql(sql, limits, { listed: visible, viewed: visible, findings: true, audit: false })).rows,
+            table,
+          ).toEqual(ids.map((id) => [id]));
         }
       });
 
@@ -537,6 +531,83 @@ export function eventStoreConformance(name: string, open: () => Promise<EventFix
           last = { block: end.block, index: end.index };
         }
         expect(seen).toEqual(texts(lines));
+        const back = [];
+        for (let first: { block: number; index: number } | null = null; ;) {
+          const page: readonly ScreenLine[] = await store.screenLines(exampleSession(110), first, 4, 'before');
+          back.unshift(...texts(page));
+          const begin = page[0];
+          if (begin === undefined) break;
+          first = { block: begin.block, index: begin.index };
+        }
+        expect(back).toEqual(texts(lines));
+        expect(await store.screenRows(exampleSession(110), null, 100)).toEqual(lines);
+        expect(await store.screenRows(exampleSession(110), { block: lines[3]!.block, index: lines[3]!.index }, 2)).toEqual(
+          lines.slice(4, 6),
+        );
+        await expectCode(store.screenRows("' OR 1", null, 1), 'BAD_REQUEST');
+        await expectCode(store.screenRows(exampleSession(110), null, 0), 'BAD_REQUEST');
+      });
+
+      test('who viewed what, each row once, and of visible sessions alone', async () => {
+        const [one, two] = [exampleSession(140), exampleSession(141)];
+        const row = (i: number, more: object) =>
+          exampleAuditRow({
+            id: `views-${i}`,
+            at: exampleStart + i,
+            event: 'recording.view',
+            actor: 'val',
+            session: one,
+            node: 'n',
+            login: 'l',
+            ...more,
+          });
+        await store.insert(
+          'sessions',
+          [exampleSessionRow({ session: one, user: 'vic' }), exampleSessionRow({ session: two, user: 'wes' })],
+          'views s',
+        );
+        const rows = [
+          ...[
+            row(0, {}),
+            row(1, {}),
+            row(2, { event: 'recording.export' }),
+            row(3, { event: 'recording.view', outcome: 'failure', session: two }),
+          ],
+          ...[row(4, { actor: 'wim' }), row(5, { event: 'recording.search', session: '' }), row(6, { event: 'session.start' })],
+        ];
+        await store.insert('audit', rows, 'views');
+        await store.insert('audit', rows.slice(0, 2), 'views again');
+        const mine = async (more: object) =>
+          (await store.views({ limit: 1000, ...more })).rows.filter(({ session }) => session === one || session === two);
+        const where = { node: 'n', login: 'l' };
+        const val = {
+          ...where,
+          session: one,
+          actor: 'val',
+          times: 3,
+          first_at: exampleStart,
+          last_at: exampleStart + 2,
+          exports: 1,
+          refusals: 0,
+        };
+        const refused = {
+          ...where,
+          session: two,
+          actor: 'val',
+          times: 1,
+          first_at: exampleStart + 3,
+          last_at: exampleStart + 3,
+          exports: 0,
+          refusals: 1,
+        };
+        expect(await mine({})).toEqual([expect.objectContaining({ actor: 'wim', times: 1 }), refused, val]);
+        expect(await mine({ actor: 'val' })).toEqual([refused, val]);
+        expect(await mine({ session: two })).toEqual([refused]);
+        expect(await mine({ from: exampleStart + 3, to: exampleStart + 4 })).toEqual([refused]);
+        expect(await store.views({ limit: 1, session: one })).toMatchObject({ rows: [{ actor: 'wim' }], truncated: true });
+        const visible = { kind: 'equal', a: { kind: 'user', marked: null }, b: { kind: 'text', text: 'vic' } } as const;
+        expect(await mine({ visible })).toEqual([expect.objectContaining({ actor: 'wim' }), val]);
+        await expectCode(store.views({ limit: 1001 }), 'BAD_REQUEST');
       });
 
       test('who used what last', async () => {
@@ -556,7 +627,8 @@ export function eventStoreConformance(name: string, open: () => Promise<EventFix
 
     describe('audit', () => {
       test('what was inserted is what is read, once, newest first, by filters', async () => {
-        const row = (i: number, more: Partial<AuditRow>): AuditRow => exampleAuditRow({ id: `audit-${i}`, at: exampleStart + i, ...more });
+        const row = (i: number, more: Partial<AuditRow>): AuditRow =>
+          exampleAuditRow({ id: `audit-${i}`, at: exampleStart + i, node: 'audited', ...more });
         const rows = [
           row(0, {}),
           row(1, { event: 'session.end', session: exampleSession(1) }),
@@ -566,12 +638,30 @@ export function eventStoreConformance(name: string, open: () => Promise<EventFix
         await store.insert('audit', rows, 'audit');
         await store.insert('audit', rows.slice(1, 3), 'audit again');
         const newest = [...rows].reverse();
-        expect(await collect((cursor) => store.audit({ limit: 2, cursor }))).toEqual(newest);
+        expect(await collect((cursor) => store.audit({ node: 'audited', limit: 2, cursor }))).toEqual(newest);
         expect((await store.audit({ event: 'auth.' })).rows).toEqual([rows[3], rows[2]]);
         expect((await store.audit({ event: 'session.end' })).rows).toEqual([rows[1]]);
         expect((await store.audit({ outcome: 'failure', code: 'CERT_EXPIRED', actor: 'mallory' })).rows).toEqual([rows[2]]);
         expect((await store.audit({ session: exampleSession(1) })).rows).toEqual([rows[1]]);
-        expect((await store.audit({ from: exampleStart + 1, to: exampleStart + 3 })).rows).toEqual([rows[2], rows[1]]);
+        expect((await store.audit({ node: 'audited', from: exampleStart + 1, to: exampleStart + 3 })).rows).toEqual([rows[2], rows[1]]);
+      });
+
+      test('sessions without an audit row of an event, newest first', async () => {
+        const from = exampleStart + 10 * 86_400_000;
+        const begunAt = (at: number): string => sessionId(at, new Uint8Array(10));
+        const begun = [0, 1, 2].map((i) => exampleSessionRow({ session: begunAt(from + i), node: 'unread', started_at: from + i }));
+        await store.insert('sessions', [...begun, exampleSessionRow({ session: begunAt(from - 1), started_at: from - 1 })], 'unread');
+        await store.insert('sessions', [{ ...begun[2]!, version: 2, state: 'ended' }], 'unread ended');
+        const rows = [
+          exampleAuditRow({ id: 'read 0', event: 'session.read', session: begun[0]!.session, at: from + 5 }),
+          exampleAuditRow({ id: 'other 1', event: 'session.other', session: begun[1]!.session, at: from + 5 }),
+          exampleAuditRow({ id: 'read none', event: 'session.read', session: '', at: from + 5 }),
+        ];
+        await store.insert('audit', rows, 'unread');
+        const ask = { event: 'session.read', from, limit: 10 };
+        expect(await store.sessionsWithoutAudit(ask)).toEqual([{ ...begun[2]!, version: 2, state: 'ended' }, begun[1]]);
+        expect(await store.sessionsWithoutAudit({ ...ask, limit: 1 })).toHaveLength(1);
+        await expectCode(store.sessionsWithoutAudit({ ...ask, limit: 20_000 }), 'BAD_REQUEST');
       });
     });
 
@@ -604,149 +694,7 @@ export function eventStoreConformance(name: string, open: () => Promise<EventFix
       });
     });
 
-    describe("a person's SQL", () => {
-      const limits = { maxRows: 3, maxSeconds: 10 };
-
-      test('reads the tables without repeats, with names, types and a limit', async () => {
-        const { columns, rows, truncated } = await store.readOnlySql(
-          "SELECT session, version, count() OVER () AS n FROM sessions WHERE node = 'versions'",
-          limits,
-        );
-        expect(columns.map((column) => column.name)).toEqual(['session', 'version', 'n']);
-        expect(rows).toEqual([[exampleSession(20), 3, 1]]);
-        expect(truncated).toBe(false);
-        const more = await store.readOnlySql("SELECT index FROM screen WHERE node = 'search' ORDER BY index", limits);
-        expect(more).toMatchObject({ rows: [[0], [1], [2]], truncated: true });
-      });
-
-      test('a common table expression, a join, a window and a comment are ordinary', async () => {
-        const { rows } = await store.readOnlySql(
-          `-- who was where
-           WITH busy AS (SELECT user, uniqExact(session) AS n FROM screen GROUP BY user)
-           SELECT s.user, any(n), countIf(s.tty), max(toStartOfHour(s.started_at)) FROM sessions AS s INNER JOIN busy ON busy.user = s.user
-           WHERE s.session IN (SELECT session FROM screen) OR s.node LIKE 'w%' GROUP BY s.user ORDER BY 1 LIMIT 2;`,
-          limits,
-        );
-        expect(rows.length).toBeGreaterThan(0);
-      });
-
-      test.each([
-        'INSERT INTO sessions VALUES (1)',
-        'DROP TABLE sessions',
-        'SELECT 1; DROP TABLE sessions',
-        'SET readonly = 0',
-        'SYSTEM SHUTDOWN',
-        'TRUNCATE TABLE audit',
-        'ALTER TABLE audit DELETE WHERE 1',
-        'CREATE TABLE x (a Int8) ENGINE = Memory',
-        'KILL QUERY WHERE 1',
-        'SHOW TABLES',
-        'DESCRIBE sessions',
-        'EXPLAIN SELECT 1',
-        'USE system',
-        "BACKUP TABLE audit TO Disk('default', 'x')",
-      ])('refuses what is not a SELECT: %s', async (sql) => {
-        await expectRefused(store.readOnlySql(sql, limits));
-      });
-
-      test.each([
-        "SELECT file('/etc/passwd')",
-        "SELECT `file`('/etc/passwd')",
-        "SELECT FILE('/etc/passwd')",
-        "SELECT * FROM file('/etc/passwd', 'TSV', 'a String')",
-        "SELECT * FROM url('http://127.0.0.1:1', 'TSV', 'a String')",
-        'SELECT * FROM numbers(10)',
-        "SELECT * FROM remote('127.0.0.1', system.one)",
-        "SELECT * FROM merge('system', '.*')",
-        "SELECT * FROM executable('id', 'TSV', 'a String')",
-        'SELECT * FROM system.tables',
-        'SELECT * FROM INFORMATION_SCHEMA.tables',
-        'SELECT * FROM `system`.`tables`',
-        'SELECT * FROM `system.tables`',
-        'SELECT 1 IN system.one',
-        'SELECT * FROM sessions WHERE session IN (system.one)',
-        "SELECT * APPLY(file) FROM (SELECT '/etc/passwd' AS a)",
-        "SELECT arrayMap(x -> file(x), ['/etc/passwd'])",
-        "SELECT 1 INTO OUTFILE '/tmp/steno-should-not-exist'",
-        'SELECT 1 FORMAT JSON',
-        'SELECT 1 SETTINGS max_execution_time = 0',
-        'SELECT sleep(3)',
-        "SELECT dictGet('d', 'a', 1)",
-        "SELECT joinGet('t', 'a', 1)",
-        "SELECT getSetting('readonly')",
-        'SELECT hostName()',
-        'SELECT version()',
-        "SELECT aiGenerate('x')",
-        'SELECT {a:String}',
-        'SELECT 1) UNION ALL (SELECT 2',
-        'SELECT 1 AS `a\n   Literal 1`',
-        'SELECT * FROM (SELECT 1 AS `x) (children 1)\n Identifier y`)',
-        'SELECT',
-        '',
-        `SELECT ${'1,'.repeat(20_000)}1`,
-      ])('refuses what reaches further: %s', async (sql) => {
-        await expectRefused(store.readOnlySql(sql, limits));
-      });
-
-      test('says what is wrong with a query', async () => {
-        await expect(store.readOnlySql('SELECT nothing FROM sessions', limits)).rejects.toMatchObject({
-          code: 'BAD_REQUEST',
-          detail: /nothing/,
-        });
-        await expect(store.readOnlySql('SELECT file(1)', limits)).rejects.toMatchObject({ code: 'QUERY_REFUSED', detail: /file/ });
-      });
-
-      test('ends a query that takes too long or too much', async () => {
-        await expectCode(
-          store.readOnlySql(
-            'SELECT count() FROM screen AS a, screen AS b, screen AS c, screen AS d, screen AS e WHERE a.row + b.row + c.row + d.row + e.row = 7',
-            { maxRows: 1, maxSeconds: 1 },
-          ),
-          'QUERY_TOO_HEAVY',
-        );
-      });
-
-      test('delays neither an insert nor a search nor another read, however long it runs', async () => {
-        const long = store.readOnlySql(
-          'SELECT count() AS a_long_question FROM screen AS a, screen AS b, screen AS c, screen AS d, screen AS e, screen AS f, screen AS g WHERE a.row + b.row + c.row + d.row + e.row + f.row + g.row = 7',
-          { maxRows: 1, maxSeconds: 300 },
-        );
-        let outcome = 'running';
-        const over = long.then(
-          () => (outcome = 'answered'),
-          (error: Error) => (outcome = error.message),
-        );
-        for (let i = 0; i < 5; i += 1) {
-          const row = exampleScreenRow({ session: exampleSession(130), index: i, text: `meanwhile${i}` });
-          await store.insert('screen', [row], `meanwhile ${i}`);
-          expect((await store.searchScreen({ text: `meanwhile${i}` })).rows).toHaveLength(1);
-          expect((await store.sessions({ limit: 1 })).rows).toHaveLength(1);
-        }
-        // All of it was done while the long query still ran.
-        expect(outcome).toBe('running');
-        await fixture.kill('a_long_question');
-        await over;
-      }, 60_000);
-
-      test('who sees only some sessions sees no audit rows by SQL', async () => {
-        await store.insert('audit', [exampleAuditRow({ id: 'hidden' })], 'hidden');
-        const count = 'SELECT count() > 0 FROM audit';
-        expect((await store.readOnlySql(count, { maxRows: 1, maxSeconds: 10 })).rows).toEqual([[1]]);
-        expect((await store.readOnlySql(count, { maxRows: 1, maxSeconds: 10 }, { kind: 'truth', truth: true })).rows).toEqual([[0]]);
-      });
-
-      test('the answer after one that was broken off holds nothing of it', async () => {
-        const endless =
-          'SELECT count() FROM screen AS a, screen AS b, screen AS c, screen AS d, screen AS e, screen AS f WHERE a.row + b.row + c.row + d.row + e.row + f.row = 7';
-        await expectCode(store.readOnlySql(endless, { maxRows: 100_000, maxSeconds: 1 }), 'QUERY_TOO_HEAVY');
-        expect((await store.readOnlySql('SELECT 1 FROM screen LIMIT 1', limits)).rows).toEqual([[1]]);
-      });
-
-      test('leaves the store as it was, writable', async () => {
-        await store.insert('audit', [exampleAuditRow({ id: 'after', actor: 'after' })], 'after');
-        expect((await store.audit({ actor: 'after' })).rows).toHaveLength(1);
-      });
-    });
+    peopleSqlConformance(() => fixture);
   });
 }
 
@@ -763,12 +711,4 @@ async function collect<Row>(fetch: (cursor: string | undefined) => Promise<Page<
 
 async function expectCode(promise: Promise<unknown>, code: ErrorCode): Promise<void> {
   await expect(promise).rejects.toMatchObject({ name: 'StenoError', code });
-}
-
-async function expectRefused(promise: Promise<unknown>): Promise<void> {
-  const outcome = await promise.then(
-    () => 'ran',
-    (error: { code?: string }) => error.code,
-  );
-  expect(['BAD_REQUEST', 'QUERY_REFUSED']).toContain(outcome);
 }

@@ -1,37 +1,53 @@
 /**
  * The contract of an event store: rows in, lists and searches out.
  *
- * Rows may arrive twice, in any order, under the same token or another; a reader sees each once. Every adapter
- * passes `conformance.ts`.
+ * Rows may be inserted repeatedly, in any order, under the same token or others; readers see each once. Every adapter passes
+ * `conformance.ts`.
  */
 import { z } from 'zod';
 import { StenoError } from '#schemas/base/errors.js';
 import { eventKinds, eventSources } from '#schemas/events/kinds.js';
 import type { EventKind, EventSource } from '#schemas/events/kinds.js';
-import { findingStates, sessionIdPattern, sessionKinds, sessionStates, severities } from '#schemas/events/rows.js';
+import { findingStates, sessionIdPattern, sessionKinds, sessionStates, severities, tiers } from '#schemas/events/rows.js';
 import type {
   AuditRow,
   EventRow,
   EventTable,
   EventTables,
   FindingRow,
+  ScreenRow,
   SessionKind,
   SessionRow,
   SessionState,
+  Tier,
 } from '#schemas/events/rows.js';
+import type { Triage } from '#schemas/events/triage.js';
 import type { Condition } from '#schemas/policy/session-condition.js';
+import type {
+  Counted,
+  FoundRow,
+  FoundSession,
+  SearchHits,
+  SearchOverview,
+  SearchOverviewQuery,
+  SearchSessions,
+  SearchValues,
+} from './search-contract.js';
 
-/** Moments are milliseconds since 1970 UTC; `from` is inclusive, `to` exclusive. */
+/** Times are milliseconds since 1970 UTC; `from` is inclusive, `to` exclusive. */
 interface Range {
   readonly from?: number | undefined;
   readonly to?: number | undefined;
-  /** 1 to 1000, 50 unless told. */
+  /** 1 to 1000; 50 by default. */
   readonly limit?: number | undefined;
-  /** `next` of the page before; only with the same filters. */
+  /** `next` of the previous page; valid only with the same filters. */
   readonly cursor?: string | undefined;
 }
 
-/** Which sessions may be seen (schemas/policy/session.ts); rows of other tables are seen with theirs. Left out: every row. */
+/**
+ * Which sessions are visible (schemas/policy/session.ts); rows of other tables are visible with their session. If omitted:
+ * every row.
+ */
 interface Visible {
   readonly visible?: Condition | undefined;
 }
@@ -55,11 +71,11 @@ export interface SessionQuery extends Range, Place, Visible {
 }
 
 /**
- * How the text is understood, always without regard to case:
- * - words: every word of it stands somewhere on the line (words are runs of letters and digits);
- * - substring: it stands on the line as it is;
+ * How the text is matched, always case-insensitively:
+ * - words: every word occurs somewhere on the line (words are runs of letters and digits);
+ * - substring: the text occurs literally on the line;
  * - regex: an RE2 expression matches somewhere on the line;
- * - auto: words when it holds nothing but letters, digits and blanks, substring otherwise.
+ * - auto: words if it contains only letters, digits and blanks, otherwise substring.
  */
 export type SearchMode = 'auto' | 'words' | 'substring' | 'regex';
 
@@ -92,16 +108,19 @@ export interface EventQuery extends Range, Place, Visible {
   readonly sha256?: string | undefined;
   readonly address?: string | undefined;
   readonly order?: 'newest' | 'session' | undefined;
-  /** Who observed it; left out: all. */
+  /** The observer; all if omitted. */
   readonly source?: EventSource | undefined;
-  /** Of `unknown` events: the name of their kind. */
+  /** For `unknown` events: the name of their kind. */
   readonly raw_kind?: string | undefined;
   readonly cluster?: string | undefined;
   readonly namespace?: string | undefined;
   readonly pod?: string | undefined;
-  /** `changes`: no forks, and no files that were only opened to read, but for those that matter (schemas/kernel/matters.ts); `tree`: those files are left out. */
+  /**
+   * `changes`: omits forks, and files that were only opened for reading, except those that matter
+   * (schemas/kernel/matters.ts); `tree`: omits those files only.
+   */
   readonly only?: 'changes' | 'tree' | undefined;
-  /** With `order` 'session' and one source: behind this place. */
+  /** With `order` 'session' and one source: rows after this position. */
   readonly after?: { readonly block: number; readonly index: number } | undefined;
 }
 
@@ -121,11 +140,30 @@ export interface FindingQuery extends Range, Place, Visible {
   readonly session?: string | undefined;
   readonly rule?: string | undefined;
   readonly severity?: FindingRow['severity'] | undefined;
+  /** As triaged. */
   readonly state?: FindingRow['state'] | undefined;
+  /** Any of these; overrides `state`. */
+  readonly states?: readonly FindingRow['state'][] | undefined;
+  /** Any of these. */
+  readonly severities?: readonly FindingRow['severity'][] | undefined;
+  /** Tier of the rule; a finding without one is an alert. */
+  readonly tiers?: readonly Tier[] | undefined;
   readonly dedup_key?: string | undefined;
+  readonly id?: string | undefined;
 }
 
-/** A place on a screen, of a hit or a line. */
+/** A finding with its triage; `state` is that of the latest decision. */
+export interface Found extends FindingRow {
+  readonly triage: Triage | null;
+}
+
+export interface FindingCount {
+  readonly state: FindingRow['state'];
+  readonly severity: FindingRow['severity'];
+  readonly count: number;
+}
+
+/** The position of a hit or line on a screen. */
 export interface ScreenPlace {
   readonly session: string;
   readonly offset_ms: number;
@@ -137,6 +175,30 @@ export interface ScreenLine {
   readonly offset_ms: number;
   readonly row: number;
   readonly text: string;
+}
+
+/** Who opened, followed or exported which session. */
+export interface ViewsQuery extends Visible {
+  readonly from?: number | undefined;
+  /** Exclusive. */
+  readonly to?: number | undefined;
+  readonly actor?: string | undefined;
+  readonly session?: string | undefined;
+  /** 1 to 1000. */
+  readonly limit: number;
+}
+
+export interface ViewsOfSession {
+  readonly session: string;
+  readonly node: string;
+  readonly login: string;
+  readonly actor: string;
+  /** Audit rows, refusals among them; a row stands for five minutes of looking. */
+  readonly times: number;
+  readonly first_at: number;
+  readonly last_at: number;
+  readonly exports: number;
+  readonly refusals: number;
 }
 
 export interface SessionUse {
@@ -154,40 +216,116 @@ export interface KindCount {
   readonly count: number;
 }
 
+/** A stretch of a session's time in which something happened; see `EventStore.timeline`. */
+export interface TimelineCount {
+  readonly lane: 'output' | 'program' | 'file' | 'network' | 'power' | 'gap';
+  readonly part: number;
+  /** Offset of the first of them, in ms. */
+  readonly first: number;
+  readonly amount: number;
+}
+
+export interface Timeline {
+  readonly counts: readonly TimelineCount[];
+  /** Between lines that were new on the screen; ms, in order. */
+  readonly idle: readonly { readonly from: number; readonly to: number }[];
+}
+
 export interface Page<Row> {
   readonly rows: readonly Row[];
-  /** The cursor of the page after this one, or null when this is the last. */
+  /** Cursor of the next page; null on the last. */
   readonly next: string | null;
 }
 
+/** Tables whose rows can be followed in the order in which they were stored. */
+export const changeTables = ['events', 'audit', 'findings'] as const;
+export type ChangeTable = (typeof changeTables)[number];
+
+/** A place in the order in which the rows of one table were stored. */
+export interface StoredPosition {
+  /** Which table it is of: one that is made anew begins anew. */
+  readonly table: string;
+  readonly block: number;
+  readonly offset: number;
+}
+
+export interface ChangeQuery<T extends ChangeTable> {
+  readonly table: T;
+  /** Left out, or of a table that is no more: from the first row on. */
+  readonly after?: StoredPosition | undefined;
+  /** 1 to 10,000 rows; fewer where they are long. 1,000 unless told. */
+  readonly limit?: number | undefined;
+}
+
+export interface Changes<T extends ChangeTable> {
+  readonly rows: readonly EventTables[T][];
+  /** Of the last row; the one asked for where there is none. */
+  readonly position: StoredPosition;
+  /** There were more when it was read. */
+  readonly more: boolean;
+}
+
 export interface SqlLimits {
-  /** 1 to 100,000 rows; `truncated` says that there were more. */
+  /** 1 to 100,000 rows; `truncated` tells that there were more. */
   readonly maxRows: number;
   /** 1 to 300 seconds. */
   readonly maxSeconds: number;
+  /**
+   * So many rows of the answer, at most, that anybody with the seed picks again: those first in the order of
+   * SHA-256(seed, line feed, row as JSON).
+   */
+  readonly sample?: { readonly size: number; readonly seed: string } | undefined;
 }
 
 export interface SqlResult {
   readonly columns: readonly { readonly name: string; readonly type: string }[];
-  /** Values as JSON has them; 64-bit integers are numbers where exact and strings beyond 2^53. */
+  /** JSON values; 64-bit integers are numbers if exact, and strings above 2^53. */
   readonly rows: readonly (readonly unknown[])[];
   readonly truncated: boolean;
+  /** Of how many rows a sample is; null without one. */
+  readonly population: number | null;
+}
+
+/** Which rows a person's SQL sees. */
+export interface SqlScope {
+  /** Of `sessions`; left out: every one. */
+  readonly listed?: Condition | undefined;
+  /** Of which sessions the events, screens and findings; left out: every one, and what belongs to none. */
+  readonly viewed?: Condition | undefined;
+  /** Without it `findings` is empty. */
+  readonly findings: boolean;
+  /** Without it `audit` is empty. */
+  readonly audit: boolean;
+}
+
+export interface RunningQuery {
+  /** Lower-case letters and digits, 16 to 64, that no other query has. */
+  readonly mark: string;
+  /** Ends it with QUERY_CANCELLED, also while it waits for its turn. */
+  readonly signal: AbortSignal;
+}
+
+export interface QueryProgress {
+  readonly rows: number;
+  /** As the engine estimates it; it may grow. */
+  readonly ofRows: number;
 }
 
 /**
- * Errors, the same for every operation:
- * - BAD_REQUEST: a filter, cursor or expression is not valid; the detail says which.
+ * Errors of every operation:
+ * - BAD_REQUEST: a filter, cursor or expression is invalid; the detail names it.
  * - QUERY_TOO_HEAVY: the query hit its limit of time or memory.
  * - QUERY_REFUSED: `readOnlySql` only: the text does more than read.
+ * - QUERY_CANCELLED: `readOnlySql` only: its caller no longer wants it.
  * - STORE_UNAVAILABLE: the engine failed or did not answer. Whether an insert was done is unknown; the same call
  *   may be repeated until it succeeds.
  */
 export interface EventStore {
   /**
-   * Adds rows. Durable when it resolves: they survive a crash of the process, and of the machine's power as far
-   * as the disk keeps its word. The same rows under the same token are free; rows that come again under another
-   * token are not visible twice, as long as they come with the same content (sessions: with a version of their
-   * own). A call is atomic up to 50,000 rows. It costs some 10 ms however few the rows, so gather them. `token`: 1 to 200 characters that identify
+   * Inserts rows. Durable when it resolves: they survive a crash of the process, and a power cut as far as the disk keeps
+   * its promises. Repeating the same rows under the same token is free; rows repeated under another token are not visible
+   * twice, provided their content is the same (sessions: each version has its own content). A call is atomic up to 50,000
+   * rows. It costs about 10 ms regardless of the number of rows, so batch them. `token`: 1 to 200 characters that identify
    * the rows, such as the session and its block numbers.
    */
   insert<T extends EventTable>(table: T, rows: readonly EventTables[T][], token: string): Promise<void>;
@@ -195,34 +333,90 @@ export interface EventStore {
   /** The row with the highest version. */
   session(id: string): Promise<SessionRow | undefined>;
   searchScreen(query: ScreenQuery): Promise<Page<ScreenHit>>;
+  /** Hits of a search in every table, newest first. */
+  searchRows(query: SearchHits): Promise<Page<FoundRow>>;
+  /** The hits grouped by session, the session with the newest hit first. */
+  searchBySession(query: SearchSessions): Promise<Page<FoundSession>>;
+  /** The hits counted. */
+  searchOverview(query: SearchOverviewQuery): Promise<SearchOverview>;
+  /** The most frequent values of a field in sessions, at most twenty, for completion. */
+  searchValues(query: SearchValues): Promise<readonly Counted[]>;
   events(query: EventQuery): Promise<Page<EventRow>>;
   audit(query: AuditQuery): Promise<Page<AuditRow>>;
-  findings(query: FindingQuery): Promise<Page<FindingRow>>;
-  /** How many sessions there are, and how many of them are live. */
+  findings(query: FindingQuery): Promise<Page<Found>>;
+  /** Counts by state and severity; limit, cursor, states and severities of the query are ignored. */
+  countFindings(query: FindingQuery): Promise<readonly FindingCount[]>;
+  /** Events by id (`eventId`), in the order of the ids; missing ones are omitted. At most 100. */
+  eventsNamed(ids: readonly string[]): Promise<readonly EventRow[]>;
+  /** Number of sessions, and of live ones. */
   countSessions(query: Visible): Promise<{ readonly live: number; readonly total: number }>;
-  /** How many events of one session there are of each kind, unknown ones by name. */
+  /** Events of one session counted by kind, unknown kinds by name. */
   countKinds(session: string): Promise<readonly KindCount[]>;
+  /**
+   * When things happened in one session: its time in parts of `width` ms, by lane and part, those in which there was something. The
+   * amount is that of characters for `output`, else of events; what is folded away at first (schemas/kernel/process-tree.ts) counts
+   * only as far as a row says it by itself. `idle`: the longest stretches, at most 100, of `leastIdle` ms or more in which no new
+   * line came to the screen, from the beginning of the session to its last line.
+   */
+  timeline(session: string, parts: { readonly width: number; readonly leastIdle: number }): Promise<Timeline>;
   /**
    * From inside of which session each of these was opened, where a connection that the other's node recorded proves it. At most 1,000;
    * those of which nothing is known are left out.
    */
   openedFrom(sessions: readonly string[]): Promise<readonly { readonly session: string; readonly outer: string }[]>;
-  /** The last session of each user, node and login, in their order; `truncated`: there are more than `limit`. */
+  /** Views by session and viewer, the last viewed first; `truncated`: there are more than `limit`. */
+  views(query: ViewsQuery): Promise<{ readonly rows: readonly ViewsOfSession[]; readonly truncated: boolean }>;
+  /** The last session of each user, node and login, in that order; `truncated`: there are more than `limit`. */
   sessionUse(limit: number): Promise<{ readonly rows: readonly SessionUse[]; readonly truncated: boolean }>;
-  /** For each place the lines of its session before and after it, up to `each` on both sides, in order. At most 25 places. */
+  /**
+   * For each position, the lines of its session before and after it, up to `each` on both sides, in order. At most 25
+   * positions.
+   */
   screenAround(places: readonly ScreenPlace[], each: number): Promise<readonly (readonly ScreenLine[])[]>;
-  /** Lines of one session in order, behind a place. */
+  /** Lines of one session in order, behind a place, or the last ones before it. */
   screenLines(
     session: string,
     after: { readonly block: number; readonly index: number } | null,
     limit: number,
+    side?: 'after' | 'before',
   ): Promise<readonly ScreenLine[]>;
+  /** The same as whole rows, at most 10,000. */
+  screenRows(
+    session: string,
+    after: { readonly block: number; readonly index: number } | null,
+    limit: number,
+  ): Promise<readonly ScreenRow[]>;
+  /**
+   * Sessions started at `from` or later that have no audit row of this event written since then: newest start first, at most
+   * `limit`, which is at most 10,000.
+   */
+  sessionsWithoutAudit(query: { readonly event: string; readonly from: number; readonly limit: number }): Promise<readonly SessionRow[]>;
   /**
    * Runs a person's SELECT over the tables, which it sees without repeats, on a connection and within limits of its own: it
    * delays no insert and no read of Steno. It can neither change anything nor reach files, other tables or the network.
-   * `visible`: it sees only the rows of these sessions, and no audit rows.
+   * `scope`: the rows that it sees; neither results nor errors tell of others. Left out: all.
    */
-  readOnlySql(sql: string, limits: SqlLimits, visible?: Condition): Promise<SqlResult>;
+  readOnlySql(sql: string, limits: SqlLimits, scope?: SqlScope, running?: RunningQuery): Promise<SqlResult>;
+  /** How many rows the query with this mark has read; null while it waits or where it has ended. Rows that its scope hides are counted too. */
+  sqlProgress(mark: string): Promise<QueryProgress | null>;
+  /**
+   * Runs a SELECT written by Steno, with all foreign text as literals, on the connection of `readOnlySql`. `visible`:
+   * restricts it to rows of these sessions.
+   */
+  scan(sql: string, visible?: Condition): Promise<readonly (readonly unknown[])[]>;
+  /**
+   * Rows in the order in which they were stored, each at least once: a row that comes late, or again, comes last. BAD_REQUEST on a cluster,
+   * whose replicas keep no such order.
+   */
+  changes<T extends ChangeTable>(query: ChangeQuery<T>): Promise<Changes<T>>;
+  /** Behind everything that is stored now. */
+  changesEnd(table: ChangeTable): Promise<StoredPosition>;
+  /** How many rows were stored behind a position. */
+  countChanges(table: ChangeTable, after: StoredPosition): Promise<number>;
+  /** What a reader of changes has kept under a name; null: nothing. */
+  readPosition(name: string): Promise<string | null>;
+  /** Durable when it resolves. The highest version wins. At most 4,096 characters. */
+  keepPosition(name: string, version: number, position: string): Promise<void>;
   /** Waits for what is under way, then releases the engine. Calls after it are refused. */
   close(): Promise<void>;
 }
@@ -237,7 +431,7 @@ const range = {
 const place = { user: filter, node: filter, login: filter };
 const pod = { cluster: filter, namespace: filter, pod: filter };
 const session = z.string().regex(sessionIdPattern).optional();
-/** Made by the policy, never by a request. */
+/** Built by the policy, never by a request. */
 const visible = z.custom<Condition>((value) => typeof value === 'object' && value !== null).optional();
 
 export const sessionQuery = z.strictObject({
@@ -283,6 +477,14 @@ export const auditQuery = z.strictObject({
   code: filter,
   outcome: z.enum(['success', 'failure']).optional(),
 });
+export const viewsQuery = z.strictObject({
+  from: range.from,
+  to: range.to,
+  visible,
+  session,
+  actor: filter,
+  limit: z.int().min(1).max(1000),
+});
 export const findingQuery = z.strictObject({
   ...range,
   ...place,
@@ -290,18 +492,28 @@ export const findingQuery = z.strictObject({
   session,
   rule: filter,
   severity: z.enum(severities).optional(),
+  severities: z.array(z.enum(severities)).min(1).max(severities.length).optional(),
   state: z.enum(findingStates).optional(),
+  states: z.array(z.enum(findingStates)).min(1).max(findingStates.length).optional(),
+  tiers: z.array(z.enum(tiers)).min(1).max(tiers.length).optional(),
   dedup_key: filter,
+  id: filter,
 });
 export const screenPlaces = z.array(z.strictObject({ session: z.string().regex(sessionIdPattern), offset_ms: z.int().min(0) })).max(25);
 export const screenAfter = z.strictObject({ block: z.int().min(0).max(0xffff_ffff), index: z.int().min(0).max(0xffff_ffff) }).nullable();
 export const sqlLimits = z.strictObject({
   maxRows: z.int().min(1).max(100_000),
   maxSeconds: z.int().min(1).max(300),
+  sample: z.strictObject({ size: z.int().min(1).max(10_000), seed: z.string().min(1).max(64) }).optional(),
+});
+export const changeQuery = z.strictObject({
+  table: z.enum(changeTables),
+  after: z.strictObject({ table: z.string().max(64), block: z.int().min(0), offset: z.int().min(0) }).optional(),
+  limit: z.int().min(1).max(10_000).default(1_000),
 });
 export const insertToken = z.string().min(1).max(200);
 
-/** Parses a query at the edge of the store; what does not fit is BAD_REQUEST, with the field named. */
+/** Parses a query at the edge of the store; invalid input is BAD_REQUEST naming the field. */
 export function parseQuery<T extends z.ZodType>(schema: T, query: unknown): z.output<T> {
   const parsed = schema.safeParse(query);
   if (parsed.success) return parsed.data;

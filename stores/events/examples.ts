@@ -1,4 +1,4 @@
-/** Whole rows for tests: name what matters, the rest is ordinary. */
+/** Complete rows for tests: name the fields that matter, the rest have ordinary values. */
 import { noFacts } from '#schemas/events/rows.js';
 import type { AuditRow, EventRow, FindingRow, ScreenRow, SessionRow } from '#schemas/events/rows.js';
 

@@ -1,4 +1,4 @@
-/** What every implementation of `Leases` must do; run on each by leases.test.ts. The store's clock is the caller's to set. */
+/** The conformance suite of `Leases`; leases.test.ts runs it on each implementation. The test controls the store's clock. */
 import { expect, test } from 'vitest';
 import { MAX_LEASE_MS } from '#schemas/api/services/leases.js';
 import type { Leases } from './contract.js';

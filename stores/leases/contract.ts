@@ -1,19 +1,19 @@
 /**
- * Leases: who may do a piece of background work now, among processes that share a state store.
+ * Leases: the right to do a piece of background work, among processes that share a state store.
  *
  * Obligations of every implementation, checked by conformance.ts:
  *
  * * At most one unexpired lease of a name is out, by the clock of the store. A lease is never taken from its holder before
  *   it has run out, except by the same holder (a run of a process) asking again, as after an answer that was lost.
- * * Tokens grow: one that is given out is greater than every one before it, of any name, also over restarts.
+ * * Tokens increase: each is greater than every earlier one, of any name, also across restarts.
  * * `renew` and `release` do nothing for a token that is not the current one of its name.
- * * A call that fails may have been done. Asking again is right for all three.
+ * * A failed call may have taken effect. Retrying is correct for all three.
  * * The store's clock may be set. Forward: leases run out early, and two may work at once; their tokens tell them apart.
  *   Back: a lease that ends later than MAX_LEASE_MS from now cannot be of this clock, and counts as run out.
  *
- * A lease is no lock: a holder that is stopped for longer than its lease does not notice before it goes on. Work whose steps
- * cannot be repeated asks `check` before each (keeper.ts), and work in the state store itself compares the token in its own
- * transaction (`fence`, sql.ts).
+ * A lease is not a lock: a holder that is suspended for longer than its lease does not notice before it continues. Work with
+ * steps that cannot be repeated calls `check` before each (keeper.ts), and work in the state store compares the token in its
+ * own transaction (`fence`, sql.ts).
  */
 export interface LeaseRequest {
   readonly name: string;
@@ -32,7 +32,7 @@ export interface LeaseClaim {
 export interface Leases {
   /** The token; null while somebody else holds it. */
   acquire(request: LeaseRequest): Promise<number | null>;
-  /** From now on for `ttlMs`; false when it is no longer held. */
+  /** Extends the lease by `ttlMs` from now; false if it is no longer held. */
   renew(claim: LeaseClaim & { readonly ttlMs: number }): Promise<boolean>;
   release(claim: LeaseClaim): Promise<void>;
 }

@@ -1,12 +1,12 @@
 /**
- * Work under a lease: taken, renewed while the work goes on, given back at its end.
+ * Runs work under a lease: acquired, renewed during the work, released at the end.
  *
  *     asked ──somebody else holds it──► not done
  *       └──token──► working ──────────────────────────► released
  *                     └── not renewed in time ──► lost: the signal aborts, `check` throws, and nothing is released
  *
- * The holder counts its time from before it asked, by a clock that nobody sets, so it gives up before the store gives the
- * lease to another. A renewal that fails is tried again while time is left. Tested in leases.test.ts.
+ * The holder measures from before its request, by a monotonic clock, so it gives up before the store grants the lease to
+ * another. A failed renewal is retried while time is left. Tested in leases.test.ts.
  */
 import { StenoError } from '#schemas/base/errors.js';
 import type { Leases } from './contract.js';
@@ -16,7 +16,7 @@ export interface HeldLease {
   readonly token: number;
   /** Aborts when the lease is lost. */
   readonly signal: AbortSignal;
-  /** Before a step that cannot be taken back: asks the store, and throws LEASE_LOST when the lease is not ours. */
+  /** Call before an irreversible step: checks with the store, and throws LEASE_LOST if the lease is no longer ours. */
   check(): Promise<void>;
 }
 

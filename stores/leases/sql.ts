@@ -1,5 +1,5 @@
 /**
- * Leases in the state store, SQLite and PostgreSQL: a row while a lease is out. The row's number is the token.
+ * Leases in the state store, SQLite and PostgreSQL: one row per lease held. The row's number is the token.
  *
  * Expiry goes by the store's clock: PostgreSQL's own, so that authorities whose clocks differ agree; the process's with SQLite,
  * which has one. Tested in leases.test.ts.
@@ -84,7 +84,7 @@ export class SqlLeases implements Leases {
   }
 }
 
-/** Throws LEASE_LOST unless the token is the current one: what this transaction does is then not done. */
+/** Throws LEASE_LOST unless the token is current, which rolls the transaction back. */
 export async function fence(tx: Tx, { name, token }: Pick<LeaseClaim, 'name' | 'token'>): Promise<void> {
   const held = await tx.selectFrom('leases').select('token').where('name', '=', name).executeTakeFirst();
   if (held?.token !== token) throw new StenoError('LEASE_LOST', name);

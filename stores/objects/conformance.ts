@@ -1,6 +1,4 @@
-/**
- * What every object store must do, as claims in plain words. Called by the tests of each adapter.
- */
+/** The conformance suite of object stores, as claims in plain words. Called by the tests of each adapter. */
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { ErrorCode } from '#schemas/base/errors.js';
@@ -11,7 +9,7 @@ export interface ObjectFixture {
   readonly dispose: () => Promise<void>;
 }
 
-/** Promises of S3 that the server behind the adapter, not the adapter, breaks; the claims about them are left out. */
+/** Promises of S3 that the server behind the adapter breaks; the claims about them are skipped. */
 export interface ServerLimits {
   readonly replacesInPlace?: boolean;
   readonly failsOnRangesOfEmptyObjects?: boolean;

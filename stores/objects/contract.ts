@@ -1,9 +1,8 @@
 /**
  * The contract of an object store: immutable bytes under names.
  *
- * What Steno acknowledges rests on `put`: once it resolves, the bytes survive a crash of this process, of the
- * machine, and of its power, as far as the disk or the service keeps its own word. Every adapter passes
- * `conformance.ts`.
+ * Steno's acknowledgements depend on `put`: once it resolves, the bytes survive a crash of the process or machine and a
+ * power cut, as far as the disk or service keeps its promises. Every adapter passes `conformance.ts`.
  */
 import { StenoError } from '#schemas/base/errors.js';
 
@@ -42,9 +41,8 @@ export interface ObjectEntry {
  */
 export interface ObjectStore {
   /**
-   * Writes one object, whole. Durable when it resolves. Atomic: a reader sees the object as it was before
-   * (or its absence) or the whole of it, never a part, whenever the writer dies. Idempotent. The bytes must
-   * not be changed while the call is under way.
+   * Writes one object. Durable when it resolves. Atomic: readers see the previous object (or none) or the complete new one,
+   * whenever the writer dies. Idempotent. The bytes must not be changed during the call.
    */
   put(key: string, bytes: Uint8Array, options?: PutOptions): Promise<void>;
   /** Reads an object or a range of it into memory. */
@@ -62,7 +60,7 @@ export interface ObjectStore {
   close(): Promise<void>;
 }
 
-export const maximumKeyLength = 512;
+const maximumKeyLength = 512;
 const keyPattern = /^[a-z0-9_-][a-z0-9._-]*(\/[a-z0-9_-][a-z0-9._-]*)*$/;
 const prefixPattern = /^([a-z0-9_-][a-z0-9._-]*\/)*([a-z0-9_-][a-z0-9._-]*)?$/;
 
@@ -100,7 +98,7 @@ export function checkRange(range: ByteRange): ByteRange {
   return range;
 }
 
-/** What `read` answers, or null where there is no such object. Every other failure is thrown. */
+/** The result of `read`, or null if the object does not exist. Other failures are thrown. */
 export async function unlessMissing<T>(read: () => Promise<T>): Promise<T | null> {
   try {
     return await read();

@@ -1,5 +1,5 @@
 /**
- * Objects in a directory: one file each, written aside and moved into place.
+ * Objects in a directory: one file each, written under a temporary name and moved into place.
  *
  * The order of a put, and what a crash leaves in each gap:
  *   1. make missing folders, fsync the parent of each     crash: empty folders, which nothing lists
@@ -7,10 +7,9 @@
  *   3. rename it into place (`ifAbsent`: link, unlink)    crash: the object is there whole, or not at all
  *   4. fsync the folder                                   only now is the put acknowledged
  *
- * Limits: a folder is listed in memory, so keep fewer than a million objects in one. Emptied folders stay.
- * Symbolic links below the root are refused, which keeps a planted link from leading a write elsewhere; this
- * is an aid, not a boundary, against somebody who may write to the directory while Steno runs.
- * Tested in `directory.test.ts` and by `conformance.ts`.
+ * Limits: a folder is listed in memory, so keep fewer than a million objects in one. Emptied folders stay. Symbolic links
+ * below the root are refused, so that a planted link cannot redirect a write; an aid, not a security boundary, against
+ * somebody who may write to the directory while Steno runs. Tested in `directory.test.ts` and by `conformance.ts`.
  */
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
@@ -20,7 +19,7 @@ import { StenoError } from '#schemas/base/errors.js';
 import { checkKey, checkPrefix, checkRange } from './contract.js';
 import type { ByteRange, ObjectEntry, ObjectStore, PutOptions } from './contract.js';
 
-/** A leftover younger than this may belong to a writer that is still at work. */
+/** Younger leftovers may belong to a writer that is still working. */
 const sweepAgeMs = 3_600_000;
 /** Folders remembered as durable; past this many the memory starts anew, at the cost of some fsyncs. */
 const knownFoldersLimit = 10_000;

@@ -1,4 +1,4 @@
-/** Where recordings are: a folder, or a bucket. Tested in open.test.ts. */
+/** Opens the recordings' object store: a folder, or a bucket. Tested in open.test.ts. */
 import { StenoError } from '#schemas/base/errors.js';
 import { checkPrefix } from './contract.js';
 import type { ObjectStore } from './contract.js';

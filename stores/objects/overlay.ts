@@ -1,6 +1,6 @@
 /**
- * Two object stores as one: everything is written to the first, what it lacks is read from the second. For objects that were
- * written under another spelling of a prefix. Passes `conformance.ts` in overlay.test.ts.
+ * Combines two object stores: everything is written to the first, and objects missing there are read from the second. For
+ * objects written under another spelling of a prefix. Passes `conformance.ts` in overlay.test.ts.
  *
  * The first hides the second: an object replaced is replaced in the first, and one deleted is deleted in both, the second
  * first, so that a crash between never shows the older again.

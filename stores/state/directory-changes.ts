@@ -1,10 +1,10 @@
 /**
- * The log of changes to what the authority publishes: table `directory_changes`, filled by triggers in the transaction that
- * makes the change. Whoever reads on from where they were knows which rows to read again, and has missed nothing.
+ * The log of changes to published state: table `directory_changes`, filled by triggers in the transaction of the change. A
+ * reader that continues from its position knows which rows to read again, and misses nothing.
  *
  * Ids are in the order of commits: SQLite has one writer; with PostgreSQL the trigger takes a lock that the transaction
- * holds until it has committed, so no lower id becomes visible after a higher one. Ids may have gaps. The oldest entries
- * are removed (`pruneChanges`); who was there before them reads everything. Tested in directory-changes.test.ts.
+ * holds until it has committed, so no lower id becomes visible after a higher one. Ids may have gaps. The oldest entries are
+ * removed (`pruneChanges`); a reader whose position precedes them reads everything. Tested in directory-changes.test.ts.
  */
 import { sql } from 'kysely';
 import type { Kysely } from 'kysely';
@@ -26,12 +26,14 @@ const sources: readonly Source[] = [
   { table: 'roles', kind: 'roles', key: 'name' },
   { table: 'locks', kind: 'locks', key: 'id' },
   { table: 'session_notices', kind: 'notices', key: 'id' },
+  { table: 'session_invitations', kind: 'invitations', key: 'id', columns: ['expires_at', 'revoked_at'] },
   { table: 'access_requests', kind: 'requests', key: 'id', columns: ['state', 'ends_at'] },
   { table: 'trusted_clusters', kind: 'clusters', key: 'name' },
   { table: 'kube_clusters', kind: 'kube_clusters', key: 'name', columns: ['name', 'labels', 'revision'] },
   { table: 'users', kind: 'names', key: 'name', columns: ['name', 'created_at', 'own_since'] },
   { table: 'user_names', kind: 'names', key: 'name' },
   { table: 'removed_services', kind: 'services', key: 'key_hash' },
+  { table: 'rule_set', kind: 'rules', key: 'id' },
   { table: 'ca_keys', kind: 'cas', key: 'name' },
   { table: 'ca_rotations', kind: 'cas', key: 'name' },
 ];

@@ -9,46 +9,12 @@ import type { Kysely, Migration } from 'kysely';
 import { StenoError } from '#schemas/base/errors.js';
 import { columnTypes } from './engine/dialect.js';
 import type { StateEngine, StateMigration } from './engine/dialect.js';
-import { tables } from './migrations/0001_tables.js';
-import { caKeys } from './migrations/0002_ca_keys.js';
-import { users } from './migrations/0003_users.js';
-import { roleDocuments } from './migrations/0004_role_documents.js';
-import { requests } from './migrations/0005_requests.js';
-import { nodes } from './migrations/0006_nodes.js';
-import { clusters } from './migrations/0007_clusters.js';
-import { connectors } from './migrations/0008_connectors.js';
-import { requestNonces } from './migrations/0009_request_nonces.js';
-import { sessionPlaces } from './migrations/0010_session_places.js';
-import { streamsInFull } from './migrations/0011_streams_in_full.js';
-import { power } from './migrations/0012_power.js';
-import { gatewayIdentity } from './migrations/0013_gateway_identity.js';
-import { sharedWork } from './migrations/0014_shared_work.js';
-import { services } from './migrations/0015_services.js';
-import { liveSessions } from './migrations/0016_live_sessions.js';
-import { sessionNotices } from './migrations/0017_session_notices.js';
-import { kubeClusters } from './migrations/0018_kube_clusters.js';
+import { firstMigrations } from './migrations/from-0001.js';
+import { secondMigrations } from './migrations/from-0011.js';
+import { thirdMigrations } from './migrations/from-0021.js';
 
 /** By number; the names are the order. */
-export const migrations: Readonly<Record<string, StateMigration>> = {
-  '0001_tables': tables,
-  '0002_ca_keys': caKeys,
-  '0003_users': users,
-  '0004_role_documents': roleDocuments,
-  '0005_requests': requests,
-  '0006_nodes': nodes,
-  '0007_clusters': clusters,
-  '0008_connectors': connectors,
-  '0009_request_nonces': requestNonces,
-  '0010_session_places': sessionPlaces,
-  '0011_streams_in_full': streamsInFull,
-  '0012_power': power,
-  '0013_gateway_identity': gatewayIdentity,
-  '0014_shared_work': sharedWork,
-  '0015_services': services,
-  '0016_live_sessions': liveSessions,
-  '0017_session_notices': sessionNotices,
-  '0018_kube_clusters': kubeClusters,
-};
+export const migrations: Readonly<Record<string, StateMigration>> = { ...firstMigrations, ...secondMigrations, ...thirdMigrations };
 
 export async function migrateState<Schema>(
   database: Kysely<Schema>,

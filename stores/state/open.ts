@@ -3,8 +3,8 @@
  * Kysely, so both run the same code.
  *
  * Durability of SQLite: WAL with synchronous=FULL, so a commit that returned survives a power loss. One writer at a time;
- * another process that writes is waited for, at most `busyTimeoutMs`. The file and its companions (`-wal`, `-shm`)
- * hold sealed CA keys and are readable by their owner only. Tested in `state.test.ts`.
+ * other writers wait for at most `busyTimeoutMs`. The file and its companions (`-wal`, `-shm`) hold sealed CA keys and are
+ * readable by their owner only. Tested in `state.test.ts`.
  */
 import { chmod, mkdir, open } from 'node:fs/promises';
 import { dirname } from 'node:path';

@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { sql } from 'kysely';
 import type { Kysely } from 'kysely';
 import { migrateState, migrations } from './migrate.js';
 import { openState } from './open.js';
@@ -6,7 +7,7 @@ import { placeOf } from './postgres.js';
 import type { NewRow, StateSchema } from './schema.js';
 import { postgresPrograms, startPostgres } from './testing/postgres-server.js';
 import type { PostgresServer } from './testing/postgres-server.js';
-import { transact } from './transaction.js';
+import { isStoreFailure, transact } from './transaction.js';
 import { watchState } from './watch.js';
 import type { StateWatch } from './watch.js';
 
@@ -169,6 +170,27 @@ describe.skipIf('missing' in programs)(`PostgreSQL${'missing' in programs ? `: $
     await back;
     await leads(watching);
     expect(await state.selectFrom('locks').select('id').execute()).toEqual([{ id: 'before' }]);
+  });
+
+  // pg tells of a lost connection by an event of its own, too, which ends a process that does not listen.
+  test.each([
+    ['between two queries', false],
+    ['during a query', true],
+  ])('the server ends the connection of a transaction %s: only that transaction fails', async (_, during) => {
+    const state = await store();
+    const other = await store();
+    const failed = transact(state, async (tx) => {
+      await tx.insertInto('locks').values(lock('lost')).execute();
+      const { rows } = await sql<{ pid: number }>`SELECT pg_backend_pid() AS pid`.execute(tx);
+      const asleep = during ? sql`SELECT pg_sleep(25)`.execute(tx) : undefined;
+      asleep?.catch(() => undefined);
+      await sql`SELECT pg_terminate_backend(${rows[0]!.pid}, 10000)`.execute(other);
+      await asleep;
+      await tx.insertInto('locks').values(lock('lost too')).execute();
+    });
+    await expect(failed).rejects.toSatisfy(isStoreFailure);
+    await state.insertInto('locks').values(lock('after')).execute();
+    expect(await state.selectFrom('locks').select('id').execute()).toEqual([{ id: 'after' }]);
   });
 });
 

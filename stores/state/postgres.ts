@@ -1,5 +1,5 @@
 /**
- * PostgreSQL as the state store: for more than one authority, or where a database is backed up already.
+ * PostgreSQL as the state store: for several authorities, or where a backed-up database exists already.
  *
  * Transactions are SERIALIZABLE, so code that was right with SQLite's single writer is right here; those that lose a
  * race are run again by `transact`. 64-bit integers come back as numbers, as in SQLite. `synchronous_commit` is on for
@@ -45,8 +45,10 @@ export async function openPostgres({ url }: PostgresOptions): Promise<Kysely<Sta
   let kysely: Kysely<StateSchema> | undefined;
   try {
     const pool = new pg.Pool({ ...connectionOptions(url), max: MAX_CONNECTIONS });
-    // An idle connection that the server ends is replaced at the next use; without a listener it would end the process.
+    // A connection that the server ends is replaced at its next use, and a query under way is rejected. pg tells of it by an
+    // event as well, which ends the process if nobody listens: the pool does for idle connections, and not for those in use.
     pool.on('error', () => undefined);
+    pool.on('connect', (client) => client.on('error', () => undefined));
     kysely = new Kysely<StateSchema>({ dialect: new PostgresDialect({ pool }) });
     await migrateState(kysely, 'postgres');
     await publishChanges(kysely);
@@ -59,7 +61,7 @@ export async function openPostgres({ url }: PostgresOptions): Promise<Kysely<Sta
   }
 }
 
-/** Where every authority of one store hears that what it publishes has changed. */
+/** The channel on which authorities of one store are notified of changes to published state. */
 export const CHANGE_CHANNEL = 'steno_changed';
 
 /** What another authority must hear of. The payload is the table. */

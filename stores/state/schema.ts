@@ -1,11 +1,16 @@
 /**
- * The tables of the state store: what Steno decides by, as opposed to what it has seen.
+ * The tables of the state store: the data that decisions are based on, as opposed to observations.
  *
- * Every moment is an integer of milliseconds since 1970-01-01 UTC, in every engine. JSON is text; whoever reads it
- * parses it. Engines give back 64-bit integers as numbers here; all are below 2^53. Yes and no are 1 and 0.
+ * Times are integer milliseconds since 1970-01-01 UTC, in every engine. JSON is text, parsed by its readers. 64-bit integers
+ * are returned as numbers; all are below 2^53. Booleans are 1 and 0.
  */
+import type { FindingState } from '#schemas/events/rows.js';
+import type { HoneyKind } from '#schemas/documents/honey-token.js';
+import type { RuleText } from '#schemas/documents/detection-rule.js';
 import type { WebhookEvent } from '#schemas/documents/webhook.js';
-import type { Generated, Insertable, Selectable, Updateable } from 'kysely';
+import type { Generated, Insertable, Selectable } from 'kysely';
+import type { CaseTables } from './case-tables.js';
+import type { SharingTables } from './sharing-tables.js';
 
 /** Milliseconds since 1970 UTC. */
 type Moment = number;
@@ -190,7 +195,7 @@ export interface AuditOutboxTable {
 
 export interface LockTable {
   id: string;
-  target_kind: 'user' | 'role' | 'login' | 'node' | 'session' | 'session-input' | 'request' | 'mfa-device';
+  target_kind: 'user' | 'role' | 'login' | 'node' | 'kube-cluster' | 'session' | 'session-input' | 'request' | 'mfa-device';
   target: string;
   reason: string;
   created_by: string;
@@ -239,7 +244,9 @@ export interface WebhookTable {
 export interface WebhookOutboxTable {
   id: Generated<number>;
   webhook: string;
+  /** Empty where it is about something else, which `payload` holds. */
   request: string;
+  payload: Generated<Json | null>;
   event: WebhookEvent;
   created_at: Moment;
   attempts: number;
@@ -500,7 +507,7 @@ export interface JoinedNodeTable {
   service_key: string;
   /** Its SHA-256, lower-case hex. */
   key_hash: string;
-  ssh: 'service' | 'openssh';
+  ssh: 'service' | 'openssh' | 'kubernetes';
   token_labels: Json;
   node_labels: Json;
   /** What the node last said of itself and may say. */
@@ -530,13 +537,6 @@ export interface NodeHolderTable {
   /** `ingest/name` of the ingest that takes a gateway's recordings; empty for none. */
   ingest: Generated<string>;
   seen_at: Moment;
-}
-
-/** Sessions that a gateway holds. */
-export interface LiveSessionTable {
-  session: string;
-  holder: string;
-  since: Moment;
 }
 
 export interface NodeLinkTable {
@@ -588,7 +588,95 @@ export interface SsoSubjectTable {
   bound_at: Moment;
 }
 
-export type ChangeKind = 'nodes' | 'roles' | 'locks' | 'notices' | 'requests' | 'clusters' | 'kube_clusters' | 'names' | 'cas' | 'services';
+/** Detection rules; the text of each version is in `rule_versions`. */
+export interface RuleTable {
+  id: string;
+  kind: RuleText['kind'];
+  title: string;
+  level: RuleText['level'];
+  version: number;
+  enabled: number;
+}
+
+/** And, under `#NAME/IMPORT`, the pieces of a list of hashes (authority/detection/hashes.ts). */
+export interface RuleVersionTable {
+  rule: string;
+  version: number;
+  text: string;
+  /** A `RuleOrigin`. */
+  origin: Json;
+  by: string;
+  at: Moment;
+}
+
+/** One row; its version grows with any change of a rule. */
+export interface RuleSetTable {
+  id: number;
+  version: number;
+}
+
+/** A text that analyzers look for in sessions. */
+export interface HoneyTokenTable {
+  id: string;
+  kind: HoneyKind;
+  note: string;
+  text: string;
+  created_by: string;
+  created_at: Moment;
+}
+
+/** What an analyzer said last of a rule that is kept; and, under `@ID`, of each rule that it evaluates (authority/detection/rule-catalogue.ts). */
+export interface RuleReportTable {
+  rule: string;
+  version: number;
+  state: 'loaded' | 'lacking' | 'refused';
+  /** Text for people; under `@ID` a `CatalogueFacts` as JSON. */
+  detail: string;
+  hits: number;
+  at: Moment;
+}
+
+export interface SuppressionTable {
+  id: string;
+  /** A `SuppressionScope`. */
+  scope: Json;
+  reason: string;
+  created_by: string;
+  created_at: Moment;
+  expires_at: Moment;
+  hits: number;
+}
+
+/** Findings that were told of, so that each counts once. */
+export interface AnnouncedFindingTable {
+  finding: string;
+  at: Moment;
+}
+
+/** What was decided last about a finding. */
+export interface FindingStateTable {
+  finding: string;
+  state: FindingState;
+  /** Counts from 1. */
+  version: number;
+  /** A user, or `suppression/ID`. */
+  by: string;
+  at: Moment;
+}
+
+export type ChangeKind =
+  | 'nodes'
+  | 'roles'
+  | 'locks'
+  | 'notices'
+  | 'invitations'
+  | 'requests'
+  | 'clusters'
+  | 'kube_clusters'
+  | 'names'
+  | 'cas'
+  | 'services'
+  | 'rules';
 
 /** What was published has changed: in the order in which it happened (directory-changes.ts). */
 export interface DirectoryChangeTable {
@@ -616,7 +704,7 @@ export interface LockEffectTable {
   applied_at: Moment;
 }
 
-export interface StateSchema {
+export interface StateSchema extends CaseTables, SharingTables {
   directory_changes: DirectoryChangeTable;
   leases: LeaseTable;
   lock_effects: LockEffectTable;
@@ -652,9 +740,16 @@ export interface StateSchema {
   removed_services: RemovedServiceTable;
   session_notices: SessionNoticeTable;
   kube_clusters: KubeClusterTable;
+  finding_states: FindingStateTable;
+  rules: RuleTable;
+  rule_versions: RuleVersionTable;
+  rule_set: RuleSetTable;
+  honey_tokens: HoneyTokenTable;
+  rule_reports: RuleReportTable;
+  suppressions: SuppressionTable;
+  announced_findings: AnnouncedFindingTable;
   node_holders: NodeHolderTable;
   node_links: NodeLinkTable;
-  live_sessions: LiveSessionTable;
   request_nonces: RequestNonceTable;
   session_place_holders: SessionPlaceHolderTable;
   session_places: SessionPlaceTable;
@@ -677,4 +772,3 @@ export interface StateSchema {
 
 export type Row<T extends keyof StateSchema> = Selectable<StateSchema[T]>;
 export type NewRow<T extends keyof StateSchema> = Insertable<StateSchema[T]>;
-export type RowUpdate<T extends keyof StateSchema> = Updateable<StateSchema[T]>;

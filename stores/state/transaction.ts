@@ -1,16 +1,19 @@
 /**
- * A transaction that is run again when it loses a race.
+ * A transaction that is retried after a serialization failure.
  *
- * PostgreSQL lets serializable transactions run side by side and ends those whose outcome no order explains (SQLSTATE
- * 40001, 40P01); running them again is the documented answer. SQLite has one writer, and never asks. `change` may
- * therefore run more than once: what it does outside the transaction must bear that. A connection that is lost while it
- * commits leaves open whether it did: STORE_UNAVAILABLE, not run again. Tested in `postgres.test.ts`.
+ * PostgreSQL lets serializable transactions run side by side and ends those whose outcome no order explains (SQLSTATE 40001,
+ * 40P01); running them again is the documented answer. SQLite has one writer, and never asks. `change` may therefore run
+ * more than once, and its effects outside the transaction must allow for that. If the connection is lost during the commit,
+ * the outcome is unknown: STORE_UNAVAILABLE, without a retry. Tested in `postgres.test.ts`.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Kysely, Transaction } from 'kysely';
 import type { StateSchema } from './schema.js';
 
 const LOST_RACES: ReadonlySet<unknown> = new Set(['40001', '40P01']);
+/** Texts of pg and pg-pool, which give these errors no code. */
+const LOST_CONNECTION =
+  /^(Connection terminated|timeout exceeded when trying to connect|Query read timeout|Client (has encountered a connection error|was closed) and is not queryable)/;
 const MAX_RUNS = 20;
 const LONGEST_PAUSE_MS = 100;
 
@@ -24,9 +27,7 @@ export function isStoreFailure(error: unknown): boolean {
     return /^(08...|53...|57P..|ECONN[A-Z]+|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN|SQLITE_(BUSY|IOERR|FULL|CANTOPEN|READONLY)[A-Z_]*)$/.test(
       code,
     );
-  return (
-    error instanceof Error && /^(Connection terminated|timeout exceeded when trying to connect|Query read timeout)/.test(error.message)
-  );
+  return error instanceof Error && LOST_CONNECTION.test(error.message);
 }
 
 export async function transact<T>(database: Kysely<StateSchema>, change: (tx: Transaction<StateSchema>) => Promise<T>): Promise<T> {

@@ -1,15 +1,15 @@
 /**
- * What authorities that share a state store must know of each other: that something changed, and which of them leads.
+ * Coordination of authorities that share a state store: change notifications, and leadership.
  *
  *     connecting ──LISTEN──► listening ──connection lost──► backoff ──► connecting      (every arrival counts as a change)
  *                                │  ▲
  *                       lock got ▼  │ connection lost, and with it the lock
  *                             leading
  *
- * One process leads at a time: the one whose connection holds the advisory lock; it does what must not be done twice,
- * such as handing audit rows to ingest. A leader that is cut off from the server stops leading when it notices, within
- * `SILENCE_MS`; the server gives the lock away when it notices. In between two may lead, so what the leader does must be
- * repeatable. With SQLite there is one process, which leads and misses nothing. Tested in `postgres.test.ts`.
+ * One process leads at a time: the one whose connection holds the advisory lock. It does work that should not be done twice,
+ * such as sending audit rows to ingest. A leader that is cut off from the server stops leading when it notices, within
+ * `SILENCE_MS`; the server releases the lock when it notices. In between two may lead, so the leader's work must be
+ * repeatable. With SQLite there is one process, which always leads and misses nothing. Tested in `postgres.test.ts`.
  */
 import type pg from 'pg';
 import type { StateOptions } from './open.js';

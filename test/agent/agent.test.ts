@@ -8,9 +8,19 @@ import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import * as pty from 'node-pty';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { ServiceTokenCreated } from '#schemas/api/services/services.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
 import { signUserProof } from '#runtime/ssh/testing/user-proof.js';
-import { administrator, authorityIn, casIn, Cleanup, clientOf, silent, temporaryFolder } from '../../authority/testing/authority.js';
+import {
+  administrator,
+  authorityIn,
+  casIn,
+  Cleanup,
+  clientOf,
+  onSocket,
+  silent,
+  temporaryFolder,
+} from '../../authority/testing/authority.js';
 import { startAgent } from '../../agent/agent.js';
 
 const cleanup = new Cleanup();
@@ -86,13 +96,20 @@ beforeAll(async () => {
   folder = temporaryFolder(cleanup);
   const authority = await authorityIn(join(folder, 'steno'), cleanup);
   mkdirSync(join(folder, 'agent'));
+  const token = (await onSocket(authority, {
+    method: 'POST',
+    target: '/v1/service-tokens',
+    body: { kind: 'agent', name: 'local', ttl_ms: 600_000 },
+  })) as ServiceTokenCreated;
   const agent = await startAgent(
     {
       name: 'local',
-      dataDir: join(folder, 'agent'),
+      data: join(folder, 'agent'),
+      fips: false,
       listen: '127.0.0.1:0',
-      socket: authority.addresses.socket,
-      authority: authority.addresses.tls,
+      authorities: [authority.addresses.tls],
+      join: { ca_pins: [...token.ca_pins] },
+      token: token.token,
     },
     { log: silent },
   );

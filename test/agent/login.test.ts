@@ -8,7 +8,7 @@ import * as pty from 'node-pty';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { findAccount } from '../../agent/login/account.js';
 import { invocation } from '../../agent/login/invocation.js';
-import { closeBooks, recordLogin } from '../../agent/login/logins.js';
+import { closeLoginRecords, recordLogin } from '../../agent/login/logins.js';
 import { sttyWords } from '../../agent/ssh/modes.js';
 
 const root = process.getuid!() === 0;
@@ -205,7 +205,7 @@ describe.skipIf(!root)('a login', () => {
     writeFileSync(files.utmp, '');
     recordLogin({ pid: process.pid, line: 'pts/78', user, uid: 0, host: '192.0.2.9' }, Date.now, files);
     expect(execFileSync('who', [files.utmp], { encoding: 'utf8' })).toContain('pts/78');
-    closeBooks();
+    closeLoginRecords();
     expect(execFileSync('who', [files.utmp], { encoding: 'utf8' })).toBe('');
   });
 });

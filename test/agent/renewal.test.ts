@@ -44,7 +44,9 @@ beforeAll(async () => {
       name: 'gw',
       identity: client.identity,
       ingest: ['wss://127.0.0.1:1'],
+      relayed: (socket) => socket.terminate(),
       eventLogs: { closed: true, find: () => Promise.resolve(null), room: () => Promise.resolve(true) },
+      ssh: { taking: () => false, accept: (wire) => wire.destroy() },
       calls: client.nodes,
       held: () => undefined,
       log: silent,
@@ -87,6 +89,7 @@ async function joined(
     token,
     labels: {},
     labelCommands: [],
+    watchLogins: false,
     cloud: null,
   };
   behind = LIFE_MS - leftMs;

@@ -125,7 +125,7 @@ describe.skipIf(!root)('steno agent configure-sshd', () => {
         mkdirSync(`${config}.d`);
         writeFileSync(`${config}.d/steno.conf`, 'PermitRootLogin no\n');
       },
-      /not ours/,
+      /not written by Steno/,
     ],
   ];
   for (const [what, spoil, says] of refusals) {

@@ -21,7 +21,7 @@ const ranks: Readonly<Record<string, readonly string[]>> = {
   ingest: ['schemas', 'runtime', 'stores', 'recordings'],
   analyzer: ['schemas', 'runtime', 'stores', 'recordings'],
   'viewer/api': ['schemas', 'runtime', 'stores', 'recordings'],
-  'viewer/web': ['schemas'],
+  'viewer/web': ['schemas', 'recordings'],
   cli: ['schemas', 'runtime', 'stores', 'recordings', 'authority', 'gateway', 'agent', 'ingest', 'analyzer', 'viewer/api'],
 };
 
@@ -43,7 +43,8 @@ function imports(file: string): string[] {
 }
 
 function resolve(path: string): string {
-  const bare = path.replace(/\.js$/, '');
+  // Vite takes what follows a question mark for itself.
+  const bare = path.replace(/\.(?:js|ts)(?:\?[\w&]+)?$/, '');
   return [`${bare}.ts`, `${bare}.tsx`, path].find((candidate) => sources.has(candidate)) ?? path;
 }
 
@@ -58,6 +59,11 @@ describe('architecture', () => {
         .map((to) => `${file} → ${to}`);
     });
     expect(wrong).toEqual([]);
+  });
+
+  it('of the page, what stands alone in a file is all that reads recordings by itself', () => {
+    const reading = tracked.filter((file) => file.startsWith('viewer/web/') && imports(file).some((to) => folderOf(to) === 'recordings'));
+    expect(reading.filter((file) => !file.startsWith('viewer/web/offline/'))).toEqual([]);
   });
 
   it('there is no import cycle, types included', () => {

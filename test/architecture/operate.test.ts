@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { memberFields, serviceFields } from '#runtime/service/config.js';
+import { analyzerConfig } from '../../analyzer/config.js';
 import { authorityConfig } from '../../authority/config.js';
 import { gatewayConfig } from '../../gateway/config.js';
 import { ingestConfig } from '../../ingest/config.js';
@@ -32,10 +33,11 @@ const own = (schema: z.ZodObject, without: readonly string[]): readonly string[]
 describe('docs/operate.md', () => {
   it.each([
     ['Every service', service],
-    ['gateway, ingest, viewer', member.filter((field) => !service.includes(field))],
+    ['gateway, ingest, viewer, analyzer', member.filter((field) => !service.includes(field))],
     ['gateway', own(gatewayConfig, member)],
     ['ingest', own(ingestConfig, member)],
     ['viewer', own(viewerConfig, member)],
+    ['analyzer', own(analyzerConfig, member)],
     ['authority', own(authorityConfig, service)],
   ])('explains every field of: %s', (heading, expected) => {
     expect(documented(heading)).toEqual(expected);

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { roleSchema } from '#schemas/policy/role.js';
 import { resourceKinds, resourceVerbs, sessionActions } from '#schemas/policy/role.js';
 import { parseResources } from '#runtime/resources/document.js';
-import { knownFields } from '#runtime/resources/suggestion.js';
+import { knownFields } from '#runtime/resources/known-fields.js';
 
 const page = readFileSync(join(new URL('../../', import.meta.url).pathname, 'docs/roles.md'), 'utf8');
 const examples = [...page.matchAll(/```yaml\n([^]*?)```/g)].map(([, text]) => text!);
@@ -21,6 +21,7 @@ describe('docs/roles.md', () => {
       ['deny'],
       ['recording'],
       ['recording', 'enhanced'],
+      ['moderation'],
       ['port_forwarding'],
       ['deny', 'port_forwarding'],
       ...['sessions', 'kubernetes', 'request', 'approve', 'rules'].map((part) => ['allow', part, 0]),

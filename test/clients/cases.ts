@@ -372,5 +372,3 @@ export const CLEAN_CLOSE = {
   name: 'clean close',
   claim: 'closes every connection so that no session is left open or cut off, and ends with status 0',
 } as const;
-
-export type CaseName = string;

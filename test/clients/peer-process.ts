@@ -100,4 +100,4 @@ export class PeerProcess {
 }
 
 /** What the program itself answered with `failed`: it goes on. */
-export class PeerFailure extends Error {}
+class PeerFailure extends Error {}

@@ -18,6 +18,7 @@ import { freePort, sshdPath, startStockNode } from '../end-to-end/stock-node.js'
 import type { Ca } from '../../authority/ca/ca.js';
 import { recordingOf } from './recordings.js';
 import type { Recording } from './recordings.js';
+import { sshdConfig } from '#runtime/testing/sshd-config.js';
 
 /** A server as one client sees it. */
 export interface Server {
@@ -121,24 +122,7 @@ export class Scene {
     const port = await freePort();
     writeFileSync(
       at('sshd_config'),
-      [
-        `ListenAddress 127.0.0.1:${port}`,
-        ...hostKeys.flatMap((key) => [`HostKey ${key}`, `HostCertificate ${key}-cert.pub`]),
-        `TrustedUserCAKeys ${at('user_ca.pub')}`,
-        'AuthorizedKeysFile none',
-        'PasswordAuthentication no',
-        'KbdInteractiveAuthentication no',
-        'StrictModes no',
-        'PermitRootLogin yes',
-        'UsePAM no',
-        'PidFile none',
-        'MaxStartups 100',
-        'Subsystem sftp internal-sftp',
-        'AcceptEnv LANG LC_*',
-        'PrintMotd no',
-        'PrintLastLog no',
-        '',
-      ].join('\n'),
+      sshdConfig({ port, hostKeys: hostKeys.map((key) => ({ key, certificate: `${key}-cert.pub` })), userCas: at('user_ca.pub') }),
     );
     const child = spawn(sshdPath, ['-D', '-e', '-f', at('sshd_config')], { stdio: ['ignore', 'ignore', 'pipe'] });
     this.#stops.push(async () => {

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { JoinedServiceInfo, ServiceTokenCreated } from '#schemas/api/services/services.js';
-import type { SearchHit } from '#schemas/api/recordings/search.js';
+import type { FoundHit } from '#schemas/api/recordings/find.js';
 import { bin, eventually } from '../end-to-end/machine.js';
 import { BootedMachine, whyNoMachine } from './booted-machine.js';
 
@@ -59,6 +59,7 @@ describe.skipIf(why !== null)('the units of services', () => {
     const pins = await join_('gateway', 'gateway-1', 'gateway');
     await join_('ingest', 'ingest-1', 'ingest');
     await join_('viewer', 'viewer-1', 'viewer');
+    await join_('analyzer', 'analyzer-1', 'analyzer');
     for (const name of ['store', 'gateway']) {
       await machine.write(`/etc/steno/${name}.yaml`, example(name).replaceAll('sha256:PIN', pins));
       await machine.must('systemctl', 'enable', '--now', `steno@${name}`);
@@ -67,7 +68,12 @@ describe.skipIf(why !== null)('the units of services', () => {
     }
     await machine.must('sh', '-c', 'rm /etc/steno/*.token');
     const services = JSON.parse(await steno('services', '--json')) as JoinedServiceInfo[];
-    expect(services.map(({ kind, name }) => `${kind}/${name}`).sort()).toEqual(['gateway/gateway-1', 'ingest/ingest-1', 'viewer/viewer-1']);
+    expect(services.map(({ kind, name }) => `${kind}/${name}`).sort()).toEqual([
+      'analyzer/analyzer-1',
+      'gateway/gateway-1',
+      'ingest/ingest-1',
+      'viewer/viewer-1',
+    ]);
     expect(await machine.must('stat', '-c', '%a %U', '/var/lib/steno/gateway', '/var/lib/steno/authority')).toBe('700 steno\n700 steno\n');
   });
 
@@ -85,7 +91,8 @@ describe.skipIf(why !== null)('the units of services', () => {
     expect(await say('before-restarts')).toBe('before-restarts\n');
     for (const name of ['authority', 'store', 'gateway']) await machine.must('systemctl', 'restart', `steno@${name}`);
     expect(await say('after-restarts')).toBe('after-restarts\n');
-    const hits = async (word: string): Promise<readonly SearchHit[]> => JSON.parse(await steno('search', word, '--json')) as SearchHit[];
+    const hits = async (word: string): Promise<readonly FoundHit[]> =>
+      JSON.parse(await steno('search', word, 'kind:screen', '--json')) as FoundHit[];
     for (const word of ['before-restarts', 'after-restarts'])
       await eventually(
         () => hits(word),

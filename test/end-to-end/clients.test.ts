@@ -337,11 +337,11 @@ describe.each(['local', 'stock', 'behind'])('through the gateway to node %s', (n
     for (const name of ['one', 'sub/two']) expect(readFileSync(join(`${from}-back`, name))).toEqual(readFileSync(join(from, name)));
   });
 
-  it('dbclient, which knows no certificates, is told so on its terminal', async () => {
+  it('dbclient, which does not support certificates, is told so on its terminal', async () => {
     const client = steno.terminal('dbclient', ['-p', gateway.port, '-y', '-l', `${login}@${node}`, gateway.host, 'echo never']);
     expect(await client.ended).not.toBe(0);
     const said = client.text();
-    expect(said).toContain('knows no certificates');
+    expect(said).toContain('does not support certificates');
     expect(said).toContain('[CERT_REQUIRED]');
     expect(said).not.toMatch(/never|password/i);
   });

@@ -160,7 +160,7 @@ describe('two clusters', () => {
       'true',
     ]);
     expect(direct.status).toBe(255);
-    expect(direct.stderr).toContain('comes here through a gateway of home');
+    expect(direct.stderr).toContain('must connect through a gateway of home');
   });
 
   it('a lock over there ends the session of a user from here', async () => {

@@ -229,7 +229,7 @@ describe('a locked user', () => {
       ['--user', steno.login],
       ['--role', 'admin'],
     ])
-      expect((await steno.steno('lock', ...own)).stderr).toContain('lock out whoever sets it');
+      expect((await steno.steno('lock', ...own)).stderr).toContain('lock out the user who sets it');
     expect((await steno.steno('lock')).stderr).toContain('exactly one');
     expect((await steno.steno('lock', '--user', 'a', '--role', 'b')).stderr).toContain('exactly one');
   });

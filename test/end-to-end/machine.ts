@@ -44,10 +44,15 @@ export class Steno {
   readonly folder: string;
   readonly data: string;
   readonly env: NodeJS.ProcessEnv;
+  /** Tests on one machine log in all the time: only those that are about it hear of it. */
+  watchLogins = false;
   #process: ChildProcess | undefined;
   #printed = '';
+  readonly #program: string;
 
-  constructor() {
+  /** `program`: the `steno` that serves and is asked. */
+  constructor(program = bin) {
+    this.#program = program;
     this.folder = mkdtempSync(join(tmpdir(), 'steno-e2e-'));
     this.data = join(this.folder, 'data');
     // A home of its own: nothing of whoever runs the tests takes part.
@@ -89,7 +94,7 @@ export class Steno {
 
   /** `words`: a command that runs what follows it as somebody else. */
   async startAs(words: readonly string[], ...options: readonly string[]): Promise<void> {
-    const [file, ...args] = [...words, process.execPath, bin] as unknown as [string, ...string[]];
+    const [file, ...args] = [...words, process.execPath, this.#program] as unknown as [string, ...string[]];
     const child = spawn(
       file,
       [
@@ -103,6 +108,7 @@ export class Steno {
         '127.0.0.1:0',
         '--node-name',
         'local',
+        ...(this.watchLogins ? [] : ['--no-watch-logins']),
         ...options,
       ],
       {
@@ -146,7 +152,7 @@ export class Steno {
   }
 
   steno(...args: readonly string[]): Promise<Result> {
-    return this.exec(process.execPath, [bin, ...args]);
+    return this.exec(process.execPath, [this.#program, ...args]);
   }
 
   /** Runs `steno … --json` and parses what it prints. */

@@ -343,7 +343,7 @@ describe('strangers on every port', () => {
   const SLACK_MS = 8_000;
   const MEBIBYTE = 1 << 20;
 
-  async function doors(): Promise<Readonly<Record<string, string>>> {
+  async function entries(): Promise<Readonly<Record<string, string>>> {
     const run = steno.run as unknown as Readonly<Record<'ssh' | 'web' | 'authority' | 'ingest', string>>;
     const agent = (await steno.json<NodeRecord[]>('nodes')).find(({ name }) => name === 'local')!.address;
     const plain = (url: string): string => url.replace(/^[a-z]+:\/\//, '');
@@ -359,15 +359,15 @@ describe('strangers on every port', () => {
       authority: Buffer.from([22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3]),
       ingest: Buffer.from([22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3]),
     };
-    const all = Object.entries(await doors()).flatMap(([door, address], at) => {
+    const all = Object.entries(await entries()).flatMap(([entry, address], at) => {
       const from = (kind: number): string => `127.0.${kind}.${10 + at}`;
       return [
-        { who: `${door}: silent`, ...stranger(address, from(1), silent) },
-        { who: `${door}: slow`, ...stranger(address, from(2), slowly(beginnings[door]!)) },
-        { who: `${door}: slow from the first byte`, ...stranger(address, from(3), slowly('S')) },
-        { who: `${door}: half closed`, ...stranger(address, from(4), (socket) => socket.end(beginnings[door]!)) },
-        { who: `${door}: a little noise`, ...stranger(address, from(6), noise(64)) },
-        { who: `${door}: much noise`, ...stranger(address, from(7), noise(65_536)) },
+        { who: `${entry}: silent`, ...stranger(address, from(1), silent) },
+        { who: `${entry}: slow`, ...stranger(address, from(2), slowly(beginnings[entry]!)) },
+        { who: `${entry}: slow from the first byte`, ...stranger(address, from(3), slowly('S')) },
+        { who: `${entry}: half closed`, ...stranger(address, from(4), (socket) => socket.end(beginnings[entry]!)) },
+        { who: `${entry}: a little noise`, ...stranger(address, from(6), noise(64)) },
+        { who: `${entry}: much noise`, ...stranger(address, from(7), noise(65_536)) },
       ];
     });
     // As many as one address may have, and one more, which waits for its turn without a word.
@@ -393,7 +393,7 @@ describe('strangers on every port', () => {
   }, 120_000);
 
   it('who send noise are gone at once, and leave no memory behind', async () => {
-    const addresses = await doors();
+    const addresses = await entries();
     const volley = async (times: number): Promise<void> => {
       for (let round = 0; round < times; round++) {
         await Promise.all(

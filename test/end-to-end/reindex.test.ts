@@ -15,7 +15,7 @@ describe('an event store that is lost', () => {
     for (const word of words) expect((await steno.ssh(`${steno.login}@local.steno`, `seq 1 300; echo ${word}`)).status).toBe(0);
     const look = async (): Promise<unknown> => ({
       sessions: await steno.json<SessionRow[]>('sessions'),
-      hits: await Promise.all(words.map((word) => steno.json('search', word))),
+      hits: await Promise.all(words.map((word) => steno.json('search', word, 'kind:screen'))),
     });
     await eventually(
       () => steno.json<SessionRow[]>('sessions', '--state', 'sealed'),

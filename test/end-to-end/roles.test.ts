@@ -43,7 +43,7 @@ describe('documents', () => {
     const { status, stderr } = await apply('kind: role\nname: first\n---\nkind: role\nname: second\nallow:\n  login: [www]\n');
     expect(status).toBe(65);
     expect(stderr).toContain(
-      'roles.yaml:7:3: allow.login is no field; did you mean "logins"? [DOCUMENT_INVALID]\n  5 | name: second\n  6 | allow:\n  7 |   login: [www]\n    |   ^^^^^\n',
+      'roles.yaml:7:3: allow.login is not a known field; did you mean "logins"? [DOCUMENT_INVALID]\n  5 | name: second\n  6 | allow:\n  7 |   login: [www]\n    |   ^^^^^\n',
     );
     expect((await steno.steno('get', 'role', 'first')).status).toBe(66);
   });

@@ -33,6 +33,22 @@ const cases = (matches: boolean): string =>
   `cases: [{ name: a copy, event: { Image: /bin/cat, CommandLine: cat /etc/shadow }, matches: ${String(matches)} }]\n`;
 
 describe('steno rules', () => {
+  it('counts the techniques that rules name, and names those that ATT&CK does not have', () => {
+    const covered = JSON.parse(rules('coverage', folder, '--json').out) as {
+      readonly tactics: readonly { readonly tactic: string; readonly covered: readonly unknown[] }[];
+    };
+    expect(covered.tactics.flatMap(({ tactic, covered: of }) => of.map((one) => [tactic, one]))).toEqual([
+      ['credential-access', { id: 'T1003.008', name: '/etc/passwd and /etc/shadow', signal: 0, alert: 1 }],
+    ]);
+    expect(rules('coverage').out).toContain('Defense Impairment');
+    writeFileSync(
+      join(folder, 'old.yml'),
+      'title: Old\ntags: [attack.t1562.004]\nlogsource: { category: process_creation }\ndetection: { sel: { Image: /x }, condition: sel }\n',
+    );
+    const { status, err } = rules('test', folder);
+    expect([status, err]).toEqual([65, expect.stringContaining('T1562.004 is T1686 in ATT&CK now')]);
+  });
+
   it('lists rules with what keeps them from being evaluated', () => {
     const { status, out, err } = rules('ls', folder);
     expect([status, err]).toEqual([0, '1 of 2 rules can be evaluated\n']);

@@ -158,7 +158,7 @@ describe('services that run by themselves', () => {
     const refused = await steno.steno('authority', '--config', file);
     expect(refused).toMatchObject({
       status: 78,
-      stderr: expect.stringMatching(/wrong\.yaml:\d+:1: listn is no field; did you mean "listen"\?/),
+      stderr: expect.stringMatching(/wrong\.yaml:\d+:1: listn is not a known field; did you mean "listen"\?/),
     });
     const good = join(steno.folder, 'services', 'gateway-edge-2.yaml');
     const { stdout: printed } = await must(steno.steno('gateway', '--config', good, '--print-config'));

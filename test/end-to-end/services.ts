@@ -40,7 +40,7 @@ export async function keptPort(): Promise<number> {
 /** A token of its kind, in a file that only the service reads, and the pins beside it. */
 export async function joining(
   steno: Steno,
-  kind: 'gateway' | 'ingest' | 'viewer',
+  kind: 'gateway' | 'ingest' | 'viewer' | 'analyzer',
   name: string,
 ): Promise<{ readonly token_file: string; readonly ca_pins: readonly string[] }> {
   const { token, ca_pins } = await steno.json<ServiceTokenCreated>('tokens', 'add', '--type', kind, '--name', name);

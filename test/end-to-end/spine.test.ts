@@ -104,7 +104,11 @@ describe('from ssh to replay', () => {
 
   it('what was seen on the screen is found, with session, time and row', async () => {
     const hits = await eventually(
-      () => steno.json<{ session: string; time: number; row: number; text: string; link: string }[]>('search', `shell 1337 ${word}`),
+      () =>
+        steno.json<{ session: string; time: number; row: number; text: string; link: string }[]>(
+          'search',
+          `shell 1337 ${word} kind:screen`,
+        ),
       (list) => list.length > 0,
     );
     expect(hits[0]).toMatchObject({ session, text: expect.stringContaining(`shell-1337-${word}`) });
@@ -153,7 +157,7 @@ describe('from ssh to replay', () => {
       await page.click('.menu summary >> nth=0');
       await page.click('.verify-run');
       await page.waitForSelector('.verdict');
-      expect(await page.locator('.verdict').innerText()).toContain('Verified: whole and unaltered');
+      expect(await page.locator('.verdict').innerText()).toMatch(/^Verified: (?:recording and event log, )?whole and unaltered/);
       expect(await page.locator('.verdict').innerText()).toContain('gateway local');
     } finally {
       await browser.close();
@@ -254,7 +258,7 @@ describe('from ssh to replay', () => {
     );
     expect(rows.map(({ id }) => id)).toContain(session);
     for (const { id } of rows) expect((await steno.steno('verify', id)).status).toBe(0);
-    const hits = await steno.json<{ text: string }[]>('search', `before 42 ${word}`);
+    const hits = await steno.json<{ text: string }[]>('search', `before 42 ${word} kind:screen`);
     expect(hits[0]!.text).toContain(`before-42-${word}`);
   });
 });

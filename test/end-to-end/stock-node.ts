@@ -7,6 +7,7 @@ import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import type { Steno } from './machine.js';
+import { sshdConfig } from '#runtime/testing/sshd-config.js';
 
 export const sshdPath = '/usr/sbin/sshd';
 
@@ -55,25 +56,11 @@ export async function startStockNode(steno: Steno, name: string, { certified = t
   if (certified) writeFileSync(`${hostKey}-cert.pub`, await stenoMust('ca', 'sign-host', `${hostKey}.pub`, '--name', name));
   writeFileSync(
     join(dir, 'sshd_config'),
-    [
-      `ListenAddress 127.0.0.1:${port}`,
-      `HostKey ${hostKey}`,
-      ...(certified ? [`HostCertificate ${hostKey}-cert.pub`] : []),
-      `TrustedUserCAKeys ${join(dir, 'user_ca.pub')}`,
-      'AuthorizedKeysFile none',
-      'PasswordAuthentication no',
-      'KbdInteractiveAuthentication no',
-      'StrictModes no',
-      'PermitRootLogin yes',
-      'UsePAM no',
-      'PidFile none',
-      'MaxStartups 100',
-      'Subsystem sftp internal-sftp',
-      'AcceptEnv LANG LC_*',
-      'PrintMotd no',
-      'PrintLastLog no',
-      '',
-    ].join('\n'),
+    sshdConfig({
+      port,
+      hostKeys: [{ key: hostKey, certificate: certified ? `${hostKey}-cert.pub` : undefined }],
+      userCas: join(dir, 'user_ca.pub'),
+    }),
   );
   const child = spawn(sshdPath, ['-D', '-e', '-f', join(dir, 'sshd_config')], { stdio: ['ignore', 'ignore', 'pipe'] });
   await listening(child);

@@ -51,7 +51,17 @@ export async function startTunnelNode(
       look();
     });
   const run = async (args: readonly string[], input: string): Promise<void> => {
-    const words = [...prefix, process.execPath, bin, 'agent', '--data', data, ...args, ...agent];
+    const words = [
+      ...prefix,
+      process.execPath,
+      bin,
+      'agent',
+      '--data',
+      data,
+      ...(steno.watchLogins ? [] : ['--no-watch-logins']),
+      ...args,
+      ...agent,
+    ];
     text = '';
     child = spawn(words[0]!, words.slice(1), { env: { ...steno.env, STENO_LOG: 'info' }, stdio: ['pipe', 'pipe', 'pipe'] });
     const wake = (): void => watchers.forEach((watcher) => watcher());

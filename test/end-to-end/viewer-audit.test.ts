@@ -4,6 +4,7 @@
  * A route that is in none of the tables fails the test. That of the authority's own routes is in
  * authority/audit/complete.test.ts.
  */
+import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -19,12 +20,15 @@ import { RequestVerifier } from '#runtime/http/request-auth.js';
 import { generateKey } from '#runtime/ssh/keys.js';
 import { openZstd } from '#runtime/zstd.js';
 import { openEventStore } from '#stores/events/clickhouse/store.js';
+import { exampleFindingRow } from '#stores/events/examples.js';
 import { openDirectoryStore } from '#stores/objects/directory.js';
 import { Secret, TOTP } from 'otpauth';
-import { Cleanup, clientOf, silent } from '../../authority/testing/authority.js';
+import { Cleanup, clientOf, person, silent } from '../../authority/testing/authority.js';
+import type { Signer } from '../../authority/testing/authority.js';
 import { SoftAuthenticator } from '../../authority/testing/soft-authenticator.js';
 import { PASSWORD, WEB, people } from '../../authority/testing/people.js';
 import type { Enrolled, People } from '../../authority/testing/people.js';
+import { huntLines } from '../../analyzer/retro/requests.js';
 import { startViewer } from '../../viewer/api/main.js';
 import type { RunningViewer } from '../../viewer/api/main.js';
 import { makeRecorder, record } from '../../viewer/api/testing/recorded.js';
@@ -41,6 +45,10 @@ let fresh: string[];
 let made = 0;
 let pat: Enrolled;
 let dan: Enrolled;
+/** May run SQL. */
+let querier: Enrolled;
+let gateway: Awaited<ReturnType<typeof clientOf>> | undefined;
+let inviter: Signer | undefined;
 
 beforeAll(async () => {
   world = await people(cleanup);
@@ -50,6 +58,10 @@ beforeAll(async () => {
   await role('dev', { view: 'none', allow: { request: [{ roles: ['dba'] }] } });
   await role('nothing', { view: 'none' });
   [ann, pat, dan] = [await world.enrol('ann'), await world.enrol('pat', ['nothing']), await world.enrol('dan', ['dev'])];
+  await role('querier', { view: 'all', allow: { rules: [{ resources: ['sql'], verbs: ['read'] }] } });
+  await role('inviter', { allow: { sessions: [{ actions: ['invite'] }] } });
+  await world.enrol('ingo', ['inviter']);
+  querier = await world.enrol('quinn', ['querier']);
   fresh = [(await world.enrol('eve')).session, (await world.enrol('fay')).session];
   const [events, objects] = [
     await openEventStore({ kind: 'chdb', path: join(world.folder, 'events') }),
@@ -72,6 +84,7 @@ beforeAll(async () => {
       ownSince: () => authority.current().own_since,
       requests: new RequestVerifier(() => authority.current(), { clock: Date.now }),
       live: { urls: ['ws://127.0.0.1:1'], tls: {}, find: async () => null },
+      hunter: huntLines,
       recordingCas: () => authority.current().recording_ca,
       checkAnswers: true,
       log: silent,
@@ -122,6 +135,8 @@ async function given<T>(answer: Promise<Answer>): Promise<T> {
   return body as T;
 }
 
+const PROBE =
+  'title: Probe\nlogsource: { product: linux, category: process_creation }\ndetection: { sel: { CommandLine: x }, condition: sel }\n';
 const recorded = async (): Promise<string> =>
   (
     await record(stores, {
@@ -137,6 +152,17 @@ const reading = (rest: string, event: string): Case => ({
   done: [event, async () => send('GET', `/api/sessions/${await recorded()}${rest}`, { session: ann.session })],
   refused: [event, async () => send('GET', `/api/sessions/${await recorded()}${rest}`, { session: pat.session })],
 });
+const finding = (rest: string): Case => ({
+  done: ['recording.search', () => send('GET', `/api/find${rest}?q=line`, { session: ann.session })],
+  refused: ['recording.search', () => send('GET', `/api/find${rest}?q=line`, { session: pat.session })],
+});
+/** A finding about the session; answers its id. */
+const foundIn = async (session: string): Promise<string> => {
+  const id = createHash('sha256').update(session).digest('hex');
+  const row = exampleFindingRow({ id, session, user: 'someone', node: 'web-1', login: 'www', evidence: [] });
+  await stores.events.insert('findings', [row], `finding ${id}`);
+  return id;
+};
 const token = async (user: string): Promise<string> => {
   const { link } = await (world.admin.call('POST', '/v1/users', { name: user, roles: ['nothing'], traits: {} }) as Promise<Invitation>);
   return link.slice(link.indexOf('#') + 1);
@@ -149,6 +175,28 @@ const device = async (): Promise<DeviceLogin> =>
 const freshSession = (): string => fresh.pop()!;
 const asked = async (): Promise<string> =>
   (await given<{ id: string }>(post('/api/requests', { roles: ['dba'], reason: 'x' }, dan.session))).id;
+/** dan, into a live session. */
+const invited = async (): Promise<string> => {
+  const session = '01hf7yat0000000000000000ab';
+  const about = { session, user: 'somebody', node: 'web-1', login: 'root', kind: 'shell', started_at: 1, labels: {} };
+  gateway ??= await clientOf(world.authority, { kind: 'gateway', name: 'gw', hostNames: ['127.0.0.1'] }, cleanup);
+  await gateway.nodes.held({
+    ...{ epoch: '0'.repeat(16), address: '', ingest: '', all: [], up: [], down: [] },
+    sessions: { up: [session], down: [], details: [{ ...about, participants: [], others: 0, awaits: '' }] },
+  });
+  const body = { session, user: 'dan', mode: 'observer', duration: 60_000, reason: 'x' };
+  inviter ??= await person(world.authority, world.folder, world.admin, 'ingo', ['inviter'], cleanup);
+  return ((await inviter.call('POST', '/v1/session-invitations', body)) as { id: string }).id;
+};
+const savedBy = (session: string): Promise<Answer> => post('/api/saved-searches', { name: 'shadow', query: 'shadow' }, session);
+const openedCase = (): Promise<{ id: string }> => given<{ id: string }>(post('/api/cases', { title: 'a case' }, ann.session));
+const noteBy = async (session: string): Promise<Answer> => {
+  const on = await recorded();
+  const { ticket } = await given<{ ticket: string }>(send('GET', `/api/sessions/${on}/note-ticket`, { session }));
+  return post('/api/notes', { session: on, offset: 1, ticket }, session);
+};
+const itemIn = (id: string): Promise<readonly { id: string }[]> =>
+  given<readonly { id: string }[]>(post(`/api/cases/${id}/items`, { items: [{ kind: 'finding', finding: 'f' }] }, ann.session));
 const newTotp = async (session: string): Promise<object> => {
   const { ceremony, secret } = await given<TotpEnrolment>(post('/api/account/totp', {}, session));
   return {
@@ -187,6 +235,9 @@ const cases: Readonly<Record<string, Case>> = {
   'GET /api/sessions/:id/opening': reading('/opening', 'recording.view'),
   'GET /api/sessions/:id/facts': reading('/facts', 'recording.view'),
   'GET /api/sessions/:id/events': reading('/events', 'recording.view'),
+  'GET /api/sessions/:id/timeline': reading('/timeline', 'recording.view'),
+  'GET /api/sessions/:id/commands': reading('/commands', 'recording.view'),
+  'GET /api/sessions/:id/lines': reading('/lines', 'recording.view'),
   'GET /api/sessions/:id/export': reading('/export?format=txt', 'recording.export'),
   'GET /api/sessions/:id/live': {
     done: ['recording.follow', () => follow(ann.session)],
@@ -196,6 +247,102 @@ const cases: Readonly<Record<string, Case>> = {
     done: ['recording.search', () => send('GET', '/api/search?q=line', { session: ann.session })],
     refused: ['recording.search', () => send('GET', '/api/search?q=line', { session: pat.session })],
   },
+  'POST /api/hunts': {
+    done: ['recording.search', () => post('/api/hunts', { rules: { kind: 'text', name: 'probe', text: PROBE } }, ann.session)],
+    refused: ['recording.search', () => post('/api/hunts', { rules: { kind: 'text', name: 'probe', text: PROBE } }, pat.session)],
+  },
+  'POST /api/sql': {
+    done: ['recording.query', () => post('/api/sql', { sql: 'SELECT count() FROM sessions' }, querier.session)],
+    refused: ['recording.query', () => post('/api/sql', { sql: 'SELECT count() FROM sessions' }, pat.session)],
+  },
+  'GET /api/findings/:id': {
+    done: ['recording.view', async () => send('GET', `/api/findings/${await foundIn(await recorded())}`, { session: ann.session })],
+    refused: ['recording.view', async () => send('GET', `/api/findings/${await foundIn(await recorded())}`, { session: pat.session })],
+  },
+  'GET /api/sessions/:id/notes': reading('/notes', 'recording.view'),
+  'GET /api/sessions/:id/note-ticket': reading('/note-ticket', 'recording.view'),
+  'POST /api/saved-searches': {
+    done: ['search.save', () => savedBy(ann.session)],
+    refused: ['search.save', () => post('/api/saved-searches', { name: 'x', query: 'x' }, pat.session)],
+  },
+  'DELETE /api/saved-searches/:name': {
+    done: [
+      'search.delete',
+      async () => send('DELETE', `/api/saved-searches/${(await given<{ id: string }>(savedBy(ann.session))).id}`, { session: ann.session }),
+    ],
+    refused: ['search.delete', () => send('DELETE', '/api/saved-searches/q-000000000000', { session: pat.session })],
+  },
+  'POST /api/notes': {
+    done: ['note.add', () => noteBy(ann.session)],
+    refused: ['note.add', async () => post('/api/notes', { session: await recorded(), offset: 1, ticket: NOBODY }, ann.session)],
+  },
+  'DELETE /api/notes/:name': {
+    done: [
+      'note.remove',
+      async () => {
+        const { id } = await given<{ id: string }>(noteBy(ann.session));
+        return send('DELETE', `/api/notes/${id}`, { session: ann.session });
+      },
+    ],
+    refused: ['note.remove', () => send('DELETE', '/api/notes/n-000000000000', { session: pat.session })],
+  },
+  'POST /api/cases': {
+    done: ['case.create', openedCase],
+    refused: ['case.create', () => post('/api/cases', { title: 'x' }, pat.session)],
+  },
+  'POST /api/cases/:name': {
+    done: ['case.update', async () => post(`/api/cases/${(await openedCase()).id}`, { title: 'y' }, ann.session)],
+    refused: ['case.update', () => post('/api/cases/c-0000000000', { title: 'y' }, pat.session)],
+  },
+  'POST /api/cases/:name/state': {
+    done: ['case.state', async () => post(`/api/cases/${(await openedCase()).id}/state`, { act: 'investigate' }, ann.session)],
+    refused: ['case.state', () => post('/api/cases/c-0000000000/state', { act: 'investigate' }, pat.session)],
+  },
+  'POST /api/cases/:name/items': {
+    done: ['case.add', async () => itemIn((await openedCase()).id)],
+    refused: ['case.add', () => post('/api/cases/c-0000000000/items', { items: [{ kind: 'finding', finding: 'f' }] }, pat.session)],
+  },
+  'POST /api/cases/:name/items/:item/removal': {
+    done: [
+      'case.remove',
+      async () => {
+        const { id } = await openedCase();
+        const [item] = await itemIn(id);
+        return post(`/api/cases/${id}/items/${item!.id}/removal`, {}, ann.session);
+      },
+    ],
+    refused: ['case.remove', () => post('/api/cases/c-0000000000/items/i-000000000000/removal', {}, pat.session)],
+  },
+  'GET /api/cases/:id/review': {
+    done: [
+      'recording.export',
+      async () => {
+        const { id } = await openedCase();
+        await post(`/api/cases/${id}/items`, { items: [{ kind: 'moment', session: await recorded(), offset: 1 }] }, ann.session);
+        return send('GET', `/api/cases/${id}/review`, { session: ann.session });
+      },
+    ],
+    refused: [
+      'recording.export',
+      async () => {
+        await world.admin.call('PUT', '/v1/roles/looker', {
+          ...{ kind: 'role', name: 'looker', view: 'none' },
+          allow: { rules: [{ resources: ['case'], verbs: ['read'] }], sessions: [{ actions: ['list', 'view'] }] },
+        });
+        const looker = await world.enrol(`looker-${++made}`, ['looker']);
+        const { id } = await openedCase();
+        await post(`/api/cases/${id}/items`, { items: [{ kind: 'moment', session: await recorded(), offset: 1 }] }, ann.session);
+        return send('GET', `/api/cases/${id}/review`, { session: looker.session });
+      },
+    ],
+  },
+  'POST /api/findings/:name/triage': {
+    done: 'authority/detection/triage.test.ts',
+    refused: ['finding.triage', () => post(`/api/findings/${'ab'.repeat(32)}/triage`, { state: 'acknowledged' }, pat.session)],
+  },
+  'GET /api/find': finding(''),
+  'GET /api/find/hits': finding('/hits'),
+  'GET /api/find/overview': finding('/overview'),
   'POST /cluster/nodes': {
     done: 'authority/inventory/clusters/far-nodes.test.ts',
     refused: ['cluster.nodes', () => post('/cluster/nodes', { statement: '{}', signatures: ['none'] })],
@@ -267,6 +414,18 @@ const cases: Readonly<Record<string, Case>> = {
       async () => post('/api/login/device/decision', { user_code: (await device()).user_code, approve: true }, freshSession()),
     ],
     refused: unknownAccount('POST', '/api/login/device/decision', 'device_login.approve', { user_code: 'ABCD-EFGH', approve: true }),
+  },
+  'POST /api/terminal/certificate': {
+    done: 'test/end-to-end/terminal.test.ts',
+    refused: [
+      'terminal.certify',
+      () =>
+        post(
+          '/api/terminal/certificate',
+          { public_key: formatPublicLine(generateKey().publicBlob), node: 'nowhere', login: 'root' },
+          pat.session,
+        ),
+    ],
   },
   'POST /api/confirm/decision': {
     done: 'authority/people/login/session-confirmations.test.ts',
@@ -354,6 +513,10 @@ const cases: Readonly<Record<string, Case>> = {
     done: ['request.cancel', async () => post(`/api/requests/${await asked()}/cancel`, {}, dan.session)],
     refused: ['request.cancel', async () => post(`/api/requests/${await asked()}/cancel`, {}, pat.session)],
   },
+  'POST /api/session-invitations/:name/revoke': {
+    done: ['session_invitation.revoke', async () => post(`/api/session-invitations/${await invited()}/revoke`, {}, dan.session)],
+    refused: ['session_invitation.revoke', async () => post(`/api/session-invitations/${await invited()}/revoke`, {}, pat.session)],
+  },
   'POST /hooks/:name': {
     done: 'test/end-to-end/requests.test.ts',
     refused: ['webhook.answer', () => send('POST', '/hooks/none', { body: {} })],
@@ -385,14 +548,28 @@ const plain: ReadonlySet<string> = new Set([
   'GET /api/sessions/:id',
   'GET /api/audit',
   'GET /api/access-use',
+  'GET /api/views',
+  'GET /api/find/values',
+  'GET /api/sql/schema',
+  'GET /api/findings',
+  'GET /api/finding-counts',
+  'GET /api/cases',
+  'GET /api/saved-searches',
+  'GET /api/cases/:id',
   'GET /api/status',
   'GET /metrics',
   'GET /api/recording-ca',
   'GET /api/login/methods',
   'GET /api/login/saml/:name/metadata',
   'GET /api/account',
+  'GET /api/terminal/nodes',
+  // Bytes of SSH: who is admitted, and to what, the gateway decides and tells.
+  'GET /api/terminal',
   'GET /api/requests',
   'GET /api/requests/:name',
+  'GET /api/session-invitations',
+  'GET /api/session-invitations/:name',
+  'GET /api/rule-catalogue',
   'GET /api/request-options',
   'GET /*',
 ]);

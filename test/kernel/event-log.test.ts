@@ -99,6 +99,40 @@ describe.skipIf(missing.length > 0)('the event log of a session', () => {
     expect((await steno.steno('verify', id)).status).toBe(0);
   });
 
+  it('is waited for by an export that follows the end of the session, and named when it is unfinished or gone', async () => {
+    const before = new Set((await sessions()).map(({ id }) => id));
+    expect((await steno.ssh(target(), 'exec true waited-for')).status).toBe(0);
+    const rows = await eventually(sessions, (all) => all.some(({ id, state }) => !before.has(id) && state !== 'live'));
+    const { id } = rows.find((row) => !before.has(row.id))!;
+    await eventually(
+      () => steno.steno('export', id, '-o', inFile('c.cast.zst')),
+      ({ status }) => status === 0,
+    );
+    expect((await steno.steno('verify', inFile('c.cast.zst'), inFile('c.events.zst'))).status).toBe(0);
+
+    const part = join(folderOf(id), 'events-000001.ndjson.zst');
+    const kept = readFileSync(part);
+    rmSync(part);
+    rmSync(inFile('c.events.zst'));
+    const gone = await steno.steno('export', id, '-o', inFile('c.cast.zst'));
+    expect(gone).toMatchObject({ status: 13, stderr: expect.stringContaining('c.events.zst was not written') });
+    writeFileSync(part, kept);
+
+    // A live session: what is stored is written, and is said not to be all.
+    const terminal = steno.terminal('ssh', ['-F', steno.config, '-tt', target(), 'sh']);
+    terminal.ended.catch(() => undefined);
+    await terminal.until(/[#$] $/);
+    const [live] = await eventually(sessions, ([row]) => row?.state === 'live');
+    // Its first part is stored within a minute.
+    const open = await eventually(
+      () => steno.steno('export', live!.id, '-o', inFile('d.cast.zst')),
+      ({ status }) => status === 11,
+      100_000,
+    );
+    expect(open.stderr).toMatch(/d\.cast\.zst is not finished: .*\[VERIFY_TRUNCATED\]/);
+    terminal.write('exit\n');
+  });
+
   it('goes on when the stores and the gateway are killed, and has every row once', async () => {
     const terminal = steno.terminal('ssh', ['-F', steno.config, '-tt', target(), 'sh']);
     terminal.ended.catch(() => undefined);

@@ -94,7 +94,7 @@ describe.skipIf(missing.length > 0)('a session whose node service', () => {
         (all) => all.some(({ data }) => data['signed'] === true && data['last_ms'] === undefined),
         30_000,
       );
-      expect(gaps.some(({ name }) => name.startsWith('kernel events are not collected any more'))).toBe(true);
+      expect(gaps.some(({ name }) => name.startsWith('kernel events are no longer collected'))).toBe(true);
       expect((await steno.steno('events', session.id)).stdout).toContain('events are missing from here on');
       await eventually(
         () => lost(session.id),

@@ -1,5 +1,6 @@
 /** kubectl through the gateway, and directly, against a real Kubernetes. */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { get as httpGet } from 'node:http';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openEventStore } from '#stores/events/clickhouse/store.js';
@@ -16,8 +17,20 @@ kind: Pod
 metadata: {name: ${name}, namespace: ${namespace}}
 spec:
   terminationGracePeriodSeconds: 0
-  containers: [{name: main, image: "localhost/busybox:1", imagePullPolicy: Never, command: [sh, -c, "echo started; sleep 100000"]}]
+  containers: [{name: main, image: "localhost/busybox:1", imagePullPolicy: Never, command: [sh, -c, "echo started; mkdir /www; head -c 300000 /dev/zero | tr '\\\\0' x > /www/file; httpd -f -p 127.0.0.1:8080 -h /www"]}]
 `;
+
+/** The body of an answer of a web server behind a forwarded port. */
+function fetched(port: number, path: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    httpGet({ host: '127.0.0.1', port, path, agent: false }, (answer) => {
+      let text = '';
+      answer.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+      answer.on('end', () => resolve(text));
+      answer.on('error', reject);
+    }).on('error', reject);
+  });
+}
 
 describe.skipIf(lacking !== null)('kubectl through the gateway', () => {
   let kubernetes: Kubernetes;
@@ -103,8 +116,7 @@ describe.skipIf(lacking !== null)('kubectl through the gateway', () => {
   it('is refused in the words of the role, before the API server is asked', async () => {
     await rules({ ...everything, namespaces: ['shop'], resources: ['pods', 'configmaps'], verbs: ['get', 'list', 'create'] });
     const refusals = await eventually(
-      () =>
-        Promise.all([through('get', 'secrets'), through('get', 'pods', '-A'), through('delete', 'pod', 'box'), through('get', 'nodes')]),
+      () => Promise.all([through('get', 'secrets'), through('delete', 'pod', 'box'), through('get', 'nodes')]),
       (all) => all.every(({ status }) => status !== 0),
     );
     for (const { stderr } of refusals) expect(stderr).toMatch(/Error from server \(Forbidden\).*no role of .* allows .*\[ACCESS_DENIED\]/);
@@ -117,16 +129,132 @@ describe.skipIf(lacking !== null)('kubectl through the gateway', () => {
     );
   });
 
-  it('does not pass on what is not recorded', async () => {
+  it('shows the part of a list that roles allow: as tables, JSON and watches', async () => {
+    await rules({ ...everything, namespaces: ['default'] });
+    const columns = ['--no-headers', '-o', 'custom-columns=NAME:.metadata.name'];
+    await eventually(
+      () => through('get', 'namespaces', '-o', 'name'),
+      ({ stdout }) => stdout === 'namespace/default\n',
+    );
     for (const args of [
-      ['port-forward', 'pod/box', ':80'],
-      ['get', '--raw', '/api/v1/nodes/node1/proxy'],
-    ])
-      expect(await through(...args)).toMatchObject({ status: 1, stderr: expect.stringMatching(/KUBE_UNSUPPORTED/) as string });
-    const spdy = await steno.exec(kubernetes.kubectl, ['exec', 'box', '--', 'true'], {
-      env: { KUBECTL_REMOTE_COMMAND_WEBSOCKETS: 'false' },
+      ['get', 'configmaps', '-A', ...columns],
+      ['get', 'serviceaccounts', '-A', '-o', 'name', '--chunk-size=1'],
+      ['get', 'configmaps,serviceaccounts', '-A', '-o', 'name'],
+    ]) {
+      const [ours, all] = [await through(...args), await direct(...args)];
+      const own = await direct(...args.map((word) => (word === '-A' ? '--namespace=default' : word)));
+      expect(ours).toEqual(own);
+      expect(all.stdout).not.toBe(own.stdout);
+    }
+    const table = (await through('get', 'pods', '-A', '-o', 'wide')).stdout.trim().split('\n');
+    expect(table.map((row) => row.split(/\s+/)[0])).toEqual(['NAMESPACE', 'default']);
+    expect((await through('get', 'clusterroles')).stderr).toMatch(/ACCESS_DENIED/);
+    const watch = steno.terminal(kubernetes.kubectl, ['get', 'configmaps', '-A', '--watch-only', '-o', 'name']);
+    try {
+      await done(direct('create', 'configmap', 'hidden', '--namespace=kube-public'));
+      // Whether the watch has begun shows only in what it shows.
+      let number = 0;
+      await eventually(
+        async () => {
+          await done(direct('create', 'configmap', `shown-${number++}`));
+          return watch.text();
+        },
+        (text) => text.includes('configmap/shown-'),
+      );
+      await done(direct('create', 'configmap', 'hidden-too', '--namespace=kube-public'));
+      await done(direct('create', 'configmap', 'shown-last'));
+      await watch.until(/configmap\/shown-last/);
+      expect(watch.text()).not.toMatch(/hidden/);
+    } finally {
+      watch.kill();
+      await watch.ended;
+    }
+    await rules(everything);
+    await eventually(
+      () => through('get', 'nodes'),
+      ({ status }) => status === 0,
+    );
+  });
+
+  it('does not pass on what is not recorded', async () => {
+    const refused = await through('get', '--raw', '/api/v1/nodes/node1/proxy');
+    expect(refused).toMatchObject({ status: 1, stderr: expect.stringMatching(/KUBE_UNSUPPORTED/) as string });
+  });
+
+  const protocols = [
+    ['WebSocket', { KUBECTL_REMOTE_COMMAND_WEBSOCKETS: 'true', KUBECTL_PORT_FORWARD_WEBSOCKETS: 'true' }],
+    ['SPDY/3.1', { KUBECTL_REMOTE_COMMAND_WEBSOCKETS: 'false', KUBECTL_PORT_FORWARD_WEBSOCKETS: 'false' }],
+  ] as const;
+
+  describe.each(protocols)('over %s', (protocol, env) => {
+    const mark = protocol.toLowerCase().replace(/[^a-z]/g, '');
+    const both = async (args: readonly string[], input?: string | Buffer): Promise<[Result, Result]> => {
+      const options = { env, ...(input === undefined ? {} : { input }) };
+      return [
+        await steno.exec(kubernetes.kubectl, args, options),
+        await steno.exec(kubernetes.kubectl, ['--kubeconfig', kubernetes.admin, ...args], options),
+      ];
+    };
+    /** Identifiers that containerd makes up. */
+    const settled = ({ stderr, ...rest }: Result): Result => ({ ...rest, stderr: stderr.replace(/[0-9a-f]{64}/g, '') });
+
+    it.each([
+      ['exit code, output and errors', ['exec', 'box', '--', 'sh', '-c', 'echo out; echo err >&2; exit 7'], undefined],
+      ['input until its end', ['exec', '-i', 'box', '--', 'sha256sum'], 'x'.repeat(1_000_000)],
+      ['a command that does not read its input', ['exec', '-i', 'box', '--', 'true'], 'x'.repeat(100_000)],
+      ['a megabyte of output', ['exec', 'box', '--', 'sh', '-c', 'yes 0123456789 | head -c 1000000'], undefined],
+      ['a signal', ['exec', 'box', '--', 'sh', '-c', 'kill -9 $$'], undefined],
+      ['a program that is not there', ['exec', 'box', '--', 'absent-program'], undefined],
+      ['a pod that is not there', ['exec', 'absent', '--', 'true'], undefined],
+      ['a container that is not there', ['exec', 'box', '-c', 'absent', '--', 'true'], undefined],
+      ['a port of a pod that is not there', ['port-forward', 'pod/absent', ':80'], undefined],
+    ] as const)('%s as without the gateway', async (_claim, args, input) => {
+      const [ours, theirs] = await both(args, input);
+      expect(settled(ours)).toEqual(settled(theirs));
     });
-    expect(spdy).toMatchObject({ status: 1, stderr: expect.stringMatching(/KUBE_UNSUPPORTED/) as string });
+
+    it('a terminal: keys, size, output, exit code', async () => {
+      const shell = steno.terminal(kubernetes.kubectl, ['exec', '-it', 'box', '--', 'sh'], { cols: 100, rows: 30 }, env);
+      await shell.until(/# /);
+      shell.write(`stty size; echo ${mark}-ter''minal\r`);
+      await shell.until(new RegExp(`30 100\r\n${mark}-terminal`));
+      shell.write('exit 3\r');
+      expect(await shell.ended).toBe(3);
+      const hits = await eventually(
+        // The event of the request has these words as well.
+        () => steno.json<{ session: string }[]>('search', `${mark}-terminal`, 'kind:screen'),
+        (found) => found.length > 0,
+      );
+      const row = (await steno.json<SessionRow[]>('sessions')).find(({ id }) => id === hits[0]!.session);
+      expect(row).toMatchObject({ kind: 'exec', tty: true, node: 'east/default/box', exit_code: 3 });
+    });
+
+    it('files with odd names, both ways', async () => {
+      const tree = join(steno.folder, `tree-${mark}`);
+      mkdirSync(join(tree, 'a b'), { recursive: true });
+      for (const name of ['a b/plain', "quote'", 'ümläut', '-dash', 'star*']) writeFileSync(join(tree, name), name.repeat(10_000));
+      const options = { env };
+      await done(steno.exec(kubernetes.kubectl, ['cp', tree, `box:/tmp/${mark}`], options));
+      const back = join(steno.folder, `back-${mark}`);
+      await done(steno.exec(kubernetes.kubectl, ['cp', `box:/tmp/${mark}`, back], options));
+      for (const name of ['a b/plain', "quote'", 'ümläut', '-dash', 'star*'])
+        expect(readFileSync(join(back, name), 'utf8')).toBe(readFileSync(join(tree, name), 'utf8'));
+    });
+
+    it('port-forward: many connections at a time, each whole, recorded as one session', async () => {
+      const forward = steno.terminal(kubernetes.kubectl, ['port-forward', 'pod/box', ':8080'], undefined, env);
+      await forward.until(/Forwarding from 127.0.0.1:\d+ -> 8080/);
+      const port = Number(/127.0.0.1:(\d+) -> 8080/.exec(forward.text())![1]);
+      const bodies = await Promise.all(Array.from({ length: 20 }, (_, i) => fetched(port, `/file?${i}`)));
+      expect(new Set(bodies)).toEqual(new Set(['x'.repeat(300_000)]));
+      forward.kill();
+      await forward.ended;
+      const rows = await eventually(
+        () => steno.json<SessionRow[]>('sessions'),
+        (all) => all.some(({ kind, state }) => kind === 'forward' && state !== 'live'),
+      );
+      expect(rows.find(({ kind }) => kind === 'forward')).toMatchObject({ node: 'east/default/box', user: steno.login });
+    });
   });
 
   describe('exec and attach', () => {
@@ -155,7 +283,7 @@ describe.skipIf(lacking !== null)('kubectl through the gateway', () => {
         tty: false,
       });
       const seen = await eventually(
-        () => steno.json<{ session: string; text: string }[]>('search', 'oops'),
+        () => steno.json<{ session: string; text: string }[]>('search', 'oops', 'kind:screen'),
         (hits) => hits.some(({ session }) => session === row.id),
       );
       expect(seen.find(({ session }) => session === row.id)!.text).toContain('oops');
@@ -169,7 +297,7 @@ describe.skipIf(lacking !== null)('kubectl through the gateway', () => {
       shell.write('exit 3\r');
       expect(await shell.ended).toBe(3);
       const hits = await eventually(
-        () => steno.json<{ session: string }[]>('search', 'marker-one'),
+        () => steno.json<{ session: string }[]>('search', 'marker-one', 'kind:screen'),
         (found) => found.length > 0,
       );
       const row = (await steno.json<SessionRow[]>('sessions')).find(({ id }) => id === hits[0]!.session);
@@ -236,12 +364,88 @@ describe.skipIf(lacking !== null)('kubectl through the gateway', () => {
     );
   });
 
+  it('a lock on the cluster ends what is open there, and whoever comes reads why', async () => {
+    const watch = steno.terminal(kubernetes.kubectl, ['get', 'pods', '--watch']);
+    await watch.until(/box/);
+    const { id, effects } = await steno.json<{ id: string; effects: { applied: { connections: number }[] } }>(
+      'lock',
+      '--kube-cluster',
+      'east',
+      '--reason',
+      'incident 7',
+    );
+    await watch.ended;
+    expect(effects.applied[0]!.connections).toBeGreaterThanOrEqual(1);
+    expect((await through('get', 'pods')).stderr).toMatch(/incident 7.*\[LOCKED\]/);
+    await done(steno.steno('unlock', id));
+    await eventually(
+      () => through('get', 'pods'),
+      ({ status }) => status === 0,
+    );
+  });
+
   it('a role that changes ends a watch that is open, and refuses what follows', async () => {
     const watch = steno.terminal(kubernetes.kubectl, ['get', 'pods', '--watch']);
     await watch.until(/box/);
     await rules({ ...everything, resources: ['configmaps'] });
     await watch.ended;
     expect((await through('get', 'pods')).stderr).toMatch(/ACCESS_DENIED/);
+  });
+
+  it('a gateway that is killed in the middle of an exec: kubectl ends with an error, and what was shown is recorded', async () => {
+    await rules(everything);
+    await eventually(
+      () => through('get', 'pod', 'box'),
+      ({ status }) => status === 0,
+    );
+    const shell = steno.terminal(kubernetes.kubectl, ['exec', '-it', 'box', '--', 'sh', '-c', 'echo be$((1))fore-the-kill; exec sh']);
+    await shell.until(/be1fore-the-kill/);
+    const { processes } = JSON.parse(readFileSync(join(steno.data, 'run.json'), 'utf8')) as { processes: { gateway: number } };
+    process.kill(processes.gateway, 'SIGKILL');
+    expect(await shell.ended).not.toBe(0);
+    const hits = await eventually(
+      () => steno.json<{ session: string }[]>('search', 'be1fore-the-kill', 'kind:screen'),
+      (found) => found.length > 0,
+    );
+    const rows = await eventually(
+      () => steno.json<SessionRow[]>('sessions'),
+      (all) => all.some(({ id, state }) => id === hits[0]!.session && state !== 'live'),
+    );
+    expect(rows.find(({ id }) => id === hits[0]!.session)).toMatchObject({ node: 'east/default/box', user: steno.login });
+    // The one that takes its place serves as before.
+    await eventually(
+      () => through('exec', 'box', '--', 'echo', 'again'),
+      ({ stdout }) => stdout === 'again\n',
+    );
+  });
+
+  it('bodies of writes are in their events where a role says so, and values of Secrets are not', async () => {
+    const path = file(
+      'bodies.json',
+      JSON.stringify({ kind: 'role', name: 'kube', allow: { kubernetes: [everything] }, recording: { bodies: 'writes' } }),
+    );
+    // Nothing is allowed in between: what is allowed again is allowed by the role as it is now.
+    await rules({ ...everything, resources: ['configmaps'] });
+    await eventually(
+      () => through('get', 'pod', 'box'),
+      ({ status }) => status !== 0,
+    );
+    await done(steno.steno('apply', '-f', path));
+    await eventually(
+      () => through('get', 'pod', 'box'),
+      ({ status }) => status === 0,
+    );
+    // `kubectl create configmap` would send protobuf, of which there is type, size and digest alone.
+    const seen = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'seen' }, data: { colour: 'mauve-7' } };
+    await done(through('apply', '-f', file('seen.json', JSON.stringify(seen))));
+    const secret = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'hidden-7' }, stringData: { password: 'correct-horse-7' } };
+    const manifest = file('secret.json', JSON.stringify(secret));
+    await done(through('apply', '-f', manifest));
+    await done(through('apply', '--server-side', '--force-conflicts', '-f', manifest));
+    await done(
+      through('patch', 'secret', 'hidden-7', '--type=json', '-p', '[{"op":"add","path":"/data/x","value":"Y29ycmVjdC1ob3JzZS03"}]'),
+    );
+    await done(through('create', 'secret', 'generic', 'hidden-8', '--from-literal=password=correct-horse-7'));
   });
 
   // Last: the embedded store belongs to one process at a time.
@@ -263,6 +467,17 @@ describe.skipIf(lacking !== null)('kubectl through the gateway', () => {
         audit_id: expect.stringMatching(/^[0-9a-f-]{36}$/) as string,
         session: expect.stringMatching(/^[0-9a-z]{26}$/) as string,
       });
+      expect(
+        about('create configmaps', 'success')
+          .map(({ data }) => data)
+          .join('\n'),
+      ).toContain('mauve-7');
+      const secrets = rows.filter(({ name, outcome }) => /^(?:create|patch|update) secrets$/.test(name) && outcome === 'success');
+      expect(secrets.map(({ data }) => (JSON.parse(data) as { body: { redacted?: boolean } }).body.redacted)).toEqual(
+        secrets.map(() => true),
+      );
+      expect(secrets.length).toBeGreaterThanOrEqual(4);
+      expect(JSON.stringify(rows)).not.toMatch(/correct-horse-7|Y29ycmVjdC1ob3JzZS03/);
       expect(new Set(rows.map(({ block, index }) => `${block} ${index}`)).size).toBe(rows.length);
     } finally {
       await store.close();

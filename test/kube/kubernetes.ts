@@ -11,8 +11,10 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
-const built = fileURLToPath(new URL('../../node_modules/.cache/kubernetes', import.meta.url));
-const script = (name: string): string => fileURLToPath(new URL(`./${name}`, import.meta.url));
+/** Of the repository, also for what runs compiled. */
+const root = fileURLToPath(new URL('../../', import.meta.url)).replace(/dist\/$/, '');
+const built = join(root, 'node_modules/.cache/kubernetes');
+const script = (name: string): string => join(root, 'test/kube', name);
 const run = promisify(execFile);
 
 /** Why it cannot run here; null: it can. */
@@ -20,7 +22,7 @@ export const lacking: string | null =
   process.getuid?.() !== 0
     ? 'needs root'
     : !existsSync(join(built, 'images.tar'))
-      ? 'Kubernetes is not built here (bash .ci/kubernetes; part of .ci/full)'
+      ? 'Kubernetes is not built here (bash .ci/kubernetes; part of .ci/run)'
       : ['etcd', 'containerd', 'ctr', 'openssl'].some((program) => spawnSync('sh', ['-c', `command -v ${program}`]).status !== 0)
         ? 'a program of its node is missing (bash .ci/kubernetes)'
         : null;

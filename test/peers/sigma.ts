@@ -1,4 +1,4 @@
-/** Other implementations of Sigma, which test/peers/sigma/build brings: given rules and events, the events that each rule matches. */
+/** Other implementations of Sigma, which test/peers/sigma/build and build-rsigma bring: given rules and events, the events that each rule matches. */
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -25,4 +25,24 @@ export function pysigma(rules: readonly string[], events: readonly PeerEvent[], 
   });
   if (status !== 0) throw new Error(`pySigma: ${stderr}`);
   return JSON.parse(stdout) as readonly PeerAnswer[];
+}
+
+const rust = join(cache, 'rsigma/rsigma');
+export const hasRsigma = existsSync(join(cache, 'rsigma/built'));
+
+export interface RsigmaAnswer {
+  readonly answers: readonly PeerAnswer[];
+  /** Events that an engine with all rules takes on one core, the best of `rounds`; 0 without rounds. */
+  readonly perSecond: number;
+}
+
+export function rsigma(rules: readonly string[], events: readonly PeerEvent[], rounds = 0): RsigmaAnswer {
+  const { status, stdout, stderr } = spawnSync(rust, [], {
+    input: JSON.stringify({ rules, events, rounds }),
+    encoding: 'utf8',
+    maxBuffer: 1 << 28,
+  });
+  if (status !== 0) throw new Error(`rsigma: ${stderr}`);
+  const { answers, per_second: perSecond } = JSON.parse(stdout) as { answers: readonly PeerAnswer[]; per_second: number };
+  return { answers, perSecond };
 }

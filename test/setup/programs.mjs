@@ -90,6 +90,14 @@ export const programs = [
   ...byName('busybox-static', 'busybox'),
   ...byName('zstd', 'zstd'),
   ...byName('openssl', 'openssl'),
+  { name: 'cron', package: 'cron', present: () => onPath('cron'), used: /\bcron -f\b/ },
+  { name: 'rsyslogd', package: 'rsyslog', present: () => onPath('rsyslogd'), used: /sbin\/rsyslogd/ },
+  {
+    name: 'rsyslog-gnutls',
+    package: 'rsyslog-gnutls',
+    present: () => existsSync('/usr/lib/x86_64-linux-gnu/rsyslog/lmnsd_gtls.so'),
+    used: /lmnsd_gtls/,
+  },
   ...byName('bsdutils', 'script'),
   ...byName('util-linux', 'nsenter', 'unshare', 'setpriv'),
   ...byName('procps', 'pgrep'),
@@ -108,7 +116,7 @@ export const programs = [
  * What makes a test fuller where it is there, beyond `programs`: tests look for these themselves, and leave a case out.
  * @type {readonly string[]}
  */
-export const furtherPackages = [
+const furtherPackages = [
   'faketime',
   'rclone',
   'sshfs',

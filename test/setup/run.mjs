@@ -1,6 +1,6 @@
 /**
  * `npm test`: says within seconds which programs are missing, builds, runs every test, and ends with the test files
- * that were skipped for want of a program and the counts on a line of their own. Arguments go to vitest, `-- gateway/`
+ * that were skipped for want of a program, the ten slowest files, and the counts on a line of their own. Arguments go to vitest, `-- gateway/`
  * runs what is in that folder.
  *
  * A few failed files run once more, one after the other with nothing beside them. A test that passes then is printed as
@@ -45,7 +45,7 @@ if (missing.length > 0) {
 const build = spawnSync('npm', ['run', '--silent', 'build'], { cwd: root, stdio: 'inherit' });
 if (build.status !== 0) process.exit(build.status ?? 1);
 
-/** @typedef {{ name: string, status: string, assertionResults: { status: string, fullName: string }[] }} FileResult */
+/** Times in ms since 1970. @typedef {{ name: string, status: string, startTime: number, endTime: number, assertionResults: { status: string, fullName: string }[] }} FileResult */
 
 /** More failed files than these are no race, and are not run again. */
 const mostRepeated = 5;
@@ -69,6 +69,9 @@ if (first !== undefined && failedFiles.length > 0 && failedFiles.length <= mostR
 const counted = count(whole);
 rmSync(folder, { recursive: true, force: true });
 
+const took = (/** @type {FileResult} */ file) => (file.endTime - file.startTime) / 1000;
+const slowest = [...(whole ?? [])].sort((a, b) => took(b) - took(a)).slice(0, 10);
+for (const file of slowest) process.stdout.write(`slowest: ${relative(root, file.name)} ${took(file).toFixed(0)} s\n`);
 for (const [names, files] of skipped) process.stdout.write(`skipped, for want of ${names}: ${files.join(' ')}\n`);
 process.stdout.write(counted.line);
 process.exit(counted.whole ? 0 : 1);

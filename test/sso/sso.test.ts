@@ -254,7 +254,7 @@ test('connectors are resources that keep their secrets', async () => {
   expect((await steno.steno('apply', '-f', join(steno.folder, 'documents/again.yaml'))).stdout).toBe('oidc openid is as it was\n');
   writeFileSync(join(steno.folder, 'documents/wrong.yaml'), stdout.replace('client_id:', 'client_ids:'));
   expect((await steno.steno('apply', '-f', join(steno.folder, 'documents/wrong.yaml'))).stderr).toMatch(
-    /wrong\.yaml:\d+:1: client_ids is no field; did you mean "client_id"\?/,
+    /wrong\.yaml:\d+:1: client_ids is not a known field; did you mean "client_id"\?/,
   );
   expect((await steno.steno('get', 'saml', 'openid')).stderr).toContain('is of kind oidc');
 });

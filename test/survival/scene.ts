@@ -11,7 +11,8 @@ import { createWriteStream, existsSync, readFileSync, readdirSync, writeFileSync
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { expect } from 'vitest';
-import type { SearchHit, SearchResult } from '#schemas/api/recordings/search.js';
+import type { FoundHit } from '#schemas/api/recordings/find.js';
+import type { SearchResult } from '#schemas/api/recordings/search.js';
 import type { SessionInfo, SessionList } from '#schemas/api/recordings/sessions.js';
 import type { AuditRow } from '#schemas/events/rows.js';
 import { openClient } from '../../cli/client/client.js';
@@ -188,7 +189,7 @@ export class Scene {
     const last = lines.at(-1);
     const [verified, search] = await Promise.all([
       steno.exec(process.execPath, [bin, 'verify', file, '--json']),
-      last === undefined || lost ? null : steno.steno('search', last, '--json'),
+      last === undefined || lost ? null : steno.steno('search', `"${last}" kind:screen`, '--json'),
     ]);
     const verdict = JSON.parse(verified.stdout) as { ok: boolean; end: string; session: string };
     expect(verdict, verified.stdout).toMatchObject({ ok: true, session });
@@ -204,7 +205,7 @@ export class Scene {
     expect(recorded.flatMap(([, code, data]) => (code === 'o' ? [String(data)] : [])).join('')).toContain(own);
     if (last === undefined || search === null) return verdict.end;
     expect(search.status, `${last}: ${search.stderr}`).toBe(0);
-    expect((JSON.parse(search.stdout) as SearchHit[]).map((hit) => hit.session)).toEqual([session]);
+    expect((JSON.parse(search.stdout) as FoundHit[]).map((hit) => hit.session)).toEqual([session]);
     const found = await this.found();
     expect([...found].filter(([, times]) => times > 1)).toEqual([]);
     expect(lines.filter((line) => !found.has(line))).toEqual([]);

@@ -39,7 +39,7 @@ import { Spool } from '../../gateway/spool/spool.js';
 import { Backlog } from '../../ingest/writing/backlog.js';
 import { KernelEvents } from '../../ingest/uplink/kernel-events.js';
 import { RowBatch } from '../../ingest/writing/row-batch.js';
-import { StoreRetry } from '../../ingest/writing/store-retry.js';
+import { StoreRetry } from '#stores/store-retry.js';
 import { openPart } from '#recordings/read/stored-recording.js';
 import { RecordingAuthority, verifyFile } from '#recordings/testing/recorder.js';
 import { quiet } from '../../ingest/testing/gateway.js';

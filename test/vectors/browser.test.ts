@@ -5,7 +5,8 @@ import { describe, expect, it } from 'vitest';
 import { fingerprint, generateKey, loadPrivateKey, verify } from '#runtime/ssh/keys.js';
 import { openZstd } from '#runtime/zstd.js';
 import { openVerifier } from '#runtime/ssh/verifier.js';
-import { fingerprint as pageFingerprint, verifyInBrowser, verifySignature } from '../../viewer/web/verify/browser-verifier.js';
+import { fingerprint as pageFingerprint, verifyInBrowser } from '../../viewer/web/verify/browser-verifier.js';
+import { verifySignature } from '../../viewer/web/verify/signature.js';
 
 const ecdsa = (namedCurve: string) =>
   loadPrivateKey(generateKeyPairSync('ec', { namedCurve }).privateKey.export({ type: 'pkcs8', format: 'pem' }) as string);
@@ -50,9 +51,12 @@ describe('signatures, in the page as in Node', () => {
   });
 });
 
-describe('recordings, in the page as by the command', () => {
-  const file = readFileSync(new URL('recording-1.cast.zst', import.meta.url));
-  const ca = readFileSync(new URL('recording-1.ca.pub', import.meta.url), 'utf8').trim();
+describe.each([
+  ['recordings', 'recording-1.cast.zst', 'recording-1.ca.pub'],
+  ['event logs', 'events-1.events.zst', 'events-1.ca.pub'],
+])('%s, in the page as by the command', (_, name, caName) => {
+  const file = readFileSync(new URL(name, import.meta.url));
+  const ca = readFileSync(new URL(caName, import.meta.url), 'utf8').trim();
   const stranger = `ssh-ed25519 ${generateKey('ed25519').publicBlob.toString('base64')}`;
   const flipped = (at: number): Buffer => {
     const copy = Buffer.from(file);

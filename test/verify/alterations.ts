@@ -5,6 +5,7 @@
  */
 import { chainNext, chainStart, toHex } from '#schemas/recording/chain.js';
 import { cutBlocks } from '#schemas/recording/block.js';
+import type { Stream } from '#schemas/recording/line.js';
 import { sha256 } from '#runtime/ssh/verifier.js';
 import type { Zstd } from '#runtime/zstd.js';
 import { closed, data, isKeyframe, joined, linesOf, piecesOf, proofOf, proofPiece } from './surgery.js';
@@ -201,7 +202,7 @@ function resignedAsFarAsPossible(pieces: readonly Piece[], zstd: Zstd): Piece[] 
       const tags: number[] = [];
       const lines = Buffer.concat(held);
       held = [];
-      head ??= chainStart(sha256, (JSON.parse(linesOf(lines)[0]!.toString()) as { steno: { session: string } }).steno.session);
+      head ??= startOf(linesOf(lines)[0]!);
       for (const block of cutBlocks(lines, { n, at })) {
         head = chainNext(sha256, head, block.content);
         tags.push(head[0]!);
@@ -218,6 +219,11 @@ function resignedAsFarAsPossible(pieces: readonly Piece[], zstd: Zstd): Piece[] 
   } catch {
     return null;
   }
+}
+
+function startOf(header: Buffer): Uint8Array {
+  const { steno } = JSON.parse(header.toString()) as { readonly steno: { readonly session: string; readonly stream?: Stream } };
+  return chainStart(sha256, steno.session, steno.stream ?? 'recording');
 }
 
 function* alteredProof(pieces: readonly Piece[], i: number, below: (n: number) => number): Generator<Alteration> {

@@ -23,6 +23,8 @@ const kinds = [
   'terminal, in parts',
   'in parts of two certificates, the last without lines',
   'live',
+  'event log, in parts',
+  'event log, not closed',
 ];
 
 let corpus: Corpus;

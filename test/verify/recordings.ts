@@ -8,6 +8,7 @@ import { openZstd } from '#runtime/zstd.js';
 import { openEventStore } from '#stores/events/clickhouse/store.js';
 import { openDirectoryStore } from '#stores/objects/directory.js';
 import type { ObjectStore } from '#stores/objects/contract.js';
+import { KERNEL_BLOCKS } from '#schemas/kernel/kernel.js';
 import { recordingPrefix, certificateKey } from '#schemas/recording/layout.js';
 import { encodeProof } from '#schemas/recording/container.js';
 import { certificateId } from '#schemas/recording/proof.js';
@@ -16,6 +17,8 @@ import { Recorder, RecordingAuthority, signCheckpoint } from '#recordings/testin
 import { ServiceAuthority, UplinkClient, quiet, temporaryFolder } from '../../ingest/testing/gateway.js';
 import type { Made, RecordingIdentity } from '#recordings/testing/recorder.js';
 import { exportRecording } from '../../viewer/api/export/export.js';
+import { eventLogIndex } from '#recordings/read/event-log.js';
+import { exportFile } from '#recordings/read/export-file.js';
 import { RecordingReader } from '#recordings/read/recording-reader.js';
 
 export interface AuthenticRecording {
@@ -57,6 +60,25 @@ function long(identity: RecordingIdentity, every: number): Recorder {
     if (every > 0 && i % every === every - 1) recorder.checkpoint();
   }
   return recorder.output(1200, '\x1b8done\x1b[?1049h\x1b[2;3Hfull screen').line(5, { code: 'x', data: '0' });
+}
+
+/** Rows of the kernel, of which the gateway signs two parts as they come. */
+function eventLog(identity: RecordingIdentity): Recorder {
+  const recorder = new Recorder(identity, { stream: 'events' });
+  for (let i = 0; i < 12; i++) {
+    recorder.line(i % 3 === 0 ? 1_100 : 20, {
+      code: 'e',
+      data: [KERNEL_BLOCKS + 1 + (i >> 3), i, i * 20, 'exec', `/bin/ü${i}`, 1, '', '', null, `true ${i}`, '', 'success', null, '{"pid":1}'],
+    });
+    if (i % 6 === 5) recorder.checkpoint();
+  }
+  return recorder;
+}
+
+async function whole(pieces: AsyncIterable<Uint8Array>): Promise<Buffer> {
+  const all: Uint8Array[] = [];
+  for await (const piece of pieces) all.push(piece);
+  return Buffer.concat(all);
 }
 
 export interface Corpus {
@@ -103,22 +125,16 @@ export async function makeCorpus(): Promise<Corpus> {
     }
   };
   const exported = async ({ header }: Recorder): Promise<Buffer> => {
-    const { session, started_at: startedAt } = header.steno;
+    const { session, started_at: startedAt, stream } = header.steno;
+    if (stream === 'events') return whole(exportFile(objects, (await eventLogIndex(objects, recordingPrefix(session, startedAt)))!));
     // A reader of its own: what was read as parts is sealed later.
     const index = (await new RecordingReader(objects, zstd).index(session, startedAt))!;
-    const chunks: Uint8Array[] = [];
-    for await (const chunk of exportRecording(
-      { objects, zstd, reader, events, sessions: undefined as never },
-      { tty: true } as never,
-      index,
-      'cast.zst',
-    ))
-      chunks.push(chunk);
-    return Buffer.concat(chunks);
+    const parts = { objects, zstd, reader, events, sessions: undefined as never };
+    return whole(exportRecording(parts, { tty: true } as never, index, 'cast.zst'));
   };
   const deliver = async (address: string, recorder: Recorder, made: readonly Made[], identity = gateway): Promise<void> => {
-    const client = await UplinkClient.connect(address, tls, identity);
-    await client.deliver(recorder.session, made);
+    const client = await UplinkClient.connect(address, tls, identity, 3);
+    await client.deliver(recorder.session, made, recorder.header.steno.stream);
     await client.close();
   };
   const add = async (name: string, recorder: Recorder, code = 0): Promise<void> =>
@@ -126,15 +142,15 @@ export async function makeCorpus(): Promise<Corpus> {
 
   let ingest = await start(true);
   let address = ingest.addresses['uplink']!;
-  const whole = async (name: string, recorder: Recorder): Promise<void> => {
+  const addSealed = async (name: string, recorder: Recorder): Promise<void> => {
     await deliver(address, recorder, recorder.made);
     await sealed(recorder.session);
     await add(name, recorder);
   };
   const first = terminal(gateway).close();
-  await whole('terminal, sealed', first);
-  await whole('terminal with anchors, sealed', long(gateway, 40).close());
-  await whole(
+  await addSealed('terminal, sealed', first);
+  await addSealed('terminal with anchors, sealed', long(gateway, 40).close());
+  await addSealed(
     'exec',
     new Recorder(gateway, { kind: 'exec', tty: false })
       .line(1, { code: 's', data: { fact: 'exec', command: 'uname -a' } })
@@ -144,7 +160,7 @@ export async function makeCorpus(): Promise<Corpus> {
       .line(1, { code: 'x', data: '0' })
       .close(),
   );
-  await whole(
+  await addSealed(
     'sftp',
     new Recorder(gateway, { kind: 'sftp', tty: false })
       .line(1, { code: 's', data: { fact: 'subsystem', name: 'sftp' } })
@@ -163,8 +179,8 @@ export async function makeCorpus(): Promise<Corpus> {
       .line(5, { code: 'g', data: { reason: 'body_limit', stream: 'in', bytes: 7 } })
       .close(),
   );
-  await whole('empty', new Recorder(gateway).close());
-  await whole(
+  await addSealed('empty', new Recorder(gateway).close());
+  await addSealed(
     'interrupted, with gaps of the kernel',
     new Recorder(gateway)
       .line(5, { code: 's', data: { fact: 'kernel', classes: ['exec'], error_ms: 2 } })
@@ -178,7 +194,7 @@ export async function makeCorpus(): Promise<Corpus> {
   // Without repacking parts stay, under a manifest.
   ingest = await start(false);
   address = ingest.addresses['uplink']!;
-  await whole('terminal, in parts', long(gateway, 12).close());
+  await addSealed('terminal, in parts', long(gateway, 12).close());
   const two = new Recorder(gateway).output(5, 'one\r\n').output(1200, 'two\r\n').output(1200, '$ ').checkpoint();
   // The recording goes on under a renewed certificate, and its end brings no lines.
   const before = [...two.made];
@@ -190,6 +206,12 @@ export async function makeCorpus(): Promise<Corpus> {
   const live = long(gateway, 30);
   await deliver(address, live, live.made.slice(0, live.made.findLastIndex(({ kind }) => kind === 'checkpoint') + 1));
   await add('live', live, 11);
+  const log = eventLog(gateway).close();
+  await deliver(address, log, log.made);
+  await add('event log, in parts', log);
+  const openLog = eventLog(gateway);
+  await deliver(address, openLog, openLog.made);
+  await add('event log, not closed', openLog, 11);
   await ingest.close();
   const corpus = { ca, caKey, gateway, recordings, objects: await stored(objects, first, gateway) };
   await events.close();

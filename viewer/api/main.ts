@@ -7,6 +7,7 @@
  */
 import type { FastifyRequest } from 'fastify';
 import type { PublicAddresses } from '#schemas/api/front/sign-in.js';
+import { MAX_TERMINAL_MESSAGE, openTerminal } from '#schemas/api/front/terminal.js';
 import type { IndexProgress, QueueReport } from '#schemas/api/recordings/status.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { EventStore } from '#stores/events/contract.js';
@@ -20,22 +21,26 @@ import type { Viewer } from './access/access.js';
 import { Disclosures } from './access/disclosures.js';
 import { Identities, cookieToken } from './access/identity.js';
 import type { Identified, IncomingFacts, RequestVerifying, ViewerAuthority } from './access/identity.js';
+import { findingAndCaseRoutes } from './cases/routes.js';
 import { exportRoutes } from './export/routes.js';
 import { frontRoutes } from './front/front.js';
 import { parseEndpoint } from './http/endpoint.js';
 import { ownHosts, sourceAddress } from './http/guard.js';
 import { pageRoute } from './http/page-route.js';
-import { serving } from './http/serve.js';
+import { receivedBody, serving } from './http/serve.js';
 import { listen, makeServer } from './http/server.js';
 import type { ViewerRoute } from './http/server.js';
-import { loadPage } from './http/static.js';
 import { statusRoutes } from './http/status-routes.js';
-import { LIVE_PATH, liveRoute, liveSocket } from './live/live-route.js';
-import { LiveRelay } from './live/relay.js';
-import type { LiveSource } from './live/relay.js';
-import { searchRoutes } from './search/routes.js';
+import type { Analysis } from '#runtime/service/analysis-metrics.js';
+import { huntRoutes } from './hunts/routes.js';
+import type { Hunter } from './hunts/routes.js';
+import { LIVE_PATH, liveRoute } from './live/live-route.js';
+import type { LiveSource } from './live/live-route.js';
+import { ScheduledSearches, searchRoutes } from './search/routes.js';
 import { sessionRoutes } from './sessions/routes.js';
-import { Sessions } from './sessions/sessions.js';
+import { LivePeople, Sessions } from './sessions/sessions.js';
+import { terminalRoute } from './terminal/terminal-route.js';
+import type { GatewaySource } from './terminal/terminal-route.js';
 
 export interface ViewerConfig {
   /** `host:port`; port 0 picks a free one. */
@@ -57,16 +62,24 @@ export interface ViewerDeps {
   readonly authority: ViewerAuthority;
   readonly requests: RequestVerifying;
   readonly live: LiveSource;
+  /** Where terminals of browsers are led; left out: no gateway. */
+  readonly gateways?: GatewaySource;
   /** Public key lines of every recording CA that ever counted: what a page checks recordings with. */
   readonly recordingCas: () => readonly string[];
   /** What waits in the background of the stages that this process holds. */
   readonly queues?: () => readonly QueueReport[];
+  /** Of an analyzer in the same process. */
+  readonly analysis?: () => Analysis | null;
   /** How far a rebuild of the event store is; null when nothing is missing. */
   readonly rebuilding?: () => IndexProgress | null;
   /** `own_since` of the snapshot: what is older is not shown to them as their own; ms since 1970. */
   readonly ownSince: () => Readonly<Record<string, number>>;
+  /** Searches stored events for matches of rules; left out: nobody may. */
+  readonly hunter?: Hunter;
   /** Checks every answer against what its endpoint declares: for tests. */
   readonly checkAnswers?: boolean;
+  /** Runs scheduled searches that the authority gives out. */
+  readonly scheduled?: boolean;
   readonly log: Log;
   /** ms since 1970. */
   readonly clock: () => number;
@@ -79,22 +92,20 @@ export interface RunningViewer extends Running {
 
 export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promise<RunningViewer> {
   const { objects, events, authority, log, clock } = deps;
-  const [zstd, page] = await Promise.all([openZstd(), loadPage(config.webRoot)]);
+  const zstd = await openZstd();
   const { host, port } = parseEndpoint(config.listen);
   const access = new Access(deps.ownSince);
   const identities = new Identities(authority, deps.requests, access, clock, config.addresses?.web.startsWith('https:') ?? false);
   const disclosures = new Disclosures(authority, clock);
-  const sessions = new Sessions(events, access, disclosures, clock);
+  const sessions = new Sessions(events, access, disclosures, new LivePeople(authority, log), clock);
   const reader = new RecordingReader(objects, zstd);
-  const relay = new LiveRelay(deps.live, log);
-  const stopRemoved = deps.live.onRemoved?.(() => relay.reconnect());
   const queues = deps.queues ?? (() => []);
   let hosts: ReadonlySet<string> = new Set();
   const { app, strangers, slots, routes } = await makeServer({
     log,
     proxies: new Set(config.proxies ?? []),
     hosts: () => hosts,
-    live: { path: LIVE_PATH, options: liveSocket },
+    sockets: { paths: [LIVE_PATH, openTerminal.path], maxPayload: MAX_TERMINAL_MESSAGE },
   });
   const identify = async (request: FastifyRequest): Promise<Identified> => {
     const identity = await identities.identify(requestFacts(request));
@@ -113,22 +124,31 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
 
   const serve = serving(app, { identify, checkAnswers: deps.checkAnswers ?? false });
   await frontRoutes(serve, { authority, identities, addresses });
-  sessionRoutes(serve, { sessions, reader, rebuildingFor });
-  searchRoutes(serve, { events, access, disclosures, sessions });
-  exportRoutes(serve, { objects, events, zstd, reader, sessions, log });
-  liveRoute(app, { sessions, relay, identify, clock });
+  sessionRoutes(serve, { events, clock, sessions, reader, rebuildingFor });
+  searchRoutes(serve, { events, access, disclosures, sessions, log, clock });
+  findingAndCaseRoutes(serve, { authority, events, access, sessions, reader, clock });
+  huntRoutes(serve, { hunter: deps.hunter, events, access, disclosures, log, clock });
+  const { webRoot, version } = config;
+  exportRoutes(serve, { objects, events, zstd, reader, sessions, log, webRoot, version, recordingCas: deps.recordingCas, clock });
+  const relay = liveRoute(app, { sessions, source: deps.live, log, identify, clock });
+  const stopRemoved = deps.live.onRemoved?.(() => relay.reconnect());
+  const terminals = terminalRoute(app, { gateways: deps.gateways, identify, log, clock });
   statusRoutes(serve, {
     ...{ version: config.version, events, objects, access, queues, rebuildingFor },
     recordingCas: deps.recordingCas,
     turnedAway: () => slots.turnedAway,
+    analysis: deps.analysis ?? (() => null),
   });
-  pageRoute(app, page, (cookie) => cookieToken(cookie, identities.secure) !== null);
+  await pageRoute(app, webRoot, (cookie) => cookieToken(cookie, identities.secure) !== null);
+  const scheduled = new ScheduledSearches({ events, access, send: authority.relaying({ client: '' }), log, clock });
   const stopWatching = authority.onChange(() => {
     identities.forget();
     relay.recheck();
+    terminals.recheck();
   });
 
   await listen(app, host, port);
+  if (deps.scheduled === true) scheduled.start();
   const address = app.server.address();
   const actual = typeof address === 'object' && address !== null ? address.port : port;
   hosts = ownHosts(host, actual, [
@@ -140,8 +160,10 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
     routes,
     async close() {
       stopWatching();
+      await scheduled.close();
       stopRemoved?.();
       relay.close();
+      terminals.close();
       slots.close();
       app.server.closeAllConnections();
       await app.close();
@@ -156,5 +178,6 @@ function requestFacts(request: FastifyRequest): IncomingFacts {
     authorization: request.headers.authorization,
     cookie: request.headers.cookie,
     sourceAddress: sourceAddress(request),
+    body: receivedBody(request),
   };
 }

@@ -1,7 +1,7 @@
 /** The page in real Chromium, against real stores: what a person does, by keyboard and pointer of the driver. */
 import { fileURLToPath } from 'node:url';
-import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { existsSync, readFileSync } from 'node:fs';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { chromium } from 'playwright-core';
@@ -12,6 +12,7 @@ import { encodeProof, encodeSeekTable, readContainer } from '#schemas/recording/
 import { partKey, recordingPrefix } from '#schemas/recording/layout.js';
 import type { LineBody } from '#schemas/recording/line.js';
 import { executablePath, headless } from './testing/chromium.js';
+import { recordLog } from './testing/event-log.js';
 import { record } from './testing/recorded.js';
 import type { Recorded } from './testing/recorded.js';
 import { openStand } from './testing/stand.js';
@@ -106,6 +107,31 @@ afterAll(async () => {
 
 test('there is a browser to test with', () => expect(existsSync(executablePath), executablePath).toBe(true));
 
+test('every address that the page links to or has a view for is answered with the page; others are not', async () => {
+  const sources = fileURLToPath(new URL('../web/', import.meta.url));
+  const texts = (await readdir(sources, { recursive: true }))
+    .filter((file) => file.endsWith('.tsx') && !file.includes('.test.'))
+    .map((file) => readFileSync(join(sources, file), 'utf8'));
+  // `to="/a"`, `path="/a/:id"`, `to={`/a/${id}/b${query}`}` and `path={/^\/(a|b)$/}`.
+  const literal = texts.flatMap((text) => [...text.matchAll(/\b(?:to|path)=(?:"|\{`)(\/[^"`]*)/g)].map(([, target]) => target!));
+  const addresses = literal.map((target) =>
+    target
+      .replace(/\$\{queryText.*/, '')
+      .replace(/\/(?:\$\{(?:[^{}]|\{[^}]*\})*\}|:\w+)/g, '/01hf7yat0000000000000000ab')
+      .replace(/\$.*/, ''),
+  );
+  const views = texts.flatMap((text) =>
+    [...text.matchAll(/\/\^\\\/\((?:\?:)?([a-z|-]+)\)\$\//g)].flatMap(([, names]) => names!.split('|')),
+  );
+  const wanted = [...new Set([...addresses, ...views.map((name) => `/${name}`)])];
+  expect(wanted.length).toBeGreaterThan(15);
+  expect(wanted).toEqual(expect.arrayContaining(['/rules', '/terminal', '/join/01hf7yat0000000000000000ab', '/audit/views']));
+  const answers = await Promise.all(wanted.map(async (address) => [address, (await fetch(`${stand.url}${address}`)).status]));
+  expect(answers.filter(([, status]) => status !== 200)).toEqual([]);
+  for (const none of ['/no-such-view', '/rules.json', '/assets/none.js'])
+    expect((await fetch(`${stand.url}${none}`)).status, none).toBe(404);
+});
+
 describe('a person', () => {
   test('signs in by a link, which leaves no trace in the address', async () => {
     await page.goto(`${stand.url}/#sign-in=${stand.link('alice', 'all')}`);
@@ -177,9 +203,9 @@ describe('a person', () => {
     await page.keyboard.press('/');
     await page.keyboard.type('second 41');
     await page.keyboard.press('Enter');
-    await page.waitForSelector('.hit');
-    expect(await page.locator('mark').allInnerTexts()).toEqual(['second', '41']);
-    await page.click('.hit');
+    await page.waitForSelector('.found-hit');
+    expect(await page.locator('.found-hit mark').allInnerTexts()).toEqual(['second', '41']);
+    await page.click('.found-hit');
     await page.waitForSelector('.player[data-phase=paused]');
     await shows('second 41');
     expect(new URL(page.url()).searchParams.get('t')).toBe('41000');
@@ -264,6 +290,48 @@ describe('a person', () => {
     expect(await verdictOf(live.id)).toContain('No fault so far, and not finished');
     expect(stand.disclosures.filter((one) => one.event === 'recording.export' && one.session === long.id).length).toBe(1);
     expect(complaints).toEqual([]);
+  });
+
+  test('verifies the event log with the recording that names it, and tells a missing, unfinished, altered or foreign one', async () => {
+    function* withLog(): Generator<readonly [number, LineBody]> {
+      yield [0, { code: 'o', data: '$ true\r\n' }];
+      yield [5, { code: 's', data: { fact: 'kernel', classes: ['exec'], error_ms: 1, log: true } }];
+      yield [4_000, { code: 'x', data: '0' }];
+    }
+    const logged = await record(stand, { state: 'sealed', tty: false, kind: 'exec', command: 'true', lines: withLog() });
+    const verdicts = async (): Promise<string> => {
+      await page.goto(`${stand.url}/sessions/${logged.id}`);
+      await page.click('.menu summary >> nth=0');
+      await page.click('.verify-run');
+      await page.waitForSelector('.verdict-good');
+      return (await page.locator('.verdict').allInnerTexts()).join('\n');
+    };
+    const commands = ['true evidence', 'true more'];
+    const missing = await verdicts();
+    expect(missing).toContain('Event log missing');
+    expect(missing).toContain('The recording itself is whole and unaltered');
+
+    await recordLog(stand, logged, { commands });
+    expect(await verdicts()).toContain('Event log not finished');
+
+    const key = await recordLog(stand, logged, { commands, end: 'complete' });
+    const good = await verdicts();
+    expect(good).toContain('Verified: recording and event log, whole and unaltered');
+    expect(good).toMatch(/Event log\s+3 blocks/);
+
+    const altered = [...readContainer(await stand.objects.get(key))].map((segment) => {
+      if (segment.kind !== 'data') return segment.kind === 'proof' ? encodeProof(segment.proof) : encodeSeekTable([]);
+      const lines = Buffer.from(stand.zstd.decompress(segment.bytes)).toString('utf8');
+      return stand.zstd.compress(Buffer.from(lines.replace('true evidence', 'true otherwise')), 3);
+    });
+    await stand.objects.delete(key);
+    await stand.objects.put(key, Buffer.concat(altered));
+    expect(await verdicts()).toContain('Event log not verified: its block 2');
+
+    await recordLog(stand, logged, { commands, end: 'complete', session: long.id });
+    expect(await verdicts()).toContain(`The event log is of session ${long.id}`);
+    // The browser notes the answer that there is no log.
+    expect(complaints.splice(0).every((text) => text.startsWith('Failed to load resource'))).toBe(true);
   });
 
   test('opens a recording at a part that is damaged, and sees what is beside the damage', async () => {

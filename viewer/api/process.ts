@@ -10,6 +10,8 @@ import type { Running } from '#runtime/service/process.js';
 import { openStores } from '#stores/configured/open.js';
 import type { Stores } from '#stores/configured/open.js';
 import type { ViewerServiceConfig } from './config.js';
+import type { Analysis } from '#runtime/service/analysis-metrics.js';
+import type { Hunter } from './hunts/routes.js';
 import { startViewer } from './main.js';
 
 export interface ViewerProcessParts {
@@ -17,11 +19,15 @@ export interface ViewerProcessParts {
   readonly version: string;
   /** Folder of the built page. */
   readonly webRoot: string;
+  /** Rules are another stage's: whoever starts both hands it in. */
+  readonly hunter?: Hunter;
   /** Of an ingest in the same process. */
   readonly beside?: {
     readonly stores: Stores;
     readonly queues: () => readonly QueueReport[];
     readonly rebuilding: () => IndexProgress | null;
+    /** Null while there is no analyzer. */
+    readonly analysis?: () => Analysis | null;
   };
 }
 
@@ -48,9 +54,11 @@ export async function startViewerProcess(config: ViewerServiceConfig & Joining, 
       },
       {
         objects: stores.objects,
+        ...(parts.hunter === undefined ? {} : { hunter: parts.hunter }),
         events: stores.events,
         authority,
         ...(beside === undefined ? {} : { queues: beside.queues, rebuilding: beside.rebuilding }),
+        ...(beside?.analysis === undefined ? {} : { analysis: beside.analysis }),
         ownSince: () => authority.current().own_since,
         requests: new RequestVerifier(() => authority.current(), { clock }),
         live: {
@@ -62,7 +70,14 @@ export async function startViewerProcess(config: ViewerServiceConfig & Joining, 
             return identity.tlsClientOptions(['ingest']);
           },
         },
+        gateways: {
+          list: () => authority.gateways(),
+          get tls() {
+            return identity.tlsClientOptions(['gateway']);
+          },
+        },
         recordingCas: () => [...authority.current().recording_ca, ...authority.current().recording_ca_retired],
+        scheduled: true,
         log: log.child({ part: 'viewer' }),
         clock,
       },

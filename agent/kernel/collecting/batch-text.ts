@@ -1,17 +1,17 @@
 /**
- * Rows as the JSON array that goes to ingest or a gateway, written row by row into memory that is used again: a batch leaves nothing
- * behind that a collector of garbage would have to find, and a flood takes no more memory than the batches on their way.
+ * Writes rows, one by one, as the JSON array sent to ingest or a gateway, into reused memory: a batch leaves no garbage to
+ * collect, and a flood needs no more memory than the batches in flight.
  *
- * Each row stands on a line of its own, so that a gateway can take them apart without parsing the whole at once
- * (gateway/tunnel/event-intake.ts). Memory goes to the node service's thread with the batch and comes back with the word that it is
- * stored. Tested in batch-text.test.ts.
+ * Each row is on a line of its own, so that a gateway can split the array without parsing it all at once
+ * (gateway/tunnel/event-intake.ts). The memory passes to the node service's thread with the batch and returns when the batch
+ * is stored. Tested in batch-text.test.ts.
  */
 import { MAX_UPLINK_FRAME } from '#schemas/uplink.js';
 
-/** The largest that may be sent, with room for the frame's header. Pages that are not written take no memory. */
+/** The maximum size to send, leaving room for the frame's header. Pages never written take no memory. */
 export const BATCH_BYTES = MAX_UPLINK_FRAME - 4096;
 
-/** Pieces of memory that wait for their next use, `keep` of them at most. */
+/** Buffers waiting for reuse, at most `keep` of them. */
 export class BatchMemory {
   readonly #spare: Buffer[] = [];
   readonly #keep: number;
@@ -48,11 +48,11 @@ export class BatchText {
     return this.#at;
   }
 
-  /** False: it has no room any more, and nothing was written. */
+  /** False: there is no room left, and nothing was written. */
   add(row: readonly unknown[]): boolean {
     const text = JSON.stringify(row);
     const buffer = (this.#buffer ??= this.#memory.take());
-    // A character takes three bytes at most; the comma, the newline and the bracket are behind it.
+    // A character takes at most three bytes; a comma, a newline and a bracket may follow.
     if (this.#at + 3 * text.length + 3 > BATCH_BYTES && this.#at + Buffer.byteLength(text) + 3 > BATCH_BYTES) return false;
     if (this.#rows === 0) buffer[this.#at++] = 0x5b;
     else {
@@ -64,7 +64,7 @@ export class BatchText {
     return true;
   }
 
-  /** The array, of at least one row; its memory is the taker's until it goes back. */
+  /** Returns the array, which must have at least one row; its memory belongs to the caller until it is given back. */
   take(): Uint8Array {
     const buffer = this.#buffer!;
     buffer[this.#at] = 0x5d;

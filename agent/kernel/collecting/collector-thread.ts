@@ -1,4 +1,4 @@
-/** The thread of collector.ts. */
+/** The thread that runs collector.ts. */
 import { receiveMessageOnPort, workerData } from 'node:worker_threads';
 import type { MessagePort } from 'node:worker_threads';
 import { Collector } from './collector.js';

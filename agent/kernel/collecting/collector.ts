@@ -1,21 +1,25 @@
 /**
- * Reads the ring into the log, and the log into batches of rows for the uplink. Runs in a thread of its own, so that a
+ * Copies the ring into the log, and turns the log into batches of rows for the uplink. It has a thread of its own, so that a
  * flood of events delays no keystroke.
  *
  *     ring ──every 10 ms──► log file ──as ingest takes them──► rows ──batch──► node service ──► uplink
  *       │                                (row-sender.ts)
  *       └── counters: lost ──► gaps, to the gateway while the session's channel is open, into the log after
  *
- * Order: 1. the position of the ring, 2. messages, 3. records up to that position, 4. the answers to those who had asked
- * before 1 what is missing. A session is announced before its first process exists, so it is known before its first event:
- * nothing may be read beyond 1 before 2 was done again. What is of no known session all the same waits (held-records.ts).
- * Under flood (`FLOOD_RING` wait in the ring, or `FLOOD_BYTES` in the log) what one thread repeats
- * without a difference is written once, with its count and last time (folding.ts), and all is packed (packing.ts);
- * nothing is left out. Tested in collector.test.ts.
+ * Order: 1. the position of the ring, 2. messages, 3. records up to that position, 4. answers to requests for missing events
+ * received before 1. A session is announced before its first process exists, so it is known before its first event: nothing
+ * after position 1 may be read before step 2 runs again. Records of unknown sessions are held nevertheless
+ * (held-records.ts). Under flood (`FLOOD_RING` bytes in the ring, or `FLOOD_BYTES` in the log), identical repetitions by one
+ * thread are written once, with a count and the last time (folding.ts), and everything is compressed (packing.ts); nothing
+ * is left out. Tested in collector.test.ts.
  */
 import type { EventsWay, KernelGap, KernelGapReason } from '#schemas/kernel/orders.js';
 import { machineId } from '#runtime/machine.js';
+import { configurationOf } from '#schemas/kernel/configuration.js';
+import { Contents } from './contents.js';
+import type { ContentChange } from './contents.js';
 import { Digests } from './digests.js';
+import { changedPath } from '../rows/file-row.js';
 import { Folding } from '../records/folding.js';
 import { HeldRecords } from '../records/held-records.js';
 import { placeOf } from '../log/log-cursor.js';
@@ -32,28 +36,28 @@ import { offsetOf } from '../rows/rows.js';
 
 const BUSY_MS = 10;
 const IDLE_MS = 50;
-/** One turn reads at most this much, so that messages are not kept waiting. */
+/** Maximum bytes read per turn, so that messages are not delayed. */
 const TURN_BYTES = 4 << 20;
 const GAP_MS = 1_000;
 const WATCH_MS = 50;
 const READ_BYTES = 1 << 20;
-/** Under flood so much is packed together: not more than is unpacked at once when rows are made. */
+/** Bytes packed together under flood: no more than is unpacked at once when rows are made. */
 const PACK_BYTES = 256 << 10;
-/** What 60,000 events a second fill between two looks. */
+/** The amount that 60,000 events a second produce between two reads. */
 const FLOOD_RING = 128 << 10;
 export const FLOOD_BYTES = 8 << 20;
 const CLOSE_MS = 1_500;
-/** How often the thread says that it runs, and of one session at most how far it has read. */
+/** Interval of the thread's sign of life; read positions of one session are reported at most this often. */
 const ALIVE_MS = 1_000;
 const PROGRESS_MS = 5_000;
-/** Sessions that are over and may yet have a record on its way. */
+/** Ended sessions remembered because a record may still arrive. */
 const OVER = 256;
-/** In the log, for what is of sessions that are over: sessions themselves count from 1. */
+/** Session number in the log for records of ended sessions; real sessions start at 1. */
 const NO_NUMBER = 0;
 
 export interface CollectorDeps {
   readonly post: (message: FromCollector, transfer?: readonly ArrayBuffer[]) => void;
-  /** The messages that have arrived, oldest first. */
+  /** The next message that has arrived, oldest first. */
   readonly receive: () => ToCollector | undefined;
   /** ms since 1970. */
   readonly now: () => number;
@@ -63,21 +67,21 @@ export interface CollectorDeps {
 
 interface Followed {
   readonly session: BeginSession;
-  /** Losses that were reported. */
+  /** Losses reported so far. */
   lost: number;
   unfollowed: number;
   /** CLOCK_BOOTTIME in ns of the last loss reported, or null. */
   lastLost: number | null;
-  /** Gaps found by this thread, not reported yet. */
+  /** Gaps found by this thread and not reported yet. */
   readonly own: { why: 'disk_full' | 'cut' | 'unknown_session' | 'hole'; count: number; first: number; last: number }[];
-  /** The log has said in some file when it began. */
+  /** Whether some file of the log has recorded when the session began. */
   said: boolean;
   open: boolean;
   nextGapAt: number;
   readonly records: RecordCount;
-  /** CLOCK_BOOTTIME in ns: no hole was found before it that was not told of. */
+  /** CLOCK_BOOTTIME in ns: every hole before this time has been reported. */
   wholeUntil: number;
-  /** Some came since it was last said how far is read. */
+  /** Whether events arrived since the read position was last reported. */
   fresh: boolean;
   nextProgressAt: number;
 }
@@ -88,18 +92,19 @@ export class Collector {
   readonly #counters: BigInt64Array;
   readonly #log: EventLog;
   readonly #digests = new Digests();
+  readonly #contents: Contents;
   readonly #sessions = new Map<number, Followed>();
   readonly #over = new Map<number, Followed>();
-  /** Numbers that the file being written has named. */
+  /** Session numbers that the current file has named. */
   readonly #named = new Set<number>();
-  /** Of the records being written. */
+  /** Session numbers of the records being written. */
   #writing: ReadonlySet<number> = new Set();
   readonly #held = new HeldRecords();
-  /** What is to be answered after the next look, in its order. */
+  /** Requests to be answered after the next read, in order. */
   #asked: Extract<ToCollector, { readonly kind: 'settle' | 'ended' }>[] = [];
   readonly #folding = new Folding();
   readonly #rows: RowSender;
-  /** Records that came of sessions not announced yet. */
+  /** Counts of records for sessions not announced yet. */
   readonly #early = new Map<number, number>();
   #watchAt = 0;
   #aliveAt = 0;
@@ -114,6 +119,7 @@ export class Collector {
     this.#ring = new Ring(mapRing(config.ring));
     this.#counters = mapCounters(config.totalsFd);
     this.#log = new EventLog(config.folder, config.budget);
+    this.#contents = new Contents({ now: deps.now, emit: (number, change) => this.#content(number, change) });
     this.#rows = new RowSender({
       log: this.#log,
       digests: this.#digests,
@@ -135,6 +141,7 @@ export class Collector {
 
   #turn(): void {
     this.#poll();
+    this.#contents.turn();
     void this.#rows.send(this.#closing);
     if (this.#closing && ((this.#rows.drained && this.#ring.waiting === 0) || this.#deps.now() >= this.#closeBy)) return this.#close();
     const busy = this.#sessions.size > 0 || this.#closing;
@@ -144,9 +151,9 @@ export class Collector {
   #poll(): void {
     const boot = Number(this.#deps.boot());
     let read = this.#look();
-    // Who has asked meanwhile need not wait for the next turn.
+    // Requests that arrived in the meantime need not wait for the next turn.
     if (this.#asked.length > 0) read += this.#look();
-    // Counters tell of nothing new as often as this while nothing comes.
+    // While no events arrive, counters are polled only this often.
     const now = this.#deps.now();
     if (now >= this.#aliveAt || now < this.#aliveAt - ALIVE_MS) this.#alive(now, boot);
     if (read === 0 && now < this.#watchAt) return;
@@ -155,7 +162,7 @@ export class Collector {
     this.#watchLosses(false);
   }
 
-  /** `boot`: before the last look began. What waits still is not read. */
+  /** `boot`: time before the last read began; records still in the ring are not covered. */
   #alive(now: number, boot: number): void {
     this.#aliveAt = now + ALIVE_MS;
     const sessions: number[] = [];
@@ -214,7 +221,8 @@ export class Collector {
         });
         this.#count(number, this.#early.get(number) ?? 0);
         this.#early.delete(number);
-        // Where the disk refuses it is written before the first record that it takes.
+        if (session.classes.includes('file')) void this.#contents.scan();
+        // If the disk refuses, this is written before the first record that it accepts.
         this.#name(number);
         const { records, lost } = this.#held.take(number);
         if (lost !== null) this.#sessions.get(number)!.own.push({ why: 'unknown_session', ...lost });
@@ -225,7 +233,7 @@ export class Collector {
         this.#asked.push(message);
         return;
       case 'ended':
-        // What was asked for before is told before.
+        // Answer earlier requests first.
         if (this.#asked.some(({ number }) => number === message.number)) this.#asked.push(message);
         else this.#end(message.number);
         return;
@@ -235,7 +243,7 @@ export class Collector {
       case 'parked':
         return this.#rows.parked(message.batch, message.payload);
       case 'close':
-        // Time for what is on its way to ingest; the rest is sent at the next start.
+        // Allows time for batches in flight; the rest is sent after the next start.
         this.#closing = true;
         this.#closeBy = this.#deps.now() + this.#closeMs;
         return;
@@ -283,7 +291,7 @@ export class Collector {
       this.#early.set(number, (this.#early.get(number) ?? 0) + count);
   }
 
-  /** Writes records; what they are is looked at only as far as it cannot wait. */
+  /** Writes records; inspects them only as far as cannot be postponed. */
   #keep(all: Uint8Array, flood: boolean): void {
     const read = this.#known(all);
     if (read.length === 0) return;
@@ -292,12 +300,13 @@ export class Collector {
     const packed = flood ? pack(records) : null;
     const written = packed ?? records;
     if (![...this.#writing].every((number) => this.#name(number)) || !this.#log.append(written)) {
-      // Counted as they came: each is one that is not there.
+      // Count the records one by one: each of them is missing.
       return eachRecord(read, (bytes, at) => this.#note('disk_full', bytes, at));
     }
     const file = this.#log.current!;
     const start = this.#log.size(file) - written.length;
     eachRecord(records, (bytes, at, length) => {
+      if (bytes[at + 12] === kinds.file) this.#wantContent(bytes, at, length);
       if (bytes[at + 12] !== kinds.exec) return;
       const offset = at - RING_HEADER;
       this.#wantDigest(bytes, at, length, packed === null ? placeOf(file, start + offset, 0) : placeOf(file, start, offset));
@@ -305,7 +314,7 @@ export class Collector {
     });
   }
 
-  /** Those of sessions that are known, whose numbers become `#writing`; the others wait. */
+  /** Returns the records of known sessions, whose numbers become `#writing`; the others are held. */
   #known(all: Uint8Array): Uint8Array {
     const numbers = new Set<number>();
     let last = -1;
@@ -330,9 +339,9 @@ export class Collector {
     return Buffer.concat(kept);
   }
 
-  /** Has the file that is being written say who this is; false: the disk refuses. */
+  /** Writes the session's identity into the current file; false if the disk refuses. */
   #name(number: number): boolean {
-    // A file that begins names by itself.
+    // A new file writes the identities itself.
     if (!this.#log.ready()) return false;
     const followed = this.#sessions.get(number) ?? this.#over.get(number);
     if (followed === undefined || this.#named.has(number)) return true;
@@ -342,7 +351,7 @@ export class Collector {
     return true;
   }
 
-  /** Rows that ingest would not take: said as a gap, to the gateway while it listens, else in the log. */
+  /** Ingest refused these rows: reports a gap, to the gateway while its channel is open, otherwise in the log. */
   #refused({ session: id, count, first_ms, last_ms, storable }: LostRows): void {
     const gap: KernelGap = { state: 'gap', why: 'refused', count, first_ms, last_ms };
     let way: EventsWay | null = null;
@@ -358,10 +367,10 @@ export class Collector {
     this.#write(session, way, kinds.digest, offset, 0, facts);
   }
 
-  /** A record of the agent's own, of a session that need not be known any more; `offset`: ms of session time. */
+  /** Writes a record of the agent itself, whose session may no longer be known; `offset`: ms of session time. */
   #write(session: string, way: EventsWay | null, kind: number, offset: number, a: number, facts: object): void {
     const clock = { session, way, number: NO_NUMBER, boot_ns: 0, offset_ms: 0, error_ms: 0, classes: [], mode: 'best_effort' } as const;
-    // Together, so that both are in one file.
+    // Append both together, so that they are in one file.
     if (this.#log.append(Buffer.concat([sessionRecord(clock, true), ownRecord(kind, NO_NUMBER, offset * 1e6, a, facts)])))
       this.#rows.wrote();
   }
@@ -376,6 +385,22 @@ export class Collector {
       known.count += 1;
       known.last = time;
     }
+  }
+
+  #wantContent(bytes: Buffer, at: number, length: number): void {
+    const record = new KernelRecord(bytes);
+    if (!record.point(at, length) || !this.#sessions.has(record.session)) return;
+    const path = changedPath(record);
+    if (path === null || configurationOf(path) === null) return;
+    const age = (Number(this.#deps.boot()) - record.time) / 1e6;
+    this.#contents.changed(record.session, record.pid, path, this.#deps.now() - age);
+  }
+
+  #content(number: number, { pid, path, content, before }: ContentChange): void {
+    const followed = this.#sessions.get(number);
+    if (followed === undefined || !this.#name(number)) return;
+    const facts = { pid, path, ...content, ...(before === null ? {} : { before: before.sha256, before_ms: Math.round(before.at) }) };
+    if (this.#log.append(ownRecord(kinds.content, number, Number(this.#deps.boot()), 0, facts))) this.#rows.wrote();
   }
 
   #wantDigest(bytes: Buffer, at: number, length: number, place: string): void {
@@ -399,7 +424,7 @@ export class Collector {
 
   // ---- gaps -----------------------------------------------------------------------------------------------------
 
-  /** `now`: whatever there is; else at most one gap a second of each session. */
+  /** `now`: reports everything; otherwise at most one gap per second and session. */
   #watchLosses(now: boolean, only?: number): void {
     for (const [number, followed] of this.#sessions) {
       if (only !== undefined && only !== number) continue;
@@ -430,9 +455,11 @@ export class Collector {
   #watchLossesOnce(number: number, followed: Followed): void {
     const counters = readCounters(this.#counters, number);
     if (counters.lost > followed.lost || followed.own.length > 0) return;
+    if (this.#contents.pending(number, true)) return;
     const hole = followed.records.last(counters);
     if (hole === null) return;
     if (hole > 0) return this.#hole(followed, hole);
+    this.#contents.forget(number);
     this.#sessions.delete(number);
     this.#over.set(number, followed);
     if (this.#over.size > OVER) this.#over.delete(this.#over.keys().next().value!);
@@ -468,7 +495,7 @@ export class Collector {
   }
 }
 
-/** `at`: behind the ring's header. */
+/** `at`: offset after the ring's header. */
 function eachRecord(records: Uint8Array, take: (bytes: Buffer, at: number, length: number) => void): void {
   const bytes = Buffer.from(records.buffer, records.byteOffset, records.length);
   for (let offset = 0; offset + RING_HEADER + RECORD_BYTES <= bytes.length;) {
@@ -478,7 +505,7 @@ function eachRecord(records: Uint8Array, take: (bytes: Buffer, at: number, lengt
   }
 }
 
-/** At the head of each file: who is who in it. */
+/** At the start of each file: the identity of a session number. */
 function sessionRecord(session: BeginSession, again: boolean): Buffer {
   const { session: id, boot_ns, offset_ms, error_ms, classes, mode, number, way } = session;
   return ownRecord(kinds.session, number, boot_ns, 0, {
@@ -492,7 +519,7 @@ function sessionRecord(session: BeginSession, again: boolean): Buffer {
   });
 }
 
-/** A record of the agent's own, in the shape of the kernel's. */
+/** A record of the agent itself, in the kernel's layout. */
 function ownRecord(kind: number, session: number, time: number, a: number, facts: object): Buffer {
   const text = Buffer.from(JSON.stringify(facts));
   const length = RECORD_BYTES + text.length;

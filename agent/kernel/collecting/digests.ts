@@ -1,18 +1,18 @@
 /**
- * SHA-256 of executables, computed once for each file.
+ * SHA-256 of executables, computed once per file.
  *
- * The kernel says which file ran by its inode and size; it is opened through /proc/PID/exe, which finds it in every
- * mount namespace and without a name, or by its path when the process is gone, and must be that inode. A file that was
- * changed after it ran has no digest of then: that is said, not guessed.
+ * The kernel identifies the executed file by inode and size. It is opened through /proc/PID/exe, which works in every mount
+ * namespace and for files without a name, or by its path if the process is gone; it must have that inode. If a file was
+ * changed after it ran, its digest is unknown, and the row says so.
  *
- * What stands at a path is the user's choice, also when the program is long gone. A path is therefore opened without its
- * content (O_PATH), looked at, and read through that very descriptor only if it is a regular file: a FIFO, a terminal or a
- * device is never opened. A file system that does not answer holds a thread; so each digest has a limit of time, after which
- * it is said to be late, and no more than `AT_A_TIME` threads can be held. Rows do not wait for any of this (row-sender.ts).
+ * The user controls what is at a path, even long after the program has ended. A path is therefore opened with O_PATH,
+ * examined, and read through the same descriptor only if it is a regular file: a FIFO, terminal or device is never opened. A
+ * file system that does not answer blocks a thread; each digest therefore has a time limit, after which it is reported as
+ * late, and at most `AT_A_TIME` threads can be blocked. Rows wait for none of this (row-sender.ts).
  *
- * The kernel says too when the file was last changed, with its device, inode and size: a digest that was made of that
- * very state is known without a look at the file, which costs the starting program more than all else does.
- * Tested in digests.test.ts.
+ * The kernel also reports the file's change time and device. A digest of a file with the same device, inode, size and change
+ * time is reused without opening the file, which would be the largest cost to the starting program. Tested in
+ * digests.test.ts.
  */
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
@@ -24,12 +24,12 @@ import type { Digest } from '../rows/rows.js';
 const KNOWN = 8_192;
 const AT_A_TIME = 2;
 const MAX_WAITING = 4_096;
-/** Larger files than this are not read: 2 GiB take some five seconds. */
+/** Larger files are not read: 2 GiB take about five seconds. */
 const MAX_BYTES = 2 ** 31;
 const CHUNK = 1 << 20;
-/** A digest that is not there by then never comes. */
+/** Time limit for a digest. */
 const LIMIT_MS = 30_000;
-/** include/uapi/asm-generic/fcntl.h: a descriptor that stands for the file and opens nothing. Node names it nowhere. */
+/** include/uapi/asm-generic/fcntl.h: a descriptor that refers to the file without opening it. Node does not define it. */
 const O_PATH = 0o10_000_000;
 const { O_NOFOLLOW, O_NONBLOCK, O_NOCTTY, O_RDONLY } = constants;
 
@@ -38,25 +38,27 @@ export interface Executable {
   readonly path: string;
   readonly inode: number;
   readonly size: number;
-  /** When it began to run, in ms since 1970. */
+  /** When the file was executed, in ms since 1970. */
   readonly at: number;
-  /** Its change time, ns since 1970, and the key of this state of it, both by the kernel; null: it did not say. */
+  /**
+   * Change time in ns since 1970 and the cache key of this state of the file, both from the kernel; null if not reported.
+   */
   readonly state: { readonly key: string; readonly changed: bigint } | null;
 }
 
 export interface DigestsOptions {
-  /** In ms; 30 s when left out. */
+  /** In ms; 30 s by default. */
   readonly limitMs?: number;
-  /** Opens a place; `fs.open` when left out. For tests of file systems that do not answer. */
+  /** Replaces `fs.open`, to test file systems that do not answer. */
   readonly open?: typeof open;
 }
 
 export class Digests {
   readonly #limitMs: number;
   readonly #open: typeof open;
-  /** By inode, device, size and change time of the file as found. */
+  /** By inode, device, size and change time of the opened file. */
   readonly #known = new LRUCache<string, Promise<Digest>>({ max: KNOWN });
-  /** By the kernel's word. */
+  /** By the state that the kernel reported. */
   readonly #states = new LRUCache<string, Digest>({ max: KNOWN });
   #running = 0;
   readonly #waiting = new Set<() => void>();
@@ -66,7 +68,7 @@ export class Digests {
     this.#open = opener;
   }
 
-  /** Of a state that was read before; null: of none such. */
+  /** The digest of a state that was read before, or null. */
   known(key: string): Digest | null {
     return this.#states.get(key) ?? null;
   }
@@ -81,7 +83,7 @@ export class Digests {
           .catch((): Digest => ({ missing: 'unreadable' }))
           .then((found) => {
             clearTimeout(timer);
-            // Only here: what is held by a file system keeps its turn, so that no more threads are held than this.
+            // Only here: a blocked read keeps its slot, so that no more threads are blocked than this.
             this.#running -= 1;
             this.#next();
             resolve(found);
@@ -106,7 +108,7 @@ export class Digests {
 
   async #find(executable: Executable): Promise<Digest> {
     const { pid, path } = executable;
-    // The first leads to the file itself. The others name it: where a link stands there now, it is another.
+    // The first path leads to the file itself. The others go by name, where a symbolic link may now point elsewhere.
     const places = [
       [`/proc/${pid}/exe`, O_PATH],
       [`/proc/${pid}/root${path}`, O_PATH | O_NOFOLLOW],
@@ -147,7 +149,8 @@ export class Digests {
       throw error;
     }
     if ('missing' in found) this.#known.delete(key);
-    // Changed since, or kept by a file system that says otherwise here than there: looked at each time.
+    // The state differs from the kernel's report, because the file has changed or the file system reports differently: never
+    // cached.
     else if (state !== null && facts.ctimeNs === state.changed) this.#states.set(state.key, found);
     return found;
   }
@@ -163,7 +166,7 @@ export class Digests {
         if (performance.now() > deadline) return { missing: 'late' };
         hash.update(buffer.subarray(0, bytesRead));
         position += bytesRead;
-        // A file that grows while it is read has no end.
+        // A file that grows while being read has no end.
         if (position > MAX_BYTES) return { missing: 'too large' };
       }
     } finally {

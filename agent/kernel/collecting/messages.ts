@@ -1,4 +1,4 @@
-/** What the node service and the thread that collects kernel events say to each other. */
+/** Messages between the node service and the thread that collects kernel events. */
 import type { EventsWay, KernelGap } from '#schemas/kernel/orders.js';
 import type { KernelEventClass } from '#schemas/policy/role.js';
 import type { RingPlace } from '../probes/programs.js';
@@ -9,7 +9,7 @@ export interface CollectorConfig {
   readonly totalsFd: number;
   readonly folder: string;
   readonly budget?: number;
-  /** How long closing waits for ingest to take what is left, in ms; 1.5 s when left out. */
+  /** How long closing waits for ingest to take the rest, in ms; 1.5 s by default. */
   readonly closeMs?: number;
 }
 
@@ -17,7 +17,7 @@ export interface BeginSession extends SessionClock {
   readonly number: number;
   readonly classes: readonly KernelEventClass[];
   readonly mode: 'best_effort' | 'strict';
-  /** To the gateway that signs its rows; null: they go to ingest. */
+  /** To the gateway that signs its rows; null: rows go to ingest. */
   readonly way: EventsWay | null;
 }
 
@@ -27,19 +27,22 @@ export interface LostRows {
   readonly count: number;
   readonly first_ms: number;
   readonly last_ms: number;
-  /** Whether ingest may take a row that says so: else it knows no such session, or only on another node. */
+  /** Whether ingest may accept a row reporting this; otherwise it does not know the session, or knows it on another node. */
   readonly storable: boolean;
 }
 
 export type ToCollector =
   | { readonly kind: 'begin'; readonly session: BeginSession }
-  /** Read all that there is, and say what is missing. */
+  /** Read everything there is, and report what is missing. */
   | { readonly kind: 'settle'; readonly number: number; readonly ask: number }
-  /** Nobody is there any more to report gaps to: they go into the log. */
+  /** The channel is gone, so gaps go into the log from now on. */
   | { readonly kind: 'ended'; readonly number: number }
-  /** `payload`: the batch's memory, given back unless it was before. */
+  /** `payload`: the batch's memory, given back unless that happened before. */
   | { readonly kind: 'stored'; readonly batch: string; readonly lost: readonly LostRows[]; readonly payload?: Uint8Array }
-  /** What is left of a batch waits for its sessions to be known, beside those under way. `payload`: its memory, given back. */
+  /**
+   * The rest of a batch waits for its sessions to become known and no longer counts as in flight. `payload`: its memory,
+   * given back.
+   */
   | { readonly kind: 'parked'; readonly batch: string; readonly payload: Uint8Array }
   | { readonly kind: 'close' };
 
@@ -47,13 +50,13 @@ export type FromCollector =
   | { readonly kind: 'gap'; readonly number: number; readonly gap: KernelGap }
   | { readonly kind: 'settled'; readonly ask: number }
   /**
-   * The thread runs: said each second. Of `sessions`, which had events since this was last said of them, all until `boot_ns` of
-   * CLOCK_BOOTTIME are in the log.
+   * Sign of life, sent every second. `sessions`: those with events since they were last listed; all their events up to
+   * `boot_ns` (CLOCK_BOOTTIME) are in the log.
    */
   | { readonly kind: 'alive'; readonly sessions: readonly number[]; readonly boot_ns: number }
-  /** Its last process is gone, and everything is in the log: the number may be used again. */
+  /** The session's last process is gone and everything is in the log: the number may be reused. */
   | { readonly kind: 'finished'; readonly number: number }
-  /** The memory of `payload` is the receiver's until it says `stored`. With a `way` the rows are of one session. */
+  /** The receiver owns the memory of `payload` until it reports `stored`. With a `way`, all rows belong to one session. */
   | { readonly kind: 'batch'; readonly id: string; readonly payload: Uint8Array; readonly way: EventsWay | null }
   | { readonly kind: 'closed' }
   | { readonly kind: 'failed'; readonly reason: string };

@@ -1,14 +1,16 @@
 /**
- * Makes rows of the log, in batches for the uplink, a few at a time on their way; and removes what is stored.
+ * Turns the log into batches of rows for the uplink, with a few in flight at a time, and removes log files whose rows are
+ * stored.
  *
- * Rows of a session that a gateway signs go to that gateway, in batches of their own and in the order of their places: what comes later
- * counts as taken before. The last of them says that nothing more comes, once no digest of the session is awaited any more.
+ * Rows of a session that a gateway signs go to that gateway, in separate batches and in order of position, since a gateway
+ * ignores rows that arrive out of order as duplicates. The last row announces that nothing follows, once no digest of the
+ * session is pending.
  *
- * Between batches the thread does other things first: the ring must be looked at. A batch is named by its file and the
- * records it is of, so that a name never stands for other rows, also not after a restart.
+ * Between batches the thread does its other work first, since the ring must be drained. A batch is named after its file and
+ * records, so that a name never refers to different rows, even after a restart.
  *
- * No row waits for the digest of an executable: one that is not there yet is said to be late, and comes in a row of its own
- * that names the execution (`LateDigest`). Tested in collector.test.ts and row-sender.test.ts.
+ * No row waits for the digest of an executable: a pending digest is marked late and follows in a row of its own that names
+ * the execution (`LateDigest`). Tested in collector.test.ts and row-sender.test.ts.
  */
 import type { KernelRow } from '#schemas/kernel/kernel.js';
 import { KERNEL_BLOCKS, MAX_KERNEL_ROWS } from '#schemas/kernel/kernel.js';
@@ -28,30 +30,30 @@ import { appendGap, appendRows, isServedByProgram, jsonOf, offsetOf } from '../r
 import type { Digest, NamedSession } from '../rows/rows.js';
 
 const BATCH_ROWS = Math.min(MAX_KERNEL_ROWS, 2_000);
-/** A batch ends behind this; one row more, the longest there is, is within its bound. */
+/** A batch ends once it exceeds this; one more row of maximum length still fits. */
 export const BATCH_ENOUGH = 384 << 10;
 const AHEAD = 12;
-/** What came is gathered for so long before it is sent. */
+/** Rows are gathered for this long before they are sent. */
 const GATHER_MS = 100;
-/** Numbers of a file that nothing has named yet. */
+/** Limit for session numbers in a file that are not named yet. */
 const MAX_UNNAMED = 4_096;
 
-/** The digest of an executable that came after the row of its execution had been made. */
+/** The digest of an executable that became available after the row of its execution was made. */
 export interface LateDigest {
   readonly session: string;
   readonly way: EventsWay | null;
-  /** Of the execution, ms of session time. */
+  /** Time of the execution, ms of session time. */
   readonly offset: number;
   readonly pid: number;
   readonly path: string;
   readonly sha256: string;
-  /** Where the row of the execution stands: `<block>.<index>`. */
+  /** Position of the execution's row: `<block>.<index>`. */
   readonly of: string;
-  /** The file system is a program, which can give other bytes than were executed. */
+  /** The file system is a user-space program, which may return bytes other than those executed. */
   readonly unconfirmed: boolean;
 }
 
-/** A digest under way, and who is waiting for it. */
+/** A digest in progress, and what waits for it. */
 interface Pending {
   found: Digest | null;
   late: ((digest: Digest) => void) | null;
@@ -65,9 +67,11 @@ export interface RowSenderParts {
   readonly now: () => number;
   /** Whether any session may still write. */
   readonly writing: () => boolean;
-  /** To be written into the log, so that a row is made of it. */
+  /** Writes the digest into the log, so that a row is made from it. */
   readonly late: (digest: LateDigest) => void;
-  /** Likewise: nothing more comes of this session: a digest was awaited when its end was read, or an earlier node service followed it. */
+  /**
+   * Likewise, ends a session: because a digest was pending when its end was read, or an earlier node service followed it.
+   */
   readonly over: (session: NamedSession, offset: number) => void;
 }
 
@@ -76,28 +80,28 @@ export class RowSender {
   readonly #log: EventLog;
   readonly #cursor: LogCursor;
   readonly #memory = new BatchMemory(AHEAD);
-  /** By session those that gateways sign; by '' the others. */
+  /** Rows for gateways by session; all others under ''. */
   readonly #texts = new Map<string, { readonly text: BatchText; readonly way: EventsWay | null }>();
-  /** By session: digests that are late, and what is to be said once they are there. */
+  /** By session: number of pending digests, and what to do once they are available. */
   readonly #lateOf = new Map<string, { count: number; then: (() => void) | null }>();
-  /** By place in the log: digests under way. */
+  /** Digests in progress, by position in the log. */
   readonly #pending = new Map<string, Pending>();
-  /** Of those, how many have a row already. */
+  /** How many of them already have a row. */
   #late = 0;
-  /** Batches under way, and of which file they are. */
+  /** Batches in flight, with their file. */
   readonly #batches = new Map<string, number>();
-  /** Those of them that wait for their sessions to be known, and hold up nothing. */
+  /** Those of them that wait for their sessions to become known and block nothing. */
   readonly #parked = new Set<string>();
   readonly #unstored = new Map<number, { batches: number; refused: boolean }>();
-  /** Sessions that the file being read has named, and events of others that came before they were. */
+  /** Sessions named by the file being read, and events of sessions that arrived before they were named. */
   #named = new Map<number, NamedSession>();
   #unnamed = new Map<number, Lost>();
   /** Files up to this one were read to their end, though some of their rows may not be stored yet. */
   #readThrough = 0;
   readonly #members = new Members();
-  /** Files up to this one are of an earlier node service, whose sessions nobody follows any more. */
+  /** Files up to this one belong to an earlier node service, whose sessions are no longer followed. */
   readonly #leftThrough: number;
-  /** Of those that gateways sign: sessions whose end was not read, and the time of their last record. */
+  /** Of the sessions that gateways sign, those without an end so far, with the time of their last record. */
   readonly #leftOpen = new Map<string, { readonly session: NamedSession; last: number }>();
   #reading = false;
   #gatherUntil = 0;
@@ -110,12 +114,12 @@ export class RowSender {
     this.#leftThrough = this.#log.files.at(-1) ?? 0;
   }
 
-  /** Something was written. */
+  /** Called when something was written. */
   wrote(): void {
     if (this.#gatherUntil === 0) this.#gatherUntil = this.#parts.now() + GATHER_MS;
   }
 
-  /** The digest of the execution that lies there comes by itself. */
+  /** The digest of the execution at this position will arrive by itself. */
   expect(place: string, digest: Promise<Digest>): void {
     const pending: Pending = { found: null, late: null };
     this.#pending.set(place, pending);
@@ -125,7 +129,7 @@ export class RowSender {
     });
   }
 
-  /** Bytes of the log that no rows were made of yet. */
+  /** Bytes of the log not yet turned into rows. */
   get backlog(): number {
     const { file, left } = this.#cursor;
     const behind = Math.max(file, this.#readThrough);
@@ -161,7 +165,7 @@ export class RowSender {
     }
   }
 
-  /** One batch from where the last ended; false when there is nothing more. */
+  /** Makes one batch, starting where the last one ended; false if nothing is left. */
   #batch(): boolean {
     const cursor = this.#cursor;
     const { file, ordinal: first } = cursor;
@@ -200,7 +204,7 @@ export class RowSender {
     }
     if (cursor.ordinal === first) return this.#nextFile();
     if (count === 0) this.#sweep(file);
-    // The same records are of the same sessions, in the same order.
+    // The same records always belong to the same sessions, in the same order.
     [...this.#texts.values()].forEach(({ text, way }, i) =>
       this.#post(file, `${file}.${first}-${cursor.ordinal}${way === null ? '' : `@${i}`}`, text.take(), way),
     );
@@ -208,7 +212,7 @@ export class RowSender {
     return true;
   }
 
-  /** Bytes of the rows. */
+  /** Returns the bytes of the rows. */
   #add(rows: KernelRow[], named: NamedSession | null): number {
     if (rows.length === 0) return 0;
     const way = named?.way ?? null;
@@ -217,7 +221,7 @@ export class RowSender {
     this.#texts.set(key, entry);
     const before = entry.text.bytes;
     for (const row of rows.splice(0)) {
-      // rows.ts bounds each so that it fits: without room for one, the next is no better.
+      // rows.ts limits each row so that it fits: if there is no room for one now, no other batch has more.
       if (!entry.text.add(row)) throw new Error('a row is longer than can be sent');
     }
     return entry.text.bytes - before;
@@ -230,7 +234,7 @@ export class RowSender {
     else this.#leftOpen.set(session.session, { session, last: Math.max(time, this.#leftOpen.get(session.session)?.last ?? 0) });
   }
 
-  /** What an earlier node service has left is read: nothing more comes of its sessions. */
+  /** Everything left by an earlier node service was read: end its sessions. */
   #endLeft(): void {
     if (this.#leftOpen.size === 0 || (this.#cursor.file !== 0 && this.#cursor.file <= this.#leftThrough)) return;
     const left = [...this.#leftOpen.values()];
@@ -238,7 +242,7 @@ export class RowSender {
     for (const { session, last } of left) this.#parts.over(session, offsetOf(session, last));
   }
 
-  /** Whether the end of a session has to wait for a digest; it is written again when that is there. */
+  /** Whether the end of a session must wait for a digest; it is written again once that is available. */
   #awaits({ session, time }: KernelRecord): boolean {
     const named = this.#named.get(session);
     const late = named === undefined ? undefined : this.#lateOf.get(named.session);
@@ -248,7 +252,7 @@ export class RowSender {
     return true;
   }
 
-  /** An event of a session that the file has not named: its file was damaged, or written by a version that read too far. */
+  /** Records an event of a session that the file has not named: the file is damaged, or an older version read too far. */
   #missed(record: KernelRecord): void {
     const { session, time } = record;
     const lost = this.#unnamed.get(session);
@@ -282,7 +286,7 @@ export class RowSender {
     return next !== 0;
   }
 
-  /** The first file that was not read to its end; 0: there is none. */
+  /** The first file not read to its end; 0 if there is none. */
   #unread(): number {
     return this.#log.files.find((number) => number > this.#readThrough) ?? 0;
   }
@@ -315,7 +319,7 @@ export class RowSender {
     void this.send(false);
   }
 
-  /** Removes a file whose rows are all stored. The one being written ends when nothing was written for a while. */
+  /** Removes a file whose rows are all stored. The current file is closed once nothing was written for a while. */
   #sweep(file: number): void {
     const entry = this.#unstored.get(file);
     if ((entry?.batches ?? 0) > 0) return;
@@ -335,7 +339,7 @@ export class RowSender {
     this.#log.remove(file, entry?.refused ?? false);
   }
 
-  /** Takes down who a number is; true: said before, in another file. */
+  /** Registers a session number; true if it was already named in another file. */
   #names(record: KernelRecord): boolean {
     const { session, clock, again, way } = jsonOf(record.text(0));
     const parsed = eventsWay.safeParse(way);
@@ -346,7 +350,7 @@ export class RowSender {
     return again === true;
   }
 
-  /** `of`: where the row of this execution will stand. */
+  /** `of`: position of this execution's row. */
   #digestOf(record: KernelRecord, place: string, of: string): Digest {
     const pending = this.#pending.get(place);
     if (pending === undefined) {
@@ -388,7 +392,7 @@ export class RowSender {
   }
 }
 
-/** A log that a power cut has spoiled may hold anything. */
+/** A log damaged by a power cut may contain anything. */
 function isClock(value: unknown): value is Omit<NamedSession, 'session' | 'way'> {
   if (typeof value !== 'object' || value === null) return false;
   const { boot_ns, offset_ms, error_ms } = value as Record<string, unknown>;

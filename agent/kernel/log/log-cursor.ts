@@ -1,15 +1,15 @@
 /**
- * Where rows are made from the log: one record after the other, whether it lies there by itself or packed with others.
+ * Reads the log record by record, whether records are stored singly or packed together.
  *
- * A record's `ordinal` counts those before it in its file, and `place` says where it lies; both are the same whenever
- * the file is read. Tested in log-cursor.test.ts.
+ * A record's `ordinal` is the number of records before it in its file, and `place` is its position; both are the same
+ * whenever the file is read. Tested in log-cursor.test.ts.
  */
 import type { EventLog } from './log.js';
 import { unpack } from '../records/packing.js';
 import { KernelRecord, kinds } from '../records/record.js';
 import { RING_HEADER, isDiscarded, stride } from '../probes/ring.js';
 
-/** No record is longer than this. */
+/** Maximum length of a record. */
 export const CHUNK = 256 << 10;
 const LENGTH = 0x3fff_ffff;
 
@@ -17,14 +17,14 @@ export class LogCursor {
   readonly #log: EventLog;
   readonly #chunk = Buffer.allocUnsafeSlow(CHUNK);
   readonly #plain = new KernelRecord(this.#chunk);
-  /** What of the file is in `#chunk`. */
+  /** File offset of the data in `#chunk`. */
   #from = 0;
   #to = 0;
-  /** 0: no file is being read. */
+  /** 0 if no file is being read. */
   #file = 0;
   #offset = 0;
   #ordinal = 0;
-  /** Records that lay packed at `#offset`, and how far they are read. */
+  /** The packed records at `#offset`, and how far they have been read. */
   #packed: KernelRecord | null = null;
   #inside = 0;
   #behind = 0;
@@ -38,29 +38,29 @@ export class LogCursor {
     return this.#file;
   }
 
-  /** How many records of the file are behind. */
+  /** Number of records of the file already read. */
   get ordinal(): number {
     return this.#ordinal;
   }
 
-  /** Bytes of the file that are not behind. */
+  /** Bytes of the file not yet read. */
   get left(): number {
     return this.#file === 0 ? 0 : this.#log.size(this.#file) - this.#offset;
   }
 
-  /** Of the record that came last. */
+  /** Position of the last record returned. */
   get place(): string {
     return this.#place;
   }
 
-  /** To the beginning of a file; 0: of none. */
+  /** Moves to the start of a file; 0 for none. */
   seek(file: number): void {
     this.#file = file;
     this.#offset = this.#ordinal = this.#from = this.#to = 0;
     this.#packed = null;
   }
 
-  /** The next record, valid until the next call; null: the file has no more now. */
+  /** The next record, valid until the next call; null if the file has no more at the moment. */
   next(): KernelRecord | null {
     for (;;) {
       const record = this.#packed === null ? this.#nextPlain() : this.#nextPacked(this.#packed);
@@ -92,7 +92,7 @@ export class LogCursor {
       this.#to = this.#from + this.#log.read(this.#file, this.#offset, this.#chunk.subarray(0, Math.min(CHUNK, this.left)));
       header = this.#header();
       if (header === null) {
-        // Torn by a crash, or longer than a chunk, which no record is: nothing follows in this file.
+        // Torn by a crash, or longer than any record: nothing valid follows in this file.
         if (this.#file !== this.#log.current) this.#offset = this.#log.size(this.#file);
         return 'none';
       }
@@ -121,7 +121,7 @@ export class LogCursor {
     return this.#plain;
   }
 
-  /** Of the record at the offset, if all of it is in the chunk. */
+  /** Header of the record at the offset, if the whole record is in the chunk. */
   #header(): number | null {
     if (this.#offset < this.#from || this.#offset + RING_HEADER > this.#to) return null;
     const header = this.#chunk.readUInt32LE(this.#offset - this.#from);
@@ -129,7 +129,7 @@ export class LogCursor {
   }
 }
 
-/** `inside`: among the records that are packed at `offset`. */
+/** `inside`: index among the records packed at `offset`. */
 export function placeOf(file: number, offset: number, inside: number): string {
   return `${file} ${offset} ${inside}`;
 }

@@ -2,13 +2,13 @@
  * The log of kernel events on disk, between the ring and the uplink: `FOLDER/<number>.log`, records as the ring has them.
  *
  *   1. Records are appended with write(2): they survive this process. Power cut: those not written back are missing.
- *   2. A file of `FILE_BYTES` is followed by the next; its number is never used again (`FOLDER/sequence`).
- *   3. When ingest has stored all rows of a file that is followed, the file goes. Crash before: its rows are made again,
- *      with the same numbers, which is free.
+ *   2. A file that reaches `FILE_BYTES` is followed by the next; numbers are never reused (`FOLDER/sequence`).
+ *   3. When ingest has stored all rows of a completed file, the file is removed. Crash before that: its rows are made again,
+ *      with the same numbers, which is harmless.
  *
  * A file of which ingest refused rows for good is kept as `<number>.refused`, the newest `KEPT_REFUSED` of them.
  *
- * Nothing beyond the budget is written; the caller counts what it could not keep. Tested in log.test.ts.
+ * Nothing is written beyond the budget; the caller counts the records dropped. Tested in log.test.ts.
  */
 import {
   closeSync,
@@ -27,19 +27,19 @@ import { join } from 'node:path';
 
 const FILE_BYTES = 8 << 20;
 export const DEFAULT_BUDGET = 1 << 30;
-/** `block` of rows has room for so many. */
+/** Upper limit of `block` in rows. */
 const LAST_FILE = 0x7fff_fffe;
 const KEPT_REFUSED = 8;
 
 export class EventLog {
   readonly #folder: string;
   readonly #budget: number;
-  /** Bytes by number, oldest first; the last is being written. */
+  /** File sizes by number, oldest first; the last one is being written. */
   readonly #files = new Map<number, number>();
   #fd: number | null = null;
   #current = 0;
   #bytes = 0;
-  /** Told of each new file, to write what it needs at its head; false where that was refused, and then the file is not used. */
+  /** Called for each new file, to write its head; false if that failed, in which case the file is not used. */
   onFile: (() => boolean) | null = null;
 
   constructor(folder: string, budget = DEFAULT_BUDGET) {
@@ -58,7 +58,7 @@ export class EventLog {
     this.#current = Math.max(numbers.at(-1) ?? 0, readSequence(join(folder, 'sequence')));
   }
 
-  /** Numbers, oldest first. */
+  /** File numbers, oldest first. */
   get files(): readonly number[] {
     return [...this.#files.keys()];
   }
@@ -82,7 +82,7 @@ export class EventLog {
       let written = 0;
       while (written < records.length) written += writeSync(this.#fd!, records, written);
     } catch {
-      // What was torn is the file's end: the next records begin another.
+      // A torn record ends the file: further records start another.
       this.#close();
       return false;
     }
@@ -91,7 +91,7 @@ export class EventLog {
     return true;
   }
 
-  /** Begins a file if the next records need one; false: the disk refused. */
+  /** Starts a file if the next records need one; false if the disk refuses. */
   ready(): boolean {
     try {
       if (this.#fd === null || this.size(this.#current) >= FILE_BYTES) this.#next();
@@ -102,7 +102,7 @@ export class EventLog {
     }
   }
 
-  /** At most `into.length` bytes from `offset`; answers how many. */
+  /** Reads at most `into.length` bytes from `offset`; returns the number read. */
   read(file: number, offset: number, into: Buffer): number {
     const fd = openSync(this.#path(file), 'r');
     try {
@@ -112,12 +112,12 @@ export class EventLog {
     }
   }
 
-  /** Ends the file that is being written, so that it may go. */
+  /** Completes the current file, so that it can be removed. */
   cut(): void {
     this.#close();
   }
 
-  /** `aside`: ingest refused some of it for good; it is kept, out of the way. */
+  /** `aside`: ingest refused some of it for good; the file is kept under another name. */
   remove(file: number, aside: boolean): void {
     this.#bytes -= this.size(file);
     this.#files.delete(file);
@@ -137,7 +137,7 @@ export class EventLog {
   #next(): void {
     this.#close();
     const number = this.#current + 1;
-    if (number > LAST_FILE) throw new Error('the log has used its numbers');
+    if (number > LAST_FILE) throw new Error('the log has used up its file numbers');
     writeFileSync(join(this.#folder, 'sequence.new'), String(number), { mode: 0o600 });
     renameSync(join(this.#folder, 'sequence.new'), join(this.#folder, 'sequence'));
     this.#fd = openSync(this.#path(number), 'ax', 0o600);

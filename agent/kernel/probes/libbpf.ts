@@ -1,8 +1,8 @@
 /**
- * libbpf.so.1 and what of libc goes with it, called through koffi: a node needs no compiler and no native build.
+ * Bindings to libbpf.so.1 and related libc functions through koffi: a node needs no compiler and no native build.
  *
- * Only what the loader needs; nothing here is called for single events. Pointers are addresses as bigint; 0n and null
- * are none. Tested in programs.test.ts against the running kernel.
+ * Only the functions that the loader needs; none is called per event. Pointers are addresses as bigint; 0n and null mean
+ * none. Tested in programs.test.ts against the running kernel.
  */
 import koffi from 'koffi';
 
@@ -15,28 +15,28 @@ export interface Libbpf {
   readonly findMap: (object: Pointer, name: string) => Pointer;
   readonly findProgram: (object: Pointer, name: string) => Pointer;
   readonly setMaxEntries: (map: Pointer, entries: number) => number;
-  /** Bytes of a section's map before it is loaded; empty when there are none. */
+  /** Initial bytes of a section's map before loading; empty if there are none. */
   readonly initialValue: (map: Pointer) => Uint8Array;
   readonly mapFd: (map: Pointer) => number;
-  /** No process may write the map from here on, root's neither; programs may. 0, or a negative errno. */
+  /** From now on no process, not even root's, may write the map; programs still may. 0, or a negative errno. */
   readonly freeze: (fd: number) => number;
   readonly setAutoload: (program: Pointer, load: boolean) => number;
   readonly programFd: (program: Pointer) => number;
   readonly attach: (program: Pointer) => Pointer;
   readonly detach: (link: Pointer) => number;
-  /** Runs a program of type `syscall` in the calling thread with `context`; its return value, or a negative errno. */
+  /** Runs a program of type `syscall` in the calling thread with `context`; returns its result, or a negative errno. */
   readonly run: (fd: number, context: Uint8Array) => number;
-  /** The names of the tracepoints asked for that this kernel has, by its type information. */
+  /** Those of the given tracepoints that this kernel has, according to its type information. */
   readonly tracepoints: (names: readonly string[]) => ReadonlySet<string>;
-  /** errno of the last call that failed. */
+  /** errno of the last failed call. */
   readonly errno: () => number;
 }
 
 const BTF_KIND_TYPEDEF = 8;
-/** struct bpf_test_run_opts of libbpf 1.0: sizes and places of the members that are used. */
+/** struct bpf_test_run_opts of libbpf 1.0: size, and offsets of the members used. */
 const RUN_OPTIONS = { size: 88, contextIn: 32, contextInSize: 48, returned: 56 } as const;
 
-/** Throws when libbpf is not installed. Messages of libbpf go nowhere: their reasons are asked for beforehand. */
+/** Throws if libbpf is not installed. libbpf's messages are discarded: known obstacles are checked beforehand. */
 export function openLibbpf(): Libbpf {
   const bpf = koffi.load('libbpf.so.1');
   const f = (declaration: string): ((...args: readonly unknown[]) => unknown) => bpf.func(declaration);
@@ -87,7 +87,7 @@ const PROT_READ = 1;
 const PROT_WRITE = 2;
 const MAP_SHARED = 1;
 
-/** Maps `length` bytes of a descriptor and gives them as memory. Throws with the errno; unmapped with the process. */
+/** Maps `length` bytes of a descriptor as memory. Throws with the errno; unmapped when the process exits. */
 export function mapMemory(fd: number, length: number, offset: number, writable: boolean): ArrayBuffer {
   const mmap = koffi.load('libc.so.6').func('void *mmap(void *at, size_t length, int protection, int flags, int fd, int64_t offset)');
   const at = mmap(null, length, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, offset) as Pointer;
@@ -97,7 +97,7 @@ export function mapMemory(fd: number, length: number, offset: number, writable: 
 
 const CLOCK_BOOTTIME = 7;
 
-/** The clock that the kernel stamps events with: nanoseconds since the machine started, its sleep included. */
+/** The clock of kernel events: nanoseconds since the machine started, including sleep. */
 export function bootClock(): () => bigint {
   const gettime = koffi.load('libc.so.6').func('int clock_gettime(int clock, _Out_ void *time)');
   const time = new BigInt64Array(2);

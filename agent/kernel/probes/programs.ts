@@ -1,11 +1,11 @@
 /**
  * The programs of agent/bpf in the kernel: loaded once, attached while sessions are recorded.
  *
- *     closed ──open──► loaded ──first session──► attached ──last session over for a while──► loaded
+ *     closed ──open──► loaded ──first session──► attached ──last session ended a while ago──► loaded
  *
- * A session begins by `begin(number, classes, spawn)`: the next child of the calling thread, which `spawn` must make
- * before it returns, is the session's first process, from before its first instruction. What cannot be is said in words
- * a person can act on (`obstacles`). Tested in programs.test.ts against the running kernel.
+ * A session begins with `begin(number, classes, spawn)`: the next child of the calling thread, which `spawn` must create
+ * before it returns, is the session's first process, followed from before its first instruction. `obstacles` lists what
+ * prevents recording in terms that an operator can act on. Tested in programs.test.ts against the running kernel.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { arch, cpus, release } from 'node:os';
@@ -17,20 +17,22 @@ import type { Libbpf, Pointer } from './libbpf.js';
 import { SYSCALLS, operationTable } from './syscalls.js';
 
 /** Bits of `enum classes` in agent/bpf/events.h. */
-export const classBits: Readonly<Record<KernelEventClass, number>> = { exec: 1, file: 2, network: 4, security: 8, dns: 16 };
+const classBits: Readonly<Record<KernelEventClass, number>> = { exec: 1, file: 2, network: 4, security: 8, dns: 16 };
 
 /** Slots for counters: session n uses slot n mod `SLOTS`. */
 export const SLOTS = 4096;
+/** What the ring of logins holds (agent/bpf/logins.h). */
+const LOGIN_RING = 1 << 18;
 const COUNTERS_BYTES = 48;
 export const PAGE = 4096;
-/** What the programs hold of events that the agent has not read yet, in bytes: a power of two. */
-export const DEFAULT_RING = 16 << 20;
+/** Capacity of the ring for unread events, in bytes: a power of two. */
+const DEFAULT_RING = 16 << 20;
 const required = ['sched_process_fork', 'sched_process_exec', 'sched_process_exit', 'sys_exit', 'inet_sock_set_state'] as const;
 const optional = { on_module: 'module_load', on_uring: 'io_uring_submit_req' } as const;
 const always = ['on_fork', 'on_exec', 'on_exit', 'on_syscall', 'on_tcp_state'] as const;
 
-/** Who is followed is the programs' own affair: taken out by hand, a process would be seen no more, and nothing would say so. */
-const frozen = ['followed', 'beginning', 'dialling', 'attempts', 'scratches', 'present', 'told'] as const;
+/** Maps that only the programs may write: if a process were removed from them by hand, its events would be lost silently. */
+const frozen = ['followed', 'beginning', 'dialling', 'attempts', 'scratches', 'present', 'told', 'keeper'] as const;
 
 /** CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN, which holds both. */
 const CAP_SYS_ADMIN = 21n;
@@ -42,15 +44,15 @@ export interface Obstacle {
   readonly fix: string;
 }
 
-/** The compiled object: beside the sources, whether this runs from them or from `dist/`. */
-export function objectFile(): string | null {
+/** The compiled object, stored beside the sources whether running from them or from `dist/`. */
+function objectFile(): string | null {
   const places = ['../../bpf/steno.bpf.o', '../../../../agent/bpf/steno.bpf.o'].map((path) =>
     fileURLToPath(new URL(path, import.meta.url)),
   );
   return places.find((path) => existsSync(path)) ?? null;
 }
 
-/** What this machine lacks for recording events of the kernel; nothing: it can. Loads no program. */
+/** What this machine lacks for recording kernel events; empty if nothing. Loads no program. */
 export function obstacles(): readonly Obstacle[] {
   const found: Obstacle[] = [];
   const [major = 0, minor = 0] = release().split('.').map(Number);
@@ -90,7 +92,7 @@ export function obstacles(): readonly Obstacle[] {
   return found;
 }
 
-/** Within a short name, for logs and the reasons of gaps. */
+/** Short enough for a gap's name; for logs and the reasons of gaps. */
 export function explain(found: readonly Obstacle[]): string {
   return found.map(({ what }) => what).join('; ');
 }
@@ -101,14 +103,14 @@ function effectiveCapabilities(): bigint {
 }
 
 export interface SessionCounters {
-  /** Events that happened, and those of them that the ring had no room for. */
+  /** Events that happened, and how many of them were lost because the ring was full. */
   readonly seen: number;
   readonly lost: number;
   /** CLOCK_BOOTTIME in ns. */
   readonly firstLost: bigint;
   readonly lastLost: bigint;
   readonly processes: number;
-  /** Processes that the table had no room for: what they do is not seen. */
+  /** Processes that did not fit into the table and are not followed. */
   readonly unfollowed: number;
 }
 
@@ -128,6 +130,7 @@ export class KernelPrograms {
   readonly #nothingFd: number;
   readonly #counters: BigInt64Array;
   #links: Pointer[] = [];
+  #logins: Pointer = null;
   #closed = false;
 
   private constructor(libbpf: Libbpf, object: Pointer, programs: readonly Pointer[], ringSize: number) {
@@ -141,7 +144,7 @@ export class KernelPrograms {
     this.#counters = mapCounters(this.totalsFd);
   }
 
-  /** Throws KERNEL_RECORDING_IMPOSSIBLE with what is missing. */
+  /** Throws KERNEL_RECORDING_IMPOSSIBLE with the obstacles. */
   static open({ ringSize = DEFAULT_RING }: { readonly ringSize?: number } = {}): KernelPrograms {
     const missing = obstacles();
     if (missing.length > 0) throw new StenoError('KERNEL_RECORDING_IMPOSSIBLE', explain(missing));
@@ -158,7 +161,7 @@ export class KernelPrograms {
       }
       libbpf.setMaxEntries(libbpf.findMap(object, 'ring'), ringSize);
       libbpf.setMaxEntries(libbpf.findMap(object, 'scratches'), possibleProcessors());
-      // The only constant there is: `ops`.
+      // The only constant: `ops`.
       const constants = libbpf.initialValue(libbpf.findMap(object, '.rodata'));
       if (constants.length !== 2 * SYSCALLS) throw new StenoError('KERNEL_RECORDING_IMPOSSIBLE', 'steno.bpf.o is not of this version');
       constants.set(operationTable(arch())!);
@@ -180,7 +183,7 @@ export class KernelPrograms {
     return this.#links.length > 0;
   }
 
-  /** Throws KERNEL_RECORDING_IMPOSSIBLE when the kernel does not take a program. */
+  /** Throws KERNEL_RECORDING_IMPOSSIBLE if the kernel refuses a program. */
   attach(): void {
     if (this.attached) return;
     for (const program of this.#programs) {
@@ -193,11 +196,26 @@ export class KernelPrograms {
     }
   }
 
+  /**
+   * Tells of logins that no descendant of this process made, from now on until `close`: the ring where they are told. Throws
+   * KERNEL_RECORDING_IMPOSSIBLE when the kernel does not take the program.
+   */
+  watchLogins(): RingPlace {
+    const libbpf = this.#libbpf;
+    const fd = libbpf.mapFd(libbpf.findMap(this.#object, 'logins'));
+    if (this.#logins === null) {
+      libbpf.run(libbpf.programFd(libbpf.findProgram(this.#object, 'watch_logins')), Buffer.alloc(8));
+      this.#logins = libbpf.attach(libbpf.findProgram(this.#object, 'on_login'));
+      if (this.#logins === null) throw new StenoError('KERNEL_RECORDING_IMPOSSIBLE', `logins cannot be watched: errno ${libbpf.errno()}`);
+    }
+    return { fd, size: LOGIN_RING };
+  }
+
   detach(): void {
     for (const link of this.#links.splice(0)) this.#libbpf.detach(link);
   }
 
-  /** Makes the next child of this thread the first process of session `number`; `spawn` makes it, synchronously. */
+  /** Makes the next child of this thread the first process of session `number`; `spawn` must create it synchronously. */
   begin<T>(number: number, classes: readonly KernelEventClass[], spawn: () => T): T {
     this.attach();
     this.#counters.fill(0n, ...slotRange(number));
@@ -212,7 +230,7 @@ export class KernelPrograms {
     try {
       return spawn();
     } finally {
-      // Had `spawn` no child, the next one of this thread is none of the session's.
+      // If `spawn` created no child, this thread's next child must not be taken for the session's.
       this.#libbpf.run(this.#nothingFd, Buffer.alloc(8));
     }
   }
@@ -225,6 +243,7 @@ export class KernelPrograms {
     if (this.#closed) return;
     this.#closed = true;
     this.detach();
+    if (this.#logins !== null) this.#libbpf.detach(this.#logins);
     this.#libbpf.closeObject(this.#object);
   }
 }

@@ -1,12 +1,12 @@
 /**
- * Reads the kernel's ring buffer from its memory: no call for single events.
+ * Reads the kernel's ring buffer from mapped memory, without a call per event.
  *
- * The reader's position is this reader's own: root can move the one that the kernel is shown, and moves nothing by it. Where
- * that made the kernel write over what was not read, reading goes on at the writer's, and the hole is counted (record-count.ts).
+ * The reader keeps its own position: root can move the one shared with the kernel, without moving this one. If that made the
+ * kernel overwrite unread records, reading continues at the writer's position, and the hole is counted (record-count.ts).
  *
- * Layout (kernel/bpf/ringbuf.c): a page with the reader's position, a page with the writer's, then the data, mapped
- * twice in a row so that no record is ever broken. A record is `u32 length | BUSY | DISCARD, u32 unused, bytes`, each
- * begun at a multiple of eight. Tested in ring.test.ts on memory of its own, and in programs.test.ts on the kernel's.
+ * Layout (kernel/bpf/ringbuf.c): a page with the reader's position, a page with the writer's, then the data, mapped twice in
+ * a row so that no record wraps. A record is `u32 length | BUSY | DISCARD, u32 unused, bytes`, aligned to eight bytes.
+ * Tested in ring.test.ts on plain memory, and in programs.test.ts on the kernel's.
  */
 import { mapMemory } from './libbpf.js';
 import { PAGE } from './programs.js';
@@ -17,7 +17,7 @@ const DISCARD = 0x4000_0000;
 export const RING_HEADER = 8;
 
 export interface RingMemory {
-  /** Read by the kernel: how far this reader is. */
+  /** Read by the kernel: this reader's position. */
   readonly consumer: BigInt64Array;
   readonly producer: BigInt64Array;
   /** Twice the size of the ring. */
@@ -46,19 +46,19 @@ export class Ring {
     this.#position = Atomics.load(memory.consumer, 0);
   }
 
-  /** Bytes that wait. */
+  /** Unread bytes. */
   get waiting(): number {
     return Number(Atomics.load(this.#memory.producer, 0) - this.#position);
   }
 
-  /** Where the writer is now: what came before it is read by `read(…, upTo)`, and nothing after. */
+  /** The writer's position now: `read(…, upTo)` reads records before it and none after. */
   mark(): bigint {
     return Atomics.load(this.#memory.producer, 0);
   }
 
   /**
-   * Hands over whole records that wait, as they lie there with their headers, at most about `limit` bytes, and frees
-   * their place when `take` returns. `take` must not keep the bytes. Answers how many bytes it were.
+   * Passes unread complete records, with their headers, at most about `limit` bytes, and frees their space when `take`
+   * returns. `take` must not keep the bytes. Returns the number of bytes.
    */
   read(limit: number, take: (records: Uint8Array) => void, upTo = this.mark()): number {
     if (this.waiting > this.#mask + 1) {
@@ -71,7 +71,7 @@ export class Ring {
     let length = 0;
     while (length < available) {
       const header = Atomics.load(this.#words, (start + length) >>> 2) >>> 0;
-      // The writer has its place and has not written it yet.
+      // The writer has reserved this record and not completed it.
       if ((header & BUSY) !== 0) break;
       length += stride(header);
     }
@@ -83,12 +83,12 @@ export class Ring {
   }
 }
 
-/** Bytes from one record's header to the next, by the header's first word. */
+/** Bytes from one record's header to the next, given the header's first word. */
 export function stride(header: number): number {
   return (RING_HEADER + (header & ~(BUSY | DISCARD)) + 7) & ~7;
 }
 
-/** Whether the kernel took the record back. */
+/** Whether the kernel discarded the record. */
 export function isDiscarded(header: number): boolean {
   return (header & DISCARD) !== 0;
 }

@@ -1,5 +1,5 @@
 /**
- * System calls by number, for the architectures that Steno runs on: which of them are recorded, and as what.
+ * System call numbers for the supported architectures: which calls are recorded, and as which operation.
  *
  * Numbers: arch/x86/entry/syscalls/syscall_{64,32}.tbl, include/uapi/asm-generic/unistd.h (arm64) and
  * arch/arm/tools/syscall.tbl of Linux. They never change. `op` is that of agent/bpf/events.h. Tested in
@@ -120,7 +120,7 @@ export const ops = {
 export type Op = keyof typeof ops;
 export const opNames: ReadonlyMap<number, Op> = new Map(Object.entries(ops).map(([name, number]) => [number, name as Op]));
 
-/** Architectures in the order of the columns; -1: there is none. */
+/** Architectures in column order; -1: the call does not exist. */
 const columns = ['x64', 'x32', 'arm64', 'arm'] as const;
 type Numbers = readonly [x64: number, x32: number, arm64: number, arm: number];
 
@@ -255,7 +255,7 @@ const calls: readonly (readonly [name: string, op: Op, numbers: Numbers])[] = [
   ['ioperm', 'iopl', [173, 101, -1, -1]],
   ['syslog', 'syslog', [103, 103, 116, 103]],
   ['userfaultfd', 'userfaultfd', [323, 374, 282, 388]],
-  // What 32-bit programs of long ago call: ids of 16 bits, sizes of 32. The names are those of the table of x86.
+  // Legacy 32-bit calls with 16-bit ids and 32-bit sizes, named as in the x86 table.
   ['umount', 'umount', [-1, 22, -1, -1]],
   ['chown16', 'chown', [-1, 182, -1, 182]],
   ['lchown16', 'chown', [-1, 16, -1, 16]],
@@ -275,7 +275,7 @@ const calls: readonly (readonly [name: string, op: Op, numbers: Numbers])[] = [
 
 export const SYSCALLS = 512;
 
-/** The table `ops` of steno.bpf.c: 64 bits, then 32. Null: an architecture that is not known. */
+/** The table `ops` of steno.bpf.c: 64-bit calls, then 32-bit. Null for an unknown architecture. */
 export function operationTable(architecture: string): Uint8Array | null {
   const pair = architecture === 'x64' ? (['x64', 'x32'] as const) : architecture === 'arm64' ? (['arm64', 'arm'] as const) : null;
   if (pair === null) return null;
@@ -289,7 +289,7 @@ export function operationTable(architecture: string): Uint8Array | null {
   return table;
 }
 
-/** By name, for tests. */
+/** Number by name, for tests. */
 export function numberOf(name: string, column: (typeof columns)[number]): number | undefined {
   return calls.find(([known]) => known === name)?.[2][columns.indexOf(column)];
 }

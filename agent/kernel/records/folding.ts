@@ -1,11 +1,11 @@
 /**
- * Under flood: what a thread does again, exactly, is counted in the record of the first time.
+ * Under flood, exact repetitions by one thread are counted in the record of the first occurrence.
  *
- *     A  A  B  A  A  A   of one thread   ──►   A ×2  B  A ×3      in the order of their first times
+ *     A  A  B  A  A  A   of one thread   ──►   A ×2  B  A ×3      in order of first occurrence
  *
- * A record that can be counted gets 16 bytes behind its texts, the time of the last and how many, and a flag that says
- * so. Nothing is left out, and no record goes before one that came earlier; only the times between first and last are
- * gone. What is compared is all but the time. Tested in folding.test.ts.
+ * A counted record gets 16 bytes after its texts, the time of the last occurrence and the count, and a flag. Nothing is left
+ * out and no record overtakes an earlier one; only the times between first and last are lost. Records are compared by
+ * everything except the time. Tested in folding.test.ts.
  */
 import { COUNT_BYTES, RECORD_BYTES, flags, kinds } from './record.js';
 import { RING_HEADER, isDiscarded, stride } from '../probes/ring.js';
@@ -13,7 +13,7 @@ import { RING_HEADER, isDiscarded, stride } from '../probes/ring.js';
 const LENGTH = 0x3fff_ffff;
 
 interface First {
-  /** Where its record begins, in words, in what is read and in what is written. */
+  /** Start of its record, in words, in the input and in the output. */
   from: number;
   to: number;
   length: number;
@@ -24,7 +24,7 @@ export class Folding {
   #words = new Int32Array(0);
   readonly #first = new Map<number, First>();
 
-  /** The same records, fewer: valid until the next call. `records` begin at a multiple of eight. */
+  /** Returns the same records, folded; valid until the next call. `records` must be aligned to eight bytes. */
   fold(records: Uint8Array): Uint8Array {
     const input = new Int32Array(records.buffer, records.byteOffset, records.length >>> 2);
     // The smallest record grows by a sixth.
@@ -51,7 +51,7 @@ export class Folding {
       const thread = input[record + 5]!;
       const first = this.#first.get(thread);
       if (first !== undefined && first.length === length && same(input, first.from, record, length)) {
-        // The time of the last, then how many; more than 2^32 in one read there are not.
+        // The time of the last occurrence, then the count; one read never holds more than 2^32 records.
         const counted = first.to + (((length + 7) & ~7) >>> 2);
         output[counted] = input[record]!;
         output[counted + 1] = input[record + 1]!;
@@ -86,11 +86,11 @@ export class Folding {
   }
 }
 
-/** All but the time, which is the first two words. */
+/** Compares everything except the time, which is the first two words. */
 function same(words: Int32Array, a: number, b: number, length: number): boolean {
   const whole = length >>> 2;
   for (let i = 2; i < whole; i++) if (words[a + i] !== words[b + i]) return false;
   const left = length & 3;
-  // Little endian: the bytes that count are the low ones.
+  // Little endian: the low bytes of the last word count.
   return left === 0 || ((words[a + whole]! ^ words[b + whole]!) & ((1 << (8 * left)) - 1)) === 0;
 }

@@ -1,10 +1,10 @@
 /**
- * Records of sessions that nobody has announced yet. They wait for the announcement in memory, `HELD_BYTES` of all sessions
- * and `HELD_MS` at most; beyond, they are counted, and the count becomes a gap of the session as soon as it is known. Of
- * numbers that are never announced nothing can be said to anyone: the oldest counts beyond `COUNTED` are forgotten.
+ * Holds records of sessions not announced yet, in memory, up to `HELD_BYTES` over all sessions and for at most `HELD_MS`.
+ * Further records are only counted, and the count becomes a gap of the session as soon as it is known. Counts of numbers
+ * that are never announced cannot be reported to anyone: beyond `COUNTED` the oldest are forgotten.
  *
- * The node service announces a session before its first process exists, so this is for the order in which a busy thread
- * hears of things, not for any in which they happen. Tested in held-records.test.ts.
+ * The node service announces a session before its first process exists, so records are early only because a busy thread may
+ * see them before the announcement. Tested in held-records.test.ts.
  */
 import { RING_HEADER } from '../probes/ring.js';
 
@@ -22,7 +22,7 @@ export interface Lost {
 interface Waiting {
   readonly pieces: Uint8Array[];
   bytes: number;
-  /** Of the first piece, by the caller's clock in ms. */
+  /** When the first record was held, by the caller's clock in ms. */
   readonly since: number;
 }
 
@@ -35,7 +35,7 @@ export class HeldRecords {
     return this.#bytes;
   }
 
-  /** Takes a copy of one record, its header included. */
+  /** Copies one record, including its header. */
   add(number: number, record: Uint8Array, now: number): void {
     if (this.#bytes + record.length > HELD_BYTES) return this.#count(number, record);
     const waiting = this.#waiting.get(number) ?? { pieces: [], bytes: 0, since: now };
@@ -45,7 +45,7 @@ export class HeldRecords {
     this.#waiting.set(number, waiting);
   }
 
-  /** What waited for this session, in its order, and what was lost of it. */
+  /** The records held for this session, in order, and the count of those lost. */
   take(number: number): { readonly records: Uint8Array | null; readonly lost: Lost | null } {
     const waiting = this.#waiting.get(number);
     const lost = this.#lost.get(number) ?? null;
@@ -55,7 +55,7 @@ export class HeldRecords {
     return { records: waiting === undefined ? null : Buffer.concat(waiting.pieces), lost };
   }
 
-  /** Counts what has waited too long. */
+  /** Counts records that have waited too long, and drops them. */
   expire(now: number): void {
     for (const [number, { pieces, bytes, since }] of this.#waiting) {
       if (now - since < HELD_MS) continue;

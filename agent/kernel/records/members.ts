@@ -1,6 +1,7 @@
 /**
- * Who is of which session, from the records in their order: a fork adds, an exit takes away. What the kernel knows for itself
- * (agent/bpf), for what is asked by number only, as `/proc/PID/mem`. Tested in members.test.ts.
+ * Which processes belong to which session, derived from the records in order: a fork adds, an exit removes. The BPF programs
+ * (agent/bpf) know this by themselves; this is for records that give only a number, such as `/proc/PID/mem`. Tested in
+ * members.test.ts.
  */
 import { kinds } from './record.js';
 import type { KernelRecord } from './record.js';

@@ -1,17 +1,17 @@
 /**
- * Records under flood, deflated together into one record of the log: they are alike, and take a tenth of the room at a
- * quarter of a microsecond each, which is less than writing them costs. So the log's budget holds ten times as many.
- * Tested in ../log/log-cursor.test.ts.
+ * Compresses records under flood together into one record of the log: they are alike and shrink to a tenth at a quarter of a
+ * microsecond each, less than writing them would cost. The log's budget thus holds ten times as many. Tested in
+ * ../log/log-cursor.test.ts.
  */
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { RECORD_BYTES, kinds } from './record.js';
 import type { KernelRecord } from './record.js';
 import { RING_HEADER } from '../probes/ring.js';
 
-/** Far more than is ever packed at once, and not enough to exhaust anything. */
+/** Far more than is ever packed at once, and too little to exhaust memory. */
 const MAX_UNPACKED = 2 << 20;
 
-/** Null: they do not become small. */
+/** Null if they do not compress well. */
 export function pack(records: Uint8Array): Buffer | null {
   const packed = deflateRawSync(records, { level: 1, chunkSize: 128 << 10 });
   if (packed.length > records.length / 2) return null;
@@ -24,7 +24,7 @@ export function pack(records: Uint8Array): Buffer | null {
   return bytes;
 }
 
-/** Null: this is damaged, as after a power cut. */
+/** Null if damaged, as after a power cut. */
 export function unpack(record: KernelRecord): Buffer | null {
   try {
     return inflateRawSync(record.text(0), { chunkSize: 512 << 10, maxOutputLength: MAX_UNPACKED });

@@ -1,10 +1,11 @@
 /**
- * Whether every record of a session that the kernel counted has come: read, or counted as lost. One that did neither was
- * taken away, as root can do with the ring, and the session has a hole.
+ * Checks that every record of a session counted by the kernel was either read or counted as lost. Any other record was
+ * removed, as root can do with the ring, and the session has a hole.
  *
- * The kernel counts an event before it writes its record, so its count may be ahead by what is being written. It is
- * compared as it was a while ago, and only after all that waited then was read; at the end of a session twice in a row.
- * A count that goes back was written by somebody else. Tested in record-count.test.ts and ../collecting/collector.test.ts.
+ * The kernel counts an event before it writes the record, so its count may be ahead by records being written. An earlier
+ * value of the count is therefore compared, after everything in the ring at that time was read; at the end of a session this
+ * happens twice in a row. A count that decreases was tampered with. Tested in record-count.test.ts and
+ * ../collecting/collector.test.ts.
  */
 import type { SessionCounters } from '../probes/programs.js';
 
@@ -14,7 +15,7 @@ export class RecordCount {
   #received = 0;
   #holes = 0;
   #seen = 0;
-  /** What is to be compared, and when the kernel had said so. */
+  /** The count to compare, and when it was read from the kernel. */
   #due: { readonly seen: number; readonly at: number } | null = null;
   #suspected = false;
 
@@ -22,12 +23,12 @@ export class RecordCount {
     this.#received += count;
   }
 
-  /** How many are missing and were not told of. `drained`: nothing waits in the ring. `now` in ms. */
+  /** Number of records missing and not reported yet. `drained`: the ring is empty. `now` in ms. */
   check(counters: Pick<SessionCounters, 'seen' | 'lost' | 'unfollowed'>, now: number, drained: boolean): number {
     const back = counters.seen < this.#seen;
     this.#seen = counters.seen;
     if (back) {
-      // From here on counted anew.
+      // Start counting afresh.
       this.#due = null;
       this.#holes = this.#missing(counters, counters.seen) + this.#holes;
       return 1;
@@ -42,7 +43,7 @@ export class RecordCount {
     return this.#tell(this.#missing(counters, due.seen));
   }
 
-  /** As `check`, for a session whose last process is gone; null: to be asked once more. */
+  /** Like `check`, for a session whose last process is gone; null: call again. */
   last(counters: Pick<SessionCounters, 'seen' | 'lost' | 'unfollowed'>): number | null {
     const missing = this.#missing(counters, counters.seen);
     if (missing > 0 && !this.#suspected) {
@@ -52,7 +53,7 @@ export class RecordCount {
     return this.#tell(missing);
   }
 
-  /** Of `seen` events. Processes that could not be followed are in `lost`, and no events. */
+  /** Missing records, given `seen` events. `lost` includes processes that could not be followed, which are not events. */
   #missing({ lost, unfollowed }: Pick<SessionCounters, 'lost' | 'unfollowed'>, seen: number): number {
     return seen - (lost - unfollowed) - this.#received - this.#holes;
   }

@@ -1,15 +1,15 @@
 /**
- * One record of the kernel, as agent/bpf/events.h lays it out, little endian: 80 bytes, then its texts.
+ * One kernel record in the layout of agent/bpf/events.h, little endian: 80 bytes, then its texts.
  *
- * Records come from our own program, but what is in their texts is chosen by hostile users: every length is checked, and
- * texts are bytes until someone makes text of them. Tested in record.test.ts.
+ * Records come from our own program, but hostile users choose the contents of their texts: every length is checked, and
+ * texts remain bytes until converted. Tested in record.test.ts.
  */
 import { isUtf8 } from 'node:buffer';
 
 export const RECORD_BYTES = 80;
 export const EXEC_FACTS_BYTES = 72;
 export const ENDPOINTS_BYTES = 48;
-/** Behind the texts of a counted record: u64 time of the last, u32 how many, u32 unused (folding.ts). */
+/** After the texts of a counted record: u64 time of the last occurrence, u32 count, u32 unused (folding.ts). */
 export const COUNT_BYTES = 16;
 
 export const kinds = {
@@ -20,11 +20,12 @@ export const kinds = {
   net: 5,
   privilege: 6,
   system: 7,
-  /** Of the agent itself: */ session: 100,
+  /** Records of the agent itself: */ session: 100,
   gap: 101,
   packed: 102,
   digest: 103,
   end: 104,
+  content: 105,
 } as const;
 export const flags = {
   cut: 1,
@@ -33,15 +34,18 @@ export const flags = {
   unlinked: 8,
   reached: 16,
   unreadable: 32,
-  /** Of the agent itself: */ counted: 64,
+  /** Flags of the agent itself: */ counted: 64,
   filtered: 128,
 } as const;
 
-/** A view of one record; valid as long as the bytes below it. Asked some ten times an event: by a DataView, which costs least. */
+/**
+ * A view of one record, valid as long as the underlying bytes. Accessors run about ten times per event, so they use a
+ * DataView, which is fastest.
+ */
 export class KernelRecord {
   readonly bytes: Buffer;
   readonly #view: DataView;
-  /** Where the record begins in `bytes`, and where it ends. */
+  /** Start and end of the record in `bytes`. */
   at = 0;
   #end = 0;
 
@@ -50,7 +54,7 @@ export class KernelRecord {
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   }
 
-  /** False: these bytes are no record. */
+  /** False: these bytes are not a record. */
   point(at: number, length: number): boolean {
     this.at = at;
     this.#end = at + length;
@@ -69,7 +73,7 @@ export class KernelRecord {
     return this.#u32(offset + 4) * 2 ** 32 + this.#u32(offset);
   }
 
-  /** CLOCK_BOOTTIME in ns; exact for 104 days, then to a few ns. */
+  /** CLOCK_BOOTTIME in ns; exact for 104 days of uptime, then to a few ns. */
   get time(): number {
     return this.#u64(0);
   }
@@ -103,7 +107,7 @@ export class KernelRecord {
   get a(): number {
     return this.#u64(40);
   }
-  /** `a` as the signed number that a caller passed, exactly. */
+  /** `a` as the signed number passed by the caller, exactly. */
   get signedA(): bigint {
     return this.#view.getBigInt64(this.at + 40, true);
   }
@@ -120,7 +124,7 @@ export class KernelRecord {
     return this.#u32(60);
   }
 
-  /** How often it happened, and when for the last time; null: once. */
+  /** How often the event occurred, and the last time; null if once. */
   get repeats(): { readonly count: number; readonly last: number } | null {
     if (!this.has(flags.counted)) return null;
     const trailer = this.#end - COUNT_BYTES - this.at;
@@ -138,22 +142,25 @@ export class KernelRecord {
     return this.bytes.subarray(this.at + start, this.at + start + this.#u32(64 + 4 * i));
   }
 
-  /** Whether text `i` is there. */
+  /** Whether text `i` is present. */
   holds(i: number): boolean {
     return this.#u32(64 + 4 * i) > 0;
   }
 }
 
-/** What the text of hostile bytes is: with U+FFFD where they are none, and then the bytes beside it. */
+/** Hostile bytes as text, with U+FFFD for invalid bytes, in which case the exact bytes are kept too. */
 export interface Text {
   readonly text: string;
-  /** Set where the bytes were not UTF-8. */
+  /** Set if the bytes were not UTF-8. */
   readonly raw?: Buffer;
-  /** Of a path: its beginning is not known. `cut`: too long. `detached`: its mount is in no namespace, and it is the path within its file system. */
+  /**
+   * For a path whose beginning is unknown. `cut`: too long. `detached`: its mount is in no namespace, so this is the path
+   * within its file system.
+   */
   readonly above?: 'cut' | 'detached';
 }
 
-/** In place of a first component (agent/bpf/events.h). No name holds a slash. */
+/** In place of a first component (agent/bpf/events.h). Names never contain a slash. */
 const PATH_CUT = '/cut';
 const PATH_DETACHED = '/detached';
 
@@ -165,11 +172,11 @@ export function textOf(bytes: Buffer): Text {
   return isUtf8(bytes) ? { text: bytes.toString('utf8') } : { text: bytes.toString('utf8'), raw: bytes };
 }
 
-/** The same few paths come again and again; what is kept is forgotten when it is this many. */
+/** The same few paths recur; the cache is cleared at this size. */
 const KNOWN_PATHS = 2_000;
 const knownPaths = new Map<string, Text>();
 
-/** Names from the last to the first, each ended by NUL, as an absolute path. */
+/** Converts names, last to first, each terminated by NUL, into an absolute path. */
 export function pathOf(components: Buffer): Text {
   const key = components.toString('latin1');
   const known = knownPaths.get(key);
@@ -179,11 +186,11 @@ export function pathOf(components: Buffer): Text {
   let last = names.length - 2;
   const above = names[last] === PATH_CUT ? 'cut' : names[last] === PATH_DETACHED ? 'detached' : null;
   if (above !== null) last -= 1;
-  // A path whose beginning is missing must not look like one that begins at the root.
+  // A path whose beginning is missing must not look like one that starts at the root.
   let path = above === 'cut' ? '…' : '';
   for (let i = last; i >= 0; i--) path += `/${names[i]!}`;
   const found: Text = { text: path === '' ? '/' : path, ...(above === null ? {} : { above }) };
-  // The bytes below `raw` are used again.
+  // The bytes under `raw` are reused.
   if (raw !== undefined) return { ...found, raw };
   if (knownPaths.size >= KNOWN_PATHS) knownPaths.clear();
   knownPaths.set(key, found);
@@ -191,14 +198,14 @@ export function pathOf(components: Buffer): Text {
 }
 
 /**
- * A path from a folder's and what was asked in it. The folder is the kernel's own, so `..` at the beginning is its parent; behind
- * a name, `..` is wherever that name leads to if it is a link, and stays as it was asked.
+ * Resolves a requested path against its folder. The folder comes from the kernel, so leading `..` refers to its parents;
+ * after a name, `..` leads wherever the name points if it is a link, and is kept as requested.
  */
 export function resolvePath(base: string, asked: string): string {
   const joined = asked.startsWith('/') ? `${base === '/' ? '' : base}${asked}` : `${base}/${asked}`;
   if (!joined.includes('/.') && !joined.includes('//')) return joined.length > 1 && joined.endsWith('/') ? joined.slice(0, -1) : joined;
   const kept = base.split('/').filter((name) => name !== '');
-  // The root of what is asked from: above it there is nothing.
+  // The root of the request: nothing is above it.
   const floor = asked.startsWith('/') ? kept.length : base.startsWith('…') ? 1 : 0;
   let known = kept.length;
   for (const name of asked.split('/')) {
@@ -212,7 +219,7 @@ export function resolvePath(base: string, asked: string): string {
   return `${base.startsWith('…') ? '' : '/'}${kept.join('/')}`;
 }
 
-/** Whether a text leads through names that may be links: then it need not be where its names say. */
+/** Whether a path passes through names that may be links, so it need not be where its names say. */
 export function mayBeElsewhere(asked: string): boolean {
   return /(?:^|\/)(?!\.{1,2}(?:\/|$))[^/]+\/+\.\.(?:\/|$)|^\/+(?:proc\/+(?:[^/]+\/+(?:root|cwd|fd|task)|self|thread-self)|dev\/+fd)(?:\/|$)/.test(
     asked,
@@ -229,7 +236,7 @@ export interface Endpoints {
   readonly remotePort: number;
 }
 
-/** `struct endpoints`; null for bytes that are none. */
+/** Parses `struct endpoints`; null for invalid bytes. */
 export function endpointsOf(bytes: Buffer): Endpoints | null {
   if (bytes.length < ENDPOINTS_BYTES) return null;
   const family = bytes.readUInt16LE(0);
@@ -245,10 +252,10 @@ export function endpointsOf(bytes: Buffer): Endpoints | null {
 
 function addressOf(family: number, bytes: Buffer): string {
   if (family === 2) return `${bytes[0]}.${bytes[1]}.${bytes[2]}.${bytes[3]}`;
-  // The number of a machine (vsock).
+  // The machine number (vsock).
   if (family === 40) return String(bytes.readUInt32LE(0));
   if (family !== 10) return '';
-  // An address of version 4 inside one of version 6 is written as what it is.
+  // An IPv4 address mapped into IPv6 is written as IPv4.
   if (bytes.readUInt32BE(0) === 0 && bytes.readUInt32BE(4) === 0 && bytes.readUInt32BE(8) === 0xffff)
     return addressOf(2, bytes.subarray(12));
   const words = Array.from({ length: 8 }, (_, i) => bytes.readUInt16BE(2 * i).toString(16));
@@ -266,7 +273,7 @@ export interface ExecFacts {
   readonly inode: number;
   readonly size: number;
   readonly argvBytes: number;
-  /** Change time, ns since 1970; 0: not known. */
+  /** Change time, ns since 1970; 0 if unknown. */
   readonly changed: bigint;
   readonly device: number;
   readonly links: number;
@@ -275,15 +282,15 @@ export interface ExecFacts {
   readonly mntNs: number;
   readonly pidNs: number;
   readonly mode: number;
-  /** Magic number of the file system that the bytes are of; 0: not known. */
+  /** Magic number of the file system that holds the bytes; 0 if unknown. */
   readonly magic: number;
-  /** What execve was asked for: of a script the script, while the path is its interpreter's. */
+  /** The path passed to execve: for a script, the script, while the record's path is its interpreter. */
   readonly filename: Text;
   /** Names of the control group, its parent and its parent's parent. */
   readonly cgroup: readonly string[];
 }
 
-/** Text 3 of an exec; null for bytes that are none. */
+/** Text 3 of an exec; null for invalid bytes. */
 export function execFactsOf(bytes: Buffer): ExecFacts | null {
   if (bytes.length < EXEC_FACTS_BYTES) return null;
   const number = (at: number): number => bytes.readUInt32LE(at + 4) * 2 ** 32 + bytes.readUInt32LE(at);
@@ -311,11 +318,11 @@ export function execFactsOf(bytes: Buffer): ExecFacts | null {
 }
 
 /**
- * Which state of which file ran, as far as text 3 of an exec says: equal for equal content. Null: it does not say.
- * Cheap, since it is asked for each execution as it comes.
+ * Key of the executed file's state, as far as text 3 of an exec gives it: equal keys mean equal content. Null if not
+ * reported. Cheap, since it is computed for every execution.
  */
 export function fileStateOf(bytes: Buffer): string | null {
   if (bytes.length < EXEC_FACTS_BYTES || bytes.readBigUInt64LE(24) === 0n) return null;
-  // Inode, size and change time, then device: their bytes are the key.
+  // The bytes of inode, size and change time, then of the device, form the key.
   return bytes.toString('latin1', 0, 16) + bytes.toString('latin1', 24, 36);
 }

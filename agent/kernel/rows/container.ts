@@ -1,5 +1,5 @@
 /**
- * Container and pod of a process, from the names of its control group: containerd, CRI-O, Docker and Podman write the
+ * Container and pod of a process, from the names of its control groups: containerd, CRI-O, Docker and Podman put the
  * container's id into the innermost, and the kubelet the pod's into the one above. Tested in container.test.ts.
  */
 export interface ContainerIds {

@@ -1,9 +1,9 @@
 /**
- * The question of a DNS message (RFC 1035, 4.1): which name is asked, and for what. Bytes of a hostile user: anything
- * that is not one plain question is null, and the send is recorded as what it is. Tested in dns.test.ts.
+ * Parses the question of a DNS message (RFC 1035, 4.1): the name and type queried. The bytes are hostile: anything other
+ * than one plain question gives null, and the send is recorded as a plain send. Tested in dns.test.ts.
  */
 export interface Question {
-  /** Without the last dot; bytes outside printable ASCII as `\DDD` (RFC 1035, 5.1). */
+  /** Without the final dot; bytes outside printable ASCII as `\DDD` (RFC 1035, 5.1). */
   readonly name: string;
   /** `A`, `AAAA`, …, or `TYPE123` (RFC 3597). */
   readonly type: string;
@@ -34,7 +34,7 @@ const MAX_NAME = 255;
 /** `overTcp`: two bytes of length come first (RFC 1035, 4.2.2). */
 export function questionOf(message: Buffer, overTcp = false): Question | null {
   const bytes = overTcp ? message.subarray(2) : message;
-  // A query (QR 0), with one question at least.
+  // A query (QR 0) with at least one question.
   if (bytes.length < HEADER + 5 || (bytes[2]! & 0x80) !== 0 || bytes.readUInt16BE(4) === 0) return null;
   const labels: string[] = [];
   let at = HEADER;

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { doorOf, doorOfFile, doorOfSocket } from './escapes.js';
+import { routeOf, routeOfFile, routeOfSocket } from './escapes.js';
 
 it.each([
   ['/run/systemd/private', 'systemd'],
@@ -15,7 +15,7 @@ it.each([
   ['/tmp/docker.sock', null],
   ['/run/nscd/socket', null],
   ['@/run/docker.sock', null],
-])('the socket %s: %s', (path, door) => expect(doorOfSocket(path)).toBe(door));
+])('the socket %s: %s', (path, route) => expect(routeOfSocket(path)).toBe(route));
 
 it.each([
   ['/etc/crontab', 'cron'],
@@ -30,10 +30,10 @@ it.each([
   ['/etc/hostname', null],
   ['/tmp/etc/crontab', null],
   ['/etc/cron.d', null],
-])('the file %s: %s', (path, door) => expect(doorOfFile(path)).toBe(door));
+])('the file %s: %s', (path, route) => expect(routeOfFile(path)).toBe(route));
 
 const unix = (path: string, data: object = {}, outcome = 'success'): string | null =>
-  doorOf({ kind: 'connect', name: 'unix', path, outcome, data: { ...data } }, () => false);
+  routeOf({ kind: 'connect', name: 'unix', path, outcome, data: { ...data } }, () => false);
 it.each([
   ['//var//run/docker.sock', 'docker'],
   ['/proc/self/root/run/docker.sock', 'docker'],
@@ -42,7 +42,7 @@ it.each([
   ['/run/./docker.sock', 'docker'],
   ['/../run/docker.sock', 'docker'],
   ['/run/docker.sock/../x', null],
-])('the spelling %s: %s', (path, door) => expect(unix(path)).toBe(door));
+])('the spelling %s: %s', (path, route) => expect(unix(path)).toBe(route));
 
 it('only what came about is a way out: a login that asks for a bus that is not there is none', () => {
   for (const outcome of ['ENOENT', 'ECONNREFUSED', 'EACCES']) expect(unix('/run/dbus/system_bus_socket', {}, outcome)).toBeNull();
@@ -60,9 +60,9 @@ it('goes by who listens, and whether that is of the session', () => {
 });
 
 const system = (name: string, more: object): string | null =>
-  doorOf({ kind: 'system', name, outcome: 'success', data: {}, ...more }, () => false);
+  routeOf({ kind: 'system', name, outcome: 'success', data: {}, ...more }, () => false);
 const file = (name: string, path: string, more: object = {}, inSession = false): string | null =>
-  doorOf({ kind: 'file', name, path, outcome: 'success', data: {}, ...more }, () => inSession);
+  routeOf({ kind: 'file', name, path, outcome: 'success', data: {}, ...more }, () => inSession);
 it('processes outside, helpers of the kernel, and folders of cron by another way', () => {
   expect(system('ptrace', { reason: 'attach', data: { target: 1, target_in_session: false } })).toBe('ptrace');
   expect(system('ptrace', { reason: 'attach', data: { target: 7, target_in_session: true } })).toBeNull();
@@ -92,7 +92,7 @@ it('processes outside, helpers of the kernel, and folders of cron by another way
 
 it('a connection of the machine to itself, where programs are started for others', () => {
   const tcp = (address: string, port: number, local: string, outcome = 'success'): string | null =>
-    doorOf({ kind: 'connect', name: 'tcp', address, port, outcome, data: { local_address: local } }, () => false);
+    routeOf({ kind: 'connect', name: 'tcp', address, port, outcome, data: { local_address: local } }, () => false);
   expect([
     tcp('127.0.0.1', 22, '127.0.0.1'),
     tcp('::1', 22, '::1'),

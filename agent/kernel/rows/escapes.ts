@@ -1,20 +1,21 @@
 /**
- * Ways out of the tree of processes: whoever is asked to run something later, or elsewhere, has another parent, and what
- * it runs then is not the session's. The asking is seen, and said to be what it is.
+ * Escapes from the process tree: a service asked to run something later, or elsewhere, runs it outside the session. The
+ * request itself is seen, and is marked as an escape.
  *
- * A connection is judged by who listens and where that socket is, as the kernel has it, whatever path was asked for; and a
- * process by whether it is of the session. Only what succeeded is a way out: a login that asks for a bus that is not there is
- * none. Nothing of the session's own is one: a program may be the server of its own children.
+ * A connection is judged by the listening process and the socket's path according to the kernel, whatever path was
+ * requested; a target process by whether it belongs to the session. Only successful operations count: a login that tries a
+ * missing bus is no escape. Targets inside the session never count: a program may be the server of its own children.
  *
- * An aid, not a boundary: it knows the usual doors. Tested in escapes.test.ts and, with real services, in ../probes/evasion.test.ts.
+ * An aid, not a security boundary: it knows the usual routes. Tested in escapes.test.ts and, with real services, in
+ * ../probes/evasion.test.ts.
  */
-interface Door {
+interface EscapeRoute {
   readonly through: string;
   readonly pattern: RegExp;
 }
 
-/** Sockets of those that start programs for others. */
-const sockets: readonly Door[] = [
+/** Sockets of services that start programs for others. */
+const sockets: readonly EscapeRoute[] = [
   { through: 'systemd', pattern: /^\/run\/(systemd\/private|systemd\/io\.system\.ManagedOOM|user\/\d+\/systemd\/private)$/ },
   // systemd-run, machinectl and pkexec ask over the bus.
   { through: 'dbus', pattern: /^\/run\/(dbus\/system_bus_socket|user\/\d+\/bus)$/ },
@@ -30,7 +31,7 @@ const sockets: readonly Door[] = [
   { through: 'tmux', pattern: /^\/tmp\/tmux-\d+\/.+/ },
 ];
 
-/** By the name of the process that listens, wherever its socket is. systemd is not here: it listens for others. */
+/** By the name of the listening process, wherever its socket is. systemd is not listed: it listens on behalf of others. */
 const servers: ReadonlyMap<string, string> = new Map([
   ['dockerd', 'docker'],
   ['containerd', 'containerd'],
@@ -56,7 +57,7 @@ const servers: ReadonlyMap<string, string> = new Map([
   ['emacs', 'emacs'],
 ]);
 
-/** Ports of this machine behind which programs are started for others. */
+/** Local ports of services that start programs for others. */
 const ports: ReadonlyMap<number, string> = new Map([
   [22, 'ssh'],
   [23, 'telnet'],
@@ -68,8 +69,8 @@ const ports: ReadonlyMap<number, string> = new Map([
   [10250, 'kubelet'],
 ]);
 
-/** Files that others run later. */
-const files: readonly Door[] = [
+/** Files that other processes run later. */
+const files: readonly EscapeRoute[] = [
   { through: 'cron', pattern: /^\/(etc\/(crontab|anacrontab|cron\.[a-z]+\/.+)|var\/spool\/(cron|anacron)\/(?!atjobs|atspool).+)$/ },
   { through: 'at', pattern: /^\/var\/spool\/(at|atjobs|cron\/atjobs|cron\/atspool)\/.+$/ },
   {
@@ -84,7 +85,10 @@ const files: readonly Door[] = [
   { through: 'udev', pattern: /^\/(etc|run|usr\/lib|lib)\/udev\/rules\.d\/.+$/ },
 ];
 
-/** What of an event says whether it is a way out: the columns of its row, and of `data` what the kernel told of the other side. */
+/**
+ * The parts of an event that decide whether it is an escape: the columns of its row, and the kernel's information on the
+ * other side from `data`.
+ */
 export interface Act {
   readonly kind: string;
   readonly name?: string;
@@ -96,81 +100,81 @@ export interface Act {
   readonly data: Readonly<Record<string, unknown>>;
 }
 
-/** Whether a process, by its number, is of the session. */
+/** Whether a process, given its number, belongs to the session. */
 export type InSession = (pid: number) => boolean;
 
-/** Through whom; null: no way out that is known. */
-export function doorOf(act: Act, inSession: InSession): string | null {
+/** The service through which the event escapes; null if none is known. */
+export function routeOf(act: Act, inSession: InSession): string | null {
   if (act.outcome !== 'success' && act.outcome !== 'submitted' && act.outcome !== 'in_progress') return null;
   switch (act.kind) {
     case 'connect':
-      return act.name === 'unix' ? doorOfConnection(act) : doorOfAddress(act);
+      return act.name === 'unix' ? routeOfConnection(act) : routeOfAddress(act);
     case 'file':
-      return doorOfFileAct(act, inSession);
+      return routeOfFileAct(act, inSession);
     case 'system':
-      return doorOfSystemAct(act);
+      return routeOfSystemAct(act);
     default:
       return null;
   }
 }
 
-function doorOfConnection({ path = '', data }: Act): string | null {
+function routeOfConnection({ path = '', data }: Act): string | null {
   if (data['peer_in_session'] === true) return null;
   const asked = data['asked'];
-  const found = doorOfSocket(path) ?? (typeof asked === 'string' ? doorOfSocket(asked) : null);
+  const found = routeOfSocket(path) ?? (typeof asked === 'string' ? routeOfSocket(asked) : null);
   return found ?? servers.get(String(data['peer_name'])) ?? null;
 }
 
-/** To a service of this very machine: from an address to itself, or to one that leads nowhere else. */
-function doorOfAddress({ address = '', port, data }: Act): string | null {
+/** Connections to this machine itself: from an address to itself, or to one that leads nowhere else. */
+function routeOfAddress({ address = '', port, data }: Act): string | null {
   const own = address === '::1' || address.startsWith('127.') || (address !== '' && data['local_address'] === address);
   return own && port !== undefined ? (ports.get(port) ?? null) : null;
 }
 
-function doorOfFileAct({ name, path = '', reason = '', data }: Act, inSession: InSession): string | null {
+function routeOfFileAct({ name, path = '', reason = '', data }: Act, inSession: InSession): string | null {
   if (name === 'open' && !/write|create/.test(reason)) return null;
   if (name === 'digest' || name === 'execute') return null;
   const memory = /(?:^|\/)proc\/(\d+)\/(?:task\/\d+\/)?mem$/.exec(path);
   if (memory !== null) return inSession(Number(memory[1])) ? null : 'memory of another process';
   const places = [path, ...(typeof data['from'] === 'string' ? [data['from']] : [])];
   for (const place of places) {
-    const door = doorOfFile(place);
-    if (door !== null) return door;
+    const route = routeOfFile(place);
+    if (route !== null) return route;
   }
-  // Another folder, or a link, in the place of one that others read.
+  // A folder or link put in place of one that other processes read.
   if (name !== 'rename' && name !== 'exchange' && name !== 'symlink' && name !== 'link') return null;
   for (const place of places) {
-    const door = doorOfFile(`${place}/x`);
-    if (door !== null) return door;
+    const route = routeOfFile(`${place}/x`);
+    if (route !== null) return route;
   }
   return null;
 }
 
 const MS_BIND = 4096;
 const OPEN_TREE_CLONE = 1;
-/** Of ptrace what takes hold of a process or changes it. */
+/** ptrace operations that seize or modify a process. */
 const holds: ReadonlySet<string> = new Set(['attach', 'seize', 'poketext', 'pokedata', 'pokeuser', 'setregs', 'setregset']);
 
-function doorOfSystemAct({ name, path = '', reason = '', data }: Act): string | null {
+function routeOfSystemAct({ name, path = '', reason = '', data }: Act): string | null {
   const flags = typeof data['flags'] === 'number' ? data['flags'] : 0;
   switch (name) {
     case 'ptrace':
       return data['target_in_session'] === false && holds.has(reason.split(',')[0]!) ? 'ptrace' : null;
     case 'process_vm_writev':
       return data['target_in_session'] === false ? 'memory of another process' : null;
-    // The same folder by another path, or another folder in its place.
+    // The same folder under another path, or another folder in its place.
     case 'mount':
-      return doorOfFolder(path) ?? ((flags & MS_BIND) !== 0 && typeof data['source'] === 'string' ? doorOfFolder(data['source']) : null);
+      return routeOfFolder(path) ?? ((flags & MS_BIND) !== 0 && typeof data['source'] === 'string' ? routeOfFolder(data['source']) : null);
     case 'open_tree':
-      return (flags & OPEN_TREE_CLONE) !== 0 ? doorOfFolder(path) : null;
+      return (flags & OPEN_TREE_CLONE) !== 0 ? routeOfFolder(path) : null;
     case 'move_mount':
-      return doorOfFolder(path);
+      return routeOfFolder(path);
     default:
       return null;
   }
 }
 
-const doorFolders = [
+const routeFolders = [
   ['/etc', 'cron'],
   ['/var', 'cron'],
   ['/var/spool', 'cron'],
@@ -183,13 +187,13 @@ const doorFolders = [
   ['/etc/udev', 'udev'],
 ] as const;
 
-/** Of a folder that is mounted: one that holds such files, or holds such folders. */
-function doorOfFolder(path: string): string | null {
+/** For a mounted folder: one that holds such files or folders. */
+function routeOfFolder(path: string): string | null {
   const plain = plainPath(path);
-  return doorFolders.find(([folder]) => folder === plain)?.[1] ?? doorOfFile(plain) ?? doorOfFile(`${plain}/x`);
+  return routeFolders.find(([folder]) => folder === plain)?.[1] ?? routeOfFile(plain) ?? routeOfFile(`${plain}/x`);
 }
 
-/** One spelling of a path, as far as its text goes: a path that the kernel reached has it already. */
+/** Normalizes a path textually; paths resolved by the kernel are normalized already. */
 function plainPath(path: string): string {
   let plain = path.replace(/\/{2,}/g, '/').replace(/(?:\/\.(?=\/|$))+/g, '');
   for (let before = ''; before !== plain;) {
@@ -199,13 +203,13 @@ function plainPath(path: string): string {
   return plain.replace(/^\/\.\.(?=\/)/, '').replace(/^\/var\/run\//, '/run/');
 }
 
-/** Through whom, when a socket of this path was connected to; null: none that is known. */
-export function doorOfSocket(path: string): string | null {
+/** The service reached by connecting to a socket at this path; null if none is known. */
+export function routeOfSocket(path: string): string | null {
   const plain = plainPath(path);
   return sockets.find(({ pattern }) => pattern.test(plain))?.through ?? null;
 }
 
-/** Through whom, when a file of this path was written or put there. */
-export function doorOfFile(path: string): string | null {
+/** The service that runs a file written to, or put at, this path. */
+export function routeOfFile(path: string): string | null {
   return files.find(({ pattern }) => pattern.test(path))?.through ?? null;
 }

@@ -1,4 +1,7 @@
-/** Rows of files: what was opened, made, moved, removed or changed, and executions that failed. Tested in rows.test.ts and ../probes/files.test.ts. */
+/**
+ * Rows about files: opened, created, moved, removed or changed; and failed executions. Tested in rows.test.ts and
+ * ../probes/files.test.ts.
+ */
 import { flags, textOf } from '../records/record.js';
 import type { KernelRecord } from '../records/record.js';
 import { marksOf, noted, outcomeOf, place, rawOf, reasonOf, splitArguments, unconfirmed, unknownRow } from './row-facts.js';
@@ -17,11 +20,11 @@ const { O_WRONLY, O_RDWR, O_CREAT, O_TRUNC, O_APPEND, O_DIRECTORY, O_EXCL, O_PAT
   O_PATH: 0o10000000,
   O_TMPFILE: 0o20000000,
 };
-/** include/linux/fs.h: this open made the file. */
+/** include/linux/fs.h: this open created the file. */
 const FMODE_CREATED = 0x10_0000;
 const opens: ReadonlySet<Op> = new Set<Op>(['open', 'openat', 'openat2', 'creat', 'open_by_handle_at']);
 const pairs: ReadonlySet<Op> = new Set<Op>(['rename', 'renameat', 'renameat2', 'link', 'linkat']);
-/** One name for what is the same, with or without a folder's descriptor. */
+/** One name for calls that do the same with and without a folder descriptor. */
 const shortNames: Partial<Record<Op, string>> = {
   renameat: 'rename',
   renameat2: 'rename',
@@ -60,7 +63,7 @@ const nodeTypes = new Map([
   [0o100000, 'file'],
   [0, 'file'],
 ]);
-/** include/uapi/linux/fs.h, FS_*_FL: those that lsattr shows by a letter and that hinder or hide. */
+/** include/uapi/linux/fs.h, FS_*_FL: the flags that lsattr shows by a letter and that restrict or hide. */
 const attributeNames = new Map([
   [0x01, 'secure_delete'],
   [0x08, 'sync'],
@@ -71,7 +74,7 @@ const attributeNames = new Map([
 ]);
 
 function openedFor(asked: number): string {
-  // Of a descriptor for the path alone the other flags say nothing (open(2), O_PATH).
+  // For an O_PATH descriptor the other flags have no meaning (open(2)).
   if ((asked & O_PATH) !== 0) return (asked & O_DIRECTORY) === 0 ? 'path' : 'path,directory';
   let text = (asked & O_RDWR) !== 0 ? 'read,write' : (asked & O_WRONLY) !== 0 ? 'write' : 'read';
   if ((asked & O_TMPFILE) !== 0) return `${text},temporary`;
@@ -81,6 +84,18 @@ function openedFor(asked: number): string {
   if ((asked & O_APPEND) !== 0) text += ',append';
   if ((asked & O_DIRECTORY) !== 0) text += ',directory';
   return text;
+}
+
+/** Which path has other content, or is going to have, after a call that succeeded; null: none. Cheap, since it is asked of every file event. */
+export function changedPath(record: KernelRecord): string | null {
+  const op = opNames.get(record.op);
+  if (op === undefined || record.result < 0) return null;
+  if (opens.has(op)) {
+    const isWriting = (record.a & (O_WRONLY | O_RDWR | O_TRUNC)) !== 0 && (record.a & (O_PATH | O_DIRECTORY)) === 0;
+    return isWriting || (record.c & FMODE_CREATED) !== 0 ? place(record, 0).text : null;
+  }
+  if (pairs.has(op)) return place(record, 2).text;
+  return op === 'unlink' || op === 'unlinkat' || op === 'truncate' || op === 'symlink' || op === 'symlinkat' ? place(record, 0).text : null;
 }
 
 export function fileRow(record: KernelRecord): Row {
@@ -94,7 +109,7 @@ export function fileRow(record: KernelRecord): Row {
   if (opens.has(op)) {
     const asked = record.a;
     data['flags'] = asked;
-    // What was reached is no answer of a filter's, but for the descriptor that it names.
+    // The path reached cannot come from a seccomp filter; only the descriptor it names can.
     return {
       ...base,
       name: (record.c & FMODE_CREATED) !== 0 ? 'create' : 'open',
@@ -106,7 +121,7 @@ export function fileRow(record: KernelRecord): Row {
   const name = op === 'unlinkat' && (record.a & AT_REMOVEDIR) !== 0 ? 'rmdir' : (shortNames[op] ?? op);
   const doubts = unconfirmed(record);
   if (pairs.has(op)) {
-    // The path is where it is afterwards; where it came from is beside it.
+    // The path is the destination; the source is recorded beside it.
     const second = place(record, 2);
     const exchanged = op === 'renameat2' && (record.a & RENAME_EXCHANGE) !== 0;
     return {
@@ -129,7 +144,7 @@ export function fileRow(record: KernelRecord): Row {
       return { ...plain, data: { ...data, owner: record.a | 0, group: record.b | 0 } };
     case 'mknod': {
       const type = nodeTypes.get(record.a & 0o170000) ?? 'unknown type';
-      // new_decode_dev(): 12 bits of major between 8 and 12 bits of minor.
+      // new_decode_dev(): the 12 major bits are between 8 and 12 minor bits.
       const device = type.endsWith('device')
         ? { major: (record.b >>> 8) & 0xfff, minor: (record.b & 0xff) | ((record.b >>> 12) & 0xfff00) }
         : {};
@@ -137,7 +152,7 @@ export function fileRow(record: KernelRecord): Row {
     }
     case 'truncate':
     case 'fallocate': {
-      // Anybody may ask for a negative length, which fails, and is no size.
+      // Anybody may pass a negative length, which fails and is not a size.
       const asked = name === 'truncate' ? record.signedA : record.signedB;
       const size = Number(asked);
       return { ...plain, ...(size >= 0 && Number.isSafeInteger(size) ? { size, data } : { data: { ...data, length: String(asked) } }) };
@@ -154,7 +169,7 @@ export function fileRow(record: KernelRecord): Row {
         },
       };
     case 'map': {
-      // Code that no execution told of: a library, or memory that a program filled by itself.
+      // Code that no execution announced: a library, or memory filled by the program itself.
       const memory = first.text === '';
       const writable = (record.a & PROT_WRITE) !== 0;
       return {

@@ -1,4 +1,7 @@
-/** Rows of connections, of what is sent and received, and of names that are asked. Tested in rows.test.ts and ../probes/connections.test.ts. */
+/**
+ * Rows about connections, sent and received data, and name queries. Tested in rows.test.ts and
+ * ../probes/connections.test.ts.
+ */
 import { constants } from 'node:os';
 import { questionOf } from './dns.js';
 import { endpointsOf, flags, pathOf, resolvePath, textOf } from '../records/record.js';
@@ -12,7 +15,7 @@ const socketTypes = new Map([
   [2, 'udp'],
   [3, 'raw'],
 ]);
-/** include/linux/socket.h, AF_*: those that a program needs a reason for. */
+/** include/linux/socket.h, AF_*: families that a program rarely needs. */
 export const families = new Map([
   [1, 'unix'],
   [2, 'inet'],
@@ -45,14 +48,14 @@ export function socketName(ends: Endpoints): string {
   return socketTypes.get(ends.type) ?? `socket type ${ends.type}`;
 }
 
-/** A path, up to its NUL; or, behind a NUL, a name that is in no folder, as `@name`. */
+/** A path up to its NUL; or, after an initial NUL, an abstract name, written `@name`. */
 function unixPath(bytes: Buffer): Text {
   const nul = bytes[0] === 0 ? -1 : bytes.indexOf(0);
   const name = textOf(nul < 0 ? bytes : bytes.subarray(0, nul));
   return name.text.startsWith('\0') ? { ...name, text: `@${name.text.slice(1)}` } : name;
 }
 
-/** A connection on this machine: where it led, who listens there, and whether that one is of the session. */
+/** A local connection: the socket reached, the listening process, and whether it belongs to the session. */
 function unixRow(record: KernelRecord): Row {
   const asked = unixPath(record.text(1));
   const told = pathOf(record.text(2));
@@ -94,7 +97,7 @@ export function netRow(record: KernelRecord): Row {
     };
   const name = socketName(ends);
   const data = { ...noted(record), local_address: ends.local, local_port: ends.localPort };
-  // A port of vsock has 32 bits, and a column of ports 16.
+  // A vsock port has 32 bits, the column for ports 16.
   const remote =
     ends.family === 40
       ? { address: `vsock ${ends.remote}`, ...(record.c <= 0xffff ? { port: record.c } : {}) }
@@ -113,10 +116,10 @@ export function netRow(record: KernelRecord): Row {
     case 'tcp_state':
       return { kind: 'connect', name, ...remote, outcome, reason: 'completed', data };
     case 'accept':
-      // Asked of io_uring, nobody has come yet.
+      // When requested through io_uring, no peer has connected yet.
       return { kind: 'accept', name, ...(record.has(flags.uring) ? {} : remote), outcome, data };
     case 'bind':
-      // Of io_uring the name that is asked for is not known yet.
+      // When requested through io_uring, the address is not known yet.
       if (record.has(flags.uring)) return { kind: 'listen', name, reason: 'bound, address not known', outcome, data: noted(record) };
       return {
         kind: 'listen',
@@ -147,7 +150,7 @@ export function netRow(record: KernelRecord): Row {
         data: noted(record),
       };
     default: {
-      // Over TCP the length comes first, and may have been sent before, by itself.
+      // Over TCP the length comes first, and may have been sent separately before.
       const asked = record.holds(1) ? record.text(1) : null;
       const question = asked === null ? null : ((ends.type === 1 ? questionOf(asked, true) : null) ?? questionOf(asked));
       if (question !== null) return { kind: 'dns', name: question.name, reason: question.type, ...remote, outcome, data };

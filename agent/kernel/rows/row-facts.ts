@@ -1,8 +1,8 @@
 /**
- * What rows of every kind say of a record: who did it, with what result, where, and what is to be doubted.
+ * Fields common to rows of every kind: the actor, the result, the place, and any doubts.
  *
- * A path is what the kernel reached, or what was asked: where the two may differ, the row says so in words, since people
- * read it. Tested in rows.test.ts and ../probes/paths.test.ts.
+ * A path is the one the kernel reached, or the one requested; where the two may differ, the row says so in plain text.
+ * Tested in rows.test.ts and ../probes/paths.test.ts.
  */
 import { constants } from 'node:os';
 import type { KernelKind } from '#schemas/events/kinds.js';
@@ -26,7 +26,7 @@ export interface Row {
   readonly data: Readonly<Record<string, unknown>>;
 }
 
-/** Of what was asked through io_uring there is no result. */
+/** Requests through io_uring have no known result. */
 export function outcomeOf(record: KernelRecord): string {
   const { result } = record;
   if (record.has(flags.uring)) return 'submitted';
@@ -36,7 +36,7 @@ export function outcomeOf(record: KernelRecord): string {
 
 export type Data = Record<string, unknown>;
 
-/** Built up without copies: this is done for each event. */
+/** Built without copies, since this runs for every event. */
 export function who(record: KernelRecord): Data {
   const { pid, tid, uid, euid } = record;
   const data: Data = { pid };
@@ -46,7 +46,7 @@ export function who(record: KernelRecord): Data {
   return data;
 }
 
-/** `who` with what is to be said of the record itself. */
+/** `who`, plus remarks about the record itself. */
 export function noted(record: KernelRecord): Data {
   const data = who(record);
   const { flags: set } = record;
@@ -58,12 +58,12 @@ export function noted(record: KernelRecord): Data {
   return data;
 }
 
-/** Bytes that were no UTF-8, exactly. */
+/** The exact bytes, if they were not UTF-8. */
 export function rawOf(what: string, raw: Buffer | undefined): Record<string, unknown> {
   return raw === undefined ? {} : { [`${what}_base64`]: raw.toString('base64') };
 }
 
-/** Of an operation that this version does not know: never passed over, and never taken for another. */
+/** For an operation that this version does not know: it is never skipped and never taken for another. */
 export function unknownRow(record: KernelRecord): Row {
   return {
     kind: 'system',
@@ -73,16 +73,16 @@ export function unknownRow(record: KernelRecord): Row {
   };
 }
 
-/** A path, and whether it is only what was asked: then it may lead elsewhere. */
+/** A path, and whether it is only the requested one, which may lead elsewhere. */
 export interface Place extends Text {
   readonly asked?: boolean;
 }
 
-/** The path in texts `i` and `i + 1`: what was reached, or what was asked for in which folder. */
+/** The path in texts `i` and `i + 1`: the one reached, or the folder and the requested name. */
 export function place(record: KernelRecord, i: 0 | 2): Place {
   const base = pathOf(record.text(i));
   if (record.has(flags.reached) && i === 0) return base;
-  // Neither a folder nor a name: a descriptor of nothing, or a text that could not be read. The root it is not.
+  // Neither folder nor name: a descriptor without a path, or an unreadable text. It must not appear as the root.
   if (!record.holds(i) && !record.holds(i + 1)) return { text: '' };
   const asked = textOf(record.text(i + 1));
   const raw = asked.raw ?? base.raw;
@@ -100,12 +100,12 @@ export function aboveOf({ above }: Text): readonly string[] {
   return above === undefined ? [] : [aboves[above]];
 }
 
-/** What is to be said of a path, for people. */
+/** Remarks about a path, for readers. */
 export function marksOf(where: Place): readonly string[] {
   return where.asked === true ? [...aboveOf(where), 'as asked'] : aboveOf(where);
 }
 
-/** A filter of the session's own can answer in the kernel's place: success is then its word. */
+/** A seccomp filter of the session can answer in the kernel's place: success is then unconfirmed. */
 export function unconfirmed(record: KernelRecord): readonly string[] {
   return record.has(flags.filtered) && record.result >= 0 ? ['unconfirmed'] : [];
 }
@@ -115,7 +115,7 @@ export function reasonOf(...parts: readonly string[]): { readonly reason?: strin
   return said.length === 0 ? {} : { reason: said.join(',') };
 }
 
-/** argv as the kernel has it: texts one after another, each ended by NUL; the last may be cut. */
+/** argv as the kernel holds it: consecutive texts, each ended by NUL; the last may be cut. */
 export function splitArguments(bytes: Buffer): Text[] {
   if (bytes.length === 0) return [];
   const whole = textOf(bytes.at(-1) === 0 ? bytes.subarray(0, -1) : bytes);

@@ -1,18 +1,19 @@
 /**
- * Rows of the event store from records of the kernel: pure, so that a log file read again gives the same rows.
+ * Converts kernel records to rows of the event store. Pure, so a log file read again gives the same rows.
  *
- * A record becomes one row, and a second (`escape`) where something outside the session's tree was asked to run
+ * A record becomes one row, plus a second (`escape`) if something outside the session's process tree was asked to run
  * something. `index` is twice the record's number in its file, and one more for the second.
  *
- * Whatever a record says, its rows are rows that ingest takes: what a column cannot hold is bounded, or left out and said in
- * `data`, here and nowhere else. Tested in rows.test.ts, ../probes/programs.test.ts and ../probes/evasion.test.ts.
+ * Whatever a record contains, its rows are acceptable to ingest: values that do not fit a column are cut, or moved into
+ * `data`; this happens only here. Tested in rows.test.ts, ../probes/programs.test.ts and ../probes/evasion.test.ts.
  */
 import type { KernelRow } from '#schemas/kernel/kernel.js';
 import { KERNEL_BLOCKS, LAST_ROW } from '#schemas/kernel/kernel.js';
 import type { EventsWay, KernelGapReason } from '#schemas/kernel/orders.js';
+import { CONTENT_ROW, configurationOf } from '#schemas/kernel/configuration.js';
 import { matterOf } from '#schemas/kernel/matters.js';
 import { containerOf } from './container.js';
-import { doorOf } from './escapes.js';
+import { routeOf } from './escapes.js';
 import { fileRow } from './file-row.js';
 import { netRow } from './net-row.js';
 import { execFactsOf, flags, kinds, pathOf } from '../records/record.js';
@@ -21,24 +22,27 @@ import { aboveOf, rawOf, reasonOf, signalNames, splitArguments, unknownRow, who 
 import type { Row } from './row-facts.js';
 import { privilegeRow, systemRow } from './system-row.js';
 
-/** What is known of an executable: its digest, or why there is none. */
+/** An executable's digest, or why there is none. */
 export type Digest = { readonly sha256: string } | { readonly missing: string };
 
 export interface RowContext {
-  /** The session's id; null: the log does not say (it began in a file that is gone). */
+  /** The session; null if the log does not name it (it began in a file that has been removed). */
   readonly session: (number: number) => SessionClock | null;
   readonly digest: (record: KernelRecord) => Digest;
-  /** Whether a process is of the session of this number, as far as the log tells. */
+  /** Whether a process belongs to the session with this number, as far as the log tells. */
   readonly inSession: (number: number, pid: number) => boolean;
 }
 
-/** Who a session is, as the log says. */
+/** A session's identity as recorded in the log. */
 export interface NamedSession extends SessionClock {
   /** To the gateway that signs its rows; null: they go to ingest. */
   readonly way: EventsWay | null;
 }
 
-/** Session time: `offset_ms` at `boot_ns` of CLOCK_BOOTTIME; events came at most `error_ms` later than said. */
+/**
+ * Session time: `offset_ms` corresponds to `boot_ns` of CLOCK_BOOTTIME; events happened at most `error_ms` later than
+ * stated.
+ */
 export interface SessionClock {
   readonly session: string;
   readonly boot_ns: number;
@@ -48,10 +52,12 @@ export interface SessionClock {
 
 const LINE = 4096;
 const NAME = 255;
-/** Bytes of `data`: escaped once more, and with the other columns, the longest row there is leaves room for others in a batch. */
+/**
+ * Bytes of `data`: even escaped once more, and with the other columns, the longest row leaves room for others in a batch.
+ */
 export const MAX_DATA = 240_000;
 
-/** Appends the rows of one record; none for one that is of no known session. */
+/** Appends the rows of one record; none if its session is unknown. */
 export function appendRows(rows: KernelRow[], record: KernelRecord, file: number, ordinal: number, context: RowContext): void {
   const clock = context.session(record.session);
   if (clock === null) return;
@@ -62,11 +68,11 @@ export function appendRows(rows: KernelRow[], record: KernelRecord, file: number
   const row = repeats === null ? made : { ...made, count: repeats.count, data: { ...made.data, last_ms: offsetOf(clock, repeats.last) } };
   const offset = offsetOf(clock, record.time);
   push(rows, clock.session, file, 2 * ordinal, offset, row);
-  const door = doorOf(row, (pid) => context.inSession(record.session, pid));
-  if (door !== null) {
+  const route = routeOf(row, (pid) => context.inSession(record.session, pid));
+  if (route !== null) {
     push(rows, clock.session, file, 2 * ordinal + 1, offset, {
       kind: 'escape',
-      reason: door,
+      reason: route,
       outcome: row.outcome ?? '',
       ...(row.path === undefined ? {} : { path: row.path }),
       name: row.name ?? '',
@@ -76,14 +82,14 @@ export function appendRows(rows: KernelRow[], record: KernelRecord, file: number
   }
 }
 
-/** Marks the opening of a file that matters to an investigator, which the event store shows by default for that. */
+/** Marks the opening of a file that matters to investigators, so that the event store shows it by default. */
 function marked(row: Row): Row {
   const matter =
     row.kind === 'file' && row.path !== undefined && (row.name === 'open' || row.name === 'create') ? matterOf(row.path) : null;
   return matter === null ? row : { ...row, data: { ...row.data, matters: matter } };
 }
 
-/** In place of events of `clock`'s session that are not there, from `first` to `last` of CLOCK_BOOTTIME. */
+/** A gap in place of missing events of `clock`'s session, between `first` and `last` of CLOCK_BOOTTIME. */
 export function appendGap(
   rows: KernelRow[],
   clock: SessionClock,
@@ -95,7 +101,7 @@ export function appendGap(
   push(rows, clock.session, file, index, data.last_ms, { kind: 'gap', reason: 'kernel_events', name: gap.why, count: gap.count, data });
 }
 
-/** ms of session time, never negative, and never more than a column holds. */
+/** ms of session time, within the column's range. */
 export function offsetOf(clock: SessionClock, time: number): number {
   return Math.min(Number.MAX_SAFE_INTEGER, Math.max(0, Math.floor(clock.offset_ms + (time - clock.boot_ns) / 1e6)));
 }
@@ -120,13 +126,13 @@ function push(rows: KernelRow[], session: string, file: number, index: number, o
   ]);
 }
 
-/** Within the column's bound, without half a character at its end. */
+/** Cuts to the column's limit, without half a character at the end. */
 function bound(text: string | undefined, most = LINE): string {
   if (text === undefined) return '';
   return text.length <= most ? text : text.slice(0, most).replace(/[\ud800-\udbff]$/, '');
 }
 
-/** What a column of counts holds; null for anything else. */
+/** A value for a count column; null for anything else. */
 function countOf(value: number | undefined): number | null {
   return value !== undefined && Number.isSafeInteger(value) && value >= 0 ? value : null;
 }
@@ -134,8 +140,8 @@ function countOf(value: number | undefined): number | null {
 const fits = (text: string): boolean => 3 * text.length <= MAX_DATA || Buffer.byteLength(text) <= MAX_DATA;
 
 /**
- * The JSON of `data`. Control characters take six times their room: where it becomes too long, lists of texts are cut first,
- * since their exact bytes may stand beside them, then every text, and `truncated` says so.
+ * The JSON of `data`. Control characters take six times their size: if the JSON is too long, lists of texts are cut first,
+ * since their exact bytes may be recorded too, then every text, and `truncated` says so.
  */
 function dataOf(data: Readonly<Record<string, unknown>>): string {
   const whole = JSON.stringify(data);
@@ -162,7 +168,7 @@ function shortened(value: unknown, most: number, texts: boolean): unknown {
       break;
     }
     kept.push(part);
-    // Quotes and a comma.
+    // Two quotes and a comma.
     left -= length + 3;
     if (left <= 0) break;
   }
@@ -207,12 +213,31 @@ function rowOf(record: KernelRecord, clock: SessionClock, context: RowContext): 
         data: { pid, of, ...(doubtful === true ? { sha256_unconfirmed: true } : {}) },
       };
     }
+    case kinds.content:
+      return contentRow(jsonOf(record.text(0)));
     default:
       return unknownRow(record);
   }
 }
 
-/** Records of the agent itself hold JSON that it wrote. */
+/** Configuration after a change (../collecting/contents.ts). */
+function contentRow({ pid, path, sha256, size, missing, before, before_ms: at }: Readonly<Record<string, unknown>>): Row | null {
+  if (typeof path !== 'string') return null;
+  const isHash = (value: unknown): value is string => typeof value === 'string' && /^[0-9a-f]{64}$/.test(value);
+  const data = {
+    pid,
+    configuration: configurationOf(path),
+    ...(isHash(before) ? { before, before_ms: at } : {}),
+    ...(isHash(sha256) ? {} : { sha256_missing: missing }),
+  };
+  return {
+    ...{ kind: 'file', name: CONTENT_ROW, path, outcome: 'success', data },
+    ...(isHash(sha256) ? { sha256 } : {}),
+    ...(typeof size === 'number' ? { size } : {}),
+  };
+}
+
+/** Records of the agent itself contain JSON that it wrote. */
 export function jsonOf(bytes: Buffer): Record<string, unknown> {
   try {
     const value: unknown = JSON.parse(bytes.toString('utf8'));
@@ -225,7 +250,7 @@ export function jsonOf(bytes: Buffer): Record<string, unknown> {
 /** FUSE_SUPER_MAGIC */
 const FUSE_MAGIC = 0x65735546;
 
-/** Whether an executable lies on a file system of FUSE. */
+/** Whether an executable is on a FUSE file system. */
 export function isServedByProgram(record: KernelRecord): boolean {
   return execFactsOf(record.text(3))?.magic === FUSE_MAGIC;
 }
@@ -264,7 +289,7 @@ function execRow(record: KernelRecord, clock: SessionClock, context: RowContext)
       mnt_ns: facts.mntNs,
       pid_ns: facts.pidNs,
       ...('missing' in digest ? { sha256_missing: digest.missing } : {}),
-      // Such a file system is a program, which can give the digest other bytes than the kernel executed.
+      // A FUSE file system is a program, which may give the digest bytes other than those executed.
       ...(facts.magic === FUSE_MAGIC ? { filesystem: 'fuse', ...('sha256' in digest ? { sha256_unconfirmed: true } : {}) } : {}),
       ...(memory ? { memory: true } : unlinked ? { deleted: true } : {}),
       ...(record.has(flags.compat) ? { bits: 32 } : {}),

@@ -1,4 +1,7 @@
-/** Rows of privilege, of other processes, of mounts and modules, and of the machine. Tested in rows.test.ts and ../probes/system.test.ts. */
+/**
+ * Rows about privileges, other processes, mounts and modules, and the machine. Tested in rows.test.ts and
+ * ../probes/system.test.ts.
+ */
 import { families, socketName } from './net-row.js';
 import { endpointsOf, pathOf, textOf } from '../records/record.js';
 import type { KernelRecord } from '../records/record.js';
@@ -6,7 +9,7 @@ import { aboveOf, marksOf, noted, outcomeOf, place, reasonOf, signalNames, uncon
 import type { Data, Row } from './row-facts.js';
 import { opNames } from '../probes/syscalls.js';
 
-/** include/uapi/linux/capability.h, in the order of their bits. */
+/** include/uapi/linux/capability.h, in bit order. */
 const capabilityNames = [
   'chown',
   'dac_override',
@@ -53,7 +56,7 @@ const capabilityNames = [
 const capabilitySets = ['inheritable', 'permitted', 'effective', 'bounding', 'ambient'] as const;
 const ALL_CAPABILITIES = (1n << BigInt(capabilityNames.length)) - 1n;
 
-/** `none`, `all`, or the names of those that are set. */
+/** `none`, `all`, or the names of the capabilities set. */
 function capabilitiesOf(bits: bigint): string {
   if (bits === 0n) return 'none';
   if ((bits & ALL_CAPABILITIES) === ALL_CAPABILITIES) return 'all';
@@ -166,7 +169,7 @@ const limits = [
   'rttime',
 ];
 
-/** The process that something was done to: `asked` is its number as the caller counts. */
+/** The process acted on: `asked` is its number as seen by the caller. */
 function targetOf(record: KernelRecord, asked?: number): Data {
   const exe = pathOf(record.text(3));
   return {
@@ -246,7 +249,7 @@ export function systemRow(record: KernelRecord): Row {
       return { ...base, path, ...because(...marks), data: { ...data, flags: record.a, mask: record.b } };
     }
     case 'pivot_root': {
-      // Where it succeeded, the folders that the two paths begin in are others now: they are as they were asked.
+      // If the call succeeded, both paths begin in different folders now, so use the requested ones.
       const whole = record.holds(0);
       return {
         ...base,

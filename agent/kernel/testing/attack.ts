@@ -1,4 +1,4 @@
-/** Programs in C that do a thing to be seen, or try not to be seen: compiled for the test that runs them. */
+/** Compiles C programs that produce, or try to hide, an activity, for the test that runs them. */
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -13,7 +13,7 @@ export function hasCompiler(): boolean {
   }
 }
 
-/** Compiles attacks/`name`.c into `folder`, once; answers its path. */
+/** Compiles attacks/`name`.c into `folder` once; returns its path. */
 export function compiled(name: string, folder: string): string {
   const program = join(folder, name);
   const source = fileURLToPath(new URL(`attacks/${name}.c`, import.meta.url));

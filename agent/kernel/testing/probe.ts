@@ -1,6 +1,6 @@
 /**
- * One session followed by the real programs in the real kernel, with its rows as ingest would get them: for tests that
- * ask what is seen of a thing really done. The collector runs in this thread.
+ * Follows one session with the real programs in the real kernel and collects its rows as ingest would get them, to test what
+ * is seen of real activity. The collector runs in this thread.
  */
 import { spawn } from 'node:child_process';
 import type { ChildProcess, SpawnOptions } from 'node:child_process';
@@ -49,9 +49,9 @@ export interface ProbeOptions {
   readonly classes?: readonly KernelEventClass[];
   readonly spawn?: SpawnOptions;
   readonly input?: string;
-  /** Reads nothing from the ring until the program has ended: for losses. */
+  /** Reads nothing from the ring until the program has ended, to provoke losses. */
   readonly asleep?: boolean;
-  /** Called with what the program writes, as it comes. */
+  /** Called with the program's output as it arrives. */
   readonly onOutput?: (text: string) => void;
   /** Bytes the log may hold. */
   readonly budget?: number;
@@ -65,7 +65,7 @@ export class Probe {
     this.programs = KernelPrograms.open(ringSize === undefined ? {} : { ringSize });
   }
 
-  /** Runs a program as a session of its own and waits until its last process is gone and everything was read. */
+  /** Runs a program as a session and waits until its last process is gone and everything was read. */
   async run(file: string, args: readonly string[], options: ProbeOptions = {}): Promise<Outcome> {
     const number = ++this.#number;
     const folder = mkdtempSync(join(tmpdir(), 'steno-probe-'));
@@ -149,7 +149,7 @@ export class Probe {
   }
 }
 
-/** A digest that came after the row of its execution stands with it. */
+/** Merges a late digest into the row of its execution. */
 function seenOf(rows: readonly KernelRow[]): Seen[] {
   const late = new Map<unknown, string>();
   const isDigest = ([, , , , kind, , , , , , name]: KernelRow): boolean => kind === 'file' && name === 'digest';
@@ -176,7 +176,7 @@ function seenOf(rows: readonly KernelRow[]): Seen[] {
     });
 }
 
-/** The arguments of everything that was executed, each as one text. */
+/** The arguments of every execution, each joined into one text. */
 export function commands({ seen }: Pick<Outcome, 'seen'>): readonly string[] {
   return seen.filter(({ kind }) => kind === 'exec').map(({ data }) => (data['argv'] as readonly string[]).join(' '));
 }

@@ -197,21 +197,21 @@ export const techniques: readonly Technique[] = [
   },
   {
     name: 'at',
-    seen: 'at itself, and an escape: its job file. What runs later is not of the session',
+    seen: 'at itself, and an escape: its job file. Commands run later are outside the session',
     needs: ['at'],
     script: 'echo true | at -q s now + 1 year; for j in $(atq -q s | cut -f1); do atrm $j; done',
     check: (outcome) => escaped(outcome, 'at'),
   },
   {
     name: 'cron',
-    seen: 'crontab itself, and an escape: the table written. What runs later is not of the session',
+    seen: 'crontab itself, and an escape: the table written. Commands run later are outside the session',
     needs: ['crontab'],
     script: 'echo "# nothing" | crontab -; crontab -r',
     check: (outcome) => escaped(outcome, 'cron'),
   },
   {
     name: 'systemd-run',
-    seen: 'systemd-run itself, and an escape: the bus or socket it asks over. What systemd runs is not of the session',
+    seen: 'systemd-run itself, and an escape: the bus or socket it asks over. Commands run by systemd are outside the session',
     needs: ['systemd-run'],
     // In a /run of its own, where somebody outside the session listens, whether or not systemd runs here.
     script:
@@ -221,7 +221,7 @@ export const techniques: readonly Technique[] = [
   },
   {
     name: 'a container runtime',
-    seen: 'the client, and an escape: the socket of docker, containerd, CRI-O or podman. What it runs is not of the session',
+    seen: 'the client, and an escape: the socket of docker, containerd, CRI-O or podman. Its commands are outside the session',
     script: `unshare -m sh -c "mount -t tmpfs none /run && ln -s $SOCKET /run/docker.sock && /usr/bin/python3 -c 'import socket; socket.socket(socket.AF_UNIX).connect(\\"//run/../run/docker.sock\\")'"`,
     check: (outcome) => escaped(outcome, 'docker'),
   },

@@ -1,12 +1,12 @@
 /**
- * Trusted clusters: whom we trust, what we say of ourselves, and keeping both fresh.
+ * Trusted clusters: the clusters we trust, our own statement, and keeping both current.
  *
  *     (unknown) ──trust, fingerprint compared by a person──► trusted ──statement signed by a trusted key──► trusted
  *                                                               └──untrust──► (unknown), live connections end at once
  *
- * The first trust rests on a comparison of fingerprints, as with a host key; every later change of keys rests on the keys
- * before it. A statement older than the known one is refused, so an old key cannot be brought back. Nothing of trust is
- * passed on: a user who came from another cluster goes no further. Tested in clusters.test.ts.
+ * Initial trust relies on comparing fingerprints, as with a host key; every later change of keys relies on the previous
+ * keys. A statement older than the known one is refused, so an old key cannot be reintroduced. Trust is not transitive: a
+ * user from another cluster cannot go on to a third. Tested in clusters.test.ts.
  */
 import type { ClusterStatement, SignedStatement, TrustedCluster } from '#schemas/documents/cluster.js';
 import { StenoError } from '#schemas/base/errors.js';
@@ -30,7 +30,7 @@ export interface ClustersParts {
   readonly log: Log;
 }
 
-/** What an administrator decides about another cluster. */
+/** An administrator's decision about another cluster. */
 export interface Trust extends Pick<TrustedCluster, 'role_map' | 'reach'> {
   readonly signed: SignedStatement;
 }
@@ -51,7 +51,7 @@ export class Clusters {
     clearInterval(this.#timer);
   }
 
-  /** Our own statement, new; undefined while nobody has said where our gateways are. */
+  /** Our own current statement; undefined until the addresses of our gateways have been set. */
   async statement(): Promise<SignedStatement | undefined> {
     const own = await this.#parts.records.read(ownCluster);
     return own === undefined ? undefined : this.#sign(own);
@@ -74,19 +74,19 @@ export class Clusters {
     const { clusters, cluster: own, roles, ssh_user_ca } = directory.current();
     const known = clusters.find((cluster) => cluster.name === name);
     const statement = checkStatement(signed, ownKeys(signed));
-    if (statement.name !== name) throw new StenoError('BAD_REQUEST', `the statement is that of ${statement.name}`);
+    if (statement.name !== name) throw new StenoError('BAD_REQUEST', `the statement belongs to cluster ${statement.name}`);
     if (name === own || statement.ssh_user_ca.some((key) => ssh_user_ca.some((mine) => keyOf(mine) === keyOf(key))))
-      throw new StenoError('BAD_REQUEST', 'this is the cluster itself');
+      throw new StenoError('BAD_REQUEST', "this is the cluster's own statement");
     const twin = clusters.find(
       (other) =>
         other.name !== name && other.ssh_user_ca.some((theirs) => statement.ssh_user_ca.some((key) => keyOf(key) === keyOf(theirs))),
     );
-    if (twin !== undefined) throw new StenoError('BAD_REQUEST', `${twin.name} has the same CA key`);
+    if (twin !== undefined) throw new StenoError('BAD_REQUEST', `cluster ${twin.name} has the same CA key`);
     if (known !== undefined && statement.issued_at < known.issued_at) throw new StenoError('CLUSTER_STALE', name);
     const gone = Object.values(role_map)
       .flat()
       .find((role) => !roles.some((here) => here.name === role));
-    if (gone !== undefined) throw new StenoError('BAD_REQUEST', `role_map: there is no role ${gone}`);
+    if (gone !== undefined) throw new StenoError('BAD_REQUEST', `role_map: role ${gone} does not exist`);
     const cluster: TrustedCluster = { ...statement, role_map, reach };
     await records.act(
       [auditRow(clock(), caller, { event: 'cluster.trust', target: name, data: { cluster, before: known ?? null } })],
@@ -104,12 +104,12 @@ export class Clusters {
     await directory.changed();
   }
 
-  /** Takes the newest statement from where the cluster says it is. Answers whether anything changed. */
+  /** Fetches the newest statement from the cluster's own address. Returns whether anything changed. */
   async refresh(name: string, caller: Caller): Promise<{ readonly cluster: TrustedCluster; readonly changed: boolean }> {
     const known = this.#parts.directory.current().clusters.find((cluster) => cluster.name === name);
     if (known === undefined) throw new StenoError('NOT_FOUND', `cluster ${name}`);
     if (known.updates === null)
-      throw new StenoError('BAD_REQUEST', `${name} does not say where its statements are; export one there and trust it here`);
+      throw new StenoError('BAD_REQUEST', `cluster ${name} gives no address for its statements; export one there and trust it here`);
     return this.#take(known, await fetchStatement(known.updates), caller);
   }
 
@@ -120,7 +120,7 @@ export class Clusters {
   ): Promise<{ readonly cluster: TrustedCluster; readonly changed: boolean }> {
     const { records, directory, clock } = this.#parts;
     const statement = checkStatement(signed, known.ssh_user_ca);
-    if (statement.name !== known.name) throw new StenoError('CLUSTER_UNTRUSTED', `the statement is that of ${statement.name}`);
+    if (statement.name !== known.name) throw new StenoError('CLUSTER_UNTRUSTED', `the statement belongs to cluster ${statement.name}`);
     if (statement.issued_at < known.issued_at) throw new StenoError('CLUSTER_STALE', known.name);
     const cluster: TrustedCluster = { ...statement, role_map: known.role_map, reach: known.reach };
     if (sameBut(cluster, known)) return { cluster: known, changed: false };
@@ -135,9 +135,9 @@ export class Clusters {
   async #refreshAll(): Promise<void> {
     for (const { name, updates } of this.#parts.directory.current().clusters) {
       if (updates === null) continue;
-      // Where the other side is away, what is known of it stands.
+      // While the other side is unreachable, its known keys stay in use.
       await this.refresh(name, { actor: 'authority', source: '' }).catch((error: unknown) =>
-        this.#parts.log.warn({ err: error, cluster: name }, 'a trusted cluster could not be asked for its keys'),
+        this.#parts.log.warn({ err: error, cluster: name }, 'failed to fetch the keys of a trusted cluster'),
       );
     }
   }
@@ -158,7 +158,7 @@ export class Clusters {
   }
 }
 
-/** Two statements that differ in their time only. */
+/** Whether two statements differ only in their time. */
 function sameBut(a: TrustedCluster, b: TrustedCluster): boolean {
   return JSON.stringify({ ...a, issued_at: 0 }) === JSON.stringify({ ...b, issued_at: 0 });
 }

@@ -1,12 +1,12 @@
 /**
- * Nodes of trusted clusters, for `steno nodes`: asked of the other authority, which says what the user may reach there by
- * its own roles; what our roles keep from the user is left out here.
+ * Nodes of trusted clusters, for `steno nodes`: the other authority lists what the user may reach there under its own roles,
+ * and nodes that our roles deny are removed here.
  *
  *     our authority ──signed question──► their viewer ──► their authority ──signed answer──► kept for a minute
  *
- * The way is where the cluster's statements are (`updates`), so it may be any server: both texts count by their
- * signatures alone. The other side learns the user's name and roles, as it does with every session. A list that was asked
- * for a moment ago is not asked for again, nor one of a cluster that did not answer. Tested in far-nodes.test.ts.
+ * The address is that of the cluster's statements (`updates`), which may be any server: both texts are trusted by their
+ * signatures alone. The other side learns the user's name and roles, as with every session. A recent list is reused, and so
+ * is a recent failure to answer. Tested in far-nodes.test.ts.
  */
 import { LRUCache } from 'lru-cache';
 import type { ClusterNodes } from '#schemas/api/inventory/clusters.js';
@@ -52,9 +52,9 @@ export class FarNodes {
     this.#parts = parts;
   }
 
-  /** One entry for each cluster that users go to; one that cannot be asked says so and spoils nothing. */
+  /** One entry per cluster that users may go to; a cluster that cannot be queried says so and does not affect the others. */
   async list({ identity, roles }: { readonly identity: UserIdentity; readonly roles: readonly Role[] }): Promise<readonly ClusterNodes[]> {
-    // Who came from another cluster goes no further.
+    // A user from another cluster cannot go on to a third.
     if (identity.cluster !== null) return [];
     const { clusters } = this.#parts.directory.current();
     const subject = { user: identity.user, traits: identity.traits, roles };
@@ -72,16 +72,18 @@ export class FarNodes {
     );
   }
 
-  /** To a question of another cluster. Throws BAD_REQUEST, CLUSTER_UNTRUSTED, REQUEST_REPLAYED, ACCESS_DENIED or LOCKED. */
+  /**
+   * Answers a question of another cluster. Throws BAD_REQUEST, CLUSTER_UNTRUSTED, REQUEST_REPLAYED, ACCESS_DENIED or LOCKED.
+   */
   async answer(signed: SignedStatement): Promise<SignedStatement> {
     const { directory, presence, clock } = this.#parts;
     const snapshot = directory.current();
     const question = parse(nodesQuestion, signed.statement);
     const cluster = snapshot.clusters.find(({ name }) => name === question?.from);
-    if (question === undefined) throw new StenoError('BAD_REQUEST', 'statement: is no question');
+    if (question === undefined) throw new StenoError('BAD_REQUEST', 'statement: is not a question');
     if (cluster === undefined || question.to !== snapshot.cluster || !isSigned(signed, cluster.ssh_user_ca, NODES_NAMESPACE))
       throw new StenoError('CLUSTER_UNTRUSTED', question.from);
-    // An old answer tells less than a new one; the window bounds how long a copied question is good for asking.
+    // The window limits how long a copied question is useful.
     if (Math.abs(clock() - question.time) > NODES_WINDOW_MS) throw new StenoError('REQUEST_REPLAYED', 'its time');
     const { from, to, user, time } = question;
     const identity = importedIdentity(
@@ -100,7 +102,7 @@ export class FarNodes {
 
   #told(cluster: TrustedCluster, identity: UserIdentity): Promise<Told> {
     const now = this.#parts.clock();
-    // Of another trust, user or set of roles it is another question.
+    // With another trust, user or set of roles, it is a different question.
     const key = JSON.stringify([cluster.name, cluster.issued_at, cluster.ssh_user_ca, identity.user, identity.roles]);
     const kept = this.#kept.get(key);
     if (kept !== undefined && kept.until > now) return kept.told;
@@ -108,7 +110,7 @@ export class FarNodes {
       until: now + KEPT_MS,
       told: this.#ask(cluster, identity).catch((error: unknown): Told => {
         entry.until = Math.min(entry.until, this.#parts.clock() + FAILURE_KEPT_MS);
-        return { nodes: [], unreachable: error instanceof StenoError ? error.message : 'it gave no answer that counts' };
+        return { nodes: [], unreachable: error instanceof StenoError ? error.message : 'it sent no valid answer' };
       }),
     };
     this.#kept.set(key, entry);
@@ -118,7 +120,7 @@ export class FarNodes {
   async #ask(cluster: TrustedCluster, { user, roles }: UserIdentity): Promise<Told> {
     const { directory, clock } = this.#parts;
     if (cluster.updates === null)
-      throw new StenoError('BAD_REQUEST', `${cluster.name} was exported without --updates, so nobody can be asked`);
+      throw new StenoError('BAD_REQUEST', `cluster ${cluster.name} was exported without --updates, so it cannot be queried`);
     const question: NodesQuestion = {
       version: 1,
       kind: 'question',

@@ -1,21 +1,21 @@
 /**
  * Fetches the newest statements of trusted clusters, so that a rotation of their CAs reaches us before it takes effect.
  *
- * The address was given by an administrator; what comes from it counts only by its signature, so it may be any server.
- * Answers are bounded in bytes and time, redirects are not followed. Tested in clusters.test.ts.
+ * An administrator gave the address; answers are trusted by their signature alone, so it may be any server. Answers are
+ * limited in size and time, and redirects are not followed. Tested in clusters.test.ts.
  */
 import type { SignedStatement } from '#schemas/documents/cluster.js';
 import { MAX_NODES_STATEMENT, MAX_STATEMENT, signedNodes, signedStatement } from '#schemas/documents/cluster.js';
 import { StenoError } from '#schemas/base/errors.js';
 
 const TIMEOUT_MS = 10_000;
-/** The text of the statement is JSON in JSON, and signatures come beside it. */
+/** The statement is JSON within JSON, accompanied by signatures. */
 const MAX_ANSWER = MAX_STATEMENT * 3;
-/** A person waits. */
+/** Short, because a person is waiting. */
 const NODES_TIMEOUT_MS = 3_000;
 const MAX_NODES_ANSWER = MAX_NODES_STATEMENT * 3;
 
-/** Rejects NOT_RUNNING when nothing answers, BAD_REQUEST when the answer is no statement. */
+/** Rejects with NOT_RUNNING if nothing answers, or BAD_REQUEST if the answer is not a statement. */
 export function fetchStatement(url: string): Promise<SignedStatement> {
   return fetchSigned(
     url,
@@ -24,10 +24,10 @@ export function fetchStatement(url: string): Promise<SignedStatement> {
   );
 }
 
-/** Which of its nodes a cluster says a user may reach, to a question of ours: `URL/nodes`. */
+/** Asks a cluster which of its nodes a user may reach: `URL/nodes`. */
 export function askNodes(url: string, question: SignedStatement): Promise<SignedStatement> {
   const body = JSON.stringify(question);
-  // Browsers name the page that asks; this server asks for itself.
+  // Browsers name the requesting page in Origin; this server requests for itself.
   return fetchSigned(
     `${url}/nodes`,
     { method: 'POST', body, headers: { accept: 'application/json', 'content-type': 'application/json' } },
@@ -35,7 +35,7 @@ export function askNodes(url: string, question: SignedStatement): Promise<Signed
   );
 }
 
-/** `most`: bytes of the answer. */
+/** `most`: maximum bytes of the answer. */
 async function fetchSigned(
   url: string,
   request: RequestInit,

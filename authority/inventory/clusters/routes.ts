@@ -1,4 +1,4 @@
-/** What the authority does about trusted clusters, and for whom. Tested in clusters.test.ts. */
+/** Routes about trusted clusters. Tested in clusters.test.ts. */
 import {
   answerClusterNodes,
   exportCluster,

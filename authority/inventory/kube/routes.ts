@@ -1,8 +1,8 @@
 /**
- * Kubernetes clusters: registered by who administers everything, listed for those whose roles let them use one, and told with
- * their credential to gateways alone.
+ * Kubernetes clusters: registered by users who administer everything, listed for users whose roles permit them, and given
+ * with their credential to gateways only.
  *
- * The upstream is sealed under a purpose that holds the cluster's name, so that one blob cannot be put in another's place. Audit
+ * The upstream is sealed under a purpose that contains the cluster's name, so that one blob cannot replace another. Audit
  * rows name the address, never the credential. Tested in kube-clusters.test.ts.
  */
 import { deleteKubeCluster, listKubeClusters, putKubeCluster, readKubeUpstream } from '#schemas/api/inventory/kube-clusters.js';
@@ -32,7 +32,7 @@ const MAX_CLUSTERS = 1_000;
 export function kubeClusterRoutes({ records, directory, sealer, clock, gateway }: KubeClusterParts): readonly Route[] {
   return [
     handle(listKubeClusters, async ({ principal }) => {
-      if (principal.kind !== 'user') throw new StenoError('ACCESS_DENIED', 'this is for users');
+      if (principal.kind !== 'user') throw new StenoError('ACCESS_DENIED', 'this route is for users');
       const { identity, roles } = principal;
       const all = directory.current().kube_clusters;
       const subject = { user: identity.user, traits: identity.traits, roles };
@@ -43,7 +43,11 @@ export function kubeClusterRoutes({ records, directory, sealer, clock, gateway }
       const { labels, upstream } = body;
       const now = clock();
       const sealed = sealer.seal(purpose(name), Buffer.from(JSON.stringify(upstream)));
-      const row = auditRow(now, caller, { event: 'kube_cluster.put', target: name, data: { labels, url: upstream.url } });
+      const row = auditRow(now, caller, {
+        event: 'kube_cluster.put',
+        target: name,
+        data: { labels, ...('node' in upstream ? { node: upstream.node } : { url: upstream.url }) },
+      });
       let revision = 0;
       await records.act([row], async (tx) => {
         const known = await allKubeClusters(tx);

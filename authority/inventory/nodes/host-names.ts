@@ -1,6 +1,6 @@
 /**
- * Keeps the host names of gateways and nodes apart. Every path that gives a host certificate or a node name away calls this
- * module, inside the transaction that does so.
+ * Prevents collisions between the host names of gateways and nodes. Every path that issues a host certificate or assigns a
+ * node name calls this module, inside its transaction.
  *
  * Names are compared in every spelling that reaches the same host (schemas/base/host-name.ts). A gateway reserves the names in its
  * certificates when it enrols and when it renews, until 30 days later. Names of the loopback interface are reserved always,
@@ -16,14 +16,15 @@ import type { Tx } from '../../records/records.js';
 
 const KEPT_MS = 30 * 86_400_000;
 
-/** Throws NODE_NAME_RESERVED. `principals`: of the host certificate that the node would have, or has. */
+/** Throws NODE_NAME_RESERVED. `principals`: of the node's present or future host certificate. */
 export async function assertNodeNames(
   tx: Tx,
   node: string,
   now: number,
   principals: readonly string[] = hostPrincipals({ name: node }),
 ): Promise<void> {
-  // `web.steno` is how users may write `web`: a node of that name could not be reached, and its certificate would fit `web`.
+  // Users may write `web.steno` for `web`: a node named `web.steno` could not be reached, and its certificate would be valid
+  // for `web`.
   if (stripDomain(node) !== node) throw new StenoError('NODE_NAME_RESERVED', `${node} is another way to write ${stripDomain(node)}`);
   const odd = principals.find((name) => !isHostName(name) && !isNodeName(name, node));
   if (odd !== undefined) throw new StenoError('NODE_NAME_RESERVED', JSON.stringify(odd));
@@ -41,9 +42,10 @@ export async function assertNodeNames(
   if (told !== undefined) throw new StenoError('NODE_NAME_RESERVED', `${told} is a gateway address exported to other clusters`);
 }
 
-/** Throws GATEWAY_NAME_TAKEN if a node has one of the names. `whose`: for the detail, who asks for them. */
+/** Throws GATEWAY_NAME_TAKEN if a node has one of the names. `whose`: the requester, for the detail. */
 export async function assertNoNodeNamed(tx: Tx, hosts: readonly string[], whose: string): Promise<void> {
-  // A node with a loopback name from an older version gets no further certificates, so it must not keep gateways from starting.
+  // Nodes of older versions may have loopback names; they get no further certificates, so they must not keep gateways from
+  // starting.
   const wanted = new Set(hosts.filter((host) => !isLoopbackHost(host)).map(canonicalHost));
   if (wanted.size === 0) return;
   const nodes = await tx.selectFrom('nodes').select('name').execute();
@@ -55,7 +57,7 @@ export async function assertNoNodeNamed(tx: Tx, hosts: readonly string[], whose:
 export async function claimGatewayNames(tx: Tx, gateway: string, principals: readonly string[], now: number): Promise<void> {
   const names = [...new Set(principals.filter((name) => !isGatewayPrincipal(name)).map(canonicalHost))];
   const held = await tx.selectFrom('gateway_names').select('name').where('gateway', '=', gateway).where('until', '>', now).execute();
-  // Names the gateway already holds are not checked again: if a node has one from an older version, the node loses its certificates.
+  // Names already held are not checked again: if a node of an older version has one, the node gets no further certificates.
   await assertNoNodeNamed(
     tx,
     names.filter((name) => !held.some((one) => one.name === name)),
@@ -71,18 +73,18 @@ export async function claimGatewayNames(tx: Tx, gateway: string, principals: rea
   }
 }
 
-/** Hosts of the gateway addresses that `steno clusters export` announced. */
+/** Hosts of the gateway addresses published by `steno clusters export`. */
 async function exportedHosts(tx: Tx): Promise<ReadonlySet<string>> {
   const row = await tx.selectFrom('own_cluster').select('gateways').executeTakeFirst();
   return new Set(row === undefined ? [] : (JSON.parse(row.gateways) as string[]).map((address) => canonicalHost(hostOf(address))));
 }
 
-/** Of `host:port` or `[IPv6]:port`. */
+/** The host in `host:port` or `[IPv6]:port`. */
 export function hostOf(address: string): string {
   return address.slice(0, address.lastIndexOf(':'));
 }
 
-/** Names of nodes may hold what DNS names do not, such as `_`. */
+/** Node names may contain characters that DNS names cannot, such as `_`. */
 function isNodeName(principal: string, node: string): boolean {
   return hostPrincipals({ name: node }).includes(principal);
 }

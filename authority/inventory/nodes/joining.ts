@@ -1,11 +1,11 @@
 /**
- * Joining, and what a node asks for afterwards (schemas/join.ts).
+ * Joining, and later requests of a node (schemas/join.ts).
  *
- * Order of a join: form, token by its id, three signatures, keys that may be certified; then in one transaction: the
- * nonce is taken, a use of the token is taken, the name is taken, rows of node and certificates and the audit row are
- * written; then signing. A crash before the commit means that nothing happened; after it, that the machine has not heard:
- * it joins again with the same keys and the same token, which costs no further use. All that could be wrong with the
- * token is one refusal to the machine; the audit row says which. Tested in nodes.test.ts.
+ * Order of a join: form, token by its id, three signatures, acceptable keys; then in one transaction: the nonce, a use of
+ * the token and the name are taken, and the rows of node and certificates and the audit row are written; then signing. Crash
+ * before the commit: nothing happened. Crash after it: the machine has no answer and joins again with the same keys and
+ * token, which costs no further use. All faults of a token look the same to the machine; the audit row names the fault.
+ * Tested in nodes.test.ts.
  */
 import { createHash, createPublicKey, randomBytes, verify as verifyRaw } from 'node:crypto';
 import type { JoinResult } from '#schemas/api/inventory/nodes.js';
@@ -35,7 +35,7 @@ import type { Records, Tx } from '../../records/records.js';
 import { countNonces, insertNonce, joinedNode, nodeExists, putJoined, putNode, putReport, takeNonce, tokenNamed } from './records.js';
 import type { JoinedNode } from './records.js';
 
-/** Nonces that may be out at a time. */
+/** Outstanding nonces. */
 const MAX_NONCES = 10_000;
 
 export interface Certification {
@@ -44,7 +44,7 @@ export interface Certification {
   readonly service_key: string;
   readonly host_key: string;
   readonly data?: Readonly<Record<string, unknown>>;
-  /** In the transaction of the certificates' rows. */
+  /** Runs in the transaction of the certificates' rows. */
   readonly also: (tx: Tx) => Promise<void>;
 }
 
@@ -54,7 +54,7 @@ export interface JoiningParts {
   readonly clock: () => number;
   /** Certifies the keys of an agent. */
   readonly certify: (caller: Caller, what: Certification) => Promise<Enrolment>;
-  /** Writes the audit row of a refusal, within bounds. */
+  /** Writes the audit row of a refusal, rate-limited. */
   readonly refused: (caller: Caller, event: string, target: string, error: StenoError) => Promise<void>;
 }
 
@@ -76,7 +76,7 @@ export class Joining {
     return { nonce, expires_at: expires };
   }
 
-  /** `source`: where the machine is, by the gateway. */
+  /** `source`: the machine's address according to the gateway. */
   async join(gateway: Caller, signed: SignedJoin, source: string): Promise<JoinResult> {
     const caller: Caller = { actor: 'joining', source };
     let target = '';
@@ -87,14 +87,14 @@ export class Joining {
     } catch (error) {
       const known = error instanceof StenoError ? error : new StenoError('INTERNAL', undefined, { cause: error });
       await this.#parts.refused(caller, 'node.join', target, known);
-      // A holder of a good token may know what else is wrong; nobody else may.
+      // The holder of a valid token may learn of other faults; nobody else may.
       return known.code === 'JOIN_REFUSED'
         ? { kind: 'refused', code: 'JOIN_REFUSED', detail: '' }
         : { kind: 'refused', code: known.code, detail: known.detail ?? '' };
     }
   }
 
-  /** A renewal's certificates; for a report, which labels were refused. */
+  /** For a renewal, the certificates; for a report, the labels that were refused. */
   async signed(
     gateway: Caller,
     { request: text, signature }: SignedNodeRequest,
@@ -141,7 +141,7 @@ export class Joining {
         if (!(await takeNonce(tx, request.nonce, now))) throw new StenoError('JOIN_REFUSED', 'its nonce was used or has expired');
         const before = await joinedNode(tx, request.name);
         const again = before?.key_hash === service.hash;
-        // Whose answer was lost asks again: the same keys and token are the same join.
+        // A machine whose answer was lost asks again: the same keys and token are the same join.
         const unheard = again && before.token === token.id && now < token.expires_at;
         if (!unheard && !(await useToken(tx, 'join_tokens', token.id, now)))
           throw new StenoError('JOIN_REFUSED', `the token ${token.id} was used or has expired`);
@@ -178,14 +178,14 @@ export class Joining {
     return { enrolment, labels };
   }
 
-  /** `renewal`: the text of it. */
+  /** `renewal`: its text. */
   async #renew(caller: Caller, request: Extract<NodeRequest, { kind: 'renew' }>, renewal: string, joined: JoinedNode): Promise<Enrolment> {
     if (serviceKey(request.service_key).der !== joined.service_key)
       throw new StenoError('ACCESS_DENIED', 'another key than the node joined with');
     const text = Buffer.from(hostKeyText(request.node, request.time));
     if (!verify(parseAuthorizedLine(request.host_key).blob, Buffer.from(request.host_signature, 'base64'), text))
       throw new StenoError('CERT_BAD_SIGNATURE', 'of the host key');
-    // By its text: signatures of one text are many. Whoever carries a renewal could make more of it than was asked for.
+    // Identified by its text, since one text has many valid signatures: whoever relays a renewal could otherwise repeat it.
     const once = `renewal:${createHash('sha256').update(renewal).digest('hex')}`;
     if (!(await this.#parts.records.claimNonce(once, request.time + 2 * NODE_REQUEST_WINDOW_MS)))
       throw new StenoError('REQUEST_REPLAYED', 'this renewal was taken already');
@@ -230,7 +230,7 @@ export class Joining {
   }
 }
 
-/** Whose request it says to be: for the audit of one that is refused. */
+/** The node that a request claims to come from, for the audit of refused ones. */
 export function claimedNode(text: string): string {
   try {
     return String((JSON.parse(text) as { readonly node?: unknown }).node ?? '').slice(0, 63);

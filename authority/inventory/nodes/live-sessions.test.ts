@@ -1,4 +1,5 @@
 import { afterEach, expect, test } from 'vitest';
+import type { LiveSessionDetails } from '#schemas/api/inventory/live-sessions.js';
 import type { Held } from '#runtime/service/authority-client.js';
 import { Cleanup, administrator, authorityIn, clientOf, temporaryFolder } from '../../testing/authority.js';
 import { HOLDER_SILENCE_MS } from './presence.js';
@@ -74,4 +75,40 @@ test('a gateway of before, which says nothing of sessions, is heard as it was', 
   const { east } = await scene();
   const { ingest: _, ...before } = held('0', { all: [] });
   expect(await east.nodes.held(before as Held)).toMatchObject({ known: true });
+});
+
+const people = (session: string, more: Partial<LiveSessionDetails> = {}): LiveSessionDetails => ({
+  ...{ session, user: 'alice', node: 'web-1', login: 'root', kind: 'shell', started_at: 1, labels: { env: 'prod' } },
+  ...{ participants: [{ user: 'alice', mode: 'owner', since: 1 }], others: 0, awaits: '' },
+  ...more,
+});
+
+test('viewers read who is in a session, as its gateway said last, while that gateway is there', async () => {
+  const { clock, east, west, viewer } = await scene();
+  await east.nodes.held(held('0', { all: [], sessions: { up: [one, two], down: [], details: [people(one)] } }));
+  expect(await viewer.liveSessions([one, two])).toEqual([people(one)]);
+  const bob = { user: 'bob', mode: 'peer', since: 2 } as const;
+  const joined = people(one, { participants: [...people(one).participants, bob], awaits: '1 moderator' });
+  await east.nodes.held(held('0', { sessions: { up: [], down: [], details: [joined] } }));
+  expect(await viewer.liveSessions([one])).toEqual([joined]);
+  // Another gateway neither changes it nor stands before it.
+  clock.now += 1;
+  await west.nodes.held(held('2', { all: [], sessions: { up: [], down: [], details: [people(one, { awaits: 'mallory' })] } }));
+  await west.nodes.held(held('2', { sessions: { up: [one], down: [], details: [people(one, { awaits: 'mallory' })] } }));
+  expect(await viewer.liveSessions([one])).toEqual([joined]);
+  clock.now += HOLDER_SILENCE_MS;
+  expect(await viewer.liveSessions([one])).toEqual([]);
+});
+
+test('details are bounded, and for viewers alone', async () => {
+  const { authority, east } = await scene();
+  const told = (details: LiveSessionDetails) =>
+    east.nodes.held(held('0', { all: [], sessions: { up: [one], down: [], details: [details] } }));
+  const bob = { user: 'bob', mode: 'observer', since: 2 } as const;
+  await expect(told(people(one, { participants: Array<typeof bob>(33).fill(bob) }))).rejects.toMatchObject({ code: 'BAD_REQUEST' });
+  await expect(told(people(one, { labels: { a: 'x'.repeat(5_000) } }))).rejects.toMatchObject({ code: 'BAD_REQUEST' });
+  await expect(told(people('x'))).rejects.toMatchObject({ code: 'BAD_REQUEST' });
+  const admin = await administrator(authority, cleanup);
+  await expect(admin.call('POST', '/v1/live-sessions/read', { sessions: [one] })).rejects.toMatchObject({ code: 'ACCESS_DENIED' });
+  await expect(east.liveSessions([one])).rejects.toMatchObject({ code: 'ACCESS_DENIED' });
 });

@@ -1,18 +1,19 @@
 /**
- * Live sessions by the gateway that holds them: rows over a transaction. They hang on the holder's row (presence.ts), so a gateway
- * that is silent holds no session, and a new run of it begins with none. Tested in live-sessions.test.ts.
+ * Live sessions by the gateway that holds them: rows within a transaction. They depend on the holder's row (presence.ts), so
+ * a silent gateway holds no session, and a new run of it begins with none. Tested in live-sessions.test.ts.
  */
-import type { LiveSessionHolder } from '#schemas/api/inventory/live-sessions.js';
+import type { LiveSessionDetails, LiveSessionHolder } from '#schemas/api/inventory/live-sessions.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { chunks } from '../../records/records.js';
 import type { Reader, Tx } from '../../records/records.js';
+import { endSessionInvitations, markUsed } from '../../records/session-invitations.js';
 
-/** Of one holder: as many as an ingest takes on one connection. */
+/** Per holder: as many as an ingest accepts on one connection. */
 const MAX_LIVE_SESSIONS = 20_000;
 const GATEWAY = 'gateway/';
 const INGEST = 'ingest/';
 
-/** Rejects TOO_MANY: then the whole report is undone, and the gateway says everything again. */
+/** Rejects with TOO_MANY, which undoes the whole report; the gateway then reports everything again. */
 export async function beginSessions(tx: Tx, holder: string, sessions: readonly string[], now: number): Promise<void> {
   if (sessions.length === 0) return;
   for (const part of chunks(sessions)) {
@@ -30,12 +31,58 @@ export async function beginSessions(tx: Tx, holder: string, sessions: readonly s
   if (Number(count) > MAX_LIVE_SESSIONS) throw new StenoError('TOO_MANY', `live sessions of ${holder}`);
 }
 
-export async function endSessions(tx: Tx, holder: string, sessions: readonly string[]): Promise<void> {
-  for (const part of chunks(sessions))
-    await tx.deleteFrom('live_sessions').where('holder', '=', holder).where('session', 'in', part).execute();
+/** Invitations into them end too: with those of this holder alone. */
+export async function endSessions(tx: Tx, holder: string, sessions: readonly string[], now: number): Promise<void> {
+  for (const part of chunks(sessions)) {
+    const ended = await tx
+      .deleteFrom('live_sessions')
+      .where('holder', '=', holder)
+      .where('session', 'in', part)
+      .returning('session')
+      .execute();
+    await endSessionInvitations(
+      tx,
+      ended.map(({ session }) => session),
+      now,
+    );
+  }
 }
 
-/** Of holders that were silent since `before`: nobody is told of them any more. */
+/** Of sessions that the holder has; details of others are passed over. */
+export async function describeSessions(tx: Tx, holder: string, all: readonly LiveSessionDetails[], now: number): Promise<void> {
+  for (const details of all) {
+    const { numUpdatedRows } = await tx
+      .updateTable('live_sessions')
+      .set({ details: JSON.stringify(details) })
+      .where('session', '=', details.session)
+      .where('holder', '=', holder)
+      .executeTakeFirst();
+    if (numUpdatedRows === 0n) continue;
+    for (const { invitation } of details.participants) if (invitation !== undefined) await markUsed(tx, invitation, details.session, now);
+  }
+}
+
+/** In no order. As in `sessionHolder`, the first gateway that named a session is believed. */
+export async function sessionDetails(db: Reader, sessions: readonly string[], after: number): Promise<readonly LiveSessionDetails[]> {
+  const found = new Map<string, LiveSessionDetails>();
+  for (const part of chunks(sessions)) {
+    const rows = await db
+      .selectFrom('live_sessions')
+      .innerJoin('node_holders', 'node_holders.holder', 'live_sessions.holder')
+      .select(['session', 'details'])
+      .where('session', 'in', part)
+      .where('seen_at', '>', after)
+      .orderBy('since', 'desc')
+      .execute();
+    for (const { session, details } of rows) {
+      found.delete(session);
+      if (details !== null) found.set(session, JSON.parse(details) as LiveSessionDetails);
+    }
+  }
+  return [...found.values()];
+}
+
+/** Deletes the sessions of holders silent since `before`; they are no longer listed anyway. */
 export async function forgetSessions(tx: Tx, before: number): Promise<void> {
   await tx
     .deleteFrom('live_sessions')
@@ -44,22 +91,23 @@ export async function forgetSessions(tx: Tx, before: number): Promise<void> {
 }
 
 /**
- * `after`: who was seen since then is there. A session's id is known to nobody before its gateway has made it, so of two that
- * claim it, the one that said so first has it.
+ * `after`: holders seen since then count as connected. Only the gateway that created a session knows its id at first, so if
+ * two claim it, the first one has it.
  */
 export async function sessionHolder(db: Reader, session: string, after: number): Promise<LiveSessionHolder> {
   const row = await db
     .selectFrom('live_sessions')
     .innerJoin('node_holders', 'node_holders.holder', 'live_sessions.holder')
-    .select(['node_holders.holder as holder', 'ingest', 'since'])
+    .select(['node_holders.holder as holder', 'address', 'ingest', 'since'])
     .where('session', '=', session)
     .where('seen_at', '>', after)
     .orderBy('since')
     .executeTakeFirst();
-  if (row === undefined) throw new StenoError('NOT_FOUND', `no gateway that is there holds ${session}`);
+  if (row === undefined) throw new StenoError('NOT_FOUND', `no connected gateway holds ${session}`);
   return {
     session,
     gateway: row.holder.slice(GATEWAY.length),
+    address: row.address,
     ingest: row.ingest.startsWith(INGEST) ? row.ingest.slice(INGEST.length) : null,
     since: row.since,
   };

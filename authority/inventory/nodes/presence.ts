@@ -1,36 +1,38 @@
 /**
- * Which nodes are there, and where live sessions are: who holds a connection to which node, and which session, in the state
- * store, so that every authority knows.
+ * Presence of nodes and live sessions: which holder has a connection to which node, and which session, in the state store,
+ * so that every authority knows.
  *
- * A holder (a gateway with its tunnels, an authority with the watches of agents) says what changes when it changes, and
- * beats every few seconds; that is one row a holder, not one a node. A holder that is silent for HOLDER_SILENCE_MS holds
- * nothing, and one that has begun anew says everything again: its `epoch` tells. Tested in nodes.test.ts.
+ * A holder (a gateway with its tunnels, an authority with the watches of agents) reports changes as they happen and sends a
+ * heartbeat every few seconds, which updates one row per holder rather than per node. A holder silent for HOLDER_SILENCE_MS
+ * holds nothing, and a restarted one, recognized by its `epoch`, reports everything again. Tested in nodes.test.ts.
  */
 import { randomBytes } from 'node:crypto';
 import type { Log } from '#runtime/log.js';
 import type { Records } from '../../records/records.js';
-import type { LiveSessionHolder } from '#schemas/api/inventory/live-sessions.js';
-import { beginSessions, endSessions, forgetSessions, sessionHolder } from './live-sessions.js';
+import type { LiveSessionDetails, LiveSessionHolder } from '#schemas/api/inventory/live-sessions.js';
+import { beginSessions, describeSessions, endSessions, forgetSessions, sessionDetails, sessionHolder } from './live-sessions.js';
 import { beat, beginHolder, gatewayAddresses, lastSeen, link, liveNodes, unlink } from './records.js';
 
-export const HOLDER_BEAT_MS = 2_500;
+const HOLDER_BEAT_MS = 2_500;
 export const HOLDER_SILENCE_MS = 8_000;
-/** Sessions of a holder that is silent for so long are forgotten; they count no more long before. */
+/** Sessions of a holder silent for this long are deleted; they stop counting long before. */
 const FORGET_MS = 600_000;
 
 export interface HolderReport {
   readonly holder: string;
-  /** Of this run of the holder. */
+  /** Identifies this run of the holder. */
   readonly epoch: string;
-  /** `host:port` for agents; empty when none may come. */
+  /** `host:port` for agents; empty if agents cannot connect. */
   readonly address: string;
-  /** Everything it holds, at the beginning and when asked; then only what changed. */
+  /** The complete list, at the beginning and on request; otherwise only changes. */
   readonly all?: readonly string[] | undefined;
   readonly up: readonly string[];
   readonly down: readonly string[];
-  /** `ingest/name` of the ingest that takes its recordings; empty for none. */
+  /** `ingest/name` of the ingest that receives its recordings; empty if none. */
   readonly ingest?: string | undefined;
-  readonly sessions?: { readonly up: readonly string[]; readonly down: readonly string[] } | undefined;
+  readonly sessions?:
+    | { readonly up: readonly string[]; readonly down: readonly string[]; readonly details?: readonly LiveSessionDetails[] | undefined }
+    | undefined;
 }
 
 export class Presence {
@@ -42,7 +44,7 @@ export class Presence {
     this.#clock = clock;
   }
 
-  /** False: this run of the holder is not known; it must say everything it holds. */
+  /** False: this run of the holder is unknown, and it must report everything. */
   report({ holder, epoch, address, all, up, down, ingest = '', sessions = { up: [], down: [] } }: HolderReport): Promise<boolean> {
     const now = this.#clock();
     return this.#records.act([], async (tx) => {
@@ -51,7 +53,8 @@ export class Presence {
       await link(tx, holder, all ?? up, now);
       await unlink(tx, holder, down, now);
       await beginSessions(tx, holder, sessions.up, now);
-      await endSessions(tx, holder, sessions.down);
+      await endSessions(tx, holder, sessions.down, now);
+      await describeSessions(tx, holder, sessions.details ?? [], now);
       return true;
     });
   }
@@ -61,11 +64,16 @@ export class Presence {
     return this.#records.read((db) => sessionHolder(db, session, this.#clock() - HOLDER_SILENCE_MS));
   }
 
+  /** Who is in these sessions; those that no connected gateway holds are left out. */
+  details(sessions: readonly string[]): Promise<readonly LiveSessionDetails[]> {
+    return this.#records.read((db) => sessionDetails(db, sessions, this.#clock() - HOLDER_SILENCE_MS));
+  }
+
   purge(): Promise<void> {
     return this.#records.act([], (tx) => forgetSessions(tx, this.#clock() - FORGET_MS));
   }
 
-  /** Names of those that are there, and since when. */
+  /** Names of the present nodes, and since when. */
   live(): Promise<ReadonlyMap<string, number>> {
     return this.#records.act([], (tx) => liveNodes(tx, this.#clock() - HOLDER_SILENCE_MS));
   }
@@ -74,7 +82,7 @@ export class Presence {
     return nodes.length === 0 ? new Map() : this.#records.act([], (tx) => lastSeen(tx, nodes));
   }
 
-  /** Where agents reach the gateways that are there now. */
+  /** Addresses at which agents reach the connected gateways. */
   gateways(): Promise<readonly string[]> {
     return this.#records.act([], (tx) => gatewayAddresses(tx, this.#clock() - HOLDER_SILENCE_MS));
   }
@@ -90,7 +98,7 @@ export class LocalHolder {
   readonly #holder: string;
   readonly #log: Log;
   readonly #epoch = randomBytes(8).toString('hex');
-  /** How many connections of each node there are. */
+  /** Number of connections per node. */
   readonly #held = new Map<string, number>();
   readonly #timer: NodeJS.Timeout;
   #known = false;
@@ -123,7 +131,7 @@ export class LocalHolder {
     await this.#running;
   }
 
-  /** One after the other: what is said first counts first. */
+  /** Serialized: reports take effect in order. */
   #say(up: readonly string[], down: readonly string[]): void {
     if (this.#closed) return;
     this.#running = this.#running
@@ -134,7 +142,7 @@ export class LocalHolder {
       })
       .catch((error: unknown) => {
         this.#known = false;
-        this.#log.warn({ err: error }, 'which nodes are there could not be kept');
+        this.#log.warn({ err: error }, 'failed to store which nodes are present');
       });
   }
 }

@@ -1,5 +1,5 @@
 /**
- * Rows of joining and of presence: functions over a transaction, so that what belongs together happens together.
+ * Rows of joining and presence: functions on a transaction, so that related changes are atomic.
  *
  * Tested in nodes.test.ts.
  */
@@ -22,7 +22,7 @@ export async function insertToken(tx: Tx, token: JoinTokenInfo, publicKey: strin
     .execute();
 }
 
-/** Those that still count. */
+/** Tokens that are still valid. */
 export async function liveTokens(tx: Tx, now: number): Promise<readonly JoinTokenInfo[]> {
   const rows = await tx
     .selectFrom('join_tokens')
@@ -51,7 +51,7 @@ export async function insertNonce(tx: Tx, nonce: string, expiresAt: number): Pro
   await tx.insertInto('join_nonces').values({ nonce, expires_at: expiresAt }).execute();
 }
 
-/** Whether the nonce counted; it does no more. */
+/** Consumes the nonce; returns whether it was valid. */
 export async function takeNonce(tx: Tx, nonce: string, now: number): Promise<boolean> {
   const row = await tx.deleteFrom('join_nonces').where('nonce', '=', nonce).returning('expires_at').executeTakeFirst();
   return row !== undefined && row.expires_at > now;
@@ -83,7 +83,7 @@ export async function nodeExists(tx: Tx, name: string): Promise<boolean> {
   return (await tx.selectFrom('nodes').select('name').where('name', '=', name).executeTakeFirst()) !== undefined;
 }
 
-/** Every node that comes to be, or is changed, comes through here. Throws NODE_NAME_RESERVED. */
+/** Every new or changed node passes through here. Throws NODE_NAME_RESERVED. */
 export async function putNode(tx: Tx, node: NodeRecord, now: number): Promise<void> {
   await assertNodeNames(tx, node.name, now);
   const columns = {
@@ -106,7 +106,7 @@ export async function deleteNode(tx: Tx, name: string): Promise<void> {
   if (numDeletedRows === 0n) throw new StenoError('NODE_UNKNOWN', name);
 }
 
-/** Blobs of all host keys of a gateway; what it had before counts no more. */
+/** Stores the blobs of all host keys of a gateway, replacing earlier ones. */
 export async function putHostKeys(tx: Tx, gateway: string, keys: readonly Uint8Array[]): Promise<void> {
   await tx.deleteFrom('gateway_host_keys').where('gateway', '=', gateway).execute();
   for (const key_hash of new Set(keys.map(keyHash))) await tx.insertInto('gateway_host_keys').values({ gateway, key_hash }).execute();
@@ -130,7 +130,7 @@ export async function putJoined(tx: Tx, joined: JoinedNode): Promise<void> {
     .execute();
 }
 
-/** What a node says of itself, and the labels that follow from it. A report no newer than the last changes nothing. */
+/** Stores a node's report and the labels that follow from it. A report no newer than the last changes nothing. */
 export async function putReport(
   tx: Tx,
   node: string,
@@ -158,7 +158,7 @@ export async function putReport(
   return true;
 }
 
-/** Whether the holder is in this run of its life. `ingest`: that takes its recordings. */
+/** Whether the holder is in this run. `ingest`: the one that receives its recordings. */
 export async function beat(tx: Tx, holder: string, epoch: string, ingest: string, now: number): Promise<boolean> {
   const row = await tx
     .updateTable('node_holders')
@@ -170,7 +170,7 @@ export async function beat(tx: Tx, holder: string, epoch: string, ingest: string
   return row !== undefined;
 }
 
-/** A run of a holder begins: the links and sessions of an earlier one are gone. */
+/** Begins a run of a holder: connections and sessions of an earlier run are deleted. */
 export async function beginHolder(
   tx: Tx,
   run: Pick<Row<'node_holders'>, 'holder' | 'epoch' | 'address' | 'ingest'>,
@@ -183,7 +183,7 @@ export async function beginHolder(
     .execute();
 }
 
-/** A holder was removed: what it held is held by nobody. */
+/** A holder was removed, with everything it held. */
 export async function forgetHolder(tx: Tx, holder: string): Promise<void> {
   await tx.deleteFrom('node_holders').where('holder', '=', holder).execute();
 }
@@ -206,7 +206,7 @@ export async function unlink(tx: Tx, holder: string, nodes: readonly string[], n
   }
 }
 
-/** Nodes that somebody holds who was seen after `after`, with the moment since when. */
+/** Nodes connected to a holder seen after `after`, and since when. */
 export async function liveNodes(tx: Tx, after: number): Promise<ReadonlyMap<string, number>> {
   const rows = await tx
     .selectFrom('node_links')
@@ -229,7 +229,7 @@ export async function lastSeen(tx: Tx, nodes: readonly string[]): Promise<Readon
   return seen;
 }
 
-/** Where agents reach the gateways that are there. */
+/** Addresses at which agents reach the connected gateways. */
 export async function gatewayAddresses(tx: Tx, after: number): Promise<readonly string[]> {
   const rows = await tx
     .selectFrom('node_holders')

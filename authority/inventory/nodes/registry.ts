@@ -1,11 +1,11 @@
 /**
  * Nodes as administrators register them: name, address, host keys and labels.
  *
- * Each of these decides who reaches which machine. Labels decide which roles open the node: changing them takes the verb
- * `label` and, on the node as it was, every login that they open. Address and host keys decide which machine is behind the
- * name, which may be one that is known under another name too: a new node, or a moved one, takes every login that roles
- * open on it on all nodes. Access requests name nodes, so they end with the machine that they named. Who administers everything may do
- * all of it. Tested in authority/power/takeover.test.ts.
+ * Each of these decides who reaches which machine. Labels decide which roles open the node: changing them requires the verb
+ * `label` and, on the node before the change, every login that they open. Address and host keys decide which machine is
+ * behind the name, possibly one known under another name too: a new or moved node requires, on all nodes, every login that
+ * roles open on it. Access requests name nodes, so they end when the name comes to mean another machine. Users who
+ * administer everything may do all of this. Tested in authority/power/takeover.test.ts.
  */
 import { StenoError } from '#schemas/base/errors.js';
 import { decideResource } from '#schemas/policy/administration.js';
@@ -13,7 +13,7 @@ import type { NodeRecord } from '#schemas/policy/role.js';
 import { auditRow } from '../../records/audit.js';
 import type { Directory } from '../../directory/directory.js';
 import type { Author, PowerGuard } from '../../power/guard.js';
-import { endRequestsForNode } from '../../records/end-requests.js';
+import { endRequestsForNode } from '../../records/requests.js';
 import { nodeNamed } from '../../records/records.js';
 import type { Records } from '../../records/records.js';
 import { deleteNode, putNode } from './records.js';
@@ -26,7 +26,7 @@ export interface NodeRegistryParts {
 }
 
 export type NodeWish = Omit<NodeRecord, 'last_seen_at' | 'tunnel_key' | 'node_principals'> & {
-  /** As it was, when left out. */
+  /** Unchanged if omitted. */
   readonly node_principals?: boolean | undefined;
 };
 
@@ -37,7 +37,7 @@ export class NodeRegistry {
     this.#parts = parts;
   }
 
-  /** Throws ACCESS_DENIED for a verb that is missing, POWER_LACKING. */
+  /** Throws ACCESS_DENIED for a missing verb, and POWER_LACKING. */
   async put(wish: NodeWish, author: Author): Promise<NodeRecord> {
     const { records, directory, guard, clock } = this.#parts;
     const node = await records.actOn(async (tx) => {
@@ -55,10 +55,10 @@ export class NodeRegistry {
         last_seen_at: before?.last_seen_at ?? null,
       };
       await putNode(tx, put, clock());
-      // Who administers everything vouches for the machine.
+      // Users who administer everything vouch for the machine.
       const ended =
         moved && !author.everything
-          ? await endRequestsForNode(tx, wish.name, 'the node is another machine, or may be one', author, clock())
+          ? await endRequestsForNode(tx, wish.name, 'the node is, or may be, another machine', author, clock())
           : [];
       const data = { address: put.address, ...(labelled ? { labels: put.labels, before: before?.labels ?? null } : {}) };
       const row = auditRow(clock(), author, { event: 'node.put', target: put.name, node: put.name, data });
@@ -73,7 +73,7 @@ export class NodeRegistry {
     await records.actOn(async (tx) => {
       await deleteNode(tx, name);
       const row = auditRow(clock(), author, { event: 'node.delete', target: name, node: name });
-      // The next machine of that name is another.
+      // The next machine of that name is a different one.
       const ended = await endRequestsForNode(tx, name, 'the node was removed', author, clock());
       return { result: undefined, rows: [row, ...ended] };
     });

@@ -2,8 +2,8 @@
  * Routes of nodes: records and tokens for administrators, joining and presence for gateways, the live list for everybody, and where a
  * live session is for gateways and viewers.
  *
- * A user sees the nodes that a role lets them reach, and no others; `access:read` lets reviewers see another's list.
- * Tested in nodes.test.ts.
+ * A user sees only the nodes that a role lets them reach; `access:read` lets reviewers see another user's list. Tested in
+ * nodes.test.ts.
  */
 import { createJoinToken, deleteJoinToken, listJoinTokens } from '#schemas/api/inventory/join-tokens.js';
 import {
@@ -11,6 +11,7 @@ import {
   challengeJoin,
   deleteNode,
   joinNode,
+  listGateways,
   listNodes,
   listNodesOf,
   putNode,
@@ -19,7 +20,7 @@ import {
   showNodeTrust,
 } from '#schemas/api/inventory/nodes.js';
 import type { NodeStatus } from '#schemas/api/inventory/nodes.js';
-import { showLiveSession } from '#schemas/api/inventory/live-sessions.js';
+import { readLiveSessions, showLiveSession } from '#schemas/api/inventory/live-sessions.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { formatServiceName, isName } from '#schemas/base/identity.js';
 import type { SignedTrust } from '#schemas/join.js';
@@ -43,7 +44,7 @@ export interface NodeRouteParts extends JoiningParts {
   readonly ca: Ca;
   readonly presence: Presence;
   readonly guard: PowerGuard;
-  /** What nodes may believe, signed by this authority. */
+  /** The trust list for nodes, signed by this authority. */
   readonly signedTrust: () => Promise<SignedTrust>;
 }
 
@@ -65,12 +66,17 @@ export function nodeRoutes(parts: NodeRouteParts): readonly Route[] {
       ({ request }) => claimedNode(request),
     ),
     handle(showNodeTrust, () => parts.signedTrust()),
-    handle(reportHeldNodes, async ({ principal, body }) => ({
-      known: await presence.report({ holder: formatServiceName(serviceOf(principal)), ...body }),
-      gateways: await presence.gateways(),
-    })),
+    handle(reportHeldNodes, async ({ principal, body }) => {
+      const known = await presence.report({ holder: formatServiceName(serviceOf(principal)), ...body });
+      const ended = new Set(body.sessions?.down ?? []);
+      // Invitations end with their session.
+      if (ended.size > 0 && directory.current().invitations.some(({ session }) => ended.has(session))) await directory.changed();
+      return { known, gateways: await presence.gateways() };
+    }),
 
+    handle(listGateways, async () => ({ gateways: await presence.gateways() })),
     handle(showLiveSession, (_, { session }) => presence.session(session)),
+    handle(readLiveSessions, ({ body }) => presence.details(body.sessions)),
     handle(listNodes, ({ principal }) => listed(parts, subjectOf(principal))),
     handle(listNodesOf, async (_, { name: user }) => {
       const record = isName(user) ? await records.user(user) : undefined;
@@ -82,7 +88,7 @@ export function nodeRoutes(parts: NodeRouteParts): readonly Route[] {
 
     handle(registerOwnNode, async ({ principal, caller, body }) => {
       const { name } = serviceOf(principal);
-      // Labels decide access: a node that joined by token says what it may say over its tunnel.
+      // Labels decide access: a node that joined by token reports its permitted labels over its tunnel.
       if (directory.node(name)?.tunnel_key !== undefined) throw new StenoError('ACCESS_DENIED', 'this node joined by token');
       const node: NodeRecord = { name, kind: 'agent', ...body, last_seen_at: clock() };
       await records.act(
@@ -101,7 +107,7 @@ export function nodeRoutes(parts: NodeRouteParts): readonly Route[] {
   ];
 }
 
-/** Null: a service, which sees all. */
+/** Null: a service, which sees all nodes. */
 function subjectOf(principal: Context<unknown>['principal']): Subject | null {
   if (principal.kind !== 'user') return null;
   const { identity, roles } = principal;
@@ -118,7 +124,7 @@ async function listed(
   const last = await presence.lastSeen(seen.flatMap(({ name: node }) => (live.has(node) ? [] : [node])));
   return seen.map((node) => {
     const since = live.get(node.name);
-    // Nobody holds a connection to a server without agent: whether it is there shows when it is dialled.
+    // Nobody holds a connection to a server without agent, so its presence is unknown until it is dialled.
     const state = node.kind === 'openssh' ? 'agentless' : since === undefined ? 'gone' : 'live';
     return { ...node, last_seen_at: since === undefined ? (last.get(node.name) ?? null) : clock(), state, since: since ?? null };
   });

@@ -1,5 +1,5 @@
 /**
- * Tokens that nodes join with, and who may make them (records/join-tokens.ts).
+ * Tokens with which nodes join, and who may create them (records/join-tokens.ts).
  *
  * Tested in nodes.test.ts.
  */
@@ -15,7 +15,7 @@ import { requireVerb } from './registry.js';
 import { insertToken, liveTokens, purgeJoining } from './records.js';
 
 const MAX_TOKENS = 10_000;
-/** Labels of a node's own word (docs/decisions/0025). */
+/** Prefix of labels that a node reports itself (docs/decisions/0025). */
 const OWN_LABELS = 'node/';
 
 export interface TokenWish {
@@ -41,9 +41,9 @@ export class Tokens {
   }
 
   /**
-   * Labels of a token decide which roles open the machines that join with it, and take the verb `label` of nodes and every
-   * login that they open. Who does not administer everything leaves machines the labels that say they are a machine's word.
-   * Throws ACCESS_DENIED, POWER_LACKING.
+   * Labels of a token decide which roles open the machines that join with it; creating one requires the verb `label` on
+   * nodes and every login that the labels open. Users who do not administer everything may leave to machines only labels
+   * marked as self-reported. Throws ACCESS_DENIED, POWER_LACKING.
    */
   async create(author: Author, wish: TokenWish): Promise<JoinTokenCreated> {
     const free = wish.node_labels.filter((pattern) => !pattern.startsWith(OWN_LABELS));

@@ -1,14 +1,14 @@
 /**
- * Bots: users that are machines, such as a CI runner. No password, no browser: a join token once, then a certificate of
- * an hour that renews itself.
+ * Bots: users that are machines, such as a CI runner. They have neither password nor browser, but a one-time join token and
+ * then a one-hour certificate that they renew.
  *
  *     token ──join, once, within its time──► instance, generation 1 ──renew──► generation 2 ──renew──► …
  *                                                 └──another copy renews──► stopped, and the bot is locked
  *
- * An instance is bound to the key it joined with, and counts its renewals. Two copies of one identity cannot both know
- * the latest count, so the second of them to renew gives the theft away; which of the two is the thief nobody can tell,
- * so both are put out. A renewal whose answer was lost may be asked again: it is known by its attempt, which was random
- * and kept before the first try. Tested in bots.test.ts.
+ * An instance is bound to the key it joined with, and counts its renewals. Two copies of one identity cannot both know the
+ * latest count, so the second to renew reveals the theft; since either could be the thief, both are locked out. A renewal
+ * whose answer was lost may be repeated: it is recognized by a random attempt id, saved before the first try. Tested in
+ * bots.test.ts.
  */
 import { randomBytes } from 'node:crypto';
 import type { BotInfo, BotLogin, BotToken } from '#schemas/api/people/bots.js';
@@ -23,7 +23,7 @@ import type { Caller } from '../../records/audit.js';
 import { certifiableKey } from '../../ca/certificates.js';
 import { issueUserCertificate } from '../../certificates/users.js';
 import type { IssueParts } from '../../certificates/users.js';
-import { hashOf, newToken } from '../../records/tokens.js';
+import { hashOf, newToken } from '#runtime/tokens.js';
 import type { Tx } from '../../records/records.js';
 import type { Author, PowerGuard } from '../../power/guard.js';
 import { findUser, insertUser, listUsers } from '../../records/users.js';
@@ -31,7 +31,7 @@ import type { UserRecord } from '../../records/users.js';
 import { liftLock, lockOut } from '../users/users.js';
 import type { Grants, Users } from '../users/users.js';
 
-export const BOT_TTL_S = 3_600;
+const BOT_TTL_S = 3_600;
 
 type Outcome =
   { readonly kind: 'refused' } | { readonly kind: 'copied' } | { readonly kind: 'renewed'; readonly row: Row<'bot_instances'> };
@@ -90,13 +90,13 @@ export class Bots {
     return token;
   }
 
-  /** For one more instance. What was granted to the bot ends: it was granted to those that there were. */
+  /** A token for one more instance. Existing grants of the bot end, since they were given to the existing instances. */
   async token(name: string, ttlMs: number, author: Author): Promise<BotToken> {
     const { records, directory, clock, guard } = this.#parts;
     const now = clock();
     const token = await records.actOn(async (tx) => {
       const bot = await this.#handed(tx, name, author);
-      const ended = await guard.takeOver(tx, author, bot, 'keep', 'a token was made for one more machine', now);
+      const ended = await guard.takeOver(tx, author, bot, 'keep', 'a token was created for one more machine', now);
       const row = auditRow(now, author, { event: 'bot_token.create', target: name, data: { token_ends: now + ttlMs } });
       return { result: await this.#newToken(tx, name, author, now + ttlMs), rows: [...ended, row] };
     });
@@ -104,7 +104,7 @@ export class Bots {
     return token;
   }
 
-  /** All instances and tokens of before are over, with what was granted to them; the lock is lifted, and one may join anew. */
+  /** Invalidates all previous instances and tokens, with their grants; the lock is lifted, and one instance may join. */
   async reset(name: string, ttlMs: number, author: Author): Promise<BotToken> {
     const { records, directory, clock, guard } = this.#parts;
     const now = clock();
@@ -122,7 +122,7 @@ export class Bots {
     return token;
   }
 
-  /** Throws BOT_TOKEN_OVER: of many who use a token at once, one joins. */
+  /** Throws BOT_TOKEN_OVER: of concurrent users of a token, one joins. */
   async join(
     given: { readonly token: string; readonly public_key: string; readonly tls_key: string | undefined },
     caller: Caller,
@@ -167,7 +167,7 @@ export class Bots {
     return this.#issue(instance, given.tls_key, caller);
   }
 
-  /** `authorization`: of the signed request, whose certificate says which key renews. Throws BOT_COPIED. */
+  /** `authorization`: of the signed request, whose certificate names the renewing key. Throws BOT_COPIED. */
   async renew(
     given: { readonly instance: string; readonly generation: number; readonly attempt: string; readonly tls_key: string | undefined },
     bot: string,
@@ -214,7 +214,7 @@ export class Bots {
     });
     switch (outcome.kind) {
       case 'refused':
-        throw new StenoError('ACCESS_DENIED', `${given.instance} is no instance of ${bot} that this key may renew`);
+        throw new StenoError('ACCESS_DENIED', `${given.instance} is not an instance of ${bot} that this key may renew`);
       case 'copied':
         await directory.changed();
         throw new StenoError('BOT_COPIED', given.instance);
@@ -248,13 +248,13 @@ export class Bots {
   /** A bot that the author may hand out. Throws USER_UNKNOWN, POWER_LACKING. */
   async #handed(tx: Tx, name: string, author: Author): Promise<UserRecord> {
     const user = await findUser(tx, name);
-    if (user?.kind !== 'bot') throw new StenoError('USER_UNKNOWN', `${name} is no bot`);
+    if (user?.kind !== 'bot') throw new StenoError('USER_UNKNOWN', `${name} is not a bot`);
     this.#parts.guard.mayHand(author, user);
     return user;
   }
 }
 
-/** Of a header that the verifier accepted. */
+/** Key in a header that the verifier accepted. */
 function keyOf(authorization: string): string {
   const blob = decodeBase64(parseAuthorization(authorization)?.certificate ?? '');
   if (blob === undefined) throw new StenoError('CERT_GARBLED');

@@ -1,4 +1,4 @@
-/** The routes of bots: by administrators, and by bots themselves. */
+/** The routes of bots: for administrators, and for bots themselves. */
 import { createBot, createBotToken, joinBot, listBots, renewBot, resetBot } from '#schemas/api/people/bots.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { handle } from '../../http/server.js';

@@ -1,14 +1,14 @@
 /**
- * Logging a command in through a browser: the device authorization of RFC 8628, for certificates.
+ * Logs in the command through a browser: the device authorization of RFC 8628, for certificates.
  *
  *     waiting ──approved by a user who has just signed in──► approved ──asked for by the command──► taken
  *        └──denied──► denied                 └──10 min──► (gone)
  *
- * The command names its public key at the start, and only that key is certified: whoever steals the device code gains
- * nothing by it. The user code is short, for people: it lasts ten minutes, counts once, and lookups by it are limited.
- * Phishing is what remains (a stranger sends you their code): so the page shows where the request came from, and the
- * approval needs a sign-in of the last ten minutes. A browser that was signed in by a link cannot approve: a
- * certificate would prolong itself for ever. Tested in login.test.ts.
+ * The command names its public key at the start, and only that key is certified, so a stolen device code is useless. The
+ * user code is short enough to type: it lasts ten minutes, works once, and lookups are limited. Phishing remains possible (a
+ * stranger sends you their code): the page therefore shows where the request came from, and approval needs a sign-in within
+ * the last ten minutes. A browser signed in by a link cannot approve, or a certificate could prolong itself forever. Tested
+ * in login.test.ts.
  */
 import { randomInt } from 'node:crypto';
 import type { DeviceLogin, DeviceLoginAnswer, DeviceLoginFacts } from '#schemas/api/people/logins.js';
@@ -22,15 +22,15 @@ import { p256Key } from '../../ca/x509.js';
 import { issueUserCertificate } from '../../certificates/users.js';
 import type { IssueParts } from '../../certificates/users.js';
 import { FRESH_MS, isFresh, requireFresh } from '../../web-sessions/fresh.js';
-import { hashOf, newToken } from '../../records/tokens.js';
+import { hashOf, newToken } from '#runtime/tokens.js';
 import { spendFreshness } from '../../records/records.js';
 import { forgive } from '../users/guesses.js';
 import type { Guesses } from '../users/guesses.js';
 import { decideDeviceLogin, deviceLogin, deviceLoginByCode, insertDeviceLogin, takeDeviceLogin } from '../../records/logins.js';
 
-export const DEVICE_LOGIN_MS = 10 * 60_000;
+const DEVICE_LOGIN_MS = 10 * 60_000;
 const INTERVAL_S = 2;
-/** Without vowels, so that no words come out, and without letters that look alike (RFC 8628, 6.1). */
+/** Without vowels, so that no words appear, and without similar-looking letters (RFC 8628, 6.1). */
 const alphabet = 'BCDFGHJKLMNPQRSTVWXZ';
 const MAX_WAITING = 10_000;
 
@@ -86,7 +86,10 @@ export class DeviceLogins {
     return { device_code: deviceCode, user_code: userCode, expires_in: DEVICE_LOGIN_MS / 1000, interval: INTERVAL_S };
   }
 
-  /** What a signed-in user is asked to approve. Throws LOGIN_CODE_UNKNOWN, LOGIN_BLOCKED after too many wrong codes. */
+  /**
+   * The facts shown to a signed-in user for approval. Throws LOGIN_CODE_UNKNOWN, or LOGIN_BLOCKED after too many wrong
+   * codes.
+   */
   async facts(userCode: string, who: WebIdentity, caller: Caller): Promise<DeviceLoginFacts> {
     const { records, guesses, clock } = this.#parts;
     const key = `code:${who.user}` as const;
@@ -110,7 +113,7 @@ export class DeviceLogins {
     };
   }
 
-  /** Throws LOGIN_TOO_OLD for an approval by a sign-in that is not fresh, or has approved a login before. */
+  /** Throws LOGIN_TOO_OLD if the approving sign-in is not fresh, or has approved a login before. */
   async decide(userCode: string, approve: boolean, who: WebIdentity, caller: Caller): Promise<void> {
     const { records, clock } = this.#parts;
     const now = clock();
@@ -130,9 +133,9 @@ export class DeviceLogins {
       },
     );
     await records.act([row], async (tx) => {
-      // One sign-in approves one login: who saw its cookie gets no second certificate, nor a first one unnoticed.
+      // One sign-in approves one login: a stolen cookie yields no second certificate, nor a first one unnoticed.
       if (approve && !(await spendFreshness(tx, hashOf(who.token), now - FRESH_MS)))
-        throw new StenoError('LOGIN_TOO_OLD', 'this sign-in has approved a login already');
+        throw new StenoError('LOGIN_TOO_OLD', 'this sign-in has already approved a login');
       if (
         !(await decideDeviceLogin(
           tx,
@@ -145,7 +148,7 @@ export class DeviceLogins {
     });
   }
 
-  /** Asked again and again by the command. Throws LOGIN_ATTEMPT_OVER, LOGIN_DENIED, and why no certificate is issued. */
+  /** Polled by the command. Throws LOGIN_ATTEMPT_OVER, LOGIN_DENIED, or the reason why no certificate is issued. */
   async poll(deviceCode: string, caller: Caller): Promise<DeviceLoginAnswer> {
     const { records, clock } = this.#parts;
     const hash = hashOf(deviceCode);

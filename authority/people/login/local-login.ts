@@ -1,18 +1,18 @@
 /**
- * Signing in with what the authority itself knows: password and code, or a passkey.
+ * Signing in with credentials known to the authority itself: password and code, or a passkey.
  *
- *     counted (guesses.ts) ──► user, password, code, all of them looked at ──► one answer: web session, or LOGIN_FAILED
+ *     counted (guesses.ts) ──► user, password, code, all of them checked ──► one answer: web session, or LOGIN_FAILED
  *
- * Name, password and code come in one call, so that no answer tells which of them was right; a name that nobody has
- * costs as much as one that somebody has. Who has passkeys and no password may leave it empty and give a recovery code:
- * that is one factor, and the session says so. Which it was stands in the audit. A code and a recovery code count once, a
- * passkey's challenge too. Tested in authority/people/users/users.test.ts.
+ * Name, password and code arrive in one call, so that no answer tells which of them was right; an unknown name takes as long
+ * as a known one. A user with passkeys and no password may leave it empty and give a recovery code: that is one factor, and
+ * the session says so. The audit says which was used. Codes, recovery codes and passkey challenges each work once. Tested in
+ * authority/people/users/users.test.ts.
  */
 import type { WebIdentity } from '#schemas/api/people/web-sessions.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { auditRow } from '../../records/audit.js';
 import type { Caller } from '../../records/audit.js';
-import { hashOf } from '../../records/tokens.js';
+import { hashOf } from '#runtime/tokens.js';
 import type { Tx } from '../../records/records.js';
 import type { EnrolmentParts } from '../users/enrolment.js';
 import { forgive, sourceKey } from '../users/guesses.js';
@@ -38,14 +38,14 @@ export interface LocalLoginParts extends EnrolmentParts {
   readonly guesses: Guesses;
 }
 
-/** Whom a proof proved, and by which device. */
+/** The user that a proof identified, and the device used. */
 export interface Proven {
   readonly user: string;
   readonly mfa: string;
 }
 
-/** In place of a device's id, when a recovery code stood in for it. */
-export const RECOVERY_CODE = 'recovery-code';
+/** Used in place of a device's id for a recovery code. */
+const RECOVERY_CODE = 'recovery-code';
 
 export class LocalLogin {
   readonly #parts: LocalLoginParts;
@@ -91,9 +91,9 @@ export class LocalLogin {
       )
       .find((match) => match.step !== null);
     const recovery = recoveryCodeHash(given.code);
-    if (user === undefined) throw failed('no such user');
+    if (user === undefined) throw failed('unknown user');
     if (user.kind !== 'local') throw failed('not a local user');
-    // A code of an app is six digits: without a password it would be one to guess.
+    // An authenticator app's code has six digits: without a password it could be guessed.
     const alone = user.password_hash === null && given.password === '' && recovery !== null;
     if (!right && !alone) throw failed('password');
     if (user.disabled_at !== null) throw failed('disabled');
@@ -117,18 +117,18 @@ export class LocalLogin {
     return this.#begin(caller, keys, async () => proven);
   }
 
-  /** Whose passkey answered a challenge of ours; its counter has moved on. Throws LOGIN_FAILED. */
+  /** Finds the owner of the passkey that answered our challenge; its counter has advanced. Throws LOGIN_FAILED. */
   async provePasskey(response: AuthenticationResponseJSON): Promise<Proven> {
     const { records, site, clock } = this.#parts;
     const challenge = challengeOf(response);
     const now = clock();
     if (challenge === null) throw failed('passkey: no challenge');
-    // Taken before it is checked: a challenge has one try.
+    // Consume the challenge before checking the answer: it allows one try.
     const ceremony = await records.actOn(async (tx) => ({
       result: await takeCeremony(tx, hashOf(challenge), 'passkey-login', now),
       rows: [],
     }));
-    if (ceremony === undefined) throw failed('passkey: the challenge is unknown, used or old');
+    if (ceremony === undefined) throw failed('passkey: the challenge is unknown, used or expired');
     const device = await records.read((db) => deviceByCredential(db, response.id));
     if (device === undefined) throw failed('passkey: unknown');
     const user = await records.read((db) => findUser(db, device.user));
@@ -141,7 +141,7 @@ export class LocalLogin {
     return { user: user.name, mfa: device.id };
   }
 
-  /** Takes a code of one user that is signed in already. Throws LOGIN_FAILED. */
+  /** Checks a code of a user who is already signed in. Throws LOGIN_FAILED. */
   async proveCode(name: string, code: string, source: string): Promise<Proven> {
     const { records, guesses, sealer, clock } = this.#parts;
     const keys: readonly GuessKey[] = [sourceKey(source), `user:${name}`];
@@ -185,7 +185,7 @@ export class LocalLogin {
   }
 }
 
-/** The detail goes to the audit only (http.ts). */
+/** The detail goes to the audit only (server.ts). */
 function failed(detail: string): StenoError {
   return new StenoError('LOGIN_FAILED', detail);
 }

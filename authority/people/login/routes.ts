@@ -1,5 +1,11 @@
 /** The ways of logging in, which a viewer passes on for browsers and commands. */
-import { askConfirmation, decideConfirmation, showConfirmation, showConfirmationState } from '#schemas/api/people/confirmations.js';
+import {
+  askConfirmation,
+  askKubeConfirmation,
+  decideConfirmation,
+  showConfirmation,
+  showConfirmationState,
+} from '#schemas/api/people/confirmations.js';
 import {
   beginDeviceLogin,
   beginSingleSignOn,
@@ -22,6 +28,7 @@ import { allowsPasskeys } from '../users/enrolment.js';
 import type { Site } from '../users/passkeys.js';
 import type { Connectors } from './connector.js';
 import type { DeviceLogins } from './device-login.js';
+import type { KubeConfirmations } from './kube-confirmations.js';
 import type { LocalLogin } from './local-login.js';
 import type { SessionConfirmations } from './session-confirmations.js';
 import type { SingleSignOn } from './single-sign-on.js';
@@ -31,6 +38,7 @@ export interface LoginRouteParts {
   readonly singleSignOn: SingleSignOn;
   readonly deviceLogins: DeviceLogins;
   readonly confirmations: SessionConfirmations;
+  readonly kubeConfirmations: KubeConfirmations;
   readonly connectors: Connectors;
   readonly links: Links;
   readonly site: Site;
@@ -41,6 +49,7 @@ export function loginRoutes({
   singleSignOn,
   deviceLogins,
   confirmations,
+  kubeConfirmations,
   connectors,
   links,
   site,
@@ -85,6 +94,14 @@ export function loginRoutes({
         return confirmations.begin(principal.service, body);
       },
       ({ node }) => node,
+    ),
+    handle(
+      askKubeConfirmation,
+      ({ principal, body }) => {
+        if (principal.kind !== 'service') throw new StenoError('ACCESS_DENIED');
+        return kubeConfirmations.ask(principal.service, body);
+      },
+      ({ cluster }) => cluster,
     ),
     handle(showConfirmationState, ({ body }) => confirmations.state(body.token)),
     handle(showConfirmation, async (c) => confirmations.facts(c.body.token, await who(c), c.caller)),

@@ -5,10 +5,10 @@
  *     waiting ──code or passkey of this very user──► approved ──session certificate──► taken
  *        └──denied──► denied                             └──a minute──► (gone)
  *
- * The address that the user opens holds a token that finds the session and proves nothing: confirming needs a browser
- * signed in as the same user, and a fresh proof there. Who comes by single sign-on signs in anew, after the session was
- * asked for, with a provider that vouches for a second factor. An approval counts for one certificate of this user,
- * login, node and address; without it the authority issues none, whatever the gateway thinks. Tested in
+ * The address that the user opens contains a token that identifies the session and proves nothing: confirming requires a
+ * browser signed in as the same user, and a fresh proof there. Users of single sign-on sign in again, after the session was
+ * requested, with a provider that vouches for a second factor. An approval is valid for one certificate of this user, login,
+ * node and address; without it the authority issues none, whatever the gateway decides. Tested in
  * session-confirmations.test.ts.
  */
 import type { ConfirmationFacts, SessionConfirmation, SessionConfirmationRequest } from '#schemas/api/people/confirmations.js';
@@ -22,15 +22,15 @@ import { assertUnlocked, checkUserCertificate } from '#runtime/http/request-auth
 import { auditRow } from '../../records/audit.js';
 import type { Caller } from '../../records/audit.js';
 import type { Directory } from '../../directory/directory.js';
-import { hashOf, newToken } from '../../records/tokens.js';
+import { hashOf, newToken } from '#runtime/tokens.js';
 import type { Records } from '../../records/records.js';
 import type { AuthenticationResponseJSON } from '../users/passkeys.js';
 import { devicesOf, findUser } from '../../records/users.js';
 import type { LocalLogin } from './local-login.js';
-import { confirmation, decideConfirmation, insertConfirmation } from '../../records/logins.js';
+import { confirmation, decideConfirmation, insertConfirmation, waitingConfirmations } from '../../records/logins.js';
+import { KUBE_CONFIRMATION_MS, MAX_WAITING_PER_USER, placeOf } from './confirmation-terms.js';
 
-export const CONFIRMATION_MS = 60_000;
-const MAX_WAITING_PER_USER = 20;
+const CONFIRMATION_MS = 60_000;
 
 export interface ConfirmationParts {
   readonly records: Records;
@@ -41,7 +41,7 @@ export interface ConfirmationParts {
   readonly web: string;
 }
 
-/** With what the user confirms; nothing where a fresh sign-in does. */
+/** The proof with which the user confirms; empty if a fresh sign-in suffices. */
 export interface Proof {
   readonly code?: string | undefined;
   readonly response?: AuthenticationResponseJSON | undefined;
@@ -81,26 +81,20 @@ export class SessionConfirmations {
       { event: 'session_mfa.ask', target: request.node, node: request.node, login: request.login, data: { gateway: place.gateway } },
     );
     await records.act([row], async (tx) => {
-      const { waiting } = await tx
-        .selectFrom('session_confirmations')
-        .select((e) => e.fn.countAll<number>().as('waiting'))
-        .where('user', '=', identity.user)
-        .where('expires_at', '>', now)
-        .executeTakeFirstOrThrow();
-      if (Number(waiting) >= MAX_WAITING_PER_USER)
+      if ((await waitingConfirmations(tx, identity.user, now)) >= MAX_WAITING_PER_USER)
         throw new StenoError('TOO_MANY', `sessions of ${identity.user} that wait for a second factor`);
       await insertConfirmation(tx, { hash: hashOf(token), ...place, created_at: now, expires_at });
     });
     return { token, url: `${web}/confirm#${token}`, expires_at };
   }
 
-  /** Asked again and again by the gateway. `gone` when nobody said anything in time. */
+  /** Polled by the gateway. `gone` if nobody decided in time. */
   async state(token: string): Promise<{ readonly state: 'waiting' | 'approved' | 'denied' | 'gone' }> {
     const row = await this.#parts.records.read((db) => confirmation(db, hashOf(token), this.#parts.clock()));
     return { state: row === undefined || row.state === 'taken' ? 'gone' : row.state };
   }
 
-  /** Throws NOT_FOUND also to other users than the one whose session it is. */
+  /** Throws NOT_FOUND for users other than the session's own, too. */
   async facts(token: string, who: WebIdentity, caller: Caller): Promise<ConfirmationFacts> {
     const { records } = this.#parts;
     const row = await this.#waiting(token, who);
@@ -110,7 +104,7 @@ export class SessionConfirmations {
     }));
     return {
       user: row.user,
-      node: row.node,
+      ...placeOf(row.node),
       login: row.login,
       source_address: row.source,
       browser_address: caller.source,
@@ -122,26 +116,33 @@ export class SessionConfirmations {
     };
   }
 
-  /** Throws LOGIN_FAILED for a wrong proof, LOGIN_TOO_OLD where a sign-in should be the proof and is not. */
+  /** Throws LOGIN_FAILED for a wrong proof, or LOGIN_TOO_OLD if a sign-in should be the proof and is not. */
   async decide(token: string, approve: boolean, proof: Proof, who: WebIdentity, caller: Caller): Promise<void> {
     const { records, directory, clock } = this.#parts;
     const row = await this.#waiting(token, who);
     const mfa = approve ? await this.#prove(row.created_at, proof, who, caller) : null;
     const now = clock();
     if (mfa !== null) assertUnlocked(directory.current().locks, [['mfa-device', mfa]], now);
+    const { kind, node } = placeOf(row.node);
+    const kubernetes = kind === 'kubernetes';
     const audit = auditRow(
       now,
       { actor: who.user, source: caller.source },
       {
         event: approve ? 'session_mfa.approve' : 'session_mfa.deny',
-        target: row.node,
-        node: row.node,
+        target: node,
+        ...(kubernetes ? {} : { node }),
         login: row.login,
-        data: { mfa, requested_from: row.source },
+        data: { mfa, requested_from: row.source, ...(kubernetes ? { kubernetes } : {}) },
       },
     );
+    const decision = {
+      state: approve ? 'approved' : 'denied',
+      mfa,
+      until: kubernetes && approve ? now + KUBE_CONFIRMATION_MS : undefined,
+    } as const;
     await records.act([audit], async (tx) => {
-      if (!(await decideConfirmation(tx, row.hash, who.user, approve ? 'approved' : 'denied', mfa, now)))
+      if (!(await decideConfirmation(tx, row.hash, who.user, decision, now)))
         throw new StenoError('NOT_FOUND', 'this session waits no longer');
     });
   }
@@ -162,12 +163,12 @@ export class SessionConfirmations {
   async #waiting(token: string, who: WebIdentity) {
     const row = await this.#parts.records.read((db) => confirmation(db, hashOf(token), this.#parts.clock()));
     if (row === undefined || row.state !== 'waiting' || row.user !== who.user)
-      throw new StenoError('NOT_FOUND', 'no session of yours waits here');
+      throw new StenoError('NOT_FOUND', 'none of your sessions is waiting here');
     return row;
   }
 }
 
-/** A sign-in after the session was asked for, with a second factor that the provider vouches for. */
+/** Whether this is a sign-in after the session was requested, with a second factor vouched for by the provider. */
 function isSignInFor(who: WebIdentity, askedAt: number): boolean {
   return who.via !== 'link' && who.mfa !== null && who.since >= askedAt;
 }

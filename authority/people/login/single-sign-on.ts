@@ -1,13 +1,13 @@
 /**
- * Logins through a connector of single sign-on: the attempt, the way back, and the user that comes of it.
+ * Logins through a single sign-on connector: the attempt, the callback, and the resulting user.
  *
  *     begun ──callback──► used ──proved──► web session
  *       │        └──form without cookie──► parked ──callback──► used …
  *       └──10 min──► (gone)
  *
- * The state in the address is random, of which SHA-256 is kept; the browser that began holds a cookie that the attempt
- * is bound to, so that nobody can finish in another's browser (login CSRF) or with another's answer. What a connector
- * says of a user replaces what it said before; names that others hold are not given away. Tested in login.test.ts.
+ * The `state` parameter is random and stored as SHA-256; the attempt is bound to a cookie of the browser that began it, so
+ * that nobody can finish in another's browser (login CSRF) or with another's answer. A connector's statement about a user
+ * replaces its previous one; names held by others are refused. Tested in login.test.ts.
  */
 import type { WebIdentity } from '#schemas/api/people/web-sessions.js';
 import { StenoError } from '#schemas/base/errors.js';
@@ -15,7 +15,7 @@ import { isName, parseTraits } from '#schemas/base/identity.js';
 import { auditRow } from '../../records/audit.js';
 import type { Caller } from '../../records/audit.js';
 import type { Directory } from '../../directory/directory.js';
-import { hashOf, newToken } from '../../records/tokens.js';
+import { hashOf, newToken } from '#runtime/tokens.js';
 import type { Links } from '../../web-sessions/web-sessions.js';
 import type { Records, Tx } from '../../records/records.js';
 import type { Sealer } from '../../ca/seal.js';
@@ -66,7 +66,7 @@ export class SingleSignOn {
     return { url, binding };
   }
 
-  /** Keeps an answer that came by form, without the cookie. Throws LOGIN_ATTEMPT_OVER. */
+  /** Stores an answer that arrived by form, without the cookie. Throws LOGIN_ATTEMPT_OVER. */
   async park(name: string, state: string, form: BrowserAnswer['form']): Promise<void> {
     const { records, clock } = this.#parts;
     await records.actOn(async (tx) => {
@@ -77,7 +77,7 @@ export class SingleSignOn {
     });
   }
 
-  /** Throws LOGIN_ATTEMPT_OVER, or why the answer is refused. */
+  /** Throws LOGIN_ATTEMPT_OVER, or the reason why the answer is refused. */
   async finish(
     name: string,
     answer: { readonly state: string; readonly binding: string; readonly query: BrowserAnswer['query'] },
@@ -118,10 +118,10 @@ export class SingleSignOn {
 
   async #put(tx: Tx, { name: connector, handlers }: Connector, { user, roles, traits }: LoginOutcome, now: number): Promise<void> {
     const unknown = roles.find((role) => !this.#parts.directory.current().roles.some(({ name }) => name === role));
-    if (unknown !== undefined) throw new StenoError('LOGIN_FAILED', `${user}: there is no role ${unknown}`);
+    if (unknown !== undefined) throw new StenoError('LOGIN_FAILED', `${user}: role ${unknown} does not exist`);
     const known = await findUser(tx, user);
     if (known === undefined) {
-      // Who was bound to the name before its user was removed is the same person.
+      // A subject bound to the name before its user was removed is the same person.
       const bound = await tx
         .selectFrom('sso_subjects')
         .select('user')
@@ -155,15 +155,15 @@ export class SingleSignOn {
 }
 
 function checked(outcome: LoginOutcome): LoginOutcome {
-  if (!isName(outcome.user)) throw new StenoError('LOGIN_FAILED', `${JSON.stringify(outcome.user.slice(0, 100))} is no name of a user`);
-  if (outcome.roles.length === 0) throw new StenoError('LOGIN_FAILED', `${outcome.user}: nothing of this login maps to a role`);
+  if (!isName(outcome.user)) throw new StenoError('LOGIN_FAILED', `${JSON.stringify(outcome.user.slice(0, 100))} is not a valid user name`);
+  if (outcome.roles.length === 0) throw new StenoError('LOGIN_FAILED', `${outcome.user}: nothing in this login maps to a role`);
   if (parseTraits(JSON.stringify(outcome.traits)) === null)
-    throw new StenoError('LOGIN_FAILED', `${outcome.user}: traits beyond their bounds`);
+    throw new StenoError('LOGIN_FAILED', `${outcome.user}: traits exceed their limits`);
   if (outcome.mfa !== null && !isName(outcome.mfa)) throw new StenoError('LOGIN_FAILED', 'the name of the second factor');
   return outcome;
 }
 
-/** A path of our own page, or its root: an address that leads elsewhere is never followed. */
+/** Returns a path of our own page, or its root: addresses that lead elsewhere are never followed. */
 export function ownPath(next: string): string {
   return next.length <= 512 && /^\/(?![/\\])[A-Za-z0-9/_.~?&=%+-]*$/.test(next) ? next : '/';
 }

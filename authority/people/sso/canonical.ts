@@ -1,15 +1,15 @@
 /**
- * Exclusive XML canonicalisation (W3C exc-c14n, without comments) of what `parseXml` reads: the octets that are signed.
+ * Exclusive XML canonicalization (W3C exc-c14n, without comments) of documents parsed by `parseXml`: the signed octets.
  *
- * That what is hashed here is what was signed does not rest on this file being right: a mistake makes signatures fail,
- * as the octets then differ from those the provider signed. Compared with `xml-crypto` in canonical.test.ts.
+ * Security does not depend on this file being correct: a mistake makes signatures fail, since the octets then differ from
+ * those the provider signed. Compared with `xml-crypto` in canonical.test.ts.
  */
 import type { XmlAttribute, XmlElement } from './xml.js';
 
 export interface CanonicalOptions {
-  /** Left out with all that is in it: the enveloped signature. */
+  /** Omitted with all its contents: the enveloped signature. */
   readonly without?: XmlElement;
-  /** Prefixes that are declared as if they were used (InclusiveNamespaces); '' for the default one. */
+  /** Prefixes rendered as if used (InclusiveNamespaces); '' for the default one. */
   readonly inclusive?: readonly string[];
 }
 

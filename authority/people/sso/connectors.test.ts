@@ -132,7 +132,7 @@ describe.each([
             subject: { user: 'ann', traits: {}, roles: known.filter(({ name }) => names.includes(name)) },
           }),
         );
-      expect(await putBy(oidc({ name: 'theirs' }), 'dev')).toContain('ACCESS_DENIED no role of yours');
+      expect(await putBy(oidc({ name: 'theirs' }), 'dev')).toContain('ACCESS_DENIED none of your roles');
       expect(await putBy(oidc({ name: 'theirs' }), 'writer')).toContain('POWER_LACKING the role sre');
       expect(await putBy(oidc({ name: 'theirs' }), 'writer', 'sre')).toBe('accepted');
       expect(

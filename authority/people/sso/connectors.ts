@@ -1,9 +1,10 @@
 /**
- * The connectors there are: kept with their secrets sealed, made into what logins call, applied and removed.
+ * Single sign-on connectors: stored with their secrets sealed, turned into the interface that logins use, applied and
+ * removed.
  *
- * A client secret comes in with the document and never goes out. The key towards a SAML provider is made here when its
- * connector is first applied, and stays when the connector is replaced, so that metadata once given stays true; removing
- * the connector removes it. Tested in connectors.test.ts.
+ * A client secret is accepted with the document and never returned. The key towards a SAML provider is generated when its
+ * connector is first applied, and kept when the connector is replaced, so that published metadata stays valid; removing the
+ * connector removes it. Tested in connectors.test.ts.
  */
 import 'reflect-metadata';
 import { X509Certificate, generateKeyPair, webcrypto } from 'node:crypto';
@@ -105,16 +106,16 @@ export class SsoConnectors implements Connectors {
   }
 
   /**
-   * Whoever writes a connector decides who may come in, under which name and with which traits: the roles that it gives must
-   * be the author's for whoever holds them, and those of its users, whose accounts the provider can come in as, too.
-   * Throws ACCESS_DENIED, POWER_LACKING.
+   * The author of a connector decides who may log in, under which name and with which traits: the author must have the roles
+   * that it gives, for any holder, and those of its users, whose accounts the provider can log in to. Throws ACCESS_DENIED,
+   * POWER_LACKING.
    */
   async put(given: ConnectorDocument, author: Author): Promise<ConnectorDocument> {
     const { records, sealer, clock, guard } = this.#parts;
     const before = await this.#open(given.name);
     const verb = before === undefined ? 'create' : 'update';
     if (!mayAdminister(author.subject.roles, 'connector', verb))
-      throw new StenoError('ACCESS_DENIED', `no role of yours allows to ${verb} connectors`);
+      throw new StenoError('ACCESS_DENIED', `none of your roles permits to ${verb} connectors`);
     guard.mayMapTo(
       author,
       given.claims_to_roles.flatMap(({ roles }) => roles),
@@ -130,7 +131,7 @@ export class SsoConnectors implements Connectors {
     });
     await records.actOn(async (tx) => {
       const rows = [row];
-      // A connector that was removed leaves its users, for the next of its name.
+      // A removed connector leaves its users to the next one of its name.
       for (const user of (await listUsers(tx)).filter(({ connector }) => connector === document.name)) {
         if (author.everything) break;
         guard.mayHand(author, user);
@@ -152,18 +153,18 @@ export class SsoConnectors implements Connectors {
   /** XML for a SAML provider. */
   async metadata(name: string): Promise<string> {
     const { document, secret } = await this.#must(name);
-    if (document.kind !== 'saml') throw new StenoError('CONNECTOR_UNKNOWN', `${name} is not of SAML`);
+    if (document.kind !== 'saml') throw new StenoError('CONNECTOR_UNKNOWN', `${name} is not a SAML connector`);
     return samlMetadata(document, keyOf(secret), this.#parts.web, `${this.#parts.web}/api/login/callback/${name}`);
   }
 
-  /** Where a browser that has signed out of Steno goes to sign out of the provider too; null for nowhere. */
+  /** Where a browser that signed out of Steno can sign out of the provider; null if nowhere. */
   async logoutUrl(name: string): Promise<string | null> {
     const found = await this.#open(name);
     if (found?.document.kind !== 'oidc' || !found.document.logout) return null;
     return oidcLogoutUrl(found.document, secretOf(found.secret), this.#providers, `${this.#parts.web}/`);
   }
 
-  /** Whether an answer that nobody asked for begins a login. */
+  /** Whether an unsolicited answer begins a login. */
   async beginsUnasked(name: string): Promise<boolean> {
     const found = await this.#open(name);
     return found?.document.kind === 'saml' && found.document.idp_initiated;
@@ -188,7 +189,7 @@ export class SsoConnectors implements Connectors {
   }
 }
 
-/** A secret is kept for the provider it was given for: pointed elsewhere, it would be sent to whoever is there. */
+/** A secret is kept only for the provider it was given for: otherwise it would be sent to the new address. */
 function sameProvider(before: ConnectorDocument, after: ConnectorDocument): boolean {
   if (before.kind === 'saml') return after.kind === 'saml';
   return after.kind === 'oidc' && before.issuer === after.issuer && before.tls_ca === after.tls_ca;
@@ -215,7 +216,7 @@ function withoutSecret({ client_secret: given, ...document }: OidcConnector, kep
   return [document, { kind: 'oidc', client_secret: secret }];
 }
 
-/** Their dates do not matter, as SAML has it: the connector is what says that a key is trusted. */
+/** Expiry dates are ignored, as in SAML: the connector is what declares a key trusted. */
 function checkedSaml(document: SamlConnector): SamlConnector {
   document.certificates.forEach((pem, i) => {
     const where = `certificates.${i}`;
@@ -223,7 +224,7 @@ function checkedSaml(document: SamlConnector): SamlConnector {
     try {
       key = new X509Certificate(pem).publicKey;
     } catch {
-      throw new StenoError('BAD_REQUEST', `${where}: is no certificate`);
+      throw new StenoError('BAD_REQUEST', `${where}: is not a certificate`);
     }
     const strong =
       key.asymmetricKeyType === 'ec' || (key.asymmetricKeyType === 'rsa' && (key.asymmetricKeyDetails?.modulusLength ?? 0) >= MIN_RSA_BITS);

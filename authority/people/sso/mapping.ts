@@ -1,8 +1,8 @@
 /**
- * From what a provider says of a person to a user of Steno: name, roles, traits. Pure.
+ * Maps a provider's claims about a person to a Steno user: name, roles, traits. Pure.
  *
- * Nothing is made up and nothing is cut: a name that is none, too many values, a mail address of another domain are
- * refusals that say which. Tested in mapping.test.ts.
+ * Nothing is invented and nothing is cut: an invalid name, too many values or a mail address of another domain is refused
+ * with the reason. Tested in mapping.test.ts.
  */
 import type { Connector } from '#schemas/documents/connector.js';
 import { matchesGlob } from '#schemas/documents/connector.js';
@@ -10,12 +10,12 @@ import { StenoError } from '#schemas/base/errors.js';
 import { isName, parseTraits } from '#schemas/base/identity.js';
 import type { Traits } from '#schemas/base/identity.js';
 
-/** Values of a claim or attribute; none when it is not there. */
+/** Values of a claim or attribute; empty if it is missing. */
 export type Claims = (name: string) => readonly string[];
 
 export interface Mapped {
   readonly user: string;
-  /** Sorted, each once. */
+  /** Sorted and unique. */
   readonly roles: readonly string[];
   readonly traits: Traits;
 }
@@ -58,7 +58,7 @@ function bounded(claims: Claims, name: string): readonly string[] {
   return values.filter((value) => value.length <= MAX_VALUE);
 }
 
-/** The value of a claim that must have one: with two, which would it be? */
+/** The value of a claim that must have exactly one: with two, the choice would be arbitrary. */
 function only(claims: Claims, name: string): string {
   const [value, ...more] = claims(name);
   if (value === undefined || value === '' || more.length > 0)
@@ -67,7 +67,7 @@ function only(claims: Claims, name: string): string {
   return value;
 }
 
-/** ASCII only: other letters fold to those in lower case, and two people would be one. */
+/** ASCII only: other letters fold to ASCII in lower case, and would merge two people. */
 function userName(value: string, domains: readonly string[] | null): string {
   const folded = /^[\x20-\x7e]*$/.test(value) ? value.toLowerCase() : '';
   const at = folded.lastIndexOf('@');
@@ -87,7 +87,7 @@ function checkEmail(address: string, domains: readonly string[]): void {
     throw new StenoError('SSO_REFUSED', 'the mail address is not of a domain that the connector allows');
 }
 
-/** Claims in JSON: by their name, else as a path through objects, such as `realm_access.roles`. */
+/** Claims in JSON: by name, otherwise as a path through objects, such as `realm_access.roles`. */
 export function jsonClaims(source: Readonly<Record<string, unknown>>): Claims {
   return (name) => {
     if (Object.hasOwn(source, name)) return scalars(source[name]);

@@ -1,12 +1,12 @@
 /**
  * OpenID Connect: authorization code with PKCE, state and nonce, over `openid-client`.
  *
- * What each check is for:
- * - `state` belongs to the attempt of this browser (login/): no login CSRF, no second use.
- * - `iss` in the answer (RFC 9207), and discovery that must name the issuer we asked: no mix-up of providers.
- * - PKCE: a code that leaks is worth nothing elsewhere. `nonce`: a token that leaks is worth nothing here.
+ * Purpose of each check:
+ * - `state` belongs to this browser's attempt (login/): no login CSRF, no second use.
+ * - `iss` in the answer (RFC 9207), and discovery naming the expected issuer: no mix-up of providers.
+ * - PKCE: a leaked code is useless elsewhere. `nonce`: a leaked token is useless here.
  * - The signature of the ID token is checked although TLS brought it, with the one algorithm the connector names, by a
- *   key read at this very login: rotated keys count at once, and withdrawn ones no longer.
+ *   key fetched during this login: rotated keys are valid at once, withdrawn ones no longer.
  * - `iss`, `aud`, `azp`, `exp`, `iat` and `sub` (also of userinfo), with at most a minute between the clocks.
  *
  * Tested in oidc.test.ts with a real provider, and in oidc-hostile.test.ts with one that lies.
@@ -19,15 +19,15 @@ import { jsonClaims, mapClaims } from './mapping.js';
 import { checkTarget, providerFetch } from './provider-http.js';
 import type { SsoMemory } from './saml.js';
 
-/** Seconds that clocks may differ. */
+/** Clock skew allowed, in seconds. */
 const SKEW_S = 60;
-/** A token that a code was just exchanged for is not older than this. */
+/** Maximum age in seconds of a token just obtained for a code. */
 const FRESH_S = 600;
-/** A provider's endpoints are read anew after this time. */
+/** A provider's metadata is fetched again after this time. */
 const METADATA_MS = 600_000;
 const MAX_PROVIDERS = 64;
 
-/** What providers say of themselves, kept for a while. Keys are not kept. */
+/** Cached provider metadata. Keys are not cached. */
 export class ProviderMetadata {
   readonly #known = new Map<string, { readonly metadata: openid.ServerMetadata; readonly until: number }>();
   readonly #clock: () => number;
@@ -106,7 +106,7 @@ export async function finishOidc(
 ): Promise<LoginOutcome> {
   if (answer.method !== 'GET') throw new StenoError('SSO_REFUSED', 'this is no answer of OpenID Connect');
   const { verifier, nonce } = kept;
-  // Absent, the library would not look for them.
+  // The library would not check for them if absent.
   if (verifier === undefined || nonce === undefined) throw new StenoError('SSO_REFUSED', 'this attempt was not begun with OpenID Connect');
   const { subject, idToken, claims } = await refusing(async () => {
     const configuration = await providers.configure(connector, secret);
@@ -128,7 +128,7 @@ export async function finishOidc(
     if (age < -SKEW_S || age > FRESH_S)
       throw new StenoError('SSO_REFUSED', age < 0 ? 'the ID token is from the future (iat)' : 'the ID token is stale (iat)');
     const userinfo = connector.userinfo ? await openid.fetchUserInfo(configuration, tokens.access_token, idToken.sub) : {};
-    // What is signed goes before what is only said.
+    // Signed statements take precedence over unsigned ones.
     return {
       subject: idToken.sub,
       idToken: idToken as Readonly<Record<string, unknown>>,
@@ -143,7 +143,7 @@ export async function finishOidc(
   return { ...mapped, mfa: confirmed(connector, idToken) ? `sso.${connector.name}` : null };
 }
 
-/** Where to send a browser that signs out of the provider too; null when the provider has no such page. */
+/** Where to send a browser to sign out of the provider too; null if the provider has no such page. */
 export async function oidcLogoutUrl(
   connector: OidcConnector,
   secret: string | undefined,
@@ -174,7 +174,10 @@ function authentication(connector: OidcConnector, secret: string | undefined): o
   return connector.client_auth === 'post' ? openid.ClientSecretPost(secret) : openid.ClientSecretBasic(secret);
 }
 
-/** What the library throws, as refusals of the catalogue. Its messages hold no secrets; they are cut, as a provider has a say in them. */
+/**
+ * Maps the library's errors to catalogued refusals. Its messages contain no secrets; they are cut, since a provider
+ * influences them.
+ */
 async function refusing<T>(act: () => Promise<T>): Promise<T> {
   try {
     return await act();
@@ -184,7 +187,7 @@ async function refusing<T>(act: () => Promise<T>): Promise<T> {
     if (error instanceof openid.AuthorizationResponseError)
       throw new StenoError('SSO_REFUSED', `the provider refused: ${plain(error.error)}`, { cause: error });
     if (error instanceof openid.ResponseBodyError) {
-      // A code that was used, is old or was given for another verifier.
+      // The code was used, is expired or was issued for another verifier.
       const code = error.error === 'invalid_grant' ? 'SSO_REFUSED' : 'SSO_PROVIDER';
       throw new StenoError(code, `the provider refused: ${plain(error.error)}`, { cause: error });
     }

@@ -1,10 +1,10 @@
 /**
- * HTTP to identity providers: what an administrator named may be asked, and nothing it points to beyond.
+ * HTTP to identity providers: only the configured provider is contacted, and no internal address it points to.
  *
  * - https only; http where the connector's own issuer is http on a loopback address.
  * - Redirects are not followed.
- * - Hosts other than the issuer's must have public addresses, all of them, looked up for this very connection: a
- *   provider cannot make the authority ask its neighbours (SSRF), by name or by changing what a name means.
+ * - Hosts other than the issuer's must have only public addresses, resolved for this very connection: a provider cannot
+ *   make the authority contact internal hosts (SSRF), neither by name nor by DNS rebinding.
  * - Five seconds and 512 KiB for a whole answer.
  *
  * Throws SSO_PROVIDER. Tested in oidc-hostile.test.ts.
@@ -22,7 +22,7 @@ import { StenoError } from '#schemas/base/errors.js';
 const TIMEOUT_MS = 5_000;
 const MAX_ANSWER = 512 * 1024;
 
-/** Not reachable over the public internet: RFC 6890 and its kin. */
+/** Addresses not reachable over the public internet: RFC 6890 and related. */
 const inner = new BlockList();
 for (const [network, bits] of [
   ['0.0.0.0', 8],
@@ -56,7 +56,7 @@ for (const [network, bits] of [
 
 export function isPublicAddress(address: string): boolean {
   const family = isIP(address);
-  // An IPv4 address in IPv6 clothes is judged as what it is.
+  // An IPv4-mapped IPv6 address is judged as the IPv4 address.
   const mapped = /^::ffff:(\d{1,3}(?:\.\d{1,3}){3})$/i.exec(address)?.[1];
   if (mapped !== undefined) return isPublicAddress(mapped);
   return family !== 0 && !/^::ffff:/i.test(address) && !inner.check(address, family === 4 ? 'ipv4' : 'ipv6');
@@ -94,7 +94,7 @@ export function providerFetch(issuer: URL, tlsCa: string | undefined): CustomFet
   };
 }
 
-/** Of the endpoints that browsers are sent to, too. */
+/** Also checks the endpoints to which browsers are sent. */
 export function checkTarget(issuer: URL, target: URL): void {
   const refuse = (why: string): never => {
     throw new StenoError('SSO_PROVIDER', `${target.host}: ${why}`);
@@ -105,8 +105,8 @@ export function checkTarget(issuer: URL, target: URL): void {
   if (target.username !== '' || target.password !== '') refuse('has credentials in its URL');
   if (target.hostname === issuer.hostname) return;
   const address = target.hostname.replace(/^\[|\]$/g, '');
-  if (isIP(address) !== 0 && !isPublicAddress(address)) refuse('is an inner address that is not the issuer');
-  if (isLoopbackHost(target.hostname)) refuse('is an inner address that is not the issuer');
+  if (isIP(address) !== 0 && !isPublicAddress(address)) refuse('is an internal address that is not the issuer');
+  if (isLoopbackHost(target.hostname)) refuse('is an internal address that is not the issuer');
 }
 
 function publicLookup(
@@ -117,7 +117,7 @@ function publicLookup(
   dnsLookup(host, { ...options, all: true }, (error, addresses) => {
     if (error !== null) return callback(error, []);
     if (addresses.length === 0 || !addresses.every(({ address }) => isPublicAddress(address))) {
-      return callback(new StenoError('SSO_PROVIDER', `${host}: has an inner address and is not the issuer`), []);
+      return callback(new StenoError('SSO_PROVIDER', `${host}: has an internal address and is not the issuer`), []);
     }
     if (options.all === true) return callback(null, addresses);
     callback(null, addresses[0]!.address, addresses[0]!.family);

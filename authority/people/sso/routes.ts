@@ -1,4 +1,4 @@
-/** The routes of connectors: their documents for administrators, and what viewers ask of them. */
+/** The routes of connectors: documents for administrators, and requests relayed by viewers. */
 import {
   deleteConnector,
   listConnectors,

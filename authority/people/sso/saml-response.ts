@@ -1,5 +1,5 @@
 /**
- * SAML responses: from what a browser posts to an assertion that may be believed.
+ * SAML responses: from a browser's POST to a trustworthy assertion.
  *
  *  1 bounds, base64, UTF-8, strict XML                    nothing is expanded, nothing hostile is built
  *  2 shape: one Response, one assertion, its place, IDs that occur once
@@ -8,9 +8,9 @@
  *  5 the signature of the assertion, always               from here on only its signed octets are read
  *  6 who issued it, for whom, for which request, when
  *
- * What needs memory (was this request ours, was this assertion seen) is the caller's, with `inResponseTo` and `id` of
- * the answer. Every refusal is SSO_REFUSED with the reason. Pure but for the key; the clock is given.
- * Tested in saml.test.ts, and with mutated responses in saml-fuzz.test.ts.
+ * Checks that need state (was this request ours, was this assertion seen) are left to the caller, using `inResponseTo` and
+ * `id`. Every refusal is SSO_REFUSED with the reason. Pure but for the key; the clock is given. Tested in saml.test.ts, and
+ * with mutated responses in saml-fuzz.test.ts.
  */
 import type { KeyObject } from 'node:crypto';
 import { StenoError } from '#schemas/base/errors.js';
@@ -21,9 +21,9 @@ import type { XmlElement } from './xml.js';
 
 export const PROTOCOL = 'urn:oasis:names:tc:SAML:2.0:protocol';
 export const ASSERTION = 'urn:oasis:names:tc:SAML:2.0:assertion';
-export const BEARER = 'urn:oasis:names:tc:SAML:2.0:cm:bearer';
+const BEARER = 'urn:oasis:names:tc:SAML:2.0:cm:bearer';
 const SUCCESS = 'urn:oasis:names:tc:SAML:2.0:status:Success';
-/** Clocks of provider and authority may differ by this much. */
+/** Allowed clock skew between provider and authority. */
 export const SKEW_MS = 60_000;
 
 export interface SamlExpectation {
@@ -43,16 +43,16 @@ export interface SamlExpectation {
 
 export interface SamlAssertion {
   readonly id: string;
-  /** The request it answers; null: nobody asked. */
+  /** The request it answers; null if unsolicited. */
   readonly inResponseTo: string | null;
   readonly nameId: string;
   readonly nameIdFormat: string;
-  /** By Name; FriendlyNames are not looked at. */
+  /** By Name; FriendlyNames are ignored. */
   readonly attributes: ReadonlyMap<string, readonly string[]>;
   readonly authnContext: string;
   /** When the person signed in at the provider, ms since 1970. */
   readonly authenticatedAt: number;
-  /** ms since 1970, skew included: from then on it is refused anyway, so until then it must be remembered. */
+  /** ms since 1970, skew included: it must be remembered until then, after which it is refused anyway. */
   readonly refusedFrom: number;
 }
 
@@ -72,7 +72,7 @@ export function decodeSamlResponse(field: string): string {
   }
 }
 
-/** `xml`: of `decodeSamlResponse`. */
+/** `xml`: from `decodeSamlResponse`. */
 export function readSamlResponse(xml: string, expected: SamlExpectation): SamlAssertion {
   const received = parseXml(xml);
   checkPlaces(received);
@@ -82,22 +82,23 @@ export function readSamlResponse(xml: string, expected: SamlExpectation): SamlAs
   const encrypted = childrenOf(response, ASSERTION, 'EncryptedAssertion')[0];
   if (encrypted === undefined && expected.encryption === 'require') refuse('the assertion is not encrypted');
   if (encrypted !== undefined && expected.encryption === 'refuse') refuse('the assertion is encrypted, which this connector does not take');
-  // As received: declarations that only the assertion's own canonical form keeps would be missing in that of the response.
+  // Use the text as received: declarations kept only in the assertion's own canonical form would be missing from the
+  // response's.
   const claimed =
     encrypted === undefined
       ? childOf(received, ASSERTION, 'Assertion')
       : wholeAssertion(decryptAssertion(encrypted, expected.decryptionKey, { ciphertextSigned: signed }));
   const assertion = parseXml(verifyEnveloped(claimed, expected.certificates));
-  if (assertion.namespace !== ASSERTION || assertion.local !== 'Assertion') refuse('what is signed is no assertion');
+  if (assertion.namespace !== ASSERTION || assertion.local !== 'Assertion') refuse('the signed element is not an assertion');
   const read = readAssertion(assertion, expected);
   const answered = attributeOf(response, 'InResponseTo') ?? null;
   if (answered !== read.inResponseTo) refuse('response and assertion answer different requests');
   return read;
 }
 
-/** Where assertions, signatures and IDs may be: whatever is elsewhere is an attempt at wrapping. */
+/** Where assertions, signatures and IDs may be: any other place is an attempt at signature wrapping. */
 function checkPlaces(root: XmlElement): void {
-  if (root.namespace !== PROTOCOL || root.local !== 'Response') refuse('this is no SAML response');
+  if (root.namespace !== PROTOCOL || root.local !== 'Response') refuse('this is not a SAML response');
   const ids = new Set<string>();
   let assertions = 0;
   for (const { element, parent } of descendants(root)) {
@@ -121,7 +122,7 @@ function checkPlaces(root: XmlElement): void {
 
 function wholeAssertion(source: string): XmlElement {
   const root = parseXml(source);
-  if (root.namespace !== ASSERTION || root.local !== 'Assertion') refuse('what was encrypted is no assertion');
+  if (root.namespace !== ASSERTION || root.local !== 'Assertion') refuse('the encrypted element is not an assertion');
   const ids = new Set<string>();
   for (const { element, parent } of descendants(root)) {
     if (element.local === 'Assertion' && element !== root) refuse('an assertion is not where it belongs');
@@ -180,7 +181,7 @@ function readAssertion(assertion: XmlElement, expected: SamlExpectation): SamlAs
   };
 }
 
-/** The bearer confirmation that holds here and now; of several one is enough. */
+/** The bearer confirmation that is valid here and now; one of several suffices. */
 function confirmedBy(subject: XmlElement, { acs, now }: SamlExpectation): { readonly inResponseTo: string | null; readonly until: number } {
   let why = 'the assertion is not for its bearer';
   for (const confirmation of childrenOf(subject, ASSERTION, 'SubjectConfirmation')) {
@@ -218,7 +219,7 @@ function attributesOf(assertion: XmlElement): ReadonlyMap<string, readonly strin
     for (const attribute of childrenOf(statement, ASSERTION, 'Attribute')) {
       const name = attributeOf(attribute, 'Name');
       if (name === undefined) refuse('an attribute has no name');
-      // Values with elements inside are for other readers; a mapping cannot name them.
+      // Values with child elements are for other readers; a mapping cannot name them.
       const values = childrenOf(attribute, ASSERTION, 'AttributeValue')
         .filter((value) => value.children.length === 0)
         .map((value) => value.text.trim());
@@ -234,6 +235,6 @@ function moment(text: string | undefined, what: string): number {
     text !== undefined && /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z$/.test(text)
       ? Date.parse(text.replace(/(\.\d{3})\d+Z$/, '$1Z'))
       : Number.NaN;
-  if (Number.isNaN(at)) refuse(`${what} is no time in UTC`);
+  if (Number.isNaN(at)) refuse(`${what} is not a time in UTC`);
   return at;
 }

@@ -133,8 +133,8 @@ describe('a login', () => {
     const end = (kept: Readonly<Record<string, string>>) =>
       finishSaml(forced, own, web, { method: 'POST', query: {}, form: { SAMLResponse: base64(xml) } }, kept, attempt, memory(), Date.now());
     expect(await end(begun(5_000))).toMatchObject({ user: 'ann' });
-    expect(await refusal(end(begun(-120_000)))).toContain('sign in anew');
-    expect(await refusal(end({ id: REQUEST }))).toContain('sign in anew');
+    expect(await refusal(end(begun(-120_000)))).toContain('a new sign-in');
+    expect(await refusal(end({ id: REQUEST }))).toContain('a new sign-in');
     expect(new URL(beginSaml(forced, own, web, attempt, Date.now()).url).searchParams.has('SAMLRequest')).toBe(true);
   });
 
@@ -211,7 +211,7 @@ describe('a response is refused', () => {
     ['without recipient', () => respond(idp, { audience, destination: callback, inResponseTo: REQUEST }), 'another recipient'],
     ['for another destination', () => respond(idp, { ...good, destination: 'https://else.example.com/acs' }), 'another destination'],
     ['to another request', () => respond(idp, { ...good, inResponseTo: '_other' }), 'another request'],
-    ['that nobody asked for', () => respond(idp, { audience, recipient: callback, destination: callback }), 'nobody asked'],
+    ['that nobody asked for', () => respond(idp, { audience, recipient: callback, destination: callback }), 'nobody requested'],
     ['signed by another key', () => respond(other, good), 'no key of this connector'],
     [
       'with its own certificate in place of ours',
@@ -276,7 +276,7 @@ describe('a response is refused', () => {
     [
       'that is another message',
       async () => '<samlp:LogoutResponse xmlns:samlp="urn:oasis:names:tc:SAML:2.0:protocol"/>',
-      'no SAML response',
+      'not a SAML response',
     ],
     ['without a role', () => respond(idp, good, { ...ann, attributes: { groups: ['staff'] } }), 'SSO_NO_ROLE'],
     ['with a name that is a path', () => respond(idp, good, { ...ann, nameId: '../../etc' }), 'SSO_NAME'],
@@ -462,7 +462,7 @@ test('an answer by GET is refused', async () => {
   const { xml } = { xml: await respond(idp, good) };
   const answer = { method: 'GET' as const, query: { SAMLResponse: base64(xml) }, form: {} };
   expect(await refusal(finishSaml(connector(), own, web, answer, { id: REQUEST }, attempt, memory(), Date.now()))).toContain(
-    'no SAML response',
+    'not a SAML response',
   );
 });
 

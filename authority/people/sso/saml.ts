@@ -1,10 +1,10 @@
 /**
- * SAML 2.0: what Steno sends, and whom an answer proves.
+ * SAML 2.0: the requests that Steno sends, and the user proved by an answer.
  *
- * Requests go by redirect, signed (RSA-SHA256 over the query, saml-bindings 3.4.4.1); answers come by POST. An answer
- * counts only for the request that the browser's own login attempt made, and only once: InResponseTo is the id kept in
- * the attempt, and ids of assertions are remembered until nobody would take them anyway. What nobody asked for
- * (IdP-initiated) is refused, as nothing ties it to a browser. Tested in saml.test.ts.
+ * Requests go by redirect, signed (RSA-SHA256 over the query, saml-bindings 3.4.4.1); answers come by POST. An answer is
+ * valid only for the request made by the browser's own login attempt, and only once: InResponseTo must be the id stored in
+ * the attempt, and assertion ids are remembered until they expire. Unsolicited (IdP-initiated) answers are refused, since
+ * nothing binds them to a browser. Tested in saml.test.ts.
  */
 import { constants, createPrivateKey, randomBytes, sign } from 'node:crypto';
 import { deflateRawSync } from 'node:zlib';
@@ -22,22 +22,22 @@ const METADATA = 'urn:oasis:names:tc:SAML:2.0:metadata';
 const POST = 'urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST';
 const TRANSIENT = 'urn:oasis:names:tc:SAML:2.0:nameid-format:transient';
 
-/** Of Steno towards one provider. */
+/** Steno's key towards one provider. */
 export interface SamlKey {
-  /** PKCS#8 in PEM: RSA, as that is what every provider takes. */
+  /** PKCS#8 in PEM: RSA, which every provider supports. */
   readonly privateKey: string;
-  /** Certificate in PEM, which carries the public key and says nothing. */
+  /** Certificate in PEM, which only carries the public key. */
   readonly certificate: string;
 }
 
 export interface SsoMemory {
-  /** False when this id was seen before; it is remembered until `until`, ms since 1970. */
+  /** False if this id was seen before; it is remembered until `until`, ms since 1970. */
   firstUse(connector: string, id: string, until: number): Promise<boolean>;
-  /** Throws SSO_NAME when the name is that of another person of this connector. */
+  /** Throws SSO_NAME if the name belongs to another person of this connector. */
   bindSubject(connector: string, subject: string, user: string): Promise<void>;
 }
 
-/** URL of the metadata of a connector, which is Steno's entityID towards its provider unless it says otherwise. */
+/** URL of a connector's metadata, which is also Steno's entityID towards the provider unless configured otherwise. */
 export function metadataUrl(web: string, connector: string): string {
   return `${web}/api/login/saml/${connector}/metadata`;
 }
@@ -83,7 +83,7 @@ export async function finishSaml(
   now: number,
 ): Promise<LoginOutcome> {
   const field = answer.form['SAMLResponse'];
-  if (answer.method !== 'POST' || field === undefined) throw new StenoError('SSO_REFUSED', 'this is no SAML response');
+  if (answer.method !== 'POST' || field === undefined) throw new StenoError('SSO_REFUSED', 'this is not a SAML response');
   const assertion = readSamlResponse(decodeSamlResponse(field), {
     issuer: connector.entity_id,
     certificates: connector.certificates,
@@ -93,10 +93,10 @@ export async function finishSaml(
     decryptionKey: createPrivateKey(key.privateKey),
     now,
   });
-  if (assertion.inResponseTo === null) throw new StenoError('SSO_REFUSED', 'nobody asked for this response');
+  if (assertion.inResponseTo === null) throw new StenoError('SSO_REFUSED', 'nobody requested this response');
   if (assertion.inResponseTo !== kept['id']) throw new StenoError('SSO_REFUSED', 'the response answers another request');
   if (connector.force_authn && !(assertion.authenticatedAt >= Number(kept['at']) - SKEW_MS))
-    throw new StenoError('SSO_REFUSED', 'the provider did not ask the person to sign in anew');
+    throw new StenoError('SSO_REFUSED', 'the provider did not require a new sign-in');
   if (!(await memory.firstUse(connector.name, assertion.id, assertion.refusedFrom))) throw new StenoError('SSO_REPLAYED');
   const mapped = mapClaims(connector, claimsOf(assertion), { userClaim: 'NameID', emailVerified: true });
   await memory.bindSubject(connector.name, `${connector.entity_id} ${subjectOf(connector, assertion)}`, mapped.user);
@@ -119,7 +119,7 @@ function subjectOf(connector: SamlConnector, assertion: SamlAssertion): string {
   return `${connector.subject} ${values[0]!}`;
 }
 
-/** What an operator gives the provider. */
+/** The metadata that an operator gives to the provider. */
 export function samlMetadata(connector: SamlConnector, key: SamlKey, web: string, callback: string): string {
   const base64 = key.certificate.replace(/-----[A-Z ]+-----|\s/g, '');
   const keyDescriptor = (use: string): string =>

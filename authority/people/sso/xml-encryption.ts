@@ -1,10 +1,10 @@
 /**
  * Encrypted assertions: one content key, encrypted to the key in Steno's metadata.
  *
- * Taken: RSA-OAEP for the key (MGF1 with SHA-1 inside is the format's default and sound there); AES-GCM for content.
- * AES-CBC only where the response itself is signed and was verified before: without that, whoever can alter the
- * ciphertext learns the assertion from how decryption fails (padding oracle). RSA PKCS#1 v1.5 is never taken. Every
- * failure reads the same. Tested in saml.test.ts.
+ * Accepted: RSA-OAEP for the key (MGF1 with SHA-1 is the format's default and sound there) and AES-GCM for content. AES-CBC
+ * only if the response itself is signed and was verified before: otherwise an attacker who alters the ciphertext learns the
+ * assertion from decryption failures (padding oracle). RSA PKCS#1 v1.5 is never accepted. All failures look the same. Tested
+ * in saml.test.ts.
  */
 import { constants, createDecipheriv, privateDecrypt } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
@@ -13,7 +13,7 @@ import { DSIG } from './xml-signature.js';
 import { attributeOf, childOf, childrenOf, textOf } from './xml.js';
 import type { XmlElement } from './xml.js';
 
-export const XENC = 'http://www.w3.org/2001/04/xmlenc#';
+const XENC = 'http://www.w3.org/2001/04/xmlenc#';
 const XENC11 = 'http://www.w3.org/2009/xmlenc11#';
 const OAEP = `${XENC}rsa-oaep-mgf1p`;
 const OAEP11 = `${XENC11}rsa-oaep`;
@@ -40,7 +40,7 @@ const cbc = new Map([
 
 const failed = (): StenoError => new StenoError('SSO_REFUSED', 'the assertion cannot be decrypted');
 
-/** The XML of the assertion. `ciphertextSigned`: the signature of the response around it was verified. */
+/** The XML of the assertion. `ciphertextSigned`: the signature of the enclosing response was verified. */
 export function decryptAssertion(
   encrypted: XmlElement,
   key: KeyObject,
@@ -67,7 +67,7 @@ export function decryptAssertion(
   }
 }
 
-/** In KeyInfo, or beside the data, as providers differ. */
+/** In KeyInfo, or beside the data; providers differ. */
 function keyOf(encrypted: XmlElement, data: XmlElement): XmlElement {
   const inside = childrenOf(data, DSIG, 'KeyInfo').flatMap((info) => childrenOf(info, XENC, 'EncryptedKey'));
   const [found, ...more] = [...inside, ...childrenOf(encrypted, XENC, 'EncryptedKey')];
@@ -98,7 +98,7 @@ function openGcm(algorithm: 'aes-128-gcm' | 'aes-192-gcm' | 'aes-256-gcm', key: 
   return Buffer.concat([decipher.update(bytes.subarray(12, -16)), decipher.final()]);
 }
 
-/** XML encryption pads with arbitrary bytes of which only the last, the count, matters. */
+/** XML encryption pads with arbitrary bytes; only the last, the count, matters. */
 function openCbc(algorithm: string, key: Buffer, bytes: Buffer): Buffer {
   const decipher = createDecipheriv(algorithm, key, bytes.subarray(0, 16)).setAutoPadding(false);
   const plain = Buffer.concat([decipher.update(bytes.subarray(16)), decipher.final()]);

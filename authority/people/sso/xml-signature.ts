@@ -1,10 +1,10 @@
 /**
- * XML signatures as SAML uses them: one enveloped signature, over the element that holds it, by a key known before.
+ * XML signatures as used in SAML: one enveloped signature over its parent element, by a known key.
  *
- * What counts is the answer: the very octets whose digest was signed. Callers parse these and look at nothing else of
- * the document, so it does not matter where else a forger has put what (signature wrapping). The shape of the signature
- * is checked against an allow-list before anything is computed; the signature of SignedInfo, which is small, comes before
- * the digest of the rest; keys and certificates that a document brings along are never used. Tested in saml.test.ts.
+ * The result is the exact octets whose digest was signed. Callers parse these and nothing else in the document, so content
+ * placed elsewhere by a forger has no effect (signature wrapping). The shape of the signature is checked against an
+ * allow-list before anything is computed; the signature of SignedInfo, which is small, comes before the digest of the rest;
+ * keys and certificates in the document are never used. Tested in saml.test.ts.
  */
 import { X509Certificate, constants, createHash, timingSafeEqual, verify } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
@@ -34,7 +34,7 @@ const ecdsa =
   (data, key, signature) =>
     key.asymmetricKeyType === 'ec' && verify(digest, data, { key, dsaEncoding: 'ieee-p1363' }, signature);
 
-/** By URI (RFC 9231); SHA-1, HMAC and everything else is absent. */
+/** By URI (RFC 9231); SHA-1, HMAC and everything else are absent. */
 const signatureMethods: ReadonlyMap<string, Verifier> = new Map([
   [RSA_SHA256, rsa('sha256')],
   [`${MORE}rsa-sha384`, rsa('sha384')],
@@ -56,7 +56,7 @@ function refuse(why: string): never {
   throw new StenoError('SSO_REFUSED', why);
 }
 
-/** The signed octets of `element`. SSO_REFUSED when it carries no signature, or none that one of `certificates` (PEM) made. */
+/** The signed octets of `element`. SSO_REFUSED if it has no signature, or none made by one of `certificates` (PEM). */
 export function verifyEnveloped(element: XmlElement, certificates: readonly string[]): string {
   const id = attributeOf(element, 'ID');
   if (id === undefined || !idPattern.test(id)) refuse(`the ${element.local} has no usable ID`);

@@ -1,10 +1,10 @@
 /**
- * XML as SAML needs it, and nothing more: a strict reader for a small part of the language.
+ * The subset of XML that SAML needs: a strict parser.
  *
- * Read: elements, attributes, text, namespaces, the five named entities and character references, one XML declaration
- * of UTF-8. Refused, before anything is built or expanded: DOCTYPE and so every entity, comments (a comment inside a
- * name splits it for some readers), CDATA, processing instructions, undeclared prefixes, duplicate attributes, control
- * characters, and whatever is not well formed. No identity provider needs what is refused; each has been an attack.
+ * Accepted: elements, attributes, text, namespaces, the five named entities and character references, one XML declaration of
+ * UTF-8. Refused, before anything is built or expanded: DOCTYPE and so every entity, comments (a comment inside a name
+ * splits it for some readers), CDATA, processing instructions, undeclared prefixes, duplicate attributes, control
+ * characters, and anything not well formed. No identity provider needs the refused features; each has been used in attacks.
  * Bounds: characters, elements, depth, attributes. Time is linear. Throws SSO_REFUSED only. Tested in xml.test.ts.
  */
 import { StenoError } from '#schemas/base/errors.js';
@@ -21,14 +21,14 @@ export interface XmlElement {
   readonly prefix: string;
   readonly namespace: string;
   readonly local: string;
-  /** Without declarations of namespaces, which `scope` has. */
+  /** Without namespace declarations, which are in `scope`. */
   readonly attributes: readonly XmlAttribute[];
-  /** Prefix to namespace, as far as they are declared here or above. */
+  /** Prefixes to namespaces, declared here or above. */
   readonly scope: ReadonlyMap<string, string>;
-  /** Elements and text, as they come. */
+  /** Elements and text, in order. */
   readonly content: readonly (XmlElement | string)[];
   readonly children: readonly XmlElement[];
-  /** The text directly inside, children left out. */
+  /** Text directly inside, without child elements. */
   readonly text: string;
 }
 
@@ -37,14 +37,14 @@ export const MAX_XML = 192 * 1024;
 const MAX_ELEMENTS = 4_000;
 const MAX_DEPTH = 32;
 const MAX_ATTRIBUTES = 32;
-/** Prefixes in force in one place: every element that declares one copies them. */
+/** Prefixes in scope at one place: every element that declares one copies them. */
 const MAX_SCOPE = 64;
 
 const XML_NAMESPACE = 'http://www.w3.org/XML/1998/namespace';
 const XMLNS_NAMESPACE = 'http://www.w3.org/2000/xmlns/';
 const declaration =
   /^<\?xml version=(?:"1\.0"|'1\.0')(?: encoding=(?:"utf-8"|'utf-8'))?(?: standalone=(?:"(?:yes|no)"|'(?:yes|no)'))? ?\?>/i;
-/** Outside of XML's Char, of which nothing may be in a document. */
+/** Characters outside XML's Char, which a document must not contain. */
 const notChar =
   /[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/;
 const nameAt = /[A-Za-z_][A-Za-z0-9_.-]{0,127}(?::[A-Za-z_][A-Za-z0-9_.-]{0,127})?/y;
@@ -55,8 +55,8 @@ function refuse(what: string): never {
   throw new StenoError('SSO_REFUSED', `the XML ${what}`);
 }
 
-/** Line ends as XML says they are read. Signatures are over this text. */
-export function normaliseLines(text: string): string {
+/** Normalizes line ends as XML requires. Signatures cover this text. */
+function normaliseLines(text: string): string {
   return text.replace(/\r\n?/g, '\n');
 }
 
@@ -233,7 +233,7 @@ export function childrenOf(element: XmlElement, namespace: string, local: string
   return element.children.filter((child) => child.namespace === namespace && child.local === local);
 }
 
-/** The one child of this name; SSO_REFUSED when there is none or several. */
+/** The only child of this name; SSO_REFUSED if there is none or several. */
 export function childOf(element: XmlElement, namespace: string, local: string): XmlElement {
   const [child, ...more] = childrenOf(element, namespace, local);
   if (child === undefined || more.length > 0) refuse(`has ${child === undefined ? 'no' : 'several'} ${local} in ${element.local}`);
@@ -244,7 +244,7 @@ export function attributeOf(element: XmlElement, local: string): string | undefi
   return element.attributes.find((attribute) => attribute.namespace === '' && attribute.local === local)?.value;
 }
 
-/** Text of an element that may hold nothing else. */
+/** Text of an element that may contain nothing else. */
 export function textOf(element: XmlElement): string {
   if (element.children.length > 0) refuse(`has elements in ${element.local}, where text belongs`);
   return element.text;

@@ -1,10 +1,10 @@
 /**
- * Enrolling: how an invited user gets a password and a second factor, and a user who is signed in gets more of them.
+ * Enrolment: an invited user sets a password and a second factor, and a signed-in user adds more.
  *
- * Rule: a local user can sign in with a passkey, or with a password and an authenticator app. What would leave neither
- * is refused. Whoever gets a way to sign in gets recovery codes for the day on which it is lost (recovery-codes.ts). An
- * invitation counts once, at the end: until then its holder may begin as often as they like, and of two
- * who finish at once one does. Everything that is shown (secret, recovery codes) is shown once. Tested in users.test.ts.
+ * Rule: a local user can sign in with a passkey, or with a password and an authenticator app. Changes that would leave
+ * neither are refused. Setting up a way to sign in also issues recovery codes, in case it is lost (recovery-codes.ts). An
+ * invitation is consumed at the end: until then its holder may start over, and of two concurrent completions one succeeds.
+ * Secrets and recovery codes are shown once. Tested in users.test.ts.
  */
 import { randomBytes } from 'node:crypto';
 import type { InvitationFacts, NewDevice, TotpEnrolment } from '#schemas/api/people/account.js';
@@ -12,7 +12,7 @@ import type { WebIdentity } from '#schemas/api/people/web-sessions.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { auditRow } from '../../records/audit.js';
 import type { Caller } from '../../records/audit.js';
-import { hashOf, newToken } from '../../records/tokens.js';
+import { hashOf, newToken } from '#runtime/tokens.js';
 import type { Links } from '../../web-sessions/web-sessions.js';
 import type { Tx } from '../../records/records.js';
 import type { Sealer } from '../../ca/seal.js';
@@ -66,7 +66,7 @@ export class Enrolment {
     return { user: user.name, roles: user.roles, expires_at: expiresAt, passkeys: allowsPasskeys(this.#parts.site) };
   }
 
-  /** Whether it may be chosen: said before the user goes on to the next step. Throws PASSWORD_WEAK. */
+  /** Whether the password may be chosen; called before the user continues. Throws PASSWORD_WEAK. */
   async checkPassword(token: string, password: string): Promise<void> {
     checkStrength(password, (await this.#invited(token)).user.name);
   }
@@ -110,7 +110,7 @@ export class Enrolment {
     return options;
   }
 
-  /** The invitation is used, the user can sign in and is signed in. */
+  /** Consumes the invitation; the user can sign in and is signed in. */
   async accept(
     token: string,
     given: { readonly password?: string | undefined; readonly device: NewDevice },
@@ -176,7 +176,7 @@ export class Enrolment {
     });
   }
 
-  /** Browsers that are signed in otherwise are signed out. Throws DEVICE_UNKNOWN, SECOND_FACTOR_REQUIRED. */
+  /** Signs out other browsers. Throws DEVICE_UNKNOWN, SECOND_FACTOR_REQUIRED. */
   async removeDevice(user: string, id: string, session: string, caller: Caller): Promise<void> {
     const { records, clock } = this.#parts;
     const record = await this.#local(user);
@@ -236,7 +236,7 @@ export class Enrolment {
       const secret = sealer.open('ceremony/totp', ceremony.secret_sealed);
       const step = totpStep(secret, given.code, now);
       if (step === null) throw new StenoError('CODE_WRONG');
-      // The step of this code is taken: it enrols and does not sign in as well.
+      // The time step of this code is consumed: it must not also sign in.
       const row: VerifiedDevice['row'] = {
         ...base,
         kind: 'totp',
@@ -264,7 +264,7 @@ export class Enrolment {
       row.credential_id !== null &&
       (await tx.selectFrom('mfa_devices').select('id').where('credential_id', '=', row.credential_id).executeTakeFirst()) !== undefined
     ) {
-      throw new StenoError('PASSKEY_REFUSED', 'it is registered already');
+      throw new StenoError('PASSKEY_REFUSED', 'it is already registered');
     }
     await insertDevice(tx, row);
   }
@@ -290,7 +290,7 @@ export class Enrolment {
   }
 }
 
-/** Who enrols: the holder of an invitation, or a user who is signed in. */
+/** Who enrols: the holder of an invitation, or a signed-in user. */
 export type Enrolling = { readonly kind: 'invited'; readonly token: string } | { readonly kind: 'user'; readonly user: string };
 
 interface VerifiedDevice {
@@ -298,16 +298,16 @@ interface VerifiedDevice {
   readonly ceremony: { readonly hash: string; readonly kind: 'totp' | 'passkey' };
 }
 
-/** Each list takes the place of the one before. */
+/** Each list replaces the previous one. */
 function codesCreated(now: number, who: Caller, user: string): ReturnType<typeof auditRow> {
   return auditRow(now, who, { event: 'recovery_codes.create', target: user });
 }
 
-export function canSignIn(password: boolean, devices: readonly Pick<Device, 'kind'>[]): boolean {
+function canSignIn(password: boolean, devices: readonly Pick<Device, 'kind'>[]): boolean {
   return devices.some(({ kind }) => kind === 'passkey') || (password && devices.some(({ kind }) => kind === 'totp'));
 }
 
-/** Browsers do passkeys for names only, and without TLS only on this machine. */
+/** Browsers support passkeys for host names only, and without TLS only on this machine. */
 export function allowsPasskeys({ origin }: Site): boolean {
   const { protocol, hostname } = new URL(origin);
   const isName = !/^[\d.]+$|^\[/.test(hostname);

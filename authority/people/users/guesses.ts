@@ -1,12 +1,12 @@
 /**
- * Limits on guessing, by account and by source address, kept in the state so that a restart forgives nobody.
+ * Limits on guessing, per account and per source address, stored so that a restart resets nothing.
  *
  *     account: 5 free failures, then 2 s, doubled by each further one, up to 15 min; forgotten a day after the last
  *     source:  30 free failures, then 5 s, doubled, up to 15 min; forgotten an hour after the last
  *
- * An attempt is counted before it is checked, in one statement, so that a thousand at once are a thousand; one that was
- * right is taken back. Names that nobody has are counted alike. While an account waits, a passkey still gets in: it
- * cannot be guessed, and who guesses at a name must not be able to keep its owner out. Tested in users.test.ts.
+ * An attempt is counted before it is checked, in one statement, so that concurrent attempts all count; a correct one is
+ * taken back. Unknown names are counted the same way. While an account is blocked, passkeys still work: they cannot be
+ * guessed, and guessing at a name must not lock out its owner. Tested in users.test.ts.
  */
 import { sql } from 'kysely';
 import type { Kysely } from 'kysely';
@@ -27,7 +27,7 @@ const limits = {
   code: { free: 10, firstMs: 5_000, forgetMs: 3_600_000 },
 } as const satisfies Record<string, Limit>;
 const LONGEST_MS = 15 * 60_000;
-/** No longer than any limit remembers. */
+/** At least as long as any limit looks back. */
 const GUESSES_KEPT_MS = 24 * 3_600_000;
 
 export type GuessKey = `${keyof typeof limits}:${string}`;
@@ -41,7 +41,7 @@ export class Guesses {
     this.#clock = clock;
   }
 
-  /** Counts an attempt under every key. Throws LOGIN_BLOCKED when one of them has to wait. */
+  /** Counts an attempt under every key. Throws LOGIN_BLOCKED if one of them must wait. */
   async take(keys: readonly GuessKey[]): Promise<void> {
     const now = this.#clock();
     await this.#records.actOn(async (tx) => {
@@ -51,7 +51,7 @@ export class Guesses {
   }
 }
 
-/** Removes what no limit remembers any more. */
+/** Removes counts that no limit looks back to. */
 export async function purgeGuesses(db: Kysely<StateSchema>, now: number): Promise<void> {
   await db
     .deleteFrom('guesses')
@@ -60,7 +60,7 @@ export async function purgeGuesses(db: Kysely<StateSchema>, now: number): Promis
     .execute();
 }
 
-/** The attempt was right: an account begins anew, a source has this one back. */
+/** The attempt was correct: an account is reset, a source gets this one back. */
 export async function forgive(tx: Tx, keys: readonly GuessKey[]): Promise<void> {
   for (const key of keys) {
     if (key.startsWith('user:')) await tx.deleteFrom('guesses').where('key', '=', key).execute();
@@ -107,7 +107,7 @@ async function takeOne(tx: Tx, key: GuessKey, now: number): Promise<void> {
     .execute();
 }
 
-/** IPv6 hands each customer 2^64 addresses: they count as one. */
+/** An IPv6 customer has at least 2^64 addresses: they count as one. */
 export function sourceKey(address: string): GuessKey {
   return `source:${keyOf(address)}`;
 }

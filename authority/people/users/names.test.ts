@@ -82,7 +82,7 @@ describe('a name that was used', () => {
     });
     await add();
     expect((await changed).names_since).toEqual({ carol: expect.any(Number) });
-    await expect(first.call('GET', '/v1/requests')).rejects.toEqual(refusal('ACCESS_DENIED', 'earlier user of the name carol'));
+    await expect(first.call('GET', '/v1/requests')).rejects.toEqual(refusal('ACCESS_DENIED', 'earlier user named carol'));
     const second = await person(authority, dir, admin, 'carol', ['dev'], cleanup);
     expect(await second.call('GET', '/v1/requests')).toEqual([]);
     await expect(second.call('GET', `/v1/requests/${id}`)).rejects.toEqual(refusal('NOT_FOUND'));

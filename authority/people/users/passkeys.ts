@@ -1,11 +1,11 @@
 /**
- * Passkeys: WebAuthn credentials that the authenticator finds by itself and that verify their user, so that one alone
- * signs in: having it is one factor, the finger or PIN that opens it the other.
+ * Passkeys: discoverable WebAuthn credentials with user verification, so that one alone signs in: possession is one factor,
+ * the finger or PIN that unlocks it the other.
  *
- * A challenge is random, belongs to one purpose, counts once and for five minutes. What is checked (W3C WebAuthn 3, 7.1
- * and 7.2): origin and site are those of the web address, the user was verified, the signature is that of the key on
- * record, its counter has grown where the authenticator counts. A counter that has not is a copy of the authenticator:
- * refused. Attestation is not asked for: which make of authenticator it is does not matter. Tested in users.test.ts
+ * A challenge is random, bound to one purpose, and valid once within five minutes. Checks (W3C WebAuthn 3, 7.1 and 7.2):
+ * origin and site match the web address, the user was verified, the signature was made by the registered key, and the
+ * counter has increased if the authenticator has one. A counter that has not increased indicates a cloned authenticator and
+ * is refused. Attestation is not requested, since the make of the authenticator does not matter. Tested in users.test.ts
  * and, with Chromium's authenticator, in test/end-to-end/users.test.ts.
  */
 import { createHash } from 'node:crypto';
@@ -31,7 +31,7 @@ export interface Site {
   readonly name: string;
 }
 
-/** Loaded at the first use: it is an eighth of what an authority loads, and everybody waits for an authority that starts. */
+/** Loaded at first use: it is an eighth of the authority's code, and everything waits for the authority to start. */
 const webauthn = () => import('@simplewebauthn/server');
 
 export const CEREMONY_MS = 5 * 60_000;
@@ -46,7 +46,7 @@ export async function registrationOptions(
     rpID: siteId(site),
     userName: user.name,
     userDisplayName: user.name,
-    // The same for all passkeys of one user, so that an authenticator replaces instead of piling up.
+    // The same for all passkeys of one user, so that an authenticator replaces its passkey rather than adding one.
     userID: new Uint8Array(createHash('sha256').update(`steno-user/1 ${user.name} ${user.createdAt}`).digest()),
     attestationType: 'none',
     timeout: CEREMONY_MS,
@@ -58,11 +58,11 @@ export async function registrationOptions(
 }
 
 export async function authenticationOptions(site: Site): Promise<PublicKeyCredentialRequestOptionsJSON> {
-  // No list of credentials: it would tell strangers who has which.
+  // No credential list: it would tell strangers who has which.
   return (await webauthn()).generateAuthenticationOptions({ rpID: siteId(site), userVerification: 'required', timeout: CEREMONY_MS });
 }
 
-/** The challenge that an answer was made for; null where it says none. */
+/** The challenge that an answer was made for; null if it contains none. */
 export function challengeOf(response: { readonly response: { readonly clientDataJSON: string } }): string | null {
   try {
     const { challenge } = JSON.parse(Buffer.from(response.response.clientDataJSON, 'base64url').toString('utf8')) as {

@@ -1,16 +1,15 @@
 /**
- * Whether a password is worth guessing at: twelve characters, and enough left of it once what everybody tries is taken
- * out. What is taken for one step each: common words, the user's own name, keyboard rows, counting, repetition, and all
- * of these with the usual digits for letters. An aid against the worst, not a measure of strength. Tested in
- * users.test.ts.
+ * Whether a password withstands guessing: at least twelve characters, and enough left after discounting what attackers try
+ * first. Common words, the user's own name, keyboard rows, sequences and repetitions count as one step each, also with the
+ * usual digits for letters. An aid against the worst passwords, not a measure of strength. Tested in users.test.ts.
  */
 import { StenoError } from '#schemas/base/errors.js';
 
-export const MIN_PASSWORD = 12;
+const MIN_PASSWORD = 12;
 /** Steps that must remain. */
 const MIN_STEPS = 8;
 
-/** Fragments that lists of leaked passwords are made of. */
+/** Fragments common in lists of leaked passwords. */
 const common = (
   'password passwort passwd pass secret letmein welcome admin administrator root user login master access changeme change default guest test ' +
   'testing temp hello monkey dragon shadow sunshine princess football baseball basketball hockey soccer superman batman spiderman pokemon ' +
@@ -53,10 +52,10 @@ export function checkStrength(password: string, user: string): void {
   const characters = [...password.normalize('NFKC')];
   if (characters.length < MIN_PASSWORD) throw new StenoError('PASSWORD_WEAK', `it has ${characters.length} characters`);
   if (steps(characters.join('').toLowerCase(), user.toLowerCase()) < MIN_STEPS)
-    throw new StenoError('PASSWORD_WEAK', 'it is made of what is tried first');
+    throw new StenoError('PASSWORD_WEAK', 'it consists of what attackers try first');
 }
 
-/** How many choices the text shows, where a word, a run or a repetition is one. */
+/** Number of choices in the text, where a word, a run or a repetition is one. */
 function steps(text: string, user: string): number {
   const plain = [...text].map((c) => substitutes[c] ?? c).join('');
   const words = [...common, ...user.split(/[^a-z0-9]+/).filter((part) => part.length >= 3)];
@@ -73,7 +72,7 @@ function steps(text: string, user: string): number {
   return count;
 }
 
-/** Length of a stretch of a keyboard row or of counting, three or more. */
+/** Length of a run along a keyboard row or sequence, three or more. */
 function runAt(text: string, at: number): number {
   let longest = 0;
   for (const row of straight) {
@@ -84,7 +83,7 @@ function runAt(text: string, at: number): number {
   return longest;
 }
 
-/** Length of what was there just before and comes again (`aaa`, `abcabc`). */
+/** Length of text that repeats what immediately precedes it (`aaa`, `abcabc`). */
 function repeatAt(text: string, at: number): number {
   for (let length = Math.floor(at); length >= 1; length -= 1) {
     if (length > 1 ? text.slice(at - length, at) === text.slice(at, at + length) : text[at - 1] === text[at] && text[at] === text[at + 1])

@@ -2,9 +2,9 @@
  * Passwords: Argon2id with the parameters of OWASP's password storage page (19 MiB, two passes, one lane); in FIPS mode,
  * which knows no Argon2, PBKDF2 with SHA-512 in 210,000 rounds, of the same page.
  *
- * Kept in PHC form, so that a hash says how it was made and older ones are made anew at the next login. A name that
- * nobody has costs a verification too. Few run at a time: each takes its memory, and a flood must not take all of it.
- * Tested in users.test.ts.
+ * Stored in PHC form, so that a hash names its parameters and outdated ones are replaced at the next login. Unknown names
+ * cost a verification too. Only a few run at a time, since each needs memory and a flood must not exhaust it. Tested in
+ * users.test.ts.
  */
 import { hash, parseOptions, verify } from '@node-rs/argon2';
 import { pbkdf2, randomBytes, timingSafeEqual } from 'node:crypto';
@@ -24,7 +24,7 @@ const MAX_WAITING = 64;
 export class Passwords {
   #running = 0;
   readonly #waiting: (() => void)[] = [];
-  /** Of nobody's password: what a guess at an unknown name is checked against. */
+  /** Hash of nobody's password, checked for unknown names. */
   readonly #nobody: Promise<string>;
   readonly #fips: boolean;
 
@@ -38,7 +38,7 @@ export class Passwords {
     return this.#oneOfFew(() => hashed(normal(password), this.#fips));
   }
 
-  /** Takes as long without a hash as with one. Rejects TOO_MANY when more wait than will be served soon. */
+  /** Takes as long without a hash as with one. Rejects with TOO_MANY if the queue is too long. */
   verify(stored: string | null, password: string): Promise<boolean> {
     return this.#oneOfFew(async () => {
       const right = await matches(stored ?? (await this.#nobody), normal(password)).catch(() => false);
@@ -46,7 +46,7 @@ export class Passwords {
     });
   }
 
-  /** Whether a hash was made with other parameters than today's. */
+  /** Whether a hash was made with outdated parameters. */
   isOld(stored: string): boolean {
     const inFips = fipsForm.exec(stored);
     if (inFips !== null || this.#fips) return !this.#fips || inFips?.[1] !== String(FIPS_ROUNDS);
@@ -89,7 +89,7 @@ async function matches(stored: string, password: string): Promise<boolean> {
   return timingSafeEqual(expected, await derive(password, Buffer.from(parts[2]!, 'base64'), Number(parts[1]), expected.length, 'sha512'));
 }
 
-/** The same characters typed on another keyboard are the same password. */
+/** Normalizes, so that the same password typed on another keyboard matches. */
 function normal(password: string): string {
   return password.normalize('NFKC');
 }

@@ -1,9 +1,9 @@
 /**
- * Recovery codes: ten one-time codes, shown once. Beside a password each counts instead of a code of the authenticator
- * app; where there is no password, instead of the passkey, and then as one factor only (decision 0035).
+ * Recovery codes: ten one-time codes, shown once. With a password, each replaces a code of the authenticator app; without
+ * one, it replaces the passkey, as a single factor (decision 0035).
  *
- * A code has 80 random bits in base32 without letters that look alike, written as `xxxx-xxxx-xxxx-xxxx`; that much
- * cannot be guessed, so SHA-256 is what is kept. Tested in users.test.ts.
+ * A code has 80 random bits in base32 without similar-looking letters, written as `xxxx-xxxx-xxxx-xxxx`; that cannot be
+ * guessed, so a SHA-256 is stored. Tested in users.test.ts.
  */
 import { createHash, randomBytes } from 'node:crypto';
 
@@ -18,7 +18,7 @@ export function newRecoveryCodes(): readonly string[] {
   });
 }
 
-/** Null where the text cannot be a recovery code. How it was typed does not matter: case, dashes, spaces. */
+/** Null if the text cannot be a recovery code. Case, dashes and spaces are ignored. */
 export function recoveryCodeHash(text: string): string | null {
   const code = text.toLowerCase().replace(/[\s-]/g, '');
   return code.length === LENGTH && [...code].every((c) => alphabet.includes(c))

@@ -1,4 +1,4 @@
-/** What may be asked about users, by administrators, and by users about themselves through a viewer. */
+/** Routes about users: for administrators, and for users themselves through a viewer. */
 import {
   acceptInvitation,
   addDevice,

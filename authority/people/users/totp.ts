@@ -1,8 +1,8 @@
 /**
  * One-time codes of authenticator apps: TOTP (RFC 6238) with SHA-1, six digits, 30 s, as every app understands it.
  *
- * A code counts in its own step and in the ones beside it (clocks differ), and once: the step of the last code taken is
- * kept with the device, and neither it nor an earlier one is taken again. Tested in users.test.ts.
+ * A code is valid in its own step and the adjacent ones (clock skew), and once: the step of the last accepted code is stored
+ * with the device, and neither it nor an earlier one is accepted again. Tested in users.test.ts.
  */
 import { Secret, TOTP } from 'otpauth';
 
@@ -13,13 +13,13 @@ export function newTotpSecret(): Buffer {
   return Buffer.from(new Secret({ size: SECRET_BYTES }).buffer);
 }
 
-/** What the QR code says (the `otpauth` scheme of authenticator apps), and its secret in base32 for typing. */
+/** Content of the QR code (the `otpauth` scheme of authenticator apps), and its secret in base32 for typing. */
 export function totpEnrolment(secret: Uint8Array, user: string, issuer: string): { readonly uri: string; readonly secret: string } {
   const totp = totpOf(secret, { label: user, issuer });
   return { uri: totp.toString(), secret: totp.secret.base32 };
 }
 
-/** The time step that the code belongs to, or null where it is none of now. `now`: ms since 1970. */
+/** The time step of the code, or null if it is not valid now. `now`: ms since 1970. */
 export function totpStep(secret: Uint8Array, code: string, now: number): number | null {
   if (!/^\d{6}$/.test(code)) return null;
   const delta = totpOf(secret).validate({ token: code, timestamp: now, window: 1 });

@@ -208,7 +208,7 @@ describe('signing in', () => {
     expect(rows.at(-1)).toMatchObject({
       code: 'LOGIN_FAILED',
       target: change?.user ?? fresh.user,
-      reason: expect.stringMatching(/: (password|code|recovery code|no such user)/),
+      reason: expect.stringMatching(/: (password|code|recovery code|unknown user)/),
     });
   });
 

@@ -1,13 +1,13 @@
 /**
- * Users as an administrator sees them: made, changed, put out, let in again, forgotten.
+ * Administration of users: add, edit, disable, enable, remove.
  *
  *     (none) ──add──► invited ──accepts──► active ──disable──► disabled ──enable──► active
  *                        ▲                   │  └──rm──► (none, the name locked while certificates live)
  *                        └──────reset────────┘          (the name: names.ts)
  *
- * Certificates outlive a row of this table, so whoever is disabled or removed is locked too: that reaches live sessions.
- * Changed roles count for browsers at once and for certificates from the next login on. Nobody can put themselves out.
- * Tested in users.test.ts.
+ * Certificates outlive a row of this table, so a disabled or removed user is also locked, which reaches live sessions.
+ * Changed roles apply to browsers at once and to certificates from the next login on. Users cannot disable or remove
+ * themselves. Tested in users.test.ts.
  */
 import type { Invitation, UserInfo } from '#schemas/api/people/users.js';
 import { StenoError } from '#schemas/base/errors.js';
@@ -16,8 +16,9 @@ import type { AuditRow } from '#schemas/events/rows.js';
 import { auditRow } from '../../records/audit.js';
 import type { Caller } from '../../records/audit.js';
 import type { Directory } from '../../directory/directory.js';
-import { endRequests } from '../../records/end-requests.js';
-import { hashOf, newToken } from '../../records/tokens.js';
+import { endRequests } from '../../records/requests.js';
+import { endInvitations } from '../../records/session-invitations.js';
+import { hashOf, newToken } from '#runtime/tokens.js';
 import { keptNames, releaseName } from '../../records/names.js';
 import type { Author, PowerGuard } from '../../power/guard.js';
 import { putLock } from '../../records/records.js';
@@ -39,7 +40,7 @@ import type { UserRecord } from '../../records/users.js';
 import { webhooksOf } from '../../records/webhooks.js';
 
 export const INVITATION_MS = 24 * 3_600_000;
-/** No certificate of a user lives longer (`max_ttl` of roles). */
+/** Maximum lifetime of a user certificate (`max_ttl` of roles). */
 const LONGEST_CERTIFICATE_MS = 108_000_000;
 
 export interface UsersParts {
@@ -73,7 +74,10 @@ export class Users {
     return this.#info(await this.#known(name));
   }
 
-  /** Throws USER_EXISTS, USER_NAME_USED, POWER_LACKING, LOCKED while certificates of a removed user of this name may live, BAD_REQUEST for unknown roles. */
+  /**
+   * Throws USER_EXISTS, USER_NAME_USED, POWER_LACKING, LOCKED while certificates of a removed user of this name may be
+   * valid, and BAD_REQUEST for unknown roles.
+   */
   async add(name: string, grants: Grants, author: Author): Promise<Invitation> {
     const { guard } = this.#parts;
     this.checkNew(name, grants, author);
@@ -98,7 +102,10 @@ export class Users {
     return invitation.shown;
   }
 
-  /** Throws POWER_LACKING also for what the user has already and the author has not: whoever decides about it decides about them. */
+  /**
+   * Throws POWER_LACKING also for power that the user already has and the author lacks: editing an account means deciding
+   * about it.
+   */
   async edit(name: string, grants: Partial<Grants>, author: Author): Promise<UserInfo> {
     const { guard } = this.#parts;
     if (grants.roles !== undefined) this.#checkRoles(grants.roles);
@@ -107,10 +114,11 @@ export class Users {
       const next: Grants = { roles: grants.roles ?? user.roles, traits: grants.traits ?? user.traits };
       guard.mayHand(author, { name, ...next });
       if (name === author.actor && this.#administers(user.roles) && !this.#administers(next.roles)) {
-        throw new StenoError('BAD_REQUEST', 'roles: you would take from yourself the right to administer');
+        throw new StenoError('BAD_REQUEST', 'roles: you would remove your own right to administer');
       }
       await setGrants(tx, name, next, now);
       return [
+        ...(await endInvitations(tx, name, 'the user has other roles or traits', author, now)),
         auditRow(now, author, {
           event: 'user.update',
           target: name,
@@ -127,7 +135,8 @@ export class Users {
       await setDisabled(tx, name, now);
       await endSessions(tx, name);
       await lockOut(tx, name, `disabled${reason === '' ? '' : `: ${reason}`}`, author.actor, now, null);
-      return [auditRow(now, author, { event: 'user.disable', target: name, data: { reason } })];
+      const ended = await endInvitations(tx, name, 'the user was disabled', author, now);
+      return [...ended, auditRow(now, author, { event: 'user.disable', target: name, data: { reason } })];
     });
   }
 
@@ -139,7 +148,7 @@ export class Users {
     });
   }
 
-  /** The name is kept from others (names.ts), and what was granted to the user ends. */
+  /** Reserves the name (names.ts), and ends what was granted to the user. */
   async remove(name: string, author: Author): Promise<void> {
     await this.#act(name, author, async (tx, _user, now) => {
       notSelf(name, author, 'remove');
@@ -150,7 +159,7 @@ export class Users {
     });
   }
 
-  /** A new invitation; what the user signed in with until now no longer counts, nor what was granted to them. Throws USER_NOT_LOCAL. */
+  /** Creates a new invitation; previous credentials and grants of the user become invalid. Throws USER_NOT_LOCAL. */
   async reset(name: string, author: Author): Promise<Invitation> {
     const { guard } = this.#parts;
     const invitation = newInvitation(this.#parts.web, name, this.#parts.clock());
@@ -164,17 +173,14 @@ export class Users {
     return invitation.shown;
   }
 
-  /** Lets a name be used again whose user was removed. Throws NOT_FOUND, and BAD_REQUEST while something still names the earlier user. */
+  /** Releases the name of a removed user. Throws NOT_FOUND, and BAD_REQUEST while something still names the earlier user. */
   async release(name: string, author: Author): Promise<void> {
     const now = this.#parts.clock();
     await this.#parts.records.act([auditRow(now, author, { event: 'user_name.release', target: name })], async (tx) => {
       const webhook = (await webhooksOf(tx)).find(({ users }) => Object.values(users).includes(name));
       if (webhook !== undefined)
-        throw new StenoError(
-          'BAD_REQUEST',
-          `the webhook ${webhook.name} lets somebody answer as ${name}: take that out of its users first`,
-        );
-      if (!(await releaseName(tx, name, now))) throw new StenoError('NOT_FOUND', `a removed user of the name ${name}`);
+        throw new StenoError('BAD_REQUEST', `the webhook ${webhook.name} maps somebody to ${name}: remove that from its users first`);
+      if (!(await releaseName(tx, name, now))) throw new StenoError('NOT_FOUND', `no removed user is named ${name}`);
     });
   }
 
@@ -182,14 +188,17 @@ export class Users {
     return this.#parts.records.read(keptNames);
   }
 
-  /** Whether the author may make a user like this. Throws BAD_REQUEST, POWER_LACKING, LOCKED. */
+  /** Whether the author may create such a user. Throws BAD_REQUEST, POWER_LACKING, LOCKED. */
   checkNew(name: string, grants: Grants, author: Author): void {
     this.#checkRoles(grants.roles);
     this.#parts.guard.mayHand(author, { name, ...grants });
     this.#checkName(name);
   }
 
-  /** One transaction: the user as they are in it, whether the author may decide about them, the change and its rows. Then the new state is told. */
+  /**
+   * One transaction: reads the user, checks that the author may decide about them, and writes the change and its rows. Then
+   * publishes.
+   */
   async #act(name: string, author: Author, change: (tx: Tx, user: UserRecord, now: number) => Promise<readonly AuditRow[]>): Promise<void> {
     const { records, directory, clock, guard } = this.#parts;
     await records.actOn(async (tx) => {
@@ -210,7 +219,7 @@ export class Users {
   #checkRoles(roles: readonly string[]): void {
     const known = this.#parts.directory.current().roles;
     const unknown = roles.find((role) => !known.some(({ name }) => name === role));
-    if (unknown !== undefined) throw new StenoError('BAD_REQUEST', `roles: there is no role ${unknown}`);
+    if (unknown !== undefined) throw new StenoError('BAD_REQUEST', `roles: role ${unknown} does not exist`);
   }
 
   #checkName(name: string): void {
@@ -283,7 +292,7 @@ function notSelf(name: string, caller: Caller, verb: string): void {
   if (name === caller.actor) throw new StenoError('BAD_REQUEST', `you cannot ${verb} yourself`);
 }
 
-/** The lock that goes with being disabled, removed or found out: it reaches live sessions. */
+/** The lock that accompanies disabling, removal or a detected copy: it reaches live sessions. */
 export async function lockOut(tx: Tx, name: string, reason: string, by: string, now: number, expiresAt: number | null): Promise<void> {
   await putLock(tx, { id: lockId(name), target_kind: 'user', target: name, reason, expires_at: expiresAt }, by, now);
 }
@@ -292,7 +301,7 @@ export async function liftLock(tx: Tx, name: string): Promise<void> {
   await tx.deleteFrom('locks').where('id', '=', lockId(name)).execute();
 }
 
-/** The lock that belongs to a user's being disabled or removed: at most 63 characters, as all ids. */
+/** Id of the lock for a disabled or removed user: at most 63 characters, like all ids. */
 function lockId(name: string): string {
   return name.length <= 56 ? `user.${name}` : `user.${hashOf(name).slice(0, 32)}`;
 }

@@ -1,7 +1,7 @@
 /**
- * Generators of small worlds and of what somebody tries in them, for worlds.test.ts.
+ * Generators of small worlds and of attempts in them, for worlds.test.ts.
  *
- * Roles, users and steps are drawn so that many steps succeed: a generator of which everything is refused proves nothing.
+ * Roles, users and steps are drawn so that many steps succeed: if everything is refused, a test proves nothing.
  */
 import fc from 'fast-check';
 import type { Traits } from '#schemas/base/identity.js';
@@ -110,7 +110,7 @@ const forwarding = fc.constantFrom(
   { loopback: false },
   { remote: false },
 );
-/** Terms of sessions beside the forwardings of ports. */
+/** Session conditions other than port forwarding. */
 const terms = fc.constantFrom(
   {},
   {},
@@ -155,7 +155,7 @@ const traits = fc.dictionary(fc.constantFrom('team', 'logins', 'denied'), some([
   maxKeys: 2,
 }) as fc.Arbitrary<Traits>;
 
-/** The actor may do much to others' accounts, roles and nodes; what they may hand out is the question. */
+/** The actor may do much to others' accounts, roles and nodes; the question is what they may hand out. */
 export const plan: fc.Arbitrary<WorldPlan> = fc
   .record({
     desk: document(fc.constant('desk')),
@@ -200,7 +200,7 @@ export const plan: fc.Arbitrary<WorldPlan> = fc
       users: [
         { name: 'ann', roles: ['desk', ...ann], traits: mine },
         { name: 'bob', roles: bob.length === 0 ? ['r1'] : bob, traits: theirs },
-        // Whom ann may take into her hands, if nothing that denies her is missing.
+        // Accounts that ann may take over, if nothing that denies her is missing.
         { name: 'sam', roles: twin ? ['desk', ...ann] : ['desk'], traits: mine },
         { name: 'kit', roles: ['desk', ...ann], traits: mine },
         { name: 'rev', roles: ['giver', ...rev], traits: theirs },
@@ -235,7 +235,7 @@ export type Action =
       readonly other: object;
       readonly field: string;
     }
-  /** A role made of clauses of the actor's own. */
+  /** A role made from the actor's own clauses. */
   | {
       readonly kind: 'compose';
       readonly as: number;
@@ -251,13 +251,13 @@ export type Action =
       readonly machine: number;
       readonly labels: Readonly<Record<string, string>>;
     }
-  /** One label of a node that is there. */
+  /** Changes one label of an existing node. */
   | { readonly kind: 'relabel'; readonly as: number; readonly name: string; readonly key: string; readonly value: string | undefined }
   | { readonly kind: 'drop'; readonly as: number; readonly name: string }
-  /** A machine joins by a token of the actor. */
+  /** A machine joins with a token of the actor. */
   | { readonly kind: 'join'; readonly as: number; readonly labels: Readonly<Record<string, string>> }
   | { readonly kind: 'connect'; readonly as: number; readonly roles: readonly string[] | 'mine' }
-  /** Somebody else asks. */
+  /** Somebody else makes a request. */
   | { readonly kind: 'wish'; readonly by: string; readonly roles: readonly string[]; readonly nodes: readonly string[] }
   | { readonly kind: 'come'; readonly name: string; readonly traits: Traits }
   | { readonly kind: 'ask'; readonly as: number; readonly roles: readonly string[]; readonly nodes: readonly string[] }

@@ -1,6 +1,6 @@
 /**
- * Small worlds for worlds.test.ts: a state store with a few roles, users and nodes, on which the authority's own classes
- * act as somebody, and what accounts can reach in it, asked of the policies one question at a time.
+ * Small worlds for worlds.test.ts: a state store with a few roles, users and nodes, on which the authority's own classes act
+ * as somebody; what accounts can reach is determined by querying the policies.
  */
 import { join } from 'node:path';
 import { rolesOfGrant } from '#schemas/documents/access-request.js';
@@ -42,7 +42,7 @@ export interface WorldPlan {
   readonly users: readonly { readonly name: string; readonly roles: readonly string[]; readonly traits: Traits }[];
 }
 
-/** Names that a login could be, and any of them. */
+/** Candidate logins. */
 const logins = ['www', 'root', 'postgres', 'ann', 'mallory', 'dev-postgres'] as const;
 export const machines: readonly NodeRecord[] = (
   [
@@ -53,16 +53,16 @@ export const machines: readonly NodeRecord[] = (
   ] as const
 ).map(([name, labels]) => ({ name, kind: 'openssh', address: `${name}.internal:22`, labels, host_keys: [], last_seen_at: null }));
 
-/** The node itself, a metadata service, a neighbour, and anybody. */
+/** The node itself, a metadata service, a neighbour, and an external host. */
 const destinations = ['127.0.0.1', '169.254.169.254', '10.1.2.3', '192.0.2.1'] as const;
 
-/** The machine that joins by a token; in its address as well. */
+/** The machine that joins with a token; also its address. */
 export const JOINED = 'joined';
 
-/** Before what may be asked for: no gain for who has it. */
+/** Prefix of permissions to request: not a gain for a holder of the permission itself. */
 export const ASKING = 'ask for ';
 
-/** Lists of roles, by their first role, their second, and so on. */
+/** Lists of roles in a trie, by first role, second, and so on. */
 class Lists extends Map<Role, Lists> {
   list: readonly Role[] | undefined;
 }
@@ -79,7 +79,7 @@ export class World {
   readonly connectors: SsoConnectors;
   readonly #sso: SingleSignOn;
   readonly #guard: PowerGuard;
-  /** What the provider of a connector says next. */
+  /** The connector provider's next statement. */
   #outcome: { readonly user: string; readonly roles: readonly string[]; readonly traits: Traits; readonly mfa: null } | undefined;
   #state = '';
   #planned: ReadonlySet<string> = new Set();
@@ -161,7 +161,7 @@ export class World {
     await this.directory.changed();
   }
 
-  /** With certificates that carry everything that was granted. */
+  /** With certificates that carry all grants. */
   async author(name: string): Promise<Author> {
     const user = await this.records.read((db) => findUser(db, name));
     if (user === undefined) throw new StenoError('USER_UNKNOWN', name);
@@ -189,7 +189,7 @@ export class World {
     await this.tokens.create(author, { ttl_ms: 60_000, uses: 1, labels, node_labels: [] });
   }
 
-  /** The machine that joined by a token with these labels. */
+  /** The machine that joined with a token with these labels. */
   async join(labels: Readonly<Record<string, string>>): Promise<void> {
     const node: NodeRecord = { name: JOINED, kind: 'openssh', address: `${JOINED}.internal:22`, labels, host_keys: [], last_seen_at: null };
     await this.records.act([], (tx) => putNode(tx, node, 1));
@@ -200,7 +200,7 @@ export class World {
     await this.roles.apply([{ source: sourceOf(roleSchema.parse(document)) }], false, author);
   }
 
-  /** A connector that gives the roles to whom its provider says. */
+  /** A connector that gives the roles to the users its provider names. */
   async connect(author: Author, roles: readonly string[]): Promise<void> {
     if (roles.length === 0) throw new StenoError('BAD_REQUEST', 'roles');
     await this.connectors.put(
@@ -216,7 +216,7 @@ export class World {
     );
   }
 
-  /** Comes in by the connector, as its provider says. */
+  /** Logs in through the connector, as its provider states. */
   async comeIn(user: string, traits: Traits): Promise<void> {
     const stored = await this.records.read((db) => findConnector(db, 'corp'));
     if (stored === undefined) throw new StenoError('NOT_FOUND', 'corp');
@@ -234,7 +234,10 @@ export class World {
     return (await this.records.read((db) => findUser(db, name)))?.connector ?? null;
   }
 
-  /** Everything the account can do, by itself and with each thing that was granted to it. `terms`: also under which terms, and what it sees of its own. */
+  /**
+   * Everything the account can do, by itself and with each of its grants. `terms`: include session conditions, and
+   * visibility of its own sessions.
+   */
   async reach(name: string, terms: boolean): Promise<ReadonlySet<string>> {
     const user = await this.records.read((db) => findUser(db, name));
     const found = new Set<string>();
@@ -249,7 +252,7 @@ export class World {
     return found;
   }
 
-  /** The same list for the same roles: what is compiled of it is then kept. */
+  /** The identical list for identical roles, so that compiled policies are cached. */
   #listed(roles: readonly Role[]): readonly Role[] {
     let at = this.#lists;
     for (const role of roles) at = at.get(role) ?? at.set(role, new Lists()).get(role)!;
@@ -263,7 +266,7 @@ export class World {
       for (const login of logins) {
         const decision = decide(subject, node, login);
         if (!decision.allowed) continue;
-        // The machine counts, not what it is called.
+        // The machine counts, not its name.
         found.add(`${login} on ${node.address}`);
         if (terms && !decision.sessionMfa) found.add(`${login} on ${node.address} unconfirmed`);
         if (terms && decision.recording.streams === 'limited') found.add(`${login} on ${node.address} with streams cut`);
@@ -277,8 +280,8 @@ export class World {
         if (terms && decision.limits.idleTimeout === null) found.add(`${login} on ${node.address} idle`);
         if (terms && !decision.limits.disconnectExpiredCert) found.add(`${login} on ${node.address} beyond the certificate`);
       }
-      // That somebody nobody has taken over sees more of their own is no gain.
-      // There are recordings of the nodes that were there from the beginning.
+      // Seeing more of one's own sessions is no gain for an account nobody has taken over. Recordings exist for the initial
+      // nodes.
       const planned = machines.find(({ name }) => name === node.name) ?? machines.find(({ address }) => address === node.address);
       const recorded = planned?.name ?? node.address;
       const session = { user: 'bob', node: node.name, login: 'www', kind: 'shell', started_at: 1 };
@@ -301,7 +304,7 @@ export class World {
             found.add(`${ASKING}${login} on ${node.address}`);
       }
     }
-    // What a role of a new name gives counts where it is held; that one may give it is as much as it gives.
+    // A new role's power counts where it is held; permission to give it counts as that power.
     for (const role of known.filter(({ name }) => this.#planned.has(name))) {
       if (decideReview(subject, 'somebody', { roles: [role.name], nodes: [] }).allowed) found.add(`approve role ${role.name}`);
       const asking = decideRequest(subject, { roles: [role.name], nodes: [] });

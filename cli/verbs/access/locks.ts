@@ -29,6 +29,7 @@ const kinds: Readonly<Record<Kind, string>> = {
   role: 'everybody who holds a role, or was granted it',
   login: 'this login on every node',
   node: 'everybody on a node',
+  'kube-cluster': 'everybody on a Kubernetes cluster',
   session: 'one recorded session',
   'session-input': 'the input of one live session, which goes on: `steno sessions freeze`',
   request: 'everything under an access request',
@@ -46,7 +47,9 @@ export function lockId(kind: Kind, target: string): string {
 }
 
 export function lockCommand(): Command {
-  const command = new Command('lock').description('block a user, role, login, node, session, request or device, and end its live sessions');
+  const command = new Command('lock').description(
+    'block a user, role, login, node, Kubernetes cluster, session, request or device, and end its live sessions',
+  );
   for (const [kind, what] of Object.entries(kinds)) command.option(`--${kind} <name>`, what);
   return command
     .option('--ttl <span>', 'how long, such as 30m or 2h; without it until `steno unlock`', parseSpan)

@@ -9,6 +9,7 @@ import { isName } from '#schemas/base/identity.js';
 import { caPin, parseJoinToken, sshModes } from '#schemas/join.js';
 import type { SshMode } from '#schemas/join.js';
 import { openLog } from '#runtime/log.js';
+import { SERVICE_ACCOUNT, clusterAccess } from '../../../agent/kube/api-way.js';
 import { containUncaught } from '../../../agent/ssh/boundary.js';
 import { clouds } from '../../../agent/node/cloud.js';
 import type { Cloud } from '../../../agent/node/cloud.js';
@@ -36,6 +37,8 @@ interface AgentOptions {
   readonly ssh?: SshMode;
   readonly sshd: string;
   readonly sshdConfig: string;
+  readonly serviceAccount: string;
+  readonly watchLogins: boolean;
   readonly data?: string;
 }
 
@@ -80,9 +83,16 @@ export function agentCommand(): Command {
       if (!/^http:\/\/[^/@?#\s]+$/.test(text)) throw new InvalidArgumentError('Give http://HOST:PORT.');
       return text;
     })
-    .addOption(new Option('--ssh <mode>', "who takes sessions: Steno's own SSH service, or the OpenSSH of this machine").choices(sshModes))
+    .addOption(
+      new Option(
+        '--ssh <mode>',
+        "who takes sessions: Steno's own SSH service, or the OpenSSH of this machine; kubernetes: nobody, it leads to the API server of its cluster",
+      ).choices(sshModes),
+    )
     .option('--sshd <host:port>', 'with --ssh openssh: where it listens', '127.0.0.1:22')
     .option('--sshd-config <file>', 'with --ssh openssh: its configuration', '/etc/ssh/sshd_config')
+    .option('--service-account <dir>', 'with --ssh kubernetes: token and CA of the pod', SERVICE_ACCOUNT)
+    .option('--no-watch-logins', 'do not tell of logins on this machine that go through no session of Steno')
     .option('--data <dir>', 'where keys and certificates are kept', process.env['STENO_AGENT_DATA'])
     .addHelpText(
       'after',
@@ -120,7 +130,7 @@ async function run(options: AgentOptions): Promise<void> {
   const settings = settingsOf(options, kept);
   if (kept === null && token === undefined) throw new StenoError('AGENT_NOT_JOINED', dataDir);
   const log = openLog('agent', process.env['STENO_LOG'] ?? (out.isTTY === true ? 'warn' : 'info'));
-  if (process.getuid!() !== 0) err.write('Not root: only sessions as this user are possible.\n');
+  if (process.getuid!() !== 0 && settings.ssh !== 'kubernetes') err.write('Not root: only sessions as this user are possible.\n');
   process.on('SIGUSR1', () => undefined);
   for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
     process.on(event, (error: unknown) => {
@@ -138,6 +148,8 @@ async function run(options: AgentOptions): Promise<void> {
       token,
       labels: options.labels,
       labelCommands: options.labelCommand,
+      ...(settings.ssh === 'kubernetes' ? { cluster: clusterAccess(process.env, options.serviceAccount) } : {}),
+      watchLogins: options.watchLogins,
       cloud: options.cloudTags === undefined ? null : { kind: options.cloudTags, endpoint: options.cloudEndpoint },
     },
     { log },
@@ -181,7 +193,7 @@ function readToken({ token: given, tokenFile }: AgentOptions): string | undefine
   // Programs of sessions inherit nothing of it.
   delete process.env['STENO_TOKEN'];
   if (text === undefined || text.trim() === '') return undefined;
-  if (parseJoinToken(text.trim()) === null) throw new StenoError('USAGE', 'the token is not one of `steno tokens add`');
+  if (parseJoinToken(text.trim()) === null) throw new StenoError('USAGE', 'the token was not issued by `steno tokens add`');
   return text.trim();
 }
 

@@ -16,7 +16,7 @@ import { json, moment, standardOutput, styled, table } from '../../terminal/outp
 type RoleMap = Readonly<Record<string, readonly string[]>>;
 
 /** `dev=readonly,dev=staging,ops=admin`: their role, our role; one of theirs may be several of ours. */
-export function parseRoleMap(value: string, previous: RoleMap = {}): RoleMap {
+function parseRoleMap(value: string, previous: RoleMap = {}): RoleMap {
   const map: Record<string, readonly string[]> = { ...previous };
   for (const pair of value.split(',')) {
     const [remote = '', local = '', ...more] = pair.split('=');

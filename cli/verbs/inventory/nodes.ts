@@ -12,7 +12,7 @@ import { formatDuration, parseDuration } from '#schemas/base/duration.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { isName } from '#schemas/base/identity.js';
 import { labelKey, labelPattern } from '#schemas/join.js';
-import type { JoiningKind } from '#schemas/service-join.js';
+import type { TokenKind } from '#schemas/service-join.js';
 import { openClient } from '../../client/client.js';
 import { openHome, splitAddress } from '../../client/home.js';
 import { json, moment, standardOutput, styled, table, visible } from '../../terminal/output.js';
@@ -199,9 +199,9 @@ export function tokensCommand(): Command {
   command
     .command('add')
     .description('make a token, and print the line that a machine joins with')
-    .requiredOption('--type <type>', 'what may join with it: node, or a service: gateway, ingest, viewer', (type) => {
+    .requiredOption('--type <type>', 'what may join with it: node, or a service: gateway, ingest, viewer, analyzer', (type) => {
       if (type !== 'node' && !isJoiningKind(type))
-        throw new InvalidArgumentError('There are tokens of type node, gateway, ingest and viewer.');
+        throw new InvalidArgumentError('There are tokens of type node, gateway, ingest, viewer and analyzer.');
       return type;
     })
     .option('--name <name>', 'of the one service that may join with it; nodes choose theirs')
@@ -285,7 +285,7 @@ is signed with it.`,
 /** A token as it is listed: of nodes, or of one kind of service. */
 interface Token {
   readonly id: string;
-  readonly type: 'node' | JoiningKind;
+  readonly type: 'node' | TokenKind;
   readonly name: string | null;
   readonly uses_left: number;
   readonly created_by: string;

@@ -5,14 +5,18 @@ import { createServiceToken, listServices, removeService } from '#schemas/api/se
 import type { JoinedServiceInfo } from '#schemas/api/services/services.js';
 import { formatDuration } from '#schemas/base/duration.js';
 import { StenoError } from '#schemas/base/errors.js';
-import { joiningKinds } from '#schemas/service-join.js';
-import type { JoiningKind } from '#schemas/service-join.js';
+import { joiningKinds, tokenKinds } from '#schemas/service-join.js';
+import type { JoiningKind, TokenKind } from '#schemas/service-join.js';
 import { openClient } from '../../client/client.js';
 import { openHome } from '../../client/home.js';
 import { json, moment, standardOutput, styled, table } from '../../terminal/output.js';
 
 export function isJoiningKind(text: string): text is JoiningKind {
   return joiningKinds.some((kind) => kind === text);
+}
+
+function isTokenKind(text: string): text is TokenKind {
+  return tokenKinds.some((kind) => kind === text);
 }
 
 export interface ServiceTokenOptions {
@@ -62,7 +66,7 @@ export function servicesCommand(): Command {
     .argument('<kind/name>')
     .action(async (service: string) => {
       const [kind = '', name = '', more] = service.split('/');
-      if (!isJoiningKind(kind) || name === '' || more !== undefined)
+      if (!isTokenKind(kind) || name === '' || more !== undefined)
         throw new StenoError('USAGE', 'Give it as KIND/NAME, such as gateway/edge-1.');
       await call(openClient(openHome()).authority, removeService, { params: { kind, name } });
     });

@@ -7,7 +7,7 @@ import { caPhases, listCas, resealCas, rotateCa } from '#schemas/api/services/ca
 import type { CaPhase, CaReport } from '#schemas/api/services/ca.js';
 import { parseDuration } from '#schemas/base/duration.js';
 import { StenoError } from '#schemas/base/errors.js';
-import { readSecretFile } from '../../../authority/ca/secret-file.js';
+import { readSecretFile } from '#runtime/service/secret-file.js';
 import { overSocket, openClient } from '../../client/client.js';
 import { dataDir, readRunFile } from '../../machine/data-dir.js';
 import { openHome, readProfile, writeWhole } from '../../client/home.js';
@@ -176,7 +176,7 @@ type Paint = (style: 'bold' | 'dim' | 'green' | 'yellow', text: string) => strin
 const course: readonly CaPhase[] = ['init', 'update-clients', 'update-servers', 'standby'];
 
 /** One paragraph for each CA: phase, keys, and, while it is rotated, the way it has to go. */
-export function drawStatus(reports: readonly CaReport[], all: boolean, paint: Paint): string {
+function drawStatus(reports: readonly CaReport[], all: boolean, paint: Paint): string {
   return reports
     .map((report) => {
       const { name, phase, keys } = report;

@@ -1,20 +1,11 @@
-/** `steno status` and `steno doctor`. */
-import { execFileSync } from 'node:child_process';
-import { readFileSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
+/** `steno status`. */
 import { Command } from 'commander';
 import { showStatus } from '#schemas/api/recordings/status.js';
 import { call } from '#schemas/endpoint/endpoint.js';
-import type { QueueName, QueueReport } from '#schemas/api/recordings/status.js';
-import { StenoError } from '#schemas/base/errors.js';
-import { sshBindingAvailable } from '#runtime/ssh/native-binding.js';
-import { parseCertificate } from '#schemas/ssh/certificate.js';
-import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
+import type { AnalysisReport, QueueName, QueueReport, SiemReport } from '#schemas/api/recordings/status.js';
 import { openClient } from '../../client/client.js';
-import { checkDisk, dataDir, readRunFile } from '../../machine/data-dir.js';
-import { openHome, readProfile } from '../../client/home.js';
+import { openHome } from '../../client/home.js';
 import { bytes, json, moment, standardOutput, styled, visible } from '../../terminal/output.js';
-import { requireNodeVersion } from '../../machine/node-version.js';
 
 export function statusCommand(): Command {
   return new Command('status')
@@ -48,10 +39,54 @@ export function statusCommand(): Command {
       for (const check of report.checks) {
         row(check.name, `${styled(out, env, check.ok ? 'green' : 'red', check.ok ? 'ok' : 'failing')} ${visible(check.detail)}`);
       }
+      if (report.analysis !== null) row('analyzer', analyzerLine(report.analysis));
+      for (const one of report.analysis?.siem ?? [])
+        row('siem', `${styled(out, env, one.state === 'failing' ? 'red' : 'green', visible(one.name))} ${siemLine(one)}`);
       const waiting = report.queues.filter((queue) => queue.waiting > 0);
       for (const [i, queue] of waiting.entries()) row(i === 0 ? 'background' : '', queueLine(queue, Date.now()));
       if (report.checks.some(({ ok }) => !ok)) process.exitCode = 2;
     });
+}
+
+/** `214 rules, 3 live sessions, up to date; 12 findings since it started`. */
+function analyzerLine({
+  active,
+  rules,
+  feeds,
+  feeds_open,
+  sessions,
+  behind,
+  lag_ms,
+  findings,
+  findings_dropped,
+  faults,
+}: AnalysisReport): string {
+  if (!active) return 'waits to take over from another one';
+  const counted = (count: number, word: string): string => `${count} ${count === 1 ? word : `${word}s`}`;
+  const far = behind === 0 ? 'up to date' : `${counted(behind, 'session')} behind, by ${Math.ceil(lag_ms / 1000)} s`;
+  const trouble = [
+    ...(feeds_open < feeds ? [`${feeds - feeds_open} of ${counted(feeds, 'ingest')} not followed`] : []),
+    ...(findings_dropped === 0 ? [] : [`${counted(findings_dropped, 'finding')} not written`]),
+    ...(faults === 0 ? [] : [`${counted(faults, 'detector failure')}, see the log`]),
+  ];
+  return [
+    `${counted(rules, 'rule')}, ${counted(sessions, 'open session')}, ${far}`,
+    `${counted(findings, 'finding')} since it started`,
+    ...trouble,
+  ].join('; ');
+}
+
+/** `up to date; 4210 rows sent since it started`. */
+function siemLine({ state, error, sent, refused, waiting, lag_ms: lag }: SiemReport): string {
+  if (state === 'elsewhere') return 'sent by another analyzer';
+  if (state === 'waiting') return 'has not begun';
+  const behind = `${waiting === 1 ? '1 row waits' : `${waiting} rows wait`}, behind for ${Math.ceil(lag / 1000)} s`;
+  return [
+    ...(state === 'failing' ? [`failing: ${visible(error)}`] : []),
+    ...(lag < 2_000 && waiting === 0 ? (state === 'failing' ? [] : ['up to date']) : [behind]),
+    `${sent} rows sent since it started`,
+    ...(refused === 0 ? [] : [`${refused} refused, see the log`]),
+  ].join('; ');
 }
 
 const queueWords: Readonly<Record<QueueName, string>> = {
@@ -68,128 +103,4 @@ export function queueLine({ name, unit, waiting, done, since }: QueueReport, now
   const seconds = since === null ? 0 : Math.max(0, Math.round((now - since) / 1000));
   const age = seconds < 120 ? `${seconds} s` : seconds < 7_200 ? `${Math.floor(seconds / 60)} min` : `${Math.floor(seconds / 3_600)} h`;
   return `${queueWords[name]}: ${amount(waiting)} of ${amount(waiting + done)} left, for ${age}`;
-}
-
-interface Check {
-  readonly name: string;
-  readonly state: 'ok' | 'warning' | 'failing';
-  readonly detail: string;
-  readonly fix?: string;
-}
-
-export function doctorCommand(): Command {
-  return new Command('doctor')
-    .description('examine this machine, the installation and the login, and say what to mend')
-    .option('--data <dir>', 'data directory of the Steno on this machine')
-    .option('--json', 'print JSON')
-    .addHelpText('after', '\nExit code 2 when a check fails.')
-    .action(async (options: { data?: string; json?: boolean }) => {
-      const checks = await examine(options.data);
-      if (checks.some(({ state }) => state === 'failing')) process.exitCode = 2;
-      if (options.json === true) return json(standardOutput, checks);
-      const { out, env } = standardOutput;
-      const marks = { ok: styled(out, env, 'green', '✓'), warning: styled(out, env, 'yellow', '!'), failing: styled(out, env, 'red', '✗') };
-      for (const { name, state, detail, fix } of checks) {
-        out.write(`${marks[state]} ${name.padEnd(16)} ${visible(detail)}\n`);
-        if (state !== 'ok' && fix !== undefined) out.write(`  ${' '.repeat(16)} ${styled(out, env, 'dim', fix)}\n`);
-      }
-    });
-}
-
-async function examine(data: string | undefined): Promise<Check[]> {
-  const dir = dataDir(data);
-  const home = openHome();
-  const check = async (name: string, absent: Check['state'], look: () => string | Promise<string>): Promise<Check> => {
-    try {
-      return { name, state: 'ok', detail: await look() };
-    } catch (error) {
-      const known =
-        error instanceof StenoError ? error : new StenoError('INTERNAL', error instanceof Error ? error.message : String(error));
-      return { name, state: absent, detail: known.message, fix: known.entry.fix };
-    }
-  };
-  return Promise.all([
-    check('node', 'failing', () => {
-      requireNodeVersion();
-      return `Node.js ${process.versions.node}`;
-    }),
-    check('ssh2 binding', 'failing', () => {
-      if (!sshBindingAvailable()) throw new StenoError('BINDING_MISSING');
-      return 'native binding in use';
-    }),
-    check('ssh client', 'warning', () => {
-      // `ssh -V` writes to standard error.
-      const version = execFileSync('sh', ['-c', 'ssh -V 2>&1'], { encoding: 'utf8', timeout: 5_000 });
-      return version.trim();
-    }),
-    check('disk', 'failing', () => {
-      const { free, total } = checkDisk(dir.path);
-      return `${bytes(free)} of ${bytes(total)} free at ${dir.path}`;
-    }),
-    check('steno', 'warning', () => {
-      const run = readRunFile(dir);
-      return `version ${run.version}, process ${run.pid}, since ${moment(run.started_at)}`;
-    }),
-    check('login', 'warning', () => {
-      const profile = readProfile(home);
-      const certificate = parseCertificate(parseAuthorizedLine(readFileSync(home.certificate, 'utf8')).blob);
-      const until = Number(certificate.validBefore) * 1000;
-      if (until <= Date.now()) throw new StenoError('CERT_EXPIRED', `at ${moment(until)}`);
-      return `${profile.user}, until ${moment(until)}`;
-    }),
-    kernelEvents(),
-    quarantine(dir.path),
-    check('services', 'warning', async () => {
-      const { checks } = await call(openClient(home).viewer, showStatus, {});
-      const bad = checks.filter(({ ok }) => !ok);
-      if (bad.length > 0) throw new StenoError('STORE_UNAVAILABLE', bad.map(({ name, detail }) => `${name}: ${detail}`).join('; '));
-      return checks.map(({ name }) => name).join(', ');
-    }),
-  ]);
-}
-
-/** Recordings, audit rows and kernel events that could not be sent and wait for a person. */
-async function quarantine(data: string): Promise<Check> {
-  const places = [
-    ['gateway/spool/quarantine', /./],
-    ['gateway/spool/events', /\.refused$/],
-    ['gateway/spool/free-events', /\.refused$/],
-    ['agent/kernel', /\.refused$/],
-    ['kernel', /\.refused$/],
-  ] as const;
-  const found = places.flatMap(([place, fits]) => {
-    const path = join(data, place);
-    const files = namesIn(path).filter((name) => fits.test(name)).length;
-    return files === 0 ? [] : [`${files} ${files === 1 ? 'file' : 'files'} in ${path}`];
-  });
-  if (found.length === 0) return { name: 'quarantine', state: 'ok', detail: 'empty' };
-  return {
-    name: 'quarantine',
-    state: 'warning',
-    detail: found.join('; '),
-    fix: 'Look for `quarantined` and `refused` in `steno audit` and in the logs, keep what you need, then delete the files.',
-  };
-}
-
-function namesIn(path: string): readonly string[] {
-  try {
-    return readdirSync(path);
-  } catch {
-    // There is none, or it is another user's.
-    return [];
-  }
-}
-
-/** Whether this machine, as a node, can record what sessions do in its kernel; every thing that is missing, and its cure. */
-async function kernelEvents(): Promise<Check> {
-  // Loaded here alone: it brings libbpf's bindings.
-  const { obstacles } = await import('../../../agent/kernel/probes/programs.js');
-  const found = obstacles();
-  if (found.length === 0) return { name: 'kernel events', state: 'ok', detail: 'sessions on this machine can be followed in its kernel' };
-  return {
-    name: 'kernel events',
-    state: 'warning',
-    detail: found.map(({ what }) => what).join('; '),
-    fix: found.map(({ fix }) => fix).join(' '),
-  };
 }

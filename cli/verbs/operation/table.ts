@@ -3,7 +3,7 @@ import type { Verbs } from '../table.js';
 
 export const operationVerbs: Verbs = {
   status: async () => (await import('./status.js')).statusCommand(),
-  doctor: async () => (await import('./status.js')).doctorCommand(),
+  doctor: async () => (await import('./doctor.js')).doctorCommand(),
   ca: async () => (await import('./ca.js')).caCommand(),
   reindex: async () => (await import('./reindex.js')).reindexCommand(),
 };

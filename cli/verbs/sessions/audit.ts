@@ -13,6 +13,7 @@ interface Filters {
   readonly event?: string;
   readonly actor?: string;
   readonly outcome?: string;
+  readonly session?: string;
   readonly since?: number;
   readonly until?: number;
   readonly limit: number;
@@ -25,13 +26,14 @@ export function auditCommand(): Command {
     .option('--event <name>', 'only this event, such as auth.refused; auth. is every one of auth')
     .option('--actor <name>', 'only by this actor')
     .option('--outcome <outcome>', 'success or failure')
+    .option('--session <id>', 'only about this session; with --event recording. who looked at it')
     .option('--since <when>', 'from this moment on: a date, or an age such as 2h', (value) => parseMoment(value))
     .option('--until <when>', 'up to this moment', (value) => parseMoment(value))
     .option('--limit <n>', 'at most this many', parseLimit, 50)
     .option('--json', 'print JSON')
-    .action(async ({ event, actor, outcome, since, until, limit, ...options }: Filters) => {
+    .action(async ({ event, actor, outcome, session, since, until, limit, ...options }: Filters) => {
       const client = openClient(openHome());
-      const filters = { event, actor, outcome, from: since, to: until };
+      const filters = { event, actor, outcome, session, from: since, to: until };
       const rows = await rowsOf<AuditRow>((page) => call(client.viewer, listAudit, { query: { ...filters, ...page } }), limit, 200);
       if (options.json === true) return json(standardOutput, rows);
       if (rows.length === 0) {

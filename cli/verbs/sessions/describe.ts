@@ -46,6 +46,11 @@ export function describe(told: KernelEventInfo): string {
       return `${what('exit')} ${event.outcome === 'success' ? event.name : paint('red', visible(event.name))}  ${after}`;
     }
     case 'file':
+      if (event.name === 'content') {
+        const { before, sha256_missing: missing } = data;
+        const after = event.sha256 === '' ? `not read: ${visible(String(missing))}` : event.sha256;
+        return `${what('content')} ${visible(event.path)}  ${paint('dim', `${typeof before === 'string' ? `${visible(before)} before, ` : ''}${after}`)}`;
+      }
       if (event.name === 'digest')
         return `${what('digest')} ${visible(event.path)}  ${paint('dim', event.sha256)}${data['sha256_unconfirmed'] === true ? `  ${paint('yellow', 'may be of other bytes than ran')}` : ''}`;
       if (typeof data['matters'] === 'string' && isReading(event.reason)) {

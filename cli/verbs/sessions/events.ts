@@ -1,5 +1,6 @@
 /** `steno events`: what a session did in the kernel of its node. */
-import { Command, InvalidArgumentError } from 'commander';
+import { pipeline } from 'node:stream/promises';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { listKernelEvents, showSession } from '#schemas/api/recordings/sessions.js';
 import { call } from '#schemas/endpoint/endpoint.js';
@@ -8,6 +9,7 @@ import type { SessionRef } from '#schemas/api/recordings/sessions.js';
 import { kernelKinds } from '#schemas/kernel/kernel.js';
 import { openClient } from '../../client/client.js';
 import type { Client } from '../../client/client.js';
+import { exportOf, requireSession } from '../evidence/fetch.js';
 import { describe, time } from './describe.js';
 import { printTree } from './tree.js';
 import { openHome } from '../../client/home.js';
@@ -21,6 +23,7 @@ interface Options {
   readonly limit?: number;
   readonly after?: string;
   readonly json?: boolean;
+  readonly format?: 'csv' | 'ocsf';
 }
 
 const PAGE = 1000;
@@ -39,9 +42,18 @@ export function eventsCommand(): Command {
     .option('--limit <n>', `stop after this many events; a tree stops after ${TREE_EVENTS} when not told`, parseCount)
     .option('--after <place>', 'begin behind this event, where an earlier call stopped', parsePlace)
     .option('--json', 'print JSON: an array, or with --follow one object a line')
+    .addOption(
+      new Option('--format <format>', 'write every event, also those of the recording itself: csv for a spreadsheet, ocsf for a SIEM')
+        .choices(['csv', 'ocsf'])
+        .conflicts(['tree', 'follow', 'all', 'kind', 'limit', 'after', 'json']),
+    )
     .addHelpText('after', '\nTimes are those of the session, as in its replay. Exit code 1 when there are none.')
     .action(async (session: string, options: Options) => {
       const client = openClient(openHome());
+      if (options.format !== undefined) {
+        requireSession(session);
+        return pipeline(await client.stream(exportOf(session, `events.${options.format}`)), process.stdout, { end: false });
+      }
       if (options.follow === true) return follow(client, session, options);
       const source = new Events(client, session, options);
       const limit = options.limit ?? (options.tree === true ? TREE_EVENTS : Number.POSITIVE_INFINITY);

@@ -1,22 +1,25 @@
 /**
  * `steno play`: replays a session on the reader's terminal, segment by segment, so that a long one starts at once.
  *
+ * Who joined and left is said on the last row of a terminal, over what the recording shows there, and on standard error elsewhere.
+ *
  * Keys: space pauses, `.` steps while paused, left and right jump 10 s, `q` or Ctrl-C ends. What is shown goes through
  * `TerminalFilter`. Live sessions are played as far as they are stored.
  */
 import { Command, InvalidArgumentError } from 'commander';
 import { listSegments, showSegment } from '#schemas/api/recordings/sessions.js';
-import { call, targetOf } from '#schemas/endpoint/endpoint.js';
+import { call } from '#schemas/endpoint/endpoint.js';
+import { targetOf } from '#schemas/endpoint/target.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { SegmentIndex } from '#schemas/api/recordings/sessions.js';
 import { parseLine, parseSize } from '#schemas/recording/line.js';
-import type { RecordingLine } from '#schemas/recording/line.js';
+import type { Participant, RecordingLine } from '#schemas/recording/line.js';
 import { openClient } from '../../client/client.js';
 import type { Client } from '../../client/client.js';
 import { openHome } from '../../client/home.js';
-import { clock, standardOutput } from '../../terminal/output.js';
+import { clock, standardOutput, visible } from '../../terminal/output.js';
 import { TerminalFilter } from '../../terminal/terminal-filter.js';
-import { requireSession } from './recording.js';
+import { requireSession } from '../evidence/fetch.js';
 
 interface PlayOptions {
   readonly speed: number;
@@ -197,7 +200,19 @@ function textOf(line: RecordingLine, filter: TerminalFilter, keyframes: boolean)
       const size = parseSize(line.data);
       return size === null || standardOutput.out.isTTY !== true ? '' : `\u001b[8;${size.rows};${size.cols}t`;
     }
+    case 'j':
+      return participantText(line.data);
     default:
       return '';
   }
+}
+
+/** The session's user comes and goes with the session, which needs no words. Names come from a recording. */
+function participantText({ user, action, mode }: Participant): string {
+  if (mode === 'owner') return '';
+  const words = visible(`${String(user)} ${action === 'joined' ? 'joined' : 'left'} as ${String(mode)}`).slice(0, 120);
+  const { out, err } = standardOutput;
+  if (out.isTTY === true) return `\u001b7\u001b[${process.stdout.rows};1H\u001b[0;7m ${words} \u001b[0m\u001b[K\u001b8`;
+  err.write(`${words}\n`);
+  return '';
 }

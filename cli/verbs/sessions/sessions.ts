@@ -1,14 +1,13 @@
-/** `steno sessions` and `steno search`. */
+/** `steno sessions`. */
 import { Command } from 'commander';
 import { listSessions } from '#schemas/api/recordings/sessions.js';
-import { searchScreens } from '#schemas/api/recordings/search.js';
+import { StenoError } from '#schemas/base/errors.js';
 import { call } from '#schemas/endpoint/endpoint.js';
-import type { SearchHit } from '#schemas/api/recordings/search.js';
 import type { SessionInfo, SessionList } from '#schemas/api/recordings/sessions.js';
 import { cutText } from '#schemas/recording/line.js';
 import { openClient } from '../../client/client.js';
 import { openHome } from '../../client/home.js';
-import { bytes, clock, json, moment, standardOutput, styled, table, visible } from '../../terminal/output.js';
+import { bytes, clock, json, moment, standardOutput, table } from '../../terminal/output.js';
 import { parseLimit, parseMoment } from '../../terminal/arguments.js';
 import { endCommand, freezeCommand, noticeCommand, unfreezeCommand } from './control.js';
 
@@ -63,12 +62,16 @@ export function sessionsCommand(): Command {
     .addCommand(endCommand())
     .addCommand(noticeCommand())
     .option('--state <state>', 'live, ended, sealed or interrupted')
+    .option('--live', 'only live sessions, and who is in them; short for --state live')
     .option('--kind <kind>', 'shell, exec, sftp, subsystem or forward')
     .option('--request <id>', 'only under this access request')
-    .action(async (filters: Filters & { state?: string; kind?: string; request?: string }) => {
+    .action(async (filters: Filters & { state?: string; live?: boolean; kind?: string; request?: string }) => {
       const client = openClient(openHome());
       let rebuilding: SessionList['incomplete'];
-      const { state, kind, request } = filters;
+      const { kind, request } = filters;
+      if (filters.live === true && (filters.state ?? 'live') !== 'live') throw new StenoError('USAGE', '--live and --state are given');
+      const state = filters.live === true ? 'live' : filters.state;
+      const shared = (session: SessionInfo): boolean => peopleOf(session) !== '' || (session.live?.awaits ?? '') !== '';
       const page = async (more: object) => {
         const query = { ...placeAndTime(filters), state, kind, request, ...more };
         const { sessions: rows, next, incomplete } = await call(client.viewer, listSessions, { query });
@@ -102,53 +105,28 @@ export function sessionsCommand(): Command {
         ...(sessions.some(({ opened_from: outer }) => outer !== undefined)
           ? [{ title: 'INSIDE', value: ({ opened_from: outer }: SessionInfo) => outer?.id ?? '', style: () => 'dim' as const }]
           : []),
+        ...(state === 'live' || sessions.some(shared)
+          ? [
+              { title: 'WITH', value: peopleOf, style: () => 'bold' as const },
+              { title: 'WAITS FOR', value: ({ live }: SessionInfo) => live?.awaits ?? '', style: () => 'yellow' as const },
+            ]
+          : []),
         { title: 'COMMAND', value: ({ command }) => cutText(command, 300) },
       ]);
     });
 }
 
+/** Who has joined, as what and how long ago: `bob (observer, 0:05)`. */
+function peopleOf({ live }: SessionInfo): string {
+  if (live === undefined) return '';
+  const now = Date.now();
+  const joined = live.participants.filter(({ mode }) => mode !== 'owner');
+  return [
+    ...joined.map(({ user, mode, since }) => `${user} (${mode}, ${clock(Math.max(0, now - since))})`),
+    ...(live.others === 0 ? [] : [`${live.others} more`]),
+  ].join(', ');
+}
+
 function exitOf({ exit_code, exit_signal }: SessionInfo): string {
   return exit_signal !== null && exit_signal !== '' ? exit_signal : exit_code === null ? '' : String(exit_code);
-}
-
-export function searchCommand(): Command {
-  return withFilters(
-    new Command('search')
-      .description('find what was seen on the screens of all sessions, newest first')
-      .argument('<text...>', 'words to find'),
-  )
-    .option('--substring', 'find the text anywhere, also inside words')
-    .option('--regex', 'take the text as a regular expression')
-    .option('--session <id>', 'only in this session')
-    .addHelpText('after', '\nExit code 1 when nothing is found.')
-    .action(async (words: readonly string[], filters: Filters & { substring?: boolean; regex?: boolean; session?: string }) => {
-      const client = openClient(openHome());
-      const mode = filters.regex === true ? 'regex' : filters.substring === true ? 'substring' : 'words';
-      const text = words.join(' ');
-      const page = async (more: object) => {
-        const query = { ...placeAndTime(filters), q: text, mode, session: filters.session, ...more };
-        const { hits: rows, next } = await call(client.viewer, searchScreens, { query });
-        return { rows, next };
-      };
-      const hits = await rowsOf<SearchHit>(page, filters.limit, 100);
-      if (hits.length === 0) process.exitCode = 1;
-      if (filters.json === true) return json(standardOutput, hits);
-      if (hits.length === 0) {
-        standardOutput.err.write(`Nothing on any screen matches "${visible(text)}".\n`);
-        return;
-      }
-      for (const hit of hits) printHit(hit, client.profile.web);
-    });
-}
-
-function printHit(hit: SearchHit, web: string): void {
-  const { out, env } = standardOutput;
-  const dim = (text: string): string => styled(out, env, 'dim', text);
-  out.write(
-    `${styled(out, env, 'bold', `${visible(hit.login)}@${visible(hit.node)}`)}  ${visible(hit.user)}  ${moment(hit.at)}  ${dim(`${hit.session} +${clock(hit.time)} row ${hit.row}`)}\n`,
-  );
-  for (const line of hit.before) out.write(`  ${dim(visible(line))}\n`);
-  out.write(`${styled(out, env, 'yellow', '▸')} ${visible(hit.text)}\n`);
-  for (const line of hit.after) out.write(`  ${dim(visible(line))}\n`);
-  out.write(`  ${styled(out, env, 'cyan', `${web}${hit.link}`)}\n\n`);
 }

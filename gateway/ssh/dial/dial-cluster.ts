@@ -1,10 +1,9 @@
 /**
- * The way to a node of a trusted cluster: through the first of its gateways that answers.
+ * Dials a node of a trusted cluster through the first of that cluster's gateways that answers.
  *
- * That gateway is dialled as any stock client does, `login@node` as user name, with a certificate that counts nowhere but
- * there; it decides by its own roles, and records too. Its host certificate must be of its cluster's host CA and carry the
- * marker of gateways, which no node there can have.
- * Tested in test/end-to-end/clusters.test.ts.
+ * The gateway is dialled as a stock client would, with `login@node` as user name and a certificate that is valid nowhere
+ * else; it applies its own roles and makes its own recording. Its host certificate must be issued by its cluster's host CA
+ * and carry the gateway marker, which no node there can have. Tested in test/end-to-end/clusters.test.ts.
  */
 import type { RemoteNode } from '#schemas/documents/cluster.js';
 import { StenoError } from '#schemas/base/errors.js';
@@ -14,10 +13,10 @@ import { dial, parseAddress } from './dial.js';
 import type { DialRequest } from './dial.js';
 import type { Transport } from '../transport/transport.js';
 
-/** Rejects as `dial` does; NODE_UNREACHABLE when none of the gateways answers. */
+/** Rejects as `dial` does, with NODE_UNREACHABLE when none of the gateways answers. */
 export async function dialCluster(request: DialRequest, { cluster, inner, node }: RemoteNode): Promise<Transport> {
   const hostAuthorities = cluster.ssh_host_ca.map((line) => parseAuthorizedLine(line).blob);
-  let failure = new StenoError('NODE_UNREACHABLE', `no gateway of ${cluster.name} is known`);
+  let failure = new StenoError('NODE_UNREACHABLE', `no gateway of cluster ${cluster.name} is known`);
   for (const address of cluster.gateways) {
     if (parseAddress(address) === null) continue;
     try {

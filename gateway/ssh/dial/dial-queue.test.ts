@@ -32,7 +32,7 @@ it('who leaves, or gets no turn in time, is not dialled for', async () => {
   const left = turns.with('one', leaver.signal, () => Promise.reject(new Error('dialled')));
   const late = turns.with('one', new AbortController().signal, () => Promise.reject(new Error('dialled')));
   leaver.abort();
-  await expect(left).rejects.toMatchObject({ code: 'NODE_UNREACHABLE', detail: 'the user is gone' });
+  await expect(left).rejects.toMatchObject({ code: 'NODE_UNREACHABLE', detail: 'the user disconnected' });
   await expect(late).rejects.toMatchObject({ code: 'NODE_UNREACHABLE' });
   await Promise.all(stuck);
   expect(await turns.with('one', new AbortController().signal, () => Promise.resolve(1))).toBe(1);

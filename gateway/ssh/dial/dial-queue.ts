@@ -1,12 +1,12 @@
 /**
- * Turns for dialling a node: so many at once, the others wait. A node that is asked for two hundred sessions in one moment
- * answers all of them; dialled all at once, the last would not answer within the limit that each has (dial.ts).
- * Tested in dial-queue.test.ts.
+ * Limits how many dials to one node run at once; the others queue. A node asked for two hundred sessions at once serves all
+ * of them, but if all were dialled at once, the last would exceed the time limit of a dial (dial.ts). Tested in
+ * dial-queue.test.ts.
  */
 import { StenoError } from '#schemas/base/errors.js';
 
 const AT_ONCE = 16;
-/** A node that does not answer keeps its turns for as long as dialling may take. */
+/** A node that does not answer occupies its slots for as long as dialling may take. */
 const WAIT_MS = 60_000;
 
 interface Node {
@@ -22,7 +22,10 @@ export class DialQueue {
     this.#waitMs = waitMs;
   }
 
-  /** Runs `dial` when it is its turn. Rejects NODE_UNREACHABLE after a minute without one or when `signal` is aborted, and as `dial` does. */
+  /**
+   * Runs `dial` when a slot is free. Rejects with NODE_UNREACHABLE after a minute without one or when `signal` is aborted,
+   * and as `dial` does.
+   */
   async with<T>(name: string, signal: AbortSignal, dial: () => Promise<T>): Promise<T> {
     const node = this.#nodes.get(name) ?? { turns: 0, waiting: new Set() };
     this.#nodes.set(name, node);
@@ -53,8 +56,8 @@ export class DialQueue {
         settle();
         reject(new StenoError('NODE_UNREACHABLE', why));
       };
-      const aborted = (): void => fail('the user is gone');
-      const timer = setTimeout(() => fail(`${name} is dialled for too many sessions at once`), this.#waitMs);
+      const aborted = (): void => fail('the user disconnected');
+      const timer = setTimeout(() => fail(`too many sessions are dialling ${name} at once`), this.#waitMs);
       signal.addEventListener('abort', aborted);
       if (signal.aborted) return aborted();
       node.waiting.add(turn);

@@ -1,12 +1,13 @@
 /**
- * The gateway's way to a node: TCP or a tunnel that its agent holds, key exchange, the node's identity, and a certificate for this one login.
+ * Connects the gateway to a node: over TCP or a tunnel held by the node's agent, with key exchange, a check of the node's
+ * identity, and a certificate for this one login.
  *
  *     connecting ──► keying ──host verified──► asking ──accepted──► reached
  *         │             │                        └──► NODE_REFUSED
  *         │             └──► NODE_HOST_KEY
  *         └──► NODE_UNREACHABLE (also: anything that takes longer than DIAL_LIMIT_MS)
  *
- * The certificate is asked for while the keys are exchanged. Tested in ../server/gateway.test.ts against stock sshd, and through
+ * The certificate is requested while keys are exchanged. Tested in ../server/gateway.test.ts against stock sshd, and through
  * tunnels in test/end-to-end/clients.test.ts.
  */
 import { connect } from 'node:net';
@@ -16,9 +17,10 @@ import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 import { userAuthData, userAuthRequest } from '#schemas/ssh/user-auth.js';
 import { SshReader, SshWriter } from '#schemas/ssh/wire.js';
 import { certificateType } from '#schemas/ssh/certificate.js';
+import { MSG } from '#schemas/ssh/numbers.js';
 import { hostVerifier } from '#runtime/ssh/certified-key.js';
 import type { SshPrivateKey } from '#runtime/ssh/keys.js';
-import { message, MSG } from '../transport/messages.js';
+import { message } from '../transport/messages.js';
 import { printable } from '../../sessions/refusal.js';
 import { Transport } from '../transport/transport.js';
 import { SocketWire } from '../../edge/socket-wire.js';
@@ -28,7 +30,7 @@ const DIAL_LIMIT_MS = 15_000;
 /** Characters of a node's banners that are kept. */
 const MAX_BANNER = 4096;
 
-/** A stream to the agent of a node. Throws NODE_UNREACHABLE. */
+/** Opens a stream to a node's agent. Throws NODE_UNREACHABLE. */
 export type OpenTunnel = (node: NodeRecord, source: string) => Wire;
 
 export interface DialRequest {
@@ -36,7 +38,7 @@ export interface DialRequest {
   readonly openTunnel: OpenTunnel;
   /** The user's address. */
   readonly source: string;
-  /** What its host certificate must name; the node's name unless given. */
+  /** Name required in the host certificate; the node's name by default. */
   readonly hostName?: string;
   readonly login: string;
   readonly key: SshPrivateKey;
@@ -46,11 +48,11 @@ export interface DialRequest {
   readonly hostAuthorities: readonly Uint8Array[];
   /** Unix seconds. */
   readonly now: () => number;
-  /** Gives up when the user is gone. */
+  /** Aborted when the user disconnects. */
   readonly signal: AbortSignal;
 }
 
-/** Rejects with NODE_UNREACHABLE, NODE_HOST_KEY, NODE_REFUSED, or what `certificate` rejects with. */
+/** Rejects with NODE_UNREACHABLE, NODE_HOST_KEY or NODE_REFUSED, or as `certificate` does. */
 export async function dial({
   node,
   openTunnel,
@@ -76,7 +78,7 @@ export async function dial({
       () => fail(new StenoError('NODE_UNREACHABLE', `${node.name} did not answer within ${DIAL_LIMIT_MS / 1000} s`)),
       DIAL_LIMIT_MS,
     );
-    const aborted = (): void => fail(new StenoError('NODE_UNREACHABLE', 'the user is gone'));
+    const aborted = (): void => fail(new StenoError('NODE_UNREACHABLE', 'the user disconnected'));
     const settle = (): void => {
       clearTimeout(timer);
       signal.removeEventListener('abort', aborted);
@@ -98,7 +100,7 @@ export async function dial({
           }),
         },
         {
-          // Both at once: servers read one after the other, and every one has this service.
+          // Send both messages at once: servers process them in order, and every server has this service.
           secured: () => {
             transport.send(message.serviceRequest('ssh-userauth'));
             certificate.then((blob) => transport.send(authenticate(transport.sessionId, login, key, blob)), fail);
@@ -115,7 +117,7 @@ export async function dial({
                 settle();
                 return resolve(transport);
               case MSG.userauthFailure:
-                // What it says as it refuses is for the user: PAM's words, for one.
+                // A refusing node's banner is meant for the user, for example text from PAM.
                 return fail(
                   new StenoError(
                     'NODE_REFUSED',
@@ -148,7 +150,7 @@ export async function dial({
   });
 }
 
-/** Answers how to give up while it is not connected. */
+/** Returns a function that cancels the attempt before it is connected. */
 function connectTo(node: NodeRecord, connected: (wire: Wire) => void, fail: (error: StenoError) => void): () => void {
   const address = parseAddress(node.address);
   if (address === null) throw new StenoError('NODE_UNREACHABLE', `${node.name} has no valid address`);
@@ -163,7 +165,7 @@ function connectTo(node: NodeRecord, connected: (wire: Wire) => void, fail: (err
   return () => void socket.destroy();
 }
 
-/** The request with its signature at once: asking first whether the certificate would do costs a round trip. */
+/** Sends the request with its signature at once: asking first whether the certificate is acceptable costs a round trip. */
 function authenticate(sessionId: Buffer, login: string, key: SshPrivateKey, certificate: Uint8Array): Uint8Array {
   const algorithm = certificateType(key.type === 'ssh-rsa' ? 'rsa-sha2-512' : key.type);
   const request = userAuthRequest({ userName: login, algorithm, publicKey: certificate, hostKey: null });

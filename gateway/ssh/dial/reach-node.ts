@@ -1,7 +1,7 @@
 /**
- * From an admitted user to an open SSH connection with their node: a turn in the dial queue, the session certificate, the
- * dial, and a second attempt with a newer certificate where the node refused one that our clock thought fresh.
- * Tested in ../server/gateway.test.ts and test/end-to-end/clocks.test.ts.
+ * From an admitted user to an open SSH connection with their node: a slot in the dial queue, the session certificate, the
+ * dial, and a second attempt with a newer certificate if the node refuses one that our clock considers fresh. Tested in
+ * ../server/gateway.test.ts and test/end-to-end/clocks.test.ts.
  */
 import type { RemoteNode } from '#schemas/documents/cluster.js';
 import { StenoError } from '#schemas/base/errors.js';
@@ -29,19 +29,19 @@ export interface ReachRequest {
   readonly user: ProvenUser;
   readonly target: Target;
   readonly node: NodeRecord;
-  /** Set where the way leads through the gateways of a trusted cluster. */
+  /** Set when the node is reached through the gateways of a trusted cluster. */
   readonly remote: RemoteNode | undefined;
   /** Public key lines of the host CA. */
   readonly hostAuthorities: readonly string[];
-  /** Gives up when the user is gone. */
+  /** Aborted when the user disconnects. */
   readonly signal: AbortSignal;
 }
 
 export interface Reached {
   readonly transport: Transport;
-  /** How long the dial took, in ms: a message takes no longer to the node. */
+  /** Duration of the dial in ms: an upper bound for a message's way to the node. */
   readonly delayMs: number;
-  /** The forwarding rules in the certificate shown to a node that checks destinations; null for any other. */
+  /** The forwarding rules in the certificate, for a node that checks destinations; null for any other node. */
   readonly told: string | null;
 }
 
@@ -70,7 +70,7 @@ export async function reachNode(deps: ReachDeps, { user, target, node, remote, h
     const certificate = certificates.of(user, target.login, target.node);
     return reach(certificate).catch(async (error: unknown) => {
       if (!(error instanceof StenoError) || error.code !== 'NODE_REFUSED') throw error;
-      // The node's clock may be ahead of ours by more than the certificate had left.
+      // The node's clock may be ahead of ours by more than the certificate's remaining lifetime.
       const fresh = await certificates.replacement(await certificate, user, target.login, target.node);
       if (fresh === null || signal.aborted) throw error;
       return reach(Promise.resolve(fresh));

@@ -1,14 +1,14 @@
 /**
- * Certificates with which the gateway enters nodes in a user's name: one for each certificate of a user, login, node and
- * address, used again for later connections.
+ * Certificates with which the gateway logs in to nodes on behalf of users: one per user certificate, login, node and source
+ * address, reused for later connections.
  *
  *     none ──asked──► fresh ──half its life──► renewing, used meanwhile ──MARGIN_MS before its end──► none
  *                       ▲                           │
  *                       └────────answered───────────┘
  *
- * How long one lives is read from the certificate. The margin is for clocks that disagree: the node's, and ours against the
- * authority's. All who need one at the same time share one request. Tested in session-certificates.test.ts, and in
- * test/end-to-end/clocks.test.ts with a real authority and a moved clock.
+ * The lifetime is read from the certificate. The margin allows for clock skew of the node and between gateway and authority.
+ * Connections that need the same certificate at the same time share one request. Tested in session-certificates.test.ts, and
+ * in test/end-to-end/clocks.test.ts with a real authority and a moved clock.
  */
 import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
@@ -20,9 +20,9 @@ import type { SshPrivateKey } from '#runtime/ssh/keys.js';
 import type { Authority } from '../../sessions/authority.js';
 import type { ChangeScope, Subject } from '../../sessions/change-scope.js';
 
-/** The node's clock may be a minute fast and ours a minute slow; the way to the node takes up to 15 s (dial.ts). */
+/** The node's clock may be a minute fast and ours a minute slow; reaching the node takes up to 15 s (dial.ts). */
 const MARGIN_MS = 135_000;
-/** A certificate younger than this was not refused for its age. */
+/** A node that refuses a certificate younger than this does not refuse it for its age. */
 const YOUNG_MS = 10_000;
 const maxKept = 10_000;
 
@@ -34,7 +34,7 @@ export interface ProvenUser {
   readonly source: string;
   /** The signature from the connection: the authority issues no session certificate without it. */
   readonly proof: UserProof;
-  /** The approval by second factor, where policy requires one for this session. */
+  /** The second-factor approval, where policy requires one for this session. */
   readonly confirmation: string | null;
 }
 
@@ -52,7 +52,7 @@ export class SessionCertificates {
   readonly #now: () => number;
   readonly #kept = new LRUCache<string, Kept>({ max: maxKept });
   readonly #asking = new Map<string, { readonly of: Subject; readonly answer: Promise<Kept> }>();
-  /** Made for this process, never stored. */
+  /** Generated for this process, never stored. */
   readonly key: SshPrivateKey;
 
   constructor(authority: Pick<Authority, 'sessionCertificate'>, key: SshPrivateKey, now: () => number) {
@@ -72,7 +72,9 @@ export class SessionCertificates {
     return kept.blob;
   }
 
-  /** What to show to a node that refused `refused`; null where that one was fresh, so that another would fare no better. */
+  /**
+   * A replacement for the certificate that a node refused; null if that one was fresh, so that another would be refused too.
+   */
   async replacement(refused: Uint8Array, admitted: ProvenUser, login: string, node: string): Promise<Buffer | null> {
     if (admitted.confirmation !== null) return null;
     const id = identify(admitted, login, node);
@@ -82,17 +84,17 @@ export class SessionCertificates {
     return age >= 0 && age < YOUNG_MS ? null : (await this.#renew(id, admitted, login, node)).blob;
   }
 
-  /** For those whom a change can concern the authority is asked anew: it may answer otherwise. */
+  /** Drops the certificates that a change may affect: the authority may now decide differently. */
   forget(scope: ChangeScope): void {
     if (!scope.any) return;
     for (const [id, { of }] of [...this.#kept]) if (scope.concerns(of)) this.#kept.delete(id);
-    // Answers on their way are still good for those who wait for them, and for nobody after them.
+    // Pending answers still serve the callers waiting for them, but nobody after.
     for (const [id, { of }] of this.#asking) if (scope.concerns(of)) this.#asking.delete(id);
   }
 
   #renewBehind(id: string, kept: Kept, admitted: ProvenUser, login: string, node: string): void {
     this.#renew(id, admitted, login, node).catch((error: unknown) => {
-      // While the authority cannot be reached the old one serves on; when it says no, it does not.
+      // While the authority is unreachable, the old certificate remains in use; once the authority refuses, it does not.
       const away = error instanceof StenoError && errorCatalogue[error.code].retryable;
       if (!away && this.#kept.get(id) === kept) this.#kept.delete(id);
     });
@@ -129,7 +131,7 @@ export class SessionCertificates {
     });
     const given = Buffer.from(parseAuthorizedLine(line).blob);
     const { validAfter, validBefore } = parseCertificate(given);
-    // Not longer than it lives at all, however slow our clock is.
+    // Never longer than its full lifetime, however slow our clock is.
     const life = Math.min(Number(validBefore) * 1000 - askedAt, Number(validBefore - validAfter) * 1000);
     return {
       of: { identity, target: { kind: 'node', login, node } },

@@ -1,6 +1,6 @@
-/** What was asked of a channel when it was opened, as far as a recording tells it. */
+/** What a client requested on a channel, as far as a recording states it. */
 export interface SessionRequest {
-  /** Until the client asked for shell, command or subsystem, nothing flows. */
+  /** Nothing flows until the client has requested a shell, command or subsystem. */
   started: boolean;
   tty: boolean;
   term: string;

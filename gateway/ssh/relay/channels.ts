@@ -1,6 +1,7 @@
 /**
- * The channels of one relayed connection. The gateway keeps the numbers both sides chose, so that messages pass as they
- * are; each side's numbers must be unique among its open channels, or a message could be taken for another channel's.
+ * The channels of one relayed connection. The gateway keeps the channel numbers that both sides chose, so messages pass
+ * unchanged; each side's numbers must be unique among its open channels, or a message could be attributed to the wrong
+ * channel.
  *
  *     opening ──confirmed──► open ──gateway ends it──► ended
  *        └──refused──► gone    └──── both sides closed ──┴──► gone
@@ -23,13 +24,27 @@ export interface Channel {
   clientId: number;
   nodeId: number;
   state: 'opening' | 'open' | 'ended';
-  /** Bytes the client takes at present. */
+  /** Bytes the client currently accepts. */
   clientWindow: number;
-  /** Bytes of data that it takes in one message. */
+  /** Bytes of data the client accepts per message. */
   clientPacket: number;
   /** Window bytes consumed by text the gateway injected, which the node does not know about. */
   owed: number;
-  /** A message of the node that the client has no room for because of that; at most one, as the node is held meanwhile. */
+  /** The node's window in bytes, and the largest it has been: OpenSSH's server opens a channel with a window of 0. */
+  nodeWindow: number;
+  nodeWindowMost: number;
+  /** Largest data message the node accepts, in bytes. */
+  nodePacket: number;
+  /** Window bytes consumed by input of participants, which the client does not know about. */
+  nodeOwed: number;
+  /** The client's requests that wait while the session waits for participants; null: it does not. */
+  awaiting: Buffer[] | null;
+  /** Client input for which participants' input left no room in the node's window; the client is held meanwhile. */
+  lateInput: Buffer[];
+  /**
+   * A message of the node for which injected text left no room in the client's window; at most one, as the node is held
+   * meanwhile.
+   */
   late: Buffer | null;
   /** Requests of the client that the node has not answered. */
   unanswered: number;
@@ -38,10 +53,10 @@ export interface Channel {
   tap: SessionTap | ForwardTap | null;
   /** The live session whose recording `tap` writes to. */
   session: LiveSession | null;
-  /** Messages of the client that wait while the session's input gate is closed. */
+  /** Messages of the client held while the session's input gate is closed. */
   held: Buffer[];
   heldBytes: number;
-  /** Null: the node was not asked to record in its kernel. */
+  /** Null: the node was not asked to record its kernel. */
   kernel: KernelRecording | null;
 }
 
@@ -53,7 +68,7 @@ export function addEnvironment(request: SessionRequest, name: string, value: str
   if (request.environment.length < maxEnvironment) request.environment.push([name.slice(0, 256), value.slice(0, 1024)]);
 }
 
-/** What one message carries at most, by what the other side says it takes: RFC 4253 has everybody take 32 KiB. */
+/** Maximum payload of one message, given the other side's limit: RFC 4253 requires everybody to accept 32 KiB. */
 export function packetOf(size: number): number {
   return Math.min(32 * 1024, Math.max(1, size));
 }
@@ -85,6 +100,12 @@ export class ChannelTable {
       clientWindow,
       clientPacket: packetOf(clientPacket),
       owed: 0,
+      nodeWindow: 0,
+      nodeWindowMost: 0,
+      nodePacket: packetOf(0),
+      nodeOwed: 0,
+      awaiting: null,
+      lateInput: [],
       late: null,
       unanswered: 0,
       clientClosed: false,
@@ -100,7 +121,7 @@ export class ChannelTable {
     return channel;
   }
 
-  /** Notes the number one side chose. Throws when that side already uses it: its messages could not be told apart. */
+  /** Stores the number that one side chose. Throws if that side already uses it, since messages would become ambiguous. */
   identify(channel: Channel, side: 'client' | 'node', id: number): void {
     const ids = side === 'client' ? this.#byClient : this.#byNode;
     if (ids.has(id)) throw new StenoError('BAD_REQUEST', 'a channel number is used twice');

@@ -1,6 +1,6 @@
 /**
- * The recording of everything a connection forwards: one for all its ports, sockets and the agent, begun with the first
- * of them. Channels are told apart by numbers of their own. Tested in forwarding.test.ts.
+ * The recording of everything a connection forwards: one for all its ports, sockets and the agent, begun with the first of
+ * them. Each forwarded channel has a number of its own in it. Tested in forwarding.test.ts.
  */
 import type { StenoError } from '#schemas/base/errors.js';
 import type { Recorder, SessionRecorder } from '../../recorder/recorder.js';
@@ -53,7 +53,7 @@ export class ForwardRecording {
     this.#begin = begin;
   }
 
-  /** Rejects RECORDING_IMPOSSIBLE or SPOOL_FULL: then nothing may be forwarded. */
+  /** Rejects with RECORDING_IMPOSSIBLE or SPOOL_FULL, in which case nothing may be forwarded. */
   recorder(): Promise<SessionRecorder> {
     this.#opening ??= this.#factory.open({ ...this.#facts, kind: 'forward', tty: false }, { cols: 80, rows: 24 }).then((recorder) => {
       this.#live = this.#begin(recorder);
@@ -68,7 +68,7 @@ export class ForwardRecording {
     return this.#live;
   }
 
-  /** Nothing more is forwarded: what is asked for from now on is refused with `error`. */
+  /** Stops forwarding: later requests are refused with `error`. */
   end(error: StenoError): void {
     this.#ended = error;
   }

@@ -1,15 +1,20 @@
-/** Messages of the client, on their way to the node: what may pass is in request-rules.ts. Tested in ../server/gateway.test.ts and forwarding.test.ts. */
+/**
+ * Messages from the client to the node; request-rules.ts decides which may pass. Tested in ../server/gateway.test.ts and
+ * forwarding.test.ts.
+ */
 import { StenoError } from '#schemas/base/errors.js';
 import { isOwnVariable } from '#schemas/kernel/orders.js';
 import { refuseListening } from '#schemas/policy/forwarding.js';
+import { PAGE_IDENT, SESSION_REQUEST } from '#schemas/ssh/page-client.js';
 import { SshWriter } from '#schemas/ssh/wire.js';
 import type { SshReader } from '#schemas/ssh/wire.js';
+import { DISCONNECT, MSG, OPEN_REFUSED } from '#schemas/ssh/numbers.js';
 import { unpooledCopy } from '../transport/unpooled-copy.js';
 import { addEnvironment, MAX_CHANNELS, newSession, packetOf } from './channels.js';
 import type { SessionRequest } from './channel-requests.js';
 import type { Channel } from './channels.js';
 import { KernelRecording } from './kernel-recording.js';
-import { message, MSG, OPEN_REFUSED } from '../transport/messages.js';
+import { message } from '../transport/messages.js';
 import { explain, printable } from '../../sessions/refusal.js';
 import { clampSize, dataLength, dataOf, forwardRequest, readerOf, textOf } from './message-fields.js';
 import type { Sides } from './sides.js';
@@ -19,16 +24,20 @@ import { openSessionTap } from './session-recording.js';
 import type { SessionStart, SessionTap } from './session-recording.js';
 import { HOLD } from '../transport/transport.js';
 
+/** Requests of a channel whose session waits for participants. */
+const MAX_AWAITING = 64;
+
 export class FromClient {
   readonly #sides: Sides;
 
   readonly #late: (payload: Buffer) => void;
 
-  /** `late`: takes a message of the node that had to wait for room. */
+  /** `late`: takes a message of the node that had to wait for room in the client's window. */
   constructor(sides: Sides, late: (payload: Buffer) => void) {
     this.#sides = sides;
     this.#late = late;
-    sides.input = (channel, payload) => (payload[0] === MSG.channelData ? this.#deliver(channel, payload) : sides.toNode(channel, payload));
+    sides.input.pass = (channel, payload) =>
+      payload[0] === MSG.channelData ? this.#deliver(channel, payload) : sides.toNode(channel, payload);
   }
 
   message(payload: Buffer): void {
@@ -46,7 +55,7 @@ export class FromClient {
         return this.#openFromClient(payload);
       case MSG.channelEof: {
         const channel = this.#sides.ofNode(payload);
-        return this.#sides.admitInput(channel, payload) ? this.#sides.toNode(channel, payload) : undefined;
+        return this.#sides.input.admit(channel, payload) ? this.#sides.toNode(channel, payload) : undefined;
       }
       case MSG.channelSuccess:
       case MSG.channelFailure:
@@ -73,11 +82,11 @@ export class FromClient {
       case MSG.requestFailure:
         return this.#sides.node.send(payload);
       default:
-        if (type >= MSG.globalRequest) this.#sides.client.disconnect(MSG.disconnectProtocolError, 'steno: unknown message');
+        if (type >= MSG.globalRequest) this.#sides.client.disconnect(DISCONNECT.protocolError, 'steno: unknown message');
     }
   }
 
-  /** What words of the gateway took is not granted to the node again. */
+  /** Passes on a window adjustment, except for bytes consumed by text of the gateway. */
   #widen(channel: Channel, bytes: number, payload: Buffer): void {
     channel.clientWindow += bytes;
     const owed = Math.min(channel.owed, bytes);
@@ -95,16 +104,17 @@ export class FromClient {
   #dataFromClient(payload: Buffer): void {
     this.#sides.deps.access.active();
     const channel = this.#sides.ofNode(payload);
-    // Data before a session's start has no meaning, and no recording.
+    // Data before a session has started has no meaning, and no recording.
     if (channel.tap === null || channel.state !== 'open') return;
-    if (this.#sides.admitInput(channel, payload)) this.#deliver(channel, payload);
+    if (this.#sides.input.admit(channel, payload)) this.#deliver(channel, payload);
   }
 
   #deliver(channel: Channel, payload: Buffer): void {
     const { tap } = channel;
     if (tap === null || channel.state !== 'open') return;
     const data = dataOf(payload, 5);
-    // What is typed waits in memory for its echo anyway before any of it is stored (echo.ts): the node need not wait too.
+    if (!this.#sides.input.takes(channel, payload, data.length)) return;
+    // Keys on a terminal are held in memory until their echo anyway (echo.ts), so the node need not wait for the recorder.
     const typed = channel.purpose.kind === 'session' && channel.purpose.request.tty;
     if (typed) {
       this.#sides.toNode(channel, payload);
@@ -140,6 +150,13 @@ export class FromClient {
     reader.uint32('the channel');
     const name = reader.utf8('the request', 128);
     const wantsReply = reader.byte('the flag') !== 0;
+    if (channel.awaiting !== null && name !== 'window-change') {
+      // Answered in its turn: after the request that starts the session.
+      if (channel.awaiting.length >= MAX_AWAITING)
+        return this.#sides.endChannel(channel, new StenoError('BAD_REQUEST', 'too many requests'));
+      channel.awaiting.push(unpooledCopy(payload));
+      return;
+    }
     if (wantsReply) channel.unanswered++;
     const rule = this.#forNode(clientRequests.get(name));
     const request = channel.purpose.kind === 'session' ? channel.purpose.request : undefined;
@@ -149,7 +166,7 @@ export class FromClient {
       case 'start': {
         if (request.started) return this.#sides.refuseRequest(channel, wantsReply);
         request.started = true;
-        // A terminal rewrites the bytes of a protocol: nothing could follow it, and no client needs it.
+        // A terminal rewrites bytes, so a subsystem's protocol could not be parsed; no client needs this.
         if (name === 'subsystem' && request.tty) return this.#sides.endChannel(channel, new StenoError('SUBSYSTEM_TERMINAL'));
         const start: SessionStart =
           name === 'exec'
@@ -160,7 +177,7 @@ export class FromClient {
         return this.#start(channel, request, start, payload);
       }
       case 'terminal':
-        // The recording was opened as what the channel was when it started; sshd takes one terminal, too.
+        // The recording was opened with the properties the channel had when it started; sshd accepts only one terminal, too.
         if (request.started || request.tty) return this.#sides.refuseRequest(channel, wantsReply);
         request.tty = true;
         request.term = textOf(reader.string('the terminal', 256));
@@ -169,13 +186,13 @@ export class FromClient {
         return this.#resize(channel, request, reader, payload);
       case 'environment': {
         const variable = textOf(reader.string('the name'));
-        // By such names the gateway itself speaks to nodes.
+        // These names are reserved for messages from the gateway to nodes.
         if (isOwnVariable(variable)) return this.#sides.refuseRequest(channel, wantsReply);
         addEnvironment(request, variable, textOf(reader.string('the value')));
         return this.#sides.toNode(channel, payload);
       }
       case 'signal':
-        // A signal is input too: it would stop, or steer, the program that a frozen user may not touch.
+        // A signal is input too: it would stop or steer the program that a frozen user may not touch.
         if (channel.session?.gate.open === false) {
           channel.session.gate.discard();
           return this.#sides.refuseRequest(channel, wantsReply);
@@ -207,6 +224,7 @@ export class FromClient {
     request.cols = clampSize(reader.uint32('the columns'), 80);
     request.rows = clampSize(reader.uint32('the rows'), 24);
     if (channel.tap !== null) channel.tap.recorder.resize(request.cols, request.rows);
+    channel.session?.watcher?.resized(request.cols, request.rows);
     this.#sides.toNode(channel, payload);
   }
 
@@ -218,18 +236,31 @@ export class FromClient {
         const tap = await openSessionTap(this.#sides.deps, request, start, (error) => this.#sides.endChannel(channel, error));
         if (this.#sides.over || channel.state !== 'open' || channel.nodeClosed) return this.#sides.deps.track(tap.close());
         channel.tap = tap;
-        this.#sides.beginSession(channel, tap);
+        const session = this.#sides.beginSession(channel, tap, request, start);
+        if (this.#sides.client.software === PAGE_IDENT)
+          this.#sides.toClient(channel, message.request(channel.clientId, SESSION_REQUEST, tap.recorder.session));
         if (this.#sides.agent) tap.recorder.fact({ fact: 'agent_forwarding' });
         if (request.tty) this.#greet(channel, tap);
-        channel.kernel = KernelRecording.begin(this.#sides.deps.kernel, tap.recorder, (error) => this.#sides.endChannel(channel, error));
-        for (const order of channel.kernel?.orders(channel.nodeId) ?? []) this.#sides.toNode(channel, order);
-        this.#sides.toNode(channel, payload);
+        channel.awaiting = [];
+        this.#sides.deps.live.begin(session, this.#sides.permissions.moderation, () => this.#startNow(channel, tap, payload));
+        if (request.tty && session.gate.holds('absence')) this.#sides.input.grant(channel);
       },
       (error) => this.#sides.endChannel(channel, error),
     );
   }
 
-  /** What the node said while it let the user in: once, and only on a terminal, since a program would take it for output. */
+  /** The participants that the session needs are in it: asks the node to start it, then for whatever the client asked meanwhile. */
+  #startNow(channel: Channel, tap: SessionTap, payload: Buffer): void {
+    const later = channel.awaiting ?? [];
+    channel.awaiting = null;
+    if (this.#sides.over || channel.state !== 'open' || channel.nodeClosed || channel.clientClosed) return;
+    channel.kernel = KernelRecording.begin(this.#sides.deps.kernel, tap.recorder, (error) => this.#sides.endChannel(channel, error));
+    for (const order of channel.kernel?.orders(channel.nodeId) ?? []) this.#sides.toNode(channel, order);
+    this.#sides.toNode(channel, payload);
+    for (const request of later) this.#requestFromClient(channel, request);
+  }
+
+  /** Shows the node's login banner, once and only on a terminal; a program would take it for output. */
   #greet(channel: Channel, tap: SessionTap): void {
     const { banner } = this.#sides.deps;
     if (this.#sides.greeted || banner.length === 0 || channel.clientWindow < banner.length) return;

@@ -1,30 +1,31 @@
 /**
  * Messages of the node, on their way to the client. Tested in ../server/gateway.test.ts and forwarding.test.ts.
  *
- * A terminal's output comes in packets of a line or two. Those of one read are recorded and sent on as one: the same bytes
- * in fewer, larger messages. A terminal that prints more than anybody reads is read from every `PACE_MS` only, so that there
- * is more in each read; what is typed, its echo, and screens that are drawn are not that much. Limits: a message is as large as
- * the client takes, and nothing waits here beyond the read.
+ * Terminal output arrives in packets of a line or two. The packets of one read are recorded and forwarded as one message:
+ * the same bytes in fewer, larger messages. A terminal that prints more than anybody can read is read only every `PACE_MS`,
+ * so that each read yields more; keystroke echo and screen drawing stay below that rate. Limits: a message is at most as
+ * large as the client accepts, and nothing is kept beyond the read.
  */
 import { MAX_ORDER_BYTES } from '#schemas/kernel/orders.js';
 import { refuseListening } from '#schemas/policy/forwarding.js';
-import { MAX_CHANNELS } from './channels.js';
+import { DISCONNECT, MSG, OPEN_REFUSED } from '#schemas/ssh/numbers.js';
+import { MAX_CHANNELS, packetOf } from './channels.js';
 import type { Channel } from './channels.js';
-import { message, MSG, OPEN_REFUSED } from '../transport/messages.js';
+import { message } from '../transport/messages.js';
 import { dataOf, forwardRequest, readerOf, textOf } from './message-fields.js';
 import type { Sides } from './sides.js';
 import { nodeChannels, nodeGlobals, nodeRequests } from './request-rules.js';
 import { HOLD } from '../transport/transport.js';
 
-/** A terminal is paced beyond `FLOOD_BYTES` at once, of which it may print `CALM_BYTES` more in each ms. */
+/** Pacing starts after `FLOOD_BYTES` of output at once; `CALM_BYTES` per ms are deducted. */
 const FLOOD_BYTES = 32 * 1024;
 const CALM_BYTES = 1024;
 const PACE_MS = 2;
-/** A read of so much needs no pace. */
+/** A read of this size needs no pacing. */
 const AMPLE_BYTES = 64 * 1024;
-/** Messages from this size on are not worth a copy. */
+/** Messages of this size or more are not worth copying. */
 const LARGE = 16 * 1024;
-/** What fits into a message. One for all connections: it is empty again at the end of each read. */
+/** Output gathered into one message. Shared by all connections: it is empty again at the end of each read. */
 const gathered = Buffer.allocUnsafeSlow(32 * 1024);
 let gatheredBy: FromNode | null = null;
 
@@ -32,7 +33,7 @@ export class FromNode {
   readonly #sides: Sides;
   #channel: Channel | null = null;
   #length = 0;
-  /** Terminal output of this read, and what counts towards the flood. */
+  /** Terminal output of this read, and the running total that triggers pacing. */
   #printed = 0;
   #flood = 0;
   #floodAt = 0;
@@ -50,6 +51,7 @@ export class FromNode {
       case MSG.channelExtendedData:
         return this.#errors(payload);
       case MSG.channelWindowAdjust:
+        return this.#sides.input.widen(this.#sides.ofClient(payload), payload.readUInt32BE(5), payload);
       case MSG.channelEof:
         return this.#sides.toClient(this.#sides.ofClient(payload), payload);
       case MSG.channelSuccess:
@@ -72,6 +74,8 @@ export class FromNode {
         const channel = this.#sides.opening(payload, 'client');
         this.#sides.channels.identify(channel, 'node', payload.readUInt32BE(5));
         channel.state = 'open';
+        channel.nodeWindow = channel.nodeWindowMost = payload.readUInt32BE(9);
+        channel.nodePacket = packetOf(payload.readUInt32BE(13));
         return this.#sides.client.send(payload);
       }
       case MSG.channelOpenFailure:
@@ -82,11 +86,11 @@ export class FromNode {
       case MSG.requestFailure:
         return this.#globalAnswer(payload);
       default:
-        if (type >= MSG.globalRequest) this.#sides.node.disconnect(MSG.disconnectProtocolError, 'steno: unknown message');
+        if (type >= MSG.globalRequest) this.#sides.node.disconnect(DISCONNECT.protocolError, 'steno: unknown message');
     }
   }
 
-  /** Everything of one read was told. */
+  /** Every message of one read has been delivered. */
   read(): void {
     this.flush();
     const printed = this.#printed;
@@ -100,7 +104,7 @@ export class FromNode {
     setTimeout(this.#go, PACE_MS);
   }
 
-  /** What was gathered goes on: at the end of each read, and before anything that must come after it. */
+  /** Sends the gathered output: at the end of each read, and before anything that must come after it. */
   flush(): void {
     const channel = this.#channel;
     if (channel === null) return;
@@ -142,7 +146,10 @@ export class FromNode {
     if (this.#mayPass(channel, payload, data)) this.#pass(channel, payload, 'err', data);
   }
 
-  /** Whether a session is there to show it and has room; else it waits (`late`), or has no meaning and no recording. */
+  /**
+   * Whether data may be shown: a started session exists and the client has room. If room is missing, the message is kept in
+   * `late`; without a session it has no meaning and no recording, and is dropped.
+   */
   #mayPass(channel: Channel, payload: Buffer, data: Buffer): boolean {
     if (channel.tap === null || channel.state !== 'open') return false;
     if (channel.kernel?.ready === false) {
@@ -161,7 +168,7 @@ export class FromNode {
     this.#sides.toClient(channel, payload);
   }
 
-  /** Before it is shown. */
+  /** Records output before it is shown. */
   #record(channel: Channel, stream: 'out' | 'err', data: Buffer): void {
     const { tap, purpose } = channel;
     if (purpose.kind === 'session' && purpose.request.tty) this.#printed += data.length;
@@ -200,12 +207,12 @@ export class FromNode {
     const id = reader.uint32('the channel');
     reader.uint32('the window');
     reader.uint32('the packet size');
-    // A node opens what the client asked it for, and no more.
+    // A node may open only channels that the client asked it for.
     const asked =
       rule === 'agent'
         ? this.#sides.agent && this.#sides.permissions.agentForwarding
         : this.#sides.listening && rule !== undefined && refuseListening(this.#sides.permissions.forwarding, rule === 'socket') === null;
-    if (!asked) return this.#sides.node.send(message.openFailure(id, OPEN_REFUSED.prohibited, 'nobody asked for this'));
+    if (!asked) return this.#sides.node.send(message.openFailure(id, OPEN_REFUSED.prohibited, 'nobody requested this'));
     if (this.#sides.channels.all.size >= MAX_CHANNELS)
       return this.#sides.node.send(message.openFailure(id, OPEN_REFUSED.shortage, 'too many channels'));
     const request =

@@ -154,7 +154,7 @@ it.each(['strict', 'best_effort'] as const)('a node that never says that it reco
   const { recording, written, failures } = begin(mode);
   recording!.orders(0);
   recording!.complete();
-  expect(written).toEqual([{ reason: 'kernel_events', detail: 'the node does not say that it records' }]);
+  expect(written).toEqual([{ reason: 'kernel_events', detail: 'the node did not report that it records' }]);
   expect(failures).toHaveLength(mode === 'strict' ? 1 : 0);
 });
 

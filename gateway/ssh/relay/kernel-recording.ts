@@ -1,15 +1,15 @@
 /**
- * Recording in the kernel of the node, as the gateway sees it: the order that goes with a session channel, and what the
- * node reports back, which becomes part of the signed recording.
+ * Kernel recording on a node, as seen by the gateway: the order sent with a session channel, and the node's reports, which
+ * become part of the signed recording.
  *
  *     unasked ──order──► awaited ──on──► recorded ──gap, read──► recorded ──exit──► complete
  *                           │               └──off, node lost──► missing
  *                           └──off──► missing: a gap without an end and an audit row; where the role is strict, the session ends
  *
- * A node that is lost, its service killed for one, says nothing of what is missing. It has said until when events are safe in
- * its log: from there on is the gap.
+ * A node that is lost, for example because its service was killed, reports nothing. It has reported until when events are
+ * safe in its log; the gap begins there.
  *
- * A strict session shows nothing before the node has said `on`; a node that never says so leaves a gap. Messages:
+ * A strict session shows nothing before the node has reported `on`; a node that never does leaves a gap. Messages:
  * schemas/kernel/orders.ts. Tested in kernel-recording.test.ts, kernel-requests.test.ts and test/kernel/.
  */
 import { StenoError } from '#schemas/base/errors.js';
@@ -31,15 +31,15 @@ import { message } from '../transport/messages.js';
 
 export interface KernelRecordingDeps {
   readonly enhanced: EnhancedRecording;
-  /** Whether the node runs Steno's agent: nobody else understands the order. */
+  /** Whether the node runs Steno's agent; no other server understands the order. */
   readonly agent: boolean;
-  /** Whether it takes the order as a request of its own name; else it is spoken to in the form before. */
+  /** Whether the agent accepts the order as a private channel request; older agents get the previous form. */
   readonly requests: boolean;
-  /** Where nodes bring rows to this gateway; null: nowhere, and they send them to ingest. */
+  /** Where nodes send rows to this gateway; null: nodes send them to ingest. */
   readonly events: EventsWay | null;
   /** ms since 1970. */
   readonly now: () => number;
-  /** A message took no longer than this to the node, in ms: measured when it was dialled. */
+  /** Upper bound in ms for a message's way to the node, measured when it was dialled. */
   readonly delayMs: number;
   readonly audit: (entry: AuditEntry) => void;
 }
@@ -50,7 +50,7 @@ export class KernelRecording {
   readonly #fail: (error: StenoError) => void;
   #state: 'awaited' | 'recorded' | 'complete' | 'missing' = 'awaited';
   #askedAt = 0;
-  /** Events until then are safe, in ms of session time. */
+  /** Events up to this session time, in ms, are safe. */
   #until = 0;
 
   private constructor(deps: KernelRecordingDeps, recorder: SessionRecorder, fail: (error: StenoError) => void) {
@@ -59,7 +59,7 @@ export class KernelRecording {
     this.#fail = fail;
   }
 
-  /** Null where nothing is to be recorded in the kernel. `fail`: ends the session. */
+  /** Null if nothing is to be recorded in the kernel. `fail`: ends the session. */
   static begin(deps: KernelRecordingDeps, recorder: SessionRecorder, fail: (error: StenoError) => void): KernelRecording | null {
     return deps.enhanced.mode === 'off' || deps.enhanced.classes.length === 0 || !deps.agent
       ? null
@@ -71,7 +71,7 @@ export class KernelRecording {
     return this.#state !== 'awaited' || this.#deps.enhanced.mode !== 'strict';
   }
 
-  /** Messages to the node's channel, to go before the one that starts the session. */
+  /** Messages for the node's channel, sent before the request that starts the session. */
   orders(channel: number): readonly Uint8Array[] {
     const { enhanced, events, now, delayMs } = this.#deps;
     this.#askedAt = now();
@@ -97,22 +97,22 @@ export class KernelRecording {
     return Math.max(0, Math.floor(this.#deps.now() - sessionTime(this.#recorder.session)));
   }
 
-  /** Whether an `exit-signal` was a report in the form before, which is no end of anything. */
+  /** Whether an `exit-signal` was a report in the previous form, which does not end the session. */
   takesSignal(signal: string, text: string): boolean {
     if (this.#deps.requests || signal !== REPORT_SIGNAL || !text.startsWith(REPORT_PREFIX)) return false;
     this.#take(text.slice(REPORT_PREFIX.length));
     return true;
   }
 
-  /** A report. In the form that was not agreed on it says nothing. */
+  /** Handles a report. A report in a form that was not negotiated is ignored. */
   takesRequest(text: string): void {
     if (this.#deps.requests) this.#take(text);
   }
 
   #take(text: string): void {
     const report = kernelReport.safeParse(parsedText(text));
-    // A node that reports what nobody understands is a node that does not record.
-    if (!report.success) this.#missing('the node reports what cannot be read');
+    // A node whose reports cannot be parsed counts as a node that does not record.
+    if (!report.success) this.#missing('the node sent an unreadable report');
     else if (report.data.state === 'off') this.#missing(report.data.reason);
     else if (report.data.state === 'on') {
       this.#state = 'recorded';
@@ -132,23 +132,25 @@ export class KernelRecording {
     }
   }
 
-  /** The session's program has ended: the node has told what is missing, or that it records at all, before that or never. */
+  /**
+   * The session's program has ended. By now the node has reported any losses, and that it records at all, or it never will.
+   */
   complete(): void {
     if (this.#state === 'recorded') this.#state = 'complete';
     else if (this.#state === 'awaited') this.unready();
   }
 
-  /** The connection to the node is gone while the session went on. */
+  /** The connection to the node was lost while the session was running. */
   lost(): void {
     if (this.#state !== 'complete') this.#missing('the node was lost', this.#time());
   }
 
-  /** Output, or the end, came before the node had said that it records. */
+  /** Output, or the end, came before the node reported that it records. */
   unready(): void {
-    this.#missing('the node does not say that it records');
+    this.#missing('the node did not report that it records');
   }
 
-  /** `to`: ms of session time; left out: nobody knows how long. */
+  /** `to`: ms of session time; omitted if the duration is unknown. */
   #missing(reason: string, to?: number): void {
     if (this.#state === 'missing') return;
     const began = this.#state !== 'awaited';

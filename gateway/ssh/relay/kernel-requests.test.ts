@@ -117,7 +117,7 @@ describe('a node service', () => {
       channel.write('out\n');
       end(channel);
     });
-    expect(gaps((await session()).recording)).toEqual([{ reason: 'kernel_events', detail: 'the node does not say that it records' }]);
+    expect(gaps((await session()).recording)).toEqual([{ reason: 'kernel_events', detail: 'the node did not report that it records' }]);
     roles('strict');
     const { status, stdout, stderr } = await session();
     expect({ status, stdout }).toEqual({ status: 255, stdout: '' });
@@ -200,7 +200,7 @@ run()
     expect([before.stdout, before.recording.facts('kernel'), gaps(before.recording)]).toEqual([
       'out\n',
       [],
-      [{ reason: 'kernel_events', detail: 'the node does not say that it records' }],
+      [{ reason: 'kernel_events', detail: 'the node did not report that it records' }],
     ]);
     expect((await paramiko('run()')).stdout).toBe(seen);
   });

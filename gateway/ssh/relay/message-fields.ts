@@ -1,25 +1,25 @@
-/** Reading what messages of the connection protocol carry. All throw BAD_REQUEST for what is malformed. */
+/** Reads the fields of connection protocol messages. All functions throw BAD_REQUEST for malformed messages. */
 import { StenoError } from '#schemas/base/errors.js';
 import { SshReader } from '#schemas/ssh/wire.js';
+import { MSG } from '#schemas/ssh/numbers.js';
 import type { ForwardRequest } from './channel-requests.js';
-import { MSG } from '../transport/messages.js';
 
 export const textOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString();
 
-/** A reader behind the type of the message. */
+/** A reader positioned after the message type. */
 export function readerOf(payload: Buffer): SshReader {
   const reader = new SshReader(payload, 'BAD_REQUEST');
   reader.byte('the type');
   return reader;
 }
 
-/** The data of a message whose length stands at `at`: exactly the rest, or the message is malformed. */
+/** The data of a message whose length field is at `at`; the message is malformed unless the data is exactly the rest. */
 export function dataOf(payload: Buffer, at: number): Buffer {
-  if (payload.readUInt32BE(at) !== payload.length - at - 4) throw new StenoError('BAD_REQUEST', 'the data has another length');
+  if (payload.readUInt32BE(at) !== payload.length - at - 4) throw new StenoError('BAD_REQUEST', 'the data length does not match');
   return payload.subarray(at + 4);
 }
 
-/** Bytes of data of a message that was found to be whole. */
+/** Number of data bytes in a message already checked by `dataOf`. */
 export function dataLength(payload: Buffer): number {
   return payload.length - (payload[0] === MSG.channelData ? 9 : 13);
 }

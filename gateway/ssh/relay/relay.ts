@@ -4,13 +4,13 @@
  *     dialling ──reached──► relaying ──either side gone, locked, draining──► over
  *         └──refused, unknown, unreachable──► refusing ──client gone──► over
  *
- * Messages pass as they are, both sides keep their channel numbers and their windows: what a client may be sent is
- * what it granted, so half-closed channels, flow control and requests behave as without a gateway. The relay reads along
- * to record, asks `requests.ts` what may pass, and stops reading one side while the other does not take what it has
+ * Messages pass unchanged, and both sides keep their channel numbers and windows: a client is sent only as much as it
+ * granted, so half-closed channels, flow control and requests behave as without a gateway. The relay reads along to record,
+ * consults `request-rules.ts` for what may pass, and stops reading one side while the other does not drain its queue
  * (HIGH_WATER, socket-wire.ts). Tested in ../server/gateway.test.ts and forwarding.test.ts with stock clients and servers.
  */
 import { StenoError } from '#schemas/base/errors.js';
-import { MSG } from '../transport/messages.js';
+import { DISCONNECT } from '#schemas/ssh/numbers.js';
 import { explainError } from '../../sessions/refusal.js';
 import { FromClient } from './from-client.js';
 import { FromNode } from './from-node.js';
@@ -20,8 +20,8 @@ import { HOLD } from '../transport/transport.js';
 import type { Transport } from '../transport/transport.js';
 import { deferred } from '../../sessions/deferred-work.js';
 
-/** After sessions were ended, the client has this many milliseconds to print their last words. */
-const FAREWELL_MS = 1_500;
+/** After sessions were ended, the client has this many milliseconds to print their last messages. */
+const LAST_MESSAGES_MS = 1_500;
 
 export class Relay {
   readonly #sides: Sides;
@@ -56,14 +56,18 @@ export class Relay {
         fromNode.read();
         if (client.congested) node.hold(HOLD.congestion);
       },
-      drained: () => client.release(HOLD.congestion),
+      drained: () => {
+        client.release(HOLD.congestion);
+        sides.input.drained();
+      },
       closed: (reason) => this.end(new StenoError('NODE_LOST', reason === undefined ? deps.facts.node : `${deps.facts.node} (${reason})`)),
     };
   }
 
   /**
-   * Ends every session with words in its terminal, then both connections. The words go first: a lock may end hundreds at
-   * once. Nothing passes in either direction from here on; the node hears of it in a turn of its own.
+   * Ends every session with a message in its terminal, then both connections. The messages go first, since a lock may end
+   * hundreds of connections at once. Nothing passes in either direction from here on; the node is told in a later turn of
+   * the event loop.
    */
   end(error: StenoError): void {
     if (this.#sides.over) return;
@@ -76,8 +80,8 @@ export class Relay {
     this.#sides.deps.track(deferred().then(() => node.end()));
     this.#sides.closeRecordings();
     const lines = explainError(error).join(' ');
-    if (sessions.length === 0 || this.#sides.client.closed) return this.#sides.client.disconnect(MSG.disconnectByApplication, lines);
-    const timer = setTimeout(() => this.#sides.client.disconnect(MSG.disconnectByApplication, lines), FAREWELL_MS);
+    if (sessions.length === 0 || this.#sides.client.closed) return this.#sides.client.disconnect(DISCONNECT.byApplication, lines);
+    const timer = setTimeout(() => this.#sides.client.disconnect(DISCONNECT.byApplication, lines), LAST_MESSAGES_MS);
     this.#sides.client.events = {
       secured: () => undefined,
       message: () => undefined,
@@ -90,7 +94,7 @@ export class Relay {
     for (const reason of Object.values(HOLD)) this.#sides.client.release(reason);
   }
 
-  /** What roles allow now: forwardings that they no longer do end, and those to come are refused. */
+  /** Applies changed roles: forwardings that they no longer allow end, and future ones are refused. */
   permit(permissions: RelayPermissions): void {
     this.#sides.permissions = permissions;
     for (const channel of this.#sides.channels.all) {

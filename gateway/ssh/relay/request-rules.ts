@@ -1,14 +1,14 @@
 /**
- * Which requests and channels pass between client and node: the whole policy of the relay on one screen. What is not
- * named here is answered as unknown.
+ * Which requests and channels pass between client and node: the whole policy of the relay on one screen. Anything not named
+ * here is answered as unknown.
  */
 import { REPORT_REQUEST } from '#schemas/kernel/orders.js';
 
 export type RequestRule =
   | 'pass'
-  /** Passes to nodes that call themselves OpenSSH: clients send these because the gateway does, and ask for no answer. */
+  /** Passes to nodes that identify as OpenSSH: clients send these because the gateway does, and expect no answer. */
   | 'openssh'
-  /** Starts the session: recorded first. */
+  /** Starts the session; recorded first. */
   | 'start'
   | 'environment'
   | 'terminal'
@@ -16,13 +16,13 @@ export type RequestRule =
   | 'signal'
   | 'agent'
   | 'exit'
-  /** A report of kernel recording: for the gateway, which asked for it. */
+  /** A report of kernel recording, for the gateway, which requested it. */
   | 'report'
-  /** Needs port forwarding; `listen` answers name a port. */
+  /** Needs the port forwarding permission; the answer to `listen` names a port. */
   | 'listen'
   | 'drop';
 
-/** Channel requests of the client. X11 is refused: a display is not recorded, so it would be a way around. */
+/** Channel requests of the client. X11 is refused: a display cannot be recorded and would be a way around the recording. */
 export const clientRequests: ReadonlyMap<string, RequestRule> = new Map<string, RequestRule>([
   ['shell', 'start'],
   ['exec', 'start'],
@@ -36,7 +36,7 @@ export const clientRequests: ReadonlyMap<string, RequestRule> = new Map<string, 
   ['xon-xoff', 'pass'],
   ['eow@openssh.com', 'openssh'],
   ['keepalive@openssh.com', 'pass'],
-  // PuTTY counts its window with answers to this; servers decline it.
+  // PuTTY measures its window with the answers to this request; servers decline it.
   ['winadj@putty.projects.tartarus.org', 'pass'],
   ['simple@putty.projects.tartarus.org', 'drop'],
 ]);
@@ -50,7 +50,7 @@ export const nodeRequests: ReadonlyMap<string, RequestRule> = new Map<string, Re
   ['keepalive@openssh.com', 'pass'],
 ]);
 
-/** Requests about the connection. */
+/** Global requests of the client. */
 export const clientGlobals: ReadonlyMap<string, RequestRule> = new Map<string, RequestRule>([
   ['tcpip-forward', 'listen'],
   ['streamlocal-forward@openssh.com', 'listen'],
@@ -60,7 +60,7 @@ export const clientGlobals: ReadonlyMap<string, RequestRule> = new Map<string, R
   ['no-more-sessions@openssh.com', 'openssh'],
 ]);
 
-/** The node's host keys are not the gateway's: a client must not learn them as such. */
+/** Global requests of the node. Its host keys are withheld: the client must not take them for the gateway's. */
 export const nodeGlobals: ReadonlyMap<string, RequestRule> = new Map<string, RequestRule>([
   ['keepalive@openssh.com', 'pass'],
   ['hostkeys-00@openssh.com', 'drop'],
@@ -78,5 +78,5 @@ export const nodeChannels: ReadonlyMap<string, ChannelRule> = new Map([
   ['auth-agent@openssh.com', 'agent'],
 ]);
 
-/** Sent in place of a request that is refused, so that the answer comes in its turn. */
+/** Sent to the node in place of a refused request, so that replies stay in order. */
 export const REFUSED_REQUEST = 'refused@steno';

@@ -1,6 +1,6 @@
 /**
- * The recording of one session channel: opened before the request that starts it goes to the node, so that nothing can
- * be shown, or run, that is not recorded. Tested in ../server/gateway.test.ts.
+ * The recording of one session channel: opened before the request that starts the session goes to the node, so that nothing
+ * can run or be shown unrecorded. Tested in ../server/gateway.test.ts.
  */
 import { execFacts } from '#schemas/recording/line.js';
 import type { ClientConnection, Gap, FileFact, RecordingMode, SessionKind } from '#schemas/recording/line.js';
@@ -10,10 +10,10 @@ import type { Budget } from '../../streams/observing/budget.js';
 import type { Follows, StreamObserver } from '../../streams/observing/observer.js';
 import type { SessionRequest } from './channel-requests.js';
 
-/** Who is recorded, on which way: the same for all recordings of one connection. */
+/** Who is recorded, and over which path: the same for all recordings of one connection. */
 export type ConnectionFacts = Omit<OpenFacts, 'kind' | 'tty'>;
 
-/** Makes what follows the protocol inside a stream, to report what happened to files. */
+/** Creates the observer that parses the protocol inside a stream and reports file operations. */
 export type Observe = (
   stream: { readonly subsystem?: string; readonly command?: string; readonly tty: boolean },
   report: (fact: FileFact | { readonly gap: Gap }) => void,
@@ -27,43 +27,50 @@ export interface SessionRecordingDeps {
   readonly recorder: Recorder;
   readonly observe: Observe;
   readonly facts: ConnectionFacts;
-  /** Left out: sessions are not linked by it to the one they were opened from. */
+  /** If omitted, sessions are not linked to the session they were opened from. */
   readonly connection?: ClientConnection;
-  /** What observers of this connection share. */
+  /** Budget shared by the observers of this connection. */
   readonly budget: Budget;
 }
 
-/** Recording data of a session on its way. `null` recorder: best_effort, and recording is impossible. */
+/** Records the data of a session as it passes. `null` recorder: best_effort, and recording is impossible. */
 export class SessionTap {
   readonly recorder: SessionRecorder;
   readonly #observer: StreamObserver | null;
+  /** Told of output that was recorded. */
+  shown: ((bytes: Buffer) => void) | null = null;
   #follows: Follows = 'neither';
 
   constructor(recorder: SessionRecorder, observer: StreamObserver | null) {
     this.recorder = recorder;
     this.#observer = observer;
-    this.#heed();
+    this.#updateFollows();
   }
 
   /** False: pause until `recorder.onReady`. */
   output(stream: 'out' | 'err', bytes: Buffer): boolean {
     if (stream === 'out' && this.#observer !== null) {
       this.#observer.output(bytes);
-      this.#heed();
+      this.#updateFollows();
     }
-    return this.recorder.output(stream, bytes);
+    const ready = this.recorder.output(stream, bytes);
+    this.shown?.(bytes);
+    return ready;
   }
 
   input(bytes: Buffer): boolean {
     if (this.#observer !== null) {
       this.#observer.input(bytes);
-      this.#heed();
+      this.#updateFollows();
     }
     return this.recorder.input(bytes);
   }
 
-  /** Before the bytes with which the observer lost the protocol are recorded: they are the first that are kept whole again. */
-  #heed(): void {
+  /**
+   * Runs before the bytes in which the observer lost the protocol are recorded: from those bytes on, everything is kept in
+   * full again.
+   */
+  #updateFollows(): void {
     const follows = this.#observer?.follows ?? 'neither';
     if (follows === this.#follows) return;
     this.#follows = follows;
@@ -76,7 +83,7 @@ export class SessionTap {
   }
 }
 
-/** Rejects RECORDING_IMPOSSIBLE or SPOOL_FULL. `failed`: the recording broke later; a strict session must end. */
+/** Rejects with RECORDING_IMPOSSIBLE or SPOOL_FULL. `failed`: the recording broke later; a strict session must end. */
 export async function openSessionTap(
   deps: SessionRecordingDeps,
   request: SessionRequest,
@@ -84,10 +91,9 @@ export async function openSessionTap(
   failed: (error: StenoError) => void,
 ): Promise<SessionTap> {
   const { facts, connection, recorder: factory, observe } = deps;
-  const kind: SessionKind = start.kind === 'subsystem' && start.name === 'sftp' ? 'sftp' : start.kind;
   const size = { cols: request.cols, rows: request.rows, ...(request.term === '' ? {} : { type: request.term }) };
   const command = start.kind === 'exec' ? start.command : undefined;
-  const recorder = await factory.open({ ...facts, kind, tty: request.tty }, size, command);
+  const recorder = await factory.open({ ...facts, kind: kindOf(start), tty: request.tty }, size, command);
   recorder.participant({
     action: 'joined',
     user: facts.user,
@@ -108,6 +114,10 @@ export async function openSessionTap(
           deps.budget,
         );
   return new SessionTap(recorder, observer);
+}
+
+export function kindOf(start: SessionStart): SessionKind {
+  return start.kind === 'subsystem' && start.name === 'sftp' ? 'sftp' : start.kind;
 }
 
 export function isStrict({ mode }: RecordingMode): boolean {

@@ -1,47 +1,53 @@
 /**
- * The two sides of a relayed connection and the channels between them: what messages of either direction need of the
- * other. From the client: from-client.ts; from the node: from-node.ts; their beginning and end: relay.ts.
+ * The two sides of a relayed connection and the channels between them: the state that both message directions share.
+ * Messages from the client: from-client.ts; from the node: from-node.ts; start and end: relay.ts.
  */
 import { StenoError } from '#schemas/base/errors.js';
 import { refuseConnecting, refuseListening, refuseSocket } from '#schemas/policy/forwarding.js';
 import type { Forwarding } from '#schemas/policy/forwarding.js';
+import type { Moderation } from '#schemas/policy/node.js';
+import { sessionTime } from '#schemas/recording/line.js';
 import { SshWriter } from '#schemas/ssh/wire.js';
+import { MSG, OPEN_REFUSED } from '#schemas/ssh/numbers.js';
 import { unpooledCopy } from '../transport/unpooled-copy.js';
 import { ChannelTable } from './channels.js';
-import type { ForwardRequest } from './channel-requests.js';
+import type { ForwardRequest, SessionRequest } from './channel-requests.js';
 import type { Channel } from './channels.js';
 import { ForwardRecording } from './forward-recording.js';
 import type { ForwardTap } from './forward-recording.js';
-import { dataOf } from './message-fields.js';
+import { NodeInput } from './node-input.js';
+import type { LiveSessions } from '../../live/live-sessions.js';
 import type { Access } from '../../sessions/access.js';
+import type { LiveSession } from '../../sessions/live-session.js';
 import type { KernelRecordingDeps } from './kernel-recording.js';
-import { farewell } from './farewell.js';
-import { message, MSG, OPEN_REFUSED } from '../transport/messages.js';
+import { lastMessages } from './last-messages.js';
+import { message } from '../transport/messages.js';
 import { asStenoError, explainError } from '../../sessions/refusal.js';
 import { REFUSED_REQUEST } from './request-rules.js';
-import type { SessionRecordingDeps, SessionTap } from './session-recording.js';
+import { kindOf } from './session-recording.js';
+import type { SessionRecordingDeps, SessionStart, SessionTap } from './session-recording.js';
 import { HOLD } from '../transport/transport.js';
 import { deferred } from '../../sessions/deferred-work.js';
 import type { Transport } from '../transport/transport.js';
 
-/** Bytes of input held for one channel while its session is frozen: more than the window of a usual server. */
-const MAX_HELD_INPUT = 4 << 20;
-
 export interface RelayPermissions {
   readonly forwarding: Forwarding;
-  /** The node was told the same, and asks it of what names resolve to. */
+  /** The node received the same rules and applies them to the addresses that names resolve to. */
   readonly nodeChecks: boolean;
   readonly agentForwarding: boolean;
+  /** Participants that every session needs which begins from now on. */
+  readonly moderation: readonly Moderation[];
 }
 
 export interface RelayDeps extends SessionRecordingDeps {
   readonly permissions: RelayPermissions;
-  /** What the node said while it let the user in, as a terminal shows it; empty for nothing. */
+  /** The node's login banner, as shown on a terminal; empty for none. */
   readonly banner: Buffer;
   /** The user's access, with which the sessions of this connection are registered. */
   readonly access: Access;
   readonly kernel: KernelRecordingDeps;
-  /** Keeps the gateway open until the recording is. */
+  readonly live: LiveSessions;
+  /** Keeps the gateway from exiting until the recording is closed. */
   track(closing: Promise<void>): void;
 }
 
@@ -52,13 +58,14 @@ export class Sides {
   permissions: RelayPermissions;
   readonly channels = new ChannelTable();
   readonly forwards: ForwardRecording;
-  /** What the node has yet to answer of the client's global requests; `null` needs no attention. */
+  readonly input: NodeInput;
+  /** The client's global requests that the node has yet to answer, in order; `null` needs no action. */
   readonly globals: ({ readonly address: string; readonly port: number } | null)[] = [];
-  /** The client asked for ports, or its agent, to be forwarded to it. */
+  /** The client asked to have ports, or its agent, forwarded to it. */
   listening = false;
   agent = false;
   over = false;
-  /** The node's words of welcome were shown. */
+  /** The node's login banner was shown. */
   greeted = false;
   /** Ends the whole connection. */
   readonly end: (error: StenoError) => void;
@@ -69,6 +76,7 @@ export class Sides {
     this.deps = deps;
     this.permissions = deps.permissions;
     this.end = end;
+    this.input = new NodeInput(this);
     this.forwards = new ForwardRecording(deps.recorder, deps.facts, end, (recorder) =>
       deps.access.begin(recorder, {
         end: (error) => this.#endForwards(recorder.session, error),
@@ -78,12 +86,12 @@ export class Sides {
     );
   }
 
-  /** Why roles do not allow this forwarding, or null. */
+  /** Why roles do not allow this forwarding; null if they do. */
   refuses({ direction, address, port, socket }: ForwardRequest): string | null {
     const { forwarding, nodeChecks, agentForwarding } = this.permissions;
     switch (direction) {
       case 'agent':
-        return agentForwarding ? null : 'no role allows to forward the agent';
+        return agentForwarding ? null : 'no role allows agent forwarding';
       case 'remote':
         return refuseListening(forwarding, socket);
       case 'local':
@@ -91,7 +99,10 @@ export class Sides {
     }
   }
 
-  /** Words of the gateway on the terminal of a session, recorded since the user sees them. What they take of the client's window is owed. */
+  /**
+   * Writes text of the gateway to a session's terminal. It is recorded, since the user sees it; the window bytes it consumes
+   * are added to `owed`.
+   */
   tell(channel: Channel, tap: SessionTap | ForwardTap, words: Buffer): void {
     channel.clientWindow -= words.length;
     channel.owed += words.length;
@@ -99,7 +110,7 @@ export class Sides {
     this.toClient(channel, message.data(channel.clientId, words));
   }
 
-  /** `from` wants a forwarded connection: its messages wait until that can be recorded. */
+  /** `from` requests a forwarded channel: its messages wait until the channel can be recorded. */
   openForward(channel: Channel, request: ForwardRequest, from: Transport, to: Transport, asked: Buffer): void {
     const payload = unpooledCopy(asked);
     this.whenRecorded(
@@ -119,50 +130,48 @@ export class Sides {
     );
   }
 
-  /** Makes a started session known to the gateway's registry. */
-  beginSession(channel: Channel, tap: SessionTap): void {
-    channel.session = this.deps.access.begin(tap.recorder, {
-      end: (error) => this.endChannel(channel, error),
-      notice: (words) => this.notice(channel, words),
-      reopened: () => this.deliverHeld(channel),
-    });
+  /** Registers a started session with the gateway. */
+  beginSession(channel: Channel, tap: SessionTap, request: SessionRequest, start: SessionStart): LiveSession {
+    const { user, node, login, labels = null } = this.deps.facts;
+    const session = this.deps.access.begin(
+      tap.recorder,
+      {
+        end: (error) => this.endChannel(channel, error),
+        notice: (words) => this.notice(channel, words),
+        announce: (words) => this.#announce(channel, words),
+        reopened: () => this.input.deliverHeld(channel),
+        ...(request.tty ? { type: (bytes) => this.input.type(channel, bytes) } : {}),
+      },
+      {
+        user,
+        node,
+        login,
+        kind: kindOf(start),
+        labels,
+        startedAt: sessionTime(tap.recorder.session),
+        size: () => (request.tty ? request : null),
+        command: start.kind === 'exec' ? start.command : '',
+      },
+    );
+    channel.session = session;
+    tap.shown = (bytes) => session.shown(bytes);
+    return session;
   }
 
-  /**
-   * Whether a message with input of the client may go to the node now. While the session's input gate is closed, input of a
-   * terminal is discarded, and the client's window is given back; input of any other stream is held, since a protocol with
-   * a hole in it is corrupt. Limits: `MAX_HELD_INPUT` bytes a channel, beyond which the session ends.
-   */
-  admitInput(channel: Channel, payload: Buffer): boolean {
-    if (channel.session === null || channel.session.gate.open) return true;
-    const terminal = channel.purpose.kind === 'session' && channel.purpose.request.tty;
-    if (terminal && payload[0] !== MSG.channelEof) {
-      channel.session.gate.discard();
-      if (payload[0] === MSG.channelData) this.toClient(channel, message.windowAdjust(channel.clientId, dataOf(payload, 5).length));
-      return false;
-    }
-    channel.heldBytes += payload.length;
-    if (channel.heldBytes > MAX_HELD_INPUT) {
-      this.endChannel(channel, new StenoError('LOCKED', 'the session is frozen, and more input came than can be held'));
-      return false;
-    }
-    channel.held.push(unpooledCopy(payload));
-    return false;
+  /** A notice, also where there is no terminal: on standard error, which every client shows. */
+  #announce(channel: Channel, words: string): void {
+    const { purpose, tap } = channel;
+    if (purpose.kind !== 'session' || purpose.request.tty) return this.notice(channel, words);
+    const bytes = Buffer.from(`steno: ${words}\n`);
+    if (tap === null || channel.state !== 'open' || channel.nodeClosed || channel.clientWindow < bytes.length) return;
+    channel.clientWindow -= bytes.length;
+    channel.owed += bytes.length;
+    if (!tap.output('err', bytes)) this.waitForSpool(tap.recorder, this.node);
+    this.toClient(channel, message.errorData(channel.clientId, bytes));
   }
-
-  /** Delivers what `admitInput` held, in order. */
-  deliverHeld(channel: Channel): void {
-    const held = channel.held;
-    channel.held = [];
-    channel.heldBytes = 0;
-    for (const payload of held) this.input(channel, payload);
-  }
-
-  /** Set by the side that reads the client: passes a message with input on, recorded. */
-  input: (channel: Channel, payload: Buffer) => void = () => undefined;
 
   #reopened(session: string): void {
-    for (const channel of this.channels.all) if (channel.tap?.recorder.session === session) this.deliverHeld(channel);
+    for (const channel of this.channels.all) if (channel.tap?.recorder.session === session) this.input.deliverHeld(channel);
   }
 
   #endForwards(session: string, error: StenoError): void {
@@ -170,7 +179,7 @@ export class Sides {
     for (const channel of this.channels.all) if (channel.tap?.recorder.session === session) this.endChannel(channel, error);
   }
 
-  /** A line of the gateway on the channel's terminal, if it has one with room for it. */
+  /** Prints a line on the channel's terminal, if it has one with room in its window. */
   notice(channel: Channel, words: string): void {
     const bytes = Buffer.from(`\r\nsteno: ${words}\r\n`);
     const { purpose, tap } = channel;
@@ -211,7 +220,7 @@ export class Sides {
     if (channel.state !== 'ended' && !channel.nodeClosed) this.client.send(payload);
   }
 
-  /** The gateway itself ends a channel: the client is told why, the node that it is over. */
+  /** Ends a channel on the gateway's initiative: the client is told why, and the node that the channel is closed. */
   endChannel(channel: Channel, error: StenoError): void {
     if (channel.state === 'ended') return;
     const { purpose, clientId, nodeId } = channel;
@@ -220,13 +229,14 @@ export class Sides {
     channel.state = 'ended';
     this.#forgetLate(channel);
     if (error.code === 'NODE_LOST') channel.kernel?.lost();
-    const last = session === null ? null : farewell(clientId, channel.clientWindow, session.tty, explainError(error));
-    // What the user is shown is recorded, whoever says it.
+    const last = session === null ? null : lastMessages(clientId, channel.clientWindow, session.tty, explainError(error));
+    // Everything the user sees is recorded, including text of the gateway.
     if (last !== null && last.text.length > 0) channel.tap?.recorder.output(session!.tty ? 'out' : 'err', last.text);
     channel.tap?.recorder.exit(255);
+    if (purpose.kind === 'session') channel.session?.leave(error);
     this.#finishTap(channel);
     if (!wasOpen) return;
-    // A connection that is over is closed whole.
+    // When the whole connection ends, its channels need not be closed one by one.
     if (!channel.clientClosed && !this.over) this.node.send(message.close(nodeId));
     if (channel.nodeClosed) return;
     if (last === null) return this.client.send(message.close(clientId));
@@ -245,6 +255,7 @@ export class Sides {
   }
 
   #forgetLate(channel: Channel): void {
+    this.input.forget(channel);
     if (channel.late === null) return;
     channel.late = null;
     this.node.release(HOLD.window);
@@ -274,7 +285,7 @@ export class Sides {
     return this.channels.ofClient(payload.readUInt32BE(1)) ?? noChannel();
   }
 
-  /** The channel that an answer to CHANNEL_OPEN is about: its recipient is the number of who opened it. */
+  /** The channel that an answer to CHANNEL_OPEN refers to: its recipient is the number chosen by the side that opened it. */
   opening(payload: Buffer, openedBy: 'client' | 'node'): Channel {
     const id = payload.readUInt32BE(1);
     const channel = openedBy === 'client' ? this.channels.ofClient(id) : this.channels.ofNode(id);

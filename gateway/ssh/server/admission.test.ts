@@ -124,7 +124,7 @@ print(t.get_banner().decode())
     expect(stdout).toContain('password is not accepted');
   });
 
-  it('dbclient, which knows no certificates and is told so', async () => {
+  it('dbclient, which does not support certificates and is told so', async () => {
     const { status, stderr } = await world.run('dbclient', [
       '-y',
       '-y',
@@ -136,7 +136,7 @@ print(t.get_banner().decode())
       'true',
     ]);
     expect(status).not.toBe(0);
-    expect(stderr).toMatch(/dropbear\S* knows no certificates \[CERT_REQUIRED\]/);
+    expect(stderr).toMatch(/dropbear\S* does not support certificates \[CERT_REQUIRED\]/);
     expect(stderr).toContain('Run `steno login`');
   });
 });

@@ -1,12 +1,12 @@
 /**
- * Who is admitted: the authentication protocol (RFC 4252) for OpenSSH user certificates and nothing else.
+ * Admission: the authentication protocol (RFC 4252) for OpenSSH user certificates and nothing else.
  *
  *     idle ──service ssh-userauth──► asking ──certificate and proof of possession──► admitted
  *                                      │    └──and a second factor, by policy──► waiting ──confirmed──► admitted
  *                                      └──six refusals, or nonsense──► disconnected
  *
- * A refusal is told as a banner, which OpenSSH, PuTTY and Dropbear print, once for each code. A bare key may be the
- * first of two offers (an agent that holds key and certificate offers the key first): it is refused in silence if its
+ * A refusal is explained in a banner, which OpenSSH, PuTTY and Dropbear print, once per error code. A bare key may be the
+ * first of two offers (an SSH agent that holds both key and certificate offers the key first): it is refused silently if its
  * certificate was admitted here before. Tested in admission.test.ts with stock clients.
  */
 import { createHash } from 'node:crypto';
@@ -16,6 +16,8 @@ import { StenoError } from '#schemas/base/errors.js';
 import type { ErrorCode } from '#schemas/base/errors.js';
 import { namesLogin, parseTarget } from '#schemas/base/identity.js';
 import type { Target, UserIdentity } from '#schemas/base/identity.js';
+import { parseSessionJoin } from '#schemas/session-join.js';
+import type { SessionJoin } from '#schemas/session-join.js';
 import { isPermittedKey } from '#runtime/ssh/algorithms.js';
 import { checkCertificate } from '#schemas/ssh/admission.js';
 import { parseCertificate, plainKeyType } from '#schemas/ssh/certificate.js';
@@ -23,31 +25,32 @@ import type { SshCertificate } from '#schemas/ssh/certificate.js';
 import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 import { METHOD_HOSTBOUND, METHOD_PUBLICKEY, userAuthData } from '#schemas/ssh/user-auth.js';
 import { SshReader } from '#schemas/ssh/wire.js';
+import { DISCONNECT, MSG } from '#schemas/ssh/numbers.js';
 import { issuerOf } from '#runtime/http/request-auth.js';
 import { verifyRepeated } from '#runtime/ssh/keys.js';
 import { isAlgorithmOf, provesPossession } from '#runtime/ssh/possession.js';
 import { unpooledCopy } from '../transport/unpooled-copy.js';
 import { assertAdmitted } from '../../sessions/authorization.js';
-import { message, MSG } from '../transport/messages.js';
+import { message } from '../transport/messages.js';
 import { asStenoError, explain } from '../../sessions/refusal.js';
 import type { Transport } from '../transport/transport.js';
 
-/** Through which door a connection came: the gateway itself, or a channel of an admitted connection to a node. */
+/** How a connection arrived: at the gateway itself, or through a channel of an admitted connection to a node. */
 export type Entry = { readonly kind: 'gateway' } | { readonly kind: 'node'; readonly node: string };
 
-/** Where an admitted connection leads. `jump`: only further connections through it. */
-export type Destination = { readonly kind: 'jump' } | ({ readonly kind: 'node' } & Target);
+/** Where an admitted connection leads. `jump`: only to further connections through it. `join`: into a live session. */
+export type Destination = { readonly kind: 'jump' } | ({ readonly kind: 'join' } & SessionJoin) | ({ readonly kind: 'node' } & Target);
 
 export interface Admitted {
   readonly identity: UserIdentity;
   readonly certificate: SshCertificate;
-  /** The certificate as it was offered. */
+  /** The certificate as offered. */
   readonly blob: Buffer;
   readonly source: string;
   readonly destination: Destination;
-  /** What the user signed on this connection: for the authority, which gives no certificate for a node without. */
+  /** The signature the user made on this connection; the authority issues no node certificate without it. */
   readonly proof: UserProof;
-  /** Where the policy asks for a second factor for this session: the approval, for the session certificate. */
+  /** If policy requires a second factor for this session: the approval, for the session certificate. */
   readonly confirmation: string | null;
 }
 
@@ -57,20 +60,20 @@ export interface AdmissionDeps {
   readonly now: () => number;
   readonly knownKeys: KnownKeys;
   /**
-   * Null where certificate and key are enough; else what the session certificate needs beside them, once the user has
-   * confirmed. `tell` shows lines to the user meanwhile. Rejects with the refusal.
+   * Null if certificate and key are enough; otherwise resolves to the approval that the session certificate needs, once the
+   * user has confirmed. `tell` shows lines to the user meanwhile. Rejects with the refusal.
    */
   confirm(admitted: Admitted, tell: (lines: readonly string[]) => void, signal: AbortSignal): Promise<string> | null;
   refused(code: ErrorCode, detail: string, userName: string): void;
 }
 
 const maxRefusals = 6;
-/** More than a client that asks before each attempt can need. */
+/** More service requests than a client that repeats them before each attempt can need. */
 const maxServices = 16;
 const maxBanners = 3;
 const maxUserName = 256;
 
-/** Plain keys whose certificates were admitted lately. */
+/** Bare keys whose certificates were admitted recently. */
 export class KnownKeys {
   readonly #digests = new Set<string>();
   static readonly limit = 10_000;
@@ -109,30 +112,30 @@ export class Admission {
   message(payload: Buffer): void {
     const reader = new SshReader(payload, 'BAD_REQUEST');
     const type = reader.byte('the type');
-    if (this.#waiting) return this.#transport.disconnect(MSG.disconnectProtocolError, 'this waits for the second factor');
+    if (this.#waiting) return this.#transport.disconnect(DISCONNECT.protocolError, 'steno: the second factor is still pending');
     if (type === MSG.serviceRequest && this.#services < maxServices) {
       if (reader.utf8('the service', 64) !== 'ssh-userauth')
-        return this.#transport.disconnect(MSG.disconnectServiceUnavailable, 'no such service');
-      // paramiko asks again before each key that it tries.
+        return this.#transport.disconnect(DISCONNECT.serviceUnavailable, 'no such service');
+      // paramiko requests the service again before each key that it tries.
       this.#services++;
       return this.#transport.send(message.serviceAccept('ssh-userauth'));
     }
     if (type !== MSG.userauthRequest || this.#services === 0)
-      return this.#transport.disconnect(MSG.disconnectProtocolError, 'authentication comes first');
+      return this.#transport.disconnect(DISCONNECT.protocolError, 'authentication comes first');
     const userName = Buffer.from(reader.string('the user name', maxUserName)).toString();
     if (reader.utf8('the service', 64) !== 'ssh-connection')
-      return this.#transport.disconnect(MSG.disconnectServiceUnavailable, 'no such service');
+      return this.#transport.disconnect(DISCONNECT.serviceUnavailable, 'no such service');
     const method = reader.utf8('the method', 64);
     this.#attempts++;
     if (method === METHOD_PUBLICKEY || method === METHOD_HOSTBOUND)
       return this.#publicKey(payload, reader, userName, method === METHOD_HOSTBOUND);
-    // Every client asks for `none` first, to learn the methods; only those that can never succeed are told at once. As at
-    // an sshd it then costs none of the attempts that an agent full of keys needs.
+    // Every client tries `none` first, to learn the methods; only clients that can never succeed are told at once. As in
+    // sshd, this attempt does not count against the limit, which an agent full of keys needs.
     if (method === 'none' && !/dropbear/i.test(this.#transport.software)) {
       if (this.#attempts > 1) this.#refusals++;
       return this.#afterRefusal();
     }
-    const who = method === 'none' ? `${this.#transport.software} knows no certificates` : `${method} is not accepted`;
+    const who = method === 'none' ? `${this.#transport.software} does not support certificates` : `${method} is not accepted`;
     this.#refuse('CERT_REQUIRED', who, userName);
   }
 
@@ -145,7 +148,7 @@ export class Admission {
     const signature = signed ? unpooledCopy(reader.string('the signature', 8192)) : undefined;
     reader.end('the request');
     if (plainKeyType(keyTypeOf(blob)) === undefined) {
-      // After its certificate, the key itself is offered too: the reason is told already.
+      // The client offers its bare key after its certificate: the reason was already given.
       return this.#refuse('CERT_REQUIRED', 'a bare key was offered', userName, this.#told.size > 0 || this.#deps.knownKeys.has(blob));
     }
     let admitted: Omit<Admitted, 'proof'>;
@@ -158,7 +161,7 @@ export class Admission {
     if (signature === undefined) return this.#transport.send(message.authKeyAccepted(algorithm, blob));
     const { sessionId } = this.#transport;
     const data = userAuthData(sessionId, payload.subarray(0, signedLength));
-    // Signed for another server, which passed it on.
+    // Signed for another server, which relayed the signature.
     const foreign = hostKey !== null && !this.#transport.hostKey?.equals(hostKey);
     if (foreign || !provesPossession(admitted.certificate, { key: { algo: algorithm }, signature, blob: data })) {
       return this.#refuse('CERT_BAD_SIGNATURE', '', userName);
@@ -179,7 +182,7 @@ export class Admission {
     this.#admitted(admitted);
   }
 
-  /** The second factor comes before the client hears that it is in. */
+  /** Waits for the second factor before the client is told that it is admitted. */
   async #wait(admitted: Admitted, confirmation: Promise<string>, userName: string): Promise<void> {
     this.#waiting = true;
     let refusal: StenoError | undefined;
@@ -193,12 +196,12 @@ export class Admission {
     else this.#refuse(refusal.code, refusal.detail ?? '', userName);
   }
 
-  /** The client is gone. */
+  /** The client disconnected. */
   closed(): void {
     this.#left.abort();
   }
 
-  /** Everything but the proof of possession, so that a client learns the reason before it signs. */
+  /** Checks everything but the proof of possession, so that a client learns the reason before it signs. */
   #check(algorithm: string, blob: Buffer, userName: string): Omit<Admitted, 'proof'> {
     const snapshot = this.#deps.snapshot();
     if (snapshot === null) throw new StenoError('AUTHORITY_UNREACHABLE');
@@ -208,22 +211,24 @@ export class Admission {
     const admission = checkCertificate(certificate, {
       kind: 'user',
       now: this.#deps.now() / 1000,
-      // A host certificate fails by its kind, whoever signed it; by Steno's host CA it should hear that, and no other reason.
+      // A host certificate always fails for its kind. If Steno's host CA issued it, trust that CA here so that the kind is
+      // the reason given.
       trusted: certificate.kind === 'host' ? snapshot.ssh_host_ca.map((line) => parseAuthorizedLine(line).blob) : issuer.trusted,
       sourceAddress: this.#source,
       verify: verifyRepeated,
-      // Beside Steno's own, one that `provesPossession` enforces.
+      // Besides Steno's own options, one that `provesPossession` enforces.
       knownCriticalOptions: new Set([...issuer.criticalOptions, 'verify-required']),
     });
     if (!admission.ok) throw new StenoError(admission.code, admission.detail);
     if (!isPermittedKey(algorithm)) throw new StenoError('KEY_GARBLED', 'in FIPS mode keys are ECDSA or RSA');
-    if (!isAlgorithmOf(certificate, algorithm)) throw new StenoError('CERT_GARBLED', 'it is offered under another algorithm');
+    if (!isAlgorithmOf(certificate, algorithm)) throw new StenoError('CERT_GARBLED', 'the certificate is offered under another algorithm');
     const identity = issuer.identify(certificate);
     const wanted = destination.kind === 'node' ? destination.login : userName;
-    const isOwnName = destination.kind === 'jump' && userName === identity.user;
+    // A participant needs no login: roles decide (live/joining.ts).
+    const isOwnName = destination.kind === 'join' || (destination.kind === 'jump' && userName === identity.user);
     const node = destination.kind === 'node' ? destination.node : undefined;
     if (!isOwnName && !namesLogin(certificate.principals, wanted, node))
-      throw new StenoError('CERT_WRONG_PRINCIPAL', `it does not name ${JSON.stringify(wanted.slice(0, 128))}`);
+      throw new StenoError('CERT_WRONG_PRINCIPAL', `the certificate does not name ${JSON.stringify(wanted.slice(0, 128))}`);
     assertAdmitted(snapshot, identity, undefined, this.#deps.now());
     return { identity, certificate, blob, source: this.#source, destination, confirmation: null };
   }
@@ -239,8 +244,7 @@ export class Admission {
   }
 
   #afterRefusal(): void {
-    if (this.#refusals >= maxRefusals)
-      return this.#transport.disconnect(MSG.disconnectNoMoreAuth, 'steno: too many attempts to authenticate');
+    if (this.#refusals >= maxRefusals) return this.#transport.disconnect(DISCONNECT.noMoreAuth, 'steno: too many authentication attempts');
     this.#transport.send(message.authFailure());
   }
 }
@@ -257,6 +261,8 @@ function proofOf(sessionId: Buffer, userName: string, algorithm: string, signatu
 
 function destinationOf(entry: Entry, userName: string): Destination {
   if (entry.kind === 'node') return { kind: 'node', login: userName, node: entry.node };
+  const join = parseSessionJoin(userName);
+  if (join !== null) return { kind: 'join', ...join };
   const target = parseTarget(userName);
   return target === null ? { kind: 'jump' } : { kind: 'node', ...target };
 }

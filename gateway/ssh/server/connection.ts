@@ -2,20 +2,22 @@
  * One SSH connection to the gateway, from its first byte to its end.
  *
  *     stranger ──admitted──► jump (ssh -J: leads to further connections)
- *        │           └─────► bound for a node: authorized, dialled ──► relay (../relay/relay.ts)
+ *        │           └─────► to a node: authorized, dialled ──► relay (../relay/relay.ts)
  *        │                        └──refused──► told why in its terminal (local-answers.ts)
+ *        │           └─────► a participant of a live session (joined.ts), or of one at another gateway (elsewhere.ts)
  *        └──20 s, refused, malformed──► gone
  *
  * New snapshots reach an admitted connection through its access (../../sessions/access.ts).
  */
-import type { Snapshot } from '#schemas/snapshot.js';
 import { StenoError } from '#schemas/base/errors.js';
-import type { Target } from '#schemas/base/identity.js';
+import type { Target, UserIdentity } from '#schemas/base/identity.js';
+import type { SessionJoin } from '#schemas/session-join.js';
 import type { EventsWay } from '#schemas/kernel/orders.js';
 import { NO_FORWARDING, encodeForwarding } from '#schemas/policy/forwarding.js';
 import type { Allowed } from '#schemas/policy/node.js';
 import type { ClientConnection } from '#schemas/recording/line.js';
 import { KERNEL_REQUESTS } from '#schemas/ssh/capabilities.js';
+import { DISCONNECT } from '#schemas/ssh/numbers.js';
 import { identityNow } from '#runtime/http/request-auth.js';
 import type { ConnectionLog } from '../../edge/connection-log.js';
 import type { Wire } from '../../edge/socket-wire.js';
@@ -25,7 +27,6 @@ import type { Authority } from '../../sessions/authority.js';
 import { assertAdmitted, assertConfirmable, authorize, needsConfirmation } from '../../sessions/authorization.js';
 import type { Authorized } from '../../sessions/authorization.js';
 import { asStenoError, explainError, printable, terminalText } from '../../sessions/refusal.js';
-import type { SessionRegistry } from '../../sessions/registry.js';
 import type { SessionSlots } from '../../sessions/slots.js';
 import { connectionBudget } from '../../streams/observing/budget.js';
 import { reachNode } from '../dial/reach-node.js';
@@ -34,46 +35,51 @@ import { Relay } from '../relay/relay.js';
 import type { Observe } from '../relay/session-recording.js';
 import type { RelayPermissions } from '../relay/sides.js';
 import type { ShownHostKeys } from '../transport/host-keys.js';
-import { MSG } from '../transport/messages.js';
 import { HOLD, Transport } from '../transport/transport.js';
 import { Admission, KnownKeys } from './admission.js';
-import type { Admitted, Entry } from './admission.js';
+import type { Admitted, Destination, Entry } from './admission.js';
+import { joinElsewhere, joinSession, strangerAccess, unconfirmedJoin } from './join-session.js';
+import type { AcceptedElsewhere, Elsewhere, Joined, JoinDeps } from './join-session.js';
 import { Jump } from './jump.js';
 import { LocalAnswers } from './local-answers.js';
 
-export interface ConnectionDeps extends ReachDeps {
-  snapshot(): Snapshot | null;
+export interface ConnectionDeps extends ReachDeps, JoinDeps {
   readonly knownKeys: KnownKeys;
-  readonly registry: SessionRegistry;
   readonly confirmSession: Authority['confirmSession'];
   readonly slots: SessionSlots;
-  /** Nothing begins any more. */
-  draining(): boolean;
   readonly recorder: Recorder;
   readonly observe: Observe;
-  /** Where nodes bring kernel events to this gateway. */
+  /** Leads to sessions that other gateways hold; null: nowhere. */
+  readonly elsewhere: Elsewhere | null;
+  /** Where nodes send kernel events to this gateway. */
   readonly events: EventsWay | null;
-  /** Strangers are gone after so many milliseconds. */
+  /** Unadmitted connections are closed after this many milliseconds. */
   readonly admissionMs: number;
   track(closing: Promise<void>): void;
   readonly connectionLog: ConnectionLog;
-  /** Takes a connection through a channel of this one. */
+  /** Accepts a connection through a channel of this one. */
   enter(wire: Wire, node: string, origin: Origin): void;
 }
 
-/** Where a client comes from; inside a jump, where the connection comes from that is jumped through. */
+/** Where a client connects from; for a connection inside a jump, the origin of the outer connection. */
 export interface Origin {
   readonly source: string;
-  readonly connection: ClientConnection;
+  /** Null where the gateway did not accept it from the client itself: of a browser, whose port is unknown. */
+  readonly connection: ClientConnection | null;
 }
 
-/** The part of an admission kept while its connection lasts. The proof is not kept: a gateway taken over later holds none unused. */
+/**
+ * The part of an admission kept while its connection lasts. The proof is dropped, so that a gateway compromised later holds
+ * no unused proofs.
+ */
 type Known = Omit<Admitted, 'blob' | 'proof' | 'confirmation'>;
 
 type Stage =
   | { readonly kind: 'stranger'; readonly admission: Admission; readonly timer: NodeJS.Timeout }
   | { readonly kind: 'jump'; readonly jump: Jump; readonly access: Access }
   | { readonly kind: 'dialling'; readonly access: Access; readonly abort: AbortController }
+  | { readonly kind: 'joined'; readonly joined: Joined; readonly access: Access }
+  | { readonly kind: 'elsewhere'; readonly access: Access }
   | { readonly kind: 'relaying'; readonly relay: Relay; readonly access: Access }
   | { readonly kind: 'refusing' }
   | { readonly kind: 'gone' };
@@ -88,7 +94,9 @@ export class Connection {
   #stage: Stage;
   readonly #began = performance.now();
   #who: { readonly user: string | null; readonly login?: string; readonly node?: string };
-  /** Why it ends, where that is known before it has ended. */
+  /** Of who joins a session of another gateway: what that gateway said. */
+  #elsewhere: AcceptedElsewhere | StenoError | null = null;
+  /** The reason for closing, if known before the connection has closed. */
   #why: string | undefined;
 
   constructor(
@@ -153,12 +161,13 @@ export class Connection {
     this.#stage = { kind: 'stranger', admission, timer };
   }
 
-  /** Ends the connection with words; strangers without. */
+  /** Ends the connection with a message; unadmitted connections get none. */
   end(error: StenoError): void {
     this.#why = error.code;
     if (this.#stage.kind === 'relaying') return this.#stage.relay.end(error);
+    if (this.#stage.kind === 'joined') return this.#stage.joined.end(error);
     if (this.#stage.kind === 'dialling') this.#stage.abort.abort();
-    const disconnect = (): void => this.#transport.disconnect(MSG.disconnectByApplication, explainError(error).join(' '));
+    const disconnect = (): void => this.#transport.disconnect(DISCONNECT.byApplication, explainError(error).join(' '));
     if (this.#stage.kind === 'jump') this.#stage.jump.end(disconnect);
     else disconnect();
   }
@@ -174,6 +183,7 @@ export class Connection {
       ...(destination.kind === 'node' ? { login: destination.login, node: destination.node } : {}),
     };
     if (destination.kind === 'node') return void this.#reach(admitted, destination);
+    if (destination.kind === 'join') return this.#join(knownOf(admitted), destination);
     const access = this.#access(knownOf(admitted), null, () => undefined);
     const jump = new Jump(this.#transport, {
       snapshot: () => this.#deps.snapshot(),
@@ -183,34 +193,93 @@ export class Connection {
     });
     this.#stage = { kind: 'jump', jump, access };
     this.#deps.registry.register(access, null);
+    this.#leadTo(jump);
+  }
+
+  /** The user is identified but not admitted yet, and is asked for the second factor in the browser. */
+  #confirm(admitted: Admitted, tell: (lines: readonly string[]) => void, signal: AbortSignal): Promise<string> | null {
+    const { identity, blob, source, destination } = admitted;
+    if (destination.kind === 'join' && this.#deps.elsewhere !== null && this.#deps.registry.find(destination.session) === undefined)
+      return this.#askElsewhere(this.#deps.elsewhere, admitted, tell, signal);
+    const target = this.#unconfirmed(identity, destination);
+    if (target === null) return null;
+    this.#mayTakeLonger();
+    const { login, node } = target;
+    return this.#deps.confirmSession(
+      { login, node, user_certificate: blob.toString('base64'), source_address: source },
+      (url) => tell(confirmLines(login, node, url)),
+      signal,
+    );
+  }
+
+  /** Identified users are no strangers: what they are asked for now has a time limit of its own. */
+  #mayTakeLonger(): void {
+    if (this.#stage.kind === 'stranger') clearTimeout(this.#stage.timer);
+    this.#onAdmitted();
+  }
+
+  /** Whether another gateway lets them in: before they are, since they may have to confirm. A refusal is told in their terminal. */
+  async #askElsewhere(
+    elsewhere: Elsewhere,
+    admitted: Admitted,
+    tell: (lines: readonly string[]) => void,
+    signal: AbortSignal,
+  ): Promise<string> {
+    this.#mayTakeLonger();
+    const show = (login: string, node: string, url: string): void => tell(confirmLines(printable(login, 64), printable(node, 255), url));
+    this.#elsewhere = await joinElsewhere(elsewhere, admitted, show, signal).catch((error: unknown) => asStenoError(error));
+    return '';
+  }
+
+  /** The login and the node for which a second factor comes first, or null. */
+  #unconfirmed(identity: UserIdentity, destination: Destination): Target | null {
+    const snapshot = this.#deps.snapshot();
+    if (snapshot === null || destination.kind === 'jump') return null;
+    if (destination.kind === 'join') return unconfirmedJoin(this.#deps, identity, destination);
+    return needsConfirmation(snapshot, identity, destination, this.#deps.now()) ? destination : null;
+  }
+
+  /** Into a live session, as a participant. */
+  #join(known: Known, destination: SessionJoin): void {
+    const elsewhere = this.#elsewhere;
+    try {
+      if (elsewhere instanceof StenoError) throw elsewhere;
+      if (elsewhere !== null) return this.#relayElsewhere(known, elsewhere);
+      const { joined, access } = joinSession(this.#deps, this.#transport, known, destination, (error) => this.end(error));
+      this.#stage = { kind: 'joined', joined, access };
+      this.#leadTo(joined);
+    } catch (error) {
+      this.#explain(strangerAccess(this.#deps, known), asStenoError(error), 'session.join_refused', destination.session);
+    }
+  }
+
+  /** Everything the client says goes to the gateway that holds the session, which decides; what ends users here ends this too. */
+  #relayElsewhere(known: Known, accepted: AcceptedElsewhere): void {
+    if (this.#deps.draining() || this.#transport.closed) {
+      accepted.abandon();
+      throw new StenoError('DRAINING');
+    }
+    const access = this.#access(known, null, () => undefined);
+    const relayed = accepted.relay(this.#transport, (text) => {
+      this.#why ??= `gateway ${accepted.gateway} ended it`;
+      this.#transport.disconnect(DISCONNECT.byApplication, printable(text, 1024));
+    });
+    this.#stage = { kind: 'elsewhere', access };
+    this.#deps.registry.register(access, null);
+    this.#leadTo(relayed);
+  }
+
+  /** What the client says from here on is for `part`. */
+  #leadTo(part: { message(payload: Buffer): void; drained(): void; closed(): void }): void {
     this.#transport.events = {
       secured: () => undefined,
-      message: (payload) => jump.message(payload),
-      drained: () => jump.drained(),
+      message: (payload) => part.message(payload),
+      drained: () => part.drained(),
       closed: () => {
-        jump.closed();
+        part.closed();
         this.#gone();
       },
     };
-  }
-
-  /** The user is known but not admitted yet: the connection lasts as long as the second factor needs at the browser. */
-  #confirm(
-    { identity, blob, source, destination }: Admitted,
-    tell: (lines: readonly string[]) => void,
-    signal: AbortSignal,
-  ): Promise<string> | null {
-    const snapshot = this.#deps.snapshot();
-    if (destination.kind !== 'node' || snapshot === null || !needsConfirmation(snapshot, identity, destination, this.#deps.now()))
-      return null;
-    if (this.#stage.kind === 'stranger') clearTimeout(this.#stage.timer);
-    this.#onAdmitted();
-    const { login, node } = destination;
-    return this.#deps.confirmSession(
-      { login, node, user_certificate: blob.toString('base64'), source_address: source },
-      (url) => tell([`steno: ${login} on ${node} needs your second factor. Within a minute, open`, `steno:   ${printable(url, 512)}`]),
-      signal,
-    );
   }
 
   /** The user's access, whose hooks act on this connection. `permit`: applies changed roles. */
@@ -234,7 +303,7 @@ export class Connection {
     );
   }
 
-  /** Messages of the client wait meanwhile. */
+  /** Reaches the node; messages of the client wait meanwhile. */
   async #reach(admitted: Admitted, target: Target): Promise<void> {
     const abort = new AbortController();
     const known = knownOf(admitted);
@@ -263,9 +332,9 @@ export class Connection {
       const slot = this.#deps.slots.take(admitted.identity.user, decision.limits.maxSessions);
       access.hold(slot);
       if (slot.granted !== undefined) await slot.granted;
-      // A user who left meanwhile needs no certificate for the node.
+      // If the user disconnected in the meantime, no certificate is needed.
       if (client.closed) return;
-      // Orders to record reach nodes of this cluster that run Steno's agent, and no others.
+      // Only nodes of this cluster that run Steno's agent receive orders to record.
       const agent = node.kind === 'agent' && remote === undefined;
       if (decision.enhanced.mode === 'strict' && !agent)
         throw new StenoError('KERNEL_RECORDING_IMPOSSIBLE', `${node.name} does not run an agent of this Steno`);
@@ -279,7 +348,8 @@ export class Connection {
       });
       if (client.closed) return reached.transport.end();
       way.told = reached.told;
-      // Access allowed when the dial began may be locked by now: no snapshot was applied to this connection meanwhile.
+      // The access may have been locked since the dial began: snapshots are not applied to a connection that is still
+      // dialling.
       try {
         const latest = this.#deps.snapshot() ?? snapshot;
         const identity = identityNow(admitted.identity, admitted.certificate, latest);
@@ -311,6 +381,7 @@ export class Connection {
         budget: connectionBudget(),
         permissions: permissionsOf(admitted, decision, told),
         access,
+        live: this.#deps.live,
         facts: {
           user: identity.user,
           roles: [...new Set(roles.map(({ name }) => name))],
@@ -322,14 +393,14 @@ export class Connection {
           certificate_serial: identity.serial,
           certificate_key_id: identity.keyId,
           recording: decision.recording,
-          // What another cluster says of its nodes decides nothing here.
+          // Labels of nodes in another cluster decide nothing here.
           ...(remote === undefined ? { labels } : {}),
         },
-        connection: this.#origin.connection,
+        ...(this.#origin.connection === null ? {} : { connection: this.#origin.connection }),
         banner: terminalText(node.banner),
         kernel: {
           enhanced: decision.enhanced,
-          // Nodes of another cluster trust other services than this gateway is one of.
+          // Nodes of another cluster do not trust this gateway's service certificate.
           events: remote === undefined ? this.#deps.events : null,
           agent,
           requests: node.capabilities.has(KERNEL_REQUESTS),
@@ -352,23 +423,15 @@ export class Connection {
     this.#deps.registry.register(access, decision);
   }
 
-  #explain(access: Access, error: StenoError): void {
+  #explain(access: Access, error: StenoError, event = 'session.refused', session = ''): void {
     if (this.#stage.kind === 'gone') return;
     access.leave();
     this.#why = error.code;
-    access.audit('session.refused', error);
+    access.audit(event, error, session);
     this.#stage = { kind: 'refusing' };
     let ids = 0;
     const local = new LocalAnswers(this.#transport, explainError(error), () => ids++, false);
-    this.#transport.events = {
-      secured: () => undefined,
-      message: (payload) => local.message(payload),
-      drained: () => undefined,
-      closed: () => {
-        local.closed();
-        this.#gone();
-      },
-    };
+    this.#leadTo({ message: (payload) => local.message(payload), drained: () => undefined, closed: () => local.closed() });
   }
 
   #gone(): void {
@@ -381,24 +444,32 @@ export class Connection {
       client: this.#transport.software,
       ...this.#who,
       seconds: Math.round((performance.now() - this.#began) / 100) / 10,
-      reason: this.#why ?? this.#transport.reason ?? 'the client closed it',
+      reason: this.#why ?? this.#transport.reason ?? 'the client disconnected',
     });
     this.#stage = { kind: 'gone' };
     this.#onGone();
   }
 }
 
+function confirmLines(login: string, node: string, url: string): readonly string[] {
+  return [`steno: ${login} on ${node} needs your second factor. Within a minute, open`, `steno:   ${printable(url, 512)}`];
+}
+
 function knownOf({ identity, certificate, source, destination }: Admitted): Known {
   return { identity, certificate, source, destination };
 }
 
-/** What roles allow, as far as the certificate does: it was issued by what roles said then. */
+/** The permissions of the roles, restricted by the certificate, which was issued under the roles of its time. */
 function permissionsOf({ certificate }: Known, decision: Allowed, told: string | null): RelayPermissions {
-  const forwarding = certificate.extensions.has('permit-port-forwarding') ? decision.forwarding : NO_FORWARDING;
+  // Nobody can watch a forwarded connection.
+  const { moderation } = decision;
+  const alone = moderation.length === 0;
+  const forwarding = alone && certificate.extensions.has('permit-port-forwarding') ? decision.forwarding : NO_FORWARDING;
   return {
     forwarding,
-    // Roles that changed since are not those that the node asks.
+    // If roles have changed since, the node is still enforcing the old ones.
     nodeChecks: told === encodeForwarding(forwarding),
-    agentForwarding: decision.agentForwarding && certificate.extensions.has('permit-agent-forwarding'),
+    moderation,
+    agentForwarding: alone && decision.agentForwarding && certificate.extensions.has('permit-agent-forwarding'),
   };
 }

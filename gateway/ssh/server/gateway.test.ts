@@ -259,7 +259,7 @@ describe('what cannot be', () => {
       expect(await line(['root@node-down', 'true'])).toEqual([
         255,
         expect.stringMatching(
-          /^steno: the node cannot be reached: (node-down at 127.0.0.1:1 \(ECONNREFUSED\)|no agent of node-down holds a tunnel to this gateway) \[NODE_UNREACHABLE\]/,
+          /^steno: the node cannot be reached: (node-down at 127.0.0.1:1 \(ECONNREFUSED\)|no agent of node-down is connected to this gateway) \[NODE_UNREACHABLE\]/,
         ),
       ]);
       expect(await line(['-l', 'root@node-other', 'gw', 'true'])).toEqual([255, expect.stringContaining('[NODE_HOST_KEY]')]);

@@ -1,13 +1,14 @@
 /**
- * The outer connection of `ssh -J gateway node`: an admitted user may open channels to port 22 of nodes and nothing
- * else. The gateway ends the SSH connection inside each of them itself, with a host certificate of the node's name.
- * Limits: `MAX_INNER` inner connections; a channel holds at most `WINDOW` unread bytes. Tested in gateway.test.ts.
+ * The outer connection of `ssh -J gateway node`: an admitted user may open channels to port 22 of nodes and nothing else.
+ * The gateway terminates the SSH connection inside each of them itself, with a host certificate for the node's name. Limits:
+ * `MAX_INNER` inner connections; a channel holds at most `WINDOW` unread bytes. Tested in gateway.test.ts.
  */
 import type { Snapshot } from '#schemas/snapshot.js';
 import { isName, stripDomain } from '#schemas/base/identity.js';
 import { SshReader } from '#schemas/ssh/wire.js';
+import { DISCONNECT, MSG, OPEN_REFUSED } from '#schemas/ssh/numbers.js';
 import { LocalAnswers } from './local-answers.js';
-import { message, MSG, OPEN_REFUSED } from '../transport/messages.js';
+import { message } from '../transport/messages.js';
 import { Outbox } from '../../edge/outbox.js';
 import { explain } from '../../sessions/refusal.js';
 import type { Transport } from '../transport/transport.js';
@@ -17,13 +18,13 @@ import type { Wire, WireEvents } from '../../edge/socket-wire.js';
 const MAX_INNER = 64;
 const WINDOW = 1024 * 1024;
 const MAX_PACKET = 32 * 1024;
-/** Milliseconds for the last words of inner connections (relay.ts has a little less). */
-const INNER_FAREWELL_MS = 2_000;
-const usage = ['steno: this is the gateway; say which node you want:', 'steno: ssh -J GATEWAY LOGIN@NODE, or ssh LOGIN@NODE@GATEWAY'];
+/** Milliseconds for the last messages of inner connections (relay.ts allows a little less). */
+const INNER_LAST_MESSAGES_MS = 2_000;
+const usage = ['steno: this is the gateway; name the node to connect to:', 'steno: ssh -J GATEWAY LOGIN@NODE, or ssh LOGIN@NODE@GATEWAY'];
 
 export interface JumpDeps {
   snapshot(): Snapshot | null;
-  /** Whether the user's certificate is over: what was begun goes by its own, but nothing begins. */
+  /** Whether the user's certificate has expired: existing inner connections have their own, but no new ones begin. */
   expired(): boolean;
   draining(): boolean;
   /** A new connection has come through the channel, meant for `node`. */
@@ -72,10 +73,10 @@ export class Jump {
     }
   }
 
-  /** Opens nothing any more; calls `last` when the connections inside are gone, which have words of their own. */
+  /** Opens no more channels; calls `last` once the inner connections, which print messages of their own, have closed. */
   end(last: () => void): void {
     if (this.#ending !== undefined) return;
-    this.#ending = { last, timer: setTimeout(last, this.#channels.size === 0 ? 0 : INNER_FAREWELL_MS) };
+    this.#ending = { last, timer: setTimeout(last, this.#channels.size === 0 ? 0 : INNER_LAST_MESSAGES_MS) };
   }
 
   drained(): void {
@@ -109,7 +110,7 @@ export class Jump {
     if (port !== 22)
       return refuse(
         OPEN_REFUSED.prohibited,
-        explain('ACCESS_DENIED', `through the gateway itself only port 22 of a node can be reached, not ${port}`),
+        explain('ACCESS_DENIED', `only port 22 of a node can be reached through the gateway, not ${port}`),
       );
     if (this.#deps.expired()) return refuse(OPEN_REFUSED.prohibited, explain('CERT_EXPIRED'));
     if (this.#ending !== undefined || this.#deps.draining()) return refuse(OPEN_REFUSED.prohibited, explain('DRAINING'));
@@ -123,7 +124,7 @@ export class Jump {
   }
 }
 
-/** A channel as the wire of an inner connection. */
+/** A channel as the byte stream of an inner connection. */
 class ChannelWire implements Wire {
   readonly #outer: Transport;
   readonly #clientId: number;
@@ -166,7 +167,7 @@ class ChannelWire implements Wire {
     if (this.#closed || this.#ending) return;
     this.#out.put(bytes);
     if (this.#scheduled) return;
-    // Inner packets made from one read leave in outer packets as large as they may be.
+    // Inner packets made from one read leave in outer packets of maximum size.
     this.#scheduled = true;
     process.nextTick(() => {
       this.#scheduled = false;
@@ -192,7 +193,7 @@ class ChannelWire implements Wire {
   receive(bytes: Buffer): void {
     this.#unacknowledged += bytes.length;
     if (this.#unacknowledged > WINDOW) {
-      this.#outer.disconnect(MSG.disconnectProtocolError, 'the window is exceeded');
+      this.#outer.disconnect(DISCONNECT.protocolError, 'the window is exceeded');
       return;
     }
     if (this.#paused || this.#events === undefined || this.#in.length > 0) {
@@ -242,7 +243,7 @@ class ChannelWire implements Wire {
     if (!this.#paused) this.#acknowledge();
   }
 
-  /** The client may send again what was read, in few messages. */
+  /** Grants the client window for the bytes read, in few messages. */
   #acknowledge(): void {
     if (this.#unacknowledged < WINDOW / 2 || this.#closed) return;
     this.#outer.send(message.windowAdjust(this.#clientId, this.#unacknowledged));

@@ -1,10 +1,10 @@
 /**
- * The SSH listener: accepts connections, bounds those that are not admitted yet, and keeps the list of all.
+ * The SSH listener: accepts connections, limits those that are not admitted yet, and keeps the list of all.
  *
- * Limits: strangers have as many slots as runtime/http/stranger-slots.ts gives them; who gets none is closed before a byte is
- * read. Those of one source beyond what it may hold at once wait for their turn, unread, up to 1,000 and 500 of one source
- * for 20 s (admission-queue.ts). A stranger costs its socket and one key exchange, and is gone 20 s after its turn came
- * (connection.ts). Tested in listener.test.ts and strangers.test.ts.
+ * Limits: runtime/http/stranger-slots.ts bounds the number of strangers (unadmitted connections); one that gets no slot is
+ * closed before a byte is read. Connections beyond the concurrency limit of their source wait, unread, for up to 20 s: at
+ * most 1,000 in all and 500 per source (admission-queue.ts). A stranger costs its socket and one key exchange, and is closed
+ * 20 s after its turn came (connection.ts). Tested in listener.test.ts and strangers.test.ts.
  */
 import { createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
@@ -12,6 +12,7 @@ import { StenoError } from '#schemas/base/errors.js';
 import { sourceKey } from '#schemas/base/ip-address.js';
 import type { Log } from '#runtime/log.js';
 import { machineId } from '#runtime/machine.js';
+import { unmappedAddress } from '#schemas/base/ip-address.js';
 import { StrangerSlots, defaultSlots } from '#runtime/http/stranger-slots.js';
 import type { Slot, SlotLimits } from '#runtime/http/stranger-slots.js';
 import { AdmissionQueue } from '../../edge/admission-queue.js';
@@ -27,17 +28,17 @@ import type { Wire } from '../../edge/socket-wire.js';
 
 export interface ListenerLimits {
   readonly slots: SlotLimits;
-  /** Of those that wait for a turn of their source. */
+  /** Connections that wait for a turn of their source. */
   readonly waiting: number;
   readonly waitingPerSource: number;
-  /** Milliseconds a stranger has to be admitted, and before that to get a turn. */
+  /** Milliseconds that a connection has to be admitted, and before that to get a turn. */
   readonly admissionMs: number;
 }
 export const defaultLimits: ListenerLimits = { slots: defaultSlots, waiting: 1_000, waitingPerSource: 500, admissionMs: 20_000 };
 
 export interface ListenerDeps extends Omit<ConnectionDeps, 'enter' | 'admissionMs' | 'connectionLog' | 'dialQueue'> {
   readonly hostKeys: HostKeys;
-  /** The gateway's own name, for the audit. */
+  /** The gateway's own name, for audit rows. */
   readonly name: string;
   readonly limits: ListenerLimits;
   readonly log: Log;
@@ -72,7 +73,7 @@ export class SshListener {
     this.#server = createServer({ noDelay: true, pauseOnConnect: true }, (socket) => this.#accept(socket));
   }
 
-  /** Rejects PORT_TAKEN. */
+  /** Rejects with PORT_TAKEN. */
   async listen(host: string, port: number): Promise<string> {
     await new Promise<void>((resolve, reject) => {
       this.#server.once('error', (error: NodeJS.ErrnoException) =>
@@ -80,17 +81,17 @@ export class SshListener {
       );
       this.#server.listen(port, host, resolve);
     });
-    this.#server.on('error', (error) => this.#deps.log.error({ err: error }, 'listener failed'));
+    this.#server.on('error', (error) => this.#deps.log.error({ err: error }, 'the listener failed'));
     const address = this.#server.address() as AddressInfo;
     return `${address.family === 'IPv6' ? `[${address.address}]` : address.address}:${address.port}`;
   }
 
-  /** Accepts no more connections: whoever balances them, or has another address, goes elsewhere at once. */
+  /** Accepts no more connections, so that load balancers and clients with other addresses go elsewhere at once. */
   stop(): void {
     if (this.#server.listening) this.#server.close();
   }
 
-  /** Accepts no more connections and ends those there are. */
+  /** Accepts no more connections and ends the existing ones. */
   async close(error: StenoError): Promise<void> {
     this.stop();
     for (const connection of this.#connections) connection.end(error);
@@ -105,36 +106,67 @@ export class SshListener {
   #accept(socket: Socket): void {
     const origin = originOf(socket, this.#deps.now());
     socket.on('error', () => socket.destroy());
-    // Gone before it was taken.
+    // Disconnected before it was accepted.
     if (origin === null) return void socket.destroy();
-    this.#queue.enter(
-      sourceKey(origin.source),
-      (done) => this.#begin(socket, origin, done),
-      (reason) => {
-        socket.destroy();
-        this.#leftEarly(origin.source, reason);
-      },
-    );
+    this.#enqueue(socket, origin, (slot) => void this.#greet(socket, origin, slot));
   }
 
-  /** It is the turn of this connection: `done` gives the turn back. */
-  #begin(socket: Socket, origin: Origin, done: () => void): void {
-    if (socket.destroyed) return done();
-    const slot = this.#slots.take(origin.source, () => socket.destroy());
-    if (slot === null) {
-      socket.destroy();
-      return done();
-    }
-    void this.#greet(socket, origin, {
-      admitted: () => {
-        slot.admitted();
-        done();
-      },
-      release: () => {
-        slot.release();
-        done();
+  /** A connection that a viewer brings for a browser at `source`, which limits apply to as if it had come by itself. */
+  accept(wire: Wire, source: string): void {
+    if (this.#deps.draining()) return wire.destroy();
+    const origin = { source, connection: null };
+    const state = { destroyed: false, destroy: () => wire.destroy() };
+    let slot: Slot | undefined;
+    wire.attach({
+      bytes: () => undefined,
+      drained: () => undefined,
+      closed: () => {
+        state.destroyed = true;
+        slot?.release();
       },
     });
+    wire.pause();
+    this.#enqueue(state, origin, (taken) => {
+      slot = taken;
+      this.#deps.hostKeys.of(OWN_NAMES).then(
+        (hostKeys) => {
+          if (!state.destroyed) this.#welcome(wire, { kind: 'gateway' }, origin, hostKeys, taken);
+        },
+        (error: unknown) => {
+          this.#deps.log.error({ err: error }, 'failed to get a host certificate');
+          wire.destroy();
+        },
+      );
+    });
+  }
+
+  /** Waits for a turn of the source, then for a slot; `begin` gives the slot back. */
+  #enqueue(socket: Pick<Socket, 'destroyed'> & { destroy(): void }, { source }: Origin, begin: (slot: Slot) => void): void {
+    this.#queue.enter(
+      sourceKey(source),
+      (done) => {
+        if (socket.destroyed) return done();
+        const slot = this.#slots.take(source, () => socket.destroy());
+        if (slot === null) {
+          socket.destroy();
+          return done();
+        }
+        begin({
+          admitted: () => {
+            slot.admitted();
+            done();
+          },
+          release: () => {
+            slot.release();
+            done();
+          },
+        });
+      },
+      (reason) => {
+        socket.destroy();
+        this.#leftEarly(source, reason);
+      },
+    );
   }
 
   async #greet(socket: Socket, origin: Origin, slot: Slot): Promise<void> {
@@ -143,7 +175,7 @@ export class SshListener {
       if (socket.destroyed) return slot.release();
       const wire = new SocketWire(socket);
       readHttpConnect(wire, this.#deps.limits.admissionMs, {
-        // Unknown nodes too: only who is admitted learns which there are.
+        // Accept unknown names too: only admitted users may learn which nodes exist.
         opened: (node) => this.#welcome(wire, node === null ? { kind: 'gateway' } : { kind: 'node', node }, origin, hostKeys, slot),
         gone: (reason) => {
           slot.release();
@@ -151,7 +183,7 @@ export class SshListener {
         },
       });
     } catch (error) {
-      this.#deps.log.error({ err: error }, 'no host certificate');
+      this.#deps.log.error({ err: error }, 'failed to get a host certificate');
       slot.release();
       socket.destroy();
     }
@@ -165,7 +197,7 @@ export class SshListener {
     this.#deps.hostKeys.of(node).then(
       (hostKeys) => this.#welcome(wire, { kind: 'node', node }, origin, hostKeys, null),
       (error: unknown) => {
-        this.#deps.log.error({ err: error, node }, 'no host certificate');
+        this.#deps.log.error({ err: error, node }, 'failed to get a host certificate');
         wire.destroy();
       },
     );
@@ -203,16 +235,17 @@ export class SshListener {
   }
 }
 
-/** Null for a connection that is gone already. */
+/** Null for a connection that is already closed. */
 function originOf({ remoteAddress, remotePort, localAddress, localPort }: Socket, now: number): Origin | null {
   if (remoteAddress === undefined || remotePort === undefined || localAddress === undefined || localPort === undefined) return null;
   return {
-    source: plainAddress(remoteAddress),
-    connection: { source_port: remotePort, address: plainAddress(localAddress), port: localPort, accepted_at: now, machine: machineId() },
+    source: unmappedAddress(remoteAddress),
+    connection: {
+      source_port: remotePort,
+      address: unmappedAddress(localAddress),
+      port: localPort,
+      accepted_at: now,
+      machine: machineId(),
+    },
   };
-}
-
-/** A dual-stack socket reports IPv4 addresses as IPv6. */
-function plainAddress(address: string): string {
-  return address.replace(/^::ffff:(?=\d+\.\d+\.\d+\.\d+$)/, '');
 }

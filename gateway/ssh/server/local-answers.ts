@@ -1,19 +1,20 @@
 /**
- * Answers to a client that reaches no node: every session it opens shows why and exits with 255, as `ssh` itself does
- * when a connection fails; everything else is declined with the same words.
+ * Answers a client that reaches no node: every session it opens shows the reason and exits with 255, as `ssh` does when a
+ * connection fails; everything else is declined with the same text.
  */
 import { SshReader } from '#schemas/ssh/wire.js';
-import { message, MSG, OPEN_REFUSED } from '../transport/messages.js';
-import { farewell } from '../relay/farewell.js';
+import { DISCONNECT, MSG, OPEN_REFUSED } from '#schemas/ssh/numbers.js';
+import { message } from '../transport/messages.js';
+import { lastMessages } from '../relay/last-messages.js';
 import type { Transport } from '../transport/transport.js';
 
 const maxSessions = 64;
-/** A client that opens no session, as with `ssh -N`, is told by disconnecting it after so many milliseconds. */
+/** A client that opens no session, as with `ssh -N`, is disconnected with the reason after this many milliseconds. */
 const SILENCE_LIMIT_MS = 5_000;
 
 interface LocalSession {
   readonly clientId: number;
-  /** Bytes the client takes. */
+  /** Bytes the client accepts. */
   readonly window: number;
   tty: boolean;
   over: boolean;
@@ -26,12 +27,12 @@ export class LocalAnswers {
   readonly #silence: NodeJS.Timeout | undefined;
   #nextId: () => number;
 
-  /** `patient`: a client without sessions is left alone, since it came for something else. */
+  /** `patient`: leaves a client without sessions alone, since it connected for another purpose. */
   constructor(client: Transport, lines: readonly string[], nextId: () => number, patient: boolean) {
     this.#client = client;
     this.#lines = lines;
     this.#nextId = nextId;
-    if (!patient) this.#silence = setTimeout(() => client.disconnect(MSG.disconnectByApplication, lines.join(' ')), SILENCE_LIMIT_MS);
+    if (!patient) this.#silence = setTimeout(() => client.disconnect(DISCONNECT.byApplication, lines.join(' ')), SILENCE_LIMIT_MS);
   }
 
   message(payload: Buffer): void {
@@ -81,6 +82,6 @@ export class LocalAnswers {
     if (type === 'pty-req') session.tty = true;
     if (!starts) return;
     session.over = true;
-    for (const last of farewell(session.clientId, session.window, session.tty, this.#lines).messages) this.#client.send(last);
+    for (const last of lastMessages(session.clientId, session.window, session.tty, this.#lines).messages) this.#client.send(last);
   }
 }

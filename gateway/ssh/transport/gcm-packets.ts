@@ -1,6 +1,6 @@
 /**
- * Packets of AES-GCM (RFC 5647 section 7.2) laid out where they leave from, in place of ssh2's `allocPacket`, which takes
- * new memory and asks the system for randomness for each. Other ciphers keep ssh2's own.
+ * Builds AES-GCM packets (RFC 5647 section 7.2) directly in the send buffer. It replaces ssh2's `allocPacket`, which
+ * allocates memory and asks the system for random bytes for every packet. Other ciphers use ssh2's own.
  *
  *     uint32 length │ byte padding length │ payload │ padding │ tag (16 bytes, by the cipher)
  */

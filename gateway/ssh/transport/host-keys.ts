@@ -1,12 +1,12 @@
 /**
- * Host keys as ssh2 wants them, with certificates of the names under which the gateway answers: its own, and each node's
- * for the connections it ends in the node's place. All names share the same keys, one of each kind.
+ * Host keys in ssh2's form, with certificates for the names under which the gateway answers: its own, and that of each node
+ * whose connections it terminates in the node's place. All names share the same keys, one per kind.
  *
- * Nearly every client takes the first kind, and its certificate is there before the gateway speaks. One of another kind is
- * asked for when a client's list of algorithms shows that it will choose that kind (transport.ts), and kept like the first.
- * A certificate is renewed at half its life, and when another CA key signs or the gateway's own was renewed (`forget`); when
- * that fails, the old one serves to its end. Tested in host-keys.test.ts, and in algorithms.test.ts, where stock `ssh`
- * accepts them by `@cert-authority`.
+ * Nearly every client accepts the first kind, whose certificate is ready before the gateway speaks. A certificate of another
+ * kind is requested when a client's algorithm list shows that it will choose that kind (transport.ts), and cached like the
+ * first. A certificate is renewed at half its lifetime, and when the CA key changes or the gateway's own certificate was
+ * renewed (`forget`); if renewal fails, the old one is used until it expires. Tested in host-keys.test.ts, and in
+ * algorithms.test.ts, where stock `ssh` accepts them by `@cert-authority`.
  */
 import { LRUCache } from 'lru-cache';
 import type { ParsedKey } from 'ssh2';
@@ -17,16 +17,19 @@ import type { SshPrivateKey } from '#runtime/ssh/keys.js';
 /** Host keys by the name of their algorithm. */
 export type KeysByName = Readonly<Record<string, ParsedKey>>;
 
-/** What one name is shown with. */
+/** The host keys shown under one name. */
 export interface ShownHostKeys {
-  /** All that needs no further certificate. */
+  /** The keys that need no further certificate. */
   readonly ready: KeysByName;
-  /** Of what the client takes, best first: null where `ready` will do, else `ready` and what the client will choose. Rejects as the source of certificates does. */
+  /**
+   * `wanted`: the client's algorithms, best first. Null if `ready` suffices, otherwise resolves to `ready` plus the key that
+   * the client will choose. Rejects as the source of certificates does.
+   */
   with(wanted: readonly string[]): Promise<KeysByName> | null;
 }
 
 interface Certified {
-  /** How often `forget` had been called when it was asked for. */
+  /** How often `forget` had been called when the certificate was requested. */
   readonly epoch: number;
   readonly keys: KeysByName;
   /** ms since 1970. */
@@ -41,7 +44,10 @@ interface Kind {
   readonly certified: LRUCache<string, Promise<Certified>>;
 }
 
-/** Instead of a node's name: the gateway itself, under all its names. A node may be called as the gateway's service is. */
+/**
+ * In place of a node's name: the gateway itself, under all its names. A node may have the same name as the gateway's
+ * service.
+ */
 export const OWN_NAMES = '';
 const maxNames = 10_000;
 
@@ -49,12 +55,15 @@ export class HostKeys {
   readonly #certificateOf: (name: string, key: SshPrivateKey) => Promise<Uint8Array>;
   readonly #kinds: readonly [Kind, ...Kind[]];
   readonly #plain: KeysByName;
-  /** By the algorithm of a certificate. */
+  /** By certificate algorithm. */
   readonly #kindOf: ReadonlyMap<string, Kind>;
   readonly #now: () => number;
   #epoch = 0;
 
-  /** `certificateOf`: a host certificate for the key under that name, fresh. `keys`: the one that most clients take comes first. */
+  /**
+   * `certificateOf`: returns a new host certificate for the key under that name. `keys`: the kind that most clients accept
+   * comes first.
+   */
   constructor(
     certificateOf: (name: string, key: SshPrivateKey) => Promise<Uint8Array>,
     keys: readonly [SshPrivateKey, ...SshPrivateKey[]],
@@ -74,7 +83,7 @@ export class HostKeys {
     this.#now = now;
   }
 
-  /** Asks anew for each name when it is next needed; what cannot be had anew serves on. */
+  /** Requests a new certificate for each name when it is next needed; if that fails, the old one stays in use. */
   forget(): void {
     this.#epoch += 1;
   }
@@ -96,7 +105,7 @@ export class HostKeys {
     const { certified } = kind;
     const known = await certified.get(name);
     if (known !== undefined && this.#now() < known.renewAt && known.epoch === this.#epoch) return known;
-    // Two that come at once renew twice, which does no harm.
+    // Two concurrent calls renew twice, which is harmless.
     const renewal = this.#certify(kind, name).catch((error: unknown) => {
       if (known !== undefined && this.#now() < known.endsAt) return known;
       certified.delete(name);

@@ -1,12 +1,12 @@
 /**
- * The algorithms offered, and the one choice made for the client's good.
+ * The algorithms offered, and the one choice made on the client's behalf.
  *
- * A client's first cipher that the server knows is used (RFC 4253 section 7.1), and OpenSSH puts AES-GCM last although
- * it is the fastest by far where the processor knows AES. The gateway therefore reads the client's list before it sends
- * its own: who knows AES-GCM is offered nothing else. A client that waits for the gateway's list is not kept waiting
- * (`PATIENCE_MS`). The list also says which host key will be shown, whose certificate may have to be asked for first
- * (host-keys.ts). Compression is not offered: it costs more than it saves, and recordings compress better.
- * Tested in kex-offer.test.ts.
+ * A client's first cipher that the server knows is used (RFC 4253 section 7.1), and OpenSSH puts AES-GCM last although it is
+ * the fastest by far where the processor knows AES. The gateway therefore reads the client's list before it sends its own,
+ * and offers nothing but AES-GCM to a client that supports it. A client that itself waits for the gateway's list waits
+ * `PATIENCE_MS` at most. The list also tells which host key will be shown, whose certificate may have to be requested first
+ * (host-keys.ts). Compression is not offered: it costs more than it saves, and recordings compress better. Tested in
+ * kex-offer.test.ts.
  */
 import kex from 'ssh2/lib/protocol/kex.js';
 import type { KexInit } from 'ssh2/lib/protocol/kex.js';
@@ -16,7 +16,7 @@ import { SshReader } from '#schemas/ssh/wire.js';
 
 /** Milliseconds to wait for the client's list. */
 export const PATIENCE_MS = 250;
-/** Bytes: more than any client sends before its list is complete; beyond it the gateway waits no more. */
+/** Bytes: more than any client sends before its list is complete; beyond this the gateway stops waiting. */
 const maxPreamble = 16_384;
 const kexInitType = 20;
 
@@ -41,7 +41,7 @@ export function clientOffer(): KexInit {
   });
 }
 
-/** The same lists are one object: building it costs more than all the rest of a connection's beginning. */
+/** Identical lists share one object: building it costs more than the rest of a connection's setup. */
 function offer(
   exchanges: string[],
   serverHostKey: readonly string[],
@@ -57,18 +57,18 @@ function offer(
   return known;
 }
 
-/** What a client's first list of algorithms says, as far as the gateway's own depends on it. */
+/** The parts of a client's first algorithm list that the gateway's own list depends on. */
 export interface ClientOffer {
-  /** Whether it knows AES-GCM in both directions. */
+  /** Whether the client supports AES-GCM in both directions. */
   readonly gcm: boolean;
-  /** Host keys that it takes, best first. */
+  /** Host key algorithms the client accepts, best first. */
   readonly hostKeys: readonly string[];
 }
 const nothing: ClientOffer = { gcm: false, hostKeys: [] };
 
 /**
- * Read from the client's first bytes: identification line and KEXINIT, neither encrypted. `undefined`: more bytes are
- * needed. Bytes that are no SSH offer nothing: ssh2 will say what is wrong.
+ * Parses the client's first bytes: identification line and KEXINIT, neither encrypted. `undefined`: more bytes are needed.
+ * Bytes that are not SSH yield an empty offer; ssh2 will report what is wrong.
  */
 export function readClientOffer(bytes: Buffer): ClientOffer | undefined {
   const line = bytes.indexOf(10);

@@ -1,44 +1,10 @@
 /**
- * Messages of the authentication and connection protocols (RFC 4252, RFC 4254, OpenSSH PROTOCOL): numbers, and the few
- * that the gateway writes itself. What it reads is read where it is used, with `SshReader`.
+ * Messages of the authentication and connection protocols (RFC 4252, RFC 4254, OpenSSH PROTOCOL) that the gateway writes itself.
+ * Incoming messages are parsed where they are used, with `SshReader`.
  */
+import { MSG } from '#schemas/ssh/numbers.js';
 import { SshWriter } from '#schemas/ssh/wire.js';
 
-export const MSG = {
-  disconnect: 1,
-  serviceRequest: 5,
-  serviceAccept: 6,
-  /** RFC 8308. */
-  extInfo: 7,
-  userauthRequest: 50,
-  userauthFailure: 51,
-  userauthSuccess: 52,
-  userauthBanner: 53,
-  userauthPkOk: 60,
-  globalRequest: 80,
-  requestSuccess: 81,
-  requestFailure: 82,
-  channelOpen: 90,
-  channelOpenConfirmation: 91,
-  channelOpenFailure: 92,
-  channelWindowAdjust: 93,
-  channelData: 94,
-  channelExtendedData: 95,
-  channelEof: 96,
-  channelClose: 97,
-  channelRequest: 98,
-  channelSuccess: 99,
-  channelFailure: 100,
-  /** Reason codes of `disconnect`. */
-  disconnectProtocolError: 2,
-  disconnectServiceUnavailable: 7,
-  disconnectByApplication: 11,
-  disconnectTooMany: 12,
-  disconnectNoMoreAuth: 14,
-} as const;
-
-/** Reason codes of a channel that is not opened. */
-export const OPEN_REFUSED = { prohibited: 1, connectFailed: 2, unknownType: 3, shortage: 4 } as const;
 export const STDERR = 1;
 
 const writer = (type: number): SshWriter => new SshWriter().byte(type);
@@ -63,7 +29,7 @@ export const message = {
   close: (recipient: number) => writer(MSG.channelClose).uint32(recipient).bytes(),
   success: (recipient: number) => writer(MSG.channelSuccess).uint32(recipient).bytes(),
   failure: (recipient: number) => writer(MSG.channelFailure).uint32(recipient).bytes(),
-  /** Without a reply. */
+  /** A request without a reply. */
   request: (recipient: number, name: string, ...texts: readonly string[]) => {
     const request = writer(MSG.channelRequest).uint32(recipient).utf8(name).byte(0);
     for (const text of texts) request.utf8(text);

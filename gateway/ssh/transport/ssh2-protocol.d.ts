@@ -1,4 +1,4 @@
-/** The parts of ssh2 1.17 below its client and server classes, which its typings leave out. Used in transport.ts only. */
+/** The parts of ssh2 1.17 below its client and server classes, which its typings omit. Used only in transport.ts. */
 declare module 'ssh2/lib/protocol/Protocol.js' {
   import type { ParsedKey } from 'ssh2';
   import type { KexInit } from 'ssh2/lib/protocol/kex.js';
@@ -18,23 +18,23 @@ declare module 'ssh2/lib/protocol/Protocol.js' {
   }
   class Protocol {
     constructor(options: ProtocolOptions);
-    /** Cleared by `cleanup`: after that nothing may be parsed or sent. */
+    /** Cleared by `cleanup`: afterwards nothing may be parsed or sent. */
     _destruct: unknown;
-    /** Both change with each key exchange; `_packet`: a packet that is not whole. */
+    /** Both change with each key exchange; `_packet`: an incomplete packet. */
     readonly _cipher: { allocPacket(payloadLength: number): Buffer };
     readonly _decipher: { _packet: Uint8Array | null } | undefined;
     _onPayload: (payload: Buffer) => number | false | undefined;
-    /** What our KEXINIT will say. */
+    /** The contents of our KEXINIT. */
     _offer: KexInit;
-    /** A server's keys by algorithm; looked up when the first exchange has chosen one. */
+    /** A server's keys by algorithm; looked up once the first exchange has chosen one. */
     _hostKeys: Readonly<Record<string, ParsedKey>>;
-    /** Our KEXINIT, while a key exchange is under way. */
+    /** Sends our KEXINIT, starting a key exchange. */
     rekey(): void;
     _kexinit: Buffer | undefined;
-    /** Payloads that wait for the end of a key exchange. */
+    /** Payloads waiting for the end of a key exchange. */
     _queue: Buffer[] | undefined;
     readonly _kex: { readonly sessionID: Buffer; readonly negotiated: { readonly serverHostKey: string } };
-    /** Names and values that a server's EXT_INFO says beside `server-sig-algs` (RFC 8308). */
+    /** Names and values of a server's EXT_INFO besides `server-sig-algs` (RFC 8308). */
     _extInfo: readonly string[];
     readonly _packetRW: {
       readonly write: {

@@ -1,15 +1,14 @@
 /**
- * One side of one SSH transport (RFC 4253): key exchange and packets by ssh2's `Protocol`, everything above as raw
- * messages. ssh2's client and server classes are left aside: their streams copy, buffer and reinterpret what a gateway
+ * One side of one SSH transport (RFC 4253): ssh2's `Protocol` does key exchange and packets, and everything above is raw
+ * messages. ssh2's client and server classes are not used: their streams copy, buffer and reinterpret bytes that a gateway
  * should pass on unchanged.
  *
  *     keying ──secured──► open ──disconnect, error, closed──► closed
  *
- * Reading may be held for several reasons at once; messages that are parsed already wait in order. Messages handed on
- * are views of the memory that is read into: good until the handler returns, or copied.
- * Limits: a packet is at most 256 KiB, as OpenSSH's (ssh2, patched); held messages are those of one
- * read and one such, at most, and while keys are exchanged `MAX_HELD_BYTES`.
- * Relies on internals of ssh2 1.17.0, which package-lock pins and `patches/` patches. Tested by ../server/gateway.test.ts with
+ * Reading may be held for several reasons at once; messages already parsed wait in order. Delivered messages are views of
+ * the read buffer, valid until the handler returns unless copied. Limits: a packet is at most 256 KiB, as in OpenSSH (ssh2,
+ * patched); held messages amount to one read plus one packet at most, and to `MAX_HELD_BYTES` during a key exchange. Relies
+ * on internals of ssh2 1.17.0, which package-lock pins and `patches/` patches. Tested by ../server/gateway.test.ts with
  * stock clients and servers, rekeying included.
  */
 import Protocol from 'ssh2/lib/protocol/Protocol.js';
@@ -18,7 +17,7 @@ import ssh2Utils from 'ssh2/lib/protocol/utils.js';
 import { capabilitiesIn } from '#schemas/ssh/capabilities.js';
 import { EXTENSION_HOSTBOUND } from '#schemas/ssh/user-auth.js';
 import { SshWriter } from '#schemas/ssh/wire.js';
-import { MSG } from './messages.js';
+import { DISCONNECT, MSG } from '#schemas/ssh/numbers.js';
 import { gcmPacket } from './gcm-packets.js';
 import type { KeysByName, ShownHostKeys } from './host-keys.js';
 import { clientOffer, PATIENCE_MS, readClientOffer, serverOffer } from './kex-offer.js';
@@ -31,33 +30,34 @@ export type TransportSide =
   | { readonly kind: 'client'; readonly hostVerifier: (key: Buffer, decide: (accepted: boolean) => void) => void };
 
 export interface TransportEvents {
-  /** The first key exchange is done. */
+  /** The first key exchange is complete. */
   secured(): void;
   /** A message of a service: types 5, 6 and 50 and above. */
   message(payload: Buffer): void;
-  /** Every message of one read was told. */
+  /** Every message of one read has been delivered. */
   read?(): void;
   /** `congested` is false again. */
   drained(): void;
-  /** Once; nothing follows. `reason` is what the other side said or did wrong, if anything. */
+  /** Called once; no event follows. `reason`: the other side's stated reason or protocol error, if any. */
   closed(reason: string | undefined): void;
 }
 
-/** Why nothing is read: bits, since several may hold at once. */
-export const HOLD = { congestion: 1, recorder: 2, dial: 4, spool: 8, window: 16, pace: 32 } as const;
+/** Reasons for not reading: bits, since several may apply at once. */
+export const HOLD = { congestion: 1, recorder: 2, dial: 4, spool: 8, window: 16, pace: 32, nodeWindow: 64 } as const;
 export type Hold = (typeof HOLD)[keyof typeof HOLD];
 
-/** Resolves when ciphers can be used. */
+/** Resolves when the ciphers are ready. */
 export const cryptoReady: Promise<void> = ssh2Crypto.init;
 /**
- * To clients: libraries choose the order of SFTP's SYMLINK arguments by "OpenSSH" here, and the servers behind the gateway
- * take OpenSSH's order (docs/decisions/0042-banner.md says why this version). To nodes: the gateway is no OpenSSH client.
+ * Identification sent to clients: libraries choose the order of SFTP's SYMLINK arguments by "OpenSSH" here, and the servers
+ * behind the gateway use OpenSSH's order (docs/decisions/0042-banner.md explains the version). To nodes the gateway does not
+ * identify as an OpenSSH client.
  */
 export const SERVER_IDENT = 'OpenSSH_9.9 Steno';
 const CLIENT_IDENT = 'Steno';
 /** As `MAX_PACKET_SIZE` of the patched ssh2. */
-export const MAX_PACKET_BYTES = 256 * 1024;
-/** The compiled ones; without them ssh2 splits packets differently. */
+const MAX_PACKET_BYTES = 256 * 1024;
+/** The compiled implementations; the others make ssh2 split packets differently. */
 const gcmClasses: ReadonlySet<string> = new Set(['AESGCMCipherBinding', 'AESGCMDecipherBinding']);
 
 /** More than a client may send into the windows of a few channels. */
@@ -66,26 +66,26 @@ const MAX_HELD_BYTES = 8 << 20;
 export class Transport {
   readonly #wire: Wire;
   readonly #protocol: Protocol;
-  /** Whoever is in charge now; changes hands when a client is admitted or a node reached. */
+  /** The current handler; replaced when a client is admitted or a node reached. */
   events: TransportEvents;
   #holds = 0;
   #held: Buffer[] = [];
   #heldBytes = 0;
   #reads = true;
   #delivering = false;
-  /** A client's first bytes, until its list of algorithms is whole. */
+  /** A client's first bytes, until its algorithm list is complete. */
   #preamble: { bytes: Buffer; readonly hostKeys: ShownHostKeys; readonly timer: NodeJS.Timeout } | undefined;
   #secured = false;
-  /** The goodbye is said; what still comes goes unread. */
+  /** The disconnect message was sent; further input is not read. */
   #leaving = false;
   #closed = false;
   #reason: string | undefined;
   #hostKey: Buffer | undefined;
-  /** What the other side calls itself, for example `OpenSSH_9.2p1`; bounded, printable ASCII. */
+  /** The other side's software identification, for example `OpenSSH_9.2p1`; bounded, printable ASCII. */
   software = '';
-  /** What a node said of itself (schemas/ssh/capabilities.ts), before it let anybody in. */
+  /** Capabilities that a node announced before authentication (schemas/ssh/capabilities.ts). */
   capabilities: ReadonlySet<string> = new Set();
-  /** What a node said while it let a user in (RFC 4252 section 5.4); whoever authenticates puts it here. */
+  /** The node's login banner (RFC 4252 section 5.4); set by the code that authenticates. */
   banner = '';
 
   constructor(wire: Wire, side: TransportSide, events: TransportEvents) {
@@ -111,7 +111,7 @@ export class Transport {
       },
       messageHandlers: {
         DISCONNECT: (_protocol, reason, text) => {
-          this.#reason ??= reason === MSG.disconnectByApplication ? undefined : String(text).slice(0, 256);
+          this.#reason ??= reason === DISCONNECT.byApplication ? undefined : String(text).slice(0, 256);
           this.#wire.end();
         },
       },
@@ -122,7 +122,7 @@ export class Transport {
       if (this.#leaving) return undefined;
       const type = payload[0] ?? 0;
       if (type < 50 && type !== MSG.serviceRequest && type !== MSG.serviceAccept) {
-        // ssh2 keeps only `server-sig-algs` of it.
+        // ssh2 keeps only `server-sig-algs` from this message.
         if (type === MSG.extInfo && side.kind === 'client') this.capabilities = capabilitiesIn(payload);
         return transportMessage(Buffer.from(payload));
       }
@@ -152,12 +152,12 @@ export class Transport {
     return this.#protocol._kex.sessionID;
   }
 
-  /** Of a server: the key or certificate that it showed in the first key exchange. */
+  /** Of a server: the key or certificate shown in the first key exchange. */
   get hostKey(): Buffer | undefined {
     return this.#hostKey;
   }
 
-  /** Why it ended or will end: our own goodbye, or what the other side said or did wrong. */
+  /** Why the connection ended or will end: our own disconnect, or the other side's reason or protocol error. */
   get reason(): string | undefined {
     return this.#reason;
   }
@@ -166,7 +166,7 @@ export class Transport {
     return this.#closed;
   }
 
-  /** Bytes that wait to leave; while keys are exchanged nothing leaves at all. */
+  /** Bytes waiting to be sent; during a key exchange nothing is sent at all. */
   get pressure(): number {
     return this.#protocol._kexinit === undefined ? this.#wire.queued : HIGH_WATER + 1;
   }
@@ -180,7 +180,7 @@ export class Transport {
     this.sendParts(payload.length, (packet, at) => packet.set(payload, at));
   }
 
-  /** Sends a message of `length` bytes that `fill` writes into its packet: one copy less. */
+  /** Sends a message of `length` bytes that `fill` writes directly into its packet, which saves a copy. */
   sendParts(length: number, fill: (packet: Buffer, at: number) => void): void {
     if (this.#closed || !this.#protocol._destruct) return;
     const { write } = this.#protocol._packetRW;
@@ -190,12 +190,12 @@ export class Transport {
     ssh2Utils.sendPacket(this.#protocol, write.finalize(packet));
   }
 
-  /** Begins a key exchange, as clients and nodes do by themselves after a gigabyte or an hour. */
+  /** Begins a key exchange, as clients and nodes do on their own after a gigabyte or an hour. */
   rekey(): void {
     this.#protocol.rekey();
   }
 
-  /** What was sent leaves now: something that takes long, and can wait, follows in this turn of the event loop. */
+  /** Sends queued bytes now, because slow, deferrable work follows in this turn of the event loop. */
   flush(): void {
     this.#wire.flush?.();
   }
@@ -211,12 +211,12 @@ export class Transport {
     this.#resume();
   }
 
-  /** Ends in peace. */
+  /** Disconnects without a text. */
   end(): void {
-    this.disconnect(MSG.disconnectByApplication, '');
+    this.disconnect(DISCONNECT.byApplication, '');
   }
 
-  /** Says goodbye with a text that OpenSSH, PuTTY and Dropbear print, and closes. */
+  /** Sends a disconnect message, which OpenSSH, PuTTY and Dropbear print, and closes. */
   disconnect(reason: number, text: string): void {
     if (this.#closed || this.#leaving || !this.#protocol._destruct) return;
     const payload = new SshWriter().byte(MSG.disconnect).uint32(reason).utf8(text).utf8('').bytes();
@@ -242,7 +242,7 @@ export class Transport {
     const { ready } = preamble.hostKeys;
     const certified = preamble.hostKeys.with(offer.hostKeys);
     if (certified === null) return this.#begin(ready, offer.gcm);
-    // The certificate has to be asked for. Without it the client may still take a plain key.
+    // The certificate has to be requested. Without it, the client may still accept a plain key.
     clearTimeout(preamble.timer);
     this.hold(HOLD.dial);
     void certified
@@ -266,25 +266,25 @@ export class Transport {
   #parse(chunk: Buffer): void {
     if (!this.#protocol._destruct) return;
     try {
-      // Other ciphers, and none, may keep views of what they are given; so does a key exchange, to its end.
+      // Other ciphers, including none, may keep views of their input; so does a running key exchange.
       const inPlace = isGcm(this.#protocol._decipher) && this.#protocol._kexinit === undefined;
       this.#protocol.parse(inPlace ? chunk : Buffer.from(chunk), 0, chunk.length);
-      // AES-GCM does so too, with a packet whose tag has not come.
+      // AES-GCM keeps views too, while a packet's tag is missing.
       const { _decipher: decipher } = this.#protocol;
       if (decipher?._packet?.buffer === chunk.buffer) decipher._packet = Buffer.from(decipher._packet);
     } catch (error) {
       this.#fail(error);
     }
     this.#read();
-    // A key exchange may have begun, or ended.
+    // A key exchange may have begun or ended.
     this.#readOrWait();
   }
 
-  /** From now on packets are made where they leave from. */
+  /** From now on, packets are built directly in the send buffer. */
   #packInPlace(): void {
     const cipher = this.#protocol._cipher;
     if (!isGcm(cipher)) return;
-    // Larger than any data: a long command, or its like. It is copied into slabs where it is sent.
+    // Larger than any data packet, for example a long command. It is copied into slabs when sent.
     const reserve = (length: number): Buffer => (length > SLAB_BYTES ? Buffer.allocUnsafeSlow(length) : this.#wire.reserve(length));
     cipher.allocPacket = (length) => gcmPacket(length, reserve);
   }
@@ -293,7 +293,7 @@ export class Transport {
     try {
       this.events.message(payload);
     } catch (error) {
-      // Whatever the message did, it ends its own connection and no other.
+      // A failing message ends its own connection and no other.
       this.#fail(error);
     }
   }
@@ -322,8 +322,9 @@ export class Transport {
   }
 
   /**
-   * Nothing is read while something is held, but for a key exchange: until it is over nothing leaves to this side either, and
-   * what is held may be waiting for just that. Beside it comes what was on its way, at most the windows of the channels.
+   * Stops reading while any hold applies, except during a key exchange: nothing can be sent to this side until the exchange
+   * is over, and the hold may be waiting for exactly that. Data already in transit arrives meanwhile, bounded by the windows
+   * of the channels.
    */
   #readOrWait(): void {
     const reads = this.#holds === 0 || (this.#secured && this.#protocol._kexinit !== undefined && this.#heldBytes < MAX_HELD_BYTES);
@@ -333,11 +334,11 @@ export class Transport {
     else this.#wire.pause();
   }
 
-  /** The other side is told why, where it can still be told; then it is over. */
+  /** Tells the other side the reason, if possible, and closes. */
   #fail(error: unknown): void {
     const said = (error instanceof Error ? error.message : String(error)).slice(0, 256);
-    this.#reason ??= said.startsWith('Bad packet length') ? `a packet is damaged, or larger than ${MAX_PACKET_BYTES} bytes` : said;
-    if (this.#secured) this.disconnect(MSG.disconnectProtocolError, `steno: ${this.#reason}`);
+    this.#reason ??= said.startsWith('Bad packet length') ? `a packet is damaged, or exceeds ${MAX_PACKET_BYTES} bytes` : said;
+    if (this.#secured) this.disconnect(DISCONNECT.protocolError, `steno: ${this.#reason}`);
     this.#wire.end();
   }
 

@@ -1,6 +1,6 @@
 /**
- * A copy in memory of its own, for what lives as long as a connection: as a piece of Node's pool a few bytes would keep
- * all 8 KiB of it, and thousands of idle connections many megabytes.
+ * A copy in memory of its own, for bytes that live as long as a connection: a slice of Node's pool would keep its whole 8
+ * KiB alive, and thousands of idle connections many megabytes.
  */
 export function unpooledCopy(bytes: Uint8Array): Buffer {
   const own = Buffer.allocUnsafeSlow(bytes.length);

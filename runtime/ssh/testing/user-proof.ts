@@ -1,4 +1,4 @@
-/** What a client would sign to be let in by a gateway, for tests that stand in for both. */
+/** Signatures that a client would make to be admitted by a gateway, for tests that stand in for both. */
 import { randomBytes } from 'node:crypto';
 import type { UserProof } from '#schemas/api/services/certificates.js';
 import { userAuthData, userAuthRequest } from '#schemas/ssh/user-auth.js';
@@ -7,13 +7,13 @@ import type { SshSigner } from '../keys.js';
 
 export interface ProofWish {
   readonly userName: string;
-  /** Left out: a connection of its own. */
+  /** If omitted: a random one, as of a separate connection. */
   readonly sessionId?: Uint8Array;
-  /** Left out: the method without it. */
+  /** If omitted: the method without host binding. */
   readonly hostKey?: Uint8Array;
 }
 
-/** `certificate`: blob, of `key`; `key` signs RSA as rsa-sha2-512. */
+/** `certificate`: blob, for `key`; RSA keys sign as rsa-sha2-512. */
 export function signUserProof(
   key: SshSigner,
   certificate: Uint8Array,

@@ -5,7 +5,7 @@ import { name } from '../../endpoint/fields.js';
 
 const decision = z.enum(['keep', 'remove']);
 
-export const accessDecision = z
+const accessDecision = z
   .strictObject({
     user: z.string(),
     role: z.string(),
@@ -19,7 +19,7 @@ export const accessDecision = z
 export type AccessDecision = z.output<typeof accessDecision>;
 
 /** One user with one role. */
-export const accessHolding = z
+const accessHolding = z
   .strictObject({
     user: z.string(),
     kind: z.enum(['local', 'sso', 'bot']),

@@ -3,6 +3,7 @@ import { accessReviewEndpoints } from './access-reviews.js';
 import { lockEndpoints } from './locks.js';
 import { requestEndpoints } from './requests.js';
 import { roleEndpoints } from './roles.js';
+import { sessionInvitationEndpoints } from './session-invitations.js';
 import { sessionNoticeEndpoints } from './session-notices.js';
 import { sessionPlaceEndpoints } from './session-places.js';
 import { webhookEndpoints } from './webhooks.js';
@@ -12,6 +13,7 @@ export const accessEndpoints = [
   ...lockEndpoints,
   ...requestEndpoints,
   ...roleEndpoints,
+  ...sessionInvitationEndpoints,
   ...sessionNoticeEndpoints,
   ...sessionPlaceEndpoints,
   ...webhookEndpoints,

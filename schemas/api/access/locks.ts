@@ -5,7 +5,7 @@ import { endpoint, noAnswer, noBody, noParams } from '../../endpoint/endpoint.js
 import { list, moment, name, record, texts } from '../../endpoint/fields.js';
 import { lockEffectReport } from '../../lock-effect.js';
 
-export const lockRecord = record({
+const lockRecord = record({
   id: z.string(),
   target_kind: z.enum(lockKinds),
   target: z.string(),

@@ -8,7 +8,7 @@ import { roleSchema } from '../../policy/role.js';
 /** Characters of one document. */
 export const MAX_DOCUMENT = 64 << 10;
 
-export const roleDocument = record({
+const roleDocument = record({
   name: z.string(),
   revision: z.int(),
   /** YAML, as it was written. */
@@ -19,7 +19,7 @@ export const roleDocument = record({
 });
 export type RoleDocument = z.output<typeof roleDocument>;
 
-export const appliedRole = record({
+const appliedRole = record({
   name: z.string(),
   outcome: z.enum(['created', 'updated', 'unchanged']),
   /** Revisions before and after. */
@@ -29,7 +29,7 @@ export const appliedRole = record({
 export type AppliedRole = z.output<typeof appliedRole>;
 
 /** A rule that a decision rests on. */
-export const explainedClause = record({
+const explainedClause = record({
   role: z.string(),
   /** `allow.logins[0]`. */
   rule: z.string(),
@@ -40,7 +40,7 @@ export const explainedClause = record({
 export type ExplainedClause = z.output<typeof explainedClause>;
 
 /** Whether a user may act as a login on a node now, and why. */
-export const accessExplanation = record({
+const accessExplanation = record({
   user: z.string(),
   node: z.string(),
   login: z.string(),
@@ -65,6 +65,10 @@ export const accessExplanation = record({
     max_sessions: z.int().nullable(),
     disconnect_expired_cert: z.boolean(),
     require_session_mfa: z.boolean(),
+    /** Participants that have to be in a session, by role; left out: none. */
+    moderation: list(
+      record({ role: z.string(), count: z.int(), modes: texts, where: z.string().exactOptional(), on_leave: z.string() }),
+    ).exactOptional(),
   }).exactOptional(),
 });
 export type AccessExplanation = z.output<typeof accessExplanation>;

@@ -22,11 +22,23 @@ export const me = record({
   view: z.enum(['all', 'own', 'some', 'none']),
   /** May read the audit log. */
   audit: z.boolean(),
+  /** May see findings about sessions that they may view. */
+  findings: z.boolean(),
+  /** May say what becomes of findings. */
+  triage: z.boolean(),
+  /** May run SQL over what they may see. */
+  sql: z.boolean(),
+  /** May read cases; open them; change them. */
+  cases: record({ read: z.boolean(), create: z.boolean(), update: z.boolean() }),
+  /** May write notes. */
+  notes: z.boolean(),
+  /** Saving searches, and sharing them. */
+  searches: record({ create: z.boolean(), share: z.boolean() }),
 });
 export type Me = z.output<typeof me>;
 
 /** Where this Steno is reached, told with a login that came through the viewer. */
-export const publicAddresses = record({
+const publicAddresses = record({
   /** `host:port` of the SSH gateway. */
   ssh: z.string(),
   web: z.string(),
@@ -35,7 +47,7 @@ export const publicAddresses = record({
 export type PublicAddresses = z.output<typeof publicAddresses>;
 
 /** As the command gets it: with the addresses to open. */
-export const deviceLoginStart = record({
+const deviceLoginStart = record({
   ...deviceLoginFields,
   verification_uri: z.string(),
   verification_uri_complete: z.string(),

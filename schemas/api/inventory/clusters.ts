@@ -5,7 +5,7 @@ import { endpoint, noAnswer, noBody, noParams, signingErrors } from '../../endpo
 import { list, record, textMap } from '../../endpoint/fields.js';
 
 /** What another cluster says of its nodes. */
-export const clusterNodes = record({
+const clusterNodes = record({
   cluster: z.string(),
   /** As they are called here: `NODE.CLUSTER`. */
   nodes: list(record({ name: z.string(), state: z.enum(['live', 'gone', 'agentless']), labels: textMap })),

@@ -14,10 +14,10 @@ const info = {
   created_at: z.int(),
   expires_at: z.int(),
 };
-export const joinTokenInfo = z.strictObject(info).readonly();
+const joinTokenInfo = z.strictObject(info).readonly();
 export type JoinTokenInfo = z.output<typeof joinTokenInfo>;
 
-export const joinTokenCreated = z
+const joinTokenCreated = z
   .strictObject({
     ...info,
     /** Shown this once. */

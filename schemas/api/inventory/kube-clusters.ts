@@ -5,14 +5,13 @@ import { endpoint, noAnswer, noBody, noParams } from '../../endpoint/endpoint.js
 
 const params = z.strictObject({ name: kubeClusterName });
 
-export const kubeClusterList = z
+const kubeClusterList = z
   .strictObject({
     /** `host:port` at which users reach a gateway's Kubernetes listener; null: no gateway has one. */
     gateway: z.string().nullable(),
     clusters: z.array(kubeClusterRecord).readonly(),
   })
   .readonly();
-export type KubeClusterList = z.output<typeof kubeClusterList>;
 
 export const listKubeClusters = endpoint({
   method: 'GET',

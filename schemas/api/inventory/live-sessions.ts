@@ -1,29 +1,82 @@
 /**
- * Which gateway and which ingest hold a live session. Gateways say so with what else they hold (`PUT /v1/nodes/held`), without
- * a session waiting for it; any viewer or gateway asks. Decision 0076.
+ * Live sessions: which gateway and ingest hold one, whose it is, and who is in it. Gateways say so with what else they hold
+ * (`PUT /v1/nodes/held`), without a session waiting for it; viewers and gateways ask. Decisions 0076 and 0132.
  */
 import { z } from 'zod';
 import { sessionIdPattern } from '../../events/rows.js';
-import { endpoint, noBody } from '../../endpoint/endpoint.js';
+import { endpoint, noBody, noParams } from '../../endpoint/endpoint.js';
+import { list, moment, record, textMap } from '../../endpoint/fields.js';
+import { participantModes } from '../../session-join.js';
 
-export const liveSessionHolder = z
-  .strictObject({
-    session: z.string(),
-    gateway: z.string(),
-    /** That takes the gateway's recordings now; null while none does. */
-    ingest: z.string().nullable(),
-    /** When the authority heard of the session, ms since 1970. */
-    since: z.int(),
-  })
-  .readonly();
+const sessionId = z.string().regex(sessionIdPattern);
+
+const liveSessionHolder = record({
+  session: z.string(),
+  gateway: z.string(),
+  /** Where other gateways reach it, `host:port`; empty: nowhere. */
+  address: z.string(),
+  /** That takes the gateway's recordings now; null while none does. */
+  ingest: z.string().nullable(),
+  /** When the authority heard of the session, ms since 1970. */
+  since: moment,
+});
 export type LiveSessionHolder = z.output<typeof liveSessionHolder>;
 
 /** Sessions of one message; below the bound of a body. */
 export const MAX_HELD_SESSIONS = 1_000;
+/** Participants that are named; how many more there are is a number. */
+export const MAX_NAMED_PARTICIPANTS = 32;
+/** UTF-16 units of all details of one message in JSON. */
+export const MAX_DETAILS_TOGETHER = 98_304;
+/** UTF-16 units of labels in JSON; larger ones are left out, and rules about them then allow nothing. */
+export const MAX_DETAIL_LABELS = 4_096;
 
-const sessions = z.array(z.string().regex(sessionIdPattern)).max(MAX_HELD_SESSIONS);
-/** `up` and `down`: since the last message; the first message of a run begins with what it holds in `up`. */
-export const heldSessions = z.strictObject({ up: sessions, down: sessions });
+export const liveParticipant = record({
+  user: z.string().max(128),
+  mode: z.enum(participantModes),
+  /** ms since 1970. */
+  since: moment,
+  /** The invitation by which they came. */
+  invitation: z.string().max(64).exactOptional(),
+});
+
+/** What a gateway says of a session that can be joined: what rules decide by, and who is there. */
+const details = {
+  session: sessionId,
+  user: z.string().max(128),
+  node: z.string().max(255),
+  login: z.string().max(64),
+  kind: z.string().max(32),
+  started_at: moment,
+  /** Of the node when the session began; null: unknown. */
+  labels: textMap.nullable(),
+  /** The session's user first. */
+  participants: list(liveParticipant),
+  /** Participants that are not named. */
+  others: z.int().min(0),
+  /** Whom the session waits for, such as `1 moderator`; empty: nobody. */
+  awaits: z.string().max(256),
+};
+const liveSessionDetails = record(details);
+export type LiveSessionDetails = z.output<typeof liveSessionDetails>;
+
+const sessions = z.array(sessionId).max(MAX_HELD_SESSIONS);
+/** `up` and `down`: since the last message; the first message of a run begins with what it holds in `up`. `details`: as they are now. */
+export const heldSessions = z.strictObject({
+  up: sessions,
+  down: sessions,
+  details: z
+    .array(
+      z.strictObject({
+        ...details,
+        labels: textMap.refine((labels) => JSON.stringify(labels).length <= MAX_DETAIL_LABELS, 'are too long').nullable(),
+        participants: z.array(liveParticipant).max(MAX_NAMED_PARTICIPANTS),
+      }),
+    )
+    .max(MAX_HELD_SESSIONS)
+    // Gateways of before say nothing of them.
+    .optional(),
+});
 
 export const showLiveSession = endpoint({
   method: 'GET',
@@ -31,10 +84,22 @@ export const showLiveSession = endpoint({
   summary: 'Find the gateway and the ingest that hold a live session.',
   admits: ['gateway', 'viewer'],
   event: 'live_session.find',
-  params: z.strictObject({ session: z.string().regex(sessionIdPattern) }),
+  params: z.strictObject({ session: sessionId }),
   body: noBody,
   answer: liveSessionHolder,
   errors: ['NOT_FOUND'],
 });
 
-export const liveSessionEndpoints = [showLiveSession] as const;
+export const readLiveSessions = endpoint({
+  method: 'POST',
+  path: '/v1/live-sessions/read',
+  summary: 'Read who is in live sessions. Those that no connected gateway holds, or tells nothing of, are left out.',
+  admits: ['viewer'],
+  event: 'live_session.read',
+  params: noParams,
+  body: z.strictObject({ sessions: z.array(sessionId).max(200) }),
+  answer: list(liveSessionDetails),
+  errors: [],
+});
+
+export const liveSessionEndpoints = [showLiveSession, readLiveSessions] as const;

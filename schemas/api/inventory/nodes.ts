@@ -25,7 +25,7 @@ const node = {
   owner_logins: texts.exactOptional(),
 };
 /** `NodeRecord` of policy/role.ts. */
-export const nodeRecord = record(node);
+const nodeRecord = record(node);
 
 /** `agentless`: nobody holds a connection to it. `since`: of the state `live`. */
 export const nodeStatus = record({ ...node, state: z.enum(['live', 'gone', 'agentless']), since: moment.nullable() });
@@ -118,7 +118,7 @@ export const challengeJoin = endpoint({
   errors: ['TOO_MANY'],
 });
 
-export const joinResult = z.discriminatedUnion('kind', [
+const joinResult = z.discriminatedUnion('kind', [
   record({ kind: z.literal('joined'), enrolment, labels: textMap }),
   record({ kind: z.literal('refused'), code: z.string(), detail: z.string() }),
 ]);
@@ -188,12 +188,26 @@ export const reportHeldNodes = endpoint({
   errors: [],
 });
 
+/** At the same port: agents with their tunnels, viewers with the terminals of browsers. */
+export const listGateways = endpoint({
+  method: 'GET',
+  path: '/v1/gateways',
+  summary: 'List where services reach the gateways that are connected now.',
+  admits: ['viewer'],
+  event: 'gateway.list',
+  params: noParams,
+  body: noBody,
+  answer: record({ gateways: texts }),
+  errors: [],
+});
+
 export const nodeEndpoints = [
   challengeJoin,
   joinNode,
   carryNodeRequest,
   showNodeTrust,
   reportHeldNodes,
+  listGateways,
   listNodes,
   listNodesOf,
   registerOwnNode,

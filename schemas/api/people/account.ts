@@ -9,7 +9,7 @@ export const MAX_PASSWORD = 256;
 export const password = z.string().min(1).max(MAX_PASSWORD);
 
 /** What an invitation's page shows, to whoever holds its token. */
-export const invitationFacts = record({
+const invitationFacts = record({
   user: z.string(),
   roles: texts,
   expires_at: moment,
@@ -29,7 +29,7 @@ export const totpEnrolment = record({
 export type TotpEnrolment = z.output<typeof totpEnrolment>;
 
 /** A user's own account. `fresh`: whether the sign-in is fresh enough to change it. */
-export const accountInfo = record({ ...userFields, via: z.string(), fresh: z.boolean(), passkeys: z.boolean() });
+const accountInfo = record({ ...userFields, via: z.string(), fresh: z.boolean(), passkeys: z.boolean() });
 export type AccountInfo = z.output<typeof accountInfo>;
 
 /** `PublicKeyCredentialCreationOptionsJSON` (WebAuthn 3, 5.1.8), as the library of the authority makes it. */

@@ -6,7 +6,7 @@ import { keyLine, list, moment, name, pem, record, texts, textsMap, token } from
 import { loginResult } from './user-certificates.js';
 import { roleNames } from './users.js';
 
-export const botInfo = record({
+const botInfo = record({
   name: z.string(),
   roles: texts,
   traits: textsMap,
@@ -28,7 +28,7 @@ export const botInfo = record({
 export type BotInfo = z.output<typeof botInfo>;
 
 /** Shown once. */
-export const botToken = record({ bot: z.string(), token: z.string(), expires_at: moment });
+const botToken = record({ bot: z.string(), token: z.string(), expires_at: moment });
 export type BotToken = z.output<typeof botToken>;
 
 /** A bot's identity after it joined or renewed. */

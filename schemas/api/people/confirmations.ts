@@ -1,17 +1,22 @@
-/** Second factors for single sessions: the gateway asks, the user confirms in a browser. */
+/** Second factors for single sessions, and for requests to Kubernetes: the gateway asks, the user confirms in a browser. */
 import { z } from 'zod';
 import { certificateErrors, endpoint, noAnswer, noParams } from '../../endpoint/endpoint.js';
-import { login, moment, record, token } from '../../endpoint/fields.js';
+import { base64, login, moment, record, token } from '../../endpoint/fields.js';
+import { kubeClusterName } from '../../kube/kube-cluster.js';
 import { assertion, code } from './logins.js';
 
 /** `url`: what the user opens; `token` goes into the request of the session certificate once it was approved. */
-export const sessionConfirmation = record({ token: z.string(), url: z.string(), expires_at: moment });
+const sessionConfirmation = record({ token: z.string(), url: z.string(), expires_at: moment });
 export type SessionConfirmation = z.output<typeof sessionConfirmation>;
 
-/** A session that waits for its user's second factor. `by`: with what it is confirmed. */
-export const confirmationFacts = record({
+/** What waits for its user's second factor. `by`: with what it is confirmed. */
+const confirmationFacts = record({
   user: z.string(),
+  /** `session`: one SSH connection; `kubernetes`: requests to a cluster, for a few minutes. */
+  kind: z.enum(['session', 'kubernetes']),
+  /** Of a Kubernetes cluster, its name. */
   node: z.string(),
+  /** Of a Kubernetes cluster, the user that it sees. */
   login: z.string(),
   source_address: z.string(),
   browser_address: z.string(),
@@ -56,6 +61,34 @@ export const showConfirmationState = endpoint({
   errors: [],
 });
 
+export const askKubeConfirmation = endpoint({
+  method: 'POST',
+  path: '/v1/kube-confirmations',
+  summary: 'Ask whether a user has confirmed requests to a Kubernetes cluster with a second factor, or where they do.',
+  admits: ['gateway'],
+  event: 'session_mfa.ask',
+  params: noParams,
+  body: z.strictObject({
+    cluster: kubeClusterName,
+    /** base64 of the DER of the x509 certificate the user was admitted with. */
+    user_certificate: base64(1, 90_000),
+    source_address: z.string().max(64),
+    /** Of an earlier answer: what waits already is not asked for again. */
+    token: token.optional(),
+  }),
+  answer: z
+    .discriminatedUnion('state', [
+      /** `mfa`: the device, or the provider that vouches. `until`: requests pass without another one. */
+      z.strictObject({ state: z.literal('approved'), mfa: z.string(), until: moment }),
+      z.strictObject({ state: z.literal('waiting'), token: z.string(), url: z.string(), expires_at: moment }),
+      z.strictObject({ state: z.literal('denied') }),
+    ])
+    .readonly(),
+  errors: ['KUBE_CLUSTER_UNKNOWN', 'TOO_MANY', ...certificateErrors],
+});
+export type KubeConfirmationRequest = z.output<typeof askKubeConfirmation.body>;
+export type KubeConfirmation = z.output<typeof askKubeConfirmation.answer>;
+
 export const showConfirmation = endpoint({
   method: 'POST',
   path: '/v1/confirm/facts',
@@ -82,4 +115,10 @@ export const decideConfirmation = endpoint({
   errors: ['NOT_FOUND', 'LOGIN_FAILED', 'LOGIN_TOO_OLD', 'LOGIN_BLOCKED'],
 });
 
-export const confirmationEndpoints = [askConfirmation, showConfirmationState, showConfirmation, decideConfirmation] as const;
+export const confirmationEndpoints = [
+  askConfirmation,
+  showConfirmationState,
+  askKubeConfirmation,
+  showConfirmation,
+  decideConfirmation,
+] as const;

@@ -4,6 +4,7 @@ import { botEndpoints } from './bots.js';
 import { confirmationEndpoints } from './confirmations.js';
 import { connectorEndpoints } from './connectors.js';
 import { loginEndpoints } from './logins.js';
+import { terminalEndpoints } from './terminals.js';
 import { userCertificateEndpoints } from './user-certificates.js';
 import { userEndpoints } from './users.js';
 import { webSessionEndpoints } from './web-sessions.js';
@@ -14,6 +15,7 @@ export const peopleEndpoints = [
   ...confirmationEndpoints,
   ...connectorEndpoints,
   ...loginEndpoints,
+  ...terminalEndpoints,
   ...userCertificateEndpoints,
   ...userEndpoints,
   ...webSessionEndpoints,

@@ -6,14 +6,13 @@ import { MAX_PASSWORD } from './account.js';
 import { loginResult } from './user-certificates.js';
 import { webIdentity } from './web-sessions.js';
 
-export const loginMethods = record({
+const loginMethods = record({
   local: z.boolean(),
   passkeys: z.boolean(),
   /** Where passkeys belong: a page at another address cannot use them. */
   origin: z.string(),
   connectors: list(record({ name: z.string(), label: z.string(), kind: z.enum(['oidc', 'saml']) })),
 });
-export type LoginMethods = z.output<typeof loginMethods>;
 
 /** How a command begins to log in through a browser; the codes of RFC 8628. Seconds. */
 export const deviceLoginFields = {
@@ -26,7 +25,7 @@ export const deviceLogin = record(deviceLoginFields);
 export type DeviceLogin = z.output<typeof deviceLogin>;
 
 /** What the approving user is shown. `client` is what the command says of itself. */
-export const deviceLoginFacts = record({
+const deviceLoginFacts = record({
   user_code: z.string(),
   client: z.string(),
   source_address: z.string(),
@@ -46,7 +45,7 @@ export type DeviceLoginFacts = z.output<typeof deviceLoginFacts>;
 
 export const deviceLoginWaiting = record({ state: z.literal('waiting'), interval: z.int() });
 export const approvedFields = { state: z.literal('approved'), login: loginResult };
-export const deviceLoginAnswer = z.discriminatedUnion('state', [deviceLoginWaiting, record(approvedFields)]);
+const deviceLoginAnswer = z.discriminatedUnion('state', [deviceLoginWaiting, record(approvedFields)]);
 export type DeviceLoginAnswer = z.output<typeof deviceLoginAnswer>;
 
 /** Of an authenticator app, or a recovery code. */

@@ -20,7 +20,7 @@ export const loginResult = record({
 export type LoginResult = z.output<typeof loginResult>;
 
 /** A certificate carries so many requests at most; a row of a session names them all. */
-export const MAX_CARRIED = 8;
+const MAX_CARRIED = 8;
 
 export const logInAsOwner = endpoint({
   method: 'POST',

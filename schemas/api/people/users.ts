@@ -4,7 +4,7 @@ import { traitsSchema } from '../../base/identity.js';
 import { endpoint, noAnswer, noBody, noParams } from '../../endpoint/endpoint.js';
 import { list, moment, name, record, texts, textsMap } from '../../endpoint/fields.js';
 
-export const mfaDevice = record({
+const mfaDevice = record({
   id: z.string(),
   kind: z.enum(['totp', 'passkey']),
   label: z.string(),

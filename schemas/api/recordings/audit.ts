@@ -1,6 +1,7 @@
 /** The audit log, and how access was used: `steno audit`, `steno review`. */
 import { z } from 'zod';
 import { noBody, noParams, noQuery, viewerEndpoint } from '../../endpoint/endpoint.js';
+import { sessionIdPattern } from '../../events/rows.js';
 import { list, moment, queryInteger, queryRange, queryText, record } from '../../endpoint/fields.js';
 
 /** `AuditRow` of events/rows.ts. */
@@ -39,10 +40,45 @@ export const listAudit = viewerEndpoint({
       .optional(),
     actor: queryText.optional(),
     outcome: z.enum(['success', 'failure']).optional(),
+    /** What is about this session. */
+    session: z.string().regex(sessionIdPattern, 'is no session id').optional(),
     limit: queryInteger(1, 200).default(50),
   }),
   body: noBody,
   answer: record({ rows: list(auditRow), next: z.string().nullable() }),
+  errors: ['QUERY_TOO_HEAVY'],
+});
+
+const sessionViews = record({
+  session: z.string(),
+  node: z.string(),
+  login: z.string(),
+  viewer: z.string(),
+  /** Rows of the audit log, refusals among them; a row stands for five minutes of looking. */
+  times: z.int(),
+  first_at: moment,
+  last_at: moment,
+  exports: z.int(),
+  refusals: z.int(),
+});
+export type SessionViews = z.output<typeof sessionViews>;
+
+export const listViews = viewerEndpoint({
+  method: 'GET',
+  path: '/api/views',
+  summary:
+    'List who opened, followed or exported which session, the last first. It takes the right to read the audit log, and of sessions to list them.',
+  admits: ['user'],
+  params: noParams,
+  query: z.strictObject({
+    from: queryRange.from,
+    to: queryRange.to,
+    viewer: queryText.optional(),
+    session: z.string().regex(sessionIdPattern, 'is no session id').optional(),
+    limit: queryInteger(1, 500).default(200),
+  }),
+  body: noBody,
+  answer: record({ rows: list(sessionViews), truncated: z.boolean() }),
   errors: ['QUERY_TOO_HEAVY'],
 });
 

@@ -4,7 +4,7 @@ import { noBody, noParams, viewerEndpoint } from '../../endpoint/endpoint.js';
 import { list, queryInteger, queryRange, queryText, record, texts } from '../../endpoint/fields.js';
 import { isSessionId } from '../../recording/line.js';
 
-export const searchHit = record({
+const searchHit = record({
   session: z.string(),
   /** Offset in ms at which the line first appeared. */
   time: z.number(),
@@ -23,7 +23,7 @@ export const searchHit = record({
 });
 export type SearchHit = z.output<typeof searchHit>;
 
-export const searchResult = record({ hits: list(searchHit), next: z.string().nullable() });
+const searchResult = record({ hits: list(searchHit), next: z.string().nullable() });
 export type SearchResult = z.output<typeof searchResult>;
 
 export const searchScreens = viewerEndpoint({

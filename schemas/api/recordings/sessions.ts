@@ -6,12 +6,17 @@ import { sessionKinds, sessionStates } from '../../events/rows.js';
 import { kernelEventInfo } from '../../kernel/event-info.js';
 import { kernelKinds } from '../../kernel/kernel.js';
 import { marker } from '../../marker.js';
+import { liveParticipant } from '../inventory/live-sessions.js';
 import { indexProgress } from './status.js';
 
 export type SessionState = (typeof sessionStates)[number];
 
-export const sessionRef = record({ id: z.string(), user: z.string(), node: z.string(), login: z.string() });
+const sessionRef = record({ id: z.string(), user: z.string(), node: z.string(), login: z.string() });
 export type SessionRef = z.output<typeof sessionRef>;
+
+/** Who is in a live session, the session's user first; `others`: how many more. `awaits`: whom it waits for, empty: nobody. */
+const livePeople = record({ participants: list(liveParticipant), others: z.int(), awaits: z.string() });
+export type LivePeople = z.output<typeof livePeople>;
 
 export const sessionInfo = record({
   id: z.string(),
@@ -41,10 +46,12 @@ export const sessionInfo = record({
   requests: texts,
   /** The session from inside of which it was opened. Left out where none is proven, or who asks may not list that one. */
   opened_from: sessionRef.exactOptional(),
+  /** Of a live session that can be joined, where its gateway and the authority are there to tell. */
+  live: livePeople.exactOptional(),
 });
 export type SessionInfo = z.output<typeof sessionInfo>;
 
-export const sessionList = record({
+const sessionList = record({
   sessions: list(sessionInfo),
   /** Not there when all rows are. */
   incomplete: indexProgress.exactOptional(),
@@ -67,10 +74,10 @@ export const segmentIndex = record({
 });
 export type SegmentIndex = z.output<typeof segmentIndex>;
 
-export const sessionFact = record({ at: z.int(), offset: z.number(), kind: z.string(), data: z.unknown() });
+const sessionFact = record({ at: z.int(), offset: z.number(), kind: z.string(), data: z.unknown() });
 export type SessionFact = z.output<typeof sessionFact>;
 
-export const kernelEventList = record({
+const kernelEventList = record({
   events: list(kernelEventInfo),
   /**
    * Gaps of the kernel events that the session's recording tells of, in its order: signed by the gateway, and outside the
@@ -84,7 +91,7 @@ export const kernelEventList = record({
 });
 export type KernelEventList = z.output<typeof kernelEventList>;
 
-export const exportFormats = ['cast.zst', 'events.zst', 'cast', 'txt', 'json'] as const;
+export const exportFormats = ['cast.zst', 'events.zst', 'html', 'cast', 'txt', 'json', 'events.csv', 'events.ocsf', 'svg'] as const;
 export type ExportFormat = (typeof exportFormats)[number];
 
 /** An id that is none is answered like a session that does not exist, so any text is taken. */
@@ -189,6 +196,8 @@ export const listKernelEvents = viewerEndpoint({
       .pipe(z.array(z.enum(kernelKinds)).min(1))
       .optional(),
     only: z.enum(['changes', 'tree']).optional(),
+    /** Offset: what is earlier is left out. */
+    from: queryInteger(0, 999_999_999_999).optional(),
     after: z
       .string()
       .regex(/^\d{1,10}\.\d{1,10}$/, 'not a place')
@@ -206,14 +215,19 @@ export const listKernelEvents = viewerEndpoint({
 export const exportSession = viewerEndpoint({
   method: 'GET',
   path: '/api/sessions/:id/export',
-  summary: 'Export a recording: verifiable, as lines, as text, or as JSON.',
+  summary:
+    'Export a recording: verifiable, as a page that verifies itself, as lines, as text, or as JSON; its events as CSV or OCSF; a picture of its screen.',
   admits: ['user'],
   params,
-  query: z.strictObject({ format: z.enum(exportFormats).default('cast.zst') }),
+  query: z.strictObject({
+    format: z.enum(exportFormats).default('cast.zst'),
+    /** Of a picture: session time in ms. */
+    at: queryInteger(0, 999_999_999_999).optional(),
+  }),
   body: noBody,
   answer: z.string(),
   media: 'application/octet-stream',
-  errors: ['TOO_MANY', ...stored],
+  errors: ['TOO_MANY', 'TOO_LARGE', ...stored],
 });
 
 export const followSession = viewerEndpoint({

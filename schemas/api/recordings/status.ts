@@ -3,11 +3,11 @@ import { z } from 'zod';
 import { list, record, texts } from '../../endpoint/fields.js';
 import { anyQuery, noBody, noParams, noQuery, viewerEndpoint } from '../../endpoint/endpoint.js';
 
-export const queueNames = ['sealing', 'indexing', 'storing', 'rows', 'kernel'] as const;
+const queueNames = ['sealing', 'indexing', 'storing', 'rows', 'kernel'] as const;
 export type QueueName = (typeof queueNames)[number];
 
 /** Work in the background: how much of it waits, what is under way included. */
-export const queueReport = record({
+const queueReport = record({
   name: z.enum(queueNames),
   unit: z.enum(['sessions', 'bytes', 'rows', 'batches']),
   waiting: z.number(),
@@ -33,10 +33,58 @@ export const indexProgress = record({
 });
 export type IndexProgress = z.output<typeof indexProgress>;
 
+/** One destination that everything stored is sent on to (docs/siem.md). Counters are since the start of the process. */
+const siemReport = record({
+  name: z.string(),
+  format: z.enum(['ocsf', 'syslog']),
+  /** `waiting`: it has not begun; `elsewhere`: another analyzer sends. */
+  state: z.enum(['waiting', 'sending', 'failing', 'elsewhere']),
+  /** Why it fails; '' where it does not. */
+  error: z.string(),
+  sent: z.int(),
+  /** Rows that the destination will not take. */
+  refused: z.int(),
+  /** Rows that are stored and were not delivered, as they were counted last: at most ten seconds ago. */
+  waiting: z.int(),
+  /** Since when there have been such rows, in milliseconds. */
+  lag_ms: z.int(),
+});
+export type SiemReport = z.output<typeof siemReport>;
+
+/** What the analyzer beside this viewer is at. Counters are since the start of its process. */
+const analysisReport = record({
+  /** False while another analyzer works and this one waits to take over. */
+  active: z.boolean(),
+  rules: z.int(),
+  /** Ingests that are to be followed, and those that are. */
+  feeds: z.int(),
+  feeds_open: z.int(),
+  sessions: z.int(),
+  /** Sessions with rows that were not analyzed yet, and the age of the oldest of these rows. */
+  behind: z.int(),
+  lag_ms: z.int(),
+  rows: z.int(),
+  findings: z.int(),
+  findings_waiting: z.int(),
+  findings_dropped: z.int(),
+  /** Detectors that failed and were switched off for a session. */
+  faults: z.int(),
+  /** Matches left out beyond the limit of a session or a rule. */
+  beyond: z.int(),
+  /** Findings that the authority was told of, that wait to be, and that it was not told of or refused. */
+  announced: z.int(),
+  announcements_waiting: z.int(),
+  announcements_lost: z.int(),
+  siem: list(siemReport),
+});
+export type AnalysisReport = z.output<typeof analysisReport>;
+
 export const statusReport = record({
   version: z.string(),
   /** Only for who may view every session: their number says something of others'. */
   queues: list(queueReport),
+  /** Null where no analyzer runs beside this viewer, and for who may not view every session. */
+  analysis: analysisReport.nullable(),
   sessions_live: z.int(),
   sessions_total: z.int(),
   checks: list(record({ name: z.string(), ok: z.boolean(), detail: z.string() })),
@@ -47,7 +95,6 @@ export const recordingCa = record({
   /** Public key lines, the active one and those of a rotation or of the past. */
   keys: texts,
 });
-export type RecordingCa = z.output<typeof recordingCa>;
 
 export const showStatus = viewerEndpoint({
   method: 'GET',

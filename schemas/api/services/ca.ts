@@ -22,7 +22,7 @@ export const trustReport = record(trustFields);
 export type TrustReport = z.output<typeof trustReport>;
 
 /** A CA, and how far its rotation is. */
-export const caReport = record({
+const caReport = record({
   name: z.string(),
   phase: z.enum(caPhases),
   /** ms since 1970; null where nothing was rotated yet. */

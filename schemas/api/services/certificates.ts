@@ -89,7 +89,7 @@ export const issueHostCertificate = endpoint({
  * That the user of a certificate is connecting to the gateway: what they signed there to be let in. Their certificate
  * belongs to what is signed (schemas/ssh/user-auth.ts) and stands in the request.
  */
-const userProof = z.strictObject({
+export const userProof = z.strictObject({
   /** Of the SSH connection, 32 to 64 bytes. */
   session_id: base64(44, 88),
   user_name: z.string().min(1).max(256),

@@ -5,9 +5,11 @@ import { record } from '../../endpoint/fields.js';
 
 export const MAX_LEASE_MS = 600_000;
 
-/** Each kind of service has names of its own. */
+/** Each kind of service has names of its own, which begin with this. */
+export const leaseNames: Readonly<Record<string, string>> = { ingest: 'seal/', analyzer: 'analyze/' };
+
 const lease = {
-  name: z.string().regex(/^seal\/[A-Za-z0-9_-]{1,64}$/, 'is not the name of a lease'),
+  name: z.string().regex(/^(?:seal|analyze)\/[A-Za-z0-9_-]{1,64}$/, 'is not the name of a lease'),
   run: z.string().regex(/^[a-z0-9]{1,32}$/, 'is not a run'),
 };
 const ttlMs = z.number().int().min(1).max(MAX_LEASE_MS);
@@ -17,7 +19,7 @@ export const acquireLease = endpoint({
   method: 'POST',
   path: '/v1/leases/acquire',
   summary: 'Acquire a lease for a run of the calling service.',
-  admits: ['ingest'],
+  admits: ['ingest', 'analyzer'],
   event: 'lease.acquire',
   params: noParams,
   body: z.strictObject({ ...lease, ttl_ms: ttlMs }),
@@ -30,7 +32,7 @@ export const renewLease = endpoint({
   method: 'POST',
   path: '/v1/leases/renew',
   summary: 'Renew a lease; `held` is false when it is no longer held.',
-  admits: ['ingest'],
+  admits: ['ingest', 'analyzer'],
   event: 'lease.renew',
   params: noParams,
   body: z.strictObject({ ...lease, token, ttl_ms: ttlMs }),
@@ -42,7 +44,7 @@ export const releaseLease = endpoint({
   method: 'POST',
   path: '/v1/leases/release',
   summary: 'Release a lease.',
-  admits: ['ingest'],
+  admits: ['ingest', 'analyzer'],
   event: 'lease.release',
   params: noParams,
   body: z.strictObject({ ...lease, token }),

@@ -3,10 +3,10 @@ import { z } from 'zod';
 import { endpoint, noAnswer, noBody, noParams, signingErrors } from '../../endpoint/endpoint.js';
 import { name } from '../../endpoint/fields.js';
 import { tokenId } from '../../join.js';
-import { joiningKinds, signedServiceJoin, signedServiceReturn } from '../../service-join.js';
+import { signedServiceJoin, signedServiceReturn, tokenKinds } from '../../service-join.js';
 import { enrolment } from './certificates.js';
 
-const kind = z.enum(joiningKinds);
+const kind = z.enum(tokenKinds);
 
 const token = {
   id: tokenId,
@@ -19,10 +19,10 @@ const token = {
   created_at: z.int(),
   expires_at: z.int(),
 };
-export const serviceTokenInfo = z.strictObject(token).readonly();
+const serviceTokenInfo = z.strictObject(token).readonly();
 export type ServiceTokenInfo = z.output<typeof serviceTokenInfo>;
 
-export const serviceTokenCreated = z
+const serviceTokenCreated = z
   .strictObject({
     ...token,
     /** Shown this once. */
@@ -32,7 +32,7 @@ export const serviceTokenCreated = z
   .readonly();
 export type ServiceTokenCreated = z.output<typeof serviceTokenCreated>;
 
-export const joinedServiceInfo = z
+const joinedServiceInfo = z
   .strictObject({
     kind,
     name,
@@ -59,7 +59,7 @@ export const listServiceTokens = endpoint({
 export const createServiceToken = endpoint({
   method: 'POST',
   path: '/v1/service-tokens',
-  summary: 'Create a token for a service; its secret is in this answer alone.',
+  summary: 'Create a token for a service, of kind agent only as the owner of the machine; its secret is in this answer alone.',
   admits: ['owner', 'administer'],
   event: 'service_token.create',
   params: noParams,

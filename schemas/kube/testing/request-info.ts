@@ -35,7 +35,7 @@ export function requestInfo(method: string, target: string): KubeRequest | null 
   if (name === '' && verb === 'get') {
     const [watch] = query.split('&').flatMap((pair) => (/^watch(=|$)/.test(pair) ? [pair.slice(6)] : []));
     // Conversion of a query's first value to a boolean: whatever is not a word for no means yes.
-    verb = watch !== undefined && watch !== 'false' && watch !== '0' ? 'watch' : 'list';
+    verb = watch !== undefined && watch.toLowerCase() !== 'false' && watch !== '0' ? 'watch' : 'list';
   }
   if (name === '' && verb === 'delete') verb = 'deletecollection';
   const or = (text: string): string | null => (text === '' ? null : text);

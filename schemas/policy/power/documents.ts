@@ -10,6 +10,7 @@
  */
 import { isLogin } from '../../base/identity.js';
 import { resourceKinds, resourceVerbs, sessionActions } from '../role.js';
+import { isByMode } from '../session.js';
 import type { ApproveRule, KubeRule, NodeSelector, RequestRule, ResourceKind, ResourceVerb, Role, SessionRule } from '../role.js';
 import { administersEverything, mayAdminister } from '../administration.js';
 import { isEmpty } from '../compiled.js';
@@ -102,6 +103,8 @@ function given(written: Role, holders: readonly Holder[]): string | null {
       'max_sessions',
       'disconnect_expired_cert',
       'require_session_mfa',
+      'require_write_mfa',
+      'moderation',
       'recording',
       'view',
       'administer',
@@ -171,7 +174,7 @@ const ruleDenials = listed<Role['deny']['rules'][number]>(
 const denials: readonly Denials[] = [nodeDenials, kubeDenials, sessionDenials, requestDenials, approveDenials, ruleDenials];
 
 /** On nodes or in Kubernetes: what its terms are about. */
-export function opensSessions({ allow }: Role): boolean {
+function opensSessions({ allow }: Role): boolean {
   return allow.logins.length > 0 || allow.kubernetes.length > 0;
 }
 
@@ -277,7 +280,7 @@ function sessionHeld(holder: Holder, written: Role, rule: SessionRule, action: S
       ([, held]) =>
         held.actions.includes(action) &&
         (held.of === 'all' || rule.of === 'own') &&
-        (action !== 'join' || rule.modes.every((mode) => held.modes.includes(mode))) &&
+        (!isByMode(action) || rule.modes.every((mode) => held.modes.includes(mode))) &&
         whereHeld(rule.where, held.where, 'session', holder) &&
         differing(rule, held, ['actions', 'of', 'where', 'modes']) === null,
     );
@@ -328,7 +331,7 @@ function approveHeld(holder: Holder, written: Role, rule: ApproveRule): boolean 
   );
 }
 
-export function powersOf({ administer, allow }: Role): readonly { readonly kind: ResourceKind; readonly verb: ResourceVerb }[] {
+function powersOf({ administer, allow }: Role): readonly { readonly kind: ResourceKind; readonly verb: ResourceVerb }[] {
   const all = [{ resources: administer ? (['*'] as const) : [], verbs: ['*'] as const }, ...allow.rules];
   const includes = <T extends string>(list: readonly (T | '*')[], wanted: T): boolean => list.includes(wanted) || list.includes('*');
   return all.flatMap(({ resources, verbs }) =>

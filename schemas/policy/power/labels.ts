@@ -14,7 +14,7 @@ import { expressionOf, isEmpty, matchesSelector } from '../compiled.js';
 import type { Labelled } from '../compiled.js';
 import type { ExpressionSubject, Scope } from '../label-expression.js';
 import { decide } from '../node.js';
-import { sessionScope } from '../session.js';
+import { isByMode, sessionScope } from '../session.js';
 import type { Subject } from '../subject.js';
 import { forwardingLacking } from './documents.js';
 import { looserTerm } from './terms.js';
@@ -154,10 +154,10 @@ function hasAllSessions(author: Subject, action: SessionAction, modes: readonly 
           rule.of === 'all' &&
           rule.where === undefined &&
           rule.modes.includes(mode) &&
-          (rule.actions.includes('join') || rule.actions.includes('*')),
+          (rule.actions.includes(action) || rule.actions.includes('*')),
       ),
     );
-  return sessionScope(author, action) === 'all' && (action !== 'join' || modes.every(joins));
+  return sessionScope(author, action) === 'all' && (!isByMode(action) || modes.every(joins));
 }
 
 type Where = { readonly nodes: NodeSelector; readonly node_expression?: string | undefined };

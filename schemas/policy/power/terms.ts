@@ -3,7 +3,7 @@
  * documents.test.ts.
  */
 import { streamsModes, unechoedModes } from '../../recording/line.js';
-import type { Role } from '../role.js';
+import type { ModerationTerm, Role } from '../role.js';
 
 const modes = ['off', 'best_effort', 'strict'] as const;
 
@@ -14,6 +14,8 @@ type Terms = Pick<
   | 'idle_timeout'
   | 'disconnect_expired_cert'
   | 'require_session_mfa'
+  | 'require_write_mfa'
+  | 'moderation'
   | 'port_forwarding'
   | 'agent_forwarding'
   | 'max_ttl'
@@ -44,7 +46,18 @@ export function looserTerm(given: Terms, held: Terms): string | null {
   if (longer('idle_timeout')) return 'idle_timeout';
   if (held.disconnect_expired_cert && !given.disconnect_expired_cert) return 'disconnect_expired_cert';
   if (held.require_session_mfa && !given.require_session_mfa) return 'require_session_mfa';
+  if (held.require_write_mfa && !given.require_write_mfa) return 'require_write_mfa';
+  if (looserModeration(given.moderation, held.moderation)) return 'moderation';
   return null;
+}
+
+/** Whether `given` is met where `held` may not be. An expression is only known to be as strict as the same one. */
+function looserModeration(given: ModerationTerm | undefined, held: ModerationTerm | undefined): boolean {
+  if (held === undefined) return false;
+  if (given === undefined || given.count < held.count) return true;
+  if (!given.modes.every((mode) => held.modes.includes(mode))) return true;
+  if (held.where !== undefined && given.where !== held.where) return true;
+  return held.on_leave === 'terminate' && given.on_leave !== 'terminate';
 }
 
 /** As `looserTerm`, and also the bounds that count for a user and not for a session. */

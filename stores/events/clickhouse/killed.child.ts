@@ -1,4 +1,4 @@
-/** A writer that is killed by its test: inserts batch after batch, and prints the number of each once acknowledged. */
+/** A writer process that its test kills: inserts batch after batch, and prints the number of each once acknowledged. */
 import { openEventStore } from './store.js';
 import { exampleScreenRow } from '../examples.js';
 

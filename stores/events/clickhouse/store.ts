@@ -1,22 +1,27 @@
 /**
  * The event store on ClickHouse: embedded (chDB) or a server, the same statements for both.
  *
- * How repeats stay invisible: the engine merges rows of one identity in the background; until then sessions and findings are
- * read FINAL, so that the highest version wins, and repeats of other rows are left out of pages (`queries/paging.ts`).
- * Product reads are the named, parameterised queries of `queries/`; a person's SQL alone goes through the guard of `sql/`, on a
- * connection of its own.
+ * How duplicates stay invisible: the engine merges rows of one identity in the background; until then sessions and findings
+ * are read FINAL, so that the highest version wins, and duplicates of other rows are removed from pages
+ * (`queries/paging.ts`). Product reads are the named, parameterized queries of `queries/`; only a user's own SQL goes
+ * through the guard of `sql/`, on a separate connection.
  *
  * Tested in `stores/events/clickhouse/store.test.ts` and by `stores/events/conformance.ts`.
  */
 import { StenoError } from '#schemas/base/errors.js';
-import type { AuditRow, EventRow, EventTable, EventTables, FindingRow, SessionRow } from '#schemas/events/rows.js';
+import type { AuditRow, EventRow, EventTable, EventTables, SessionRow } from '#schemas/events/rows.js';
 import { columns, encodeRows, insertColumns } from '../engine/columns.js';
 import { insertToken, parseQuery, sqlLimits } from '../contract.js';
 import type {
   AuditQuery,
+  ChangeQuery,
+  ChangeTable,
+  Changes,
   EventQuery,
   EventStore,
+  FindingCount,
   FindingQuery,
+  Found,
   KindCount,
   Page,
   ScreenHit,
@@ -24,20 +29,27 @@ import type {
   ScreenQuery,
   SessionQuery,
   SqlResult,
+  StoredPosition,
+  ViewsQuery,
 } from '../contract.js';
 import { openEngine } from '../engine/engine.js';
 import type { Engine, EngineOptions } from '../engine/engine.js';
 import { insertError } from '../engine/failures.js';
 import { migrate } from '../migrations/migrate.js';
-import { listAudit } from '../queries/audit.js';
-import { countKinds, listEvents } from '../queries/events.js';
+import { screenRows, sessionsWithoutAudit } from '../queries/analysis.js';
+import { listAudit, viewsOf } from '../queries/audit.js';
+import { changesEnd, countChanges, keepPosition, readChanges, readPosition } from '../queries/changes.js';
+import { countKinds, eventsNamed, listEvents } from '../queries/events.js';
 import { openedFrom } from '../queries/opened-from.js';
-import { listFindings } from '../queries/findings.js';
+import { countFindings, listFindings } from '../queries/findings.js';
 import { screenAround, screenLines, searchScreen } from '../queries/screen.js';
 import { countSessions, listSessions, readSession, sessionUse } from '../queries/sessions.js';
+import { searchBySession, searchOverview, searchRows, searchValuesOf } from '../search/search.js';
+import { sessionTimeline } from '../queries/timeline.js';
+import { scanTables } from '../sql/scan.js';
 import { SqlGuard } from '../sql/guard.js';
 
-/** Rows of one INSERT; the engine writes as many as this in one piece. */
+/** Rows per INSERT; the engine writes up to this many as one part. */
 const insertRows = 50_000;
 
 /** Opens the store and brings its schema up to date. Errors: STORE_UNAVAILABLE, STORE_NEWER, ENGINE_MISSING. */
@@ -86,6 +98,22 @@ export class ClickHouseEventStore implements EventStore {
     return searchScreen(this.#engine, query);
   }
 
+  searchRows(...[query]: Parameters<EventStore['searchRows']>): ReturnType<EventStore['searchRows']> {
+    return searchRows(this.#engine, query);
+  }
+
+  searchBySession(...[query]: Parameters<EventStore['searchBySession']>): ReturnType<EventStore['searchBySession']> {
+    return searchBySession(this.#engine, query);
+  }
+
+  searchOverview(...[query]: Parameters<EventStore['searchOverview']>): ReturnType<EventStore['searchOverview']> {
+    return searchOverview(this.#engine, query);
+  }
+
+  searchValues(...[query]: Parameters<EventStore['searchValues']>): ReturnType<EventStore['searchValues']> {
+    return searchValuesOf(this.#engine, query);
+  }
+
   events(query: EventQuery): Promise<Page<EventRow>> {
     return listEvents(this.#engine, query);
   }
@@ -94,8 +122,16 @@ export class ClickHouseEventStore implements EventStore {
     return listAudit(this.#engine, query);
   }
 
-  findings(query: FindingQuery): Promise<Page<FindingRow>> {
+  findings(query: FindingQuery): Promise<Page<Found>> {
     return listFindings(this.#engine, query);
+  }
+
+  countFindings(query: FindingQuery): Promise<readonly FindingCount[]> {
+    return countFindings(this.#engine, query);
+  }
+
+  eventsNamed(ids: readonly string[]): Promise<readonly EventRow[]> {
+    return eventsNamed(this.#engine, ids);
   }
 
   countSessions(query: Parameters<EventStore['countSessions']>[0]): ReturnType<EventStore['countSessions']> {
@@ -106,8 +142,16 @@ export class ClickHouseEventStore implements EventStore {
     return countKinds(this.#engine, session);
   }
 
+  timeline(...[session, parts]: Parameters<EventStore['timeline']>): ReturnType<EventStore['timeline']> {
+    return sessionTimeline(this.#engine, session, parts);
+  }
+
   openedFrom(sessions: readonly string[]): ReturnType<EventStore['openedFrom']> {
     return openedFrom(this.#engine, sessions);
+  }
+
+  views(query: ViewsQuery): ReturnType<EventStore['views']> {
+    return viewsOf(this.#engine, query);
   }
 
   sessionUse(limit: number): ReturnType<EventStore['sessionUse']> {
@@ -118,12 +162,52 @@ export class ClickHouseEventStore implements EventStore {
     return screenAround(this.#engine, places, each);
   }
 
-  screenLines(...[session, after, limit]: Parameters<EventStore['screenLines']>): Promise<readonly ScreenLine[]> {
-    return screenLines(this.#engine, session, after, limit);
+  screenLines(...[session, after, limit, side]: Parameters<EventStore['screenLines']>): Promise<readonly ScreenLine[]> {
+    return screenLines(this.#engine, session, after, limit, side);
   }
 
-  async readOnlySql(...[sql, limits, visible]: Parameters<EventStore['readOnlySql']>): Promise<SqlResult> {
-    return await this.#guard.run(sql, parseQuery(sqlLimits, limits), visible);
+  screenRows(...query: Parameters<EventStore['screenRows']>): ReturnType<EventStore['screenRows']> {
+    return screenRows(this.#engine, ...query);
+  }
+
+  sessionsWithoutAudit(query: Parameters<EventStore['sessionsWithoutAudit']>[0]): ReturnType<EventStore['sessionsWithoutAudit']> {
+    return sessionsWithoutAudit(this.#engine, query);
+  }
+
+  async readOnlySql(...[sql, limits, scope, running]: Parameters<EventStore['readOnlySql']>): Promise<SqlResult> {
+    return await this.#guard.run(sql, parseQuery(sqlLimits, limits), scope, running);
+  }
+
+  sqlProgress(mark: string): ReturnType<EventStore['sqlProgress']> {
+    return this.#engine.progress(mark);
+  }
+
+  scan(...[sql, visible]: Parameters<EventStore['scan']>): ReturnType<EventStore['scan']> {
+    return scanTables(this.#engine, sql, visible);
+  }
+
+  changes<T extends ChangeTable>(query: ChangeQuery<T>): Promise<Changes<T>> {
+    return readChanges(this.#engine, query);
+  }
+
+  changesEnd(table: ChangeTable): Promise<StoredPosition> {
+    return changesEnd(this.#engine, table);
+  }
+
+  countChanges(...[table, after]: Parameters<EventStore['countChanges']>): Promise<number> {
+    return countChanges(this.#engine, table, after);
+  }
+
+  readPosition(name: string): Promise<string | null> {
+    return readPosition(this.#engine, name);
+  }
+
+  async keepPosition(...[name, version, position]: Parameters<EventStore['keepPosition']>): Promise<void> {
+    try {
+      await keepPosition(this.#engine, name, version, position);
+    } catch (error) {
+      throw insertError(error);
+    }
   }
 
   async close(): Promise<void> {

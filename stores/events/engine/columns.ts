@@ -1,10 +1,9 @@
 /**
- * Each table's columns: how a row is written into the engine's text format, and how it is read back.
+ * Each table's columns: the encoding of rows in the engine's text format, and back.
  *
- * JSONCompactEachRow, one array a line. Measured against TabSeparated through the in-process engine the two
- * insert equally fast (10 us a row, most of it the engine's), and JSON needs no escaping of our own. The
- * binary formats cannot pass through the in-process connection, which carries text.
- * Tested in `rows.test.ts` and by `stores/events/conformance.ts`.
+ * JSONCompactEachRow, one array per line. Through the in-process engine it inserts as fast as TabSeparated (10 us per row,
+ * mostly in the engine), and JSON needs no escaping of our own. Binary formats cannot pass through the in-process
+ * connection, which carries text. Tested in `rows.test.ts` and by `stores/events/conformance.ts`.
  */
 import { rowValidators } from '#schemas/events/rows.js';
 import type { EventTable, EventTables } from '#schemas/events/rows.js';
@@ -13,16 +12,16 @@ type Value = string | number | boolean | null | readonly string[] | Readonly<Rec
 
 interface Column {
   readonly name: string;
-  /** A moment is stored as DateTime64(3, 'UTC') and is an integer of milliseconds outside. */
+  /** Stored as DateTime64(3, 'UTC'), represented as integer milliseconds. */
   readonly moment: boolean;
-  /** Read as text: a u64 that a JavaScript number cannot hold. */
+  /** Read as text: a u64 that does not fit a JavaScript number. */
   readonly text: boolean;
 }
 
 const moments: ReadonlySet<string> = new Set(['at', 'started_at', 'ended_at']);
 const texts: ReadonlySet<string> = new Set(['certificate_serial']);
 
-/** The fields of each row, in the order of its validator: the list of them is kept there and nowhere else. */
+/** The fields of each row, in the order of its validator, which is the only list of them. */
 export const columns = Object.fromEntries(
   Object.entries(rowValidators).map(([table, { shape }]) => [
     table,
@@ -35,7 +34,7 @@ export function insertColumns(table: EventTable): string {
   return columns[table].map(({ name }) => quote(name)).join(', ');
 }
 
-/** The expressions of a SELECT that give back the fields of a row. `table` prefixes nothing: names are unique. */
+/** The SELECT expressions that return a row's fields. Names are unique, so they need no table prefix. */
 export function selectColumns(table: EventTable): string {
   return columns[table]
     .map((column) => {
@@ -57,7 +56,7 @@ export function encodeRows<T extends EventTable>(table: T, rows: readonly EventT
   return lines.join('');
 }
 
-/** The inverse of `encodeRows` after a trip through the engine: `values` in the order of the columns. */
+/** The inverse of `encodeRows` for values returned by the engine, in column order. */
 export function decodeRow<T extends EventTable>(table: T, values: readonly unknown[]): EventTables[T] {
   const row: Record<string, unknown> = {};
   for (const [i, { name }] of columns[table].entries()) row[name] = values[i];
@@ -66,7 +65,7 @@ export function decodeRow<T extends EventTable>(table: T, values: readonly unkno
 
 function encodeValue(value: Value | undefined, moment: boolean): Value {
   if (value === undefined) throw new TypeError('a row lacks a column');
-  // A lone surrogate would be an escape that the engine refuses, and with it the whole batch.
+  // The engine refuses a lone surrogate's escape, and with it the whole batch.
   if (typeof value === 'string') return wellFormed(value);
   if (isList(value)) return value.map(wellFormed);
   if (typeof value === 'object' && value !== null)

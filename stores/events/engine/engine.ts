@@ -1,13 +1,12 @@
 /**
  * The ClickHouse engine behind the event store: in this process (chDB) or a server over HTTP, through one client.
  *
- * A chDB directory belongs to one process at a time (an advisory lock on its `status` file, which the kernel
- * drops when the process dies, however it dies). Its calls run on libuv's thread pool. The package sends
- * statements with bound parameters one at a time for the whole process; inserts carry none, so a long search
- * delays other searches but no insert. Three connections, each with one call at a time: writing, reading, and a
- * person's own SQL. A fourth, which runs nothing, is opened first and closed last: it alone can hand arguments to the
- * engine, which the process has one of.
- * A server has as many connections as Steno asks at a time, and two more for people's own SQL.
+ * A chDB directory belongs to one process at a time (an advisory lock on its `status` file, released by the kernel however
+ * the process dies). Its calls run on libuv's thread pool. The package runs statements with bound parameters one at a time
+ * per process; inserts have none, so a long search delays other searches but no insert. There are three connections with one
+ * call at a time each: writing, reading, and users' own SQL. A fourth, which runs nothing, is opened first and closed last:
+ * only the first can pass arguments to the engine, of which a process has one. With a server there are as many connections
+ * as Steno has concurrent calls, plus two for users' own SQL.
  *
  * Tested in `stores/events/clickhouse/store.test.ts` and `stores/events/clickhouse/http.test.ts`.
  */
@@ -17,6 +16,7 @@ import { Readable } from 'node:stream';
 import { ClickHouseLogLevel, createClient } from '@clickhouse/client';
 import type { ClickHouseClient } from '@clickhouse/client';
 import { StenoError } from '#schemas/base/errors.js';
+import type { QueryProgress, RunningQuery } from '../contract.js';
 import { engineError } from './failures.js';
 import { EMBEDDED, insertSettings, onCluster } from './layout.js';
 import type { Layout } from './layout.js';
@@ -32,14 +32,16 @@ export interface Engine {
   readonly layout: Layout;
   /** The database that the tables are in. */
   readonly database: string;
-  /** A definition. Text from this code only. */
+  /** Runs a definition; its text must come from this code. */
   command(sql: string): Promise<void>;
   /** `body` is JSONCompactEachRow. Resolves when the rows are durable. */
   insert(table: string, columns: string, body: string, token: string): Promise<void>;
-  /** Values only ever reach the engine as parameters. */
+  /** Values reach the engine only as parameters. */
   read(sql: string, parameters: BoundValues): Promise<readonly (readonly unknown[])[]>;
-  /** For SQL that `sql.ts` has checked. */
-  readChecked(sql: string): Promise<Table>;
+  /** For SQL that `sql/guard.ts` has checked. With `running` it can be cancelled, also while it waits for its turn: QUERY_CANCELLED. */
+  readChecked(sql: string, running?: RunningQuery): Promise<Table>;
+  /** How far the statement with this mark is; null while it does not run. */
+  progress(mark: string): Promise<QueryProgress | null>;
   close(): Promise<void>;
 }
 
@@ -51,34 +53,35 @@ export interface ChdbOptions {
 
 export interface ServerOptions {
   readonly kind: 'server';
-  /** `http://host:8123` or `https://...`. ClickHouse 26.7 or newer, the version that is embedded. */
+  /** `http://host:8123` or `https://...`. ClickHouse 26.7 or newer, the embedded version. */
   readonly url: string;
-  /** `[a-z][a-z0-9_]*`; created if it does not exist. `steno` unless told. */
+  /** `[a-z][a-z0-9_]*`; created if missing. `steno` by default. */
   readonly database?: string | undefined;
   readonly username?: string | undefined;
   readonly password?: string | undefined;
-  /** How long a request may go without an answer, in ms; a minute unless told. A person's own SQL is given more. */
+  /** Time limit of a request in ms; a minute by default. Users' own SQL gets more. */
   readonly timeoutMs?: number | undefined;
-  /** Name of a cluster in the server's configuration: tables are replicated over it. `[a-zA-Z_][a-zA-Z0-9_]*`. */
+  /** Name of a cluster in the server's configuration across which tables are replicated. `[a-zA-Z_][a-zA-Z0-9_]*`. */
   readonly cluster?: string | undefined;
 }
 
 export type EngineOptions = ChdbOptions | ServerOptions;
 
-/** The package implements the client's own contract, but against another copy of its type declarations. */
+/** The package implements the client's contract, but against another copy of its type declarations. */
 type ClientConnection = NonNullable<NonNullable<Parameters<typeof createClient>[0]>['connection']>;
 
 const databasePattern = /^[a-z][a-z0-9_]{0,62}$/;
 /**
- * Threads of the engine keep three descriptors of /proc each for as long as they live: idle ones end, beyond a few. Merges,
- * which are half of the work of indexing much output, yield to everything else on the machine.
+ * Each engine thread holds three descriptors of /proc while it lives, so idle ones end, except for a few. Merges, half of
+ * the work of indexing much output, run at lower priority than everything else on the machine.
  */
 const engineArguments = ['--max_thread_pool_free_size=4', '--os_threads_nice_value_merge_mutate=15'];
 const requestTimeoutMs = 60_000;
-/** A person's own query may run five minutes, and its answer is on the way for a while. */
-const visitorTimeoutMs = 330_000;
+/** A user's own query may run for five minutes, and its answer takes a while to transfer. */
+const userSqlTimeoutMs = 330_000;
 const serverConnections = 10;
-const visitorConnections = 2;
+const userSqlConnections = 2;
+const KILL_AGAIN_MS = 500;
 const clusterPattern = /^[a-zA-Z_][a-zA-Z0-9_]{0,62}$/;
 
 export async function openEngine(options: EngineOptions): Promise<Engine> {
@@ -97,7 +100,7 @@ async function openChdb(path: string): Promise<Engine> {
     try {
       return open();
     } catch (error) {
-      // The package tells a locked directory from a broken one only on standard error.
+      // The package distinguishes a locked directory from a broken one only on standard error.
       throw new StenoError('STORE_UNAVAILABLE', `the event store at ${path} cannot be opened; another process may have it open`, {
         cause: error,
       });
@@ -125,12 +128,12 @@ async function openChdb(path: string): Promise<Engine> {
       links.push(link);
       clients.unshift(link);
     }
-    const [writer, reader, visitor] = links as [Link, Link, Link];
+    const [writer, reader, userSql] = links as [Link, Link, Link];
     return new ClientEngine(
       EMBEDDED,
       'steno',
-      { writer, reader, visitor, clients },
-      { writing: new Lane(1), reading: new Lane(1), visiting: new Lane(1) },
+      { writer, reader, userSql, clients },
+      { writing: new Lane(1), reading: new Lane(1), userSql: new Lane(1) },
     );
   } catch (error) {
     for (const client of clients) await client.close();
@@ -149,11 +152,11 @@ async function openServer(options: ServerOptions): Promise<Engine> {
       database: name,
       request_timeout: timeout,
       max_open_connections: connections,
-      // An answer that outgrows memory is the limits' business; one that stalls is the timeout's.
+      // The query limits handle an answer that outgrows memory, the timeout one that stalls.
       compression: { request: true, response: true },
-      // Failures are thrown; whoever catches them logs them.
+      // Failures are thrown, and logged by the caller.
       log: { level: ClickHouseLogLevel.OFF },
-      // The status of an answer says how the statement ended, not how it began.
+      // The status of an answer tells how the statement ended, not how it began.
       clickhouse_settings: { wait_end_of_query: 1 },
       ...(options.username === undefined ? {} : { username: options.username }),
       ...(options.password === undefined ? {} : { password: options.password }),
@@ -171,13 +174,13 @@ async function openServer(options: ServerOptions): Promise<Engine> {
     await first.close();
   }
   const client = connect(database, 2 * serverConnections, timeoutMs);
-  // Sockets of its own, so that people's queries take none from Steno's.
-  const visitor = connect(database, visitorConnections, visitorTimeoutMs);
+  // Separate sockets, so that users' queries take none from Steno's.
+  const userSql = connect(database, userSqlConnections, userSqlTimeoutMs);
   return new ClientEngine(
     layout,
     database,
-    { writer: new Link(client), reader: new Link(client), visitor: new Link(visitor), clients: [client, visitor] },
-    { writing: new Lane(serverConnections), reading: new Lane(serverConnections), visiting: new Lane(visitorConnections) },
+    { writer: new Link(client), reader: new Link(client), userSql: new Link(userSql), clients: [client, userSql] },
+    { writing: new Lane(serverConnections), reading: new Lane(serverConnections), userSql: new Lane(userSqlConnections) },
   );
 }
 
@@ -189,15 +192,15 @@ function isRecent(version: string): boolean {
 }
 
 /**
- * A connection. The embedded engine keeps what a statement had answered when it broke off, and puts it before the answer to
- * the next statement of that connection: another person's rows. So a connection on which something failed is opened anew.
+ * A connection. The embedded engine keeps partial output of a failed statement and puts it before the answer to the next one
+ * on that connection: another user's rows. A connection with a failure is therefore reopened.
  */
 class Link {
   readonly #renew: (() => Promise<ClickHouseClient>) | undefined;
   #client: ClickHouseClient;
   #tainted = false;
 
-  /** Without `renew` a failure taints nothing: each request of a server has an answer of its own. */
+  /** Without `renew`, failures have no aftermath: a server answers each request separately. */
   constructor(client: ClickHouseClient, renew?: () => Promise<ClickHouseClient>) {
     this.#client = client;
     this.#renew = renew;
@@ -228,7 +231,7 @@ class Link {
 interface Clients {
   readonly writer: Link;
   readonly reader: Link;
-  readonly visitor: Link;
+  readonly userSql: Link;
   /** In the order in which they are closed. */
   readonly clients: readonly { close(): Promise<void> | void }[];
 }
@@ -236,7 +239,7 @@ interface Clients {
 interface Lanes {
   readonly writing: Lane;
   readonly reading: Lane;
-  readonly visiting: Lane;
+  readonly userSql: Lane;
 }
 
 class ClientEngine implements Engine {
@@ -258,8 +261,8 @@ class ClientEngine implements Engine {
   }
 
   async insert(table: string, columns: string, body: string, token: string): Promise<void> {
-    // The token stands in the statement because a setting sent beside it would stay with the connection. Hashed,
-    // it is hex and needs no quoting.
+    // The token is part of the statement because a setting sent with it would persist on the connection. Hashed, it is hex
+    // and needs no quoting.
     const hash = createHash('sha256').update(token).digest('hex');
     const query = `INSERT INTO ${table} (${columns}) SETTINGS async_insert = 0, insert_deduplication_token = '${hash}'${insertSettings(this.layout)} FORMAT JSONCompactEachRow`;
     await this.#run(this.#lanes.writing, this.#clients.writer, async (client) => {
@@ -275,17 +278,46 @@ class ClientEngine implements Engine {
     });
   }
 
-  async readChecked(sql: string): Promise<Table> {
-    return await this.#run(this.#lanes.visiting, this.#clients.visitor, async (client) => {
+  async readChecked(sql: string, running?: RunningQuery): Promise<Table> {
+    const act = async (client: ClickHouseClient): Promise<Table> => {
       const result = await client.query({ query: sql, format: 'JSONCompact' });
       const { meta, data } = (await result.json()) as unknown as Table;
       return { meta, data };
-    });
+    };
+    return await this.#run(this.#lanes.userSql, this.#clients.userSql, (client) =>
+      running === undefined ? act(client) : this.#cancellable(running, () => act(client)),
+    );
+  }
+
+  async progress(mark: string): Promise<QueryProgress | null> {
+    const [row] = await this.read(`SELECT read_rows, total_rows_approx FROM system.processes WHERE ${marked(mark)} LIMIT 1`, {});
+    return row === undefined ? null : { rows: Number(row[0]), ofRows: Math.max(Number(row[0]), Number(row[1])) };
+  }
+
+  /** Killed again and again until it ends: it may not have begun where it is killed first. */
+  async #cancellable<T>({ mark, signal }: RunningQuery, act: () => Promise<T>): Promise<T> {
+    const cancelled = (): StenoError => new StenoError('QUERY_CANCELLED');
+    if (signal.aborted) throw cancelled();
+    let killing: ReturnType<typeof setInterval> | undefined;
+    const kill = (): void => void this.command(`KILL QUERY${onCluster(this.layout)} WHERE ${marked(mark)} ASYNC`).catch(() => undefined);
+    const begin = (): void => {
+      kill();
+      killing = setInterval(kill, KILL_AGAIN_MS);
+    };
+    signal.addEventListener('abort', begin, { once: true });
+    try {
+      return await act();
+    } catch (error) {
+      throw signal.aborted ? cancelled() : error;
+    } finally {
+      signal.removeEventListener('abort', begin);
+      clearInterval(killing);
+    }
   }
 
   close(): Promise<void> {
     this.#closed ??= (async () => {
-      await Promise.all([this.#lanes.writing.idle(), this.#lanes.reading.idle(), this.#lanes.visiting.idle()]);
+      await Promise.all([this.#lanes.writing.idle(), this.#lanes.reading.idle(), this.#lanes.userSql.idle()]);
       for (const client of this.#clients.clients) await client.close();
     })();
     return this.#closed;
@@ -299,6 +331,12 @@ class ClientEngine implements Engine {
       throw engineError(error);
     }
   }
+}
+
+/** Statements with the mark, but for the one that asks. */
+function marked(mark: string): string {
+  if (!/^[a-z0-9]{16,64}$/.test(mark)) throw new TypeError('not a mark');
+  return `query LIKE '%${mark}%' AND query NOT LIKE 'KILL%' AND query NOT LIKE '%system.processes%'`;
 }
 
 /** Lets so many calls through at a time, in order. */
@@ -338,7 +376,7 @@ class Lane {
   }
 }
 
-/** An INSERT answers nothing; whatever comes is an error that came late. */
+/** An INSERT returns nothing; any output is a late error. */
 async function nothingIn(stream: AsyncIterable<Uint8Array>): Promise<void> {
   let text = '';
   for await (const chunk of stream) text = `${text}${Buffer.from(chunk).toString('utf8')}`.slice(0, 500);

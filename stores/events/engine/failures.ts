@@ -1,11 +1,11 @@
-/**
- * What an engine's error means to a caller: the code of the catalogue, and whether to try again.
- */
+/** Maps an engine's errors to catalogue codes, which tell whether to retry. */
 import { StenoError } from '#schemas/base/errors.js';
 
 /** Numbers from ClickHouse `src/Common/ErrorCodes.cpp`. */
 const tooHeavy = new Set(['158', '159', '160', '173', '202', '241', '307', '396']);
 const badExpression = new Set(['427', '583']);
+/** Found when a statement is read and resolved, before any row is: syntax, names, types, aggregates. */
+const aboutStatement = new Set(['42', '43', '46', '47', '53', '60', '62', '63', '179', '184', '207', '215', '258', '352', '386', '403']);
 
 export function engineError(error: unknown): StenoError {
   if (error instanceof StenoError) return error;
@@ -17,17 +17,22 @@ export function engineError(error: unknown): StenoError {
   return new StenoError('STORE_UNAVAILABLE', error instanceof Error ? error.message : 'the engine failed', { cause: error });
 }
 
-/** An insert that runs out of memory or time may succeed later; it is never the caller's fault. */
+/** An insert that runs out of memory or time may succeed later and is never the caller's fault. */
 export function insertError(error: unknown): StenoError {
   const mapped = engineError(error);
   return mapped.code === 'QUERY_TOO_HEAVY' ? new StenoError('STORE_UNAVAILABLE', mapped.detail, { cause: error }) : mapped;
 }
 
-/** In a person's own SQL every complaint of the engine is about that SQL, and its text is the help. */
-export function sqlError(error: unknown): StenoError {
+/**
+ * In a person's own SQL every complaint of the engine is about that SQL, and its text is the help. `scoped`: whoever asks does not see
+ * every row; then only complaints about the statement itself are passed on, for others may quote what stands in a row.
+ */
+export function sqlError(error: unknown, scoped: boolean): StenoError {
   const mapped = engineError(error);
   if (mapped.code === 'STORE_UNAVAILABLE' && isEngineComplaint(mapped.cause)) {
-    return new StenoError('BAD_REQUEST', mapped.cause.message.slice(0, 500), { cause: error });
+    const { code, type, message } = mapped.cause;
+    const detail = scoped && !aboutStatement.has(code) ? `the engine cannot evaluate it: ${type ?? code}` : message.slice(0, 500);
+    return new StenoError('BAD_REQUEST', detail, { cause: error });
   }
   return mapped;
 }
@@ -38,7 +43,7 @@ interface EngineComplaint extends Error {
   readonly type: string | undefined;
 }
 
-/** By shape: the client and the in-process engine each bring a class of their own for it. */
+/** Recognized by shape: the client and the in-process engine use different classes. */
 function isEngineComplaint(error: unknown): error is EngineComplaint {
   return error instanceof Error && 'type' in error && 'code' in error && typeof error.code === 'string' && /^\d+$/.test(error.code);
 }

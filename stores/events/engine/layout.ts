@@ -1,5 +1,5 @@
 /**
- * Where the tables lie, and the parts of a definition that depend on it.
+ * Storage layouts, and the parts of table definitions that depend on them.
  *
  *   embedded   one chDB directory: MergeTree engines, no partitions
  *   server     a ClickHouse server: the same engines, a partition for each month, so that a month can be dropped or moved whole
@@ -17,7 +17,10 @@ export interface Layout {
 
 export const EMBEDDED: Layout = { kind: 'embedded' };
 
-/** An acknowledged insert is on the disk, its folder entry too, and stays so through merges; a window of tokens drops most repeats. */
+/**
+ * An acknowledged insert, including its folder entry, is on disk and stays so through merges; a window of tokens drops most
+ * duplicates.
+ */
 export function durableSettings({ cluster }: Layout): string {
   const durable =
     'fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_merge = 1';
@@ -29,7 +32,7 @@ export function durableSettings({ cluster }: Layout): string {
 /** `version`: the column whose highest value wins. */
 export function replacingEngine({ cluster }: Layout, version?: string): string {
   if (cluster === undefined) return `ReplacingMergeTree${version === undefined ? '' : `(${version})`}`;
-  // By the table's id and not by its name: a table that a migration replaces has another path.
+  // By table id rather than name: a table that a migration replaces needs another path.
   const path = `'/clickhouse/tables/{uuid}/{shard}', '{replica}'`;
   return `ReplicatedReplacingMergeTree(${path}${version === undefined ? '' : `, ${version}`})`;
 }
@@ -38,12 +41,12 @@ export function monthsOf({ kind }: Layout, moment: string): string {
   return kind === 'embedded' ? '' : ` PARTITION BY toYYYYMM(${moment})`;
 }
 
-/** Behind the name in a definition. */
+/** Follows the name in a definition. */
 export function onCluster({ cluster }: Layout): string {
   return cluster === undefined ? '' : ` ON CLUSTER ${cluster}`;
 }
 
-/** Of every INSERT. A batch may span more months than the server's default allows. */
+/** For every INSERT. A batch may span more months than the server's default allows. */
 export function insertSettings({ kind, cluster }: Layout): string {
   if (kind === 'embedded') return '';
   const quorum = cluster === undefined ? '' : ", insert_quorum = 'auto'";

@@ -1,11 +1,11 @@
 /**
  * The four tables.
  *
- * - Every table is a ReplacingMergeTree on the identity of its rows, so rows that come twice become one; a
- *   window of insert tokens drops most repeats before they are written.
+ * - Every table is a ReplacingMergeTree on the identity of its rows, so duplicates become one row; a
+ *   window of insert tokens drops most duplicates before they are written.
  * - Session ids begin with their time, so ordering by session is nearly ordering by time.
- * - `words`: what the eye takes for separators must separate. The tokenizer by itself splits at ASCII only, so a
- *   frame drawn around a word (`│sudo`) would hide it; hence everything but letters, marks and digits is blanked.
+ * - `words`: everything that looks like a separator must separate. The tokenizer itself splits only at ASCII, so a
+ *   frame drawn around a word (`│sudo`) would hide the word; everything but letters, marks and digits is blanked.
  *   Its dictionary also answers substrings of a word.
  * - `grams`: a Bloom filter of trigrams for each 8192 lines, for substrings across punctuation. An inverted index
  *   of trigrams answers these in 5 ms instead of 30 to 70 (a million lines), but took 83 bytes a line where the
@@ -20,7 +20,7 @@ const place = `
   node LowCardinality(String),
   login LowCardinality(String)`;
 
-/** One index for the three: each index is two files more to write and fsync with every insert. */
+/** One index for all three: each index means two more files to write and fsync per insert. */
 const placeIndex = `
   INDEX places (user, node, login) TYPE set(256) GRANULARITY 1`;
 

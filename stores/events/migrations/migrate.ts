@@ -12,9 +12,11 @@ import type { Engine } from '../engine/engine.js';
 import { onCluster, replacingEngine } from '../engine/layout.js';
 import { tables } from './0001_tables.js';
 import { sources } from './0002_sources.js';
+import { eventWords } from './0003_event_words.js';
+import { storedOrder } from './0004_stored_order.js';
 import type { Migration } from './migration.js';
 
-export const migrations: readonly Migration[] = [tables, sources];
+export const migrations: readonly Migration[] = [tables, sources, eventWords, storedOrder];
 
 export async function migrate(engine: Engine, steps: readonly Migration[] = migrations): Promise<void> {
   const { layout } = engine;

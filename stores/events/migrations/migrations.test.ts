@@ -103,6 +103,7 @@ describe('a data directory of the version before', () => {
         },
         read: (...args) => engine.read(...args),
         readChecked: (sql) => engine.readChecked(sql),
+        progress: (mark) => engine.progress(mark),
         close: () => engine.close(),
       };
       await expect(migrate(crashing, [tables, sources])).rejects.toThrow('crash');
@@ -138,7 +139,8 @@ describe('definitions for every layout', () => {
       for (const statement of step.statements(layout)) {
         const [row] = await engine.read('SELECT formatQuerySingleLine({sql:String})', { sql: statement });
         const printed = String(row?.[0]);
-        if (printed.startsWith('CREATE')) expect(printed).toMatch(has);
+        // Where readers are is one small table, without months.
+        if (printed.startsWith('CREATE') && !printed.includes(' positions ')) expect(printed).toMatch(has);
         else if (layout.kind === 'server' && 'cluster' in layout) expect(printed).toMatch(/ON CLUSTER main/);
         expect(printed).not.toMatch(lacks);
       }

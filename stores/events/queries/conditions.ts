@@ -1,8 +1,8 @@
 /**
  * The WHERE of a query, built from constant text; every value is a bound parameter.
  *
- * A cursor is the place of the last row of a page: the values of the columns the page is ordered by. It is
- * opaque to callers, but not secret and not trusted: it is parsed as strictly as any other input.
+ * A cursor is the position of the last row of a page: the values of the columns that order the page. It is opaque to
+ * callers, but neither secret nor trusted, and is parsed as strictly as any other input.
  */
 import { z } from 'zod';
 import { StenoError } from '#schemas/base/errors.js';
@@ -13,7 +13,7 @@ export class Conditions {
   readonly #parts: string[] = [];
   readonly #parameters: Record<string, string | number | readonly string[]> = {};
 
-  /** `name` is a column and becomes the parameter's name. */
+  /** `name` is both the column and the parameter. */
   equals(name: string, value: string | undefined): void {
     if (value === undefined) return;
     this.add(`${name} = {${name}:String}`, { [name]: value });
@@ -28,6 +28,19 @@ export class Conditions {
   add(part: string, parameters: BoundValues): void {
     this.#parts.push(part);
     Object.assign(this.#parameters, parameters);
+  }
+
+  /** Binds a text under a generated name; returns its SQL. */
+  readonly bind = (value: string): string => {
+    const name = `p${Object.keys(this.#parameters).length}`;
+    this.#parameters[name] = value;
+    return `{${name}:String}`;
+  };
+
+  /** The same with renamed parameters, for combination with others in one statement. */
+  renamed(prefix: string): { readonly where: string; readonly parameters: BoundValues } {
+    const where = this.where.replaceAll(/\{(\w+):/g, `{${prefix}$1:`);
+    return { where, parameters: Object.fromEntries(Object.entries(this.#parameters).map(([name, value]) => [`${prefix}${name}`, value])) };
   }
 
   /** `1` when there is no condition. */

@@ -1,9 +1,10 @@
-/** Events of every source, and how many there are of each kind. */
+/** Events of every source, and their counts by kind. */
 import { StenoError } from '#schemas/base/errors.js';
 import type { EventKind, EventSource } from '#schemas/events/kinds.js';
-import { sessionIdPattern } from '#schemas/events/rows.js';
+import { eventId, sessionIdPattern } from '#schemas/events/rows.js';
 import type { EventRow } from '#schemas/events/rows.js';
 import { LIBRARIES, READING } from '#schemas/kernel/matters.js';
+import { decodeRow, selectColumns } from '../engine/columns.js';
 import type { Engine } from '../engine/engine.js';
 import { eventQuery, parseQuery } from '../contract.js';
 import type { EventQuery, KindCount, Page } from '../contract.js';
@@ -52,6 +53,36 @@ export async function listEvents(engine: Engine, query: EventQuery): Promise<Pag
     limit,
     cursor,
   );
+}
+
+const eventIdPattern = /^([0-7][0-9a-hjkmnp-tv-z]{25}|):([a-z_]{1,32}):([^:]{0,255}):(\d{1,10})\.(\d{1,10})$/;
+const MOST_NAMED = 100;
+
+/** Invalid ids match nothing. */
+export async function eventsNamed(engine: Engine, ids: readonly string[]): Promise<readonly EventRow[]> {
+  if (ids.length > MOST_NAMED) throw new StenoError('BAD_REQUEST', `ids: at most ${MOST_NAMED}`);
+  const parameters: Record<string, string | number> = {};
+  const wanted = ids.flatMap((id, i) => {
+    const match = eventIdPattern.exec(id);
+    if (match === null || Number(match[4]) > 0xffff_ffff || Number(match[5]) > 0xffff_ffff) return [];
+    Object.assign(parameters, {
+      [`s${i}`]: match[1]!,
+      [`o${i}`]: match[2]!,
+      [`e${i}`]: match[3]!,
+      [`b${i}`]: Number(match[4]),
+      [`i${i}`]: Number(match[5]),
+    });
+    return [
+      `(session = {s${i}:String} AND source = {o${i}:String} AND emitter = {e${i}:String} AND block = {b${i}:UInt32} AND \`index\` = {i${i}:UInt32})`,
+    ];
+  });
+  if (wanted.length === 0) return [];
+  const found = await engine.read(
+    `SELECT ${selectColumns('events')} FROM events FINAL WHERE ${wanted.join(' OR ')} LIMIT ${MOST_NAMED} ${readSettings('events_named')}`,
+    parameters,
+  );
+  const rows = new Map(found.map((values) => decodeRow('events', values)).map((row) => [eventId(row), row]));
+  return [...new Set(ids)].flatMap((id) => rows.get(id) ?? []);
 }
 
 export async function countKinds(engine: Engine, session: string): Promise<readonly KindCount[]> {

@@ -1,12 +1,12 @@
 /**
- * From inside of which session another one was opened, as far as the connection proves it.
+ * Finds the session inside which another one was opened, as far as the connection proves it.
  *
- * The gateway records of each session the client's address and port, its own, and when it accepted the connection. The node of the
- * other session recorded that a process of that session connected from that very address and port to that very address and port, at
- * that moment. Only four equal values within `TOLERANCE_MS` count: behind a translation of addresses there are none, and a port that
- * is used again later is another moment. An address of loopback is that of one machine, which both have told. Where two sessions fit,
- * as of two machines with the same private address, none is named; what is not told apart is in docs/threat-model.md.
- * Tested by `stores/events/conformance.ts` and test/kernel/nested.test.ts.
+ * The gateway records of each session the client's address and port, its own, and when it accepted the connection. The node
+ * of the other session recorded that a process of that session connected from that very address and port to that very
+ * address and port, at that moment. All four values must be equal, within `TOLERANCE_MS`: address translation prevents a
+ * match, and a port reused later is outside the tolerance. A loopback address belongs to one machine, which both report. If
+ * two sessions match, as with two machines of the same private address, none is returned; docs/threat-model.md lists what
+ * cannot be distinguished. Tested by `stores/events/conformance.ts` and test/kernel/nested.test.ts.
  */
 import { z } from 'zod';
 import { StenoError } from '#schemas/base/errors.js';
@@ -16,7 +16,7 @@ import { formatMoment } from '../engine/columns.js';
 import type { Engine } from '../engine/engine.js';
 import { readSettings } from './paging.js';
 
-/** How far the moments of the two may be apart: the node's clock against the gateway's, and a gateway that accepts late. */
+/** Maximum difference between the two times: clock skew of node and gateway, and a gateway that accepts late. */
 const TOLERANCE_MS = 2_000;
 const MAX_SESSIONS = 1_000;
 const MAX_CONNECTS = 50_000;
@@ -90,7 +90,7 @@ async function connects(
       ports: [...new Set(accepted.map(({ source_port: one }) => String(one)))],
     },
   );
-  // More than fit could hide a second one that fits.
+  // Further connections could hide a second match.
   if (found.length === MAX_CONNECTS) return [];
   return found.map(([session, at, local, localPort, address, remotePort]) => ({
     session: String(session),

@@ -1,8 +1,8 @@
 /**
- * Pages of rows that the engine may hold twice for a while.
+ * Pages of rows of which the engine may temporarily hold duplicates.
  *
- * Rows of one identity are equal, so they come out of an ordered read side by side and the second is left out here. That
- * keeps newest-first reads free to stop early, which FINAL does not. Tested by `stores/events/conformance.ts`.
+ * Rows of one identity are equal, so an ordered read returns them next to each other, and the second is dropped here.
+ * Newest-first reads can thus stop early, which FINAL prevents. Tested by `stores/events/conformance.ts`.
  */
 import type { z } from 'zod';
 import type { EventTable, EventTables } from '#schemas/events/rows.js';
@@ -12,10 +12,10 @@ import type { Page } from '../contract.js';
 import { decodeCursor, encodeCursor } from './conditions.js';
 import type { Conditions } from './conditions.js';
 
-/** For Steno's own reads: enough for a scan of some ten million lines, short enough not to be forgotten about. */
+/** Limits of Steno's own reads: enough to scan about ten million lines, short enough to be noticed. */
 const limits = 'max_execution_time = 20, max_memory_usage = 2000000000';
 
-/** The settings of a read. `name` stands in a server's log of queries, so that an operator knows what asked. */
+/** The settings of a read. `name` appears in a server's query log, so that an operator can identify the query. */
 export function readSettings(name: string): string {
   return `SETTINGS log_comment = 'steno ${name}', ${limits}`;
 }
@@ -45,7 +45,7 @@ interface Order<T extends EventTable> {
   readonly cursor: z.ZodType<readonly (string | number)[]>;
 }
 
-/** Reads pages of twice the rows wanted until enough different ones are found; repeats are rare. */
+/** Reads pages of twice the rows wanted until enough distinct ones are found; duplicates are rare. */
 export async function distinctPage<T extends EventTable>(
   engine: Engine,
   { table, columns, descending, settings, cursor: schema }: Order<T>,

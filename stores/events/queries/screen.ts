@@ -1,4 +1,4 @@
-/** Lines of screens: search, the lines around a hit, and all of one session. */
+/** Screen lines: search, the lines around a hit, and all lines of one session. */
 import { StenoError } from '#schemas/base/errors.js';
 import { sessionIdPattern } from '#schemas/events/rows.js';
 import type { Engine } from '../engine/engine.js';
@@ -6,14 +6,14 @@ import { parseQuery, screenAfter, screenPlaces, screenQuery } from '../contract.
 import type { Page, ScreenHit, ScreenLine, ScreenPlace, ScreenQuery } from '../contract.js';
 import { Conditions, lineCursor } from './conditions.js';
 import { distinctPage, indexedSettings, readSettings } from './paging.js';
-import { addSearch } from './screen-text.js';
+import { screenText, textCondition } from './text-match.js';
 import { addVisible } from './visible.js';
 
 export async function searchScreen(engine: Engine, query: ScreenQuery): Promise<Page<ScreenHit>> {
   const { from, to, limit, cursor, text, mode, visible, ...filters } = parseQuery(screenQuery, query);
   const build = (): Conditions => {
     const conditions = new Conditions();
-    addSearch(conditions, text, mode);
+    conditions.add(textCondition(screenText, text, mode, conditions.bind), {});
     for (const [name, value] of Object.entries(filters)) conditions.equals(name, value);
     conditions.between('at', from, to);
     addVisible(conditions, 'screen', visible);
@@ -68,19 +68,22 @@ export async function screenLines(
   session: string,
   after: { readonly block: number; readonly index: number } | null,
   limit: number,
+  side: 'after' | 'before' = 'after',
 ): Promise<readonly ScreenLine[]> {
   if (!sessionIdPattern.test(session)) throw new StenoError('BAD_REQUEST', 'not a session id');
   if (!Number.isSafeInteger(limit) || limit < 1 || limit > 10_000) throw new StenoError('BAD_REQUEST', 'limit');
   const place = parseQuery(screenAfter, after);
   const conditions = new Conditions();
   conditions.equals('session', session);
-  if (place !== null) conditions.add('(block, `index`) > ({block:UInt32}, {index:UInt32})', place);
+  const [compare, order] = side === 'after' ? ['>', 'ASC'] : ['<', 'DESC'];
+  if (place !== null) conditions.add(`(block, \`index\`) ${compare} ({block:UInt32}, {index:UInt32})`, place);
   const found = await engine.read(
     `SELECT block, \`index\`, offset_ms, row, text FROM screen WHERE ${conditions.where} ` +
-      `ORDER BY block, \`index\` LIMIT 1 BY block, \`index\` LIMIT ${limit} ${readSettings('screen_lines')}`,
+      `ORDER BY block ${order}, \`index\` ${order} LIMIT 1 BY block, \`index\` LIMIT ${limit} ${readSettings('screen_lines')}`,
     conditions.parameters,
   );
-  return found.map(lineOf);
+  const lines = found.map(lineOf);
+  return side === 'after' ? lines : lines.reverse();
 }
 
 function lineOf([block, index, offset, row, text]: readonly unknown[]): ScreenLine {

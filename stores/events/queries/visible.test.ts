@@ -27,7 +27,11 @@ test('the store sees what the policy decides, for every expression and session, 
     const expected = rows.filter((_, i) => holds(condition, seen[i]!) === true).map(({ session }) => session);
     const found = (await store.sessions({ limit: 1000, visible: condition })).rows.map(({ session }) => session).sort();
     expect(found, what).toEqual(expected);
-    const sql = await store.readOnlySql('SELECT session FROM sessions ORDER BY session', { maxRows: 1000, maxSeconds: 30 }, condition);
+    const sql = await store.readOnlySql(
+      'SELECT session FROM sessions ORDER BY session',
+      { maxRows: 1000, maxSeconds: 30 },
+      { listed: condition, findings: true, audit: false },
+    );
     expect(
       sql.rows.map(([session]) => session),
       what,

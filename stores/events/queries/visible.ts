@@ -1,28 +1,30 @@
 /**
- * Who may see a row, in SQL: a tree of schemas/policy/session-condition.ts written over the columns of `sessions`.
+ * Visibility of rows in SQL: a condition tree of schemas/policy/session-condition.ts, written over the columns of
+ * `sessions`.
  *
- * Lists, counts, searches and people's SQL all carry what is written here. Rows of other tables are seen with their session,
- * so rows that belong to none are seen only where no condition is given. NULL is the engine's unknown, and its AND, OR and NOT
- * treat it as the tree does. Tested in visible.test.ts.
+ * Lists, counts, searches and users' SQL all carry it. Rows of other tables are visible with their session, so rows without
+ * a session are visible only if no condition is given. The engine's NULL means unknown, and its AND, OR and NOT treat it as
+ * the tree does. Tested in visible.test.ts.
  */
 import type { EventTable } from '#schemas/events/rows.js';
 import { earlier } from '#schemas/policy/session-condition.js';
 import type { Condition, TextTerm } from '#schemas/policy/session-condition.js';
 import { formatMoment } from '../engine/columns.js';
+import type { SqlScope } from '../contract.js';
 import type { Conditions } from './conditions.js';
 
 const LAST_MOMENT = 7_258_118_400_000;
 
-/** Gives a text the form in which it may stand in SQL: the name of a bound parameter, or a literal. */
+/** Renders a text for SQL: the name of a bound parameter, or a literal. */
 export type WriteText = (text: string) => string;
 
-/** A literal of ClickHouse, for statements that can bind nothing. */
+/** A ClickHouse literal, for statements that cannot bind. */
 export function literal(text: string): string {
   return `'${text.replace(/[\\']/g, '\\$&')}'`;
 }
 
 /** Of rows of `sessions`. */
-export function writeCondition(condition: Condition, text: WriteText): string {
+function writeCondition(condition: Condition, text: WriteText): string {
   switch (condition.kind) {
     case 'truth':
       return condition.truth === undefined ? "CAST(NULL, 'Nullable(Bool)')" : String(condition.truth);
@@ -82,7 +84,7 @@ function writeText(term: TextTerm, text: WriteText): string {
   }
 }
 
-/** Restricts a query: rows of `sessions` themselves, rows of another table by their session. */
+/** Restricts a query: rows of `sessions` directly, rows of other tables by their session. */
 export function addVisible(conditions: Conditions, table: EventTable, visible: Condition | undefined): void {
   if (visible === undefined) return;
   const parameters: Record<string, string> = {};
@@ -94,14 +96,35 @@ export function addVisible(conditions: Conditions, table: EventTable, visible: C
   conditions.add(ofTable(table, written), parameters);
 }
 
-/** The same as conditions of tables by name, with every text as a literal. */
-export function visibleTables(database: string, visible: Condition): readonly (readonly [EventTable, string])[] {
-  const written = writeCondition(visible, literal);
-  const tables: readonly EventTable[] = ['sessions', 'events', 'screen', 'findings', 'audit'];
-  return tables.map((table) => [table, ofTable(table, written, `${database}.`)]);
+/**
+ * As settings of a statement that somebody has a part in: the engine applies a table's filter wherever the query reads the table, including
+ * subqueries. A filter alone would not do: the engine may evaluate what a person wrote before it, on rows that are not
+ * theirs, and its errors then show what stands there (`toInt32(user) > 0` names the user). So nothing moves in front of a filter: no
+ * PREWHERE, no condition merged with it, and no index of values, on which the engine tries conditions too.
+ */
+export function scopeSettings(database: string, { listed, viewed, findings, audit }: SqlScope): string {
+  const filters: (readonly [EventTable, string])[] = [];
+  if (listed !== undefined) filters.push(['sessions', writeCondition(listed, literal)]);
+  if (viewed !== undefined) {
+    const written = ofTable('events', writeCondition(viewed, literal), `${database}.`);
+    filters.push(['events', written], ['screen', written]);
+    if (findings) filters.push(['findings', written]);
+  }
+  if (!findings) filters.push(['findings', 'false']);
+  if (!audit) filters.push(['audit', 'false']);
+  if (filters.length === 0) return '';
+  return (
+    filterSetting(database, filters) +
+    'optimize_move_to_prewhere = 0, query_plan_optimize_prewhere = 0, query_plan_merge_filters = 0, use_skip_indexes = 0, ' +
+    "optimize_use_projections = 0, short_circuit_function_evaluation = 'force_enable', "
+  );
 }
 
-/** Columns of a session never change, so no FINAL is needed to look at them. The audit log has a right of its own. */
+function filterSetting(database: string, filters: readonly (readonly [EventTable, string])[]): string {
+  return `additional_table_filters = {${filters.map(([table, filter]) => `${literal(`${database}.${table}`)}: ${literal(filter)}`).join(', ')}}, `;
+}
+
+/** Columns of a session never change, so FINAL is not needed. The audit log requires a separate right. */
 function ofTable(table: EventTable, written: string, database = ''): string {
   if (table === 'sessions') return written;
   return table === 'audit' ? 'false' : `session IN (SELECT session FROM ${database}sessions WHERE ${written})`;

@@ -1,33 +1,30 @@
 /**
- * A person's own SQL: checked to be a plain read, then run within limits.
+ * Users' own SQL: checked to be a plain read, then run within limits.
  *
  * The engine's read-only mode alone is not enough: in it `file('/etc/passwd')` reads, INTO OUTFILE writes and
- * table functions reach the network. So what may stand in a query is a list, and the engine's own parser says
- * what stands in it:
+ * table functions reach the network. Therefore queries are checked against an allow-list, using the engine's own parser:
  *   1. the engine prints the statement back: one statement, comments gone, one spelling
  *   2. the engine prints its tree, wrapped as a subquery, where INTO OUTFILE and FORMAT cannot stand
  *   3. every node is of a kind listed here, every table one of ours, every function of an allowed category
- *   4. what was printed, not what was typed, runs, again as a subquery, read-only and within the limits, each table with
- *      the filter of whoever asks
+ *   4. what was printed, not what was typed, runs, again as a subquery, behind the views that it names, read-only and within the limits,
+ *      each table with the filter of whoever asks
  *
- * Tested in `stores/events/conformance.ts`.
+ * Tested in `stores/events/conformance.ts` and people-sql.test.ts.
  */
 import { availableParallelism } from 'node:os';
 import { StenoError } from '#schemas/base/errors.js';
-import type { Condition } from '#schemas/policy/session-condition.js';
-import type { SqlLimits, SqlResult } from '../contract.js';
+import type { RunningQuery, SqlLimits, SqlResult, SqlScope } from '../contract.js';
 import type { Engine } from '../engine/engine.js';
 import { sqlError } from '../engine/failures.js';
-import { literal, visibleTables } from '../queries/visible.js';
+import { literal, scopeSettings } from '../queries/visible.js';
+import { readableTables, withViews } from './views.js';
 
 const maximumLength = 20_000;
 const maximumNodes = 5_000;
 const maximumMemory = 2_000_000_000;
 
-/** Threads of one query, so that another core is left for inserts and for Steno's own reads. */
+/** Threads of one query: leaves cores for inserts and for Steno's own reads. */
 const maximumThreads = Math.max(1, Math.floor(availableParallelism() / 2));
-
-const tables = new Set(['sessions', 'events', 'screen', 'audit', 'findings']);
 
 /** ClickHouse `src/Parsers/AST*.h`, by the name each node prints. */
 const nodes = new Set([
@@ -110,6 +107,13 @@ interface Node {
   readonly children: Node[];
 }
 
+interface Found {
+  readonly functions: ReadonlySet<string>;
+  readonly hidden: ReadonlySet<string>;
+  /** That the query names. */
+  readonly tables: Set<string>;
+}
+
 export class SqlGuard {
   readonly #engine: Engine;
   #functions: Promise<ReadonlySet<string>> | undefined;
@@ -119,56 +123,61 @@ export class SqlGuard {
     this.#engine = engine;
   }
 
-  async run(sql: string, limits: SqlLimits, visible?: Condition): Promise<SqlResult> {
+  async run(sql: string, limits: SqlLimits, scope?: SqlScope, running?: RunningQuery): Promise<SqlResult> {
     if (sql.length > maximumLength) throw new StenoError('QUERY_REFUSED', `longer than ${maximumLength} characters`);
+    const filters = scope === undefined ? '' : scopeSettings(this.#engine.database, scope);
     try {
-      const checked = await this.#check(sql);
+      const { printed, tables } = await this.#check(sql);
+      const { sample } = limits;
+      const asked = sample === undefined ? printed : sampled(printed, sample);
       const { meta, data } = await this.#engine.readChecked(
-        `SELECT * FROM (${checked}) LIMIT ${limits.maxRows + 1} SETTINGS readonly = 1, final = 1, ` +
-          `max_execution_time = ${limits.maxSeconds}, max_memory_usage = ${maximumMemory}, max_result_bytes = 100000000, max_threads = ${maximumThreads}, log_comment = \'steno sql\', ${this.#filters(visible)}` +
+        `${withViews(tables, scope === undefined ? null : this.#engine)}SELECT * FROM (${asked}) LIMIT ${limits.maxRows + 1} SETTINGS readonly = 1, final = 1, ` +
+          `max_execution_time = ${limits.maxSeconds}, max_memory_usage = ${maximumMemory}, max_result_bytes = 100000000, max_threads = ${maximumThreads}, log_comment = 'steno sql${running === undefined ? '' : ` ${running.mark}`}', ${filters}` +
           'output_format_json_quote_64bit_integers = 1',
+        running,
       );
       const wide = meta.map(({ type }) => /^(Nullable\()?U?Int64\)?$/.test(type));
       const rows = data.slice(0, limits.maxRows).map((row) => row.map((value, i) => (wide[i] === true ? narrow(value) : value)));
-      return { columns: meta.map(({ name, type }) => ({ name, type })), rows, truncated: data.length > limits.maxRows };
+      const columns = meta.map(({ name, type }) => ({ name, type }));
+      if (sample === undefined) return { columns, rows, truncated: data.length > limits.maxRows, population: null };
+      return {
+        columns: columns.slice(0, -1),
+        rows: rows.map((row) => row.slice(0, -1)),
+        truncated: data.length > limits.maxRows,
+        population: Number(rows[0]?.at(-1) ?? 0),
+      };
     } catch (error) {
-      throw sqlError(error);
+      throw sqlError(error, filters !== '');
     }
   }
 
-  /** The engine adds a table's filter wherever the query reads that table, in subqueries too. */
-  #filters(visible: Condition | undefined): string {
-    if (visible === undefined) return '';
-    const { database } = this.#engine;
-    const filters = visibleTables(database, visible).map(([table, filter]) => `${literal(`${database}.${table}`)}: ${literal(filter)}`);
-    return `additional_table_filters = {${filters.join(', ')}}, `;
-  }
-
-  async #check(sql: string): Promise<string> {
+  async #check(sql: string): Promise<{ readonly printed: string; readonly tables: ReadonlySet<string> }> {
     const [row] = await this.#engine.read('SELECT formatQuerySingleLine({sql:String})', { sql });
     const printed = String(row?.[0]);
-    checkQuotedNames(printed);
+    checkTokens(printed);
     const explained = await this.#engine.readChecked(`SELECT explain FROM (EXPLAIN AST SELECT * FROM (${printed}))`);
     const root = parseTree(explained.data.map(([line]) => String(line)));
-    const functions = await this.#allowedFunctions();
-    this.#checkNode(root, undefined, functions);
-    return printed;
+    const found: Found = { functions: await this.#allowedFunctions(), hidden: await this.#hiddenTables(), tables: new Set() };
+    this.#checkNode(root, undefined, found);
+    return { printed, tables: found.tables };
   }
 
-  #checkNode(node: Node, parent: Node | undefined, functions: ReadonlySet<string>): void {
+  #checkNode(node: Node, parent: Node | undefined, found: Found): void {
     if (!nodes.has(node.kind)) throw refused(`${node.kind} is not allowed`);
     switch (node.kind) {
       case 'TableIdentifier':
         // A name without a dot is a table of ours or a common table expression: there is nothing else to find.
-        if (!/^\w+$/.test(node.label)) throw refused(`the table ${node.label} is not one of ${[...tables].join(', ')}`);
+        if (!/^\w+$/.test(node.label) || found.hidden.has(node.label))
+          throw refused(`the table ${node.label} is not one of ${[...readableTables].join(', ')}`);
+        found.tables.add(node.label);
         break;
       case 'Function':
         if (parent?.kind === 'TableExpression') throw refused(`the table function ${node.label} is not allowed`);
-        if (!this.#allows(functions, node.label.toLowerCase())) throw refused(`the function ${node.label} is not allowed`);
+        if (!this.#allows(found.functions, node.label.toLowerCase())) throw refused(`the function ${node.label} is not allowed`);
         if (
           /in(ignoreset)?$/i.test(node.label) &&
           node.children[0]?.children[1]?.kind === 'Identifier' &&
-          node.children[0].children[1].label.includes('.')
+          (node.children[0].children[1].label.includes('.') || found.hidden.has(node.children[0].children[1].label))
         ) {
           throw refused('the right side of IN is not a list or a subquery');
         }
@@ -176,13 +185,19 @@ export class SqlGuard {
       default:
         break;
     }
-    for (const child of node.children) this.#checkNode(child, node, functions);
+    for (const child of node.children) this.#checkNode(child, node, found);
   }
 
   #allows(functions: ReadonlySet<string>, name: string): boolean {
     if (functions.has(name)) return true;
     const combinator = this.#combinators.find((suffix) => name.endsWith(suffix) && name.length > suffix.length);
     return combinator !== undefined && this.#allows(functions, name.slice(0, -combinator.length));
+  }
+
+  /** Tables of Steno's own beside those for people, such as the list of migrations. */
+  async #hiddenTables(): Promise<ReadonlySet<string>> {
+    const rows = await this.#engine.read(`SELECT name FROM system.tables WHERE database = ${literal(this.#engine.database)}`, {});
+    return new Set(rows.map(([name]) => String(name)).filter((name) => !readableTables.has(name)));
   }
 
   #allowedFunctions(): Promise<ReadonlySet<string>> {
@@ -211,15 +226,24 @@ export class SqlGuard {
 /**
  * Names in backquotes may hold anything, and the tree prints them bare: one with line ends could draw a tree of
  * its own. Such names are refused before the tree is read. Strings are passed over; the engine escapes them there.
+ * PREWHERE, which the tree does not tell from WHERE, would see rows before the filter of whoever asks.
  */
-function checkQuotedNames(printed: string): void {
-  for (const [token] of printed.matchAll(/'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*`/gs)) {
+function checkTokens(printed: string): void {
+  const quoted = /'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*`/gs;
+  for (const [token] of printed.matchAll(quoted)) {
     if (token.startsWith('`') && !/^`[\w .:%+-]*`$/.test(token))
       throw refused('a quoted name may hold letters, digits, blanks and .:%+-_ only');
   }
+  if (/\bPREWHERE\b/i.test(printed.replace(quoted, "''"))) throw refused('PREWHERE is not allowed; write WHERE');
 }
 
-/** One node a line, one blank of indentation a level. */
+/** The last column says of how many rows. */
+function sampled(sql: string, { size, seed }: { readonly size: number; readonly seed: string }): string {
+  const place = `SHA256(concat(${literal(`${seed}\n`)}, toJSONString(tuple(*))))`;
+  return `SELECT *, count() OVER () AS steno_population FROM (${sql}) ORDER BY ${place} LIMIT ${size}`;
+}
+
+/** One node per line, indented by one blank per level. */
 function parseTree(lines: readonly string[]): Node {
   if (lines.length > maximumNodes) throw refused('the query is too long');
   const path: Node[] = [];

@@ -1,5 +1,5 @@
 /**
- * ClickHouse's HTTP interface, served from chDB: what the client speaks to a server, where no server can be installed.
+ * ClickHouse's HTTP interface, served from chDB, for machines where no server can be installed.
  *
  * It serves what Steno's engine uses, as a server does: POST / with the statement in the body, or in `query` with rows in the
  * body; parameters (`param_NAME`), settings and the database in the query string; gzip both ways; the code of an exception in

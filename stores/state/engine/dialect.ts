@@ -1,6 +1,4 @@
-/**
- * What the engines of the state store call differently, so that one set of migrations serves them all.
- */
+/** The engines' differences in naming, so that one set of migrations serves all. */
 import { sql } from 'kysely';
 import type { ColumnDataType, CreateTableBuilder, Kysely, RawBuilder } from 'kysely';
 

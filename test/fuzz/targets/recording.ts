@@ -4,10 +4,16 @@ import { openVerifier } from '#runtime/ssh/verifier.js';
 import { MAX_COMPRESS_BYTES, contentSize, openZstd } from '#runtime/zstd.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { dataFrameLength, readContainer } from '#schemas/recording/container.js';
-import { encodeLine, parseHeader, parseKeyframe, parseLine, parseSize, peekLine } from '#schemas/recording/line.js';
+import { eventRow } from '#schemas/events/rows.js';
+import { KERNEL_BLOCKS } from '#schemas/kernel/kernel.js';
+import { EventPlaces } from '#schemas/recording/event-places.js';
+import { encodeHeader, encodeLine, parseHeader, parseKeyframe, parseLine, parseSize, peekLine } from '#schemas/recording/line.js';
 import { parseManifest } from '#schemas/recording/layout.js';
 import { readSealed } from '#schemas/recording/sealed.js';
 import { TerminalFilter } from '../../../cli/terminal/terminal-filter.js';
+import { loggedEvents } from '#recordings/derive/logged-events.js';
+import { BlockReader } from '#recordings/read/block-reader.js';
+import { Recorder, RecordingAuthority } from '#recordings/testing/recorder.js';
 import { KeyframeCheck } from '#recordings/render/keyframe-check.js';
 import { scanFrame } from '#recordings/read/recording-reader.js';
 import { parseLines } from '../../../viewer/web/player/segments.js';
@@ -161,6 +167,80 @@ const lines: Target = {
     }),
 };
 
+const eventLog: Target = {
+  name: 'event-log',
+  covers: [
+    'recordings/read/block-reader',
+    'recordings/derive/logged-events',
+    'schemas/recording/line',
+    'schemas/recording/event-places',
+    'schemas/kernel/kernel',
+  ],
+  maxLength: 4096,
+  words: [
+    '[0,"e",[',
+    '2147483649,',
+    '"stream":"events"',
+    '"exec"',
+    '"file"',
+    '"kernel"',
+    '"end"',
+    '"gap"',
+    '"success"',
+    '"{\\"pid\\":1}"',
+    'null,',
+    '4294967295',
+    '1e308',
+    '\\ud800',
+  ],
+  open() {
+    const recorder = new Recorder(new RecordingAuthority().certify('gw-1'), { stream: 'events', session: '01kanar9g0dtjvf0yq516zc20n' });
+    const { header } = recorder;
+    const row = (index: number, kind: string, more: readonly unknown[]): string =>
+      encodeLine(index * 10, { code: 'e', data: [KERNEL_BLOCKS + 1, index, index * 10, kind, ...more] });
+    const rows =
+      row(0, 'kernel', ['', null, '', '', null, 'recording', '', '', null, '{"mode":"strict"}']) +
+      row(2, 'exec', ['/bin/id', 125_640, 'ab'.repeat(32), '', null, 'id -u', '', 'success', null, '{"pid":7,"uid":0}']) +
+      row(4, 'connect', ['', null, '', '192.0.2.1', 443, '', '', 'ECONNREFUSED', null, '{"pid":7}']) +
+      row(6, 'levitate', ['/ü\u0000', 1, '', '', null, '', '', '', 3, '{}']) +
+      row(8, 'kernel', ['', null, '', '', null, 'end', '', '', null, '{}']);
+    return Promise.resolve({
+      seeds: [
+        utf8(encodeHeader(header) + rows),
+        utf8(encodeHeader(header)),
+        utf8(encodeHeader(header) + row(2, 'gap', ['', null, '', '', null, 'lost', 'kernel_events', '', 9, '{}'])),
+      ],
+      check(input) {
+        const block = parsed(() => new BlockReader(undefined, undefined, 'events').read(input));
+        if (block?.header == null) return;
+        const { header: found, lines: read } = block;
+        const places = new EventPlaces();
+        const rising = read.every(({ line }) => line.code === 'e' && places.take(line.data));
+        const events = parsed(() => loggedEvents(found, block));
+        if (events === undefined) return;
+        claim(events.length === read.length, 'a line is a row');
+        const { session, node } = found.steno;
+        for (const [i, event] of events.entries()) {
+          const taken = eventRow.safeParse(event);
+          claim(
+            taken.success,
+            `the event store takes the row: ${taken.error?.issues[0]?.path.join('.')} ${taken.error?.issues[0]?.message}`,
+          );
+          claim(event.session === session && event.emitter === `agent/${node}`, 'a row is of the session and node that were signed');
+          const [place, index] = (read[i]!.line as { readonly data: readonly unknown[] }).data;
+          claim(event.block === Number(place) - KERNEL_BLOCKS && event.index === index, 'a row stands in its place');
+        }
+        claimEqual(loggedEvents(found, block), events, 'the same log makes the same rows');
+        if (rising)
+          claim(
+            new Set(events.map(({ block: n, index }) => `${n}.${index}`)).size === events.length,
+            'no two rows of a log that verifies have one place',
+          );
+      },
+    });
+  },
+};
+
 const filter: Target = {
   name: 'terminal-filter',
   covers: ['cli/terminal-filter'],
@@ -190,4 +270,4 @@ const filter: Target = {
     }),
 };
 
-export const recordingTargets: readonly Target[] = [container, sealed, frames, lines, filter];
+export const recordingTargets: readonly Target[] = [container, sealed, frames, lines, eventLog, filter];

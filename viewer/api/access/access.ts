@@ -60,6 +60,11 @@ export class Access {
     return sessionScope(viewer.subject, action) === 'all' ? undefined : sessionCondition(viewer.subject, action);
   }
 
+  /** Whether there may be any session at all for this. */
+  sees(viewer: Viewer, action: SessionAction): boolean {
+    return sessionScope(viewer.subject, action) !== 'none';
+  }
+
   /** Throws SESSION_UNKNOWN for a session that may not even be listed, ACCESS_DENIED for what roles keep from it. */
   require(viewer: Viewer, action: SessionAction, session: SeenSession): void {
     const verdict = decideSession(viewer.subject, action, session, labelsOf(session));
@@ -89,19 +94,35 @@ function labelsOf({ labels, labels_known: known }: SeenSession): SessionRow['lab
 /** What a person is told of themselves. */
 export function meOf(viewer: Viewer): Me {
   const { user, roles, view } = viewer;
-  return { user, roles, view, audit: readingVerdict(viewer, 'audit').allowed };
+  return {
+    ...{ user, roles, view },
+    audit: readingVerdict(viewer, 'audit').allowed,
+    findings: readingVerdict(viewer, 'finding').allowed,
+    triage: decideResource(viewer.subject, 'finding', 'update').allowed,
+    sql: readingVerdict(viewer, 'sql').allowed,
+    cases: {
+      read: readingVerdict(viewer, 'case').allowed,
+      create: decideResource(viewer.subject, 'case', 'create').allowed,
+      update: decideResource(viewer.subject, 'case', 'update').allowed,
+    },
+    notes: decideResource(viewer.subject, 'note', 'create').allowed,
+    searches: {
+      create: decideResource(viewer.subject, 'search', 'create').allowed,
+      share: decideResource(viewer.subject, 'search', 'update').allowed,
+    },
+  };
 }
 
-/** Throws ACCESS_DENIED unless roles allow to read this. `view: all` reads the audit log too, as it always did. */
+/** Throws ACCESS_DENIED unless roles allow to read this. `view: all` reads the audit log and findings too. */
 export function requireReading(viewer: Viewer, kind: ResourceKind): void {
   const verdict = readingVerdict(viewer, kind);
   if (!verdict.allowed) throw new StenoError('ACCESS_DENIED', verdict.reason);
 }
 
-function readingVerdict({ subject }: Viewer, kind: ResourceKind): Verdict {
+export function readingVerdict({ subject }: Viewer, kind: ResourceKind): Verdict {
   const verdict = decideResource(subject, kind, 'read');
   const all = subject.roles.find(({ view }) => view === 'all');
-  return kind === 'audit' && !verdict.allowed && verdict.because === null && all !== undefined
+  return (kind === 'audit' || kind === 'finding') && !verdict.allowed && verdict.because === null && all !== undefined
     ? { allowed: true, because: { role: all.name, path: ['view'] } }
     : verdict;
 }

@@ -1,12 +1,12 @@
 /**
- * Tells the authority of every recording that is opened, followed or exported, of every search, and of refusals, before
+ * Tells the authority of every recording that is opened, followed or exported, of every search and query, and of refusals, before
  * anything of it is sent: what cannot be told is not shown. A person who looks at one session again and again is told of once in five
  * minutes; searches, exports and refusals each time. Tested in viewer/api/main.test.ts.
  */
 import { LRUCache } from 'lru-cache';
 import { reportDisclosure } from '#schemas/api/services/disclosures.js';
 import { call } from '#schemas/endpoint/endpoint.js';
-import type { Disclosure, RecordingDisclosure, SearchDisclosure } from '#schemas/disclosure.js';
+import type { Disclosure, QueryDisclosure, RecordingDisclosure, SearchDisclosure } from '#schemas/disclosure.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { SessionAction } from '#schemas/policy/role.js';
 import type { Viewer } from './access.js';
@@ -57,11 +57,12 @@ export class Disclosures {
   }
 
   /** Runs a search, and tells of it before its hits are anybody's. */
-  async ofSearch<T extends { readonly hits: readonly unknown[] }>(
+  async ofSearch<T>(
     viewer: Viewer,
     source: string,
     { q, mode }: { readonly q: string; readonly mode: string },
     run: () => Promise<T>,
+    count: (found: T) => number,
   ): Promise<T> {
     const body: SearchDisclosure = {
       event: 'recording.search',
@@ -80,8 +81,25 @@ export class Disclosures {
       if (error instanceof StenoError) await this.#send({ ...body, code: error.code, reason: (error.detail ?? '').slice(0, 1024) });
       throw error;
     }
-    await this.#send({ ...body, hits: found.hits.length });
+    await this.#send({ ...body, hits: count(found) });
     return found;
+  }
+
+  /** Tells of SQL that was run, before its rows are anybody's, or that failed. */
+  async ofQuery(
+    viewer: Viewer,
+    source: string,
+    query: Pick<QueryDisclosure, 'sql' | 'rows' | 'truncated' | 'hash' | 'sample'>,
+    error?: StenoError,
+  ): Promise<void> {
+    await this.#send({
+      event: 'recording.query',
+      actor: viewer.user,
+      source_address: source,
+      ...query,
+      code: error?.code ?? null,
+      reason: (error?.detail ?? '').slice(0, 1024),
+    });
   }
 
   async #tell(

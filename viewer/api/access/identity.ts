@@ -10,6 +10,7 @@ import { parse, serialize } from 'cookie';
 import { LRUCache } from 'lru-cache';
 import type { WebIdentity } from '#schemas/api/people/web-sessions.js';
 import type { SignedStatement } from '#schemas/documents/cluster.js';
+import type { LiveSessionDetails } from '#schemas/api/inventory/live-sessions.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { Send } from '#schemas/endpoint/endpoint.js';
 import type { UserIdentity } from '#schemas/base/identity.js';
@@ -23,6 +24,8 @@ export interface ViewerAuthority {
   webSession(token: string): Promise<WebIdentity>;
   /** What this cluster says of itself, signed. Throws NOT_FOUND while nobody exported it. */
   clusterStatement(): Promise<SignedStatement>;
+  /** Who is in these live sessions; those of which nobody knows are left out. */
+  liveSessions(sessions: readonly string[]): Promise<readonly LiveSessionDetails[]>;
   /** Ends a web session; free for one that is over. */
   signOut(token: string, client?: string): Promise<void>;
   /** For calls of somebody else: whose web session it is, and from which address they come. They reject with the refusal of the authority. */
@@ -43,6 +46,8 @@ export interface IncomingFacts {
   readonly authorization: string | undefined;
   readonly cookie: string | undefined;
   readonly sourceAddress: string;
+  /** As received, of the few requests that have one; a signature covers it. */
+  readonly body?: Uint8Array | undefined;
 }
 
 export interface Identified extends Viewer {
@@ -53,7 +58,7 @@ export interface Identified extends Viewer {
   readonly expiresAt: number;
 }
 
-export const COOKIE = 'steno_session';
+const COOKIE = 'steno_session';
 /** Over TLS: browsers take a cookie of such a name from this very host over TLS alone, so no neighbour can plant a session of theirs (RFC 6265bis, 4.1.3.2). */
 const HOST_COOKIE = `__Host-${COOKIE}`;
 const REMEMBER_MS = 1_000;
@@ -109,7 +114,7 @@ export class Identities {
         method: request.method,
         target: request.target,
         authorization: request.authorization,
-        body: new Uint8Array(0),
+        body: request.body ?? new Uint8Array(0),
         sourceAddress: request.sourceAddress,
       });
       const viewer = (now: Caller): Viewer =>

@@ -54,7 +54,7 @@ async function download(id: string, format: string): Promise<Buffer> {
     headers: { cookie: stand.signIn('root', 'all') },
   });
   expect(response.status).toBe(200);
-  expect(response.headers.get('content-disposition')).toBe(`attachment; filename="${id}.${format}"`);
+  expect(response.headers.get('content-disposition')).toBe(`attachment; filename="${id}.${format.replace(/&.*/, '')}"`);
   return Buffer.from(await response.arrayBuffer());
 }
 
@@ -195,4 +195,47 @@ test('an export begins again when a part goes while it is read, and not once byt
     throw gone;
   };
   await expect(collect(tooLate)).rejects.toBe(gone);
+});
+
+describe('events and pictures', () => {
+  const path = "=cmd|' /C calc'!A0";
+  let hostile: Recorded;
+  beforeAll(async () => {
+    hostile = await record(stand, {
+      state: 'sealed',
+      lines: [
+        [10, { code: 'o', data: 'before\r\n' }],
+        [5_000, { code: 'o', data: '<after>\r\n' }],
+      ],
+      events: [
+        { kind: 'sftp', path, name: 'write' },
+        { kind: 'gap', reason: 'a\n"b",\u202ec', index: 1 },
+      ],
+    });
+  });
+
+  test('a cell that a spreadsheet would take for a formula is text, and no cell leaves its place', async () => {
+    const csv = (await download(hostile.id, 'events.csv')).toString();
+    expect(csv).toContain(`,'=cmd|' /C calc'!A0,`);
+    expect(csv).toContain('"a\n""b"",\\u{202e}c"');
+    expect(csv.split('\r\n')).toHaveLength(4);
+  });
+
+  test('OCSF has a line for each event, with the whole row in it', async () => {
+    const lines = (await download(hostile.id, 'events.ocsf')).toString().trim().split('\n');
+    const events = lines.map((line) => JSON.parse(line) as { class_name: string; unmapped: { steno: { path: string; session: string } } });
+    expect(events.map(({ class_name: name }) => name)).toEqual(['File System Activity', 'Base Event']);
+    expect(events[0]!.unmapped.steno).toMatchObject({ path, session: hostile.id });
+  });
+
+  test('a picture is of its moment', async () => {
+    const picture = async (at: number): Promise<string> => (await download(hostile.id, `svg&at=${at}`)).toString();
+    expect(await picture(1_000)).toContain('>before<');
+    expect(await picture(1_000)).not.toContain('after');
+    expect(await picture(9_999)).toContain('&lt;after&gt;');
+    const refused = await fetch(`${stand.url}/api/sessions/${hostile.id}/export?format=txt&at=1`, {
+      headers: { cookie: stand.signIn('root', 'all') },
+    });
+    expect(refused.status).toBe(400);
+  });
 });

@@ -3,22 +3,32 @@
  *
  *   cast.zst   a file that verifies offline with the recording CA's public key (recordings/read/export-file.ts)
  *   events.zst the same of the session's event log: the kernel events that its gateway signed
+ *   html       both in one page that replays and verifies itself (recordings/offline/page-file.ts)
  *   cast       the lines, as `zstd -dc` prints them
  *   txt        what scrolled over the screen, as text without control characters
  *   json       session, header, facts and rendered lines
+ *   events.*   every event of the session, of its recording and of the kernel: as CSV, or a line of OCSF each
+ *   svg        the screen at one moment
  *
  * Tested in export.test.ts with `verifyRecording` and stock `zstd`.
  */
 import type { ExportFormat } from '#schemas/api/recordings/sessions.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { recordingPrefix } from '#schemas/recording/layout.js';
-import type { SessionRow } from '#schemas/events/rows.js';
+import type { EventRow, SessionRow } from '#schemas/events/rows.js';
+import { ocsfEvent } from '#schemas/ocsf/rows.js';
+import { csvRow } from '#schemas/sql/csv.js';
 import type { EventStore, ScreenLine } from '#stores/events/contract.js';
 import type { ObjectStore } from '#stores/objects/contract.js';
 import type { Zstd } from '#runtime/zstd.js';
+import { loadOfflineApp } from '#recordings/offline/app.js';
+import { offlinePage, refuseOversized } from '#recordings/offline/page-file.js';
+import type { OfflineContent } from '#recordings/offline/page-file.js';
 import { eventLogIndex } from '#recordings/read/event-log.js';
 import { exportFile, exportLines } from '#recordings/read/export-file.js';
 import type { RecordingIndex, RecordingReader } from '#recordings/read/recording-reader.js';
+import { pictureAt } from '#recordings/render/picture.js';
+import { pictureSvg } from '#recordings/render/picture-svg.js';
 import { renderText } from '#recordings/render/plain-text.js';
 import type { Sessions } from '../sessions/sessions.js';
 
@@ -30,21 +40,37 @@ export interface ExportParts {
   readonly sessions: Sessions;
 }
 
+/** What a page takes beside its files. */
+export interface PageParts {
+  readonly objects: ObjectStore;
+  /** Folder of the built page, which has the code of offline pages. */
+  readonly webRoot: string;
+  readonly version: string;
+  /** Public key lines of the recording CA. */
+  readonly recordingCas: () => readonly string[];
+  readonly clock: () => number;
+}
+
 const encoder = new TextEncoder();
 
 export const exportTypes: Readonly<Record<ExportFormat, string>> = {
   'cast.zst': 'application/zstd',
   'events.zst': 'application/zstd',
+  html: 'text/html; charset=utf-8',
   cast: 'application/x-asciicast',
   txt: 'text/plain; charset=utf-8',
   json: 'application/json; charset=utf-8',
+  'events.csv': 'text/csv; charset=utf-8',
+  'events.ocsf': 'application/x-ndjson',
+  svg: 'image/svg+xml; charset=utf-8',
 };
 
 export function exportRecording(
   parts: ExportParts,
   row: SessionRow,
   index: RecordingIndex,
-  format: ExportFormat,
+  format: Exclude<ExportFormat, 'html'>,
+  at = 0,
 ): AsyncGenerator<Uint8Array, void> {
   switch (format) {
     case 'cast.zst':
@@ -57,7 +83,95 @@ export function exportRecording(
       return renderText(exportLines(parts, index), { cols: index.cols, rows: index.rows, tty: row.tty });
     case 'json':
       return json(parts, row);
+    case 'events.csv':
+      return eventsCsv(parts, row);
+    case 'events.ocsf':
+      return eventsOcsf(parts, row);
+    case 'svg':
+      return picture(parts, row, index, at);
   }
+}
+
+async function* picture({ reader }: ExportParts, row: SessionRow, index: RecordingIndex, at: number): AsyncGenerator<Uint8Array, void> {
+  const { session, started_at: startedAt, login, node } = row;
+  const n = Math.max(
+    0,
+    index.segments.findLastIndex(({ start }) => start <= at),
+  );
+  if (index.segments.length === 0) throw new StenoError('NOT_FOUND', 'nothing of this moment is stored');
+  const { start, lines } = await reader.segment(session, startedAt, n);
+  const title = `${login}@${node}, ${new Date(startedAt + at).toISOString()}, ${(at / 1000).toFixed(1)} s into session ${session}`;
+  yield encoder.encode(pictureSvg(await pictureAt(lines, start, at), title));
+}
+
+const columns = [
+  ...([
+    'at',
+    'offset_ms',
+    'source',
+    'kind',
+    'user',
+    'node',
+    'login',
+    'name',
+    'path',
+    'address',
+    'port',
+    'outcome',
+    'reason',
+    'size',
+  ] as const),
+  ...(['sha256', 'count', 'cluster', 'namespace', 'pod', 'container', 'emitter', 'block', 'index', 'data'] as const),
+];
+
+/** Cells that a spreadsheet would take for a formula are text (schemas/sql/csv.ts). */
+async function* eventsCsv(parts: ExportParts, row: SessionRow): AsyncGenerator<Uint8Array, void> {
+  yield encoder.encode(csvRow(['session', ...columns]));
+  for await (const rows of eventsOf(parts, row)) {
+    const cells = (event: EventRow): readonly unknown[] =>
+      columns.map((name) =>
+        name === 'at' ? new Date(event.at).toISOString() : name === 'kind' && event.kind === 'unknown' ? event.raw_kind : event[name],
+      );
+    yield encoder.encode(rows.map((event) => csvRow([event.session, ...cells(event)])).join(''));
+  }
+}
+
+async function* eventsOcsf(parts: ExportParts, row: SessionRow): AsyncGenerator<Uint8Array, void> {
+  for await (const rows of eventsOf(parts, row))
+    yield encoder.encode(rows.map((event) => `${JSON.stringify(ocsfEvent(event))}\n`).join(''));
+}
+
+async function* eventsOf({ events }: ExportParts, { session }: SessionRow): AsyncGenerator<readonly EventRow[]> {
+  for (let cursor: string | undefined; ;) {
+    const { rows, next } = await events.events({ session, order: 'session', limit: 1000, cursor });
+    yield rows;
+    if (next === null) return;
+    cursor = next;
+  }
+}
+
+/** Nothing is sent of a page that no browser would open. */
+export async function* exportPage(parts: PageParts, row: SessionRow, index: RecordingIndex, by: string): AsyncGenerator<Uint8Array, void> {
+  const { objects, webRoot, version, recordingCas, clock } = parts;
+  const app = await loadOfflineApp(webRoot);
+  const log = await eventLogIndex(objects, recordingPrefix(row.session, row.started_at));
+  const sizes = await Promise.all([...index.objects, ...(log?.objects ?? [])].map((key) => objects.size(key)));
+  refuseOversized(sizes.reduce((sum, size) => sum + size, 0));
+  const files: OfflineContent['files'] = [
+    { name: 'recording', content: exportFile(objects, index) },
+    ...(log === null ? [] : [{ name: 'events', content: exportFile(objects, log) } as const]),
+  ];
+  const notes =
+    row.request_id === ''
+      ? []
+      : ['What the access requests said, and what the roles allowed, is in a page that `steno export --html` makes.'];
+  const unsigned = { requests: [], roles: [], notes };
+  yield* offlinePage(app, {
+    session: row.session,
+    steno: version,
+    about: async () => ({ made_at: clock(), made_by: by, cas: [...recordingCas()], unsigned }),
+    files,
+  });
 }
 
 async function* exportLog({ objects }: ExportParts, row: SessionRow): AsyncGenerator<Uint8Array, void> {

@@ -6,15 +6,16 @@ import type { Log } from '#runtime/log.js';
 import { sourceAddress } from '../http/guard.js';
 import { parseSessionId } from '../http/query.js';
 import type { Serving } from '../http/serve.js';
-import { beginExport, exportRecording, exportTypes } from './export.js';
-import type { ExportParts } from './export.js';
+import { beginExport, exportPage, exportRecording, exportTypes } from './export.js';
+import type { ExportParts, PageParts } from './export.js';
 
 const EXPORTS_AT_A_TIME = 8;
 
-export function exportRoutes(serving: Serving, parts: ExportParts & { readonly log: Log }): void {
+export function exportRoutes(serving: Serving, parts: ExportParts & PageParts & { readonly log: Log }): void {
   const { sessions, reader, log } = parts;
   let exporting = 0;
-  serving.signedIn(exportSession, async (viewer, { request, reply, params, query: { format } }) => {
+  serving.signedIn(exportSession, async (viewer, { request, reply, params, query: { format, at } }) => {
+    if (at !== undefined && format !== 'svg') throw new StenoError('BAD_REQUEST', 'at: is for a picture');
     const asking = { viewer, action: 'export', source: sourceAddress(request), format } as const;
     const row = await sessions.row(asking, parseSessionId(params.id));
     if (exporting >= EXPORTS_AT_A_TIME) throw new StenoError('TOO_MANY', 'exports at a time');
@@ -23,7 +24,7 @@ export function exportRoutes(serving: Serving, parts: ExportParts & { readonly l
     const source = await beginExport(async () => {
       const index = await reader.index(row.session, row.started_at);
       if (index === null) throw new StenoError('NOT_FOUND', 'nothing of this recording is stored yet');
-      return exportRecording(parts, row, index, format);
+      return format === 'html' ? exportPage(parts, row, index, viewer.user) : exportRecording(parts, row, index, format, at);
     }).catch((error: unknown) => {
       ended();
       throw error;

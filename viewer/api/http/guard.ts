@@ -14,7 +14,7 @@ import '@fastify/rate-limit';
 import type { FastifyInstance, FastifyRequest, onRequestAsyncHookHandler } from 'fastify';
 import helmet from 'helmet';
 import { StenoError } from '#schemas/base/errors.js';
-import { sourceKey } from '#schemas/base/ip-address.js';
+import { sourceKey, unmappedAddress } from '#schemas/base/ip-address.js';
 
 /** Strict-Transport-Security is for the proxy that has the certificate: it binds every port of the host for a year. */
 export const securityHeaders = helmet({
@@ -75,7 +75,7 @@ export function checkOrigin(host: string | undefined, origin: string | undefined
 export function sourceAddress({ ip, socket }: Pick<FastifyRequest, 'ip' | 'socket'>): string {
   const address = isIP(ip) === 0 ? (socket.remoteAddress ?? '') : ip;
   // A dual-stack socket reports IPv4 peers as IPv6.
-  return address.replace(/^::ffff:(?=\d+\.\d+\.\d+\.\d+$)/, '');
+  return unmappedAddress(address);
 }
 
 export interface Limits {

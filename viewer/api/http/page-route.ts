@@ -1,15 +1,11 @@
 /** The page and its files: whatever no other route answers. Tested in viewer/api/main.test.ts and viewer/api/page.test.ts. */
 import type { FastifyInstance } from 'fastify';
 import { StenoError } from '#schemas/base/errors.js';
-import { findFile, openingOf } from './static.js';
-import type { StaticFile } from './static.js';
+import { findFile, loadPage, openingOf } from './static.js';
 
-/** `signedIn`: whether a cookie of ours comes along; what the page will ask for first is named in a header then. */
-export function pageRoute(
-  app: FastifyInstance,
-  page: ReadonlyMap<string, StaticFile>,
-  signedIn: (cookie: string | undefined) => boolean,
-): void {
+/** Reads the files below `webRoot`, once. `signedIn`: whether a cookie of ours comes along; what the page will ask for first is named in a header then. */
+export async function pageRoute(app: FastifyInstance, webRoot: string, signedIn: (cookie: string | undefined) => boolean): Promise<void> {
+  const page = await loadPage(webRoot);
   app.get('/*', (request, reply) => {
     const file = request.url.startsWith('/api') ? undefined : findFile(page, request.url.split('?', 1)[0]!);
     if (file === undefined) throw new StenoError('NOT_FOUND');

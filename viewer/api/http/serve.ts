@@ -2,6 +2,8 @@
  * The routes of declared endpoints (schemas/api/viewer.ts). Who asks is identified first; then parameters, query and body are
  * parsed by the declaration; then the handler asks access.ts. Tested in viewer/api/main.test.ts.
  */
+import { Readable } from 'node:stream';
+import { StenoError } from '#schemas/base/errors.js';
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteShorthandOptions } from 'fastify';
 import type { z } from 'zod';
 import { checkAnswer, checkRefusal } from '#schemas/endpoint/answer-check.js';
@@ -31,7 +33,11 @@ export interface Serving {
   /** For whoever asks. */
   open<Of extends ViewerEndpoint>(declared: Of, run: (asked: Asked<Of>) => Promise<Sent<Of>>, options?: ServeOptions): void;
   /** For the holder of a web session or a user certificate. */
-  signedIn<Of extends ViewerEndpoint>(declared: Of, run: (viewer: Identified, asked: Asked<Of>) => Promise<Sent<Of>>): void;
+  signedIn<Of extends ViewerEndpoint>(
+    declared: Of,
+    run: (viewer: Identified, asked: Asked<Of>) => Promise<Sent<Of>>,
+    options?: Pick<ServeOptions, 'bodyLimit'>,
+  ): void;
 }
 
 export interface ServingParts {
@@ -66,15 +72,36 @@ export function serving(app: FastifyInstance, { identify, checkAnswers }: Servin
         checked(declared, async () => run(asked(declared, request, reply, passesBody === true)));
       app.route({ method, url, ...options, handler });
     },
-    signedIn(declared, run) {
+    signedIn(declared, run, options = {}) {
       const { method, path: url } = declared;
       const handler = async (request: FastifyRequest, reply: FastifyReply): Promise<unknown> => {
         const viewer = await identify(request);
         return checked(declared, async () => run(viewer, asked(declared, request, reply, false)));
       };
-      app.route({ method, url, handler });
+      app.route({ method, url, ...options, ...((declared.body as unknown) === noBody ? {} : { preParsing: keepBody }), handler });
     },
   };
+}
+
+const bodies = new WeakMap<FastifyRequest, Buffer>();
+
+/** The bytes of a request's body, which its signature covers; undefined where its endpoint takes none. */
+export function receivedBody(request: FastifyRequest): Uint8Array | undefined {
+  return bodies.get(request);
+}
+
+/** Hands the body on to the parser whole. Its length is bounded here, as the parser would. */
+async function keepBody(request: FastifyRequest, _: FastifyReply, payload: AsyncIterable<Buffer>): Promise<Readable> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of payload) {
+    length += chunk.length;
+    if (length > request.routeOptions.bodyLimit) throw new StenoError('TOO_LARGE');
+    chunks.push(chunk);
+  }
+  const body = Buffer.concat(chunks);
+  bodies.set(request, body);
+  return Readable.from([body], { objectMode: false });
 }
 
 /** A body that the endpoint does not take is not looked at. */

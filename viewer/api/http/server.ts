@@ -30,8 +30,8 @@ export interface ServerParts {
   readonly proxies: ReadonlySet<string>;
   /** Values of `Host` that are ours. */
   readonly hosts: () => ReadonlySet<string>;
-  /** The one route that is a WebSocket, and the options of `ws` for it. */
-  readonly live: { readonly path: string; readonly options: object };
+  /** The routes that are WebSockets, and bytes of the largest message that one of them takes. */
+  readonly sockets: { readonly paths: readonly string[]; readonly maxPayload: number };
 }
 
 export interface ViewerServer {
@@ -42,7 +42,7 @@ export interface ViewerServer {
   readonly routes: readonly ViewerRoute[];
 }
 
-export async function makeServer({ log, proxies, hosts, live }: ServerParts): Promise<ViewerServer> {
+export async function makeServer({ log, proxies, hosts, sockets }: ServerParts): Promise<ViewerServer> {
   const app = fastify({
     bodyLimit: 4096,
     routerOptions: { maxParamLength: 64 },
@@ -66,13 +66,13 @@ export async function makeServer({ log, proxies, hosts, live }: ServerParts): Pr
   app.removeContentTypeParser('text/plain');
 
   await app.register(rateLimit, { global: false });
-  await app.register(websocket, { options: live.options });
+  await app.register(websocket, { options: { maxPayload: sockets.maxPayload, perMessageDeflate: false } });
   app.addHook('onRequest', (request, reply, done) => securityHeaders(request.raw, reply.raw, () => done()));
   app.addHook('onRequest', async (request, reply) => {
     strangers.passed(request.raw.socket);
     reply.header('permissions-policy', PERMISSIONS_POLICY);
     checkHost(hosts(), request.headers.host);
-    if (request.ws && request.routeOptions.url !== live.path) throw new StenoError('NOT_FOUND');
+    if (request.ws && !sockets.paths.includes(request.routeOptions.url ?? '')) throw new StenoError('NOT_FOUND');
     if (request.ws && request.headers.authorization === undefined) checkOrigin(request.headers.host, request.headers.origin);
     if (request.method !== 'GET' && request.method !== 'HEAD' && request.routeOptions.config.fromOtherSites !== true)
       checkOrigin(request.headers.host, request.headers.origin);

@@ -64,7 +64,9 @@ export async function loadPage(root: string): Promise<ReadonlyMap<string, Static
   return files;
 }
 
-const views = /^\/(sign-in|account|invitation|confirm|login\/device|sessions(\/[0-9a-z]{1,64})?|search|requests|audit)?$/;
+/** First parts of the addresses of views; `viewer/api/page.test.ts` compares them with the links and routes of the page. */
+const heads = 'account|audit|cases|confirm|findings|invitation|join|login|nodes|requests|rules|search|sessions|sign-in|sql|terminal';
+const views = new RegExp(`^/(?:(?:${heads})(?:/[0-9a-z-]{1,64}){0,3})?$`);
 
 export function findFile(files: ReadonlyMap<string, StaticFile>, path: string): StaticFile | undefined {
   return files.get(views.test(path) ? '/index.html' : path);

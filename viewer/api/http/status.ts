@@ -1,12 +1,12 @@
 /** The state of what this stage reads, for `steno status` and `steno doctor`. Tested in viewer/api/main.test.ts. */
-import type { IndexProgress, QueueReport, StatusReport } from '#schemas/api/recordings/status.js';
+import type { AnalysisReport, IndexProgress, QueueReport, StatusReport } from '#schemas/api/recordings/status.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { Condition } from '#schemas/policy/session-condition.js';
 import type { EventStore } from '#stores/events/contract.js';
 import type { ObjectStore } from '#stores/objects/contract.js';
 import type { Viewer } from '../access/access.js';
 
-export function incompleteText({ done, total, lost, failed }: IndexProgress): string {
+function incompleteText({ done, total, lost, failed }: IndexProgress): string {
   const far = total === 0 ? 'recordings are being indexed' : `${done} of ${total} recordings are indexed`;
   const next = failed ? 'the rebuild stopped; restart Steno or run `steno reindex`' : 'the rest follows in the background';
   return `incomplete: ${far}, ${next}${lost ? '; earlier audit rows, and kernel events without an event log, are lost' : ''}`;
@@ -21,7 +21,13 @@ export async function statusReport(
     visible,
     queues,
     rebuilding,
-  }: { readonly visible: Condition | undefined; readonly queues: readonly QueueReport[]; readonly rebuilding: IndexProgress | null },
+    analysis,
+  }: {
+    readonly visible: Condition | undefined;
+    readonly queues: readonly QueueReport[];
+    readonly rebuilding: IndexProgress | null;
+    readonly analysis: AnalysisReport | null;
+  },
 ): Promise<StatusReport> {
   let live = 0;
   let total = 0;
@@ -43,5 +49,6 @@ export async function statusReport(
     }),
     ...(rebuilding === null ? [] : [{ name: 'search index', ok: false, detail: incompleteText(rebuilding) }]),
   ];
-  return { version, queues: viewer.view === 'all' ? queues : [], sessions_live: live, sessions_total: total, checks };
+  const all = viewer.view === 'all';
+  return { version, queues: all ? queues : [], analysis: all ? analysis : null, sessions_live: live, sessions_total: total, checks };
 }

@@ -5,24 +5,29 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { followSession } from '#schemas/api/recordings/sessions.js';
 import { StenoError } from '#schemas/base/errors.js';
+import type { Log } from '#runtime/log.js';
 import type { Identified } from '../access/identity.js';
 import { sourceAddress } from '../http/guard.js';
 import { parseInput, parseSessionId } from '../http/query.js';
 import type { Sessions } from '../sessions/sessions.js';
-import type { Follow, LiveRelay } from './relay.js';
+import { LiveRelay } from './relay.js';
+import type { Follow, LiveSource } from './relay.js';
+
+export type { LiveSource } from './relay.js';
 
 export const LIVE_PATH = followSession.path;
-/** Of `ws`; a viewer has nothing to say. */
-export const liveSocket = { maxPayload: 1024, perMessageDeflate: false } as const;
 
 export interface LiveRouteDeps {
   readonly sessions: Sessions;
-  readonly relay: LiveRelay;
+  readonly source: LiveSource;
+  readonly log: Log;
   readonly identify: (request: FastifyRequest) => Promise<Identified>;
   readonly clock: () => number;
 }
 
-export function liveRoute(app: FastifyInstance, { sessions, relay, identify, clock }: LiveRouteDeps): void {
+/** Returns the relay of those who follow. */
+export function liveRoute(app: FastifyInstance, { sessions, source, log, identify, clock }: LiveRouteDeps): LiveRelay {
+  const relay = new LiveRelay(source, log);
   const admitted = new WeakMap<FastifyRequest, Follow>();
   app.route<{ Params: { id: string } }>({
     method: 'GET',
@@ -48,4 +53,5 @@ export function liveRoute(app: FastifyInstance, { sessions, relay, identify, clo
       else relay.follow(viewer, follow);
     },
   });
+  return relay;
 }

@@ -32,7 +32,7 @@ export interface LiveSource {
 }
 
 export const MAX_BACKLOG = 4 << 20;
-export const MAX_VIEWERS = 256;
+const MAX_VIEWERS = 256;
 const RECHECK_MS = 5_000;
 const CONNECT_MS = 10_000;
 /** A gateway whose ingest is restarted is at another one within a second. */

@@ -9,6 +9,8 @@ import {
   showSegment,
   showSession,
 } from '#schemas/api/recordings/sessions.js';
+import { listCommands } from '#schemas/api/recordings/commands.js';
+import { listLines, showTimeline } from '#schemas/api/recordings/replay.js';
 import type { SessionInfo } from '#schemas/api/recordings/sessions.js';
 import { encodeOpening, firstSegment } from '#schemas/api/recordings/opening.js';
 import type { SessionOpening } from '#schemas/api/recordings/opening.js';
@@ -20,19 +22,25 @@ import { meOf } from '../access/access.js';
 import type { Viewer } from '../access/access.js';
 import { sourceAddress } from '../http/guard.js';
 import { parseSessionId } from '../http/query.js';
+import type { EventStore } from '#stores/events/contract.js';
 import type { Serving } from '../http/serve.js';
+import { CommandLists } from './commands.js';
+import { transcript } from './transcript.js';
+import { timelineOf } from './timeline.js';
 import type { Asking, Sessions } from './sessions.js';
 
 /** Session time in ms of the line before the segment, as in the index it belongs to. */
 const SEGMENT_START = 'x-steno-segment-start';
 
 export interface SessionRouteParts {
+  readonly events: EventStore;
+  readonly clock: () => number;
   readonly sessions: Sessions;
   readonly reader: RecordingReader;
   readonly rebuildingFor: (viewer: Viewer) => IndexProgress | null;
 }
 
-export function sessionRoutes(serving: Serving, { sessions, reader, rebuildingFor }: SessionRouteParts): void {
+export function sessionRoutes(serving: Serving, { events, clock, sessions, reader, rebuildingFor }: SessionRouteParts): void {
   const rowOf = (viewer: Viewer, request: FastifyRequest, action: SessionAction, id: string) =>
     sessions.row(askingOf(viewer, request, action), parseSessionId(id));
 
@@ -69,9 +77,19 @@ export function sessionRoutes(serving: Serving, { sessions, reader, rebuildingFo
   serving.signedIn(listKernelEvents, async (viewer, { request, params, query }) =>
     sessions.kernelEvents(viewer, await rowOf(viewer, request, 'view', params.id), query),
   );
+  serving.signedIn(showTimeline, async (viewer, { request, params, query }) =>
+    timelineOf(events, await rowOf(viewer, request, 'view', params.id), query.parts, clock()),
+  );
+  const commands = new CommandLists(events, clock);
+  serving.signedIn(listCommands, async (viewer, { request, params, query }) =>
+    commands.of(await rowOf(viewer, request, 'view', params.id), query.from),
+  );
+  serving.signedIn(listLines, async (viewer, { request, params, query }) =>
+    transcript(events, (await rowOf(viewer, request, 'view', params.id)).session, query),
+  );
 }
 
-export function askingOf(viewer: Viewer, request: FastifyRequest, action: SessionAction): Asking {
+function askingOf(viewer: Viewer, request: FastifyRequest, action: SessionAction): Asking {
   return { viewer, action, source: sourceAddress(request) };
 }
 

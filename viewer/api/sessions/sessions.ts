@@ -8,7 +8,7 @@ import type { KernelEventInfo } from '#schemas/kernel/event-info.js';
 import type { listAudit } from '#schemas/api/recordings/audit.js';
 import type { listKernelEvents, listSessions } from '#schemas/api/recordings/sessions.js';
 import { StenoError } from '#schemas/base/errors.js';
-import { KERNEL_BLOCKS, kernelPlace } from '#schemas/kernel/kernel.js';
+import { KERNEL_BLOCKS } from '#schemas/kernel/kernel.js';
 import { markerOf } from '#schemas/marker.js';
 import type { SessionAction } from '#schemas/policy/role.js';
 import type { AuditRow, EventRow, SessionRow } from '#schemas/events/rows.js';
@@ -17,7 +17,11 @@ import type { z } from 'zod';
 import { requireReading } from '../access/access.js';
 import type { Access, Viewer } from '../access/access.js';
 import type { Disclosures } from '../access/disclosures.js';
+import { factOf, kernelEventOf, parsed } from '#recordings/derive/event-info.js';
 import type { RecordingIndex } from '#recordings/read/recording-reader.js';
+import { LivePeople } from './live-people.js';
+
+export { LivePeople };
 
 /** More facts than this are cut; the export holds them all. */
 export const MAX_FACTS = 10_000;
@@ -43,11 +47,13 @@ export class Sessions {
   readonly #access: Access;
   readonly #disclosures: Disclosures;
   readonly #clock: () => number;
+  readonly #people: LivePeople;
   readonly #places = new LRUCache<string, SessionPlace>({ max: PLACES_KEPT });
   readonly #sealed: LRUCache<string, SessionRow>;
 
-  constructor(events: EventStore, access: Access, disclosures: Disclosures, clock: () => number) {
+  constructor(events: EventStore, access: Access, disclosures: Disclosures, people: LivePeople, clock: () => number) {
     this.#events = events;
+    this.#people = people;
     this.#access = access;
     this.#disclosures = disclosures;
     this.#clock = clock;
@@ -63,13 +69,14 @@ export class Sessions {
     const { rows, next } = await this.#events.sessions({ ...filters, cursor: before, user: whose, visible });
     // Who looks at a list opens one of its sessions next.
     for (const row of rows) this.#keep(row);
-    const outer = await this.#openedFrom(viewer, rows);
-    return { sessions: rows.map((row) => ({ ...this.info(row), ...outer.get(row.session) })), next };
+    const [outer, live] = await Promise.all([this.#openedFrom(viewer, rows), this.#people.of(rows)]);
+    return { sessions: rows.map((row) => ({ ...this.info(row), ...outer.get(row.session), ...live.get(row.session) })), next };
   }
 
   /** The facts of one session, with what takes a look at others. */
   async described(viewer: Viewer, row: SessionRow): Promise<SessionInfo> {
-    return { ...this.info(row), ...(await this.#openedFrom(viewer, [row])).get(row.session) };
+    const [outer, live] = await Promise.all([this.#openedFrom(viewer, [row]), this.#people.of([row])]);
+    return { ...this.info(row), ...outer.get(row.session), ...live.get(row.session) };
   }
 
   /** By session: the one it was opened from, where the viewer may list that one. */
@@ -203,7 +210,7 @@ export class Sessions {
   async kernelEvents(
     viewer: Viewer,
     row: SessionRow,
-    { kinds, only, after, limit }: z.output<typeof listKernelEvents.query>,
+    { kinds, only, from, after, limit }: z.output<typeof listKernelEvents.query>,
   ): Promise<KernelEventList> {
     const { session } = row;
     const { rows, next } = await this.#events.events({
@@ -212,6 +219,7 @@ export class Sessions {
       source: 'kernel',
       kinds,
       only,
+      from: from === undefined ? undefined : row.started_at + from,
       after: after && storedPlace(after),
       limit,
     });
@@ -283,25 +291,6 @@ function storedPlace({ block, index }: { readonly block: number; readonly index:
   return { block: Math.max(0, block - KERNEL_BLOCKS), index };
 }
 
-function kernelEventOf(row: EventRow): KernelEventInfo {
-  return {
-    place: kernelPlace(row),
-    at: row.at,
-    offset: row.offset_ms,
-    kind: row.kind === 'unknown' ? row.raw_kind : row.kind,
-    path: row.path,
-    size: row.size,
-    sha256: row.sha256,
-    address: row.address,
-    port: row.port,
-    name: row.name,
-    reason: row.reason,
-    outcome: row.outcome,
-    count: row.count,
-    data: parsed(row.data),
-  };
-}
-
 /** A gap line of the recording, in the words of the gaps that nodes tell by themselves; where it begins, if it says so. */
 function kernelGapOf(row: EventRow): KernelEventInfo {
   const { detail, from, to } = parsed(row.data);
@@ -311,22 +300,4 @@ function kernelGapOf(row: EventRow): KernelEventInfo {
     name: typeof detail === 'string' ? detail : '',
     data: { signed: true, ...(typeof from === 'number' ? { first_ms: from } : {}), ...(typeof to === 'number' ? { last_ms: to } : {}) },
   };
-}
-
-function factOf(event: EventRow): SessionFact {
-  const known: Record<string, unknown> = {};
-  for (const key of ['path', 'size', 'sha256', 'address', 'port', 'name', 'reason', 'outcome', 'count'] as const) {
-    const value = event[key];
-    if (value !== '' && value !== null) known[key] = value;
-  }
-  return { at: event.at, offset: event.offset_ms, kind: event.kind, data: { ...parsed(event.data), ...known } };
-}
-
-function parsed(data: string): Record<string, unknown> {
-  try {
-    const value: unknown = JSON.parse(data);
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};
-  } catch {
-    return {};
-  }
 }

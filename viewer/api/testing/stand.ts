@@ -13,12 +13,17 @@ import type { WebSocket } from 'ws';
 import { StenoError } from '#schemas/base/errors.js';
 import { disclosureSchema } from '#schemas/disclosure.js';
 import type { Disclosure } from '#schemas/disclosure.js';
+import type { LiveSessionDetails } from '#schemas/api/inventory/live-sessions.js';
+import { readNotes } from '#schemas/api/cases/notes.js';
+import { listSavedSearches } from '#schemas/api/cases/saved-searches.js';
 import { roleSchema } from '#schemas/policy/role.js';
 import type { Role } from '#schemas/policy/role.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
 import { feedCloses } from '#schemas/feed.js';
+import { TRIAGE_EVENT } from '#schemas/events/triage.js';
 import { encodeUplink } from '#schemas/uplink.js';
 import { openEventStore } from '#stores/events/clickhouse/store.js';
+import { exampleAuditRow } from '#stores/events/examples.js';
 import { openDirectoryStore } from '#stores/objects/directory.js';
 import type { Caller, ReceivedRequest } from '#runtime/http/request-auth.js';
 import { openZstd } from '#runtime/zstd.js';
@@ -94,6 +99,8 @@ export interface Stand extends Stores {
   readonly link: (user: string, view: string) => string;
   /** From now on, who signed in with this word holds this role. */
   readonly role: (word: string, role: object) => void;
+  /** What the authority knows of live sessions. */
+  readonly people: Map<string, LiveSessionDetails>;
   /** What the authority was told. */
   readonly disclosures: Disclosure[];
   readonly close: () => Promise<void>;
@@ -112,6 +119,7 @@ export async function openStand(webRoot?: string): Promise<Stand> {
   const over = new Set<string>();
   const roles = new Map<string, Role>();
   const disclosures: Disclosure[] = [];
+  const people = new Map<string, LiveSessionDetails>();
   const watching = new Set<() => void>();
   const identity = (text: string, kind: string) => {
     const [found, user, view] = text.split('.');
@@ -127,6 +135,14 @@ export async function openStand(webRoot?: string): Promise<Stand> {
       mfa: null,
       since: Date.now(),
     };
+  };
+  /** As the authority's audit row reaches the store. */
+  let decisions = 0;
+  const triage = async (target: string, { state, reason }: { state: string; reason: string }): Promise<object> => {
+    const [version, at] = [(decisions += 1), Date.now()];
+    const row = { id: `triage-${version}`, event: TRIAGE_EVENT, target, actor: 'root', at };
+    await events.insert('audit', [exampleAuditRow({ ...row, data: JSON.stringify({ state, version, reason }) })], `triage-${version}`);
+    return { finding: target, state, version, by: 'root', at, reason };
   };
   const running = await startViewer(
     { listen: '127.0.0.1:0', webRoot: webRoot ?? join(folder, 'no-page'), version: '0.0.0' },
@@ -144,6 +160,7 @@ export async function openStand(webRoot?: string): Promise<Stand> {
           return found;
         },
         webSession: async (text) => identity(text, 'web'),
+        liveSessions: async (sessions) => sessions.flatMap((session) => people.get(session) ?? []),
         signOut: async (text) => {
           over.add(text);
         },
@@ -152,7 +169,10 @@ export async function openStand(webRoot?: string): Promise<Stand> {
           return () => watching.delete(callback);
         },
         relaying: () => async (_method, target, body) => {
+          const decided = /^\/v1\/findings\/([^/]+)\/triage$/.exec(target);
+          if (decided !== null) return triage(decided[1]!, body as { state: string; reason: string });
           if (target === '/v1/disclosures') return void disclosures.push(disclosureSchema.parse(body));
+          if (target === readNotes.path || target === listSavedSearches.path) return [];
           if (target !== '/v1/login/methods') throw new StenoError('LOGIN_FAILED');
           return { local: true, passkeys: false, origin: 'http://localhost', connectors: [] };
         },
@@ -196,6 +216,7 @@ export async function openStand(webRoot?: string): Promise<Stand> {
     live,
     url: `http://${running.addresses['web']}`,
     disclosures,
+    people,
     role(word, role) {
       roles.set(word, roleSchema.parse({ kind: 'role', name: word, view: 'none', ...role }));
       for (const told of watching) told();

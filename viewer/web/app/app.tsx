@@ -2,27 +2,32 @@
  * The page: who is signed in, what the address names, and the frame around it. Without an identity only the sign-in
  * page is shown; the address stays, so that signing in leads back to it.
  */
-import { useEffect, useState } from 'react';
+import { Suspense, lazy, useEffect, useState } from 'react';
 import type { ReactNode, SubmitEvent } from 'react';
 import { Link, Route, Switch, useLocation } from 'wouter';
 import { navigate } from 'wouter/use-browser-location';
 import type { Me } from '#schemas/api/front/sign-in.js';
-import { ApiFailure, getJson, post, signedOut } from '../parts/api.js';
+import { ApiFailure, signedOut } from '../parts/api.js';
+import { ask } from '../parts/endpoints.js';
 import { AccountPage } from '../login/account.js';
-import { ConfirmPage } from '../login/confirm.js';
-import { DeviceLoginPage } from '../login/device.js';
 import { InvitationPage } from '../login/invitation.js';
 import { SignInPage } from '../login/sign-in.js';
-import { earlyOpening, sessionAddress } from '../parts/opening.js';
-import { AuditPage } from '../audit/audit.js';
+import { LoginViews } from '../login/views.js';
+import { earlyOpening } from '../parts/opening.js';
+import { AuditPage, ViewsPage } from '../audit/audit.js';
+import { CaseViews } from '../cases/views.js';
+import { FindingViews } from '../findings/views.js';
+import { NodeViews, nodeAddress } from '../nodes/views.js';
 import { RequestsPage } from '../requests/requests.js';
 import { SearchPage } from '../search/search.js';
-import { SessionPage } from '../sessions/session.js';
-import { SessionsPage } from '../sessions/sessions.js';
+import { SessionViews, sessionsAddress } from '../sessions/views.js';
 import { Background } from './background.js';
 import { Empty } from '../parts/basics.js';
 import { queryText } from '../parts/query-text.js';
 import { queries } from '../parts/use-json.js';
+
+/** Loaded when somebody goes there. */
+const SqlPage = lazy(async () => ({ default: (await import('../sql/sql.js')).SqlPage }));
 
 type Identity =
   { readonly kind: 'unknown' } | { readonly kind: 'nobody'; readonly refusal: string | null } | { readonly kind: 'user'; readonly me: Me };
@@ -41,9 +46,9 @@ async function identify(): Promise<Identity> {
   const token = takeToken();
   if (token !== null) {
     try {
-      return { kind: 'user', me: await post<Me>('/api/sign-in', { token }) };
+      return { kind: 'user', me: await ask('POST /api/sign-in', { body: { token } }) };
     } catch (error) {
-      const known = await getJson<Me>('/api/me').catch(() => null);
+      const known = await ask('GET /api/me', {}).catch(() => null);
       return known === null ? { kind: 'nobody', refusal: (error as Error).message } : { kind: 'user', me: known };
     }
   }
@@ -55,7 +60,7 @@ async function identify(): Promise<Identity> {
     if (known === 'nobody') return { kind: 'nobody', refusal: null };
     if (known !== null) return { kind: 'user', me: known.me };
   }
-  return getJson<Me>('/api/me').then(
+  return ask('GET /api/me', {}).then(
     (me): Identity => ({ kind: 'user', me }),
     (): Identity => ({ kind: 'nobody', refusal: null }),
   );
@@ -107,22 +112,14 @@ export function App(): ReactNode {
         {identity.kind === 'unknown' && <div className="starting" aria-busy="true" />}
         {identity.kind === 'nobody' && <SignInPage refusal={identity.refusal} onSignedIn={onSignedIn} />}
         {identity.kind === 'user' && (
-          <Switch>
-            <Route path="/login/device">
-              <DeviceLoginPage onSignedIn={onSignedIn} />
-            </Route>
-            <Route path="/confirm">
-              <ConfirmPage onSignedIn={onSignedIn} />
-            </Route>
-            <Route>
-              <Frame
-                key={identity.me.user}
-                me={identity.me}
-                onSignedIn={onSignedIn}
-                onSignOut={() => show({ kind: 'nobody', refusal: null })}
-              />
-            </Route>
-          </Switch>
+          <LoginViews onSignedIn={onSignedIn}>
+            <Frame
+              key={identity.me.user}
+              me={identity.me}
+              onSignedIn={onSignedIn}
+              onSignOut={() => show({ kind: 'nobody', refusal: null })}
+            />
+          </LoginViews>
         )}
       </Route>
     </Switch>
@@ -140,7 +137,7 @@ function Frame({
 }): ReactNode {
   const [path] = useLocation();
   const signOut = (): void => {
-    void post<{ next: string | null }>('/api/sign-out', {})
+    void ask('POST /api/sign-out', {})
       .then(({ next }) => {
         // The provider of single sign-on signs out, too, and sends the browser back.
         if (next !== null) location.assign(next);
@@ -165,12 +162,30 @@ function Frame({
           <NavLink to="/sessions" here={path === '/' || path.startsWith('/sessions')}>
             Sessions
           </NavLink>
+          <NavLink to="/nodes" here={nodeAddress.test(path)}>
+            Nodes
+          </NavLink>
           <NavLink to="/search" here={path === '/search'}>
             Search
           </NavLink>
+          {me.findings && (
+            <NavLink to="/findings" here={path === '/findings' || path === '/rules'}>
+              Findings
+            </NavLink>
+          )}
+          {me.cases.read && (
+            <NavLink to="/cases" here={path.startsWith('/cases')}>
+              Cases
+            </NavLink>
+          )}
           <NavLink to="/requests" here={path.startsWith('/requests')}>
             Requests
           </NavLink>
+          {me.sql && (
+            <NavLink to="/sql" here={path === '/sql'}>
+              SQL
+            </NavLink>
+          )}
           {me.audit && (
             <NavLink to="/audit" here={path === '/audit'}>
               Audit
@@ -190,15 +205,35 @@ function Frame({
       </header>
       <main id="content" tabIndex={-1}>
         <Switch>
-          <Route path={sessionAddress}>{({ id = '' }) => <SessionPage key={id} id={id} />}</Route>
-          <Route path={/^\/(sessions|sign-in)?$/}>
-            <SessionsPage me={me} />
+          <Route path={sessionsAddress}>
+            <SessionViews me={me} />
+          </Route>
+          <Route path={nodeAddress}>
+            <NodeViews me={me} />
           </Route>
           <Route path="/search">
-            <SearchPage />
+            <SearchPage me={me} />
+          </Route>
+          {me.findings && (
+            <Route path={/^\/(findings|rules)$/}>
+              <FindingViews me={me} />
+            </Route>
+          )}
+          <Route path={/^\/cases(\/|$)/}>
+            <CaseViews me={me} />
           </Route>
           <Route path="/requests">
             <RequestsPage me={me} />
+          </Route>
+          {me.sql && (
+            <Route path="/sql">
+              <Suspense fallback={<div className="page" aria-busy="true" />}>
+                <SqlPage />
+              </Suspense>
+            </Route>
+          )}
+          <Route path="/audit/views">
+            <ViewsPage />
           </Route>
           <Route path="/audit">
             <AuditPage />
@@ -256,6 +291,6 @@ function QuickSearch(): ReactNode {
   );
 }
 
-export function isTyping(target: EventTarget | null): boolean {
+function isTyping(target: EventTarget | null): boolean {
   return target instanceof HTMLInputElement || target instanceof HTMLTextAreaElement || target instanceof HTMLSelectElement;
 }

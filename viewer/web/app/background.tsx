@@ -3,9 +3,9 @@
  * who may view every session; nobody else is told.
  */
 import type { ReactNode } from 'react';
-import type { QueueName, QueueReport, StatusReport } from '#schemas/api/recordings/status.js';
+import type { QueueName, QueueReport } from '#schemas/api/recordings/status.js';
 import { bytes } from '../parts/format.js';
-import { useJson } from '../parts/use-json.js';
+import { useAnswer } from '../parts/use-json.js';
 
 const EVERY_MS = 10_000;
 /** What is done sooner is nobody's concern. */
@@ -20,7 +20,7 @@ const words: Readonly<Record<QueueName, string>> = {
 };
 
 export function Background(): ReactNode {
-  const { data } = useJson<StatusReport>('/api/status', EVERY_MS);
+  const { data } = useAnswer('GET /api/status', {}, EVERY_MS);
   const queues = waiting(data?.queues ?? [], Date.now());
   if (queues.length === 0) return null;
   return (

@@ -7,19 +7,16 @@ import { Empty, Failure, useTitle } from '../parts/basics.js';
 import { ChoiceFilter, MomentFilter, TextFilter, useFilters } from '../parts/filters.js';
 import { SafeText } from '../parts/safe-text.js';
 import { queryText } from '../parts/query-text.js';
-import { useJson } from '../parts/use-json.js';
+import { useAnswer } from '../parts/use-json.js';
 
-const names = ['event', 'actor', 'outcome', 'from', 'to'] as const;
+export { ViewsPage } from './views.js';
+
+const names = ['event', 'actor', 'outcome', 'session', 'from', 'to'] as const;
 const outcomes = [
   ['', 'any'],
   ['success', 'success'],
   ['failure', 'failure'],
 ] as const;
-
-interface AuditPageRows {
-  readonly rows: readonly AuditRow[];
-  readonly next: string | null;
-}
 
 export function AuditPage(): ReactNode {
   useTitle('Audit');
@@ -27,20 +24,19 @@ export function AuditPage(): ReactNode {
   const filters = useFilters(names);
   const values = Object.fromEntries(names.map((name) => [name, query.get(name)]));
   const before = query.get('before');
-  const { data, error } = useJson<AuditPageRows>(
-    `/api/audit${queryText({ ...values, before, limit: 100 })}`,
-    before === null ? 5_000 : undefined,
-  );
+  const { data, error } = useAnswer('GET /api/audit', { query: { ...values, before, limit: 100 } }, before === null ? 5_000 : undefined);
   return (
     <section className="page">
       <div className="page-head">
         <h1>Audit</h1>
+        <Link to="/audit/views">Who viewed what</Link>
       </div>
       <details className="filters" open={matchMedia('(min-width: 900px)').matches}>
         <summary>Filters</summary>
         <div className="filter-row">
           <TextFilter label="Event" name="event" filters={filters} placeholder="session. or session.start" />
           <TextFilter label="Actor" name="actor" filters={filters} />
+          <TextFilter label="Session" name="session" filters={filters} />
           <ChoiceFilter label="Outcome" name="outcome" filters={filters} choices={outcomes} />
           <MomentFilter label="From" name="from" filters={filters} />
           <MomentFilter label="To" name="to" filters={filters} />

@@ -2,13 +2,13 @@
 import { useState } from 'react';
 import type { ReactNode } from 'react';
 import type { Me } from '#schemas/api/front/sign-in.js';
-import type { AccountInfo } from '#schemas/api/people/account.js';
 import type { MfaDevice } from '#schemas/api/people/users.js';
-import { post, remove, put } from '../parts/api.js';
 import { moment } from '../parts/format.js';
+import { ask } from '../parts/endpoints.js';
+import type { Given } from '../parts/endpoints.js';
 import { Failure, useTitle } from '../parts/basics.js';
 import { SafeText } from '../parts/safe-text.js';
-import { useJson } from '../parts/use-json.js';
+import { useAnswer } from '../parts/use-json.js';
 import { Field, Form, RecoveryCodes, useTask } from './card.js';
 import { makePasskey, passkeysWorkHere } from './passkey.js';
 import { AuthenticatorApp } from './second-factor.js';
@@ -23,7 +23,7 @@ type Doing =
 
 export function AccountPage({ onSignedIn }: { readonly onSignedIn: (me: Me) => void }): ReactNode {
   useTitle('Account');
-  const { data: account, error, reload } = useJson<AccountInfo>('/api/account');
+  const { data: account, error, reload } = useAnswer('GET /api/account', {});
   const [doing, setDoing] = useState<Doing>({ kind: 'nothing' });
   const [said, setSaid] = useState<string | null>(null);
   const { busy, failure, run } = useTask();
@@ -40,8 +40,8 @@ export function AccountPage({ onSignedIn }: { readonly onSignedIn: (me: Me) => v
     );
   if (account === null) return <div className="page narrow" aria-busy="true" />;
   const local = account.kind === 'local';
-  const add = async (device: unknown, text: string): Promise<void> => {
-    const { recovery_codes: codes } = await post<{ recovery_codes: readonly string[] }>('/api/account/devices', { device });
+  const add = async (device: Given<'POST /api/account/devices'>['body']['device'], text: string): Promise<void> => {
+    const { recovery_codes: codes } = await ask('POST /api/account/devices', { body: { device } });
     done(text, codes);
   };
   const begin = (what: () => void): void => {
@@ -52,7 +52,7 @@ export function AccountPage({ onSignedIn }: { readonly onSignedIn: (me: Me) => v
   const addPasskey = (): void =>
     run(async () =>
       add(
-        { kind: 'passkey', label: passkeyLabel(account.devices), response: await makePasskey('/api/account/passkey', {}) },
+        { kind: 'passkey', label: passkeyLabel(account.devices), response: await makePasskey(() => ask('POST /api/account/passkey', {})) },
         'The passkey is added.',
       ),
     );
@@ -85,7 +85,7 @@ export function AccountPage({ onSignedIn }: { readonly onSignedIn: (me: Me) => v
       {doing.kind === 'app' && (
         <Panel title="" onClose={null}>
           <AuthenticatorApp
-            begin={() => post('/api/account/totp', {})}
+            begin={() => ask('POST /api/account/totp', {})}
             onBack={() => setDoing({ kind: 'nothing' })}
             onCode={(device) => add(device, 'The authenticator app is added.')}
           />
@@ -119,7 +119,7 @@ export function AccountPage({ onSignedIn }: { readonly onSignedIn: (me: Me) => v
                   onRemove={() =>
                     begin(() =>
                       run(async () => {
-                        await remove(`/api/account/devices/${encodeURIComponent(device.id)}`);
+                        await ask('DELETE /api/account/devices/:name', { params: { name: device.id } });
                         done('The device is removed, and other browsers are signed out.');
                       }),
                     )
@@ -160,7 +160,7 @@ export function AccountPage({ onSignedIn }: { readonly onSignedIn: (me: Me) => v
                     run(async () =>
                       setDoing({
                         kind: 'codes',
-                        codes: (await post<{ recovery_codes: readonly string[] }>('/api/account/recovery-codes', {})).recovery_codes,
+                        codes: (await ask('POST /api/account/recovery-codes', {})).recovery_codes,
                       }),
                     ),
                   )
@@ -228,7 +228,7 @@ function NewPassword({
         failure={failure}
         onSubmit={() =>
           run(async () => {
-            await put('/api/account/password', { password });
+            await ask('PUT /api/account/password', { body: { password } });
             onDone();
           })
         }

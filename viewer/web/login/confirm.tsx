@@ -1,12 +1,12 @@
-/** Confirming that a session may start, with a second factor: where a role asks for it, `ssh` shows this page's address. */
+/** Confirming that a session may start, or kubectl go on, with a second factor: where a role asks for it, they show this page's address. */
 import { useEffect, useState } from 'react';
 import type { ReactNode } from 'react';
 import type { Me } from '#schemas/api/front/sign-in.js';
 import type { ConfirmationFacts } from '#schemas/api/people/confirmations.js';
-import type { LoginMethods } from '#schemas/api/people/logins.js';
-import { ApiFailure, post } from '../parts/api.js';
+import { ApiFailure } from '../parts/api.js';
+import { ask } from '../parts/endpoints.js';
 import { useTitle } from '../parts/basics.js';
-import { useJson } from '../parts/use-json.js';
+import { useAnswer } from '../parts/use-json.js';
 import { Card, Field, Form, useTask } from './card.js';
 import { passkeysWorkHere, provePasskey } from './passkey.js';
 import { SignIn } from './sign-in.js';
@@ -24,23 +24,28 @@ function takeToken(): string {
 export function ConfirmPage({ onSignedIn }: { readonly onSignedIn: (me: Me) => void }): ReactNode {
   useTitle('Confirm a session');
   const [given] = useState(takeToken);
-  const { data: methods } = useJson<LoginMethods>('/api/login/methods');
+  const { data: methods } = useAnswer('GET /api/login/methods', {});
   const [facts, setFacts] = useState<ConfirmationFacts | ApiFailure | null>(null);
   const [done, setDone] = useState<'approved' | 'denied' | null>(null);
   const [code, setCode] = useState('');
   const { busy, failure, run } = useTask();
   const look = (): void =>
-    void post<ConfirmationFacts>('/api/confirm/facts', { token: given }).then(setFacts, (error: unknown) => setFacts(error as ApiFailure));
+    void ask('POST /api/confirm/facts', { body: { token: given } }).then(setFacts, (error: unknown) => setFacts(error as ApiFailure));
   useEffect(look, [given]);
 
+  const kubernetes = facts !== null && !(facts instanceof ApiFailure) && facts.kind === 'kubernetes';
   if (done !== null) {
     return (
       <Card>
         <h1>{done === 'approved' ? 'Confirmed' : 'Denied'}</h1>
         <p role="status">
           {done === 'approved'
-            ? 'Your session starts in the terminal. You can close this page.'
-            : 'The session does not start. If you did not begin it, tell your security team: somebody has your certificate.'}
+            ? kubernetes
+              ? 'Run the command again: for five minutes kubectl is not asked once more. You can close this page.'
+              : 'Your session starts in the terminal. You can close this page.'
+            : kubernetes
+              ? 'kubectl stays refused. If you did not run it, tell your security team: somebody has your certificate.'
+              : 'The session does not start. If you did not begin it, tell your security team: somebody has your certificate.'}
         </p>
       </Card>
     );
@@ -56,31 +61,30 @@ export function ConfirmPage({ onSignedIn }: { readonly onSignedIn: (me: Me) => v
       <Card>
         <h1>Nothing waits here</h1>
         <p role="alert">
-          The session was confirmed already, waited longer than a minute, or belongs to another user than the one signed in here. Connect
-          again for a new address.
+          It was confirmed already, waited too long (a minute for SSH, five for kubectl), or belongs to another user than the one signed in
+          here. Connect or run the command again for a new address.
         </p>
       </Card>
     );
   }
   const decide = (approve: boolean, proof: object): void =>
     run(async () => {
-      await post('/api/confirm/decision', { token: given, approve, ...proof });
+      await ask('POST /api/confirm/decision', { body: { token: given, approve, ...proof } });
       setDone(approve ? 'approved' : 'denied');
     });
   const withPasskey = (): void =>
     run(async () => {
       const response = await provePasskey();
-      await post('/api/confirm/decision', { token: given, approve: true, response });
+      await ask('POST /api/confirm/decision', { body: { token: given, approve: true, response } });
       setDone('approved');
     });
   const passkey = facts.passkey && methods.passkeys && passkeysWorkHere(methods.origin);
   const byForm = facts.totp || facts.by === 'sign-in';
   return (
     <Card>
-      <h1>Start this session?</h1>
-      <p className="user-code session-name">
-        {facts.login}@{facts.node}
-      </p>
+      <h1>{kubernetes ? 'Let kubectl go on?' : 'Start this session?'}</h1>
+      <p className="user-code session-name">{kubernetes ? facts.node : `${facts.login}@${facts.node}`}</p>
+      {kubernetes && <p>Confirms sessions and changes on this Kubernetes cluster for five minutes.</p>}
       <dl className="facts-list">
         <div>
           <dt>As</dt>

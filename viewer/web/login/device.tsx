@@ -6,8 +6,8 @@ import { useEffect, useState } from 'react';
 import type { ReactNode } from 'react';
 import type { DeviceLoginFacts } from '#schemas/api/people/logins.js';
 import type { Me } from '#schemas/api/front/sign-in.js';
-import { post } from '../parts/api.js';
 import { duration } from '../parts/format.js';
+import { ask } from '../parts/endpoints.js';
 import { useTitle } from '../parts/basics.js';
 import { SafeText } from '../parts/safe-text.js';
 import { Card, Field, Form, useTask } from './card.js';
@@ -25,7 +25,7 @@ export function DeviceLoginPage({ onSignedIn }: { readonly onSignedIn: (me: Me) 
   const [step, setStep] = useState<Step>({ kind: 'ask' });
   const { busy, failure, run } = useTask();
   const look = (): void =>
-    run(async () => setStep({ kind: 'facts', facts: await post<DeviceLoginFacts>('/api/login/device/facts', { user_code: code.trim() }) }));
+    run(async () => setStep({ kind: 'facts', facts: await ask('POST /api/login/device/facts', { body: { user_code: code.trim() } }) }));
   useEffect(() => {
     if (code !== '') look();
     // Once, for the code in the address.
@@ -87,7 +87,7 @@ export function DeviceLoginPage({ onSignedIn }: { readonly onSignedIn: (me: Me) 
   }
   const decide = (approve: boolean): void =>
     run(async () => {
-      await post('/api/login/device/decision', { user_code: facts.user_code, approve });
+      await ask('POST /api/login/device/decision', { body: { user_code: facts.user_code, approve } });
       setStep({ kind: 'done', approved: approve });
     });
   const other = facts.source_address !== facts.browser_address;

@@ -3,20 +3,22 @@ import { useEffect, useState } from 'react';
 import type { ReactNode } from 'react';
 import type { InvitationFacts } from '#schemas/api/people/account.js';
 import type { Me } from '#schemas/api/front/sign-in.js';
-import { ApiFailure, post } from '../parts/api.js';
+import { ApiFailure } from '../parts/api.js';
+import { ask } from '../parts/endpoints.js';
+import type { Given } from '../parts/endpoints.js';
 import { useTitle } from '../parts/basics.js';
 import { Card, Field, Form, RecoveryCodes, useTask } from './card.js';
 import { makePasskey, passkeysWorkHere } from './passkey.js';
 import { AuthenticatorApp } from './second-factor.js';
 
 /** The token of the link, taken out of the address at once: it must not stay in the history. */
-let token: string | null = null;
+let taken: string | null = null;
 function takeToken(): string | null {
   if (location.hash.length > 1) {
-    token = location.hash.slice(1);
+    taken = location.hash.slice(1);
     history.replaceState(null, '', location.pathname);
   }
-  return token;
+  return taken;
 }
 
 type Step =
@@ -30,10 +32,10 @@ export function InvitationPage({ onSignedIn }: { readonly onSignedIn: (me: Me) =
   const [facts, setFacts] = useState<InvitationFacts | ApiFailure | null>(null);
   const [step, setStep] = useState<Step>({ kind: 'choose' });
   const { busy, failure, run, clear } = useTask();
-  const [given] = useState(takeToken);
+  const [token] = useState(() => takeToken() ?? '');
   useEffect(() => {
-    post<InvitationFacts>('/api/invitation', { token: given ?? '' }).then(setFacts, (error: unknown) => setFacts(error as ApiFailure));
-  }, [given]);
+    ask('POST /api/invitation', { body: { token } }).then(setFacts, (error: unknown) => setFacts(error as ApiFailure));
+  }, [token]);
 
   if (facts === null)
     return (
@@ -49,18 +51,21 @@ export function InvitationPage({ onSignedIn }: { readonly onSignedIn: (me: Me) =
       </Card>
     );
   }
-  const accept = async (body: Readonly<Record<string, unknown>>): Promise<void> => {
-    const { me, recovery_codes: codes } = await post<{ me: Me; recovery_codes: readonly string[] }>('/api/invitation/accept', {
-      token: given,
-      ...body,
-    });
-    token = null;
+  const accept = async (body: Omit<Given<'POST /api/invitation/accept'>['body'], 'token'>): Promise<void> => {
+    const { me, recovery_codes: codes } = await ask('POST /api/invitation/accept', { body: { token, ...body } });
+    taken = null;
     if (codes.length === 0) onSignedIn(me);
     else setStep({ kind: 'codes', me, codes });
   };
   const passkey = (): void =>
     run(async () =>
-      accept({ device: { kind: 'passkey', label: 'Passkey', response: await makePasskey('/api/invitation/passkey', { token: given }) } }),
+      accept({
+        device: {
+          kind: 'passkey',
+          label: 'Passkey',
+          response: await makePasskey(() => ask('POST /api/invitation/passkey', { body: { token } })),
+        },
+      }),
     );
 
   switch (step.kind) {
@@ -96,7 +101,7 @@ export function InvitationPage({ onSignedIn }: { readonly onSignedIn: (me: Me) =
         <Card>
           <ChoosePassword
             user={facts.user}
-            check={(password) => post('/api/invitation/password', { token: given, password })}
+            check={(password) => ask('POST /api/invitation/password', { body: { token, password } })}
             onChosen={(password) => setStep({ kind: 'app', password })}
           />
         </Card>
@@ -105,7 +110,7 @@ export function InvitationPage({ onSignedIn }: { readonly onSignedIn: (me: Me) =
       return (
         <Card>
           <AuthenticatorApp
-            begin={() => post('/api/invitation/totp', { token: given })}
+            begin={() => ask('POST /api/invitation/totp', { body: { token } })}
             onBack={() => setStep({ kind: 'password' })}
             onCode={(device) => accept({ password: step.password, device })}
           />

@@ -5,11 +5,10 @@
 import { useEffect, useRef, useState } from 'react';
 import type { ReactNode } from 'react';
 import type { Me } from '#schemas/api/front/sign-in.js';
-import type { LoginMethods } from '#schemas/api/people/logins.js';
-import { post } from '../parts/api.js';
 import type { ApiFailure } from '../parts/api.js';
+import { ask } from '../parts/endpoints.js';
 import { Copy, useTitle } from '../parts/basics.js';
-import { useJson } from '../parts/use-json.js';
+import { useAnswer } from '../parts/use-json.js';
 import { Card, Field, Form, useTask } from './card.js';
 import { passkeysWorkHere, provePasskey } from './passkey.js';
 
@@ -73,13 +72,13 @@ export function SignIn({
   readonly connector?: string | null;
   readonly user?: string;
 }): ReactNode {
-  const { data: methods, error } = useJson<LoginMethods>('/api/login/methods');
+  const { data: methods, error } = useAnswer('GET /api/login/methods', {});
   const { busy, failure, run, clear } = useTask();
   const begun = useRef(false);
   const start = (name: string): void =>
     run(async () => {
       const next = `${location.pathname}${location.search}`;
-      const { url } = await post<{ url: string }>(`/api/login/connectors/${encodeURIComponent(name)}`, { next });
+      const { url } = await ask('POST /api/login/connectors/:name', { params: { name }, body: { next } });
       location.assign(url);
       await new Promise(() => undefined);
     });
@@ -89,7 +88,8 @@ export function SignIn({
     start(connector);
   });
   if (methods === null) return error === null ? <div className="waiting" aria-busy="true" /> : <Failed error={error} />;
-  const passkey = (): void => run(async () => onSignedIn(await post<Me>('/api/login/passkey', { response: await provePasskey() })));
+  const passkey = (): void =>
+    run(async () => onSignedIn(await ask('POST /api/login/passkey', { body: { response: await provePasskey() } })));
   const buttons = methods.connectors.length > 0 || methods.passkeys;
   return (
     <>
@@ -141,7 +141,7 @@ function Local({
     }
     run(async () => {
       try {
-        onSignedIn(await post<Me>('/api/login/local', { user: name.trim().toLowerCase(), password, code: code.trim() }));
+        onSignedIn(await ask('POST /api/login/local', { body: { user: name.trim().toLowerCase(), password, code: code.trim() } }));
       } catch (error) {
         setPassword('');
         setCode(null);

@@ -1,4 +1,4 @@
-/** Calls to viewer/api. Failures are `ApiFailure`, in the words of the error catalogue. */
+/** Requests to viewer/api. Failures are `ApiFailure`, in the words of the error catalogue. Views call by declaration: endpoints.ts. */
 import type { ApiError } from '#schemas/endpoint/endpoint.js';
 
 export class ApiFailure extends Error {
@@ -14,7 +14,7 @@ export class ApiFailure extends Error {
 
 export const signedOut = 'steno:signed-out';
 
-async function call(path: string, init: RequestInit): Promise<Response> {
+export async function send(path: string, init: RequestInit): Promise<Response> {
   let response: Response;
   try {
     response = await fetch(path, { ...init, credentials: 'same-origin', redirect: 'error' });
@@ -30,39 +30,9 @@ async function call(path: string, init: RequestInit): Promise<Response> {
 }
 
 export async function getJson<T>(path: string, signal?: AbortSignal): Promise<T> {
-  return (await call(path, signal === undefined ? {} : { signal })).json() as Promise<T>;
+  return (await send(path, signal === undefined ? {} : { signal })).json() as Promise<T>;
 }
 
 export async function getText(path: string): Promise<string> {
-  return (await call(path, {})).text();
-}
-
-export async function getBody(path: string, signal: AbortSignal): Promise<ReadableStream<Uint8Array>> {
-  const { body } = await call(path, { signal });
-  if (body === null) throw new ApiFailure('INTERNAL', 'the answer is empty', '');
-  return body;
-}
-
-/** Lines of a segment, and the session time in ms of the line before them. */
-export async function getSegment(path: string): Promise<{ readonly start: number; readonly text: string }> {
-  const response = await call(path, {});
-  return { start: Number(response.headers.get('x-steno-segment-start')), text: await response.text() };
-}
-
-const withBody = (method: 'POST' | 'PUT', body: unknown): RequestInit => ({
-  method,
-  headers: { 'content-type': 'application/json' },
-  body: JSON.stringify(body),
-});
-
-export async function post<T>(path: string, body: unknown): Promise<T> {
-  return (await call(path, withBody('POST', body))).json() as Promise<T>;
-}
-
-export async function put(path: string, body: unknown): Promise<void> {
-  await call(path, withBody('PUT', body));
-}
-
-export async function remove(path: string): Promise<void> {
-  await call(path, { method: 'DELETE' });
+  return (await send(path, {})).text();
 }

@@ -2,6 +2,8 @@
 import { useEffect, useState } from 'react';
 import type { ReactNode } from 'react';
 import type { SessionInfo } from '#schemas/api/recordings/sessions.js';
+import { moment } from './format.js';
+import { SafeText } from './safe-text.js';
 import type { ApiFailure } from './api.js';
 
 export function Failure({ error }: { readonly error: ApiFailure }): ReactNode {
@@ -42,6 +44,30 @@ export function StateBadge({ state }: { readonly state: SessionInfo['state'] }):
   );
 }
 
+const modeText = { owner: 'owner', observer: 'watching', peer: 'typing', moderator: 'moderating' } as const;
+
+/** Who has joined a live session, and whom it waits for; nothing for one that nobody shares. */
+export function LivePeople({ session: { live } }: { readonly session: Pick<SessionInfo, 'live'> }): ReactNode {
+  if (live === undefined) return null;
+  const joined = live.participants.filter(({ mode }) => mode !== 'owner');
+  if (joined.length === 0 && live.awaits === '') return null;
+  return (
+    <span className="live-people">
+      {joined.map(({ user, mode, since }, i) => (
+        <span key={`${user} ${mode} ${since} ${i}`} className={`person person-${mode}`} title={`${mode} since ${moment(since)}`}>
+          <SafeText text={user} /> <em>{modeText[mode]}</em>
+        </span>
+      ))}
+      {live.others > 0 && <span className="person">and {live.others} more</span>}
+      {live.awaits !== '' && (
+        <span className="person person-awaited" role="status">
+          waits for <SafeText text={live.awaits} />
+        </span>
+      )}
+    </span>
+  );
+}
+
 /** How the session went, or null while nobody knows. */
 export function Exit({ session }: { readonly session: SessionInfo }): ReactNode {
   if (session.exit_signal !== null && session.exit_signal !== '')
@@ -65,7 +91,8 @@ export function Copy({ text, label }: { readonly text: string; readonly label: s
   };
   return (
     <div className="command">
-      <code>{text}</code>
+      {/* Longer than its box it scrolls, by keyboard too. */}
+      <code tabIndex={0}>{text}</code>
       <button type="button" className="quiet" onClick={copy} aria-label={label}>
         {done ? 'Copied' : 'Copy'}
       </button>

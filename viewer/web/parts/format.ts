@@ -61,3 +61,8 @@ export function dayOf(at: number, now: number): string {
 export function isoTime(at: number): string {
   return new Date(at).toISOString();
 }
+
+/** `1 hit`, `2 hits`. */
+export function numbered(count: number, one: string): string {
+  return `${count.toLocaleString()} ${one}${count === 1 ? '' : 's'}`;
+}

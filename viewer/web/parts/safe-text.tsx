@@ -1,6 +1,6 @@
 /** Text from recordings and clients, as text nodes only, with what would not show made visible. */
 import type { ReactNode } from 'react';
-import { matchRanges, visible, visiblePieces } from './text.js';
+import { rangesOf, visible, visiblePieces } from './text.js';
 
 export function SafeText({ text }: { readonly text: string }): ReactNode {
   return (
@@ -18,20 +18,12 @@ export function SafeText({ text }: { readonly text: string }): ReactNode {
   );
 }
 
-/** A line of a screen with what was searched for marked. */
-export function MarkedText({
-  text,
-  query,
-  mode,
-}: {
-  readonly text: string;
-  readonly query: string;
-  readonly mode: 'auto' | 'words' | 'substring' | 'regex';
-}): ReactNode {
+/** A text with every one of these marked in it. */
+export function MarkedTexts({ text, needles }: { readonly text: string; readonly needles: readonly string[] }): ReactNode {
   const shown = visible(text);
   const parts: ReactNode[] = [];
   let from = 0;
-  for (const [start, end] of matchRanges(shown, query, mode)) {
+  for (const [start, end] of rangesOf(shown, needles)) {
     if (start > from) parts.push(shown.slice(from, start));
     parts.push(<mark key={start}>{shown.slice(start, end)}</mark>);
     from = end;

@@ -45,15 +45,8 @@ function escapeOf(character: string): string {
   return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u{${code.toString(16)}}`;
 }
 
-/** Where `query` stands in `text`, as a terminal search means it: words in any order, or the text as it is; without regard to case. */
-export function matchRanges(
-  text: string,
-  query: string,
-  mode: 'auto' | 'words' | 'substring' | 'regex',
-): readonly (readonly [number, number])[] {
-  if (mode === 'regex') return [];
-  const wordsOnly = mode === 'words' || (mode === 'auto' && /^[\p{L}\p{M}\p{N}\s]+$/u.test(query));
-  const needles = wordsOnly ? (query.match(/[\p{L}\p{M}\p{N}]+/gu) ?? []) : [query];
+/** Where these stand in `text`, without regard to case; from left to right, and none overlaps another. */
+export function rangesOf(text: string, needles: readonly string[]): readonly (readonly [number, number])[] {
   const ranges: [number, number][] = [];
   for (const needle of needles.slice(0, 32)) {
     const pattern = new RegExp(needle.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'), 'giu');

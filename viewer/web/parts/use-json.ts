@@ -4,6 +4,8 @@
  */
 import { QueryClient, skipToken, useQuery } from '@tanstack/react-query';
 import { getJson } from './api.js';
+import { addressOf } from './endpoints.js';
+import type { Answered, GetKey, Given } from './endpoints.js';
 import type { ApiFailure } from './api.js';
 
 export const queries = new QueryClient({
@@ -27,8 +29,13 @@ export interface Loaded<T> {
   readonly reload: () => void;
 }
 
+/** The answer of an endpoint, as `useJson`. Null: nothing to load. */
+export function useAnswer<Key extends GetKey>(key: Key, given: Given<Key> | null, everyMs?: number): Loaded<Answered<Key>> {
+  return useJson<Answered<Key>>(given === null ? null : addressOf(key, given), everyMs);
+}
+
 /** Loads `path` now, when it changes, and every `everyMs` while the page is seen. Null: nothing to load. */
-export function useJson<T>(path: string | null, everyMs?: number): Loaded<T> {
+function useJson<T>(path: string | null, everyMs?: number): Loaded<T> {
   const { data, error, isFetching, refetch } = useQuery<T, ApiFailure>({
     queryKey: [path],
     queryFn: path === null ? skipToken : ({ signal }) => getJson<T>(path, signal),

@@ -7,7 +7,13 @@ import { usePosition, useReplayState } from './use-replay.js';
 
 export const speeds = [0.5, 1, 2, 4, 8, 16] as const;
 
-export function Controls({ replay, onFullscreen }: { readonly replay: Replay; readonly onFullscreen: () => void }): ReactNode {
+export interface ControlsProps {
+  readonly replay: Replay;
+  readonly onFullscreen: () => void;
+  readonly onHelp: () => void;
+}
+
+export function Controls({ replay, onFullscreen, onHelp }: ControlsProps): ReactNode {
   const state = useReplayState(replay);
   const position = usePosition(replay);
   const playing = state.phase === 'playing';
@@ -60,6 +66,11 @@ export function Controls({ replay, onFullscreen }: { readonly replay: Replay; re
           </label>
         </>
       )}
+      <button type="button" className="icon keys" onClick={onHelp} aria-label="Keys" title="?" aria-haspopup="dialog">
+        <svg viewBox="0 0 24 24" aria-hidden="true">
+          <path d="M3 6h18v12H3zm2 2v8h14V8zm2 1.5h2v2H7zm4 0h2v2h-2zm4 0h2v2h-2zM8 13h8v2H8z" fillRule="evenodd" />
+        </svg>
+      </button>
       <button type="button" className="icon" onClick={onFullscreen} aria-label="Full screen" title="F">
         <svg viewBox="0 0 24 24" aria-hidden="true">
           <path d="M4 9V4h5v2H6v3zM15 4h5v5h-2V6h-3zM4 15h2v3h3v2H4zM18 15h2v5h-5v-2h3z" />
@@ -72,12 +83,19 @@ export function Controls({ replay, onFullscreen }: { readonly replay: Replay; re
 /** Keys of the player, wherever the focus is, except while something is typed. */
 export function useReplayKeys(
   replay: Replay,
-  actions: { readonly onFullscreen: () => void; readonly onHit: (step: 1 | -1) => void },
+  actions: {
+    readonly onFullscreen: () => void;
+    readonly onHit: (step: 1 | -1) => void;
+    readonly onStop: (step: 1 | -1) => void;
+    readonly onHelp: () => void;
+  },
 ): void {
   useEffect(() => {
     const onKey = (event: globalThis.KeyboardEvent): void => {
       const target = event.target;
-      const typing = target instanceof HTMLInputElement && target.type !== 'checkbox';
+      // A dialog has its own keys.
+      if (document.querySelector('dialog[open]') !== null) return;
+      const typing = (target instanceof HTMLInputElement && target.type !== 'checkbox') || target instanceof HTMLTextAreaElement;
       if (event.ctrlKey || event.metaKey || event.altKey || typing || target instanceof HTMLSelectElement) return;
       if (
         (event.key === ' ' || event.key === 'Enter') &&
@@ -98,6 +116,21 @@ export function useReplayKeys(
           break;
         case 'ArrowRight':
           void replay.seek(replay.position + (event.shiftKey ? 30_000 : 5_000));
+          break;
+        case ',':
+          void replay.step(-1);
+          break;
+        case '.':
+          void replay.step(1);
+          break;
+        case '[':
+          actions.onStop(-1);
+          break;
+        case ']':
+          actions.onStop(1);
+          break;
+        case '?':
+          actions.onHelp();
           break;
         case 'Home':
           void replay.seek(0);

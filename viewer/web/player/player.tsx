@@ -1,36 +1,39 @@
 /** The player: terminal, timeline, controls, and the hits of a search to step through. */
 import { useCallback, useMemo, useRef } from 'react';
 import type { CSSProperties, ReactNode } from 'react';
+import type { SessionTimeline } from '#schemas/api/recordings/replay.js';
 import type { SearchHit } from '#schemas/api/recordings/search.js';
-import type { Marker } from '#schemas/marker.js';
 import { clock } from '../parts/format.js';
 import { SafeText } from '../parts/safe-text.js';
 import { Controls, useReplayKeys } from './controls.js';
+import { KeyHelp } from './key-help.js';
 import type { Replay, ReplayIndex } from './replay.js';
-import { Terminal } from './terminal.js';
+import { Terminal, aspect, toggleFullscreen } from './terminal.js';
 import { Timeline } from './timeline.js';
+import type { TimelineMarker } from './lanes.js';
 import { usePosition, useReplayState } from './use-replay.js';
 
 export interface PlayerProps {
   readonly replay: Replay;
   readonly index: ReplayIndex;
-  readonly markers: readonly Marker[];
+  /** Null while it is not known. */
+  readonly timeline: SessionTimeline | null;
+  readonly markers: readonly TimelineMarker[];
   /** Ascending by time. */
   readonly hits: readonly SearchHit[];
   readonly query: string;
+  /** Where commands begin; ascending, ms. */
+  readonly stops: readonly number[];
 }
 
-export function Player({ replay, index, markers, hits, query }: PlayerProps): ReactNode {
+export function Player({ replay, index, timeline, markers, hits, query, stops }: PlayerProps): ReactNode {
   const box = useRef<HTMLDivElement>(null);
   const state = useReplayState(replay);
   const drawn = useMemo(
     () => [...markers, ...hits.map((hit) => ({ at: hit.time, label: hit.text, kind: 'hit' as const }))],
     [markers, hits],
   );
-  const onFullscreen = useCallback(() => {
-    if (document.fullscreenElement === null) void box.current?.requestFullscreen().catch(() => undefined);
-    else void document.exitFullscreen();
-  }, []);
+  const onFullscreen = useCallback(() => toggleFullscreen(box.current), []);
   const onHit = useCallback(
     (step: 1 | -1) => {
       const here = replay.position;
@@ -39,7 +42,17 @@ export function Player({ replay, index, markers, hits, query }: PlayerProps): Re
     },
     [replay, hits],
   );
-  const actions = useMemo(() => ({ onFullscreen, onHit }), [onFullscreen, onHit]);
+  const onStop = useCallback(
+    (step: 1 | -1) => {
+      const here = replay.position;
+      const next = step === 1 ? stops.find((at) => at > here + 1) : stops.findLast((at) => at < here - 1);
+      if (next !== undefined) void replay.seek(next);
+    },
+    [replay, stops],
+  );
+  const help = useRef<HTMLDialogElement>(null);
+  const onHelp = useCallback(() => help.current?.showModal(), []);
+  const actions = useMemo(() => ({ onFullscreen, onHit, onStop, onHelp }), [onFullscreen, onHit, onStop, onHelp]);
   useReplayKeys(replay, actions);
   return (
     <div className="player" ref={box} data-phase={state.phase}>
@@ -52,17 +65,13 @@ export function Player({ replay, index, markers, hits, query }: PlayerProps): Re
         )}
       </div>
       <div className="deck">
-        <Timeline replay={replay} markers={drawn} />
-        <Controls replay={replay} onFullscreen={onFullscreen} />
+        <Timeline replay={replay} timeline={timeline} markers={drawn} />
+        <Controls replay={replay} onFullscreen={onFullscreen} onHelp={onHelp} />
         {query !== '' && <Hits replay={replay} hits={hits} query={query} onHit={onHit} />}
       </div>
+      <KeyHelp dialog={help} />
     </div>
   );
-}
-
-/** Width to height of a terminal of this size: a cell is about 0.6 by 1.33 em. */
-function aspect(cols: number, rows: number): string {
-  return ((cols * 0.602) / (rows * 1.333)).toFixed(3);
 }
 
 function Hits({

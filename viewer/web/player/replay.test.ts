@@ -257,3 +257,24 @@ test('played from the start to its end, a recording shows its lines alone, whate
     { numRuns: 60 },
   );
 });
+
+test('goes from change to change in both directions, across segments, and stays at both ends', async () => {
+  const { replay, driver, terminal } = open();
+  await driver.init();
+  const seen: number[] = [];
+  for (let i = 0; i < 31; i++) {
+    await replay.step(1);
+    seen.push(replay.position);
+    expect(terminal.text).toBe(screenAt(replay.position));
+  }
+  expect(seen).toEqual([...Array.from({ length: 30 }, (_, i) => (i + 1) * 1_000), 30_000]);
+  for (let second = 29; second >= 1; second--) {
+    await replay.step(-1);
+    expect([replay.position, terminal.text]).toEqual([second * 1_000, screenAt(second * 1_000)]);
+  }
+  await replay.step(-1);
+  expect(replay.position).toBe(1_000);
+  replay.play();
+  await replay.step(1);
+  expect(replay.state.phase).toBe('paused');
+});

@@ -186,6 +186,21 @@ export class Replay {
     if (resume) this.#schedule();
   }
 
+  /** To the next change of the screen, or to the one before; pauses. Resolves when the terminal shows it. */
+  async step(direction: 1 | -1): Promise<void> {
+    this.pause();
+    const generation = this.#generation;
+    const here = this.#target ?? this.#position;
+    let at: number | null = null;
+    try {
+      at = await this.#changeBeside(here, direction);
+    } catch (error) {
+      if (generation === this.#generation) this.#fail(error);
+      return;
+    }
+    if (generation === this.#generation && at !== null) await this.seek(at);
+  }
+
   /** Fetches what a seek to `target` would need: somebody is about to go there. */
   prepare(target: number): void {
     const { segments, duration } = this.#index;
@@ -271,6 +286,20 @@ export class Replay {
       return;
     }
     await this.seek(startAt === 'end' ? 0 : startAt);
+  }
+
+  /** Session time of the next or last change of the screen beyond `here`; null at the end. */
+  async #changeBeside(here: number, direction: 1 | -1): Promise<number | null> {
+    const { segments } = this.#index;
+    const tail = this.#tail.events;
+    const inTail = segments.length === 0 || (tail.length > 0 && here >= this.#index.duration);
+    let n = inTail ? segments.length : segmentAt(segments, here);
+    for (; n >= 0 && n <= segments.length; n += direction) {
+      const events = n === segments.length ? tail : (this.#cache.peek(n) ?? (await this.#cache.get(n))).events;
+      const found = direction === 1 ? events.find(({ at }) => at > here) : events.findLast(({ at }) => at < here);
+      if (found !== undefined) return found.at;
+    }
+    return null;
   }
 
   /** Brings the terminal to `target`: forward from where it stands if that is in the same segment, else from a keyframe. */

@@ -43,3 +43,13 @@ export function Terminal({ replay, cols, rows }: { readonly replay: Replay; read
   }, [replay, cols, rows]);
   return <div className="terminal" ref={box} />;
 }
+
+export function toggleFullscreen(box: HTMLElement | null): void {
+  if (document.fullscreenElement === null) void box?.requestFullscreen().catch(() => undefined);
+  else void document.exitFullscreen();
+}
+
+/** Width to height of a terminal of this size: a cell is about 0.6 by 1.33 em. */
+export function aspect(cols: number, rows: number): string {
+  return ((cols * 0.602) / (rows * 1.333)).toFixed(3);
+}

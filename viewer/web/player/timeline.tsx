@@ -1,23 +1,24 @@
-/** The timeline: where the replay stands, and what lies where. A slider for pointer and keys; markers are buttons of their own. */
-import { useEffect, useRef, useState } from 'react';
+/** The timeline: where the replay stands, and what lies where. A slider for pointer and keys, and below it the lanes (lanes.tsx). */
+import { useCallback, useEffect, useRef, useState } from 'react';
 import type { KeyboardEvent, PointerEvent, ReactNode } from 'react';
 import { clock } from '../parts/format.js';
-import { visible } from '../parts/text.js';
+import type { SessionTimeline } from '#schemas/api/recordings/replay.js';
 import type { Replay } from './replay.js';
+import { Density, Lanes } from './lanes.js';
+import type { TimelineMarker } from './lanes.js';
 import { usePosition, useReplayState } from './use-replay.js';
 
 /** A pointer that rests this long is likely to press: what it points at is fetched by then. */
 const REST_MS = 60;
 
-export interface TimelineMarker {
-  readonly at: number;
-  readonly label: string;
-  readonly kind: 'gap' | 'file' | 'participant' | 'marker' | 'hit';
+export interface TimelineProps {
+  readonly replay: Replay;
+  /** Null while it is not known. */
+  readonly timeline: SessionTimeline | null;
+  readonly markers: readonly TimelineMarker[];
 }
 
-const kindText = { gap: 'Not recorded', file: 'File', participant: 'Participant', marker: 'Marker', hit: 'Found' } as const;
-
-export function Timeline({ replay, markers }: { readonly replay: Replay; readonly markers: readonly TimelineMarker[] }): ReactNode {
+export function Timeline({ replay, timeline, markers }: TimelineProps): ReactNode {
   const { duration } = useReplayState(replay);
   const position = usePosition(replay);
   const track = useRef<HTMLDivElement>(null);
@@ -26,6 +27,7 @@ export function Timeline({ replay, markers }: { readonly replay: Replay; readonl
   const resting = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
   useEffect(() => () => clearTimeout(resting.current), []);
 
+  const onSeek = useCallback((ms: number) => void replay.seek(ms), [replay]);
   const timeAt = (event: PointerEvent): number => {
     const { left, width } = track.current!.getBoundingClientRect();
     return Math.min(1, Math.max(0, (event.clientX - left) / width)) * duration;
@@ -80,7 +82,16 @@ export function Timeline({ replay, markers }: { readonly replay: Replay; readonl
           clearTimeout(resting.current);
         }}
       >
+        <Density timeline={timeline} duration={duration} />
         <div className="rail" />
+        {timeline?.idle.map(({ from, to }) => (
+          <div
+            key={from}
+            className="idle"
+            style={{ left: share(from), width: share(Math.min(to, duration) - from) }}
+            title={`Nothing new on the screen from ${clock(from)} to ${clock(to)}`}
+          />
+        ))}
         <div className="played" style={{ width: share(position) }} />
         {hover !== null && (
           <div className="hover" style={{ left: share(hover) }}>
@@ -89,20 +100,11 @@ export function Timeline({ replay, markers }: { readonly replay: Replay; readonl
         )}
         <div className="knob" style={{ left: share(position) }} />
       </div>
-      <div className="markers">
-        {markers.slice(0, 500).map((marker, i) => (
-          <button
-            key={`${marker.kind} ${marker.at} ${i}`}
-            type="button"
-            className={`marker marker-${marker.kind}`}
-            style={{ left: share(marker.at) }}
-            tabIndex={-1}
-            title={`${clock(marker.at)} ${kindText[marker.kind]}: ${visible(marker.label).slice(0, 120)}`}
-            onClick={() => void replay.seek(marker.at)}
-          >
-            <span className="sr">{`${kindText[marker.kind]} at ${clock(marker.at)}`}</span>
-          </button>
-        ))}
+      <div className="lanes">
+        <Lanes duration={duration} timeline={timeline} markers={markers} onSeek={onSeek} />
+        <div className="playhead-track" aria-hidden="true">
+          <div className="playhead" style={{ left: share(position) }} />
+        </div>
       </div>
     </div>
   );

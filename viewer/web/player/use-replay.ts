@@ -6,8 +6,8 @@
  */
 import { useEffect, useLayoutEffect, useState, useSyncExternalStore } from 'react';
 import { liveCloses } from '#schemas/feed.js';
-import type { SegmentIndex } from '#schemas/api/recordings/sessions.js';
-import { ApiFailure, getJson, getSegment } from '../parts/api.js';
+import { ApiFailure } from '../parts/api.js';
+import { addressOf, ask, respond } from '../parts/endpoints.js';
 import type { Opened } from '../parts/opening.js';
 import { afterFrame } from './after-frame.js';
 import { Replay } from './replay.js';
@@ -34,14 +34,13 @@ export function useReplay(opened: Opened | null, startAt: number | null): OpenRe
   useLayoutEffect(() => {
     if (opened === null) return undefined;
     const { id, tty } = opened.session;
-    const base = `/api/sessions/${id}/segments`;
     let closed = false;
     let socket: WebSocket | null = null;
     let timer: ReturnType<typeof setTimeout> | undefined;
     let index: ReplayIndex = opened.index;
 
     const refresh = async (): Promise<void> => {
-      index = await getJson<SegmentIndex>(base);
+      index = await ask('GET /api/sessions/:id/segments', { params: { id } });
       if (closed) return;
       replay.update(index);
       setOpen({ replay, index });
@@ -60,7 +59,7 @@ export function useReplay(opened: Opened | null, startAt: number | null): OpenRe
     };
     const connect = (): void => {
       if (closed) return;
-      const url = new URL(`/api/sessions/${id}/live?after=${replay.block}`, location.href);
+      const url = new URL(addressOf('GET /api/sessions/:id/live', { params: { id }, query: { after: replay.block } }), location.href);
       url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
       socket = new WebSocket(url);
       socket.onmessage = ({ data }) => {
@@ -76,7 +75,9 @@ export function useReplay(opened: Opened | null, startAt: number | null): OpenRe
     };
     const parse = (from: number, text: string): ParsedLines => parseLines(text, from, !tty);
     const load = async (n: number): Promise<ParsedLines> => {
-      const { start: from, text } = await getSegment(`${base}/${n}`);
+      const segment = await respond('GET /api/sessions/:id/segments/:n', { params: { id, n: String(n) } });
+      const from = Number(segment.headers.get('x-steno-segment-start'));
+      const text = await segment.text();
       if (from === index.segments[n]?.start) return parse(from, text);
       // The session was sealed meanwhile, and its segments are numbered anew.
       await refresh();

@@ -2,14 +2,14 @@
 import { useState } from 'react';
 import type { ReactNode, SubmitEvent } from 'react';
 import { describeItem } from '#schemas/documents/access-request.js';
-import type { RequestOptions, RequestView } from '#schemas/documents/access-request.js';
+import type { RequestView } from '#schemas/documents/access-request.js';
 import type { Me } from '#schemas/api/front/sign-in.js';
-import { post } from '../parts/api.js';
 import type { ApiFailure } from '../parts/api.js';
+import { ask } from '../parts/endpoints.js';
 import { duration, isoTime, moment } from '../parts/format.js';
 import { Copy, Empty, Failure, useTitle } from '../parts/basics.js';
 import { SafeText } from '../parts/safe-text.js';
-import { useJson } from '../parts/use-json.js';
+import { useAnswer } from '../parts/use-json.js';
 import './requests.css';
 
 const REFRESH_MS = 5_000;
@@ -24,7 +24,7 @@ const stateText = {
 
 export function RequestsPage({ me }: { readonly me: Me }): ReactNode {
   useTitle('Access requests');
-  const { data, error, reload } = useJson<readonly RequestView[]>('/api/requests', REFRESH_MS);
+  const { data, error, reload } = useAnswer('GET /api/requests', {}, REFRESH_MS);
   const all = data ?? [];
   const waiting = all.filter(({ may_review: may }) => may);
   const mine = all.filter(({ user, state }) => user === me.user && (state === 'pending' || state === 'approved'));
@@ -138,9 +138,9 @@ function Decide({ request, onChange }: { readonly request: RequestView; readonly
   const [reason, setReason] = useState('');
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<ApiFailure | null>(null);
-  const act = (path: 'review' | 'cancel', body: object): void => {
+  const act = (decide: () => Promise<unknown>): void => {
     setBusy(true);
-    post(`/api/requests/${request.id}/${path}`, { ...body, reason })
+    decide()
       .then(
         () => setError(null),
         (failure: unknown) => setError(failure as ApiFailure),
@@ -150,6 +150,9 @@ function Decide({ request, onChange }: { readonly request: RequestView; readonly
         onChange();
       });
   };
+  const params = { name: request.id };
+  const review = (decision: 'approve' | 'deny'): void =>
+    act(() => ask('POST /api/requests/:name/review', { params, body: { decision, reason } }));
   return (
     <>
       <div className="decide">
@@ -163,16 +166,21 @@ function Decide({ request, onChange }: { readonly request: RequestView; readonly
         />
         {request.may_review && (
           <>
-            <button type="button" className="strong" disabled={busy} onClick={() => act('review', { decision: 'approve' })}>
+            <button type="button" className="strong" disabled={busy} onClick={() => review('approve')}>
               Approve
             </button>
-            <button type="button" className="plain" disabled={busy} onClick={() => act('review', { decision: 'deny' })}>
+            <button type="button" className="plain" disabled={busy} onClick={() => review('deny')}>
               Deny
             </button>
           </>
         )}
         {request.may_cancel && (
-          <button type="button" className="plain" disabled={busy} onClick={() => act('cancel', {})}>
+          <button
+            type="button"
+            className="plain"
+            disabled={busy}
+            onClick={() => act(() => ask('POST /api/requests/:name/cancel', { params, body: { reason } }))}
+          >
             {request.state === 'approved' ? 'End now' : 'Cancel'}
           </button>
         )}
@@ -185,7 +193,7 @@ function Decide({ request, onChange }: { readonly request: RequestView; readonly
 const spans = [15, 30, 60, 120, 240, 480, 1440, 10_080].map((minutes) => minutes * 60_000);
 
 function NewRequest({ onMade }: { readonly onMade: () => void }): ReactNode {
-  const { data: options } = useJson<RequestOptions>('/api/request-options');
+  const { data: options } = useAnswer('GET /api/request-options', {});
   const [kind, setKind] = useState<'roles' | 'nodes'>('roles');
   const [chosen, setChosen] = useState<readonly string[]>([]);
   const [reason, setReason] = useState('');
@@ -202,7 +210,7 @@ function NewRequest({ onMade }: { readonly onMade: () => void }): ReactNode {
   const submit = (event: SubmitEvent): void => {
     event.preventDefault();
     setBusy(true);
-    post('/api/requests', { [shown]: chosen, reason, duration: lasts })
+    ask('POST /api/requests', { body: { [shown]: chosen, reason, duration: lasts } })
       .then(
         () => {
           setChosen([]);

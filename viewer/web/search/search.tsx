@@ -1,148 +1,103 @@
-/** Search over what was seen on screens: hits newest first, in context, each leading to its moment in the replay. */
-import { useEffect, useState } from 'react';
-import type { ReactNode, SubmitEvent } from 'react';
+/** Search over everything that was recorded: one query, hits by session, what they are made of, and when. */
+import type { ReactNode } from 'react';
 import { Link, useSearchParams } from 'wouter';
 import { navigate } from 'wouter/use-browser-location';
-import type { SearchHit, SearchResult } from '#schemas/api/recordings/search.js';
-import { clock, isoTime, moment } from '../parts/format.js';
+import type { Me } from '#schemas/api/front/sign-in.js';
+import { needlesOf } from '#schemas/search/needles.js';
+import { parseSearch } from '#schemas/search/parse.js';
+import { AddToCase } from '../cases/add-to-case.js';
 import { Empty, Failure, useTitle } from '../parts/basics.js';
-import { MomentFilter, TextFilter, useFilters } from '../parts/filters.js';
-import { MarkedText, SafeText } from '../parts/safe-text.js';
 import { queryText } from '../parts/query-text.js';
-import { useJson } from '../parts/use-json.js';
+import { useAnswer } from '../parts/use-json.js';
+import { Facets } from './facets.js';
+import { Histogram } from './histogram.js';
+import { within } from './narrow.js';
+import { QueryBox } from './query-box.js';
+import { Results } from './results.js';
+import { SaveSearch, SavedSearches } from './saved-searches.js';
+import './search.css';
 
-export type Mode = 'auto' | 'words' | 'substring' | 'regex';
-const names = ['q', 'mode', 'user', 'node', 'login', 'from', 'to'] as const;
-const modes = [
-  ['auto', 'Auto', 'Words if it is made of words, exact text otherwise'],
-  ['words', 'Words', 'All of these words, in any order'],
-  ['substring', 'Exact text', 'These characters, as they stand'],
-  ['regex', 'Regex', 'An RE2 regular expression'],
+const examples = [
+  ['shadow', 'the word, wherever it is'],
+  ['path:/etc/shadow -user:root', 'a file, opened by anybody else'],
+  ['kind:connect dst:10.0.0.0/8 port:(22 or 3389)', 'connections'],
+  ['"permission denied" label:env=prod after:7d', 'a phrase on nodes of one kind'],
+  ['exe:curl has:finding', 'a program, in sessions with findings'],
+  ['/passw(or)?d/ kind:screen', 'an expression, on screens alone'],
 ] as const;
 
-export function modeOf(text: string | null): Mode {
-  return text === 'words' || text === 'substring' || text === 'regex' ? text : 'auto';
-}
-
-export function SearchPage(): ReactNode {
-  const [query] = useSearchParams();
-  const filters = useFilters(names);
-  const q = query.get('q') ?? '';
-  const mode = modeOf(query.get('mode'));
-  const before = query.get('before');
-  const [draft, setDraft] = useState(q);
-  useEffect(() => setDraft(q), [q]);
-  useTitle(q === '' ? 'Search' : `${q.slice(0, 40)} · Search`);
-  const values = Object.fromEntries(names.map((name) => [name, query.get(name)]));
-  const { data, error, loading } = useJson<SearchResult>(
-    q.trim() === '' ? null : `/api/search${queryText({ ...values, mode, before, limit: 25 })}`,
-  );
-  const submit = (event: SubmitEvent): void => {
-    event.preventDefault();
-    navigate(`/search${queryText({ ...values, q: draft.trim() })}`);
-  };
+export function SearchPage({ me }: { readonly me: Me }): ReactNode {
+  const [params] = useSearchParams();
+  const query = params.get('q') ?? '';
+  const before = params.get('before');
+  const each = params.get('each') === '20' ? 20 : undefined;
+  useTitle(query === '' ? 'Search' : `${query.slice(0, 40)} · Search`);
+  const needles = marked(query);
+  const asked = query.trim() !== '' && needles !== null;
+  const found = useAnswer('GET /api/find', asked ? { query: { q: query, before, each } } : null);
+  const overview = useAnswer('GET /api/find/overview', asked ? { query: { q: query } } : null);
+  const search = (q: string): void => navigate(`/search${queryText({ q })}`);
+  const groups = asked ? (found.data?.groups ?? []) : [];
   return (
-    <section className="page">
+    <section className="page search-page">
       <h1 className="sr">Search</h1>
-      <form className="search-box" role="search" onSubmit={submit}>
-        <input
-          type="search"
-          name="q"
-          value={draft}
-          maxLength={1000}
-          autoFocus
-          autoComplete="off"
-          spellCheck={false}
-          placeholder="Search what was seen on screens"
-          aria-label="Search what was seen on screens"
-          onChange={(event) => setDraft(event.target.value)}
-        />
-        <button type="submit">Search</button>
-      </form>
-      <div className="search-options">
-        <fieldset className="segmented">
-          <legend className="sr">How to understand it</legend>
-          {modes.map(([value, text, title]) => (
-            <label key={value} title={title}>
-              <input
-                type="radio"
-                name="mode"
-                value={value}
-                checked={mode === value}
-                onChange={() => filters.set({ mode: value === 'auto' ? '' : value })}
-              />
-              <span>{text}</span>
-            </label>
-          ))}
-        </fieldset>
-        <details className="filters" open={['user', 'node', 'login', 'from', 'to'].some((name) => filters.get(name) !== '')}>
-          <summary>Narrow it down</summary>
-          <div className="filter-row">
-            <TextFilter label="User" name="user" filters={filters} />
-            <TextFilter label="Node" name="node" filters={filters} />
-            <TextFilter label="Login" name="login" filters={filters} />
-            <MomentFilter label="From" name="from" filters={filters} />
-            <MomentFilter label="To" name="to" filters={filters} />
+      <QueryBox query={query} onSearch={search} />
+      {found.error !== null && <Failure error={found.error} />}
+      {query.trim() === '' && <SavedSearches me={me} />}
+      {query.trim() === '' && (
+        <div className="examples">
+          <h2>Ask for anything that was recorded</h2>
+          <ul>
+            {examples.map(([q, what]) => (
+              <li key={q}>
+                <Link to={`/search${queryText({ q })}`}>
+                  <code>{q}</code>
+                </Link>
+                <span>{what}</span>
+              </li>
+            ))}
+          </ul>
+          <p className="hint">
+            Screens are searched as they were rendered: corrected typing, full-screen programs and pagers included. Programs, files and
+            connections come from the kernel of nodes that run Steno’s agent.
+          </p>
+        </div>
+      )}
+      {asked && found.data !== null && groups.length === 0 && !found.loading && (
+        <Empty title="No matches">
+          <p>A word matches as a whole; add * for words that begin so, or leave a field out.</p>
+          <SaveSearch me={me} query={query} />
+        </Empty>
+      )}
+      {asked && groups.length > 0 && (
+        <div className="search-layout" aria-busy={found.loading}>
+          <aside>{overview.data !== null && <Facets facets={overview.data.facets} query={query} />}</aside>
+          <div>
+            {overview.data !== null && overview.data.histogram.length > 0 && (
+              <Histogram overview={overview.data} onSpan={(from, to) => search(within(query, from, to))} />
+            )}
+            <div className="search-acts">
+              <AddToCase me={me} label="Add this search to a case" items={() => [{ kind: 'search', query }]} />
+              <SaveSearch me={me} query={query} />
+            </div>
+            <Results groups={groups} query={query} needles={needles} />
+            {found.data?.next !== undefined && found.data.next !== null && (
+              <div className="pager">
+                <Link to={`/search${queryText({ q: query, before: found.data.next })}`}>Older sessions</Link>
+              </div>
+            )}
           </div>
-        </details>
-      </div>
-      {error !== null && <Failure error={error} />}
-      {q === '' && (
-        <Empty title="What was on the screen is what you find">
-          <p>Lines are found as they were rendered: corrected typing, full-screen programs and pagers included.</p>
-        </Empty>
-      )}
-      {data !== null && data.hits.length === 0 && !loading && (
-        <Empty title="Nothing like it was seen">
-          <p>Try other words, or exact text for parts of words.</p>
-        </Empty>
-      )}
-      <ol className="hits" aria-busy={loading}>
-        {(data?.hits ?? []).map((hit) => (
-          <Hit key={`${hit.session} ${hit.time} ${hit.row} ${hit.text}`} hit={hit} query={q} mode={mode} />
-        ))}
-      </ol>
-      {data !== null && data.next !== null && (
-        <div className="pager">
-          <Link to={`/search${queryText({ ...values, before: data.next })}`}>Older hits</Link>
         </div>
       )}
     </section>
   );
 }
 
-function Hit({ hit, query, mode }: { readonly hit: SearchHit; readonly query: string; readonly mode: Mode }): ReactNode {
-  const to = `/sessions/${encodeURIComponent(hit.session)}${queryText({ t: hit.time, q: query, mode: mode === 'auto' ? '' : mode })}`;
-  return (
-    <li>
-      <Link to={to} className="hit">
-        <span className="hit-head">
-          <strong>
-            <SafeText text={hit.user} />
-          </strong>
-          <span className="arrow">→</span>
-          <span className="mono">
-            <SafeText text={`${hit.login}@${hit.node}`} />
-          </span>
-          <time dateTime={isoTime(hit.at)}>{moment(hit.at)}</time>
-          <span className="hit-at">at {clock(hit.time)}</span>
-        </span>
-        <span className="hit-lines">
-          {hit.before.map((line, i) => (
-            <span key={`b${i}`} className="line around">
-              <SafeText text={line} />
-            </span>
-          ))}
-          <span className="line found">
-            <MarkedText text={hit.text} query={query} mode={mode} />
-          </span>
-          {hit.after.map((line, i) => (
-            <span key={`a${i}`} className="line around">
-              <SafeText text={line} />
-            </span>
-          ))}
-        </span>
-      </Link>
-    </li>
-  );
+/** Null for a query that is none: the box says what is wrong with it. */
+function marked(query: string): readonly string[] | null {
+  try {
+    return query.trim() === '' ? [] : needlesOf(parseSearch(query, Date.now()));
+  } catch {
+    return null;
+  }
 }

@@ -32,7 +32,7 @@ export function Facts({ facts, onSeek }: { readonly facts: readonly SessionFact[
   const people = facts.filter(({ kind }) => kind === 'participant');
   const gaps = facts.filter(({ kind }) => kind === 'gap');
   if (files.length + forwards.length + gaps.length + people.length === 0)
-    return <p className="hint">No files, forwardings or gaps in this session.</p>;
+    return <p className="hint">The recording itself tells of no transfers, forwardings or gaps.</p>;
   return (
     <>
       {files.length > 0 && (

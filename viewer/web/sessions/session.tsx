@@ -1,34 +1,41 @@
 /** One session: its replay, what it did beside its screen, who it was, and how to take it away and check it. */
-import { useEffect, useMemo, useState } from 'react';
+import { useCallback, useMemo, useState } from 'react';
 import type { ReactNode } from 'react';
 import { Link, useSearchParams } from 'wouter';
-import type { SearchResult } from '#schemas/api/recordings/search.js';
-import type { SessionFact, SessionInfo } from '#schemas/api/recordings/sessions.js';
+import type { Me } from '#schemas/api/front/sign-in.js';
+import type { FindingList } from '#schemas/api/recordings/findings.js';
+import type { SessionInfo } from '#schemas/api/recordings/sessions.js';
 import { markerOf } from '#schemas/marker.js';
 import { momentOf } from '#schemas/api/recordings/opening.js';
 import { cutText } from '#schemas/recording/line.js';
-import { ApiFailure } from '../parts/api.js';
+import { addressOf } from '../parts/endpoints.js';
+import { queryText } from '../parts/query-text.js';
+import { ViewedBy } from '../audit/viewed-by.js';
 import { bytes, duration, isoTime, moment } from '../parts/format.js';
-import { Copy, Empty, Exit, Failure, NamedValues, StateBadge, useTitle } from '../parts/basics.js';
+import { Copy, Empty, Exit, Failure, LivePeople, NamedValues, StateBadge, useTitle } from '../parts/basics.js';
 import type { NamedRows } from '../parts/basics.js';
+import { NotesPanel, useNotes } from '../cases/notes.js';
+import type { Position } from '../cases/notes.js';
 import { Facts, valuesOf } from './facts.js';
-import { KernelEvents } from './kernel.js';
 import { SafeText } from '../parts/safe-text.js';
-import { takeOpening } from '../parts/opening.js';
-import type { Opened } from '../parts/opening.js';
+import { useOpening } from '../parts/use-opening.js';
+import { Panes } from '../panes/panes.js';
+import { useCommands } from '../panes/use-commands.js';
+import { useTrail } from '../panes/use-trail.js';
 import { Player } from '../player/player.js';
 import { useDrawn, useReplay } from '../player/use-replay.js';
-import { queryText } from '../parts/query-text.js';
 import { visible } from '../parts/text.js';
-import { useJson } from '../parts/use-json.js';
+import { useAnswer } from '../parts/use-json.js';
 import { VerifyPanel } from '../verify/panel.js';
-import { modeOf } from '../search/search.js';
 
 const REFRESH_LIVE_MS = 3_000;
+const REFRESH_TIMELINE_MS = 10_000;
+const TIMELINE_PARTS = 400;
 const none: readonly never[] = [];
 
-export function SessionPage({ id }: { readonly id: string }): ReactNode {
-  const [query] = useSearchParams();
+export function SessionPage({ id, me }: { readonly id: string; readonly me: Me }): ReactNode {
+  const [query, setQuery] = useSearchParams();
+  const [everything, setEverything] = useState(false);
   const q = query.get('q') ?? '';
   const startAt = momentOf(query.get('t'));
   const [ended, setEnded] = useState(false);
@@ -38,24 +45,65 @@ export function SessionPage({ id }: { readonly id: string }): ReactNode {
   const drawn = useDrawn(open, error !== null || empty);
   // What is sealed changes no more: but for the session that it was opened from, its opening said it all. A refused opening leaves
   // what may be listed.
-  const info = useJson<SessionInfo>(
-    (opened === null && error === null) || (opened?.session.state === 'sealed' && !drawn) ? null : `/api/sessions/${id}`,
+  const info = useAnswer(
+    'GET /api/sessions/:id',
+    (opened === null && error === null) || (opened?.session.state === 'sealed' && !drawn) ? null : { params: { id } },
     ended ? undefined : REFRESH_LIVE_MS,
   );
   const session = info.data ?? opened?.session ?? null;
   if (session !== null && !ended && session.state === 'sealed') setEnded(true);
-  const facts = useJson<readonly SessionFact[]>(
-    drawn ? `/api/sessions/${id}/facts` : null,
+  const facts = useAnswer(
+    'GET /api/sessions/:id/facts',
+    drawn ? { params: { id } } : null,
     session?.state === 'live' ? REFRESH_LIVE_MS : undefined,
   );
-  const markers = useMemo(
-    () => (facts.data ?? none).flatMap((fact) => markerOf(fact.offset, fact.kind, valuesOf(fact)) ?? []),
-    [facts.data],
+  const noticed = useAnswer(
+    'GET /api/findings',
+    drawn && me.findings ? { query: { session: id, limit: 200 } } : null,
+    session?.state === 'live' ? REFRESH_LIVE_MS : undefined,
   );
-  const found = useJson<SearchResult>(
-    !drawn || q.trim() === '' ? null : `/api/search${queryText({ q, mode: modeOf(query.get('mode')), session: id, limit: 100 })}`,
+  const notes = useNotes(id, drawn);
+  const isLive = session?.state === 'live';
+  const timeline = useAnswer(
+    'GET /api/sessions/:id/timeline',
+    drawn ? { params: { id }, query: { parts: TIMELINE_PARTS } } : null,
+    isLive ? REFRESH_TIMELINE_MS : undefined,
+  );
+  const trail = useTrail(drawn ? id : null, everything, isLive);
+  const commands = useCommands(drawn ? id : null, isLive);
+  const onSearch = useCallback(
+    (text: string) =>
+      setQuery(
+        (before) => {
+          const after = new URLSearchParams(before);
+          if (text === '') after.delete('q');
+          else after.set('q', text);
+          // What is typed here is looked for as it stands.
+          after.set('mode', 'substring');
+          return after;
+        },
+        { replace: true },
+      ),
+    [setQuery],
+  );
+  const markers = useMemo(
+    () => [
+      ...notes.markers,
+      ...(facts.data ?? none).flatMap((fact) => markerOf(fact.offset, fact.kind, valuesOf(fact)) ?? []),
+      ...(noticed.data?.findings ?? none).flatMap(({ offset, title, severity, state }) =>
+        offset === null || state === 'dismissed' || state === 'suppressed'
+          ? []
+          : [{ at: offset, label: `${title} (${severity})`, kind: 'finding' as const }],
+      ),
+    ],
+    [facts.data, noticed.data, notes.markers],
+  );
+  const found = useAnswer(
+    'GET /api/search',
+    !drawn || q.trim() === '' ? null : { query: { q, mode: modeOf(query.get('mode')), session: id, limit: 100 } },
   );
   const hits = useMemo(() => [...(found.data?.hits ?? none)].sort((a, b) => a.time - b.time), [found.data]);
+  const stops = useMemo(() => (commands.list?.commands ?? none).map(({ at }) => at), [commands.list]);
   useTitle(session === null ? 'Session' : visible(`${session.user} → ${session.login}@${session.node}`));
 
   if (session === null) return <section className="page">{info.error !== null && <Failure error={info.error} />}</section>;
@@ -75,6 +123,7 @@ export function SessionPage({ id }: { readonly id: string }): ReactNode {
               <SafeText text={`${session.login}@${session.node}`} />
             </span>
             <StateBadge state={session.state} />
+            <FindingsBadge id={id} list={noticed.data} />
           </h1>
           <p className="sub">
             <time dateTime={isoTime(session.started_at)}>{moment(session.started_at)}</time>
@@ -84,6 +133,7 @@ export function SessionPage({ id }: { readonly id: string }): ReactNode {
                 exit <Exit session={session} />
               </span>
             )}
+            <LivePeople session={session} />
           </p>
           {session.command !== '' && (
             <p className="session-command">
@@ -93,7 +143,7 @@ export function SessionPage({ id }: { readonly id: string }): ReactNode {
             </p>
           )}
         </div>
-        <Actions session={session} />
+        <Actions session={session} replay={open?.replay ?? null} />
       </div>
       {error !== null && <Failure error={error} />}
       {empty ? (
@@ -101,55 +151,72 @@ export function SessionPage({ id }: { readonly id: string }): ReactNode {
           <p>Its gateway still has it; it appears here once it has been handed over.</p>
         </Empty>
       ) : open === null ? (
-        <div className="player player-waiting" aria-busy={error === null} />
+        <div className="bench">
+          <div className="player player-waiting" aria-busy={error === null} />
+          <div className="panes" />
+        </div>
       ) : (
-        <Player replay={open.replay} index={open.index} markers={markers} hits={hits} query={q} />
+        <div className="bench">
+          <Player replay={open.replay} index={open.index} timeline={timeline.data} markers={markers} hits={hits} query={q} stops={stops} />
+          {drawn ? (
+            <Panes
+              session={session}
+              replay={open.replay}
+              trail={trail}
+              commands={commands}
+              facts={facts.data ?? none}
+              everything={everything}
+              onEverything={setEverything}
+              query={q}
+              onSearch={onSearch}
+            />
+          ) : (
+            <div className="panes" />
+          )}
+        </div>
       )}
       {drawn && (
         <div className="below">
           <div className="below-main">
+            <NotesPanel session={id} me={me} notes={notes} replay={open?.replay ?? null} />
             {facts.data === null ? (
               facts.error !== null && <Failure error={facts.error} />
             ) : (
               <Facts facts={facts.data} onSeek={(ms) => void open?.replay.seek(ms)} />
             )}
-            <KernelEvents session={id} live={session.state === 'live'} onSeek={(ms) => void open?.replay.seek(ms)} />
           </div>
-          <Details session={session} />
+          <Details session={session} audit={me.audit} />
         </div>
       )}
     </section>
   );
 }
 
-/** The answer that the page begins with; at once, when it was asked for early and is there. */
-function useOpening(id: string, at: number | null): { readonly opened: Opened | null; readonly error: ApiFailure | null } {
-  const [opening] = useState(() => takeOpening(id, at));
-  const [state, setState] = useState<{ opened: Opened | null; error: ApiFailure | null }>(() => ({ opened: opening.now(), error: null }));
-  useEffect(() => {
-    let gone = false;
-    opening.answer.then(
-      (opened) => !gone && setState((before) => (before.opened === opened ? before : { opened, error: null })),
-      (failure: unknown) =>
-        !gone &&
-        setState({
-          opened: null,
-          error: failure instanceof ApiFailure ? failure : new ApiFailure('INTERNAL', 'the replay cannot be opened', ''),
-        }),
-    );
-    return () => void (gone = true);
-  }, [opening]);
-  return state;
+/** Findings that were not told to be false alarms; leads to the list of all. */
+function FindingsBadge({ id, list }: { readonly id: string; readonly list: FindingList | null }): ReactNode {
+  const count = (list?.findings ?? none).filter(({ state }) => state !== 'dismissed' && state !== 'suppressed').length;
+  if (count === 0) return null;
+  return (
+    <Link to={`/findings${queryText({ session: id, state: 'all' })}`} className="badge badge-findings">
+      {count}
+      {list?.next === null ? '' : '+'} finding{count === 1 ? '' : 's'}
+    </Link>
+  );
 }
 
 const formats = [
+  ['html', 'One file that replays and verifies itself', 'opens in any browser, offline'],
   ['cast.zst', 'Recording with proof', 'verifies offline; zstd -d opens it'],
   ['cast', 'asciicast v3', 'for any asciinema player'],
   ['txt', 'Plain text', 'what scrolled over the screen'],
   ['json', 'JSON', 'facts and rendered lines'],
+  ['events.csv', 'Events as CSV', 'for a spreadsheet'],
+  ['events.ocsf', 'Events as OCSF', 'for a SIEM, one object a line'],
 ] as const;
 
-function Actions({ session }: { readonly session: SessionInfo }): ReactNode {
+function Actions({ session, replay }: { readonly session: SessionInfo; readonly replay: Position | null }): ReactNode {
+  const picture = (at: number): string =>
+    addressOf('GET /api/sessions/:id/export', { params: { id: session.id }, query: { format: 'svg', at } });
   return (
     <div className="actions">
       <details className="menu" name="actions">
@@ -165,20 +232,34 @@ function Actions({ session }: { readonly session: SessionInfo }): ReactNode {
             <a
               key={format}
               className="menu-item"
-              href={`/api/sessions/${session.id}/export?format=${format}`}
+              href={addressOf('GET /api/sessions/:id/export', { params: { id: session.id }, query: { format } })}
               download={`${session.id}.${format}`}
             >
               <strong>{title}</strong>
               <span>{hint}</span>
             </a>
           ))}
+          {replay !== null && (
+            <a
+              className="menu-item"
+              href={picture(0)}
+              download={`${session.id}.svg`}
+              // The moment is that of the click: the replay goes on while the menu is open.
+              onClick={(event) => {
+                event.currentTarget.href = picture(Math.round(replay.position));
+              }}
+            >
+              <strong>Picture</strong>
+              <span>the screen at this moment, as SVG</span>
+            </a>
+          )}
         </div>
       </details>
     </div>
   );
 }
 
-function Details({ session }: { readonly session: SessionInfo }): ReactNode {
+function Details({ session, audit }: { readonly session: SessionInfo; readonly audit: boolean }): ReactNode {
   const { opened_from: outer } = session;
   const rows: NamedRows = [
     ['Kind', session.kind],
@@ -204,8 +285,16 @@ function Details({ session }: { readonly session: SessionInfo }): ReactNode {
     <aside className="details">
       <h2>Session</h2>
       <NamedValues rows={rows} />
+      {audit && <ViewedBy session={session.id} />}
       <h2>In a terminal</h2>
       <Copy text={`steno play ${session.id}`} label="Copy the command" />
+      {session.live !== undefined && <Copy text={`steno join ${session.id}`} label="Copy the command to join" />}
     </aside>
   );
+}
+
+type Mode = 'auto' | 'words' | 'substring' | 'regex';
+
+function modeOf(text: string | null): Mode {
+  return text === 'words' || text === 'substring' || text === 'regex' ? text : 'auto';
 }

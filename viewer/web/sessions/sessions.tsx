@@ -7,11 +7,11 @@ import type { SessionInfo, SessionList } from '#schemas/api/recordings/sessions.
 import type { IndexProgress } from '#schemas/api/recordings/status.js';
 import { cutText } from '#schemas/recording/line.js';
 import { bytes, dayOf, duration, isoTime, moment, timeOfDay } from '../parts/format.js';
-import { Empty, Exit, Failure, StateBadge, useTitle } from '../parts/basics.js';
+import { Empty, Exit, Failure, LivePeople, StateBadge, useTitle } from '../parts/basics.js';
 import { ChoiceFilter, MomentFilter, TextFilter, useFilters } from '../parts/filters.js';
 import { SafeText } from '../parts/safe-text.js';
 import { queryText } from '../parts/query-text.js';
-import { useJson } from '../parts/use-json.js';
+import { useAnswer } from '../parts/use-json.js';
 
 const names = ['user', 'node', 'login', 'kind', 'state', 'from', 'to'] as const;
 const kinds = [
@@ -37,8 +37,9 @@ export function SessionsPage({ me }: { readonly me: Me }): ReactNode {
   const filters = useFilters(names);
   const values = Object.fromEntries(names.map((name) => [name, query.get(name)]));
   const before = query.get('before');
-  const { data, error } = useJson<SessionList>(
-    `/api/sessions${queryText({ ...values, before, limit: 50 })}`,
+  const { data, error } = useAnswer(
+    'GET /api/sessions',
+    { query: { ...values, before, limit: 50 } },
     before === null ? REFRESH_MS : undefined,
   );
   const filtered = names.some((name) => filters.get(name) !== '');
@@ -150,6 +151,7 @@ function Row({ session }: { readonly session: SessionInfo }): ReactNode {
             <SafeText text={cutText(session.command, 300)} />
           </code>
         )}
+        <LivePeople session={session} />
       </span>
       <span role="cell" className="cell-state">
         <StateBadge state={session.state} />

@@ -9,23 +9,23 @@ import { bytes, clock, moment } from '../parts/format.js';
 import { Copy, NamedValues } from '../parts/basics.js';
 import type { NamedRows } from '../parts/basics.js';
 import { SafeText } from '../parts/safe-text.js';
-import type { Outcome } from './outcome.js';
+import type { Refused, Verified } from './outcome.js';
 import './verify.css';
 import { verifySession } from './verifying.js';
-import type { Verifying } from './verifying.js';
+import type { FoundLog, Verifying } from './verifying.js';
 
 export function VerifyPanel({ session }: { readonly session: SessionInfo }): ReactNode {
   const [round, setRound] = useState(0);
   const [state, setState] = useState<Verifying | null>(null);
   useEffect(() => (round === 0 ? undefined : verifySession(session, setState)), [round]); // eslint-disable-line react-hooks/exhaustive-deps
-  const running = state?.kind === 'downloading' || state?.kind === 'checking';
+  const running = state?.kind === 'downloading' || state?.kind === 'checking' || state?.kind === 'log';
   return (
     <div className="verify">
       <div aria-live="polite">
         {state === null && (
           <p>
-            Downloads the recording and checks each block against the hash chain, the gateway’s signature and the recording CA, in this
-            browser. It counts as an export.
+            Downloads the recording and its log of kernel events, and checks each block against the hash chain, the gateway’s signature and
+            the recording CA, in this browser. It counts as an export.
           </p>
         )}
         {running && <Progress state={state} session={session} />}
@@ -35,7 +35,7 @@ export function VerifyPanel({ session }: { readonly session: SessionInfo }): Rea
             <p>{sentence(state.reason)}</p>
           </div>
         )}
-        {state?.kind === 'outcome' && <Shown outcome={state.outcome} cas={state.cas} session={session} />}
+        {state?.kind === 'outcome' && <Shown state={state} session={session} />}
       </div>
       {!running && (
         <button type="button" className={state === null ? 'verify-run primary' : 'verify-run'} onClick={() => setRound(round + 1)}>
@@ -58,9 +58,17 @@ function Progress({
   state,
   session,
 }: {
-  readonly state: { readonly kind: 'downloading' | 'checking'; readonly share: number };
+  readonly state: Extract<Verifying, { readonly kind: 'downloading' | 'checking' | 'log' }>;
   readonly session: SessionInfo;
 }): ReactNode {
+  if (state.kind === 'log') {
+    return (
+      <div className="verify-progress">
+        <p>The recording is good. Checking its event log</p>
+        <progress aria-label="Checking the event log" />
+      </div>
+    );
+  }
   const downloading = state.kind === 'downloading';
   return (
     <div className="verify-progress">
@@ -74,15 +82,13 @@ function Progress({
 }
 
 function Shown({
-  outcome,
-  cas,
+  state: { outcome, log, cas },
   session,
 }: {
-  readonly outcome: Outcome;
-  readonly cas: readonly string[];
+  readonly state: Extract<Verifying, { readonly kind: 'outcome' }>;
   readonly session: SessionInfo;
 }): ReactNode {
-  if (outcome.kind === 'verified') return <Verified outcome={outcome} cas={cas} />;
+  if (outcome.kind === 'verified') return <VerifiedPanel outcome={outcome} log={log} cas={cas} />;
   const open = outcome.code === 'VERIFY_TRUNCATED' && session.state !== 'sealed' && session.state !== 'interrupted';
   if (open) {
     return (
@@ -95,9 +101,15 @@ function Shown({
       </div>
     );
   }
+  return <RefusedPanel outcome={outcome} of="" />;
+}
+
+/** `of`: which of the two files, where that is not plain. */
+function RefusedPanel({ outcome, of }: { readonly outcome: Refused; readonly of: '' | 'event log' }): ReactNode {
+  const where = outcome.block === null ? '' : `: ${of === '' ? '' : 'its '}block ${outcome.block}`;
   return (
     <div className="verdict verdict-bad" role="alert">
-      <strong>{outcome.block === null ? 'Not verified' : `Not verified: block ${outcome.block}`}</strong>
+      <strong>{of === '' ? `Not verified${where}` : `Event log not verified${where}`}</strong>
       <p>
         {sentence(outcome.message)} <SafeText text={sentence(outcome.detail)} />
       </p>
@@ -112,19 +124,25 @@ function Shown({
   );
 }
 
-function Verified({
+function VerifiedPanel({
   outcome,
+  log,
   cas,
 }: {
-  readonly outcome: Outcome & { readonly kind: 'verified' };
+  readonly outcome: Verified;
+  readonly log: FoundLog | null;
   readonly cas: readonly string[];
 }): ReactNode {
+  const checked = log?.outcome.kind === 'verified' ? log.outcome : null;
   const rows: NamedRows = [
     ['Who', <SafeText key="who" text={outcome.who} />],
     ['Began', moment(outcome.startedAt)],
-    ['Closed', `${moment(outcome.signedAt)}${outcome.end === 'interrupted' ? ', after an interruption' : ''}`],
+    ['Closed', closedAt(outcome)],
     ['Signed by', <SafeText key="gateway" text={`gateway ${outcome.gateway}, as its no. ${outcome.counter}`} />],
     ['Covers', `${outcome.blocks} blocks, ${bytes(outcome.bytes)} of lines`],
+    ...(checked === null
+      ? []
+      : ([['Event log', `${checked.blocks} blocks, ${bytes(checked.bytes)} of rows, closed ${closedAt(checked)}`]] as const)),
     ...(outcome.keyframes === 0
       ? []
       : ([['Keyframes', `${outcome.keyframes}, not checked here: steno verify compares what they show`]] as const)),
@@ -137,11 +155,44 @@ function Verified({
     [cas.length === 1 ? 'CA key' : 'CA keys', <CaKeys key="cas" cas={cas} />],
   ];
   return (
-    <div className="verdict verdict-good">
-      <strong>Verified: whole and unaltered</strong>
-      <NamedValues rows={rows} />
+    <>
+      {log !== null && checked === null && <LogFault log={log} />}
+      <div className="verdict verdict-good">
+        <strong>
+          {log === null
+            ? 'Verified: whole and unaltered'
+            : checked === null
+              ? 'The recording itself is whole and unaltered'
+              : 'Verified: recording and event log, whole and unaltered'}
+        </strong>
+        <NamedValues rows={rows} />
+      </div>
+    </>
+  );
+}
+
+/** A log that has not been closed is no fault of anybody yet; one that is altered is. */
+function LogFault({ log: { outcome, unfinished } }: { readonly log: FoundLog }): ReactNode {
+  if (outcome.kind === 'verified') return null;
+  const missing = outcome.code === 'VERIFY_MISSING_PART';
+  // A hole between parts that are there is not filled later.
+  if (!unfinished || (missing && outcome.block !== null)) return <RefusedPanel outcome={outcome} of="event log" />;
+  return (
+    <div className="verdict verdict-unknown">
+      <strong>{missing ? 'Event log missing' : 'Event log not finished'}</strong>
+      <p>
+        {missing
+          ? 'The recording names a signed log of kernel events, and nothing of it is stored.'
+          : 'What is stored of the log shows no fault, and its end is not there.'}{' '}
+        The node closes it when the last process of the session has ended and its gateway can be reached. If that is long ago, the rest was
+        withheld or lost.
+      </p>
     </div>
   );
+}
+
+function closedAt({ signedAt, end }: { readonly signedAt: number; readonly end: string }): string {
+  return `${moment(signedAt)}${end === 'interrupted' ? ', after an interruption' : ''}`;
 }
 
 /** The key itself, as `steno ca export recording` prints it: to be compared by eye, its end is enough. */

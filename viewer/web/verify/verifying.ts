@@ -1,57 +1,130 @@
 /**
- * Downloads a recording with its proof and has it verified.
+ * Downloads a recording with its proof and has it verified; then its event log, where the recording names one.
  *
- *     downloading ──whole──► checking ──► outcome
- *          └──────────────────┴── failed: not allowed, cut off, too large for a page
+ *     downloading ──whole──► checking ──good, and it names a log──► log ──► outcome
+ *          │                    └──no log named, or not good──────────────────┘
+ *          └─────────────────── any: failed: not allowed, cut off, too large for a page
  *
- * The download is an export: it takes that right and is noted as one.
+ * A log closes after its recording, so one that is unfinished is fetched again for some seconds. Each download is an export: it
+ * takes that right and is noted as one.
  */
-import type { SessionInfo } from '#schemas/api/recordings/sessions.js';
-import type { RecordingCa } from '#schemas/api/recordings/status.js';
-import { ApiFailure, getBody, getJson } from '../parts/api.js';
-import type { Outcome, VerifyOrder, WorkerSays } from './outcome.js';
+import type { ExportFormat, SessionInfo } from '#schemas/api/recordings/sessions.js';
+import { logPatience } from '#schemas/recording/event-log-check.js';
+import { ApiFailure } from '../parts/api.js';
+import { ask, respond } from '../parts/endpoints.js';
+import type { LogOutcome, Outcome, VerifyOrder, WorkerSays } from './outcome.js';
 
 export type Verifying =
   | { readonly kind: 'downloading' | 'checking'; readonly share: number }
-  | { readonly kind: 'outcome'; readonly outcome: Outcome; readonly cas: readonly string[] }
+  | { readonly kind: 'log' }
+  | { readonly kind: 'outcome'; readonly outcome: Outcome; readonly log: FoundLog | null; readonly cas: readonly string[] }
   | { readonly kind: 'failed'; readonly reason: string };
+
+export interface FoundLog {
+  readonly outcome: LogOutcome;
+  readonly unfinished: boolean;
+}
 
 /** The file and its lines are held in memory at once; `steno verify` holds more. */
 const MAX_LINES_BYTES = 512 << 20;
+/** Compressed; the lines of a log are some fifteen times as long. */
+const MAX_LOG_BYTES = 64 << 20;
+const LOG_AGAIN_MS = 1_000;
 
 export function verifySession(session: SessionInfo, onChange: (state: Verifying) => void): () => void {
   const abort = new AbortController();
-  let worker: Worker | null = null;
   const tell = (state: Verifying): void => {
     if (!abort.signal.aborted) onChange(state);
   };
-  const run = async (): Promise<void> => {
-    if (session.recording_bytes > MAX_LINES_BYTES)
-      throw new ApiFailure('TOO_LARGE', 'this recording is too large for a page; the command takes it', '');
-    tell({ kind: 'downloading', share: 0 });
-    const { keys: cas } = await getJson<RecordingCa>('/api/recording-ca', abort.signal);
-    const file = await download(`/api/sessions/${session.id}/export?format=cast.zst`, abort.signal, (bytes) => {
-      tell({ kind: 'downloading', share: shareOf(bytes, session.stored_bytes) });
-    });
-    tell({ kind: 'checking', share: 0 });
-    worker = new Worker(new URL('./worker.ts', import.meta.url), { type: 'module' });
-    worker.onmessage = ({ data }: MessageEvent<WorkerSays>) => {
-      if (data.kind === 'bytes') tell({ kind: 'checking', share: shareOf(data.bytes, 2 * session.recording_bytes) });
-      else if (data.kind === 'failed') tell({ kind: 'failed', reason: data.reason });
-      else tell({ kind: 'outcome', outcome: data.outcome, cas });
-      if (data.kind !== 'bytes') worker?.terminate();
-    };
-    worker.onerror = () => tell({ kind: 'failed', reason: 'the check could not be run in this browser' });
-    const order: VerifyOrder = { file, cas, session: session.id };
-    worker.postMessage(order, [file]);
-  };
-  run().catch((error: unknown) =>
-    tell({ kind: 'failed', reason: error instanceof ApiFailure ? error.message : 'the download was cut off' }),
+  run(session, abort.signal, tell).catch((error: unknown) =>
+    tell({
+      kind: 'failed',
+      reason: error instanceof ApiFailure || error instanceof WorkerFailure ? error.message : 'the download was cut off',
+    }),
   );
-  return () => {
-    abort.abort();
-    worker?.terminate();
-  };
+  return () => abort.abort();
+}
+
+async function run(session: SessionInfo, signal: AbortSignal, tell: (state: Verifying) => void): Promise<void> {
+  if (session.recording_bytes > MAX_LINES_BYTES) throw tooLarge('recording');
+  tell({ kind: 'downloading', share: 0 });
+  const { keys: cas } = await ask('GET /api/recording-ca', {}, signal);
+  const file = await download(session.id, 'cast.zst', signal, (bytes) => {
+    tell({ kind: 'downloading', share: shareOf(bytes, session.stored_bytes) });
+  });
+  tell({ kind: 'checking', share: 0 });
+  const worker = new VerifyWorker(signal, (bytes) => tell({ kind: 'checking', share: shareOf(bytes, 2 * session.recording_bytes) }));
+  try {
+    const said = await worker.ask({ kind: 'recording', file, cas, session: session.id });
+    if (said.kind !== 'recording') return;
+    const { outcome } = said;
+    let log: FoundLog | null = null;
+    if (outcome.kind === 'verified' && outcome.logged) {
+      tell({ kind: 'log' });
+      log = await verifyLog(session.id, outcome.signedAt, signal, worker);
+    }
+    tell({ kind: 'outcome', outcome, log, cas });
+  } finally {
+    worker.close();
+  }
+}
+
+async function verifyLog(session: string, signedAt: number, signal: AbortSignal, worker: VerifyWorker): Promise<FoundLog | null> {
+  for (const until = Date.now() + logPatience(signedAt, Date.now()); ; await pause(LOG_AGAIN_MS, signal)) {
+    const file = await download(session, 'events.zst', signal, (bytes) => {
+      if (bytes > MAX_LOG_BYTES) throw tooLarge('event log');
+    }).catch((error: unknown) => {
+      if (error instanceof ApiFailure && error.code === 'NOT_FOUND') return null;
+      throw error;
+    });
+    const said = await worker.ask({ kind: 'log', file });
+    if (said.kind !== 'log' || said.outcome === null) return null;
+    if (!said.unfinished || Date.now() >= until) return { outcome: said.outcome, unfinished: said.unfinished };
+  }
+}
+
+class WorkerFailure extends Error {}
+
+/** One order at a time. */
+class VerifyWorker {
+  readonly #worker = new Worker(new URL('./worker.ts', import.meta.url), { type: 'module' });
+  readonly #onBytes: (bytes: number) => void;
+
+  constructor(signal: AbortSignal, onBytes: (bytes: number) => void) {
+    this.#onBytes = onBytes;
+    signal.addEventListener('abort', () => this.close());
+  }
+
+  /** Never settles once closed: whoever closed it has gone. */
+  ask(order: VerifyOrder): Promise<WorkerSays> {
+    return new Promise((resolve, reject) => {
+      this.#worker.onmessage = ({ data }: MessageEvent<WorkerSays>) => {
+        if (data.kind === 'bytes') this.#onBytes(data.bytes);
+        else if (data.kind === 'failed') reject(new WorkerFailure(data.reason));
+        else resolve(data);
+      };
+      this.#worker.onerror = () => reject(new WorkerFailure('the check could not be run in this browser'));
+      this.#worker.postMessage(order, order.file === null ? [] : [order.file]);
+    });
+  }
+
+  close(): void {
+    this.#worker.terminate();
+  }
+}
+
+function tooLarge(what: 'recording' | 'event log'): ApiFailure {
+  return new ApiFailure('TOO_LARGE', `this ${what} is too large for a page; the command takes it`, '');
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, ms);
+    signal.addEventListener('abort', () => {
+      clearTimeout(timer);
+      reject(new Error('closed'));
+    });
+  });
 }
 
 /** Never quite whole: what the server said of its size is an estimate. */
@@ -59,10 +132,12 @@ function shareOf(bytes: number, of: number): number {
   return of === 0 ? 0 : Math.min(0.99, bytes / of);
 }
 
-async function download(path: string, signal: AbortSignal, onBytes: (bytes: number) => void): Promise<ArrayBuffer> {
+async function download(id: string, format: ExportFormat, signal: AbortSignal, onBytes: (bytes: number) => void): Promise<ArrayBuffer> {
+  const { body } = await respond('GET /api/sessions/:id/export', { params: { id }, query: { format } }, signal);
+  if (body === null) throw new ApiFailure('INTERNAL', 'the answer is empty', '');
   const chunks: Uint8Array[] = [];
   let length = 0;
-  for (const reader = (await getBody(path, signal)).getReader(); ;) {
+  for (const reader = body.getReader(); ;) {
     const { done, value } = await reader.read();
     if (done) break;
     chunks.push(value);

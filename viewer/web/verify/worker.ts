@@ -1,31 +1,45 @@
-/** Verifies in a thread of its own: hashing a long recording takes seconds, in which the page must answer. */
-import { decompress, init } from '@bokuweb/zstd-wasm';
+/**
+ * Verifies in a thread of its own: hashing a long recording takes seconds, in which the page must answer. It is given a recording,
+ * and then, where that names one, its event log: as often as the page has fetched it anew.
+ */
 import { StenoError } from '#schemas/base/errors.js';
 import type { ErrorCode } from '#schemas/base/errors.js';
-import { MAX_FRAME_BYTES, dataFrameLength } from '#schemas/recording/container.js';
+import { isUnfinished, verifyEventLog } from '#schemas/recording/event-log-check.js';
+import type { LoggedRecording } from '#schemas/recording/event-log-check.js';
+import type { Verdict } from '#schemas/recording/verify.js';
 import { verifyInBrowser } from './browser-verifier.js';
-import { outcomeOf } from './outcome.js';
+import { decompressFrame, openFrames } from './frames.js';
+import { logOutcomeOf, outcomeOf } from './outcome.js';
 import type { VerifyOrder, WorkerSays } from './outcome.js';
 
 /** The page is told that often. */
 const TELL_BYTES = 2 << 20;
 
 const say = (what: WorkerSays): void => self.postMessage(what);
+const messageOf = (code: string): string => new StenoError(code as ErrorCode).entry.message;
 
-async function run({ file, cas, session }: VerifyOrder): Promise<void> {
-  await init();
+let verified: (LoggedRecording & { readonly cas: readonly string[] }) | null = null;
+
+async function run(order: VerifyOrder): Promise<void> {
+  await openFrames();
+  if (order.kind === 'recording') {
+    const verdict = verify(new Uint8Array(order.file), order.cas);
+    if (verdict.ok) verified = { header: verdict.header, logged: verdict.logged, cas: order.cas };
+    return say({ kind: 'recording', outcome: outcomeOf(verdict, order.session, messageOf) });
+  }
+  const recording = verified;
+  if (recording === null) throw new Error('no recording was verified');
+  const file = order.file === null ? null : new Uint8Array(order.file);
+  const verdict = verifyEventLog(recording, file, (log) => verify(log, recording.cas));
+  say({ kind: 'log', outcome: logOutcomeOf(verdict, messageOf), unfinished: isUnfinished(verdict) });
+}
+
+function verify(file: Uint8Array, cas: readonly string[]): Verdict {
   let bytes = 0;
   let told = 0;
-  const verdict = verifyInBrowser(new Uint8Array(file), {
+  return verifyInBrowser(file, {
     cas,
-    decompress(frame) {
-      // Exactly one frame with a checksum, as `steno verify` wants it; zstd itself compares the checksum.
-      if (dataFrameLength(frame) !== frame.length || (frame[4]! & 0x04) === 0)
-        throw new StenoError('RECORDING_MALFORMED', 'a frame without checksum');
-      const lines = decompress(frame as Uint8Array<ArrayBuffer>);
-      if (lines.length > MAX_FRAME_BYTES) throw new StenoError('RECORDING_MALFORMED', 'a frame of excessive size');
-      return lines;
-    },
+    decompress: decompressFrame,
     onBytes(more) {
       bytes += more;
       if (bytes - told < TELL_BYTES) return;
@@ -33,7 +47,6 @@ async function run({ file, cas, session }: VerifyOrder): Promise<void> {
       say({ kind: 'bytes', bytes });
     },
   });
-  say({ kind: 'outcome', outcome: outcomeOf(verdict, session, (code) => new StenoError(code as ErrorCode).entry.message) });
 }
 
 self.onmessage = ({ data }: MessageEvent<VerifyOrder>) => {

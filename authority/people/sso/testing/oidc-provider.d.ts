@@ -1,4 +1,4 @@
-/** What the tests use of oidc-provider 9, an OpenID provider, which brings no types. */
+/** The part of oidc-provider 9, an OpenID provider without types, that the tests use. */
 declare module 'oidc-provider' {
   import type { IncomingMessage, ServerResponse } from 'node:http';
 

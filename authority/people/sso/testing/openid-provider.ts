@@ -1,4 +1,6 @@
-/** A real OpenID provider on a free loopback port: oidc-provider with its development pages, whose login takes any name. */
+/**
+ * A real OpenID provider on a free loopback port: oidc-provider with its development pages, whose login accepts any name.
+ */
 import { generateKeyPairSync } from 'node:crypto';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -6,7 +8,7 @@ import Provider from 'oidc-provider';
 
 export interface OpenidProvider {
   readonly issuer: string;
-  /** Signs with a new key from now on, under the same issuer; the old one is withdrawn. */
+  /** Signs with a new key from now on, under the same issuer, and withdraws the old one. */
   rotate(): void;
   close(): Promise<void>;
 }
@@ -17,9 +19,9 @@ export const CLIENT_SECRET = 'a secret of the client: with % and +';
 export interface OpenidProviderOptions {
   readonly callback: () => string;
   readonly afterLogout?: () => string;
-  /** What it says of whoever logs in under a name. */
+  /** The claims for a user who logs in under a name. */
   readonly claims: (name: string) => Readonly<Record<string, unknown>>;
-  /** Claims are told by userinfo only, and not in the ID token. */
+  /** Claims are available from userinfo only, not in the ID token. */
   readonly byUserinfo?: boolean;
 }
 
@@ -42,7 +44,7 @@ export async function openidProvider({
           post_logout_redirect_uris: [afterLogout()],
           grant_types: ['authorization_code'],
           response_types: ['code'],
-          // Names of claims are asked for by scope.
+          // Claims are requested by scope.
           scope: 'openid profile email groups',
         },
       ],
@@ -73,8 +75,8 @@ export async function openidProvider({
 }
 
 /**
- * Goes from `url` through the provider's pages as a browser does, logs in as `name`, agrees, and answers with the
- * address the browser is sent to at last, which begins with `callback`.
+ * Follows the provider's pages from `url` as a browser does, logs in as `name`, consents, and returns the final redirect,
+ * which begins with `callback`.
  */
 export async function walkThrough(url: string, name: string, callback: string): Promise<URL> {
   const cookies = new Map<string, string>();

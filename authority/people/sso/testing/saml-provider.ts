@@ -1,4 +1,4 @@
-/** A SAML identity provider for tests: `samlp`, with keys of its own. Real responses, and the means to spoil them. */
+/** A SAML identity provider for tests: `samlp`, with its own keys. It makes real responses, and can corrupt them. */
 import 'reflect-metadata';
 import { generateKeyPairSync, webcrypto } from 'node:crypto';
 import { X509CertificateGenerator } from '@peculiar/x509';
@@ -10,7 +10,7 @@ export interface SigningKey {
   readonly cert: string;
 }
 
-/** An RSA key of so many bits, or one on a curve. */
+/** An RSA key of this size, or one on a curve. */
 export async function signingKey(kind: number | 'P-256' = 2048): Promise<SigningKey> {
   const { privateKey, publicKey } =
     kind === 'P-256' ? generateKeyPairSync('ec', { namedCurve: kind }) : generateKeyPairSync('rsa', { modulusLength: kind });
@@ -59,7 +59,7 @@ export function respond(idp: SigningKey, options: Partial<SamlpOptions>, person:
   });
 }
 
-/** What the request at `url` asks, its signature checked against the certificate of whoever sent it. */
+/** Parses the request at `url`, verifying its signature against the sender's certificate. */
 export function readRequest(url: URL, signingCert: string): Promise<AuthnRequestFacts> {
   return new Promise((resolve, reject) => {
     samlp.parseRequest(

@@ -1,4 +1,4 @@
-/** What the tests use of samlp 8, a SAML identity provider, which brings no types. */
+/** The part of samlp 8, a SAML identity provider without types, that the tests use. */
 declare module 'samlp' {
   export interface SamlpOptions {
     readonly issuer: string;
@@ -34,7 +34,7 @@ declare module 'samlp' {
   }
   const samlp: {
     getSamlResponse(options: SamlpOptions, user: unknown, done: (error: Error | null, response: string) => void): void;
-    /** `query`: of the request; `url`: as it came, from which the signed text is taken. */
+    /** `query`: of the request; `url`: as received, from which the signed text is taken. */
     parseRequest(
       request: {
         readonly method: string;

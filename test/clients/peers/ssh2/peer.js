@@ -62,7 +62,11 @@ async function ended(stream) {
 async function run(client, command, input, out) {
   const stream = await exec(client, command);
   const over = ended(stream);
-  const parts = [pipeline(createReadStream(input), stream), pipeline(stream.stderr, createWriteStream(`${out}/stderr`))];
+  // A program that reads nothing may be over, and its channel closed, before the end of its input is sent.
+  const given = pipeline(createReadStream(input), stream).catch((error) => {
+    if (error.code !== 'ERR_STREAM_PREMATURE_CLOSE') throw error;
+  });
+  const parts = [given, pipeline(stream.stderr, createWriteStream(`${out}/stderr`))];
   stream.pipe(createWriteStream(`${out}/stdout`));
   await Promise.all(parts);
   say('exit', await over);

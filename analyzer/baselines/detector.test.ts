@@ -1,0 +1,88 @@
+import { describe, expect, it } from 'vitest';
+import { noFacts } from '#schemas/events/rows.js';
+import type { EventRow, SessionRow } from '#schemas/events/rows.js';
+import { exampleSessionRow } from '#stores/events/examples.js';
+import type { Detection, Observation } from '../detection/detector.js';
+import { BaselineDetector } from './detector.js';
+import type { Past } from './profile.js';
+
+const DAY = 86_400_000;
+const UNTIL = 20_800 * DAY;
+const START = UNTIL + 9 * 3_600_000;
+
+function pastOf(sessions: number, change: Partial<Past['user']> = {}): Past {
+  const acts = new Map([
+    ['program', new Map([['ls', sessions], ['cat', sessions], ['systemctl', sessions - 2]])],
+    ['command', new Map([['systemctl restart', sessions]])],
+  ] as const);
+  return {
+    until: UNTIL,
+    days: 90,
+    user: {
+      acts,
+      truncated: new Set(),
+      sessions: Array.from({ length: sessions }, (_, i) => ({
+        started_at: UNTIL - (i + 1) * DAY + 9 * 3_600_000, node: `web-${i % 2}`, login: 'deploy', measured: { bytes_in: 2_000 + i, bytes_out: 50_000, duration: 600_000, files: 10 },
+      })),
+      ...change,
+    },
+    peers: { where: 'nodes with env=prod', people: 14, truncated: new Set(), acts: new Map([['program', new Map([['vim', 9], ['tcpdump', 2]])]]) },
+  };
+} // prettier-ignore
+
+const session = exampleSessionRow({ user: 'ann', node: 'web-1', login: 'deploy', started_at: START, labels: { env: 'prod' } });
+let index = 0;
+const exec = (path: string, name = path): EventRow => ({
+  session: session.session, source: 'kernel', emitter: 'agent/a', block: 1, index: index++, at: START + index, offset_ms: index, kind: 'exec', user: 'ann', node: 'web-1', login: 'deploy', ...noFacts, path, name,
+}); // prettier-ignore
+
+async function found(past: Past, rows: readonly EventRow[], change: Partial<SessionRow> = {}): Promise<readonly Detection[]> {
+  const opened = await new BaselineDetector({ before: async () => past }).open(session);
+  const of = { ...session, ...change };
+  const observations: readonly Observation[] = [
+    { kind: 'start', session: of },
+    ...rows.map((row): Observation => ({ kind: 'event', row })),
+    { kind: 'end', session: { ...of, ended_at: of.started_at + 600_000, state: 'ended' } },
+  ];
+  return observations.flatMap((one) => opened.take(one));
+}
+const said = (all: readonly Detection[]): readonly string[] => all.map(({ rule, reason }) => `${rule.id}: ${reason}`);
+
+describe('baselines', () => {
+  it('tell with the numbers what hardly anybody does, and what only this user never did', async () => {
+    const rows = [exec('/usr/bin/tcpdump'), exec('/usr/bin/vim'), exec('/bin/ls'), exec('/usr/bin/tcpdump'), exec('/opt/nmap')];
+    expect(said(await found(pastOf(60), rows))).toEqual([
+      'steno/rare-program: third person of 14 to run tcpdump on nodes with env=prod; ann never did in 60 sessions of 90 days',
+      'steno/first-program: ann never ran vim in 60 sessions of 90 days; about 0.6 % of what this user does is new',
+      'steno/rare-program: first person of 14 to run nmap on nodes with env=prod; ann never did in 60 sessions of 90 days',
+    ]);
+  });
+
+  it('say nothing of a user with little history, or who does new things all the time', async () => {
+    expect(await found(pastOf(9), [exec('/opt/nmap')])).toEqual([]);
+    const tried = new Map([['program', new Map(Array.from({ length: 50 }, (_, i) => [`p${i}`, 1] as const))]] as const);
+    expect(said(await found(pastOf(60, { acts: tried }), [exec('/usr/bin/vim')]))).toEqual([]);
+    expect(await found(pastOf(60, { truncated: new Set(['program']) }), [exec('/opt/nmap')])).toEqual([]);
+  });
+
+  it('tell of a node, a login and an hour that are new', async () => {
+    expect(said(await found(pastOf(60), [], { node: 'db-1', login: 'root', started_at: START - 6 * 3_600_000 }))).toEqual([
+      'steno/first-node: ann never used db-1 in 60 sessions of 90 days, but 2 other nodes',
+      'steno/first-login: ann never used the login root in 60 sessions of 90 days, but deploy',
+      "steno/unusual-hour: none of ann's 60 sessions of 90 days began within an hour of 03:00 UTC (0.7 % if all hours were alike)",
+    ]);
+  });
+
+  it('tell of amounts far from the median', async () => {
+    expect(said(await found(pastOf(60), [], { bytes_in: 40 << 20, bytes_out: 60_000 }))).toEqual([
+      "steno/unusual-bytes_in: 40 MiB sent to the node; half of ann's 60 sessions come to 2 KiB or less, and the largest to 2 KiB",
+    ]);
+  });
+
+  it('are bounded and counted', async () => {
+    const detector = new BaselineDetector({ before: async () => pastOf(60) });
+    const opened = await detector.open(session);
+    const all = Array.from({ length: 30 }, (_, i) => opened.take({ kind: 'event', row: exec(`/opt/n${i}`) })).flat();
+    expect([all.length, detector.beyond]).toEqual([20, 10]);
+  });
+});

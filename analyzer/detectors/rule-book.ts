@@ -1,0 +1,54 @@
+/**
+ * The rules in force: those that come with Steno, those of a folder, or of both, read strictly.
+ *
+ * A rule's version is part of the identity of its findings: for rules of files it is the day of `modified`, else of `date`, as a number
+ * (20260131), else 1. `hash` names the whole of them: it stands in each session's mark. Tested in rule-book.test.ts.
+ */
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { StenoError } from '#schemas/base/errors.js';
+import { readRuleFiles } from '../sigma/rule-files.js';
+import { loadRules } from '../sigma/rule-set.js';
+import type { RuleFile, RuleSet } from '../sigma/rule-set.js';
+
+export interface RuleBook extends RuleSet {
+  readonly hash: string;
+  readonly files: number;
+  /** Of rules that the authority keeps, by their ids; they count there. */
+  readonly versions?: ReadonlyMap<string, number>;
+}
+
+/** Seen from the sources as from `dist/`; null where Steno was installed without. */
+export function builtInRules(): string | null {
+  for (let folder = dirname(fileURLToPath(import.meta.url)); ; folder = dirname(folder)) {
+    const rules = join(folder, 'analyzer', 'rules');
+    if (existsSync(join(folder, 'package.json'))) return existsSync(rules) ? rules : null;
+    if (folder === dirname(folder)) return null;
+  }
+}
+
+/** Throws NOT_FOUND, TOO_LARGE, RULES_TOO_LARGE, and RULE_INVALID for the first rule that is not valid. */
+export function readRuleBook(folders: readonly string[]): RuleBook {
+  const files = readFolders(folders);
+  return { ...loadRules(files), hash: hashOf(files), files: files.length };
+}
+
+/** The same, of files. */
+export function readFolders(folders: readonly string[]): readonly RuleFile[] {
+  const files: readonly RuleFile[] = folders.flatMap((folder) => readRuleFiles(folder).rules);
+  const set = loadRules(files);
+  const [first] = set.faults;
+  if (first !== undefined) {
+    const more = set.faults.length === 1 ? '' : `; and ${set.faults.length - 1} more`;
+    throw new StenoError('RULE_INVALID', `${first.detail ?? ''}${more}`);
+  }
+  return files;
+}
+
+export function hashOf(files: readonly Pick<RuleFile, 'text'>[]): string {
+  const hash = createHash('sha256');
+  for (const { text } of files) hash.update(createHash('sha256').update(text).digest());
+  return hash.digest('hex').slice(0, 16);
+}

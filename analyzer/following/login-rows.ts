@@ -1,0 +1,44 @@
+/**
+ * What the node service's own login does before anything of the user's runs: it has the user's command in the arguments of each of its programs, and
+ * it reads the account's password entry. Rules would take both for the user's.
+ *
+ *     login  ── the first execution sets the login up (agent/login/invocation.ts) ──► its shells and su(1) are the login's own
+ *     user   ── the account's shell was executed, or any execution is something else ──► for good
+ *
+ * Nothing of the user's runs before the account's shell, so nothing can hide in what is left out. Tested in login-rows.test.ts.
+ */
+import { HANDOVER } from '#schemas/kernel/process-tree.js';
+import type { EventKind } from '#schemas/events/kinds.js';
+import type { EventRow } from '#schemas/events/rows.js';
+
+const SET_UP = /^\{ echo \d+ >\/proc\/self\/loginuid; \} 2>\/dev\/null; /;
+/** What a process does; loss, and rows about the recording itself, are told in any phase. */
+const acts: ReadonlySet<EventKind> = new Set(['exit', 'file', 'connect', 'listen', 'dns', 'fork', 'accept', 'send', 'privilege', 'system']);
+
+export class LoginRows {
+  #phase: 'start' | 'login' | 'user' = 'start';
+  /** The process that said it was handing over: what it executes next is the account's shell. */
+  #handing: number | null = null;
+
+  /** Whether the row is of the login itself. Rows in their order. */
+  take({ source, kind, data }: Pick<EventRow, 'source' | 'kind' | 'data'>): boolean {
+    if (source !== 'kernel' || this.#phase === 'user') return false;
+    if (kind !== 'exec') return this.#phase === 'login' && acts.has(kind);
+    const { argv, pid } = factsOf(data);
+    const isSetUp = argv.some((argument) => SET_UP.test(argument));
+    const isHandover = argv.some((argument) => argument.startsWith(HANDOVER));
+    if (this.#phase === 'start') this.#phase = isSetUp ? 'login' : 'user';
+    else if ((pid !== null && pid === this.#handing) || !(isSetUp || isHandover)) this.#phase = 'user';
+    // su(1) is given the text of the handover too, and runs it as `sh -c`.
+    if (isHandover && argv[1] === '-c') this.#handing = pid;
+    return this.#phase === 'login';
+  }
+}
+
+function factsOf(data: string): { readonly argv: readonly string[]; readonly pid: number | null } {
+  const value = JSON.parse(data) as { readonly argv?: unknown; readonly pid?: unknown };
+  return {
+    argv: Array.isArray(value.argv) ? value.argv.filter((one): one is string => typeof one === 'string') : [],
+    pid: typeof value.pid === 'number' ? value.pid : null,
+  };
+}

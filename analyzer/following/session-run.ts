@@ -1,0 +1,347 @@
+/**
+ * One session, from its first row to the mark that it was analyzed.
+ *
+ *     waiting ──its own row is known──► reading ──rows of the store taken──► live ──over, and its rows are there──► checking
+ *        ▲          (kernel rows may        │ ▲                               │                                        │
+ *        │           come before)           │ └── rows may have been missed ──┘        counts differ: from the start ──┤
+ *        │                                  │                                                                          ▼
+ *        └──────── rows after the mark: from the start ◄───────────────────────────────────────────────────────── analyzed
+ *
+ * Rows of the feed wait in memory until the session is live, at most `MAX_HELD` of one session and `MAX_HELD_IN_ALL`: they may not be in the store
+ * yet. Beyond that they are let go, and the count at the end finds what was missed.
+ *
+ * A session is over when its own row says so and its node has said that the last process is gone. Where the node has not, because it is away or
+ * a process lives on, the session counts as over `graceMs` after its end if its kernel told nothing, and otherwise when `idleMs` have passed
+ * without a row.
+ *
+ * Write order at the end:
+ *   1. the findings are in the store       crash before: no mark, the session is replayed from its first row
+ *   2. the mark, an audit row `session.analyzed` with the rules and the numbers of rows
+ *                                          crash before: as above; the same findings are written again, which changes nothing
+ *
+ * Before the mark the rows taken are counted against the rows stored: what the feed left out is found here, and the session is then
+ * replayed whole. Tested in follower.test.ts.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { StenoError } from '#schemas/base/errors.js';
+import type { EventSource } from '#schemas/events/kinds.js';
+import type { AuditRow, EventRow, FindingRow, ScreenRow, SessionRow } from '#schemas/events/rows.js';
+import { isLastRow } from '#schemas/kernel/kernel.js';
+import type { Log } from '#runtime/log.js';
+import type { StoreRetry } from '#stores/store-retry.js';
+import { DetectionRun } from './detection-run.js';
+import type { SessionRunParts } from './detection-run.js';
+import { sessionSources, storedEvents, storedScreen } from './stored-rows.js';
+import type { ReadStore } from './stored-rows.js';
+
+export const ANALYZED = 'session.analyzed';
+const MAX_HELD = 50_000;
+const MAX_HELD_IN_ALL = 500_000;
+/** How often, and how many times, rows that the feed brought are looked for in the store. */
+const STORED_LOOK_MS = 100;
+const STORED_LOOKS = 50;
+const MAX_REPLAYS = 3;
+
+export interface SessionParts extends Omit<SessionRunParts, 'onFinding'> {
+  readonly store: ReadStore;
+  readonly retry: StoreRetry;
+  readonly log: Log;
+  /** ms since 1970. */
+  readonly clock: () => number;
+  /** Resolves when the finding is durable. */
+  readonly write: (row: FindingRow, session: SessionRow | null, first: boolean) => Promise<void>;
+  /** Runs work that reads the store, a few sessions at a time. */
+  readonly reading: <T>(work: () => Promise<T>) => Promise<T>;
+  readonly graceMs: number;
+  readonly idleMs: number;
+  /** Of the rules in force, for the mark. */
+  readonly rules: string;
+  readonly onRows: (count: number) => void;
+  /** Rows that all sessions hold. */
+  readonly holding: { rows: number };
+  readonly onState: (state: SessionState) => void;
+}
+
+export type SessionState = 'waiting' | 'reading' | 'live' | 'checking' | 'analyzed';
+
+export class SessionRun {
+  readonly session: string;
+  readonly #parts: SessionParts;
+  #row: SessionRow | null = null;
+  #run: DetectionRun | null = null;
+  #state: SessionState = 'waiting';
+  #held: (EventRow | ScreenRow)[] = [];
+  #again = false;
+  #writing: Promise<unknown>[] = [];
+  #failed = false;
+  #replays = 0;
+  #kernelEnded = false;
+  /** ms since 1970 when the last row of the kernel came, or was read. */
+  #kernelAt: number | null = null;
+  #grace: NodeJS.Timeout | undefined;
+  #closed = false;
+  /** ms since 1970 of the oldest row that is held back. */
+  #oldest: number | null = null;
+
+  constructor(session: string, parts: SessionParts) {
+    this.session = session;
+    this.#parts = parts;
+  }
+
+  get state(): SessionState {
+    return this.#state;
+  }
+
+  get heldSince(): number | null {
+    return this.#oldest;
+  }
+
+  /** The session's own row, as the feed or a look into the store tells it. */
+  known(row: SessionRow): void {
+    if (this.#row === null || row.version > this.#row.version) this.#row = row;
+    if (this.#state === 'waiting') this.#read();
+    else if (this.#state === 'live') this.#settle();
+  }
+
+  take(row: EventRow | ScreenRow): void {
+    if (this.#state === 'live' && this.#run !== null) {
+      this.#feed(row);
+      if (this.#grace !== undefined) this.#settle();
+      return;
+    }
+    if (this.#state === 'analyzed') {
+      // Sent again, or later than anybody waited: the places of the run tell which.
+      if (this.#run !== null && !this.#run.places.isBehind(row)) return;
+      this.#run = null;
+      this.#move('waiting');
+      this.#hold(row);
+      if (this.#row !== null) this.#read();
+      return;
+    }
+    this.#hold(row);
+  }
+
+  /** Rows may have been missed: the store is read from where this session is. */
+  catchUp(): void {
+    if (this.#state === 'live') this.#read();
+    else if (this.#state === 'reading' || this.#state === 'checking') this.#again = true;
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#grace);
+    this.#letGo();
+  }
+
+  #move(state: SessionState): void {
+    this.#state = state;
+    this.#parts.onState(state);
+  }
+
+  #hold(row: EventRow | ScreenRow): void {
+    this.#oldest ??= row.at;
+    const { holding } = this.#parts;
+    if (this.#held.length < MAX_HELD && holding.rows < MAX_HELD_IN_ALL) {
+      this.#held.push(row);
+      holding.rows += 1;
+      return;
+    }
+    this.#letGo();
+    this.#again = true;
+  }
+
+  #letGo(): readonly (EventRow | ScreenRow)[] {
+    const held = this.#held;
+    this.#parts.holding.rows -= held.length;
+    this.#held = [];
+    return held;
+  }
+
+  #feed(row: EventRow | ScreenRow): void {
+    const run = this.#run!;
+    const taken = 'source' in row ? run.event(row) : run.screen(row);
+    if (!taken) return;
+    this.#parts.onRows(1);
+    if (!('source' in row) || row.source !== 'kernel') return;
+    this.#kernelAt = this.#parts.clock();
+    if (isLastRow(row.kind, row.name)) this.#kernelEnded = true;
+  }
+
+  #read(): void {
+    clearTimeout(this.#grace);
+    this.#grace = undefined;
+    this.#move('reading');
+    this.#oldest ??= this.#parts.clock();
+    void this.#parts
+      .reading(() => this.#readAll())
+      .catch((error: unknown) => {
+        if (this.#closed || (error instanceof StenoError && error.code === 'DRAINING')) return;
+        this.#parts.log.error({ err: error, session: this.session }, 'failed to analyze a session; it is looked at again later');
+        this.#run = null;
+        this.#letGo();
+        this.#move('waiting');
+      });
+  }
+
+  async #readAll(): Promise<void> {
+    const { store, retry } = this.#parts;
+    if (this.#run === null) await this.#begin();
+    const run = this.#run!;
+    do {
+      this.#again = false;
+      for (const source of sessionSources) {
+        // A session has one emitter of each source; where it has more, all is read and what was taken is passed over.
+        const after = run.places.ofOnly(source);
+        await this.#each(() => storedEvents(store, this.session, source, after));
+      }
+      await this.#each(() => storedScreen(store, this.session, run.places.screen));
+      const row = await retry.run(
+        () => store.session(this.session),
+        () => this.#closed,
+      );
+      if (row !== undefined && (this.#row === null || row.version > this.#row.version)) this.#row = row;
+    } while (this.#again && !this.#closed);
+    if (this.#closed) return;
+    for (const row of this.#letGo()) this.#feed(row);
+    this.#oldest = null;
+    this.#move('live');
+    this.#settle();
+  }
+
+  async #begin(): Promise<void> {
+    this.#kernelEnded = false;
+    this.#kernelAt = null;
+    this.#failed = false;
+    this.#writing = [];
+    this.#run = await DetectionRun.open({ ...this.#parts, onFinding: (row, first) => this.#write(row, first) }, this.#row!);
+  }
+
+  /** A page that cannot be read is read again from where the session is then. */
+  async #each(pages: () => AsyncGenerator<readonly (EventRow | ScreenRow)[]>): Promise<void> {
+    await this.#parts.retry.run(
+      async () => {
+        for await (const page of pages()) {
+          for (const row of page) this.#feed(row);
+          if (this.#closed) return;
+          // Keystrokes and inserts of the same process come first.
+          await new Promise((resolve) => setImmediate(resolve));
+        }
+      },
+      () => this.#closed,
+    );
+  }
+
+  #write(row: FindingRow, first: boolean): void {
+    const writing = this.#parts.write(row, this.#row, first).catch(() => {
+      this.#failed = true;
+    });
+    this.#writing.push(writing);
+    if (this.#writing.length > 100) this.#writing = [Promise.all(this.#writing)];
+  }
+
+  /** Over, and nothing more is to come? */
+  #settle(): void {
+    clearTimeout(this.#grace);
+    this.#grace = undefined;
+    if (this.#closed || this.#state !== 'live' || this.#row === null || this.#row.state === 'live') return;
+    this.#grace = setTimeout(() => this.#check(), this.#waitMs(this.#row));
+    this.#grace.unref();
+  }
+
+  #waitMs({ ended_at: endedAt }: SessionRow): number {
+    const { graceMs, idleMs, clock } = this.#parts;
+    if (this.#kernelEnded) return 0;
+    // Of rows that were stored long ago nothing says when they came: the wait begins when they were read.
+    const [from, span] = this.#kernelAt === null ? [endedAt ?? 0, graceMs] : [this.#kernelAt, idleMs];
+    return Math.min(span, Math.max(0, from + span - clock()));
+  }
+
+  #check(): void {
+    this.#grace = undefined;
+    this.#move('checking');
+    void this.#parts
+      .reading(() => this.#finish())
+      .catch((error: unknown) => {
+        if (this.#closed || (error instanceof StenoError && error.code === 'DRAINING')) return;
+        this.#parts.log.error({ err: error, session: this.session }, 'failed to finish a session; it is looked at again later');
+        this.#run = null;
+        this.#letGo();
+        this.#move('waiting');
+      });
+  }
+
+  async #finish(): Promise<void> {
+    const { store, retry, log } = this.#parts;
+    const run = this.#run!;
+    const stopped = (): boolean => this.#closed;
+    const short = await this.#differing(stopped);
+    if (this.#closed) return;
+    if (short !== undefined || this.#again) {
+      this.#again = false;
+      if (this.#held.length === 0 && this.#replays >= MAX_REPLAYS) {
+        log.warn({ session: this.session, source: short }, 'rows of a session are stored out of their order; it is marked as analyzed');
+      } else {
+        this.#replays += 1;
+        this.#run = null;
+        return this.#read();
+      }
+    }
+    const row = this.#row!;
+    run.end(row);
+    await Promise.all(this.#writing);
+    // Without a mark it is looked at again.
+    if (this.#failed) throw new StenoError('STORE_UNAVAILABLE', 'a finding was not written');
+    await retry.run(
+      () =>
+        store.insert(
+          'audit',
+          [markOf(row, run, this.#parts)],
+          `analyzed ${this.session} ${run.events('recording')} ${run.events('kernel')}`,
+        ),
+      stopped,
+    );
+    this.#writing = [];
+    run.release();
+    this.#move('analyzed');
+    for (const held of this.#letGo()) this.take(held);
+  }
+
+  /** A source of which the store has other rows than were taken. */
+  async #differing(stopped: () => boolean): Promise<EventSource | undefined> {
+    const { store, retry } = this.#parts;
+    const run = this.#run!;
+    for (let look = 1; ; look += 1) {
+      const counts = await retry.run(() => store.countKinds(this.session), stopped);
+      const stored = (source: EventSource): number => counts.reduce((sum, one) => sum + (one.source === source ? one.count : 0), 0);
+      const isOnItsWay = sessionSources.some((source) => stored(source) < run.events(source));
+      if (!isOnItsWay || look >= STORED_LOOKS || this.#again || stopped())
+        return sessionSources.find((source) => stored(source) !== run.events(source));
+      await sleep(STORED_LOOK_MS);
+    }
+  }
+}
+
+function markOf(row: SessionRow, run: DetectionRun, { clock, rules }: SessionParts): AuditRow {
+  const data = {
+    rules,
+    recording_events: run.events('recording'),
+    kernel_events: run.events('kernel'),
+    screen_lines: run.screenLines,
+    findings: run.findings,
+  };
+  return {
+    id: `analyzed ${row.session} ${run.events('recording')} ${run.events('kernel')}`,
+    at: Math.max(clock(), row.started_at),
+    event: ANALYZED,
+    actor: 'analyzer',
+    target: row.session,
+    outcome: 'success',
+    code: '',
+    reason: '',
+    source_address: '',
+    session: row.session,
+    node: row.node,
+    login: row.login,
+    data: JSON.stringify(data),
+  };
+}

@@ -1,0 +1,242 @@
+/**
+ * The analyzer: follows every session, runs the detectors, writes findings.
+ *
+ *   ingests ──wss /rows──► follower ──► session runs ──► detectors ──► findings ──► event store
+ *                             ▲                                                        │
+ *                             └────────────── what the feeds did not bring ────────────┘
+ *
+ * Nothing is kept here that is not in the event store: it can be killed at any moment, and a session without a mark is replayed.
+ * Where several analyzers share a store, one works under a lease and the others wait for it. Tested in test/survival/analyzer-feed.test.ts.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ConnectionOptions } from 'node:tls';
+import type { AnalysisReport, SiemReport } from '#schemas/api/recordings/status.js';
+import { StenoError } from '#schemas/base/errors.js';
+import type { FindingRow, SessionRow } from '#schemas/events/rows.js';
+import type { Log } from '#runtime/log.js';
+import { analysisMetrics } from '#runtime/service/analysis-metrics.js';
+import type { Running } from '#runtime/service/process.js';
+import type { EventStore } from '#stores/events/contract.js';
+import type { Alone } from '#stores/leases/keeper.js';
+import { StoreRetry } from '#stores/store-retry.js';
+import type { DetectorSet } from './detectors/detector-set.js';
+import type { Announcer } from './findings/announcer.js';
+import { FindingWriter } from './findings/finding-writer.js';
+import { AcrossRun } from './following/across-run.js';
+import { FeedClient } from './following/feed-client.js';
+import { Follower } from './following/follower.js';
+import type { FollowerReport } from './following/follower.js';
+
+export interface AnalyzerParts {
+  readonly events: EventStore;
+  /** `wss://HOST:PORT` of every ingest. */
+  readonly ingests: readonly string[];
+  /** `ServiceIdentity.tlsClientOptions(['ingest'])`, asked at each connection. */
+  readonly tls: () => ConnectionOptions;
+  readonly rules: DetectorSet;
+  /** Milliseconds. */
+  readonly lookBack: number;
+  /** What is said of sending on and of announcing. */
+  readonly siem?: () => readonly SiemReport[];
+  readonly announced?: () => Announcer['counts'];
+  /** Left out: nobody else shares the store. */
+  readonly alone?: Alone;
+  /** This analyzer follows sessions from now on. */
+  readonly onActive?: () => void;
+  /** Told of each finding when it is made, and again after a restart if its session has no mark. `session`: as far as it is known. */
+  readonly onFinding?: (row: FindingRow, session: SessionRow | null) => void;
+  /** Told when it is durable, and again after a restart as above: the session gets no mark before this resolves, and none if it rejects. */
+  readonly onWritten?: (row: FindingRow) => Promise<void> | void;
+  readonly log: Log;
+  /** ms since 1970. */
+  readonly clock: () => number;
+  readonly graceMs?: number;
+  readonly idleMs?: number;
+  readonly sweepMs?: number;
+}
+
+export interface RunningAnalyzer extends Running {
+  /** What `steno status` and metrics show; `hits`: matches, `costs`: milliseconds of each rule since the start, by its id. */
+  analysis(): { readonly report: AnalysisReport; readonly hits: ReadonlyMap<string, number>; readonly costs: ReadonlyMap<string, number> };
+  /** Other rules are in force from now on: sessions that are not over are analyzed again, from their first row. */
+  reload(rules: DetectorSet): void;
+  /** An ingest was removed: whom the feeds are connected to is asked again. */
+  reconnect(): void;
+}
+
+const LEASE = 'analyze/sessions';
+const STANDBY_MS = 1_000;
+/** A node sends the last rows of a session within seconds of its end. */
+const GRACE_MS = 5_000;
+/** A process that outlives its session goes on telling what it does. */
+const IDLE_MS = 600_000;
+const idle: FollowerReport = { open: 0, behind: 0, rows: 0, oldest: null, overflow: 0 };
+
+export function startAnalyzer(parts: AnalyzerParts): RunningAnalyzer {
+  const { events, log, clock } = parts;
+  let { rules } = parts;
+  const retry = new StoreRetry({
+    firstWait: 50,
+    longestWait: 5_000,
+    onOutage: (error) => log.error({ err: error }, 'the event store does not answer; sessions are analyzed when it does'),
+    onRecovery: () => log.info('the event store answers again'),
+  });
+  const writer = new FindingWriter(events, retry);
+  let faults = 0;
+  let beyond = 0;
+  let follower: Follower | null = null;
+  let clients: FeedClient[] = [];
+  let stopAcross = (): void => undefined;
+  const closing = new AbortController();
+
+  const write = async (row: FindingRow, session: SessionRow | null, first: boolean): Promise<void> => {
+    if (first) parts.onFinding?.(row, session);
+    await writer.add(row);
+    await parts.onWritten?.(row);
+  };
+  const running = {
+    ruleVersion: (rule: string) => rules.version(rule),
+    onFault: (detector: string, error: unknown) => {
+      faults += 1;
+      log.error({ err: error, detector }, 'a detector failed; it is switched off for what it was looking at');
+    },
+    onBeyond: () => {
+      beyond += 1;
+    },
+  };
+  const follow = (): void => {
+    const over = new AbortController();
+    const across = new AcrossRun({
+      ...running,
+      detectors: rules.across,
+      store: events,
+      clock,
+      onFinding: (row, first) => void write(row, null, first).catch(() => undefined),
+    });
+    void retry
+      .run(
+        () => across.begin(),
+        () => over.signal.aborted,
+      )
+      .catch((error: unknown) => {
+        if (!over.signal.aborted) log.error({ err: error }, 'failed to read the past; nothing is looked for across sessions');
+      });
+    const current = new Follower({
+      ...running,
+      store: events,
+      retry,
+      log,
+      clock,
+      rules: rules.hash,
+      lookBack: parts.lookBack,
+      graceMs: parts.graceMs ?? GRACE_MS,
+      idleMs: parts.idleMs ?? IDLE_MS,
+      ...(parts.sweepMs === undefined ? {} : { sweepMs: parts.sweepMs }),
+      detectors: rules.perSession,
+      onObservation: (observation) => across.take(observation),
+      write,
+    });
+    const unread = (error: unknown): void => {
+      if (!over.signal.aborted) log.warn({ err: error }, 'failed to read what belongs to no session; it is read at the next connection');
+    };
+    follower = current;
+    parts.onActive?.();
+    stopAcross = () => over.abort();
+    clients = parts.ingests.map(
+      (url) =>
+        new FeedClient(url, {
+          tls: parts.tls,
+          log,
+          onOpen: () => void Promise.all([current.missed(), across.missed().catch(unread)]),
+          onRows: (rows) => current.take(rows),
+        }),
+    );
+  };
+  const stop = (): void => {
+    for (const client of clients) client.close();
+    follower?.close();
+    stopAcross();
+    clients = [];
+    follower = null;
+  };
+
+  const run = async (): Promise<void> => {
+    const { alone } = parts;
+    if (alone === undefined) return follow();
+    while (!closing.signal.aborted) {
+      try {
+        const { kind } = await alone(LEASE, async ({ signal }) => {
+          log.info('analyzing sessions');
+          follow();
+          await aborted(AbortSignal.any([signal, closing.signal]));
+          stop();
+        });
+        if (kind === 'done' && !closing.signal.aborted) log.warn('another analyzer has taken over');
+      } catch (error) {
+        stop();
+        log.warn({ err: error }, 'failed to ask for the lease of the analyzer; trying again');
+      }
+      await sleep(STANDBY_MS, undefined, { signal: closing.signal }).catch(() => undefined);
+    }
+  };
+  const lasting = run();
+  const analysis: RunningAnalyzer['analysis'] = () => {
+    const { open, behind, rows, oldest, overflow } = follower?.report() ?? idle;
+    const counts = rules.counts();
+    const announced = parts.announced?.() ?? { told: 0, waiting: 0, dropped: 0, refused: 0 };
+    return {
+      report: {
+        active: follower !== null,
+        rules: rules.rules,
+        feeds: parts.ingests.length,
+        feeds_open: clients.filter((client) => client.open).length,
+        sessions: open,
+        behind,
+        lag_ms: oldest === null ? 0 : Math.max(0, clock() - oldest),
+        rows,
+        findings: writer.written,
+        findings_waiting: writer.waiting,
+        findings_dropped: writer.dropped,
+        faults,
+        beyond: beyond + counts.beyond + overflow,
+        announced: announced.told,
+        announcements_waiting: announced.waiting,
+        announcements_lost: announced.dropped + announced.refused,
+        siem: [...(parts.siem?.() ?? [])],
+      },
+      hits: counts.hits,
+      costs: counts.costs,
+    };
+  };
+
+  return {
+    addresses: {},
+    metrics: () => {
+      return analysisMetrics(analysis());
+    },
+    analysis,
+    reload: (next) => {
+      rules = next;
+      if (follower === null) return;
+      stop();
+      follow();
+    },
+    reconnect: () => {
+      for (const client of clients) client.reconnect();
+    },
+    async close() {
+      closing.abort(new StenoError('DRAINING'));
+      stop();
+      retry.close();
+      await lasting;
+      await writer.close();
+    },
+  };
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}

@@ -1,0 +1,215 @@
+/**
+ * A retro-hunt: rules over every stored event of a range of time, slice by slice.
+ *
+ * Of each slice it is asked once which rules could match, then for each of those (passes.ts). The width follows from how long statements
+ * took, so that a cancelled hunt ends within a few seconds, on a thousand events and on a hundred million. Matches are counted by their identity,
+ * each once, with the earliest as examples; nothing is written. Deterministic for what is stored: no answer depends on the slices.
+ *
+ * A rule whose statement the engine refuses, for instance because it is too heavy, is reported as failed, and the others go on.
+ * Tested in hunt.test.ts.
+ */
+import { StenoError } from '#schemas/base/errors.js';
+import type { HuntExample, HuntMatches } from '#schemas/api/recordings/hunts.js';
+import { formatMoment } from '#stores/events/engine/columns.js';
+import { literal } from '#stores/events/queries/visible.js';
+import { looksOf, searchOf } from './passes.js';
+import type { Search, SearchedRule, Slice } from './passes.js';
+
+/** Where events are read; SQL is of this folder, with every text of a rule as a literal. */
+export interface EventReader {
+  read(sql: string): Promise<readonly (readonly unknown[])[]>;
+}
+
+export interface HuntRange {
+  /** ms since 1970; left out: the first and the last stored event. */
+  readonly from?: number | undefined;
+  /** Exclusive. */
+  readonly to?: number | undefined;
+  /** For each rule, 0 to 100. */
+  readonly examples: number;
+}
+
+/** With the place of the event, by which its finding is known. */
+export interface Example extends HuntExample {
+  readonly source: string;
+  readonly emitter: string;
+  readonly block: number;
+  readonly index: number;
+}
+
+export interface RuleMatches extends HuntMatches {
+  readonly examples: readonly Example[];
+}
+
+export type HuntStep =
+  /** `done`: of 1. */
+  | { readonly kind: 'progress'; readonly done: number; readonly matches: number }
+  /** `rules`: in the order in which they were given. `range`: what was looked at; null without any event. */
+  | { readonly kind: 'result'; readonly range: Slice | null; readonly rules: readonly RuleMatches[] };
+
+const SLICES = 16;
+/** Between these a slice is as it should be. */
+const SHORT_MS = 1_000;
+const LONG_MS = 4_000;
+/** Sessions that are joined with themselves in one statement. */
+const JOINED_SESSIONS = 500;
+
+/** Ends early, without a result, once `signal` is aborted. */
+export async function* hunt(
+  reader: EventReader,
+  rules: readonly SearchedRule[],
+  { from, to, examples }: HuntRange,
+  clock: () => number,
+  signal?: AbortSignal,
+): AsyncGenerator<HuntStep> {
+  const range = await rangeOf(reader, from, to);
+  const found = rules.map(() => new Found(examples));
+  if (range !== null && rules.length > 0) {
+    const searches = rules.map(searchOf);
+    // One rule needs no look of its own: its statement has it.
+    const { always, looks } = rules.length > 1 ? looksOf(rules) : { always: [0], looks: [] };
+    let width = Math.max(1, Math.ceil((range.to - range.from) / SLICES));
+    for (let at = range.from; at < range.to;) {
+      const slice = { from: at, to: Math.min(range.to, at + width) };
+      let longest = 0;
+      const timed = async <T>(act: () => Promise<T>): Promise<T> => {
+        const began = clock();
+        const done = await act();
+        longest = Math.max(longest, clock() - began);
+        return done;
+      };
+      const possible = new Set(always);
+      for (const look of looks) {
+        if (signal?.aborted === true) return;
+        for (const [rule] of await timed(() => reader.read(look(slice)))) possible.add(Number(rule));
+      }
+      for (const one of searches) {
+        if (signal?.aborted === true) return;
+        if (possible.has(one.number)) await timed(() => search(reader, one, slice, examples, found[one.number]!, signal));
+      }
+      if (signal?.aborted === true) return;
+      at = slice.to;
+      if (longest < SHORT_MS) width *= 2;
+      else if (longest > LONG_MS) width = Math.max(1, Math.ceil(width / 2));
+      const matches = found.reduce((sum, { count }) => sum + count, 0);
+      yield { kind: 'progress', done: (at - range.from) / (range.to - range.from), matches };
+    }
+    for (const { number, compared } of searches) {
+      if (signal?.aborted === true) return;
+      if (rules[number]!.id !== undefined) await found[number]!.compare(reader, compared(range));
+    }
+  }
+  yield { kind: 'result', range, rules: found.map((one) => one.result()) };
+}
+
+async function rangeOf(reader: EventReader, from: number | undefined, to: number | undefined): Promise<Slice | null> {
+  if (from !== undefined && to !== undefined) return from < to ? { from, to } : null;
+  const moment = (at: number): string => `toDateTime64(${literal(formatMoment(at))}, 3, 'UTC')`;
+  const where = [...(from === undefined ? [] : [`at >= ${moment(from)}`]), ...(to === undefined ? [] : [`at < ${moment(to)}`])];
+  const [row] = await reader.read(
+    `SELECT count() > 0, toUnixTimestamp64Milli(min(at)), toUnixTimestamp64Milli(max(at)) FROM events WHERE ${where.join(' AND ') || '1'}`,
+  );
+  if (row === undefined || Number(row[0]) === 0) return null;
+  return { from: from ?? Number(row[1]), to: to ?? Number(row[2]) + 1 };
+}
+
+async function search(
+  reader: EventReader,
+  { counts, joined }: Search,
+  slice: Slice,
+  examples: number,
+  found: Found,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const take = (rows: readonly (readonly unknown[])[]): void => {
+    for (const [day, count, fresh, shown] of rows) found.add(String(day), Number(count), Number(fresh), shown as unknown[][]);
+  };
+  try {
+    take(await reader.read(counts(slice, examples)));
+    if (joined === null) return;
+    const sessions = (await reader.read(joined.sessions(slice))).map(([session]) => String(session));
+    for (let i = 0; i < sessions.length && signal?.aborted !== true; i += JOINED_SESSIONS)
+      take(await reader.read(joined.counts(slice, examples, sessions.slice(i, i + JOINED_SESSIONS))));
+  } catch (error) {
+    found.fail(error);
+  }
+}
+
+class Found {
+  readonly #examples: number;
+  readonly #days = new Map<string, number>();
+  #shown: Example[] = [];
+  #failure: RuleMatches['failure'] = null;
+  #findings = { kept: 0, gone: 0 };
+  #fresh = 0;
+  count = 0;
+
+  constructor(examples: number) {
+    this.#examples = examples;
+  }
+
+  add(day: string, count: number, fresh: number, shown: readonly (readonly unknown[])[]): void {
+    this.count += count;
+    this.#fresh += fresh;
+    this.#days.set(day, (this.#days.get(day) ?? 0) + count);
+    if (this.#examples === 0) return;
+    const seen = new Set(this.#shown.map(identity));
+    for (const values of shown) {
+      const example = exampleOf(values);
+      if (!seen.has(identity(example))) this.#shown.push(example);
+      seen.add(identity(example));
+    }
+    this.#shown = this.#shown.toSorted(earlier).slice(0, this.#examples);
+  }
+
+  async compare(reader: EventReader, sql: string): Promise<void> {
+    try {
+      const [[kept, all] = []] = await reader.read(sql);
+      this.#findings = { kept: Number(kept), gone: Number(all) - Number(kept) };
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  /** Throws what is no rule's fault: without the store none could be searched for. */
+  fail(error: unknown): void {
+    if (!(error instanceof StenoError) || error.code === 'STORE_UNAVAILABLE') throw error;
+    this.#failure ??= { code: error.code, detail: error.detail ?? '' };
+  }
+
+  result(): RuleMatches {
+    const days = [...this.#days].sort(([a], [b]) => (a < b ? -1 : 1)).map(([day, count]) => ({ day, count }));
+    return { count: this.count, fresh: this.#fresh, findings: this.#findings, days, examples: this.#shown, failure: this.#failure };
+  }
+}
+
+const identity = ({ session, source, emitter, block, index }: Example): string => `${session} ${source} ${emitter} ${block} ${index}`;
+
+function earlier(a: Example, b: Example): number {
+  if (a.at !== b.at) return a.at - b.at;
+  if (a.session !== b.session) return a.session < b.session ? -1 : 1;
+  if (a.source !== b.source) return a.source < b.source ? -1 : 1;
+  if (a.emitter !== b.emitter) return a.emitter < b.emitter ? -1 : 1;
+  return a.block === b.block ? a.index - b.index : a.block - b.block;
+}
+
+/** In the order of the tuple in passes.ts. */
+function exampleOf(values: readonly unknown[]): Example {
+  const [at, session, source, emitter, block, index, offset, kind, user, node, login, path, name, address] = values;
+  return {
+    at: Number(at),
+    session: String(session),
+    source: String(source),
+    emitter: String(emitter),
+    block: Number(block),
+    index: Number(index),
+    offset_ms: Number(offset),
+    kind: String(kind),
+    user: String(user),
+    node: String(node),
+    login: String(login),
+    path: String(path),
+    name: String(name),
+    address: String(address),
+  };
+}

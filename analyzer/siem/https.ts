@@ -1,0 +1,69 @@
+/**
+ * OCSF as JSON lines by POST: a batch is delivered when the answer says 2xx. What the collector says about the content (400, 413, 422) refuses
+ * it; everything else, redirects among them, is tried again. Tested in exporter.test.ts.
+ */
+import { request as plainRequest } from 'node:http';
+import type { IncomingMessage } from 'node:http';
+import { Agent, request } from 'node:https';
+import { readSecret } from '#runtime/service/config.js';
+import type { OcsfDestination } from './config.js';
+import { RefusedLines, TIMEOUT_MS, secureContext } from './sending.js';
+import type { Line, WayOut } from './sending.js';
+
+const REFUSALS: ReadonlySet<number> = new Set([400, 413, 415, 422]);
+
+export class HttpsWayOut implements WayOut {
+  readonly #of: OcsfDestination;
+  readonly #timeoutMs: number;
+  #agent: Agent | null = null;
+
+  constructor(of: OcsfDestination, timeoutMs = TIMEOUT_MS) {
+    this.#of = of;
+    this.#timeoutMs = timeoutMs;
+  }
+
+  async send(lines: readonly Line[], signal: AbortSignal): Promise<void> {
+    const body = Buffer.from(lines.map(({ json }) => `${json}\n`).join(''));
+    const { url, token_file: token } = this.#of;
+    const isPlain = url.startsWith('http:');
+    if (!isPlain) this.#agent ??= new Agent({ keepAlive: true, maxSockets: 1, ...secureContext(this.#of) });
+    const options = {
+      method: 'POST',
+      signal,
+      timeout: this.#timeoutMs,
+      headers: {
+        'content-type': 'application/x-ndjson',
+        'content-length': body.length,
+        ...(token === undefined ? {} : { authorization: `Bearer ${readSecret(token)}` }),
+      },
+    };
+    try {
+      const status = await new Promise<number>((resolve, reject) => {
+        const take = (response: IncomingMessage): void => {
+          response.on('error', reject);
+          response.on('end', () => resolve(response.statusCode ?? 0));
+          response.resume();
+        };
+        const sent = isPlain ? plainRequest(url, options, take) : request(url, { ...options, agent: this.#agent! }, take);
+        // Of a whole answer, not of a silence: a collector that trickles holds nobody up for ever.
+        const timer = setTimeout(() => sent.destroy(new Error('the collector does not answer')), this.#timeoutMs);
+        sent.on('close', () => clearTimeout(timer));
+        sent.on('timeout', () => sent.destroy(new Error('the collector does not answer')));
+        sent.on('error', reject);
+        sent.end(body);
+      });
+      if (status >= 200 && status < 300) return;
+      if (REFUSALS.has(status)) throw new RefusedLines(`the collector answered ${status}`);
+      throw new Error(`the collector answered ${status}`);
+    } catch (error) {
+      // The next connection reads the files again.
+      if (!(error instanceof RefusedLines)) this.close();
+      throw error;
+    }
+  }
+
+  close(): void {
+    this.#agent?.destroy();
+    this.#agent = null;
+  }
+}

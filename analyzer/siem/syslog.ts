@@ -1,0 +1,100 @@
+/**
+ * Syslog over TLS: RFC 5424 messages, each behind its length (RFC 5425). The text of a message is the row as OCSF.
+ *
+ * The protocol has no acknowledgement. What stands for one: a batch is one connection, which this side ends (close_notify) behind the last message;
+ * the receiver has read all of it when it ends the connection too, and one that dies with something unread resets it instead. A receiver that
+ * ends before this side has is no success: this side waits a moment for that. One that ends by itself in the very moment in which it is asked to,
+ * and has not read everything, cannot be told from one that has. What the receiver does with what it has read is its own affair: give it a queue on disk. Tested in
+ * syslog.test.ts, with rsyslog.
+ */
+import { connect } from 'node:tls';
+import type { SyslogDestination } from './config.js';
+import { TIMEOUT_MS, secureContext } from './sending.js';
+import type { Line, WayOut } from './sending.js';
+
+/** Log audit. */
+const FACILITY = 13;
+/** Between the last byte and the end of the connection on this side. */
+const ASKED_AFTER_MS = 50;
+
+export class SyslogWayOut implements WayOut {
+  readonly #of: SyslogDestination;
+  readonly #timeoutMs: number;
+
+  constructor(of: SyslogDestination, timeoutMs = TIMEOUT_MS) {
+    this.#of = of;
+    this.#timeoutMs = timeoutMs;
+  }
+
+  async send(lines: readonly Line[], signal: AbortSignal): Promise<void> {
+    const { address, max_message: most } = this.#of;
+    const colon = address.lastIndexOf(':');
+    const host = address.slice(0, colon).replace(/^\[|\]$/g, '');
+    const bytes = Buffer.concat(lines.map((line) => frame(line, most)));
+    await new Promise<void>((resolve, reject) => {
+      const socket = connect({ host, port: Number(address.slice(colon + 1)), servername: serverName(host), ...secureContext(this.#of) });
+      let asked = false;
+      let ended = false;
+      const abort = (): void => void socket.destroy(new Error('the exporter ends'));
+      const timer = setTimeout(() => socket.destroy(new Error('the receiver does not end the connection')), this.#timeoutMs);
+      signal.addEventListener('abort', abort, { once: true });
+      socket.on('secureConnect', () => {
+        // Whoever ends by itself, as when it is stopped or tired of waiting, does so before it is asked to.
+        socket.write(bytes, () => {
+          setTimeout(() => {
+            asked = true;
+            socket.end();
+          }, ASKED_AFTER_MS).unref();
+        });
+      });
+      socket.on('end', () => {
+        if (asked) ended = true;
+        else socket.destroy(new Error('the receiver ended the connection first'));
+      });
+      socket.on('error', reject);
+      socket.on('close', () => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', abort);
+        if (ended) resolve();
+        else reject(new Error('the connection was cut off'));
+      });
+      socket.resume();
+    });
+  }
+
+  close(): void {
+    // Nothing stays open between batches.
+  }
+}
+
+/** By its length in bytes; what is longer than `most` is cut. */
+export function frame({ json, level, at, node, kind }: Line, most: number): Buffer {
+  const head = `<${FACILITY * 8 + level}>1 ${new Date(at).toISOString()} ${word(node, 255)} steno - ${word(kind, 32)} - `;
+  const text = head + shortened(json, most - Buffer.byteLength(head));
+  return Buffer.from(`${Buffer.byteLength(text)} ${text}`);
+}
+
+/** Without the row's own `data`, without the row, or its identity alone: still JSON, and it says that it was cut. */
+function shortened(json: string, most: number): string {
+  if (Buffer.byteLength(json) <= most) return json;
+  const event = JSON.parse(json) as Record<string, unknown> & { metadata: unknown; unmapped: { steno: Record<string, unknown> } };
+  const { data: _, ...row } = event.unmapped.steno;
+  const tries = [
+    { ...event, unmapped: { steno: row, cut: true } },
+    { ...event, unmapped: { cut: true } },
+    {
+      ...{ metadata: event.metadata, class_uid: event['class_uid'], type_uid: event['type_uid'], time: event['time'] },
+      unmapped: { cut: true },
+    },
+  ];
+  return tries.map((part) => JSON.stringify(part)).find((text) => Buffer.byteLength(text) <= most) ?? '{"unmapped":{"cut":true}}';
+}
+
+function word(text: string, most: number): string {
+  return text.replace(/[^!-~]/g, '?').slice(0, most) || '-';
+}
+
+/** Of an address by numbers there is none. */
+function serverName(host: string): string {
+  return /^[\d.]+$|:/.test(host) ? '' : host;
+}

@@ -1,0 +1,94 @@
+import { Agent } from 'node:https';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { z } from 'zod';
+import type { CatalogueReport, showCatalogue } from '#schemas/api/detection/rule-catalogue.js';
+import { responsePolicy } from '#schemas/documents/response-policy.js';
+import { callAuthority } from '#runtime/service/authority-http.js';
+import { Cleanup, administrator, authorityIn, clientOf, person, temporaryFolder } from '../testing/authority.js';
+import type { Administrator, Signer } from '../testing/authority.js';
+
+const cleanup = new Cleanup();
+afterAll(() => cleanup.run());
+
+let admin: Administrator;
+let reader: Signer;
+let stranger: Signer;
+let report: (rules: readonly CatalogueReport[], begins?: boolean) => Promise<unknown>;
+
+const rule = (id: string, more: Partial<CatalogueReport> = {}): CatalogueReport => ({
+  id, version: 1, title: `Rule ${id}`, severity: 'high', tier: 'alert', techniques: ['T1003.008'], detector: 'sigma', origin: 'file', hits: 0, observations: 100, cost_ms: 1.5, cost_shared_by: 1, ...more,
+}); // prettier-ignore
+const shown = async (who: Signer = admin): Promise<z.output<typeof showCatalogue.answer>> =>
+  (await who.call('GET', '/v1/rule-catalogue')) as z.output<typeof showCatalogue.answer>;
+const ids = async (): Promise<readonly string[]> => (await shown()).rules.map(({ id }) => id);
+
+beforeAll(async () => {
+  const folder = temporaryFolder(cleanup);
+  const responses = responsePolicy.parse({
+    dry_run: true,
+    responses: [
+      { severities: ['critical'], roles: ['contractor'], action: 'end', without_confirmation: true },
+      { severities: ['critical'], tiers: ['alert'], action: 'lock_user' },
+    ],
+  });
+  const authority = await authorityIn(folder, cleanup, { responses });
+  admin = await administrator(authority, cleanup);
+  await admin.call('PUT', '/v1/roles/reader', {
+    kind: 'role',
+    name: 'reader',
+    allow: { rules: [{ resources: ['rule'], verbs: ['list'] }] },
+  });
+  await admin.call('PUT', '/v1/roles/nothing', { kind: 'role', name: 'nothing' });
+  for (const name of ['reader', 'nothing']) await admin.call('POST', '/v1/users', { name, roles: [name] });
+  reader = await person(authority, folder, admin, 'reader', ['reader'], cleanup);
+  stranger = await person(authority, folder, admin, 'nothing', ['nothing'], cleanup);
+  const analyzer = await clientOf(authority, { kind: 'analyzer', name: 'a1' }, cleanup);
+  const agent = new Agent(analyzer.identity.tlsClientOptions(['authority']));
+  cleanup.add(() => agent.destroy());
+  report = (rules, begins = false) =>
+    callAuthority(
+      { kind: 'tls', url: authority.addresses.tls, agent },
+      { method: 'PUT', target: '/v1/rule-catalogue', body: { begins, rules } },
+    );
+});
+
+test('a report is listed with what the policy would do; who may list rules sees it, and nobody else', async () => {
+  await report([rule('a', { severity: 'critical', hits: 3 }), rule('steno/b', { tier: 'signal', severity: 'critical' }), rule('c')], true);
+  const { dry_run: isDryRun, rules } = await shown(reader);
+  expect(isDryRun).toBe(true);
+  const contractor = { action: 'end', roles: ['contractor'] };
+  expect(rules).toMatchObject([
+    { id: 'a', hits: 3, cost_ms: 1.5, responses: [contractor, { action: 'freeze', roles: null }] },
+    { id: 'c', responses: [] },
+    { id: 'steno/b', responses: [contractor] },
+  ]);
+  await expect(shown(stranger)).rejects.toMatchObject({ code: 'ACCESS_DENIED' });
+  await expect(reader.call('PUT', '/v1/rule-catalogue', { begins: true, rules: [] })).rejects.toMatchObject({ code: 'ACCESS_DENIED' });
+});
+
+test('a later report changes what it names; one that begins replaces everything', async () => {
+  await report([rule('a'), rule('b')], true);
+  await report([rule('b', { hits: 7 }), rule('c')]);
+  expect((await shown()).rules.map(({ id, hits }) => [id, hits])).toEqual([
+    ['a', 0],
+    ['b', 7],
+    ['c', 0],
+  ]);
+  await report([rule('d')], true);
+  expect(await ids()).toEqual(['d']);
+});
+
+test('it stands beside reports on rules of the same id that the authority keeps', async () => {
+  await admin.call('POST', '/v1/rules', { rules: [{ id: 'k', kind: 'rule', title: 'K', level: 'low', text: 'title: K' }] });
+  await report([rule('k', { origin: 'kept', hits: 2 })], true);
+  expect(await admin.call('GET', '/v1/rules')).toMatchObject([{ id: 'k', analyzed: null }]);
+  expect(await ids()).toEqual(['k']);
+  await admin.call('DELETE', '/v1/rules/k');
+  expect(await ids()).toEqual(['k']);
+});
+
+test('what is no rule is refused', async () => {
+  for (const bad of [{ techniques: ['x'] }, { hits: -1 }, { cost_shared_by: 0 }, { title: '' }, { detector: 'x'.repeat(65) }])
+    await expect(report([rule('a', bad)])).rejects.toMatchObject({ code: 'BAD_REQUEST' });
+  await expect(report(Array.from({ length: 101 }, (_, i) => rule(`r${i}`)))).rejects.toMatchObject({ code: 'BAD_REQUEST' });
+});

@@ -1,0 +1,28 @@
+/** `steno shot`: the screen of a session at one moment, as a file. Tested in test/end-to-end/evidence.test.ts. */
+import { pipeline } from 'node:stream/promises';
+import { Command } from 'commander';
+import { openClient } from '../../client/client.js';
+import { openHome } from '../../client/home.js';
+import { exportOf, requireSession } from '../evidence/fetch.js';
+import { writeWhole } from '../evidence/session-files.js';
+import { parseOffset } from './play.js';
+
+interface Options {
+  readonly at: number;
+  readonly output?: string;
+}
+
+export function shotCommand(): Command {
+  return new Command('shot')
+    .description('write a picture of the screen at one moment, as SVG')
+    .argument('<id>', 'the session')
+    .requiredOption('--at <moment>', 'session time, 1:02 or 62 seconds', parseOffset)
+    .option('-o, --output <file>', 'where to; default is standard output')
+    .addHelpText('after', '\nIt takes the right to export the session. A picture is no proof: recordings are (`steno verify`).')
+    .action(async (id: string, { at, output }: Options) => {
+      requireSession(id);
+      const body = await openClient(openHome()).stream(exportOf(id, 'svg', at));
+      if (output === undefined) return pipeline(body, process.stdout, { end: false });
+      await writeWhole(body, output);
+    });
+}

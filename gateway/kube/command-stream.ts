@@ -1,0 +1,127 @@
+/**
+ * exec and attach: the streams of one command in a container.
+ *
+ *     recording open ──► API server accepts ──► client accepted ──► all streams there ──► relaying
+ *        └──strict and impossible: refused    └──refuses: its answer is passed on
+ *
+ * Client and API server speak the same protocol, WebSocket or SPDY/3.1; what is between them knows neither (streams/). Tested in
+ * streaming.test.ts, and in test/kube/ with the real kubectl.
+ */
+import type { IncomingMessage } from 'node:http';
+import { StenoError } from '#schemas/base/errors.js';
+import { formatRemoteCommand, parseRemoteCommand, subprotocols } from '#schemas/kube/remote-command.js';
+import type { RemoteCommand, Subprotocol } from '#schemas/kube/remote-command.js';
+import { openSessionTap } from '../ssh/relay/session-recording.js';
+import type { SessionTap } from '../ssh/relay/session-recording.js';
+import { connectionBudget } from '../streams/observing/budget.js';
+import { factsOf } from './attempt.js';
+import type { Attempt } from './attempt.js';
+import { CLIENT_GONE } from './proxy.js';
+import { dialSpdy, dialWebSocket } from './streams/dial.js';
+import type { Refused } from './streams/dial.js';
+import { offered, protocolChange } from './streams/offer.js';
+import type { Peer } from './streams/peer.js';
+import { podOf } from './streams/pod-facts.js';
+import type { PodFacts } from './streams/pod-facts.js';
+import { ContainerRelay } from './streams/relay.js';
+import { SPDY_PROTOCOL, SpdyPeer, acceptSpdy } from './streams/spdy-peer.js';
+import { WebSocketPeer, acceptWebSocket } from './streams/websocket-peer.js';
+
+/** How a client speaks to the container: null is SPDY/3.1. The API server is asked for the same. */
+type Protocols = readonly Subprotocol[] | null;
+
+export interface CommandWanted {
+  readonly kind: 'command';
+  readonly command: RemoteCommand;
+  readonly protocols: Protocols;
+}
+
+/** Throws KUBE_REQUEST_REFUSED, KUBE_UNSUPPORTED. */
+export function commandWanted(subresource: 'exec' | 'attach', query: string, request: IncomingMessage): CommandWanted {
+  const protocols = protocolsOf(subresource, request);
+  const command = parseRemoteCommand(subresource, query);
+  if (command === null) throw new StenoError('KUBE_REQUEST_REFUSED', `the parameters of ${subresource}`);
+  return { kind: 'command', command, protocols };
+}
+
+function protocolsOf(subresource: string, request: IncomingMessage): Protocols {
+  if (protocolChange(request, subresource) === 'websocket') {
+    const protocols = subprotocols.filter((known) => offered(request, 'sec-websocket-protocol').includes(known));
+    if (protocols.length > 0) return protocols;
+    throw new StenoError('KUBE_UNSUPPORTED', `${subresource} without ${subprotocols.join(' or ')}`);
+  }
+  if (offered(request, 'x-stream-protocol-version').includes(SPDY_PROTOCOL)) return null;
+  throw new StenoError('KUBE_UNSUPPORTED', `${subresource} over SPDY without ${SPDY_PROTOCOL}`);
+}
+
+/** Resolves when the session is over. Rejects what became of it before the client was accepted. */
+export async function runCommand(attempt: Attempt, { command, protocols }: CommandWanted): Promise<void> {
+  const { entered, upstream, counts, socket } = attempt;
+  const pod = await podOf(upstream, entered, command.container);
+  attempt.stopIfEnded();
+  const tap = await open(attempt, command, pod);
+  attempt.recorded({ session: tap.recorder.session, close: () => tap.close() });
+  attempt.stopIfEnded();
+  const accepted = await dial(attempt, command, protocols);
+  if (accepted.kind === 'refused') {
+    counts.answered(accepted.code);
+    socket.end(accepted.answer);
+    tap.recorder.exit(1);
+    return;
+  }
+  counts.answered(101);
+  const relay = new ContainerRelay(counts, entered, tap, command.tty, accepted.peer);
+  attempt.onEnd((error) => relay.end(error));
+  try {
+    await relay.run(await accept(attempt, command, accepted.peer));
+  } catch (error) {
+    accepted.peer.close(1000);
+    throw error;
+  }
+}
+
+function open(attempt: Attempt, command: RemoteCommand, pod: PodFacts): Promise<SessionTap> {
+  const { deps, entered } = attempt;
+  return openSessionTap(
+    { recorder: deps.recorder, observe: deps.observe, budget: connectionBudget(), facts: factsOf(attempt, pod) },
+    { started: true, tty: command.tty, term: '', cols: 80, rows: 24, environment: [] },
+    command.command.length === 0 ? { kind: 'shell' } : { kind: 'exec', command: shellWords(command.command) },
+    (error) => attempt.end(error),
+  ).then((tap) => {
+    if (entered.authorized.terms!.enhanced.mode !== 'off')
+      tap.recorder.gap({ reason: 'kernel_events', detail: 'pods are not watched by an agent' });
+    return tap;
+  });
+}
+
+/** As a shell would be told: plain words as they are, others in quotes. */
+function shellWords(words: readonly string[]): string {
+  return words.map((word) => (/^[A-Za-z0-9_@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)).join(' ');
+}
+
+/** Rejects KUBE_UNREACHABLE. */
+async function dial(
+  { upstream, entered }: Attempt,
+  command: RemoteCommand,
+  protocols: Protocols,
+): Promise<{ readonly kind: 'accepted'; readonly peer: Peer } | Refused> {
+  const query = formatRemoteCommand(command);
+  if (protocols !== null) return dialWebSocket(upstream, entered, query, protocols);
+  const answer = await dialSpdy(upstream, entered, query, SPDY_PROTOCOL);
+  if (answer.kind === 'refused') return answer;
+  return { kind: 'accepted', peer: new SpdyPeer(answer.socket, 'client', answer.head, command) };
+}
+
+/** Agrees with the client to what the API server has agreed to. Rejects KUBE_UNREACHABLE when it does not come to that. */
+function accept({ request, socket, head }: Attempt, command: RemoteCommand, server: Peer): Promise<Peer> {
+  return new Promise((resolve, reject) => {
+    const gone = (): void => reject(new StenoError('KUBE_UNREACHABLE', CLIENT_GONE));
+    if (socket.destroyed) return gone();
+    socket.once('close', gone);
+    if (server instanceof SpdyPeer) {
+      acceptSpdy(socket, SPDY_PROTOCOL);
+      return resolve(new SpdyPeer(socket, 'server', head, command));
+    }
+    acceptWebSocket(request, socket, head, server.protocol, (client) => resolve(new WebSocketPeer(client, server.protocol)));
+  });
+}

@@ -1,0 +1,160 @@
+/**
+ * Answers to lists and watches of which a role allows a part: what may not be seen is left out while the answer streams by.
+ *
+ *     list     {kind, apiVersion, metadata, items: [object, ...]}          or a Table: {..., columnDefinitions, rows: [{cells, object}, ...]}
+ *     watch    {type, object}\n ...        BOOKMARK and ERROR name no object and pass; `object` may be a Table with rows
+ *
+ * Where an object's name is not found, the object is left out; where the answer has another form, it is cut off. Not passed on:
+ * members of a list that this version does not know, and what counts or names what is left out (`remainingItemCount`, `continue`). One object is
+ * held at a time. Tested in filter.test.ts, and with kubectl in test/kube/.
+ */
+import { Transform } from 'node:stream';
+import type { TransformCallback } from 'node:stream';
+import type { KubeObject } from '#schemas/policy/kubernetes.js';
+import { FormError, Members, Values, parse } from './members.js';
+
+export interface FilterRules {
+  shows(object: KubeObject): boolean;
+  /** An object was left out. */
+  hid(): unknown;
+}
+
+const arrays: ReadonlySet<string> = new Set(['items', 'rows']);
+const plain: ReadonlySet<string> = new Set(['kind', 'apiVersion', 'columnDefinitions']);
+
+/** Bytes of the whole answer, filtered. */
+export class ListFilter extends Transform {
+  readonly #rules: FilterRules;
+  readonly #members = new Members(arrays);
+  #parts: string[] = ['{'];
+  /** Whether a comma belongs in front of the next member, or element. */
+  #later = false;
+  #laterElement = false;
+
+  constructor(rules: FilterRules) {
+    super();
+    this.#rules = rules;
+  }
+
+  override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
+    attempt(done, () => {
+      for (const piece of this.#members.push(chunk))
+        switch (piece.kind) {
+          case 'member':
+            this.#member(piece.key, piece.json);
+            break;
+          case 'array':
+            this.#parts.push(`${this.#comma()}${JSON.stringify(piece.key)}:[`);
+            this.#laterElement = false;
+            break;
+          case 'element':
+            this.#element(piece.key, piece.json);
+            break;
+          case 'array_end':
+            this.#parts.push(']');
+        }
+      return this.#text();
+    });
+  }
+
+  override _flush(done: TransformCallback): void {
+    attempt(done, () => {
+      this.#members.end();
+      this.#parts.push('}\n');
+      return this.#text();
+    });
+  }
+
+  #member(key: string, json: string): void {
+    if (arrays.has(key)) {
+      // `null` where a list is empty.
+      if (json !== 'null') throw new FormError('a list that is none');
+    } else if (key !== 'metadata' && !plain.has(key)) return;
+    const value = parse(json);
+    const text = key === 'metadata' ? JSON.stringify(withoutCounts(value)) : json;
+    this.#parts.push(`${this.#comma()}${JSON.stringify(key)}:${text}`);
+  }
+
+  #element(key: string, json: string): void {
+    if (!isShown(this.#rules, parse(json), key === 'rows')) return;
+    this.#parts.push(this.#laterElement ? `,${json}` : json);
+    this.#laterElement = true;
+  }
+
+  #comma(): string {
+    const comma = this.#later ? ',' : '';
+    this.#later = true;
+    return comma;
+  }
+
+  #text(): Buffer | undefined {
+    const text = this.#parts.join('');
+    this.#parts = [];
+    return text === '' ? undefined : Buffer.from(text);
+  }
+}
+
+/** Events of a watch, filtered. */
+export class WatchFilter extends Transform {
+  readonly #rules: FilterRules;
+  readonly #values = new Values();
+
+  constructor(rules: FilterRules) {
+    super();
+    this.#rules = rules;
+  }
+
+  override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
+    attempt(done, () => {
+      const shown: string[] = [];
+      for (const json of this.#values.push(chunk)) {
+        const event = this.#event(json);
+        if (event !== null) shown.push(event, '\n');
+      }
+      return shown.length === 0 ? undefined : Buffer.from(shown.join(''));
+    });
+  }
+
+  /** Null: not shown. */
+  #event(json: string): string | null {
+    const { type, object } = record(parse(json));
+    if (type === 'BOOKMARK' || type === 'ERROR') return json;
+    if (type !== 'ADDED' && type !== 'MODIFIED' && type !== 'DELETED') throw new FormError('an event of an unknown type');
+    const { kind, rows } = record(object);
+    if (kind !== 'Table') return isShown(this.#rules, object, false) ? json : null;
+    if (!Array.isArray(rows)) throw new FormError('a table without rows');
+    const kept = rows.filter((row) => isShown(this.#rules, row, true));
+    if (kept.length === rows.length) return json;
+    return kept.length === 0 ? null : JSON.stringify({ type, object: { ...record(object), rows: kept } });
+  }
+}
+
+/** By the name in its metadata; of a row, in that of its object. */
+function isShown(rules: FilterRules, value: unknown, row: boolean): boolean {
+  const { metadata } = record(row ? record(value)['object'] : value);
+  const { name, namespace } = record(metadata);
+  const shown =
+    typeof name === 'string' &&
+    name !== '' &&
+    rules.shows({ name, namespace: typeof namespace === 'string' && namespace !== '' ? namespace : null });
+  if (!shown) rules.hid();
+  return shown;
+}
+
+function withoutCounts(metadata: unknown): unknown {
+  const { remainingItemCount, continue: next, ...rest } = record(metadata);
+  void [remainingItemCount, next];
+  return rest;
+}
+
+function record(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};
+}
+
+function attempt(done: TransformCallback, transform: () => Buffer | undefined): void {
+  try {
+    done(null, transform());
+  } catch (error) {
+    done(error as Error);
+  }
+}

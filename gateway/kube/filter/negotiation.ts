@@ -1,0 +1,42 @@
+/**
+ * How an answer that is filtered is asked for: as JSON, uncompressed, in one piece. Tested in filter.test.ts.
+ *
+ * `limit` is left out, since the token for the next piece names the object at which this one ended, whether the role shows it or
+ * not; clients take a list that is whole. `includeObject=None` is left out because rows of a table then name nothing.
+ */
+import type { OutgoingHttpHeaders } from 'node:http';
+import { StenoError } from '#schemas/base/errors.js';
+import { parseQuery } from '#schemas/kube/request-line.js';
+
+const forms = new Set(['Table', 'PartialObjectMetadataList', 'PartialObjectMetadata']);
+
+/** Throws KUBE_UNSUPPORTED for a client that takes no JSON. */
+export function filteredAccept(accept: string | undefined): string {
+  const kept: string[] = [];
+  for (const range of (accept ?? 'application/json').split(',')) {
+    const [type = '', ...parameters] = range.split(';').map((part) => part.trim());
+    const known = new Map(parameters.map((parameter) => parameter.split('=', 2) as [string, string | undefined]));
+    const [as, version] = [known.get('as'), known.get('v') ?? ''];
+    if (type === '*/*' || type === 'application/*') kept.push('application/json');
+    else if (type !== 'application/json') continue;
+    else if (as === undefined) kept.push('application/json');
+    else if (forms.has(as) && known.get('g') === 'meta.k8s.io' && /^v1(?:beta1)?$/.test(version))
+      kept.push(`application/json;as=${as};v=${version};g=meta.k8s.io`);
+  }
+  if (kept.length === 0) throw new StenoError('KUBE_UNSUPPORTED', 'roles show a part of this list, which is answered as JSON alone');
+  return [...new Set(kept)].join(',');
+}
+
+export function filteredHeaders({ accept, 'accept-encoding': _, ...rest }: OutgoingHttpHeaders): OutgoingHttpHeaders {
+  return { ...rest, accept: filteredAccept(typeof accept === 'string' ? accept : undefined), 'accept-encoding': 'identity' };
+}
+
+/** Throws KUBE_REQUEST_REFUSED for a query that is not understood. */
+export function filteredQuery(query: string): string {
+  const pairs = parseQuery(query);
+  if (pairs === null) throw new StenoError('KUBE_REQUEST_REFUSED', 'the query');
+  return pairs
+    .filter(([name]) => name !== 'limit' && name !== 'includeObject')
+    .map(([name, value]) => `${encodeURIComponent(name)}=${encodeURIComponent(value)}`)
+    .join('&');
+}

@@ -1,0 +1,92 @@
+/**
+ * What an admitted user may do in a Kubernetes cluster, by one snapshot: asked for each request, and again of those under
+ * way when the snapshot changes. The rules themselves are in schemas/policy/kubernetes.ts. Tested in ../proxy.test.ts and
+ * ../streaming.test.ts.
+ */
+import type { Snapshot } from '#schemas/snapshot.js';
+import { StenoError } from '#schemas/base/errors.js';
+import type { KubeClusterRecord } from '#schemas/kube/kube-cluster.js';
+import { decideKube, kubeUserOf, mayUseCluster, runsSomething } from '#schemas/policy/kubernetes.js';
+import type { KubeObject, KubeRequest } from '#schemas/policy/kubernetes.js';
+import { NO_FORWARDING } from '#schemas/policy/forwarding.js';
+import type { Forwarding } from '#schemas/policy/forwarding.js';
+import type { SessionLimits, SessionTerms } from '#schemas/policy/node.js';
+import { assertUnlocked } from '#runtime/http/request-auth.js';
+import { assertAdmitted } from '../../sessions/authorization.js';
+import { assertTrusted } from '#runtime/http/x509-user.js';
+import type { CertifiedUser } from '#runtime/http/x509-user.js';
+
+export interface KubeAuthorized {
+  readonly cluster: KubeClusterRecord;
+  readonly impersonate: string;
+  readonly groups: readonly string[];
+  readonly roles: readonly string[];
+  /** Of a list or watch of which a part may be seen: which objects. */
+  readonly shows: ((object: KubeObject) => boolean) | null;
+  /** Of a port-forward. */
+  readonly forwarding: Forwarding;
+  /** Of a request to a resource; discovery is under none. */
+  readonly terms: SessionTerms | null;
+  /** A second factor of the last minutes comes first (confirmations.ts). */
+  readonly confirm: boolean;
+  /** Whether the body is recorded, and without the values of which resources (recorded-body.ts). */
+  readonly bodies: { readonly redact: readonly string[] } | null;
+}
+
+export const NO_LIMITS: SessionLimits = { maxSessionLength: null, idleTimeout: null, maxSessions: null, disconnectExpiredCert: false };
+
+/** `request` null: discovery. Throws CERT_UNKNOWN_CA, LOCKED, REQUEST_OVER, KUBE_CLUSTER_UNKNOWN, ACCESS_DENIED, KUBE_UNSUPPORTED. */
+export function authorizeKube(
+  snapshot: Snapshot,
+  user: CertifiedUser,
+  { cluster: name, request }: { readonly cluster: string; readonly request: KubeRequest | null },
+  now: number,
+): KubeAuthorized {
+  assertTrusted(user, snapshot);
+  const { identity } = user;
+  const roles = assertAdmitted(snapshot, identity, undefined, now);
+  assertUnlocked(snapshot.locks, [['kube-cluster', name]], now);
+  // An authority of before knows of no clusters.
+  const cluster = ((snapshot.kube_clusters as Snapshot['kube_clusters'] | undefined) ?? []).find((known) => known.name === name);
+  if (cluster === undefined) throw new StenoError('KUBE_CLUSTER_UNKNOWN', name);
+  const subject = { user: identity.user, traits: identity.traits, roles };
+  const names = [...new Set(roles.map((role) => role.name))];
+  if (request === null) {
+    if (!mayUseCluster(subject, cluster)) throw new StenoError('ACCESS_DENIED', `no role of ${identity.user} allows anything on ${name}`);
+    // Without groups: what every authenticated user of the cluster may discover.
+    return {
+      cluster,
+      impersonate: kubeUserOf(identity),
+      groups: [],
+      roles: names,
+      forwarding: NO_FORWARDING,
+      shows: null,
+      terms: null,
+      confirm: false,
+      bodies: null,
+    };
+  }
+  const decision = decideKube(subject, cluster, request);
+  if (!decision.allowed) throw new StenoError('ACCESS_DENIED', decision.reason);
+  assertSupported(request);
+  if (request.subresource === 'portforward' && !reachesLoopback(decision.forwarding))
+    throw new StenoError('ACCESS_DENIED', `no role of ${identity.user} allows port forwarding to pods`);
+  const { terms } = decision;
+  if (terms.moderation.length > 0 && (runsSomething(request) || request.subresource === 'portforward'))
+    throw new StenoError('MODERATION_IMPOSSIBLE', `role ${terms.moderation[0]!.role}`);
+  if (terms.enhanced.mode === 'strict' && runsSomething(request))
+    throw new StenoError('KERNEL_RECORDING_IMPOSSIBLE', `pods of ${name} are not watched by an agent`);
+  const { impersonate, groups, forwarding, shows, confirm, bodies } = decision;
+  return { cluster, impersonate, groups, roles: names, forwarding, shows, terms, confirm, bodies };
+}
+
+/** Whether any port of a pod may be forwarded: connections lead to its loopback address. */
+function reachesLoopback({ allow, deny }: Forwarding): boolean {
+  return allow.some(({ local, loopback }) => local && loopback) && !deny.some(({ local, loopback }) => local || loopback);
+}
+
+/** Ways past the recording: to ports of services and nodes, where a kubelet runs commands for whoever reaches it. */
+function assertSupported({ resource, subresource }: KubeRequest): void {
+  if (subresource === 'proxy')
+    throw new StenoError('KUBE_UNSUPPORTED', `${resource}/${subresource} is not recorded yet, so it is not passed on`);
+}

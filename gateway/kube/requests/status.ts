@@ -1,0 +1,64 @@
+/** Refusals as Kubernetes' clients print them: `Status` objects. Tested in ../proxy.test.ts with stock kubectl. */
+import { STATUS_CODES } from 'node:http';
+import type { ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { errorCatalogue } from '#schemas/base/errors.js';
+import type { StenoError } from '#schemas/base/errors.js';
+import { KUBE_HEARD_HEADER, KUBE_REFUSAL_HEADER } from '#schemas/kube/kube-cluster.js';
+import { explainError } from '../../sessions/refusal.js';
+
+/** `metav1.StatusReason` by status. */
+const reasons: Readonly<Record<number, string>> = {
+  400: 'BadRequest',
+  401: 'Unauthorized',
+  403: 'Forbidden',
+  404: 'NotFound',
+  409: 'Conflict',
+  413: 'RequestEntityTooLarge',
+  429: 'TooManyRequests',
+  500: 'InternalError',
+  503: 'ServiceUnavailable',
+  504: 'Timeout',
+};
+
+/** JSON of the refusal, and its HTTP status. */
+export function statusOf(error: StenoError): { readonly code: number; readonly body: string } {
+  const { status } = errorCatalogue[error.code];
+  const [what, fix] = explainError(error);
+  const body = {
+    kind: 'Status',
+    apiVersion: 'v1',
+    metadata: {},
+    status: 'Failure',
+    message: `${what} ${fix.replace(/^steno: /, '')}`,
+    reason: reasons[status] ?? '',
+    code: status,
+  };
+  return { code: status, body: `${JSON.stringify(body)}\n` };
+}
+
+/** Of a request that wanted to change the protocol: there is no response object for it. */
+export function refuseUpgrade(socket: Duplex, error: StenoError): void {
+  const { code, body } = statusOf(error);
+  socket.end(
+    `HTTP/1.1 ${code} ${STATUS_CODES[code] ?? ''}\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+  );
+}
+
+/**
+ * `discovery`: kubectl shows the text of such an answer, and not the message of a `Status`; headers tell `steno kube ls` the code, and
+ * `heardAt` to whom the API server's absence is told.
+ */
+export function answerRefusal(response: ServerResponse, error: StenoError, discovery: boolean, heardAt: number | null = null): void {
+  const { code, body } = statusOf(error);
+  const text = discovery ? explainError(error).join('. ') : body;
+  response.writeHead(code, {
+    'content-type': discovery ? 'text/plain' : 'application/json',
+    'content-length': Buffer.byteLength(text),
+    ...(discovery ? { [KUBE_REFUSAL_HEADER]: error.code } : {}),
+    ...(discovery && heardAt !== null ? { [KUBE_HEARD_HEADER]: heardAt } : {}),
+    // What is left of the request's body is not read.
+    connection: 'close',
+  });
+  response.end(text);
+}

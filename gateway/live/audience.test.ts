@@ -1,0 +1,266 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { StreamFact } from '#schemas/recording/line.js';
+import { joinModes } from '#schemas/policy/role.js';
+import type { JoinMode } from '#schemas/policy/role.js';
+import { encodeLine } from '#schemas/recording/line.js';
+import type { AuditEntry, SessionRecorder } from '../recorder/recorder.js';
+import { LiveSession } from '../sessions/live-session.js';
+import { Audience } from './audience.js';
+import { CommandKeys } from './commands.js';
+import type { Participant } from './participant.js';
+import { QUEUE_BYTES } from './participant.js';
+import { TerminalInput } from './terminal-input.js';
+
+/** A session that keeps what reaches its node, and participants that take as much as the test says. */
+function scene() {
+  const [toNode, facts, audits, notices]: [Buffer[], StreamFact[], AuditEntry[], string[]] = [[], [], [], []];
+  const said: string[] = [];
+  let lines = '';
+  let room = Infinity;
+  const recorder = {
+    session: 's1',
+    fact: (fact: StreamFact) => void facts.push(fact),
+    gap: () => undefined,
+    participant: () => undefined,
+    marker: (text: string) => void said.push(text),
+    typist: () => undefined,
+    history: () => ({ lines: Buffer.from(lines), whole: true, held: Buffer.alloc(0) }),
+  } as unknown as SessionRecorder;
+  const about = {
+    user: 'alice',
+    node: 'web-1',
+    login: 'root',
+    kind: 'shell',
+    labels: {},
+    startedAt: 0,
+    size: () => ({ cols: 80, rows: 24 }),
+    command: '',
+  } as const;
+  const ended: string[] = [];
+  const session = new LiveSession(
+    recorder,
+    {
+      end: ({ code }) => void ended.push(code),
+      notice: (words) => void notices.push(words),
+      reopened: () => undefined,
+      type: (bytes) => {
+        const taken = Math.min(room, bytes.length);
+        room -= taken;
+        toNode.push(Buffer.from(bytes.subarray(0, taken)));
+        return taken;
+      },
+    },
+    about,
+    () => undefined,
+  );
+  let emptied = 0;
+  const audience = new Audience(session, about, {
+    audit: (entry) => void audits.push(entry),
+    now: () => performance.now(),
+    clock: () => 1_000,
+    changed: () => undefined,
+    empty: () => void emptied++,
+  });
+  const print = (text: string): void => {
+    lines += encodeLine(0, { code: 'o', data: text });
+    session.shown(Buffer.from(text));
+  };
+  const join = (user: string, mode: JoinMode) => {
+    const got = { text: '', room: 1 << 20, ended: null as readonly string[] | null };
+    const participant = audience.join(
+      { user, mode, source: '::1', roles: [], traits: {} },
+      {
+        size: { cols: 80, rows: 24 },
+        get room() {
+          return got.room;
+        },
+        send: (bytes) => {
+          got.room -= bytes.length;
+          got.text += bytes.toString();
+        },
+        close: (words) => (got.ended = words),
+      },
+    );
+    const [keys, input] = [new CommandKeys(mode), new TerminalInput()];
+    const press = (text: string): void => {
+      for (const what of keys.take(input.push(Buffer.from(text))))
+        if (typeof what === 'string') audience.command(participant, what);
+        else audience.did(participant, what, () => undefined);
+    };
+    return { participant, got, press };
+  };
+  return {
+    session,
+    audience,
+    print,
+    join,
+    ended,
+    said,
+    notices,
+    facts,
+    audits,
+    typed: () => Buffer.concat(toNode).toString(),
+    owner: (text: string) => void toNode.push(Buffer.from(text)),
+    makeRoom: (bytes: number) => {
+      room = bytes;
+      audience.roomy();
+    },
+    emptied: () => emptied,
+  };
+}
+
+/** Resolves once the participant has got something that the test waits for; turns of the event loop, no time. */
+async function until(holds: () => boolean): Promise<void> {
+  while (!holds()) await new Promise((resolve) => setImmediate(resolve));
+}
+
+const settled = async (participant: Participant): Promise<void> => until(() => participant.following);
+
+describe('those who have joined a session', () => {
+  it('get the screen as it is, and what comes after it once', async () => {
+    const { print, join } = scene();
+    print('before\r\n');
+    const bob = join('bob', 'observer');
+    print('meanwhile\r\n');
+    await settled(bob.participant);
+    print('after\r\n');
+    await until(() => bob.got.text.includes('after'));
+    for (const word of ['before', 'meanwhile', 'after']) expect(bob.got.text.split(word)).toHaveLength(2);
+    expect(bob.got.text).toContain('you watch alice (root@web-1)');
+  });
+
+  it('who falls behind loses what waits, and gets the screen once they read; nobody else notices', async () => {
+    const { print, join } = scene();
+    const [slow, quick] = [join('slow', 'observer'), join('quick', 'observer')];
+    await Promise.all([settled(slow.participant), settled(quick.participant)]);
+    slow.got.room = 0;
+    const before = slow.got.text.length;
+    for (let row = 0; row < 2_000; row++) {
+      print(`row ${row} ${'.'.repeat(60)}\r\n`);
+      if (row % 50 === 0) await until(() => quick.got.text.includes(`row ${row} `));
+    }
+    await until(() => quick.got.text.includes('row 1999 '));
+    expect(slow.participant.following).toBe(false);
+    expect(slow.got.text).toHaveLength(before);
+    slow.got.room = 1 << 20;
+    slow.participant.flush();
+    await until(() => slow.got.text.includes('row 1999 '));
+    expect(slow.got.text.length - before).toBeLessThan(QUEUE_BYTES);
+  });
+
+  it('hear why the session is over', async () => {
+    const { session, join, emptied } = scene();
+    const bob = join('bob', 'observer');
+    session.leave();
+    expect(bob.got.ended).toEqual(['steno: session s1 has ended']);
+    expect(emptied()).toBe(1);
+  });
+
+  it('type into it as peers, as far as it takes what they type', () => {
+    const { join, typed, makeRoom, audience } = scene();
+    const bob = join('bob', 'peer');
+    makeRoom(4);
+    let again = 0;
+    expect(audience.type(bob.participant, Buffer.from('abcdef'), () => again++)).toBe(4);
+    makeRoom(10);
+    expect([again, typed()]).toEqual([1, 'abcd']);
+  });
+
+  it('what one moderator paused another may resume, and both are told of it in the session', () => {
+    const { session, join, notices, facts } = scene();
+    const [carol, dave] = [join('carol', 'moderator'), join('dave', 'moderator')];
+    carol.press('p');
+    expect(session.gate.open).toBe(false);
+    dave.press('p');
+    dave.press('r');
+    expect(session.gate.open).toBe(true);
+    carol.press('r');
+    expect(facts).toEqual([
+      { fact: 'input_gate', state: 'closed', reason: '', by: 'carol' },
+      { fact: 'input_gate', state: 'open', reason: '', by: 'dave' },
+    ]);
+    expect(notices.slice(-2)).toEqual(['carol paused this session, and what you type is discarded', 'dave resumed this session']);
+  });
+
+  it('a session ends by a key that is pressed twice, of one moderator', () => {
+    const { join, ended } = scene();
+    const [carol, dave] = [join('carol', 'moderator'), join('dave', 'moderator')];
+    carol.press('t');
+    dave.press('t');
+    expect(ended).toEqual([]);
+    dave.press('t');
+    expect(ended).toEqual(['ENDED_BY_MODERATOR']);
+  });
+
+  it('reach the node with nothing, whoever watches, however much, and whatever their terminals answer', async () => {
+    const junk = fc.constantFrom(
+      'rm -rf /\r',
+      '\x1b[24;80R',
+      '\x1b[?1;2c',
+      '\x1b]11;rgb:0/0/0\x07',
+      '\x1b[I',
+      '\x1b[<0;1;1M',
+      '\x1b',
+      '\x1dq',
+      '\x0c',
+      'zzz',
+    );
+    const step = fc.oneof(
+      fc.record({ kind: fc.constant('owner' as const), text: fc.string({ maxLength: 8 }) }),
+      fc.record({ kind: fc.constant('print' as const), text: fc.constantFrom('x\r\n', '\x1b[6n\x1b[c', '\x1b]11;?\x07', '\x1b[2J') }),
+      fc.record({ kind: fc.constant('press' as const), who: fc.nat(3), text: junk }),
+      fc.record({ kind: fc.constant('join' as const) }),
+      fc.record({ kind: fc.constant('leave' as const), who: fc.nat(3) }),
+      fc.record({ kind: fc.constant('stall' as const), who: fc.nat(3), room: fc.constantFrom(0, 10, 1 << 20) }),
+      fc.record({ kind: fc.constant('turn' as const) }),
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
+        const { join, print, owner, typed, audience, session } = scene();
+        const people = [join('o0', 'observer')];
+        for (const one of steps) {
+          const person = 'who' in one ? people[one.who % people.length]! : people[0]!;
+          switch (one.kind) {
+            case 'owner':
+              owner(one.text);
+              break;
+            case 'print':
+              print(one.text);
+              break;
+            case 'press':
+              if (!person.participant.gone) person.press(one.text);
+              break;
+            case 'join':
+              people.push(join(`o${people.length}`, 'observer'));
+              break;
+            case 'leave':
+              audience.leave(person.participant, null);
+              break;
+            case 'stall':
+              person.got.room = one.room;
+              person.participant.flush();
+              break;
+            case 'turn':
+              await new Promise((resolve) => setImmediate(resolve));
+          }
+        }
+        expect(typed()).toBe(steps.flatMap((one) => (one.kind === 'owner' ? [one.text] : [])).join(''));
+        expect(session.gate.open).toBe(true);
+        session.leave();
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  it.each(joinModes)('as %s they are in the audit when they come and when they go', (mode) => {
+    const { join, audience, audits, session } = scene();
+    const bob = join('bob', mode);
+    audience.leave(bob.participant, null);
+    session.leave();
+    expect(audits.map(({ event, actor, session: id, data }) => [event, actor, id, data])).toEqual([
+      ['session.joined', 'bob', 's1', `{"mode":"${mode}","of":"alice"}`],
+      ['session.left', 'bob', 's1', `{"mode":"${mode}","of":"alice"}`],
+    ]);
+  });
+});

@@ -1,0 +1,130 @@
+/**
+ * What a participant's terminal sends, told apart: keys, sequences that stand for keys, and what the terminal itself answers.
+ *
+ * The session's output reaches the terminals of all participants, and each of them answers what a program asks of the user's: cursor
+ * positions, device attributes, modes, colours, sizes; focus and mouse events follow modes that the program has set. The program
+ * expects one answer, that of the session's user, so the others are dropped here.
+ *
+ *     text ──ESC──► escape ──"["──► CSI ──final byte──► text
+ *                     ├──"]", "P", "X", "^", "_"──► string ──BEL, ST──► text
+ *                     └──any other──► text
+ *
+ * Limits: an ESC alone is a key when nothing follows within `ESCAPE_MS`, which `flush` says; an answer that the network cuts right
+ * behind its ESC and delays for longer arrives as text. A modified F3 looks like a cursor position and is dropped. A sequence
+ * longer than `MAX_SEQUENCE` bytes is dropped. Tested in terminal-input.test.ts.
+ */
+export const ESCAPE_MS = 50;
+const MAX_SEQUENCE = 64;
+
+export type InputToken =
+  /** Characters and control keys, none of them ESC. */
+  | { readonly kind: 'keys'; readonly bytes: Buffer }
+  /** Whole: arrows, function keys, the marks around a paste, ESC with a key (Alt). */
+  | { readonly kind: 'sequence'; readonly bytes: Buffer };
+
+type State = 'text' | 'escape' | 'csi' | 'ss3' | 'string' | 'string-escape' | 'mouse';
+
+const ESC = 0x1b;
+const BEL = 0x07;
+/**
+ * Keys never have a private parameter (`?`, `>`, `=`, `<`); answers, and mouse reports of the newer form, do. Of the others `R`, `c`, `n`,
+ * `t`, `x` and `$y` with parameters are answers, `M` is a mouse report, and `I` and `O` alone are focus.
+ */
+const answer = /^\x1b\[(?:[?>=<][^]*|[0-9;]+[RcntxM]|[0-9;]*\$y|[IO])$/;
+
+export class TerminalInput {
+  #state: State = 'text';
+  /** The sequence that was begun; of a string nothing is kept. */
+  #sequence: number[] = [];
+  /** Bytes of an X10 mouse report still to come. */
+  #mouse = 0;
+
+  /** An ESC waits for what follows it. */
+  get waiting(): boolean {
+    return this.#state === 'escape';
+  }
+
+  /** Nothing followed the ESC: it was the key. */
+  flush(): readonly InputToken[] {
+    if (this.#state !== 'escape') return [];
+    this.#state = 'text';
+    return [{ kind: 'sequence', bytes: Buffer.of(ESC) }];
+  }
+
+  push(bytes: Buffer): readonly InputToken[] {
+    const tokens: InputToken[] = [];
+    for (let at = 0; at < bytes.length;) {
+      if (this.#state === 'text') {
+        const next = bytes.indexOf(ESC, at);
+        const end = next < 0 ? bytes.length : next;
+        if (end > at) tokens.push({ kind: 'keys', bytes: bytes.subarray(at, end) });
+        at = end;
+        if (next >= 0) {
+          this.#state = 'escape';
+          this.#sequence = [ESC];
+          at++;
+        }
+        continue;
+      }
+      this.#step(bytes[at]!, tokens);
+      at++;
+    }
+    return tokens;
+  }
+
+  #step(byte: number, tokens: InputToken[]): void {
+    switch (this.#state) {
+      case 'escape':
+        if (byte === ESC) return void tokens.push({ kind: 'sequence', bytes: Buffer.of(ESC) });
+        this.#sequence.push(byte);
+        if (byte === 0x5b) this.#state = 'csi';
+        else if (byte === 0x4f) this.#state = 'ss3';
+        else if (byte === 0x5d || byte === 0x50 || byte === 0x58 || byte === 0x5e || byte === 0x5f) this.#state = 'string';
+        else this.#end(tokens);
+        return;
+      case 'ss3':
+        this.#sequence.push(byte);
+        return this.#end(tokens);
+      case 'csi':
+        if (byte === ESC) {
+          this.#state = 'escape';
+          this.#sequence = [ESC];
+          return;
+        }
+        if (this.#sequence.length <= MAX_SEQUENCE) this.#sequence.push(byte);
+        if (byte < 0x40 || byte > 0x7e) return;
+        // Three more bytes follow in the oldest form of a mouse report.
+        if (byte === 0x4d && this.#sequence.length === 3) {
+          this.#state = 'mouse';
+          this.#mouse = 3;
+          return;
+        }
+        return this.#end(tokens);
+      case 'mouse':
+        if (--this.#mouse === 0) this.#state = 'text';
+        return;
+      case 'string':
+        if (byte === BEL) this.#state = 'text';
+        else if (byte === ESC) this.#state = 'string-escape';
+        return;
+      case 'string-escape':
+        // ST, or a string that was never ended: then a sequence begins.
+        if (byte === 0x5c) this.#state = 'text';
+        else {
+          this.#state = 'escape';
+          this.#sequence = [ESC];
+          this.#step(byte, tokens);
+        }
+        return;
+      case 'text':
+        return;
+    }
+  }
+
+  #end(tokens: InputToken[]): void {
+    const bytes = Buffer.from(this.#sequence);
+    this.#state = 'text';
+    this.#sequence = [];
+    if (bytes.length <= MAX_SEQUENCE && !answer.test(bytes.toString('latin1'))) tokens.push({ kind: 'sequence', bytes });
+  }
+}

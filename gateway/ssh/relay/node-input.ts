@@ -1,0 +1,158 @@
+/**
+ * Input on its way to the node: what the client sends and what participants type, as far as the session's input gate is open and the
+ * node has room.
+ *
+ * Client and node see the same window of the node, since messages pass as they are. What participants type takes of that window
+ * without the client's knowledge, so it is owed: it is kept back of what the node grants next, and a message of the client that has no
+ * room because of it waits. Tested in ../server/freeze.test.ts and ../server/joined.test.ts.
+ */
+import { StenoError } from '#schemas/base/errors.js';
+import { MSG } from '#schemas/ssh/numbers.js';
+import { message } from '../transport/messages.js';
+import { HOLD } from '../transport/transport.js';
+import type { Transport } from '../transport/transport.js';
+import type { Access } from '../../sessions/access.js';
+import { unpooledCopy } from '../transport/unpooled-copy.js';
+import type { Channel } from './channels.js';
+import { dataOf } from './message-fields.js';
+
+/** Bytes of input held for one channel while its session is frozen: more than the window of a usual server. */
+const MAX_HELD_INPUT = 4 << 20;
+const CTRL_C = 0x03;
+/** Ctrl-]: the key by which peers speak to the gateway. */
+const TAKE_BACK = 0x1d;
+/** Bytes. */
+const AWAITING_WINDOW = 16 * 1024;
+/** Bytes that participants typed into one channel and the node has not asked for more after. More than a usual server reads before it does. */
+const MAX_TYPED = 1 << 20;
+
+/** What of the two sides of a connection it needs (sides.ts). */
+export interface InputSides {
+  readonly client: Transport;
+  readonly node: Transport;
+  readonly deps: { readonly access: Access };
+  readonly channels: { readonly all: ReadonlySet<Channel> };
+  toNode(channel: Channel, payload: Uint8Array): void;
+  toClient(channel: Channel, payload: Uint8Array): void;
+  endChannel(channel: Channel, error: StenoError): void;
+  waitForSpool(recorder: { onReady(callback: () => void): void }, side: Transport): void;
+}
+
+export class NodeInput {
+  readonly #sides: InputSides;
+  /** Set by the side that reads the client: passes a message with input on, recorded. */
+  pass: (channel: Channel, payload: Buffer) => void = () => undefined;
+
+  constructor(sides: InputSides) {
+    this.#sides = sides;
+  }
+
+  /**
+   * Whether a message with input of the client may go to the node now. While the session's input gate is closed, input of a
+   * terminal is discarded, and the client's window is given back; input of any other stream is held, since a protocol with
+   * a hole in it is corrupt. Limits: `MAX_HELD_INPUT` bytes a channel, beyond which the session ends.
+   */
+  admit(channel: Channel, payload: Buffer): boolean {
+    if (channel.session === null || channel.session.gate.open) return true;
+    const terminal = channel.purpose.kind === 'session' && channel.purpose.request.tty;
+    if (terminal && payload[0] !== MSG.channelEof) {
+      // Who waits for others may give up.
+      if (channel.awaiting !== null && payload[0] === MSG.channelData && dataOf(payload, 5).includes(CTRL_C)) {
+        this.#sides.endChannel(channel, new StenoError('MODERATION_AWAITED'));
+        return false;
+      }
+      if (channel.session.gate.holds('keyboard') && payload[0] === MSG.channelData && dataOf(payload, 5).includes(TAKE_BACK))
+        channel.session.watcher?.takeBack();
+      else channel.session.gate.discard();
+      if (payload[0] === MSG.channelData) this.#sides.toClient(channel, message.windowAdjust(channel.clientId, dataOf(payload, 5).length));
+      return false;
+    }
+    channel.heldBytes += payload.length;
+    if (channel.heldBytes > MAX_HELD_INPUT) {
+      this.#sides.endChannel(channel, new StenoError('LOCKED', 'the session is frozen, and more input arrived than can be held'));
+      return false;
+    }
+    channel.held.push(unpooledCopy(payload));
+    return false;
+  }
+
+  /**
+   * Grants the client window while its session waits for participants: OpenSSH's server grants none before a session starts, so the
+   * client would keep what is typed, and send it once the session has started.
+   */
+  grant(channel: Channel): void {
+    channel.nodeOwed += AWAITING_WINDOW;
+    this.#sides.toClient(channel, message.windowAdjust(channel.clientId, AWAITING_WINDOW));
+  }
+
+  /** Delivers what `admit` held, in order. */
+  deliverHeld(channel: Channel): void {
+    const held = channel.held;
+    channel.held = [];
+    channel.heldBytes = 0;
+    for (const payload of held) this.pass(channel, payload);
+  }
+
+  /**
+   * What a participant typed goes to the node beside what the client sends. The client does not know that it takes of the node's
+   * window, so it leaves a quarter of that to the client. Answers how many bytes were taken.
+   */
+  type(channel: Channel, bytes: Buffer): number {
+    const { tap } = channel;
+    if (tap === null || channel.state !== 'open' || channel.clientClosed || channel.nodeClosed) return bytes.length;
+    if (this.#sides.node.congested) return 0;
+    const most = Math.min(MAX_TYPED, Math.ceil(channel.nodeWindowMost * 0.75)) - channel.nodeOwed;
+    const taken = Math.max(0, Math.min(bytes.length, most, channel.nodeWindow, channel.nodePacket));
+    if (taken === 0) return 0;
+    const data = bytes.subarray(0, taken);
+    channel.nodeWindow -= taken;
+    channel.nodeOwed += taken;
+    this.#sides.toNode(channel, message.data(channel.nodeId, data));
+    this.#sides.node.flush();
+    this.#sides.deps.access.active();
+    if (!tap.input(data)) this.#sides.waitForSpool(tap.recorder, this.#sides.client);
+    return taken;
+  }
+
+  /** Whether the node has room for a message with input of the client; else it waits (`lateInput`). Only what participants typed can have taken that. */
+  takes(channel: Channel, payload: Buffer, bytes: number): boolean {
+    if (channel.nodeOwed > 0 && (channel.lateInput.length > 0 || bytes > channel.nodeWindow)) {
+      channel.lateInput.push(unpooledCopy(payload));
+      this.#sides.client.hold(HOLD.nodeWindow);
+      return false;
+    }
+    channel.nodeWindow -= bytes;
+    return true;
+  }
+
+  /** The node takes more. What participants took is not granted to the client again. */
+  widen(channel: Channel, bytes: number, payload: Buffer): void {
+    channel.nodeWindow += bytes;
+    channel.nodeWindowMost = Math.max(channel.nodeWindowMost, channel.nodeWindow);
+    const owed = Math.min(channel.nodeOwed, bytes);
+    channel.nodeOwed -= owed;
+    if (channel.lateInput.length > 0) this.#deliverLate(channel);
+    if (owed === 0) this.#sides.toClient(channel, payload);
+    else if (bytes > owed) this.#sides.toClient(channel, message.windowAdjust(channel.clientId, bytes - owed));
+    channel.session?.watcher?.roomy();
+  }
+
+  #deliverLate(channel: Channel): void {
+    const late = channel.lateInput;
+    channel.lateInput = [];
+    for (const payload of late) this.pass(channel, payload);
+    if (channel.lateInput.length === 0) this.#sides.client.release(HOLD.nodeWindow);
+  }
+
+  /** The connection to the node has room again. */
+  drained(): void {
+    for (const channel of this.#sides.channels.all) channel.session?.watcher?.roomy();
+  }
+
+  /** The channel is over. */
+  forget(channel: Channel): void {
+    if (channel.lateInput.length === 0) return;
+    channel.lateInput = [];
+    this.#sides.client.release(HOLD.nodeWindow);
+  }
+}

@@ -1,0 +1,102 @@
+/** Sessions that need others, with stock clients: nothing starts before they have joined. */
+import { existsSync, writeFileSync } from 'node:fs';
+import { join as joinPath } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { roleSchema } from '#schemas/policy/role.js';
+import { openWorld } from '../../testing/harness.js';
+import type { World } from '../../testing/harness.js';
+import { joinAs, openRoles, person } from '../../testing/people.js';
+import type { Person } from '../../testing/people.js';
+
+let world: World;
+const demand = (moderation: object): void => {
+  world.authority.roles = [
+    roleSchema.parse({ kind: 'role', name: 'admin', allow: { nodes: { '*': '*' }, logins: ['root', 'nobody', '*'] }, moderation }),
+    ...openRoles,
+  ];
+  // What is taken away later is a change only of what was published.
+  world.authority.changed();
+};
+beforeEach(async () => {
+  world = await openWorld();
+});
+afterEach(() => world.close());
+
+const owner = (...command: readonly string[]): Person => person(world.start('ssh', ['-F', world.sshConfig, ...command]));
+
+it('a shell starts once a moderator has joined, is paused when they leave, and goes on when they are back', async () => {
+  demand({ on_leave: 'pause' });
+  const alice = owner('-tt', 'node-1', 'echo started; while read -r line; do echo "got:$line"; done');
+  await alice.until('this session waits for others');
+  await alice.until('steno join ');
+  alice.type('too early\r');
+  const bob = joinAs(world, 'bob', 'helper', 'observer');
+  await bob.until('you watch');
+  expect(alice.text()).not.toContain('started');
+  const carol = joinAs(world, 'carol', 'helper', 'moderator');
+  await alice.until('started');
+  alice.type('one\r');
+  await alice.until('got:one');
+  expect(alice.text()).not.toContain('got:too early');
+  carol.type('q');
+  await alice.until('carol left this session');
+  alice.type('lost\r');
+  const dave = joinAs(world, 'dave', 'helper', 'moderator');
+  await alice.until('dave joined this session');
+  await alice.until(/it goes on[^]*it goes on/);
+  alice.type('two\r');
+  await alice.until('got:two');
+  expect(alice.text()).not.toContain('got:lost');
+  // Who loses what the demand asks of them counts no more.
+  world.authority.roles = world.authority.roles.filter(({ name }) => name !== 'helper');
+  world.authority.changed();
+  await dave.until('ACCESS_DENIED');
+  await alice.until(/waits for others[^]*waits for others[^]*waits for others/);
+});
+
+it('a session ends with its moderator where the role says so', async () => {
+  demand({ on_leave: 'terminate' });
+  const alice = owner('-tt', 'node-1', 'echo started; read -r line');
+  await alice.until('steno join ');
+  const carol = joinAs(world, 'carol', 'helper', 'moderator');
+  await alice.until('started');
+  carol.type('q');
+  await alice.until('MODERATION_LOST');
+  expect(await alice.closed).toBe(255);
+});
+
+it('a command and a file transfer wait too, and run whole', async () => {
+  demand({});
+  const target = joinPath(world.directory, 'copied');
+  const source = joinPath(world.directory, 'source');
+  writeFileSync(source, 'x'.repeat(100_000));
+  const command = owner('node-1', 'cat; echo "ran as $USER"');
+  command.child.stdin!.end('input of the command\n');
+  await command.until('steno join ');
+  expect(command.text()).not.toContain('input of the command');
+  const carol = joinAs(world, 'carol', 'helper', 'moderator');
+  await carol.until('exec: cat; echo');
+  await command.until('ran as');
+  expect(await command.closed).toBe(0);
+  expect(command.text()).toContain('input of the command');
+  await carol.until('ran as');
+  await carol.closed;
+  const copy = person(world.start('scp', ['-F', world.sshConfig, source, `node-1:${target}`]));
+  await copy.until('steno join ');
+  expect(existsSync(target)).toBe(false);
+  joinAs(world, 'carol', 'helper', 'moderator');
+  expect(await copy.closed).toBe(0);
+  expect(existsSync(target)).toBe(true);
+});
+
+it('who waits may give up, and forwards nothing meanwhile', async () => {
+  demand({});
+  const forward = owner('-N', '-o', 'ExitOnForwardFailure=yes', '-R', '0:127.0.0.1:1', 'node-1');
+  expect(await forward.closed).not.toBe(0);
+  const alice = owner('-tt', 'node-1', 'echo started');
+  await alice.until('steno join ');
+  alice.type('\u0003');
+  await alice.until('MODERATION_AWAITED');
+  expect(await alice.closed).toBe(255);
+  expect(alice.text()).not.toContain('started');
+});

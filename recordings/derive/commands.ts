@@ -1,0 +1,271 @@
+/**
+ * The commands of a session, from the lines of its screen and the programs that the kernel saw: pure, so the same rows give the same
+ * commands.
+ *
+ * A command line is a line with a prompt before it. What a prompt looks like is learned: from lines whose words are those of a program
+ * that the shell started right after; without kernel events, from what recurs. Programs that a shell starts between one command line
+ * and the next belong to the first.
+ *
+ * An aid, not a boundary: who controls the shell controls what its prompt looks like, and a line printed by a program looks like one
+ * that was typed. That is what the verdict is for: a line that names a program which nobody started was shown and never ran. The
+ * converse too: what ran while no line named it. Neither can be concluded where kernel events are missing, and there it is not.
+ * Bounded by its input; texts are cut as given. Tested in commands.test.ts.
+ */
+import type { CommandUnit, HiddenProgram } from '#schemas/api/recordings/commands.js';
+
+export interface ShownLine {
+  readonly place: string;
+  readonly offset: number;
+  readonly text: string;
+}
+
+/** Of the kernel, in order. `gap`: events are missing from `offset` to `until`. */
+export type Ran =
+  | { readonly kind: 'fork'; readonly offset: number; readonly pid: number; readonly child: number }
+  | {
+      readonly kind: 'exec';
+      readonly offset: number;
+      readonly pid: number;
+      readonly parent: number | null;
+      readonly path: string;
+      readonly text: string;
+    }
+  | { readonly kind: 'exit'; readonly offset: number; readonly pid: number; readonly how: string }
+  | { readonly kind: 'gap'; readonly offset: number; readonly until: number };
+
+export interface Commands {
+  readonly commands: readonly CommandUnit[];
+  readonly hidden: readonly HiddenProgram[];
+}
+
+/** Clocks of node and gateway differ, and an echo comes a little after the key: an event so much before a line may be due to it. */
+const SLACK_MS = 250;
+/** A program whose name stood on the screen so long before or after it started was shown. */
+const NEAR_MS = 5_000;
+/** A shell forks the parts of a pipeline one right after the other. */
+const PIPELINE_MS = 500;
+const MAX_RAN_TOLD = 5;
+const MAX_HIDDEN = 2_000;
+const MAX_TEXT = 1_024;
+
+const promptLine = /^(?<prompt>.{0,120}?[$#%>❯➜»λ])\s(?<text>\S.*)$/u;
+const shells = /^-?(ba|z|k|da|a|fi|c|tc|)sh$/;
+const builtins = new Set(
+  (
+    '. : [ [[ alias bg bind break builtin caller case cd command compgen complete compopt continue coproc declare dirs disown do done echo elif else ' +
+    'enable esac eval exec exit export false fc fg fi for function getopts hash help history if jobs kill let local logout mapfile popd ' +
+    'printf pushd pwd read readarray readonly return rehash select set setopt shift shopt source suspend test then time times trap true type ' +
+    'typeset ulimit umask unalias unset until unsetopt wait while'
+  ).split(' '),
+);
+
+export function baseName(path: string): string {
+  return path.slice(path.lastIndexOf('/') + 1);
+}
+
+/** Head and end of a prompt: what of it does not change with the directory. */
+function shapeOf(prompt: string): string {
+  return `${/^[^\s:]*/u.exec(prompt)![0].slice(0, 60)} ${[...prompt].at(-1)!}`;
+}
+
+/** The first word of each simple command, without assignments before it; redirections and what is quoted stand aside. */
+export function programsIn(text: string): readonly string[] {
+  const bare = text
+    .slice(0, MAX_TEXT)
+    .replace(/'[^']*'|"[^"]*"/g, 'x')
+    .replace(/(^|\s)#.*$/, '');
+  return bare.split(/\|\|?|&&?|;|\$\(|`|[(){}\n]/).flatMap((simple) => {
+    const words = simple.trim().split(/\s+/);
+    const word = words.find((each) => each !== '' && !/^[A-Za-z_]\w*=/.test(each) && each !== '!');
+    return word === undefined || /^[<>]/.test(word) ? [] : [baseName(word)];
+  });
+}
+
+function wordsOf(text: string): ReadonlySet<string> {
+  const words = new Set<string>();
+  for (const [word] of text.slice(0, MAX_TEXT).matchAll(/[^\s|&;()<>"'`=,]+/gu)) words.add(baseName(word));
+  return words;
+}
+
+interface Process {
+  readonly text: string;
+  readonly name: string;
+  readonly parent: number | null;
+  /** Forked together with one before it: part of a pipeline, so what it reads is not the terminal. */
+  readonly piped: boolean;
+}
+
+interface Started {
+  readonly offset: number;
+  readonly pid: number;
+  readonly text: string;
+  readonly name: string;
+  readonly parentText: string;
+  /** By a shell that reads from the terminal. */
+  readonly direct: boolean;
+  exit: { readonly offset: number; readonly how: string } | null;
+}
+
+/** Who started what: with the processes that are known. */
+function startedOf(events: readonly Ran[]): readonly Started[] {
+  const alive = new Map<number, Process>();
+  const last = new Map<number, Started>();
+  const forked = new Map<number, { readonly child: number; readonly offset: number }>();
+  const started: Started[] = [];
+  for (const event of events) {
+    if (event.kind === 'fork') {
+      const parent = alive.get(event.pid);
+      const sibling = forked.get(event.pid);
+      const piped = sibling !== undefined && event.offset - sibling.offset <= PIPELINE_MS && alive.has(sibling.child);
+      forked.set(event.pid, { child: event.child, offset: event.offset });
+      alive.set(event.child, { text: parent?.text ?? '', name: parent?.name ?? '', parent: event.pid, piped });
+      last.delete(event.child);
+    } else if (event.kind === 'exec') {
+      const before = alive.get(event.pid);
+      const parentPid = before?.parent ?? event.parent;
+      const parent = parentPid === null ? undefined : alive.get(parentPid);
+      const name = baseName(event.path);
+      const own: Started = {
+        ...{ offset: event.offset, pid: event.pid, text: event.text === '' ? event.path : event.text, name, exit: null },
+        parentText: parent?.text ?? '',
+        direct: parent !== undefined && isTerminalShell(parent),
+      };
+      alive.set(event.pid, { text: own.text, name, parent: parentPid, piped: before?.piped ?? false });
+      last.set(event.pid, own);
+      started.push(own);
+    } else if (event.kind === 'exit') {
+      const own = last.get(event.pid);
+      if (own !== undefined) own.exit = { offset: event.offset, how: event.how };
+      last.delete(event.pid);
+      alive.delete(event.pid);
+    }
+  }
+  return started;
+}
+
+/** A shell that reads from its terminal: it was given neither a command nor a script, and stands in no pipeline. */
+function isTerminalShell({ name, text, piped }: Process): boolean {
+  if (piped) return false;
+  const [, ...args] = text.split(/\s+/);
+  return shells.test(name) && args.every((arg) => /^-{1,2}[a-z-]+$/i.test(arg) && !/^-[a-z]*c[a-z]*$/.test(arg));
+}
+
+/** `end`: session time of the last thing known. */
+export function deriveCommands(lines: readonly ShownLine[], events: readonly Ran[], end: number): Commands {
+  const ordered = [...lines].sort((a, b) => a.offset - b.offset);
+  const started = startedOf(events);
+  const gaps = events.flatMap((event) => (event.kind === 'gap' ? [event] : []));
+  const watched = started.length > 0;
+  const candidates = ordered.flatMap((line) => {
+    const found = promptLine.exec(line.text)?.groups;
+    return found === undefined ? [] : [{ ...line, prompt: found['prompt']!, command: found['text']!.trim() }];
+  });
+  const direct = started.filter((one) => one.direct);
+  const shapes = shapesOf(candidates, direct);
+  const shown = candidates.filter(({ prompt }) => shapes.has(shapeOf(prompt)));
+  const unitAt = (offset: number): number => lastBefore(shown, offset + SLACK_MS);
+
+  const byUnit = new Map<number, Started[]>();
+  const counts = new Map<number, number>();
+  for (const one of started) {
+    const unit = unitAt(one.offset);
+    counts.set(unit, (counts.get(unit) ?? 0) + 1);
+    if (one.direct) (byUnit.get(unit) ?? byUnit.set(unit, []).get(unit)!).push(one);
+  }
+  const commands = shown.map(({ offset, place, prompt, command }, i): CommandUnit => {
+    const until = shown[i + 1]?.offset ?? Math.max(end, offset);
+    const direct = byUnit.get(i) ?? [];
+    const words = wordsOf(command);
+    // What is not named by the command may have been started while it stood there, with nothing to show for it. An alias names none.
+    const named = direct.filter(({ name, text }) => words.has(name) || words.has(baseName(text.split(/\s/, 1)[0]!)));
+    const mine = named.length > 0 ? named : direct;
+    const last = mine.at(-1);
+    const missing = gaps.some((gap) => gap.offset <= until && gap.until >= offset - SLACK_MS);
+    const programs = programsIn(command).filter((name) => !builtins.has(name));
+    return {
+      ...{ at: offset, until, place, prompt: prompt.slice(0, MAX_TEXT), text: command.slice(0, MAX_TEXT) },
+      known: mine.length > 0 ? 'kernel' : 'screen',
+      verdict:
+        mine.length > 0
+          ? 'ran'
+          : programs.length === 0
+            ? 'builtin'
+            : !watched || missing || offset < started[0]!.offset
+              ? 'unknown'
+              : 'never_ran',
+      ran: mine.slice(0, MAX_RAN_TOLD).map(({ text }) => text.slice(0, MAX_TEXT)),
+      programs: counts.get(i) ?? 0,
+      exit: last?.exit?.how ?? null,
+      lasted: last?.exit == null ? null : Math.max(0, last.exit.offset - mine[0]!.offset),
+    };
+  });
+  return { commands, hidden: hiddenOf(started, ordered, shown, unitAt) };
+}
+
+interface Candidate extends ShownLine {
+  readonly prompt: string;
+  readonly command: string;
+}
+
+function shapesOf(candidates: readonly Candidate[], direct: readonly Started[]): ReadonlySet<string> {
+  const shapes = new Set<string>();
+  for (const one of direct) {
+    // Behind the slowest typist stands the line that was there last.
+    const line = candidates[lastBefore(candidates, one.offset + SLACK_MS)];
+    if (line !== undefined && programsIn(line.command).includes(one.name)) shapes.add(shapeOf(line.prompt));
+  }
+  if (shapes.size > 0 || direct.length > 0) return shapes;
+  const often = new Map<string, number>();
+  for (const { prompt } of candidates) often.set(shapeOf(prompt), (often.get(shapeOf(prompt)) ?? 0) + 1);
+  for (const [shape, times] of often) if ((times > 1 && /[@[]/.test(shape)) || /^\S \S$/u.test(shape)) shapes.add(shape);
+  return shapes;
+}
+
+/** Index of the last one whose offset is not above; -1 when all are. */
+function lastBefore(ascending: readonly { readonly offset: number }[], offset: number): number {
+  let [low, high] = [-1, ascending.length];
+  while (low + 1 < high) {
+    const middle = (low + high) >> 1;
+    if (ascending[middle]!.offset <= offset) low = middle;
+    else high = middle;
+  }
+  return low;
+}
+
+function hiddenOf(
+  started: readonly Started[],
+  lines: readonly ShownLine[],
+  shown: readonly Candidate[],
+  unitAt: (offset: number) => number,
+): readonly HiddenProgram[] {
+  const rows = new Map<string, { row: HiddenProgram; times: number; last: number }>();
+  // The words of the lines that are near: a window that moves with the programs.
+  const near = new Map<string, number>();
+  let [from, to] = [0, 0];
+  const count = (line: ShownLine, by: 1 | -1): void => {
+    for (const word of wordsOf(line.text)) near.set(word, (near.get(word) ?? 0) + by);
+  };
+  for (const one of [...started].sort((a, b) => a.offset - b.offset)) {
+    for (; to < lines.length && lines[to]!.offset <= one.offset + NEAR_MS; to++) count(lines[to]!, 1);
+    for (; from < to && lines[from]!.offset < one.offset - NEAR_MS; from++) count(lines[from]!, -1);
+    const unit = unitAt(one.offset);
+    const command = shown[unit];
+    const called = baseName(one.text.split(/\s/, 1)[0]!).replace(/^-/, '');
+    const isShown = (name: string): boolean => (near.get(name) ?? 0) > 0 || (command !== undefined && wordsOf(command.command).has(name));
+    // The shell of the login is what the session is.
+    if (isShown(one.name) || isShown(called) || one.text.startsWith('-')) continue;
+    const key = JSON.stringify([unit, one.text, one.parentText]);
+    const known = rows.get(key);
+    if (known !== undefined) {
+      known.times += 1;
+      known.last = one.offset;
+    } else if (rows.size < MAX_HIDDEN) {
+      const row: HiddenProgram = {
+        ...{ at: one.offset, last: one.offset, times: 1, text: one.text.slice(0, MAX_TEXT), by: one.parentText.slice(0, MAX_TEXT) },
+        ...{ direct: one.direct, inside: command?.place ?? null },
+      };
+      rows.set(key, { row, times: 1, last: one.offset });
+    }
+  }
+  return [...rows.values()].map(({ row, times, last }) => ({ ...row, times, last }));
+}

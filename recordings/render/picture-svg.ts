@@ -1,0 +1,59 @@
+/**
+ * The screen at one moment as SVG: text that can be selected and searched, no script, nothing from elsewhere. All text passes `escaped`;
+ * colours are `#rrggbb` of picture.ts. Each run is stretched to its cells, so that columns stand below each other in any font. Tested in
+ * picture.test.ts.
+ */
+import type { Picture, Run } from './picture.js';
+
+const CELL = 8.4;
+const LINE = 18;
+const BASELINE = 13.5;
+const PAD = 12;
+const PAPER = '#101114';
+const INK = '#d9d7d0';
+const entities: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
+
+/** `title`: one line that says of what it is. */
+export function pictureSvg({ cols, rows, lines }: Picture, title: string): string {
+  const [width, height] = [number(cols * CELL + 2 * PAD), rows * LINE + 2 * PAD];
+  return `<?xml version="1.0" encoding="UTF-8"?>
+<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" font-family="ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace" font-size="14">
+<title>${escaped(title)}</title>
+<rect width="100%" height="100%" fill="${PAPER}"/>
+${lines.map(lineSvg).join('')}</svg>
+`;
+}
+
+function lineSvg(runs: readonly Run[], row: number): string {
+  let column = 0;
+  return runs
+    .map((run) => {
+      const x = PAD + column * CELL;
+      column += run.width;
+      return runSvg(run, x, PAD + row * LINE);
+    })
+    .join('');
+}
+
+function runSvg({ text, width, fg, bg, bold, dim, italic, underline, inverse }: Run, x: number, y: number): string {
+  const [front, back] = inverse ? [bg ?? PAPER, fg ?? INK] : [fg ?? INK, bg];
+  const length = number(width * CELL);
+  const paper = back === null ? '' : `<rect x="${number(x)}" y="${y}" width="${length}" height="${LINE}" fill="${back}"/>`;
+  if (text.trim() === '' && !underline) return paper;
+  const style = [
+    bold ? ' font-weight="700"' : '',
+    italic ? ' font-style="italic"' : '',
+    underline ? ' text-decoration="underline"' : '',
+    dim ? ' opacity="0.6"' : '',
+  ].join('');
+  return `${paper}<text x="${number(x)}" y="${y + BASELINE}" textLength="${length}" lengthAdjust="spacingAndGlyphs" xml:space="preserve" fill="${front}"${style}>${escaped(text)}</text>\n`;
+}
+
+function number(value: number): string {
+  return String(Math.round(value * 10) / 10);
+}
+
+/** XML allows neither most control characters nor the two that are none. */
+function escaped(text: string): string {
+  return text.replace(/[\u0000-\u001f\u007f-\u009f\ufffe\uffff]/g, '\ufffd').replace(/[&<>"']/g, (char) => entities[char]!);
+}

@@ -1,0 +1,151 @@
+/**
+ * The screen at one moment, as text with its colours: what a terminal shows once the lines of a segment up to that moment are written
+ * to it. Cells hold no control characters, whatever was recorded; what is invisible or turns the direction of text becomes U+FFFD, so
+ * that every cell is seen. Tested in picture.test.ts.
+ */
+import xterm from '@xterm/headless';
+import type { IBufferCell } from '@xterm/headless';
+import { isSize, parseLine, parseSize, peekLine } from '#schemas/recording/line.js';
+
+export interface Run {
+  readonly text: string;
+  /** Cells that it takes. */
+  readonly width: number;
+  /** A colour as `#rrggbb`; null: that of the terminal. */
+  readonly fg: string | null;
+  readonly bg: string | null;
+  readonly bold: boolean;
+  readonly dim: boolean;
+  readonly italic: boolean;
+  readonly underline: boolean;
+  readonly inverse: boolean;
+}
+
+export interface Picture {
+  readonly cols: number;
+  readonly rows: number;
+  /** A row each; blanks at its end are left out where they have no colour. */
+  readonly lines: readonly (readonly Run[])[];
+}
+
+/** At most so many characters wait to be written at a time. */
+const CHUNK = 65_536;
+const NEWLINE = 0x0a;
+const decoder = new TextDecoder('utf-8');
+// Invisible formatting, marks of direction, lone surrogates.
+const unseen =
+  /[\u0000-\u001f\u007f-\u009f\u00ad\u034f\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]|\udb40[\udc00-\udfff]/g;
+
+/** `lines`: a segment, which begins with a keyframe; `start`: session time of what is before it, `until`: of the picture. In ms. */
+export async function pictureAt(lines: Uint8Array, start: number, until: number): Promise<Picture> {
+  const terminal = new xterm.Terminal({ cols: 80, rows: 24, scrollback: 0, allowProposedApi: true, logLevel: 'off' });
+  try {
+    const write = (text: string): Promise<void> => new Promise((resolve) => terminal.write(text, resolve));
+    let waiting = '';
+    const resize = async (size: { readonly cols: number; readonly rows: number }): Promise<void> => {
+      await write(waiting);
+      waiting = '';
+      if (isSize(size.cols) && isSize(size.rows)) terminal.resize(Math.max(2, size.cols), size.rows);
+    };
+    let at = start;
+    let drawn = false;
+    for (let from = 0; from < lines.length;) {
+      const end = lines.indexOf(NEWLINE, from);
+      if (end < 0) break;
+      const text = decoder.decode(lines.subarray(from, end));
+      const line = parseLine(text) ?? { ...peekLine(text), code: 'unknown' as const };
+      from = end + 1;
+      if (line.code === 'k') {
+        // Those after the first show what is drawn already.
+        if (drawn) continue;
+        drawn = true;
+        await resize(line.data);
+        waiting += line.data.screen;
+        continue;
+      }
+      at += line.interval;
+      if (at > until) break;
+      if (line.code === 'o') waiting += line.data;
+      const size = line.code === 'r' ? parseSize(line.data) : null;
+      if (size !== null) await resize(size);
+      if (waiting.length >= CHUNK) {
+        await write(waiting);
+        waiting = '';
+      }
+    }
+    await write(waiting);
+    return shown(terminal);
+  } finally {
+    terminal.dispose();
+  }
+}
+
+function shown(terminal: InstanceType<typeof xterm.Terminal>): Picture {
+  const { active } = terminal.buffer;
+  const lines: Run[][] = [];
+  for (let row = 0; row < terminal.rows; row++) {
+    const line = active.getLine(active.baseY + row);
+    const runs: Run[] = [];
+    for (let column = 0; line !== undefined && column < terminal.cols; column++) {
+      const cell = line.getCell(column);
+      // The second half of a wide character.
+      if (cell === undefined || cell.getWidth() === 0) continue;
+      push(runs, runOf(cell));
+    }
+    const last = runs.at(-1);
+    if (last !== undefined && last.bg === null && !last.inverse && !last.underline) runs.splice(-1, 1, ...trimmed(last));
+    lines.push(runs);
+  }
+  return { cols: terminal.cols, rows: terminal.rows, lines };
+}
+
+function trimmed(run: Run): readonly Run[] {
+  const text = run.text.trimEnd();
+  return text === '' ? [] : [{ ...run, text, width: run.width - (run.text.length - text.length) }];
+}
+
+function push(runs: Run[], run: Run): void {
+  const last = runs.at(-1);
+  if (last !== undefined && styleOf(last) === styleOf(run))
+    runs[runs.length - 1] = { ...last, text: last.text + run.text, width: last.width + run.width };
+  else runs.push(run);
+}
+
+function styleOf({ fg, bg, bold, dim, italic, underline, inverse }: Run): string {
+  return [fg, bg, bold, dim, italic, underline, inverse].join(' ');
+}
+
+function runOf(cell: IBufferCell): Run {
+  const chars = cell.getChars();
+  return {
+    text: cell.isInvisible() !== 0 || chars === '' ? ' ' : chars.replace(unseen, '\ufffd'),
+    width: cell.getWidth(),
+    fg: cell.isFgDefault() ? null : colour(cell.getFgColor(), cell.isFgRGB()),
+    bg: cell.isBgDefault() ? null : colour(cell.getBgColor(), cell.isBgRGB()),
+    bold: cell.isBold() !== 0,
+    dim: cell.isDim() !== 0,
+    italic: cell.isItalic() !== 0,
+    underline: cell.isUnderline() !== 0,
+    inverse: cell.isInverse() !== 0,
+  };
+}
+
+/** The sixteen of the player (viewer/web/app/style.css). */
+const palette = [
+  ...['#1d1f24', '#e5604f', '#6fbf73', '#d9a93f', '#6a9fe8', '#b98ae0', '#55b9b4', '#d0cdc4'],
+  ...['#666b76', '#ff8370', '#8fdb93', '#f2c862', '#93bdf7', '#d3adf2', '#7fd8d3', '#f7f5ee'],
+];
+
+function colour(value: number, rgb: boolean): string {
+  const hex = (n: number): string => `#${(n & 0xffffff).toString(16).padStart(6, '0')}`;
+  if (rgb) return hex(value);
+  const named = palette[value];
+  if (named !== undefined) return named;
+  if (value >= 232) {
+    const grey = 8 + (value - 232) * 10;
+    return hex((grey << 16) | (grey << 8) | grey);
+  }
+  const level = (n: number): number => (n === 0 ? 0 : 55 + n * 40);
+  const cube = value - 16;
+  return hex((level(Math.floor(cube / 36)) << 16) | (level(Math.floor(cube / 6) % 6) << 8) | level(cube % 6));
+}

@@ -1,0 +1,88 @@
+/**
+ * Who is at the other end of a TLS connection, by the user certificate of Steno that it was admitted with.
+ *
+ * TLS has checked the chain, the dates and the purpose when the connection began. Connections last longer than certificates and
+ * CAs: a request that begins asks whether the certificate is over, and one that goes on asks, with every snapshot, for its CA. Tested in
+ * gateway/kube/proxy.test.ts.
+ */
+import { X509Certificate } from 'node:crypto';
+import type { Snapshot } from '#schemas/snapshot.js';
+import { StenoError } from '#schemas/base/errors.js';
+import { isName } from '#schemas/base/identity.js';
+import type { UserIdentity } from '#schemas/base/identity.js';
+import { parseX509UserNames } from '#schemas/kube/user-certificate.js';
+
+export interface CertifiedUser {
+  readonly identity: UserIdentity;
+  readonly certificate: X509Certificate;
+}
+
+/** Throws CERT_GARBLED for a certificate that names no user as this version writes them. */
+export function certifiedUser(der: Buffer): CertifiedUser {
+  const certificate = parsed(der);
+  const subject = certificate.subject.split('\n');
+  const users = subject.flatMap((part) => (part.startsWith('CN=') ? [part.slice(3)] : []));
+  const roles = subject.flatMap((part) => (part.startsWith('O=') ? [part.slice(2)] : []));
+  // What Steno writes there is printed as it is; a name that needs quoting is none of Steno's.
+  const names = (certificate.subjectAltName ?? '').split(', ').flatMap((name) => (name.startsWith('URI:') ? [name.slice(4)] : [null]));
+  const facts = names.includes(null) ? null : parseX509UserNames(names as readonly string[]);
+  const [user] = users;
+  const sound =
+    user !== undefined && users.length === 1 && users.length + roles.length === subject.length && [user, ...roles].every(isName);
+  if (!sound || roles.length > 256 || facts === null)
+    throw new StenoError('CERT_GARBLED', 'it does not name a user as this gateway reads it');
+  return {
+    identity: {
+      user,
+      roles,
+      ...facts,
+      cluster: null,
+      // The lower half is the authority's own number; the upper half makes the whole unpredictable.
+      serial: BigInt(`0x${certificate.serialNumber.slice(-16)}`).toString(),
+      keyId: `user=${user}`,
+      validBefore: Math.floor(Date.parse(certificate.validTo) / 1000),
+    },
+    certificate,
+  };
+}
+
+function parsed(der: Buffer): X509Certificate {
+  try {
+    return new X509Certificate(der);
+  } catch (cause) {
+    throw new StenoError('CERT_GARBLED', 'it is no x509 certificate', { cause });
+  }
+}
+
+/** Of certificates by the CAs that have signed them: the same for every snapshot with these CAs. */
+const issued = new WeakMap<readonly string[], WeakMap<X509Certificate, boolean>>();
+
+/** Throws CERT_EXPIRED. What has begun goes on by its own limits. `now`: ms since 1970. */
+export function assertUnexpired({ identity }: CertifiedUser, now: number): void {
+  if (now >= identity.validBefore * 1000) throw new StenoError('CERT_EXPIRED');
+}
+
+/** Certificates begin a minute before they are issued (authority/ca/certificates.ts). */
+const BACKDATE_MS = 60_000;
+
+/** Throws CERT_UNKNOWN_CA when the CA of the certificate is no longer trusted, ACCESS_DENIED when its user's name is another's now. */
+export function assertTrusted(
+  { certificate, identity: { user } }: CertifiedUser,
+  { x509_user_ca, names_since: names = {} }: Pick<Snapshot, 'x509_user_ca'> & Partial<Pick<Snapshot, 'names_since'>>,
+): void {
+  const since = Object.hasOwn(names, user) ? names[user] : undefined;
+  // Certificates tell whole seconds.
+  if (since !== undefined && Math.floor((Date.parse(certificate.validFrom) + BACKDATE_MS) / 1000) < Math.floor(since / 1000))
+    throw new StenoError('ACCESS_DENIED', `the certificate is that of an earlier user of the name ${user}`);
+  const known = issued.get(x509_user_ca) ?? new WeakMap<X509Certificate, boolean>();
+  issued.set(x509_user_ca, known);
+  let counts = known.get(certificate);
+  if (counts === undefined) {
+    counts = x509_user_ca.some((pem) => {
+      const ca = new X509Certificate(pem);
+      return certificate.checkIssued(ca) && certificate.verify(ca.publicKey);
+    });
+    known.set(certificate, counts);
+  }
+  if (!counts) throw new StenoError('CERT_UNKNOWN_CA');
+}

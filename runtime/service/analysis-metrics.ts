@@ -1,0 +1,117 @@
+/**
+ * An analyzer's counters in Prometheus' text format 0.0.4: on a viewer's `/metrics` and on the analyzer's own. Tested in
+ * analysis-metrics.test.ts.
+ */
+import type { AnalysisReport, SiemReport } from '#schemas/api/recordings/status.js';
+
+interface Metric {
+  readonly name: string;
+  readonly kind: 'gauge' | 'counter';
+  readonly help: string;
+  readonly value: (report: AnalysisReport) => number;
+}
+
+const metrics: readonly Metric[] = [
+  {
+    name: 'active',
+    kind: 'gauge',
+    help: '1 while this analyzer is active, 0 while another holds the lease.',
+    value: ({ active }) => Number(active),
+  },
+  { name: 'rules', kind: 'gauge', help: 'Rules in force.', value: ({ rules }) => rules },
+  { name: 'feeds_open', kind: 'gauge', help: 'Ingests whose rows are being followed.', value: ({ feeds_open: open }) => open },
+  { name: 'sessions', kind: 'gauge', help: 'Sessions being followed.', value: ({ sessions }) => sessions },
+  { name: 'sessions_behind', kind: 'gauge', help: 'Sessions with rows not analyzed yet.', value: ({ behind }) => behind },
+  { name: 'lag_seconds', kind: 'gauge', help: 'Age of the oldest row not analyzed yet.', value: ({ lag_ms }) => lag_ms / 1000 },
+  { name: 'rows_total', kind: 'counter', help: 'Rows analyzed since the start.', value: ({ rows }) => rows },
+  { name: 'findings_total', kind: 'counter', help: 'Findings written since the start.', value: ({ findings }) => findings },
+  {
+    name: 'findings_waiting',
+    kind: 'gauge',
+    help: 'Findings waiting for the event store.',
+    value: ({ findings_waiting: waiting }) => waiting,
+  },
+  {
+    name: 'findings_dropped_total',
+    kind: 'counter',
+    help: 'Findings that could not be written; their sessions are analyzed again.',
+    value: ({ findings_dropped: dropped }) => dropped,
+  },
+  {
+    name: 'beyond_limits_total',
+    kind: 'counter',
+    help: 'Matches dropped because of the limit of a session or a rule.',
+    value: ({ beyond }) => beyond,
+  },
+  {
+    name: 'announced_total',
+    kind: 'counter',
+    help: 'Findings that the authority was told of since the start.',
+    value: ({ announced }) => announced,
+  },
+  {
+    name: 'announcements_waiting',
+    kind: 'gauge',
+    help: 'Findings that wait until the authority can be told of them.',
+    value: ({ announcements_waiting: waiting }) => waiting,
+  },
+  {
+    name: 'announcements_lost_total',
+    kind: 'counter',
+    help: 'Findings that the authority was not told of, or refused; their sessions are analyzed again.',
+    value: ({ announcements_lost: lost }) => lost,
+  },
+  {
+    name: 'detector_faults_total',
+    kind: 'counter',
+    help: 'Detectors that failed and were disabled for a session.',
+    value: ({ faults }) => faults,
+  },
+];
+
+/** Of each destination that rows are sent on to. */
+const siemMetrics: readonly (readonly [string, 'gauge' | 'counter', string, (report: SiemReport) => number])[] = [
+  ['failing', 'gauge', '1 while the destination does not take rows.', ({ state }) => Number(state === 'failing')],
+  ['sent_rows_total', 'counter', 'Rows delivered since the start.', ({ sent }) => sent],
+  ['refused_rows_total', 'counter', 'Rows that the destination will not take.', ({ refused }) => refused],
+  ['waiting_rows', 'gauge', 'Rows stored and not delivered yet, as they were counted last.', ({ waiting }) => waiting],
+  ['lag_seconds', 'gauge', 'For how long there have been rows that were not delivered.', ({ lag_ms }) => lag_ms / 1000],
+];
+
+export interface Analysis {
+  readonly report: AnalysisReport;
+  /** By rule id, since the start: matches, and milliseconds of evaluation. */
+  readonly hits: ReadonlyMap<string, number>;
+  readonly costs: ReadonlyMap<string, number>;
+}
+
+export function analysisMetrics({ report, hits, costs }: Analysis): string {
+  const matches = 'steno_rule_matches_total';
+  const seconds = 'steno_rule_evaluation_seconds_total';
+  return metrics
+    .flatMap(({ name, kind, help, value }) => [
+      `# HELP steno_analyzer_${name} ${help}`,
+      `# TYPE steno_analyzer_${name} ${kind}`,
+      `steno_analyzer_${name} ${value(report)}`,
+    ])
+    .concat(
+      siemMetrics.flatMap(([name, kind, help, value]) => [
+        ...(report.siem.length === 0 ? [] : [`# HELP steno_siem_${name} ${help}`, `# TYPE steno_siem_${name} ${kind}`]),
+        ...report.siem.map((one) => `steno_siem_${name}{destination="${escaped(one.name)}"} ${value(one)}`),
+      ]),
+    )
+    .concat(
+      `# HELP ${matches} Events matched by a rule since the start.`,
+      `# TYPE ${matches} counter`,
+      ...[...hits].filter(([, count]) => count > 0).map(([rule, count]) => `${matches}{rule="${escaped(rule)}"} ${count}`),
+      `# HELP ${seconds} Time spent evaluating a rule since the start, estimated from a sample of events.`,
+      `# TYPE ${seconds} counter`,
+      ...[...costs].map(([rule, ms]) => `${seconds}{rule="${escaped(rule)}"} ${(ms / 1000).toFixed(6)}`),
+    )
+    .map((line) => `${line}\n`)
+    .join('');
+}
+
+function escaped(text: string): string {
+  return text.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n');
+}

@@ -1,0 +1,6 @@
+/** Endpoints about what people make of recordings: notes, cases and saved searches. */
+import { caseEndpoints } from './cases.js';
+import { noteEndpoints } from './notes.js';
+import { savedSearchEndpoints } from './saved-searches.js';
+
+export const casesEndpoints = [...caseEndpoints, ...noteEndpoints, ...savedSearchEndpoints] as const;

@@ -1,0 +1,92 @@
+/** Notes and bookmarks on a moment of a session. `steno note`; beside the replay. */
+import { z } from 'zod';
+import { endpoint, noAnswer, noBody, relayedSignedIn } from '../../endpoint/endpoint.js';
+import { list, moment, record, token } from '../../endpoint/fields.js';
+import { sessionIdPattern } from '../../events/rows.js';
+
+export const MAX_NOTE = 4096;
+export const MAX_NOTES = 1000;
+/** Sessions that one question is about. */
+export const MAX_NOTED_SESSIONS = 200;
+
+export const noteText = z.string().max(MAX_NOTE);
+export const sessionId = z.string().regex(sessionIdPattern, 'is no id of a session');
+/** Session time in ms. */
+export const offsetField = z.int().min(0).max(999_999_999_999);
+const noteId = z.string().regex(/^n-[0-9a-z]{12}$/, 'is not the id of a note');
+
+export const note = record({
+  id: z.string(),
+  session: z.string(),
+  /** Session time in ms; null: about the session as a whole. */
+  offset: z.number().nullable(),
+  /** '' is a bookmark. */
+  text: z.string(),
+  created_by: z.string(),
+  created_at: moment,
+});
+export type Note = z.output<typeof note>;
+
+export const noteTicket = record({ ticket: z.string(), expires_at: moment });
+
+export const addNote = endpoint({
+  method: 'POST',
+  path: '/v1/notes',
+  summary:
+    'Write a note on a moment of a session that the caller may view; without text it is a bookmark. Whoever may view the session reads it.',
+  admits: ['note:create', 'viewer'],
+  relayed: { ...relayedSignedIn, bodyLimit: 32_768 },
+  event: 'note.add',
+  params: z.strictObject({}),
+  body: z
+    .strictObject({
+      session: sessionId,
+      offset: offsetField.nullable(),
+      text: noteText.default(''),
+      /** From a viewer, which was asked for it about this session. */
+      ticket: token,
+    })
+    .refine(({ offset, text }) => offset !== null || text.trim() !== '', { path: ['text'], message: 'a bookmark has a moment' }),
+  answer: note,
+  errors: ['TOO_MANY'],
+});
+
+export const makeNoteTicket = endpoint({
+  method: 'POST',
+  path: '/v1/note-tickets',
+  summary:
+    'Make a ticket by which a user may write notes on a session for ten minutes. Viewers ask, once they have decided that the user may view it.',
+  admits: ['viewer'],
+  event: 'note.ticket',
+  params: z.strictObject({}),
+  body: z.strictObject({ user: z.string().min(1).max(255), session: sessionId }),
+  answer: noteTicket,
+  errors: [],
+});
+
+export const removeNote = endpoint({
+  method: 'DELETE',
+  path: '/v1/notes/:name',
+  summary: 'Take back a note: the author, or who may delete notes. It is kept, and shown no more.',
+  admits: ['user', 'viewer'],
+  relayed: relayedSignedIn,
+  event: 'note.remove',
+  params: z.strictObject({ name: noteId }),
+  body: noBody,
+  answer: noAnswer,
+  errors: ['NOT_FOUND'],
+});
+
+export const readNotes = endpoint({
+  method: 'POST',
+  path: '/v1/session-notes',
+  summary: 'The notes of some sessions. Viewers ask, and show those of a session to whoever may view it.',
+  admits: ['viewer'],
+  event: 'note.read',
+  params: z.strictObject({}),
+  body: z.strictObject({ sessions: z.array(sessionId).min(1).max(MAX_NOTED_SESSIONS) }),
+  answer: list(note),
+  errors: [],
+});
+
+export const noteEndpoints = [addNote, makeNoteTicket, removeNote, readNotes] as const;

@@ -1,0 +1,18 @@
+/** Endpoints about what is noticed: rules, findings, what becomes of these, and what happens by itself. */
+import { responseEndpoints } from './responses.js';
+import { hashEndpoints } from './hashes.js';
+import { honeyEndpoints } from './honey.js';
+import { catalogueEndpoints } from './rule-catalogue.js';
+import { ruleEndpoints } from './rules.js';
+import { suppressionEndpoints } from './suppressions.js';
+import { triageEndpoints } from './triage.js';
+
+export const detectionEndpoints = [
+  ...hashEndpoints,
+  ...honeyEndpoints,
+  ...responseEndpoints,
+  ...ruleEndpoints,
+  ...catalogueEndpoints,
+  ...suppressionEndpoints,
+  ...triageEndpoints,
+] as const;

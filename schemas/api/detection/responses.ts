@@ -1,0 +1,41 @@
+/** What a Steno does by itself about a finding, by its policy (schemas/documents/response-policy.ts). */
+import { z } from 'zod';
+import { responseActions } from '../../documents/response-policy.js';
+import { endpoint } from '../../endpoint/endpoint.js';
+import { moment, name, record } from '../../endpoint/fields.js';
+import { findingIdPattern, sessionIdPattern, severities } from '../../events/rows.js';
+
+export const respondToFinding = endpoint({
+  method: 'POST',
+  path: '/v1/findings/:name/response',
+  summary: 'Take the response that the policy of this authority has for a finding; once, however often it is asked for.',
+  admits: ['analyzer'],
+  event: 'response.take',
+  params: z.strictObject({ name: z.string().regex(findingIdPattern, 'is not the id of a finding') }),
+  body: z.strictObject({
+    rule: z.string().min(1).max(255),
+    title: z.string().max(256),
+    severity: z.enum(severities),
+    tier: z.enum(['signal', 'alert', 'session']),
+    /** ms since 1970 of what was noticed. */
+    at: z.int().min(0).max(8_640_000_000_000_000),
+    session: z.string().regex(sessionIdPattern),
+    user: z.string().max(255),
+    node: z.string().max(255),
+    login: z.string().max(255),
+    /** Why it was found: suppressions look at it. */
+    reason: z.string().max(4096),
+    roles: z.array(name).max(256),
+  }),
+  answer: record({
+    /** none: nothing fits, the finding is suppressed, or it was long ago. limited: more than the limit of the policy. dry_run: it was only written down. */
+    kind: z.enum(['none', 'limited', 'dry_run', 'taken']),
+    action: z.enum(responseActions).nullable(),
+    /** The lock that was set, and until when; null where none was. */
+    lock: z.string().nullable(),
+    expires_at: moment.nullable(),
+  }),
+  errors: [],
+});
+
+export const responseEndpoints = [respondToFinding] as const;

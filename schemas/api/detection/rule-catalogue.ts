@@ -1,0 +1,85 @@
+/** Every rule that an analyzer evaluates, built-in ones included, with its hits and its cost. `steno rules ls`, and the page of rules. */
+import { z } from 'zod';
+import { responseActions } from '../../documents/response-policy.js';
+import { endpoint, noAnswer, noBody, noParams, relayedSignedIn } from '../../endpoint/endpoint.js';
+import { list, moment, record, texts } from '../../endpoint/fields.js';
+import { severities, tiers } from '../../events/rows.js';
+
+/** Rules in one report: with the longest texts still below what the authority takes of a body. */
+export const REPORTED_RULES = 100;
+/** As many as an analyzer evaluates, and those that are programs. */
+export const MAX_CATALOGUE = 25_000;
+
+const technique = z.string().regex(/^T[0-9]{4}(\.[0-9]{3})?$/, 'is not a technique of ATT&CK');
+const count = z.int().min(0);
+
+export const catalogueFacts = z.strictObject({
+  title: z.string().min(1).max(256),
+  severity: z.enum(severities),
+  tier: z.enum(tiers),
+  techniques: z.array(technique).max(64),
+  /** Which detector evaluates it: `sigma`, `correlation`, `baseline`, `honey`, ... */
+  detector: z.string().min(1).max(64),
+  /** Where its definition is: the code of Steno, a file that the analyzer reads, or the authority. */
+  origin: z.enum(['program', 'file', 'kept']),
+  /** Sessions, events and screen lines that the detector was given since the analyzer started. */
+  observations: count,
+  /** Milliseconds of evaluation since the analyzer started, estimated from a sample. */
+  cost_ms: z.number().min(0).max(Number.MAX_SAFE_INTEGER),
+  /** So many rules share `cost_ms`, which is that of their detector as a whole; 1: it is of this rule alone. */
+  cost_shared_by: z.int().min(1).max(MAX_CATALOGUE),
+});
+export type CatalogueFacts = z.output<typeof catalogueFacts>;
+
+const reported = z.strictObject({ id: z.string().min(1).max(1024), version: z.int().min(1), hits: count, ...catalogueFacts.shape });
+export type CatalogueReport = z.output<typeof reported>;
+
+const catalogueRule = record({
+  id: z.string(),
+  version: z.int(),
+  title: z.string(),
+  severity: z.enum(severities),
+  tier: z.enum(tiers),
+  techniques: texts,
+  detector: z.string(),
+  origin: catalogueFacts.shape.origin,
+  hits: z.int(),
+  observations: z.int(),
+  cost_ms: z.number(),
+  cost_shared_by: z.int(),
+  /** What the policy of this authority would do about a finding: the first of these whose roles fit. */
+  responses: list(record({ action: z.enum(responseActions), roles: texts.nullable() })),
+  at: moment,
+});
+export type CatalogueRule = z.output<typeof catalogueRule>;
+
+export const showCatalogue = endpoint({
+  method: 'GET',
+  path: '/v1/rule-catalogue',
+  summary: 'List every rule that the analyzer evaluates, built-in ones included, with its hits and cost since the analyzer started.',
+  admits: ['rule:list', 'viewer'],
+  event: 'rule.catalogue',
+  params: noParams,
+  body: noBody,
+  answer: record({
+    /** Responses are only written down, not taken. */
+    dry_run: z.boolean(),
+    rules: list(catalogueRule),
+  }),
+  errors: [],
+  relayed: relayedSignedIn,
+});
+
+export const reportCatalogue = endpoint({
+  method: 'PUT',
+  path: '/v1/rule-catalogue',
+  summary: 'The active analyzer reports which rules it evaluates. `begins`: forget the rules that were reported before.',
+  admits: ['analyzer'],
+  event: 'rule.report_catalogue',
+  params: noParams,
+  body: z.strictObject({ begins: z.boolean(), rules: z.array(reported).max(REPORTED_RULES) }),
+  answer: noAnswer,
+  errors: ['TOO_MANY'],
+});
+
+export const catalogueEndpoints = [showCatalogue, reportCatalogue] as const;

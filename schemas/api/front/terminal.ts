@@ -1,0 +1,21 @@
+/** The WebSocket of a terminal in the page: the bytes of one SSH connection from the browser to a gateway. Decision 0129. */
+import { z } from 'zod';
+import { noBody, noParams, noQuery, viewerEndpoint } from '../../endpoint/endpoint.js';
+
+/** Bytes of one message, either way: an SSH packet of 32 KiB and what is around it. */
+export const MAX_TERMINAL_MESSAGE = 64 << 10;
+
+export const openTerminal = viewerEndpoint({
+  method: 'GET',
+  path: '/api/terminal',
+  summary: 'Reach a gateway: a WebSocket of binary messages, the bytes of one SSH connection.',
+  admits: ['user'],
+  params: noParams,
+  query: noQuery,
+  body: noBody,
+  answer: z.string(),
+  media: 'application/octet-stream',
+  errors: [],
+});
+
+export const terminalFrontEndpoints = [openTerminal] as const;

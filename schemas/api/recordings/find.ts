@@ -1,0 +1,126 @@
+/** Searches in the language of schemas/search: `steno search`, and the search of the page. */
+import { z } from 'zod';
+import { noBody, noParams, viewerEndpoint } from '../../endpoint/endpoint.js';
+import { list, queryCursor, queryInteger, record, texts } from '../../endpoint/fields.js';
+import { severities } from '../../events/rows.js';
+import { searchKinds } from '../../search/fields.js';
+import { MAX_SEARCH } from '../../search/parse.js';
+import { sessionInfo } from './sessions.js';
+
+const foundHit = record({
+  kind: z.enum(searchKinds),
+  /** `''` for what belongs to no session. */
+  session: z.string(),
+  /** Wall clock. */
+  at: z.int(),
+  /** Offset in ms on the session's clock; null where it has none. */
+  time: z.number().nullable(),
+  user: z.string(),
+  node: z.string(),
+  login: z.string(),
+  /** What was searched: a line of a screen, a command, a path, an address, ... */
+  text: z.string(),
+  /** The rest in a few words: how a file was opened, why something was refused. */
+  detail: z.string(),
+  /** Of a finding; '' for all else. */
+  severity: z.enum(severities).or(z.literal('')),
+  /** Of a line of a screen: lines seen just before and after, at most two each. */
+  before: texts,
+  after: texts,
+  /** Path of the viewer that opens the moment. */
+  link: z.string(),
+});
+export type FoundHit = z.output<typeof foundHit>;
+
+const q = z
+  .string()
+  .min(1)
+  .max(MAX_SEARCH)
+  .refine((value) => value.trim() !== '', 'is blank');
+
+const foundSessions = record({
+  groups: list(
+    record({
+      /** Null for what belongs to no session. */
+      session: sessionInfo.nullable(),
+      /** Exact up to some ten thousand, within one percent beyond. */
+      count: z.int(),
+      first_at: z.int(),
+      last_at: z.int(),
+      /** Some of what was found: the newest lines, events and findings in turn, newest first. */
+      hits: list(foundHit),
+    }),
+  ),
+  next: z.string().nullable(),
+});
+export type FoundSessions = z.output<typeof foundSessions>;
+
+export const findSessions = viewerEndpoint({
+  method: 'GET',
+  path: '/api/find',
+  summary: 'Search screens, commands, events, findings and the audit log; hits by session.',
+  admits: ['user'],
+  params: noParams,
+  query: z.strictObject({
+    q,
+    before: queryCursor.optional(),
+    limit: queryInteger(1, 50).default(20),
+    each: queryInteger(1, 20).default(4),
+  }),
+  body: noBody,
+  answer: foundSessions,
+  errors: ['QUERY_TOO_HEAVY'],
+});
+
+const foundHits = record({ hits: list(foundHit), next: z.string().nullable() });
+export type FoundHits = z.output<typeof foundHits>;
+
+export const findHits = viewerEndpoint({
+  method: 'GET',
+  path: '/api/find/hits',
+  summary: 'The same hits one by one, newest first.',
+  admits: ['user'],
+  params: noParams,
+  query: z.strictObject({ q, before: queryCursor.optional(), limit: queryInteger(1, 100).default(25) }),
+  body: noBody,
+  answer: foundHits,
+  errors: ['QUERY_TOO_HEAVY'],
+});
+
+const counted = list(record({ value: z.string(), count: z.int() }));
+export const findOverview = viewerEndpoint({
+  method: 'GET',
+  path: '/api/find/overview',
+  summary: 'The same hits counted: by time, user, node, login and kind.',
+  admits: ['user'],
+  params: noParams,
+  query: z.strictObject({ q }),
+  body: noBody,
+  answer: record({
+    total: z.int(),
+    sessions: z.int(),
+    /** ms that a bar of the histogram is wide. */
+    step_ms: z.int(),
+    histogram: list(record({ at: z.int(), count: z.int() })),
+    facets: record({ user: counted, node: counted, login: counted, kind: counted }),
+  }),
+  errors: ['QUERY_TOO_HEAVY'],
+});
+export type FoundOverview = z.output<typeof findOverview.answer>;
+
+/** Fields of which the page and shells complete values. */
+export const completedFields = ['user', 'node', 'login', 'cluster', 'namespace', 'pod', 'container', 'image'] as const;
+
+export const findValues = viewerEndpoint({
+  method: 'GET',
+  path: '/api/find/values',
+  summary: 'Values that a field has in sessions that the caller may view, the most frequent first.',
+  admits: ['user'],
+  params: noParams,
+  query: z.strictObject({ field: z.enum(completedFields), prefix: z.string().max(255).default('') }),
+  body: noBody,
+  answer: record({ values: counted }),
+  errors: ['QUERY_TOO_HEAVY'],
+});
+
+export const findEndpoints = [findSessions, findHits, findOverview, findValues] as const;

@@ -1,0 +1,105 @@
+/** People's SQL: `steno sql`, the page "SQL". docs/sql.md says what may be asked. */
+import { z } from 'zod';
+import { noBody, noParams, noQuery, viewerEndpoint } from '../../endpoint/endpoint.js';
+import { list, record } from '../../endpoint/fields.js';
+import { MAX_SQL_ROWS, MAX_SQL_SECONDS } from '../../sql/bounds.js';
+import { sqlText } from '../../sql/text.js';
+
+const sqlRequest = z.strictObject({
+  sql: sqlText,
+  /** Of the answer. */
+  rows: z.int().min(1).max(MAX_SQL_ROWS).default(1000),
+  seconds: z.int().min(1).max(MAX_SQL_SECONDS).default(60),
+  /** A part of the answer that the same seed picks again. */
+  sample: z
+    .strictObject({
+      size: z.int().min(1).max(10_000),
+      seed: z.string().regex(/^[\x20-\x7e]{1,64}$/, 'is no seed: 1 to 64 printable characters'),
+    })
+    .optional(),
+});
+export type SqlRequest = z.output<typeof sqlRequest>;
+
+/** One line of the answer. The last is `done` or `error`; an answer without either was cut off. */
+export type SqlLine =
+  /** `rows`, `of`: read so far; null for who does not see every row, and before it runs. */
+  | { readonly kind: 'progress'; readonly ms: number; readonly rows: number | null; readonly of: number | null }
+  | { readonly kind: 'columns'; readonly columns: readonly SqlColumnInfo[] }
+  /** Values as JSON has them; whole numbers beyond 2^53 are text. */
+  | { readonly kind: 'rows'; readonly rows: readonly (readonly unknown[])[] }
+  | SqlDone
+  | { readonly kind: 'error'; readonly code: string; readonly detail: string };
+
+export interface SqlColumnInfo {
+  readonly name: string;
+  /** Of ClickHouse. */
+  readonly type: string;
+}
+
+export interface SqlDone {
+  readonly kind: 'done';
+  readonly rows: number;
+  /** There are more rows than were asked for. */
+  readonly truncated: boolean;
+  /** Of how many rows the sample is. */
+  readonly population: number | null;
+  /** SHA-256 of columns and rows (schemas/sql/canonical.ts), as it is in the audit log. */
+  readonly hash: string;
+  readonly ms: number;
+}
+
+export const runSql = viewerEndpoint({
+  method: 'POST',
+  path: '/api/sql',
+  summary:
+    'Run a SELECT over the rows that the caller may see. Whoever closes the connection cancels it. The authority is told of each query with the hash of its answer.',
+  admits: ['sql:read'],
+  params: noParams,
+  query: noQuery,
+  body: sqlRequest,
+  answer: z.string(),
+  media: 'application/x-ndjson',
+  errors: ['QUERY_REFUSED', 'QUERY_TOO_HEAVY', 'QUERY_CANCELLED', 'TOO_MANY'],
+});
+
+const packQuery = record({
+  /** As in `cc6.1-logins`. */
+  id: z.string(),
+  /** `soc2`. */
+  pack: z.string(),
+  /** `CC6.1`. */
+  criterion: z.string(),
+  title: z.string(),
+  /** What its answer proves, and what it does not. */
+  proves: z.string(),
+  sql: z.string(),
+});
+export type PackQuery = z.output<typeof packQuery>;
+
+const sqlSchema = record({
+  views: list(
+    record({
+      name: z.string(),
+      about: z.string(),
+      /** False: the caller's roles show no rows of it. */
+      readable: z.boolean(),
+      columns: list(record({ name: z.string(), type: z.string(), about: z.string() })),
+    }),
+  ),
+  packs: list(packQuery),
+});
+export type SqlSchema = z.output<typeof sqlSchema>;
+
+export const showSqlSchema = viewerEndpoint({
+  method: 'GET',
+  path: '/api/sql/schema',
+  summary: 'What SQL may read: views with their columns, and the queries that come with Steno.',
+  admits: ['sql:read'],
+  params: noParams,
+  query: noQuery,
+  body: noBody,
+  answer: sqlSchema,
+  errors: [],
+});
+
+export const sqlEndpoints = [runSql, showSqlSchema] as const;

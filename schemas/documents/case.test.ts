@@ -1,0 +1,20 @@
+import { expect, test } from 'vitest';
+import { actTakesReason, caseActs, caseAfter, caseStates, caseTakesItems } from './case.js';
+
+test('a case ends by two acts, and each state leads on', () => {
+  const table = caseStates.map((state) => [state, caseActs.filter((act) => caseAfter(state, act) !== null)]);
+  expect(Object.fromEntries(table)).toEqual({
+    open: ['investigate', 'close'],
+    investigating: ['close'],
+    closing: ['sign', 'return'],
+    closed: ['reopen'],
+  });
+  expect(caseAfter('open', 'sign')).toBeNull();
+  expect(caseAfter('investigating', 'sign')).toBeNull();
+  expect(caseAfter('closing', 'sign')).toBe('closed');
+});
+
+test('what changes what was said takes a reason; a case that is being closed takes nothing more', () => {
+  expect(caseActs.filter(actTakesReason)).toEqual(['close', 'return', 'reopen']);
+  expect(caseStates.filter(caseTakesItems)).toEqual(['open', 'investigating']);
+});

@@ -1,0 +1,41 @@
+/**
+ * A detection rule as the authority keeps it: one document of Sigma, with its versions.
+ *
+ * The authority bounds the text and does not read it: the parser is the analyzer's, which reports of each rule in force what it made of it
+ * (docs/decisions/0096). The command parses strictly before it sends. Tested in authority/detection/rules.test.ts.
+ */
+import { z } from 'zod';
+
+/** A Sigma id or name, or `steno/NAME`. */
+const ruleIdPattern = /^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$/;
+export const ruleId = z.string().regex(ruleIdPattern, 'is not the id of a rule');
+export const MAX_RULE_TEXT = 65_536;
+export const MAX_RULES = 5_000;
+/** Older ones go. */
+export const KEPT_VERSIONS = 50;
+
+/** Where the text comes from, as its author's command says. */
+export const ruleOrigin = z.strictObject({
+  /** Relative to the folder that was added, or to its Git repository. */
+  file: z.string().max(1024).default(''),
+  /** Of Git; '' outside of a repository. With `-dirty` where the file has changed since. */
+  commit: z
+    .string()
+    .regex(/^([0-9a-f]{40,64}(-dirty)?)?$/, 'is not a commit')
+    .default(''),
+});
+export type RuleOrigin = z.output<typeof ruleOrigin>;
+
+export const ruleDocument = z.strictObject({
+  id: ruleId,
+  kind: z.enum(['rule', 'correlation', 'filter']),
+  title: z.string().min(1).max(256),
+  /** '' for a filter. */
+  level: z.enum(['informational', 'low', 'medium', 'high', 'critical', '']),
+  text: z.string().min(1).max(MAX_RULE_TEXT),
+  origin: ruleOrigin.prefault({}),
+});
+export type RuleText = z.output<typeof ruleDocument>;
+
+/** loaded: evaluated. lacking: valid, and it needs what Steno has not. refused: the analyzer cannot read it. */
+export const ruleStates = ['loaded', 'lacking', 'refused'] as const;

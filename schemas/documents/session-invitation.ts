@@ -1,0 +1,65 @@
+/**
+ * Invitations into live sessions: `steno invite`. Somebody whom roles let invite into a session lets one named user in, in one mode,
+ * until a moment.
+ *
+ *     open ──its user joins──► used
+ *       ├──expires_at, the session ends──► over
+ *       └──revoked, or its user or who invited is removed, disabled or given other roles──► revoked
+ *
+ * An invitation is no secret: it counts for its user alone, who shows a certificate as always. Gateways get those that are not
+ * over with the watch, and decide with the roles that who invited had then and the documents of these roles as they are now: so it
+ * never gives more than they could. Guards: `PowerGuard.mayInvite` when it is made, `authorizeJoin` when it is used and while it is.
+ */
+import { z } from 'zod';
+import { record } from '../endpoint/fields.js';
+import type { Traits } from '../base/identity.js';
+
+/** 80 random bits. */
+export const invitationPattern = /^i-[0-9a-hjkmnp-tv-z]{16}$/;
+
+/** As what one can be invited. A moderator is named by roles alone. */
+export const invitedModes = ['observer', 'peer'] as const;
+export type InvitedMode = (typeof invitedModes)[number];
+
+/** ms. */
+export const INVITATION_MS = { least: 60_000, most: 86_400_000 } as const;
+/** Invitations of one user that are open, and of all users that are published: what every watcher must hold. */
+export const MAX_INVITATIONS = { each: 50, all: 1_000 } as const;
+
+/** As the snapshot carries it. */
+export interface SessionInvitation {
+  readonly id: string;
+  readonly session: string;
+  readonly user: string;
+  readonly mode: InvitedMode;
+  readonly reason: string;
+  /** Who invited, by which they could. */
+  readonly by: string;
+  readonly roles: readonly string[];
+  readonly traits: Traits;
+  /** Since when what is under their name is theirs, ms since 1970; null: always. */
+  readonly since: number | null;
+  /** ms since 1970. */
+  readonly expires_at: number;
+}
+
+const invitationStates = ['open', 'used', 'revoked', 'over'] as const;
+
+export const sessionInvitationView = record({
+  id: z.string(),
+  state: z.enum(invitationStates),
+  session: z.string(),
+  session_user: z.string(),
+  node: z.string(),
+  login: z.string(),
+  user: z.string(),
+  mode: z.enum(invitedModes),
+  reason: z.string(),
+  by: z.string(),
+  created_at: z.int(),
+  expires_at: z.int(),
+  used_at: z.int().nullable(),
+  /** Of the page that tells its user what to do. */
+  link: z.string(),
+});
+export type SessionInvitationView = z.output<typeof sessionInvitationView>;

@@ -1,0 +1,9 @@
+/** The text of a query, as requests carry it. */
+import { z } from 'zod';
+import { MAX_SQL } from './bounds.js';
+
+export const sqlText = z
+  .string()
+  .min(1)
+  .max(MAX_SQL)
+  .refine((text) => text.trim() !== '', 'is blank');

@@ -1,0 +1,160 @@
+/**
+ * The five tables of a search, and how each maps the fields.
+ *
+ * A field that a table lacks matches none of its rows. Session fields that exist only in `sessions` are looked up there;
+ * columns of a session never change, so FINAL is not needed. Values are compared as written, texts case-insensitively.
+ * Tested with write-search.ts, against an evaluator in plain TypeScript, in search.test.ts.
+ */
+import type { EventTable } from '#schemas/events/rows.js';
+import type { SearchField, SearchKind } from '#schemas/search/fields.js';
+import type { TextColumn } from '../queries/text-match.js';
+import { eventText, screenText } from '../queries/text-match.js';
+
+/** How a field is compared with, in a table. */
+export type FieldColumn =
+  | { readonly kind: 'column'; readonly column: string; /** Only of rows for which this holds. */ readonly where?: string }
+  /** An array of which one element is enough. */
+  | { readonly kind: 'array'; readonly column: string }
+  | { readonly kind: 'label'; readonly names: string; readonly pairs: string }
+  /** Found in `sessions`. */
+  | { readonly kind: 'session' };
+
+export interface SearchTable {
+  readonly name: EventTable;
+  /** The moment of a row. */
+  readonly moment: string;
+  /** Read so that older versions of a row are left out. */
+  readonly final: boolean;
+  readonly text: TextColumn;
+  /** Columns that tell rows apart and order those of one moment, all descending. */
+  readonly identity: readonly string[];
+  readonly fields: Readonly<Partial<Record<SearchField, FieldColumn>>>;
+  /** The SQL of the kind of its rows, and which kinds it can have; null: any but those of other tables. */
+  readonly kind: SearchKind | null;
+}
+
+const column = (name: string, where?: string): FieldColumn => ({ kind: 'column', column: name, ...(where === undefined ? {} : { where }) });
+const ofSession: FieldColumn = { kind: 'session' };
+const place = { user: column('user'), node: column('node'), login: column('login'), session: column('session') } as const;
+const lookedUp = {
+  cluster: ofSession,
+  namespace: ofSession,
+  pod: ofSession,
+  container: ofSession,
+  image: ofSession,
+  label: ofSession,
+  request: ofSession,
+} as const;
+
+function plainText(text: string): TextColumn {
+  return {
+    text,
+    folded: `lowerUTF8(${text})`,
+    words: String.raw`lowerUTF8(replaceRegexpAll(${text}, '[^\\p{L}\\p{M}\\p{N}]+', ' '))`,
+    separators: screenText.separators,
+  };
+}
+
+const screen: SearchTable = {
+  name: 'screen',
+  moment: 'at',
+  final: false,
+  text: screenText,
+  identity: ['session', 'block', '`index`'],
+  fields: { ...place, ...lookedUp },
+  kind: 'screen',
+};
+
+const sessions: SearchTable = {
+  name: 'sessions',
+  moment: 'started_at',
+  final: true,
+  text: plainText('command'),
+  identity: ['session'],
+  fields: {
+    ...place,
+    cluster: column('cluster'),
+    namespace: column('namespace'),
+    pod: column('pod'),
+    container: column('container'),
+    image: column('image'),
+    label: {
+      kind: 'label',
+      names: 'mapKeys(labels)',
+      pairs: "arrayMap((k, v) -> concat(k, '=', v), mapKeys(labels), mapValues(labels))",
+    },
+    request: { kind: 'array', column: "splitByChar(',', request_id)" },
+  },
+  kind: 'command',
+};
+
+const events: SearchTable = {
+  name: 'events',
+  moment: 'at',
+  final: false,
+  text: eventText,
+  identity: ['session', 'source', 'emitter', 'block', '`index`'],
+  fields: {
+    ...place,
+    ...lookedUp,
+    cluster: column('cluster'),
+    namespace: column('namespace'),
+    pod: column('pod'),
+    container: column('container'),
+    exe: column('path', "kind = 'exec'"),
+    argv: column('name', "kind = 'exec'"),
+    path: column('path'),
+    dst: column('address'),
+    port: column('port'),
+    dns: column('name', "kind = 'dns'"),
+    sha256: column('sha256'),
+    size: column('size'),
+    outcome: column('outcome'),
+    reason: column('reason'),
+    verb: column("splitByChar(' ', name)[1]", "kind = 'kube'"),
+  },
+  kind: null,
+};
+
+const findings: SearchTable = {
+  name: 'findings',
+  moment: 'at',
+  final: true,
+  text: plainText("concat(rule, ' ', data)"),
+  identity: ['id'],
+  fields: {
+    ...place,
+    ...lookedUp,
+    rule: column('rule'),
+    severity: column('severity'),
+    state: column('state'),
+    tier: column("if(JSONExtractString(data, 'tier') = '', 'alert', JSONExtractString(data, 'tier'))"),
+    technique: { kind: 'array', column: 'techniques' },
+  },
+  kind: 'finding',
+};
+
+const audit: SearchTable = {
+  name: 'audit',
+  moment: 'at',
+  final: false,
+  text: plainText("concat(event, ' ', target, ' ', reason, ' ', code)"),
+  identity: ['id'],
+  fields: {
+    ...lookedUp,
+    user: column('actor'),
+    node: column('node'),
+    login: column('login'),
+    session: column('session'),
+    outcome: column('outcome'),
+    reason: column('reason'),
+    verb: column('event'),
+  },
+  kind: 'audit',
+};
+
+/** In the order in which rows of one moment are listed. */
+export const searchTables: readonly SearchTable[] = [findings, screen, sessions, events, audit];
+
+/** How `sessions` answers the fields that other tables look up there. */
+export const sessionFields = sessions.fields;

@@ -1,0 +1,115 @@
+/** The tables of notes, cases and saved searches; moments and JSON are as in schema.ts. */
+import type { CaseChange, CaseItemKind, CaseState } from '#schemas/documents/case.js';
+
+type Moment = number;
+type Json = string;
+
+/** On a moment of a session, or on the whole of it. */
+interface NoteTable {
+  id: string;
+  session: string;
+  /** Session time in ms; null: the whole session. */
+  offset_ms: number | null;
+  text: string;
+  created_by: string;
+  created_at: Moment;
+  /** Set together: it is shown no more. */
+  removed_by: string | null;
+  removed_at: Moment | null;
+}
+
+interface CaseTable {
+  id: string;
+  title: string;
+  summary: string;
+  state: CaseState;
+  assignee: string | null;
+  created_by: string;
+  created_at: Moment;
+  updated_at: Moment;
+  /** Who asked to close it: `{by, at, reason}`. */
+  closing: Json | null;
+  /** Who signed it off: `{by, at}`. */
+  signed: Json | null;
+}
+
+interface CaseItemTable {
+  id: string;
+  case: string;
+  /** Counts from 1 in each case. */
+  position: number;
+  kind: CaseItemKind;
+  session: string;
+  offset_ms: number | null;
+  finding: string;
+  query: string;
+  note: string;
+  added_by: string;
+  added_at: Moment;
+  removed_by: string | null;
+  removed_at: Moment | null;
+}
+
+/** What happened to a case, in order. */
+interface CaseHistoryTable {
+  case: string;
+  /** Counts from 1 in each case. */
+  version: number;
+  at: Moment;
+  by: string;
+  kind: CaseChange;
+  text: string;
+}
+
+interface SavedSearchTable {
+  id: string;
+  owner: string;
+  /** Of its owner's searches one has it. */
+  name: string;
+  query: string;
+  /** 0 or 1. */
+  shared: number;
+  /** Grows with each change; an answer to a run of an older version is discarded. */
+  version: number;
+  created_at: Moment;
+  updated_at: Moment;
+  /** Null: it runs only when somebody asks. The next three are null then too. */
+  every_ms: number | null;
+  /** Rows from before this moment are no news. */
+  since: Moment | null;
+  next_at: Moment | null;
+  /** When the last run began that was answered. */
+  ran_at: Moment | null;
+  /** Hits told of so far. */
+  told: number;
+  /** Why the last run failed; '' where it did not. */
+  error: string;
+}
+
+/** A hit that was told, so that it is not told again. */
+interface SavedSearchHitTable {
+  search: string;
+  /** SHA-256 of what identifies the row, lower-case hex. */
+  hit: string;
+  /** Of the row: when it is older than any run looks, it is forgotten. */
+  at: Moment;
+}
+
+/** What a viewer said: this user may view this session. */
+interface NoteTicketTable {
+  /** SHA-256 of the ticket, lower-case hex. */
+  hash: string;
+  user: string;
+  session: string;
+  expires_at: Moment;
+}
+
+export interface CaseTables {
+  notes: NoteTable;
+  cases: CaseTable;
+  case_items: CaseItemTable;
+  case_history: CaseHistoryTable;
+  saved_searches: SavedSearchTable;
+  saved_search_hits: SavedSearchHitTable;
+  note_tickets: NoteTicketTable;
+}

@@ -1,0 +1,94 @@
+/** Analyzers by themselves, over a ClickHouse server: one works, another takes over when it was killed. ClickHouse is chDB behind its HTTP interface. */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { explain, obstacles } from '../../agent/kernel/probes/programs.js';
+import { openHttpFront } from '#stores/events/testing/http-front.js';
+import type { HttpFront } from '#stores/events/testing/http-front.js';
+import { openEventStore } from '#stores/events/clickhouse/store.js';
+import type { EventStore } from '#stores/events/contract.js';
+import { Steno, eventually } from './machine.js';
+import { joining, startService } from './services.js';
+import type { Service } from './services.js';
+import { freePort } from './stock-node.js';
+
+const missing = obstacles();
+if (missing.length > 0) console.log(`skipped: kernel events cannot be recorded here: ${explain(missing)}`);
+
+describe.skipIf(missing.length > 0)('analyzers by themselves', () => {
+  const steno = new Steno();
+  const files = mkdtempSync(join(tmpdir(), 'steno-analyzers-'));
+  const analyzers = new Map<string, { readonly service: Service; readonly health: string }>();
+  const rule = '00000000-0000-4000-8000-0000000000aa';
+  let front: HttpFront;
+  let store: EventStore;
+
+  const start = async (name: string): Promise<void> => {
+    const { authority, ingest } = steno.run as unknown as { readonly authority: string; readonly ingest: string };
+    const health = `127.0.0.1:${await freePort()}`;
+    const config = {
+      name,
+      data: join(files, name),
+      authorities: [authority],
+      join: await joining(steno, 'analyzer', name),
+      ingest: [ingest],
+      events: { url: front.url },
+      rules: join(files, 'rules'),
+      built_in_rules: false,
+      health,
+    };
+    analyzers.set(name, { service: await startService(steno, 'analyzer', name, config), health });
+  };
+  const measure = async (name: string, metric: string): Promise<number | undefined> => {
+    const text = await fetch(`http://${analyzers.get(name)!.health}/metrics`).then((answer) => answer.text());
+    const found = new RegExp(`^steno_analyzer_${metric} (\\S+)$`, 'm').exec(text)?.[1];
+    return found === undefined ? undefined : Number(found);
+  };
+  const run = async (word: string): Promise<void> => {
+    expect((await steno.ssh(`${steno.login}@local.steno`, `/bin/true aa ${word}`)).status).toBe(0);
+  };
+  const reasons = async (): Promise<readonly string[]> =>
+    (await store.findings({ rule, limit: 100 })).rows.map(({ data }) => (JSON.parse(data) as { reason: string }).reason);
+
+  beforeAll(async () => {
+    mkdirSync(join(files, 'rules'));
+    writeFileSync(
+      join(files, 'rules', 'aa.yml'),
+      `title: Runs aa\nid: ${rule}\nlogsource: { category: process_creation, product: linux }\ndetection: { selection: { CommandLine|startswith: /bin/true aa }, condition: selection }\n`,
+    );
+    front = await openHttpFront(join(files, 'events'));
+    await steno.start('--events', front.url, '--no-analyzer');
+    await steno.json('login', '--data', steno.data);
+    store = await openEventStore({ kind: 'server', url: front.url, database: 'steno' });
+    await start('one');
+    await eventually(
+      () => measure('one', 'active'),
+      (active) => active === 1,
+    );
+    await start('two');
+  }, 120_000);
+  afterAll(async () => {
+    await store?.close();
+    for (const { service } of analyzers.values()) await service.drain();
+    await steno.dispose();
+    await front?.close();
+    rmSync(files, { recursive: true, force: true });
+  });
+
+  test('one works and the other waits', async () => {
+    await run('first');
+    await eventually(reasons, (all) => all.some((reason) => reason.endsWith('/bin/true aa first')));
+    expect(await measure('two', 'active')).toBe(0);
+    expect(await measure('two', 'findings_total')).toBe(0);
+  });
+
+  test('when it was killed the other takes over, loses nothing and repeats nothing', async () => {
+    expect(await analyzers.get('one')!.service.drain('SIGKILL')).toBeNull();
+    await run('second');
+    await eventually(reasons, (all) => all.some((reason) => reason.endsWith('/bin/true aa second')), 60_000);
+    expect(await measure('two', 'active')).toBe(1);
+    const all = await reasons();
+    expect(all.map((reason) => reason.split(' ').at(-1)).sort()).toEqual(['first', 'second']);
+  }, 100_000);
+});

@@ -1,0 +1,76 @@
+/** `steno note` and `steno cases` on a real Steno: from a real session to a case that cannot be signed by who closed it. */
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { CaseHead, CaseItem } from '#schemas/api/cases/cases.js';
+import type { SavedSearch } from '#schemas/api/cases/saved-searches.js';
+import type { Note } from '#schemas/api/cases/notes.js';
+import type { CaseView } from '#schemas/api/cases/workbench.js';
+import type { SessionInfo } from '#schemas/api/recordings/sessions.js';
+import { Steno, eventually } from './machine.js';
+
+const steno = new Steno();
+let session: string;
+
+beforeAll(async () => {
+  await steno.start();
+  await steno.json('login', '--data', steno.data);
+  expect((await steno.ssh(`${steno.login}@local.steno`, 'echo something')).status).toBe(0);
+  const [first] = await eventually(
+    () => steno.json<SessionInfo[]>('sessions'),
+    (rows) => rows.length > 0,
+  );
+  session = first!.id;
+}, 120_000);
+afterAll(() => steno.dispose());
+
+test('notes are written on moments, listed in their order, and cannot drive the terminal of who reads them', async () => {
+  const written = await steno.json<Note>('note', session, '--at', '1:02', 'clears \u001b[2J the screen');
+  expect(written).toMatchObject({ session, offset: 62_000 });
+  await steno.json<Note>('note', session, '--at', '5');
+  expect((await steno.json<Note[]>('notes', session)).map(({ offset }) => offset)).toEqual([5_000, 62_000]);
+  const { stdout } = await steno.steno('notes', session);
+  expect(stdout).toContain('\\u{1b}[2J');
+  expect(stdout).not.toContain('\u001b');
+  expect((await steno.steno('note', session)).status).toBe(64);
+  expect((await steno.steno('note', '01jdv3k5m8q2w7x9y4z6a0b1c2', 'x')).stderr).toContain('SESSION_UNKNOWN');
+  expect((await steno.steno('note', session, '--rm', written.id)).status).toBe(0);
+  expect(await steno.json<Note[]>('notes', session)).toHaveLength(1);
+});
+
+test('a case is opened, filled, shown and closed; who asks to close it cannot sign', async () => {
+  const { id } = await steno.json<CaseHead>('cases', 'new', 'What happened');
+  await steno.json('cases', 'add', id, 'session', session);
+  const [moment] = await steno.json<CaseItem[]>('cases', 'add', id, 'moment', session, '--at', '0:01', '--note', 'here');
+  await steno.json('cases', 'add', id.slice(0, 6), 'search', 'kind:exec');
+  expect((await steno.steno('cases', 'add', id, 'moment', session)).status).toBe(64);
+  const view = await steno.json<CaseView>('cases', 'show', id);
+  expect(view.timeline.map(({ kind }) => kind)).toEqual(expect.arrayContaining(['started', 'moment', 'search', 'note', 'history']));
+  expect((await steno.steno('cases', 'show', id)).stdout).toContain(moment!.id);
+  expect((await steno.steno('cases', 'rm', id, moment!.id)).status).toBe(0);
+  await steno.json('cases', 'assign', id, steno.login);
+  expect(await steno.json('cases', 'close', id, '--reason', 'a drill')).toMatchObject({ state: 'closing', assignee: steno.login });
+  const signed = await steno.steno('cases', 'sign', id);
+  expect([signed.status, signed.stderr]).toEqual([77, expect.stringContaining('CASE_SELF_SIGN')]);
+  expect((await steno.json<CaseHead[]>('cases', 'ls', '--state', 'closing')).map((head) => head.id)).toEqual([id]);
+});
+
+test('a search is saved, listed, run by its name and deleted', async () => {
+  const saved = await steno.json<SavedSearch>(
+    'search',
+    '--save',
+    'shadow reads',
+    '--every',
+    '15m',
+    '--share',
+    'path:/etc/shadow',
+    'user:nobody',
+  );
+  expect(saved).toMatchObject({ name: 'shadow reads', query: 'path:/etc/shadow user:nobody', shared: true, every_ms: 900_000 });
+  expect(await steno.json<SavedSearch[]>('searches', 'ls')).toEqual([saved]);
+  const { stdout } = await steno.steno('searches', 'ls');
+  expect(stdout).toMatch(/shadow reads\s+\S+, shared\s+15m\s+not yet/);
+  expect((await steno.steno('searches', 'run', 'shadow reads')).status).toBe(1);
+  expect((await steno.steno('search', '--every', '15m', 'x')).stderr).toContain('[USAGE]');
+  expect((await steno.steno('searches', 'run', 'nothing')).stderr).toContain('[NOT_FOUND]');
+  expect((await steno.steno('searches', 'rm', saved.id)).status).toBe(0);
+  expect(await steno.json<SavedSearch[]>('searches', 'ls')).toEqual([]);
+});

@@ -1,0 +1,105 @@
+/** What the page's SSH client reads before the other side has proved anything, and the gateway's words that it shows. */
+import { SshWriter } from '#schemas/ssh/wire.js';
+import { agree, kexInit, readKexInit } from '../../../viewer/web/ssh/key-exchange.js';
+import { MAX_PACKET, PacketBuffer, framed, payloadOf } from '../../../viewer/web/ssh/packets.js';
+import { confirmationIn, gatewayWords } from '../../../viewer/web/terminal/end.js';
+import { claim, claimEqual, parsed, utf8 } from '../target.js';
+import type { Target } from '../target.js';
+
+/** Everything that a buffer makes of these bytes, handed over in pieces of this size. */
+function cut(input: Buffer, pieces: number): unknown {
+  const buffer = new PacketBuffer();
+  const found: unknown[] = [];
+  let version: string | null = null;
+  for (let at = 0; at < input.length; at += pieces) {
+    buffer.put(input.subarray(at, at + pieces));
+    version ??= buffer.identification();
+    if (version === null) continue;
+    for (let packet = buffer.next(false); packet !== null; packet = buffer.next(false)) {
+      claim(packet.body.length <= MAX_PACKET, 'a packet is bounded');
+      const payload = payloadOf(packet.body);
+      claim(payload.length > 0, 'a payload has a type');
+      found.push(Buffer.from(payload).toString('hex'));
+    }
+  }
+  return [version, found];
+}
+
+const packet = (payload: Uint8Array): Buffer => {
+  const { length, body } = framed(payload, false);
+  return Buffer.concat([length, body]);
+};
+const serverInit = (): Uint8Array => {
+  const writer = new SshWriter().byte(20).raw(new Uint8Array(16));
+  for (const names of [
+    ['curve25519-sha256', 'kex-strict-s-v00@openssh.com'],
+    ['ssh-ed25519-cert-v01@openssh.com', 'ssh-ed25519'],
+    ['aes128-gcm@openssh.com'],
+    ['aes256-gcm@openssh.com'],
+    ...Array.from({ length: 6 }, () => ['none']),
+  ])
+    writer.nameList(names);
+  return writer.byte(0).uint32(0).bytes();
+};
+
+const packets: Target = {
+  name: 'page-ssh-packets',
+  covers: ['viewer/web/ssh/packets'],
+  maxLength: 4096,
+  words: ['SSH-2.0-', '\r\n'],
+  open: () =>
+    Promise.resolve({
+      seeds: [
+        Buffer.concat([utf8('SSH-2.0-OpenSSH_9.9 Steno\r\n'), packet(serverInit()), packet(Uint8Array.of(21))]),
+        utf8('a line before\nSSH-2.0-x\n'),
+      ],
+      check(input) {
+        const whole = parsed(() => cut(input, Math.max(1, input.length)));
+        const bytewise = parsed(() => cut(input, 1));
+        if (whole !== undefined && bytewise !== undefined) claimEqual(whole, bytewise, 'pieces make no difference');
+      },
+    }),
+};
+
+const offers: Target = {
+  name: 'page-ssh-kexinit',
+  covers: ['viewer/web/ssh/key-exchange'],
+  maxLength: 2048,
+  words: ['kex-strict-s-v00@openssh.com', 'curve25519-sha256', 'aes256-gcm@openssh.com', 'none'],
+  open: () =>
+    Promise.resolve({
+      seeds: [serverInit()],
+      check(input) {
+        const offer = parsed(() => readKexInit(input));
+        const agreed = parsed(() => agree(kexInit(true, true), input, true));
+        if (agreed === undefined) return;
+        claim(offer !== undefined, 'what is agreed on was read');
+        claim(offer!.lists[0]!.includes('kex-strict-s-v00@openssh.com'), 'only a strict server is agreed with');
+        claim(/-gcm@openssh\.com$/.test(agreed.toServer) && /-gcm@openssh\.com$/.test(agreed.toClient), 'packets are authenticated');
+        claim(agreed.hostKey.endsWith('-cert-v01@openssh.com'), 'a host key is certified');
+      },
+    }),
+};
+
+const words: Target = {
+  name: 'page-ssh-words',
+  covers: ['viewer/web/terminal/end'],
+  maxLength: 1024,
+  words: ['steno: ', ' [LOCKED]', '/confirm#'],
+  open: () =>
+    Promise.resolve({
+      seeds: [
+        utf8('\r\nsteno: access is locked: on user x [LOCKED]\r\nsteno: Ask an administrator.\r\n'),
+        utf8(`steno:   https://steno.example.com/confirm#${'a'.repeat(43)}\r\n`),
+      ],
+      check(input) {
+        const text = input.toString();
+        const said = gatewayWords(text);
+        if (said !== null) claim(said.what.length <= 600 && said.fix.length <= 600 && !said.good, 'words are bounded');
+        const token = confirmationIn(text);
+        if (token !== null) claim(/^[A-Za-z0-9_-]{43}$/.test(token), 'a token is a token');
+      },
+    }),
+};
+
+export const pageSshTargets: readonly Target[] = [packets, offers, words];

@@ -1,0 +1,78 @@
+/** From a command over real ssh to a frozen and to an ended session, by themselves; how long after the event each is there. */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { explain, obstacles } from '../../agent/kernel/probes/programs.js';
+import { Steno, eventually } from '../end-to-end/machine.js';
+
+const missing = obstacles();
+if (missing.length > 0) console.log(`skipped: kernel events cannot be recorded here: ${explain(missing)}`);
+
+const rule = (name: string, id: string): string => `title: Runs ${name}
+id: ${id}
+logsource: { category: process_creation, product: linux }
+detection: { selection: { CommandLine: /bin/true ${name} }, condition: selection }
+level: high
+`;
+
+describe.skipIf(missing.length > 0)('a response', () => {
+  const steno = new Steno();
+  const target = (): string => `${steno.login}@local.steno`;
+  beforeAll(async () => {
+    const rules = join(steno.folder, 'rules');
+    mkdirSync(rules);
+    writeFileSync(join(rules, 'freeze.yml'), rule('to-freeze', '00000000-0000-4000-8000-0000000000f1'));
+    writeFileSync(join(rules, 'end.yml'), rule('to-end', '00000000-0000-4000-8000-0000000000e1'));
+    writeFileSync(
+      join(steno.folder, 'responses.yaml'),
+      `responses:
+  - { rules: [00000000-0000-4000-8000-0000000000f1], action: freeze }
+  - { rules: [00000000-0000-4000-8000-0000000000e1], action: end, without_confirmation: true }
+`,
+    );
+    await steno.start('--rules', rules, '--responses', join(steno.folder, 'responses.yaml'));
+    await steno.json('login', '--data', steno.data);
+  });
+  afterAll(() => steno.dispose());
+
+  interface AuditLine {
+    readonly at: number;
+    readonly event: string;
+    readonly session: string;
+    readonly data: string;
+  }
+  const audit = (event: string): Promise<AuditLine[]> => steno.json<AuditLine[]>('audit', '--event', event);
+  const actionOf = ({ data }: AuditLine): string => (JSON.parse(data) as { action: string }).action;
+
+  test('freezes the terminal, and says so on it; a person unfreezes it, and it stays so', async () => {
+    const shell = steno.terminal('ssh', ['-F', steno.config, target()]);
+    await shell.until(/[$#] $/);
+    shell.write('/bin/true to-freeze\r');
+    await shell.until(/this session is frozen, and what you type is discarded/);
+    const [taken] = await eventually(
+      () => audit('response.take'),
+      (rows) => rows.length > 0,
+    );
+    expect(actionOf(taken!)).toBe('freeze');
+    expect((await steno.steno('sessions', 'unfreeze', taken!.session)).status).toBe(0);
+    await shell.until(/no longer frozen/);
+    shell.write('echo still-$((40 + 2))\r');
+    await shell.until(/still-42/);
+    shell.write('exit\r');
+    await shell.ended;
+    expect(await audit('response.take')).toHaveLength(1);
+  });
+
+  test('ends the session', async () => {
+    const shell = steno.terminal('ssh', ['-F', steno.config, target()]);
+    await shell.until(/[$#] $/);
+    shell.write('/bin/true to-end; sleep 60\r');
+    await shell.until(/locked|ended/i);
+    await shell.ended;
+    const taken = await eventually(
+      () => audit('response.take'),
+      (rows) => rows.length > 1,
+    );
+    expect(taken.map(actionOf).sort()).toEqual(['end', 'freeze']);
+  });
+});

@@ -1,0 +1,171 @@
+/**
+ * Findings in the words of the HTTP interface, cut down to what the asker may see.
+ *
+ * Two things let somebody see a finding: the right to read findings, and the right to view the session that it is about. Without
+ * the first, whoever may see their own sessions would learn that they were noticed. One about no session is seen by who views all
+ * sessions. Showing one with its evidence is looking at its session, and the authority is told. Tested in findings.test.ts.
+ */
+import type { z } from 'zod';
+import type { FindingCounts, FindingDetail, FindingEvidence, FindingInfo, FindingList } from '#schemas/api/recordings/findings.js';
+import type { countFindings, listFindings } from '#schemas/api/recordings/findings.js';
+import { StenoError } from '#schemas/base/errors.js';
+import { eventId, findingIdPattern } from '#schemas/events/rows.js';
+import type { EventRow } from '#schemas/events/rows.js';
+import type { EventStore, FindingQuery, Found } from '#stores/events/contract.js';
+import { requireReading } from '../access/access.js';
+import type { Access, Viewer } from '../access/access.js';
+import { parseSessionId } from '../http/query.js';
+import type { Sessions } from '../sessions/sessions.js';
+
+const MAX_EVIDENCE = 100;
+/** Signals tag sessions; what people are to look at is in the other tiers. */
+const PAGING = ['alert', 'session'] as const;
+
+export interface FindingParts {
+  readonly events: EventStore;
+  readonly access: Access;
+  readonly sessions: Sessions;
+}
+
+type Scope = Pick<FindingQuery, 'user' | 'visible'>;
+
+export class Findings {
+  readonly #parts: FindingParts;
+
+  constructor(parts: FindingParts) {
+    this.#parts = parts;
+  }
+
+  async list(viewer: Viewer, query: z.output<typeof listFindings.query>): Promise<FindingList> {
+    const { before, user, state, severity, tier, session, ...filters } = query;
+    const scope = this.#scope(viewer, user);
+    if (scope === null) return { findings: [], next: null };
+    const { rows, next } = await this.#parts.events.findings({
+      ...filters,
+      ...scope,
+      session: session === undefined ? undefined : parseSessionId(session),
+      states: state,
+      severities: severity,
+      tiers: tier ?? (query.rule === undefined ? PAGING : undefined),
+      cursor: before,
+    });
+    return { findings: rows.map(infoOf), next };
+  }
+
+  async counts(viewer: Viewer, query: z.output<typeof countFindings.query>): Promise<FindingCounts> {
+    const scope = this.#scope(viewer, undefined);
+    return scope === null ? [] : this.#parts.events.countFindings({ ...query, ...scope, tiers: PAGING });
+  }
+
+  /** One that the viewer may see, as a list would have it. */
+  async named(viewer: Viewer, id: string): Promise<FindingInfo | undefined> {
+    let scope: Scope | null;
+    try {
+      scope = this.#scope(viewer, undefined);
+    } catch (error) {
+      if (error instanceof StenoError && error.code === 'ACCESS_DENIED') return undefined;
+      throw error;
+    }
+    const [found] =
+      scope === null || !findingIdPattern.test(id) ? [] : (await this.#parts.events.findings({ ...scope, id, limit: 1 })).rows;
+    return found === undefined ? undefined : infoOf(found);
+  }
+
+  async show(viewer: Viewer, source: string, id: string): Promise<FindingDetail> {
+    const { events, access, sessions } = this.#parts;
+    let scope: Scope | null;
+    try {
+      scope = this.#scope(viewer, undefined);
+    } catch (error) {
+      await this.#tellRefused(viewer, source, id);
+      throw error;
+    }
+    if (scope === null || !findingIdPattern.test(id)) throw new StenoError('NOT_FOUND', 'finding');
+    const [found] = (await events.findings({ ...scope, id, limit: 1 })).rows;
+    if (found === undefined) throw new StenoError('NOT_FOUND', 'finding');
+    if (found.session !== '') await sessions.row({ viewer, action: 'view', source }, found.session);
+    const rows = await events.eventsNamed(found.evidence.slice(0, MAX_EVIDENCE));
+    // A sequence may have events of several sessions: each is shown to whom its own is.
+    const seen = new Map<string, boolean>([
+      [found.session, true],
+      ['', access.visible(viewer, 'view') === undefined],
+    ]);
+    for (const { session } of rows) {
+      if (seen.has(session)) continue;
+      const row = await events.session(session);
+      seen.set(session, row !== undefined && access.may(viewer, 'view', row));
+    }
+    const evidence = rows.filter(({ session }) => seen.get(session) === true).map(evidenceOf);
+    return { finding: infoOf(found), evidence, missing: found.evidence.length - evidence.length };
+  }
+
+  /** Who may read no findings tried to see what a session is suspected of: that is told as a look at the session. */
+  async #tellRefused(viewer: Viewer, source: string, id: string): Promise<void> {
+    const { events, access, sessions } = this.#parts;
+    const [hidden] = findingIdPattern.test(id) ? (await events.findings({ id, limit: 1 })).rows : [];
+    const row = hidden === undefined || hidden.session === '' ? undefined : await events.session(hidden.session);
+    // The caller hears the same refusal whether or not there is such a finding.
+    if (row !== undefined && !access.may(viewer, 'view', row))
+      await sessions.row({ viewer, action: 'view', source }, row.session).catch(() => undefined);
+  }
+
+  /** Null: wish and right do not meet. */
+  #scope(viewer: Viewer, wanted: string | undefined): Scope | null {
+    requireReading(viewer, 'finding');
+    const scope = this.#parts.access.narrow(viewer, 'view', wanted);
+    switch (scope.kind) {
+      case 'nobody':
+        return null;
+      case 'any':
+        return {};
+      case 'user':
+        return { user: scope.user };
+      case 'each':
+        return { user: scope.user, visible: scope.visible };
+    }
+  }
+}
+
+function infoOf(found: Found): FindingInfo {
+  const data = textsOf(found.data);
+  const { id, rule, rule_version, severity, techniques, session, user, node, login, at, offset_ms, row, evidence, state, triage } = found;
+  return {
+    ...{ id, rule, rule_version, severity, techniques, session, user, node, login, at, row, state, triage },
+    title: data('title') || rule,
+    tier: data('tier'),
+    reason: data('reason'),
+    advice: data('advice'),
+    offset: offset_ms,
+    events: evidence.length,
+    link: linkTo(session, offset_ms),
+  };
+}
+
+function evidenceOf(row: EventRow): FindingEvidence {
+  const { session, at, source, name, path, address, port } = row;
+  return {
+    ...{ id: eventId(row), session, at, source, name, path, address, port },
+    kind: row.kind === 'unknown' ? row.raw_kind : row.kind,
+    offset: row.offset_ms,
+    link: linkTo(session, row.offset_ms),
+  };
+}
+
+function linkTo(session: string, offset: number | null): string | null {
+  return session === '' ? null : `/sessions/${session}${offset === null ? '' : `?t=${offset}`}`;
+}
+
+/** `data` comes from the analyzer; what is no text in it is none. */
+function textsOf(data: string): (name: string) => string {
+  let values: Readonly<Record<string, unknown>> = {};
+  try {
+    const parsed: unknown = JSON.parse(data);
+    if (typeof parsed === 'object' && parsed !== null) values = parsed as Readonly<Record<string, unknown>>;
+  } catch {
+    // Shown without.
+  }
+  return (name) => {
+    const value = Object.hasOwn(values, name) ? values[name] : undefined;
+    return typeof value === 'string' ? value : '';
+  };
+}

@@ -1,0 +1,131 @@
+/** The page "Findings" in real Chromium, against real stores. */
+import { fileURLToPath } from 'node:url';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { chromium } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
+import { build } from 'vite';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { exampleEventRow, exampleFindingRow } from '#stores/events/examples.js';
+import { headless } from '../testing/chromium.js';
+import { record } from '../testing/recorded.js';
+import type { Recorded } from '../testing/recorded.js';
+import { openStand } from '../testing/stand.js';
+import type { Stand } from '../testing/stand.js';
+
+let folder: string;
+let stand: Stand;
+let browser: Browser;
+let page: Page;
+let recorded: Recorded;
+const complaints: string[] = [];
+const hostile = '<img src=x onerror=alert(1)>\u202e';
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'steno-findings-'));
+  process.env['NODE_ENV'] = 'production';
+  const configFile = fileURLToPath(new URL('../../web/vite.config.ts', import.meta.url));
+  await build({ configFile, logLevel: 'error', build: { outDir: join(folder, 'web') } });
+  stand = await openStand(join(folder, 'web'));
+  stand.role('analyst', { view: 'all', allow: { rules: [{ resources: ['finding'], verbs: ['read', 'update'] }] } });
+  const lines = Array.from({ length: 60 }, (_, second) => [second * 1000, { code: 'o', data: `second ${second}\r\n` }] as const);
+  recorded = await record(stand, { user: 'alice', node: 'web-3', startedAt: Date.now() - 3_600_000, state: 'sealed', lines });
+  browser = await chromium.launch(headless);
+  page = await browser.newPage({ viewport: { width: 1440, height: 900 } });
+  page.setDefaultTimeout(20_000);
+  page.on('console', (message) => {
+    if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text());
+  });
+  page.on('pageerror', (error) => complaints.push(String(error)));
+  page.on('dialog', (dialog) => {
+    complaints.push(`dialog ${dialog.message()}`);
+    void dialog.dismiss();
+  });
+  await page.goto(`${stand.url}/findings#sign-in=${stand.link('root', 'analyst')}`);
+}, 240_000);
+
+afterAll(async () => {
+  await browser?.close();
+  await stand?.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+test('while there are none, it says what will be here', async () => {
+  await page.getByText('No findings yet').waitFor();
+  expect(await page.locator('.empty').innerText()).toContain('steno rules add');
+});
+
+test('a finding says what, why, who, where and when; its evidence opens the replay at the moment', async () => {
+  const session = recorded.id;
+  const evidence = [0, 1].map((index) => `${session}:kernel:agent/web-3:1.${index}`);
+  const shown = (id: string, more: object, data: object) =>
+    exampleFindingRow({ id, session, at: Date.now() - 60_000, offset_ms: 41_000, evidence, data: JSON.stringify(data), ...more });
+  await stand.events.insert(
+    'events',
+    [0, 1].map((index) =>
+      exampleEventRow({
+        ...{ session, source: 'kernel', emitter: 'agent/web-3', block: 1, index, offset_ms: 40_000 + index * 1000, kind: 'exec' },
+        name: index === 0 ? 'sudo -i' : 'cat /etc/shadow',
+        path: index === 0 ? '/usr/bin/sudo' : '/usr/bin/cat',
+      }),
+    ),
+    'evidence',
+  );
+  await stand.events.insert(
+    'findings',
+    [
+      shown(
+        'f1',
+        {},
+        { title: 'Shadow file read', reason: 'cat (pid 4711) read /etc/shadow as root', advice: 'Ask alice why; rotate passwords.' },
+      ),
+      shown(
+        'f2',
+        { severity: 'critical', at: Date.now() - 90_000, techniques: ['T1059.004', 'T1071'] },
+        { title: 'Reverse shell', reason: hostile },
+      ),
+      shown(
+        'f3',
+        { severity: 'low', at: Date.now() - 120_000, techniques: [] },
+        { title: 'First use of tcpdump', reason: 'third person ever to run tcpdump on nodes with env=prod; alice never did' },
+      ),
+    ],
+    'findings',
+  );
+  const first = page.locator('.finding').first();
+  await first.waitFor();
+  const text = await first.innerText();
+  for (const part of ['high', 'Shadow file read', 'cat (pid 4711) read /etc/shadow', 'alice', 'root@web-3', 'T1003.008'])
+    expect(text).toContain(part);
+  expect(await page.locator('.page-head').innerText()).toContain('3 open');
+  await first.getByRole('button', { name: 'Evidence' }).click();
+  await first.locator('.evidence li').nth(1).waitFor();
+  expect(await first.innerText()).toContain('Ask alice why');
+  await first.locator('.evidence a').nth(0).click();
+  await page.locator('.badge-findings').waitFor();
+  expect(new URL(page.url()).search).toBe('?t=40000');
+  await expect.poll(() => page.locator('.ap-term').innerText(), { timeout: 20_000 }).toContain('second 40');
+  expect(await page.locator('.badge-findings').innerText()).toBe('3 findings');
+  expect(await page.locator('.marker-finding').count()).toBe(3);
+});
+
+test('to dismiss one takes a reason, and it leaves the list of what is to look at', async () => {
+  await page.goto(`${stand.url}/findings`);
+  const row = page.locator('.finding', { hasText: 'First use of tcpdump' });
+  await row.getByRole('button', { name: 'Dismiss' }).click();
+  expect(await row.getByRole('button', { name: 'Dismiss' }).isDisabled()).toBe(true);
+  await row.getByRole('textbox').fill('bob asked her to');
+  await row.getByRole('button', { name: 'Dismiss' }).click();
+  await expect.poll(() => page.locator('.finding').count(), { timeout: 20_000 }).toBe(2);
+  await page.selectOption('select[name=state]', 'dismissed');
+  await expect.poll(() => page.locator('.finding').count(), { timeout: 20_000 }).toBe(1);
+  expect(await page.locator('.finding').innerText()).toMatch(/dismissed by root.*: bob asked her to/);
+  await page.locator('.finding').getByRole('button', { name: 'Reopen' }).waitFor();
+});
+
+test('what was recorded is text, nothing runs and nobody complains', async () => {
+  await page.goto(`${stand.url}/findings?severity=critical`);
+  expect(await page.locator('.finding').innerText()).toContain('<img src=x onerror=alert(1)>');
+  expect(complaints).toEqual([]);
+});

@@ -1,0 +1,90 @@
+/**
+ * The route of retro-hunts: rules over the events that the caller may view, as JSON lines. Whoever closes the connection cancels. The
+ * authority is told of a hunt before anything is searched. Tested in test/kernel/hunt.test.ts and test/end-to-end/viewer-audit.test.ts.
+ */
+import { Readable } from 'node:stream';
+import { MAX_HUNT_RULES, huntRules } from '#schemas/api/recordings/hunts.js';
+import type { HuntLine, HuntRequest } from '#schemas/api/recordings/hunts.js';
+import { StenoError } from '#schemas/base/errors.js';
+import type { Log } from '#runtime/log.js';
+import type { EventStore } from '#stores/events/contract.js';
+import { requireReading } from '../access/access.js';
+import type { Access } from '../access/access.js';
+import type { Disclosures } from '../access/disclosures.js';
+import { sourceAddress } from '../http/guard.js';
+import type { Serving } from '../http/serve.js';
+
+/** Throws before its first line where the rules cannot be searched for. */
+export type Hunter = (
+  request: HuntRequest,
+  reader: { read(sql: string): Promise<readonly (readonly unknown[])[]> },
+  clock: () => number,
+  signal: AbortSignal,
+) => AsyncGenerator<HuntLine>;
+
+export interface HuntParts {
+  readonly hunter: Hunter | undefined;
+  readonly events: EventStore;
+  readonly access: Access;
+  readonly disclosures: Disclosures;
+  readonly log: Log;
+  readonly clock: () => number;
+}
+
+/** Each keeps the lane of people's questions busy. */
+const HUNTS_AT_A_TIME = 2;
+
+export function huntRoutes(serving: Serving, { hunter, events, access, disclosures, log, clock }: HuntParts): void {
+  let hunting = 0;
+  serving.signedIn(
+    huntRules,
+    async (viewer, { request, reply, body }) => {
+      const what = (body.rules.kind === 'id' ? body.rules.id : body.rules.text).slice(0, 1024);
+      const cancel = new AbortController();
+      let counted = false;
+      const over = (): void => {
+        cancel.abort();
+        if (counted) hunting -= 1;
+        counted = false;
+      };
+      const begin = async (): Promise<{ readonly first: HuntLine; readonly lines: AsyncGenerator<HuntLine> }> => {
+        requireReading(viewer, 'finding');
+        access.narrow(viewer, 'view', undefined);
+        if (hunter === undefined) throw new StenoError('NOT_FOUND', 'this server searches for no rules');
+        if (hunting >= HUNTS_AT_A_TIME) throw new StenoError('TOO_MANY', 'hunts at a time');
+        // Before anything is waited for: hunts that begin together count each other.
+        hunting += 1;
+        counted = true;
+        const visible = access.visible(viewer, 'view');
+        const lines = hunter(body, { read: (sql) => events.scan(sql, visible) }, clock, cancel.signal);
+        return { first: (await lines.next()).value as HuntLine, lines };
+      };
+      const asked = { q: what, mode: 'rule' };
+      const { first, lines } = await disclosures
+        .ofSearch(viewer, sourceAddress(request), asked, begin, () => 0)
+        .catch((error: unknown) => {
+          over();
+          throw error;
+        });
+      const stream = Readable.from(written(first, lines, log), { objectMode: false });
+      stream.once('close', over);
+      return reply.type('application/x-ndjson').send(stream);
+    },
+    { bodyLimit: 2 * MAX_HUNT_RULES },
+  );
+}
+
+async function* written(first: HuntLine, lines: AsyncIterable<HuntLine>, log: Log): AsyncGenerator<string> {
+  const text = (line: HuntLine): string => `${JSON.stringify(line)}\n`;
+  yield text(first);
+  try {
+    for await (const line of lines) yield text(line);
+  } catch (error) {
+    if (!(error instanceof StenoError)) log.error({ err: error }, 'hunt failed unexpectedly');
+    yield text({
+      kind: 'error',
+      code: error instanceof StenoError ? error.code : 'INTERNAL',
+      detail: error instanceof StenoError ? (error.detail ?? '') : '',
+    });
+  }
+}

@@ -1,0 +1,253 @@
+/** The search page in real Chromium: a responder types a question, narrows it, and opens the moment. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { chromium } from 'playwright-core';
+import type { BrowserContext, Page } from 'playwright-core';
+import { build } from 'vite';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { exampleEventRow, exampleFindingRow } from '#stores/events/examples.js';
+import { executablePath } from './testing/chromium.js';
+import { headless } from './testing/chromium.js';
+import { record } from './testing/recorded.js';
+import { openStand } from './testing/stand.js';
+import type { Stand } from './testing/stand.js';
+
+let folder: string;
+let stand: Stand;
+let context: BrowserContext;
+let page: Page;
+const complaints: string[] = [];
+const start = Date.UTC(2026, 0, 31, 12);
+
+/** Where pictures go, for people who want to look at the page. */
+const pictures = process.env['STENO_TEST_PICTURES'];
+async function picture(name: string): Promise<void> {
+  if (pictures === undefined) return;
+  for (const [width, height, colorScheme] of [
+    [1440, 900, 'light'],
+    [1440, 900, 'dark'],
+    [1024, 768, 'light'],
+    [390, 844, 'dark'],
+  ] as const) {
+    await page.setViewportSize({ width, height });
+    await page.emulateMedia({ colorScheme });
+    await page.screenshot({ path: join(pictures, `${name}-${width}-${colorScheme}.png`) });
+  }
+  await page.emulateMedia({ colorScheme: 'light' });
+  await page.setViewportSize({ width: 1440, height: 900 });
+}
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'steno-search-page-'));
+  process.env['NODE_ENV'] = 'production';
+  await build({
+    configFile: fileURLToPath(new URL('../web/vite.config.ts', import.meta.url)),
+    logLevel: 'error',
+    build: { outDir: join(folder, 'web') },
+  });
+  stand = await openStand(join(folder, 'web'));
+  for (let n = 0; n < 30; n += 1) {
+    const user = ['alice', 'bob', 'carol'][n % 3]!;
+    const node = ['web-1', 'web-2', 'db-1', 'cache-1'][n % 4]!;
+    const startedAt = start + n * 7_200_000;
+    const session = await record(stand, {
+      user,
+      node,
+      login: n % 2 === 0 ? 'root' : 'deploy',
+      startedAt,
+      state: 'sealed',
+      lines: [[0, { code: 'o', data: '$ cat /etc/shadow\r\nroot:*:19000:0:99999:7:::\r\n' }]],
+      screen: [
+        { text: '$ whoami', offset_ms: 500, index: 0 },
+        { text: 'root', offset_ms: 600, index: 1 },
+        { text: `$ sudo cat /etc/shadow # ticket ${1000 + n}`, offset_ms: 2000, index: 2 },
+        { text: 'root:*:19000:0:99999:7:::', offset_ms: 2100, index: 3 },
+        { text: 'daemon:*:19000:0:99999:7:::', offset_ms: 2100, index: 4 },
+      ],
+    });
+    const place = { session: session.id, user, node, login: 'root', source: 'kernel', emitter: `agent/${node}`, block: 1 } as const;
+    await stand.events.insert(
+      'events',
+      [
+        exampleEventRow({
+          ...place,
+          index: 1,
+          kind: 'exec',
+          path: '/usr/bin/cat',
+          name: 'cat /etc/shadow',
+          at: startedAt + 2000,
+          offset_ms: 2000,
+          outcome: 'success',
+        }),
+        exampleEventRow({
+          ...place,
+          index: 2,
+          kind: 'file',
+          path: '/etc/shadow',
+          name: 'open',
+          reason: 'O_RDONLY',
+          at: startedAt + 2010,
+          offset_ms: 2010,
+          outcome: 'success',
+        }),
+        exampleEventRow({
+          ...place,
+          index: 3,
+          kind: 'connect',
+          address: `10.1.2.${n}`,
+          port: 4444,
+          name: 'tcp',
+          at: startedAt + 3000,
+          offset_ms: 3000,
+          outcome: 'success',
+        }),
+        ...Array.from({ length: n }, (_, i) =>
+          exampleEventRow({
+            ...place,
+            index: 10 + i,
+            kind: 'file',
+            path: `/etc/shadow.${i}`,
+            name: 'open',
+            reason: 'O_WRONLY|O_CREAT',
+            at: startedAt + 4000 + i,
+            offset_ms: 4000 + i,
+            outcome: i % 5 === 0 ? 'EACCES' : 'success',
+          }),
+        ),
+      ],
+      `search page ${n}`,
+    );
+    if (n === 27)
+      await stand.events.insert(
+        'findings',
+        [
+          exampleFindingRow({
+            id: 'search-page',
+            session: session.id,
+            user,
+            node,
+            login: 'root',
+            at: startedAt + 5000,
+            offset_ms: 2010,
+            row: null,
+            rule: 'steno/shadow-read',
+            data: JSON.stringify({ title: 'Shadow file read', reason: 'carol never read it before <img src=x onerror=alert(1)>' }),
+          }),
+        ],
+        'search page finding',
+      );
+  }
+  context = await chromium.launchPersistentContext(join(folder, 'profile'), {
+    ...headless,
+    executablePath,
+    viewport: { width: 1440, height: 900 },
+  });
+  page = context.pages()[0] ?? (await context.newPage());
+  page.setDefaultTimeout(20_000);
+  page.on('console', (message) => {
+    if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text());
+  });
+  page.on('pageerror', (error) => complaints.push(String(error)));
+  page.on('dialog', (dialog) => {
+    complaints.push(`dialog ${dialog.message()}`);
+    void dialog.dismiss();
+  });
+  await page.goto(`${stand.url}/#sign-in=${stand.link('root', 'all')}`);
+  await page.waitForSelector('.row');
+}, 180_000);
+
+afterAll(async () => {
+  await context?.close();
+  await stand?.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+const patience = { timeout: 20_000 };
+const query = (): string | null => new URL(page.url()).searchParams.get('q');
+const groups = (): Promise<number> => page.locator('.group').count();
+
+test('an empty search teaches the language by examples that can be followed', async () => {
+  await page.click('.nav >> text=Search');
+  await page.waitForSelector('.examples');
+  await picture('empty');
+  await page.click('.examples a >> nth=0');
+  await page.waitForSelector('.group');
+  expect(query()).toBe('shadow');
+});
+
+test('hits stand under their session, with counts of what, who and where, and bars over time', async () => {
+  expect(await groups()).toBe(20);
+  const first = page.locator('.group').first();
+  expect(await first.locator('.found-hit').count()).toBe(4);
+  expect(await first.locator('.more').innerText()).toBe('28 more in this session');
+  expect(await first.locator('mark').first().innerText()).toBe('shadow');
+  expect(await page.locator('.facets').innerText()).toContain('screen');
+  await page.waitForSelector('.histogram .bar');
+  await picture('hits');
+  await page.click('.pager a');
+  await expect.poll(groups, patience).toBe(10);
+  await page.goBack();
+  await expect.poll(groups, patience).toBe(20);
+});
+
+test('a facet narrows, a minus leaves out, and a dragged span of bars bounds the time', async () => {
+  await page.locator('.facets a', { hasText: 'finding' }).first().click();
+  await expect.poll(groups, patience).toBe(1);
+  expect(query()).toBe('shadow kind:finding');
+  expect(await page.locator('.found-hit').innerText()).toContain('<img src=x onerror=alert(1)>');
+  await picture('finding');
+  await page.goBack();
+  await expect.poll(groups, patience).toBe(20);
+  await page.locator('.facets li', { hasText: 'screen' }).hover();
+  await page.locator('.facets li', { hasText: 'screen' }).locator('.without').click();
+  await expect.poll(query, patience).toBe('shadow -kind:screen');
+  await page.waitForSelector('.histogram .bar');
+  const box = (await page.locator('.histogram svg').boundingBox())!;
+  await page.mouse.move(box.x + 2, box.y + 20);
+  await page.mouse.down();
+  await page.mouse.move(box.x + box.width / 2, box.y + 20, { steps: 4 });
+  await page.mouse.up();
+  await expect.poll(query, patience).toMatch(/^shadow -kind:screen during:2026-01-31T\S+\.\.2026-02-01T\S+$/);
+  await expect.poll(groups, patience).toBeLessThan(20);
+});
+
+test('fields and their values are completed while typing', async () => {
+  await page.fill('.search-box input', '');
+  await page.locator('.search-box input').pressSequentially('us');
+  await page.waitForSelector('.suggestions li');
+  await page.keyboard.press('Tab');
+  expect(await page.inputValue('.search-box input')).toBe('user:');
+  await page.locator('.search-box input').pressSequentially('ca');
+  await page.locator('.suggestions li', { hasText: 'carol' }).waitFor();
+  await picture('completion');
+  await page.keyboard.press('ArrowDown');
+  await page.keyboard.press('Enter');
+  expect(await page.inputValue('.search-box input')).toBe('user:carol ');
+  await page.locator('.search-box input').pressSequentially('port:4444');
+  await page.keyboard.press('Enter');
+  await expect.poll(query, patience).toBe('user:carol port:4444');
+  await expect.poll(groups, patience).toBe(10);
+});
+
+test('what is wrong is pointed at, and nothing is asked', async () => {
+  await page.fill('.search-box input', 'user:carol (port:ssh');
+  await page.keyboard.press('Enter');
+  const fault = page.locator('.query-fault');
+  await fault.waitFor();
+  expect(await fault.innerText()).toContain('port: takes a number or a range');
+  expect(query()).toBe('user:carol port:4444');
+  await picture('fault');
+});
+
+test('a hit opens the replay at its moment', async () => {
+  await page.fill('.search-box input', '"ticket 1003"');
+  await page.keyboard.press('Enter');
+  await expect.poll(groups, patience).toBe(1);
+  await page.click('a.found-hit');
+  await page.waitForSelector('.player');
+  expect(new URL(page.url()).searchParams.get('t')).toBe('2000');
+});
+
+test('the page complained of nothing', () => expect(complaints).toEqual([]));

@@ -1,0 +1,144 @@
+/**
+ * Runs the scheduled searches that the authority gives to this viewer, and reports what they find (../../../authority/cases/saved-searches.ts
+ * has the order of writes). A run finds what the owner may view at that moment and no more.
+ *
+ * A run reads from where the last one that succeeded began, less a week, since rows may be stored late; the authority knows which hits
+ * were told. What finds more than MAX_RUN_HITS in that time fails and says so: part of an answer would leave out hits without a word.
+ * Tested in test/cases/saved-searches.test.ts.
+ */
+import { createHash } from 'node:crypto';
+import { MAX_REPORTED_HITS, MAX_RUN_HITS, reportSearchRun, takeSearchRuns } from '#schemas/api/cases/saved-searches.js';
+import type { SearchRun, SearchRunHit } from '#schemas/api/cases/saved-searches.js';
+import { StenoError } from '#schemas/base/errors.js';
+import { call } from '#schemas/endpoint/endpoint.js';
+import type { Send } from '#schemas/endpoint/endpoint.js';
+import { eventId } from '#schemas/events/rows.js';
+import type { Log } from '#runtime/log.js';
+import type { FoundRow } from '#stores/events/search-contract.js';
+import { expressionOf, scopeOf } from './find.js';
+import type { FindParts } from './find.js';
+import { placeOf } from './found.js';
+
+export interface ScheduledParts extends Pick<FindParts, 'events' | 'access' | 'clock'> {
+  /** To the authority, as this viewer. */
+  readonly send: Send;
+  readonly log: Log;
+}
+
+/** How often it is asked what is due; a period is a minute at least. */
+const ASK_MS = 15_000;
+
+export class ScheduledSearches {
+  readonly #parts: ScheduledParts;
+  #timer: NodeJS.Timeout | undefined;
+  #running: Promise<void> | undefined;
+  #closed = false;
+
+  constructor(parts: ScheduledParts) {
+    this.#parts = parts;
+  }
+
+  start(): void {
+    this.#timer = setTimeout(() => {
+      void this.run().finally(() => {
+        if (!this.#closed) this.start();
+      });
+    }, ASK_MS);
+    this.#timer.unref();
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    await this.#running;
+  }
+
+  /** Runs what is due now. Never rejects. */
+  run(): Promise<void> {
+    this.#running ??= this.#runDue().finally(() => {
+      this.#running = undefined;
+    });
+    return this.#running;
+  }
+
+  async #runDue(): Promise<void> {
+    const { send, log } = this.#parts;
+    try {
+      // Some are given at a time, and each once a period.
+      for (
+        let runs = await call(send, takeSearchRuns, { body: {} });
+        runs.length > 0;
+        runs = await call(send, takeSearchRuns, { body: {} })
+      ) {
+        for (const run of runs) {
+          // What was taken and is not run is given out again after its period.
+          if (this.#closed) return;
+          await this.#runOne(run);
+        }
+      }
+    } catch (error) {
+      log.warn({ err: error }, 'failed to run scheduled searches');
+    }
+  }
+
+  async #runOne(run: SearchRun): Promise<void> {
+    const { id, version, began_at } = run;
+    const report = { id, version, began_at };
+    const { send } = this.#parts;
+    let hits: readonly SearchRunHit[];
+    try {
+      hits = await this.#hitsOf(run);
+    } catch (error) {
+      if (!(error instanceof StenoError)) throw error;
+      const text = error.detail === undefined ? error.code : `${error.code}: ${error.detail}`;
+      await call(send, reportSearchRun, { body: { ...report, error: text.slice(0, 1024), done: true, hits: [] } });
+      return;
+    }
+    let from = 0;
+    do {
+      const some = hits.slice(from, from + MAX_REPORTED_HITS);
+      from += some.length;
+      await call(send, reportSearchRun, { body: { ...report, error: null, done: from >= hits.length, hits: some } });
+    } while (from < hits.length);
+  }
+
+  /** Throws ACCESS_DENIED, QUERY_TOO_HEAVY, STORE_UNAVAILABLE. */
+  async #hitsOf({ query, owner, from }: SearchRun): Promise<readonly SearchRunHit[]> {
+    const { events, access, clock } = this.#parts;
+    const asked = expressionOf(query, clock);
+    const page = await events.searchRows({
+      expression: { kind: 'all', of: [asked, { kind: 'field', field: 'after', match: { kind: 'range', from, to: null } }] },
+      scope: scopeOf(access, access.viewer(owner)),
+      limit: MAX_RUN_HITS,
+    });
+    if (page.next !== null)
+      throw new StenoError('QUERY_TOO_HEAVY', `more than ${MAX_RUN_HITS} hits since ${new Date(from).toISOString()}: narrow the search`);
+    return page.rows.filter((row) => !isOwnTrace(row)).map((row) => ({ key: keyOf(row), ...placeOf(row) }));
+  }
+}
+
+/** Rows that telling of a hit writes, and that looking at it writes, with the query in them: found anew each time, they would never end. */
+function isOwnTrace(found: FoundRow): boolean {
+  return found.table === 'audit' && /^(?:search\..*|webhook\.send|recording\.search)$/.test(found.row.event);
+}
+
+/** The same for the same row, however often it is stored; of a session the command, which does not change. */
+function keyOf(found: FoundRow): string {
+  return createHash('sha256')
+    .update(`${found.table}\0${identityOf(found)}`)
+    .digest('hex');
+}
+
+function identityOf(found: FoundRow): string {
+  switch (found.table) {
+    case 'screen':
+      return `${found.row.session}:${found.row.block}.${found.row.index}`;
+    case 'sessions':
+      return found.row.session;
+    case 'events':
+      return eventId(found.row);
+    case 'findings':
+    case 'audit':
+      return found.row.id;
+  }
+}

@@ -1,0 +1,31 @@
+/** When a session did something, for its timeline. Tested in viewer/api/sessions/replay-data.test.ts. */
+import { timelineLanes } from '#schemas/api/recordings/replay.js';
+import type { SessionTimeline } from '#schemas/api/recordings/replay.js';
+import type { SessionRow } from '#schemas/events/rows.js';
+import type { EventStore } from '#stores/events/contract.js';
+
+/** Shorter pauses are those of somebody who reads or thinks. */
+const LEAST_IDLE_MS = 5_000;
+/** Of the session, where it is long. */
+const LEAST_IDLE_SHARE = 1 / 200;
+
+/** `parts`: how many there are at most, of equal length; `now` ends a session that runs. */
+export async function timelineOf(
+  events: Pick<EventStore, 'timeline'>,
+  row: Pick<SessionRow, 'session' | 'started_at' | 'ended_at'>,
+  parts: number,
+  now: number,
+): Promise<SessionTimeline> {
+  const length = Math.max(1, (row.ended_at ?? now) - row.started_at);
+  const width = Math.ceil(length / parts);
+  const leastIdle = Math.max(LEAST_IDLE_MS, Math.ceil(length * LEAST_IDLE_SHARE));
+  const { counts, idle } = await events.timeline(row.session, { width, leastIdle });
+  return {
+    width,
+    lanes: timelineLanes.flatMap((lane) => {
+      const mine = counts.filter((count) => count.lane === lane);
+      return mine.length === 0 ? [] : [{ lane, parts: mine.map(({ part, first, amount }) => ({ part, first, amount })) }];
+    }),
+    idle,
+  };
+}

@@ -1,0 +1,75 @@
+/**
+ * Connects to a gateway for a browser: mutual TLS with the viewer's service certificate, then the bytes of one SSH connection
+ * (gateway/tunnel/ssh-relay.ts). The authority says which gateways are connected; they are tried in a random order, so that
+ * viewers spread terminals over them. Tested in test/end-to-end/terminal-relay.test.ts.
+ */
+import { request } from 'node:https';
+import type { Duplex } from 'node:stream';
+import type { ConnectionOptions } from 'node:tls';
+import { StenoError } from '#schemas/base/errors.js';
+import { CLIENT_ADDRESS_HEADER } from '#schemas/endpoint/endpoint.js';
+import { SSH_RELAY, SSH_RELAY_PATH } from '#schemas/tunnel.js';
+import type { Log } from '#runtime/log.js';
+
+export interface GatewaySource {
+  /** `host:port` of the gateways that are connected now. */
+  readonly list: () => Promise<readonly string[]>;
+  /** Client certificate of kind viewer, and the CA of the gateways'. */
+  readonly tls: ConnectionOptions;
+}
+
+/** For one gateway: a person waits, and there may be others. */
+const CONNECT_MS = 4_000;
+
+export interface SshStream {
+  readonly stream: Duplex;
+  /** Bytes that came with the answer. */
+  readonly head: Buffer;
+}
+
+/** Rejects with GATEWAY_UNREACHABLE. `client`: the browser's address. */
+export async function reachGateway(source: GatewaySource, client: string, signal: AbortSignal, log: Log): Promise<SshStream> {
+  const gateways = shuffled(await source.list());
+  for (const address of gateways) {
+    if (signal.aborted) break;
+    try {
+      return await reach(address, source.tls, client, signal);
+    } catch (error) {
+      log.warn({ err: error, gateway: address }, 'a gateway does not take a terminal');
+    }
+  }
+  throw new StenoError('GATEWAY_UNREACHABLE', gateways.length === 0 ? 'no gateway is connected' : `${gateways.length} tried`);
+}
+
+function reach(address: string, tls: ConnectionOptions, client: string, signal: AbortSignal): Promise<SshStream> {
+  const { hostname, port } = new URL(`https://${address}`);
+  return new Promise((resolve, reject) => {
+    const asked = request({
+      ...tls,
+      host: hostname.replace(/^\[|\]$/g, ''),
+      port: port === '' ? 443 : Number(port),
+      path: SSH_RELAY_PATH,
+      headers: { connection: 'Upgrade', upgrade: SSH_RELAY, [CLIENT_ADDRESS_HEADER]: client },
+      // Each connection is one terminal, and none is used again.
+      agent: false,
+      signal: AbortSignal.any([signal, AbortSignal.timeout(CONNECT_MS)]),
+    });
+    asked.on('upgrade', (_response, stream, head) => {
+      stream.on('error', () => stream.destroy());
+      resolve({ stream, head });
+    });
+    asked.on('response', (response) => {
+      response.destroy();
+      reject(new Error(`the gateway answers ${response.statusCode ?? 0}`));
+    });
+    asked.on('error', reject);
+    asked.end();
+  });
+}
+
+function shuffled(list: readonly string[]): readonly string[] {
+  return list
+    .map((item) => ({ item, at: Math.random() }))
+    .sort((a, b) => a.at - b.at)
+    .map(({ item }) => item);
+}

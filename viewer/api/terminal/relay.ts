@@ -1,0 +1,136 @@
+/**
+ * Terminals of browsers: the bytes of one SSH connection, from the page's WebSocket to a gateway and back. Nothing of them is
+ * read here: the page and the gateway speak SSH with each other, so a viewer neither sees nor can alter a session.
+ *
+ *     dialling ──a gateway took it──► relaying ──either side ended──► closed
+ *        └──none did──► `unavailable`  └──signed out, silent, misused──► closed with that code
+ *
+ * Each way stops reading while the other side does not take what was read: at most `HIGH_WATER` bytes and one message wait per
+ * way. Limits: `MAX_TERMINALS` in all and `MAX_PER_USER`; a browser that answers no ping for `PING_MS`, and a terminal on which
+ * nothing passed for `IDLE_MS`, are closed. What roles say about idle sessions the gateway enforces. Decision 0129. Tested in
+ * test/end-to-end/terminal-relay.test.ts.
+ */
+import type { RawData, WebSocket } from 'ws';
+import { terminalCloses } from '#schemas/api/front/terminal-closes.js';
+import type { Log } from '#runtime/log.js';
+import { reachGateway } from './gateways.js';
+import type { GatewaySource, SshStream } from './gateways.js';
+
+const MAX_TERMINALS = 256;
+export const MAX_PER_USER = 16;
+export const HIGH_WATER = 256 * 1024;
+const RECHECK_MS = 5_000;
+const PING_MS = 30_000;
+const IDLE_MS = 4 * 3_600_000;
+
+export interface Opening {
+  readonly user: string;
+  /** The browser's address, on which limits and certificates depend. */
+  readonly client: string;
+  /** Throws when the user is no longer signed in. */
+  readonly recheck: () => Promise<void>;
+}
+
+export class TerminalRelay {
+  readonly #gateways: GatewaySource;
+  readonly #log: Log;
+  readonly #open = new Map<() => void, string>();
+  readonly #rechecks = new Set<() => void>();
+
+  constructor(gateways: GatewaySource, log: Log) {
+    this.#gateways = gateways;
+    this.#log = log;
+  }
+
+  open(browser: WebSocket, { user, client, recheck }: Opening): void {
+    const own = [...this.#open.values()].filter((one) => one === user).length;
+    if (this.#open.size >= MAX_TERMINALS || own >= MAX_PER_USER)
+      return browser.close(
+        terminalCloses.full,
+        own >= MAX_PER_USER ? `you have ${MAX_PER_USER} terminals open` : 'too many terminals are open',
+      );
+    const left = new AbortController();
+    let upstream: SshStream['stream'] | undefined;
+    let done = false;
+    const end = (code: number, reason: string): void => {
+      if (done) return;
+      done = true;
+      clearInterval(checks);
+      clearInterval(pings);
+      this.#open.delete(stop);
+      this.#rechecks.delete(ask);
+      left.abort();
+      // A browser that stopped reading must not keep its close from arriving.
+      browser.resume();
+      browser.close(code, reason);
+      upstream?.destroy();
+    };
+    const stop = (): void => end(terminalCloses.unavailable, 'this server is shutting down');
+    const ask = (): void => void recheck().catch(() => end(terminalCloses.signedOut, 'you are no longer signed in'));
+    this.#open.set(stop, user);
+    this.#rechecks.add(ask);
+    const checks = setInterval(ask, RECHECK_MS);
+
+    let answered = true;
+    let passedAt = performance.now();
+    const pings = setInterval(() => {
+      // While nothing is read of the browser, no answer of it is either.
+      if (!answered && !browser.isPaused) return end(terminalCloses.idle, 'the browser does not answer');
+      if (performance.now() - passedAt > IDLE_MS) return end(terminalCloses.idle, 'nothing happened for hours');
+      answered = false;
+      browser.ping();
+    }, PING_MS);
+    browser.on('pong', () => {
+      answered = true;
+    });
+    browser.on('message', (data, binary) => {
+      if (!binary) return end(terminalCloses.misuse, 'messages are binary');
+      // The client speaks first only after the gateway took the connection (`pause` below).
+      if (upstream === undefined) return;
+      passedAt = performance.now();
+      upstream.write(asBytes(data));
+      if (upstream.writableLength > HIGH_WATER) browser.pause();
+    });
+    browser.on('close', () => end(terminalCloses.over, ''));
+    browser.on('error', () => end(terminalCloses.over, ''));
+    browser.pause();
+
+    reachGateway(this.#gateways, client, left.signal, this.#log).then(
+      ({ stream, head }) => {
+        if (done) return void stream.destroy();
+        upstream = stream;
+        const toBrowser = (chunk: Buffer): void => {
+          passedAt = performance.now();
+          browser.send(chunk, { binary: true }, () => {
+            if (!done && browser.bufferedAmount <= HIGH_WATER && stream.isPaused()) stream.resume();
+          });
+          if (browser.bufferedAmount > HIGH_WATER) stream.pause();
+        };
+        if (head.length > 0) toBrowser(head);
+        stream.on('data', toBrowser);
+        stream.on('drain', () => browser.resume());
+        stream.on('close', () => end(terminalCloses.over, 'the gateway ended the connection'));
+        browser.resume();
+      },
+      (error: unknown) => {
+        if (done) return;
+        this.#log.warn({ err: error }, 'no gateway takes the terminal of a browser');
+        end(terminalCloses.unavailable, 'no gateway can be reached');
+      },
+    );
+  }
+
+  /** Asks for every terminal whether its user is still signed in: something that decides it has changed. */
+  recheck(): void {
+    for (const ask of this.#rechecks) ask();
+  }
+
+  close(): void {
+    for (const stop of [...this.#open.keys()]) stop();
+  }
+}
+
+function asBytes(data: RawData): Uint8Array {
+  if (Array.isArray(data)) return Buffer.concat(data);
+  return data instanceof ArrayBuffer ? new Uint8Array(data) : data;
+}

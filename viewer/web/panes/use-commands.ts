@@ -1,0 +1,45 @@
+/** The commands of a session: what is told from its beginning on, and on request what follows. */
+import { useCallback, useEffect, useState } from 'react';
+import type { CommandList } from '#schemas/api/recordings/commands.js';
+import { ask } from '../parts/endpoints.js';
+import { useAnswer } from '../parts/use-json.js';
+import type { Loaded } from '../parts/use-json.js';
+
+const REFRESH_LIVE_MS = 10_000;
+
+export interface LoadedCommands {
+  readonly list: CommandList | null;
+  readonly error: Loaded<CommandList>['error'];
+  /** Loads what follows the part that is known. */
+  readonly more: () => void;
+}
+
+export function useCommands(session: string | null, live: boolean): LoadedCommands {
+  const { data, error } = useAnswer(
+    'GET /api/sessions/:id/commands',
+    session === null ? null : { params: { id: session }, query: {} },
+    live ? REFRESH_LIVE_MS : undefined,
+  );
+  const [whole, setWhole] = useState<CommandList | null>(null);
+  useEffect(() => setWhole((before) => (before !== null && before.until !== data?.until && !live ? before : data)), [data, live]);
+  const more = useCallback(() => {
+    if (session === null || whole === null || whole.until === null) return;
+    void ask('GET /api/sessions/:id/commands', { params: { id: session }, query: { from: whole.until } }).then(
+      (next) =>
+        setWhole((before) =>
+          before?.until !== next.from
+            ? before
+            : {
+                ...next,
+                from: before.from,
+                watched: before.watched || next.watched,
+                commands: [...before.commands, ...next.commands],
+                hidden: [...before.hidden, ...next.hidden],
+              },
+        ),
+      // It can be asked for again by the same button.
+      () => undefined,
+    );
+  }, [session, whole]);
+  return { list: whole, error, more };
+}

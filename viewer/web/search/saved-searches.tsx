@@ -1,0 +1,128 @@
+/** Saved searches: a list of them where nothing is asked yet, and a form that saves the one that is shown. */
+import { useState } from 'react';
+import type { ReactNode } from 'react';
+import { Link } from 'wouter';
+import type { Me } from '#schemas/api/front/sign-in.js';
+import type { ApiFailure } from '../parts/api.js';
+import { Failure } from '../parts/basics.js';
+import { ask } from '../parts/endpoints.js';
+import type { Answered } from '../parts/endpoints.js';
+import { duration, moment, numbered } from '../parts/format.js';
+import { queryText } from '../parts/query-text.js';
+import { SafeText } from '../parts/safe-text.js';
+import { useAnswer } from '../parts/use-json.js';
+
+type Saved = Answered<'GET /api/saved-searches'>[number];
+
+const periods = [5, 15, 60, 24 * 60].map((minutes) => minutes * 60_000);
+
+export function SavedSearches({ me }: { readonly me: Me }): ReactNode {
+  const { data, error, reload } = useAnswer('GET /api/saved-searches', {});
+  const [failure, setFailure] = useState<ApiFailure | null>(null);
+  if (error !== null) return <Failure error={error} />;
+  if (data === null || data.length === 0) return null;
+  const remove = ({ id }: Saved): void =>
+    void ask('DELETE /api/saved-searches/:name', { params: { name: id } }).then(
+      () => {
+        setFailure(null);
+        reload();
+      },
+      (reason: unknown) => setFailure(reason as ApiFailure),
+    );
+  return (
+    <div className="examples saved-searches">
+      <h2>Saved searches</h2>
+      {failure !== null && <Failure error={failure} />}
+      <ul>
+        {data.map((saved) => (
+          <li key={saved.id}>
+            <Link to={`/search${queryText({ q: saved.query })}`} title={saved.query}>
+              <SafeText text={saved.name} />
+            </Link>
+            <span>{stateOf(saved, me.user)}</span>
+            {saved.owner === me.user ? (
+              <button type="button" className="quiet" aria-label={`Delete ${saved.name}`} onClick={() => remove(saved)}>
+                Delete
+              </button>
+            ) : (
+              <span>
+                shared by <SafeText text={saved.owner} />
+              </span>
+            )}
+          </li>
+        ))}
+      </ul>
+    </div>
+  );
+}
+
+function stateOf({ owner, shared, every_ms: every, ran_at: ran, told, error }: Saved, user: string): string {
+  const parts = [
+    ...(shared && owner === user ? ['shared'] : []),
+    ...(every === null ? [] : [`every ${duration(every)}`]),
+    ...(ran === null ? [] : [`last run ${moment(ran)}`]),
+    ...(told === 0 ? [] : [`${numbered(told, 'hit')} told`]),
+    ...(error === '' ? [] : [`last run failed: ${error}`]),
+  ];
+  return parts.join(', ');
+}
+
+export function SaveSearch({ me, query }: { readonly me: Me; readonly query: string }): ReactNode {
+  const [open, setOpen] = useState(false);
+  const [name, setName] = useState('');
+  const [shared, setShared] = useState(false);
+  const [every, setEvery] = useState('');
+  const [done, setDone] = useState<string | null>(null);
+  const [error, setError] = useState<ApiFailure | null>(null);
+  if (!me.searches.create) return null;
+  if (done === query) return <span className="case-added">Saved.</span>;
+  return (
+    <div className="case-add">
+      <button type="button" className="case-button" aria-expanded={open} onClick={() => setOpen(!open)}>
+        Save this search
+      </button>
+      {open && (
+        <form
+          className="case-choices save-search"
+          onSubmit={(event) => {
+            event.preventDefault();
+            ask('POST /api/saved-searches', { body: { name, query, shared, every_ms: every === '' ? null : Number(every) } }).then(
+              () => {
+                setError(null);
+                setOpen(false);
+                setDone(query);
+              },
+              (failure: unknown) => setError(failure as ApiFailure),
+            );
+          }}
+        >
+          <input
+            type="text"
+            value={name}
+            maxLength={100}
+            onChange={(event) => setName(event.target.value)}
+            placeholder="Name"
+            aria-label="Name of the search"
+          />
+          <select value={every} onChange={(event) => setEvery(event.target.value)} aria-label="Schedule">
+            <option value="">Runs when you ask</option>
+            {periods.map((ms) => (
+              <option key={ms} value={ms}>
+                Every {duration(ms)}, webhooks are told of new hits
+              </option>
+            ))}
+          </select>
+          {me.searches.share && (
+            <label>
+              <input type="checkbox" checked={shared} onChange={(event) => setShared(event.target.checked)} /> Let others see it
+            </label>
+          )}
+          <button type="submit" className="case-button" disabled={name.trim() === ''}>
+            Save
+          </button>
+          {error !== null && <Failure error={error} />}
+        </form>
+      )}
+    </div>
+  );
+}
