@@ -3,7 +3,6 @@ import { execFileSync, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer as plainServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -17,6 +16,7 @@ import type { SyslogDestination } from './config.js';
 import { linesOf } from './lines.js';
 import { SyslogWayOut } from './syslog.js';
 import { makeCertificate } from './testing/collector.js';
+import { freePort } from '#runtime/http/free-port.js';
 
 const rsyslogd = '/usr/sbin/rsyslogd';
 const there = existsSync(rsyslogd) && existsSync('/usr/lib/x86_64-linux-gnu/rsyslog/lmnsd_gtls.so');
@@ -42,15 +42,6 @@ const to = (port: number): SyslogWayOut =>
     }) as SyslogDestination,
     20_000,
   );
-
-async function freePort(): Promise<number> {
-  const server = plainServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 describe.skipIf(!there)('rsyslog over TLS', () => {
   it('has every row when the batch counts as delivered', async () => {

@@ -3,13 +3,14 @@ import type { ChildProcess } from 'node:child_process';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { freePort } from '#runtime/http/free-port.js';
 import type { SessionLimits } from '#schemas/policy/node.js';
 import { roleSchema } from '#schemas/policy/role.js';
 import type { Role } from '#schemas/policy/role.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { LimitTimer } from './limits.js';
 import type { LimitClock } from './limits.js';
-import { freePort, openWorld } from '../testing/harness.js';
+import { openWorld } from '../testing/harness.js';
 import type { World } from '../testing/harness.js';
 
 /** A clock that is wound by hand; timers run in their order. */

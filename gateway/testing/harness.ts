@@ -6,8 +6,7 @@ import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pino from 'pino';
@@ -44,6 +43,7 @@ import { startGateway } from '../gateway.js';
 import type { RunningGateway } from '../gateway.js';
 import { LineRecorder } from './line-recorder.js';
 import { startTunnel } from './tunnelled.js';
+import { freePort } from '#runtime/http/free-port.js';
 
 const seconds = (): number => Math.floor(Date.now() / 1000);
 
@@ -407,15 +407,6 @@ export async function startSshd(
       if (child.exitCode === null && child.signalCode === null) await once(child, 'close');
     },
   };
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 /** Resolves when something answers on the port. */

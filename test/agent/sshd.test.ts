@@ -5,8 +5,9 @@ import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { freePort } from '#runtime/http/free-port.js';
 import { Steno, eventually } from '../end-to-end/machine.js';
-import { freePort, sshdPath } from '../end-to-end/stock-node.js';
+import { sshdPath } from '../end-to-end/stock-node.js';
 import { startTunnelNode } from '../end-to-end/tunnel-node.js';
 import type { TunnelNode } from '../end-to-end/tunnel-node.js';
 

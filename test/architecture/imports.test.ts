@@ -13,7 +13,7 @@ const sources = new Map(tracked.map((file) => [file, readFileSync(join(root, fil
 const ranks: Readonly<Record<string, readonly string[]>> = {
   schemas: [],
   runtime: ['schemas'],
-  stores: ['schemas'],
+  stores: ['schemas', 'runtime'],
   recordings: ['schemas', 'runtime', 'stores'],
   authority: ['schemas', 'runtime', 'stores'],
   gateway: ['schemas', 'runtime'],

@@ -1,8 +1,8 @@
 /** OpenSSH's own programs with their options, at a server each, and what the recordings say of them. */
 import { mkdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { freePort } from '#runtime/http/free-port.js';
 import { background, exchange } from '../end-to-end/client-tools.js';
-import { freePort } from '../end-to-end/stock-node.js';
 import { outline, sha256 } from './recordings.js';
 import type { Recording } from './recordings.js';
 import type { Scene, Server } from './scene.js';

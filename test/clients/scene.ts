@@ -7,6 +7,7 @@ import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { freePort } from '#runtime/http/free-port.js';
 import type { SessionInfo, SessionList } from '#schemas/api/recordings/sessions.js';
 import { openClient } from '../../cli/client/client.js';
 import { openHome } from '../../cli/client/home.js';
@@ -14,7 +15,7 @@ import { background, echoServer, isOver, must, viewerOf } from '../end-to-end/cl
 import type { Background, Viewer } from '../end-to-end/client-tools.js';
 import { Steno, eventually } from '../end-to-end/machine.js';
 import { openAuthorities, person } from '../end-to-end/people.js';
-import { freePort, sshdPath, startStockNode } from '../end-to-end/stock-node.js';
+import { sshdPath, startStockNode } from '../end-to-end/stock-node.js';
 import type { Ca } from '../../authority/ca/ca.js';
 import { recordingOf } from './recordings.js';
 import type { Recording } from './recordings.js';

@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { freePort } from '#runtime/http/free-port.js';
 import { explain, obstacles } from '../../agent/kernel/probes/programs.js';
 import { openHttpFront } from '#stores/events/testing/http-front.js';
 import type { HttpFront } from '#stores/events/testing/http-front.js';
@@ -11,7 +12,6 @@ import type { EventStore } from '#stores/events/contract.js';
 import { Steno, eventually } from './machine.js';
 import { joining, startService } from './services.js';
 import type { Service } from './services.js';
-import { freePort } from './stock-node.js';
 
 const missing = obstacles();
 if (missing.length > 0) console.log(`skipped: kernel events cannot be recorded here: ${explain(missing)}`);

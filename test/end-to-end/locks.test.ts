@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
+import { freePort } from '#runtime/http/free-port.js';
 import { createSignInLink } from '#schemas/api/people/web-sessions.js';
 import { call } from '#schemas/endpoint/endpoint.js';
 import type { AccessRequest } from '#schemas/documents/access-request.js';
@@ -20,7 +21,6 @@ import { Steno, eventually } from './machine.js';
 import { TestAccount } from './test-account.js';
 import { openAuthorities, person } from './people.js';
 import type { Person } from './people.js';
-import { freePort } from './stock-node.js';
 
 const steno = new Steno();
 let ca: Ca;

@@ -2,6 +2,7 @@
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { freePort } from '#runtime/http/free-port.js';
 import type { AuditRow } from '#schemas/events/rows.js';
 import { EXTENSION_ROLES, EXTENSION_USER } from '#schemas/base/identity.js';
 import type { NodeRecord } from '#schemas/policy/role.js';
@@ -15,7 +16,7 @@ import type { Viewer } from './client-tools.js';
 import { noise, silent, slowly, stranger } from './hostile-sockets.js';
 import { Steno, eventually } from './machine.js';
 import type { Result } from './machine.js';
-import { freePort, startStockNode } from './stock-node.js';
+import { startStockNode } from './stock-node.js';
 import { openAuthorities } from './people.js';
 import type { StockNode } from './stock-node.js';
 

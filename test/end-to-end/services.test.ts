@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
+import { freePort } from '#runtime/http/free-port.js';
 import type { JoinedServiceInfo } from '#schemas/api/services/services.js';
 import { must } from './client-tools.js';
 import { Steno, eventually } from './machine.js';
@@ -11,7 +12,7 @@ import { startGateway } from './second-gateway.js';
 import type { SecondGateway } from './second-gateway.js';
 import { joining, startService } from './services.js';
 import type { Service } from './services.js';
-import { freePort, startStockNode } from './stock-node.js';
+import { startStockNode } from './stock-node.js';
 import type { StockNode } from './stock-node.js';
 
 const steno = new Steno();

@@ -7,9 +7,10 @@ import { once } from 'node:events';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { freePort } from '#runtime/http/free-port.js';
 import { gatewayOf, must, puttyKey, sessionsOf, viewerOf } from './client-tools.js';
 import { Steno } from './machine.js';
-import { freePort, sshdPath, startStockNode } from './stock-node.js';
+import { sshdPath, startStockNode } from './stock-node.js';
 import type { StockNode } from './stock-node.js';
 
 const steno = new Steno();

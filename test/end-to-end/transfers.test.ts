@@ -3,13 +3,14 @@ import { createHash, randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { freePort } from '#runtime/http/free-port.js';
 import type { SessionInfo } from '#schemas/api/recordings/sessions.js';
 import { parseHeader, parseLine } from '#schemas/recording/line.js';
 import type { FileFact, RecordingHeader, RecordingLine, StreamFact } from '#schemas/recording/line.js';
 import { background, echoServer, exchange, gatewayOf, must, puttyKey, sessionsOf, viewerOf } from './client-tools.js';
 import type { Viewer } from './client-tools.js';
 import { Steno, eventually } from './machine.js';
-import { freePort, startStockNode } from './stock-node.js';
+import { startStockNode } from './stock-node.js';
 import type { StockNode } from './stock-node.js';
 
 const steno = new Steno();

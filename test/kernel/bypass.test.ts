@@ -4,9 +4,10 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openEventStore } from '#stores/events/clickhouse/store.js';
+import { freePort } from '#runtime/http/free-port.js';
 import { explain, obstacles } from '../../agent/kernel/probes/programs.js';
 import { Steno, eventually } from '../end-to-end/machine.js';
-import { freePort, sshdPath } from '../end-to-end/stock-node.js';
+import { sshdPath } from '../end-to-end/stock-node.js';
 
 interface Finding {
   readonly rule: string;

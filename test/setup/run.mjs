@@ -47,6 +47,9 @@ if (build.status !== 0) process.exit(build.status ?? 1);
 
 /** Times in ms since 1970. @typedef {{ name: string, status: string, startTime: number, endTime: number, assertionResults: { status: string, fullName: string }[] }} FileResult */
 
+/** Says at once what failed. */
+const failures = join(root, 'test/setup/failures.mjs');
+
 /** More failed files than these are no race, and are not run again. */
 const mostRepeated = 5;
 
@@ -86,7 +89,7 @@ function run(name, args) {
   const results = join(folder, `${name}.json`);
   const vitest = spawnSync(
     process.execPath,
-    [join(root, 'node_modules/vitest/vitest.mjs'), 'run', ...args, '--reporter=default', '--reporter=json', `--outputFile.json=${results}`],
+    [join(root, 'node_modules/vitest/vitest.mjs'), 'run', ...args, '--reporter=default', '--reporter=json', `--reporter=${failures}`, `--outputFile.json=${results}`],
     { cwd: root, stdio: 'inherit' },
   );
   try {

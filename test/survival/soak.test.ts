@@ -11,8 +11,6 @@
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -24,6 +22,7 @@ import { openHome } from '../../cli/client/home.js';
 import { Steno, eventually } from '../end-to-end/machine.js';
 import type { Result } from '../end-to-end/machine.js';
 import { Scene, api, audit } from './scene.js';
+import { freePort } from '#runtime/http/free-port.js';
 
 const rounds = Number(process.env['STENO_TEST_SOAK'] ?? 0);
 const seed = Number(process.env['STENO_TEST_SOAK_SEED'] ?? Date.now() % 1_000_000);
@@ -54,14 +53,6 @@ const waits: { readonly victims: string; readonly ms: number }[] = [];
 /** The same ports at every start, so that the client's configuration stays good. */
 async function start(): Promise<void> {
   await steno.start(...listen);
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 const digest = (file: string): string => createHash('sha256').update(readFileSync(file)).digest('hex');

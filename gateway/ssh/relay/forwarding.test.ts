@@ -5,9 +5,10 @@ import type { AddressInfo, Server } from 'node:net';
 import { join } from 'node:path';
 import type { ChildProcess } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { freePort } from '#runtime/http/free-port.js';
 import { forwardDenial, forwardSettings } from '#schemas/policy/forwarding.js';
 import { terminated } from '#runtime/testing/terminated.js';
-import { freePort, openWorld } from '../../testing/harness.js';
+import { openWorld } from '../../testing/harness.js';
 import type { World } from '../../testing/harness.js';
 import type { Recording } from '../../testing/line-recorder.js';
 

@@ -4,11 +4,12 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import ssh2 from 'ssh2';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { freePort } from '#runtime/http/free-port.js';
 import { HYBRID_KEX, nodeAlgorithms, transportAlgorithms } from '#runtime/ssh/algorithms.js';
 import { certificateAuth, hostKeyAlgorithms } from '#runtime/ssh/certified-key.js';
 import { generateKey, loadPrivateKey } from '#runtime/ssh/keys.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
-import { freePort, openWorld, startSshd } from '../../testing/harness.js';
+import { openWorld, startSshd } from '../../testing/harness.js';
 import type { Finished, World } from '../../testing/harness.js';
 
 const [p256, rsa] = [generateKey('p256'), generateKey('rsa')];
