@@ -89,7 +89,15 @@ function run(name, args) {
   const results = join(folder, `${name}.json`);
   const vitest = spawnSync(
     process.execPath,
-    [join(root, 'node_modules/vitest/vitest.mjs'), 'run', ...args, '--reporter=default', '--reporter=json', `--reporter=${failures}`, `--outputFile.json=${results}`],
+    [
+      join(root, 'node_modules/vitest/vitest.mjs'),
+      'run',
+      ...args,
+      '--reporter=default',
+      '--reporter=json',
+      `--reporter=${failures}`,
+      `--outputFile.json=${results}`,
+    ],
     { cwd: root, stdio: 'inherit' },
   );
   try {
