@@ -15,5 +15,6 @@ export default defineConfig({
     // Nothing waits for a time; these end what hangs, also where other work takes both cores.
     testTimeout: 120_000,
     hookTimeout: 240_000,
+    expect: { poll: { timeout: 60_000 } },
   },
 });

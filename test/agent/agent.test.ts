@@ -322,7 +322,7 @@ describe('the node service', () => {
             return false;
           }
         },
-        { timeout: 20_000 },
+        { timeout: 60_000 },
       )
       .toBe(false);
   });

@@ -26,7 +26,7 @@ test('who forks twice stays a descendant, is waited for when it ends, and childr
     console.log(JSON.stringify({ adopted, statuses }));
   `;
   const { adopted, statuses } = JSON.parse(
-    execFileSync(process.execPath, ['--input-type=module', '-e', program], { encoding: 'utf8', timeout: 20_000 }),
+    execFileSync(process.execPath, ['--input-type=module', '-e', program], { encoding: 'utf8', timeout: 60_000 }),
   ) as { adopted: boolean; statuses: number[] };
   expect(adopted).toBe(true);
   expect(statuses).toEqual(Array.from({ length: 40 }, (_, n) => n));

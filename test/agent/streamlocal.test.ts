@@ -134,7 +134,7 @@ describe('ssh through the gateway', () => {
     const { status, stdout, stderr } = spawnSync(
       'ssh',
       ['-F', steno.config, '-o', 'ExitOnForwardFailure=yes', '-R', `${taken}:${taken}`, `${steno.login}@local.steno`, 'true'],
-      { env: steno.env, encoding: 'utf8', timeout: 30_000 },
+      { env: steno.env, encoding: 'utf8', timeout: 60_000 },
     );
     expect({ status, refused: /remote (port )?forwarding failed/i.test(stderr) }, stdout + stderr).toEqual({ status: 255, refused: true });
   });

@@ -105,7 +105,7 @@ test('lists of known-good executables are imported, listed, replaced and removed
     (await steno.json<AuditRow[]>('audit', '--event', 'hashes.')).map(
       ({ event, data }) => `${event} ${String((JSON.parse(data) as { count: number }).count)}`,
     );
-  await expect.poll(events, { timeout: 30_000 }).toEqual(['hashes.remove 1', 'hashes.import 1', 'hashes.import 2']);
+  await expect.poll(events, { timeout: 60_000 }).toEqual(['hashes.remove 1', 'hashes.import 1', 'hashes.import 2']);
 });
 
 test('a rule that is added while Steno runs finds what is done from then on, and tells the webhook', async () => {

@@ -240,7 +240,7 @@ export class Steno {
 }
 
 /** Asks again until the answer satisfies: for what becomes true by itself, with no event to wait for across processes. */
-export async function eventually<T>(ask: () => Promise<T>, satisfied: (answer: T) => boolean, limitMs = 30_000): Promise<T> {
+export async function eventually<T>(ask: () => Promise<T>, satisfied: (answer: T) => boolean, limitMs = 90_000): Promise<T> {
   const deadline = Date.now() + limitMs;
   for (;;) {
     const answer = await ask();

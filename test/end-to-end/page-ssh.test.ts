@@ -213,7 +213,7 @@ describe.skipIf(!able)('the SSH client of the page', () => {
     const shell = await open({ drawing: (drawn) => void undrawn.push(drawn) });
     type(shell, 'stty -onlcr; head -c 3000000 /dev/zero | tr "\\0" x; echo "do""ne"; exit\n');
     // More than that ends the connection (session.ts).
-    await expect.poll(() => shell.text().length, { timeout: 10_000 }).toBeGreaterThan(WINDOW - 64 * 1024);
+    await expect.poll(() => shell.text().length, { timeout: 60_000 }).toBeGreaterThan(WINDOW - 64 * 1024);
     expect(shell.text().length).toBeLessThanOrEqual(WINDOW);
     expect(shell.text()).not.toContain('done');
     const draw = setInterval(() => {

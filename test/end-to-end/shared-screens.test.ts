@@ -115,9 +115,9 @@ it('tmux with vim inside looks the same to the session’s user, ssh, plink and 
   expect(own!.some((row) => row.startsWith('[0]'))).toBe(true);
   const terminal = async (): Promise<string[]> =>
     (await page.locator('.ap-term .ap-line').allTextContents()).map((row) => row.replace(/\u00a0/g, ' ').trimEnd());
-  await expect.poll(terminal, { timeout: 30_000 }).toEqual(own);
+  await expect.poll(terminal, { timeout: 60_000 }).toEqual(own);
   await expect
-    .poll(() => page.locator('.session-head .person').allInnerTexts(), { timeout: 30_000 })
+    .poll(() => page.locator('.session-head .person').allInnerTexts(), { timeout: 60_000 })
     .toEqual(['bob watching', 'carol watching']);
   // Nothing that the two terminals answered to vim's and tmux's questions reached the node.
   owner.write(':q!\r');

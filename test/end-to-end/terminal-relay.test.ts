@@ -142,10 +142,10 @@ describe('a terminal of a browser', () => {
     for (let i = 0; i < pieces; i += 1) socket.send(piece);
     // Of 64 MB all but what fits into sockets waits in the browser.
     await expect.poll(() => stopped).toBe(true);
-    await expect.poll(() => ends.at(-1)!.isPaused, { timeout: 20_000 }).toBe(true);
+    await expect.poll(() => ends.at(-1)!.isPaused, { timeout: 60_000 }).toBe(true);
     expect(socket.bufferedAmount).toBeGreaterThan(0);
     wire!.resume();
-    await expect.poll(() => length, { timeout: 20_000 }).toBe(pieces * piece.length);
+    await expect.poll(() => length, { timeout: 60_000 }).toBe(pieces * piece.length);
   });
 
   test('stops the gateway where the browser does not read, and loses nothing', async () => {
@@ -168,7 +168,7 @@ describe('a terminal of a browser', () => {
     }
     expect(sent).toBeLessThan(512);
     socket.resume();
-    await expect.poll(() => received().length, { timeout: 20_000 }).toBe(sent * piece.length);
+    await expect.poll(() => received().length, { timeout: 60_000 }).toBe(sent * piece.length);
     expect(drained).toBeGreaterThan(0);
   });
 
@@ -228,7 +228,7 @@ describe('a terminal of a browser', () => {
     gateways = ['127.0.0.1:1', tunnel.address];
     const { socket, received } = await browse();
     socket.send(Buffer.from('x'));
-    await expect.poll(() => received().toString(), { timeout: 10_000 }).toBe('x');
+    await expect.poll(() => received().toString(), { timeout: 60_000 }).toBe('x');
     gateways = ['127.0.0.1:1'];
     expect(await (await browse()).closed).toBe(terminalCloses.unavailable);
     gateways = [];

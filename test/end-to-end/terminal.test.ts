@@ -85,7 +85,7 @@ beforeAll(async () => {
   context = await chromium.launchPersistentContext(join(steno.folder, 'profile'), { ...headless, viewport: { width: 1280, height: 800 } });
   await context.grantPermissions(['clipboard-read', 'clipboard-write']);
   page = context.pages()[0] ?? (await context.newPage());
-  page.setDefaultTimeout(20_000);
+  page.setDefaultTimeout(60_000);
   page.on('console', (message) => {
     if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text());
   });
@@ -103,7 +103,7 @@ afterAll(async () => {
 });
 
 const screen = (): Promise<string> => page.locator('.xterm-rows').innerText();
-const shows = (text: RegExp): Promise<void> => expect.poll(screen, { timeout: 30_000 }).toMatch(text);
+const shows = (text: RegExp): Promise<void> => expect.poll(screen, { timeout: 60_000 }).toMatch(text);
 const state = (kind: string): Promise<unknown> => page.waitForSelector(`.terminal-page[data-state=${kind}]`);
 const typed = async (words: string): Promise<void> => {
   await page.keyboard.type(words);
@@ -148,7 +148,7 @@ describe('a terminal in the page', () => {
           await shows(/size \d+ \d+/);
           return Number(/size \d+ (\d+)/.exec(await screen())![1]);
         },
-        { timeout: 30_000, interval: 500 },
+        { timeout: 60_000, interval: 500 },
       )
       .toBeLessThan(Number(cols));
     expect(Number(/size (\d+) /.exec(await screen())![1])).toBeLessThan(Number(rows));
@@ -205,7 +205,7 @@ describe('a terminal in the page', () => {
     await page.waitForSelector('.player[data-phase=paused]');
     await page.locator('.track').focus();
     await page.keyboard.press('End');
-    await expect.poll(() => page.locator('.ap-term').innerText(), { timeout: 20_000 }).toContain('on one line');
+    await expect.poll(() => page.locator('.ap-term').innerText(), { timeout: 60_000 }).toContain('on one line');
     expect((await steno.steno('verify', session)).status).toBe(0);
   });
 

@@ -33,7 +33,7 @@ beforeAll(async () => {
   await steno.steno('login', '--data', steno.data);
   context = await chromium.launchPersistentContext(join(steno.folder, 'profile'), headless);
   page = context.pages()[0] ?? (await context.newPage());
-  page.setDefaultTimeout(20_000);
+  page.setDefaultTimeout(60_000);
 });
 afterAll(async () => {
   await context?.close();

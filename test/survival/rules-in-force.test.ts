@@ -93,11 +93,11 @@ test('a rule that cannot be read keeps nothing else out, and its line says why',
   await start();
   expect(rulesOf(sets[0]!)).toEqual([uuid(1), uuid(3)]);
   const states = async (): Promise<string> => (await Promise.all([1, 2, 3].map(reported))).map((one) => one?.state ?? '-').join();
-  await expect.poll(states, { timeout: 20_000 }).toBe('refused,refused,loaded');
+  await expect.poll(states, { timeout: 60_000 }).toBe('refused,refused,loaded');
   expect((await reported(1))?.detail).toContain('has the id of');
   await put(2);
   await until((set) => rulesOf(set).includes(uuid(2)));
-  await expect.poll(async () => (await reported(2))?.state, { timeout: 20_000 }).toBe('loaded');
+  await expect.poll(async () => (await reported(2))?.state, { timeout: 60_000 }).toBe('loaded');
 });
 
 test('files that are not valid keep a start from happening; later they leave in force what was', async () => {

@@ -111,7 +111,7 @@ beforeAll(async () => {
     offline: true,
   });
   page = context.pages()[0] ?? (await context.newPage());
-  page.setDefaultTimeout(20_000);
+  page.setDefaultTimeout(60_000);
   page.on('console', (message) => {
     if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text());
   });
@@ -168,12 +168,12 @@ test('the transcript leads to the moment, and seeking draws what the lines draw'
   await open(html);
   await page.fill('.transcript input', 'line 29');
   await page.locator('.transcript-lines .seek').first().click();
-  await expect.poll(screen, { timeout: 20_000 }).toContain('line 29');
+  await expect.poll(screen, { timeout: 60_000 }).toContain('line 29');
   await page.fill('.transcript input', 'shadow');
   await page.locator('.transcript-lines .seek').first().click();
-  await expect.poll(screen, { timeout: 20_000 }).not.toContain('line 29');
+  await expect.poll(screen, { timeout: 60_000 }).not.toContain('line 29');
   await page.click('.play');
-  await expect.poll(screen, { timeout: 20_000 }).toContain('root:*:19000');
+  await expect.poll(screen, { timeout: 60_000 }).toContain('root:*:19000');
   await page.click('.play');
 });
 

@@ -34,9 +34,9 @@ function* counting(): Generator<readonly [number, LineBody]> {
 }
 
 const terminal = (): Promise<string> => page.locator('.ap-term').innerText();
-const shows = (text: string): Promise<void> => expect.poll(terminal, { timeout: 10_000 }).toContain(text);
-const hides = (text: string): Promise<void> => expect.poll(terminal, { timeout: 20_000 }).not.toContain(text);
-const rows = (n: number): Promise<void> => expect.poll(() => page.locator('.row').count(), { timeout: 20_000 }).toBe(n);
+const shows = (text: string): Promise<void> => expect.poll(terminal, { timeout: 60_000 }).toContain(text);
+const hides = (text: string): Promise<void> => expect.poll(terminal, { timeout: 60_000 }).not.toContain(text);
+const rows = (n: number): Promise<void> => expect.poll(() => page.locator('.row').count(), { timeout: 60_000 }).toBe(n);
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'steno-page-'));
@@ -88,7 +88,7 @@ beforeAll(async () => {
     viewport: { width: 1280, height: 800 },
   });
   page = context.pages()[0] ?? (await context.newPage());
-  page.setDefaultTimeout(20_000);
+  page.setDefaultTimeout(60_000);
   page.on('console', (message) => {
     if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text());
   });
@@ -380,7 +380,7 @@ describe('a person', () => {
     });
     await page.goto(`${stand.url}/sessions/${inner.id}`);
     await page.locator('.details a', { hasText: 'jump-1' }).click();
-    await expect.poll(() => page.locator('.session-head').innerText(), { timeout: 10_000 }).toContain('jump-1');
+    await expect.poll(() => page.locator('.session-head').innerText(), { timeout: 60_000 }).toContain('jump-1');
     expect(new URL(page.url()).pathname).toBe(`/sessions/${outer.id}`);
     expect(await page.locator('.details').innerText()).not.toContain('Opened inside');
   });

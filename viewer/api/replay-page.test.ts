@@ -187,7 +187,7 @@ beforeAll(async () => {
   );
   context = await chromium.launchPersistentContext(join(folder, 'profile'), { ...headless, viewport: { width: 1440, height: 900 } });
   page = context.pages()[0] ?? (await context.newPage());
-  page.setDefaultTimeout(20_000);
+  page.setDefaultTimeout(60_000);
   page.on('console', (message) => {
     if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text());
   });
@@ -207,7 +207,7 @@ afterAll(async () => {
 });
 
 /** On a machine that is busy, a second is nothing. */
-const soon = <T>(look: () => Promise<T>) => expect.poll(look, { timeout: 15_000 });
+const soon = <T>(look: () => Promise<T>) => expect.poll(look, { timeout: 60_000 });
 const shows = (text: string): Promise<void> => soon(() => page.locator('.ap-term').innerText()).toContain(text);
 const open = async (session: Recorded, query = ''): Promise<void> => {
   await page.goto(`${stand.url}/sessions/${session.id}${query}`);

@@ -145,7 +145,7 @@ beforeAll(async () => {
     viewport: { width: 1440, height: 900 },
   });
   page = context.pages()[0] ?? (await context.newPage());
-  page.setDefaultTimeout(20_000);
+  page.setDefaultTimeout(60_000);
   page.on('console', (message) => {
     if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text());
   });
@@ -164,7 +164,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-const patience = { timeout: 20_000 };
+const patience = { timeout: 60_000 };
 const query = (): string | null => new URL(page.url()).searchParams.get('q');
 const groups = (): Promise<number> => page.locator('.group').count();
 

@@ -33,7 +33,7 @@ beforeAll(async () => {
   recorded = await record(stand, { user: 'alice', node: 'web-3', startedAt: Date.now() - 3_600_000, state: 'sealed', lines });
   browser = await chromium.launch(headless);
   page = await browser.newPage({ viewport: { width: 1440, height: 900 } });
-  page.setDefaultTimeout(20_000);
+  page.setDefaultTimeout(60_000);
   page.on('console', (message) => {
     if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text());
   });
@@ -105,7 +105,7 @@ test('a finding says what, why, who, where and when; its evidence opens the repl
   await first.locator('.evidence a').nth(0).click();
   await page.locator('.badge-findings').waitFor();
   expect(new URL(page.url()).search).toBe('?t=40000');
-  await expect.poll(() => page.locator('.ap-term').innerText(), { timeout: 20_000 }).toContain('second 40');
+  await expect.poll(() => page.locator('.ap-term').innerText(), { timeout: 60_000 }).toContain('second 40');
   expect(await page.locator('.badge-findings').innerText()).toBe('3 findings');
   expect(await page.locator('.marker-finding').count()).toBe(3);
 });
@@ -117,9 +117,9 @@ test('to dismiss one takes a reason, and it leaves the list of what is to look a
   expect(await row.getByRole('button', { name: 'Dismiss' }).isDisabled()).toBe(true);
   await row.getByRole('textbox').fill('bob asked her to');
   await row.getByRole('button', { name: 'Dismiss' }).click();
-  await expect.poll(() => page.locator('.finding').count(), { timeout: 20_000 }).toBe(2);
+  await expect.poll(() => page.locator('.finding').count(), { timeout: 60_000 }).toBe(2);
   await page.selectOption('select[name=state]', 'dismissed');
-  await expect.poll(() => page.locator('.finding').count(), { timeout: 20_000 }).toBe(1);
+  await expect.poll(() => page.locator('.finding').count(), { timeout: 60_000 }).toBe(1);
   expect(await page.locator('.finding').innerText()).toMatch(/dismissed by root.*: bob asked her to/);
   await page.locator('.finding').getByRole('button', { name: 'Reopen' }).waitFor();
 });
