@@ -2,7 +2,7 @@
  * Reads recordings from the object store: an index of segments, and the lines of one segment.
  *
  * A sealed session has an index from time to bytes at the end of its object, or a manifest; an unsealed one has parts, each
- * scanned once and cached by key (objects are immutable). Memory is limited to `FRAME_CACHE_BYTES` of decompressed frames
+ * scanned once and cached by key (objects are immutable). Memory is limited to `FRAME_CACHE_BYTES` of frames, compressed and not,
  * and `INDEX_CACHE_WEIGHT` segments of indexes. A missing object was repacked in the meantime: the reader starts again with
  * the manifest, once. Tested in viewer/api/sessions/recording-reader.test.ts.
  */
@@ -46,6 +46,20 @@ export interface RecordingIndex {
   readonly segments: readonly SegmentPlace[];
 }
 
+interface SegmentLines {
+  /** Session time in ms of the line before the segment. */
+  readonly start: number;
+  readonly lines: Uint8Array;
+  /** The stored zstd frame, if `lines` are exactly its content, which was checked. */
+  readonly frame: Uint8Array | null;
+}
+
+interface ReadFrame {
+  /** As stored: compressed. */
+  readonly frame: Uint8Array;
+  readonly content: Uint8Array;
+}
+
 interface PartIndex {
   readonly segments: readonly SegmentPlace[];
   readonly header: RecordingHeader | null;
@@ -62,7 +76,7 @@ const encoder = new TextEncoder();
 export class RecordingReader {
   readonly #objects: ObjectStore;
   readonly #zstd: Zstd;
-  readonly #frames = new LRUCache<string, Uint8Array>({ maxSize: FRAME_CACHE_BYTES });
+  readonly #frames = new LRUCache<string, ReadFrame>({ maxSize: FRAME_CACHE_BYTES });
   readonly #sealed = new LRUCache<string, RecordingIndex>({ maxSize: INDEX_CACHE_WEIGHT });
   readonly #parts = new LRUCache<string, PartIndex>({ maxSize: INDEX_CACHE_WEIGHT });
 
@@ -91,14 +105,16 @@ export class RecordingReader {
    * Lines of segment `n` as stored, except that the first segment lacks the header line and has an empty keyframe in place
    * of any at its start.
    */
-  async segment(session: string, startedAt: number, n: number): Promise<{ readonly start: number; readonly lines: Uint8Array }> {
+  async segment(session: string, startedAt: number, n: number): Promise<SegmentLines> {
     for (let attempt = 0; ; attempt++) {
       const index = await this.index(session, startedAt);
       const place = index?.segments[n];
       if (index === null || place === undefined) throw new StenoError('NOT_FOUND', 'the recording has no such segment');
       try {
-        const lines = (await this.frame(place)).subarray(place.begin, place.end ?? undefined);
-        return { start: place.start, lines: n === 0 ? withKeyframe(lines, index.cols, index.rows) : lines };
+        const { content, frame } = await this.#read(place);
+        const lines = content.subarray(place.begin, place.end ?? undefined);
+        if (n === 0) return { start: place.start, lines: withKeyframe(lines, index.cols, index.rows), frame: null };
+        return { start: place.start, lines, frame: lines.length === content.length ? frame : null };
       } catch (error) {
         if (attempt > 0 || !(error instanceof StenoError) || error.code !== 'STORE_NOT_FOUND') throw error;
         this.#sealed.delete(session);
@@ -125,21 +141,20 @@ export class RecordingReader {
     }
   }
 
-  /** A decompressed frame. */
-  async frame(place: Pick<SegmentPlace, 'object' | 'frameOffset' | 'frameLength'>): Promise<Uint8Array> {
+  async #read(place: Pick<SegmentPlace, 'object' | 'frameOffset' | 'frameLength'>): Promise<ReadFrame> {
     const key = `${place.object}:${place.frameOffset}`;
     const cached = this.#frames.get(key);
     if (cached !== undefined) return cached;
-    const bytes = await this.#objects.get(place.object, { offset: place.frameOffset, length: place.frameLength });
-    const content = this.#zstd.decompress(bytes);
-    this.#frames.set(key, content, { size: content.length + 1 });
-    return content;
+    const frame = await this.#objects.get(place.object, { offset: place.frameOffset, length: place.frameLength });
+    const read = { frame, content: this.#zstd.decompress(frame) };
+    this.#frames.set(key, read, { size: frame.length + read.content.length });
+    return read;
   }
 
   async header(session: string, startedAt: number): Promise<RecordingHeader> {
     const first = (await this.index(session, startedAt))?.segments[0];
     if (first === undefined) throw new StenoError('NOT_FOUND', 'nothing of this recording is stored yet');
-    const lines = await this.frame(first);
+    const { content: lines } = await this.#read(first);
     const at = lines[0] === OPEN_BRACE ? 0 : lines.indexOf(NEWLINE) + 1;
     return parseHeader(decoder.decode(lines.subarray(at, lines.indexOf(NEWLINE, at))));
   }

@@ -10,7 +10,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { exampleAuditRow, exampleFindingRow } from '#stores/events/examples.js';
 import { Cleanup } from '../../authority/testing/authority.js';
 import type { Enrolled } from '../../authority/testing/people.js';
-import { headless } from '../../viewer/api/testing/chromium.js';
+import { headless, watchPage } from '../../viewer/api/testing/chromium.js';
 import { record } from '../../viewer/api/testing/recorded.js';
 import type { Recorded } from '../../viewer/api/testing/recorded.js';
 import { openScene } from './scene.js';
@@ -30,15 +30,7 @@ async function pageOf({ session }: Enrolled): Promise<Page> {
   const context: BrowserContext = await browser.newContext({ viewport: { width: 1440, height: 900 } });
   await context.addCookies([{ name: 'steno_session', value: session, url: scene.url, httpOnly: true, sameSite: 'Strict' }]);
   const page = await context.newPage();
-  page.setDefaultTimeout(60_000);
-  page.on('console', (message) => {
-    if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text());
-  });
-  page.on('pageerror', (error) => complaints.push(String(error)));
-  page.on('dialog', (dialog) => {
-    complaints.push(`dialog ${dialog.message()}`);
-    void dialog.dismiss();
-  });
+  watchPage(page, complaints);
   return page;
 }
 

@@ -18,7 +18,7 @@ import type { Lock } from '#schemas/documents/lock.js';
 import type { AuditRow } from '#schemas/events/rows.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
 import { generateKey } from '#runtime/ssh/keys.js';
-import { executablePath, headless } from '../../viewer/api/testing/chromium.js';
+import { executablePath, headless, watchPage } from '../../viewer/api/testing/chromium.js';
 import { Steno, eventually } from './machine.js';
 import { TestAccount } from './test-account.js';
 
@@ -85,11 +85,7 @@ beforeAll(async () => {
   context = await chromium.launchPersistentContext(join(steno.folder, 'profile'), { ...headless, viewport: { width: 1280, height: 800 } });
   await context.grantPermissions(['clipboard-read', 'clipboard-write']);
   page = context.pages()[0] ?? (await context.newPage());
-  page.setDefaultTimeout(60_000);
-  page.on('console', (message) => {
-    if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text());
-  });
-  page.on('pageerror', (error) => complaints.push(String(error)));
+  watchPage(page, complaints);
   const { link } = await steno.json<Invitation>('users', 'add', 'alice', '--roles', 'shells');
   const token = link.slice(link.indexOf('#') + 1);
   const { ceremony, secret } = await post<TotpEnrolment>('/api/invitation/totp', { token });

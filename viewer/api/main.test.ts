@@ -16,6 +16,7 @@ import { decodeOpening, openingPath } from '#schemas/api/recordings/opening.js';
 import type { KernelEventList } from '#schemas/api/recordings/sessions.js';
 import { noFacts } from '#schemas/events/rows.js';
 import { sessionId } from '#schemas/recording/line.js';
+import { openZstd } from '#runtime/zstd.js';
 import { record } from './testing/recorded.js';
 import type { Recorded } from './testing/recorded.js';
 import { openStand } from './testing/stand.js';
@@ -528,6 +529,31 @@ describe('sessions', () => {
       expect(index.segments.length).toBeGreaterThan(1);
     },
   );
+
+  test.each(['sealed', 'parts'] as const)('segments of a %s recording are the same in whatever coding a client takes', async (kind) => {
+    const { id } = kind === 'sealed' ? mine : theirs;
+    const { segments } = await get<SegmentIndex>(`/api/sessions/${id}/segments`, all);
+    const zstd = await openZstd();
+    const used = new Set<string>();
+    for (const path of [...segments.map(({ n }) => `/api/sessions/${id}/segments/${n}`), openingPath(id, null)]) {
+      const fetchAs = async (accepted: string): Promise<string> => {
+        const response = await fetch(`${stand.url}${path}`, { headers: { cookie: all, 'accept-encoding': accepted } });
+        expect(response.status).toBe(200);
+        expect(response.headers.get('vary')).toBe('accept-encoding');
+        const coding = response.headers.get('content-encoding') ?? 'identity';
+        used.add(coding);
+        expect(accepted).toContain(coding);
+        // fetch undoes gzip, and leaves a coding that it does not know.
+        const bytes = Buffer.from(await response.arrayBuffer());
+        return Buffer.from(coding === 'zstd' ? zstd.decompress(bytes) : bytes).toString('utf8');
+      };
+      const plain = await fetchAs('identity');
+      for (const accepted of ['gzip', 'zstd', 'gzip, zstd', 'br, ZSTD;q=0, gzip;q=0.5', 'gzip;q=0, zstd;q=0.0, identity'])
+        expect(await fetchAs(accepted.toLowerCase() + ', identity'), `${path} as ${accepted}`).toBe(plain);
+    }
+    // These are too short to be worth gzip: seek-budget.test.ts has it.
+    if (kind === 'sealed') expect([...used].sort()).toEqual(['identity', 'zstd']);
+  });
 
   test.each(['sealed', 'parts'] as const)('the opening of a %s session is what the single calls answer', async (kind) => {
     const { id } = kind === 'sealed' ? mine : theirs;

@@ -12,7 +12,7 @@ import { formatPublicLine } from '#schemas/ssh/public-key.js';
 import { generateKey } from '#runtime/ssh/keys.js';
 import { readContainer } from '#schemas/recording/container.js';
 import { offlinePage, readOfflinePage } from '#recordings/offline/page-file.js';
-import { headless } from './testing/chromium.js';
+import { headless, watchPage } from './testing/chromium.js';
 import { recordLog } from './testing/event-log.js';
 import { record } from './testing/recorded.js';
 import { openStand } from './testing/stand.js';
@@ -111,15 +111,7 @@ beforeAll(async () => {
     offline: true,
   });
   page = context.pages()[0] ?? (await context.newPage());
-  page.setDefaultTimeout(60_000);
-  page.on('console', (message) => {
-    if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text());
-  });
-  page.on('pageerror', (error) => complaints.push(String(error)));
-  page.on('dialog', (dialog) => {
-    complaints.push(`dialog ${dialog.message()}`);
-    void dialog.dismiss();
-  });
+  watchPage(page, complaints);
   page.on('request', (request) => {
     if (!/^(file|blob|data):/.test(request.url())) requested.push(request.url());
   });

@@ -11,7 +11,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { encodeProof, encodeSeekTable, readContainer } from '#schemas/recording/container.js';
 import { partKey, recordingPrefix } from '#schemas/recording/layout.js';
 import type { LineBody } from '#schemas/recording/line.js';
-import { executablePath, headless } from './testing/chromium.js';
+import { executablePath, headless, watchPage } from './testing/chromium.js';
 import { recordLog } from './testing/event-log.js';
 import { record } from './testing/recorded.js';
 import type { Recorded } from './testing/recorded.js';
@@ -88,15 +88,7 @@ beforeAll(async () => {
     viewport: { width: 1280, height: 800 },
   });
   page = context.pages()[0] ?? (await context.newPage());
-  page.setDefaultTimeout(60_000);
-  page.on('console', (message) => {
-    if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text());
-  });
-  page.on('pageerror', (error) => complaints.push(String(error)));
-  page.on('dialog', (dialog) => {
-    complaints.push(`dialog ${dialog.message()}`);
-    void dialog.dismiss();
-  });
+  watchPage(page, complaints);
 }, 120_000);
 
 afterAll(async () => {

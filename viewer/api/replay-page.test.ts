@@ -11,7 +11,7 @@ import { build } from 'vite';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { LineBody } from '#schemas/recording/line.js';
 import { exampleFindingRow } from '#stores/events/examples.js';
-import { headless } from './testing/chromium.js';
+import { headless, watchPage } from './testing/chromium.js';
 import { replayed } from './testing/replayed.js';
 import type { KernelRowOptions } from './testing/replayed.js';
 import type { Recorded } from './testing/recorded.js';
@@ -187,15 +187,7 @@ beforeAll(async () => {
   );
   context = await chromium.launchPersistentContext(join(folder, 'profile'), { ...headless, viewport: { width: 1440, height: 900 } });
   page = context.pages()[0] ?? (await context.newPage());
-  page.setDefaultTimeout(60_000);
-  page.on('console', (message) => {
-    if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text());
-  });
-  page.on('pageerror', (error) => complaints.push(String(error)));
-  page.on('dialog', (dialog) => {
-    complaints.push(`dialog ${dialog.message()}`);
-    void dialog.dismiss();
-  });
+  watchPage(page, complaints);
   await page.goto(`${stand.url}/#sign-in=${stand.link('alice', 'all')}`);
   await page.waitForSelector('.row');
 }, 120_000);

@@ -9,7 +9,7 @@ import { build } from 'vite';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { exampleEventRow, exampleFindingRow } from '#stores/events/examples.js';
 import { executablePath } from './testing/chromium.js';
-import { headless } from './testing/chromium.js';
+import { headless, watchPage } from './testing/chromium.js';
 import { record } from './testing/recorded.js';
 import { openStand } from './testing/stand.js';
 import type { Stand } from './testing/stand.js';
@@ -145,15 +145,7 @@ beforeAll(async () => {
     viewport: { width: 1440, height: 900 },
   });
   page = context.pages()[0] ?? (await context.newPage());
-  page.setDefaultTimeout(60_000);
-  page.on('console', (message) => {
-    if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text());
-  });
-  page.on('pageerror', (error) => complaints.push(String(error)));
-  page.on('dialog', (dialog) => {
-    complaints.push(`dialog ${dialog.message()}`);
-    void dialog.dismiss();
-  });
+  watchPage(page, complaints);
   await page.goto(`${stand.url}/#sign-in=${stand.link('root', 'all')}`);
   await page.waitForSelector('.row');
 }, 180_000);

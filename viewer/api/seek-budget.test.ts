@@ -7,6 +7,7 @@ import { chromium } from 'playwright-core';
 import type { BrowserContext, Page } from 'playwright-core';
 import { build } from 'vite';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { openingPath } from '#schemas/api/recordings/opening.js';
 import type { LineBody } from '#schemas/recording/line.js';
 import { headless } from './testing/chromium.js';
 import { record } from './testing/recorded.js';
@@ -92,14 +93,14 @@ async function fetched(act: () => Promise<unknown>): Promise<Fetched> {
 const shownLines = async (): Promise<number[]> =>
   [...(await page.locator('.ap-term').innerText()).matchAll(/#(\d{6}) /g)].map(([, line]) => Number(line));
 
-test('opening at a moment, and each seek, fetch less than a megabyte of a recording of eight', async () => {
+test('opening at a moment, and each seek, fetch little of a recording of eight megabytes', async () => {
   const opening = await fetched(async () => {
     await page.goto(`${stand.url}/sessions/${recording.id}?t=${2 * HOUR}`);
     await expect.poll(async () => Math.max(-1, ...(await shownLines())), { timeout: 60_000 }).toBeGreaterThan(LINES / 2 - 200);
   });
   process.stdout.write(`counted: an opening: ${opening.requests} requests, ${opening.bytes} bytes\n`);
   expect(opening.bytes).toBeGreaterThan(10_000);
-  expect(opening.bytes).toBeLessThan(1 << 20);
+  expect(opening.bytes).toBeLessThan(400_000);
   expect(opening.requests).toBeLessThanOrEqual(24);
 
   const track = (await page.locator('.track').boundingBox())!;
@@ -113,7 +114,20 @@ test('opening at a moment, and each seek, fetch less than a megabyte of a record
         .toBeLessThan(LINES / 100);
     });
     process.stdout.write(`counted: a seek: ${seek.requests} requests, ${seek.bytes} bytes\n`);
-    expect(seek.bytes).toBeLessThan(1 << 20);
+    expect(seek.bytes).toBeLessThan(300_000);
     expect(seek.requests).toBeLessThanOrEqual(6);
+  }
+});
+
+test('the opening and a segment of it are the same in whatever coding they come', async () => {
+  const as = async (path: string, coding: string): Promise<readonly [string | undefined, string]> => {
+    const response = await page.request.get(`${stand.url}${path}`, { headers: { 'accept-encoding': coding } });
+    return [response.headers()['content-encoding'], await response.text()];
+  };
+  for (const path of [openingPath(recording.id, 2 * HOUR), `/api/sessions/${recording.id}/segments/3`]) {
+    const [none, plain] = await as(path, 'identity');
+    expect(none).toBeUndefined();
+    expect(plain).toMatch(/#\d{6} /);
+    expect(await as(path, 'gzip')).toEqual(['gzip', plain]);
   }
 });

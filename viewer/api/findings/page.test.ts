@@ -8,7 +8,7 @@ import type { Browser, Page } from 'playwright-core';
 import { build } from 'vite';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { exampleEventRow, exampleFindingRow } from '#stores/events/examples.js';
-import { headless } from '../testing/chromium.js';
+import { headless, watchPage } from '../testing/chromium.js';
 import { record } from '../testing/recorded.js';
 import type { Recorded } from '../testing/recorded.js';
 import { openStand } from '../testing/stand.js';
@@ -33,15 +33,7 @@ beforeAll(async () => {
   recorded = await record(stand, { user: 'alice', node: 'web-3', startedAt: Date.now() - 3_600_000, state: 'sealed', lines });
   browser = await chromium.launch(headless);
   page = await browser.newPage({ viewport: { width: 1440, height: 900 } });
-  page.setDefaultTimeout(60_000);
-  page.on('console', (message) => {
-    if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text());
-  });
-  page.on('pageerror', (error) => complaints.push(String(error)));
-  page.on('dialog', (dialog) => {
-    complaints.push(`dialog ${dialog.message()}`);
-    void dialog.dismiss();
-  });
+  watchPage(page, complaints);
   await page.goto(`${stand.url}/findings#sign-in=${stand.link('root', 'analyst')}`);
 }, 240_000);
 

@@ -21,6 +21,7 @@ import type { RecordingReader } from '#recordings/read/recording-reader.js';
 import { meOf } from '../access/access.js';
 import type { Viewer } from '../access/access.js';
 import { sourceAddress } from '../http/guard.js';
+import { sendLines } from '../http/lines.js';
 import { parseSessionId } from '../http/query.js';
 import type { EventStore } from '#stores/events/contract.js';
 import type { Serving } from '../http/serve.js';
@@ -58,7 +59,7 @@ export function sessionRoutes(serving: Serving, { events, clock, sessions, reade
       firstSegment(segments, row.state === 'live', query.at ?? null),
     );
     const opening: SessionOpening = { me: meOf(viewer), session: sessions.info(row), index: sessions.segments(row, index), first: n };
-    return reply.type('text/plain; charset=utf-8').send(asBuffer(encodeOpening(opening, lines)));
+    return sendLines(request, reply, { lines: encodeOpening(opening, lines) });
   });
   serving.signedIn(listSegments, async (viewer, { request, params }) => {
     const row = await rowOf(viewer, request, 'view', params.id);
@@ -67,9 +68,9 @@ export function sessionRoutes(serving: Serving, { events, clock, sessions, reade
   serving.signedIn(showSegment, async (viewer, { request, reply, params: { id, n } }) => {
     const row = await sessions.place(askingOf(viewer, request, 'view'), parseSessionId(id));
     if (!/^\d{1,7}$/.test(n)) throw new StenoError('NOT_FOUND');
-    const { start, lines } = await reader.segment(row.session, row.started_at, Number(n));
+    const { start, lines, frame } = await reader.segment(row.session, row.started_at, Number(n));
     // Sealing numbers segments anew: who holds an older index sees it by the start.
-    return reply.header(SEGMENT_START, start).type('text/plain; charset=utf-8').send(asBuffer(lines));
+    return sendLines(request, reply.header(SEGMENT_START, start), { lines, frame });
   });
   serving.signedIn(listFacts, async (viewer, { request, params }) =>
     sessions.facts((await rowOf(viewer, request, 'view', params.id)).session),
@@ -91,9 +92,4 @@ export function sessionRoutes(serving: Serving, { events, clock, sessions, reade
 
 function askingOf(viewer: Viewer, request: FastifyRequest, action: SessionAction): Asking {
   return { viewer, action, source: sourceAddress(request) };
-}
-
-/** The same bytes, as what fastify sends. */
-function asBuffer({ buffer, byteOffset, length }: Uint8Array): Buffer {
-  return Buffer.from(buffer, byteOffset, length);
 }
