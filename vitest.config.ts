@@ -1,20 +1,44 @@
 import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
+/**
+ * Files that change the network of the machine (interfaces, addresses), which fails what a browser fetches at that
+ * moment (ERR_NETWORK_CHANGED), or that need it to themselves. They run when the others are done.
+ */
+const alone = [
+  'test/kube/**/*.test.ts',
+  'test/deploy/**/*.test.ts',
+  'test/agent/{tunnel,destinations}.test.ts',
+  'test/kernel/joined.test.ts',
+  'test/end-to-end/crowd.test.ts',
+];
+const include = ['**/*.test.ts', '**/*.test.tsx'];
+const exclude = ['**/node_modules/**', 'dist/**'];
+
 export default defineConfig({
   resolve: { conditions: ['source'] },
   ssr: { resolve: { conditions: ['source'] } },
   test: {
-    include: ['**/*.test.ts', '**/*.test.tsx'],
-    exclude: ['**/node_modules/**', 'dist/**'],
     runner: './test/setup/runner.mjs',
     globalSetup: './test/setup/start-up-files.mjs',
     pool: 'forks',
-    // Many files wait for processes of their own: one worker more than there are cores. vitest would take one fewer.
-    maxWorkers: availableParallelism() + 1,
     // Nothing waits for a time; these end what hangs, also where other work takes both cores.
     testTimeout: 120_000,
     hookTimeout: 240_000,
     expect: { poll: { timeout: 60_000 } },
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'beside',
+          include,
+          exclude: [...exclude, ...alone],
+          sequence: { groupOrder: 0 },
+          // Many files wait for processes of their own: one worker more than there are cores. vitest would take one fewer.
+          maxWorkers: availableParallelism() + 1,
+        },
+      },
+      { extends: true, test: { name: 'alone', include: alone, exclude, sequence: { groupOrder: 1 }, maxWorkers: 1 } },
+    ],
   },
 });

@@ -26,10 +26,9 @@ const serving = [
 const files = testFiles()
   .filter((file) => needsOf(file).length === 0)
   .filter((file) => !serving.some((pattern) => pattern.test(relative(root, file))));
-// vitest takes each name for a part of a path: `agent/x.test.ts` would bring `test/agent/x.test.ts` along.
-const { status } = spawnSync(
-  process.execPath,
-  [join(root, 'node_modules/vitest/vitest.mjs'), 'run', '--exclude', 'test/**', ...files, ...process.argv.slice(2)],
-  { cwd: root, stdio: 'inherit' },
-);
+// Whole paths: vitest takes each name for a part of a path, and `agent/x.test.ts` would bring `test/agent/x.test.ts` along.
+const { status } = spawnSync(process.execPath, [join(root, 'node_modules/vitest/vitest.mjs'), 'run', ...files, ...process.argv.slice(2)], {
+  cwd: root,
+  stdio: 'inherit',
+});
 process.exit(status ?? 1);

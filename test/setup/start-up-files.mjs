@@ -34,9 +34,14 @@ export const START_UP_FILES = [
   '.zlogin',
 ];
 
+/** vitest calls `setup` for each of its projects, in one process; once is enough. */
+const done = Symbol.for('steno: start-up files are empty');
+
 /** @returns {(() => void) | undefined} what to call after the last test */
 export function setup() {
   const { uid, homedir } = userInfo();
+  if (Reflect.has(globalThis, done)) return undefined;
+  Reflect.set(globalThis, done, true);
   if (process.platform !== 'linux' || uid !== 0) return undefined;
   const files = START_UP_FILES.map((name) => join(homedir, name)).filter((file) => existsSync(file));
   if (files.length === 0) return undefined;

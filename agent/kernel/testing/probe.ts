@@ -149,11 +149,15 @@ export class Probe {
   }
 }
 
-/** Merges a late digest into the row of its execution. */
+/** Merges a late digest, and what it says of its worth, into the row of its execution. */
 function seenOf(rows: readonly KernelRow[]): Seen[] {
-  const late = new Map<unknown, string>();
+  const late = new Map<unknown, { readonly sha256: string; readonly worth: Readonly<Record<string, unknown>> }>();
   const isDigest = ([, , , , kind, , , , , , name]: KernelRow): boolean => kind === 'file' && name === 'digest';
-  for (const row of rows) if (isDigest(row)) late.set((JSON.parse(row[14]) as Record<string, unknown>)['of'], row[7]);
+  for (const row of rows) {
+    if (!isDigest(row)) continue;
+    const { of, sha256_unconfirmed: unconfirmed } = JSON.parse(row[14]) as Record<string, unknown>;
+    late.set(of, { sha256: row[7], worth: unconfirmed === undefined ? {} : { sha256_unconfirmed: unconfirmed } });
+  }
   return rows
     .filter((row) => !isDigest(row))
     .map((row) => {
@@ -164,14 +168,14 @@ function seenOf(rows: readonly KernelRow[]): Seen[] {
         kind,
         offset,
         path,
-        sha256: found ?? sha256,
+        sha256: found?.sha256 ?? sha256,
         address,
         port,
         name,
         reason,
         outcome,
         count,
-        data: missing === undefined || found !== undefined ? data : { ...data, sha256_missing: missing },
+        data: found !== undefined ? { ...data, ...found.worth } : missing === undefined ? data : { ...data, sha256_missing: missing },
       };
     });
 }
