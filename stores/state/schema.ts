@@ -234,7 +234,8 @@ export interface AccessRequestReviewTable {
   via: string;
 }
 
-export interface WebhookTable {
+/** Documents that administrators apply, the last one of each name: webhooks, and destinations of a SIEM. */
+export interface DocumentTable {
   name: string;
   document: Json;
   updated_at: Moment;
@@ -676,7 +677,8 @@ export type ChangeKind =
   | 'names'
   | 'cas'
   | 'services'
-  | 'rules';
+  | 'rules'
+  | 'siem';
 
 /** What was published has changed: in the order in which it happened (directory-changes.ts). */
 export interface DirectoryChangeTable {
@@ -710,7 +712,8 @@ export interface StateSchema extends CaseTables, SharingTables {
   lock_effects: LockEffectTable;
   access_requests: AccessRequestTable;
   access_request_reviews: AccessRequestReviewTable;
-  webhooks: WebhookTable;
+  webhooks: DocumentTable;
+  siem_destinations: DocumentTable;
   webhook_outbox: WebhookOutboxTable;
   webhook_references: WebhookReferenceTable;
   webhook_callbacks: WebhookCallbackTable;
