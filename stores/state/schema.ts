@@ -5,6 +5,7 @@
  * are returned as numbers; all are below 2^53. Booleans are 1 and 0.
  */
 import type { FindingState } from '#schemas/events/rows.js';
+import type { Lock } from '#schemas/documents/lock.js';
 import type { HoneyKind } from '#schemas/documents/honey-token.js';
 import type { RuleText } from '#schemas/documents/detection-rule.js';
 import type { WebhookEvent } from '#schemas/documents/webhook.js';
@@ -195,7 +196,7 @@ export interface AuditOutboxTable {
 
 export interface LockTable {
   id: string;
-  target_kind: 'user' | 'role' | 'login' | 'node' | 'kube-cluster' | 'session' | 'session-input' | 'request' | 'mfa-device';
+  target_kind: Lock['target_kind'];
   target: string;
   reason: string;
   created_by: string;
