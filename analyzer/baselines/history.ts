@@ -22,7 +22,7 @@ export const DAYS = 90;
 const MAX_SESSIONS = 500;
 const MAX_SESSIONS_OF_PEERS = 2_000;
 /** A user with more is compared with nobody by role: one that was left out might explain what they do. */
-export const MAX_ROLES = 4;
+const MAX_ROLES = 4;
 const MAX_VALUES = 20_000;
 const LIMITS = { maxRows: MAX_VALUES, maxSeconds: 20 } as const;
 

@@ -9,5 +9,13 @@ import { secretDetector } from './secrets.js';
 import { unshownDetector } from './unshown.js';
 
 export function recorderDetectors(): readonly Detector[] {
-  return [secretDetector(), reverseShellDetector(), recordingDetector(), unshownDetector(), clipboardDetector(), configurationDetector(), bypassDetector()];
+  return [
+    secretDetector(),
+    reverseShellDetector(),
+    recordingDetector(),
+    unshownDetector(),
+    clipboardDetector(),
+    configurationDetector(),
+    bypassDetector(),
+  ];
 }
