@@ -79,7 +79,7 @@ export async function startAnalyzerProcess(config: AnalyzerServiceConfig & Joini
     opened.push(() => inForce.close());
     const rules = await inForce.start((set) => analyzer?.reload(set));
     const alone: Alone = (name, work) => underLease(authority.leases, name, { holder, ttlMs: LEASE_MS }, work);
-    const sentOn = startExport(config.siem, { store: stores.events, alone, log, clock });
+    const sentOn = startExport(config.siem, { store: stores.events, authority, alone, log, clock });
     opened.push(() => sentOn.close());
     analyzer = startAnalyzer({
       siem: () => sentOn.report(),

@@ -159,6 +159,7 @@ export async function startGateway(
       const { about } = session;
       onSession(session.id, begins, about === null ? null : () => live.details(session, about));
     },
+    onChanged: ({ id }) => onSessionChanged(id),
     audit: (entry) => recorder.audit(entry),
   });
   const track = (recording: Promise<void>): void => {

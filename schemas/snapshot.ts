@@ -40,6 +40,8 @@ export interface Snapshot extends CaTrust {
   readonly kube_clusters: readonly KubeClusterRecord[];
   /** Changes with any detection rule; analyzers then read them anew. Left out by authorities that keep none. */
   readonly rule_set?: number;
+  /** A digest of the SIEM destinations that are kept; analyzers read them anew when it changes. Left out by authorities that keep none. */
+  readonly siem_set?: string;
   /** Of approved access requests, as long as they last. */
   readonly grants: readonly Grant[];
   /** Approved requests that a changed role makes void (access-request.ts). */

@@ -26,6 +26,7 @@ function pastOf(sessions: number, change: Partial<Past['user']> = {}): Past {
       })),
       ...change,
     },
+    roles: [],
     peers: { where: 'nodes with env=prod', people: 14, truncated: new Set(), acts: new Map([['program', new Map([['vim', 9], ['tcpdump', 2]])]]) },
   };
 } // prettier-ignore
@@ -63,6 +64,48 @@ describe('baselines', () => {
     const tried = new Map([['program', new Map(Array.from({ length: 50 }, (_, i) => [`p${i}`, 1] as const))]] as const);
     expect(said(await found(pastOf(60, { acts: tried }), [exec('/usr/bin/vim')]))).toEqual([]);
     expect(await found(pastOf(60, { truncated: new Set(['program']) }), [exec('/opt/nmap')])).toEqual([]);
+  });
+
+  describe('of people with the same roles', () => {
+    const role = (where: string, people: number, programs: Readonly<Record<string, number>>, truncated = false): Past['roles'][number] => ({
+      where,
+      people,
+      acts: new Map([['program', new Map(Object.entries(programs))]]),
+      truncated: new Set(truncated ? ['program' as const] : []),
+    });
+    const during = 'ann never did in 60 sessions of 90 days';
+
+    it.each<[string, Past['roles'], readonly string[]]>([
+      ['a program that a role hardly uses', [role('dba', 12, { psql: 12, vim: 1 })], [`steno/rare-for-role-program: second person of 12 with the role dba to run vim, though 9 of 14 on nodes with env=prod did; ${during}`]],
+      ['one that is usual for another role', [role('dba', 12, { vim: 1 }), role('dev', 20, { vim: 15 })], ['steno/first-program']],
+      ['one that is usual for none', [role('dba', 12, {}), role('dev', 20, { vim: 2 })], [`steno/rare-for-role-program: third person of 20 with the role dev to run vim, though 9 of 14 on nodes with env=prod did, nor is it usual for their other roles; ${during}`]],
+      ['one that anybody of a small role used', [role('dba', 12, {}), role('oncall', 2, { vim: 1 })], ['steno/first-program']],
+      ['one that nobody of a small role used', [role('dba', 12, {}), role('oncall', 2, {})], ['steno/rare-for-role-program: first person of 12 with the role dba']],
+      ['a role with few people alone', [role('oncall', 4, {})], ['steno/first-program']],
+      ['a role of which not everything is known', [role('dba', 12, {}, true)], ['steno/first-program']],
+      ['what of such a role is known', [role('dba', 12, { vim: 1 }, true)], ['steno/rare-for-role-program']],
+    ])('%s', async (_, roles, expected) => {
+      const all = said(await found({ ...pastOf(60), roles }, [exec('/usr/bin/vim'), exec('/bin/ls')]));
+      expect(all).toHaveLength(expected.length);
+      for (const [i, text] of expected.entries()) expect(all[i]).toContain(text);
+    }); // prettier-ignore
+
+    it('what is rare on such nodes stays one finding', async () => {
+      const past = { ...pastOf(60), roles: [role('dba', 12, {})] };
+      expect((await found(past, [exec('/opt/nmap')])).map(({ rule }) => rule.id)).toEqual(['steno/rare-program']);
+    });
+
+    it('a user who is new is compared with them, and with nobody else', async () => {
+      const past = { ...pastOf(3), roles: [role('dba', 12, { psql: 12, vim: 8 })] };
+      const rows = [exec('/opt/nmap'), exec('/usr/bin/vim'), exec('/bin/ls'), exec('/usr/bin/psql')];
+      expect(said(await found(past, rows, { node: 'db-9', login: 'root', bytes_in: 900 << 20 }))).toEqual([
+        'steno/rare-for-role-program: first person of 12 with the role dba to run nmap; ann never did in 3 sessions of 90 days',
+      ]);
+      const nobody = { ...past, user: { sessions: [], acts: new Map(), truncated: new Set<never>() } };
+      expect(said(await found(nobody, [exec('/opt/nmap'), exec('/usr/bin/psql')]))).toEqual([
+        'steno/rare-for-role-program: first person of 12 with the role dba to run nmap; ann never did in 0 sessions of 90 days',
+      ]);
+    });
   });
 
   it('tell of a node, a login and an hour that are new', async () => {

@@ -1,5 +1,5 @@
 /**
- * What of a session is unusual for its user, and for people on such nodes, as findings of the tier `signal` with their numbers. Tested in
+ * What of a session is unusual for its user, for people with the user's roles, and for people on such nodes, as findings of the tier `signal` with their numbers. Tested in
  * detector.test.ts.
  */
 import { eventId } from '#schemas/events/rows.js';
@@ -7,9 +7,9 @@ import type { EventRow, SessionRow } from '#schemas/events/rows.js';
 import type { Detection, Detector, Observation, RuleFacts, SessionDetector } from '../detection/detector.js';
 import { ActReader, habits } from './habits.js';
 import type { Act, Habit } from './habits.js';
-import { ENOUGH, hoursAround, isFar, isRare, isTriedOften, noveltyOf, spreadOf } from './judgement.js';
+import { ENOUGH, hoursAround, isFar, isRare, isTriedOften, noveltyOf, rareInEvery, spreadOf } from './judgement.js';
 import { measures } from './profile.js';
-import type { Measure, Past } from './profile.js';
+import type { Measure, Past, PeerProfile } from './profile.js';
 
 /** Findings of one rule in one session; what else is new is counted. */
 const MAX_FINDINGS = 20;
@@ -36,6 +36,7 @@ const measured: Readonly<Record<Measure, string>> = {
 
 const facts = (id: string, title: string, severity: RuleFacts['severity'], advice: string): RuleFacts => ({ id: `steno/${id}`, title, severity, tier: 'signal', techniques: [], advice }); // prettier-ignore
 const rare = Object.fromEntries(habits.filter((habit) => habit !== 'pair').map((habit) => [habit, facts(`rare-${habit}`, `A ${habit} that hardly anybody uses there`, 'low', 'Ask the user what it was for.')])) as Record<Habit, RuleFacts>; // prettier-ignore
+const rareForRole = Object.fromEntries(habits.filter((habit) => habit !== 'pair').map((habit) => [habit, facts(`rare-for-role-${habit}`, `A ${habit} that hardly anybody with the user's roles uses`, 'low', 'Ask the user what it was for, and whether the role still fits their work.')])) as Record<Habit, RuleFacts>; // prettier-ignore
 const first = Object.fromEntries(habits.map((habit) => [habit, facts(`first-${habit}`, `A ${habit} that this user never used`, 'info', '')])) as Record<Habit, RuleFacts>; // prettier-ignore
 const firstNode = facts('first-node', 'A node that this user never used', 'info', '');
 const firstLogin = facts(
@@ -56,6 +57,7 @@ export class BaselineDetector implements Detector {
   readonly scope = { kind: 'perSession' } as const;
   readonly rules: readonly RuleFacts[] = [
     ...Object.values(rare),
+    ...Object.values(rareForRole),
     ...Object.values(first),
     firstNode,
     firstLogin,
@@ -80,13 +82,14 @@ export class BaselineDetector implements Detector {
     const told = new Map<RuleFacts, number>();
     const acts = new ActReader();
     let files = 0;
-    if (!isKnown(past)) return { take: () => [] };
+    const known = isKnown(past);
+    if (!known && past.roles.length === 0) return { take: () => [] };
     const novelty = new Map(habits.map((habit) => [habit, noveltyOf(past.user.acts.get(habit)?.values() ?? [])]));
     const act = (row: EventRow, one: Act): readonly Detection[] => {
       const key = `${one.habit} ${one.value}`;
       if (seen.has(key) || seen.size >= MAX_VALUES) return [];
       seen.add(key);
-      const judged = judge(past, row.user, one, novelty.get(one.habit)!);
+      const judged = known ? judge(past, row.user, one, novelty.get(one.habit)!) : judgeByRole(past, row.user, one);
       if (judged === null) return [];
       const count = told.get(judged.rule) ?? 0;
       told.set(judged.rule, count + 1);
@@ -100,47 +103,67 @@ export class BaselineDetector implements Detector {
     const take = (observation: Observation): readonly Detection[] => {
       switch (observation.kind) {
         case 'start':
-          return beginning(past, observation.session);
+          return known ? beginning(past, observation.session) : [];
         case 'event':
           if (observation.row.source === 'kernel' && observation.row.kind === 'file') files += 1;
           return acts.take(observation.row).flatMap((one) => act(observation.row, one));
         case 'screen':
           return [];
         case 'end':
-          return ending(past, observation.session, files);
+          return known ? ending(past, observation.session, files) : [];
       }
     };
     return { take };
   }
 }
 
-/** Cold start: of a user with little history nothing is said. */
+/** Cold start: a user with little history is compared with the people who have the same roles, and with nobody else. */
 function isKnown({ until, user: { sessions } }: Past): boolean {
   const oldest = sessions.at(-1);
   return oldest !== undefined && sessions.length >= ENOUGH.sessions && until - oldest.started_at >= ENOUGH.days * 86_400_000;
 }
 
-function judge(
-  { user, peers, days }: Past,
-  name: string,
-  { habit, value }: Act,
-  novelty: number,
-): { readonly rule: RuleFacts; readonly reason: string } | null {
+interface Judged {
+  readonly rule: RuleFacts;
+  readonly reason: string;
+}
+
+function judge(past: Past, name: string, act: Act, novelty: number): Judged | null {
+  const { user, peers, days } = past;
+  const { habit, value } = act;
   const acts = user.acts.get(habit);
   if (acts === undefined || acts.has(value) || user.truncated.has(habit)) return null;
-  const [infinitive, past] = verbs[habit];
   const during = `in ${user.sessions.length} sessions of ${days} days`;
   const others = peers.acts.get(habit)?.get(value) ?? 0;
   if (habit !== 'pair' && !peers.truncated.has(habit) && isRare(others, peers.people)) {
-    const nth = ['first', 'second', 'third'][others]!;
-    return {
-      rule: rare[habit],
-      reason: `${nth} person of ${peers.people} to ${infinitive} ${value} on ${peers.where}; ${name} never did ${during}`,
-    };
+    const reason = `${nth(others)} person of ${peers.people} to ${verbs[habit][0]} ${value} on ${peers.where}; ${name} never did ${during}`;
+    return { rule: rare[habit], reason };
   }
+  const byRole = judgeByRole(past, name, act);
+  if (byRole !== null) return byRole;
   if (isTriedOften(novelty)) return null;
   const share = `about ${percent(novelty)} of what this user does is new`;
-  return { rule: first[habit], reason: `${name} never ${past} ${value} ${during}; ${share}` };
+  return { rule: first[habit], reason: `${name} never ${verbs[habit][1]} ${value} ${during}; ${share}` };
+}
+
+/** Against the people with the same roles, of whom more is known than of a user who is new. */
+function judgeByRole({ user, peers, roles, days }: Past, name: string, { habit, value }: Act): Judged | null {
+  // Pairs are counted of users alone.
+  if (habit === 'pair' || user.acts.get(habit)?.has(value) === true || user.truncated.has(habit)) return null;
+  const timesOf = ({ acts, truncated }: PeerProfile): number | null => acts.get(habit)?.get(value) ?? (truncated.has(habit) ? null : 0);
+  const found = rareInEvery(roles.map((role) => ({ where: role.where, people: role.people, others: timesOf(role) })));
+  if (found === null) return null;
+  const there = timesOf(peers);
+  const elsewhere = there === null || there === 0 ? '' : `, though ${there} of ${peers.people} on ${peers.where} did`;
+  const rest = roles.length > 1 ? ', nor is it usual for their other roles' : '';
+  const known = `${user.sessions.length} session${user.sessions.length === 1 ? '' : 's'} of ${days} days`;
+  const reason = `${nth(found.others)} person of ${found.people} with the role ${found.where} to ${verbs[habit][0]} ${value}${elsewhere}${rest}; ${name} never did in ${known}`;
+  return { rule: rareForRole[habit], reason };
+}
+
+/** At most two others did it. */
+function nth(others: number): string {
+  return ['first', 'second', 'third'][others]!;
 }
 
 function beginning({ user: { sessions }, days }: Past, session: SessionRow): readonly Detection[] {

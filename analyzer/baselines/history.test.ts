@@ -53,13 +53,13 @@ const facts: fc.Arbitrary<Partial<EventRow>> = fc.oneof(
 
 let made = 0;
 const sessions = fc.array(
-  fc.tuple(fc.constantFrom('ann', 'bob', "o'neil"), fc.constantFrom('prod', 'test', null), fc.integer({ min: -100, max: 2 }), fc.boolean(), fc.array(facts, { maxLength: 12 })),
+  fc.tuple(fc.constantFrom('ann', 'bob', "o'neil"), fc.constantFrom('prod', 'test', null), fc.integer({ min: -100, max: 2 }), fc.boolean(), fc.array(facts, { maxLength: 12 }), fc.subarray(['dba', 'dev', "it's"])),
   { minLength: 5, maxLength: 25 },
-).map((all) => all.map(([user, env, days, isOver, rows]): Made => {
+).map((all) => all.map(([user, env, days, isOver, rows, roles]): Made => {
   const session = exampleSession((made += 1));
   const started_at = NOW + days * DAY;
   const row = exampleSessionRow({
-    session, user, started_at, ended_at: isOver ? started_at + 60_000 : null, state: isOver ? 'ended' : 'live', bytes_in: days + 200, labels: env === null ? {} : { env }, labels_known: true,
+    session, user, roles, started_at, ended_at: isOver ? started_at + 60_000 : null, state: isOver ? 'ended' : 'live', bytes_in: days + 200, labels: env === null ? {} : { env }, labels_known: true,
   });
   return { session: row, rows: rows.map((one, index): EventRow => ({
     session, source: 'kernel', emitter: 'agent/a', block: 1, index, at: started_at + index, offset_ms: index, kind: 'exec', user, node: 'web-3', login: 'root', ...noFacts, ...one,
@@ -103,7 +103,7 @@ describe('the past', () => {
       fc.asyncProperty(sessions, sessions, async (some, later) => {
         await put(some);
         before.push(...some);
-        const asking = exampleSessionRow({ user: 'ann', started_at: NOW, labels: { env: 'prod' }, labels_known: true });
+        const asking = exampleSessionRow({ user: 'ann', roles: ["it's", 'dba', 'nobody', 'dba'], started_at: NOW, labels: { env: 'prod' }, labels_known: true });
         const until = untilOf(asking);
         const counts = before.filter(({ session: { started_at, ended_at } }) => ended_at !== null && ended_at < until && started_at >= until - 90 * DAY);
         const past = await new StoredHistory(store).before(asking);
@@ -116,6 +116,11 @@ describe('the past', () => {
         expect([past.peers.where, past.peers.people, flat(past.peers.acts)]).toEqual([
           'nodes with env=prod', new Set(there.map(({ session }) => session.user)).size, counted(there, ({ user }) => user, false),
         ]);
+        const holders = (role: string): readonly Made[] => counts.filter(({ session }) => session.roles.includes(role));
+        expect(past.roles.map(({ where, people, acts }) => [where, people, flat(acts)])).toEqual(
+          ['dba', "it's", 'nobody'].map((role) => [role, new Set(holders(role).map(({ session }) => session.user)).size, counted(holders(role), ({ user }) => user, false)]),
+        );
+        expect((await new StoredHistory(store).before({ ...asking, roles: ['a', 'b', 'c', 'd', 'e'] })).roles).toEqual([]);
         const forms = (all: readonly Made[]): unknown => Object.fromEntries([...countsOf(all.flatMap(({ rows }) => rows.filter(({ kind, source }) => kind === 'exec' && source === 'kernel').map(({ path, name }) => formOf(path, name)).filter((form) => form !== ''))).of].sort());
         const pastForms = await new StoredHistory(store).formsBefore(asking);
         expect([pastForms.user, pastForms.everybody].map(({ of }) => Object.fromEntries([...of].sort()))).toEqual([forms(mine), forms(counts)]);

@@ -3,8 +3,9 @@
  * earlier. Only sessions that had ended by then count, so what is stored later changes no earlier answer, unless rows of such a session
  * arrive more than six hours late. The window is 90 days; what is older is forgotten.
  *
- * Bounded, however large the store is: the last 500 sessions of the user, the last 2,000 on nodes with the label, the last 2,000 of all. A profile is
- * read once for each user, or label, and day; where that fails, it fails for the rest of the day. Tested in history.test.ts.
+ * Bounded, however large the store is: the last 500 sessions of the user, the last 2,000 on nodes with the label, the last 2,000 with each of at
+ * most MAX_ROLES roles, the last 2,000 of all. A profile is read once for each user, label or role, and day; where that fails, it fails for the rest of the day,
+ * and of roles alone nothing is said then. Tested in history.test.ts.
  */
 import { LRUCache } from 'lru-cache';
 import { StenoError } from '#schemas/base/errors.js';
@@ -20,6 +21,8 @@ const SETTLED = 6 * 3_600_000;
 export const DAYS = 90;
 const MAX_SESSIONS = 500;
 const MAX_SESSIONS_OF_PEERS = 2_000;
+/** A user with more is compared with nobody by role: one that was left out might explain what they do. */
+const MAX_ROLES = 4;
 const MAX_VALUES = 20_000;
 const LIMITS = { maxRows: MAX_VALUES, maxSeconds: 20 } as const;
 
@@ -35,7 +38,7 @@ export class StoredHistory {
   readonly #options: HistoryOptions;
   readonly #users = new LRUCache<string, Promise<UserProfile>>({ max: 200 });
   readonly #forms = new LRUCache<string, Promise<Forms>>({ max: 200 });
-  readonly #peers = new LRUCache<string, Promise<PeerProfile>>({ max: 50 });
+  readonly #peers = new LRUCache<string, Promise<PeerProfile>>({ max: 100 });
 
   constructor(store: Store, options: HistoryOptions = { labels: ['env'] }) {
     this.#store = store;
@@ -53,7 +56,24 @@ export class StoredHistory {
       kept(this.#users, `${until} ${session.user}`, () => this.#user(session.user, until)),
       kept(this.#peers, `${until} ${condition}`, () => this.#people(where, condition, until)),
     ]);
-    return { until, days: DAYS, user, peers };
+    return { until, days: DAYS, user, peers, roles: await this.#roles(session.roles, until) };
+  }
+
+  /** One after the other: each is heavy, and a day asks for it once. */
+  async #roles(names: readonly string[], until: number): Promise<readonly PeerProfile[]> {
+    const roles = [...new Set(names)].sort();
+    if (roles.length > MAX_ROLES) return [];
+    const profiles: PeerProfile[] = [];
+    for (const role of roles) {
+      const condition = `has(roles, ${literal(role)})`;
+      try {
+        profiles.push(await kept(this.#peers, `${until} ${condition}`, () => this.#people(role, condition, until)));
+      } catch (error) {
+        if (error instanceof StenoError && error.code === 'QUERY_TOO_HEAVY') return [];
+        throw error;
+      }
+    }
+    return profiles;
   }
 
   async formsBefore(session: SessionRow): Promise<PastForms> {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { ENOUGH, hoursAround, isFar, isRare, medianOf, noveltyOf, spreadOf } from './judgement.js';
+import { ENOUGH, hoursAround, isFar, isRare, medianOf, noveltyOf, rareInEvery, spreadOf } from './judgement.js';
 
 const HOUR = 3_600_000;
 const sizes = fc.array(fc.nat(1_000_000), { minLength: ENOUGH.measured, maxLength: 60 });
@@ -27,6 +27,26 @@ describe('judgements', () => {
         expect(isFar(spreadOf(past, Math.max(...past))!, Math.max(...past))).toBe(false);
       }),
     );
+  });
+
+  it('of roles do not depend on their order, and one that explains it is enough', () => {
+    const role = fc.record({ people: fc.nat(40), others: fc.option(fc.nat(40), { nil: null }) });
+    fc.assert(
+      fc.property(fc.array(role, { maxLength: 6 }), (roles) => {
+        const found = rareInEvery(roles);
+        const back = rareInEvery([...roles].reverse());
+        expect(back?.people).toBe(found?.people);
+        if (found !== null) {
+          expect(isRare(found.others, found.people)).toBe(true);
+          expect(found.people).toBe(Math.max(...roles.map(({ people }) => people)));
+        }
+        expect(rareInEvery([...roles, { people: 20, others: 15 }])).toBeNull();
+        expect(rareInEvery([...roles, { people: 2, others: 1 }])).toBeNull();
+        expect(rareInEvery([...roles, { people: 20, others: null }])).toBeNull();
+      }),
+    );
+    expect(rareInEvery([{ people: ENOUGH.people - 1, others: 0 }])).toBeNull();
+    expect(rareInEvery([])).toBeNull();
   });
 
   it('of amounts are not moved by one session that was far out', () => {

@@ -36,6 +36,26 @@ export function isRare(others: number, people: number): boolean {
   return people >= ENOUGH.people && others <= MAX_OTHERS && (others + 0.5) / (people + 1) <= MAX_SHARE;
 }
 
+/** What people of one kind are known to have done: `others` of `people`; null: not known. */
+export interface Shared {
+  readonly people: number;
+  readonly others: number | null;
+}
+
+/**
+ * Which of a session's roles shows best that something is unusual for all of them: the one with the most people. Null where one of them explains
+ * it, where one is not known, or where none has enough people. A role with few people explains what any other of them did.
+ */
+export function rareInEvery<Role extends Shared>(roles: readonly Role[]): (Role & { readonly others: number }) | null {
+  let best: (Role & { readonly others: number }) | null = null;
+  for (const role of roles) {
+    const { people, others } = role;
+    if (others === null || (people < ENOUGH.people ? others > 0 : !isRare(others, people))) return null;
+    if (people >= ENOUGH.people && (best === null || people > best.people)) best = { ...role, others };
+  }
+  return best;
+}
+
 /** Sessions that began within an hour of this time of the day, and how likely none would be if hours were all alike (Poisson). */
 export function hoursAround(starts: readonly number[], at: number): { readonly near: number; readonly chance: number } {
   const day = 86_400_000;

@@ -1,4 +1,4 @@
-/** What the store tells of the past of a user, and of the people on nodes of a kind, up to a moment. */
+/** What the store tells of the past of a user, of the people on nodes of a kind, and of those with the user's roles, up to a moment. */
 import type { Habit } from './habits.js';
 
 export const measures = ['bytes_in', 'bytes_out', 'duration', 'files'] as const;
@@ -22,7 +22,7 @@ export interface UserProfile {
 }
 
 export interface PeerProfile {
-  /** As a sentence has it: `nodes with env=prod`. */
+  /** As a sentence has it: `nodes with env=prod`; of the people with a role, the role. */
   readonly where: string;
   readonly people: number;
   /** How many people did it. */
@@ -50,4 +50,6 @@ export interface Past {
   readonly days: number;
   readonly user: UserProfile;
   readonly peers: PeerProfile;
+  /** Of the people with each of the session's roles; empty where roles say nothing: there are none, or too many, or one cannot be read. */
+  readonly roles: readonly PeerProfile[];
 }

@@ -1,6 +1,7 @@
 /** Rules that only a recorder can have, as detectors: they see the screen and the kernel of one session together, or what a node did beside its sessions. */
 import type { Detector } from '../detection/detector.js';
 import { bypassDetector } from './bypass.js';
+import { clipboardDetector } from './clipboard.js';
 import { configurationDetector } from './configuration.js';
 import { recordingDetector } from './recording.js';
 import { reverseShellDetector } from './reverse-shell.js';
@@ -8,5 +9,13 @@ import { secretDetector } from './secrets.js';
 import { unshownDetector } from './unshown.js';
 
 export function recorderDetectors(): readonly Detector[] {
-  return [secretDetector(), reverseShellDetector(), recordingDetector(), unshownDetector(), configurationDetector(), bypassDetector()];
+  return [
+    secretDetector(),
+    reverseShellDetector(),
+    recordingDetector(),
+    unshownDetector(),
+    clipboardDetector(),
+    configurationDetector(),
+    bypassDetector(),
+  ];
 }

@@ -106,8 +106,11 @@ class RecordingWatch implements SessionDetector {
           happened(escaped, [row], `${row.reason}${row.path === '' ? '' : ` by ${row.path}`}`, `${row.reason} ${row.path}`.slice(0, 200)),
         ];
       case 'forward':
+        return this.#forward(row);
       case 'stream':
-        return row.reason === 'unechoed' ? this.#unechoed(row) : this.#forward(row);
+        if (row.reason === 'unechoed') return this.#unechoed(row);
+        // Clipboard and pastes are what clipboard.ts looks at.
+        return row.reason === '' ? this.#forward(row) : [];
       default:
         return [];
     }

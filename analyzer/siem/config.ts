@@ -1,5 +1,6 @@
 /**
- * Where rows go: a file in YAML, which `steno up --siem` and the analyzer's field `siem` name. Explained in docs/siem.md.
+ * Where rows go by a file in YAML, which `steno up --siem` and the analyzer's field `siem` name, beside the destinations that the
+ * authority keeps (schemas/documents/siem.ts). Explained in docs/siem.md.
  *
  *     destinations:
  *       - { name: lake, format: ocsf, url: 'https://collector.example/ingest', token_file: /etc/steno/lake.token }
@@ -7,18 +8,10 @@
  */
 import { z } from 'zod';
 import { hostPort, path } from '#runtime/service/config.js';
-import { isWebhookTarget } from '#schemas/documents/webhook.js';
-import { changeTables } from '#stores/events/contract.js';
+import { MAX_SIEM_DESTINATIONS, siemFields, siemMaxMessage, siemUrl } from '#schemas/documents/siem.js';
 
 const common = {
-  name: z.string().regex(/^[a-z0-9][a-z0-9_-]{0,31}$/, 'is no name: up to 32 lower-case letters, digits, dashes and underscores'),
-  send: z
-    .array(z.enum(changeTables))
-    .min(1)
-    .max(changeTables.length)
-    .default([...changeTables]),
-  /** Where a destination begins that was never sent anything. */
-  from: z.enum(['now', 'beginning']).default('now'),
+  ...siemFields,
   /** PEM, of the authorities that the other side's certificate may be from; the system's when left out. */
   ca_file: path.optional(),
   /** PEM, of this side, where the other one asks for it. */
@@ -29,21 +22,12 @@ const common = {
 const ocsf = z.strictObject({
   ...common,
   format: z.literal('ocsf'),
-  url: z
-    .string()
-    .max(2048)
-    .refine((text) => isWebhookTarget(text, 'any'), 'is no https address, nor http of this machine; it has no user and no fragment'),
+  url: siemUrl,
   /** Holds the token that goes along as `Authorization: Bearer`. */
   token_file: path.optional(),
 });
 
-const syslog = z.strictObject({
-  ...common,
-  format: z.literal('syslog'),
-  address: hostPort,
-  /** Bytes of a message: what is longer is cut, and says so. RFC 5425 asks receivers for 8192. */
-  max_message: z.int().min(2_048).max(262_144).default(8_192),
-});
+const syslog = z.strictObject({ ...common, format: z.literal('syslog'), address: hostPort, max_message: siemMaxMessage });
 
 export const siemDestination = z
   .discriminatedUnion('format', [ocsf, syslog])
@@ -51,12 +35,10 @@ export const siemDestination = z
     message: 'certificate_file and key_file go together',
   });
 export type SiemDestination = z.output<typeof siemDestination>;
-export type OcsfDestination = Extract<SiemDestination, { readonly format: 'ocsf' }>;
-export type SyslogDestination = Extract<SiemDestination, { readonly format: 'syslog' }>;
 
 export const siemConfig = z.strictObject({
   destinations: z
     .array(siemDestination)
-    .max(16)
+    .max(MAX_SIEM_DESTINATIONS)
     .refine((all) => new Set(all.map(({ name }) => name)).size === all.length, 'two destinations have the same name'),
 });

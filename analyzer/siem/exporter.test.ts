@@ -12,11 +12,14 @@ import { exampleAuditRow, exampleEventRow, exampleFindingRow } from '#stores/eve
 import { FaultyEventStore } from '#stores/events/faulty.js';
 import { openedChdb } from '#stores/events/testing/opened.js';
 import { siemDestination } from './config.js';
-import type { OcsfDestination } from './config.js';
+import type { SiemDestination } from './config.js';
 import { Exporter } from './exporter.js';
 import { HttpsWayOut } from './https.js';
+import { credentialsInFiles } from './sending.js';
 import { Collector, makeCertificate } from './testing/collector.js';
 import type { Fate } from './testing/collector.js';
+
+type OcsfDestination = Extract<SiemDestination, { readonly format: 'ocsf' }>;
 
 const folder = mkdtempSync(join(tmpdir(), 'steno-siem-'));
 const certificate = makeCertificate(folder);
@@ -51,7 +54,7 @@ function destination(more: Partial<OcsfDestination> = {}): OcsfDestination {
 
 function exporter(of: OcsfDestination): Exporter {
   const parts = { clock: Date.now, log: openLog('analyzer', 'silent'), lookMs: 5, firstRetryMs: 2, pageRows: 7 };
-  return new Exporter({ ...parts, store, destination: of, way: new HttpsWayOut(of, 5_000) });
+  return new Exporter({ ...parts, store, destination: of, way: new HttpsWayOut(of, credentialsInFiles(of), 5_000) });
 }
 
 async function until(holds: () => boolean): Promise<void> {

@@ -26,7 +26,7 @@ export type ExportedStore = Pick<EventStore, 'changes' | 'changesEnd' | 'countCh
 
 export interface ExporterParts {
   readonly store: ExportedStore;
-  readonly destination: SiemDestination;
+  readonly destination: Pick<SiemDestination, 'name' | 'format' | 'send' | 'from'>;
   readonly way: WayOut;
   /** Left out: nobody else shares the store. */
   readonly alone?: Alone;

@@ -5,28 +5,30 @@
 import { request as plainRequest } from 'node:http';
 import type { IncomingMessage } from 'node:http';
 import { Agent, request } from 'node:https';
-import { readSecret } from '#runtime/service/config.js';
-import type { OcsfDestination } from './config.js';
 import { RefusedLines, TIMEOUT_MS, secureContext } from './sending.js';
-import type { Line, WayOut } from './sending.js';
+import type { Line, ReadCredentials, WayOut } from './sending.js';
 
 const REFUSALS: ReadonlySet<number> = new Set([400, 413, 415, 422]);
 
 export class HttpsWayOut implements WayOut {
-  readonly #of: OcsfDestination;
+  readonly #url: string;
+  readonly #credentials: ReadCredentials;
   readonly #timeoutMs: number;
   #agent: Agent | null = null;
 
-  constructor(of: OcsfDestination, timeoutMs = TIMEOUT_MS) {
-    this.#of = of;
+  constructor({ url }: { readonly url: string }, credentials: ReadCredentials, timeoutMs = TIMEOUT_MS) {
+    this.#url = url;
+    this.#credentials = credentials;
     this.#timeoutMs = timeoutMs;
   }
 
   async send(lines: readonly Line[], signal: AbortSignal): Promise<void> {
     const body = Buffer.from(lines.map(({ json }) => `${json}\n`).join(''));
-    const { url, token_file: token } = this.#of;
+    const url = this.#url;
+    const credentials = this.#credentials();
+    const { token } = credentials;
     const isPlain = url.startsWith('http:');
-    if (!isPlain) this.#agent ??= new Agent({ keepAlive: true, maxSockets: 1, ...secureContext(this.#of) });
+    if (!isPlain) this.#agent ??= new Agent({ keepAlive: true, maxSockets: 1, ...secureContext(credentials) });
     const options = {
       method: 'POST',
       signal,
@@ -34,7 +36,7 @@ export class HttpsWayOut implements WayOut {
       headers: {
         'content-type': 'application/x-ndjson',
         'content-length': body.length,
-        ...(token === undefined ? {} : { authorization: `Bearer ${readSecret(token)}` }),
+        ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
       },
     };
     try {
@@ -56,7 +58,7 @@ export class HttpsWayOut implements WayOut {
       if (REFUSALS.has(status)) throw new RefusedLines(`the collector answered ${status}`);
       throw new Error(`the collector answered ${status}`);
     } catch (error) {
-      // The next connection reads the files again.
+      // The next connection shows what the credentials are then.
       if (!(error instanceof RefusedLines)) this.close();
       throw error;
     }

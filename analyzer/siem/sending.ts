@@ -8,6 +8,7 @@
  */
 import { readFileSync } from 'node:fs';
 import type { SecureContextOptions } from 'node:tls';
+import { readSecret } from '#runtime/service/config.js';
 import type { SiemDestination } from './config.js';
 
 export const MAX_BATCH_BYTES = 1 << 20;
@@ -32,11 +33,34 @@ export interface WayOut {
 
 export class RefusedLines extends Error {}
 
-/** Files are read at each connection: a certificate or token can be replaced without a restart. */
-export function secureContext({ ca_file: ca, certificate_file: certificate, key_file: key }: SiemDestination): SecureContextOptions {
+/** What is shown and asked for at a connection; `ca`, `certificate` and `key` in PEM. */
+export interface Credentials {
+  readonly ca?: string;
+  readonly certificate?: string;
+  readonly key?: string;
+  readonly token?: string;
+}
+
+/** Called at each connection: a certificate or token can be replaced without a restart. */
+export type ReadCredentials = () => Credentials;
+
+/** Throws when a file cannot be read; a token also when others can read its file. */
+export function credentialsInFiles(destination: SiemDestination): ReadCredentials {
+  const { ca_file: ca, certificate_file: certificate, key_file: key } = destination;
+  const token = destination.format === 'ocsf' ? destination.token_file : undefined;
+  return () => ({
+    ...(ca === undefined ? {} : { ca: readFileSync(ca, 'utf8') }),
+    ...(certificate === undefined || key === undefined
+      ? {}
+      : { certificate: readFileSync(certificate, 'utf8'), key: readFileSync(key, 'utf8') }),
+    ...(token === undefined ? {} : { token: readSecret(token) }),
+  });
+}
+
+export function secureContext({ ca, certificate, key }: Credentials): SecureContextOptions {
   return {
     minVersion: 'TLSv1.2',
-    ...(ca === undefined ? {} : { ca: readFileSync(ca) }),
-    ...(certificate === undefined || key === undefined ? {} : { cert: readFileSync(certificate), key: readFileSync(key) }),
+    ...(ca === undefined ? {} : { ca }),
+    ...(certificate === undefined || key === undefined ? {} : { cert: certificate, key }),
   };
 }

@@ -11,8 +11,6 @@ import type { TLSSocket } from 'node:tls';
 import { afterAll, describe, expect, it } from 'vitest';
 import { eventId } from '#schemas/events/rows.js';
 import { exampleEventRow } from '#stores/events/examples.js';
-import { siemDestination } from './config.js';
-import type { SyslogDestination } from './config.js';
 import { linesOf } from './lines.js';
 import { SyslogWayOut } from './syslog.js';
 import { makeCertificate } from './testing/collector.js';
@@ -34,12 +32,8 @@ const lines = linesOf('events', rows);
 const never = new AbortController().signal;
 const to = (port: number): SyslogWayOut =>
   new SyslogWayOut(
-    siemDestination.parse({
-      name: 'central',
-      format: 'syslog',
-      address: `127.0.0.1:${port}`,
-      ca_file: certificate.certificate,
-    }) as SyslogDestination,
+    { address: `127.0.0.1:${port}`, max_message: 8_192 },
+    () => ({ ca: readFileSync(certificate.certificate, 'utf8') }),
     20_000,
   );
 
@@ -121,10 +115,7 @@ describe('a receiver of syslog', () => {
   });
 
   it('without a certificate that is trusted gets nothing', async () => {
-    const way = new SyslogWayOut(
-      siemDestination.parse({ name: 'c', format: 'syslog', address: '127.0.0.1:1' }) as SyslogDestination,
-      5_000,
-    );
+    const way = new SyslogWayOut({ address: '127.0.0.1:1', max_message: 8_192 }, () => ({}), 5_000);
     await expect(way.send(lines, never)).rejects.toThrow();
   });
 });

@@ -8,21 +8,29 @@
  * syslog.test.ts, with rsyslog.
  */
 import { connect } from 'node:tls';
-import type { SyslogDestination } from './config.js';
 import { TIMEOUT_MS, secureContext } from './sending.js';
-import type { Line, WayOut } from './sending.js';
+import type { Line, ReadCredentials, WayOut } from './sending.js';
 
 /** Log audit. */
 const FACILITY = 13;
 /** Between the last byte and the end of the connection on this side. */
 const ASKED_AFTER_MS = 50;
 
+export interface SyslogReceiver {
+  /** `HOST:PORT`. */
+  readonly address: string;
+  /** Bytes of a message: what is longer is cut. */
+  readonly max_message: number;
+}
+
 export class SyslogWayOut implements WayOut {
-  readonly #of: SyslogDestination;
+  readonly #of: SyslogReceiver;
+  readonly #credentials: ReadCredentials;
   readonly #timeoutMs: number;
 
-  constructor(of: SyslogDestination, timeoutMs = TIMEOUT_MS) {
+  constructor(of: SyslogReceiver, credentials: ReadCredentials, timeoutMs = TIMEOUT_MS) {
     this.#of = of;
+    this.#credentials = credentials;
     this.#timeoutMs = timeoutMs;
   }
 
@@ -30,9 +38,10 @@ export class SyslogWayOut implements WayOut {
     const { address, max_message: most } = this.#of;
     const colon = address.lastIndexOf(':');
     const host = address.slice(0, colon).replace(/^\[|\]$/g, '');
+    const secure = secureContext(this.#credentials());
     const bytes = Buffer.concat(lines.map((line) => frame(line, most)));
     await new Promise<void>((resolve, reject) => {
-      const socket = connect({ host, port: Number(address.slice(colon + 1)), servername: serverName(host), ...secureContext(this.#of) });
+      const socket = connect({ host, port: Number(address.slice(colon + 1)), servername: serverName(host), ...secure });
       let asked = false;
       let ended = false;
       const abort = (): void => void socket.destroy(new Error('the exporter ends'));

@@ -329,6 +329,11 @@ const successes: Readonly<Record<string, readonly [event: string, act: () => Pro
         secret: { file: 'none' },
       }),
   ],
+  'PUT /v1/siem-destinations/:name': [
+    'siem.put',
+    () => admin.call('PUT', '/v1/siem-destinations/s', { kind: 'siem', name: 's', format: 'ocsf', url: 'http://127.0.0.1:1/' }),
+  ],
+  'DELETE /v1/siem-destinations/:name': ['siem.delete', () => admin.call('DELETE', '/v1/siem-destinations/s')],
   'DELETE /v1/webhooks/:name': ['webhook.delete', () => admin.call('DELETE', '/v1/webhooks/w')],
   'POST /v1/access-decisions': [
     'access.decide',
@@ -515,6 +520,7 @@ const questions: ReadonlySet<string> = new Set([
   'POST /v1/live-sessions/read',
   'POST /v1/rule-set',
   'POST /v1/honey-set',
+  'POST /v1/siem-set',
   'POST /v1/hash-set',
   'POST /v1/hash-set/piece',
   // Nothing is in force before the import is finished, which leaves a row.

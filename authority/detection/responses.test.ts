@@ -55,6 +55,7 @@ const freeze = { rules: ['r1'], action: 'freeze' };
 describe('a response', () => {
   test.each([
     ['freeze', 'session-input', session],
+    ['require_moderator', 'session-moderation', session],
     ['end', 'session', session],
     ['lock_user', 'user', 'ann'],
   ])('%s is a lock of its kind, with a row that names finding and session', async (action, kind, target) => {

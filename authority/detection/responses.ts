@@ -43,10 +43,12 @@ const KEPT_MS = 7 * 86_400_000;
 const MAX_REMEMBERED = 50_000;
 const NOTHING: Answer = { kind: 'none', action: null, lock: null, expires_at: null };
 
-const lockKind = { freeze: 'session-input', end: 'session', lock_user: 'user' } as const satisfies Record<
-  ResponseAction,
-  Lock['target_kind']
->;
+const lockKind = {
+  freeze: 'session-input',
+  require_moderator: 'session-moderation',
+  end: 'session',
+  lock_user: 'user',
+} as const satisfies Record<ResponseAction, Lock['target_kind']>;
 
 export function responseRoutes({ records, directory, responses: policy, clock }: ResponseParts): readonly Route[] {
   const answers = new LRUCache<string, Promise<Answer>>({ max: MAX_REMEMBERED });

@@ -1,4 +1,4 @@
-/** Routes about detection: rules, new findings, suppressions, triage, and automatic responses. */
+/** Routes about detection: rules, new findings, suppressions, triage, automatic responses, and where everything is sent on to. */
 import type { Route } from '../http/server.js';
 import { announcementRoutes } from './announcements.js';
 import type { AnnouncementParts } from './announcements.js';
@@ -11,10 +11,12 @@ import type { ResponseParts } from './responses.js';
 import { ruleRoutes } from './rules.js';
 import type { RuleParts } from './rules.js';
 import { catalogueRoutes } from './rule-catalogue.js';
+import { siemRoutes } from './siem.js';
+import type { SiemParts } from './siem.js';
 import { triageRoutes } from './triage.js';
 import type { TriageParts } from './triage.js';
 
-export interface DetectionParts extends AnnouncementParts, HashParts, HoneyParts, ResponseParts, RuleParts, TriageParts {}
+export interface DetectionParts extends AnnouncementParts, HashParts, HoneyParts, ResponseParts, RuleParts, SiemParts, TriageParts {}
 
 export function detectionRoutes(parts: DetectionParts): readonly Route[] {
   return [
@@ -24,6 +26,7 @@ export function detectionRoutes(parts: DetectionParts): readonly Route[] {
     ...responseRoutes(parts),
     ...ruleRoutes(parts),
     ...catalogueRoutes(parts),
+    ...siemRoutes(parts),
     ...triageRoutes(parts),
   ];
 }

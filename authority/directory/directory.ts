@@ -22,6 +22,7 @@ import type { Reader, Records } from '../records/records.js';
 import { namesSince } from '../records/names.js';
 import { removedServices } from '../services/removed.js';
 import { ruleSetVersion } from '../records/rules.js';
+import { siemSetDigest } from '../records/siem.js';
 import { invitationsInForce } from '../records/session-invitations.js';
 import { grantsInForce } from '../records/requests.js';
 
@@ -144,6 +145,7 @@ export class Directory {
       ...(touched('names') ? await namesSince(db) : {}),
       ...(touched('clusters') ? { clusters: await trustedClusters(db) } : {}),
       ...(touched('rules') ? { rule_set: await ruleSetVersion(db) } : {}),
+      ...(touched('siem') ? { siem_set: await siemSetDigest(db) } : {}),
       ...(touched('kube_clusters') ? { kube_clusters: await allKubeClusters(db) } : {}),
     };
   }

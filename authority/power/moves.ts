@@ -54,6 +54,12 @@ export const moves: readonly Move[] = [
     'DELETE /v1/kube-clusters/:name',
   ),
   ...move('everything', 'identities over there answer as users', 'PUT /v1/webhooks/:name', 'DELETE /v1/webhooks/:name'),
+  ...move(
+    'everything',
+    'where everything that is stored is sent on to, and which secret goes along',
+    'PUT /v1/siem-destinations/:name',
+    'DELETE /v1/siem-destinations/:name',
+  ),
   ...move('everything', 'a name that somebody else had', 'POST /v1/user-names/:name/release'),
 
   ...move(
@@ -158,6 +164,7 @@ export const moves: readonly Move[] = [
     'POST /v1/hash-set',
     'POST /v1/hash-set/piece',
     'POST /v1/honey-set',
+    'POST /v1/siem-set',
     'PUT /v1/rule-states',
     'PUT /v1/rule-catalogue',
     'POST /v1/finding-announcements',

@@ -1,5 +1,5 @@
 /**
- * Secrets of webhooks: files in `authority/secrets`, or environment variables STENO_SECRET_….
+ * Secrets of webhooks and SIEM destinations: files in `authority/secrets`, or environment variables STENO_SECRET_….
  *
  * A document can name only these: an administrator of Steno must not be able to read other files or environment variables of
  * the authority's machine. Read at each use, so that a secret can be changed without a restart; never logged. Tested in
@@ -8,7 +8,7 @@
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { StenoError } from '#schemas/base/errors.js';
-import type { SecretReference } from '#schemas/documents/webhook.js';
+import type { SecretReference } from '#schemas/documents/secret-reference.js';
 
 const MAX_BYTES = 4096;
 

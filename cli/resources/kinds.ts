@@ -7,9 +7,10 @@ import { suggestion } from '#schemas/base/suggestion.js';
 import { connectorResources } from './connectors.js';
 import type { Resources } from './resource.js';
 import { roleResources } from './roles.js';
+import { siemResources } from './siem.js';
 import { webhookResources } from './webhooks.js';
 
-const all: readonly Resources[] = [roleResources, webhookResources, connectorResources('oidc'), connectorResources('saml')];
+const all: readonly Resources[] = [roleResources, webhookResources, siemResources, connectorResources('oidc'), connectorResources('saml')];
 
 /** For the help of verbs. */
 export const kindsText = all.map(({ kind }) => kind).join(', ');

@@ -76,7 +76,10 @@ export function upCommand(): Command {
     )
     .option('--rules <dir>', 'Sigma rules for the analyzer, beside the ones that come with Steno')
     .option('--no-analyzer', 'do not analyze sessions here; `steno analyzer` does it elsewhere, over a ClickHouse server')
-    .option('--responses <file>', 'YAML that says what is done by itself about findings: freeze or end a session, lock a user')
+    .option(
+      '--responses <file>',
+      'YAML that says what is done by itself about findings: freeze a session, demand a moderator, end it, lock a user',
+    )
     .option('--siem <file>', 'YAML that says where events, audit rows and findings are sent on to, as they are stored')
     .option('--state <url>', 'postgres://USER@HOST/DATABASE for users, roles and CAs; default is SQLite under --data')
     .option('--seal-key <file>', 'key of the CA keys at rest; authorities that share a database share it; default is made under --data')

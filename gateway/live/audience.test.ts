@@ -253,6 +253,61 @@ describe('those who have joined a session', () => {
     );
   });
 
+  it('where a lock demands a moderator, input reaches the node exactly while one is there, whoever comes and goes', () => {
+    const step = fc.oneof(
+      fc.record({
+        kind: fc.constant('join' as const),
+        user: fc.constantFrom('alice', 'bob', 'carol'),
+        mode: fc.constantFrom(...joinModes),
+      }),
+      fc.record({ kind: fc.constant('leave' as const), who: fc.nat(5) }),
+      fc.record({ kind: fc.constant('lock' as const), on: fc.boolean() }),
+      fc.record({ kind: fc.constant('freeze' as const), on: fc.boolean() }),
+      fc.record({ kind: fc.constant('type' as const) }),
+    );
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
+        const { join, audience, session, notices, typed } = scene();
+        const there: { readonly user: string; readonly mode: JoinMode; readonly participant: Participant }[] = [];
+        let [locked, frozen, typedOpen] = [false, false, 0];
+        for (const one of steps) {
+          switch (one.kind) {
+            case 'join': {
+              // As in the gateway: the last who leaves takes the audience along, and the next makes one.
+              session.watcher ??= audience;
+              there.push({ user: one.user, mode: one.mode, participant: join(one.user, one.mode).participant });
+              break;
+            }
+            case 'leave': {
+              const [gone] = there.splice(one.who % (there.length + 1), 1);
+              if (gone !== undefined) audience.leave(gone.participant, null);
+              break;
+            }
+            case 'lock':
+              session.requireModerator(one.on ? 'finding' : null);
+              locked = one.on;
+              break;
+            case 'freeze':
+              if (one.on) session.gate.close('incident');
+              else session.gate.reopen();
+              frozen = one.on;
+              break;
+            case 'type':
+              if (session.type('bob', Buffer.from('x')) === 1 && session.gate.open) typedOpen += 1;
+          }
+          const moderated = there.some(({ user, mode }) => mode === 'moderator' && user !== 'alice');
+          expect(session.gate.open).toBe(!frozen && (!locked || moderated));
+          expect(session.awaitsModerator).toBe(locked && !moderated);
+        }
+        expect(typed()).toBe('x'.repeat(typedOpen));
+        if (steps.some((one) => one.kind === 'lock' && one.on && !frozen) && session.awaitsModerator)
+          expect(notices.some((words) => words.includes('steno join s1 --mode moderator'))).toBe(true);
+        session.leave();
+      }),
+      { numRuns: 500 },
+    );
+  });
+
   it.each(joinModes)('as %s they are in the audit when they come and when they go', (mode) => {
     const { join, audience, audits, session } = scene();
     const bob = join('bob', mode);

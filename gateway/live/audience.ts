@@ -312,8 +312,10 @@ export class Audience implements SessionWatcher {
     return this.#about.kind === 'exec' ? terminalText(bytes.toString()) : Buffer.alloc(0);
   }
 
-  /** Whether the demands are met by now, and what follows from it. */
+  /** Whether the demands of roles and of a lock are met by now, and what follows from it. */
   #weigh(): void {
+    const moderator = [...this.#participants].find(({ facts: { mode, user } }) => mode === 'moderator' && user !== this.#about.user);
+    this.session.moderatedBy(moderator === undefined ? null : printable(moderator.facts.user, 64));
     if (!this.moderated || this.session.over) return;
     const missing = unmet(this.#demands, this.#participants, this.#about);
     const { gate } = this.session;

@@ -25,9 +25,9 @@ export class LiveSessions {
     this.#deps = deps;
   }
 
-  /** Whether the session needs participants. */
+  /** Whether the session needs participants, by a role or a lock. */
   awaits(session: LiveSession | undefined): boolean {
-    return session !== undefined && this.#audiences.get(session)?.moderated === true;
+    return session !== undefined && (session.needsModerator || this.#audiences.get(session)?.moderated === true);
   }
 
   /** `start` is called once the participants that the demands name have joined; at once where there are none. */
@@ -58,7 +58,7 @@ export class LiveSessions {
       labels: labels !== null && JSON.stringify(labels).length <= MAX_DETAIL_LABELS ? labels : null,
       participants: [{ user, mode: 'owner', since: startedAt }, ...named],
       others: joined.length - named.length,
-      awaits: audience?.awaited ?? '',
+      awaits: [audience?.awaited ?? '', session.awaitsModerator ? '1 moderator' : ''].filter((text) => text !== '').join('; '),
     };
   }
 

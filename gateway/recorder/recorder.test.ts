@@ -77,6 +77,35 @@ describe('a terminal session', () => {
     expect(ingest.faults).toEqual([]);
   });
 
+  test('tells what a program does to the clipboard, and what comes in at once, behind what it is about', async () => {
+    const session = await (await start()).open(facts(), term);
+    const copy = `\x1b]52;c;${Buffer.from('copied').toString('base64')}\x07`;
+    session.output('out', Buffer.from(`$ ${copy.slice(0, 7)}`));
+    session.output('out', Buffer.from(copy.slice(7)));
+    session.output('out', Buffer.from(copy));
+    session.input(Buffer.from('echo a\r'.repeat(400)));
+    session.exit(0);
+    await session.close();
+    const parsed = checkRecording(await ingest.closedSession(session.session));
+    const told = parsed.lines.flatMap(({ code, data }) => (code === 's' ? [data as { readonly fact: string }] : []));
+    expect(told.filter(({ fact }) => fact === 'clipboard' || fact === 'paste')).toEqual([
+      { fact: 'clipboard', action: 'write', selection: 'c', count: 1, bytes: 6, largest: 6, hides: false },
+      { fact: 'paste', bytes: 2_800, lines: 400, bracketed: false, ms: 0 },
+      { fact: 'clipboard', action: 'write', selection: 'c', count: 1, bytes: 6, largest: 6, hides: false },
+    ]);
+    expect(textOf(parsed, 'o')).toBe(`$ ${copy}${copy}`);
+    expect(JSON.stringify(told)).not.toContain('copied');
+  });
+
+  test('of a command without a terminal tells neither', async () => {
+    const session = await (await start()).open(facts({ kind: 'exec', tty: false }), term, 'cat');
+    session.output('out', Buffer.from('\x1b]52;c;eA==\x07'));
+    session.input(Buffer.alloc(5_000, 'x'));
+    await session.close();
+    const parsed = checkRecording(await ingest.closedSession(session.session));
+    expect(JSON.stringify(parsed.lines)).not.toMatch(/"fact":"(?:clipboard|paste)"/);
+  });
+
   test('says which labels the node carried, unless they are too long for a line', async () => {
     const running = await start();
     const labelled = async (labels: Readonly<Record<string, string>>): Promise<unknown> => {

@@ -18,8 +18,10 @@ import { wholeUtf8 } from '../spool/escape.js';
 import { HISTORY_BYTES } from './recorder.js';
 import type { AuditEntry, History, SessionRecorder } from './recorder.js';
 import type { SignedLog } from '../spool/signed-log.js';
+import { ClipboardWatch } from './clipboard.js';
+import { PasteWatch } from './pastes.js';
 import { HOLD_MS, Streams } from './streams.js';
-import { TypedInput } from './typed.js';
+import { SECRET_BYTES, TypedInput } from './typed.js';
 import type { Due, Wheel } from './wheel.js';
 import type { Spool } from '../spool/spool.js';
 import type { Follows } from '../streams/observing/observer.js';
@@ -57,6 +59,8 @@ export class RecordedSession implements SessionRecorder, Due {
   readonly #identity: SessionIdentity;
   readonly #start: number;
   #typed: TypedInput | null = null;
+  #clipboard: ClipboardWatch | null = null;
+  #pastes: PasteWatch | null = null;
   /** Hash and byte count of the terminal output. */
   #shown: { readonly hash: Hash; bytes: number } | null = null;
   #streams: Streams | null = null;
@@ -105,7 +109,7 @@ export class RecordedSession implements SessionRecorder, Due {
     const now = this.#now();
     if (!this.#writable(now, bytes.length)) return this.#identity.recording.mode === 'best_effort';
     try {
-      if (channel === undefined && this.#identity.tty) this.#typedOf().typed(bytes, now);
+      if (channel === undefined && this.#identity.tty) this.#terminalInput(bytes, now);
       else this.#streamsOf().take('in', bytes, channel, now);
     } catch (error) {
       return this.#failed(error, bytes.length);
@@ -208,6 +212,7 @@ export class RecordedSession implements SessionRecorder, Due {
       try {
         if (this.#held !== null && now >= this.#heldAt + HOLD_MS) this.#releaseHeld(now);
         this.#typed?.expire(now);
+        this.#noted(now, this.#pastes?.due(now), ...(this.#clipboard?.due(now) ?? []));
         this.#streams?.expire(now);
         this.#giveUp();
         if (this.#settle && now >= this.#log.dueAt) {
@@ -259,9 +264,20 @@ export class RecordedSession implements SessionRecorder, Due {
     this.#held = whole === chunk.length ? null : Buffer.from(chunk.subarray(whole));
     this.#heldAt = now;
     const text = whole === chunk.length ? chunk : chunk.subarray(0, whole);
-    if (text.length === 0) return;
-    if (isUtf8(text)) this.#log.text('o', text, now);
-    else this.#mixed(text, 'o', now);
+    if (text.length > 0) {
+      if (isUtf8(text)) this.#log.text('o', text, now);
+      else this.#mixed(text, 'o', now);
+    }
+    this.#noted(now, ...(this.#clipboard ??= new ClipboardWatch()).shown(bytes, now));
+  }
+
+  #terminalInput(bytes: Buffer, now: number): void {
+    this.#noted(now, (this.#pastes ??= new PasteWatch(SECRET_BYTES)).typed(bytes, now));
+    this.#typedOf().typed(bytes, now);
+  }
+
+  #noted(now: number, ...facts: readonly (StreamFact | null | undefined)[]): void {
+    for (const fact of facts) if (fact != null) this.#log.line({ code: 's', data: fact }, now);
   }
 
   /** Terminal bytes that are not UTF-8: written with U+FFFD, followed by a `b` line with the exact bytes. */
@@ -358,6 +374,8 @@ export class RecordedSession implements SessionRecorder, Due {
     if (this.#streams !== null) due = Math.min(due, this.#streams.dueAt);
     if (this.#fullSince !== null) due = Math.min(due, this.#fullSince + FULL_MS);
     if (this.#typed !== null) due = Math.min(due, this.#typed.dueAt);
+    if (this.#clipboard !== null) due = Math.min(due, this.#clipboard.dueAt);
+    if (this.#pastes !== null) due = Math.min(due, this.#pastes.dueAt);
     if (this.#failure !== null) due = this.#retryAt;
     if (due < Infinity && this.#closing === null) this.#parts.wheel.at(this, due + this.#start);
   }
@@ -419,6 +437,7 @@ export class RecordedSession implements SessionRecorder, Due {
       if (!this.#log.ended) {
         this.#releaseHeld(now);
         this.#typed?.end(now);
+        this.#noted(now, this.#pastes?.end(), ...(this.#clipboard?.end() ?? []));
         // Output that a strict session was about to show when it failed was not shown.
         if (!cut || this.#identity.recording.mode !== 'strict') this.#terminalTotals(now);
         this.#streams?.total(now);

@@ -5,7 +5,7 @@
  *        └──nowhere to go by itself (ssh -J): registered at once, with no sessions──────┘
  *
  * An established access is re-evaluated with every snapshot that can concern it: it ends when roles, locks or grants no longer allow it, its
- * sessions end or freeze when a lock names them, and changed limits and permissions apply to it. Free of any protocol: a front
+ * sessions end, freeze or wait for a moderator when a lock names them, and changed limits and permissions apply to it. Free of any protocol: a front
  * door supplies `AccessSource`. Tested in registry.test.ts, and with stock clients in ../ssh/server/.
  */
 import type { Lock } from '#schemas/documents/lock.js';
@@ -48,6 +48,7 @@ export interface AccessDeps {
   readonly now: () => number;
   readonly audit: (entry: AuditEntry) => void;
   readonly onSession: (session: LiveSession, live: boolean) => void;
+  readonly onChanged?: (session: LiveSession) => void;
 }
 
 /** What a new snapshot did to an access. */
@@ -61,10 +62,11 @@ export interface Enforced {
   readonly audit: () => void;
 }
 
-/** Locks in force on sessions and on their input, by session. */
+/** Locks in force on sessions, on their input, and on going on without a moderator, by session. */
 export interface SessionLocks {
   readonly ended: ReadonlyMap<string, Lock>;
   readonly frozen: ReadonlyMap<string, Lock>;
+  readonly moderated: ReadonlyMap<string, Lock>;
 }
 
 export class Access {
@@ -194,17 +196,27 @@ export class Access {
     this.#gone?.();
   }
 
-  #applyLocks(session: LiveSession, snapshot: Snapshot, { ended, frozen }: SessionLocks, now: number): readonly Enforced[] {
-    if (ended.has(session.id)) {
-      const error = refusalOf(() => assertSessionUnlocked(snapshot, session.id, now));
+  #applyLocks(session: LiveSession, snapshot: Snapshot, { ended, frozen, moderated }: SessionLocks, now: number): readonly Enforced[] {
+    const { id } = session;
+    if (ended.has(id)) {
+      const error = refusalOf(() => assertSessionUnlocked(snapshot, id, now));
       session.end(error);
-      return [{ lock: lockOf(error), connections: 0, sessions: 1, frozen: 0, audit: () => this.audit('session.ended', error, session.id) }];
+      return [{ lock: lockOf(error), connections: 0, sessions: 1, frozen: 0, audit: () => this.audit('session.ended', error, id) }];
     }
-    const lock = frozen.get(session.id) ?? null;
-    const changed = lock === null ? session.gate.reopen() : session.gate.close(printable(lock.reason, 256));
-    if (!changed) return [];
-    const event = lock === null ? 'session.unfrozen' : 'session.frozen';
-    return [{ lock, connections: 0, sessions: 0, frozen: lock === null ? 0 : 1, audit: () => this.#auditGate(event, session.id, lock) }];
+    const enforced: Enforced[] = [];
+    const held = (lock: Lock | null, event: string, closed: boolean): void => {
+      const audit = (): void => this.#auditGate(event, id, lock);
+      enforced.push({ lock, connections: 0, sessions: 0, frozen: closed ? 1 : 0, audit });
+    };
+    const freeze = frozen.get(id) ?? null;
+    if (freeze === null ? session.gate.reopen() : session.gate.close(printable(freeze.reason, 256)))
+      held(freeze, freeze === null ? 'session.unfrozen' : 'session.frozen', freeze !== null);
+    const demand = moderated.get(id) ?? null;
+    if (session.requireModerator(demand === null ? null : printable(demand.reason, 256))) {
+      held(demand, demand === null ? 'session.moderation_lifted' : 'session.moderation_required', session.awaitsModerator);
+      this.#deps.onChanged?.(session);
+    }
+    return enforced;
   }
 
   #auditGate(event: string, session: string, lock: Lock | null): void {

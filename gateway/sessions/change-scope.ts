@@ -94,7 +94,7 @@ function scopeOf({ put, set, gone }: SnapshotDelta, before: Snapshot): ChangeSco
       if (users.has(user) || locked('user', user) || (mfa !== null && locked('mfa-device', mfa))) return true;
       return asked.some((id) => requests.has(id) || locked('request', id));
     },
-    concernsSession: (id) => locked('session', id) || locked('session-input', id),
+    concernsSession: (id) => locked('session', id) || locked('session-input', id) || locked('session-moderation', id),
     changed: (list) => (list === 'roles' ? roles : locks).size > 0,
   };
 }

@@ -4,8 +4,8 @@
  *     open ──close(hold)──► closed ──last hold reopened──► open
  *                             └─ input of a terminal is discarded; any other stream waits for `reopen`
  *
- * Several may hold it at once, each for its own cause: a freeze (a lock), a pause (a participant), the absence of participants
- * that a role demands, and, for the session's user alone, a peer who was handed the keyboard. It opens when none does. Both transitions are facts of the recording. The first input that is discarded
+ * Several may hold it at once, each for its own cause: a freeze (a lock), a moderator whom a lock demands and who is not there, a pause (a
+ * participant), the absence of participants that a role demands, and, for the session's user alone, a peer who was handed the keyboard. It opens when none does. Both transitions are facts of the recording. The first input that is discarded
  * while the gate is closed is a gap in it, without bytes and without their number: what is typed may be a password. Output goes
  * on. The user reads on the terminal that input is discarded: when the gate closes, and again while typing, at most every `NOTICE_MS`.
  * Tested in input-gate.test.ts, and with stock ssh in ../ssh/server/freeze.test.ts.
@@ -14,7 +14,7 @@ import type { SessionRecorder } from '../recorder/recorder.js';
 
 const NOTICE_MS = 5_000;
 
-export type HoldCause = 'freeze' | 'pause' | 'absence' | 'keyboard';
+export type HoldCause = 'freeze' | 'moderation' | 'pause' | 'absence' | 'keyboard';
 
 export interface GateHooks {
   /** Shows a line on the session's terminal, if it has one. */
@@ -90,7 +90,7 @@ export class InputGate {
 
   /** Whoever runs a command has to know what it waits for. */
   #say(cause: HoldCause, words: string): void {
-    if (cause === 'absence' && this.#hooks.announce !== undefined) this.#hooks.announce(words);
+    if ((cause === 'absence' || cause === 'moderation') && this.#hooks.announce !== undefined) this.#hooks.announce(words);
     else this.#hooks.notice(words);
   }
 
@@ -108,6 +108,8 @@ function wordsOf(cause: HoldCause, reason: string, by?: string): string {
   switch (cause) {
     case 'freeze':
       return `this session is frozen, and what you type is discarded${why}`;
+    case 'moderation':
+      return `this session needs a moderator to go on, and what you type is discarded${why}`;
     case 'pause':
       return `${by ?? 'a moderator'} paused this session, and what you type is discarded${why}`;
     case 'keyboard':
@@ -121,6 +123,8 @@ function reopenedWords(cause: HoldCause, by?: string): string {
   switch (cause) {
     case 'freeze':
       return 'this session is no longer frozen';
+    case 'moderation':
+      return by === undefined ? 'this session needs no moderator any longer' : `${by} moderates this session; it goes on`;
     case 'pause':
       return `${by ?? 'a moderator'} resumed this session`;
     case 'keyboard':

@@ -1,6 +1,6 @@
 /**
  * One recorded session while it lives, whatever protocol carries it: its input gate, the ways to end it and to speak to whoever
- * is in it, and what it shows to whoever has joined it (../live/). Made by `Access.begin`; tested through registry.test.ts.
+ * is in it, whether a lock demands a moderator, and what it shows to whoever has joined it (../live/). Made by `Access.begin`; tested through registry.test.ts.
  */
 import type { SessionKind } from '#schemas/recording/line.js';
 import type { StenoError } from '#schemas/base/errors.js';
@@ -64,6 +64,10 @@ export class LiveSession {
   readonly invitations = new Set<string>();
   readonly #hooks: SessionHooks;
   readonly #left: (session: LiveSession) => void;
+  /** Why a lock demands a moderator; null: none does. */
+  #demand: string | null = null;
+  /** Who moderates, as the watcher says; null: nobody. */
+  #moderator: string | null = null;
   #over = false;
 
   constructor(recorder: SessionRecorder, hooks: SessionHooks, about: SessionAbout | null, left: (session: LiveSession) => void) {
@@ -82,6 +86,33 @@ export class LiveSession {
 
   get over(): boolean {
     return this.#over;
+  }
+
+  /** A lock demands a moderator, whether one is here or not. */
+  get needsModerator(): boolean {
+    return this.#demand !== null;
+  }
+
+  /** Input waits for a moderator. */
+  get awaitsModerator(): boolean {
+    return this.gate.holds('moderation');
+  }
+
+  /**
+   * A lock demands that somebody moderates: input is held while nobody does. Null: no lock does any longer. False if that was so
+   * already: the first reason stands. `reason`: printable text.
+   */
+  requireModerator(reason: string | null): boolean {
+    if (this.#over || (reason === null) === (this.#demand === null)) return false;
+    this.#demand = reason;
+    this.#weigh();
+    return true;
+  }
+
+  /** Who of the participants moderates, in printable words; null: nobody. */
+  moderatedBy(moderator: string | null): void {
+    this.#moderator = moderator;
+    if (!this.#over) this.#weigh();
   }
 
   notice(words: string): void {
@@ -125,5 +156,12 @@ export class LiveSession {
     this.#left(this);
     this.watcher?.left(reason);
     this.watcher = null;
+  }
+
+  #weigh(): void {
+    if (this.#demand === null) this.gate.reopen('moderation');
+    else if (this.#moderator !== null) this.gate.reopen('moderation', this.#moderator);
+    else if (this.gate.close(this.#demand, 'moderation') && this.about !== null)
+      this.announce(`to join: steno join ${this.id} --mode moderator`);
   }
 }

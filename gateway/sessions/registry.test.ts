@@ -100,6 +100,43 @@ describe('the registry of live sessions', () => {
     expect(events()).toEqual(['session.frozen s1', 'lock.enforced', 'session.unfrozen s1']);
   });
 
+  it('holds the input of one session while a lock demands a moderator and none is there', () => {
+    const { apply, did, registry, events, audits } = scene('s1', 's2');
+    apply(lockOn('session-moderation', 's1'));
+    apply(lockOn('session-moderation', 's1'));
+    const session = registry.find('s1')!;
+    expect([session.gate.open, session.awaitsModerator, registry.find('s2')?.gate.open]).toEqual([false, true, true]);
+    session.moderatedBy('carol');
+    expect([session.gate.open, session.needsModerator]).toEqual([true, true]);
+    session.moderatedBy(null);
+    expect(session.gate.open).toBe(false);
+    // Each cause holds by itself.
+    apply(lockOn('session-moderation', 's1'), lockOn('session-input', 's1'));
+    session.moderatedBy('carol');
+    expect(session.gate.open).toBe(false);
+    apply(lockOn('session-moderation', 's1'));
+    expect(session.gate.open).toBe(true);
+    session.moderatedBy(null);
+    apply();
+    expect([session.gate.open, session.needsModerator]).toEqual([true, false]);
+    expect(did.filter((what) => what.includes('moderat'))).toEqual([
+      's1 notice this session needs a moderator to go on',
+      's1 notice carol moderates this session; it goes on',
+      's1 notice this session needs a moderator to go on',
+      's1 notice this session needs a moderator to go on',
+      's1 notice this session needs no moderator any longer',
+    ]);
+    expect(events()).toEqual([
+      'session.moderation_required s1',
+      'lock.enforced',
+      'session.frozen s1',
+      'lock.enforced',
+      'session.unfrozen s1',
+      'session.moderation_lifted s1',
+    ]);
+    expect(JSON.parse(audits[1]!.data!)).toMatchObject({ target_kind: 'session-moderation', frozen: 1 });
+  });
+
   it('lets a session go when its lock is over', () => {
     const { apply, registry } = scene('s1');
     apply(lockOn('session-input', 's1', 2_000));

@@ -24,6 +24,8 @@ export interface RegistryDeps {
   readonly audit: (entry: AuditEntry) => void;
   /** Called when a session begins and when it ends. */
   readonly onSession: (session: LiveSession, live: boolean) => void;
+  /** Whom a session waits for is another. Left out: nobody is told. */
+  readonly onChanged?: (session: LiveSession) => void;
 }
 
 export class SessionRegistry {
@@ -111,14 +113,21 @@ export class SessionRegistry {
   }
 }
 
-const noLocks: SessionLocks = { ended: new Map(), frozen: new Map() };
+const noLocks: SessionLocks = { ended: new Map(), frozen: new Map(), moderated: new Map() };
+
+const onSessions = [
+  ['session', 'ended'],
+  ['session-input', 'frozen'],
+  ['session-moderation', 'moderated'],
+] as const;
 
 function sessionLocks({ locks }: Snapshot, now: number): SessionLocks {
-  const [ended, frozen] = [new Map<string, Lock>(), new Map<string, Lock>()];
+  const found = { ended: new Map<string, Lock>(), frozen: new Map<string, Lock>(), moderated: new Map<string, Lock>() };
   for (const lock of locks) {
     if (lock.expires_at !== null && lock.expires_at <= now) continue;
-    const known = lock.target_kind === 'session' ? ended : lock.target_kind === 'session-input' ? frozen : undefined;
+    const on = onSessions.find(([kind]) => kind === lock.target_kind);
+    const known = on === undefined ? undefined : found[on[1]];
     if (known !== undefined && !known.has(lock.target)) known.set(lock.target, lock);
   }
-  return { ended, frozen };
+  return found;
 }

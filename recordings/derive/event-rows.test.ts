@@ -134,3 +134,21 @@ test('a command of several lines is one event and one text, up to the bound of i
   expect(row.command).toBe(`${'0123456789'.repeat(25_000).slice(0, 65_535)}${CUT_MARK}`);
   expect(sessionRow.safeParse(row).success).toBe(true);
 });
+
+test('the clipboard and pastes become rows of their streams, with sizes and without contents', () => {
+  const { events, summary } = rowsOf([
+    fact({ fact: 'clipboard', action: 'write', selection: 'c', count: 3, bytes: 900, largest: 500, hides: true }),
+    fact({ fact: 'clipboard', action: 'read', selection: '', count: 1, bytes: 0, largest: 0, hides: false }),
+    fact({ fact: 'paste', bytes: 4_000, lines: 80, bracketed: true, ms: 12 }),
+    fact({ fact: 'paste', bytes: -1, lines: 1e99, bracketed: true, ms: 12 }),
+  ]);
+  const told = events.filter(({ kind }) => kind === 'stream');
+  expect(told).toMatchObject([
+    { name: 'out', reason: 'clipboard', outcome: 'write', size: 900, count: 3 },
+    { name: 'out', reason: 'clipboard', outcome: 'read', size: 0, count: 1 },
+    { name: 'in', reason: 'paste', size: 4_000, count: 80 },
+    { name: 'in', reason: 'paste', size: null, count: null },
+  ]);
+  for (const event of told) expect(eventSchema.safeParse(event).error).toBeUndefined();
+  expect(summary.row(1, 'live', '', 0)).toMatchObject({ bytes_in: 0, bytes_out: 0 });
+});

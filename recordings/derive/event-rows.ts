@@ -158,6 +158,13 @@ function factDetails(fact: StreamFact): Details | null {
       return fileDetails(fact, data);
     case 'unechoed':
       return { kind: 'stream', name: 'in', reason: 'unechoed', size: countOf(fact.bytes), sha256: digest(fact.sha256), data };
+    case 'clipboard':
+      return {
+        ...{ kind: 'stream', name: 'out', reason: 'clipboard', outcome: bounded(fact.action, 255) },
+        ...{ size: countOf(fact.bytes), count: countOf(fact.count), data },
+      };
+    case 'paste':
+      return { kind: 'stream', name: 'in', reason: 'paste', size: countOf(fact.bytes), count: countOf(fact.lines), data };
     case 'total':
       return { kind: 'stream', name: bounded(fact.stream, 4096), size: countOf(fact.bytes), sha256: digest(fact.sha256), data };
     default:

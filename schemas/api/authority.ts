@@ -2,6 +2,7 @@
 import type { Endpoint } from '../endpoint/endpoint.js';
 import { accessRequest, requestView } from '../documents/access-request.js';
 import { connectorSchema } from '../documents/connector.js';
+import { siemSchema } from '../documents/siem.js';
 import { webhookSchema } from '../documents/webhook.js';
 import { roleSchema } from '../policy/role.js';
 import { accessEndpoints } from './access/endpoints.js';
@@ -32,6 +33,7 @@ export const authoritySchemas = {
   Role: roleSchema,
   Connector: connectorSchema,
   Webhook: webhookSchema,
+  SiemDestination: siemSchema,
   AccessRequest: accessRequest,
   RequestView: requestView,
   LoginResult: loginResult,

@@ -130,8 +130,8 @@ export const serviceErrors = {
     500,
     78,
     false,
-    'a secret of a webhook cannot be read',
-    'Put it into a file of mode 0600 in authority/secrets of the data directory, or into the variable that the webhook names.',
+    'a secret of a webhook or SIEM destination cannot be read',
+    'Put it into a file of mode 0600 in authority/secrets of the data directory, or into the variable that the document names.',
   ),
   SOCKET_IN_SESSION: entry(
     403,

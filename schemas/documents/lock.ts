@@ -1,5 +1,16 @@
 /** Locks: what is blocked, whatever roles say. Gateways hear of them by the watch and end what they meet. */
-export const lockKinds = ['user', 'role', 'login', 'node', 'kube-cluster', 'session', 'session-input', 'request', 'mfa-device'] as const;
+export const lockKinds = [
+  'user',
+  'role',
+  'login',
+  'node',
+  'kube-cluster',
+  'session',
+  'session-input',
+  'session-moderation',
+  'request',
+  'mfa-device',
+] as const;
 
 export interface Lock {
   readonly id: string;

@@ -27,6 +27,13 @@ describe('a response policy', () => {
     expect(chooseResponse(policy({ responses }), found)).toEqual({ kind: 'take', action: 'freeze', asked: 'freeze', ttlMs: 300_000 });
   });
 
+  it('demands a moderator without a person who confirms it, for as long as it can unless it says how long', () => {
+    const taken = (more: object) => chooseResponse(policy({ responses: [{ rules: ['r1'], action: 'require_moderator', ...more }] }), found);
+    expect(taken({})).toEqual({ kind: 'take', action: 'require_moderator', asked: 'require_moderator', ttlMs: 30 * 86_400_000 });
+    expect(taken({ ttl: '2h' })).toMatchObject({ ttlMs: 7_200_000 });
+    expect(chooseResponse(policy({ responses: [{ rules: ['r1'], action: 'freeze' }] }), found)).toMatchObject({ ttlMs: 3_600_000 });
+  });
+
   it('never does more than freeze unless it says so', () => {
     const action = fc.constantFrom('freeze', 'end', 'lock_user');
     fc.assert(

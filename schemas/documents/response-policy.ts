@@ -8,24 +8,30 @@
  *       - rules: [6f1b3f62-0f07-4d5c-8f2e-0d6f8a3c1b11]
  *         action: freeze
  *         ttl: 1h
+ *       - rules: [steno/bulk-data]
+ *         action: require_moderator
  *       - severities: [critical]
  *         roles: [contractor]
  *         action: end
  *         without_confirmation: true
  *
  * The first response that fits is taken. `end` and `lock_user` become `freeze` unless the response says `without_confirmation`: the session
- * stops taking input, and a person decides. Pure. Tested in response-policy.test.ts.
+ * stops taking input, and a person decides; a demand for a moderator is such a decision itself. Pure. Tested in response-policy.test.ts.
  */
 import { z } from 'zod';
 import { parseDuration } from '../base/duration.js';
 import { severities } from '../events/rows.js';
 import type { FindingRow } from '../events/rows.js';
 
-/** freeze: input is discarded, the session goes on. end: the session ends. lock_user: all of the user's sessions end, and none begins. */
-export const responseActions = ['freeze', 'end', 'lock_user'] as const;
+/**
+ * freeze: input is discarded, the session goes on. require_moderator: the same until somebody joins who may moderate, and whenever
+ * nobody of them is there. end: the session ends. lock_user: all of the user's sessions end, and none begins.
+ */
+export const responseActions = ['freeze', 'require_moderator', 'end', 'lock_user'] as const;
 export type ResponseAction = (typeof responseActions)[number];
 
 const LONGEST_MS = 30 * 86_400_000;
+const DEFAULT_MS = 3_600_000;
 const span = z.string().refine((text) => (parseDuration(text) ?? Infinity) <= LONGEST_MS, 'is not a time such as 30m or 2h, up to 30d');
 const some = z.array(z.string().min(1).max(255)).min(1).max(1_000).optional();
 
@@ -41,7 +47,8 @@ const response = z
     /** One of the roles of the session. */
     roles: some,
     action: z.enum(responseActions),
-    ttl: span.default('1h'),
+    /** An hour, or for `require_moderator` as long as is possible: nobody may outwait the demand. */
+    ttl: span.optional(),
     without_confirmation: z.boolean().default(false),
   })
   .refine(({ rules, severities: levels }) => rules !== undefined || levels !== undefined, {
@@ -78,7 +85,7 @@ export function chooseResponse(policy: ResponsePolicy, of: ResponseCase): Respon
     (response) => isAbout(response, of) && (response.roles === undefined || of.roles.some((role) => response.roles?.includes(role))),
   );
   if (found === undefined) return { kind: 'none' };
-  return { kind: 'take', action: actionOf(found), asked: found.action, ttlMs: parseDuration(found.ttl)! };
+  return { kind: 'take', action: actionOf(found), asked: found.action, ttlMs: ttlOf(found) };
 }
 
 /** What would be done about findings of a rule, in the order of the policy: the first whose roles fit. `roles` null: whatever the roles. */
@@ -99,5 +106,10 @@ function isAbout({ rules, severities: levels, tiers }: Response, of: Omit<Respon
 
 /** A person decides about more than a freeze, unless the policy says otherwise. */
 function actionOf({ action, without_confirmation: unconfirmed }: Response): ResponseAction {
-  return unconfirmed ? action : 'freeze';
+  return unconfirmed || action === 'require_moderator' ? action : 'freeze';
+}
+
+function ttlOf({ action, ttl }: Response): number {
+  if (ttl !== undefined) return parseDuration(ttl)!;
+  return action === 'require_moderator' ? LONGEST_MS : DEFAULT_MS;
 }

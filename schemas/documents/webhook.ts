@@ -8,12 +8,12 @@
  *     signing_secret: { file: slack-signing }
  *     users: { U0123ABCD: ada }                # who may approve and deny with a button, and as whom
  *
- * Secrets never stand in the document: they are a file in `authority/secrets` of the data directory, or a variable of
- * the authority's environment whose name begins with STENO_SECRET_. Targets are https, or http on this machine.
+ * Secrets never stand in the document (secret-reference.ts). Targets are https, or http on this machine.
  * Tested in webhook.test.ts.
  */
 import { z } from 'zod';
 import { severities } from '../events/rows.js';
+import { secretReference } from './secret-reference.js';
 
 const requestEvents = [
   'request.create',
@@ -30,15 +30,6 @@ export type RequestEvent = (typeof requestEvents)[number];
 
 const name = z.string().regex(/^[a-z0-9][a-z0-9_-]{0,62}$/, 'is no name: lower-case letters, digits, dash and underscore');
 const userName = z.string().regex(/^[a-z0-9][a-z0-9_.-]{0,62}$/, 'is no name of a user');
-
-const secret = z.union(
-  [
-    z.strictObject({ file: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/, 'is no plain name of a file in authority/secrets') }),
-    z.strictObject({ env: z.string().regex(/^STENO_SECRET_[A-Z0-9_]{1,64}$/, 'is no name that begins with STENO_SECRET_') }),
-  ],
-  { error: 'is neither {file: NAME} nor {env: STENO_SECRET_NAME}' },
-);
-export type SecretReference = z.output<typeof secret>;
 
 /** https anywhere, http to this machine only; without credentials, query or fragment. */
 export function isWebhookTarget(text: string, query: 'none' | 'any' = 'none'): boolean {
@@ -74,9 +65,9 @@ const common = {
 const slack = z.strictObject({
   ...common,
   format: z.literal('slack'),
-  url: z.union([url, secret]),
+  url: z.union([url, secretReference]),
   /** Of the Slack app; without it no button is shown and nothing is taken back. */
-  signing_secret: secret.optional(),
+  signing_secret: secretReference.optional(),
 });
 
 const jira = z.strictObject({
@@ -89,23 +80,23 @@ const jira = z.strictObject({
     .min(3)
     .max(254)
     .regex(/^[^\s:@]+@[^\s:@]+$/, 'is no address'),
-  token: secret,
+  token: secretReference,
   project: z.string().regex(/^[A-Z][A-Z0-9_]{0,31}$/, 'is no key of a project'),
   issue_type: z.string().min(1).max(64).default('Task'),
   /** Of the webhook that Jira calls; without it nothing is taken back. */
-  webhook_secret: secret.optional(),
+  webhook_secret: secretReference.optional(),
   approve_status: z.string().min(1).max(64).default('Approved'),
   deny_status: z.string().min(1).max(64).default('Declined'),
 });
 
-const json = z.strictObject({ ...common, format: z.literal('json'), url, secret });
+const json = z.strictObject({ ...common, format: z.literal('json'), url, secret: secretReference });
 
 /** One line of OCSF for each finding, to a collector that takes a token. */
 const ocsf = z.strictObject({
   ...common,
   format: z.literal('ocsf'),
   url,
-  token: secret,
+  token: secretReference,
   events: z.array(z.literal('finding.new')).min(1).max(1).default(['finding.new']),
 });
 

@@ -150,8 +150,34 @@ export type StreamFact =
    * it, from the gap `input_not_echoed` before; its content is in `b` lines between the two where the role says so.
    */
   | { readonly fact: 'unechoed'; readonly bytes: number; readonly sha256: string }
+  | ClipboardFact
+  | PasteFact
   /** The whole of one direction of one stream, whether or not its bytes were kept; input of a terminal: what `i` lines hold. */
   | { readonly fact: 'total'; readonly stream: StreamName; readonly channel?: number; readonly bytes: number; readonly sha256: string };
+
+/**
+ * A program wrote the clipboard of the user's terminal, or asked for it (OSC 52), `count` times within a second. `bytes`: decoded, of all;
+ * `largest`: of one. `hides`: some of it is not seen when it is pasted. The content is in the `o` lines before.
+ */
+export interface ClipboardFact {
+  readonly fact: 'clipboard';
+  readonly action: 'write' | 'read';
+  /** As in `c` for the clipboard; empty: the terminal's default. Of several, the first. */
+  readonly selection: string;
+  readonly count: number;
+  readonly bytes: number;
+  readonly largest: number;
+  readonly hides: boolean;
+}
+
+/** More than 1 KiB came to a terminal at once, within `ms`. `bracketed`: the client marked it as a paste. */
+export interface PasteFact {
+  readonly fact: 'paste';
+  readonly bytes: number;
+  readonly lines: number;
+  readonly bracketed: boolean;
+  readonly ms: number;
+}
 
 /**
  * The command of an exec. One that does not fit into a line comes in `parts` consecutive lines, `part` 1 to `parts`; their

@@ -238,7 +238,7 @@ export interface Page<Row> {
 }
 
 /** Tables whose rows can be followed in the order in which they were stored. */
-export const changeTables = ['events', 'audit', 'findings'] as const;
+const changeTables = ['events', 'audit', 'findings'] as const;
 export type ChangeTable = (typeof changeTables)[number];
 
 /** A place in the order in which the rows of one table were stored. */

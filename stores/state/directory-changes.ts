@@ -34,6 +34,7 @@ const sources: readonly Source[] = [
   { table: 'user_names', kind: 'names', key: 'name' },
   { table: 'removed_services', kind: 'services', key: 'key_hash' },
   { table: 'rule_set', kind: 'rules', key: 'id' },
+  { table: 'siem_destinations', kind: 'siem', key: 'name' },
   { table: 'ca_keys', kind: 'cas', key: 'name' },
   { table: 'ca_rotations', kind: 'cas', key: 'name' },
 ];

@@ -5,6 +5,7 @@
  * are returned as numbers; all are below 2^53. Booleans are 1 and 0.
  */
 import type { FindingState } from '#schemas/events/rows.js';
+import type { Lock } from '#schemas/documents/lock.js';
 import type { HoneyKind } from '#schemas/documents/honey-token.js';
 import type { RuleText } from '#schemas/documents/detection-rule.js';
 import type { WebhookEvent } from '#schemas/documents/webhook.js';
@@ -195,7 +196,7 @@ export interface AuditOutboxTable {
 
 export interface LockTable {
   id: string;
-  target_kind: 'user' | 'role' | 'login' | 'node' | 'kube-cluster' | 'session' | 'session-input' | 'request' | 'mfa-device';
+  target_kind: Lock['target_kind'];
   target: string;
   reason: string;
   created_by: string;
@@ -234,7 +235,8 @@ export interface AccessRequestReviewTable {
   via: string;
 }
 
-export interface WebhookTable {
+/** Documents that administrators apply, the last one of each name: webhooks, and destinations of a SIEM. */
+export interface DocumentTable {
   name: string;
   document: Json;
   updated_at: Moment;
@@ -676,7 +678,8 @@ export type ChangeKind =
   | 'names'
   | 'cas'
   | 'services'
-  | 'rules';
+  | 'rules'
+  | 'siem';
 
 /** What was published has changed: in the order in which it happened (directory-changes.ts). */
 export interface DirectoryChangeTable {
@@ -710,7 +713,8 @@ export interface StateSchema extends CaseTables, SharingTables {
   lock_effects: LockEffectTable;
   access_requests: AccessRequestTable;
   access_request_reviews: AccessRequestReviewTable;
-  webhooks: WebhookTable;
+  webhooks: DocumentTable;
+  siem_destinations: DocumentTable;
   webhook_outbox: WebhookOutboxTable;
   webhook_references: WebhookReferenceTable;
   webhook_callbacks: WebhookCallbackTable;

@@ -1,5 +1,5 @@
-/** A whole Steno that sends on what it stores: a session's rows reach a collector, and status tells of the destination that is away. */
-import { writeFileSync } from 'node:fs';
+/** A whole Steno that sends on what it stores: a session's rows reach a collector, status tells of the destination that is away, and documents are served as files are. */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { StatusReport } from '#schemas/api/recordings/status.js';
@@ -9,6 +9,7 @@ import { Steno, eventually } from './machine.js';
 const steno = new Steno();
 const certificate = makeCertificate(steno.folder);
 const collector = new Collector(certificate);
+const kept = new Collector(certificate);
 
 beforeAll(async () => {
   const file = join(steno.folder, 'siem.yaml');
@@ -26,6 +27,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await steno.dispose();
   await collector.close();
+  await kept.close();
 });
 
 it('what a session did reaches the collector; who is away is said to be', async () => {
@@ -48,4 +50,31 @@ it('what a session did reaches the collector; who is away is said to be', async 
     { name: 'lake', format: 'ocsf', state: 'sending', refused: 0, error: '' },
     { name: 'central', format: 'syslog', state: 'failing', sent: 0, error: expect.stringContaining('ECONNREFUSED') as string },
   ]);
+});
+
+it('a destination that is applied as a document gets what is stored from then on, with its secret, until it is removed', async () => {
+  const url = await kept.listen();
+  const secrets = join(steno.data, 'authority', 'secrets');
+  mkdirSync(secrets, { recursive: true });
+  writeFileSync(join(secrets, 'vault'), 'open-sesame\n', { mode: 0o600 });
+  const file = join(steno.folder, 'vault.yaml');
+  const ca = readFileSync(certificate.certificate, 'utf8').trimEnd().replaceAll('\n', '\n  ');
+  writeFileSync(file, `kind: siem\nname: vault\nformat: ocsf\nurl: ${url}\ntoken: { file: vault }\nsend: [events]\nca: |\n  ${ca}\n`);
+  expect((await steno.steno('apply', '-f', file)).stdout).toContain('siem vault created');
+  expect((await steno.steno('apply', '-f', file)).stdout).toContain('siem vault is as it was');
+  const state = (): Promise<string | undefined> =>
+    steno.json<StatusReport>('status').then((report) => report.analysis?.siem.find(({ name }) => name === 'vault')?.state);
+  await eventually(state, (is) => is === 'sending', 30_000);
+  expect((await steno.ssh(`${steno.login}@local.steno`, 'true')).status).toBe(0);
+  await eventually(
+    () => Promise.resolve(kept.taken),
+    (all) => all.length > 0,
+    30_000,
+  );
+  expect([...kept.authorizations]).toEqual(['Bearer open-sesame']);
+  const shown = (await steno.steno('get', 'siem', 'vault')).stdout;
+  expect(shown).toContain('file: vault');
+  expect(shown).not.toContain('open-sesame');
+  expect((await steno.steno('rm', 'siem', 'vault')).stdout).toContain('siem vault removed');
+  await eventually(state, (is) => is === undefined, 30_000);
 });

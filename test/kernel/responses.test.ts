@@ -22,11 +22,13 @@ describe.skipIf(missing.length > 0)('a response', () => {
     const rules = join(steno.folder, 'rules');
     mkdirSync(rules);
     writeFileSync(join(rules, 'freeze.yml'), rule('to-freeze', '00000000-0000-4000-8000-0000000000f1'));
+    writeFileSync(join(rules, 'moderate.yml'), rule('to-moderate', '00000000-0000-4000-8000-0000000000d1'));
     writeFileSync(join(rules, 'end.yml'), rule('to-end', '00000000-0000-4000-8000-0000000000e1'));
     writeFileSync(
       join(steno.folder, 'responses.yaml'),
       `responses:
   - { rules: [00000000-0000-4000-8000-0000000000f1], action: freeze }
+  - { rules: [00000000-0000-4000-8000-0000000000d1], action: require_moderator }
   - { rules: [00000000-0000-4000-8000-0000000000e1], action: end, without_confirmation: true }
 `,
     );
@@ -63,6 +65,21 @@ describe.skipIf(missing.length > 0)('a response', () => {
     expect(await audit('response.take')).toHaveLength(1);
   });
 
+  test('makes the terminal wait for a moderator, says so on it and in the list of locks; a person lifts it', async () => {
+    const shell = steno.terminal('ssh', ['-F', steno.config, target()]);
+    await shell.until(/[$#] $/);
+    shell.write('/bin/true to-moderate\r');
+    await shell.until(/this session needs a moderator to go on, and what you type is discarded/);
+    const locks = await steno.json<{ readonly target_kind: string; readonly target: string }[]>('locks');
+    const lock = locks.find(({ target_kind: kind }) => kind === 'session-moderation')!;
+    expect((await steno.steno('sessions', 'unfreeze', lock.target)).status).toBe(0);
+    await shell.until(/needs no moderator any longer/);
+    shell.write('echo still-$((40 + 2))\r');
+    await shell.until(/still-42/);
+    shell.write('exit\r');
+    await shell.ended;
+  });
+
   test('ends the session', async () => {
     const shell = steno.terminal('ssh', ['-F', steno.config, target()]);
     await shell.until(/[$#] $/);
@@ -71,8 +88,8 @@ describe.skipIf(missing.length > 0)('a response', () => {
     await shell.ended;
     const taken = await eventually(
       () => audit('response.take'),
-      (rows) => rows.length > 1,
+      (rows) => rows.length > 2,
     );
-    expect(taken.map(actionOf).sort()).toEqual(['end', 'freeze']);
+    expect(taken.map(actionOf).sort()).toEqual(['end', 'freeze', 'require_moderator']);
   });
 });

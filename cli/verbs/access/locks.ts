@@ -32,6 +32,7 @@ const kinds: Readonly<Record<Kind, string>> = {
   'kube-cluster': 'everybody on a Kubernetes cluster',
   session: 'one recorded session',
   'session-input': 'the input of one live session, which goes on: `steno sessions freeze`',
+  'session-moderation': 'the input of one live session while nobody moderates it: `steno sessions freeze --until-moderated`',
   request: 'everything under an access request',
   'mfa-device': 'whoever confirmed their login with this device',
 };

@@ -52,7 +52,7 @@ export function applyCommand(): Command {
     .option('--json', 'print JSON')
     .addHelpText(
       'after',
-      '\nThe fields of roles are explained in docs/roles.md, those of connectors (oidc, saml) in docs/single-sign-on.md, those of webhooks in docs/access-requests.md.\n',
+      '\nThe fields of roles are explained in docs/roles.md, those of connectors (oidc, saml) in docs/single-sign-on.md, those of webhooks in docs/access-requests.md, those of SIEM destinations (siem) in docs/siem.md.\n',
     )
     .action(async (options: { file: string; check?: boolean; json?: boolean }) => {
       const { text, name } = readInput(options.file);

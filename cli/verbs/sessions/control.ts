@@ -17,6 +17,9 @@ import { lockId } from '../access/locks.js';
 /** A session that has ended never comes back: the lock that ended it need not stay. */
 const END_MS = 3_600_000;
 
+/** What holds the input of a session. */
+const kinds: ReadonlySet<Lock['target_kind']> = new Set(['session-input', 'session-moderation']);
+
 interface Options {
   readonly ttl?: number;
   readonly reason: string;
@@ -27,25 +30,28 @@ export function freezeCommand(): Command {
   return new Command('freeze')
     .description('keep what a live session’s user types from the node; the session and its output go on')
     .argument('<id>', 'of the session')
+    .option('--until-moderated', 'only while nobody has joined it who may moderate')
     .option('--ttl <span>', 'how long, such as 30m or 2h; without it until `steno sessions unfreeze`', parseSpan)
     .option('--reason <text>', 'why; the user reads it', '')
     .option('--json', 'print JSON')
-    .action(async (id: string, { ttl, reason, json: asJson }: Options) => {
-      const lock = await setLock('session-input', id, reason, ttl === undefined ? null : Date.now() + ttl);
+    .action(async (id: string, { ttl, reason, json: asJson, untilModerated }: Options & { readonly untilModerated?: true }) => {
+      const kind = untilModerated === true ? 'session-moderation' : 'session-input';
+      const lock = await setLock(kind, id, reason, ttl === undefined ? null : Date.now() + ttl);
       if (asJson === true) return json(standardOutput, lock);
-      done(`the input of session ${id} is frozen ${lock.expires_at === null ? 'until it is lifted' : `until ${moment(lock.expires_at)}`}`);
+      const what = kind === 'session-input' ? 'is frozen' : 'is frozen while nobody moderates it,';
+      done(`the input of session ${id} ${what} ${lock.expires_at === null ? 'until it is lifted' : `until ${moment(lock.expires_at)}`}`);
       standardOutput.out.write(`  to lift it   steno sessions unfreeze ${visible(id)}\n`);
     });
 }
 
 export function unfreezeCommand(): Command {
   return new Command('unfreeze')
-    .description('let a frozen session’s input reach the node again')
+    .description('let a frozen session’s input reach the node again, moderated or not')
     .argument('<id>', 'of the session')
     .action(async (id: string) => {
       const client = openClient(openHome());
       const locks = await call(client.authority, listLocks, {});
-      const frozen = locks.filter(({ target_kind: kind, target }) => kind === 'session-input' && target === id);
+      const frozen = locks.filter(({ target_kind: kind, target }) => kinds.has(kind) && target === id);
       if (frozen.length === 0) throw new StenoError('NOT_FOUND', `session ${id} is not frozen`);
       for (const lock of frozen) await call(client.authority, deleteLock, { params: { name: lock.id } });
       done(`the input of session ${id} is no longer frozen`);

@@ -100,3 +100,57 @@ it('who waits may give up, and forwards nothing meanwhile', async () => {
   expect(await alice.closed).toBe(255);
   expect(alice.text()).not.toContain('started');
 });
+
+const requireModerator = (on: boolean): void => {
+  const [session] = [...world.recorder.live];
+  world.authority.locks = on
+    ? [{ id: 'l', target_kind: 'session-moderation', target: session!, reason: 'bulk data', expires_at: null }]
+    : [];
+  world.authority.changed();
+};
+
+it('a session that a lock makes wait goes on while somebody is there who may moderate, and nobody else counts', async () => {
+  world.authority.roles = [...world.authority.roles, ...openRoles];
+  const alice = owner('-tt', 'node-1', 'stty -echo; echo started; while read -r line; do echo "got:$line"; done');
+  await alice.until('started');
+  alice.type('zero\r');
+  await alice.until('got:zero');
+  requireModerator(true);
+  await alice.until('this session needs a moderator to go on');
+  await alice.until('bulk data');
+  await alice.until('--mode moderator');
+  alice.type('secret\r');
+  // A peer types no more than the owner, and who may only watch cannot moderate.
+  const bob = joinAs(world, 'bob', 'helper', 'peer');
+  await bob.until('you ');
+  bob.type('of a peer\r');
+  const watcher = joinAs(world, 'eve', 'watcher', 'moderator');
+  await watcher.until('ACCESS_DENIED');
+  const carol = joinAs(world, 'carol', 'helper', 'moderator');
+  await alice.until('carol moderates this session; it goes on');
+  alice.type('one\r');
+  await alice.until('got:one');
+  carol.type('q');
+  await alice.until(/needs a moderator to go on[^]*needs a moderator to go on/);
+  requireModerator(false);
+  await alice.until('this session needs no moderator any longer');
+  alice.type('two\r');
+  await alice.until('got:two');
+  for (const never of ['got:secret', 'got:of a peer']) expect(alice.text()).not.toContain(never);
+  expect(world.recorder.audits.map(({ event }) => event)).toEqual(
+    expect.arrayContaining(['session.moderation_required', 'session.moderation_lifted', 'lock.enforced']),
+  );
+});
+
+it('a command on a pipe that a lock makes wait can be joined, and gets its input whole', async () => {
+  world.authority.roles = [...world.authority.roles, ...openRoles];
+  const alice = owner('node-1', 'echo started; cat');
+  await alice.until('started');
+  requireModerator(true);
+  await alice.until('this session needs a moderator to go on');
+  alice.child.stdin!.end('one two three\n');
+  const carol = joinAs(world, 'carol', 'helper', 'moderator');
+  await carol.until('exec: echo started; cat');
+  await alice.until('one two three');
+  expect(await alice.closed).toBe(0);
+});

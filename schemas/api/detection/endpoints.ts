@@ -4,6 +4,7 @@ import { hashEndpoints } from './hashes.js';
 import { honeyEndpoints } from './honey.js';
 import { catalogueEndpoints } from './rule-catalogue.js';
 import { ruleEndpoints } from './rules.js';
+import { siemEndpoints } from './siem.js';
 import { suppressionEndpoints } from './suppressions.js';
 import { triageEndpoints } from './triage.js';
 
@@ -13,6 +14,7 @@ export const detectionEndpoints = [
   ...responseEndpoints,
   ...ruleEndpoints,
   ...catalogueEndpoints,
+  ...siemEndpoints,
   ...suppressionEndpoints,
   ...triageEndpoints,
 ] as const;

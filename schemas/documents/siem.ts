@@ -1,0 +1,85 @@
+/**
+ * Destinations that everything stored is sent on to, as it is stored. A resource of administrators, in YAML.
+ *
+ *     kind: siem
+ *     name: lake
+ *     format: ocsf
+ *     url: https://collector.example/ingest
+ *     token: { file: lake-token }              # sent as `Authorization: Bearer`
+ *     ca: |                                    # PEM; left out: the authorities that the analyzer's system trusts
+ *       -----BEGIN CERTIFICATE-----
+ *
+ * Secrets never stand in the document (secret-reference.ts); the authority reads them and gives them to analyzers alone.
+ * Targets are https or http on this machine, or syslog over TLS. Tested in siem.test.ts.
+ */
+import { z } from 'zod';
+import { secretReference } from './secret-reference.js';
+import { isWebhookTarget } from './webhook.js';
+
+/** As many documents as an authority keeps, and as many destinations as a file of an analyzer may name. */
+export const MAX_SIEM_DESTINATIONS = 16;
+
+const tables = ['events', 'audit', 'findings'] as const;
+
+export const siemName = z
+  .string()
+  .regex(/^[a-z0-9][a-z0-9_-]{0,31}$/, 'is no name: up to 32 lower-case letters, digits, dashes and underscores');
+
+/** What the form in a file (analyzer/siem/config.ts) has too. */
+export const siemFields = {
+  name: siemName,
+  send: z
+    .array(z.enum(tables))
+    .min(1)
+    .max(tables.length)
+    .refine((all) => new Set(all).size === all.length, 'names something twice')
+    .default([...tables]),
+  /** Where a destination begins that was never sent anything. */
+  from: z.enum(['now', 'beginning']).default('now'),
+};
+
+export const siemUrl = z
+  .string()
+  .max(2048)
+  .refine((text) => isWebhookTarget(text, 'any'), 'is no https address, nor http of this machine; it has no user and no fragment');
+
+/** Bytes of a syslog message: what is longer is cut, and says so. RFC 5425 asks receivers for 8192. */
+export const siemMaxMessage = z.int().min(2_048).max(262_144).default(8_192);
+
+/** A name or an IPv4 address, or an IPv6 address in brackets, and a port. */
+const address = z
+  .string()
+  .max(262)
+  .refine((text) => {
+    const match = /^(?:\[[0-9a-fA-F:.]{2,45}\]|[A-Za-z0-9._-]{1,253}):(\d{1,5})$/.exec(text);
+    return match !== null && Number(match[1]) >= 1 && Number(match[1]) <= 65_535;
+  }, 'is not HOST:PORT');
+
+/** One certificate or several. The authority also parses each. */
+const certificates = z
+  .string()
+  .max(65_536)
+  .regex(/^(?:-----BEGIN CERTIFICATE-----\n(?:[A-Za-z0-9+/=]{1,76}\n){1,400}-----END CERTIFICATE-----\n{0,2}){1,32}$/, {
+    error: 'is no PEM of certificates',
+  });
+
+const common = {
+  kind: z.literal('siem'),
+  ...siemFields,
+  /** Of the authorities that the other side's certificate may be from; the system's when left out. */
+  ca: certificates.optional(),
+  /** Of this side, where the other one asks for it, and its private key in PEM. */
+  certificate: certificates.optional(),
+  key: secretReference.optional(),
+};
+
+const ocsf = z.strictObject({ ...common, format: z.literal('ocsf'), url: siemUrl, token: secretReference.optional() });
+const syslog = z.strictObject({ ...common, format: z.literal('syslog'), address, max_message: siemMaxMessage });
+
+export const siemSchema = z
+  .discriminatedUnion('format', [ocsf, syslog])
+  .refine(({ certificate, key }) => (certificate === undefined) === (key === undefined), {
+    path: ['certificate'],
+    message: 'certificate and key go together',
+  });
+export type SiemDocument = z.output<typeof siemSchema>;
