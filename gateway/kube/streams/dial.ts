@@ -13,6 +13,12 @@ import { MAX_FRAME } from './peer.js';
 import { WebSocketPeer } from './websocket-peer.js';
 
 export const DIAL_MS = 15_000;
+/**
+ * The key that a client masks its frames with. Masking keeps pages of a browser from writing what a proxy between takes for a request; here
+ * nobody but the API server reads the connection, within TLS or the tunnel of its agent. A key of zeros leaves the bytes as they are,
+ * which ws then neither copies nor changes.
+ */
+const zeroMask = (key: Buffer): void => void key.fill(0);
 const MAX_REFUSAL = 65_536;
 
 /** The API server's own answer, as bytes of HTTP. */
@@ -40,6 +46,7 @@ export function dialWebSocket(
         ...(inside ? { agent: upstream.agent } : upstream.tls),
         headers: headers as Record<string, string>,
         perMessageDeflate: false,
+        generateMask: zeroMask,
         followRedirects: false,
         handshakeTimeout: DIAL_MS,
         maxPayload: MAX_FRAME,
