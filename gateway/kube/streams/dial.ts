@@ -10,6 +10,7 @@ import type { Entered } from '../requests/request.js';
 import { upstreamRequest } from '../requests/upstreams.js';
 import type { Upstream } from '../requests/upstreams.js';
 import { MAX_FRAME } from './peer.js';
+import type { Peer } from './peer.js';
 import { WebSocketPeer } from './websocket-peer.js';
 
 export const DIAL_MS = 15_000;
@@ -26,7 +27,11 @@ export interface Refused {
   readonly kind: 'refused';
   readonly code: number;
   readonly answer: Buffer;
+  /** Of the answer. */
+  readonly body: Buffer;
 }
+
+export type Dialled = { readonly kind: 'accepted'; readonly peer: Peer } | Refused;
 
 /** Rejects KUBE_UNREACHABLE. */
 export function dialWebSocket(
@@ -34,7 +39,7 @@ export function dialWebSocket(
   { authorized, auditId, target }: Entered,
   query: string,
   protocols: readonly Subprotocol[],
-): Promise<{ readonly kind: 'accepted'; readonly peer: WebSocketPeer } | Refused> {
+): Promise<Dialled> {
   const identity = identityHeaders(authorized.impersonate, authorized.groups, auditId);
   const { host, port, path, headers } = upstreamRequest(upstream, { path: target.path, query }, 'GET', identity);
   return new Promise((resolve, reject) => {
@@ -115,6 +120,6 @@ function readRefusal(answer: IncomingMessage, resolve: (refused: Refused) => voi
     const passed = { ...answeredHeaders(answer), 'content-length': body.length, connection: 'close' };
     const lines = Object.entries(passed).flatMap(([name, value]) => [value].flat().map((one) => `${name}: ${one}\r\n`));
     const head = `HTTP/1.1 ${statusCode} ${STATUS_CODES[statusCode] ?? ''}\r\n${lines.join('')}\r\n`;
-    resolve({ kind: 'refused', code: statusCode, answer: Buffer.concat([Buffer.from(head, 'latin1'), body]) });
+    resolve({ kind: 'refused', code: statusCode, answer: Buffer.concat([Buffer.from(head, 'latin1'), body]), body });
   });
 }
