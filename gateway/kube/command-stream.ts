@@ -26,7 +26,6 @@ import type { Dialled } from './streams/dial.js';
 import { offered, protocolChange } from './streams/offer.js';
 import type { Peer } from './streams/peer.js';
 import { podOf } from './streams/pod-facts.js';
-import type { PodFacts } from './streams/pod-facts.js';
 import { ContainerRelay } from './streams/relay.js';
 import type { RelayDeps } from './streams/relay.js';
 import { SPDY_PROTOCOL, SpdyPeer, acceptSpdy } from './streams/spdy-peer.js';
@@ -64,17 +63,20 @@ export async function runCommand(attempt: Attempt, { command, protocols }: Comma
   const { entered, upstream, counts, socket } = attempt;
   const pod = await podOf(upstream, entered, command.container);
   attempt.stopIfEnded();
-  const tap = await open(attempt, command, pod);
+  const facts = factsOf(attempt, pod);
+  const { moderation } = entered.authorized.terms!;
+  if (moderation.length > 0 && !isListable(facts))
+    throw new StenoError('MODERATION_IMPOSSIBLE', 'the names of pod and user are longer than a live list holds');
+  const tap = await open(attempt, command, facts);
   attempt.recorded({ session: tap.recorder.session, close: () => tap.close() });
   attempt.stopIfEnded();
-  const { moderation } = entered.authorized.terms!;
   const relay = new ContainerRelay({
     counts,
     entered,
     tap,
     live: attempt.deps.live,
     streams: command,
-    about: aboutOf(attempt, pod, tap, command),
+    about: isListable(facts) ? aboutOf(facts, tap, command) : null,
   });
   if (moderation.length > 0) {
     // By the protocol that the client likes best, since the API server is not asked yet.
@@ -85,7 +87,9 @@ export async function runCommand(attempt: Attempt, { command, protocols }: Comma
     return relay.run(client, {
       kind: 'awaited',
       demands: moderation,
-      connect: () => dial(attempt, command, protocol === null ? null : [protocol]),
+      // As roles say by then.
+      connect: () =>
+        dial({ upstream, entered: { ...entered, authorized: entered.decided() } }, command, protocol === null ? null : [protocol]),
     });
   }
   const accepted = await dial(attempt, command, protocols);
@@ -106,12 +110,17 @@ export async function runCommand(attempt: Attempt, { command, protocols }: Comma
   }
 }
 
-/** What those who may join it are told, and rules decide by; null: its names are longer than a live list holds. */
-function aboutOf(attempt: Attempt, pod: PodFacts, tap: SessionTap, { command }: RemoteCommand): RelayDeps['about'] {
-  const { user, node, login, labels = null } = factsOf(attempt, pod);
-  if (user.length > MAX_LIVE_USER || node.length > MAX_LIVE_NODE || login.length > MAX_LIVE_LOGIN) return null;
+type Facts = ReturnType<typeof factsOf>;
+
+/** Whether its names fit the list of live sessions, by which others join it. */
+function isListable({ user, node, login }: Facts): boolean {
+  return user.length <= MAX_LIVE_USER && node.length <= MAX_LIVE_NODE && login.length <= MAX_LIVE_LOGIN;
+}
+
+/** What those who may join it are told, and rules decide by. */
+function aboutOf({ user, node, login, labels }: Facts, tap: SessionTap, { command }: RemoteCommand): RelayDeps['about'] {
   return {
-    ...{ user, node, login, labels, startedAt: sessionTime(tap.recorder.session) },
+    ...{ user, node, login, labels: labels ?? null, startedAt: sessionTime(tap.recorder.session) },
     kind: kindOf(startOf(command)),
     command: shellWords(command),
   };
@@ -121,10 +130,10 @@ function startOf(command: readonly string[]): SessionStart {
   return command.length === 0 ? { kind: 'shell' } : { kind: 'exec', command: shellWords(command) };
 }
 
-function open(attempt: Attempt, command: RemoteCommand, pod: PodFacts): Promise<SessionTap> {
+function open(attempt: Attempt, command: RemoteCommand, facts: Facts): Promise<SessionTap> {
   const { deps, entered } = attempt;
   return openSessionTap(
-    { recorder: deps.recorder, observe: deps.observe, budget: connectionBudget(), facts: factsOf(attempt, pod) },
+    { recorder: deps.recorder, observe: deps.observe, budget: connectionBudget(), facts },
     { started: true, tty: command.tty, term: '', cols: 80, rows: 24, environment: [] },
     startOf(command.command),
     (error) => attempt.end(error),
@@ -141,7 +150,11 @@ function shellWords(words: readonly string[]): string {
 }
 
 /** Rejects KUBE_UNREACHABLE. */
-async function dial({ upstream, entered }: Attempt, command: RemoteCommand, protocols: Protocols): Promise<Dialled> {
+async function dial(
+  { upstream, entered }: Pick<Attempt, 'upstream' | 'entered'>,
+  command: RemoteCommand,
+  protocols: Protocols,
+): Promise<Dialled> {
   const query = formatRemoteCommand(command);
   if (protocols !== null) return dialWebSocket(upstream, entered, query, protocols);
   const answer = await dialSpdy(upstream, entered, query, SPDY_PROTOCOL);

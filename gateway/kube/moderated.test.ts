@@ -209,6 +209,30 @@ describe('where a role demands participants', () => {
     await expect.poll(() => world.session()).toBeUndefined();
   });
 
+  it('it starts as the user and groups that roles name by then', async () => {
+    const { server, shown, client } = await connect(TERMINAL);
+    await shown('steno join ');
+    world.snapshot = { ...world.snapshot, roles: [kubeRole('dev', [{ groups: ['viewers'] }], { moderation: {} })] };
+    world.changed();
+    join('carol', 'moderator');
+    const far = await server;
+    expect(world.seen.find(({ url }) => url.includes('/exec'))!.headers['impersonate-group']).toEqual(['viewers']);
+    client.close();
+    await closed(far);
+  });
+
+  it('a pod whose names nobody can be shown is refused, and can be entered where nobody is demanded', async () => {
+    const long = TERMINAL.replace('web-1', 'w'.repeat(253));
+    await expect(world.connect(ann, long)).rejects.toThrow(/MODERATION_IMPOSSIBLE/);
+    demand();
+    const { client, server } = await connect(long);
+    const far = await server;
+    await expect.poll(() => world.session()).toBeDefined();
+    expect(world.session()!.about).toBeNull();
+    client.close();
+    await closed(far);
+  });
+
   it('port-forward is refused: nobody can watch it', async () => {
     await expect(world.connectSpdy(ann, `${POD}/portforward`, 'portforward.k8s.io')).rejects.toThrow(/MODERATION_IMPOSSIBLE/);
   });
