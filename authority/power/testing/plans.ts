@@ -93,7 +93,6 @@ const denial = fc.oneof(
       { port_forwarding: { to: ['10.0.0.0/8'] } },
       { port_forwarding: true },
       { agent_forwarding: true },
-      { kubernetes_values: ['secrets'] },
       { approve: [{ nodes: { env: 'prod' } }] },
       { request: [{ nodes: { env: 'prod' } }] },
     ),
