@@ -240,6 +240,7 @@ export async function startGateway(
             draining: () => draining,
             slots,
             observe,
+            live,
             track,
             onChange: (callback) => authority.onChange(() => callback()),
             log: log.child({ part: 'kube' }),

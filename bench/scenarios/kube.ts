@@ -1,16 +1,15 @@
 /** Requests to a Kubernetes API and streams of a pod, through the gateway and directly, on the cluster of test/kube/. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
-import { Agent, request } from 'node:https';
+import { closeSync, openSync, writeFileSync } from 'node:fs';
 import { loadavg } from 'node:os';
 import { join } from 'node:path';
-import { parse } from 'yaml';
-import { KUBE_SERVER_NAME } from '#schemas/kube/kube-cluster.js';
 import { eventually } from '../../test/end-to-end/machine.js';
 import { lacking } from '../../test/kube/kubernetes.js';
 import { openKubeScene, succeeded } from '../../test/kube/scene.js';
 import type { KubeScene } from '../../test/kube/scene.js';
+import { ask, directWay, gatewayWay } from '../../test/kube/ways.js';
+import type { Way } from '../../test/kube/ways.js';
 import { interleave, quantile, ratio, round3 } from '../measure.js';
 import type { Figure, Section } from '../measure.js';
 
@@ -39,7 +38,7 @@ export async function kube(rounds: number, asked: number, mebibytes: number): Pr
 }
 
 async function requests(scene: KubeScene, rounds: number, asked: number): Promise<string[][]> {
-  const agents = { direct: directAgent(scene), gateway: gatewayAgent(scene) };
+  const agents = { direct: directWay(scene), gateway: gatewayWay(scene) };
   try {
     const rows: string[][] = [];
     for (const [title, q] of [
@@ -135,55 +134,11 @@ function row(what: string, figures: readonly Figure[]): string[] {
   return [what, ...shown, `${ratio(gateway, direct).toFixed(2)}x`];
 }
 
-interface Way {
-  readonly agent: Agent;
-  readonly url: URL;
-}
-
-interface Kubeconfig {
-  readonly clusters: readonly { readonly cluster: { readonly server: string; readonly 'certificate-authority-data': string } }[];
-  readonly users: readonly { readonly user: Readonly<Record<string, string>> }[];
-}
-
-function read(path: string): Kubeconfig {
-  return parse(readFileSync(path, 'utf8')) as Kubeconfig;
-}
-
-const decoded = (base64: string): string => Buffer.from(base64, 'base64').toString('utf8');
 const PODS = '/api/v1/namespaces/default/pods';
 
-function directAgent({ configs }: KubeScene): Way {
-  const { clusters, users } = read(configs.direct);
-  const [{ cluster }, { user }] = [clusters[0]!, users[0]!];
-  const tls = {
-    ca: decoded(cluster['certificate-authority-data']),
-    cert: decoded(user['client-certificate-data']!),
-    key: decoded(user['client-key-data']!),
-  };
-  return { agent: new Agent({ ...tls, keepAlive: true, maxSockets: 1 }), url: new URL(PODS, cluster.server) };
-}
-
-/** With the certificate of the login, as kubectl is given it. */
-function gatewayAgent({ configs, steno }: KubeScene): Way {
-  const { cluster } = read(configs.gateway).clusters[0]!;
-  const home = join(steno.folder, 'home');
-  const [cert, key] = [readFileSync(join(home, 'tls.pem')), readFileSync(join(home, 'tls.key'))];
-  const tls = { ca: decoded(cluster['certificate-authority-data']), cert, key, servername: KUBE_SERVER_NAME };
-  return { agent: new Agent({ ...tls, keepAlive: true, maxSockets: 1 }), url: new URL(`${cluster.server}${PODS}`) };
-}
-
-function timed({ agent, url }: Way): Promise<number> {
+async function timed(way: Way): Promise<number> {
   const start = performance.now();
-  return new Promise((resolve, reject) => {
-    const sent = request(url, { agent }, (answer) => {
-      answer.resume();
-      answer.on('end', () => {
-        if (answer.statusCode === 200) resolve(performance.now() - start);
-        else reject(new Error(`status ${answer.statusCode}`));
-      });
-      answer.on('error', reject);
-    });
-    sent.on('error', reject);
-    sent.end();
-  });
+  const { status } = await ask(way, PODS);
+  if (status !== 200) throw new Error(`status ${status}`);
+  return performance.now() - start;
 }

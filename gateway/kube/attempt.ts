@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { StenoError } from '#schemas/base/errors.js';
 import type { OpenFacts, Recorder } from '../recorder/recorder.js';
+import type { LiveSessions } from '../live/live-sessions.js';
 import type { SessionSlots } from '../sessions/slots.js';
 import type { Observe } from '../ssh/relay/session-recording.js';
 import type { ProxyDeps } from './proxy.js';
@@ -15,6 +16,8 @@ export interface StreamingDeps extends ProxyDeps {
   readonly recorder: Recorder;
   readonly slots: SessionSlots;
   readonly observe: Observe;
+  /** Of the whole gateway: who has joined which session. */
+  readonly live: LiveSessions;
   /** Waits for the recording when the gateway ends. */
   track(closing: Promise<void>): void;
 }

@@ -2,7 +2,9 @@
  * exec and attach: the streams of one command in a container.
  *
  *     recording open ──► API server accepts ──► client accepted ──► all streams there ──► relaying
- *        └──strict and impossible: refused    └──refuses: its answer is passed on
+ *        │  └──strict and impossible: refused    └──refuses: its answer is passed on
+ *        └──roles demand participants──► client accepted ──all have joined──► API server accepts ──► relaying
+ *                                                                                └──refuses: its Status is the end
  *
  * Client and API server speak the same protocol, WebSocket or SPDY/3.1; what is between them knows neither (streams/). Tested in
  * streaming.test.ts, and in test/kube/ with the real kubectl.
@@ -11,19 +13,21 @@ import type { IncomingMessage } from 'node:http';
 import { StenoError } from '#schemas/base/errors.js';
 import { formatRemoteCommand, parseRemoteCommand, subprotocols } from '#schemas/kube/remote-command.js';
 import type { RemoteCommand, Subprotocol } from '#schemas/kube/remote-command.js';
-import { openSessionTap } from '../ssh/relay/session-recording.js';
-import type { SessionTap } from '../ssh/relay/session-recording.js';
+import { sessionTime } from '#schemas/recording/line.js';
+import { MAX_LIVE_LOGIN, MAX_LIVE_NODE, MAX_LIVE_USER } from '#schemas/api/inventory/live-sessions.js';
+import { kindOf, openSessionTap } from '../ssh/relay/session-recording.js';
+import type { SessionStart, SessionTap } from '../ssh/relay/session-recording.js';
 import { connectionBudget } from '../streams/observing/budget.js';
 import { factsOf } from './attempt.js';
 import type { Attempt } from './attempt.js';
 import { CLIENT_GONE } from './proxy.js';
 import { dialSpdy, dialWebSocket } from './streams/dial.js';
-import type { Refused } from './streams/dial.js';
+import type { Dialled } from './streams/dial.js';
 import { offered, protocolChange } from './streams/offer.js';
 import type { Peer } from './streams/peer.js';
 import { podOf } from './streams/pod-facts.js';
-import type { PodFacts } from './streams/pod-facts.js';
 import { ContainerRelay } from './streams/relay.js';
+import type { RelayDeps } from './streams/relay.js';
 import { SPDY_PROTOCOL, SpdyPeer, acceptSpdy } from './streams/spdy-peer.js';
 import { WebSocketPeer, acceptWebSocket } from './streams/websocket-peer.js';
 
@@ -59,9 +63,35 @@ export async function runCommand(attempt: Attempt, { command, protocols }: Comma
   const { entered, upstream, counts, socket } = attempt;
   const pod = await podOf(upstream, entered, command.container);
   attempt.stopIfEnded();
-  const tap = await open(attempt, command, pod);
+  const facts = factsOf(attempt, pod);
+  const { moderation } = entered.authorized.terms!;
+  if (moderation.length > 0 && !isListable(facts))
+    throw new StenoError('MODERATION_IMPOSSIBLE', 'the names of pod and user are longer than a live list holds');
+  const tap = await open(attempt, command, facts);
   attempt.recorded({ session: tap.recorder.session, close: () => tap.close() });
   attempt.stopIfEnded();
+  const relay = new ContainerRelay({
+    counts,
+    entered,
+    tap,
+    live: attempt.deps.live,
+    streams: command,
+    about: isListable(facts) ? aboutOf(facts, tap, command) : null,
+  });
+  if (moderation.length > 0) {
+    // By the protocol that the client likes best, since the API server is not asked yet.
+    const protocol = protocols === null ? null : protocols[0]!;
+    const client = await accept(attempt, command, protocol);
+    counts.answered(101);
+    attempt.onEnd((error) => relay.end(error));
+    return relay.run(client, {
+      kind: 'awaited',
+      demands: moderation,
+      // As roles say by then.
+      connect: () =>
+        dial({ upstream, entered: { ...entered, authorized: entered.decided() } }, command, protocol === null ? null : [protocol]),
+    });
+  }
   const accepted = await dial(attempt, command, protocols);
   if (accepted.kind === 'refused') {
     counts.answered(accepted.code);
@@ -70,22 +100,42 @@ export async function runCommand(attempt: Attempt, { command, protocols }: Comma
     return;
   }
   counts.answered(101);
-  const relay = new ContainerRelay(counts, entered, tap, command.tty, accepted.peer);
+  const server = accepted.peer;
   attempt.onEnd((error) => relay.end(error));
   try {
-    await relay.run(await accept(attempt, command, accepted.peer));
+    await relay.run(await accept(attempt, command, server instanceof SpdyPeer ? null : server.protocol), { kind: 'there', server });
   } catch (error) {
-    accepted.peer.close(1000);
+    server.close(1000);
     throw error;
   }
 }
 
-function open(attempt: Attempt, command: RemoteCommand, pod: PodFacts): Promise<SessionTap> {
+type Facts = ReturnType<typeof factsOf>;
+
+/** Whether its names fit the list of live sessions, by which others join it. */
+function isListable({ user, node, login }: Facts): boolean {
+  return user.length <= MAX_LIVE_USER && node.length <= MAX_LIVE_NODE && login.length <= MAX_LIVE_LOGIN;
+}
+
+/** What those who may join it are told, and rules decide by. */
+function aboutOf({ user, node, login, labels }: Facts, tap: SessionTap, { command }: RemoteCommand): RelayDeps['about'] {
+  return {
+    ...{ user, node, login, labels: labels ?? null, startedAt: sessionTime(tap.recorder.session) },
+    kind: kindOf(startOf(command)),
+    command: shellWords(command),
+  };
+}
+
+function startOf(command: readonly string[]): SessionStart {
+  return command.length === 0 ? { kind: 'shell' } : { kind: 'exec', command: shellWords(command) };
+}
+
+function open(attempt: Attempt, command: RemoteCommand, facts: Facts): Promise<SessionTap> {
   const { deps, entered } = attempt;
   return openSessionTap(
-    { recorder: deps.recorder, observe: deps.observe, budget: connectionBudget(), facts: factsOf(attempt, pod) },
+    { recorder: deps.recorder, observe: deps.observe, budget: connectionBudget(), facts },
     { started: true, tty: command.tty, term: '', cols: 80, rows: 24, environment: [] },
-    command.command.length === 0 ? { kind: 'shell' } : { kind: 'exec', command: shellWords(command.command) },
+    startOf(command.command),
     (error) => attempt.end(error),
   ).then((tap) => {
     if (entered.authorized.terms!.enhanced.mode !== 'off')
@@ -101,10 +151,10 @@ function shellWords(words: readonly string[]): string {
 
 /** Rejects KUBE_UNREACHABLE. */
 async function dial(
-  { upstream, entered }: Attempt,
+  { upstream, entered }: Pick<Attempt, 'upstream' | 'entered'>,
   command: RemoteCommand,
   protocols: Protocols,
-): Promise<{ readonly kind: 'accepted'; readonly peer: Peer } | Refused> {
+): Promise<Dialled> {
   const query = formatRemoteCommand(command);
   if (protocols !== null) return dialWebSocket(upstream, entered, query, protocols);
   const answer = await dialSpdy(upstream, entered, query, SPDY_PROTOCOL);
@@ -112,16 +162,16 @@ async function dial(
   return { kind: 'accepted', peer: new SpdyPeer(answer.socket, 'client', answer.head, command) };
 }
 
-/** Agrees with the client to what the API server has agreed to. Rejects KUBE_UNREACHABLE when it does not come to that. */
-function accept({ request, socket, head }: Attempt, command: RemoteCommand, server: Peer): Promise<Peer> {
+/** Agrees with the client to a protocol; null: SPDY/3.1. Rejects KUBE_UNREACHABLE when it does not come to that. */
+function accept({ request, socket, head }: Attempt, command: RemoteCommand, protocol: Subprotocol | null): Promise<Peer> {
   return new Promise((resolve, reject) => {
     const gone = (): void => reject(new StenoError('KUBE_UNREACHABLE', CLIENT_GONE));
     if (socket.destroyed) return gone();
     socket.once('close', gone);
-    if (server instanceof SpdyPeer) {
+    if (protocol === null) {
       acceptSpdy(socket, SPDY_PROTOCOL);
       return resolve(new SpdyPeer(socket, 'server', head, command));
     }
-    acceptWebSocket(request, socket, head, server.protocol, (client) => resolve(new WebSocketPeer(client, server.protocol)));
+    acceptWebSocket(request, socket, head, protocol, (client) => resolve(new WebSocketPeer(client, protocol)));
   });
 }

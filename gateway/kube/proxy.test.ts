@@ -155,6 +155,29 @@ describe('a list of which roles allow a part', () => {
     expect(world.seen).toEqual([]);
   });
 
+  it.each([
+    ['objects', (one: object) => one],
+    [
+      'tables',
+      (object: object) => ({ kind: 'Table', apiVersion: 'meta.k8s.io/v1', columnDefinitions: [], rows: [{ cells: ['a'], object }] }),
+    ],
+  ])('streamed as a watch of %s begins with that part and the bookmark that ends it', async (_claim, form) => {
+    const [web, safe] = ['shop/web', 'bank/safe'].map((one) => ({ metadata: { namespace: one.split('/')[0], name: one.split('/')[1] } }));
+    const end = { kind: 'Pod', metadata: { resourceVersion: '9', annotations: { 'k8s.io/initial-events-end': 'true' } } };
+    const events = [
+      { type: 'ADDED', object: form(web!) },
+      { type: 'ADDED', object: form(safe!) },
+      { type: 'BOOKMARK', object: end },
+      { type: 'MODIFIED', object: form(safe!) },
+      { type: 'MODIFIED', object: form(web!) },
+    ].map((event) => `${JSON.stringify(event)}\n`);
+    answering(events.join(''));
+    const query = 'watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true';
+    const { body } = await world.ask(ann, `${LIST}?${query}&limit=500`);
+    expect(body).toBe([events[0], events[2], events[4]].join(''));
+    expect(world.seen[0]!.url).toBe(`/api/v1/pods?${query}`);
+  });
+
   it('a watch shows events by the roles of now, and one that began whole ends when roles show a part', async () => {
     let send!: (text: string) => void;
     const begun = () =>

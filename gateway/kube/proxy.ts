@@ -13,7 +13,6 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { pipeline } from 'node:stream';
-import type { Transform } from 'node:stream';
 import { StenoError } from '#schemas/base/errors.js';
 import type { Snapshot } from '#schemas/snapshot.js';
 import { parseKubeTarget } from '#schemas/kube/request-line.js';
@@ -21,10 +20,8 @@ import { interactive } from '#schemas/policy/kubernetes.js';
 import type { Recorder } from '../recorder/recorder.js';
 import { asStenoError, printable } from '../sessions/refusal.js';
 import type { SessionRegistry } from '../sessions/registry.js';
-import { ListFilter, WatchFilter } from './filter/answer-filter.js';
-import type { FilterRules } from './filter/answer-filter.js';
 import { FormError } from './filter/members.js';
-import { filteredHeaders, filteredQuery } from './filter/negotiation.js';
+import { askedInPart, partOf } from './partial-answer.js';
 import type { Confirmations } from './requests/confirmations.js';
 import { NO_LIMITS, authorizeKube } from './requests/authorization.js';
 import type { KubeAuthorized } from './requests/authorization.js';
@@ -80,7 +77,7 @@ export function enter(
   const { cluster, target } = understood;
   const asked = { cluster, request: target.kind === 'resource' ? target.request : null };
   let decided: KubeAuthorized | undefined;
-  let whole = false;
+  const streams = { whole: false, withValues: false };
   const told: (() => void)[] = [];
   const access = deps.registry.admit(
     { identity: user.identity, target: { kind: 'kube', ...asked }, source },
@@ -88,7 +85,8 @@ export function enter(
       reauthorize(snapshot, now) {
         decided = authorizeKube(snapshot, user, asked, now);
         // What streams by as it is cannot be filtered from the middle on.
-        if (whole && decided.shows !== null) throw new StenoError('ACCESS_DENIED', 'roles now show a part of what is asked for: ask again');
+        if ((streams.whole && decided.shows !== null) || (streams.withValues && decided.hidesValues))
+          throw new StenoError('ACCESS_DENIED', 'roles now show a part of what is asked for: ask again');
         for (const tell of told) tell();
         return limitsOf(decided);
       },
@@ -101,7 +99,7 @@ export function enter(
     if (deps.draining()) throw new StenoError('DRAINING');
     assertUnexpired(user, deps.now());
     const authorized = authorizeKube(snapshot, user, asked, deps.now());
-    whole = authorized.shows === null;
+    [streams.whole, streams.withValues] = [authorized.shows === null, !authorized.hidesValues];
     // Recording impossible means request impossible, as for sessions.
     if (authorized.terms?.recording.mode === 'strict' && deps.recorder.eventsFull) throw new StenoError('SPOOL_FULL', 'events of requests');
     deps.registry.register(access, { limits: limitsOf(authorized) });
@@ -165,12 +163,8 @@ export async function proxyRequest(
     const { target, access } = entered;
     if (target.kind === 'resource' && interactive.has(target.request.subresource ?? ''))
       throw new StenoError('KUBE_REQUEST_REFUSED', `${target.request.subresource} without a change of protocol`);
-    const filtered = entered.authorized.shows !== null;
-    if (filtered && request.method !== 'GET')
-      throw new StenoError('KUBE_UNSUPPORTED', `${request.method} of a list that roles show a part of`);
-    const [plain, framing] = [forwardedHeaders(request), framingOf(request)];
-    const headers = filtered ? filteredHeaders(plain) : plain;
-    const query = filtered ? filteredQuery(target.query) : target.query;
+    const framing = framingOf(request);
+    const { headers, query } = askedInPart(entered, request, forwardedHeaders(request));
     // Refusals before this come within the turn in which the head was read: nothing that follows on the connection has been parsed.
     mfa = await confirmed(deps, user, source, entered);
     upstream = await deps.upstreams.of(entered.authorized.cluster);
@@ -258,11 +252,17 @@ function exchange(
       const over = (error: Error | null | undefined): void => {
         outgoing.destroy();
         if (error === undefined || error === null) resolve();
-        else reject(error instanceof FormError ? new StenoError('KUBE_UNREACHABLE', `its answer is no list: ${error.message}`) : error);
+        else
+          reject(
+            error instanceof FormError ? new StenoError('KUBE_UNREACHABLE', `its answer is of another form: ${error.message}`) : error,
+          );
       };
-      const filter = answer.statusCode === 200 ? filterOf(entered, counts) : null;
-      if (filter !== null && !isPlainJson(answer))
-        return cut(new StenoError('KUBE_UNREACHABLE', 'its answer is not the JSON it was asked for'));
+      let filter;
+      try {
+        filter = partOf(entered, answer, counts);
+      } catch (error) {
+        return cut(asStenoError(error));
+      }
       const { 'content-length': length, etag, ...head } = answeredHeaders(answer);
       response.writeHead(answer.statusCode!, filter === null ? { ...head, ...given({ 'content-length': length, etag }) } : head);
       // A watch begins with its head, long before its first event.
@@ -280,22 +280,6 @@ function exchange(
         if (error !== undefined && error !== null) outgoing.destroy();
       });
   });
-}
-
-/** Null: the answer passes as it is. */
-function filterOf({ authorized, decided, target }: Entered, counts: Counts): Transform | null {
-  if (authorized.shows === null || target.kind !== 'resource') return null;
-  counts.hidden = 0;
-  const rules: FilterRules = {
-    // By the roles of now: a watch outlives changes of them.
-    shows: (object) => decided().shows?.(object) ?? true,
-    hid: () => (counts.hidden = (counts.hidden ?? 0) + 1),
-  };
-  return target.request.verb === 'watch' ? new WatchFilter(rules) : new ListFilter(rules);
-}
-
-function isPlainJson({ headers }: IncomingMessage): boolean {
-  return /^application\/json(?:;|$)/.test(headers['content-type'] ?? '') && (headers['content-encoding'] ?? 'identity') === 'identity';
 }
 
 function given(headers: OutgoingHttpHeaders): OutgoingHttpHeaders {

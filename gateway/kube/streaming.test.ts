@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import type { Socket } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { WebSocket } from 'ws';
 import { kubeRole, openKubeWorld } from '../testing/kube-world.js';
@@ -129,6 +130,24 @@ describe('a stream to a container', () => {
     await Promise.all([closed(client), closed(server)]);
     expect(toServer).toEqual([]);
     expect(Buffer.concat(toClient).toString()).toContain('KUBE_REQUEST_REFUSED');
+  });
+
+  it('reaches the API server frame by frame, each as it came: neither cut, nor put together, nor changed by a mask', async () => {
+    const { client, server, toServer, reached } = await stream();
+    const wire: Buffer[] = [];
+    // What was sent, before ws reads it.
+    (server as unknown as { _socket: Socket })._socket.prependListener('data', (chunk: Buffer) => wire.push(Buffer.from(chunk)));
+    const frames = Array.from({ length: 64 }, (_, i) => frame(0, `${i}:${'x'.repeat(32 << 10)}`));
+    for (const one of frames) client.send(one);
+    client.send(frame(0, 'last'));
+    await reached('last');
+    expect(toServer).toEqual([...frames, frame(0, 'last')]);
+    const sent = Buffer.concat(wire);
+    for (const one of frames) expect(sent.includes(one)).toBe(true);
+    // A frame of 64 KiB or less has 4 bytes of head and 4 of mask.
+    expect(sent.length).toBe(Buffer.concat(frames).length + 5 + 8 * frames.length + 6);
+    client.close();
+    await closed(server);
   });
 
   it('takes text for bytes, as the API server does for clients in Python', async () => {

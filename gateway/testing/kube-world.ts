@@ -40,7 +40,9 @@ import type { KubeListener } from '../kube/listener.js';
 import { Confirmations } from '../kube/requests/confirmations.js';
 import type { AskConfirmation } from '../kube/requests/confirmations.js';
 import { Upstreams } from '../kube/requests/upstreams.js';
+import { LiveSessions } from '../live/live-sessions.js';
 import type { AuditEntry } from '../recorder/recorder.js';
+import type { LiveSession } from '../sessions/live-session.js';
 import { SessionRegistry } from '../sessions/registry.js';
 import { SessionSlots } from '../sessions/slots.js';
 import { observeStream } from '../streams/protocols.js';
@@ -124,6 +126,9 @@ export interface KubeWorld {
   readonly registry: SessionRegistry;
   readonly audits: AuditEntry[];
   readonly recorder: LineRecorder;
+  readonly live: LiveSessions;
+  /** The one that began last, of those that live. */
+  session(): LiveSession | undefined;
   readonly seen: Seen[];
   readonly userCa: TestCa;
   readonly serviceCa: TestCa;
@@ -195,10 +200,11 @@ export async function openKubeWorld(): Promise<KubeWorld> {
   const closing: Promise<void>[] = [];
   const callbacks = new Set<() => void>();
   const audits: AuditEntry[] = [];
+  const sessions = new Set<LiveSession>();
   const registry = new SessionRegistry({
     name: 'gw',
     now: Date.now,
-    onSession: () => undefined,
+    onSession: (session, begins) => void (begins ? sessions.add(session) : sessions.delete(session)),
     audit: (entry) => void audits.push(entry),
   });
   const identity = {
@@ -214,6 +220,8 @@ export async function openKubeWorld(): Promise<KubeWorld> {
     listener: undefined as never,
     registry,
     recorder,
+    live: new LiveSessions({ audit: (entry) => void audits.push(entry), changed: () => undefined, now: Date.now }),
+    session: () => [...sessions].at(-1),
     audits,
     seen,
     userCa: userCa!,
@@ -329,6 +337,7 @@ export async function openKubeWorld(): Promise<KubeWorld> {
           { run: '0123456789abcdef', snapshot: () => world.snapshot, log: pino({ level: 'silent' }) },
         ),
         observe: observeStream,
+        live: world.live,
         track: (recording) => void closing.push(recording),
         snapshot: () => world.snapshot,
         draining: () => false,

@@ -71,6 +71,7 @@ test('groups and users of all allowing rules are put together, without what is d
     shows: null,
     confirm: false,
     bodies: null,
+    hidesValues: false,
     because: { role: 'r0', path: ['allow', 'kubernetes', 0] },
     impersonate: 'ann',
     groups: ['edit', 'team-a', 'view'],
@@ -82,6 +83,23 @@ test('groups and users of all allowing rules are put together, without what is d
       moderation: [],
     },
   });
+});
+
+test('values are hidden where any role says so: of the resource with its group or without, of its subresources, and not of what a container prints', () => {
+  const role = (name: string, more: object): Role => roleSchema.parse({ kind: 'role', name, ...more });
+  const hides = (patterns: readonly string[], asked: Partial<KubeRequest>): boolean | undefined => {
+    const roles = [role('all', { allow: { kubernetes: [all] } }), role('careful', { deny: { kubernetes_values: patterns } })];
+    const decided = decideKube({ ...ann(), roles }, cluster, { ...pods, namespace: 'shop', ...asked });
+    return decided.allowed ? decided.hidesValues : undefined;
+  };
+  for (const verb of ['get', 'list', 'watch', 'create', 'patch', 'delete'])
+    expect(hides(['secrets'], { verb, resource: 'secrets' })).toBe(true);
+  expect(hides([], { resource: 'secrets' })).toBe(false);
+  expect(hides(['secrets'], { resource: 'configmaps' })).toBe(false);
+  const vaults = { group: 'example.com', resource: 'vaults', subresource: 'status' };
+  for (const pattern of ['vaults', 'vaults.example.com', 'vault*', '*']) expect(hides([pattern], vaults)).toBe(true);
+  expect(hides(['vaults.example.org'], vaults)).toBe(false);
+  for (const subresource of ['log', 'exec', 'attach', 'portforward']) expect(hides(['*'], { subresource, name: 'web' })).toBe(false);
 });
 
 test('who names groups alone is passed on under a name that no cluster gave rights to, and more than one user is refused', () => {

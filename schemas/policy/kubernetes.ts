@@ -45,6 +45,8 @@ export type KubeDecision =
       readonly confirm: boolean;
       /** Of a write whose body is recorded: resources whose values are left out. Null: it is not recorded. */
       readonly bodies: { readonly redact: readonly string[] } | null;
+      /** Whether its answer shows keys and no values, since a role denies `kubernetes_values`. */
+      readonly hidesValues: boolean;
     }
   | Refusal;
 
@@ -190,7 +192,25 @@ function decision(
       changesSomething(request) && roles.some(({ recording }) => recording.bodies === 'writes')
         ? { redact: [...new Set(subject.roles.flatMap(({ recording }) => recording.redact))] }
         : null,
+    hidesValues:
+      !answersText(request) &&
+      isMarked(
+        request,
+        // Roles of an authority of before lack the field.
+        subject.roles.flatMap(({ deny }) => (deny.kubernetes_values as readonly string[] | undefined) ?? []),
+      ),
   };
+}
+
+/** Whether a request is about a resource that the patterns name, with its group or without; its subresources are part of it. */
+export function isMarked({ group, resource }: Pick<KubeRequest, 'group' | 'resource'>, patterns: readonly string[]): boolean {
+  const full = resourceName({ group, resource, subresource: null });
+  return patterns.some((pattern) => matchesPattern(pattern, full) || matchesPattern(pattern, resource));
+}
+
+/** What a container printed, or said in a stream: there is no object with values in it. */
+function answersText(request: KubeRequest): boolean {
+  return runsSomething(request) || (request.group === '' && request.resource === 'pods' && request.subresource === 'log');
 }
 
 /** A stream to a container, which is a session. */

@@ -96,6 +96,8 @@ describe('a role document', () => {
     { allow: { rules: [{ resources: ['role'] }] } },
     { allow: { kubernetes: [{ namespaces: ['*prod'] }] } },
     { allow: { kubernetes: [{ groups: ['a b'] }] } },
+    { allow: { kubernetes_values: ['secrets'] } },
+    { deny: { kubernetes_values: ['secrets/status'] } },
     { allow: { request: [{ thresholds: { approve: 0 } }] } },
     { allow: { approve: [{ where: "labels.x == 'y'" }] } },
   ])('%j is refused', (more) => expect(roleSchema.safeParse({ kind: 'role', name: 'r', ...more }).success).toBe(false));

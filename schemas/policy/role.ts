@@ -36,6 +36,9 @@ const login = template(
 const kubeName = template('is no name of Kubernetes, nor a template', /^[A-Za-z0-9][A-Za-z0-9:@._/-]{0,159}$/);
 const kubePattern = (allowed: RegExp) => z.string().max(253).regex(allowed, 'is no name, nor the beginning of one with * at its end');
 
+/** `secrets`, `sealedsecrets.bitnami.com`, or the beginning of one with `*`: without subresources. */
+const kubeResources = z.array(kubePattern(/^(?:[a-z0-9][a-z0-9.-]{0,252}\*?|\*)$/)).max(256);
+
 /** Labels a node must carry, all of them, each with one of the values; `*: '*'` is every node, a value `*` any value. */
 const labels = z
   .record(z.string().min(1).max(63), z.union([text(255), z.array(text(255)).min(1).max(64)]))
@@ -180,6 +183,8 @@ const deny = z.strictObject({
   /** Denied here whatever other roles allow. */
   port_forwarding: z.union([z.boolean(), forwardDenial]).default(false),
   agent_forwarding: z.boolean().default(false),
+  /** Resources of Kubernetes of which answers show keys and no values. */
+  kubernetes_values: kubeResources.default([]),
   /** What may not be asked for. */
   request: z
     .array(z.strictObject({ roles: z.array(namePattern).max(256).default([]), nodes: labels.default({}) }))
@@ -257,10 +262,7 @@ export const roleSchema = z.strictObject({
       /** Whether bodies of requests that change something in a Kubernetes cluster are in their events. */
       bodies: z.enum(['none', 'writes']).default('none'),
       /** Resources of Kubernetes whose values are left out there, as those of Secrets always are. */
-      redact: z
-        .array(kubePattern(/^(?:[a-z0-9][a-z0-9.-]{0,252}\*?|\*)$/))
-        .max(256)
-        .default([]),
+      redact: kubeResources.default([]),
       /** What the kernel tells of the session: commands, files, connections. */
       enhanced: enhanced.prefault({}),
     })

@@ -1,8 +1,10 @@
 /**
- * Answers to lists and watches of which a role allows a part: what may not be seen is left out while the answer streams by.
+ * Answers of which a role shows a part: objects that may not be seen, and values of those of which keys alone may be, are left out while
+ * the answer streams by.
  *
  *     list     {kind, apiVersion, metadata, items: [object, ...]}          or a Table: {..., columnDefinitions, rows: [{cells, object}, ...]}
  *     watch    {type, object}\n ...        BOOKMARK and ERROR name no object and pass; `object` may be a Table with rows
+ *     object   whatever answers a request about one, or a Status
  *
  * Where an object's name is not found, the object is left out; where the answer has another form, it is cut off. Not passed on:
  * members of a list that this version does not know, and what counts or names what is left out (`remainingItemCount`, `continue`). One object is
@@ -12,9 +14,14 @@ import { Transform } from 'node:stream';
 import type { TransformCallback } from 'node:stream';
 import type { KubeObject } from '#schemas/policy/kubernetes.js';
 import { FormError, Members, Values, parse } from './members.js';
+import { isTable } from './values.js';
+import type { HideValues } from './values.js';
 
 export interface FilterRules {
-  shows(object: KubeObject): boolean;
+  /** Null: every object may be seen, and so may how many there are. */
+  readonly shows: ((object: KubeObject) => boolean) | null;
+  /** Null: with its values. */
+  readonly hide: HideValues | null;
   /** An object was left out. */
   hid(): unknown;
 }
@@ -71,13 +78,16 @@ export class ListFilter extends Transform {
       if (json !== 'null') throw new FormError('a list that is none');
     } else if (key !== 'metadata' && !plain.has(key)) return;
     const value = parse(json);
-    const text = key === 'metadata' ? JSON.stringify(withoutCounts(value)) : json;
+    const text = key === 'metadata' && this.#rules.shows !== null ? JSON.stringify(withoutCounts(value)) : json;
     this.#parts.push(`${this.#comma()}${JSON.stringify(key)}:${text}`);
   }
 
   #element(key: string, json: string): void {
-    if (!isShown(this.#rules, parse(json), key === 'rows')) return;
-    this.#parts.push(this.#laterElement ? `,${json}` : json);
+    const row = key === 'rows';
+    if (!isShown(this.#rules, parse(json), row)) return;
+    const { hide } = this.#rules;
+    const text = hide === null ? json : (row ? hide.row : hide.object)(json);
+    this.#parts.push(this.#laterElement ? `,${text}` : text);
     this.#laterElement = true;
   }
 
@@ -120,18 +130,52 @@ export class WatchFilter extends Transform {
     const { type, object } = record(parse(json));
     if (type === 'BOOKMARK' || type === 'ERROR') return json;
     if (type !== 'ADDED' && type !== 'MODIFIED' && type !== 'DELETED') throw new FormError('an event of an unknown type');
-    const { kind, rows } = record(object);
-    if (kind !== 'Table') return isShown(this.#rules, object, false) ? json : null;
+    const { kind, apiVersion, rows } = record(object);
+    if (!isTable(kind, apiVersion)) return isShown(this.#rules, object, false) ? this.#withoutValues(json) : null;
     if (!Array.isArray(rows)) throw new FormError('a table without rows');
     const kept = rows.filter((row) => isShown(this.#rules, row, true));
-    if (kept.length === rows.length) return json;
-    return kept.length === 0 ? null : JSON.stringify({ type, object: { ...record(object), rows: kept } });
+    if (kept.length === rows.length) return this.#withoutValues(json);
+    return kept.length === 0 ? null : this.#withoutValues(JSON.stringify({ type, object: { ...record(object), rows: kept } }));
+  }
+
+  #withoutValues(event: string): string {
+    return this.#rules.hide?.event(event) ?? event;
+  }
+}
+
+/** One object without its values, held whole. */
+export class ObjectFilter extends Transform {
+  readonly #hide: HideValues;
+  readonly #values = new Values();
+  #answer: string | undefined;
+
+  constructor(hide: HideValues) {
+    super();
+    this.#hide = hide;
+  }
+
+  override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
+    attempt(done, () => {
+      for (const json of this.#values.push(chunk)) {
+        if (this.#answer !== undefined) throw new FormError('something after the end');
+        this.#answer = json;
+      }
+      return undefined;
+    });
+  }
+
+  override _flush(done: TransformCallback): void {
+    attempt(done, () => {
+      if (this.#answer === undefined) throw new FormError('cut short');
+      return Buffer.from(`${this.#hide.answer(this.#answer)}\n`);
+    });
   }
 }
 
 /** By the name in its metadata; of a row, in that of its object. */
 function isShown(rules: FilterRules, value: unknown, row: boolean): boolean {
   const { metadata } = record(row ? record(value)['object'] : value);
+  if (rules.shows === null) return true;
   const { name, namespace } = record(metadata);
   const shown =
     typeof name === 'string' &&

@@ -10,8 +10,8 @@ import { parseQuery } from '#schemas/kube/request-line.js';
 
 const forms = new Set(['Table', 'PartialObjectMetadataList', 'PartialObjectMetadata']);
 
-/** Throws KUBE_UNSUPPORTED for a client that takes no JSON. */
-export function filteredAccept(accept: string | undefined): string {
+/** `tables`: whether cells show nothing that is hidden. Throws KUBE_UNSUPPORTED for a client that takes no JSON. */
+export function filteredAccept(accept: string | undefined, tables: boolean): string {
   const kept: string[] = [];
   for (const range of (accept ?? 'application/json').split(',')) {
     const [type = '', ...parameters] = range.split(';').map((part) => part.trim());
@@ -20,15 +20,16 @@ export function filteredAccept(accept: string | undefined): string {
     if (type === '*/*' || type === 'application/*') kept.push('application/json');
     else if (type !== 'application/json') continue;
     else if (as === undefined) kept.push('application/json');
+    else if (as === 'Table' && !tables) continue;
     else if (forms.has(as) && known.get('g') === 'meta.k8s.io' && /^v1(?:beta1)?$/.test(version))
       kept.push(`application/json;as=${as};v=${version};g=meta.k8s.io`);
   }
-  if (kept.length === 0) throw new StenoError('KUBE_UNSUPPORTED', 'roles show a part of this list, which is answered as JSON alone');
+  if (kept.length === 0) throw new StenoError('KUBE_UNSUPPORTED', 'roles show a part of this, which is answered as JSON alone');
   return [...new Set(kept)].join(',');
 }
 
-export function filteredHeaders({ accept, 'accept-encoding': _, ...rest }: OutgoingHttpHeaders): OutgoingHttpHeaders {
-  return { ...rest, accept: filteredAccept(typeof accept === 'string' ? accept : undefined), 'accept-encoding': 'identity' };
+export function filteredHeaders({ accept, 'accept-encoding': _, ...rest }: OutgoingHttpHeaders, tables: boolean): OutgoingHttpHeaders {
+  return { ...rest, accept: filteredAccept(typeof accept === 'string' ? accept : undefined, tables), 'accept-encoding': 'identity' };
 }
 
 /** Throws KUBE_REQUEST_REFUSED for a query that is not understood. */

@@ -31,6 +31,8 @@ export interface KubeAuthorized {
   readonly confirm: boolean;
   /** Whether the body is recorded, and without the values of which resources (recorded-body.ts). */
   readonly bodies: { readonly redact: readonly string[] } | null;
+  /** Whether its answer shows keys without values (../partial-answer.ts). */
+  readonly hidesValues: boolean;
 }
 
 export const NO_LIMITS: SessionLimits = { maxSessionLength: null, idleTimeout: null, maxSessions: null, disconnectExpiredCert: false };
@@ -64,6 +66,7 @@ export function authorizeKube(
       terms: null,
       confirm: false,
       bodies: null,
+      hidesValues: false,
     };
   }
   const decision = decideKube(subject, cluster, request);
@@ -72,12 +75,13 @@ export function authorizeKube(
   if (request.subresource === 'portforward' && !reachesLoopback(decision.forwarding))
     throw new StenoError('ACCESS_DENIED', `no role of ${identity.user} allows port forwarding to pods`);
   const { terms } = decision;
-  if (terms.moderation.length > 0 && (runsSomething(request) || request.subresource === 'portforward'))
+  // Nobody can watch a connection that is forwarded.
+  if (terms.moderation.length > 0 && request.subresource === 'portforward')
     throw new StenoError('MODERATION_IMPOSSIBLE', `role ${terms.moderation[0]!.role}`);
   if (terms.enhanced.mode === 'strict' && runsSomething(request))
     throw new StenoError('KERNEL_RECORDING_IMPOSSIBLE', `pods of ${name} are not watched by an agent`);
-  const { impersonate, groups, forwarding, shows, confirm, bodies } = decision;
-  return { cluster, impersonate, groups, roles: names, forwarding, shows, terms, confirm, bodies };
+  const { impersonate, groups, forwarding, shows, confirm, bodies, hidesValues } = decision;
+  return { cluster, impersonate, groups, roles: names, forwarding, shows, terms, confirm, bodies, hidesValues };
 }
 
 /** Whether any port of a pod may be forwarded: connections lead to its loopback address. */

@@ -61,14 +61,25 @@ describe('the body of a write', () => {
 });
 
 describe('values of Secrets', () => {
-  const annotations = { 'kubectl.kubernetes.io/last-applied-configuration': '{"data":{"k":"hunter2"}}', owner: 'shop' };
+  const annotations = { 'kubectl.kubernetes.io/last-applied-configuration': '{"data":{"k":"hunter2"}}', 'example.com/original': 'hunter2' };
+  const managedFields = [{ fieldsV1: { 'f:data': { 'v:hunter2': {} } } }];
   it.each<readonly [string, unknown, unknown]>([
     [
       'in a manifest',
-      { kind: 'Secret', metadata: { name: 's', annotations }, type: 'Opaque', data: { k: 'hunter2' }, stringData: { l: 'hunter2' } },
       {
         kind: 'Secret',
-        metadata: { name: 's', annotations: { ...annotations, 'kubectl.kubernetes.io/last-applied-configuration': '[redacted]' } },
+        metadata: { name: 's', annotations, managedFields },
+        type: 'Opaque',
+        data: { k: 'hunter2' },
+        stringData: { l: 'hunter2' },
+      },
+      {
+        kind: 'Secret',
+        metadata: {
+          name: 's',
+          annotations: { 'kubectl.kubernetes.io/last-applied-configuration': '[redacted]', 'example.com/original': '[redacted]' },
+          managedFields: '[redacted]',
+        },
         type: 'Opaque',
         data: { k: '[redacted]' },
         stringData: { l: '[redacted]' },

@@ -5,22 +5,20 @@
  *     anything else               its type, size and SHA-256: protobuf and CBOR name no fields, YAML and compressed bodies are not read
  *
  * Redacted are the values of Secrets always, and of the resources that roles list in `recording.redact`: whatever stands in `data`, `stringData`
- * and `binaryData`, in any spelling of these words, each `value` of a JSON patch, and the copy of all of it that `kubectl apply` keeps in an
- * annotation. Names of keys stay. Of such a body there is no digest either, since short values can be guessed by one; of what is not JSON
+ * and `binaryData`, in any spelling of these words, each `value` of a JSON patch, and annotations, in which `kubectl apply` and others keep a
+ * copy of all of it. Names of keys stay. Of such a body there is no digest either, since short values can be guessed by one; of what is not JSON
  * there is only type and size then. The body passes on as it came. Tested in recorded-body.test.ts and ../bodies.test.ts.
  */
 import { createHash } from 'node:crypto';
 import type { Hash } from 'node:crypto';
-import { matchesPattern, resourceName } from '#schemas/policy/kubernetes.js';
+import { isMarked } from '#schemas/policy/kubernetes.js';
 import type { KubeRequest } from '#schemas/policy/kubernetes.js';
+import { MARKER, holdsValues } from '../filter/values.js';
 
 export const MAX_RECORDED_BODY = 65_536;
 /** Of what is written: markers may be longer than what they stand for. */
 const MAX_WRITTEN = 98_304;
 const MAX_DEPTH = 100;
-const REDACTED = '[redacted]';
-const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration';
-const valued: ReadonlySet<string> = new Set(['data', 'stringdata', 'binarydata']);
 
 /** In the event of the request. */
 export interface RecordedBody {
@@ -82,9 +80,7 @@ export class BodyCopy {
 
 /** Of Secrets, and of resources with a pattern. */
 function isRedacted(request: KubeRequest, patterns: readonly string[]): boolean {
-  const { group, resource } = request;
-  const full = resourceName({ group, resource, subresource: null });
-  return full === 'secrets' || patterns.some((pattern) => matchesPattern(pattern, full) || matchesPattern(pattern, resource));
+  return (request.group === '' && request.resource === 'secrets') || isMarked(request, patterns);
 }
 
 function jsonIn(bytes: Buffer): unknown {
@@ -129,25 +125,29 @@ function redacted(body: unknown): unknown {
   // A JSON patch.
   if (Array.isArray(body))
     return body.map((step) =>
-      isObject(step) ? mapped(step, (key, value) => (key.toLowerCase() === 'value' ? hidden(value) : value)) : REDACTED,
+      isObject(step) ? mapped(step, (key, value) => (key.toLowerCase() === 'value' ? hidden(value) : value)) : MARKER,
     );
-  if (!isObject(body)) return REDACTED;
+  if (!isObject(body)) return MARKER;
   return mapped(body, (key, value) => {
-    if (valued.has(key.toLowerCase())) return isObject(value) ? mapped(value, (_, each) => hidden(each)) : hidden(value);
+    if (holdsValues(key)) return valuesHidden(value);
     if (key.toLowerCase() === 'metadata' && isObject(value))
-      return mapped(value, (name, part) => (name === 'annotations' && isObject(part) ? withoutCopy(part) : part));
+      return mapped(value, (name, part) => {
+        if (name.toLowerCase() === 'annotations') return valuesHidden(part);
+        return name.toLowerCase() === 'managedfields' ? hidden(part) : part;
+      });
     if (key.toLowerCase() === 'items' && Array.isArray(value)) return value.map(redacted);
     return value;
   });
 }
 
-function withoutCopy(annotations: Readonly<Record<string, unknown>>): unknown {
-  return mapped(annotations, (key, value) => (key === LAST_APPLIED ? hidden(value) : value));
+/** Keys stay. */
+function valuesHidden(value: unknown): unknown {
+  return isObject(value) ? mapped(value, (_, each) => hidden(each)) : hidden(value);
 }
 
 /** That a value is taken away is no value. */
 function hidden(value: unknown): unknown {
-  return value === null || value === undefined ? value : REDACTED;
+  return value === null || value === undefined ? value : MARKER;
 }
 
 function mapped(object: Readonly<Record<string, unknown>>, change: (key: string, value: unknown) => unknown): Record<string, unknown> {

@@ -104,6 +104,7 @@ export function requestEvent(
       duration_ms: counts.durationMs,
       bytes_in: counts.bytesIn,
       ...(counts.hidden === null ? {} : { hidden: counts.hidden }),
+      ...(entered?.authorized.hidesValues === true ? { values: 'hidden' } : {}),
       user_agent: printable(userAgent, 256),
       ...(entered === undefined ? {} : { audit_id: entered.auditId, groups: entered.authorized.groups }),
       ...(mfa === undefined ? {} : { mfa }),

@@ -5,7 +5,7 @@ import type { Duplex } from 'node:stream';
 import { errorCatalogue } from '#schemas/base/errors.js';
 import type { StenoError } from '#schemas/base/errors.js';
 import { KUBE_HEARD_HEADER, KUBE_REFUSAL_HEADER } from '#schemas/kube/kube-cluster.js';
-import { explainError } from '../../sessions/refusal.js';
+import { explainError, printable } from '../../sessions/refusal.js';
 
 /** `metav1.StatusReason` by status. */
 const reasons: Readonly<Record<number, string>> = {
@@ -35,6 +35,19 @@ export function statusOf(error: StenoError): { readonly code: number; readonly b
     code: status,
   };
   return { code: status, body: `${JSON.stringify(body)}\n` };
+}
+
+/** An API server's answer that is a Status as it is, and any other as the message of one. */
+export function upstreamStatus(code: number, answer: Buffer): Buffer {
+  const text = answer.toString('utf8');
+  try {
+    const { kind } = JSON.parse(text) as { readonly kind?: unknown };
+    if (kind === 'Status') return answer;
+  } catch {
+    // Text, then.
+  }
+  const message = printable(text, 512) || `the API server answered ${code}`;
+  return Buffer.from(JSON.stringify({ kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', message, code }));
 }
 
 /** Of a request that wanted to change the protocol: there is no response object for it. */

@@ -10,9 +10,16 @@ import type { Entered } from '../requests/request.js';
 import { upstreamRequest } from '../requests/upstreams.js';
 import type { Upstream } from '../requests/upstreams.js';
 import { MAX_FRAME } from './peer.js';
+import type { Peer } from './peer.js';
 import { WebSocketPeer } from './websocket-peer.js';
 
 export const DIAL_MS = 15_000;
+/**
+ * The key that a client masks its frames with. Masking keeps pages of a browser from writing what a proxy between takes for a request; here
+ * nobody but the API server reads the connection, within TLS or the tunnel of its agent. A key of zeros leaves the bytes as they are,
+ * which ws then neither copies nor changes.
+ */
+const zeroMask = (key: Buffer): void => void key.fill(0);
 const MAX_REFUSAL = 65_536;
 
 /** The API server's own answer, as bytes of HTTP. */
@@ -20,7 +27,11 @@ export interface Refused {
   readonly kind: 'refused';
   readonly code: number;
   readonly answer: Buffer;
+  /** Of the answer. */
+  readonly body: Buffer;
 }
+
+export type Dialled = { readonly kind: 'accepted'; readonly peer: Peer } | Refused;
 
 /** Rejects KUBE_UNREACHABLE. */
 export function dialWebSocket(
@@ -28,7 +39,7 @@ export function dialWebSocket(
   { authorized, auditId, target }: Entered,
   query: string,
   protocols: readonly Subprotocol[],
-): Promise<{ readonly kind: 'accepted'; readonly peer: WebSocketPeer } | Refused> {
+): Promise<Dialled> {
   const identity = identityHeaders(authorized.impersonate, authorized.groups, auditId);
   const { host, port, path, headers } = upstreamRequest(upstream, { path: target.path, query }, 'GET', identity);
   return new Promise((resolve, reject) => {
@@ -40,6 +51,7 @@ export function dialWebSocket(
         ...(inside ? { agent: upstream.agent } : upstream.tls),
         headers: headers as Record<string, string>,
         perMessageDeflate: false,
+        generateMask: zeroMask,
         followRedirects: false,
         handshakeTimeout: DIAL_MS,
         maxPayload: MAX_FRAME,
@@ -108,6 +120,6 @@ function readRefusal(answer: IncomingMessage, resolve: (refused: Refused) => voi
     const passed = { ...answeredHeaders(answer), 'content-length': body.length, connection: 'close' };
     const lines = Object.entries(passed).flatMap(([name, value]) => [value].flat().map((one) => `${name}: ${one}\r\n`));
     const head = `HTTP/1.1 ${statusCode} ${STATUS_CODES[statusCode] ?? ''}\r\n${lines.join('')}\r\n`;
-    resolve({ kind: 'refused', code: statusCode, answer: Buffer.concat([Buffer.from(head, 'latin1'), body]) });
+    resolve({ kind: 'refused', code: statusCode, answer: Buffer.concat([Buffer.from(head, 'latin1'), body]), body });
   });
 }

@@ -1,56 +1,95 @@
 /**
  * Frames between a client and a container, with the recording between them: whatever protocol either side speaks. What the client
- * sends is understood or ends the session; bytes are in the spool before they go on. Tested in ../streaming.test.ts.
+ * sends is understood or ends the session; bytes are in the spool before they go on.
+ *
+ *     client there ──nobody is demanded──► server ──► relaying ──► over
+ *          └──participants are──► awaited ──all have joined──► the API server is asked ──► relaying
+ *                                    └──Ctrl-C, AWAIT_MS──► over
+ *
+ * Whoever has joined sees what is shown, and types into a terminal, as in sessions over SSH (../../live/). Tested in ../streaming.test.ts
+ * and ../moderated.test.ts.
  */
 import { StenoError } from '#schemas/base/errors.js';
 import { CHANNEL, exitCodeOf, parseClientFrame } from '#schemas/kube/remote-command.js';
-import type { LiveSession } from '../../sessions/live-session.js';
-import { explainError } from '../../sessions/refusal.js';
+import type { ClientFrame } from '#schemas/kube/remote-command.js';
+import type { Moderation } from '#schemas/policy/node.js';
+import type { LiveSessions } from '../../live/live-sessions.js';
+import type { LiveSession, SessionAbout } from '../../sessions/live-session.js';
+import { asStenoError, explainError } from '../../sessions/refusal.js';
 import type { SessionTap } from '../../ssh/relay/session-recording.js';
 import type { Entered } from '../requests/request.js';
 import type { Counts } from '../requests/request-event.js';
-import { statusOf } from '../requests/status.js';
+import { statusOf, upstreamStatus } from '../requests/status.js';
+import type { Dialled, Refused } from './dial.js';
 import { Holds } from './holds.js';
 import { HIGH_WATER, frame } from './peer.js';
 import type { Peer } from './peer.js';
 
-/** Of a frozen session without a terminal. */
+/** Of a session without a terminal that is frozen, or has not started. */
 const MAX_HELD = 4 << 20;
+const CTRL_C = 0x03;
+/** Ctrl-]: by which the user takes the keyboard back. */
+const TAKE_BACK = 0x1d;
+
+export interface RelayDeps {
+  readonly counts: Counts;
+  readonly entered: Entered;
+  readonly tap: SessionTap;
+  readonly live: LiveSessions;
+  /** Streams that the client has. */
+  readonly streams: { readonly tty: boolean; readonly stderr: boolean };
+  /** Null: nobody can join it. The size of its terminal is known here. */
+  readonly about: Omit<SessionAbout, 'size'> | null;
+}
+
+/** Whom the container waits for before it is asked to start anything. */
+export interface Awaited {
+  readonly demands: readonly Moderation[];
+  /** Asks the API server. Rejects KUBE_UNREACHABLE. */
+  connect(): Promise<Dialled>;
+}
 
 export class ContainerRelay {
-  readonly #counts: Counts;
-  readonly #entered: Entered;
-  readonly #tap: SessionTap;
-  readonly #tty: boolean;
-  readonly #server: Peer;
+  readonly #deps: RelayDeps;
   readonly #holds = new Holds();
+  readonly #size = { cols: 80, rows: 24 };
+  #server: Peer | undefined;
   #client: Peer | undefined;
   #live: LiveSession | undefined;
+  /** What the client sent and the container has not: in order. */
   #held: Buffer[] = [];
   #heldBytes = 0;
+  /** Said before there was anybody to say it to. */
+  #resize: Buffer | undefined;
   #ended: StenoError | undefined;
   #finish: (() => void) | undefined;
 
-  constructor(counts: Counts, entered: Entered, tap: SessionTap, tty: boolean, server: Peer) {
-    this.#counts = counts;
-    this.#entered = entered;
-    this.#tap = tap;
-    this.#tty = tty;
-    this.#server = server;
+  constructor(deps: RelayDeps) {
+    this.#deps = deps;
   }
 
-  /** Resolves when the session is over. `client`: accepted by the same protocol as the API server's. */
-  run(client: Peer): Promise<void> {
+  /** Resolves when the session is over. `client`: accepted by the same protocol as the API server's, which is there or comes later. */
+  run(client: Peer, target: { readonly kind: 'there'; readonly server: Peer } | ({ readonly kind: 'awaited' } & Awaited)): Promise<void> {
+    const { entered, tap, about, streams } = this.#deps;
+    if (target.kind === 'there') this.#server = target.server;
     return new Promise((resolve) => {
       this.#finish = resolve;
       this.#client = client;
-      this.#live = this.#entered.access.begin(this.#tap.recorder, {
-        end: (error) => this.end(error),
-        notice: (words) => this.#notice(words),
-        reopened: () => this.#deliverHeld(),
-      });
+      const live = entered.access.begin(
+        tap.recorder,
+        {
+          end: (error) => this.end(error),
+          notice: (words) => this.#notice(words),
+          announce: (words) => this.#announce(words),
+          reopened: () => this.#deliverHeld(),
+          ...(streams.tty ? { type: (bytes) => this.#type(bytes) } : {}),
+        },
+        about === null ? null : { ...about, size: () => (streams.tty ? this.#size : null) },
+      );
+      this.#live = live;
+      tap.shown = (bytes) => live.shown(bytes);
       client.start({
-        ready: () => this.#begin(),
+        ready: () => (target.kind === 'there' ? this.#begin(target.server) : this.#await(live, target)),
         frame: (bytes) => this.#fromClient(bytes),
         broken: (what) => this.end(new StenoError('KUBE_REQUEST_REFUSED', what)),
         closed: (code) => this.#close(code),
@@ -59,13 +98,32 @@ export class ContainerRelay {
     });
   }
 
-  /** Nothing runs before the client has all its streams. */
-  #begin(): void {
+  /** The client is read meanwhile: it may give up. */
+  #await(live: LiveSession, { demands, connect }: Awaited): void {
     if (this.#finish === undefined || this.#ended !== undefined) return;
-    this.#server.start({
+    this.#client!.resume();
+    this.#deps.live.begin(live, demands, () => {
+      connect().then(
+        (answer) => {
+          if (answer.kind === 'refused') return this.#refused(answer);
+          if (this.#finish === undefined) return answer.peer.close(1000);
+          this.#begin(answer.peer);
+        },
+        (error: unknown) => this.end(asStenoError(error)),
+      );
+    });
+  }
+
+  /** Nothing runs before the client has all its streams. */
+  #begin(server: Peer): void {
+    if (this.#finish === undefined || this.#ended !== undefined) return;
+    server.start({
       ready: () => {
-        this.#server.resume();
+        this.#server = server;
+        server.resume();
         this.#client!.resume();
+        if (this.#resize !== undefined) this.#toServer(this.#resize);
+        if (this.#live?.gate.open === true) this.#deliverHeld();
       },
       frame: (bytes) => this.#fromServer(bytes),
       broken: () => this.#close(1011),
@@ -76,52 +134,93 @@ export class ContainerRelay {
   /** Tells the reason as the last words and as the final Status, and ends both sides. */
   end(error: StenoError): void {
     this.#ended ??= error;
-    const client = this.#client;
-    if (client === undefined || this.#finish === undefined) return;
+    const { tap, streams } = this.#deps;
+    if (this.#client === undefined || this.#finish === undefined) return;
     const lines = explainError(error);
-    const words = Buffer.from(this.#tty ? `\r\n${lines.join('\r\n')}\r\n` : `${lines.join('\n')}\n`);
-    this.#tap.recorder.output(this.#tty ? 'out' : 'err', words);
-    this.#tap.recorder.exit(255);
-    client.send(frame(this.#tty ? CHANNEL.stdout : CHANNEL.stderr, words));
-    client.send(frame(CHANNEL.error, Buffer.from(statusOf(error).body)));
+    const words = Buffer.from(streams.tty ? `\r\n${lines.join('\r\n')}\r\n` : `${lines.join('\n')}\n`);
+    tap.recorder.output(streams.tty ? 'out' : 'err', words);
+    tap.recorder.exit(255);
+    this.#live?.leave(error);
+    this.#client.send(frame(streams.tty ? CHANNEL.stdout : CHANNEL.stderr, words));
+    this.#client.send(frame(CHANNEL.error, Buffer.from(statusOf(error).body)));
+    this.#close(1000);
+  }
+
+  /** By the API server, when the client was accepted already: its words are the end. */
+  #refused({ code, body }: Refused): void {
+    if (this.#client === undefined || this.#finish === undefined) return;
+    this.#deps.counts.answered(code);
+    this.#deps.tap.recorder.exit(1);
+    this.#client.send(frame(CHANNEL.error, upstreamStatus(code, body)));
     this.#close(1000);
   }
 
   #notice(words: string): void {
-    if (!this.#tty || this.#client === undefined) return;
-    const line = Buffer.from(`\r\nsteno: ${words}\r\n`);
-    this.#tap.output('out', line);
-    this.#client.send(frame(CHANNEL.stdout, line));
+    if (this.#deps.streams.tty) this.#tell('out', `\r\nsteno: ${words}\r\n`);
+  }
+
+  #announce(words: string): void {
+    if (this.#deps.streams.tty) this.#notice(words);
+    else if (this.#deps.streams.stderr) this.#tell('err', `steno: ${words}\n`);
+  }
+
+  #tell(stream: 'out' | 'err', text: string): void {
+    if (this.#client === undefined || this.#finish === undefined) return;
+    const line = Buffer.from(text);
+    this.#deps.tap.output(stream, line);
+    this.#client.send(frame(stream === 'out' ? CHANNEL.stdout : CHANNEL.stderr, line));
   }
 
   #fromClient(bytes: Buffer): void {
     if (this.#finish === undefined) return;
-    this.#counts.bytesIn += bytes.length;
+    const { counts, entered, tap, streams } = this.#deps;
+    counts.bytesIn += bytes.length;
     const parsed = parseClientFrame(bytes, this.#client!.protocol);
     if (parsed === null) return this.end(new StenoError('KUBE_REQUEST_REFUSED', 'a frame that no client sends'));
-    this.#entered.access.active();
+    entered.access.active();
     if (parsed.kind === 'resize') {
-      this.#tap.recorder.resize(parsed.cols, parsed.rows);
+      tap.recorder.resize(parsed.cols, parsed.rows);
+      Object.assign(this.#size, { cols: parsed.cols, rows: parsed.rows });
+      this.#live?.watcher?.resized(parsed.cols, parsed.rows);
+      this.#resize = bytes;
       return this.#toServer(bytes);
     }
     // Both peers open their channels with an empty frame.
     if (parsed.kind === 'stdin' && parsed.data.length === 0) return this.#toServer(bytes);
-    if (this.#live?.gate.open === false) {
-      if (this.#tty && parsed.kind === 'stdin') return this.#live.gate.discard();
-      this.#held.push(bytes);
-      this.#heldBytes += bytes.length;
-      if (this.#heldBytes > MAX_HELD) this.end(new StenoError('LOCKED', 'the session is frozen, and more input arrived than can be held'));
-      return;
-    }
-    this.#input(bytes);
+    if (this.#live?.gate.open !== false && this.#server !== undefined) return this.#input(bytes);
+    if (streams.tty && parsed.kind === 'stdin' && this.#live?.gate.open === false) return this.#discard(parsed, this.#live);
+    this.#held.push(bytes);
+    this.#heldBytes += bytes.length;
+    if (this.#heldBytes > MAX_HELD) this.end(new StenoError('LOCKED', 'the session is frozen, and more input arrived than can be held'));
+  }
+
+  /** Input of a terminal whose session does not take it. */
+  #discard({ data }: Extract<ClientFrame, { kind: 'stdin' }>, { gate, watcher }: LiveSession): void {
+    // Who waits for others may give up.
+    if (this.#server === undefined && data.includes(CTRL_C)) return this.end(new StenoError('MODERATION_AWAITED'));
+    if (gate.holds('keyboard') && data.includes(TAKE_BACK)) watcher?.takeBack();
+    else gate.discard();
   }
 
   #input(bytes: Buffer): void {
-    if (bytes[0] === CHANNEL.stdin && !this.#tap.input(bytes.subarray(1))) this.#awaitSpool(this.#client!);
+    if (bytes[0] === CHANNEL.stdin && !this.#deps.tap.input(bytes.subarray(1))) this.#awaitSpool(this.#client!);
     this.#toServer(bytes);
   }
 
+  /** Of a participant. Answers how many bytes were taken. */
+  #type(bytes: Buffer): number {
+    if (this.#finish === undefined || this.#server === undefined) return bytes.length;
+    if (this.#server.unread > HIGH_WATER) {
+      this.#server.onDrain(() => this.#live?.watcher?.roomy());
+      return 0;
+    }
+    this.#deps.entered.access.active();
+    this.#input(frame(CHANNEL.stdin, bytes));
+    return bytes.length;
+  }
+
   #deliverHeld(): void {
+    if (this.#server === undefined) return;
     const held = this.#held;
     this.#held = [];
     this.#heldBytes = 0;
@@ -130,21 +229,22 @@ export class ContainerRelay {
 
   #fromServer(bytes: Buffer): void {
     if (this.#finish === undefined) return;
+    const { counts, entered, tap, streams } = this.#deps;
     const data = bytes.subarray(1);
-    this.#counts.bytesOut += bytes.length;
+    counts.bytesOut += bytes.length;
     if (bytes[0] === CHANNEL.stdout || bytes[0] === CHANNEL.stderr) {
-      if (!this.#tty) this.#entered.access.active();
-      if (data.length > 0 && !this.#tap.output(bytes[0] === CHANNEL.stdout ? 'out' : 'err', data)) this.#awaitSpool(this.#server);
+      if (!streams.tty) entered.access.active();
+      if (data.length > 0 && !tap.output(bytes[0] === CHANNEL.stdout ? 'out' : 'err', data)) this.#awaitSpool(this.#server!);
       // A strict recording that failed just now: what it lacks is not shown.
       if (this.#ended !== undefined) return;
     } else if (bytes[0] === CHANNEL.error) {
-      if (data.length > 0) this.#tap.recorder.exit(exitCodeOf(data) ?? 255);
+      if (data.length > 0) tap.recorder.exit(exitCodeOf(data) ?? 255);
     } else if (data.length > 0) return; // Of channels that nobody records, the client gets nothing.
-    this.#send(this.#client!, bytes, this.#server);
+    this.#send(this.#client!, bytes, this.#server!);
   }
 
   #toServer(bytes: Buffer): void {
-    this.#send(this.#server, bytes, this.#client!);
+    if (this.#server !== undefined) this.#send(this.#server, bytes, this.#client!);
   }
 
   /** Sends, and does not read `from` while too much of it waits. */
@@ -155,7 +255,7 @@ export class ContainerRelay {
 
   /** The spool is behind: this side is not read until it has room. */
   #awaitSpool(side: Peer): void {
-    this.#holds.add(side, (resume) => this.#tap.recorder.onReady(resume));
+    this.#holds.add(side, (resume) => this.#deps.tap.recorder.onReady(resume));
   }
 
   #close(code: 1000 | 1001 | 1002 | 1011): void {

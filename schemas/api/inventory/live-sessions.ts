@@ -40,12 +40,15 @@ export const liveParticipant = record({
   invitation: z.string().max(64).exactOptional(),
 });
 
+/** UTF-16 units of names in the details of a session; a session of longer ones cannot be joined. */
+export const [MAX_LIVE_USER, MAX_LIVE_NODE, MAX_LIVE_LOGIN] = [128, 255, 64];
+
 /** What a gateway says of a session that can be joined: what rules decide by, and who is there. */
 const details = {
   session: sessionId,
-  user: z.string().max(128),
-  node: z.string().max(255),
-  login: z.string().max(64),
+  user: z.string().max(MAX_LIVE_USER),
+  node: z.string().max(MAX_LIVE_NODE),
+  login: z.string().max(MAX_LIVE_LOGIN),
   kind: z.string().max(32),
   started_at: moment,
   /** Of the node when the session began; null: unknown. */

@@ -58,6 +58,7 @@ function loosened(after: Role, before: Role): string | null {
     'request',
     'port_forwarding',
     'agent_forwarding',
+    'kubernetes_values',
   ]);
   if (unknown !== null) return `deny.${unknown} is another`;
   const uncovered = before.allow.request.filter(asksForNodes).some((rule) => !after.allow.request.some((kept) => same(kept, rule)));
@@ -151,6 +152,11 @@ const kubeDenials = listed<KubeRule>(
   ({ kubernetes }) => kubernetes,
   ({ users, groups }) => [...users, ...groups].some(isTemplate),
 );
+const kubeValueDenials = listed<string>(
+  'kubernetes_values',
+  ({ kubernetes_values }) => kubernetes_values,
+  () => false,
+);
 const sessionDenials = listed<SessionRule>(
   'sessions',
   ({ sessions }) => sessions,
@@ -171,7 +177,15 @@ const ruleDenials = listed<Role['deny']['rules'][number]>(
   ({ rules }) => rules,
   () => false,
 );
-const denials: readonly Denials[] = [nodeDenials, kubeDenials, sessionDenials, requestDenials, approveDenials, ruleDenials];
+const denials: readonly Denials[] = [
+  nodeDenials,
+  kubeDenials,
+  kubeValueDenials,
+  sessionDenials,
+  requestDenials,
+  approveDenials,
+  ruleDenials,
+];
 
 /** On nodes or in Kubernetes: what its terms are about. */
 function opensSessions({ allow }: Role): boolean {
@@ -240,7 +254,7 @@ function loginHeld(login: string, logins: readonly string[], { person }: Holder)
 }
 
 function kubeHeld(holder: Holder, written: Role, rule: KubeRule): boolean {
-  if (!kubeDenials.holds(holder, written) || !termsHeld(holder, written)) return false;
+  if (![kubeDenials, kubeValueDenials].every(({ holds }) => holds(holder, written)) || !termsHeld(holder, written)) return false;
   const names = (wanted: readonly string[], held: readonly string[]): boolean =>
     wanted.every((text) => (isTemplate(text) ? holder.person === null && held.includes(text) : held.includes(text)));
   return holder.roles.some(({ allow }) =>

@@ -1,0 +1,107 @@
+/**
+ * Where values stand in an object of Kubernetes, and answers that show its keys without them: of Secrets, and of whatever else a role
+ * marks.
+ *
+ *     data, stringData, binaryData        each value becomes a marker, and keys stay
+ *     metadata.annotations                left out: tools keep copies of the whole object there, each in its own form
+ *     metadata.managedFields              left out: elements of lists are named there by their values
+ *     everything else                     as it was written
+ *
+ * Other places (the environment of a pod, `spec` of a custom resource) are not looked into. A Table and a list are rewritten object by
+ * object; a Status passes. Tested in values.test.ts.
+ */
+import { Members, parse } from './members.js';
+
+export const MARKER = '[redacted]';
+/** Where clients decode base64. */
+export const ENCODED_MARKER = Buffer.from(MARKER).toString('base64');
+
+/** In lower case: readers of JSON differ in how they compare them. */
+const valued: ReadonlySet<string> = new Set(['data', 'stringdata', 'binarydata']);
+const copies: ReadonlySet<string> = new Set(['annotations', 'managedfields']);
+
+/** Whether a member of an object holds its values. */
+export function holdsValues(key: string): boolean {
+  return valued.has(key.toLowerCase());
+}
+
+/** JSON of an object, with or without something. Throws FormError. */
+export type Rewrite = (json: string) => string;
+
+export interface HideValues {
+  readonly object: Rewrite;
+  /** Of a Table. */
+  readonly row: Rewrite;
+  /** Of a watch: `{type, object}`. */
+  readonly event: Rewrite;
+  /** Whatever an answer is: an object, a list, a Table, or a Status. */
+  readonly answer: Rewrite;
+}
+
+/** `encoded`: `data` is base64, as in Secrets, so that the marker has to be too. */
+export function hideValues({ encoded }: { readonly encoded: boolean }): HideValues {
+  const object: Rewrite = (json) =>
+    rewritten(json, (key, value) => {
+      const name = key.toLowerCase();
+      if (name === 'metadata') return withoutCopies(value);
+      if (!valued.has(name)) return value;
+      return JSON.stringify(marked(parse(value), name === 'binarydata' || (name === 'data' && encoded) ? ENCODED_MARKER : MARKER));
+    });
+  const row: Rewrite = (json) => rewritten(json, (key, value) => (key === 'object' && value !== 'null' ? object(value) : value));
+  const answer: Rewrite = (json) => {
+    const { kind, apiVersion } = parse(json) as { readonly kind?: unknown; readonly apiVersion?: unknown };
+    if (kind === 'Status' && apiVersion === 'v1') return json;
+    if (isTable(kind, apiVersion)) return rewritten(json, (_, value) => value, new Map([['rows', row]]));
+    return rewritten(object(json), (_, value) => value, new Map([['items', object]]));
+  };
+  const event: Rewrite = (json) => rewritten(json, (key, value) => (key === 'object' ? answer(value) : value));
+  return { object, row, event, answer };
+}
+
+/** Of the API server itself: kinds of custom resources are in groups of their own. */
+export function isTable(kind: unknown, apiVersion: unknown): boolean {
+  return kind === 'Table' && typeof apiVersion === 'string' && apiVersion.startsWith('meta.k8s.io/');
+}
+
+/** Members that are no array of `elements` are changed by `change`; what is not changed stays as it is written, long numbers too. */
+function rewritten(
+  json: string,
+  change: (key: string, json: string) => string | null,
+  elements: ReadonlyMap<string, Rewrite> = none,
+): string {
+  const members = new Members(new Set(elements.keys()));
+  const parts: string[] = [];
+  let array: string[] = [];
+  for (const piece of members.push(Buffer.from(json)))
+    switch (piece.kind) {
+      case 'member': {
+        const text = change(piece.key, piece.json);
+        if (text !== null) parts.push(`${JSON.stringify(piece.key)}:${text}`);
+        break;
+      }
+      case 'array':
+        array = [];
+        break;
+      case 'element':
+        array.push(elements.get(piece.key)!(piece.json));
+        break;
+      case 'array_end':
+        parts.push(`${JSON.stringify(piece.key)}:[${array.join(',')}]`);
+    }
+  members.end();
+  return `{${parts.join(',')}}`;
+}
+
+const none: ReadonlyMap<string, Rewrite> = new Map();
+
+function withoutCopies(metadata: string): string {
+  if (metadata === 'null') return metadata;
+  return rewritten(metadata, (key, value) => (copies.has(key.toLowerCase()) ? null : value));
+}
+
+/** That there is no value is none. */
+function marked(value: unknown, marker: string): unknown {
+  if (value === null) return null;
+  if (typeof value !== 'object' || Array.isArray(value)) return marker;
+  return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, each === null ? null : marker]));
+}

@@ -1,0 +1,82 @@
+/**
+ * What a mebibyte through `kubectl exec` costs the gateway, counted instead of timed: its system calls, and the bytes that it writes.
+ * They hardly depend on how busy the machine is, so more than the budget is a regression.
+ */
+import { readFileSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { eventually } from '../end-to-end/machine.js';
+import { lacking } from './kubernetes.js';
+import { openKubeScene, succeeded } from './scene.js';
+import type { KubeScene } from './scene.js';
+
+if (lacking !== null) console.warn(`skipped: ${lacking}`);
+const MIB = 32;
+
+interface Calls {
+  readonly reads: number;
+  readonly writes: number;
+  readonly bytesWritten: number;
+}
+
+describe.skipIf(lacking !== null)('the gateway keeps its budget for a mebibyte', () => {
+  let scene: KubeScene;
+  /** Each role allows one resource that the last did not, by which the gateway shows that it has heard of it. */
+  const record = async (streams: string, resource: string): Promise<void> => {
+    const { steno, kubernetes, file } = scene;
+    const rule = { groups: ['system:masters'], resources: ['pods/exec', 'pods', resource] };
+    const role = { kind: 'role', name: 'kube', allow: { kubernetes: [rule] }, recording: { streams } };
+    await succeeded(steno.steno('apply', '-f', file('role.json', JSON.stringify(role))));
+    const denied = resource === 'services' ? 'configmaps' : 'services';
+    await eventually(
+      () => Promise.all([resource, denied].map((one) => steno.exec(kubernetes.kubectl, ['get', one]))),
+      (all) => all.map(({ status }) => status).join() === '0,1',
+    );
+  };
+  beforeAll(async () => {
+    scene = await openKubeScene();
+  }, 300_000);
+  afterAll(() => scene?.close(), 60_000);
+
+  /** Of all threads (proc_pid_io(5)). */
+  const calls = (): Calls => {
+    const io = readFileSync(`/proc/${scene.steno.run.processes['gateway']!}/io`, 'utf8');
+    const of = (name: string): number => Number(new RegExp(`^${name}: (\\d+)$`, 'm').exec(io)![1]);
+    return { reads: of('syscr'), writes: of('syscw'), bytesWritten: of('wchar') };
+  };
+  /** `budget`: about twice what was counted when it was set. */
+  const pass = async (what: string, sockets: string, up: boolean, budget: Calls): Promise<void> => {
+    const { steno, kubernetes } = scene;
+    const words = up
+      ? ['-i', 'box', '--', 'sh', '-c', 'cat > /dev/null; echo whole']
+      : ['box', '--', 'head', '-c', `${MIB << 20}`, '/dev/zero'];
+    const before = calls();
+    const { status, stderr } = await steno.exec(kubernetes.kubectl, ['exec', ...words], {
+      ...(up ? { input: Buffer.alloc(MIB << 20) } : {}),
+      env: { KUBECTL_REMOTE_COMMAND_WEBSOCKETS: sockets },
+    });
+    expect([status, stderr]).toEqual([0, '']);
+    const after = calls();
+    for (const name of ['reads', 'writes', 'bytesWritten'] as const) {
+      const counted = (after[name] - before[name]) / MIB;
+      process.stdout.write(`counted: a mebibyte ${what}: ${counted.toFixed(1)} ${name} of at most ${budget[name]}\n`);
+      expect(counted, name).toBeGreaterThan(0);
+      expect(counted, name).toBeLessThanOrEqual(budget[name]);
+    }
+  };
+
+  // What is written is what is passed on.
+  it('that is recorded as counts and hashes', async () => {
+    await record('limited', 'services');
+    await pass('from the pod over WebSocket', 'true', false, { reads: 70, writes: 20, bytesWritten: 2_300_000 });
+    await pass('to the pod over WebSocket', 'true', true, { reads: 70, writes: 20, bytesWritten: 2_300_000 });
+    await pass('from the pod over SPDY', 'false', false, { reads: 80, writes: 50, bytesWritten: 2_300_000 });
+    await pass('to the pod over SPDY', 'false', true, { reads: 70, writes: 20, bytesWritten: 2_300_000 });
+  });
+
+  // And once to the spool and once to ingest, in base64; each frame with a write of its own, as it has to be there before it is shown.
+  it('that is recorded in full', async () => {
+    await record('commands', 'configmaps');
+    await pass('from the pod, in full', 'true', false, { reads: 200, writes: 520, bytesWritten: 8_000_000 });
+    await pass('to the pod, in full', 'true', true, { reads: 200, writes: 520, bytesWritten: 8_000_000 });
+  });
+});
