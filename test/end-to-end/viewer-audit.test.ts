@@ -342,6 +342,7 @@ const cases: Readonly<Record<string, Case>> = {
   },
   'GET /api/find': finding(''),
   'GET /api/find/hits': finding('/hits'),
+  'GET /api/find/sessions': finding('/sessions'),
   'GET /api/find/overview': finding('/overview'),
   'POST /cluster/nodes': {
     done: 'authority/inventory/clusters/far-nodes.test.ts',
