@@ -40,7 +40,7 @@ export function Spans({ query, before }: { readonly query: string; readonly befo
       <div className="span-axis" aria-hidden="true">
         <div>
           {ticksOf(axis).map((tick) => (
-            <time key={tick.at} style={{ left: `${tick.share * 100}%` }}>
+            <time key={tick.at} className={tick.share > 0.9 ? 'end' : undefined} style={{ left: `${tick.share * 100}%` }}>
               {tickName(tick.at, axis)}
             </time>
           ))}
