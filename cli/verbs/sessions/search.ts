@@ -1,9 +1,7 @@
 /** `steno search`: one language over screens, commands, events, findings and the audit log (docs/search.md). */
 import { Command } from 'commander';
-import { saveSearch } from '#schemas/api/cases/saved-searches.js';
 import { findHits, findOverview, findSessions, findSpans } from '#schemas/api/recordings/find.js';
 import type { FoundHit, FoundSessions, FoundSpans } from '#schemas/api/recordings/find.js';
-import { formatDuration } from '#schemas/base/duration.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { call } from '#schemas/endpoint/endpoint.js';
 import { fieldFacts, searchFields } from '#schemas/search/fields.js';
@@ -15,6 +13,7 @@ import type { Client } from '../../client/client.js';
 import { openHome } from '../../client/home.js';
 import { parseLimit, parseMoment, parseSpan } from '../../terminal/arguments.js';
 import { clock, json, moment, standardOutput, styled, table, visible } from '../../terminal/output.js';
+import { saveAs } from './save.js';
 import { rowsOf } from './sessions.js';
 
 /** How hits are printed. */
@@ -85,7 +84,7 @@ Exit code 1 when nothing is found.`,
     if (options.fields === true) return listFields(options.json === true);
     const q = queryOf(words, options);
     const client = openClient(openHome());
-    if (options.save !== undefined) return save(client, q, { ...options, save: options.save });
+    if (options.save !== undefined) return saveAs(client, { name: options.save, language: 'search', query: q, ...options });
     if (options.every !== undefined || options.share === true) throw new StenoError('USAGE', '--every and --share go with --save NAME');
     return runSearch(client, q, options);
   });
@@ -159,23 +158,6 @@ async function listSpans(client: Client, q: string, { limit, json: asJson }: Sea
       { title: 'NODE', value: ({ session: { node } }) => node },
       { title: 'HITS', align: 'right', value: ({ count }) => String(count) },
     ]);
-}
-
-interface Saving {
-  readonly save: string;
-  readonly every?: number;
-  readonly share?: boolean;
-  readonly json?: boolean;
-}
-
-/** Saves, and finds nothing: `steno searches run` does. */
-async function save(client: Client, query: string, { save: name, every, share, json: asJson }: Saving): Promise<void> {
-  const body = { name, query, shared: share === true, every_ms: every ?? null };
-  const saved = await call(client.authority, saveSearch, { body });
-  if (asJson === true) return json(standardOutput, saved);
-  const { out, env } = standardOutput;
-  const when = saved.every_ms === null ? '' : `; it runs every ${formatDuration(saved.every_ms)}, next at ${moment(saved.next_at!)}`;
-  out.write(`${styled(out, env, 'green', '✓')} ${saved.id} is saved as “${visible(saved.name)}”${when}\n`);
 }
 
 /** Throws USAGE with the query and a caret below the character that is wrong. */

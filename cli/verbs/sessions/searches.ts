@@ -1,4 +1,4 @@
-/** `steno searches`: searches that `steno search --save` keeps under a name. Tested in test/end-to-end/cases.test.ts. */
+/** `steno searches`: searches and SQL that `steno search --save` and `steno sql --save` keep under a name. Tested in test/end-to-end/cases.test.ts. */
 import { Command } from 'commander';
 import { deleteSavedSearch, listSavedSearches } from '#schemas/api/cases/saved-searches.js';
 import type { SavedSearch } from '#schemas/api/cases/saved-searches.js';
@@ -13,10 +13,10 @@ import { runSearch, searchOutput } from './search.js';
 import type { SearchOutput } from './search.js';
 
 export function searchesCommand(): Command {
-  const searches = new Command('searches').description('list, run and delete saved searches').addHelpText(
+  const searches = new Command('searches').description('list, run and delete saved searches and saved SQL').addHelpText(
     'after',
     `
-\`steno search --save NAME QUERY\` saves one. With --every, it runs by itself with the rights that you have then, and webhooks that
+\`steno search --save NAME QUERY\` saves one, \`steno sql --save NAME QUERY\` SQL. With --every, it runs by itself with the rights that you have then, and webhooks that
 name the event "search.hit" are told of new hits.
 Examples:
   steno search --save "shadow reads" --every 15m path:/etc/shadow not user:root
@@ -26,7 +26,7 @@ Examples:
   );
   searches
     .command('ls')
-    .description('list your saved searches, and those that others share with you')
+    .description('list what you saved, and what others share with you')
     .option('--json', 'print JSON')
     .action(list);
   searches
@@ -45,13 +45,15 @@ Examples:
     .argument('<search>', 'its name, or its id');
   searchOutput(run).action(async (wanted: string, options: SearchOutput) => {
     const client = openClient(openHome());
-    await runSearch(client, (await savedSearch(client, wanted)).query, options);
+    const { language, name, query } = await savedSearch(client, wanted);
+    if (language === 'sql') throw new StenoError('USAGE', `“${visible(name)}” is SQL: steno sql --saved runs it`);
+    await runSearch(client, query, options);
   });
   return searches;
 }
 
-/** By id, or by name: one's own before one that is shared. */
-async function savedSearch(client: Client, wanted: string): Promise<SavedSearch> {
+/** By id, or by name: one's own before one that is shared. Throws NOT_FOUND, USAGE. */
+export async function savedSearch(client: Client, wanted: string): Promise<SavedSearch> {
   const all = await call(client.authority, listSavedSearches, {});
   const byId = all.find(({ id }) => id === wanted);
   if (byId !== undefined) return byId;
@@ -78,6 +80,7 @@ async function list({ json: asJson }: { readonly json?: boolean }): Promise<void
     { title: 'ID', value: ({ id }) => id, style: () => 'dim' },
     { title: 'NAME', value: ({ name }) => name, style: () => 'bold' },
     { title: 'OWNER', value: ({ owner, shared }) => (shared ? `${owner}, shared` : owner) },
+    { title: 'IN', value: ({ language }) => language, style: () => 'dim' },
     { title: 'EVERY', value: ({ every_ms: every }) => (every === null ? '' : formatDuration(every)) },
     {
       title: 'LAST RUN',
@@ -86,6 +89,6 @@ async function list({ json: asJson }: { readonly json?: boolean }): Promise<void
       style: ({ error }) => (error === '' ? 'dim' : 'red'),
     },
     { title: 'TOLD', align: 'right', value: ({ every_ms: every, told }) => (every === null && told === 0 ? '' : String(told)) },
-    { title: 'QUERY', value: ({ query }) => query },
+    { title: 'QUERY', value: ({ query }) => query.replace(/\s+/g, ' ').trim() },
   ]);
 }

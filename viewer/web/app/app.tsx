@@ -228,7 +228,7 @@ function Frame({
           {me.sql && (
             <Route path="/sql">
               <Suspense fallback={<div className="page" aria-busy="true" />}>
-                <SqlPage />
+                <SqlPage me={me} />
               </Suspense>
             </Route>
           )}

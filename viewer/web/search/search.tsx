@@ -15,7 +15,7 @@ import { within } from './narrow.js';
 import { QueryBox } from './query-box.js';
 import { Results } from './results.js';
 import { Spans } from './spans.js';
-import { SaveSearch, SavedSearches } from './saved-searches.js';
+import { SaveQuery, SavedSearches } from './saved-searches.js';
 import './search.css';
 
 const examples = [
@@ -70,7 +70,7 @@ export function SearchPage({ me }: { readonly me: Me }): ReactNode {
       {asked && found.data !== null && groups.length === 0 && !found.loading && (
         <Empty title="No matches">
           <p>A word matches as a whole; add * for words that begin so, or leave a field out.</p>
-          <SaveSearch me={me} query={query} />
+          <SaveQuery me={me} language="search" query={query} />
         </Empty>
       )}
       {asked && (inTime || groups.length > 0) && (
@@ -83,7 +83,7 @@ export function SearchPage({ me }: { readonly me: Me }): ReactNode {
             <div className="search-acts">
               <Views query={query} inTime={inTime} />
               <AddToCase me={me} label="Add this search to a case" items={() => [{ kind: 'search', query }]} />
-              <SaveSearch me={me} query={query} />
+              <SaveQuery me={me} language="search" query={query} />
             </div>
             {inTime ? <Spans query={query} before={before} /> : <Results groups={groups} query={query} needles={needles} />}
             {!inTime && found.data?.next !== undefined && found.data.next !== null && (
