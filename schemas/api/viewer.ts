@@ -14,6 +14,7 @@ import { findEndpoints } from './recordings/find.js';
 import { findingEndpoints } from './recordings/findings.js';
 import { huntRules } from './recordings/hunts.js';
 import { replayEndpoints } from './recordings/replay.js';
+import { showResponse } from './recordings/response.js';
 import { searchScreens } from './recordings/search.js';
 import { sessionEndpoints } from './recordings/sessions.js';
 import { sqlEndpoints } from './recordings/sql.js';
@@ -32,6 +33,7 @@ const declared = [
   huntRules,
   ...findEndpoints,
   ...findingEndpoints,
+  showResponse,
   ...workbenchEndpoints,
   listAudit,
   listAccessUse,

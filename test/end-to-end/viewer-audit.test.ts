@@ -569,6 +569,7 @@ const plain: ReadonlySet<string> = new Set([
   'GET /api/sql/schema',
   'GET /api/findings',
   'GET /api/finding-counts',
+  'GET /api/finding-response',
   'GET /api/cases',
   'GET /api/saved-searches',
   'GET /api/cases/:id',
