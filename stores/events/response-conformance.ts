@@ -93,7 +93,7 @@ function tookOf(finding: FindingRow, { sessions, audit }: World): Readonly<Recor
   const over = sessions.find(({ session }) => session === finding.session)?.ended_at ?? null;
   const closed = state === 'resolved' || state === 'dismissed' ? (said.at(-1)?.at ?? null) : null;
   const since = (at: number | null): number | null => (at === null ? null : Math.max(0, at - finding.at));
-  return { look: since(look), lock: since(lock), ended: since(lock !== null && over !== null && over >= lock ? over : null), closed: since(closed) };
+  return { look: since(look), lock: since(lock), ended: since(lock !== null && over !== null && over >= lock && over < finding.at + RESPONSE_WITHIN_MS ? over : null), closed: since(closed) };
 }
 
 function measured(values: readonly number[]): Measured {

@@ -13,7 +13,7 @@ import type { Client } from '../../client/client.js';
 import { openHome } from '../../client/home.js';
 import { parseLimit, parseMoment, parseSpan } from '../../terminal/arguments.js';
 import { clock, json, moment, standardOutput, styled, table, visible } from '../../terminal/output.js';
-import { saveAs } from './save.js';
+import { saveAs } from '../saved/saved.js';
 import { rowsOf } from './sessions.js';
 
 /** How hits are printed. */

@@ -6,9 +6,9 @@ import { formatDuration } from '#schemas/base/duration.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { call } from '#schemas/endpoint/endpoint.js';
 import { openClient } from '../../client/client.js';
-import type { Client } from '../../client/client.js';
 import { openHome } from '../../client/home.js';
 import { json, moment, standardOutput, table, visible } from '../../terminal/output.js';
+import { savedNamed } from '../saved/saved.js';
 import { runSearch, searchOutput } from './search.js';
 import type { SearchOutput } from './search.js';
 
@@ -35,7 +35,7 @@ Examples:
     .argument('<search>', 'its name, or its id')
     .action(async (wanted: string) => {
       const client = openClient(openHome());
-      const { id, name } = await savedSearch(client, wanted);
+      const { id, name } = await savedNamed(client, wanted);
       await call(client.authority, deleteSavedSearch, { params: { name: id } });
       standardOutput.err.write(`“${visible(name)}” (${id}) is deleted\n`);
     });
@@ -45,28 +45,11 @@ Examples:
     .argument('<search>', 'its name, or its id');
   searchOutput(run).action(async (wanted: string, options: SearchOutput) => {
     const client = openClient(openHome());
-    const { language, name, query } = await savedSearch(client, wanted);
+    const { language, name, query } = await savedNamed(client, wanted);
     if (language === 'sql') throw new StenoError('USAGE', `“${visible(name)}” is SQL: steno sql --saved runs it`);
     await runSearch(client, query, options);
   });
   return searches;
-}
-
-/** By id, or by name: one's own before one that is shared. Throws NOT_FOUND, USAGE. */
-export async function savedSearch(client: Client, wanted: string): Promise<SavedSearch> {
-  const all = await call(client.authority, listSavedSearches, {});
-  const byId = all.find(({ id }) => id === wanted);
-  if (byId !== undefined) return byId;
-  const named = all.filter(({ name }) => name === wanted);
-  const own = named.filter(({ owner }) => owner === client.profile.user);
-  const [found, another] = own.length > 0 ? own : named;
-  if (found === undefined) throw new StenoError('NOT_FOUND', `saved search ${wanted}`);
-  if (another !== undefined)
-    throw new StenoError(
-      'USAGE',
-      `several people share a search of this name: ${named.map(({ id, owner }) => `${id} of ${owner}`).join(', ')}`,
-    );
-  return found;
 }
 
 async function list({ json: asJson }: { readonly json?: boolean }): Promise<void> {

@@ -14,8 +14,7 @@ import type { Client } from '../../client/client.js';
 import { openHome } from '../../client/home.js';
 import { parseMoment } from '../../terminal/arguments.js';
 import { json, standardOutput, styled, table, visible } from '../../terminal/output.js';
-import { saveAs } from '../sessions/save.js';
-import { savedSearch } from '../sessions/searches.js';
+import { saveAs, savedNamed } from '../saved/saved.js';
 import { runQuery } from './run.js';
 import type { SqlAnswered } from './run.js';
 import { writeAnswer } from './write.js';
@@ -121,7 +120,7 @@ async function queriesOf(client: Client, words: readonly string[], options: Opti
   if (given !== 1)
     throw new StenoError('USAGE', given === 0 ? 'give a query, --file, --pack or --saved' : 'give one of: a query, --file, --pack, --saved');
   if (options.saved !== undefined) {
-    const { id, name, language, query } = await savedSearch(client, options.saved);
+    const { id, name, language, query } = await savedNamed(client, options.saved);
     if (language !== 'sql') throw new StenoError('USAGE', `“${visible(name)}” is a search: steno searches run runs it`);
     return [{ id, sql: query, from: null }];
   }

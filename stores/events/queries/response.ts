@@ -50,7 +50,7 @@ export async function responseByMonth(engine: Engine, query: ResponseQuery): Pro
   const took = (end: string): string => `if(${end} = 0, NULL, greatest(0, ${end} - began))`;
   const rows =
     'SELECT month, began, if(looked = 0, first, if(first = 0, looked, least(looked, first))) AS look, locked AS lock, ' +
-    'if(locked = 0 OR over < locked, 0, over) AS ended, ' +
+    `if(locked = 0 OR over < locked OR over >= began + ${RESPONSE_WITHIN_MS}, 0, over) AS ended, ` +
     "if(now_is IN ('resolved', 'dismissed'), said_ms, 0) AS closed FROM (SELECT toStartOfMonth(f.at, 'UTC') AS month, " +
     'toUnixTimestamp64Milli(f.at) AS began, toUnixTimestamp64Milli(l.look_at) AS looked, toUnixTimestamp64Milli(d.first_at) AS first, ' +
     "toUnixTimestamp64Milli(k.lock_at) AS locked, ifNull(toUnixTimestamp64Milli(s.ended_at), 0) AS over, if(d.said = '', f.state, d.said) AS now_is, " +

@@ -90,7 +90,8 @@ test('a finding says what, why, who, where and when; its evidence opens the repl
   const text = await first.innerText();
   for (const part of ['high', 'Shadow file read', 'cat (pid 4711) read /etc/shadow', 'alice', 'root@web-3', 'T1003.008'])
     expect(text).toContain(part);
-  expect(await page.locator('.page-head').innerText()).toContain('3 open');
+  // Counts are asked for by themselves, every five seconds.
+  await expect.poll(() => page.locator('.page-head').innerText(), { timeout: 20_000 }).toContain('3 open');
   await first.getByRole('button', { name: 'Evidence' }).click();
   await first.locator('.evidence li').nth(1).waitFor();
   expect(await first.innerText()).toContain('Ask alice why');

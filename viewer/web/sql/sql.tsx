@@ -66,6 +66,9 @@ export function SqlPage({ me }: { readonly me: Me }): ReactNode {
       <div className="page-head">
         <h1>SQL</h1>
         <p className="hint">Over the rows that your roles show. Every query is in the audit log, with the hash of its answer.</p>
+        <div className="sql-keep">
+          {draft.trim() !== '' && pack?.sql !== draft && <SaveQuery me={me} language="sql" query={draft} onSaved={saved.reload} />}
+        </div>
       </div>
       {schema.error !== null && <Failure error={schema.error} />}
       <div className="sql-layout">
@@ -134,7 +137,6 @@ export function SqlPage({ me }: { readonly me: Me }): ReactNode {
                 </label>
               )}
               <div className="sql-run">
-                {draft.trim() !== '' && pack?.sql !== draft && <SaveQuery me={me} language="sql" query={draft} onSaved={saved.reload} />}
                 {/* Keys: one element that turned from Cancel into Run within a click would submit. */}
                 {running ? (
                   <button key="cancel" type="button" className="sql-cancel" onClick={cancel}>
