@@ -46,7 +46,7 @@ const queryText = z
   .refine((text) => text.trim() !== '', 'is blank')
   .refine((text) => !/\p{Cs}/u.test(text), 'has half a character');
 
-export const savedSearch = record({
+const savedSearch = record({
   id: z.string(),
   owner: z.string(),
   name: z.string(),

@@ -44,42 +44,47 @@ export function Files({
   readonly onSeek: (ms: number) => void;
 }): ReactNode {
   const [wanted, setWanted] = useState(false);
-  const known = facts.filter((fact) => fact.kind === 'file' || fact.kind === 'sftp' || isStream(fact));
+  // How much went over a terminal is no file.
+  const known = facts.filter((fact) => fact.kind === 'file' || fact.kind === 'sftp' || isUnechoed(fact) || (!session.tty && isTotal(fact)));
   // What goes on grows: a live session is read when somebody asks.
   const small = session.state !== 'live' && session.recording_bytes <= READ_AT_ONCE;
   const asked = known.length > 0 && (wanted || small);
   const found = useAnswer('GET /api/sessions/:id/files', asked ? { params: { id: session.id } } : null);
-  const rows = found.data === null ? factRows(known) : [...factRows(known.filter(isOperation)), ...found.data.files.map(recordedRow)];
-  rows.sort((a, b) => a.offset - b.offset);
+  // What the recording tells of stands for the fact of the same thing; a fact is never left out otherwise.
+  const recorded = (found.data?.files ?? []).map(recordedRow);
+  const told = new Set(recorded.map(sameOf));
+  const rows = [...factRows(known).filter((row) => !told.has(sameOf(row))), ...recorded].sort((a, b) => a.offset - b.offset);
   const count = rows.length + (found.data?.more ?? 0);
-  if (known.length === 0 || (rows.length === 0 && !asked)) return null;
+  if (known.length === 0) return null;
   return (
     <>
-      <Table title="Files" heads={['At', 'How', 'Where it lay', 'Size', 'SHA-256', 'Content']} count={count}>
-        {rows.slice(0, MAX_ROWS).map((row) => (
-          <tr key={row.key} className={row.fault === '' ? undefined : 'failed'}>
-            <At fact={row} onSeek={onSeek} />
-            <td className="nowrap">
-              {row.how}
-              {row.fault !== '' && <em> {row.fault}</em>}
-            </td>
-            <td className="mono path">
-              <SafeText text={row.path} />
-              {row.target !== '' && (
-                <>
-                  {' → '}
-                  <SafeText text={row.target} />
-                </>
-              )}
-            </td>
-            <td className="number">{row.size === null ? '–' : bytes(row.size)}</td>
-            <td className="mono digest" title={row.sha256}>
-              <SafeText text={row.sha256} />
-            </td>
-            <td>{row.recorded !== null && <Content session={session.id} file={row.recorded} />}</td>
-          </tr>
-        ))}
-      </Table>
+      {rows.length > 0 && (
+        <Table title="Files" heads={['At', 'How', 'Where it lay', 'Size', 'SHA-256', 'Content']} count={count}>
+          {rows.slice(0, MAX_ROWS).map((row) => (
+            <tr key={row.key} className={row.fault === '' ? undefined : 'failed'}>
+              <At fact={row} onSeek={onSeek} />
+              <td className="nowrap">
+                {row.how}
+                {row.fault !== '' && <em> {row.fault}</em>}
+              </td>
+              <td className="mono path">
+                <SafeText text={row.path} />
+                {row.target !== '' && (
+                  <>
+                    {' → '}
+                    <SafeText text={row.target} />
+                  </>
+                )}
+              </td>
+              <td className="number">{row.size === null ? '–' : bytes(row.size)}</td>
+              <td className="mono digest" title={row.sha256}>
+                <SafeText text={row.sha256} />
+              </td>
+              <td>{row.recorded !== null && <Content session={session.id} file={row.recorded} />}</td>
+            </tr>
+          ))}
+        </Table>
+      )}
       {found.error !== null && <Failure error={found.error} />}
       {!asked && (
         <p className="facts-note">
@@ -109,25 +114,24 @@ function Content({ session, file }: { readonly session: string; readonly file: R
   );
 }
 
-const isStream = (fact: SessionFact): boolean => fact.kind === 'stream' && ['total', 'unechoed'].includes(textOf(valuesOf(fact)['fact']));
-/** Anything but moving a file, of which the recording knows more. */
-const isOperation = (fact: SessionFact): boolean =>
-  !isStream(fact) && !['read', 'write'].includes(textOf(valuesOf(fact)['operation']));
+const factOf = (fact: SessionFact): string => (fact.kind === 'stream' ? textOf(valuesOf(fact)['fact']) : '');
+const isTotal = (fact: SessionFact): boolean => factOf(fact) === 'total';
+/** Data that passed by a terminal without being shown: as good as a file, but for its name. */
+const isUnechoed = (fact: SessionFact): boolean => factOf(fact) === 'unechoed';
+const sameOf = ({ offset, sha256, path }: FileRow): string => `${offset} ${sha256 === '' ? path : sha256}`;
 
 function factRows(facts: readonly SessionFact[]): FileRow[] {
   return facts.flatMap((fact, i): FileRow[] => {
     const v = valuesOf(fact);
-    const which = textOf(v['fact']);
-    // How much a terminal printed is no file.
-    if (which === 'total') return [];
+    // The recording has a row for it where the stream is whole.
+    if (isTotal(fact)) return [];
     const size = v['size'];
     const outcome = textOf(v['outcome']);
-    const how =
-      which === 'unechoed'
-        ? ways.unechoed
-        : [textOf(v['protocol']), textOf(v['operation']) === '' ? textOf(v['name']) : textOf(v['operation'])]
-            .filter((text) => text !== '')
-            .join(' ');
+    const how = isUnechoed(fact)
+      ? ways.unechoed
+      : [textOf(v['protocol']), textOf(v['operation']) === '' ? textOf(v['name']) : textOf(v['operation'])]
+          .filter((text) => text !== '')
+          .join(' ');
     return [
       {
         ...{ key: `fact ${i}`, offset: fact.offset, how, path: textOf(v['path']), target: textOf(v['target']), recorded: null },
