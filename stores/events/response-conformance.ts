@@ -31,9 +31,17 @@ function worldOf(run: number): fc.Arbitrary<World> {
   const ids = Array.from({ length: 6 }, (_, n) => `response-${run}-${n}`);
   const finding = (id: string): fc.Arbitrary<FindingRow> =>
     fc
-      .record({ session: pick(...sessions, ''), user: pick(...users), node: pick(...nodes), at: moments, state: pick('open', 'open', 'suppressed') })
+      .record({
+        session: pick(...sessions, ''),
+        user: pick(...users),
+        node: pick(...nodes),
+        at: moments,
+        state: pick('open', 'open', 'suppressed'),
+      })
       .chain((fields) =>
-        pick('alert', 'alert', 'session', 'signal', '').map((tier) => exampleFindingRow({ id, ...fields, state: fields.state as 'open', data: JSON.stringify({ tier }) })),
+        pick('alert', 'alert', 'session', 'signal', '').map((tier) =>
+          exampleFindingRow({ id, ...fields, state: fields.state as 'open', data: JSON.stringify({ tier }) }),
+        ),
       );
   const targets = fc.oneof(
     pick(...sessions).chain((target) => pick('session', 'session-input').map((kind) => ({ kind, target }))),
@@ -44,13 +52,18 @@ function worldOf(run: number): fc.Arbitrary<World> {
   const outcome = pick('success', 'success', 'failure') as fc.Arbitrary<AuditRow['outcome']>;
   const act = (n: number): fc.Arbitrary<AuditRow> =>
     fc.record({ at: moments, outcome }).chain(({ at, outcome: ended }) => {
-      const row = (more: Partial<AuditRow>): AuditRow => exampleAuditRow({ id: `response-${run}-act-${n}`, at, outcome: ended, session: '', ...more });
+      const row = (more: Partial<AuditRow>): AuditRow =>
+        exampleAuditRow({ id: `response-${run}-act-${n}`, at, outcome: ended, session: '', ...more });
       return fc.oneof(
-        fc.tuple(pick('recording.view', 'recording.follow', 'recording.search'), pick(...sessions), pick(...users, 'carol')).map(([event, session, actor]) =>
-          row({ event, session, actor }),
+        fc
+          .tuple(pick('recording.view', 'recording.follow', 'recording.search'), pick(...sessions), pick(...users, 'carol'))
+          .map(([event, session, actor]) => row({ event, session, actor })),
+        targets.map(({ kind, target }) =>
+          row({ event: 'lock.put', data: JSON.stringify({ lock: { target_kind: kind, target }, before: null }) }),
         ),
-        targets.map(({ kind, target }) => row({ event: 'lock.put', data: JSON.stringify({ lock: { target_kind: kind, target }, before: null }) })),
-        fc.tuple(pick(...sessions), pick('taken', 'limited')).map(([session, kind]) => row({ event: 'response.take', session, data: JSON.stringify({ kind }) })),
+        fc
+          .tuple(pick(...sessions), pick('taken', 'limited'))
+          .map(([session, kind]) => row({ event: 'response.take', session, data: JSON.stringify({ kind }) })),
         fc
           .tuple(pick(...ids), pick('open', 'acknowledged', 'resolved', 'dismissed'))
           .map(([target, state]) => row({ event: 'finding.triage', target, data: JSON.stringify({ state, version: n + 1, reason: '' }) })),
@@ -79,13 +92,21 @@ function tookOf(finding: FindingRow, { sessions, audit }: World): Readonly<Recor
   if (state === 'suppressed') return undefined;
   const opened = soon.filter(
     ({ event, session, actor }) =>
-      finding.session !== '' && session === finding.session && actor !== finding.user && ['recording.view', 'recording.follow'].includes(event),
+      finding.session !== '' &&
+      session === finding.session &&
+      actor !== finding.user &&
+      ['recording.view', 'recording.follow'].includes(event),
   );
   const locks = soon.filter(({ event, session, data }) => {
     const { kind, lock } = JSON.parse(data) as { kind?: string; lock?: { target_kind: string; target: string } };
     if (event === 'response.take') return kind === 'taken' && session === finding.session;
     if (event !== 'lock.put') return false;
-    const own: Readonly<Record<string, string>> = { session: finding.session, 'session-input': finding.session, user: finding.user, node: finding.node };
+    const own: Readonly<Record<string, string>> = {
+      session: finding.session,
+      'session-input': finding.session,
+      user: finding.user,
+      node: finding.node,
+    };
     return own[lock!.target_kind] === lock!.target;
   });
   const look = first([...opened.map(({ at }) => at), ...said.map(({ at }) => at)]);
@@ -93,7 +114,12 @@ function tookOf(finding: FindingRow, { sessions, audit }: World): Readonly<Recor
   const over = sessions.find(({ session }) => session === finding.session)?.ended_at ?? null;
   const closed = state === 'resolved' || state === 'dismissed' ? (said.at(-1)?.at ?? null) : null;
   const since = (at: number | null): number | null => (at === null ? null : Math.max(0, at - finding.at));
-  return { look: since(look), lock: since(lock), ended: since(lock !== null && over !== null && over >= lock && over < finding.at + RESPONSE_WITHIN_MS ? over : null), closed: since(closed) };
+  return {
+    look: since(look),
+    lock: since(lock),
+    ended: since(lock !== null && over !== null && over >= lock && over < finding.at + RESPONSE_WITHIN_MS ? over : null),
+    closed: since(closed),
+  };
 }
 
 function measured(values: readonly number[]): Measured {

@@ -318,7 +318,10 @@ describe('who may do what:', () => {
     const refusal = async (who: Enrolled, body: object): Promise<string> =>
       (await scene.call<{ error: { code: string } }>(who, 'POST', '/api/saved-searches', body)).body.error.code;
     expect(await refusal(dev, { name: 'q', ...sql }), 'who may not ask in SQL').toBe('ACCESS_DENIED');
-    const rules = (...verbs: string[]) => [{ resources: ['search'], verbs }, { resources: ['sql'], verbs: ['read'] }];
+    const rules = (...verbs: string[]) => [
+      { resources: ['search'], verbs },
+      { resources: ['sql'], verbs: ['read'] },
+    ];
     await scene.role('auditor', { view: 'own', allow: { rules: rules('create', 'read', 'update') } });
     await scene.role('asker', { view: 'own', allow: { rules: rules('read') } });
     const [auditor, asker] = [await scene.enrol('arno', 'auditor'), await scene.enrol('asta', 'asker')];
@@ -326,7 +329,10 @@ describe('who may do what:', () => {
     expect(saved).toMatchObject({ language: 'sql', query: sql.query, shared: true, every_ms: null, next_at: null });
     expect((await save(auditor, { name: 'per month', shared: true, ...sql, query: 'SELECT 1' })).id, 'the same name').toBe(saved.id);
     expect((await listed(asker)).map(({ id }) => id)).toEqual(expect.arrayContaining([saved.id]));
-    expect((await listed(reader)).map(({ id }) => id), 'who may not ask in SQL').not.toContain(saved.id);
+    expect(
+      (await listed(reader)).map(({ id }) => id),
+      'who may not ask in SQL',
+    ).not.toContain(saved.id);
     await save(auditor, { name: 'words', query: 'shadow', every_ms: null });
     for (const body of [
       { name: 'words', ...sql },

@@ -24,11 +24,7 @@ Examples:
   steno searches run "shadow reads"
 `,
   );
-  searches
-    .command('ls')
-    .description('list what you saved, and what others share with you')
-    .option('--json', 'print JSON')
-    .action(list);
+  searches.command('ls').description('list what you saved, and what others share with you').option('--json', 'print JSON').action(list);
   searches
     .command('rm')
     .description('delete a saved search')

@@ -116,9 +116,14 @@ interface Asked {
 const schemaOf = (client: Client): Promise<SqlSchema> => call(client.viewer, showSqlSchema, {});
 
 async function queriesOf(client: Client, words: readonly string[], options: Options): Promise<readonly Asked[]> {
-  const given = [words.length > 0, options.file !== undefined, options.pack !== undefined, options.saved !== undefined].filter(Boolean).length;
+  const given = [words.length > 0, options.file !== undefined, options.pack !== undefined, options.saved !== undefined].filter(
+    Boolean,
+  ).length;
   if (given !== 1)
-    throw new StenoError('USAGE', given === 0 ? 'give a query, --file, --pack or --saved' : 'give one of: a query, --file, --pack, --saved');
+    throw new StenoError(
+      'USAGE',
+      given === 0 ? 'give a query, --file, --pack or --saved' : 'give one of: a query, --file, --pack, --saved',
+    );
   if (options.saved !== undefined) {
     const { id, name, language, query } = await savedNamed(client, options.saved);
     if (language !== 'sql') throw new StenoError('USAGE', `“${visible(name)}” is a search: steno searches run runs it`);
@@ -142,7 +147,13 @@ async function queriesOf(client: Client, words: readonly string[], options: Opti
 async function keep(client: Client, asked: readonly Asked[], options: Options & { readonly save: string }): Promise<void> {
   const [query, another] = asked;
   if (query === undefined || another !== undefined) throw new StenoError('USAGE', '--save keeps one query');
-  await saveAs(client, { name: options.save, language: 'sql', query: query.sql, share: options.share === true, json: options.json === true });
+  await saveAs(client, {
+    name: options.save,
+    language: 'sql',
+    query: query.sql,
+    share: options.share === true,
+    json: options.json === true,
+  });
 }
 
 function requestOf(sql: string, options: Options): SqlRequest {

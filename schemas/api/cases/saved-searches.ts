@@ -94,7 +94,8 @@ export const saveSearch = endpoint({
 export const listSavedSearches = endpoint({
   method: 'GET',
   path: '/v1/saved-searches',
-  summary: 'List the saved searches and SQL of the caller, and with the right to read them those that others share; SQL for who may read `sql`.',
+  summary:
+    'List the saved searches and SQL of the caller, and with the right to read them those that others share; SQL for who may read `sql`.',
   admits: ['user', 'viewer'],
   relayed: relayedSignedIn,
   event: 'search.list',

@@ -57,7 +57,9 @@ export async function responseByMonth(engine: Engine, query: ResponseQuery): Pro
     `toUnixTimestamp64Milli(d.said_at) AS said_ms FROM (${found}) AS f LEFT JOIN (${decided}) AS d ON d.id = f.id ` +
     `LEFT JOIN (${looked}) AS l ON l.id = f.id LEFT JOIN (${locked}) AS k ON k.id = f.id LEFT JOIN (${ends}) AS s ON s.session = f.session ` +
     "WHERE now_is != 'suppressed')";
-  const numbers = responseMeasures.map((measure) => `count(${took(measure)}), quantileExact(0.5)(${took(measure)}), quantileExact(0.9)(${took(measure)})`);
+  const numbers = responseMeasures.map(
+    (measure) => `count(${took(measure)}), quantileExact(0.5)(${took(measure)}), quantileExact(0.9)(${took(measure)})`,
+  );
   const answer = await engine.read(
     `SELECT toUnixTimestamp(toDateTime(month, 'UTC')), count(), ${numbers.join(', ')} FROM (${rows}) GROUP BY month ORDER BY month ` +
       readSettings('response_by_month'),

@@ -10,7 +10,10 @@ import type { Stand } from '../testing/stand.js';
 import { fileName } from './files.js';
 
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
-const raw = (stream: 'in' | 'out', bytes: Buffer): LineBody => ({ code: 'b', data: { stream, replaces: false, base64: bytes.toString('base64') } });
+const raw = (stream: 'in' | 'out', bytes: Buffer): LineBody => ({
+  code: 'b',
+  data: { stream, replaces: false, base64: bytes.toString('base64') },
+});
 const fact = (data: StreamFact): LineBody => ({ code: 's', data });
 const states = ['parts', 'sealed', 'repacked'] as const;
 const content = randomBytes(300_000);
@@ -87,7 +90,9 @@ test('who may view lists files, and takes none; the audit log is told of both', 
   await get(id, '/1', stand.signIn('alice', 'own')).then((answer) => answer.arrayBuffer());
   const told = stand.disclosures.flatMap((one) => ('session' in one && one.session === id ? [one] : []));
   expect(told).toContainEqual(expect.objectContaining({ event: 'recording.view', actor: 'lou', code: null }));
-  expect(told).toContainEqual(expect.objectContaining({ event: 'recording.export', actor: 'lou', format: 'file 1', code: 'ACCESS_DENIED' }));
+  expect(told).toContainEqual(
+    expect.objectContaining({ event: 'recording.export', actor: 'lou', format: 'file 1', code: 'ACCESS_DENIED' }),
+  );
   expect(told).toContainEqual(expect.objectContaining({ event: 'recording.export', actor: 'alice', format: 'file 1', code: null }));
 });
 

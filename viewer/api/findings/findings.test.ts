@@ -158,7 +158,15 @@ test('response adds up what may be seen, for who may also read the audit log', a
   // a1 after two seconds, a2 after six: the earlier decision about it was later still.
   expect(await response('all')).toMatchObject({
     ...{ from: at, to: at + 10_000 },
-    months: [{ month, findings: 4, look: { count: 2, median: 6000, p90: 6000 }, lock: { count: 0, median: null }, closed: { count: 1, median: 8000 } }],
+    months: [
+      {
+        month,
+        findings: 4,
+        look: { count: 2, median: 6000, p90: 6000 },
+        lock: { count: 0, median: null },
+        closed: { count: 1, median: 8000 },
+      },
+    ],
   });
   stand.role('measurer', { view: 'own', allow: { rules: [{ resources: ['finding', 'audit'], verbs: ['read'] }] } });
   expect((await response('measurer', 'alice')).months).toMatchObject([{ findings: 2, look: { count: 2 } }]);

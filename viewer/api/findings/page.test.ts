@@ -133,7 +133,16 @@ test('response is drawn by month, with what is in the table below', async () => 
   await events.insert(
     'findings',
     made.flatMap((at, back) =>
-      [0, 1, 2].map((n) => exampleFindingRow({ id: `r${back}-${n}`, session: recorded.id, user: 'alice', node: 'web-3', at: at + n * minute, data: '{"tier":"alert"}' })),
+      [0, 1, 2].map((n) =>
+        exampleFindingRow({
+          id: `r${back}-${n}`,
+          session: recorded.id,
+          user: 'alice',
+          node: 'web-3',
+          at: at + n * minute,
+          data: '{"tier":"alert"}',
+        }),
+      ),
     ),
     'response findings',
   );
@@ -145,7 +154,10 @@ test('response is drawn by month, with what is in the table below', async () => 
         ? []
         : [
             row(`look-${back}`, at + (5 + 3 * back) * minute, { event: 'recording.view', session: recorded.id }),
-            row(`lock-${back}`, at + (30 + 20 * back) * minute, { event: 'lock.put', data: JSON.stringify({ lock: { target_kind: 'user', target: 'alice' } }) }),
+            row(`lock-${back}`, at + (30 + 20 * back) * minute, {
+              event: 'lock.put',
+              data: JSON.stringify({ lock: { target_kind: 'user', target: 'alice' } }),
+            }),
             ...[0, 1, 2].map((n) =>
               row(`close-${back}-${n}`, at + (1 + n * n * (back + 1)) * 3_600_000, {
                 ...{ event: 'finding.triage', target: `r${back}-${n}` },

@@ -72,7 +72,15 @@ beforeAll(async () => {
     ),
     'views',
   );
-  stand.role('auditor', { view: 'all', allow: { rules: [{ resources: ['sql'], verbs: ['read'] }, { resources: ['search'], verbs: ['create', 'update'] }] } });
+  stand.role('auditor', {
+    view: 'all',
+    allow: {
+      rules: [
+        { resources: ['sql'], verbs: ['read'] },
+        { resources: ['search'], verbs: ['create', 'update'] },
+      ],
+    },
+  });
   const browser = await chromium.launch({ ...headless, executablePath });
   context = await browser.newContext({ viewport: { width: 1440, height: 900 }, acceptDownloads: true });
   page = await context.newPage();

@@ -4,10 +4,17 @@ import type { Measured, ResponseMonth } from '#schemas/events/response.js';
 import { MAX_MONTHS, plotOf, spanText } from './response-plot.js';
 
 const none: Measured = { count: 0, median: null, p90: null };
-const monthOf = (n: number, look: Measured): ResponseMonth => ({ month: Date.UTC(2020, n, 1), findings: look.count, look, lock: none, ended: none, closed: none });
-const anyMonths = fc.uniqueArray(fc.tuple(fc.nat(40), fc.option(fc.tuple(fc.nat(1e10), fc.nat(1e10)))), { selector: ([n]) => n, maxLength: 30 }).map((all) =>
-  all.map(([n, pair]) => monthOf(n, pair === null ? none : { count: 1, median: Math.min(...pair), p90: Math.max(...pair) })),
-);
+const monthOf = (n: number, look: Measured): ResponseMonth => ({
+  month: Date.UTC(2020, n, 1),
+  findings: look.count,
+  look,
+  lock: none,
+  ended: none,
+  closed: none,
+});
+const anyMonths = fc
+  .uniqueArray(fc.tuple(fc.nat(40), fc.option(fc.tuple(fc.nat(1e10), fc.nat(1e10)))), { selector: ([n]) => n, maxLength: 30 })
+  .map((all) => all.map(([n, pair]) => monthOf(n, pair === null ? none : { count: 1, median: Math.min(...pair), p90: Math.max(...pair) })));
 
 test('every value stands within the plot, a longer one higher, between lines that are in order', () => {
   fc.assert(

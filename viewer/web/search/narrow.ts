@@ -30,7 +30,9 @@ export function within(query: string, from: number, to: number): string {
 /** The span that a query names for all that it finds, ms since 1970; `to` is exclusive. Null: none, as where it stands in an alternative. */
 export function spanOfSearch(expression: SearchExpression): { readonly from: number | null; readonly to: number | null } {
   const parts: readonly SearchExpression[] = expression.kind === 'all' ? expression.of : [expression];
-  const ranges = parts.flatMap((part) => (part.kind === 'field' && times.has(part.field) && part.match.kind === 'range' ? [part.match] : []));
+  const ranges = parts.flatMap((part) =>
+    part.kind === 'field' && times.has(part.field) && part.match.kind === 'range' ? [part.match] : [],
+  );
   const named = (bounds: readonly (number | null)[]): readonly number[] => bounds.filter((bound) => bound !== null);
   const [froms, tos] = [named(ranges.map(({ from }) => from)), named(ranges.map(({ to }) => to))];
   return { from: froms.length === 0 ? null : Math.max(...froms), to: tos.length === 0 ? null : Math.min(...tos) };

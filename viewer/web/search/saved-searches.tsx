@@ -111,7 +111,9 @@ export function SaveQuery({
           className="case-choices save-search"
           onSubmit={(event) => {
             event.preventDefault();
-            ask('POST /api/saved-searches', { body: { name, language, query, shared, every_ms: every === '' ? null : Number(every) } }).then(
+            ask('POST /api/saved-searches', {
+              body: { name, language, query, shared, every_ms: every === '' ? null : Number(every) },
+            }).then(
               () => {
                 setError(null);
                 setOpen(false);

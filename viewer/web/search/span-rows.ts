@@ -27,11 +27,7 @@ const MINUTE = 60_000;
 const endOf = ({ session }: Found): number => session.started_at + session.duration;
 
 /** The span that the query names, as far as it lies in the past; where it names no bound, the one of the sessions. */
-export function axisOf(
-  span: { readonly from: number | null; readonly to: number | null },
-  sessions: readonly Found[],
-  now: number,
-): Axis {
+export function axisOf(span: { readonly from: number | null; readonly to: number | null }, sessions: readonly Found[], now: number): Axis {
   const from = span.from ?? Math.min(...sessions.map(({ session }) => session.started_at));
   const last = Math.max(...sessions.map(endOf));
   const to = Math.min(span.to ?? last, Math.max(now, last));
@@ -75,7 +71,9 @@ export function crowdOf(bars: readonly Bar[]): number {
   return most;
 }
 
-const steps = [1, 5, 15, 30, 60, 180, 360, 720, 1440, 2 * 1440, 7 * 1440, 28 * 1440, 91 * 1440, 364 * 1440].map((minutes) => minutes * MINUTE);
+const steps = [1, 5, 15, 30, 60, 180, 360, 720, 1440, 2 * 1440, 7 * 1440, 28 * 1440, 91 * 1440, 364 * 1440].map(
+  (minutes) => minutes * MINUTE,
+);
 const MAX_TICKS = 7;
 
 /** Round moments of the reader's own clock, seven at most. */

@@ -59,7 +59,7 @@ export function Files({
   return (
     <>
       {rows.length > 0 && (
-        <Table title="Files" heads={['At', 'How', 'Where it lay', 'Size', 'SHA-256', 'Content']} count={count}>
+        <Table title="Files" heads={['At', 'How', 'Where it lay', 'Content', 'Size', 'SHA-256']} count={count}>
           {rows.slice(0, MAX_ROWS).map((row) => (
             <tr key={row.key} className={row.fault === '' ? undefined : 'failed'}>
               <At fact={row} onSeek={onSeek} />
@@ -76,11 +76,11 @@ export function Files({
                   </>
                 )}
               </td>
+              <td className="content">{row.recorded !== null && <Content session={session.id} file={row.recorded} />}</td>
               <td className="number">{row.size === null ? '–' : bytes(row.size)}</td>
               <td className="mono digest" title={row.sha256}>
                 <SafeText text={row.sha256} />
               </td>
-              <td>{row.recorded !== null && <Content session={session.id} file={row.recorded} />}</td>
             </tr>
           ))}
         </Table>
