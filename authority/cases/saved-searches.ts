@@ -1,17 +1,6 @@
 /**
- * Saved searches, and what is told of those that run on a schedule (docs/decisions/0125-saved-searches.md).
- *
- * The authority has no recordings. A viewer takes what is due, runs it with the rights that the owner has at that moment, and reports:
- *
- *     1. taken: the next run is set one period ahead, so that one viewer gets it            (here, one transaction)
- *     2. run, with the owner's roles and visibility                                         (in the viewer)
- *     3. reported: new hits are noted, a message for each webhook is queued, audit row      (here, one transaction)
- *     4. the message is delivered, again and again under one number until it is accepted    (../webhooks/sender.ts)
- *
- * A crash between 1 and 3 costs a period and no hit: the next run looks from where the last successful one did. Between several reports of
- * one run, and when an answer to 3 is lost, hits are reported again, and noted ones are not told. A search ends with its owner: a locked or
- * disabled owner's does not run, a deleted owner's is deleted with the account. Tested in
- * test/cases/saved-searches.test.ts.
+ * Saved searches and saved SQL: who keeps, shares and deletes them (docs/decisions/0125-saved-searches.md, 0136-saved-sql.md). What runs
+ * on a schedule is in search-runs.ts. Tested in test/cases/saved-searches.test.ts.
  */
 import {
   MAX_SAVED,
@@ -19,13 +8,10 @@ import {
   MAX_SCHEDULED_ALL,
   deleteSavedSearch,
   listSavedSearches,
-  reportSearchRun,
   saveSearch,
-  takeSearchRuns,
 } from '#schemas/api/cases/saved-searches.js';
-import type { SavedSearch, SearchRun } from '#schemas/api/cases/saved-searches.js';
+import type { SavedLanguage, SavedSearch } from '#schemas/api/cases/saved-searches.js';
 import { StenoError } from '#schemas/base/errors.js';
-import type { AuditRow } from '#schemas/events/rows.js';
 import { mayAdminister } from '#schemas/policy/administration.js';
 import type { Role } from '#schemas/policy/role.js';
 import { SearchError } from '#schemas/search/lexer.js';
@@ -33,9 +19,7 @@ import { parseSearch } from '#schemas/search/parse.js';
 import { handle } from '../http/server.js';
 import type { Route } from '../http/server.js';
 import { auditRow } from '../records/audit.js';
-import { chunks } from '../records/records.js';
 import type { Records, Tx } from '../records/records.js';
-import { enqueueSearchHits } from '../records/webhooks.js';
 import type { Row } from '#stores/state/schema.js';
 import { personOf } from '../web-sessions/person.js';
 import type { Links } from '../web-sessions/web-sessions.js';
@@ -44,38 +28,37 @@ import { newId } from './ids.js';
 export interface SavedSearchParts {
   readonly records: Records;
   readonly links: Links;
-  readonly webhooks: { wake(): void };
   readonly clock: () => number;
 }
 
-/** Rows may be stored this long after their time: of nodes that were cut off, and of recordings that waited in a spool. */
-const LATE_MS = 7 * 86_400_000;
-/** Given to a viewer at once. */
-const TAKEN = 10;
-/** Hits that a message lists. */
-const LISTED = 20;
-
 type SearchRow = Row<'saved_searches'>;
 
-export function savedSearchRoutes({ records, links, webhooks, clock }: SavedSearchParts): readonly Route[] {
+export function savedSearchRoutes({ records, links, clock }: SavedSearchParts): readonly Route[] {
   return [
     handle(listSavedSearches, async (c) => {
       const { user, roles } = await personOf(links, c);
       const others = mayAdminister(roles, 'search', 'read');
       const all = await records.read((db) => db.selectFrom('saved_searches').selectAll().orderBy('name').orderBy('owner').execute());
-      return all.filter(({ owner, shared }) => owner === user || (others && Number(shared) === 1)).map(searchOf);
+      const sql = mayAdminister(roles, 'sql', 'read');
+      return all
+        .filter(({ owner, shared }) => owner === user || (others && Number(shared) === 1))
+        .filter(({ language }) => language === 'search' || sql)
+        .map(searchOf);
     }),
     handle(saveSearch, async (c) => {
       const { user, roles, caller } = await personOf(links, c);
-      const { name, query, shared, every_ms: every } = c.body;
+      const { name, language, query, shared, every_ms: every } = c.body;
       requireCreate(user, roles);
       if (shared && !mayAdminister(roles, 'search', 'update'))
         throw new StenoError('ACCESS_DENIED', `none of ${user}'s roles permits sharing searches: update`);
+      if (language === 'sql' && !mayAdminister(roles, 'sql', 'read'))
+        throw new StenoError('ACCESS_DENIED', `none of ${user}'s roles permits SQL: read`);
       const now = clock();
-      requireQuery(query, now);
+      // SQL is looked at when it runs, by the reader that then also knows who runs it.
+      if (language === 'search') requireQuery(query, now);
       return records.actOn(async (tx) => {
-        const saved = await save(tx, { owner: user, name, query, shared, every }, now);
-        const data = { name, query, shared, every_ms: every };
+        const saved = await save(tx, { owner: user, name, language, query, shared, every }, now);
+        const data = { name, language, query, shared, every_ms: every };
         return { result: searchOf(saved), rows: [auditRow(now, caller, { event: 'search.save', target: saved.id, data })] };
       });
     }),
@@ -92,78 +75,11 @@ export function savedSearchRoutes({ records, links, webhooks, clock }: SavedSear
         return { result: undefined, rows: [auditRow(clock(), caller, { event: 'search.delete', target: id, data })] };
       });
     }),
-    handle(takeSearchRuns, async () => {
-      const now = clock();
-      const due = await records.read((db) =>
-        db.selectFrom('saved_searches').selectAll().where('next_at', '<=', now).orderBy('next_at').limit(TAKEN).execute(),
-      );
-      const runs: SearchRun[] = [];
-      for (const row of due) {
-        const owner = await ownerOf(links, row.owner);
-        const taken = await records.actOn(async (tx) => {
-          const { numUpdatedRows } = await tx
-            .updateTable('saved_searches')
-            .set({ next_at: now + Number(row.every_ms), ...('refused' in owner ? { error: owner.refused } : {}) })
-            .where('id', '=', row.id)
-            .where('version', '=', row.version)
-            .where('next_at', '=', row.next_at)
-            .executeTakeFirst();
-          const mine = numUpdatedRows === 1n;
-          return { result: mine, rows: mine && 'refused' in owner ? failureRows(row, owner.refused, now) : [] };
-        });
-        if (!taken || 'refused' in owner) continue;
-        runs.push({ id: row.id, version: Number(row.version), query: row.query, owner, from: fromOf(row), began_at: now });
-      }
-      return runs;
-    }),
-    handle(reportSearchRun, async ({ body }) => {
-      const now = clock();
-      const { id, version, began_at: began, error, done, hits } = body;
-      const known = await records.read((db) => db.selectFrom('saved_searches').selectAll().where('id', '=', id).executeTakeFirst());
-      // Roles and locks may have changed since the run was taken: what is told is told by what they are now.
-      const owner = known === undefined ? undefined : await ownerOf(links, known.owner);
-      const fresh = await records.actOn(async (tx) => {
-        const row = await tx
-          .selectFrom('saved_searches')
-          .selectAll()
-          .where('id', '=', id)
-          .where('version', '=', version)
-          .where('every_ms', 'is not', null)
-          .executeTakeFirst();
-        if (row === undefined || owner === undefined) return { result: 0, rows: [] };
-        const failure = 'refused' in owner ? owner.refused : error;
-        if (failure !== null) {
-          await tx.updateTable('saved_searches').set({ error: failure }).where('id', '=', id).execute();
-          return { result: 0, rows: failureRows(row, failure, now) };
-        }
-        const noted = new Set(await note(tx, id, hits));
-        const news = hits.filter(({ key }) => noted.has(key));
-        const rows: AuditRow[] = [];
-        if (news.length > 0) {
-          const { name, query, owner: user } = row;
-          const shown = news.toSorted((a, b) => b.at - a.at).slice(0, LISTED);
-          const notice = { search: { id, name, owner: user, query }, count: news.length, hits: shown.map(({ key: _, ...hit }) => hit) };
-          rows.push(...(await enqueueSearchHits(tx, notice, now)));
-          const sessions = [...new Set(news.map(({ session }) => session))].filter((session) => session !== '').slice(0, 100);
-          const caller = { actor: user, source: '' };
-          rows.push(auditRow(now, caller, { event: 'search.hit', target: id, data: { name, query, hits: news.length, sessions } }));
-        }
-        if (done) await forget(tx, id, fromOf(row));
-        await tx
-          .updateTable('saved_searches')
-          .set({ told: Number(row.told) + news.length, error: '', ...(done ? { ran_at: Math.min(began, now) } : {}) })
-          .where('id', '=', id)
-          .execute();
-        return { result: news.length, rows };
-      });
-      if (fresh > 0) webhooks.wake();
-      return { fresh };
-    }),
   ];
 }
 
 /** Throws ACCESS_DENIED. */
-function requireCreate(user: string, roles: readonly Role[]): void {
+export function requireCreate(user: string, roles: readonly Role[]): void {
   if (!mayAdminister(roles, 'search', 'create'))
     throw new StenoError('ACCESS_DENIED', `none of ${user}'s roles permits to create searches`);
 }
@@ -181,18 +97,21 @@ function requireQuery(query: string, now: number): void {
 interface Saving {
   readonly owner: string;
   readonly name: string;
+  readonly language: SavedLanguage;
   readonly query: string;
   readonly shared: boolean;
   readonly every: number | null;
 }
 
-/** Throws TOO_MANY, USER_UNKNOWN. */
-async function save(tx: Tx, { owner, name, query, shared, every }: Saving, now: number): Promise<SearchRow> {
+/** Throws TOO_MANY, USER_UNKNOWN; BAD_REQUEST where the name is that of something in the other language. */
+async function save(tx: Tx, { owner, name, language, query, shared, every }: Saving, now: number): Promise<SearchRow> {
   const user = await tx.selectFrom('users').select('name').where('name', '=', owner).executeTakeFirst();
   // A user of another cluster has no account here whose end could end the search.
   if (user === undefined) throw new StenoError('USER_UNKNOWN', owner);
   const own = await tx.selectFrom('saved_searches').selectAll().where('owner', '=', owner).execute();
   const before = own.find((row) => row.name === name);
+  if (before !== undefined && before.language !== language)
+    throw new StenoError('BAD_REQUEST', `name: is that of ${before.language === 'sql' ? 'saved SQL' : 'a saved search'}`);
   if (before === undefined && own.length >= MAX_SAVED) throw new StenoError('TOO_MANY', `${MAX_SAVED} saved searches of one user`);
   if (every !== null && before?.every_ms == null) {
     if (own.filter(({ every_ms: each }) => each !== null).length >= MAX_SCHEDULED)
@@ -213,7 +132,7 @@ async function save(tx: Tx, { owner, name, query, shared, every }: Saving, now: 
         ? { every_ms: every, since: before.since, next_at: Math.min(Number(before.next_at), now + every), ran_at: before.ran_at }
         : { every_ms: every, since: now, next_at: now + every, ran_at: null };
   const row = {
-    ...{ id: before?.id ?? newId('q', 12), owner, name, query, shared: shared ? 1 : 0, ...schedule, error: '' },
+    ...{ id: before?.id ?? newId('q', 12), owner, name, language, query, shared: shared ? 1 : 0, ...schedule, error: '' },
     ...{ version: Number(before?.version ?? 0) + 1, created_at: before?.created_at ?? now, updated_at: now, told: before?.told ?? 0 },
   };
   if (before === undefined) await tx.insertInto('saved_searches').values(row).execute();
@@ -222,59 +141,11 @@ async function save(tx: Tx, { owner, name, query, shared, every }: Saving, now: 
   return row;
 }
 
-/** The rights of the owner as of now, or why the search does not run. */
-async function ownerOf(links: Links, user: string): Promise<SearchRun['owner'] | { readonly refused: string }> {
-  try {
-    const owner = await links.userNow(user);
-    requireCreate(user, owner.roles);
-    return owner;
-  } catch (error) {
-    if (!(error instanceof StenoError) || error.code === 'STORE_UNAVAILABLE') throw error;
-    return { refused: textOf(error) };
-  }
-}
-
-function textOf({ code, detail }: StenoError): string {
-  return (detail === undefined ? code : `${code}: ${detail}`).slice(0, 1024);
-}
-
-/** One row when a search begins to fail, and one when it fails for another reason. */
-function failureRows({ id, owner, name, error }: SearchRow, failure: string, now: number): readonly AuditRow[] {
-  if (error === failure) return [];
-  const row = auditRow(now, { actor: owner, source: '' }, { event: 'search.run', target: id, data: { name } });
-  return [{ ...row, outcome: 'failure', code: failure.split(':', 1)[0]!, reason: failure }];
-}
-
-/** Looks back behind the last run that succeeded, by as much as rows may be late. */
-function fromOf({ since, ran_at: ran }: SearchRow): number {
-  return Math.max(Number(since), Number(ran ?? since) - LATE_MS);
-}
-
-/** Those that nobody had noted; of concurrent reports, for one of them. */
-async function note(tx: Tx, search: string, hits: readonly { readonly key: string; readonly at: number }[]): Promise<readonly string[]> {
-  const fresh: string[] = [];
-  for (const part of chunks([...new Map(hits.map((hit) => [hit.key, hit.at])).entries()])) {
-    const rows = await tx
-      .insertInto('saved_search_hits')
-      .values(part.map(([hit, at]) => ({ search, hit, at })))
-      .onConflict((on) => on.columns(['search', 'hit']).doNothing())
-      .returning('hit')
-      .execute();
-    fresh.push(...rows.map(({ hit }) => hit));
-  }
-  return fresh;
-}
-
-/** No later run looks at what is older than where this one began to look. */
-async function forget(tx: Tx, search: string, from: number): Promise<void> {
-  await tx.deleteFrom('saved_search_hits').where('search', '=', search).where('at', '<', from).execute();
-}
-
 function searchOf(row: SearchRow): SavedSearch {
-  const { id, owner, name, query, shared, created_at, updated_at, every_ms, next_at, ran_at, told, error } = row;
+  const { id, owner, name, language, query, shared, created_at, updated_at, every_ms, next_at, ran_at, told, error } = row;
   const number = (value: number | null): number | null => (value === null ? null : Number(value));
   return {
-    ...{ id, owner, name, query, shared: Number(shared) === 1, created_at: Number(created_at), updated_at: Number(updated_at) },
+    ...{ id, owner, name, language, query, shared: Number(shared) === 1, created_at: Number(created_at), updated_at: Number(updated_at) },
     ...{ every_ms: number(every_ms), next_at: number(next_at), ran_at: number(ran_at), told: Number(told), error },
   };
 }

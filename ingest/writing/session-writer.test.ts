@@ -42,8 +42,11 @@ function session(facts: ConstructorParameters<typeof Recorder>[1] = {}): Recorde
   for (let i = 0; i < 130; i++) {
     recorder
       .output(300, `${'\x1b[32m\x1b[m'.repeat(800)}step ${i} \u4f60\u597d\r\n\x1b[${1 + (i % 5)};20r\x1b[3`)
-      .output(400, `${i % 7}mcut\x1b(0q\x1b(B $ `);
-    recorder.input(200, 'l').output(5, 'l');
+      .output(400, `${i % 7}mcut\x1b(0q\x1b(B $ \x1b]133;B\x07`);
+    recorder
+      .input(200, 'l')
+      .output(5, 'l')
+      .output(1, `\r\n\x1b]133;C\x07\x1b]133;D;${i % 3}\x07`);
     if (i % 10 === 9) recorder.checkpoint();
     if (i === 77) recorder.output(1_000_000, '\x1b[?1049h\x1b[Hediting').line(5, { code: 'r', data: '100x30' });
   }

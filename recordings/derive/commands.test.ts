@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { deriveCommands, programsIn } from './commands.js';
-import type { Ran, ShownLine } from './commands.js';
+import type { Marked, Ran, ShownLine } from './commands.js';
 
 const PROMPT = 'deploy@web-3:~$';
 const line = (offset: number, text: string): ShownLine => ({ place: `1.${offset}`, offset, text });
@@ -132,5 +132,72 @@ test('whatever stands on a screen and in the kernel, it ends, in bounds, and say
       }
       expect(hidden.length).toBeLessThanOrEqual(ran.length);
     }),
+  );
+});
+
+const begin = (offset: number, text: string, prompt = '❯'): Marked => ({ kind: 'begin', offset, prompt, text });
+const ended = (offset: number, exit: string): Marked => ({ kind: 'end', offset, exit });
+
+test('what the shell marked is a command with its exit code, whatever its prompt looks like; the kernel is still asked', () => {
+  const lines = [line(1_000, '❯ make'), line(1_500, 'no rule'), line(4_000, '❯ cd /srv'), line(6_000, '❯ rm -rf /var/backups')];
+  const marks = [
+    ended(500, '0'),
+    begin(1_010, 'make'),
+    ended(3_000, '2'),
+    begin(4_010, 'cd /srv'),
+    ended(4_015, '0'),
+    begin(6_010, 'rm -rf /var/backups'),
+  ];
+  const events = inOrder(shell, run(1_100, 101, 'make', 900, '2'));
+  const { commands } = deriveCommands(lines, events, 9_000, marks);
+  expect(commands.map(({ at, place, text, known, verdict, exit, lasted }) => [at, place, text, known, verdict, exit, lasted])).toEqual([
+    [1_000, '1.1000', 'make', 'marks', 'ran', '2', 1_990],
+    [4_000, '1.4000', 'cd /srv', 'marks', 'builtin', '0', 5],
+    // Marked by who printed it: nothing ran.
+    [6_000, '1.6000', 'rm -rf /var/backups', 'marks', 'never_ran', null, null],
+  ]);
+  expect(deriveCommands(lines, [], 9_000, marks).commands.map(({ known, verdict }) => [known, verdict])).toEqual([
+    ['marks', 'unknown'],
+    ['marks', 'builtin'],
+    ['marks', 'unknown'],
+  ]);
+});
+
+test('commands of a shell without marks stand beside those of one with them, and no line is told twice', () => {
+  const lines = [line(1_000, '❯ sudo -i'), line(2_000, 'root@web:~# ls'), line(3_000, 'root@web:~# id'), line(9_000, '❯ ls')];
+  const marks = [begin(1_001, 'sudo -i'), ended(8_000, '0'), begin(9_001, 'ls'), ended(9_002, '')];
+  const { commands } = deriveCommands(lines, [], 10_000, marks);
+  expect(commands.map(({ text, known, exit }) => [text, known, exit])).toEqual([
+    ['sudo -i', 'marks', '0'],
+    ['ls', 'screen', null],
+    ['id', 'screen', null],
+    ['ls', 'marks', null],
+  ]);
+});
+
+test('any marks over any lines give commands in order, each with a place of its own', () => {
+  const words = fc.constantFrom('ls', 'id', '', 'make all', '❯ ls');
+  const anyMark: fc.Arbitrary<Marked> = fc.oneof(
+    fc.tuple(fc.nat(5_000), words, fc.constantFrom('❯', '', PROMPT)).map(([offset, text, prompt]) => begin(offset, text, prompt)),
+    fc.tuple(fc.nat(5_000), fc.constantFrom('', '0', '3')).map(([offset, exit]) => ended(offset, exit)),
+  );
+  const anyLine = fc
+    .tuple(fc.nat(5_000), fc.constantFrom('❯', PROMPT, 'x'), words)
+    .map(([offset, prompt, text]) => line(offset, `${prompt} ${text}`));
+  fc.assert(
+    fc.property(
+      fc.array(anyMark, { maxLength: 12 }),
+      fc.uniqueArray(anyLine, { maxLength: 12, selector: ({ place }) => place }),
+      (marks, lines) => {
+        const ordered = marks.toSorted((a, b) => a.offset - b.offset);
+        const { commands } = deriveCommands(lines, [], 6_000, ordered);
+        expect(commands.map(({ at }) => at)).toEqual(commands.map(({ at }) => at).toSorted((a, b) => a - b));
+        expect(new Set(commands.map(({ place }) => place)).size).toBe(commands.length);
+        expect(commands.filter(({ known }) => known === 'marks')).toHaveLength(
+          ordered.filter((mark) => mark.kind === 'begin' && mark.text !== '').length,
+        );
+        for (const { lasted } of commands) expect(lasted ?? 0).toBeGreaterThanOrEqual(0);
+      },
+    ),
   );
 });

@@ -2,12 +2,13 @@
  * The commands of a session, from the lines of its screen and the programs that the kernel saw: pure, so the same rows give the same
  * commands.
  *
- * A command line is a line with a prompt before it. What a prompt looks like is learned: from lines whose words are those of a program
+ * Where the shell marks its commands (OSC 133), its marks say what was typed, when it began and how it ended. Elsewhere a command line is a
+ * line with a prompt before it. What a prompt looks like is learned: from lines whose words are those of a program
  * that the shell started right after; without kernel events, from what recurs. Programs that a shell starts between one command line
  * and the next belong to the first.
  *
- * An aid, not a boundary: who controls the shell controls what its prompt looks like, and a line printed by a program looks like one
- * that was typed. That is what the verdict is for: a line that names a program which nobody started was shown and never ran. The
+ * An aid, not a boundary: who controls the shell controls what its prompt looks like and what it marks, and a line or a mark printed by a program
+ * looks like one that was typed. That is what the verdict is for: a line that names a program which nobody started was shown and never ran. The
  * converse too: what ran while no line named it. Neither can be concluded where kernel events are missing, and there it is not.
  * Bounded by its input; texts are cut as given. Tested in commands.test.ts.
  */
@@ -33,6 +34,11 @@ export type Ran =
   | { readonly kind: 'exit'; readonly offset: number; readonly pid: number; readonly how: string }
   | { readonly kind: 'gap'; readonly offset: number; readonly until: number };
 
+/** As a shell said by OSC 133, in order (recordings/render/screen-index.ts). */
+export type Marked =
+  | { readonly kind: 'begin'; readonly offset: number; readonly prompt: string; readonly text: string }
+  | { readonly kind: 'end'; readonly offset: number; readonly exit: string };
+
 export interface Commands {
   readonly commands: readonly CommandUnit[];
   readonly hidden: readonly HiddenProgram[];
@@ -45,6 +51,8 @@ const NEAR_MS = 5_000;
 /** A shell forks the parts of a pipeline one right after the other. */
 const PIPELINE_MS = 500;
 const MAX_RAN_TOLD = 5;
+/** Lines before a mark among which its command line is looked for. */
+const MAX_LOOKED = 200;
 const MAX_HIDDEN = 2_000;
 const MAX_TEXT = 1_024;
 
@@ -151,7 +159,7 @@ function isTerminalShell({ name, text, piped }: Process): boolean {
 }
 
 /** `end`: session time of the last thing known. */
-export function deriveCommands(lines: readonly ShownLine[], events: readonly Ran[], end: number): Commands {
+export function deriveCommands(lines: readonly ShownLine[], events: readonly Ran[], end: number, marks: readonly Marked[] = []): Commands {
   const ordered = [...lines].sort((a, b) => a.offset - b.offset);
   const started = startedOf(events);
   const gaps = events.flatMap((event) => (event.kind === 'gap' ? [event] : []));
@@ -162,7 +170,12 @@ export function deriveCommands(lines: readonly ShownLine[], events: readonly Ran
   });
   const direct = started.filter((one) => one.direct);
   const shapes = shapesOf(candidates, direct);
-  const shown = candidates.filter(({ prompt }) => shapes.has(shapeOf(prompt)));
+  const marked = markedCommands(marks, ordered);
+  const places = new Set(marked.map(({ place }) => place));
+  const shown: readonly Shown[] = [
+    ...marked,
+    ...candidates.flatMap((one) => (shapes.has(shapeOf(one.prompt)) && !places.has(one.place) ? [{ ...one, marked: null }] : [])),
+  ].sort((a, b) => a.offset - b.offset);
   const unitAt = (offset: number): number => lastBefore(shown, offset + SLACK_MS);
 
   const byUnit = new Map<number, Started[]>();
@@ -172,7 +185,7 @@ export function deriveCommands(lines: readonly ShownLine[], events: readonly Ran
     counts.set(unit, (counts.get(unit) ?? 0) + 1);
     if (one.direct) (byUnit.get(unit) ?? byUnit.set(unit, []).get(unit)!).push(one);
   }
-  const commands = shown.map(({ offset, place, prompt, command }, i): CommandUnit => {
+  const commands = shown.map(({ offset, place, prompt, command, marked: said }, i): CommandUnit => {
     const until = shown[i + 1]?.offset ?? Math.max(end, offset);
     const direct = byUnit.get(i) ?? [];
     const words = wordsOf(command);
@@ -184,7 +197,7 @@ export function deriveCommands(lines: readonly ShownLine[], events: readonly Ran
     const programs = programsIn(command).filter((name) => !builtins.has(name));
     return {
       ...{ at: offset, until, place, prompt: prompt.slice(0, MAX_TEXT), text: command.slice(0, MAX_TEXT) },
-      known: mine.length > 0 ? 'kernel' : 'screen',
+      known: said !== null ? 'marks' : mine.length > 0 ? 'kernel' : 'screen',
       verdict:
         mine.length > 0
           ? 'ran'
@@ -195,8 +208,8 @@ export function deriveCommands(lines: readonly ShownLine[], events: readonly Ran
               : 'never_ran',
       ran: mine.slice(0, MAX_RAN_TOLD).map(({ text }) => text.slice(0, MAX_TEXT)),
       programs: counts.get(i) ?? 0,
-      exit: last?.exit?.how ?? null,
-      lasted: last?.exit == null ? null : Math.max(0, last.exit.offset - mine[0]!.offset),
+      exit: said?.exit ?? last?.exit?.how ?? null,
+      lasted: said?.lasted != null ? said.lasted : last?.exit == null ? null : Math.max(0, last.exit.offset - mine[0]!.offset),
     };
   });
   return { commands, hidden: hiddenOf(started, ordered, shown, unitAt) };
@@ -205,6 +218,37 @@ export function deriveCommands(lines: readonly ShownLine[], events: readonly Ran
 interface Candidate extends ShownLine {
   readonly prompt: string;
   readonly command: string;
+}
+
+interface Shown extends Candidate {
+  /** What the shell said of its end; null: it was not marked. */
+  readonly marked: { readonly exit: string | null; readonly lasted: number | null } | null;
+}
+
+/** A command that began, what was typed for it, and the end that the shell marked before the next one began. Without a text it is not told of. */
+function markedCommands(marks: readonly Marked[], ascending: readonly ShownLine[]): readonly Shown[] {
+  const used = new Set<string>();
+  return marks.flatMap((mark, i): readonly Shown[] => {
+    if (mark.kind !== 'begin' || mark.text === '') return [];
+    const next = marks[i + 1];
+    const end = next?.kind === 'end' ? next : null;
+    let line: ShownLine | undefined;
+    const last = lastBefore(ascending, mark.offset + SLACK_MS);
+    for (let at = last; at >= 0 && at > last - MAX_LOOKED && line === undefined; at--) {
+      const { text, place } = ascending[at]!;
+      if (text.startsWith(mark.prompt) && text.slice(mark.prompt.length).trim() === mark.text && !used.has(place)) line = ascending[at];
+    }
+    const place = line?.place ?? `mark ${i}`;
+    used.add(place);
+    const told =
+      end === null
+        ? { exit: null, lasted: null }
+        : { exit: end.exit === '' ? null : end.exit, lasted: Math.max(0, end.offset - mark.offset) };
+    const text = line?.text ?? `${mark.prompt} ${mark.text}`;
+    return [
+      { place, text, offset: Math.min(line?.offset ?? mark.offset, mark.offset), prompt: mark.prompt, command: mark.text, marked: told },
+    ];
+  });
 }
 
 function shapesOf(candidates: readonly Candidate[], direct: readonly Started[]): ReadonlySet<string> {

@@ -12,7 +12,7 @@ import { bounded, eventRow, eventRows, momentOf, placeOf } from './event-rows.js
 import type { Place } from './event-rows.js';
 import { PlainIndex } from '../render/plain-index.js';
 import { ScreenIndex } from '../render/screen-index.js';
-import type { SeenBlock } from '../render/screen-index.js';
+import type { SeenBlock, ShellMark } from '../render/screen-index.js';
 
 export interface Rows {
   readonly screen: readonly ScreenRow[];
@@ -91,6 +91,7 @@ export class Projection {
       node,
       login,
     }));
+    for (const mark of seen.marks) events.push(eventRow(this.#header, n, this.#last.events + events.length, mark.at, shellFacts(mark)));
     if (seen.dropped > 0) {
       events.push(
         eventRow(this.#header, n, this.#last.events + events.length, at, {
@@ -104,4 +105,11 @@ export class Projection {
     this.#last = { n, at, screen: this.#last.screen + screen.length, events: this.#last.events + events.length };
     return { screen, events };
   }
+}
+
+function shellFacts(mark: ShellMark): Parameters<typeof eventRow>[4] {
+  if (mark.mark === 'begin')
+    return { kind: 'shell', name: bounded(mark.text, 4096), reason: bounded(mark.prompt, 4096), data: JSON.stringify({ mark: 'begin' }) };
+  const outcome = mark.exit === '' ? '' : mark.exit === '0' ? 'success' : 'failure';
+  return { kind: 'shell', outcome, data: JSON.stringify({ mark: 'end', exit: mark.exit }) };
 }

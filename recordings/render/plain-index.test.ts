@@ -81,5 +81,5 @@ test('after bulk output, the ends of bulk blocks and all of small ones', () => {
     expect(lines).toHaveLength(2 * THIN_LINES);
     reported += dropped;
   }
-  expect(index.finish()).toEqual({ lines: [], dropped: thinned + 201 * (600 - 2 * THIN_LINES) - reported });
+  expect(index.finish()).toEqual({ lines: [], marks: [], dropped: thinned + 201 * (600 - 2 * THIN_LINES) - reported });
 });

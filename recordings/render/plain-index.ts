@@ -63,7 +63,7 @@ export class PlainIndex implements Indexer {
     for (const { raw, at, number } of this.#last.splice(0)) this.#take(raw, at, number);
     const reported = this.#thinned >= REPORTED_LINES ? this.#thinned : 0;
     this.#thinned -= reported;
-    const block = { lines: this.#lines, dropped: this.#dropped + reported };
+    const block = { lines: this.#lines, marks: [], dropped: this.#dropped + reported };
     this.#looked = 0;
     this.#lines = [];
     this.#texts = new Set();
@@ -78,7 +78,7 @@ export class PlainIndex implements Indexer {
       this.#unfinished[stream] = '';
     }
     const { lines, dropped } = this.endBlock();
-    return { lines, dropped: dropped + this.#thinned };
+    return { lines, marks: [], dropped: dropped + this.#thinned };
   }
 
   #emit(raw: string): void {

@@ -23,6 +23,8 @@ import type { TerminalWatcher } from '#runtime/terminal/screen-terminal.js';
 export const MAX_BLOCK_ROWS = 4096;
 export const MAX_BLOCK_TEXT = 262_144;
 export const MAX_TEXT = 4096;
+/** A shell marks twice a command; of a program that prints nothing else no more is kept. */
+export const MAX_BLOCK_MARKS = 128;
 /** Erasures inspected beforehand per block: limits the work for output consisting of nothing else. */
 const MAX_BLOCK_ERASURES = 64;
 
@@ -39,9 +41,19 @@ export interface SeenLine {
   readonly text: string;
 }
 
+/**
+ * What a shell said of a command by OSC 133. `begin`: its output begins here; `text` and `prompt` are of the line that it was typed on, '' where that
+ * cannot be told. `end`: `exit` is the code as it was said, '' where it was not.
+ */
+export type ShellMark =
+  | { readonly mark: 'begin'; readonly at: number; readonly prompt: string; readonly text: string }
+  | { readonly mark: 'end'; readonly at: number; readonly exit: string };
+
 export interface SeenBlock {
   readonly lines: readonly SeenLine[];
-  /** Lines beyond the limits of a block. */
+  /** In order; none without a terminal. */
+  readonly marks: readonly ShellMark[];
+  /** Lines and marks beyond the limits of a block. */
   readonly dropped: number;
 }
 
@@ -78,6 +90,9 @@ export class ScreenIndex implements Indexer, TerminalWatcher {
   #texts = new Set<string>();
   #length = 0;
   #dropped = 0;
+  #marks: ShellMark[] = [];
+  /** What stood before the cursor where the shell said that its prompt ends; null: it has not since the anchor. */
+  #prompt: string | null = null;
 
   /** `keyframe`: an anchor, at session time `at`. Its lines count as seen, except the cursor's line. */
   constructor(size: { readonly cols: number; readonly rows: number }, anchor?: { readonly keyframe: Keyframe; readonly at: number }) {
@@ -179,6 +194,35 @@ export class ScreenIndex implements Indexer, TerminalWatcher {
     if (this.#terminal.alternate) this.#shown = this.#blankRows();
   }
 
+  marked(mark: string): void {
+    const [letter, ...values] = mark.split(';');
+    if (letter === 'B') {
+      const row = this.#terminal.cursorRow;
+      let text = this.#terminal.textBeforeCursor;
+      for (let head = row; head > 0 && this.#terminal.wraps(head); head--) text = this.#terminal.text(head - 1) + text;
+      this.#prompt = text.slice(-MAX_TEXT).trimEnd();
+    } else if (letter === 'C') this.#mark({ mark: 'begin', at: this.#now, ...this.#typedLine() });
+    else if (letter === 'D') this.#mark({ mark: 'end', at: this.#now, exit: /^\d{1,9}$/.test(values[0] ?? '') ? values[0]! : '' });
+  }
+
+  #mark(mark: ShellMark): void {
+    if (this.#marks.length < MAX_BLOCK_MARKS) this.#marks.push(mark);
+    else this.#dropped += 1;
+  }
+
+  /** The nearest line above the cursor that begins with the prompt. It is read once: another command has a prompt of its own. */
+  #typedLine(): { readonly prompt: string; readonly text: string } {
+    const prompt = this.#prompt;
+    this.#prompt = null;
+    if (prompt === null || prompt === '') return { prompt: '', text: '' };
+    for (let row = this.#headOf(this.#terminal.cursorRow); row >= 0; row = this.#headOf(row - 1)) {
+      const line = this.#logical(row, 'active');
+      if (line.startsWith(prompt)) return { prompt, text: line.slice(prompt.length).trim() };
+      if (row === 0) break;
+    }
+    return { prompt, text: '' };
+  }
+
   /** Compares changed rows with their previous text. */
   #look(): void {
     const dirty = this.#terminal.takeDirty();
@@ -258,13 +302,14 @@ export class ScreenIndex implements Indexer, TerminalWatcher {
   }
 
   #take(): SeenBlock {
-    const block = { lines: this.#lines, dropped: this.#dropped };
+    const block = { lines: this.#lines, marks: this.#marks, dropped: this.#dropped };
     this.#reset();
     return block;
   }
 
   #reset(): void {
     this.#lines = [];
+    this.#marks = [];
     this.#texts = new Set();
     this.#length = 0;
     this.#dropped = 0;

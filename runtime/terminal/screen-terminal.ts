@@ -41,6 +41,9 @@ interface CoreBuffer {
   readonly lines: { get(index: number): Pick<IBufferLine, 'isWrapped' | 'translateToString'> | undefined };
 }
 
+/** Of an OSC 133 no more is read: a letter, and for its end an exit code. */
+const MAX_MARK = 64;
+
 const encoder = new TextEncoder();
 const GROUND = 0;
 /** An incomplete escape sequence is kept up to this length, in UTF-16 units. */
@@ -53,6 +56,8 @@ export interface TerminalWatcher {
   erases(): void;
   /** Called after the screen buffer was switched. */
   switched(): void;
+  /** Called where OSC 133 stands: what a shell says of its prompts and commands, as in `B` or `D;0`. Any program can print it. */
+  marked(mark: string): void;
 }
 
 export class ScreenTerminal {
@@ -89,6 +94,11 @@ export class ScreenTerminal {
 
   get cursorRow(): number {
     return this.#core.buffer.y;
+  }
+
+  /** Text of the cursor's row before the cursor. */
+  get textBeforeCursor(): string {
+    return this.#line(this.cursorRow, 'active')?.translateToString(false, 0, this.#core.buffer.x) ?? '';
   }
 
   get alternate(): boolean {
@@ -239,6 +249,10 @@ export class ScreenTerminal {
     parser.registerEscHandler({ final: 'c' }, before);
     parser.registerCsiHandler({ prefix: '?', final: 'h' }, before);
     parser.registerCsiHandler({ prefix: '?', final: 'l' }, before);
+    parser.registerOscHandler(133, (data) => {
+      watcher.marked(data.slice(0, MAX_MARK));
+      return true;
+    });
     this.#terminal.buffer.onBufferChange(() => watcher.switched());
   }
 }

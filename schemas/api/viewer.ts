@@ -9,10 +9,12 @@ import { signInEndpoints } from './front/sign-in.js';
 import { terminalFrontEndpoints } from './front/terminal.js';
 import { listAccessUse, listAudit, listViews } from './recordings/audit.js';
 import { listCommands } from './recordings/commands.js';
+import { listRecordedFiles, takeRecordedFile } from './recordings/files.js';
 import { findEndpoints } from './recordings/find.js';
 import { findingEndpoints } from './recordings/findings.js';
 import { huntRules } from './recordings/hunts.js';
 import { replayEndpoints } from './recordings/replay.js';
+import { showResponse } from './recordings/response.js';
 import { searchScreens } from './recordings/search.js';
 import { sessionEndpoints } from './recordings/sessions.js';
 import { sqlEndpoints } from './recordings/sql.js';
@@ -25,10 +27,13 @@ const declared = [
   ...sessionEndpoints,
   ...replayEndpoints,
   listCommands,
+  listRecordedFiles,
+  takeRecordedFile,
   searchScreens,
   huntRules,
   ...findEndpoints,
   ...findingEndpoints,
+  showResponse,
   ...workbenchEndpoints,
   listAudit,
   listAccessUse,

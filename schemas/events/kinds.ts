@@ -29,6 +29,7 @@ export const kinds = {
   gap: { sources: eventSources, text: 'something was not captured, and why' },
   participant: { sources: ['recording'], text: 'somebody joined or left the session' },
   signal: { sources: ['recording'], text: 'a signal was sent to the program' },
+  shell: { sources: ['recording'], text: 'the shell said that a command begins or has ended (OSC 133)' },
   marker: { sources: ['recording'], text: 'a marker was set' },
   stream: { sources: ['recording'], text: 'the total and digest of one direction of a stream' },
   kernel: { sources: ['kernel'], text: 'recording of kernel events began or ended' },

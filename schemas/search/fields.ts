@@ -59,7 +59,11 @@ export const searchFields = {
   has: { takes: 'choice', choices: sessionMarks, text: 'sessions with at least one of these', example: 'has:finding' },
   after: { takes: 'moment', text: 'at or after a moment', example: 'after:2026-03-01' },
   before: { takes: 'moment', text: 'before a moment', example: 'before:2h' },
-  during: { takes: 'moment', text: 'within a day, hour, minute, or a span', example: 'during:2026-03-01T14' },
+  during: {
+    takes: 'moment',
+    text: 'within a day, hour, minute, or a span; of a session (kind:command), that it ran at some time of it',
+    example: 'during:2026-03-01T14..2026-03-01T16',
+  },
 } as const satisfies Readonly<Record<string, Field>>;
 
 export type SearchField = keyof typeof searchFields;

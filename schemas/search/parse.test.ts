@@ -38,6 +38,7 @@ test.each<[string, string]>([
   ['during:yesterday', 'during:2026-03-09T00:00:00.000Z..2026-03-09T23:59:59.999Z'],
   ['during:1d', 'during:2026-03-09T12:00:00.000Z..2026-03-10T11:59:59.999Z'],
   ['during:2026-03-01T14..2026-03-01T15:30+01:00', 'during:2026-03-01T14:00:00.000Z..2026-03-01T14:30:59.999Z'],
+  ['during:2026-05-01..2026-05-02', 'during:2026-05-01T00:00:00.000Z..2026-05-02T23:59:59.999Z'],
   ['KIND:Exec', 'kind:exec'],
 ])('%s is %s', (text, canonical) => {
   expect(printed(text)).toBe(canonical);

@@ -23,6 +23,7 @@ import {
 import { openedFromConformance } from './opened-from-conformance.js';
 import { peopleSqlConformance } from './people-sql-conformance.js';
 import { timelineConformance } from './timeline-conformance.js';
+import { responseConformance } from './response-conformance.js';
 import { triageConformance } from './triage-conformance.js';
 
 export interface EventFixture {
@@ -407,6 +408,7 @@ export function eventStoreConformance(name: string, open: () => Promise<EventFix
     openedFromConformance(() => store);
     timelineConformance(() => store);
     triageConformance(() => store);
+    responseConformance(() => store);
 
     describe('what only some may see', () => {
       const name = 'seen';

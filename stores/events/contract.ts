@@ -21,8 +21,10 @@ import type {
   SessionState,
   Tier,
 } from '#schemas/events/rows.js';
+import type { ResponseMonth } from '#schemas/events/response.js';
 import type { Triage } from '#schemas/events/triage.js';
 import type { Condition } from '#schemas/policy/session-condition.js';
+import type { ResponseQuery } from './response-contract.js';
 import type {
   Counted,
   FoundRow,
@@ -346,6 +348,8 @@ export interface EventStore {
   findings(query: FindingQuery): Promise<Page<Found>>;
   /** Counts by state and severity; limit, cursor, states and severities of the query are ignored. */
   countFindings(query: FindingQuery): Promise<readonly FindingCount[]>;
+  /** How long people took to respond to findings of a period, by month, the earliest first; months without findings are left out. */
+  responseByMonth(query: ResponseQuery): Promise<readonly ResponseMonth[]>;
   /** Events by id (`eventId`), in the order of the ids; missing ones are omitted. At most 100. */
   eventsNamed(ids: readonly string[]): Promise<readonly EventRow[]>;
   /** Number of sessions, and of live ones. */

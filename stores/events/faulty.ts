@@ -1,4 +1,6 @@
 /** An event store that fails on demand, and otherwise behaves like the store it wraps. */
+import type { ResponseMonth } from '#schemas/events/response.js';
+import type { ResponseQuery } from './response-contract.js';
 import type { AuditRow, EventRow, EventTable, EventTables, SessionRow } from '#schemas/events/rows.js';
 import { FaultPlan } from '../faults.js';
 import type {
@@ -74,6 +76,10 @@ export class FaultyEventStore implements EventStore {
 
   findings(query: FindingQuery): Promise<Page<Found>> {
     return this.faults.run('findings', () => this.#inner.findings(query));
+  }
+
+  responseByMonth(query: ResponseQuery): Promise<readonly ResponseMonth[]> {
+    return this.faults.run('responseByMonth', () => this.#inner.responseByMonth(query));
   }
 
   countFindings(query: FindingQuery): Promise<readonly FindingCount[]> {

@@ -26,9 +26,9 @@ export interface SearchHits extends Search {
 }
 
 export interface SearchSessions extends Search {
-  /** 1 to 100. */
+  /** 1 to 200. */
   readonly limit: number;
-  /** Hits of each session, 1 to 20. */
+  /** Hits of each session, 0 to 20. */
   readonly each: number;
   readonly cursor?: string | undefined;
 }
@@ -87,7 +87,7 @@ const search = {
 };
 const cursor = z.string().max(2048).optional();
 export const searchHits = z.strictObject({ ...search, limit: z.int().min(1).max(1000), cursor });
-export const searchSessions = z.strictObject({ ...search, limit: z.int().min(1).max(100), each: z.int().min(1).max(20), cursor });
+export const searchSessions = z.strictObject({ ...search, limit: z.int().min(1).max(200), each: z.int().min(0).max(20), cursor });
 export const searchOverviewQuery = z.strictObject(search);
 export const searchValues = z.strictObject({
   field: z.enum(['user', 'node', 'login', 'cluster', 'namespace', 'pod', 'container', 'image']),

@@ -1,4 +1,5 @@
 /** The tables of notes, cases and saved searches; moments and JSON are as in schema.ts. */
+import type { SavedLanguage } from '#schemas/api/cases/saved-searches.js';
 import type { CaseChange, CaseItemKind, CaseState } from '#schemas/documents/case.js';
 
 type Moment = number;
@@ -66,6 +67,8 @@ interface SavedSearchTable {
   owner: string;
   /** Of its owner's searches one has it. */
   name: string;
+  /** What the query is written in; SQL has no schedule. */
+  language: SavedLanguage;
   query: string;
   /** 0 or 1. */
   shared: number;

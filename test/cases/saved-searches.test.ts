@@ -313,6 +313,44 @@ describe('who may do what:', () => {
     expect(status).toBe(200);
   });
 
+  test('SQL is kept as searches are, for who may ask in it, and has no schedule', async () => {
+    const sql = { language: 'sql', query: 'SELECT count()\nFROM sessions WHERE started_at >= {from}', every_ms: null };
+    const refusal = async (who: Enrolled, body: object): Promise<string> =>
+      (await scene.call<{ error: { code: string } }>(who, 'POST', '/api/saved-searches', body)).body.error.code;
+    expect(await refusal(dev, { name: 'q', ...sql }), 'who may not ask in SQL').toBe('ACCESS_DENIED');
+    const rules = (...verbs: string[]) => [
+      { resources: ['search'], verbs },
+      { resources: ['sql'], verbs: ['read'] },
+    ];
+    await scene.role('auditor', { view: 'own', allow: { rules: rules('create', 'read', 'update') } });
+    await scene.role('asker', { view: 'own', allow: { rules: rules('read') } });
+    const [auditor, asker] = [await scene.enrol('arno', 'auditor'), await scene.enrol('asta', 'asker')];
+    const saved = await save(auditor, { name: 'per month', shared: true, ...sql });
+    expect(saved).toMatchObject({ language: 'sql', query: sql.query, shared: true, every_ms: null, next_at: null });
+    expect((await save(auditor, { name: 'per month', shared: true, ...sql, query: 'SELECT 1' })).id, 'the same name').toBe(saved.id);
+    expect((await listed(asker)).map(({ id }) => id)).toEqual(expect.arrayContaining([saved.id]));
+    expect(
+      (await listed(reader)).map(({ id }) => id),
+      'who may not ask in SQL',
+    ).not.toContain(saved.id);
+    await save(auditor, { name: 'words', query: 'shadow', every_ms: null });
+    for (const body of [
+      { name: 'words', ...sql },
+      { name: 'per month', query: 'shadow' },
+      { name: 'x', ...sql, every_ms: HOUR },
+      { name: 'x', ...sql, query: 'x'.repeat(20_001) },
+      { name: 'x', query: 'x'.repeat(1001) },
+      { name: 'x', ...sql, query: '  ' },
+      { name: 'x', ...sql, language: 'perl' },
+    ])
+      expect(await refusal(auditor, body), JSON.stringify(body).slice(0, 80)).toBe('BAD_REQUEST');
+    expect((await audited('search.save', saved.id)).map(({ data }) => JSON.parse(data))).toContainEqual({
+      ...{ name: 'per month', language: 'sql', query: sql.query, shared: true, every_ms: null },
+    });
+    await periodPasses();
+    expect((await call(send, takeSearchRuns, { body: {} })).map(({ id }) => id)).not.toContain(saved.id);
+  });
+
   test.each([
     ['a query that is none', { name: 'x', query: 'path:(' }],
     ['a blank name', { name: '  ', query: 'y' }],

@@ -4,6 +4,7 @@ import type { CaseHead, CaseItem } from '#schemas/api/cases/cases.js';
 import type { SavedSearch } from '#schemas/api/cases/saved-searches.js';
 import type { Note } from '#schemas/api/cases/notes.js';
 import type { CaseView } from '#schemas/api/cases/workbench.js';
+import type { FoundSpans } from '#schemas/api/recordings/find.js';
 import type { SessionInfo } from '#schemas/api/recordings/sessions.js';
 import { Steno, eventually } from './machine.js';
 
@@ -67,10 +68,29 @@ test('a search is saved, listed, run by its name and deleted', async () => {
   expect(saved).toMatchObject({ name: 'shadow reads', query: 'path:/etc/shadow user:nobody', shared: true, every_ms: 900_000 });
   expect(await steno.json<SavedSearch[]>('searches', 'ls')).toEqual([saved]);
   const { stdout } = await steno.steno('searches', 'ls');
-  expect(stdout).toMatch(/shadow reads\s+\S+, shared\s+15m\s+not yet/);
+  expect(stdout).toMatch(/shadow reads\s+\S+, shared\s+search\s+15m\s+not yet/);
   expect((await steno.steno('searches', 'run', 'shadow reads')).status).toBe(1);
   expect((await steno.steno('search', '--every', '15m', 'x')).stderr).toContain('[USAGE]');
   expect((await steno.steno('searches', 'run', 'nothing')).stderr).toContain('[NOT_FOUND]');
   expect((await steno.steno('searches', 'rm', saved.id)).status).toBe(0);
   expect(await steno.json<SavedSearch[]>('searches', 'ls')).toEqual([]);
+});
+
+test('sessions of a search are listed with begin and end, and found by a span in which they ran', async () => {
+  const { started_at: began } = (await steno.json<SessionInfo[]>('sessions')).find(({ id }) => id === session)!;
+  const iso = (ms: number): string => new Date(ms).toISOString();
+  const during = (from: number, to: number): string => `during:${iso(from)}..${iso(to)}`;
+  const spans = await steno.json<FoundSpans['sessions']>('search', '--sessions', 'kind:command', during(began - 60_000, began + 60_000));
+  expect(spans).toMatchObject([{ session: { id: session, started_at: began }, count: 1 }]);
+  const { stdout } = await steno.steno('search', '--sessions', 'kind:command', during(began - 60_000, began + 60_000));
+  expect(stdout).toMatch(new RegExp(`^${session} +20\\d\\d-\\S+ \\S+ +20\\d\\d-\\S+ \\S+ +${steno.login} .* 1\n$`));
+  const before = await steno.steno('search', '--sessions', 'kind:command', during(began - 7_200_000, began - 3_600_000));
+  expect([before.status, before.stderr]).toEqual([1, expect.stringContaining('Nothing matches')]);
+  expect((await steno.steno('search', '--sessions', '--count', 'kind:command')).status).toBe(64);
+});
+
+test('response to findings is nothing where there are none, and says so', async () => {
+  const none = await steno.steno('findings', 'response', '--since', '1h');
+  expect([none.status, none.stderr]).toEqual([1, 'No findings in this time.\n']);
+  expect(JSON.parse((await steno.steno('findings', 'response', '--json')).stdout)).toMatchObject({ months: [], trend: { look: null } });
 });

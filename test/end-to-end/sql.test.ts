@@ -72,6 +72,26 @@ describe('steno sql', () => {
     expect((await steno.steno('sql', query, '--from', '2000-01-01', '--to', '2000-02-01')).status).toBe(1);
   });
 
+  test('keeps a query under a name with its period open, and runs it for another', async () => {
+    const sql = `SELECT count() AS n FROM sessions WHERE started_at >= {from} AND position(command, '${word}') > 0`;
+    const saved = await steno.json<{ id: string; query: string }>('sql', '--save', 'probes', '--share', sql);
+    expect(saved).toMatchObject({ language: 'sql', query: sql, shared: true, every_ms: null });
+    expect((await steno.json<Answer>('sql', '--saved', 'probes', '--from', '1d')).rows).toEqual([[3]]);
+    expect((await steno.json<Answer>('sql', '--saved', saved.id, '--from', '2000-01-01', '--to', '2100-01-01')).rows).toEqual([[3]]);
+    expect((await steno.steno('sql', '--saved', 'probes', '--show')).stdout).toContain('{from}');
+    const listed = await steno.steno('searches', 'ls');
+    expect(listed.stdout).toMatch(/probes +\S+, shared +sql/);
+    for (const [arguments_, says] of [
+      [['searches', 'run', 'probes'], 'steno sql --saved'],
+      [['sql', '--saved', 'nothing'], '[NOT_FOUND]'],
+      [['sql', '--saved', 'probes', 'SELECT 1'], '[USAGE]'],
+      [['sql', '--share', 'SELECT 1'], '[USAGE]'],
+      [['sql', '--save', 'packs', '--pack', 'cc6.1'], '[USAGE]'],
+    ] as const)
+      expect((await steno.steno(...arguments_)).stderr, arguments_.join(' ')).toContain(says);
+    expect((await steno.steno('searches', 'rm', 'probes')).status).toBe(0);
+  });
+
   test('runs the queries that come with Steno', async () => {
     const packs = await steno.json<PackQuery[]>('sql', '--packs');
     expect(packs.map(({ id }) => id)).toContain('cc7.2-coverage');

@@ -148,6 +148,16 @@ const recorded = async (): Promise<string> =>
       lines: [[10, { code: 'o', data: 'a line\r\n' }]],
     })
   ).id;
+/** Its output can be taken out as file 1. */
+const recordedStream = async (): Promise<string> => {
+  const data = 'a line\n';
+  const sha256 = createHash('sha256').update(data).digest('hex');
+  const lines = [
+    [10, { code: 'o', data }],
+    [20, { code: 's', data: { fact: 'total', stream: 'out', bytes: data.length, sha256 } }],
+  ] as const;
+  return (await record(stores, { user: 'someone', node: 'web-1', login: 'www', state: 'sealed', tty: false, kind: 'exec', lines })).id;
+};
 const reading = (rest: string, event: string): Case => ({
   done: [event, async () => send('GET', `/api/sessions/${await recorded()}${rest}`, { session: ann.session })],
   refused: [event, async () => send('GET', `/api/sessions/${await recorded()}${rest}`, { session: pat.session })],
@@ -238,6 +248,11 @@ const cases: Readonly<Record<string, Case>> = {
   'GET /api/sessions/:id/timeline': reading('/timeline', 'recording.view'),
   'GET /api/sessions/:id/commands': reading('/commands', 'recording.view'),
   'GET /api/sessions/:id/lines': reading('/lines', 'recording.view'),
+  'GET /api/sessions/:id/files': reading('/files', 'recording.view'),
+  'GET /api/sessions/:id/files/:n': {
+    done: ['recording.export', async () => send('GET', `/api/sessions/${await recordedStream()}/files/1`, { session: ann.session })],
+    refused: ['recording.export', async () => send('GET', `/api/sessions/${await recordedStream()}/files/1`, { session: pat.session })],
+  },
   'GET /api/sessions/:id/export': reading('/export?format=txt', 'recording.export'),
   'GET /api/sessions/:id/live': {
     done: ['recording.follow', () => follow(ann.session)],
@@ -342,6 +357,7 @@ const cases: Readonly<Record<string, Case>> = {
   },
   'GET /api/find': finding(''),
   'GET /api/find/hits': finding('/hits'),
+  'GET /api/find/sessions': finding('/sessions'),
   'GET /api/find/overview': finding('/overview'),
   'POST /cluster/nodes': {
     done: 'authority/inventory/clusters/far-nodes.test.ts',
@@ -553,6 +569,7 @@ const plain: ReadonlySet<string> = new Set([
   'GET /api/sql/schema',
   'GET /api/findings',
   'GET /api/finding-counts',
+  'GET /api/finding-response',
   'GET /api/cases',
   'GET /api/saved-searches',
   'GET /api/cases/:id',

@@ -1,5 +1,6 @@
 /** The page in real Chromium, against real stores: what a person does, by keyboard and pointer of the driver. */
 import { fileURLToPath } from 'node:url';
+import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -31,6 +32,24 @@ function* counting(): Generator<readonly [number, LineBody]> {
     if (second === 100) yield [second * 1000, { code: 'r', data: '100x30' }];
     yield [second * 1000, { code: 'o', data: `\u001b[2J\u001b[Hsecond ${second}\r\n` }];
   }
+}
+
+/** Where pictures go, for people who want to look at the page. */
+const pictures = process.env['STENO_TEST_PICTURES'];
+async function picture(name: string): Promise<void> {
+  if (pictures === undefined) return;
+  for (const [width, height, colorScheme] of [
+    [1440, 900, 'light'],
+    [1440, 900, 'dark'],
+    [1024, 768, 'light'],
+    [390, 844, 'dark'],
+  ] as const) {
+    await page.setViewportSize({ width, height });
+    await page.emulateMedia({ colorScheme });
+    await page.screenshot({ path: join(pictures, `${name}-${width}-${colorScheme}.png`), fullPage: true });
+  }
+  await page.emulateMedia({ colorScheme: 'light' });
+  await page.setViewportSize({ width: 1280, height: 800 });
 }
 
 const terminal = (): Promise<string> => page.locator('.ap-term').innerText();
@@ -375,6 +394,57 @@ describe('a person', () => {
     await expect.poll(() => page.locator('.session-head').innerText(), { timeout: 60_000 }).toContain('jump-1');
     expect(new URL(page.url()).pathname).toBe(`/sessions/${outer.id}`);
     expect(await page.locator('.details').innerText()).not.toContain('Opened inside');
+  });
+
+  test('takes a file out of a recording, and sees why another cannot be had', async () => {
+    const content = Buffer.from('one,two\n'.repeat(4000));
+    const sha256 = createHash('sha256').update(content).digest('hex');
+    const sent = Buffer.concat([Buffer.from(`C0644 ${content.length} list.csv\n`), content, Buffer.of(0)]);
+    const moved = { fact: 'file', operation: 'write', size: content.length, sha256, outcome: 'success' } as const;
+    const total = { fact: 'total', stream: 'in', bytes: sent.length, sha256: createHash('sha256').update(sent).digest('hex') } as const;
+    const facts = [
+      { ...moved, protocol: 'scp', path: '/srv/\u202elist.csv' },
+      { ...moved, protocol: 'rsync', path: '/srv/<b>tree</b>' },
+    ] as const;
+    const { id } = await record(stand, {
+      ...{
+        user: 'frank',
+        node: 'files-1',
+        kind: 'exec',
+        command: 'scp -t /srv',
+        tty: false,
+        state: 'sealed',
+        startedAt: Date.now() - 9_000_000,
+      },
+      lines: [
+        [10, { code: 'b', data: { stream: 'in', replaces: false, base64: sent.toString('base64') } }],
+        ...facts.map((data, i) => [1000 + i * 500, { code: 's', data }] as const),
+        [3000, { code: 's', data: total }],
+      ],
+      events: facts.map(({ path, protocol, operation, size }, index) => ({
+        ...{ kind: 'file', path, size, sha256, index, offset_ms: 1000 + index * 500, outcome: 'success' },
+        data: JSON.stringify({ operation, protocol }),
+      })),
+    });
+    await page.goto(`${stand.url}/sessions/${id}`);
+    const rows = page.locator('.facts', { hasText: 'Where it lay' }).locator('tbody tr');
+    await expect.poll(() => rows.allInnerTexts(), { timeout: 20_000 }).toHaveLength(3);
+    expect((await rows.allInnerTexts()).map((text) => text.replace(/\s+/g, ' '))).toEqual([
+      expect.stringMatching(/^0:01 scp write .*u\{202e\}list\.csv Download .* 31 KiB /),
+      expect.stringMatching(/^0:01 rsync write \/srv\/<b>tree<\/b> rsync sends differences.* 31 KiB /),
+      expect.stringMatching(/^0:03 stream stdin Download .* 31 KiB /),
+    ]);
+    const [download] = await Promise.all([
+      page.waitForEvent('download'),
+      rows
+        .first()
+        .getByRole('link', { name: /Download/ })
+        .click(),
+    ]);
+    expect(download.suggestedFilename()).toBe('_list.csv');
+    expect(readFileSync(await download.path())).toEqual(content);
+    expect(stand.disclosures.at(-1)).toMatchObject({ event: 'recording.export', session: id, format: 'file 1', code: null });
+    await picture('files');
   });
 
   test('goes back to the list as it was, of which nothing is left to the next person', async () => {

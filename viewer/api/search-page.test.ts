@@ -58,7 +58,10 @@ beforeAll(async () => {
       login: n % 2 === 0 ? 'root' : 'deploy',
       startedAt,
       state: 'sealed',
-      lines: [[0, { code: 'o', data: '$ cat /etc/shadow\r\nroot:*:19000:0:99999:7:::\r\n' }]],
+      lines: [
+        [0, { code: 'o', data: '$ cat /etc/shadow\r\nroot:*:19000:0:99999:7:::\r\n' }],
+        [1_800_000 * (1 + (n % 5)), { code: 'o', data: '$ ' }],
+      ],
       screen: [
         { text: '$ whoami', offset_ms: 500, index: 0 },
         { text: 'root', offset_ms: 600, index: 1 },
@@ -139,6 +142,17 @@ beforeAll(async () => {
         'search page finding',
       );
   }
+  await record(stand, {
+    user: 'erin',
+    node: 'db-1',
+    login: 'dba',
+    startedAt: start - 172_800_000,
+    state: 'sealed',
+    lines: [
+      [0, { code: 'o', data: '$ tail -f log' }],
+      [8 * 86_400_000, { code: 'o', data: 'x' }],
+    ],
+  });
   context = await chromium.launchPersistentContext(join(folder, 'profile'), {
     ...headless,
     executablePath,
@@ -201,8 +215,33 @@ test('a facet narrows, a minus leaves out, and a dragged span of bars bounds the
   await page.mouse.down();
   await page.mouse.move(box.x + box.width / 2, box.y + 20, { steps: 4 });
   await page.mouse.up();
-  await expect.poll(query, patience).toMatch(/^shadow -kind:screen during:2026-01-31T\S+\.\.2026-02-01T\S+$/);
+  await expect.poll(query, patience).toMatch(/^shadow -kind:screen after:2026-01-31T\S+ before:2026-02-01T\S+$/);
   await expect.poll(groups, patience).toBeLessThan(20);
+});
+
+test('sessions stand as bars on one axis of time, and one opens where the span begins', async () => {
+  // One began two days before and runs for a week: it was there, though nothing of it happened in the span.
+  const span = 'during:2026-02-01T06..2026-02-02T06';
+  await page.goto(`${stand.url}/search?q=${encodeURIComponent(`kind:command ${span}`)}`);
+  await page.click('.search-views >> text=Sessions in time');
+  await page.waitForSelector('.span-bar');
+  const bars = await page.locator('.spans li').count();
+  expect(bars).toBeGreaterThan(5);
+  expect(await page.locator('.spans figcaption').innerText()).toContain(`${bars} sessions`);
+  expect(await page.locator('.spans li').first().innerText()).toContain('erin');
+  expect(await page.locator('.spans li').first().locator('.cut-left.cut-right').count()).toBe(1);
+  const box = (await page.locator('.span-track').first().boundingBox())!;
+  for (const bar of await page.locator('.span-bar').all()) {
+    const { x, width } = (await bar.boundingBox())!;
+    expect(x).toBeGreaterThanOrEqual(box.x - 1);
+    expect(x + width).toBeLessThanOrEqual(box.x + box.width + 5);
+  }
+  await picture('spans');
+  await page.locator('.spans li', { hasText: 'erin' }).locator('a').click();
+  await page.waitForSelector('.player');
+  expect(new URL(page.url()).searchParams.get('t')).toBe(String(Date.UTC(2026, 1, 1, 6) - start + 172_800_000));
+  await page.goto(`${stand.url}/search?q=shadow`);
+  await page.waitForSelector('.group');
 });
 
 test('fields and their values are completed while typing', async () => {

@@ -13,6 +13,7 @@ import { openHome } from '../../client/home.js';
 import { parseLimit, parseMoment } from '../../terminal/arguments.js';
 import { clock, json, moment, standardOutput, styled, table, visible } from '../../terminal/output.js';
 import { rowsOf } from '../sessions/sessions.js';
+import { addResponse } from './response.js';
 import { addSuppressions } from './suppressions.js';
 
 interface Filters {
@@ -81,6 +82,7 @@ Examples:
     command.action((ids: readonly string[], options: { reason: string; json?: boolean }) => triage(ids, state, options));
   }
   addSuppressions(findings);
+  addResponse(findings);
   return findings;
 }
 

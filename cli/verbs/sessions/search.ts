@@ -1,9 +1,7 @@
 /** `steno search`: one language over screens, commands, events, findings and the audit log (docs/search.md). */
 import { Command } from 'commander';
-import { saveSearch } from '#schemas/api/cases/saved-searches.js';
-import { findHits, findOverview, findSessions } from '#schemas/api/recordings/find.js';
-import type { FoundHit, FoundSessions } from '#schemas/api/recordings/find.js';
-import { formatDuration } from '#schemas/base/duration.js';
+import { findHits, findOverview, findSessions, findSpans } from '#schemas/api/recordings/find.js';
+import type { FoundHit, FoundSessions, FoundSpans } from '#schemas/api/recordings/find.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { call } from '#schemas/endpoint/endpoint.js';
 import { fieldFacts, searchFields } from '#schemas/search/fields.js';
@@ -15,11 +13,13 @@ import type { Client } from '../../client/client.js';
 import { openHome } from '../../client/home.js';
 import { parseLimit, parseMoment, parseSpan } from '../../terminal/arguments.js';
 import { clock, json, moment, standardOutput, styled, table, visible } from '../../terminal/output.js';
+import { saveAs } from '../saved/saved.js';
 import { rowsOf } from './sessions.js';
 
 /** How hits are printed. */
 export interface SearchOutput {
   readonly count?: boolean;
+  readonly sessions?: boolean;
   readonly limit: number;
   readonly json?: boolean;
 }
@@ -46,6 +46,7 @@ const EACH = 5;
 export function searchOutput(command: Command): Command {
   return command
     .option('--count', 'count hits by user, node, login and kind')
+    .option('--sessions', 'list the sessions of the hits, each with its begin and end')
     .option('--limit <n>', 'at most this many sessions, or hits with --json', parseLimit, 20)
     .option('--json', 'print every hit as JSON');
 }
@@ -74,6 +75,7 @@ Examples:
   steno search path:/etc/shadow not user:root   the file, opened by anybody else
   steno search 'kind:connect dst:10.0.0.0/8 port:(22 or 3389) after:7d'
   steno search '"permission denied" label:env=prod during:yesterday'
+  steno search --sessions node:web-1 during:2026-03-01T14..2026-03-01T16   which sessions were active there
 
 Write "not" rather than a minus here, or put the whole query in quotation marks behind --.
 Exit code 1 when nothing is found.`,
@@ -82,13 +84,17 @@ Exit code 1 when nothing is found.`,
     if (options.fields === true) return listFields(options.json === true);
     const q = queryOf(words, options);
     const client = openClient(openHome());
-    if (options.save !== undefined) return save(client, q, { ...options, save: options.save });
+    if (options.save !== undefined) return saveAs(client, { name: options.save, language: 'search', query: q, ...options });
     if (options.every !== undefined || options.share === true) throw new StenoError('USAGE', '--every and --share go with --save NAME');
     return runSearch(client, q, options);
   });
 }
 
 export async function runSearch(client: Client, q: string, options: SearchOutput): Promise<void> {
+  if (options.sessions === true) {
+    if (options.count === true) throw new StenoError('USAGE', '--sessions lists, and --count counts: give one of them');
+    return listSpans(client, q, options);
+  }
   if (options.count === true) {
     const overview = await call(client.viewer, findOverview, { query: { q } });
     if (overview.total === 0) process.exitCode = 1;
@@ -130,21 +136,28 @@ export async function runSearch(client: Client, q: string, options: SearchOutput
   for (const group of groups) printGroup(group, client.profile.web);
 }
 
-interface Saving {
-  readonly save: string;
-  readonly every?: number;
-  readonly share?: boolean;
-  readonly json?: boolean;
-}
-
-/** Saves, and finds nothing: `steno searches run` does. */
-async function save(client: Client, query: string, { save: name, every, share, json: asJson }: Saving): Promise<void> {
-  const body = { name, query, shared: share === true, every_ms: every ?? null };
-  const saved = await call(client.authority, saveSearch, { body });
-  if (asJson === true) return json(standardOutput, saved);
-  const { out, env } = standardOutput;
-  const when = saved.every_ms === null ? '' : `; it runs every ${formatDuration(saved.every_ms)}, next at ${moment(saved.next_at!)}`;
-  out.write(`${styled(out, env, 'green', '✓')} ${saved.id} is saved as “${visible(saved.name)}”${when}\n`);
+async function listSpans(client: Client, q: string, { limit, json: asJson }: SearchOutput): Promise<void> {
+  const spans = await rowsOf<FoundSpans['sessions'][number]>(
+    async (page) => {
+      const { sessions: rows, next } = await call(client.viewer, findSpans, { query: { q, ...page } });
+      return { rows, next };
+    },
+    limit,
+    200,
+  );
+  if (spans.length === 0) process.exitCode = 1;
+  if (asJson === true) return json(standardOutput, spans);
+  if (spans.length === 0) standardOutput.err.write(`Nothing matches ${visible(q)}\n`);
+  else
+    table(standardOutput, spans, [
+      { title: 'SESSION', value: ({ session: { id } }) => id, style: () => 'dim' },
+      { title: 'FROM', value: ({ session: { started_at: at } }) => moment(at) },
+      { title: 'TO', value: ({ session: { ended_at: at } }) => (at === null ? 'live' : moment(at)) },
+      { title: 'USER', value: ({ session: { user } }) => user },
+      { title: 'LOGIN', value: ({ session: { login } }) => login },
+      { title: 'NODE', value: ({ session: { node } }) => node },
+      { title: 'HITS', align: 'right', value: ({ count }) => String(count) },
+    ]);
 }
 
 /** Throws USAGE with the query and a caret below the character that is wrong. */

@@ -1,4 +1,4 @@
-/** `steno searches`: searches that `steno search --save` keeps under a name. Tested in test/end-to-end/cases.test.ts. */
+/** `steno searches`: searches and SQL that `steno search --save` and `steno sql --save` keep under a name. Tested in test/end-to-end/cases.test.ts. */
 import { Command } from 'commander';
 import { deleteSavedSearch, listSavedSearches } from '#schemas/api/cases/saved-searches.js';
 import type { SavedSearch } from '#schemas/api/cases/saved-searches.js';
@@ -6,17 +6,17 @@ import { formatDuration } from '#schemas/base/duration.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { call } from '#schemas/endpoint/endpoint.js';
 import { openClient } from '../../client/client.js';
-import type { Client } from '../../client/client.js';
 import { openHome } from '../../client/home.js';
 import { json, moment, standardOutput, table, visible } from '../../terminal/output.js';
+import { savedNamed } from '../saved/saved.js';
 import { runSearch, searchOutput } from './search.js';
 import type { SearchOutput } from './search.js';
 
 export function searchesCommand(): Command {
-  const searches = new Command('searches').description('list, run and delete saved searches').addHelpText(
+  const searches = new Command('searches').description('list, run and delete saved searches and saved SQL').addHelpText(
     'after',
     `
-\`steno search --save NAME QUERY\` saves one. With --every, it runs by itself with the rights that you have then, and webhooks that
+\`steno search --save NAME QUERY\` saves one, \`steno sql --save NAME QUERY\` SQL. With --every, it runs by itself with the rights that you have then, and webhooks that
 name the event "search.hit" are told of new hits.
 Examples:
   steno search --save "shadow reads" --every 15m path:/etc/shadow not user:root
@@ -24,18 +24,14 @@ Examples:
   steno searches run "shadow reads"
 `,
   );
-  searches
-    .command('ls')
-    .description('list your saved searches, and those that others share with you')
-    .option('--json', 'print JSON')
-    .action(list);
+  searches.command('ls').description('list what you saved, and what others share with you').option('--json', 'print JSON').action(list);
   searches
     .command('rm')
     .description('delete a saved search')
     .argument('<search>', 'its name, or its id')
     .action(async (wanted: string) => {
       const client = openClient(openHome());
-      const { id, name } = await savedSearch(client, wanted);
+      const { id, name } = await savedNamed(client, wanted);
       await call(client.authority, deleteSavedSearch, { params: { name: id } });
       standardOutput.err.write(`“${visible(name)}” (${id}) is deleted\n`);
     });
@@ -45,26 +41,11 @@ Examples:
     .argument('<search>', 'its name, or its id');
   searchOutput(run).action(async (wanted: string, options: SearchOutput) => {
     const client = openClient(openHome());
-    await runSearch(client, (await savedSearch(client, wanted)).query, options);
+    const { language, name, query } = await savedNamed(client, wanted);
+    if (language === 'sql') throw new StenoError('USAGE', `“${visible(name)}” is SQL: steno sql --saved runs it`);
+    await runSearch(client, query, options);
   });
   return searches;
-}
-
-/** By id, or by name: one's own before one that is shared. */
-async function savedSearch(client: Client, wanted: string): Promise<SavedSearch> {
-  const all = await call(client.authority, listSavedSearches, {});
-  const byId = all.find(({ id }) => id === wanted);
-  if (byId !== undefined) return byId;
-  const named = all.filter(({ name }) => name === wanted);
-  const own = named.filter(({ owner }) => owner === client.profile.user);
-  const [found, another] = own.length > 0 ? own : named;
-  if (found === undefined) throw new StenoError('NOT_FOUND', `saved search ${wanted}`);
-  if (another !== undefined)
-    throw new StenoError(
-      'USAGE',
-      `several people share a search of this name: ${named.map(({ id, owner }) => `${id} of ${owner}`).join(', ')}`,
-    );
-  return found;
 }
 
 async function list({ json: asJson }: { readonly json?: boolean }): Promise<void> {
@@ -78,6 +59,7 @@ async function list({ json: asJson }: { readonly json?: boolean }): Promise<void
     { title: 'ID', value: ({ id }) => id, style: () => 'dim' },
     { title: 'NAME', value: ({ name }) => name, style: () => 'bold' },
     { title: 'OWNER', value: ({ owner, shared }) => (shared ? `${owner}, shared` : owner) },
+    { title: 'IN', value: ({ language }) => language, style: () => 'dim' },
     { title: 'EVERY', value: ({ every_ms: every }) => (every === null ? '' : formatDuration(every)) },
     {
       title: 'LAST RUN',
@@ -86,6 +68,6 @@ async function list({ json: asJson }: { readonly json?: boolean }): Promise<void
       style: ({ error }) => (error === '' ? 'dim' : 'red'),
     },
     { title: 'TOLD', align: 'right', value: ({ every_ms: every, told }) => (every === null && told === 0 ? '' : String(told)) },
-    { title: 'QUERY', value: ({ query }) => query },
+    { title: 'QUERY', value: ({ query }) => query.replace(/\s+/g, ' ').trim() },
   ]);
 }

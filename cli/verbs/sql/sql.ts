@@ -14,6 +14,7 @@ import type { Client } from '../../client/client.js';
 import { openHome } from '../../client/home.js';
 import { parseMoment } from '../../terminal/arguments.js';
 import { json, standardOutput, styled, table, visible } from '../../terminal/output.js';
+import { saveAs, savedNamed } from '../saved/saved.js';
 import { runQuery } from './run.js';
 import type { SqlAnswered } from './run.js';
 import { writeAnswer } from './write.js';
@@ -22,6 +23,9 @@ import type { SqlFormat } from './write.js';
 interface Options {
   readonly file?: string;
   readonly pack?: string;
+  readonly saved?: string;
+  readonly save?: string;
+  readonly share?: boolean;
   readonly packs?: boolean;
   readonly schema?: boolean;
   readonly show?: boolean;
@@ -63,6 +67,9 @@ export function sqlCommand(): Command {
     .argument('[query...]', 'one SELECT; - reads it from standard input')
     .option('--file <path>', 'read the query from a file')
     .option('--pack <id>', 'run a query that comes with Steno, or all of a criterion, such as cc6.1')
+    .option('--saved <name>', 'run a query that was saved, by its name or id (`steno searches ls`)')
+    .option('--save <name>', 'save the query under this name instead of running it')
+    .option('--share', 'with --save: let others see it')
     .option('--packs', 'list the queries that come with Steno')
     .option('--schema', 'list what can be asked: views and their columns')
     .option('--show', 'print the query and what it proves; run nothing')
@@ -81,6 +88,8 @@ export function sqlCommand(): Command {
       if (options.schema === true) return printSchema(await schemaOf(client), options);
       if (options.packs === true) return printPacks((await schemaOf(client)).packs, options);
       const asked = await queriesOf(client, words, options);
+      if (options.save !== undefined) return keep(client, asked, { ...options, save: options.save });
+      if (options.share === true) throw new StenoError('USAGE', '--share goes with --save NAME');
       if (options.show === true) return show(asked, options);
       let rows = 0;
       const answers: SqlAnswered[] = [];
@@ -107,8 +116,19 @@ interface Asked {
 const schemaOf = (client: Client): Promise<SqlSchema> => call(client.viewer, showSqlSchema, {});
 
 async function queriesOf(client: Client, words: readonly string[], options: Options): Promise<readonly Asked[]> {
-  const given = [words.length > 0, options.file !== undefined, options.pack !== undefined].filter(Boolean).length;
-  if (given !== 1) throw new StenoError('USAGE', given === 0 ? 'give a query, --file or --pack' : 'give one of: a query, --file, --pack');
+  const given = [words.length > 0, options.file !== undefined, options.pack !== undefined, options.saved !== undefined].filter(
+    Boolean,
+  ).length;
+  if (given !== 1)
+    throw new StenoError(
+      'USAGE',
+      given === 0 ? 'give a query, --file, --pack or --saved' : 'give one of: a query, --file, --pack, --saved',
+    );
+  if (options.saved !== undefined) {
+    const { id, name, language, query } = await savedNamed(client, options.saved);
+    if (language !== 'sql') throw new StenoError('USAGE', `“${visible(name)}” is a search: steno searches run runs it`);
+    return [{ id, sql: query, from: null }];
+  }
   if (options.pack !== undefined) {
     const wanted = options.pack.toLowerCase();
     const { packs } = await schemaOf(client);
@@ -121,6 +141,19 @@ async function queriesOf(client: Client, words: readonly string[], options: Opti
   const sql =
     options.file !== undefined ? readFileSync(options.file, 'utf8') : words.join(' ') === '-' ? readFileSync(0, 'utf8') : words.join(' ');
   return [{ id: '', sql, from: null }];
+}
+
+/** As it was written: `{from}` and `{to}` are filled in when it runs. */
+async function keep(client: Client, asked: readonly Asked[], options: Options & { readonly save: string }): Promise<void> {
+  const [query, another] = asked;
+  if (query === undefined || another !== undefined) throw new StenoError('USAGE', '--save keeps one query');
+  await saveAs(client, {
+    name: options.save,
+    language: 'sql',
+    query: query.sql,
+    share: options.share === true,
+    json: options.json === true,
+  });
 }
 
 function requestOf(sql: string, options: Options): SqlRequest {

@@ -1,10 +1,15 @@
-/** Saved searches, and the runs of those that have a schedule (docs/decisions/0125-saved-searches.md). `steno search --save`, `steno searches`. */
+/**
+ * Saved searches and saved SQL, and the runs of searches that have a schedule (docs/decisions/0125-saved-searches.md, 0136-saved-sql.md).
+ * `steno search --save`, `steno sql --save`, `steno searches`.
+ */
 import { z } from 'zod';
 import { endpoint, noAnswer, noBody, noParams, relayedSignedIn } from '../../endpoint/endpoint.js';
 import { list, moment, record, textsMap } from '../../endpoint/fields.js';
+import type { StenoError } from '../../base/errors.js';
 import { roleSchema } from '../../policy/role.js';
 import { searchKinds } from '../../search/fields.js';
 import { MAX_SEARCH } from '../../search/parse.js';
+import { MAX_SQL } from '../../sql/bounds.js';
 import { offsetField, sessionId } from './notes.js';
 
 const MIN_EVERY_MS = 60_000;
@@ -16,6 +21,8 @@ export const MAX_SCHEDULED = 20;
 export const MAX_SCHEDULED_ALL = 500;
 /** New and old hits that one run may find. */
 export const MAX_RUN_HITS = 1_000;
+/** Characters of why a run failed. */
+const MAX_FAILURE = 1024;
 /** Of one report: with the longest names it fits a body. */
 export const MAX_REPORTED_HITS = 100;
 
@@ -27,17 +34,23 @@ const searchName = z
   .max(100)
   .regex(/^[^\p{C}\p{Zl}\p{Zp}]*$/u, 'has characters that cannot be shown');
 const searchId = z.string().regex(/^q-[0-9a-z]{12}$/, 'is not the id of a saved search');
+/** search: the language of docs/search.md. sql: a SELECT as docs/sql.md has it. */
+const savedLanguages = ['search', 'sql'] as const;
+export type SavedLanguage = (typeof savedLanguages)[number];
+
 /** It becomes part of an address, which half a surrogate pair cannot. */
 const queryText = z
   .string()
   .min(1)
-  .max(MAX_SEARCH)
+  .max(MAX_SQL)
+  .refine((text) => text.trim() !== '', 'is blank')
   .refine((text) => !/\p{Cs}/u.test(text), 'has half a character');
 
-export const savedSearch = record({
+const savedSearch = record({
   id: z.string(),
   owner: z.string(),
   name: z.string(),
+  language: z.enum(savedLanguages),
   query: z.string(),
   /** Whoever may read saved searches sees it; each finds what they may view themselves. */
   shared: z.boolean(),
@@ -59,17 +72,21 @@ export const saveSearch = endpoint({
   method: 'POST',
   path: '/v1/saved-searches',
   summary:
-    'Save a search under a name, or replace the one of this name. Sharing takes `update`. With a schedule, webhooks are told of new hits.',
+    'Save a search or SQL under a name, or replace the one of this name. Sharing takes `update`, SQL `read` of `sql`. With a schedule, which SQL has none of, webhooks are told of new hits.',
   admits: ['search:create', 'viewer'],
-  relayed: { ...relayedSignedIn, bodyLimit: 32_768 },
+  relayed: { ...relayedSignedIn, bodyLimit: 131_072 },
   event: 'search.save',
   params: noParams,
-  body: z.strictObject({
-    name: searchName,
-    query: queryText,
-    shared: z.boolean().default(false),
-    every_ms: z.int().min(MIN_EVERY_MS).max(MAX_EVERY_MS).nullable().default(null),
-  }),
+  body: z
+    .strictObject({
+      name: searchName,
+      language: z.enum(savedLanguages).default('search'),
+      query: queryText,
+      shared: z.boolean().default(false),
+      every_ms: z.int().min(MIN_EVERY_MS).max(MAX_EVERY_MS).nullable().default(null),
+    })
+    .refine(({ language, query }) => language === 'sql' || query.length <= MAX_SEARCH, 'query: is longer than a search may be')
+    .refine(({ language, every_ms: every }) => language === 'search' || every === null, 'every_ms: SQL has no schedule'),
   answer: savedSearch,
   errors: ['TOO_MANY', 'USER_UNKNOWN'],
 });
@@ -77,7 +94,8 @@ export const saveSearch = endpoint({
 export const listSavedSearches = endpoint({
   method: 'GET',
   path: '/v1/saved-searches',
-  summary: 'List the saved searches of the caller, and with the right to read them those that others share.',
+  summary:
+    'List the saved searches and SQL of the caller, and with the right to read them those that others share; SQL for who may read `sql`.',
   admits: ['user', 'viewer'],
   relayed: relayedSignedIn,
   event: 'search.list',
@@ -124,6 +142,11 @@ export const takeSearchRuns = endpoint({
   errors: [],
 });
 
+/** Why a run failed, as `reportSearchRun` takes it: a code of the catalogue, and what is said about it. */
+export function failureText({ code, detail }: StenoError): string {
+  return (detail === undefined ? code : `${code}: ${detail}`).slice(0, MAX_FAILURE);
+}
+
 const hit = z.strictObject({
   /** SHA-256 of what identifies the row. */
   key: z.string().regex(/^[0-9a-f]{64}$/, 'is no hash'),
@@ -154,7 +177,7 @@ export const reportSearchRun = endpoint({
     /** A code of the catalogue, and what is said about it; null where the run succeeded. */
     error: z
       .string()
-      .max(1024)
+      .max(MAX_FAILURE)
       .regex(/^[A-Z][A-Z0-9_]{0,63}(?::|$)/, 'begins with no code')
       .nullable(),
     /** The last report of the run: the next run looks from here on. */

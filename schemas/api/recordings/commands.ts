@@ -4,9 +4,10 @@ import { noBody, viewerEndpoint } from '../../endpoint/endpoint.js';
 import { list, queryInteger, record, texts } from '../../endpoint/fields.js';
 
 /**
- * How a command is known: `kernel`, a line behind a prompt and programs that the kernel saw start for it; `screen`, the line alone.
+ * How a command is known: `marks`, the shell marked it (OSC 133), its exit code and duration are those of the marks; `kernel`, a line behind a prompt
+ * and programs that the kernel saw start for it; `screen`, the line alone.
  */
-const commandKnown = ['kernel', 'screen'] as const;
+const commandKnown = ['marks', 'kernel', 'screen'] as const;
 /**
  * `ran`: programs were started for it. `builtin`: the shell does it by itself. `never_ran`: it names a program, the kernel was
  * watched, and nothing was started. `unknown`: the kernel was not watched then.
@@ -18,7 +19,7 @@ const commandUnit = record({
   at: z.number(),
   /** Offset of the next command, or of the end. */
   until: z.number(),
-  /** Of the line, as in the transcript. */
+  /** Of the line, as in the transcript; of a marked command whose line is not there, a name that no line has. */
   place: z.string(),
   prompt: z.string(),
   text: z.string(),
@@ -28,9 +29,9 @@ const commandUnit = record({
   ran: texts,
   /** How many programs ran meanwhile, those that its programs started included. */
   programs: z.int(),
-  /** How the last of what its shell started ended: a code, or a signal's name. Null: not seen. */
+  /** As the shell marked it, else how the last of what it started ended: a code, or a signal's name. Null: not known. */
   exit: z.string().nullable(),
-  /** ms from the first start to that end. */
+  /** ms from the begin to that end. */
   lasted: z.number().nullable(),
 });
 export type CommandUnit = z.output<typeof commandUnit>;

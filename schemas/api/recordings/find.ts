@@ -72,6 +72,25 @@ export const findSessions = viewerEndpoint({
   errors: ['QUERY_TOO_HEAVY'],
 });
 
+const foundSpans = record({
+  /** The session with the newest hit first. */
+  sessions: list(record({ session: sessionInfo, /** As of `foundSessions`. */ count: z.int() })),
+  next: z.string().nullable(),
+});
+export type FoundSpans = z.output<typeof foundSpans>;
+
+export const findSpans = viewerEndpoint({
+  method: 'GET',
+  path: '/api/find/sessions',
+  summary: 'The sessions of the same hits, without the hits: who was where, and from when to when.',
+  admits: ['user'],
+  params: noParams,
+  query: z.strictObject({ q, before: queryCursor.optional(), limit: queryInteger(1, 200).default(100) }),
+  body: noBody,
+  answer: foundSpans,
+  errors: ['QUERY_TOO_HEAVY'],
+});
+
 const foundHits = record({ hits: list(foundHit), next: z.string().nullable() });
 export type FoundHits = z.output<typeof foundHits>;
 
@@ -123,4 +142,4 @@ export const findValues = viewerEndpoint({
   errors: ['QUERY_TOO_HEAVY'],
 });
 
-export const findEndpoints = [findSessions, findHits, findOverview, findValues] as const;
+export const findEndpoints = [findSessions, findSpans, findHits, findOverview, findValues] as const;

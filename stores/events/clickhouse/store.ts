@@ -42,6 +42,9 @@ import { changesEnd, countChanges, keepPosition, readChanges, readPosition } fro
 import { countKinds, eventsNamed, listEvents } from '../queries/events.js';
 import { openedFrom } from '../queries/opened-from.js';
 import { countFindings, listFindings } from '../queries/findings.js';
+import { responseByMonth } from '../queries/response.js';
+import type { ResponseQuery } from '../response-contract.js';
+import type { ResponseMonth } from '#schemas/events/response.js';
 import { screenAround, screenLines, searchScreen } from '../queries/screen.js';
 import { countSessions, listSessions, readSession, sessionUse } from '../queries/sessions.js';
 import { searchBySession, searchOverview, searchRows, searchValuesOf } from '../search/search.js';
@@ -124,6 +127,10 @@ export class ClickHouseEventStore implements EventStore {
 
   findings(query: FindingQuery): Promise<Page<Found>> {
     return listFindings(this.#engine, query);
+  }
+
+  responseByMonth(query: ResponseQuery): Promise<readonly ResponseMonth[]> {
+    return responseByMonth(this.#engine, query);
   }
 
   countFindings(query: FindingQuery): Promise<readonly FindingCount[]> {

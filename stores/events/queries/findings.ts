@@ -114,7 +114,7 @@ export async function countFindings(engine: Engine, query: FindingQuery): Promis
   }));
 }
 
-function addTiers(conditions: Conditions, tiers: FindingQuery['tiers']): void {
+export function addTiers(conditions: Conditions, tiers: FindingQuery['tiers']): void {
   if (tiers === undefined) return;
   conditions.add("if(JSONExtractString(data, 'tier') = '', 'alert', JSONExtractString(data, 'tier')) IN {tiers:Array(String)}", { tiers });
 }

@@ -46,6 +46,10 @@ function randomRows(seed: number): readonly FoundRow[] {
   const below = (n: number): number => (state = (state * 1_103_515_245 + 12_345) % 2_147_483_648) % n;
   const of = <T>(list: readonly T[]): T => list[below(list.length)]!;
   const place = () => ({ user: of(names), node: of(names), login: of(names), at: of(moments) + below(3) });
+  const lasting = (): { readonly started_at: number; readonly ended_at: number | null } => {
+    const started = of(moments);
+    return { started_at: started, ended_at: of([null, started, started + 2500, started + 70_000]) };
+  };
   const rows: FoundRow[] = [];
   for (let n = 1; n <= 20; n += 1)
     rows.push({
@@ -55,7 +59,7 @@ function randomRows(seed: number): readonly FoundRow[] {
         user: of(names),
         node: of(names),
         login: of(names),
-        started_at: of(moments),
+        ...lasting(),
         command: of([...texts, '']),
         request_id: of(['', 'r1', 'r1,prod']),
         cluster: of(['', 'prod']),

@@ -111,7 +111,7 @@ async function newestOfEach(
   each: number,
 ): Promise<ReadonlyMap<string, readonly FoundRow[]>> {
   const found: Map<string, FoundRow[]>[] = [];
-  if (sessions.length > 0)
+  if (sessions.length > 0 && each > 0)
     for (const { table, conditions } of tablesAsked(expression, scope)) {
       conditions.add('session IN {sessions:Array(String)}', { sessions });
       const ofTable = new Map<string, FoundRow[]>();

@@ -23,6 +23,8 @@ export interface SearchTable {
   readonly name: EventTable;
   /** The moment of a row. */
   readonly moment: string;
+  /** The last moment at which what the row tells of went on: what `during:` compares. Of all but sessions the same as `moment`. */
+  readonly until: string;
   /** Read so that older versions of a row are left out. */
   readonly final: boolean;
   readonly text: TextColumn;
@@ -58,6 +60,7 @@ function plainText(text: string): TextColumn {
 const screen: SearchTable = {
   name: 'screen',
   moment: 'at',
+  until: 'at',
   final: false,
   text: screenText,
   identity: ['session', 'block', '`index`'],
@@ -68,6 +71,8 @@ const screen: SearchTable = {
 const sessions: SearchTable = {
   name: 'sessions',
   moment: 'started_at',
+  // A session that has no end yet is still running.
+  until: "ifNull(ended_at, toDateTime64('2200-01-01 00:00:00', 3, 'UTC'))",
   final: true,
   text: plainText('command'),
   identity: ['session'],
@@ -91,6 +96,7 @@ const sessions: SearchTable = {
 const events: SearchTable = {
   name: 'events',
   moment: 'at',
+  until: 'at',
   final: false,
   text: eventText,
   identity: ['session', 'source', 'emitter', 'block', '`index`'],
@@ -119,6 +125,7 @@ const events: SearchTable = {
 const findings: SearchTable = {
   name: 'findings',
   moment: 'at',
+  until: 'at',
   final: true,
   text: plainText("concat(rule, ' ', data)"),
   identity: ['id'],
@@ -137,6 +144,7 @@ const findings: SearchTable = {
 const audit: SearchTable = {
   name: 'audit',
   moment: 'at',
+  until: 'at',
   final: false,
   text: plainText("concat(event, ' ', target, ' ', reason, ' ', code)"),
   identity: ['id'],

@@ -70,7 +70,7 @@ function writeField(field: SearchField, match: FieldMatch, table: SearchTable, b
       if (match.kind !== 'range') return false;
       const at = (ms: number): string => `toDateTime64(${bind(formatMoment(ms))}, 3, 'UTC')`;
       const parts = [
-        ...(match.from === null ? [] : [`${table.moment} >= ${at(match.from)}`]),
+        ...(match.from === null ? [] : [`${field === 'during' ? table.until : table.moment} >= ${at(match.from)}`]),
         ...(match.to === null ? [] : [`${table.moment} < ${at(match.to)}`]),
       ];
       return parts.join(' AND ');

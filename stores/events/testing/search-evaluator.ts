@@ -77,7 +77,8 @@ function fieldMatches(field: SearchField, match: FieldMatch, found: FoundRow, al
   }
   if (field === 'after' || field === 'before' || field === 'during') {
     const at = found.table === 'sessions' ? found.row.started_at : found.row.at;
-    return match.kind === 'range' && (match.from === null || at >= match.from) && (match.to === null || at < match.to);
+    const until = field === 'during' && found.table === 'sessions' ? (found.row.ended_at ?? Infinity) : at;
+    return match.kind === 'range' && (match.from === null || until >= match.from) && (match.to === null || at < match.to);
   }
   return valuesOf(field, match, found, all).some((value) => valueMatches(field, match, value));
 }

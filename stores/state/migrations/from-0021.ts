@@ -4,6 +4,7 @@ import { cases } from './0024_cases.js';
 import { workbench } from './0025_workbench.js';
 import { liveSharing } from './0026_live_sharing.js';
 import { siemDestinations } from './0027_siem_destinations.js';
+import { savedQueries } from './0028_saved_queries.js';
 
 export const thirdMigrations = {
   '0021_honey_tokens': honeyTokens,
@@ -11,4 +12,5 @@ export const thirdMigrations = {
   '0025_workbench': workbench,
   '0026_live_sharing': liveSharing,
   '0027_siem_destinations': siemDestinations,
+  '0028_saved_queries': savedQueries,
 } as const;

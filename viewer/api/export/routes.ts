@@ -1,5 +1,6 @@
-/** The route of exports: so many at a time, each streamed. Tested in viewer/api/main.test.ts. */
+/** The routes of exports and of files in recordings: so many at a time, each streamed. Tested in viewer/api/main.test.ts, files.test.ts. */
 import { Readable } from 'node:stream';
+import { listRecordedFiles, takeRecordedFile } from '#schemas/api/recordings/files.js';
 import { exportSession } from '#schemas/api/recordings/sessions.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { Log } from '#runtime/log.js';
@@ -8,30 +9,70 @@ import { parseSessionId } from '../http/query.js';
 import type { Serving } from '../http/serve.js';
 import { beginExport, exportPage, exportRecording, exportTypes } from './export.js';
 import type { ExportParts, PageParts } from './export.js';
+import { fileName, filesOf, takeFile } from './files.js';
 
 const EXPORTS_AT_A_TIME = 8;
 
 export function exportRoutes(serving: Serving, parts: ExportParts & PageParts & { readonly log: Log }): void {
   const { sessions, reader, log } = parts;
   let exporting = 0;
+  /** Throws TOO_MANY. What it answers gives the slot back, once. */
+  const takeSlot = (): (() => void) => {
+    if (exporting >= EXPORTS_AT_A_TIME) throw new StenoError('TOO_MANY', 'exports at a time');
+    exporting += 1;
+    return once(() => (exporting -= 1));
+  };
+  /** Begins, and holds the slot until all is sent. */
+  const sending = async (session: string, begin: () => Promise<Readable>): Promise<Readable> => {
+    const release = takeSlot();
+    const stream = await begin().catch((error: unknown) => {
+      release();
+      throw error;
+    });
+    stream.once('close', release);
+    stream.once('error', (error) => log.error({ err: error, session }, 'export failed'));
+    return stream;
+  };
   serving.signedIn(exportSession, async (viewer, { request, reply, params, query: { format, at } }) => {
     if (at !== undefined && format !== 'svg') throw new StenoError('BAD_REQUEST', 'at: is for a picture');
     const asking = { viewer, action: 'export', source: sourceAddress(request), format } as const;
     const row = await sessions.row(asking, parseSessionId(params.id));
-    if (exporting >= EXPORTS_AT_A_TIME) throw new StenoError('TOO_MANY', 'exports at a time');
-    exporting += 1;
-    const ended = (): void => void (exporting -= 1);
-    const source = await beginExport(async () => {
-      const index = await reader.index(row.session, row.started_at);
-      if (index === null) throw new StenoError('NOT_FOUND', 'nothing of this recording is stored yet');
-      return format === 'html' ? exportPage(parts, row, index, viewer.user) : exportRecording(parts, row, index, format, at);
-    }).catch((error: unknown) => {
-      ended();
-      throw error;
+    const stream = await sending(row.session, async () => {
+      const source = await beginExport(async () => {
+        const index = await reader.index(row.session, row.started_at);
+        if (index === null) throw new StenoError('NOT_FOUND', 'nothing of this recording is stored yet');
+        return format === 'html' ? exportPage(parts, row, index, viewer.user) : exportRecording(parts, row, index, format, at);
+      });
+      return Readable.from(source, { objectMode: false });
     });
-    const stream = Readable.from(source, { objectMode: false });
-    stream.once('close', ended);
-    stream.once('error', (error) => log.error({ err: error, session: row.session }, 'export failed'));
     return reply.header('content-disposition', `attachment; filename="${row.session}.${format}"`).type(exportTypes[format]).send(stream);
   });
+  serving.signedIn(listRecordedFiles, async (viewer, { request, params }) => {
+    const row = await sessions.row({ viewer, action: 'view', source: sourceAddress(request) }, parseSessionId(params.id));
+    const release = takeSlot();
+    try {
+      return await filesOf(parts, row);
+    } finally {
+      release();
+    }
+  });
+  serving.signedIn(takeRecordedFile, async (viewer, { request, reply, params }) => {
+    const asking = { viewer, action: 'export', source: sourceAddress(request), format: `file ${params.n}` } as const;
+    const row = await sessions.row(asking, parseSessionId(params.id));
+    let name = '';
+    const stream = await sending(row.session, async () => {
+      const { file, content } = await takeFile(parts, row, Number(params.n));
+      name = fileName(file);
+      return content.createReadStream();
+    });
+    return reply.header('content-disposition', `attachment; filename="${name}"`).type('application/octet-stream').send(stream);
+  });
+}
+
+function once(run: () => void): () => void {
+  let done = false;
+  return () => {
+    if (!done) run();
+    done = true;
+  };
 }

@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { FindingCounts, FindingDetail, FindingList } from '#schemas/api/recordings/findings.js';
+import type { showResponse } from '#schemas/api/recordings/response.js';
+import type { Answer } from '#schemas/endpoint/endpoint.js';
 import type { FindingRow } from '#schemas/events/rows.js';
 import { exampleAuditRow, exampleEventRow, exampleFindingRow } from '#stores/events/examples.js';
 import { record } from '../testing/recorded.js';
@@ -139,4 +141,42 @@ test('one finding says why, and leads to the moment; evidence of sessions that m
     triage: { by: 'ann', reason: 'a test' },
     link: `/sessions/${mine.id}`,
   });
+});
+
+test('response adds up what may be seen, for who may also read the audit log', async () => {
+  const path = `/api/finding-response?from=${at}&to=${at + 10_000}`;
+  const response = async (word: string, user = 'root') => (await get(path, word, user)).body as Answer<typeof showResponse>;
+  await stand.events.insert(
+    'audit',
+    [
+      exampleAuditRow({ id: 'look', event: 'recording.view', session: mine.id, actor: 'ann', at: at + 7000 }),
+      exampleAuditRow({ id: 'own look', event: 'recording.view', session: mine.id, actor: 'alice', at: at + 5001 }),
+    ],
+    'looks',
+  );
+  const month = Date.UTC(2026, 4, 1);
+  // a1 after two seconds, a2 after six: the earlier decision about it was later still.
+  expect(await response('all')).toMatchObject({
+    ...{ from: at, to: at + 10_000 },
+    months: [
+      {
+        month,
+        findings: 4,
+        look: { count: 2, median: 6000, p90: 6000 },
+        lock: { count: 0, median: null },
+        closed: { count: 1, median: 8000 },
+      },
+    ],
+  });
+  stand.role('measurer', { view: 'own', allow: { rules: [{ resources: ['finding', 'audit'], verbs: ['read'] }] } });
+  expect((await response('measurer', 'alice')).months).toMatchObject([{ findings: 2, look: { count: 2 } }]);
+  expect((await response('measurer', 'bob')).months).toMatchObject([{ findings: 1, look: { count: 0, median: null, p90: null } }]);
+  for (const [word, user] of [
+    ['reader', 'alice'],
+    ['own', 'alice'],
+    ['denied', 'root'],
+  ] as const)
+    expect(await get(path, word, user), word).toMatchObject({ status: 403, body: { error: { code: 'ACCESS_DENIED' } } });
+  expect(await get(`/api/finding-response?from=5&to=5`, 'all')).toMatchObject({ status: 400 });
+  expect((await get('/api/finding-response', 'all')).status).toBe(200);
 });

@@ -8,7 +8,9 @@
 import type { z } from 'zod';
 import type { FindingCounts, FindingDetail, FindingEvidence, FindingInfo, FindingList } from '#schemas/api/recordings/findings.js';
 import type { countFindings, listFindings } from '#schemas/api/recordings/findings.js';
+import type { showResponse } from '#schemas/api/recordings/response.js';
 import { StenoError } from '#schemas/base/errors.js';
+import type { Answer } from '#schemas/endpoint/endpoint.js';
 import { eventId, findingIdPattern } from '#schemas/events/rows.js';
 import type { EventRow } from '#schemas/events/rows.js';
 import type { EventStore, FindingQuery, Found } from '#stores/events/contract.js';
@@ -20,11 +22,15 @@ import type { Sessions } from '../sessions/sessions.js';
 const MAX_EVIDENCE = 100;
 /** Signals tag sessions; what people are to look at is in the other tiers. */
 const PAGING = ['alert', 'session'] as const;
+/** Of response that are shown unless told, the one that goes on among them. */
+const MONTHS = 12;
 
 export interface FindingParts {
   readonly events: EventStore;
   readonly access: Access;
   readonly sessions: Sessions;
+  /** ms since 1970. */
+  readonly clock: () => number;
 }
 
 type Scope = Pick<FindingQuery, 'user' | 'visible'>;
@@ -55,6 +61,17 @@ export class Findings {
   async counts(viewer: Viewer, query: z.output<typeof countFindings.query>): Promise<FindingCounts> {
     const scope = this.#scope(viewer, undefined);
     return scope === null ? [] : this.#parts.events.countFindings({ ...query, ...scope, tiers: PAGING });
+  }
+
+  /** When somebody looked is in the audit log: who may not read it learns nothing of it, added up neither. */
+  async response(viewer: Viewer, { from: wanted, to: until }: z.output<typeof showResponse.query>): Promise<Answer<typeof showResponse>> {
+    const { events, clock } = this.#parts;
+    requireReading(viewer, 'audit');
+    const to = until ?? clock();
+    const from = wanted ?? monthsBefore(to, MONTHS - 1);
+    if (from >= to) throw new StenoError('BAD_REQUEST', 'from: is not before to');
+    const scope = this.#scope(viewer, undefined);
+    return { from, to, months: scope === null ? [] : await events.responseByMonth({ from, to, ...scope, tiers: PAGING }) };
   }
 
   /** One that the viewer may see, as a list would have it. */
@@ -124,6 +141,12 @@ export class Findings {
         return { user: scope.user, visible: scope.visible };
     }
   }
+}
+
+/** The first moment of the month so many before that of `at`, in UTC. */
+function monthsBefore(at: number, months: number): number {
+  const date = new Date(at);
+  return Date.UTC(date.getUTCFullYear(), date.getUTCMonth() - months, 1);
 }
 
 function infoOf(found: Found): FindingInfo {

@@ -2,7 +2,7 @@
  * Searches in the language of schemas/search. What is found is what recordings hold: it takes the right to view, and the audit log its
  * own. Tested in find.test.ts.
  */
-import type { FoundHits, FoundOverview, FoundSessions, completedFields } from '#schemas/api/recordings/find.js';
+import type { FoundHits, FoundOverview, FoundSessions, FoundSpans, completedFields } from '#schemas/api/recordings/find.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { SessionInfo } from '#schemas/api/recordings/sessions.js';
 import type { SearchExpression } from '#schemas/search/expression.js';
@@ -73,6 +73,26 @@ export async function findBySession(
     return group;
   });
   return { groups, next: page.next };
+}
+
+/** What no session holds has no span, and is left out. */
+export async function findSpansOf(
+  { events, access, sessions, clock }: FindParts,
+  viewer: Viewer,
+  { q, before, limit }: { readonly q: string; readonly before?: string | undefined; readonly limit: number },
+): Promise<FoundSpans> {
+  const [expression, scope] = [expressionOf(q, clock), scopeOf(access, viewer)];
+  const page = await events.searchBySession({ expression, scope, limit, each: 0, cursor: before });
+  const infos = await infosOf(
+    { events, sessions },
+    scope,
+    page.rows.map(({ session }) => session),
+  );
+  const found = page.rows.flatMap(({ session: id, count }) => {
+    const session = infos.get(id);
+    return session === undefined ? [] : [{ session, count }];
+  });
+  return { sessions: found, next: page.next };
 }
 
 async function infosOf(

@@ -1,7 +1,7 @@
 /** The routes of questions over all sessions: screens, the audit log, how access was used, SQL. Tested in viewer/api/main.test.ts. */
 import { listAccessUse, listAudit, listViews } from '#schemas/api/recordings/audit.js';
 import type { FoundSessions } from '#schemas/api/recordings/find.js';
-import { findHits, findOverview, findSessions, findValues } from '#schemas/api/recordings/find.js';
+import { findHits, findOverview, findSessions, findSpans, findValues } from '#schemas/api/recordings/find.js';
 import { searchScreens } from '#schemas/api/recordings/search.js';
 import type { Log } from '#runtime/log.js';
 import { accessUse } from '../access/access-use.js';
@@ -11,7 +11,7 @@ import { sourceAddress } from '../http/guard.js';
 import type { Serving } from '../http/serve.js';
 import type { Sessions } from '../sessions/sessions.js';
 import { sqlRoutes } from '../sql/routes.js';
-import { findBySession, findHitsOf, overviewOf, valuesOf } from './find.js';
+import { findBySession, findHitsOf, findSpansOf, overviewOf, valuesOf } from './find.js';
 import { search } from './search.js';
 import type { SearchParts } from './search.js';
 
@@ -38,6 +38,15 @@ export function searchRoutes(serving: Serving, { events, access, disclosures, se
   );
   serving.signedIn(findSessions, async (viewer, { request, query }) =>
     disclosures.ofSearch(viewer, sourceAddress(request), told(query.q), () => findBySession(parts, viewer, query), hitsOfGroups),
+  );
+  serving.signedIn(findSpans, async (viewer, { request, query }) =>
+    disclosures.ofSearch(
+      viewer,
+      sourceAddress(request),
+      told(query.q),
+      () => findSpansOf(parts, viewer, query),
+      ({ sessions: found }) => found.length,
+    ),
   );
   serving.signedIn(findHits, async (viewer, { request, query }) =>
     disclosures.ofSearch(

@@ -7,7 +7,7 @@
  * Tested in test/cases/saved-searches.test.ts.
  */
 import { createHash } from 'node:crypto';
-import { MAX_REPORTED_HITS, MAX_RUN_HITS, reportSearchRun, takeSearchRuns } from '#schemas/api/cases/saved-searches.js';
+import { MAX_REPORTED_HITS, MAX_RUN_HITS, failureText, reportSearchRun, takeSearchRuns } from '#schemas/api/cases/saved-searches.js';
 import type { SearchRun, SearchRunHit } from '#schemas/api/cases/saved-searches.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { call } from '#schemas/endpoint/endpoint.js';
@@ -65,11 +65,9 @@ export class ScheduledSearches {
     const { send, log } = this.#parts;
     try {
       // Some are given at a time, and each once a period.
-      for (
-        let runs = await call(send, takeSearchRuns, { body: {} });
-        runs.length > 0;
-        runs = await call(send, takeSearchRuns, { body: {} })
-      ) {
+      for (;;) {
+        const runs = await call(send, takeSearchRuns, { body: {} });
+        if (runs.length === 0) return;
         for (const run of runs) {
           // What was taken and is not run is given out again after its period.
           if (this.#closed) return;
@@ -90,8 +88,7 @@ export class ScheduledSearches {
       hits = await this.#hitsOf(run);
     } catch (error) {
       if (!(error instanceof StenoError)) throw error;
-      const text = error.detail === undefined ? error.code : `${error.code}: ${error.detail}`;
-      await call(send, reportSearchRun, { body: { ...report, error: text.slice(0, 1024), done: true, hits: [] } });
+      await call(send, reportSearchRun, { body: { ...report, error: failureText(error), done: true, hits: [] } });
       return;
     }
     let from = 0;

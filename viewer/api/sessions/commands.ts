@@ -1,7 +1,7 @@
 /**
  * Reads what the commands of a session are derived from, so much at a time. Tested in viewer/api/replay-page.test.ts.
  *
- * `MAX_LINES` lines and `MAX_EVENTS` kernel events are read for one answer; it says where it ends, and the next one begins there. What
+ * `MAX_LINES` lines, as many marks of the shell and `MAX_EVENTS` kernel events are read for one answer; it says where it ends, and the next one begins there. What
  * was derived of sealed sessions is kept for a while: a page asks again when somebody comes back.
  */
 import { LRUCache } from 'lru-cache';
@@ -9,7 +9,7 @@ import type { CommandList } from '#schemas/api/recordings/commands.js';
 import type { EventRow, SessionRow } from '#schemas/events/rows.js';
 import type { EventStore, ScreenLine } from '#stores/events/contract.js';
 import { deriveCommands } from '#recordings/derive/commands.js';
-import type { Ran, ShownLine } from '#recordings/derive/commands.js';
+import type { Marked, Ran, ShownLine } from '#recordings/derive/commands.js';
 
 const MAX_LINES = 10_000;
 const MAX_EVENTS = 20_000;
@@ -41,14 +41,15 @@ export class CommandLists {
   async #read(row: Session, from: number): Promise<CommandList> {
     const lines = await this.#lines(row.session, from);
     const kernel = await this.#kernel(row, from);
-    const ends = [lines.until, kernel.until].filter((end) => end !== null);
+    const marks = await this.#marks(row, from);
+    const ends = [lines.until, kernel.until, marks.until].filter((end) => end !== null);
     // What is not told of both sides is concluded from neither.
     const until = ends.length === 0 ? null : Math.max(from + 1, Math.min(...ends));
     const within = <T extends { readonly offset: number }>(all: readonly T[]): readonly T[] =>
       until === null ? all : all.filter(({ offset }) => offset < until);
     const end = until ?? Math.max(0, (row.ended_at ?? this.#clock()) - row.started_at);
     return {
-      ...deriveCommands(within(lines.lines), within(kernel.ran), end),
+      ...deriveCommands(within(lines.lines), within(kernel.ran), end, within(marks.marks)),
       watched: kernel.ran.some(({ kind }) => kind === 'exec'),
       ...{ from, until },
     };
@@ -64,6 +65,23 @@ export class CommandLists {
     const found: readonly ScreenLine[] = await this.#events.screenLines(session, after, MAX_LINES);
     const lines = found.map(({ block, index, offset_ms: offset, text }) => ({ place: `${block}.${index}`, offset, text }));
     return { lines, until: lines.length < MAX_LINES ? null : (lines.at(-1)?.offset ?? null) };
+  }
+
+  async #marks(
+    { session, started_at: started }: Session,
+    from: number,
+  ): Promise<{ readonly marks: readonly Marked[]; readonly until: number | null }> {
+    const marks: Marked[] = [];
+    for (let cursor: string | undefined; ;) {
+      const { rows, next } = await this.#events.events({
+        ...{ session, order: 'session', source: 'recording', kinds: ['shell'], limit: EVENTS_A_PAGE, cursor },
+        from: from === 0 ? undefined : started + from,
+      });
+      marks.push(...rows.flatMap((row) => markOf(row) ?? []));
+      if (next === null) return { marks, until: null };
+      if (marks.length >= MAX_LINES) return { marks, until: marks.at(-1)!.offset };
+      cursor = next;
+    }
   }
 
   async #kernel(
@@ -85,6 +103,12 @@ export class CommandLists {
     ran.push(...gaps.rows.filter(({ reason }) => reason === 'kernel_events').flatMap((row) => ranOf(row) ?? []));
     return { ran, until: null };
   }
+}
+
+function markOf({ offset_ms: offset, name: text, reason: prompt, data }: EventRow): Marked | null {
+  const { mark, exit } = valuesOf(data);
+  if (mark === 'begin') return { kind: 'begin', offset, prompt, text };
+  return mark === 'end' ? { kind: 'end', offset, exit: typeof exit === 'string' ? exit : '' } : null;
 }
 
 /** Null for a row that does not say who did it: no process of this session can be told by it. */

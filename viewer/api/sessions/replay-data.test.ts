@@ -2,7 +2,9 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { LineBody } from '#schemas/recording/line.js';
 import type { SessionTimeline, TranscriptPage } from '#schemas/api/recordings/replay.js';
-import type { KernelEventList } from '#schemas/api/recordings/sessions.js';
+import type { CommandList } from '#schemas/api/recordings/commands.js';
+import type { FoundHits } from '#schemas/api/recordings/find.js';
+import type { KernelEventList, SessionFact } from '#schemas/api/recordings/sessions.js';
 import { replayed } from '../testing/replayed.js';
 import type { Recorded } from '../testing/recorded.js';
 import { openStand } from '../testing/stand.js';
@@ -83,4 +85,24 @@ test.each(['/lines?after=1', '/lines?after=1.1&before=1.1', '/lines?at=x', '/lin
 
 test.each(['/lines', '/timeline'])('who may not view the session is told nothing by %s', async (path) => {
   expect((await ask(path, 'none')).status).toBe(403);
+});
+
+test('commands that a shell marked come with its exit codes, and fill no list of facts', async () => {
+  const osc = (mark: string): string => `\u001b]133;${mark}\u0007`;
+  const commands = Array.from({ length: 700 }, (_, i) => [`run ${i}`, String(i % 3)] as const);
+  const lines = commands.map(([text, exit], i): readonly [number, LineBody] => [
+    i * 2_000,
+    { code: 'o', data: `${osc('A')}❯ ${osc('B')}${text}\r\n${osc('C')}done ${i}\r\n${osc(`D;${exit}`)}` },
+  ]);
+  const { id } = await replayed(stand, { user: 'alice', state: 'sealed', lines: [...lines, [1_500_000, { code: 'x', data: '0' }]] });
+  const get = async <T>(path: string): Promise<T> =>
+    (await (await fetch(`${stand.url}/api/sessions/${id}${path}`, { headers: { cookie: stand.signIn('alice', 'own') } })).json()) as T;
+  const list = await get<CommandList>('/commands');
+  expect(list).toMatchObject({ watched: false, until: null });
+  expect(list.commands.map(({ text, exit, known }) => [text, exit, known])).toEqual(commands.map(([text, exit]) => [text, exit, 'marks']));
+  expect((await get<readonly SessionFact[]>('/facts')).map(({ kind }) => kind)).toEqual(['exec', 'exit']);
+  const found = await fetch(`${stand.url}/api/find/hits?q=${encodeURIComponent(`kind:shell "run 142" session:${id}`)}`, {
+    headers: { cookie: stand.signIn('alice', 'own') },
+  });
+  expect(((await found.json()) as FoundHits).hits).toMatchObject([{ kind: 'shell', text: 'run 142', time: 284_000 }]);
 });

@@ -11,6 +11,7 @@ import { StenoError } from '#schemas/base/errors.js';
 import { KERNEL_BLOCKS } from '#schemas/kernel/kernel.js';
 import { markerOf } from '#schemas/marker.js';
 import type { SessionAction } from '#schemas/policy/role.js';
+import { eventKinds } from '#schemas/events/kinds.js';
 import type { AuditRow, EventRow, SessionRow } from '#schemas/events/rows.js';
 import type { EventStore, Page } from '#stores/events/contract.js';
 import type { z } from 'zod';
@@ -25,6 +26,8 @@ export { LivePeople };
 
 /** More facts than this are cut; the export holds them all. */
 export const MAX_FACTS = 10_000;
+/** What shells mark stands in the list of commands, and would fill this one. */
+const factKinds = eventKinds.filter((kind) => kind !== 'shell');
 const MAX_MARKERS = 2_000;
 const PLACES_KEPT = 10_000;
 /** Rows of sealed sessions change no more, but for a reindexing. */
@@ -264,7 +267,7 @@ export class Sessions {
     return this.#events.audit({ ...filters, cursor: before });
   }
 
-  async #events_(session: string, limit: number, kinds?: readonly EventRow['kind'][]): Promise<EventRow[]> {
+  async #events_(session: string, limit: number, kinds: readonly EventRow['kind'][] = factKinds): Promise<EventRow[]> {
     const all: EventRow[] = [];
     for (let cursor: string | undefined; all.length < limit;) {
       const page = await this.#events.events({

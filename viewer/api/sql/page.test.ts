@@ -72,7 +72,15 @@ beforeAll(async () => {
     ),
     'views',
   );
-  stand.role('auditor', { view: 'all', allow: { rules: [{ resources: ['sql'], verbs: ['read'] }] } });
+  stand.role('auditor', {
+    view: 'all',
+    allow: {
+      rules: [
+        { resources: ['sql'], verbs: ['read'] },
+        { resources: ['search'], verbs: ['create', 'update'] },
+      ],
+    },
+  });
   const browser = await chromium.launch({ ...headless, executablePath });
   context = await browser.newContext({ viewport: { width: 1440, height: 900 }, acceptDownloads: true });
   page = await context.newPage();
@@ -101,6 +109,27 @@ test('runs a query that comes with Steno, says what it proves, and shows the has
   expect(await page.locator('.sql-rows').innerText()).toContain('carol <b>x</b>');
   expect(new URL(page.url()).searchParams.get('pack')).toBe('cc6.1-sessions');
   await picture('sql-pack');
+}, 120_000);
+
+test('keeps a query under a name, opens it again, and deletes it', async () => {
+  const sql = 'SELECT user,\n  count()\nFROM sessions GROUP BY user ORDER BY user';
+  await editor().fill(sql);
+  await page.getByRole('button', { name: 'Save this query' }).click();
+  await page.getByRole('textbox', { name: 'Name of the query' }).fill('who <b>works</b>');
+  await page.getByRole('checkbox', { name: 'Let others see it' }).check();
+  expect(await page.getByRole('combobox', { name: 'Schedule' }).count(), 'SQL has none').toBe(0);
+  await picture('sql-saving');
+  await page.getByRole('button', { name: 'Save', exact: true }).click();
+  const saved = page.locator('.sql-saved li');
+  await saved.waitFor();
+  expect(await saved.innerText()).toContain('who <b>works</b>');
+  await editor().fill('SELECT 1');
+  await saved.getByRole('button').first().click();
+  await expect.poll(() => editor().inputValue(), { timeout: WAIT }).toBe(sql);
+  await picture('sql-saved');
+  await saved.hover();
+  await saved.getByRole('button', { name: 'Delete who <b>works</b>' }).click();
+  await expect.poll(() => saved.count(), { timeout: WAIT }).toBe(0);
 }, 120_000);
 
 test('draws the answer', async () => {

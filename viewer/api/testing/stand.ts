@@ -15,7 +15,8 @@ import { disclosureSchema } from '#schemas/disclosure.js';
 import type { Disclosure } from '#schemas/disclosure.js';
 import type { LiveSessionDetails } from '#schemas/api/inventory/live-sessions.js';
 import { readNotes } from '#schemas/api/cases/notes.js';
-import { listSavedSearches } from '#schemas/api/cases/saved-searches.js';
+import { listSavedSearches, saveSearch } from '#schemas/api/cases/saved-searches.js';
+import type { SavedSearch } from '#schemas/api/cases/saved-searches.js';
 import { roleSchema } from '#schemas/policy/role.js';
 import type { Role } from '#schemas/policy/role.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
@@ -144,6 +145,14 @@ export async function openStand(webRoot?: string): Promise<Stand> {
     await events.insert('audit', [exampleAuditRow({ ...row, data: JSON.stringify({ state, version, reason }) })], `triage-${version}`);
     return { finding: target, state, version, by: 'root', at, reason };
   };
+  /** Of one person: who may save what, and see it, is tested with an authority. */
+  const saved: SavedSearch[] = [];
+  const keep = (asked: Pick<SavedSearch, 'name' | 'language' | 'query' | 'shared' | 'every_ms'>): SavedSearch => {
+    const times = { created_at: 1, updated_at: 1, next_at: null, ran_at: null, told: 0 };
+    const one = { id: `q-${String(saved.length).padStart(12, '0')}`, owner: 'ann', error: '', ...times, ...asked };
+    saved.push(one);
+    return one;
+  };
   const running = await startViewer(
     { listen: '127.0.0.1:0', webRoot: webRoot ?? join(folder, 'no-page'), version: '0.0.0' },
     {
@@ -168,11 +177,15 @@ export async function openStand(webRoot?: string): Promise<Stand> {
           watching.add(callback);
           return () => watching.delete(callback);
         },
-        relaying: () => async (_method, target, body) => {
+        relaying: () => async (method, target, body) => {
+          if (method === 'POST' && target === saveSearch.path) return keep(saveSearch.body.parse(body));
+          if (target === listSavedSearches.path) return saved;
+          if (method === 'DELETE' && target.startsWith(`${listSavedSearches.path}/`))
+            return void saved.splice(0, saved.length, ...saved.filter(({ id }) => !target.endsWith(id)));
           const decided = /^\/v1\/findings\/([^/]+)\/triage$/.exec(target);
           if (decided !== null) return triage(decided[1]!, body as { state: string; reason: string });
           if (target === '/v1/disclosures') return void disclosures.push(disclosureSchema.parse(body));
-          if (target === readNotes.path || target === listSavedSearches.path) return [];
+          if (target === readNotes.path) return [];
           if (target !== '/v1/login/methods') throw new StenoError('LOGIN_FAILED');
           return { local: true, passkeys: false, origin: 'http://localhost', connectors: [] };
         },

@@ -169,7 +169,7 @@ function Frame({
             Search
           </NavLink>
           {me.findings && (
-            <NavLink to="/findings" here={path === '/findings' || path === '/rules'}>
+            <NavLink to="/findings" here={/^\/(findings|rules)(\/|$)/.test(path)}>
               Findings
             </NavLink>
           )}
@@ -215,7 +215,7 @@ function Frame({
             <SearchPage me={me} />
           </Route>
           {me.findings && (
-            <Route path={/^\/(findings|rules)$/}>
+            <Route path={/^\/(findings|rules)(\/|$)/}>
               <FindingViews me={me} />
             </Route>
           )}
@@ -228,7 +228,7 @@ function Frame({
           {me.sql && (
             <Route path="/sql">
               <Suspense fallback={<div className="page" aria-busy="true" />}>
-                <SqlPage />
+                <SqlPage me={me} />
               </Suspense>
             </Route>
           )}

@@ -72,6 +72,11 @@ export function FindingsPage({ me }: { readonly me: Me }): ReactNode {
             {suppressed} suppressed
           </Link>
         )}
+        {me.audit && (
+          <Link to="/findings/response" className="aside">
+            Response
+          </Link>
+        )}
         <Link to="/rules" className="aside">
           Rules
         </Link>

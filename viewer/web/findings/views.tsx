@@ -1,8 +1,9 @@
-/** What was found, and the rules that find it. */
+/** What was found, how fast people respond to it, and the rules that find it. */
 import type { ReactNode } from 'react';
 import { Route, Switch } from 'wouter';
 import type { Me } from '#schemas/api/front/sign-in.js';
 import { FindingsPage } from './findings.js';
+import { ResponsePage } from './response.js';
 import { RulesPage } from './rules.js';
 
 export function FindingViews({ me }: { readonly me: Me }): ReactNode {
@@ -11,6 +12,11 @@ export function FindingViews({ me }: { readonly me: Me }): ReactNode {
       <Route path="/rules">
         <RulesPage />
       </Route>
+      {me.audit && (
+        <Route path="/findings/response">
+          <ResponsePage />
+        </Route>
+      )}
       <Route>
         <FindingsPage me={me} />
       </Route>

@@ -35,6 +35,12 @@ const verdictText = {
   unknown: 'read from the screen alone',
 } as const;
 
+/** How a command is known, and what became of it. */
+function knownText({ known, verdict }: CommandUnit): string {
+  if (known !== 'marks') return verdictText[verdict];
+  return verdict === 'unknown' ? 'marked by the shell' : `marked by the shell, ${verdictText[verdict]}`;
+}
+
 export function Commands({
   list,
   position,
@@ -143,7 +149,8 @@ function Row({
   );
 }
 
-function CommandCells({ command: { text, prompt, verdict, exit, lasted, programs, ran } }: { readonly command: CommandUnit }): ReactNode {
+function CommandCells({ command }: { readonly command: CommandUnit }): ReactNode {
+  const { text, prompt, exit, lasted, programs, ran } = command;
   const isFailure = exit !== null && exit !== '0';
   return (
     <>
@@ -152,7 +159,7 @@ function CommandCells({ command: { text, prompt, verdict, exit, lasted, programs
           <SafeText text={text} />
         </span>
         <span className="touched-what">
-          {verdictText[verdict]}
+          {knownText(command)}
           {programs > ran.length && `, ${programs.toLocaleString()} programs`}
           {lasted !== null && `, ${duration(lasted)}`}
         </span>

@@ -16,6 +16,8 @@ describe('what may come next', () => {
     ['severity:', ['info', 'low', 'medium', 'high', 'critical']],
     ['user:al', null],
     ['after:', ['today', 'yesterday', '1h', '24h', '7d', '30d']],
+    ['during:yesterday..', ['now', 'today', 'yesterday', '1h', '24h'].map((end) => `yesterday..${end}`)],
+    ['during:7d..y', ['7d..yesterday']],
     ['path:', ['path:/etc/shadow']],
     ['path:/e', []],
     ['nothing:', []],

@@ -39,6 +39,7 @@ export function knownSuggestions(completion: Completion): readonly Suggestion[] 
     return choices
       .filter((choice) => choice.startsWith(completion.prefix.toLowerCase()))
       .map((choice) => ({ text: choice, label: choice, note: '' }));
+  if (completion.field === 'during' && completion.prefix.includes('..')) return endsOf(completion.prefix);
   if (takes === 'moment')
     return ['today', 'yesterday', '1h', '24h', '7d', '30d']
       .filter((moment) => moment.startsWith(completion.prefix))
@@ -49,6 +50,14 @@ export function knownSuggestions(completion: Completion): readonly Suggestion[] 
       }));
   if ((completedFields as readonly string[]).includes(completion.field)) return null;
   return completion.prefix === '' ? [{ text: '', label: example, note: fieldFacts(completion.field).text }] : [];
+}
+
+/** How a span may end that has been begun: `2026-03-01..`. */
+function endsOf(prefix: string): readonly Suggestion[] {
+  const begun = prefix.slice(0, prefix.indexOf('..') + 2);
+  return ['now', 'today', 'yesterday', '1h', '24h']
+    .map((end) => ({ text: `${begun}${end}`, label: `${begun}${end}`, note: /\d/.test(end) ? 'up to that long ago' : '' }))
+    .filter(({ text }) => text.startsWith(prefix));
 }
 
 /** A value as it must stand in a query. */

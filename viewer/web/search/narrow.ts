@@ -12,11 +12,28 @@ export function withValue(query: string, field: string, value: string, without =
 
 const times: ReadonlySet<string> = new Set(['after', 'before', 'during']);
 
-/** The query within this span, in place of the one that it names now. The query must be one. */
+/**
+ * The query for what happened within this span, in place of the span that it names now: `during:` would find long sessions again that
+ * began before. The query must be one.
+ */
 export function within(query: string, from: number, to: number): string {
   const expression = parseSearch(query, Date.now());
   const parts: readonly SearchExpression[] = expression.kind === 'all' ? expression.of : [expression];
   const kept = parts.filter((part) => part.kind !== 'field' || !times.has(part.field));
-  const during: SearchExpression = { kind: 'field', field: 'during', match: { kind: 'range', from, to } };
-  return printSearch(kept.length === 0 ? during : { kind: 'all', of: [...kept, during] });
+  const bounds: readonly SearchExpression[] = [
+    { kind: 'field', field: 'after', match: { kind: 'range', from, to: null } },
+    { kind: 'field', field: 'before', match: { kind: 'range', from: null, to } },
+  ];
+  return printSearch({ kind: 'all', of: [...kept, ...bounds] });
+}
+
+/** The span that a query names for all that it finds, ms since 1970; `to` is exclusive. Null: none, as where it stands in an alternative. */
+export function spanOfSearch(expression: SearchExpression): { readonly from: number | null; readonly to: number | null } {
+  const parts: readonly SearchExpression[] = expression.kind === 'all' ? expression.of : [expression];
+  const ranges = parts.flatMap((part) =>
+    part.kind === 'field' && times.has(part.field) && part.match.kind === 'range' ? [part.match] : [],
+  );
+  const named = (bounds: readonly (number | null)[]): readonly number[] => bounds.filter((bound) => bound !== null);
+  const [froms, tos] = [named(ranges.map(({ from }) => from)), named(ranges.map(({ to }) => to))];
+  return { from: froms.length === 0 ? null : Math.max(...froms), to: tos.length === 0 ? null : Math.min(...tos) };
 }

@@ -1,4 +1,4 @@
-/** Saved searches: a list of them where nothing is asked yet, and a form that saves the one that is shown. */
+/** Saved searches and saved SQL: what there is, and a form that saves the query that is shown. */
 import { useState } from 'react';
 import type { ReactNode } from 'react';
 import { Link } from 'wouter';
@@ -16,11 +16,20 @@ type Saved = Answered<'GET /api/saved-searches'>[number];
 
 const periods = [5, 15, 60, 24 * 60].map((minutes) => minutes * 60_000);
 
-export function SavedSearches({ me }: { readonly me: Me }): ReactNode {
+type Language = Saved['language'];
+
+export interface SavedQueries {
+  /** Null until they are known. */
+  readonly list: readonly Saved[] | null;
+  /** Of the list, or of the last deletion. */
+  readonly error: ApiFailure | null;
+  readonly remove: (saved: Saved) => void;
+  readonly reload: () => void;
+}
+
+export function useSaved(language: Language): SavedQueries {
   const { data, error, reload } = useAnswer('GET /api/saved-searches', {});
   const [failure, setFailure] = useState<ApiFailure | null>(null);
-  if (error !== null) return <Failure error={error} />;
-  if (data === null || data.length === 0) return null;
   const remove = ({ id }: Saved): void =>
     void ask('DELETE /api/saved-searches/:name', { params: { name: id } }).then(
       () => {
@@ -29,10 +38,16 @@ export function SavedSearches({ me }: { readonly me: Me }): ReactNode {
       },
       (reason: unknown) => setFailure(reason as ApiFailure),
     );
+  return { list: data?.filter((saved) => saved.language === language) ?? null, error: error ?? failure, remove, reload };
+}
+
+export function SavedSearches({ me }: { readonly me: Me }): ReactNode {
+  const { list: data, error, remove } = useSaved('search');
+  if (data === null || data.length === 0) return error === null ? null : <Failure error={error} />;
   return (
     <div className="examples saved-searches">
       <h2>Saved searches</h2>
-      {failure !== null && <Failure error={failure} />}
+      {error !== null && <Failure error={error} />}
       <ul>
         {data.map((saved) => (
           <li key={saved.id}>
@@ -67,7 +82,17 @@ function stateOf({ owner, shared, every_ms: every, ran_at: ran, told, error }: S
   return parts.join(', ');
 }
 
-export function SaveSearch({ me, query }: { readonly me: Me; readonly query: string }): ReactNode {
+export function SaveQuery({
+  me,
+  language,
+  query,
+  onSaved = () => undefined,
+}: {
+  readonly me: Me;
+  readonly language: Language;
+  readonly query: string;
+  readonly onSaved?: () => void;
+}): ReactNode {
   const [open, setOpen] = useState(false);
   const [name, setName] = useState('');
   const [shared, setShared] = useState(false);
@@ -79,18 +104,21 @@ export function SaveSearch({ me, query }: { readonly me: Me; readonly query: str
   return (
     <div className="case-add">
       <button type="button" className="case-button" aria-expanded={open} onClick={() => setOpen(!open)}>
-        Save this search
+        {language === 'sql' ? 'Save this query' : 'Save this search'}
       </button>
       {open && (
         <form
           className="case-choices save-search"
           onSubmit={(event) => {
             event.preventDefault();
-            ask('POST /api/saved-searches', { body: { name, query, shared, every_ms: every === '' ? null : Number(every) } }).then(
+            ask('POST /api/saved-searches', {
+              body: { name, language, query, shared, every_ms: every === '' ? null : Number(every) },
+            }).then(
               () => {
                 setError(null);
                 setOpen(false);
                 setDone(query);
+                onSaved();
               },
               (failure: unknown) => setError(failure as ApiFailure),
             );
@@ -102,16 +130,18 @@ export function SaveSearch({ me, query }: { readonly me: Me; readonly query: str
             maxLength={100}
             onChange={(event) => setName(event.target.value)}
             placeholder="Name"
-            aria-label="Name of the search"
+            aria-label={language === 'sql' ? 'Name of the query' : 'Name of the search'}
           />
-          <select value={every} onChange={(event) => setEvery(event.target.value)} aria-label="Schedule">
-            <option value="">Runs when you ask</option>
-            {periods.map((ms) => (
-              <option key={ms} value={ms}>
-                Every {duration(ms)}, webhooks are told of new hits
-              </option>
-            ))}
-          </select>
+          {language === 'search' && (
+            <select value={every} onChange={(event) => setEvery(event.target.value)} aria-label="Schedule">
+              <option value="">Runs when you ask</option>
+              {periods.map((ms) => (
+                <option key={ms} value={ms}>
+                  Every {duration(ms)}, webhooks are told of new hits
+                </option>
+              ))}
+            </select>
+          )}
           {me.searches.share && (
             <label>
               <input type="checkbox" checked={shared} onChange={(event) => setShared(event.target.checked)} /> Let others see it

@@ -14,7 +14,8 @@ import { Histogram } from './histogram.js';
 import { within } from './narrow.js';
 import { QueryBox } from './query-box.js';
 import { Results } from './results.js';
-import { SaveSearch, SavedSearches } from './saved-searches.js';
+import { Spans } from './spans.js';
+import { SaveQuery, SavedSearches } from './saved-searches.js';
 import './search.css';
 
 const examples = [
@@ -24,6 +25,7 @@ const examples = [
   ['"permission denied" label:env=prod after:7d', 'a phrase on nodes of one kind'],
   ['exe:curl has:finding', 'a program, in sessions with findings'],
   ['/passw(or)?d/ kind:screen', 'an expression, on screens alone'],
+  ['kind:command node:web-* during:yesterday', 'sessions that ran at some time of a day'],
 ] as const;
 
 export function SearchPage({ me }: { readonly me: Me }): ReactNode {
@@ -34,9 +36,11 @@ export function SearchPage({ me }: { readonly me: Me }): ReactNode {
   useTitle(query === '' ? 'Search' : `${query.slice(0, 40)} · Search`);
   const needles = marked(query);
   const asked = query.trim() !== '' && needles !== null;
-  const found = useAnswer('GET /api/find', asked ? { query: { q: query, before, each } } : null);
+  const inTime = params.get('view') === 'sessions';
+  const found = useAnswer('GET /api/find', asked && !inTime ? { query: { q: query, before, each } } : null);
   const overview = useAnswer('GET /api/find/overview', asked ? { query: { q: query } } : null);
-  const search = (q: string): void => navigate(`/search${queryText({ q })}`);
+  const view = inTime ? 'sessions' : null;
+  const search = (q: string): void => navigate(`/search${queryText({ q, view })}`);
   const groups = asked ? (found.data?.groups ?? []) : [];
   return (
     <section className="page search-page">
@@ -66,10 +70,10 @@ export function SearchPage({ me }: { readonly me: Me }): ReactNode {
       {asked && found.data !== null && groups.length === 0 && !found.loading && (
         <Empty title="No matches">
           <p>A word matches as a whole; add * for words that begin so, or leave a field out.</p>
-          <SaveSearch me={me} query={query} />
+          <SaveQuery me={me} language="search" query={query} />
         </Empty>
       )}
-      {asked && groups.length > 0 && (
+      {asked && (inTime || groups.length > 0) && (
         <div className="search-layout" aria-busy={found.loading}>
           <aside>{overview.data !== null && <Facets facets={overview.data.facets} query={query} />}</aside>
           <div>
@@ -77,11 +81,12 @@ export function SearchPage({ me }: { readonly me: Me }): ReactNode {
               <Histogram overview={overview.data} onSpan={(from, to) => search(within(query, from, to))} />
             )}
             <div className="search-acts">
+              <Views query={query} inTime={inTime} />
               <AddToCase me={me} label="Add this search to a case" items={() => [{ kind: 'search', query }]} />
-              <SaveSearch me={me} query={query} />
+              <SaveQuery me={me} language="search" query={query} />
             </div>
-            <Results groups={groups} query={query} needles={needles} />
-            {found.data?.next !== undefined && found.data.next !== null && (
+            {inTime ? <Spans query={query} before={before} /> : <Results groups={groups} query={query} needles={needles} />}
+            {!inTime && found.data?.next !== undefined && found.data.next !== null && (
               <div className="pager">
                 <Link to={`/search${queryText({ q: query, before: found.data.next })}`}>Older sessions</Link>
               </div>
@@ -90,6 +95,21 @@ export function SearchPage({ me }: { readonly me: Me }): ReactNode {
         </div>
       )}
     </section>
+  );
+}
+
+/** The hits of the sessions, or the sessions on one axis of time. */
+function Views({ query, inTime }: { readonly query: string; readonly inTime: boolean }): ReactNode {
+  const view = (name: string, to: string, current: boolean): ReactNode => (
+    <Link to={to} aria-current={current ? 'true' : undefined}>
+      {name}
+    </Link>
+  );
+  return (
+    <nav className="search-views" aria-label="How to show what was found">
+      {view('Hits', `/search${queryText({ q: query })}`, !inTime)}
+      {view('Sessions in time', `/search${queryText({ q: query, view: 'sessions' })}`, inTime)}
+    </nav>
   );
 }
 

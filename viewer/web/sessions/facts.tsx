@@ -1,4 +1,4 @@
-/** What the event store knows of a session beside its screen: files, forwardings, gaps. Each row leads to its moment. */
+/** What the event store knows of a session beside its screen and its files: forwardings, participants, gaps. Each row leads to its moment. */
 import type { ReactNode } from 'react';
 import type { SessionFact } from '#schemas/api/recordings/sessions.js';
 import { bytes, clock } from '../parts/format.js';
@@ -7,7 +7,7 @@ import { SafeText } from '../parts/safe-text.js';
 type Values = Readonly<Record<string, unknown>>;
 
 export const valuesOf = (fact: SessionFact): Values => (typeof fact.data === 'object' && fact.data !== null ? (fact.data as Values) : {});
-const textOf = (value: unknown): string => (typeof value === 'string' ? value : typeof value === 'number' ? String(value) : '');
+export const textOf = (value: unknown): string => (typeof value === 'string' ? value : typeof value === 'number' ? String(value) : '');
 export const MAX_ROWS = 500;
 
 const gapText: Readonly<Record<string, string>> = {
@@ -21,55 +21,15 @@ const gapText: Readonly<Record<string, string>> = {
   audit_events: 'Audit rows of the session that could not be sent, kept beside the spool of its gateway',
 };
 
-/** Data that passed by a terminal without being shown: as good as a file, but for its name. */
-const isUnechoed = (fact: SessionFact): boolean => fact.kind === 'stream' && valuesOf(fact)['fact'] === 'unechoed';
-
 export function Facts({ facts, onSeek }: { readonly facts: readonly SessionFact[]; readonly onSeek: (ms: number) => void }): ReactNode {
-  const files = facts.filter((fact) => fact.kind === 'file' || fact.kind === 'sftp' || isUnechoed(fact));
   const forwards = facts.filter(
     ({ kind, data }) => (kind === 'forward' && (data as Values)['outcome'] !== 'closed') || kind === 'listen' || kind === 'connect',
   );
   const people = facts.filter(({ kind }) => kind === 'participant');
   const gaps = facts.filter(({ kind }) => kind === 'gap');
-  if (files.length + forwards.length + gaps.length + people.length === 0)
-    return <p className="hint">The recording itself tells of no transfers, forwardings or gaps.</p>;
+  if (forwards.length + gaps.length + people.length === 0) return null;
   return (
     <>
-      {files.length > 0 && (
-        <Table title="Files" heads={['At', 'Operation', 'Path', 'Size', 'SHA-256']} count={files.length}>
-          {files.slice(0, MAX_ROWS).map((fact, i) => {
-            const v = valuesOf(fact);
-            const size = v['size'];
-            const failed = v['outcome'] === 'failure' || v['outcome'] === 'unfinished';
-            return (
-              <tr key={i} className={failed ? 'failed' : undefined}>
-                <At fact={fact} onSeek={onSeek} />
-                <td>
-                  {isUnechoed(fact)
-                    ? 'typed without echo'
-                    : [textOf(v['protocol']), textOf(v['operation']) === '' ? textOf(v['name']) : textOf(v['operation'])]
-                        .filter((text) => text !== '')
-                        .join(' ')}
-                  {failed && <em> {textOf(v['outcome'])}</em>}
-                </td>
-                <td className="mono path">
-                  <SafeText text={textOf(v['path'])} />
-                  {textOf(v['target']) !== '' && (
-                    <>
-                      {' → '}
-                      <SafeText text={textOf(v['target'])} />
-                    </>
-                  )}
-                </td>
-                <td className="number">{typeof size === 'number' ? bytes(size) : '–'}</td>
-                <td className="mono digest" title={textOf(v['sha256'])}>
-                  <SafeText text={textOf(v['sha256'])} />
-                </td>
-              </tr>
-            );
-          })}
-        </Table>
-      )}
       {forwards.length > 0 && (
         <Table title="Forwardings" heads={['At', 'What', 'Address']} count={forwards.length}>
           {forwards.slice(0, MAX_ROWS).map((fact, i) => {

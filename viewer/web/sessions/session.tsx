@@ -17,6 +17,7 @@ import type { NamedRows } from '../parts/basics.js';
 import { NotesPanel, useNotes } from '../cases/notes.js';
 import type { Position } from '../cases/notes.js';
 import { Facts, valuesOf } from './facts.js';
+import { Files } from './files.js';
 import { SafeText } from '../parts/safe-text.js';
 import { useOpening } from '../parts/use-opening.js';
 import { Panes } from '../panes/panes.js';
@@ -182,7 +183,10 @@ export function SessionPage({ id, me }: { readonly id: string; readonly me: Me }
             {facts.data === null ? (
               facts.error !== null && <Failure error={facts.error} />
             ) : (
-              <Facts facts={facts.data} onSeek={(ms) => void open?.replay.seek(ms)} />
+              <>
+                <Files session={session} facts={facts.data} onSeek={(ms) => void open?.replay.seek(ms)} />
+                <Facts facts={facts.data} onSeek={(ms) => void open?.replay.seek(ms)} />
+              </>
             )}
           </div>
           <Details session={session} audit={me.audit} />

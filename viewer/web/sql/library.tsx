@@ -1,21 +1,54 @@
-/** What can be asked: the queries that come with Steno, and the views with their columns. */
+/** What can be asked: queries that people saved, those that come with Steno, and the views with their columns. */
 import type { ReactNode } from 'react';
 import type { PackQuery, SqlSchema } from '#schemas/api/recordings/sql.js';
+import { Failure } from '../parts/basics.js';
+import { SafeText } from '../parts/safe-text.js';
+import type { SavedQueries } from '../search/saved-searches.js';
 
 export function Library({
   schema,
   chosen,
+  saved,
+  user,
   onQuery,
+  onSaved,
   onInsert,
 }: {
   readonly schema: SqlSchema;
   readonly chosen: string;
+  readonly saved: SavedQueries;
+  /** Who looks: only one's own are deleted here. */
+  readonly user: string;
   readonly onQuery: (query: PackQuery) => void;
+  readonly onSaved: (sql: string) => void;
   readonly onInsert: (text: string) => void;
 }): ReactNode {
   const criteria = [...new Set(schema.packs.map(({ criterion }) => criterion))];
   return (
     <aside className="sql-library" aria-label="What can be asked">
+      {saved.error !== null && <Failure error={saved.error} />}
+      {saved.list !== null && saved.list.length > 0 && (
+        <details open>
+          <summary>Saved</summary>
+          <ul className="sql-saved">
+            {saved.list.map((one) => (
+              <li key={one.id}>
+                <button type="button" title={one.query} onClick={() => onSaved(one.query)}>
+                  <SafeText text={one.name} />
+                  {(one.owner !== user || one.shared) && (
+                    <span>{one.owner === user ? 'shared' : <SafeText text={`by ${one.owner}`} />}</span>
+                  )}
+                </button>
+                {one.owner === user && (
+                  <button type="button" className="without" aria-label={`Delete ${one.name}`} onClick={() => saved.remove(one)}>
+                    ×
+                  </button>
+                )}
+              </li>
+            ))}
+          </ul>
+        </details>
+      )}
       <details open={matchMedia('(min-width: 900px)').matches}>
         <summary>Queries for SOC 2</summary>
         <ul>

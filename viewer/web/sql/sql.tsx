@@ -2,11 +2,13 @@
 import { useEffect, useRef, useState } from 'react';
 import type { ReactNode } from 'react';
 import { useSearchParams } from 'wouter';
+import type { Me } from '#schemas/api/front/sign-in.js';
 import { MAX_SQL } from '#schemas/sql/bounds.js';
 import { asksForPeriod, withPeriod } from '#schemas/sql/period.js';
 import { Failure, useTitle } from '../parts/basics.js';
 import { MomentFilter, useFilters } from '../parts/filters.js';
 import { useAnswer } from '../parts/use-json.js';
+import { SaveQuery, useSaved } from '../search/saved-searches.js';
 import { AnswerView } from './answer.js';
 import { Library } from './library.js';
 import { useRun } from './run.js';
@@ -22,11 +24,12 @@ WHERE started_at >= {from} AND started_at < {to}
 GROUP BY user, node
 ORDER BY sessions DESC`;
 
-export function SqlPage(): ReactNode {
+export function SqlPage({ me }: { readonly me: Me }): ReactNode {
   useTitle('SQL');
   const [query] = useSearchParams();
   const filters = useFilters(names);
   const schema = useAnswer('GET /api/sql/schema', {});
+  const saved = useSaved('sql');
   const packId = filters.get('pack');
   const pack = schema.data?.packs.find(({ id }) => id === packId) ?? null;
   const [draft, setDraft] = useState(query.get('q') ?? (packId === '' ? start : ''));
@@ -63,6 +66,9 @@ export function SqlPage(): ReactNode {
       <div className="page-head">
         <h1>SQL</h1>
         <p className="hint">Over the rows that your roles show. Every query is in the audit log, with the hash of its answer.</p>
+        <div className="sql-keep">
+          {draft.trim() !== '' && pack?.sql !== draft && <SaveQuery me={me} language="sql" query={draft} onSaved={saved.reload} />}
+        </div>
       </div>
       {schema.error !== null && <Failure error={schema.error} />}
       <div className="sql-layout">
@@ -70,10 +76,16 @@ export function SqlPage(): ReactNode {
           <Library
             schema={schema.data}
             chosen={packId}
+            saved={saved}
+            user={me.user}
             onInsert={insert}
             onQuery={({ id, sql }) => {
               setDraft(sql);
               filters.set({ q: '', pack: id });
+            }}
+            onSaved={(query) => {
+              setDraft(query);
+              filters.set({ q: query.length > MAX_LINKED ? '' : query, pack: '' });
             }}
           />
         )}

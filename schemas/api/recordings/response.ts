@@ -1,0 +1,41 @@
+/** How fast people respond to findings: `steno findings response`, and its page. */
+import { z } from 'zod';
+import { noBody, noParams, viewerEndpoint } from '../../endpoint/endpoint.js';
+import { list, moment, queryRange, record } from '../../endpoint/fields.js';
+
+const measured = record({
+  /** Findings of which it was measured. */
+  count: z.int(),
+  /** ms from the finding on; null where there are none. */
+  median: z.number().nullable(),
+  p90: z.number().nullable(),
+});
+
+export const showResponse = viewerEndpoint({
+  method: 'GET',
+  path: '/api/finding-response',
+  summary:
+    'From findings to the first look, to a lock, to the end of their sessions and to the decision that closed them, by month. It takes the right to read findings and the audit log.',
+  admits: ['user'],
+  params: noParams,
+  /** Of the findings' own time; the last twelve months unless told. */
+  query: z.strictObject({ from: queryRange.from, to: queryRange.to }),
+  body: noBody,
+  answer: record({
+    from: moment,
+    to: moment,
+    /** The earliest first; months without findings are left out. */
+    months: list(
+      record({
+        /** Its first moment in UTC. */
+        month: moment,
+        findings: z.int(),
+        look: measured,
+        lock: measured,
+        ended: measured,
+        closed: measured,
+      }),
+    ),
+  }),
+  errors: ['QUERY_TOO_HEAVY'],
+});

@@ -1,0 +1,89 @@
+/**
+ * Files of a recording, listed and taken out. What is sent is what the gateway hashed: the content is put together in a file of this
+ * machine, compared with its digest, and sent only then. That the digest is the gateway's is what `steno verify` says; here the
+ * recording is read as it is stored. Memory is flat, and one file at a time takes its size of temporary disk. Tested in files.test.ts.
+ */
+import { mkdtemp, open, rm } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { MAX_LISTED_FILES } from '#schemas/api/recordings/files.js';
+import type { listRecordedFiles } from '#schemas/api/recordings/files.js';
+import { StenoError } from '#schemas/base/errors.js';
+import type { Answer } from '#schemas/endpoint/endpoint.js';
+import type { SessionRow } from '#schemas/events/rows.js';
+import { ContentFile } from '#recordings/files/content-file.js';
+import { baseOf, extractFile, listFiles } from '#recordings/files/recorded-files.js';
+import type { Chunks, RecordedFile } from '#recordings/files/recorded-files.js';
+import { exportLines } from '#recordings/read/export-file.js';
+import type { ExportParts } from './export.js';
+
+/** Of temporary disk; a larger one is taken out by `steno files`, on the machine of whoever asks. */
+const MAX_FILE_BYTES = 2 * 2 ** 30;
+
+type FileParts = Pick<ExportParts, 'objects' | 'zstd' | 'reader'>;
+
+/** Throws NOT_FOUND where nothing is stored yet, RECORDING_MALFORMED, STORE_NOT_FOUND. */
+export async function filesOf(parts: FileParts, row: SessionRow): Promise<Answer<typeof listRecordedFiles>> {
+  const { files, more } = await twice(() => listFiles(linesOf(parts, row)()));
+  const listed = files.slice(0, MAX_LISTED_FILES).map((file) => ({ ...file, protocol: file.protocol ?? '' }));
+  return { files: listed, more: more + files.length - listed.length };
+}
+
+export interface TakenFile {
+  readonly file: RecordedFile;
+  /** Open, at its beginning, and without a name: it is gone when it is closed. */
+  readonly content: FileHandle;
+}
+
+/** Throws FILE_MISSING, TOO_LARGE, and what `filesOf` throws. */
+export async function takeFile(parts: FileParts, row: SessionRow, n: number): Promise<TakenFile> {
+  const chunks = linesOf(parts, row);
+  return twice(async () => {
+    const { files } = await listFiles(chunks());
+    const file = files[n - 1];
+    if (file === undefined) throw new StenoError('NOT_FOUND', `file ${n} of this session`);
+    if ((file.size ?? 0) > MAX_FILE_BYTES) throw new StenoError('TOO_LARGE', 'take this file out with `steno files`');
+    const folder = await mkdtemp(join(tmpdir(), 'steno-file-'));
+    try {
+      const path = join(folder, 'content');
+      const sink = new ContentFile(path);
+      try {
+        await extractFile(chunks, file, sink);
+      } finally {
+        sink.close();
+      }
+      return { file, content: await open(path) };
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
+}
+
+/** The index is read anew each time: a session that is sealed meanwhile has other objects. */
+function linesOf(parts: FileParts, row: SessionRow): Chunks {
+  return async function* () {
+    const index = await parts.reader.index(row.session, row.started_at);
+    if (index === null) throw new StenoError('NOT_FOUND', 'nothing of this recording is stored yet');
+    yield* exportLines(parts, index);
+  };
+}
+
+/** A part may go while it is read, because the session is being sealed: then the sealed object is there. */
+async function twice<T>(run: () => Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } catch (error) {
+    if (!(error instanceof StenoError) || error.code !== 'STORE_NOT_FOUND') throw error;
+    return run();
+  }
+}
+
+/** What a browser may call it: the last part of its path, without anything that a file system or a header would read. */
+export function fileName({ n, path }: Pick<RecordedFile, 'n' | 'path'>): string {
+  const name = baseOf(path)
+    .replace(/[^A-Za-z0-9._-]/g, '_')
+    .replace(/^[.-]+/, '')
+    .slice(0, 100);
+  return name === '' ? `file-${n}` : name;
+}
