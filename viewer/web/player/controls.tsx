@@ -1,7 +1,7 @@
-/** Play, speed, idle time and live join, with their keys. */
+/** Play, speed, idle time, and how far behind a live session the replay is, with their keys. */
 import { useEffect } from 'react';
 import type { ReactNode } from 'react';
-import { clock } from '../parts/format.js';
+import { clock, duration } from '../parts/format.js';
 import type { Replay } from './replay.js';
 import { usePosition, useReplayState } from './use-replay.js';
 
@@ -27,18 +27,7 @@ export function Controls({ replay, onFullscreen, onHelp }: ControlsProps): React
       <span className="time" aria-live="off">
         <b>{clock(position)}</b> / {clock(state.duration)}
       </span>
-      {state.live && (
-        <button
-          type="button"
-          className={state.following ? 'live-button following' : 'live-button'}
-          onClick={() => void replay.follow()}
-          aria-pressed={state.following}
-          title="L"
-        >
-          <span className="live-dot" aria-hidden="true" />
-          {state.following ? 'Live' : 'Go live'}
-        </button>
-      )}
+      {state.live && <Live replay={replay} position={position} />}
       <span className="spacer" />
       {!state.following && (
         <>
@@ -77,6 +66,35 @@ export function Controls({ replay, onFullscreen, onHelp }: ControlsProps): React
         </svg>
       </button>
     </div>
+  );
+}
+
+/** Less than this behind its end is none: it is what came since the last frame was drawn. */
+const BEHIND_MS = 1_000;
+
+/** Whether the session is shown as it happens; if not, how much of it came since, and two ways to its end. */
+function Live({ replay, position }: { readonly replay: Replay; readonly position: number }): ReactNode {
+  const { following, duration: end } = useReplayState(replay);
+  const behind = end - position;
+  return (
+    <span className="live-state" data-behind={following ? undefined : Math.floor(behind / 1000)}>
+      <button
+        type="button"
+        className={following ? 'live-button following' : 'live-button'}
+        onClick={() => void replay.follow()}
+        aria-pressed={following}
+        title="L"
+      >
+        <span className="live-dot" aria-hidden="true" />
+        {following ? 'Live' : 'Go live'}
+      </button>
+      {!following && <span className="behind">{behind < BEHIND_MS ? 'Nothing newer yet' : `${duration(behind)} behind`}</span>}
+      {!following && (
+        <button type="button" className="quiet catch-up" onClick={() => replay.catchUp()} disabled={behind < BEHIND_MS} title="C">
+          Catch up
+        </button>
+      )}
+    </span>
   );
 }
 
@@ -135,6 +153,9 @@ export function useReplayKeys(
         case 'Home':
           void replay.seek(0);
           break;
+        case 'End':
+          void (replay.state.live ? replay.follow() : replay.seek(replay.state.duration));
+          break;
         case '<':
           replay.setSpeed(speeds[Math.max(0, at - 1)]!);
           break;
@@ -146,6 +167,9 @@ export function useReplayKeys(
           break;
         case 'l':
           void replay.follow();
+          break;
+        case 'c':
+          replay.catchUp();
           break;
         case 'f':
           actions.onFullscreen();
