@@ -29,42 +29,44 @@ export function Controls({ replay, onFullscreen, onHelp }: ControlsProps): React
       </span>
       {state.live && <Live replay={replay} position={position} />}
       <span className="spacer" />
-      {!state.following && (
-        <>
-          <label className="toggle" title="I">
-            <input type="checkbox" checked={state.skipIdle} onChange={(event) => replay.setSkipIdle(event.target.checked)} />
-            <span>Skip idle</span>
-          </label>
-          <label className="speed" title="&lt; and &gt;">
-            <span className="sr">Speed</span>
-            <select
-              value={state.speed}
-              onChange={(event) => {
-                replay.setSpeed(Number(event.target.value));
-                // The keys are the player's again.
-                event.target.blur();
-              }}
-              aria-label="Speed"
-            >
-              {speeds.map((speed) => (
-                <option key={speed} value={speed}>
-                  {speed}×
-                </option>
-              ))}
-            </select>
-          </label>
-        </>
-      )}
-      <button type="button" className="icon keys" onClick={onHelp} aria-label="Keys" title="?" aria-haspopup="dialog">
-        <svg viewBox="0 0 24 24" aria-hidden="true">
-          <path d="M3 6h18v12H3zm2 2v8h14V8zm2 1.5h2v2H7zm4 0h2v2h-2zm4 0h2v2h-2zM8 13h8v2H8z" fillRule="evenodd" />
-        </svg>
-      </button>
-      <button type="button" className="icon" onClick={onFullscreen} aria-label="Full screen" title="F">
-        <svg viewBox="0 0 24 24" aria-hidden="true">
-          <path d="M4 9V4h5v2H6v3zM15 4h5v5h-2V6h-3zM4 15h2v3h3v2H4zM18 15h2v5h-5v-2h3z" />
-        </svg>
-      </button>
+      <span className="control-group">
+        {!state.following && (
+          <>
+            <label className="toggle" title="I">
+              <input type="checkbox" checked={state.skipIdle} onChange={(event) => replay.setSkipIdle(event.target.checked)} />
+              <span>Skip idle</span>
+            </label>
+            <label className="speed" title="&lt; and &gt;">
+              <span className="sr">Speed</span>
+              <select
+                value={state.speed}
+                onChange={(event) => {
+                  replay.setSpeed(Number(event.target.value));
+                  // The keys are the player's again.
+                  event.target.blur();
+                }}
+                aria-label="Speed"
+              >
+                {speeds.map((speed) => (
+                  <option key={speed} value={speed}>
+                    {speed}×
+                  </option>
+                ))}
+              </select>
+            </label>
+          </>
+        )}
+        <button type="button" className="icon keys" onClick={onHelp} aria-label="Keys" title="?" aria-haspopup="dialog">
+          <svg viewBox="0 0 24 24" aria-hidden="true">
+            <path d="M3 6h18v12H3zm2 2v8h14V8zm2 1.5h2v2H7zm4 0h2v2h-2zm4 0h2v2h-2zM8 13h8v2H8z" fillRule="evenodd" />
+          </svg>
+        </button>
+        <button type="button" className="icon" onClick={onFullscreen} aria-label="Full screen" title="F">
+          <svg viewBox="0 0 24 24" aria-hidden="true">
+            <path d="M4 9V4h5v2H6v3zM15 4h5v5h-2V6h-3zM4 15h2v3h3v2H4zM18 15h2v5h-5v-2h3z" />
+          </svg>
+        </button>
+      </span>
     </div>
   );
 }
