@@ -52,7 +52,7 @@ export interface ReplayState {
 export const IDLE_MS = 2_000;
 const IDLE_SHOWN_MS = 400;
 /** How fast what was missed of a live session is shown. */
-export const CATCH_UP_SPEED = 4;
+const CATCH_UP_SPEED = 4;
 /** Output within a frame is drawn together. */
 const FRAME_MS = 16;
 /** Strings of this length are fed at once: fewer calls into the terminal. */
