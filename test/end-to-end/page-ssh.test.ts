@@ -15,7 +15,8 @@ import { formatPublicLine } from '#schemas/ssh/public-key.js';
 import { issueCertificate } from '#runtime/ssh/issue.js';
 import { generateKey } from '#runtime/ssh/keys.js';
 import { sshdConfig } from '#runtime/testing/sshd-config.js';
-import { SshSession, WINDOW } from '../../viewer/web/ssh/session.js';
+import { WINDOW } from '../../viewer/web/ssh/channel.js';
+import { SshSession } from '../../viewer/web/ssh/session.js';
 import type { End } from '../../viewer/web/ssh/session.js';
 import { newUserKey } from '../../viewer/web/ssh/web-crypto.js';
 
