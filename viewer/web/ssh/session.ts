@@ -66,13 +66,13 @@ export interface SessionEvents {
 }
 
 export interface SubsystemEvents {
-  /** It runs. */
+  /** What is sent from now on is read. Also said by a gateway that then ends it with its reason. */
   started(): void;
   /** `taken`: to be called once these bytes are done with; only then may as many more come. */
   data(bytes: Uint8Array, taken: () => void): void;
   /** Text on standard error, such as the gateway's words: hostile until shown to be harmless. */
   said(bytes: Uint8Array): void;
-  /** Called once, unless this side closed it; no event follows. `why`: of a gateway that refused the channel; else ''. */
+  /** Called once, unless this side closed it; no event follows. `why`: of what refused it, hostile as well; else ''. */
   ended(why: string): void;
 }
 
@@ -178,8 +178,10 @@ export class SshSession {
         taken();
       },
       answered: (success) => {
-        // Its reason is on standard error, and comes before the channel closes.
-        if (!success) return;
+        if (!success) {
+          channel.close();
+          return end(`the node offers no ${name}`);
+        }
         channel.flow();
         events.started();
       },

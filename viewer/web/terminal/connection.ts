@@ -13,7 +13,7 @@ import { formatPublicLine, parseAuthorizedLine } from '#schemas/ssh/public-key.j
 import { ApiFailure } from '../parts/api.js';
 import { ask } from '../parts/endpoints.js';
 import { SshSession } from '../ssh/session.js';
-import type { Size } from '../ssh/session.js';
+import type { Size, Subsystem, SubsystemEvents } from '../ssh/session.js';
 import { hasCrypto, newUserKey } from '../ssh/web-crypto.js';
 import { LastWords, confirmationIn, wordsOf } from './end.js';
 import type { Ending } from './end.js';
@@ -40,6 +40,8 @@ export interface Connection {
   /** False: too much waits to be sent already. */
   input(bytes: Uint8Array): boolean;
   resize(size: Size): void;
+  /** Null: no shell runs, or there are too many already. */
+  subsystem(name: string, events: SubsystemEvents): Subsystem | null;
   close(): void;
 }
 
@@ -121,6 +123,7 @@ export function connect(place: Place, size: Size, events: ConnectionEvents): Con
       latest = next;
       session?.resize(next);
     },
+    subsystem: (name, told) => session?.subsystem(name, told) ?? null,
     close() {
       session?.close();
       end({ good: true, what: 'You closed this terminal', fix: '' });
