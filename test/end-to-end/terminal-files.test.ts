@@ -120,6 +120,7 @@ it('downloads and uploads whole files, and asks before it replaces one', async (
     expect.stringMatching(/^↑ taken\.txt is there already/),
   ]);
   await page.waitForSelector('.file:has-text("up.bin")');
+  await page.locator('.terminal-bar h1').click();
   expect(sha256(readFileSync(join(folder, 'up.bin')))).toBe(sha256(up));
   expect(readFileSync(join(folder, 'taken.txt'), 'utf8')).toBe('before');
   await picture('files-transfers');
@@ -127,6 +128,8 @@ it('downloads and uploads whole files, and asks before it replaces one', async (
   await page.click('.transfer button:has-text("Replace")');
   await soon(async () => (await transfers()).at(-1)).toMatch(/done/);
   expect(readFileSync(join(folder, 'taken.txt'), 'utf8')).toBe('after');
+  // The path that led nowhere is gone with the next folder that was shown.
+  await soon(() => page.locator('.files-place form input').inputValue()).toBe(folder);
   const odd = await Promise.all([page.waitForEvent('download'), page.click('.file:has-text("onerror")')]).then(([one]) => one);
   expect(odd.suggestedFilename()).not.toMatch(/[<>\u202e]/);
 });

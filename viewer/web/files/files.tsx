@@ -101,28 +101,28 @@ function Browser({ browser, onAgain }: { readonly browser: FileBrowser; readonly
 
 function Place({ browser, state: { folder } }: { readonly browser: FileBrowser; readonly state: FilesState }): ReactNode {
   const input = useRef<HTMLInputElement>(null);
+  /** A path was entered, and its folder is not there yet. */
+  const asked = useRef(false);
   const path = folder === null ? '' : textOf(folder.path);
+  useEffect(() => {
+    // What is typed meanwhile stays; the path of a folder that was refused goes with the next that is shown.
+    const box = input.current;
+    if (box !== null && (document.activeElement !== box || asked.current)) box.value = path;
+    asked.current = false;
+  }, [folder, path]);
   return (
     <div className="files-place">
       <form
         onSubmit={(event) => {
           event.preventDefault();
+          asked.current = true;
           void browser.go(input.current?.value ?? '.');
         }}
       >
         <button type="button" className="quiet" onClick={() => browser.up()} disabled={folder === null} aria-label="To the folder above">
           ↑
         </button>
-        <input
-          key={path}
-          ref={input}
-          defaultValue={path}
-          aria-label="Path of the folder"
-          maxLength={4096}
-          autoComplete="off"
-          autoCapitalize="none"
-          spellCheck={false}
-        />
+        <input ref={input} aria-label="Path of the folder" maxLength={4096} autoComplete="off" autoCapitalize="none" spellCheck={false} />
       </form>
       <label className="files-upload">
         Upload
