@@ -14,7 +14,8 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { SessionInfo } from '#schemas/api/recordings/sessions.js';
 import { headless } from '../../viewer/api/testing/chromium.js';
 import { must, viewerOf } from './client-tools.js';
-import { Steno, eventually } from './machine.js';
+import { Steno, bin, eventually } from './machine.js';
+import { openAuthorities, person } from './people.js';
 
 const pictures = process.env['STENO_TEST_PICTURES'];
 const steno = new Steno();
@@ -188,5 +189,41 @@ it('ends with the terminal, by words', async () => {
   await page.waitForSelector('.files-list .file');
   await page.click('.terminal-acts button:has-text("Close"):not(:has-text("files"))');
   await page.waitForSelector('.files-over');
+});
+
+it('waits for whom a role demands, says how they join, and goes on when they have', async () => {
+  const path = join(steno.folder, 'roles.yaml');
+  for (const document of [
+    { kind: 'role', name: 'guarded', allow: { nodes: { '*': '*' }, logins: [steno.login] }, moderation: { modes: ['moderator'] } },
+    { kind: 'role', name: 'helper', view: 'none', allow: { sessions: [{ actions: ['list', 'join', 'moderate'], modes: ['moderator'] }] } },
+  ]) {
+    writeFileSync(path, JSON.stringify(document));
+    await must(steno.steno('apply', '-f', path));
+  }
+  await must(steno.steno('users', 'add', 'carol', '--roles', 'helper'));
+  await must(steno.steno('users', 'edit', steno.login, '--roles', 'admin,guarded'));
+  const carol = await person(steno, await openAuthorities(steno), 'carol', ['helper'], ['nobody']);
+  const moderate = async (id: string): Promise<void> => {
+    const joined = steno.terminal(process.execPath, [bin, 'join', id, '--mode', 'moderator'], undefined, { STENO_HOME: carol.home });
+    await joined.until(/you moderate/);
+  };
+  const asked = async (place: string): Promise<string> => {
+    const pattern = /steno join ([0-9a-z]{26})/;
+    // A terminal wraps the line where its box ends.
+    const text = async (): Promise<string> => (await page.locator(place).innerText()).replace(/\n/g, '');
+    await soon(text).toMatch(pattern);
+    return pattern.exec(await text())![1]!;
+  };
+  await page.goto('about:blank');
+  await page.goto(`${web}/terminal?node=local&login=${steno.login}`);
+  await moderate(await asked('.xterm-rows'));
+  await page.waitForSelector('.terminal-page[data-state=running]');
+  await page.click('.terminal-acts button:has-text("Files")');
+  const id = await asked('.files-note');
+  await picture('files-moderated');
+  await accessible();
+  expect(await page.locator('.files-list').count()).toBe(0);
+  await moderate(id);
+  await page.waitForSelector('.files-list .file');
   expect(complaints).toEqual([]);
 });

@@ -89,7 +89,7 @@ export class FileBrowser {
       },
       said: (bytes) => {
         this.#words.take(bytes);
-        if (this.#state.phase !== 'over') this.#set({ said: lastLine(this.#words.text) });
+        if (this.#state.phase !== 'over') this.#set({ said: lastLines(this.#words.text) });
       },
       ended: (why) => this.#end(why),
     });
@@ -288,8 +288,10 @@ function inOrder(a: Entry, b: Entry): number {
   return folders === 0 ? textOf(a.name).localeCompare(textOf(b.name)) : folders;
 }
 
-function lastLine(text: string): string {
-  return (text.trimEnd().split(/\r?\n/).at(-1) ?? '').replace(/^steno: +/, '').slice(0, 400);
+/** The gateway's last lines: whom the session waits for, and how they join it. */
+function lastLines(text: string): string {
+  const lines = text.split(/\r?\n/).flatMap((line) => /^steno: +(.{1,400})$/.exec(line.trimEnd())?.[1] ?? []);
+  return lines.slice(-3).join('\n');
 }
 
 function wordsOf(error: unknown): string {

@@ -76,7 +76,13 @@ function Browser({ browser, onAgain }: { readonly browser: FileBrowser; readonly
     >
       {phase === 'opening' && (
         <p className="files-note" role="status">
-          {said === '' ? 'Opening' : <SafeText text={said} />}
+          {said === ''
+            ? 'Opening'
+            : said.split('\n').map((line, i) => (
+                <span key={i} className="files-said">
+                  <SafeText text={line} />
+                </span>
+              ))}
         </p>
       )}
       {phase === 'open' && <Place browser={browser} state={state} />}
