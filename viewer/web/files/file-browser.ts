@@ -11,7 +11,7 @@
 import { StenoError } from '#schemas/base/errors.js';
 import { utf8Bytes } from '#schemas/ssh/wire.js';
 import type { Subsystem, SubsystemEvents } from '../ssh/session.js';
-import { LastWords, gatewayWords } from '../terminal/end.js';
+import { LastWords, gatewayWords } from '../ssh/gateway-words.js';
 import { SftpClient, SftpRefusal, joined } from './sftp.js';
 import type { Entry } from './sftp.js';
 
@@ -41,7 +41,7 @@ export interface FilesState {
 }
 
 /** What a browser keeps for one download. Beyond it is the work of `sftp`. */
-export const MAX_DOWNLOAD = 2 ** 31;
+const MAX_DOWNLOAD = 2 ** 31;
 const BLOB_BYTES = 8 << 20;
 const PROGRESS_MS = 100;
 const MAX_TRANSFERS = 200;
@@ -279,7 +279,7 @@ export function textOf(bytes: Uint8Array): string {
 }
 
 /** A name that says to nobody that it is something else. */
-export function savedName(name: string): string {
+function savedName(name: string): string {
   return name.replace(/[\p{C}\p{Zl}\p{Zp}/\\]/gu, '_').slice(0, 200) || 'file';
 }
 

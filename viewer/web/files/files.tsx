@@ -1,7 +1,7 @@
 /** The files of the node, beside its terminal: folders to go through, downloads and uploads with how far they are. */
 import { useEffect, useRef, useState, useSyncExternalStore } from 'react';
 import type { DragEvent, ReactNode } from 'react';
-import type { Connection } from '../terminal/connection.js';
+import type { Subsystem, SubsystemEvents } from '../ssh/session.js';
 import { bytes, isoTime, moment } from '../parts/format.js';
 import { SafeText } from '../parts/safe-text.js';
 import { FileBrowser, textOf } from './file-browser.js';
@@ -11,25 +11,26 @@ import type { Entry } from './sftp.js';
 import './files.css';
 
 export interface FilesPanelProps {
-  readonly connection: Connection;
+  /** Starts a subsystem beside the shell; null: no shell runs. The same function for the same terminal. */
+  readonly subsystem: (name: string, events: SubsystemEvents) => Subsystem | null;
   /** Transfers go on while it is. */
   readonly hidden: boolean;
   /** Ends the channel, and with it what is being transferred. */
   readonly onClose: () => void;
 }
 
-export function FilesPanel({ connection, hidden, onClose }: FilesPanelProps): ReactNode {
+export function FilesPanel({ subsystem, hidden, onClose }: FilesPanelProps): ReactNode {
   const [browser, setBrowser] = useState<FileBrowser | null>(null);
   const [round, setRound] = useState(0);
   useEffect(() => {
     const opened = new FileBrowser({
-      open: (events) => connection.subsystem('sftp', events),
+      open: (events) => subsystem('sftp', events),
       save,
       now: () => performance.now(),
     });
     setBrowser(opened);
     return () => opened.close();
-  }, [connection, round]);
+  }, [subsystem, round]);
   return (
     <aside className="files" aria-label="Files" hidden={hidden}>
       <div className="files-head">

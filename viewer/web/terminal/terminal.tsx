@@ -135,7 +135,7 @@ function TerminalView({
       <div className="terminal-body">
         <div className="terminal-screen" ref={box} />
         {files !== 'closed' && connection !== null && (
-          <FilesPanel connection={connection} hidden={files === 'hidden'} onClose={() => setFiles('closed')} />
+          <FilesPanel subsystem={connection.subsystem} hidden={files === 'hidden'} onClose={() => setFiles('closed')} />
         )}
       </div>
       {state.kind === 'ended' && (
