@@ -108,6 +108,32 @@ describe('an invitation', () => {
     }
   });
 
+  test('is made on the page by what its user holds permanently, and for nobody else’s web session', async () => {
+    const { authority, admin, people, published } = await scene();
+    const viewer = await clientOf(authority, { kind: 'viewer', name: 'local' }, cleanup);
+    const onPage = async (by: string): Promise<(more?: object) => Promise<SessionInvitationView>> => {
+      const { url_token: token } = (await people[by]!.call('POST', '/v1/sign-in-link', {})) as { url_token: string };
+      const relay = viewer.relaying({ client: '192.0.2.7' });
+      const { token: web } = (await relay('POST', '/v1/sign-in', { token })) as { token: string };
+      const given = { session, user: 'bob', mode: 'observer', duration: 600_000, reason: 'incident 7' };
+      return (more = {}) =>
+        viewer.relaying({ session: web, client: '192.0.2.7' })('POST', '/v1/session-invitations', { ...given, ...more }) as never;
+    };
+    const [carol, sam, mallory] = [await onPage('carol'), await onPage('sam'), await onPage('mallory')];
+    const made = await carol();
+    expect(made).toMatchObject({ state: 'open', user: 'bob', by: 'carol' });
+    await expect.poll(published).toEqual([made.id]);
+    await expect(carol({ mode: 'peer' })).rejects.toMatchObject({ code: 'ACCESS_DENIED' });
+    await expect(carol({ user: 'carol' })).rejects.toMatchObject({ code: 'ACCESS_DENIED' });
+    await expect(sam()).rejects.toMatchObject({ code: 'ACCESS_DENIED' });
+    await expect(mallory()).rejects.toMatchObject({ code: 'SESSION_NOT_LIVE' });
+    // Roles that somebody lost since they signed in count no more.
+    await admin.call('PUT', '/v1/users/carol', { roles: ['nothing'] });
+    await expect(carol()).rejects.toMatchObject({ code: expect.stringMatching(/SESSION_NOT_LIVE|NOT_SIGNED_IN/) });
+    await admin.call('POST', '/v1/users/sam/disable', { reason: '' });
+    await expect(sam()).rejects.toMatchObject({ code: 'NOT_SIGNED_IN' });
+  });
+
   test('forged ids and those of others lead nowhere', async () => {
     const { invite, people } = await scene();
     const { id } = await invite('carol');

@@ -58,7 +58,7 @@ export function sessionInvitationRoutes(parts: SessionInvitationParts): readonly
   return [
     handle(createInvitation, async (c) => {
       const { session, user, mode, duration, reason } = c.body;
-      const author = await guard.author(c);
+      const author = c.principal.kind === 'service' ? await guard.authorOnPage(await person(c)) : await guard.author(c);
       const [about] = await presence.details([session]);
       guard.mayInvite(author, about, mode);
       const { user: owner, node, login } = about!;

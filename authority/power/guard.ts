@@ -67,6 +67,22 @@ export class PowerGuard {
       throw new StenoError('LOGIN_TOO_OLD', 'your roles or traits have changed since; run `steno login`');
     const everything = administersEverything(principal.roles);
     const roles = everything ? principal.roles : rolesNamed(user.roles, this.#directory.current().roles);
+    return this.#authorOf(caller, user, roles, everything);
+  }
+
+  /**
+   * The same for the user of a web session (web-sessions/person.ts), who acts by what they hold permanently now. Throws
+   * ACCESS_DENIED for one who is gone.
+   */
+  async authorOnPage({ user: name, caller }: { readonly user: string; readonly caller: Caller }): Promise<Author> {
+    const user = await this.#records.read((db) => findUser(db, name));
+    if (user === undefined || user.disabled_at !== null)
+      throw new StenoError('ACCESS_DENIED', `user ${name} does not exist or is disabled`);
+    const roles = rolesNamed(user.roles, this.#directory.current().roles);
+    return this.#authorOf(caller, user, roles, administersEverything(roles));
+  }
+
+  async #authorOf(caller: Caller, user: UserRecord, roles: readonly Role[], everything: boolean): Promise<Author> {
     const hands = everything ? [] : await this.#records.read((db) => handsOn(db, user));
     return { ...caller, subject: { user: user.name, traits: user.traits, roles }, everything, hands };
   }

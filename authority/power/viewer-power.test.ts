@@ -31,6 +31,9 @@ const bySession: Readonly<Record<string, unknown>> = {
   'POST /v1/cases/:name/items/:item/removal': {},
   'POST /v1/requests': { reason: 'x', roles: ['x'] },
   'GET /v1/session-invitations': undefined,
+  'POST /v1/session-invitations': {
+    ...{ session: '01hf7yat0000000000000000ab', user: 'x', mode: 'observer', duration: 60_000, reason: 'x' },
+  },
   'GET /v1/session-invitations/:name': undefined,
   'POST /v1/session-invitations/:name/revoke': {},
   'GET /v1/requests': undefined,

@@ -1,12 +1,12 @@
 /**
  * The page's SSH client (viewer/web/ssh/) in Node, whose WebCrypto is a browser's, against a stock OpenSSH server: a shell, its
  * size, large streams both ways, new keys in the middle, and everything it must refuse. Skipped where there is no sshd, or not
- * as root. The gateway's side is in terminal.test.ts.
+ * as root. The gateway's side is in terminal.test.ts and terminal-files.test.ts.
  */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createHash, randomBytes } from 'node:crypto';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
@@ -15,8 +15,11 @@ import { formatPublicLine } from '#schemas/ssh/public-key.js';
 import { issueCertificate } from '#runtime/ssh/issue.js';
 import { generateKey } from '#runtime/ssh/keys.js';
 import { sshdConfig } from '#runtime/testing/sshd-config.js';
-import { SshSession, WINDOW } from '../../viewer/web/ssh/session.js';
+import { WINDOW } from '../../viewer/web/ssh/channel.js';
+import { SshSession } from '../../viewer/web/ssh/session.js';
 import type { End } from '../../viewer/web/ssh/session.js';
+import { FileBrowser, textOf } from '../../viewer/web/files/file-browser.js';
+import type { FilesState } from '../../viewer/web/files/file-browser.js';
 import { newUserKey } from '../../viewer/web/ssh/web-crypto.js';
 
 const sshd = '/usr/sbin/sshd';
@@ -187,11 +190,18 @@ describe.skipIf(!able)('the SSH client of the page', () => {
   });
 
   test('takes more than its window, with new keys that either side asks for on the way', async () => {
-    const shell = await open({ more: ['RekeyLimit 1M'] });
+    let pieces = 0;
+    const shell: Shell = await open({
+      more: ['RekeyLimit 1M'],
+      drawing: (drawn) => {
+        drawn();
+        // By what came, not by time: on a machine that is busy nothing else than new keys would ever be on its way.
+        pieces += 1;
+        if (pieces % 16 === 0) shell.session.rekey();
+      },
+    });
     type(shell, 'stty -onlcr; head -c 6000000 /dev/zero | tr "\\0" x; echo; echo "do""ne"\n');
-    const again = setInterval(() => shell.session.rekey(), 20);
     const text = await shell.until(/done/);
-    clearInterval(again);
     expect(xs(text)).toBe(6_000_000);
     type(shell, 'exit\n');
     expect(await shell.end).toEqual({ kind: 'exit', status: 0 });
@@ -260,5 +270,140 @@ describe.skipIf(!able)('the SSH client of the page', () => {
     await shell.until(/here/);
     shell.session.close();
     expect(await shell.end).toEqual({ kind: 'left' });
+  });
+});
+
+const hash = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
+
+async function running(more: readonly string[] = []): Promise<Shell> {
+  const shell = await open({ more });
+  type(shell, 'echo "re""ady"\n');
+  await shell.until(/ready/);
+  return shell;
+}
+
+/** Files beside a shell, and what was saved. */
+async function browse(shell: Shell, folder: string, name = 'sftp') {
+  const saved = new Map<string, Blob>();
+  const browser = new FileBrowser({
+    open: (events) => shell.session.subsystem(name, events),
+    save: (name, content) => void saved.set(name, content),
+    now: () => performance.now(),
+  });
+  const until = (holds: (state: FilesState) => boolean): Promise<FilesState> =>
+    new Promise((resolve) => {
+      const look = (): void => {
+        if (!holds(browser.state)) return;
+        stop();
+        resolve(browser.state);
+      };
+      const stop = browser.subscribe(look);
+      look();
+    });
+  const settled = (): Promise<FilesState> =>
+    until(({ transfers }) => transfers.every(({ state }) => state !== 'waiting' && state !== 'running'));
+  await until(({ phase, folder: shown, error }) => phase === 'over' || shown !== null || error !== '');
+  if (browser.state.phase === 'open') await browser.go(folder);
+  const entry = (name: string) => browser.state.folder!.entries.find((one) => textOf(one.name) === name)!;
+  const states = (): readonly string[] => browser.state.transfers.map(({ state, why }) => `${state} ${why}`.trim());
+  return { browser, saved, until, settled, entry, states };
+}
+
+describe.skipIf(!able)('files beside the shell', () => {
+  let folder: string;
+  beforeAll(() => {
+    folder = join(dir, 'files');
+    mkdirSync(join(folder, 'inner'), { recursive: true });
+  });
+
+  test('go up and down whole, larger than any window, while the shell goes on and either side asks for new keys', async () => {
+    const shell = await running(['RekeyLimit 1M']);
+    const big = randomBytes(5_000_001);
+    writeFileSync(join(folder, 'big'), big);
+    writeFileSync(join(folder, 'empty'), '');
+    symlinkSync('inner', join(folder, 'to-inner'));
+    const { browser, saved, settled, entry, states } = await browse(shell, folder);
+    expect(browser.state.folder!.entries.map(({ name, kind, size }) => [textOf(name), kind, size])).toEqual([
+      ['inner', 'folder', null],
+      ['big', 'file', big.length],
+      ['empty', 'file', 0],
+      ['to-inner', 'link', null],
+    ]);
+    await browser.pick(entry('big'));
+    await browser.pick(entry('empty'));
+    const up = randomBytes(3_000_000);
+    browser.upload([new File([up], 'up', {}), new File([], 'nothing')]);
+    type(shell, 'echo "still ""here"\n');
+    await shell.until(/still here/);
+    await settled();
+    expect(states()).toEqual(['done', 'done', 'done', 'done']);
+    expect(hash(new Uint8Array(await saved.get('big')!.arrayBuffer()))).toBe(hash(big));
+    expect(saved.get('empty')!.size).toBe(0);
+    expect(hash(readFileSync(join(folder, 'up')))).toBe(hash(up));
+    expect(readFileSync(join(folder, 'nothing')).length).toBe(0);
+    await browser.pick(entry('to-inner'));
+    // A server may say the name of a link or that of what it leads to.
+    expect(textOf(browser.state.folder!.path)).toMatch(/\/(to-)?inner$/);
+    browser.close();
+    type(shell, 'exit 4\n');
+    expect(await shell.end).toEqual({ kind: 'exit', status: 4 });
+  });
+
+  test('what has no size, and names that are no text, are read too', async () => {
+    const shell = await running();
+    writeFileSync(Buffer.concat([Buffer.from(join(folder, 'inner/')), Buffer.from([0x61, 0xff, 0x0a, 0x62])]), 'odd');
+    const { browser, saved, settled, entry } = await browse(shell, join(folder, 'inner'));
+    await browser.pick(browser.state.folder!.entries[0]!);
+    await browser.go('/proc/self');
+    await browser.pick(entry('status'));
+    await settled();
+    expect(await saved.get('a\ufffd_b')!.text()).toBe('odd');
+    expect(await saved.get('status')!.text()).toMatch(/^Name:/);
+    shell.session.close();
+  });
+
+  test('a name that is taken is asked about; what is cancelled or refused says so, and the next goes on', async () => {
+    const shell = await running();
+    writeFileSync(join(folder, 'taken'), 'before');
+    const { browser, until, settled, states } = await browse(shell, folder);
+    const files = [
+      ['first', 'taken'],
+      ['second', 'inner'],
+      [randomBytes(60_000_000), 'long'],
+      ['x', 'after'],
+    ] as const;
+    browser.upload(files.map(([content, name]) => new File([content], name)));
+    await until(({ transfers }) => transfers[2]!.done > 0);
+    browser.cancel(2);
+    await settled();
+    expect(states()).toEqual(['asks', 'failed A folder has this name', 'cancelled', 'done']);
+    expect(readFileSync(join(folder, 'taken'), 'utf8')).toBe('before');
+    browser.replace(0);
+    await settled();
+    expect([states()[0], readFileSync(join(folder, 'taken'), 'utf8')]).toEqual(['done', 'first']);
+    await browser.go('/nowhere/at/all');
+    expect(browser.state.error).toBe('There is no such file');
+    expect(textOf(browser.state.folder!.path)).toBe(folder);
+    shell.session.close();
+  });
+
+  test('end with the shell, and say when the node offers none', async () => {
+    const without = await running();
+    const none = await browse(without, folder, 'nothing');
+    expect([none.browser.state.phase, none.browser.state.said]).toEqual(['over', 'the node offers no nothing']);
+    type(without, 'echo "still ""here"\n');
+    await without.until(/still here/);
+    without.session.close();
+    const shell = await running();
+    const { browser, until, states } = await browse(shell, folder);
+    browser.upload([new File([randomBytes(60_000_000)], 'cut')]);
+    await until(({ transfers }) => transfers[0]!.done > 0);
+    type(shell, 'exit\n');
+    await shell.end;
+    await until(({ phase, transfers }) => phase === 'over' && transfers[0]!.state === 'failed');
+    expect(states()).toEqual(['failed File transfer ended']);
+    const late = await browse(shell, folder);
+    expect(late.browser.state).toMatchObject({ phase: 'over', said: 'The terminal does not run' });
+    browser.close();
   });
 });

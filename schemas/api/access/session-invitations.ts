@@ -12,7 +12,8 @@ export const createInvitation = endpoint({
   method: 'POST',
   path: '/v1/session-invitations',
   summary: 'Invite a user into a live session.',
-  admits: ['user'],
+  admits: ['user', 'viewer'],
+  relayed: relayedSignedIn,
   event: 'session_invitation.create',
   params: noParams,
   body: z.strictObject({

@@ -6,6 +6,7 @@ import { sessionKinds, sessionStates } from '../../events/rows.js';
 import { kernelEventInfo } from '../../kernel/event-info.js';
 import { kernelKinds } from '../../kernel/kernel.js';
 import { marker } from '../../marker.js';
+import { invitedModes } from '../../documents/session-invitation.js';
 import { liveParticipant } from '../inventory/live-sessions.js';
 import { indexProgress } from './status.js';
 
@@ -14,8 +15,16 @@ export type SessionState = (typeof sessionStates)[number];
 const sessionRef = record({ id: z.string(), user: z.string(), node: z.string(), login: z.string() });
 export type SessionRef = z.output<typeof sessionRef>;
 
-/** Who is in a live session, the session's user first; `others`: how many more. `awaits`: whom it waits for, empty: nobody. */
-const livePeople = record({ participants: list(liveParticipant), others: z.int(), awaits: z.string() });
+/**
+ * Who is in a live session, the session's user first; `others`: how many more. `awaits`: whom it waits for, empty: nobody. `invite`: as
+ * what the caller's roles let them invite somebody; the authority decides when they do.
+ */
+const livePeople = record({
+  participants: list(liveParticipant),
+  others: z.int(),
+  awaits: z.string(),
+  invite: list(z.enum(invitedModes)),
+});
 export type LivePeople = z.output<typeof livePeople>;
 
 export const sessionInfo = record({

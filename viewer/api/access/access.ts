@@ -13,7 +13,7 @@ import { decideSession, sessionCondition, sessionScope } from '#schemas/policy/s
 import type { SessionScope, SessionTarget } from '#schemas/policy/session.js';
 import type { Condition } from '#schemas/policy/session-condition.js';
 import type { Subject, Verdict } from '#schemas/policy/subject.js';
-import type { ResourceKind, SessionAction } from '#schemas/policy/role.js';
+import type { JoinMode, ResourceKind, SessionAction } from '#schemas/policy/role.js';
 import type { SessionRow } from '#schemas/events/rows.js';
 
 export type View = SessionScope;
@@ -51,8 +51,9 @@ export class Access {
     return { user: subject.user, roles: subject.roles.map(({ name }) => name), subject, view: sessionScope(subject, 'list') };
   }
 
-  may(viewer: Viewer, action: SessionAction, session: SeenSession): boolean {
-    return decideSession(viewer.subject, action, session, labelsOf(session)).allowed;
+  /** `mode`: of what a rule allows by mode. */
+  may(viewer: Viewer, action: SessionAction, session: SeenSession, mode?: JoinMode): boolean {
+    return decideSession(viewer.subject, action, session, labelsOf(session), mode).allowed;
   }
 
   /** The same for counts and people's SQL: which sessions they see. Undefined: every one. */

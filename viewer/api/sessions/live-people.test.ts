@@ -31,10 +31,19 @@ const get = async <T>(path: string, cookie: string): Promise<{ readonly status: 
 
 test('the list and the session itself say who is there, while it is live', async () => {
   const cookie = stand.signIn('root', 'all');
-  const shown = { participants: [{ user: 'alice', mode: 'owner', since: 1 }, bob], others: 3, awaits: '1 moderator' };
+  const shown = { participants: [{ user: 'alice', mode: 'owner', since: 1 }, bob], others: 3, awaits: '1 moderator', invite: [] };
   const { body } = await get<SessionList>('/api/sessions', cookie);
   expect(Object.fromEntries(body.sessions.map(({ id, live: people }) => [id, people]))).toEqual({ [live.id]: shown, [over.id]: undefined });
   expect((await get<SessionInfo>(`/api/sessions/${live.id}`, cookie)).body.live).toEqual(shown);
+});
+
+test('who may invite others is told as what', async () => {
+  stand.role('inviter', { allow: { sessions: [{ actions: ['list', 'invite'], modes: ['observer'], where: "labels.env == 'dev'" }] } });
+  stand.role('elsewhere', { allow: { sessions: [{ actions: ['list'] }, { actions: ['invite'], modes: ['peer'], of: 'own' }] } });
+  const invite = async (cookie: string): Promise<unknown> => (await get<SessionInfo>(`/api/sessions/${live.id}`, cookie)).body.live?.invite;
+  expect(await invite(stand.signIn('carol', 'inviter'))).toEqual(['observer']);
+  expect(await invite(stand.signIn('carol', 'elsewhere'))).toEqual([]);
+  expect(await invite(stand.signIn('alice', 'elsewhere'))).toEqual(['peer']);
 });
 
 test('who may not list the session hears nothing of it', async () => {

@@ -2,6 +2,8 @@
  * Who is in live sessions, as gateways tell the authority: asked for the sessions of a page that somebody may list anyway. A list
  * does without it when the authority does not answer in time. Tested in viewer/api/main.test.ts.
  */
+import { invitedModes } from '#schemas/documents/session-invitation.js';
+import type { InvitedMode } from '#schemas/documents/session-invitation.js';
 import type { LivePeople as Shown } from '#schemas/api/recordings/sessions.js';
 import type { SessionRow } from '#schemas/events/rows.js';
 import type { Log } from '#runtime/log.js';
@@ -16,13 +18,22 @@ export class LivePeople {
     this.#log = log;
   }
 
-  /** By session. `rows`: at most a page of the list. */
-  async of(rows: readonly Pick<SessionRow, 'session' | 'state'>[]): Promise<ReadonlyMap<string, { readonly live: Shown }>> {
-    const live = rows.filter(({ state }) => state === 'live').map(({ session }) => session);
-    if (live.length === 0) return new Map();
+  /** By session. `rows`: at most a page of the list. `mayInvite`: whether who asks may invite into such a session in this mode. */
+  async of<Row extends Pick<SessionRow, 'session' | 'state'>>(
+    rows: readonly Row[],
+    mayInvite: (row: Row, mode: InvitedMode) => boolean,
+  ): Promise<ReadonlyMap<string, { readonly live: Shown }>> {
+    const live = new Map(rows.filter(({ state }) => state === 'live').map((row) => [row.session, row]));
+    if (live.size === 0) return new Map();
     try {
-      const known = await this.#authority.liveSessions(live);
-      return new Map(known.map(({ session, participants, others, awaits }) => [session, { live: { participants, others, awaits } }]));
+      const known = await this.#authority.liveSessions([...live.keys()]);
+      return new Map(
+        known.map(({ session, participants, others, awaits }) => {
+          const row = live.get(session);
+          const invite = row === undefined ? [] : invitedModes.filter((mode) => mayInvite(row, mode));
+          return [session, { live: { participants, others, awaits, invite } }];
+        }),
+      );
     } catch (error) {
       this.#log.warn({ err: error }, 'failed to ask the authority who is in live sessions');
       return new Map();

@@ -72,14 +72,18 @@ export class Sessions {
     const { rows, next } = await this.#events.sessions({ ...filters, cursor: before, user: whose, visible });
     // Who looks at a list opens one of its sessions next.
     for (const row of rows) this.#keep(row);
-    const [outer, live] = await Promise.all([this.#openedFrom(viewer, rows), this.#people.of(rows)]);
+    const [outer, live] = await Promise.all([this.#openedFrom(viewer, rows), this.#liveOf(viewer, rows)]);
     return { sessions: rows.map((row) => ({ ...this.info(row), ...outer.get(row.session), ...live.get(row.session) })), next };
   }
 
   /** The facts of one session, with what takes a look at others. */
   async described(viewer: Viewer, row: SessionRow): Promise<SessionInfo> {
-    const [outer, live] = await Promise.all([this.#openedFrom(viewer, [row]), this.#people.of([row])]);
+    const [outer, live] = await Promise.all([this.#openedFrom(viewer, [row]), this.#liveOf(viewer, [row])]);
     return { ...this.info(row), ...outer.get(row.session), ...live.get(row.session) };
+  }
+
+  #liveOf(viewer: Viewer, rows: readonly SessionRow[]): ReturnType<LivePeople['of']> {
+    return this.#people.of(rows, (row, mode) => this.#access.may(viewer, 'invite', row, mode));
   }
 
   /** By session: the one it was opened from, where the viewer may list that one. */

@@ -108,7 +108,17 @@ function OneStep({ step: { entry, session, offset }, view }: { readonly step: St
       {open === null ? (
         <div className="player player-waiting" aria-busy={error === null} />
       ) : (
-        <Player replay={open.replay} index={open.index} timeline={null} markers={none} hits={none} query="" stops={none} />
+        <Player
+          replay={open.replay}
+          index={open.index}
+          timeline={null}
+          markers={none}
+          hits={none}
+          query=""
+          searchedAt={0}
+          onSearchAgain={() => undefined}
+          stops={none}
+        />
       )}
     </>
   );

@@ -26,6 +26,8 @@ export interface Loaded<T> {
   readonly data: T | null;
   readonly error: ApiFailure | null;
   readonly loading: boolean;
+  /** When `data` came, ms since 1970; 0: never. */
+  readonly at: number;
   readonly reload: () => void;
 }
 
@@ -36,10 +38,10 @@ export function useAnswer<Key extends GetKey>(key: Key, given: Given<Key> | null
 
 /** Loads `path` now, when it changes, and every `everyMs` while the page is seen. Null: nothing to load. */
 function useJson<T>(path: string | null, everyMs?: number): Loaded<T> {
-  const { data, error, isFetching, refetch } = useQuery<T, ApiFailure>({
+  const { data, error, isFetching, dataUpdatedAt, refetch } = useQuery<T, ApiFailure>({
     queryKey: [path],
     queryFn: path === null ? skipToken : ({ signal }) => getJson<T>(path, signal),
     refetchInterval: everyMs ?? false,
   });
-  return { data: data ?? null, error, loading: isFetching, reload: () => void refetch() };
+  return { data: data ?? null, error, loading: isFetching, at: dataUpdatedAt, reload: () => void refetch() };
 }

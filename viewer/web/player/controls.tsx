@@ -1,7 +1,7 @@
-/** Play, speed, idle time and live join, with their keys. */
+/** Play, speed, idle time, and how far behind a live session the replay is, with their keys. */
 import { useEffect } from 'react';
 import type { ReactNode } from 'react';
-import { clock } from '../parts/format.js';
+import { clock, duration } from '../parts/format.js';
 import type { Replay } from './replay.js';
 import { usePosition, useReplayState } from './use-replay.js';
 
@@ -27,56 +27,76 @@ export function Controls({ replay, onFullscreen, onHelp }: ControlsProps): React
       <span className="time" aria-live="off">
         <b>{clock(position)}</b> / {clock(state.duration)}
       </span>
-      {state.live && (
-        <button
-          type="button"
-          className={state.following ? 'live-button following' : 'live-button'}
-          onClick={() => void replay.follow()}
-          aria-pressed={state.following}
-          title="L"
-        >
-          <span className="live-dot" aria-hidden="true" />
-          {state.following ? 'Live' : 'Go live'}
+      {state.live && <Live replay={replay} position={position} />}
+      <span className="spacer" />
+      <span className="control-group">
+        {!state.following && (
+          <>
+            <label className="toggle" title="I">
+              <input type="checkbox" checked={state.skipIdle} onChange={(event) => replay.setSkipIdle(event.target.checked)} />
+              <span>Skip idle</span>
+            </label>
+            <label className="speed" title="&lt; and &gt;">
+              <span className="sr">Speed</span>
+              <select
+                value={state.speed}
+                onChange={(event) => {
+                  replay.setSpeed(Number(event.target.value));
+                  // The keys are the player's again.
+                  event.target.blur();
+                }}
+                aria-label="Speed"
+              >
+                {speeds.map((speed) => (
+                  <option key={speed} value={speed}>
+                    {speed}×
+                  </option>
+                ))}
+              </select>
+            </label>
+          </>
+        )}
+        <button type="button" className="icon keys" onClick={onHelp} aria-label="Keys" title="?" aria-haspopup="dialog">
+          <svg viewBox="0 0 24 24" aria-hidden="true">
+            <path d="M3 6h18v12H3zm2 2v8h14V8zm2 1.5h2v2H7zm4 0h2v2h-2zm4 0h2v2h-2zM8 13h8v2H8z" fillRule="evenodd" />
+          </svg>
+        </button>
+        <button type="button" className="icon" onClick={onFullscreen} aria-label="Full screen" title="F">
+          <svg viewBox="0 0 24 24" aria-hidden="true">
+            <path d="M4 9V4h5v2H6v3zM15 4h5v5h-2V6h-3zM4 15h2v3h3v2H4zM18 15h2v5h-5v-2h3z" />
+          </svg>
+        </button>
+      </span>
+    </div>
+  );
+}
+
+/** Less than this behind its end is none: it is what came since the last frame was drawn. */
+const BEHIND_MS = 1_000;
+
+/** Whether the session is shown as it happens; if not, how much of it came since, and two ways to its end. */
+function Live({ replay, position }: { readonly replay: Replay; readonly position: number }): ReactNode {
+  const { following, duration: end } = useReplayState(replay);
+  const behind = end - position;
+  return (
+    <span className="live-state" data-behind={following ? undefined : Math.floor(behind / 1000)}>
+      <button
+        type="button"
+        className={following ? 'live-button following' : 'live-button'}
+        onClick={() => void replay.follow()}
+        aria-pressed={following}
+        title="L"
+      >
+        <span className="live-dot" aria-hidden="true" />
+        {following ? 'Live' : 'Go live'}
+      </button>
+      {!following && <span className="behind">{behind < BEHIND_MS ? 'Nothing newer yet' : `${duration(behind)} behind`}</span>}
+      {!following && (
+        <button type="button" className="quiet catch-up" onClick={() => replay.catchUp()} disabled={behind < BEHIND_MS} title="C">
+          Catch up
         </button>
       )}
-      <span className="spacer" />
-      {!state.following && (
-        <>
-          <label className="toggle" title="I">
-            <input type="checkbox" checked={state.skipIdle} onChange={(event) => replay.setSkipIdle(event.target.checked)} />
-            <span>Skip idle</span>
-          </label>
-          <label className="speed" title="&lt; and &gt;">
-            <span className="sr">Speed</span>
-            <select
-              value={state.speed}
-              onChange={(event) => {
-                replay.setSpeed(Number(event.target.value));
-                // The keys are the player's again.
-                event.target.blur();
-              }}
-              aria-label="Speed"
-            >
-              {speeds.map((speed) => (
-                <option key={speed} value={speed}>
-                  {speed}×
-                </option>
-              ))}
-            </select>
-          </label>
-        </>
-      )}
-      <button type="button" className="icon keys" onClick={onHelp} aria-label="Keys" title="?" aria-haspopup="dialog">
-        <svg viewBox="0 0 24 24" aria-hidden="true">
-          <path d="M3 6h18v12H3zm2 2v8h14V8zm2 1.5h2v2H7zm4 0h2v2h-2zm4 0h2v2h-2zM8 13h8v2H8z" fillRule="evenodd" />
-        </svg>
-      </button>
-      <button type="button" className="icon" onClick={onFullscreen} aria-label="Full screen" title="F">
-        <svg viewBox="0 0 24 24" aria-hidden="true">
-          <path d="M4 9V4h5v2H6v3zM15 4h5v5h-2V6h-3zM4 15h2v3h3v2H4zM18 15h2v5h-5v-2h3z" />
-        </svg>
-      </button>
-    </div>
+    </span>
   );
 }
 
@@ -135,6 +155,9 @@ export function useReplayKeys(
         case 'Home':
           void replay.seek(0);
           break;
+        case 'End':
+          void (replay.state.live ? replay.follow() : replay.seek(replay.state.duration));
+          break;
         case '<':
           replay.setSpeed(speeds[Math.max(0, at - 1)]!);
           break;
@@ -146,6 +169,9 @@ export function useReplayKeys(
           break;
         case 'l':
           void replay.follow();
+          break;
+        case 'c':
+          replay.catchUp();
           break;
         case 'f':
           actions.onFullscreen();

@@ -1,5 +1,5 @@
 /** The player: terminal, timeline, controls, and the hits of a search to step through. */
-import { useCallback, useMemo, useRef } from 'react';
+import { useCallback, useEffect, useMemo, useRef, useState } from 'react';
 import type { CSSProperties, ReactNode } from 'react';
 import type { SessionTimeline } from '#schemas/api/recordings/replay.js';
 import type { SearchHit } from '#schemas/api/recordings/search.js';
@@ -13,6 +13,9 @@ import { Timeline } from './timeline.js';
 import type { TimelineMarker } from './lanes.js';
 import { usePosition, useReplayState } from './use-replay.js';
 
+/** A live session that went on for longer may be searched again. By hand: the audit log tells of each search. */
+const UNSEARCHED_MS = 1_000;
+
 export interface PlayerProps {
   readonly replay: Replay;
   readonly index: ReplayIndex;
@@ -22,13 +25,19 @@ export interface PlayerProps {
   /** Ascending by time. */
   readonly hits: readonly SearchHit[];
   readonly query: string;
+  /** When they were searched for, ms since 1970. */
+  readonly searchedAt: number;
+  readonly onSearchAgain: () => void;
   /** Where commands begin; ascending, ms. */
   readonly stops: readonly number[];
 }
 
-export function Player({ replay, index, timeline, markers, hits, query, stops }: PlayerProps): ReactNode {
+export function Player({ replay, index, timeline, markers, hits, query, searchedAt, onSearchAgain, stops }: PlayerProps): ReactNode {
   const box = useRef<HTMLDivElement>(null);
   const state = useReplayState(replay);
+  /** How long the session was when it was searched. */
+  const [searched, setSearched] = useState(index.duration);
+  useEffect(() => setSearched(replay.state.duration), [replay, searchedAt]);
   const drawn = useMemo(
     () => [...markers, ...hits.map((hit) => ({ at: hit.time, label: hit.text, kind: 'hit' as const }))],
     [markers, hits],
@@ -39,8 +48,10 @@ export function Player({ replay, index, timeline, markers, hits, query, stops }:
       const here = replay.position;
       const next = step === 1 ? hits.find(({ time }) => time > here + 1) : hits.findLast(({ time }) => time < here - 1);
       if (next !== undefined) void replay.seek(next.time);
+      // Beyond the last hit lies what came since.
+      else if (step === 1 && query !== '' && replay.state.duration - searched >= UNSEARCHED_MS) onSearchAgain();
     },
-    [replay, hits],
+    [replay, hits, query, searched, onSearchAgain],
   );
   const onStop = useCallback(
     (step: 1 | -1) => {
@@ -67,7 +78,7 @@ export function Player({ replay, index, timeline, markers, hits, query, stops }:
       <div className="deck">
         <Timeline replay={replay} timeline={timeline} markers={drawn} />
         <Controls replay={replay} onFullscreen={onFullscreen} onHelp={onHelp} />
-        {query !== '' && <Hits replay={replay} hits={hits} query={query} onHit={onHit} />}
+        {query !== '' && <Hits replay={replay} hits={hits} query={query} searched={searched} onHit={onHit} onAgain={onSearchAgain} />}
       </div>
       <KeyHelp dialog={help} />
     </div>
@@ -78,13 +89,18 @@ function Hits({
   replay,
   hits,
   query,
+  searched,
   onHit,
+  onAgain,
 }: {
   readonly replay: Replay;
   readonly hits: readonly SearchHit[];
   readonly query: string;
+  readonly searched: number;
   readonly onHit: (step: 1 | -1) => void;
+  readonly onAgain: () => void;
 }): ReactNode {
+  const { duration } = useReplayState(replay);
   const position = usePosition(replay);
   const current = hits.findLastIndex(({ time }) => time <= position + 1);
   return (
@@ -96,6 +112,11 @@ function Hits({
         </q>
         {current >= 0 && <span className="hit-at"> at {clock(hits[current]!.time)}</span>}
       </span>
+      {duration - searched >= UNSEARCHED_MS && (
+        <button type="button" className="quiet search-again" onClick={onAgain}>
+          Search what came since {clock(searched)}
+        </button>
+      )}
       <button type="button" className="quiet" onClick={() => onHit(-1)} title="P" disabled={hits.length === 0}>
         Previous
       </button>

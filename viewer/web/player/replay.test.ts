@@ -143,6 +143,71 @@ test('a live session is followed, looked back into, and caught up with', async (
   expect([replay.state.following, terminal.text, replay.block]).toEqual([true, screenAt(32_000), 32]);
 });
 
+test('what was missed of a live session is caught up with, and then followed at its own speed', async () => {
+  const { replay, driver, terminal } = open({ ...stored, live: true }, 'end');
+  await driver.init();
+  replay.pause();
+  for (let second = 31; second <= 50; second++) replay.live(`[1,"o","${second}."]\n`);
+  replay.live('[600,"o","650."]\n');
+  expect([terminal.text, replay.position, replay.state.duration]).toEqual([screenAt(30_000), 30_000, 650_000]);
+  replay.catchUp();
+  await vi.advanceTimersByTimeAsync(2_600);
+  expect([terminal.text, replay.state.following]).toEqual([screenAt(40_000), false]);
+  await vi.advanceTimersByTimeAsync(3_000);
+  expect(terminal.text).toBe(`${screenAt(50_000)}650.`);
+  expect(replay.state).toMatchObject({ phase: 'playing', following: true, speed: 1, skipIdle: false });
+  // Going back then is at the speed of the session; whoever skips idle time goes on doing so.
+  await replay.seek(20_000);
+  replay.setSkipIdle(true);
+  replay.setSpeed(8);
+  await replay.follow();
+  expect(replay.state).toMatchObject({ following: true, speed: 1, skipIdle: true });
+  replay.catchUp();
+  expect(replay.state).toMatchObject({ following: true, speed: 1 });
+});
+
+test('whoever pauses, goes back, catches up and goes live in any order sees what a terminal would at that moment', async () => {
+  const act = fc.oneof(
+    fc.record({ kind: fc.constant('live' as const) }),
+    fc.record({ kind: fc.constant('stored' as const) }),
+    fc.record({ kind: fc.constant('pause' as const) }),
+    fc.record({ kind: fc.constant('play' as const) }),
+    fc.record({ kind: fc.constant('catch up' as const) }),
+    fc.record({ kind: fc.constant('go live' as const) }),
+    fc.record({ kind: fc.constant('seek' as const), share: fc.double({ min: 0, max: 1, noNaN: true }) }),
+    fc.record({ kind: fc.constant('wait' as const), ms: fc.integer({ min: 0, max: 5_000 }) }),
+  );
+  await fc.assert(
+    fc.asyncProperty(fc.array(act, { maxLength: 40 }), async (acts) => {
+      const index = (segments: number): ReplayIndex => ({
+        ...{ cols: 80, rows: 24, live: true, duration: segments * 10_000, block: segments * 10 },
+        segments: Array.from({ length: segments }, (_, n) => ({ start: n * 10_000 })),
+      });
+      let [seconds, segments] = [20, 2];
+      const { replay, driver, terminal } = open(index(segments), 'end');
+      await driver.init();
+      for (const one of acts) {
+        if (one.kind === 'live') replay.live(`[1,"o","${++seconds}."]\n`);
+        else if (one.kind === 'stored' && seconds >= (segments + 1) * 10) replay.update(index(++segments));
+        else if (one.kind === 'pause') replay.pause();
+        else if (one.kind === 'play') replay.play();
+        else if (one.kind === 'catch up') replay.catchUp();
+        else if (one.kind === 'go live') await replay.follow();
+        else if (one.kind === 'seek') await replay.seek(one.share * replay.state.duration);
+        else if (one.kind === 'wait') await vi.advanceTimersByTimeAsync(one.ms);
+        await vi.advanceTimersByTimeAsync(0);
+        expect(replay.state.duration).toBe(seconds * 1_000);
+        if (replay.state.following) expect(terminal.text).toBe(screenAt(seconds * 1_000));
+        else if (replay.state.phase === 'paused') expect(terminal.text).toBe(screenAt(replay.position));
+      }
+      await replay.follow();
+      expect([terminal.text, replay.position]).toEqual([screenAt(seconds * 1_000), seconds * 1_000]);
+      replay.close();
+    }),
+    { numRuns: 200 },
+  );
+});
+
 test('blocks that come while the replay opens are shown', async () => {
   const { replay, driver, terminal } = open({ ...stored, live: true }, 'end');
   const opening = driver.init();

@@ -51,6 +51,8 @@ export interface ReplayState {
 /** Idle time beyond this is skipped, in session ms, after waiting `IDLE_SHOWN_MS` of real time. */
 export const IDLE_MS = 2_000;
 const IDLE_SHOWN_MS = 400;
+/** How fast what was missed of a live session is shown. */
+const CATCH_UP_SPEED = 4;
 /** Output within a frame is drawn together. */
 const FRAME_MS = 16;
 /** Strings of this length are fed at once: fewer calls into the terminal. */
@@ -78,6 +80,8 @@ export class Replay {
   #timer: ReturnType<typeof setTimeout> | undefined;
   /** Counts seeks: what an older one still waits for no longer counts. */
   #generation = 0;
+  /** Whether idle time was skipped before catching up began; null while nobody catches up. */
+  #skippedBefore: boolean | null = null;
 
   constructor(parts: ReplayParts) {
     this.#parts = parts;
@@ -215,13 +219,25 @@ export class Replay {
       await this.seek(this.#tail.until);
       if (this.#state.phase === 'failed' || this.#dispatch === null) return;
     } while (this.#position < this.#tail.until);
-    this.#set({ phase: 'playing', following: true });
+    this.#set({ ...this.#caughtUp(), phase: 'playing' });
     this.#dispatch?.('playing');
+  }
+
+  /** Plays what was missed of a live session, fast and without its idle time, and then follows it. */
+  catchUp(): void {
+    if (!this.#state.live || this.#state.following) return;
+    this.#skippedBefore ??= this.#state.skipIdle;
+    this.#rebase();
+    this.#set({ speed: Math.max(CATCH_UP_SPEED, this.#state.speed), skipIdle: true });
+    if (this.#state.phase === 'paused') this.play();
+    else this.#reschedule();
   }
 
   /** Lines of the next block of a live session. */
   live(text: string): void {
     const events = this.#tail.append(text);
+    // Who follows has seen every segment to its end, and goes on in the tail.
+    if (this.#state.following) this.#segment = this.#index.segments.length;
     if (this.#segment === this.#index.segments.length) this.#events = this.#tail.events;
     if (this.#state.following) {
       this.#apply(events);
@@ -372,7 +388,7 @@ export class Replay {
     }
     if (this.#state.live) {
       // All that came so far is shown: on with it.
-      this.#set({ following: true });
+      this.#set(this.#caughtUp());
       return;
     }
     const rest = this.#state.skipIdle ? Math.min(this.#state.duration - this.position, IDLE_MS) : this.#state.duration - this.position;
@@ -455,6 +471,13 @@ export class Replay {
   #clearTimer(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
+  }
+
+  /** At the end of a live session: who looks back next does so at the speed of the session. */
+  #caughtUp(): Partial<ReplayState> {
+    const skipIdle = this.#skippedBefore ?? this.#state.skipIdle;
+    this.#skippedBefore = null;
+    return { following: true, speed: Math.min(1, this.#state.speed), skipIdle };
   }
 
   #rate(): number {

@@ -19,7 +19,7 @@ export interface TimelineProps {
 }
 
 export function Timeline({ replay, timeline, markers }: TimelineProps): ReactNode {
-  const { duration } = useReplayState(replay);
+  const { duration, live } = useReplayState(replay);
   const position = usePosition(replay);
   const track = useRef<HTMLDivElement>(null);
   const [hover, setHover] = useState<number | null>(null);
@@ -49,7 +49,7 @@ export function Timeline({ replay, timeline, markers }: TimelineProps): ReactNod
     if (target === undefined) return;
     event.preventDefault();
     event.stopPropagation();
-    void replay.seek(target);
+    void (event.key === 'End' && live ? replay.follow() : replay.seek(target));
   };
   return (
     <div className="timeline">

@@ -18,6 +18,7 @@ import { NotesPanel, useNotes } from '../cases/notes.js';
 import type { Position } from '../cases/notes.js';
 import { Facts, valuesOf } from './facts.js';
 import { Files } from './files.js';
+import { InvitePanel } from './invite.js';
 import { SafeText } from '../parts/safe-text.js';
 import { useOpening } from '../parts/use-opening.js';
 import { Panes } from '../panes/panes.js';
@@ -158,7 +159,17 @@ export function SessionPage({ id, me }: { readonly id: string; readonly me: Me }
         </div>
       ) : (
         <div className="bench">
-          <Player replay={open.replay} index={open.index} timeline={timeline.data} markers={markers} hits={hits} query={q} stops={stops} />
+          <Player
+            replay={open.replay}
+            index={open.index}
+            timeline={timeline.data}
+            markers={markers}
+            hits={hits}
+            query={q}
+            searchedAt={found.at}
+            onSearchAgain={found.reload}
+            stops={stops}
+          />
           {drawn ? (
             <Panes
               session={session}
@@ -223,6 +234,7 @@ function Actions({ session, replay }: { readonly session: SessionInfo; readonly 
     addressOf('GET /api/sessions/:id/export', { params: { id: session.id }, query: { format: 'svg', at } });
   return (
     <div className="actions">
+      {session.live !== undefined && session.live.invite.length > 0 && <InvitePanel session={session} modes={session.live.invite} />}
       <details className="menu" name="actions">
         <summary>Verify</summary>
         <div className="menu-body">

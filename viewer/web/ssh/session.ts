@@ -1,14 +1,13 @@
 /**
- * One shell on a node: authentication by certificate (RFC 4252, OpenSSH PROTOCOL.certkeys), then one session channel with a
- * terminal (RFC 4254 section 6).
+ * One shell on a node: authentication by certificate (RFC 4252, OpenSSH PROTOCOL.certkeys), then a session channel with a terminal
+ * (RFC 4254 section 6), and beside it channels for subsystems such as sftp, which end with it.
  *
  *     securing ──keys──► asking ──SERVICE_ACCEPT──► authenticating ──SUCCESS──► opening ──CONFIRMATION──► starting ──► running
  *         └────────────────┴── refused ──┴───────────────┴── exit, CLOSE, DISCONNECT, cut off ──┴────────────────► over
  *
  * The signature names the host certificate as well (`publickey-hostbound-v00@openssh.com`), so that it is of use at no other
- * server. A gateway that wants a second factor sends a banner and answers later. Windows: the other side may have `WINDOW` bytes
- * on their way, and gets room again when the terminal has drawn what came; input waits for room at the other side, at most
- * `MAX_INPUT` bytes. Tested in test/end-to-end/page-ssh.test.ts against OpenSSH, and in terminal.test.ts beside it against a
+ * server. A gateway that wants a second factor sends a banner and answers later. Windows and bounds: channel.ts. At most
+ * `MAX_CHANNELS` channels. Tested in test/end-to-end/page-ssh.test.ts against OpenSSH, and in terminal.test.ts beside it against a
  * gateway.
  */
 import { StenoError } from '#schemas/base/errors.js';
@@ -18,6 +17,8 @@ import { SESSION_REQUEST } from '#schemas/ssh/page-client.js';
 import { userAuthData, userAuthRequest } from '#schemas/ssh/user-auth.js';
 import { SshReader, SshWriter } from '#schemas/ssh/wire.js';
 import { DISCONNECT, MSG, OPEN_REFUSED } from '#schemas/ssh/numbers.js';
+import { Channel } from './channel.js';
+import type { ChannelEvents } from './channel.js';
 import type { HostTrust } from './key-exchange.js';
 import { Transport } from './transport.js';
 import type { ByteStream, DisconnectedBy } from './transport.js';
@@ -64,14 +65,27 @@ export interface SessionEvents {
   ended(end: End): void;
 }
 
-const CHANNEL = 0;
-/** Bytes of output on their way, and of one message of it. */
-export const WINDOW = 1 << 20;
-const MAX_DATA = 32 * 1024;
-/** The window is widened when this much of it was drawn. */
-const WIDEN = WINDOW / 4;
-/** Bytes of a paste that wait. */
-const MAX_INPUT = 16 << 20;
+export interface SubsystemEvents {
+  /** What is sent from now on is read. Also said by a gateway that then ends it with its reason. */
+  started(): void;
+  /** `taken`: to be called once these bytes are done with; only then may as many more come. */
+  data(bytes: Uint8Array, taken: () => void): void;
+  /** Text on standard error, such as the gateway's words: hostile until shown to be harmless. */
+  said(bytes: Uint8Array): void;
+  /** Called once, unless this side closed it; no event follows. `why`: of what refused it, hostile as well; else ''. */
+  ended(why: string): void;
+}
+
+export interface Subsystem {
+  /** False: too much waits already, and none of it was taken. */
+  send(bytes: Uint8Array): boolean;
+  close(): void;
+}
+
+/** The shell's, and those of subsystems; each subsystem is a session of its own to the gateway. */
+const MAX_CHANNELS = 8;
+/** Bytes of input before the shell's channel is open. */
+const MAX_EARLY = 16 << 20;
 const MAX_BANNER = 16 * 1024;
 const MAX_BANNERS = 16;
 /** Cells; a terminal beyond that is no window of a browser. */
@@ -87,18 +101,17 @@ export class SshSession {
   #stage: Stage = 'securing';
   #size: Size;
   #banners = 0;
-  #remoteId = 0;
-  /** Bytes that the other side accepts, and how many in one message. */
-  #room = 0;
-  #packet = 0;
-  /** Bytes that the other side may still send, and those drawn that it was not told of. */
-  #window = WINDOW;
-  #drawn = 0;
-  readonly #input: Uint8Array[] = [];
-  #inputBytes = 0;
+  /** By our number, which is used once. */
+  readonly #channels = new Map<number, Channel>();
+  #next = 0;
+  #shell: Channel | null = null;
   /** Answers outstanding, in order: to `pty-req`, then to `shell`. */
   #asked: ('terminal' | 'shell')[] = [];
   #how: End | null = null;
+  /** What was typed before there was a shell. */
+  readonly #early: Uint8Array[] = [];
+  #earlyBytes = 0;
+  readonly #subsystems = new Set<() => void>();
 
   constructor(stream: ByteStream, terms: SessionTerms, events: SessionEvents) {
     this.#terms = terms;
@@ -130,10 +143,10 @@ export class SshSession {
   /** What was typed or pasted; before the shell runs it waits. False: too much waits already, and none of it was taken. */
   input(bytes: Uint8Array): boolean {
     if (this.#stage === 'over') return true;
-    if (this.#inputBytes + bytes.length > MAX_INPUT) return false;
-    this.#input.push(bytes);
-    this.#inputBytes += bytes.length;
-    this.#sendInput();
+    if (this.#shell !== null) return this.#shell.write(bytes);
+    if (this.#earlyBytes + bytes.length > MAX_EARLY) return false;
+    this.#earlyBytes += bytes.length;
+    this.#early.push(bytes);
     return true;
   }
 
@@ -141,7 +154,48 @@ export class SshSession {
     this.#size = bounded(size);
     if (this.#stage !== 'running' && this.#stage !== 'starting') return;
     const { cols, rows } = this.#size;
-    this.#request('window-change', false, (writer) => writer.uint32(cols).uint32(rows).uint32(0).uint32(0));
+    this.#shell?.request('window-change', false, (writer) => writer.uint32(cols).uint32(rows).uint32(0).uint32(0));
+  }
+
+  /** Starts a subsystem on a channel of its own. Null: no shell runs, or there are too many already. */
+  subsystem(name: string, events: SubsystemEvents): Subsystem | null {
+    if (this.#stage !== 'running' || this.#channels.size >= MAX_CHANNELS) return null;
+    let over = false;
+    const end = (why: string): void => {
+      if (over) return;
+      over = true;
+      this.#subsystems.delete(cutOff);
+      events.ended(why);
+    };
+    const cutOff = (): void => end('');
+    this.#subsystems.add(cutOff);
+    const channel = this.#open({
+      opened: () => channel.request('subsystem', true, (writer) => writer.utf8(name)),
+      notOpened: (_code, text) => end(text),
+      data: (bytes, extended, taken) => {
+        if (!extended) return events.data(bytes, taken);
+        events.said(bytes);
+        taken();
+      },
+      answered: (success) => {
+        if (!success) {
+          channel.close();
+          return end(`the node offers no ${name}`);
+        }
+        channel.flow();
+        events.started();
+      },
+      requested: () => undefined,
+      closed: () => end(''),
+    });
+    return {
+      send: (bytes) => channel.write(bytes),
+      close: () => {
+        over = true;
+        this.#subsystems.delete(cutOff);
+        channel.close();
+      },
+    };
   }
 
   /** New keys, now. */
@@ -167,19 +221,13 @@ export class SshSession {
         if (type === MSG.userauthFailure) return this.#leave({ kind: 'refused' });
         if (type !== MSG.userauthSuccess) break;
         this.#stage = 'opening';
-        return this.#transport.send(
-          new SshWriter().byte(MSG.channelOpen).utf8('session').uint32(CHANNEL).uint32(WINDOW).uint32(MAX_DATA).bytes(),
-        );
+        return this.#openShell();
       case 'opening':
-        if (type === MSG.globalRequest) return this.#global(reader);
-        if (type === MSG.channelOpenFailure) return this.#notOpened(reader);
-        if (type !== MSG.channelOpenConfirmation) break;
-        return this.#opened(reader);
       case 'starting':
       case 'running':
         if (type === MSG.globalRequest) return this.#global(reader);
         if (type === MSG.channelOpen) return this.#refuseChannel(reader);
-        if (type > MSG.channelOpenFailure && type <= MSG.channelFailure) return this.#onChannel(type, reader);
+        if (type > MSG.channelOpen && type <= MSG.channelFailure) return this.#onChannel(type, reader);
         break;
       default:
         return;
@@ -205,93 +253,60 @@ export class SshSession {
     this.#events.banner(new TextDecoder().decode(reader.string('the banner', MAX_BANNER)));
   }
 
-  #opened(reader: SshReader): void {
-    if (reader.uint32('the channel') !== CHANNEL) reader.fail('it opens another channel than was asked for');
-    this.#remoteId = reader.uint32('its channel');
-    this.#room = reader.uint32('its window');
-    this.#packet = Math.min(reader.uint32('its packet size'), MAX_DATA);
-    if (this.#packet < 1) reader.fail('it takes no data');
-    this.#stage = 'starting';
-    const { cols, rows } = this.#size;
-    this.#asked = ['terminal', 'shell'];
-    // No modes: the terminal of the node keeps its defaults, as ssh does without a terminal of its own.
-    this.#request('pty-req', true, (writer) => writer.utf8(TERM).uint32(cols).uint32(rows).uint32(0).uint32(0).string(Uint8Array.of(0)));
-    this.#request('shell', true, (writer) => writer);
-  }
-
-  #notOpened(reader: SshReader): void {
-    reader.uint32('the channel');
-    const code = reader.uint32('the reason');
-    const text = new TextDecoder().decode(reader.string('the text', 4096));
-    this.#leave({ kind: 'disconnected', code, text });
+  #open(events: ChannelEvents): Channel {
+    const id = this.#next;
+    this.#next += 1;
+    const channel = new Channel(id, (payload) => this.#transport.send(payload), events);
+    this.#channels.set(id, channel);
+    return channel;
   }
 
   #onChannel(type: number, reader: SshReader): void {
-    if (reader.uint32('the channel') !== CHANNEL) reader.fail('there is no such channel');
-    switch (type) {
-      case MSG.channelData:
-        return this.#output(reader);
-      case MSG.channelExtendedData:
-        reader.uint32('the kind of data');
-        return this.#output(reader);
-      case MSG.channelWindowAdjust:
-        // RFC 4254 section 5.2: at most 2^32 - 1.
-        this.#room = Math.min(this.#room + reader.uint32('the window'), 0xffff_ffff);
-        return this.#sendInput();
-      case MSG.channelRequest:
-        return this.#requested(reader);
-      case MSG.channelSuccess:
-      case MSG.channelFailure:
-        return this.#answered(type === MSG.channelSuccess);
-      case MSG.channelEof:
-        return;
-      case MSG.channelClose:
-        this.#transport.send(new SshWriter().byte(MSG.channelClose).uint32(this.#remoteId).bytes());
-        return this.#leave(this.#how ?? { kind: 'closed' });
-      default:
-        reader.fail(`message ${type} is none of a channel`);
-    }
+    const id = reader.uint32('the channel');
+    const channel = this.#channels.get(id) ?? reader.fail('there is no such channel');
+    channel.message(type, reader);
+    if (channel.over) this.#channels.delete(id);
   }
 
-  #output(reader: SshReader): void {
-    const bytes = reader.string('the data', MAX_DATA);
-    reader.end('the data');
-    this.#window -= bytes.length;
-    if (this.#window < 0) reader.fail('it sends more than the window holds');
-    if (bytes.length === 0) return;
-    let counted = false;
-    this.#events.output(bytes, () => {
-      if (counted || this.#stage === 'over') return;
-      counted = true;
-      this.#drawn += bytes.length;
-      if (this.#drawn < WIDEN) return;
-      this.#window += this.#drawn;
-      this.#transport.send(new SshWriter().byte(MSG.channelWindowAdjust).uint32(this.#remoteId).uint32(this.#drawn).bytes());
-      this.#drawn = 0;
+  #openShell(): void {
+    const shell = this.#open({
+      opened: () => {
+        this.#stage = 'starting';
+        const { cols, rows } = this.#size;
+        this.#asked = ['terminal', 'shell'];
+        // No modes: the terminal of the node keeps its defaults, as ssh does without a terminal of its own.
+        shell.request('pty-req', true, (writer) =>
+          writer.utf8(TERM).uint32(cols).uint32(rows).uint32(0).uint32(0).string(Uint8Array.of(0)),
+        );
+        shell.request('shell', true);
+      },
+      notOpened: (code, text) => this.#leave({ kind: 'disconnected', code, text }),
+      data: (bytes, _extended, taken) => this.#events.output(bytes, taken),
+      answered: (success) => this.#answered(shell, success),
+      requested: (name, reader) => this.#requested(name, reader),
+      closed: () => this.#leave(this.#how ?? { kind: 'closed' }),
     });
+    this.#shell = shell;
+    for (const bytes of this.#early.splice(0)) shell.write(bytes);
   }
 
-  #requested(reader: SshReader): void {
-    const name = reader.utf8('the request', 128);
-    const wantsReply = reader.byte('the flag') !== 0;
+  #requested(name: string, reader: SshReader): void {
     if (name === 'exit-status') this.#how = { kind: 'exit', status: reader.uint32('the status') };
     else if (name === 'exit-signal') this.#how = { kind: 'signal', name: reader.utf8('the signal', 64) };
     else if (name === SESSION_REQUEST) {
       const id = reader.utf8('the session', 64);
       if (isSessionId(id)) this.#events.recording(id);
     }
-    // `keepalive@openssh.com` and whatever else wants an answer: RFC 4254 section 5.4.
-    if (wantsReply) this.#transport.send(new SshWriter().byte(MSG.channelFailure).uint32(this.#remoteId).bytes());
   }
 
-  #answered(success: boolean): void {
+  #answered(shell: Channel, success: boolean): void {
     const what = this.#asked.shift();
     if (what === undefined) throw new StenoError('SSH_PROTOCOL', 'it answers what was not asked');
     if (!success) return this.#leave({ kind: 'failed', error: new StenoError('NODE_REFUSED', `it gives no ${what}`) });
     if (what === 'terminal') return;
     this.#stage = 'running';
     this.#events.started();
-    this.#sendInput();
+    shell.flow();
   }
 
   #global(reader: SshReader): void {
@@ -307,27 +322,6 @@ export class SshSession {
     );
   }
 
-  #sendInput(): void {
-    while (this.#stage === 'running' && this.#room > 0 && this.#input.length > 0) {
-      const first = this.#input[0]!;
-      const piece = first.subarray(0, Math.min(first.length, this.#room, this.#packet));
-      if (piece.length === first.length) this.#input.shift();
-      else this.#input[0] = first.subarray(piece.length);
-      this.#inputBytes -= piece.length;
-      this.#room -= piece.length;
-      this.#transport.send(new SshWriter().byte(MSG.channelData).uint32(this.#remoteId).string(piece).bytes());
-    }
-  }
-
-  #request(name: string, wantsReply: boolean, fields: (writer: SshWriter) => SshWriter): void {
-    const writer = new SshWriter()
-      .byte(MSG.channelRequest)
-      .uint32(this.#remoteId)
-      .utf8(name)
-      .byte(wantsReply ? 1 : 0);
-    this.#transport.send(fields(writer).bytes());
-  }
-
   #leave(how: End): void {
     this.#how = how;
     this.#transport.disconnect(DISCONNECT.byApplication, '');
@@ -336,7 +330,8 @@ export class SshSession {
   #over(end: End): void {
     if (this.#stage === 'over') return;
     this.#stage = 'over';
-    this.#input.length = 0;
+    this.#early.length = 0;
+    for (const cutOff of this.#subsystems) cutOff();
     // How the shell ended counts for more than how the connection did, unless the gateway says why it ended that.
     const told = end.kind === 'disconnected' && end.text !== '';
     this.#events.ended(told ? end : (this.#how ?? end));

@@ -12,10 +12,11 @@ import { StenoError } from '#schemas/base/errors.js';
 import { formatPublicLine, parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 import { ApiFailure } from '../parts/api.js';
 import { ask } from '../parts/endpoints.js';
+import { LastWords } from '../ssh/gateway-words.js';
 import { SshSession } from '../ssh/session.js';
-import type { Size } from '../ssh/session.js';
+import type { Size, Subsystem, SubsystemEvents } from '../ssh/session.js';
 import { hasCrypto, newUserKey } from '../ssh/web-crypto.js';
-import { LastWords, confirmationIn, wordsOf } from './end.js';
+import { confirmationIn, wordsOf } from './end.js';
 import type { Ending } from './end.js';
 
 export type TerminalState =
@@ -40,6 +41,8 @@ export interface Connection {
   /** False: too much waits to be sent already. */
   input(bytes: Uint8Array): boolean;
   resize(size: Size): void;
+  /** Null: no shell runs, or there are too many already. */
+  readonly subsystem: (name: string, events: SubsystemEvents) => Subsystem | null;
   close(): void;
 }
 
@@ -121,6 +124,7 @@ export function connect(place: Place, size: Size, events: ConnectionEvents): Con
       latest = next;
       session?.resize(next);
     },
+    subsystem: (name, told) => session?.subsystem(name, told) ?? null,
     close() {
       session?.close();
       end({ good: true, what: 'You closed this terminal', fix: '' });

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { LastWords, confirmationIn, gatewayWords, wordsOf } from './end.js';
+import { LastWords, gatewayWords } from '../ssh/gateway-words.js';
+import { confirmationIn, wordsOf } from './end.js';
 
 const heard = { banner: '', last: '', ran: true };
 const locked = 'steno: access is locked: on user alice: stolen laptop [LOCKED]\r\nsteno: Ask an administrator to lift the lock.\r\n';

@@ -1,5 +1,6 @@
 /** How a terminal ended, in words for its user. Tested in end.test.ts. */
 import type { DisconnectedBy } from '../ssh/transport.js';
+import { capital, gatewayWords } from '../ssh/gateway-words.js';
 import type { End } from '../ssh/session.js';
 
 export interface Ending {
@@ -28,7 +29,6 @@ export interface Heard {
 
 /** Status of sessions that the gateway ends itself (gateway/ssh/relay/last-messages.ts). */
 const ENDED_BY_GATEWAY = 255;
-const KEPT = 2_048;
 
 export function wordsOf(
   end: Exclude<End, { kind: 'failed' }> | { readonly kind: 'failed'; readonly error: Explained },
@@ -37,18 +37,18 @@ export function wordsOf(
   switch (end.kind) {
     case 'exit': {
       // Only what a program prints before it ends like this can look the same; it says nothing that its user has not typed.
-      const said = end.status === ENDED_BY_GATEWAY ? gatewayWords(last) : null;
+      const said = end.status === ENDED_BY_GATEWAY ? endingOf(last) : null;
       if (said !== null) return said;
       return { good: end.status === 0, what: end.status === 0 ? 'The shell ended' : `The shell ended with status ${end.status}`, fix: '' };
     }
     case 'signal':
       return { good: false, what: `The shell was ended by the signal ${end.name.replace(/[^A-Z0-9]/g, '').slice(0, 16)}`, fix: '' };
     case 'closed':
-      return gatewayWords(last) ?? { good: false, what: 'The node closed the session', fix: '' };
+      return endingOf(last) ?? { good: false, what: 'The node closed the session', fix: '' };
     case 'disconnected':
       return disconnected(end, ran);
     case 'refused':
-      return gatewayWords(banner) ?? { good: false, what: 'The gateway did not admit you', fix: 'Open the terminal again.' };
+      return endingOf(banner) ?? { good: false, what: 'The gateway did not admit you', fix: 'Open the terminal again.' };
     case 'failed':
       return { good: false, what: capital(end.error.message), fix: end.error.fix ?? end.error.entry?.fix ?? '' };
     case 'left':
@@ -58,7 +58,7 @@ export function wordsOf(
 
 function disconnected({ text }: DisconnectedBy, ran: boolean): Ending {
   // The gateway joins its two lines with a space.
-  const said = gatewayWords(text.replace(/ steno: /g, '\nsteno: '));
+  const said = endingOf(text.replace(/ steno: /g, '\nsteno: '));
   return (
     said ?? {
       good: false,
@@ -68,37 +68,12 @@ function disconnected({ text }: DisconnectedBy, ran: boolean): Ending {
   );
 }
 
-/** The last two lines of the gateway (`explain` in gateway/sessions/refusal.ts): what happened with its code, and what to do. */
-export function gatewayWords(text: string): Ending | null {
-  const lines = text.split(/\r?\n/).flatMap((line) => /^steno: +(.{1,600})$/.exec(line.trimEnd())?.[1] ?? []);
-  const at = lines.findLastIndex((line) => / \[[A-Z_]{3,40}\]$/.test(line));
-  const what = lines[at];
-  if (what === undefined) return null;
-  return { good: false, what: capital(what.replace(/ \[[A-Z_]+\]$/, '')), fix: lines[at + 1] ?? '' };
+function endingOf(text: string): Ending | null {
+  const said = gatewayWords(text);
+  return said === null ? null : { good: false, ...said };
 }
 
 /** The token of the page's address in a banner that asks for a second factor; the address itself is not followed. */
 export function confirmationIn(banner: string): string | null {
   return /\/confirm#([A-Za-z0-9_-]{43})(?![A-Za-z0-9_-])/.exec(banner)?.[1] ?? null;
-}
-
-/** The end of what was printed: the gateway's last words are there. */
-export class LastWords {
-  #bytes = new Uint8Array(0);
-
-  take(bytes: Uint8Array): void {
-    const added = bytes.subarray(-KEPT);
-    const all = new Uint8Array(this.#bytes.length + added.length);
-    all.set(this.#bytes);
-    all.set(added, this.#bytes.length);
-    this.#bytes = all.slice(-KEPT);
-  }
-
-  get text(): string {
-    return new TextDecoder().decode(this.#bytes);
-  }
-}
-
-function capital(text: string): string {
-  return `${text.charAt(0).toUpperCase()}${text.slice(1)}`;
 }

@@ -7,6 +7,7 @@ import { Empty, useTitle } from '../parts/basics.js';
 import { SafeText } from '../parts/safe-text.js';
 import { connect } from './connection.js';
 import type { Connection, Place, TerminalState } from './connection.js';
+import { FilesPanel } from '../files/files.js';
 import { Screen } from './screen.js';
 import './terminal.css';
 
@@ -40,15 +41,17 @@ function TerminalView({
   const [state, setState] = useState<TerminalState>({ kind: 'connecting' });
   const [recording, setRecording] = useState<string | null>(null);
   const [note, setNote] = useState('');
+  const [files, setFiles] = useState<'closed' | 'shown' | 'hidden'>('closed');
+  const [connection, setConnection] = useState<Connection | null>(null);
   useEffect(() => {
     let gone = false;
     const screen: Screen = new Screen(box.current!, {
       typed: (bytes) => {
-        if (!connection.input(bytes)) setNote('Too much to paste at once: at most 16 MB wait. None of it was sent.');
+        if (!opened.input(bytes)) setNote('Too much to paste at once: at most 16 MB wait. None of it was sent.');
       },
-      resized: (cols, rows) => connection.resize({ cols, rows }),
+      resized: (cols, rows) => opened.resize({ cols, rows }),
     });
-    const connection = connect({ node, login }, screen.size, {
+    const opened = connect({ node, login }, screen.size, {
       state: (next) => {
         if (gone) return;
         setState(next);
@@ -60,11 +63,12 @@ function TerminalView({
         if (!gone) setRecording(id);
       },
     });
-    live.current = { screen, connection };
+    live.current = { screen, connection: opened };
+    setConnection(opened);
     return () => {
       gone = true;
       live.current = null;
-      connection.close();
+      opened.close();
       screen.dispose();
     };
   }, [node, login]);
@@ -105,6 +109,15 @@ function TerminalView({
           <button type="button" className="quiet" onClick={() => void paste()} disabled={!running}>
             Paste
           </button>
+          <button
+            type="button"
+            className="quiet"
+            onClick={() => setFiles(files === 'shown' ? 'hidden' : 'shown')}
+            disabled={!running && files === 'closed'}
+            aria-expanded={files === 'shown'}
+          >
+            Files
+          </button>
           <button type="button" className="quiet" onClick={() => live.current?.connection.close()} disabled={state.kind === 'ended'}>
             Close
           </button>
@@ -119,7 +132,12 @@ function TerminalView({
           within a minute; the terminal goes on by itself.
         </p>
       )}
-      <div className="terminal-screen" ref={box} />
+      <div className="terminal-body">
+        <div className="terminal-screen" ref={box} />
+        {files !== 'closed' && connection !== null && (
+          <FilesPanel subsystem={connection.subsystem} hidden={files === 'hidden'} onClose={() => setFiles('closed')} />
+        )}
+      </div>
       {state.kind === 'ended' && (
         <div className="terminal-end" role="alert" data-good={state.good}>
           <div>

@@ -1,0 +1,229 @@
+/**
+ * Files beside the terminal of the page, in Chromium and through a gateway: folders, a download, an upload that asks before it replaces,
+ * and what the recording says of each, which is what it says of stock `sftp`.
+ */
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import axe from 'axe-core';
+import type { AxeResults } from 'axe-core';
+import { chromium } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import type { SessionInfo } from '#schemas/api/recordings/sessions.js';
+import { headless } from '../../viewer/api/testing/chromium.js';
+import { must, viewerOf } from './client-tools.js';
+import { Steno, bin, eventually } from './machine.js';
+import { openAuthorities, person } from './people.js';
+
+const pictures = process.env['STENO_TEST_PICTURES'];
+const steno = new Steno();
+const folder = mkdtempSync(join(tmpdir(), 'steno-files-'));
+const complaints: string[] = [];
+const [big, up] = [randomBytes(3_000_001), randomBytes(2_000_003)];
+const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
+let browser: Browser;
+let page: Page;
+let web: string;
+
+beforeAll(async () => {
+  mkdirSync(join(folder, 'inner'));
+  writeFileSync(join(folder, 'big.bin'), big);
+  writeFileSync(join(folder, 'taken.txt'), 'before');
+  // Hostile names are text.
+  writeFileSync(join(folder, '<img src=x onerror=alert(1)>\u202etxt.exe'), 'odd');
+  await steno.start();
+  await must(steno.steno('login', '--data', steno.data));
+  const { stdout } = await steno.steno('login', '--web', '--data', steno.data);
+  const link = new URL(/http\S+#sign-in=[A-Za-z0-9_-]{40,}/.exec(stdout)![0]);
+  web = link.origin;
+  browser = await chromium.launch(headless);
+  page = await browser.newPage({ viewport: { width: 1440, height: 800 } });
+  page.setDefaultTimeout(30_000);
+  page.on('console', (message) => {
+    if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text());
+  });
+  page.on('pageerror', (error) => complaints.push(String(error)));
+  page.on('dialog', (dialog) => void dialog.accept());
+  await page.goto(link.href);
+  await page.getByText('Sign out').waitFor();
+  await page.goto(`${web}/terminal?node=local&login=${steno.login}`);
+  await page.waitForSelector('.terminal-page[data-state=running]');
+}, 120_000);
+afterAll(async () => {
+  await browser?.close();
+  await steno.dispose();
+  rmSync(folder, { recursive: true, force: true });
+}, 60_000);
+
+const soon = <T>(look: () => Promise<T>) => expect.poll(look, { timeout: 30_000 });
+const transfers = async (): Promise<string[]> =>
+  (await page.locator('.transfer').allInnerTexts()).map((text) => text.replace(/\s+/g, ' ').trim());
+const sessionsOf = async (kind: string): Promise<readonly SessionInfo[]> =>
+  (await viewerOf(steno).sessions()).filter((session) => session.kind === kind);
+async function picture(name: string): Promise<void> {
+  if (pictures === undefined) return;
+  mkdirSync(pictures, { recursive: true });
+  for (const width of [1440, 1024, 390])
+    for (const colorScheme of ['light', 'dark'] as const) {
+      await page.emulateMedia({ colorScheme });
+      await page.setViewportSize({ width, height: 800 });
+      await page.screenshot({ path: join(pictures, `${name}-${width}-${colorScheme}.png`) });
+    }
+  await page.emulateMedia({ colorScheme: 'light' });
+  await page.setViewportSize({ width: 1440, height: 800 });
+}
+async function accessible(): Promise<void> {
+  for (const colorScheme of ['dark', 'light'] as const) {
+    await page.emulateMedia({ colorScheme });
+    await page.evaluate(axe.source);
+    const { violations } = await page.evaluate<AxeResults>(`axe.run({ exclude: ['.terminal-screen'] })`);
+    const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
+    expect(serious.map(({ id, nodes }) => [id, ...nodes.map(({ html }) => html.slice(0, 200))])).toEqual([]);
+  }
+}
+
+it('shows the folder that sessions begin in, and goes where it is told', async () => {
+  await page.click('.terminal-acts button:has-text("Files")');
+  await page.waitForSelector('.files-list .file');
+  await page.fill('.files-place form input', folder);
+  await page.keyboard.press('Enter');
+  await page.waitForSelector('.file:has-text("big.bin")');
+  expect(await page.locator('.file-name').allInnerTexts()).toEqual([
+    'inner/',
+    expect.stringContaining('<img src=x onerror=alert(1)>'),
+    'big.bin',
+    'taken.txt',
+  ]);
+  await page.click('.file:has-text("inner/")');
+  await page.waitForSelector('text=Nothing is in this folder.');
+  await page.click('button[aria-label="To the folder above"]');
+  await page.waitForSelector('.file:has-text("big.bin")');
+  await page.fill('.files-place form input', '/nowhere');
+  await page.keyboard.press('Enter');
+  await soon(() => page.locator('.files-error').innerText()).toBe('There is no such file.');
+  await picture('files');
+  await accessible();
+});
+
+it('downloads and uploads whole files, and asks before it replaces one', async () => {
+  const [download] = await Promise.all([page.waitForEvent('download'), page.click('.file:has-text("big.bin")')]);
+  expect(download.suggestedFilename()).toBe('big.bin');
+  expect(sha256(readFileSync(await download.path()))).toBe(sha256(big));
+  await page.setInputFiles('.files-upload input', [
+    { name: 'up.bin', mimeType: 'application/octet-stream', buffer: up },
+    { name: 'taken.txt', mimeType: 'text/plain', buffer: Buffer.from('after') },
+  ]);
+  await soon(transfers).toEqual([
+    expect.stringMatching(/^↓ big\.bin done/),
+    expect.stringMatching(/^↑ up\.bin done/),
+    expect.stringMatching(/^↑ taken\.txt is there already/),
+  ]);
+  await page.waitForSelector('.file:has-text("up.bin")');
+  await page.locator('.terminal-bar h1').click();
+  expect(sha256(readFileSync(join(folder, 'up.bin')))).toBe(sha256(up));
+  expect(readFileSync(join(folder, 'taken.txt'), 'utf8')).toBe('before');
+  await picture('files-transfers');
+  await accessible();
+  await page.click('.transfer button:has-text("Replace")');
+  await soon(async () => (await transfers()).at(-1)).toMatch(/done/);
+  expect(readFileSync(join(folder, 'taken.txt'), 'utf8')).toBe('after');
+  // The path that led nowhere is gone with the next folder that was shown.
+  await soon(() => page.locator('.files-place form input').inputValue()).toBe(folder);
+  const odd = await Promise.all([page.waitForEvent('download'), page.click('.file:has-text("onerror")')]).then(([one]) => one);
+  expect(odd.suggestedFilename()).not.toMatch(/[<>\u202e]/);
+});
+
+it('shows how far a long one is, is hidden while it goes on, and is cancelled', async () => {
+  const long = join(steno.folder, 'long.bin');
+  writeFileSync(long, Buffer.alloc(120_000_000, 7));
+  await page.setInputFiles('.files-upload input', long);
+  await soon(() => page.locator('.transfer progress').evaluate((bar: HTMLProgressElement) => bar.value)).toBeGreaterThan(0);
+  await page.click('.terminal-acts button:has-text("Files")');
+  expect(await page.locator('.files').isVisible()).toBe(false);
+  await page.click('.terminal-acts button:has-text("Files")');
+  await page.click('.transfer button:has-text("Cancel")');
+  await soon(async () => (await transfers()).at(-1)).toMatch(/long\.bin cancelled/);
+  await page.click('.file:has-text("inner/")');
+  await page.waitForSelector('text=Nothing is in this folder.');
+});
+
+it('ends with its panel, and is recorded as sftp beside the shell', async () => {
+  expect((await sessionsOf('sftp')).map(({ state }) => state)).toEqual(['live']);
+  await page.click('.files-head button:has-text("Close files")');
+  const [session] = await eventually(
+    () => sessionsOf('sftp'),
+    (found) => found.length === 1 && found[0]!.state === 'sealed',
+    90_000,
+  );
+  expect(session).toMatchObject({ user: expect.any(String), node: 'local', login: steno.login, client_version: 'Steno_page' });
+  const cast = await viewerOf(steno).cast(session!.id);
+  for (const [operation, path, bytes] of [
+    ['download', 'big.bin', big],
+    ['upload', 'up.bin', up],
+  ] as const) {
+    const line = cast.split('\n').find((one) => one.includes(join(folder, path)) && one.includes(sha256(bytes)));
+    expect(line, `${operation} of ${path}`).toBeDefined();
+    expect(line).toContain('sftp');
+  }
+  expect((await steno.steno('verify', session!.id)).status).toBe(0);
+  // The shell goes on.
+  await page.locator('.terminal-screen').click();
+  await page.keyboard.type('echo "still ""here"');
+  await page.keyboard.press('Enter');
+  await soon(() => page.locator('.xterm-rows').innerText()).toContain('still here');
+});
+
+it('ends with the terminal, by words', async () => {
+  await page.click('.terminal-acts button:has-text("Files")');
+  await page.waitForSelector('.files-list .file');
+  const [shell] = await eventually(
+    () => sessionsOf('sftp'),
+    (found) => found.filter(({ state }) => state === 'live').length === 1,
+  ).then((found) => found.filter(({ state }) => state === 'live'));
+  await must(steno.steno('sessions', 'end', shell!.id, '--reason', 'enough files'));
+  await soon(() => page.locator('.files-over').innerText()).toMatch(/enough files/);
+  expect(await page.locator('.terminal-page').getAttribute('data-state')).toBe('running');
+  await page.click('.files-over button:has-text("Open again")');
+  await page.waitForSelector('.files-list .file');
+  await page.click('.terminal-acts button:has-text("Close"):not(:has-text("files"))');
+  await page.waitForSelector('.files-over');
+});
+
+it('waits for whom a role demands, says how they join, and goes on when they have', async () => {
+  const path = join(steno.folder, 'roles.yaml');
+  for (const document of [
+    { kind: 'role', name: 'guarded', allow: { nodes: { '*': '*' }, logins: [steno.login] }, moderation: { modes: ['moderator'] } },
+    { kind: 'role', name: 'helper', view: 'none', allow: { sessions: [{ actions: ['list', 'join', 'moderate'], modes: ['moderator'] }] } },
+  ]) {
+    writeFileSync(path, JSON.stringify(document));
+    await must(steno.steno('apply', '-f', path));
+  }
+  await must(steno.steno('users', 'add', 'carol', '--roles', 'helper'));
+  await must(steno.steno('users', 'edit', steno.login, '--roles', 'admin,guarded'));
+  const carol = await person(steno, await openAuthorities(steno), 'carol', ['helper'], ['nobody']);
+  const moderate = async (id: string): Promise<void> => {
+    const joined = steno.terminal(process.execPath, [bin, 'join', id, '--mode', 'moderator'], undefined, { STENO_HOME: carol.home });
+    await joined.until(/you moderate/);
+  };
+  const asked = async (place: string): Promise<string> => {
+    const pattern = /steno join ([0-9a-z]{26})/;
+    // A terminal wraps the line where its box ends.
+    const text = async (): Promise<string> => (await page.locator(place).innerText()).replace(/\n/g, '');
+    await soon(text).toMatch(pattern);
+    return pattern.exec(await text())![1]!;
+  };
+  await page.goto('about:blank');
+  await page.goto(`${web}/terminal?node=local&login=${steno.login}`);
+  await moderate(await asked('.xterm-rows'));
+  await page.waitForSelector('.terminal-page[data-state=running]');
+  await page.click('.terminal-acts button:has-text("Files")');
+  const id = await asked('.files-note');
+  await picture('files-moderated');
+  await accessible();
+  expect(await page.locator('.files-list').count()).toBe(0);
+  await moderate(id);
+  await page.waitForSelector('.files-list .file');
+  expect(complaints).toEqual([]);
+});
