@@ -14,7 +14,7 @@
  *      commit of 2: nothing happened. Crash after it: the grant is valid although nobody was told, since a start reads the
  *      state. Tested in requests.test.ts.
  */
-import { randomInt } from 'node:crypto';
+import { newId } from '#runtime/ids.js';
 import type { LoginResult } from '#schemas/api/people/user-certificates.js';
 import { changedRoles, scopeOfItems, standing, stateAt } from '#schemas/documents/access-request.js';
 import type {
@@ -93,7 +93,7 @@ export class Requests {
     if (duration > leave.maxDuration)
       throw new StenoError('ACCESS_DENIED', `at most ${leave.maxDuration / 60_000} minutes may be requested`);
     const asked = {
-      id: newId(),
+      id: newId('r', 8),
       user,
       state: 'pending',
       reason: wanted.reason,
@@ -440,9 +440,4 @@ async function pinsOf(tx: Tx, items: readonly GrantItem[]): Promise<Pins> {
       .filter(({ role }) => names.has(role.name))
       .map(({ role, revision }) => [role.name, { revision, document: role }]),
   );
-}
-
-function newId(): string {
-  const digits = '23456789abcdefghjkmnpqrstvwxyz';
-  return `r-${Array.from({ length: 8 }, () => digits[randomInt(digits.length)]).join('')}`;
 }

@@ -5,7 +5,7 @@
  * 2. one transaction: the row, the messages of webhooks, the audit; 3. it is published to gateways; 4. the answer. A crash after 2
  * leaves a valid invitation that nobody was told of; it is in the list. Tested in session-invitations.test.ts.
  */
-import { randomInt } from 'node:crypto';
+import { newId } from '#runtime/ids.js';
 import { createInvitation, listInvitations, revokeInvitation, showInvitation } from '#schemas/api/access/session-invitations.js';
 import { MAX_INVITATIONS, invitationPattern } from '#schemas/documents/session-invitation.js';
 import type { SessionInvitationView } from '#schemas/documents/session-invitation.js';
@@ -69,7 +69,7 @@ export function sessionInvitationRoutes(parts: SessionInvitationParts): readonly
       if (user === owner) throw new StenoError('ACCESS_DENIED', `the session is ${user}’s own`);
       if (user === author.subject.user) throw new StenoError('ACCESS_DENIED', 'nobody invites themselves');
       const row: StoredInvitation = {
-        ...{ id: newId(), session, session_user: owner, node, login, user, mode, reason, invited_by: author.subject.user },
+        ...{ id: newId('i', 16), session, session_user: owner, node, login, user, mode, reason, invited_by: author.subject.user },
         roles: JSON.stringify(author.subject.roles.map(({ name }) => name)),
         traits: JSON.stringify(author.subject.traits),
         own_since: directory.current().own_since[author.subject.user] ?? null,
@@ -131,9 +131,4 @@ function viewOf(row: StoredInvitation, web: string, now: number): SessionInvitat
     used_at: used_at === null ? null : Number(used_at),
     link: `${web}/join/${id}`,
   };
-}
-
-function newId(): string {
-  const digits = '0123456789abcdefghjkmnpqrstvwxyz';
-  return `i-${Array.from({ length: 16 }, () => digits[randomInt(digits.length)]).join('')}`;
 }

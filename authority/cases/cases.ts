@@ -5,6 +5,7 @@
  * view. A case, its history and its audit row change in one transaction, so two people at once act one after the other and the
  * second is judged by what the first did. Tested in cases.test.ts.
  */
+import { newId } from '#runtime/ids.js';
 import { MAX_CASES, MAX_ITEMS } from '#schemas/api/cases/cases.js';
 import { addCaseItems, createCase, decideCase, listCaseHeads, readCase, removeCaseItem, updateCase } from '#schemas/api/cases/cases.js';
 import type { CaseItem, NewCaseItem } from '#schemas/api/cases/cases.js';
@@ -19,7 +20,6 @@ import type { Records, Tx } from '../records/records.js';
 import { personOf, requireOfBrowser } from '../web-sessions/person.js';
 import type { Person } from '../web-sessions/person.js';
 import type { Links } from '../web-sessions/web-sessions.js';
-import { newId } from './ids.js';
 
 export interface BookParts {
   readonly records: Records;

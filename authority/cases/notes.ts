@@ -3,6 +3,7 @@
  * may view it, and give out the tickets without which none is written, so the audit row of a note says where it is and not what it says. A note that is taken back is kept and shown no more.
  * Tested in notes.test.ts.
  */
+import { newId } from '#runtime/ids.js';
 import { MAX_NOTES, addNote, makeNoteTicket, readNotes, removeNote } from '#schemas/api/cases/notes.js';
 import type { Note } from '#schemas/api/cases/notes.js';
 import { StenoError } from '#schemas/base/errors.js';
@@ -15,7 +16,6 @@ import type { Reader, Records, Tx } from '../records/records.js';
 import { hashOf, newToken } from '#runtime/tokens.js';
 import { personOf, requireOfBrowser } from '../web-sessions/person.js';
 import type { Links } from '../web-sessions/web-sessions.js';
-import { newId } from './ids.js';
 
 /** Between seeing the session and writing the note. */
 const TICKET_MS = 600_000;

@@ -10,6 +10,7 @@ import {
   listSavedSearches,
   saveSearch,
 } from '#schemas/api/cases/saved-searches.js';
+import { newId } from '#runtime/ids.js';
 import type { SavedLanguage, SavedSearch } from '#schemas/api/cases/saved-searches.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { mayAdminister } from '#schemas/policy/administration.js';
@@ -23,7 +24,6 @@ import type { Records, Tx } from '../records/records.js';
 import type { Row } from '#stores/state/schema.js';
 import { personOf } from '../web-sessions/person.js';
 import type { Links } from '../web-sessions/web-sessions.js';
-import { newId } from './ids.js';
 
 export interface SavedSearchParts {
   readonly records: Records;

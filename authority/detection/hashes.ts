@@ -182,26 +182,26 @@ async function removeImport(tx: Tx, key: string): Promise<void> {
   await tx.deleteFrom('rule_versions').where('rule', '=', key).execute();
 }
 
+const finishedImports = (tx: Tx) => tx.selectFrom('rule_versions').select('rule').where('rule', 'like', '#%').where('version', '=', HEAD);
+
 /** Pieces of all imports that have no head. */
 async function unfinishedPieces(tx: Tx, but: string): Promise<number> {
-  const finished = tx.selectFrom('rule_versions').select('rule').where('rule', 'like', '#%').where('version', '=', HEAD);
   const { count } = await tx
     .selectFrom('rule_versions')
     .select((of) => of.fn.countAll().as('count'))
     .where('rule', 'like', '#%')
     .where('rule', '!=', but)
-    .where('rule', 'not in', finished)
+    .where('rule', 'not in', finishedImports(tx))
     .executeTakeFirstOrThrow();
   return Number(count);
 }
 
 async function forgetUnfinished(tx: Tx, now: number): Promise<void> {
-  const finished = tx.selectFrom('rule_versions').select('rule').where('rule', 'like', '#%').where('version', '=', HEAD);
   await tx
     .deleteFrom('rule_versions')
     .where('rule', 'like', '#%')
     .where('at', '<', now - UNFINISHED_MS)
-    .where('rule', 'not in', finished)
+    .where('rule', 'not in', finishedImports(tx))
     .execute();
 }
 

@@ -3,7 +3,7 @@
  * the rules, of which the watch informs analyzers. The audit names a token by its id and masked text. Tested in
  * test/kernel/honey.test.ts and ../audit/complete.test.ts.
  */
-import { randomBytes } from 'node:crypto';
+import { newId } from '#runtime/ids.js';
 import { addHoneyToken, listHoneyTokens, readHoneyTokens, removeHoneyToken } from '#schemas/api/detection/honey.js';
 import type { HoneyToken } from '#schemas/api/detection/honey.js';
 import { MAX_HONEY_TOKENS, maskedHoney } from '#schemas/documents/honey-token.js';
@@ -26,7 +26,7 @@ export function honeyRoutes({ records, directory, clock }: HoneyParts): readonly
     handle(listHoneyTokens, async () => (await records.read(stored)).map(shownOf)),
     handle(addHoneyToken, async ({ caller, body }) => {
       const now = clock();
-      const token = { id: newId(), ...body, created_by: caller.actor, created_at: now };
+      const token = { id: newId('h', 10), ...body, created_by: caller.actor, created_at: now };
       await records.actOn(async (tx) => {
         const all = await stored(tx);
         if (all.length >= MAX_HONEY_TOKENS) throw new StenoError('TOO_MANY', `${MAX_HONEY_TOKENS} honey tokens`);
@@ -70,8 +70,4 @@ async function stored(db: Reader): Promise<readonly Stored[]> {
 
 function shownOf({ text, ...token }: Stored): HoneyToken {
   return { ...token, masked: maskedHoney(text) };
-}
-
-function newId(): string {
-  return `h-${[...randomBytes(10)].map((byte) => (byte % 36).toString(36)).join('')}`;
 }
