@@ -45,6 +45,7 @@ let fresh: string[];
 let made = 0;
 let pat: Enrolled;
 let dan: Enrolled;
+let ingo: Enrolled;
 /** May run SQL. */
 let querier: Enrolled;
 let gateway: Awaited<ReturnType<typeof clientOf>> | undefined;
@@ -60,7 +61,7 @@ beforeAll(async () => {
   [ann, pat, dan] = [await world.enrol('ann'), await world.enrol('pat', ['nothing']), await world.enrol('dan', ['dev'])];
   await role('querier', { view: 'all', allow: { rules: [{ resources: ['sql'], verbs: ['read'] }] } });
   await role('inviter', { allow: { sessions: [{ actions: ['invite'] }] } });
-  await world.enrol('ingo', ['inviter']);
+  ingo = await world.enrol('ingo', ['inviter']);
   querier = await world.enrol('quinn', ['querier']);
   fresh = [(await world.enrol('eve')).session, (await world.enrol('fay')).session];
   const [events, objects] = [
@@ -185,8 +186,8 @@ const device = async (): Promise<DeviceLogin> =>
 const freshSession = (): string => fresh.pop()!;
 const asked = async (): Promise<string> =>
   (await given<{ id: string }>(post('/api/requests', { roles: ['dba'], reason: 'x' }, dan.session))).id;
-/** dan, into a live session. */
-const invited = async (): Promise<string> => {
+/** dan, into a session that lives now. */
+const invitation = async (): Promise<object> => {
   const session = '01hf7yat0000000000000000ab';
   const about = { session, user: 'somebody', node: 'web-1', login: 'root', kind: 'shell', started_at: 1, labels: {} };
   gateway ??= await clientOf(world.authority, { kind: 'gateway', name: 'gw', hostNames: ['127.0.0.1'] }, cleanup);
@@ -194,7 +195,10 @@ const invited = async (): Promise<string> => {
     ...{ epoch: '0'.repeat(16), address: '', ingest: '', all: [], up: [], down: [] },
     sessions: { up: [session], down: [], details: [{ ...about, participants: [], others: 0, awaits: '' }] },
   });
-  const body = { session, user: 'dan', mode: 'observer', duration: 60_000, reason: 'x' };
+  return { session, user: 'dan', mode: 'observer', duration: 60_000, reason: 'x' };
+};
+const invited = async (): Promise<string> => {
+  const body = await invitation();
   inviter ??= await person(world.authority, world.folder, world.admin, 'ingo', ['inviter'], cleanup);
   return ((await inviter.call('POST', '/v1/session-invitations', body)) as { id: string }).id;
 };
@@ -528,6 +532,10 @@ const cases: Readonly<Record<string, Case>> = {
   'POST /api/requests/:name/cancel': {
     done: ['request.cancel', async () => post(`/api/requests/${await asked()}/cancel`, {}, dan.session)],
     refused: ['request.cancel', async () => post(`/api/requests/${await asked()}/cancel`, {}, pat.session)],
+  },
+  'POST /api/session-invitations': {
+    done: ['session_invitation.create', async () => post('/api/session-invitations', await invitation(), ingo.session)],
+    refused: ['session_invitation.create', async () => post('/api/session-invitations', await invitation(), pat.session)],
   },
   'POST /api/session-invitations/:name/revoke': {
     done: ['session_invitation.revoke', async () => post(`/api/session-invitations/${await invited()}/revoke`, {}, dan.session)],
