@@ -24,5 +24,9 @@ export default class Failures {
  * @param {readonly { message: string, stack?: string }[]} errors
  */
 function print(where, errors) {
-  for (const { stack, message } of errors) process.stdout.write(`failed: ${where}\n${(stack || message).slice(0, MOST)}\n`);
+  for (const { stack = '', message } of errors) {
+    // The stack of a test that took too long does not say so.
+    const text = stack.includes(message) ? stack : `${message}\n${stack}`;
+    process.stdout.write(`failed: ${where}\n${text.slice(0, MOST)}\n`);
+  }
 }
