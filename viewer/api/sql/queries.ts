@@ -33,23 +33,30 @@ export class Queries {
     this.#parts = parts;
   }
 
-  /** Throws what refuses the query before its first line; the lines end with `done` or throw. Whoever aborts gets QUERY_CANCELLED. */
+  /** Throws what refuses the query before its first line; the lines end with `done` or throw. Whoever aborts gets QUERY_CANCELLED,
+   * which is told also when nobody reads the lines any more. A query has its place among those of its user until it has ended. */
   async *run(viewer: Viewer, source: string, request: SqlRequest, signal: AbortSignal): AsyncGenerator<SqlLine> {
     const { clock } = this.#parts;
     const started = clock();
     let result: SqlResult;
     try {
       const leave = this.#enter(viewer);
+      let left: Promise<SqlResult> | null = null;
       try {
         const work = this.#ask(viewer, request, signal);
         for (;;) {
           const line = await Promise.race([work.result.then(() => null), work.progress()]);
           if (line === null) break;
+          // Who hangs up may end this generator here, before the query ends, which is being cancelled.
+          left = work.result;
           yield { kind: 'progress', ms: clock() - started, ...line };
+          left = null;
         }
         result = await work.result;
       } finally {
+        await left?.catch(() => undefined);
         leave();
+        if (left !== null) await this.#tell(viewer, source, request, null, new StenoError('QUERY_CANCELLED'));
       }
     } catch (error) {
       if (error instanceof StenoError) await this.#tell(viewer, source, request, null, error);

@@ -220,6 +220,18 @@ describe('a query that takes long', () => {
     expect((await ask('auditor', 'SELECT count() FROM sessions', {}, 'ann')).rows).toEqual([[2]]);
   }, 240_000);
 
+  test('is told of however it is left: between two lines, as one is written, and while it is killed', async () => {
+    const before = told().filter(({ code }) => code === 'QUERY_CANCELLED').length;
+    for (let i = 0; i < 6; i++) {
+      const { gone } = await begin('auditor', `ann-${i}`);
+      // Lines of progress come every 500 ms.
+      await new Promise((resolve) => setTimeout(resolve, i * 100));
+      gone();
+    }
+    await cancelled(before + 6);
+    expect(told().filter(({ code }) => code === 'QUERY_CANCELLED').length).toBe(before + 6);
+  }, 240_000);
+
   test('ends by its own limit', async () => {
     expect((await ask('auditor', long, { seconds: 1 })).code).toBe('QUERY_TOO_HEAVY');
   }, 240_000);
