@@ -2,14 +2,13 @@
 import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
-import { build } from 'vite';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { exampleAuditRow, exampleFindingRow } from '#stores/events/examples.js';
 import { Cleanup } from '../../authority/testing/authority.js';
 import type { Enrolled } from '../../authority/testing/people.js';
+import { buildPage } from '../../viewer/api/testing/built-page.js';
 import { headless, watchPage } from '../../viewer/api/testing/chromium.js';
 import { record } from '../../viewer/api/testing/recorded.js';
 import type { Recorded } from '../../viewer/api/testing/recorded.js';
@@ -51,9 +50,7 @@ async function picture(page: Page, name: string): Promise<void> {
 beforeAll(async () => {
   const folder = await mkdtemp(join(tmpdir(), 'steno-cases-'));
   cleanup.add(() => rm(folder, { recursive: true, force: true }));
-  process.env['NODE_ENV'] = 'production';
-  const configFile = fileURLToPath(new URL('../../viewer/web/vite.config.ts', import.meta.url));
-  await build({ configFile, logLevel: 'error', build: { outDir: join(folder, 'web') } });
+  await buildPage(join(folder, 'web'));
   scene = await openScene(cleanup, join(folder, 'web'));
   const rules = [
     { resources: ['case', 'note', 'finding', 'search'], verbs: ['read', 'create', 'update'] },

@@ -1,9 +1,7 @@
-/**
- * What a mebibyte through `kubectl exec` costs the gateway, counted instead of timed: its system calls, and the bytes that it writes.
- * They hardly depend on how busy the machine is, so more than the budget is a regression.
- */
-import { readFileSync } from 'node:fs';
+/** What a mebibyte through `kubectl exec` costs the gateway, counted (../end-to-end/budget.ts). */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { callsOfEach, expectWithin } from '../end-to-end/budget.js';
+import type { Calls } from '../end-to-end/budget.js';
 import { eventually } from '../end-to-end/machine.js';
 import { lacking } from './kubernetes.js';
 import { openKubeScene, succeeded } from './scene.js';
@@ -11,12 +9,6 @@ import type { KubeScene } from './scene.js';
 
 if (lacking !== null) console.warn(`skipped: ${lacking}`);
 const MIB = 32;
-
-interface Calls {
-  readonly reads: number;
-  readonly writes: number;
-  readonly bytesWritten: number;
-}
 
 describe.skipIf(lacking !== null)('the gateway keeps its budget for a mebibyte', () => {
   let scene: KubeScene;
@@ -37,31 +29,19 @@ describe.skipIf(lacking !== null)('the gateway keeps its budget for a mebibyte',
   }, 300_000);
   afterAll(() => scene?.close(), 60_000);
 
-  /** Of all threads (proc_pid_io(5)). */
-  const calls = (): Calls => {
-    const io = readFileSync(`/proc/${scene.steno.run.processes['gateway']!}/io`, 'utf8');
-    const of = (name: string): number => Number(new RegExp(`^${name}: (\\d+)$`, 'm').exec(io)![1]);
-    return { reads: of('syscr'), writes: of('syscw'), bytesWritten: of('wchar') };
-  };
-  /** `budget`: about twice what was counted when it was set. */
   const pass = async (what: string, sockets: string, up: boolean, budget: Calls): Promise<void> => {
     const { steno, kubernetes } = scene;
     const words = up
       ? ['-i', 'box', '--', 'sh', '-c', 'cat > /dev/null; echo whole']
       : ['box', '--', 'head', '-c', `${MIB << 20}`, '/dev/zero'];
-    const before = calls();
-    const { status, stderr } = await steno.exec(kubernetes.kubectl, ['exec', ...words], {
-      ...(up ? { input: Buffer.alloc(MIB << 20) } : {}),
-      env: { KUBECTL_REMOTE_COMMAND_WEBSOCKETS: sockets },
+    const counted = await callsOfEach(steno.run.processes['gateway']!, MIB, async () => {
+      const { status, stderr } = await steno.exec(kubernetes.kubectl, ['exec', ...words], {
+        ...(up ? { input: Buffer.alloc(MIB << 20) } : {}),
+        env: { KUBECTL_REMOTE_COMMAND_WEBSOCKETS: sockets },
+      });
+      expect([status, stderr]).toEqual([0, '']);
     });
-    expect([status, stderr]).toEqual([0, '']);
-    const after = calls();
-    for (const name of ['reads', 'writes', 'bytesWritten'] as const) {
-      const counted = (after[name] - before[name]) / MIB;
-      process.stdout.write(`counted: a mebibyte ${what}: ${counted.toFixed(1)} ${name} of at most ${budget[name]}\n`);
-      expect(counted, name).toBeGreaterThan(0);
-      expect(counted, name).toBeLessThanOrEqual(budget[name]);
-    }
+    expectWithin(`a mebibyte ${what}`, counted, budget);
   };
 
   // What is written is what is passed on.

@@ -3,15 +3,15 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { pathToFileURL } from 'node:url';
 import { chromium } from 'playwright-core';
 import type { BrowserContext, Page } from 'playwright-core';
-import { build } from 'vite';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
 import { generateKey } from '#runtime/ssh/keys.js';
 import { readContainer } from '#schemas/recording/container.js';
 import { offlinePage, readOfflinePage } from '#recordings/offline/page-file.js';
+import { buildPage } from './testing/built-page.js';
 import { headless, watchPage } from './testing/chromium.js';
 import { recordLog } from './testing/event-log.js';
 import { record } from './testing/recorded.js';
@@ -55,12 +55,7 @@ const hostile = [
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'steno-offline-page-'));
-  process.env['NODE_ENV'] = 'production';
-  await build({
-    configFile: fileURLToPath(new URL('../web/offline/vite.config.ts', import.meta.url)),
-    logLevel: 'error',
-    build: { outDir: join(folder, 'web', 'offline') },
-  });
+  await buildPage(join(folder, 'web', 'offline'), 'offline');
   stand = await openStand(join(folder, 'web'));
   const session = await record(stand, {
     user: 'alice',

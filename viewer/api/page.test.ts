@@ -7,11 +7,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { chromium } from 'playwright-core';
 import type { BrowserContext, Page } from 'playwright-core';
-import { build } from 'vite';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { encodeProof, encodeSeekTable, readContainer } from '#schemas/recording/container.js';
 import { partKey, recordingPrefix } from '#schemas/recording/layout.js';
 import type { LineBody } from '#schemas/recording/line.js';
+import { buildPage } from './testing/built-page.js';
 import { executablePath, headless, watchPage } from './testing/chromium.js';
 import { recordLog } from './testing/event-log.js';
 import { record } from './testing/recorded.js';
@@ -59,13 +59,7 @@ const rows = (n: number): Promise<void> => expect.poll(() => page.locator('.row'
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'steno-page-'));
-  // The page as it is shipped: the test runner's own environment would build it for development.
-  process.env['NODE_ENV'] = 'production';
-  await build({
-    configFile: fileURLToPath(new URL('../web/vite.config.ts', import.meta.url)),
-    logLevel: 'error',
-    build: { outDir: join(folder, 'web') },
-  });
+  await buildPage(join(folder, 'web'));
   stand = await openStand(join(folder, 'web'));
   long = await record(stand, {
     user: 'alice',

@@ -2,15 +2,14 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import axe from 'axe-core';
 import type { AxeResults } from 'axe-core';
 import { chromium } from 'playwright-core';
 import type { BrowserContext, Page } from 'playwright-core';
-import { build } from 'vite';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { LineBody } from '#schemas/recording/line.js';
 import { exampleFindingRow } from '#stores/events/examples.js';
+import { buildPage } from './testing/built-page.js';
 import { headless, watchPage } from './testing/chromium.js';
 import { replayed } from './testing/replayed.js';
 import type { KernelRowOptions } from './testing/replayed.js';
@@ -154,12 +153,7 @@ function incidentEvents(): KernelRowOptions[] {
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'steno-replay-page-'));
-  process.env['NODE_ENV'] = 'production';
-  await build({
-    configFile: fileURLToPath(new URL('../web/vite.config.ts', import.meta.url)),
-    logLevel: 'error',
-    build: { outDir: join(folder, 'web') },
-  });
+  await buildPage(join(folder, 'web'));
   stand = await openStand(join(folder, 'web'));
   const startedAt = Date.now() - 3_600_000;
   incident = await replayed(

@@ -2,12 +2,11 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 import type { BrowserContext, Page } from 'playwright-core';
-import { build } from 'vite';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { exampleEventRow, exampleFindingRow } from '#stores/events/examples.js';
+import { buildPage } from './testing/built-page.js';
 import { executablePath } from './testing/chromium.js';
 import { headless, watchPage } from './testing/chromium.js';
 import { record } from './testing/recorded.js';
@@ -41,12 +40,7 @@ async function picture(name: string): Promise<void> {
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'steno-search-page-'));
-  process.env['NODE_ENV'] = 'production';
-  await build({
-    configFile: fileURLToPath(new URL('../web/vite.config.ts', import.meta.url)),
-    logLevel: 'error',
-    build: { outDir: join(folder, 'web') },
-  });
+  await buildPage(join(folder, 'web'));
   stand = await openStand(join(folder, 'web'));
   for (let n = 0; n < 30; n += 1) {
     const user = ['alice', 'bob', 'carol'][n % 3]!;

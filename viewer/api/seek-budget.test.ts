@@ -2,13 +2,12 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 import type { BrowserContext, Page } from 'playwright-core';
-import { build } from 'vite';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openingPath } from '#schemas/api/recordings/opening.js';
 import type { LineBody } from '#schemas/recording/line.js';
+import { buildPage } from './testing/built-page.js';
 import { headless } from './testing/chromium.js';
 import { record } from './testing/recorded.js';
 import type { Recorded } from './testing/recorded.js';
@@ -41,12 +40,7 @@ function* lines(): Generator<readonly [number, LineBody]> {
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'steno-seek-budget-'));
-  process.env['NODE_ENV'] = 'production';
-  await build({
-    configFile: fileURLToPath(new URL('../web/vite.config.ts', import.meta.url)),
-    logLevel: 'error',
-    build: { outDir: join(folder, 'web') },
-  });
+  await buildPage(join(folder, 'web'));
   stand = await openStand(join(folder, 'web'));
   recording = await record(stand, { state: 'repacked', blocksPerPart: 500, lines: lines(), cols: 120, rows: 36 });
   context = await chromium.launchPersistentContext(join(folder, 'profile'), { ...headless, viewport: { width: 1440, height: 900 } });

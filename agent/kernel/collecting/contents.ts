@@ -13,11 +13,11 @@
  * namespace see other files under these names: theirs are not read, and the row says so. Tested in contents.test.ts.
  */
 import { createHash } from 'node:crypto';
-import { constants } from 'node:fs';
 import { open, readFile, readdir, readlink } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { LRUCache } from 'lru-cache';
 import { MAX_CONFIGURATION_BYTES, configurationOf } from '#schemas/kernel/configuration.js';
+import { CONTENT, PLACE } from './open-flags.js';
 
 /** After the last change, before a file is looked at. */
 const SETTLE_MS = 200;
@@ -36,8 +36,6 @@ const MAX_DESCRIPTORS = 4_096;
 /** Between a change and the time that the file system puts on it. */
 const CHANGED_WITHIN_MS = 2_000;
 const SCAN_EVERY_MS = 10_000;
-const O_PATH = 0o10_000_000;
-const { O_NOFOLLOW, O_NONBLOCK, O_NOCTTY, O_RDONLY } = constants;
 
 const files = ['/etc/sudoers', '/etc/doas.conf', '/etc/crontab', '/etc/anacrontab', '/etc/pam.conf', '/etc/ld.so.preload', '/etc/ld.so.conf', '/etc/rc.local', '/etc/ssh/sshd_config']; // prettier-ignore
 const folders = ['/etc/sudoers.d', '/etc/pam.d', '/etc/ssh/sshd_config.d', '/etc/cron.d', '/etc/cron.hourly', '/etc/cron.daily', '/etc/cron.weekly', '/etc/cron.monthly', '/var/spool/cron', '/var/spool/cron/crontabs', '/etc/systemd/system', '/etc/systemd/user', '/etc/ld.so.conf.d', '/etc/security']; // prettier-ignore
@@ -216,7 +214,7 @@ export class Contents {
   async #read(path: string): Promise<Read> {
     let place: FileHandle;
     try {
-      place = await open(path, O_PATH | O_NOFOLLOW);
+      place = await open(path, PLACE);
     } catch (error) {
       return absent((error as NodeJS.ErrnoException).code === 'ENOENT' ? 'gone' : 'unreadable');
     }
@@ -231,7 +229,7 @@ export class Contents {
       const changed = Number(facts.ctimeMs);
       const known = this.#known.get(path);
       if (known?.state === state) return { content: { sha256: known.sha256, size: Number(facts.size) }, state, changed };
-      const file = await open(through, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+      const file = await open(through, CONTENT);
       try {
         const buffer = Buffer.allocUnsafe(MAX_CONFIGURATION_BYTES + 1);
         let length = 0;

@@ -15,11 +15,11 @@
  * digests.test.ts.
  */
 import { createHash } from 'node:crypto';
-import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { LRUCache } from 'lru-cache';
 import type { Digest } from '../rows/rows.js';
+import { CONTENT, O_PATH, PLACE } from './open-flags.js';
 
 const KNOWN = 8_192;
 const AT_A_TIME = 2;
@@ -29,9 +29,6 @@ const MAX_BYTES = 2 ** 31;
 const CHUNK = 1 << 20;
 /** Time limit for a digest. */
 const LIMIT_MS = 30_000;
-/** include/uapi/asm-generic/fcntl.h: a descriptor that refers to the file without opening it. Node does not define it. */
-const O_PATH = 0o10_000_000;
-const { O_NOFOLLOW, O_NONBLOCK, O_NOCTTY, O_RDONLY } = constants;
 
 export interface Executable {
   readonly pid: number;
@@ -111,8 +108,8 @@ export class Digests {
     // The first path leads to the file itself. The others go by name, where a symbolic link may now point elsewhere.
     const places = [
       [`/proc/${pid}/exe`, O_PATH],
-      [`/proc/${pid}/root${path}`, O_PATH | O_NOFOLLOW],
-      [path, O_PATH | O_NOFOLLOW],
+      [`/proc/${pid}/root${path}`, PLACE],
+      [path, PLACE],
     ] as const;
     for (const [place, how] of places) {
       let file: FileHandle;
@@ -156,7 +153,7 @@ export class Digests {
   }
 
   async #read(place: string, deadline: number): Promise<Digest> {
-    const file = await this.#open(place, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+    const file = await this.#open(place, CONTENT);
     try {
       const hash = createHash('sha256');
       const buffer = Buffer.allocUnsafe(CHUNK);

@@ -1,13 +1,12 @@
 /** The page "Findings" in real Chromium, against real stores. */
-import { fileURLToPath } from 'node:url';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { chromium } from 'playwright-core';
 import type { Browser, Page } from 'playwright-core';
-import { build } from 'vite';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { exampleAuditRow, exampleEventRow, exampleFindingRow } from '#stores/events/examples.js';
+import { buildPage } from '../testing/built-page.js';
 import { headless, watchPage } from '../testing/chromium.js';
 import { record } from '../testing/recorded.js';
 import type { Recorded } from '../testing/recorded.js';
@@ -24,9 +23,7 @@ const hostile = '<img src=x onerror=alert(1)>\u202e';
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'steno-findings-'));
-  process.env['NODE_ENV'] = 'production';
-  const configFile = fileURLToPath(new URL('../../web/vite.config.ts', import.meta.url));
-  await build({ configFile, logLevel: 'error', build: { outDir: join(folder, 'web') } });
+  await buildPage(join(folder, 'web'));
   stand = await openStand(join(folder, 'web'));
   stand.role('analyst', { view: 'all', allow: { rules: [{ resources: ['finding'], verbs: ['read', 'update'] }] } });
   const lines = Array.from({ length: 60 }, (_, second) => [second * 1000, { code: 'o', data: `second ${second}\r\n` }] as const);

@@ -18,7 +18,7 @@ export async function sendLines(
   reply: FastifyReply,
   { lines, frame = null }: { readonly lines: Uint8Array; readonly frame?: Uint8Array | null },
 ): Promise<FastifyReply> {
-  const accepted = codings(request.headers['accept-encoding']);
+  const accepted = acceptedCodings(request);
   void reply.type('text/plain; charset=utf-8').header('vary', 'accept-encoding');
   if (frame !== null && accepted.has('zstd')) return reply.header('content-encoding', 'zstd').send(asBuffer(frame));
   if (lines.length < MIN_BYTES || !accepted.has('gzip')) return reply.send(asBuffer(lines));
@@ -26,12 +26,11 @@ export async function sendLines(
   return reply.header('content-encoding', 'gzip').send(bytes);
 }
 
-/** The content codings of an Accept-Encoding field (RFC 9110, 12.5.3), without those of weight 0. `*` names none. */
-function codings(field: string | string[] | undefined): ReadonlySet<string> {
+/** The content codings of the Accept-Encoding field (RFC 9110, 12.5.3), without those of weight 0. `*` names none. */
+export function acceptedCodings({ headers }: Pick<FastifyRequest, 'headers'>): ReadonlySet<string> {
   const accepted = new Set<string>();
-  for (const part of String(field ?? '')
-    .slice(0, 1_024)
-    .split(',')) {
+  const field = String(headers['accept-encoding'] ?? '').slice(0, 1_024);
+  for (const part of field.split(',')) {
     const [coding = '', ...parameters] = part.split(';').map((piece) => piece.trim().toLowerCase());
     if (!parameters.some((parameter) => /^q=0(\.0*)?$/.test(parameter))) accepted.add(coding);
   }

@@ -1,6 +1,7 @@
 /** The page and its files: whatever no other route answers. Tested in viewer/api/main.test.ts and viewer/api/page.test.ts. */
 import type { FastifyInstance } from 'fastify';
 import { StenoError } from '#schemas/base/errors.js';
+import { acceptedCodings } from './lines.js';
 import { findFile, loadPage, openingOf } from './static.js';
 
 /** Reads the files below `webRoot`, once. `signedIn`: whether a cookie of ours comes along; what the page will ask for first is named in a header then. */
@@ -13,8 +14,7 @@ export async function pageRoute(app: FastifyInstance, webRoot: string, signedIn:
     if (ahead !== null) void reply.header('link', `<${ahead}>; rel=preload; as=fetch; crossorigin=anonymous`);
     void reply.type(file.type).header('cache-control', file.cacheControl).header('etag', file.etag).header('vary', 'accept-encoding');
     if (request.headers['if-none-match'] === file.etag) return reply.code(304).send();
-    if (file.gzip !== null && /\bgzip\b/.test(request.headers['accept-encoding'] ?? ''))
-      return reply.header('content-encoding', 'gzip').send(file.gzip);
+    if (file.gzip !== null && acceptedCodings(request).has('gzip')) return reply.header('content-encoding', 'gzip').send(file.gzip);
     return reply.send(file.bytes);
   });
 }

@@ -1,0 +1,11 @@
+/** How files are opened that the user of a session controls: nothing of them may act, wait, or lead elsewhere. */
+import { constants } from 'node:fs';
+
+/** include/uapi/asm-generic/fcntl.h: a descriptor that refers to the file without opening it. Node does not define it. */
+export const O_PATH = 0o10_000_000;
+const { O_NOFOLLOW, O_NONBLOCK, O_NOCTTY, O_RDONLY } = constants;
+
+/** What is at a path, without following it. */
+export const PLACE = O_PATH | O_NOFOLLOW;
+/** To read: neither waits for a writer nor takes a terminal. */
+export const CONTENT = O_RDONLY | O_NONBLOCK | O_NOCTTY;
