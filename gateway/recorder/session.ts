@@ -8,7 +8,6 @@
  * When the spool is full, the session and its user wait for room. A best_effort session waits for `FULL_MS` and is then
  * lost. An idle session holds no buffers, no timers and no file descriptors. Tested in recorder.test.ts.
  */
-import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import type { Hash } from 'node:crypto';
 import { StenoError } from '#schemas/base/errors.js';
@@ -21,6 +20,7 @@ import type { SignedLog } from '../spool/signed-log.js';
 import { ClipboardWatch } from './clipboard.js';
 import { PasteWatch } from './pastes.js';
 import { HOLD_MS, Streams } from './streams.js';
+import { TerminalText } from './terminal-text.js';
 import { SECRET_BYTES, TypedInput } from './typed.js';
 import type { Due, Wheel } from './wheel.js';
 import type { Spool } from '../spool/spool.js';
@@ -49,8 +49,6 @@ export interface SessionIdentity {
 const RETRY_MS = 1_000;
 /** If ingest is draining the spool, room appears within moments. After this long, nothing is draining it. */
 const FULL_MS = 2_000;
-/** Raw bytes of terminal output per `o` and `b` line pair; escaping grows them at most sixfold. */
-const MIXED_BYTES = 10_000;
 
 export class RecordedSession implements SessionRecorder, Due {
   readonly session: string;
@@ -58,6 +56,7 @@ export class RecordedSession implements SessionRecorder, Due {
   readonly #log: SignedLog;
   readonly #identity: SessionIdentity;
   readonly #start: number;
+  readonly #text: TerminalText;
   #typed: TypedInput | null = null;
   #clipboard: ClipboardWatch | null = null;
   #pastes: PasteWatch | null = null;
@@ -85,6 +84,7 @@ export class RecordedSession implements SessionRecorder, Due {
     this.session = log.files.session;
     this.#parts = parts;
     this.#log = log;
+    this.#text = new TerminalText(log);
     this.#identity = identity;
     this.#start = start;
     log.onTrouble = (error) => this.#fail(error);
@@ -257,17 +257,14 @@ export class RecordedSession implements SessionRecorder, Due {
   }
 
   #terminalOutput(bytes: Buffer, now: number): void {
-    this.#typedOf().shown(bytes, now);
+    this.#text.releasing(() => this.#typedOf().shown(bytes, now));
     const chunk = this.#held === null ? bytes : Buffer.concat([this.#held, bytes]);
     const whole = wholeUtf8(chunk);
     // Set the held bytes first: if writing fails below, they count as lost with the rest.
     this.#held = whole === chunk.length ? null : Buffer.from(chunk.subarray(whole));
     this.#heldAt = now;
     const text = whole === chunk.length ? chunk : chunk.subarray(0, whole);
-    if (text.length > 0) {
-      if (isUtf8(text)) this.#log.text('o', text, now);
-      else this.#mixed(text, 'o', now);
-    }
+    this.#text.output(text, now);
     this.#noted(now, ...(this.#clipboard ??= new ClipboardWatch()).shown(bytes, now));
   }
 
@@ -278,22 +275,6 @@ export class RecordedSession implements SessionRecorder, Due {
 
   #noted(now: number, ...facts: readonly (StreamFact | null | undefined)[]): void {
     for (const fact of facts) if (fact != null) this.#log.line({ code: 's', data: fact }, now);
-  }
-
-  /** Terminal bytes that are not UTF-8: written with U+FFFD, followed by a `b` line with the exact bytes. */
-  #mixed(bytes: Buffer, code: 'o' | 'i', now: number): void {
-    for (let start = 0; start < bytes.length;) {
-      let end = Math.min(bytes.length, start + MIXED_BYTES);
-      if (end < bytes.length) end = start + (wholeUtf8(bytes.subarray(start, end)) || end - start);
-      const piece = bytes.subarray(start, end);
-      start = end;
-      if (isUtf8(piece)) {
-        this.#log.text(code, piece, now);
-        continue;
-      }
-      this.#log.line({ code, data: piece.toString('utf8') }, now);
-      this.#log.line({ code: 'b', data: { stream: code === 'o' ? 'out' : 'in', replaces: true, base64: piece.toString('base64') } }, now);
-    }
   }
 
   /**
@@ -309,8 +290,8 @@ export class RecordedSession implements SessionRecorder, Due {
   #typedOf(): TypedInput {
     return (this.#typed ??= new TypedInput(
       {
-        echoed: (bytes, now) => (isUtf8(bytes) ? this.#log.text('i', bytes, now) : this.#mixed(bytes, 'i', now)),
-        line: (body, now) => this.#log.line(body, now),
+        echoed: (bytes, now) => this.#text.input(bytes, now),
+        line: (body, now) => this.#text.line(body, now),
       },
       this.#identity.recording.unechoed ?? 'digest',
     ));
@@ -331,7 +312,7 @@ export class RecordedSession implements SessionRecorder, Due {
   #releaseHeld(now: number): void {
     const held = this.#held;
     this.#held = null;
-    if (held !== null) this.#mixed(held, 'o', now);
+    if (held !== null) this.#text.output(held, now);
   }
 
   #line(body: LineBody): void {

@@ -79,6 +79,55 @@ test('random text and lines at random times are cut as readers cut them, from th
   }
 });
 
+test('a key and its echo in one write leave the log that two writes leave', async () => {
+  const header = {
+    version: 3 as const,
+    term: { cols: 80, rows: 24 },
+    timestamp: 1,
+    steno: { format: 1 as const, session, gateway: 'gw-1', counter: 1, started_at: 1, ...facts() },
+  };
+  for (let run = 0; run < 60; run++) {
+    const logs = (['one', 'two'] as const).map((name) => {
+      const own = trialFolder();
+      const files = new SessionFiles(
+        new Spool({ folder: own.path, files: diskFiles, budget: 1 << 30, onQuarantine: () => undefined }),
+        session,
+      );
+      const made = new SignedLog(files, 'gw-1', 1, { sign: trialSign, wallClock: () => 1 });
+      made.begin(header);
+      return { name, own, log: made };
+    });
+    let now = 0;
+    const texts = ['k', '"', '\x1b[1m', 'é', '漢🙂', '\\', 'ab\r\n'.repeat(40), 'x'.repeat(300), ''];
+    for (let i = 0; i < 80; i++) {
+      const [kind, first, second, pause] = randomBytes(4) as unknown as [number, number, number, number];
+      now += pause < 30 ? pause * 60 : pause < 128 ? pause % 12 : 0;
+      const typed = Buffer.from(texts[first % (texts.length - 1)]!);
+      const shown = Buffer.from(kind % 16 === 0 ? 'o'.repeat(second * 128) : texts[second % texts.length]!);
+      for (const { name, log: each } of logs) {
+        each.tick(now);
+        if (kind > 240) each.line({ code: 'r', data: '80x24' }, now);
+        else if (kind > 200) each.text(kind % 2 === 0 ? 'i' : 'o', typed, now);
+        else if (name === 'one') each.echo(typed, shown, now);
+        else {
+          each.text('i', typed, now);
+          each.text('o', shown, now);
+        }
+      }
+    }
+    const [one, two] = logs.map(({ log: each, own }) => {
+      each.end('complete', now);
+      const bytes = Buffer.alloc(each.files.size);
+      each.files.read(0, bytes, bytes.length);
+      const { n, head, part, last } = each;
+      each.files.close();
+      own.remove();
+      return { text: bytes.toString(), n, head, part, last };
+    });
+    expect(one).toEqual(two);
+  }
+});
+
 test('where the last checkpoint ends at the block of the one before, only the last is still sent', async () => {
   log.text('o', Buffer.alloc(CHECKPOINT_BYTES - 4096, 'x'), 1);
   log.tick(BLOCK_MAX_MS + 1);

@@ -3,7 +3,8 @@
  * them.
  *
  * Write order, live:
- *   1. A piece of text is appended to the file as part of a line that is still open (or a whole line of another code).
+ *   1. A piece of text is appended to the file as part of a line that is still open (or a whole line of another code, or a
+ *      key as a closed line together with its echo in an open one).
  *      Crash: recovery closes the open line; everything that was shown is there.
  *   2. The line is closed, by the next line or a second after its block began. Crash between 1 and 2: as 1.
  *   3. Its block is cut: read back from the file and hashed. Nothing is written. Crash: recovery cuts the same block,
@@ -44,6 +45,8 @@ export const CHECKPOINT_MS = 60_000;
 export const COALESCE_MS = 10;
 /** Open text lines stay within half a block, so that two full ones fill a block. */
 const TEXT_LINE_BYTES = BLOCK_MAX_BYTES / 2;
+/** Longer input and output are written one after the other. Escaped, both fit `scratch` and a text line. */
+const ECHO_BYTES = 512;
 /** Blocks whose position is remembered for the sender; older ones it finds in the file. */
 const RECENT_BLOCKS = 128;
 
@@ -203,6 +206,41 @@ export class SignedLog {
       this.#openAt = time;
       this.#openCode = code;
     }
+  }
+
+  /**
+   * The same as `text('i', typed)` followed by `text('o', shown)`, in one write if both are short: a key and its echo. Both must be
+   * complete, valid UTF-8, and `typed` must not be empty.
+   */
+  echo(typed: Uint8Array, shown: Uint8Array, now: number): void {
+    if (typed.length + shown.length > ECHO_BYTES || shown.length === 0) {
+      this.text('i', typed, now);
+      return this.text('o', shown, now);
+    }
+    const time = this.#time(now);
+    const open = this.#openAt >= 0;
+    const joins = open && this.#openCode === 'i' && time - this.#openAt < COALESCE_MS;
+    if (joins && this.files.size - this.#closed > TEXT_LINE_BYTES / 2) {
+      this.text('i', typed, now);
+      return this.text('o', shown, now);
+    }
+    const { size } = this.files;
+    const typedAt = joins ? this.#openAt : time;
+    let end = 0;
+    if (!joins) {
+      if (open) end = lineEnd.copy(scratch, 0);
+      end += scratch.write(openText(time - this.last, 'i'), end, 'latin1');
+    }
+    escapeInto(typed, 0, typed.length, scratch, end, scratch.length, escaped);
+    const typedEnd = escaped.end + lineEnd.copy(scratch, escaped.end);
+    end = typedEnd + scratch.write(openText(time - typedAt, 'o'), typedEnd, 'latin1');
+    escapeInto(shown, 0, shown.length, scratch, end, scratch.length, escaped);
+    this.#append(scratch, escaped.end);
+    if (open && !joins) this.#endOpenLine(size + lineEnd.length);
+    this.#openAt = typedAt;
+    this.#endOpenLine(size + typedEnd);
+    this.#openAt = time;
+    this.#openCode = 'o';
   }
 
   /**
