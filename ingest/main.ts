@@ -230,7 +230,7 @@ export async function startIngest(config: IngestConfig, parts: IngestParts): Pro
       ws.on('message', () => ws.close(feedCloses.misuse));
       const writer = writers.get(feed.session);
       if (writer === null) return ws.close(feedCloses.away);
-      follow(ws, uplinkParts, writer, feed.after).catch((error: unknown) => {
+      follow(ws, uplinkParts, writer, feed).catch((error: unknown) => {
         log.warn({ session: feed.session, err: error }, 'a live feed failed');
         ws.close(feedCloses.away);
       });

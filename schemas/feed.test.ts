@@ -15,8 +15,8 @@ const query = (path: string) => {
 
 test('a request is read as it was written', () => {
   fc.assert(
-    fc.property(sessions, fc.integer({ min: 0, max: 1e15 - 1 }), (session, after) => {
-      expect(parseFeedRequest(query(formatFeedRequest({ session, after })))).toEqual({ session, after });
+    fc.property(sessions, fc.integer({ min: 0, max: 1e15 - 1 }), fc.boolean(), (session, after, drafts) => {
+      expect(parseFeedRequest(query(formatFeedRequest({ session, after, drafts })))).toEqual({ session, after, drafts });
     }),
   );
 });
@@ -46,6 +46,26 @@ test('whatever is resent, a follower takes every block once and in order, and a 
       expect(cursor.last).toBe(last);
     }),
   );
+});
+
+test('drafts are taken of the next block alone, from its first byte on and without a gap', () => {
+  const session = sessionId(0, new Uint8Array(10));
+  const cursor = new FeedCursor({ session, after: 3 });
+  const draft = (n: number, from: number, length: number): string => {
+    const step = cursor.take(decodeUplink(encodeUplink('draft', { session, n, from }, new Uint8Array(length))));
+    return step.kind === 'draft' ? (step.begins ? 'begins' : 'goes on') : step.kind;
+  };
+  expect([draft(3, 0, 9), draft(5, 0, 9), draft(4, 5, 9)]).toEqual(['other', 'other', 'other']);
+  expect([draft(4, 0, 5), draft(4, 5, 7), draft(4, 5, 7), draft(4, 11, 1), draft(4, 12, 1)]).toEqual([
+    'begins',
+    'goes on',
+    'other',
+    'other',
+    'goes on',
+  ]);
+  expect([draft(4, 0, 2), draft(4, 2, 2)]).toEqual(['begins', 'goes on']);
+  cursor.take(decodeUplink(encodeUplink('block', { session, n: 4, head: '0'.repeat(64) }, new Uint8Array(4))));
+  expect([draft(5, 4, 1), draft(4, 0, 1), draft(5, 0, 1)]).toEqual(['other', 'other', 'begins']);
 });
 
 test('blocks of other sessions, and other frames, are ignored', () => {

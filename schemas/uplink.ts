@@ -3,7 +3,7 @@
  * `steno-uplink.1`, one binary message per frame: `u8 type ‖ u32 big-endian header length ‖ JSON header ‖ payload`.
  *
  * Order on one connection: hello, hello; then per session open → resume, blocks and checkpoints, close; acks come back
- * in any order. A sender that reconnects opens every unfinished session again and goes on after `resume.stored`.
+ * in any order. Drafts of a session that is followed stand between its blocks. A sender that reconnects opens every unfinished session again and goes on after `resume.stored`.
  * Blocks are idempotent by (session, stream, n), event batches by id. Nothing but `stored` lets a spool forget. A node brings
  * kernel rows to a gateway by the same frames (`events`, `table: kernel`). Tested in uplink.test.ts.
  */
@@ -14,13 +14,14 @@ import type { SignedCheckpoint } from './recording/checkpoint.js';
 import { isSessionId } from './recording/line.js';
 
 /**
- * What senders of before say. Version 2 adds batches of events that belong to no session, version 3 event logs (`stream`). A sender says
- * the lowest that has what it sends.
+ * What senders of before say. Version 2 adds batches of events that belong to no session, version 3 event logs (`stream`), version 4
+ * drafts, for those who follow a session. A sender says the lowest that has what it sends.
  */
 export const UPLINK_VERSION = 1;
 export const UPLINK_FREE_EVENTS_VERSION = 2;
 export const UPLINK_STREAMS_VERSION = 3;
-export const UPLINK_VERSIONS: readonly number[] = [1, 2, 3];
+export const UPLINK_DRAFTS_VERSION = 4;
+export const UPLINK_VERSIONS: readonly number[] = [1, 2, 3, 4];
 export const UPLINK_PROTOCOL = 'steno-uplink.1';
 /** Bound of one message in bytes; a receiver closes the connection beyond it. */
 export const MAX_UPLINK_FRAME = 1 << 20;
@@ -28,7 +29,22 @@ const MAX_HEADER = 1 << 16;
 /** In the id of a batch of events: this is a piece of one that was refused. */
 export const PIECE_MARK = '/';
 
-const frameTypes = { hello: 1, open: 2, block: 3, events: 4, checkpoint: 5, close: 6, ack: 7, resume: 8, refuse: 9 } as const;
+/** Bytes of a block that is not cut yet: its lines, the last of which may lack its end. */
+export const MAX_DRAFT_BYTES = 1 << 17;
+
+const frameTypes = {
+  hello: 1,
+  open: 2,
+  block: 3,
+  events: 4,
+  checkpoint: 5,
+  close: 6,
+  ack: 7,
+  resume: 8,
+  refuse: 9,
+  follow: 10,
+  draft: 11,
+} as const;
 type FrameKind = keyof typeof frameTypes;
 const kindOf = new Map<number, FrameKind>(Object.entries(frameTypes).map(([kind, type]) => [type, kind as FrameKind]));
 
@@ -45,6 +61,13 @@ const headers = {
   open: z.object({ session, stream }),
   /** Payload: the block's lines. `head`: h[n] in hex. */
   block: z.object({ session, stream, n: count, head: z.string().length(64) }),
+  /** From ingest: somebody follows the session, or nobody any more. Its drafts are wanted while somebody does. */
+  follow: z.object({ session, on: z.boolean() }),
+  /**
+   * Payload: bytes recorded since block `n` - 1, of block `n`, which is not cut yet, from byte `from` on; `from` 0 begins anew. Not acknowledged, not stored, and not in
+   * the chain: the block follows, whole.
+   */
+  draft: z.object({ session, n: count, from: z.number().int().min(0).max(MAX_DRAFT_BYTES) }),
   /** Closes part `part`: all blocks after the checkpoint before it, up to `checkpoint.block`. */
   checkpoint: z.object({ session, stream, part: count, checkpoint: signed }),
   /** As `checkpoint`, and nothing follows. */
@@ -114,7 +137,7 @@ export function decodeUplink(frame: Uint8Array): UplinkFrame {
   const parsed = headers[kind].safeParse(value);
   if (!parsed.success) throw malformed(`${kind} header`);
   const payload = frame.subarray(5 + length);
-  if (payload.length > 0 && kind !== 'block' && kind !== 'events') throw malformed(`${kind} with a payload`);
+  if (payload.length > 0 && kind !== 'block' && kind !== 'events' && kind !== 'draft') throw malformed(`${kind} with a payload`);
   return { kind, header: parsed.data, payload } as UplinkFrame;
 }
 

@@ -5,11 +5,12 @@
  * behind and cuts the file again, so a ten-minute outage of ingest costs disk and no memory. Checkpoints come from the
  * journal, and only after they are fsynced. Tested in spool.test.ts and recorder/signed-log.test.ts.
  */
-import type { OutgoingFrame, SessionSource } from '#runtime/uplink/source.js';
+import type { Draft, OutgoingFrame, SessionSource } from '#runtime/uplink/source.js';
 import { BLOCK_MAX_BYTES, cutBlocks } from '#schemas/recording/block.js';
 import { chainStart } from '#schemas/recording/chain.js';
 import { MAX_EVENT_LINE_BYTES } from '#schemas/recording/line.js';
 import type { Stream } from '#schemas/recording/line.js';
+import { MAX_DRAFT_BYTES } from '#schemas/uplink.js';
 import type { CutBlock, SignedLog } from './signed-log.js';
 import { nextHead, sha256 } from './signed-log.js';
 import { readRecords } from './journal.js';
@@ -101,6 +102,17 @@ export class Sender implements SessionSource {
     if (this.#n >= log.n) return null;
     const recent = log.recent?.find(({ n }) => n === this.#n + 1);
     return recent === undefined ? this.#recut() : this.#take(recent);
+  }
+
+  draft(n: number, to: number): Draft | null {
+    const log = this.#log;
+    if (this.#n < log.n || log.ended) return null;
+    const from = n === log.n + 1 ? to : 0;
+    const length = log.files.size - log.bytes - from;
+    // More than that is a block that could not be cut, or one that the next line cuts.
+    if (length <= 0 || from + length > MAX_DRAFT_BYTES) return null;
+    const bytes = Buffer.allocUnsafe(length);
+    return { n: log.n + 1, from, bytes: bytes.subarray(0, log.files.read(log.bytes + from, bytes, length)) };
   }
 
   acknowledged(stored: number, closed: boolean): void {

@@ -180,6 +180,41 @@ test('no block is sent past a checkpoint that is not synced yet', () => {
   expect(frames.length).toBeLessThan(log.n);
 });
 
+test('drafts of a block, put together, are the beginning of what is cut from there on', async () => {
+  const sender = new Sender(log, { finished: () => undefined, refused: () => undefined, stored: () => undefined });
+  const drafts = new Map<number, Buffer>();
+  let reached = { n: 0, to: 0 };
+  let now = 0;
+  for (let i = 0; i < 2_000; i++) {
+    const [kind, size, pause] = randomBytes(3) as unknown as [number, number, number];
+    now += pause < 60 ? pause * 12 : 0;
+    log.tick(now);
+    if (kind < 30) log.line({ code: 'r', data: '80x24' }, now);
+    else if (kind < 60) log.echo(Buffer.from('k'), Buffer.from('é🙂"'), now);
+    else log.text('o', Buffer.from('plain \x1b[1m漢'.repeat(1 + (size < 8 ? size * 400 : size % 5))), now);
+    if (kind % 3 === 0) while (sender.next() !== null);
+    const draft = sender.draft(reached.n, reached.to);
+    if (draft === null) continue;
+    const before = draft.from === 0 ? Buffer.alloc(0) : drafts.get(draft.n)!;
+    expect(before.length).toBe(draft.from);
+    const whole = Buffer.concat([before, draft.bytes]);
+    drafts.set(draft.n, whole);
+    reached = { n: draft.n, to: whole.length };
+    // No character and no escape is cut: with its end, the last line is a line.
+    const last = whole.toString('utf8').split('\n').at(-1)!;
+    if (last !== '') expect(() => void JSON.parse(`${last}"]`)).not.toThrow();
+  }
+  log.end('complete', now);
+  expect(drafts.size).toBeGreaterThan(10);
+  const { blocks } = await sent();
+  for (const [n, draft] of drafts)
+    expect(
+      Buffer.concat(blocks.slice(n - 1, n + 2).map(({ content }) => content))
+        .subarray(0, draft.length)
+        .equals(draft),
+    ).toBe(true);
+});
+
 test('keystrokes within 10 ms are one line, later ones are lines of their own', async () => {
   for (const at of [0, 4, 9, 10, 30]) log.text('o', Buffer.from('k'), at);
   log.text('i', Buffer.from('k'), 31);

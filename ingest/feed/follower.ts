@@ -9,6 +9,7 @@
 import type { WebSocket } from 'ws';
 import { chainNext, chainStart, toHex } from '#schemas/recording/chain.js';
 import { feedCloses } from '#schemas/feed.js';
+import type { FeedRequest } from '#schemas/feed.js';
 import { encodeUplink } from '#schemas/uplink.js';
 import type { StoredPart } from '#recordings/read/stored-recording.js';
 import { StoredTail } from '#recordings/derive/stored-tail.js';
@@ -23,8 +24,25 @@ interface Sent {
   readonly content: Uint8Array;
 }
 
-export async function follow(socket: WebSocket, parts: WriterParts, writer: SessionWriter, after: number): Promise<void> {
+/** Follows from block `after` + 1 on. `drafts`: also what is recorded of a block before that is cut. */
+export async function follow(
+  socket: WebSocket,
+  parts: WriterParts,
+  writer: SessionWriter,
+  { after, drafts }: Pick<FeedRequest, 'after' | 'drafts'>,
+): Promise<void> {
+  const stop = drafts ? writer.followed() : (): void => undefined;
+  try {
+    await sendBlocks(socket, parts, writer, after, drafts);
+  } finally {
+    stop();
+  }
+}
+
+async function sendBlocks(socket: WebSocket, parts: WriterParts, writer: SessionWriter, after: number, drafts: boolean): Promise<void> {
   let last = Math.max(0, after);
+  /** Bytes sent of the draft of block `n`. */
+  let drafted = { n: 0, to: 0 };
   const open = (): boolean => socket.readyState === socket.OPEN;
   while (open()) {
     // Obtain this first: changes while blocks are being read are not missed.
@@ -38,6 +56,14 @@ export async function follow(socket: WebSocket, parts: WriterParts, writer: Sess
       last = n;
     }
     if (last < writer.last) continue;
+    const { draft } = writer;
+    if (drafts && draft !== null && draft.n === last + 1) {
+      // A draft that became shorter has begun anew.
+      const from = drafted.n === draft.n && drafted.to <= draft.content.length ? drafted.to : 0;
+      const bytes = draft.content.subarray(from);
+      if (bytes.length > 0) await send(socket, encodeUplink('draft', { session: writer.session, n: draft.n, from }, bytes));
+      drafted = { n: draft.n, to: draft.content.length };
+    }
     if (writer.closed) return socket.close(feedCloses.over);
     if (writer.stopped) return socket.close(feedCloses.away);
     await change;

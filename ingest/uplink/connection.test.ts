@@ -281,7 +281,7 @@ describe('connections that are closed:', () => {
       'UPLINK_UNAUTHENTICATED',
       [hello('gw-1', recording.certify('gw-1', { until: 1_000 }).certificate)],
     ],
-    ['a version that is not known yet', 'UPLINK_VERSION', [hello('gw-1', identity.certificate, 4)]],
+    ['a version that is not known yet', 'UPLINK_VERSION', [hello('gw-1', identity.certificate, 5)]],
     [
       'events of no session by version 1',
       'UPLINK_MALFORMED',
@@ -354,6 +354,56 @@ test('a follower gets stored blocks, those in memory, and those to come, in orde
     sent.map(({ n, head, content }) => ['block', { session: recorder.session, n, head }, content.toString()]),
   );
   await client.close();
+});
+
+test('who follows with drafts has the gateway send them, gets what continues the last block, and has it stop', async () => {
+  const recorder = recorded();
+  const client = await UplinkClient.connect(address, tls, identity, 4);
+  client.send(encodeUplink('open', { session: recorder.session }));
+  await client.next((frame) => frame.kind === 'resume');
+  client.send(encodeMade(recorder.session, recorder.made[0]!));
+  await client.next((frame) => frame.kind === 'ack');
+  const viewer = await services.certify('viewer/local');
+  const at = (after: number, more = ''): UplinkClient =>
+    new UplinkClient(`wss://${address}/live?session=${recorder.session}&after=${after}${more}`, viewer);
+  const [plain, first] = [at(0), at(0, '&drafts=1')];
+  expect((await client.next((frame) => frame.kind === 'follow')).header).toEqual({ session: recorder.session, on: true });
+  const second = at(1, '&drafts=1');
+  const draft = (n: number, from: number, text: string): void =>
+    client.send(encodeUplink('draft', { session: recorder.session, n, from }, Buffer.from(text)));
+  const drafted = async (follower: UplinkClient, bytes: number): Promise<string> => {
+    const text = (): string =>
+      follower.frames.map(({ kind, payload }) => (kind === 'draft' ? Buffer.from(payload).toString() : '')).join('');
+    while (text().length < bytes) await follower.next((frame) => frame.kind === 'draft' && text().length >= bytes);
+    return text();
+  };
+  // Neither another block's, nor past a hole, nor more than a block may be.
+  draft(1, 0, 'no');
+  draft(3, 0, 'no');
+  draft(2, 4, 'no');
+  draft(2, 0, '[0.6,"o","li');
+  draft(2, 13, 'no');
+  draft(2, 12, 'ne 1');
+  expect([await drafted(first, 16), await drafted(second, 16)]).toEqual(['[0.6,"o","line 1', '[0.6,"o","line 1']);
+  const late = at(1, '&drafts=1');
+  expect(await drafted(late, 16)).toBe('[0.6,"o","line 1');
+  for (const each of recorder.made.slice(1)) client.send(encodeMade(recorder.session, each));
+  expect(await Promise.all([plain, first, second, late].map(({ closed }) => closed))).toEqual([1000, 1000, 1000, 1000]);
+  expect(plain.frames.some(({ kind }) => kind === 'draft')).toBe(false);
+  expect(client.frames.filter(({ kind }) => kind === 'follow')).toHaveLength(1);
+  await client.close();
+
+  const other = recorded();
+  const gateway = await UplinkClient.connect(address, tls, identity, 4);
+  gateway.send(encodeUplink('open', { session: other.session }));
+  gateway.send(encodeMade(other.session, other.made[0]!));
+  await gateway.next((frame) => frame.kind === 'ack');
+  const leaves = new UplinkClient(`wss://${address}/live?session=${other.session}&after=1&drafts=1`, viewer);
+  await gateway.next((frame) => frame.kind === 'follow' && frame.header.on);
+  await leaves.close();
+  gateway.send(encodeUplink('draft', { session: other.session, n: 2, from: 0 }, Buffer.from('[0.6,"o","l')));
+  await gateway.next((frame) => frame.kind === 'follow' && !frame.header.on);
+  await gateway.close();
 });
 
 test('a gateway gets in while more silent connections than there is room for, of a dozen addresses, come again and again', async () => {

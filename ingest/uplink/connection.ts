@@ -20,7 +20,15 @@ import { TRIAGE_EVENT } from '#schemas/events/triage.js';
 import { freeEvent, freeRows } from '#schemas/events/free-rows.js';
 import type { AuditRow, EventRow } from '#schemas/events/rows.js';
 import { sessionIdPattern } from '#schemas/events/rows.js';
-import { MAX_UPLINK_FRAME, PIECE_MARK, UPLINK_STREAMS_VERSION, UPLINK_VERSIONS, decodeUplink, encodeUplink } from '#schemas/uplink.js';
+import {
+  MAX_UPLINK_FRAME,
+  PIECE_MARK,
+  UPLINK_DRAFTS_VERSION,
+  UPLINK_STREAMS_VERSION,
+  UPLINK_VERSIONS,
+  decodeUplink,
+  encodeUplink,
+} from '#schemas/uplink.js';
 import type { UplinkFrame, UplinkHeader } from '#schemas/uplink.js';
 import { fingerprint } from '#runtime/ssh/keys.js';
 import type { Log } from '#runtime/log.js';
@@ -175,6 +183,7 @@ export class UplinkConnection {
         this.#open(frame.header);
         return;
       case 'block':
+      case 'draft':
       case 'checkpoint':
       case 'close':
         this.#enqueue(frame, bytes);
@@ -239,6 +248,9 @@ export class UplinkConnection {
           certificate,
           onProgress: () => this.#ack(entry),
           onFailure: (error) => this.#refuse(entry, error),
+          onFollowed: (on) => {
+            if (this.#version >= UPLINK_DRAFTS_VERSION && current()) this.#send(encodeUplink('follow', { session, on }));
+          },
         },
         () => !current(),
       );
@@ -257,7 +269,7 @@ export class UplinkConnection {
     }
   }
 
-  #enqueue(frame: Extract<UplinkFrame, { kind: 'block' | 'checkpoint' | 'close' }>, bytes: number): void {
+  #enqueue(frame: Extract<UplinkFrame, { kind: 'block' | 'draft' | 'checkpoint' | 'close' }>, bytes: number): void {
     const entry = this.#sessions.get(keyOf(frame.header));
     // The sender may not have read yet that the session was closed or refused.
     if (entry === undefined || entry.refused) return;
@@ -269,6 +281,10 @@ export class UplinkConnection {
         if (writer === null || entry.refused || this.#gone) return;
         if (frame.kind === 'block') {
           await writer.block(frame.header.n, frame.header.head, frame.payload);
+          return;
+        }
+        if (frame.kind === 'draft') {
+          if (writer instanceof SessionWriter) writer.drafts(frame.header.n, frame.header.from, frame.payload);
           return;
         }
         const { bytes: held, done } = await writer.checkpoint(frame.header.part, frame.header.checkpoint, frame.kind === 'close');

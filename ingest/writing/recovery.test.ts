@@ -82,6 +82,7 @@ test('a session that is sealed while it is looked up is found closed, whichever 
         gateway: identity.gateway,
         certificate: { fingerprint: identity.fingerprint, blob: identity.certificate },
         onProgress: () => undefined,
+        onFollowed: () => undefined,
         onFailure: (error) => {
           throw error;
         },

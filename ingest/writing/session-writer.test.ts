@@ -211,6 +211,7 @@ async function openWriter(
       gateway: 'gw-1',
       certificate: { fingerprint: identity.fingerprint, blob: identity.certificate },
       onProgress: () => undefined,
+      onFollowed: () => undefined,
       onFailure: (error) => {
         throw error;
       },

@@ -10,6 +10,7 @@
  * A writer lives as long as the connection: the next connection recovers from the stores. Tested in session-writer.test.ts.
  */
 import { StenoError } from '#schemas/base/errors.js';
+import { MAX_DRAFT_BYTES } from '#schemas/uplink.js';
 import type { SignedCheckpoint } from '#schemas/recording/checkpoint.js';
 import { partKey, recordingPrefix } from '#schemas/recording/layout.js';
 import { certificateId } from '#schemas/recording/proof.js';
@@ -66,6 +67,8 @@ export interface WriterOwner {
   readonly onProgress: () => void;
   /** Called when storing failed for good. */
   readonly onFailure: (error: unknown) => void;
+  /** Called when the first starts to follow a recording, and when the last has stopped. */
+  readonly onFollowed: (on: boolean) => void;
 }
 
 /** A part being written to the store. */
@@ -74,6 +77,12 @@ interface CommittingPart {
   readonly checkpoint: SignedCheckpoint;
   readonly stored: StoredPart;
   readonly commit: PartCommit;
+}
+
+/** The beginning of a block that is not cut yet, for followers alone. */
+interface Draft {
+  readonly n: number;
+  readonly content: Uint8Array;
 }
 
 export class SessionWriter implements StreamWriter {
@@ -102,6 +111,8 @@ export class SessionWriter implements StreamWriter {
   #rows: Promise<void>[] = [];
   #commits: Promise<void> = Promise.resolve();
   #waiters: (() => void)[] = [];
+  #followers = 0;
+  #draft: Draft | null = null;
   /** `performance.now()` at the last block. */
   touched = performance.now();
 
@@ -168,6 +179,7 @@ export class SessionWriter implements StreamWriter {
     if (first || projected.startsEpoch) this.#building.startFrame(projected.anchor ?? snapshot, read.from);
     this.#building.add({ n, head, content });
     this.#chain.add(head, content);
+    this.#draft = null;
     this.#addRows(`${this.session} ${n}`, n, projected, n === 1);
     this.#tell();
   }
@@ -208,6 +220,28 @@ export class SessionWriter implements StreamWriter {
     this.#projection = null;
   }
 
+  /** Somebody follows; answers how to stop. */
+  followed(): () => void {
+    if (this.#followers++ === 0) this.#owner.onFollowed(true);
+    let follows = true;
+    return () => {
+      if (follows && --this.#followers === 0 && !this.#stopped && !this.#closed) this.#owner.onFollowed(false);
+      follows = false;
+    };
+  }
+
+  /** Takes bytes of the next block from byte `from` on. What does not continue the draft is dropped: the block brings it. */
+  drafts(n: number, from: number, bytes: Uint8Array): void {
+    const before = from === 0 ? new Uint8Array(0) : this.#draft?.n === n ? this.#draft.content : null;
+    if (n !== this.#chain.n + 1 || before?.length !== from || from + bytes.length > MAX_DRAFT_BYTES) return;
+    this.#draft = { n, content: Buffer.concat([before, bytes]) };
+    this.#tell();
+  }
+
+  get draft(): Draft | null {
+    return this.#draft;
+  }
+
   /** Blocks after block `n`, if they are all in memory. */
   held(n: number): readonly { readonly n: number; readonly head: Uint8Array; readonly content: Uint8Array }[] {
     return this.#unstored.flatMap(({ blocks }) => blocks).filter((block) => block.n > n);
@@ -225,7 +259,7 @@ export class SessionWriter implements StreamWriter {
     return this.#stored;
   }
 
-  /** Resolves at the next block, at the end, or when the writer closes. */
+  /** Resolves at the next block or draft, at the end, or when the writer closes. */
   change(): Promise<void> {
     return this.#stopped ? Promise.resolve() : new Promise((resolve) => this.#waiters.push(resolve));
   }

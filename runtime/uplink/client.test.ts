@@ -13,7 +13,7 @@ import type { UplinkOptions, UplinkState } from './client.js';
 import { EventQueue, auditRows } from './event-queue.js';
 import type { Quarantined } from './event-queue.js';
 import { MemoryIngest } from './memory-ingest.js';
-import type { OutgoingFrame, RecordingSource, SessionSource } from './source.js';
+import type { Draft, OutgoingFrame, RecordingSource, SessionSource } from './source.js';
 
 /** A recording in memory: blocks of `size` bytes, a checkpoint every `every` blocks, and the last closes. */
 class Recorded implements SessionSource {
@@ -26,6 +26,7 @@ class Recorded implements SessionSource {
   stored = 0;
   finished = false;
   refusal = '';
+  draft?: (n: number, to: number) => Draft | null;
 
   constructor(owner: Recordings, blocks: number, size: number, every = 3) {
     this.owner = owner;
@@ -158,6 +159,55 @@ describe('recordings', () => {
       first.frames.flatMap((frame) => (frame.kind === 'block' ? [frame.content] : [])),
     );
     expect(client!.inFlight).toBe(0);
+  });
+
+  test('reach an ingest of an older version, which is offered its own after ours', async () => {
+    const offered: number[] = [];
+    ingest.hooks.frame = (frame) => {
+      if (frame.kind === 'hello') offered.push(frame.header.version);
+      return 'go on';
+    };
+    for (const version of [4, 3, 1]) {
+      ingest.hooks.version = version;
+      const recorded = new Recorded(recordings, 3, 100);
+      const uplink = connect();
+      await recordings.when(() => recorded.finished);
+      await uplink.close();
+    }
+    expect([offered, ingest.faults]).toEqual([[4, 4, 3, 4, 3, 1], []]);
+  });
+
+  test('are drafted while they are followed, each byte once, and from the start again when that begins anew', async () => {
+    const recorded = new Recorded(recordings, 4, 100);
+    recorded.available = 1;
+    let text = '[0,"o","';
+    let n = 2;
+    recorded.draft = (before, to) => {
+      const from = before === n ? to : 0;
+      return from < text.length ? { n, from, bytes: Buffer.from(text).subarray(from) } : null;
+    };
+    connect();
+    await ingest.when(() => (ingest.recordings.get(recorded.session)?.blocks.length ?? 0) === 1);
+    const drafted = (block: number): string =>
+      (ingest.drafts.get(recorded.session) ?? []).flatMap((draft) => (draft.n === block ? [draft.text] : [])).join('');
+    ingest.follow(recorded.session, true);
+    for (const key of ['a', 'b', 'c']) {
+      text += key;
+      await ingest.when(() => drafted(2) === text);
+    }
+    // The next block: what was drafted of the one before does not count.
+    [n, text] = [3, '[1,"o","next'];
+    recorded.available = 2;
+    recordings.onWork?.(recorded);
+    await ingest.when(() => drafted(3) === text);
+    expect((ingest.drafts.get(recorded.session) ?? []).filter(({ from }) => from === 0)).toHaveLength(2);
+    ingest.follow(recorded.session, true);
+    await ingest.when(() => drafted(3) === text + text);
+    ingest.follow(recorded.session, false);
+    recorded.available = recorded.frames.length;
+    recordings.onWork?.(recorded);
+    await recordings.when(() => recorded.finished);
+    expect(ingest.faults).toEqual([]);
   });
 
   for (const fate of ['drop', 'done'] as const) {

@@ -9,9 +9,12 @@
  * hangs up is no success. If a peer hangs up because of its input without naming the batch, batches are sent one at a time,
  * and a batch on which `STRIKES` connections ended counts as refused.
  *
- * A sender of recordings offers version 3, which carries event logs; a sender of events without a session offers version 2.
- * With an ingest that does not support it, the client falls back to version 1, and data that needs more waits in the spool;
- * each new connection makes the offer again.
+ * A sender of recordings offers version 4, which carries drafts; with an ingest that does not support it, version 3, which carries event
+ * logs. A sender of events without a session offers version 2. With an ingest that supports none of these, the client falls back
+ * to version 1, and data that needs more waits in the spool; each new connection makes the offer again.
+ *
+ * While ingest says that a session is followed, what is recorded of its next block is sent every `DRAFT_MS`. Drafts are
+ * left out while the socket is behind: the block brings the same bytes.
  *
  * Per session and stream, on each connection:
  *
@@ -30,6 +33,7 @@ import type { ServiceName } from '#schemas/base/identity.js';
 import type { Stream } from '#schemas/recording/line.js';
 import {
   MAX_UPLINK_FRAME,
+  UPLINK_DRAFTS_VERSION,
   UPLINK_PROTOCOL,
   UPLINK_STREAMS_VERSION,
   UPLINK_VERSION,
@@ -39,7 +43,7 @@ import {
 } from '#schemas/uplink.js';
 import type { UplinkHeader } from '#schemas/uplink.js';
 import { peerService } from '../service/identity.js';
-import type { BatchSource, OutgoingFrame, RecordingSource, SessionSource } from './source.js';
+import type { BatchSource, Draft, OutgoingFrame, RecordingSource, SessionSource } from './source.js';
 
 const SESSION_WINDOW = 1 << 20;
 const TOTAL_WINDOW = 16 << 20;
@@ -56,6 +60,8 @@ const HANDSHAKE_MS = 10_000;
 const PROVEN_MS = 10_000;
 const CLOSE_MS = 1_000;
 const STRIKES = 3;
+const DRAFT_MS = 20;
+const DRAFT_BUFFERED = 1 << 18;
 
 export interface UplinkOptions {
   /** `wss://host:port/…`; `ws://` only if `tls` is null. */
@@ -94,6 +100,8 @@ interface Flow {
   /** The last block that ingest has made durable. */
   stored: number;
   queued: boolean;
+  /** How far the drafts of a followed session reach: byte `to` of block `n`. Null: nobody follows it. */
+  drafted: { readonly n: number; readonly to: number } | null;
 }
 
 export class UplinkClient {
@@ -117,6 +125,7 @@ export class UplinkClient {
   readonly #strikes = new Map<string, number>();
   #turn: NodeJS.Immediate | null = null;
   #again: NodeJS.Timeout | null = null;
+  #drafts: NodeJS.Timeout | null = null;
 
   constructor(options: UplinkOptions) {
     this.#options = options;
@@ -167,7 +176,7 @@ export class UplinkClient {
     const { recordings, batches = [] } = this.#options;
     return recordings === undefined
       ? Math.max(UPLINK_VERSION, ...batches.map(({ version = UPLINK_VERSION }) => version))
-      : UPLINK_STREAMS_VERSION;
+      : UPLINK_DRAFTS_VERSION;
   }
 
   #dial(): void {
@@ -235,6 +244,8 @@ export class UplinkClient {
     if (this.#turn !== null) clearImmediate(this.#turn);
     if (this.#again !== null) clearTimeout(this.#again);
     if (this.#proven !== null) clearTimeout(this.#proven);
+    if (this.#drafts !== null) clearInterval(this.#drafts);
+    this.#drafts = null;
     this.#ping = this.#turn = this.#again = this.#proven = null;
     this.#socket = null;
     // A less capable ingest may have been replaced in the meantime.
@@ -270,8 +281,12 @@ export class UplinkClient {
       case 'refuse':
         this.#refuse(frame.header);
         return;
+      case 'follow':
+        this.#follow(frame.header);
+        return;
       case 'open':
       case 'block':
+      case 'draft':
       case 'events':
       case 'checkpoint':
       case 'close':
@@ -304,7 +319,7 @@ export class UplinkClient {
       this.#enqueue(flow);
       return;
     }
-    this.#flows.set(key, { source, state: 'opening', inFlight: [], bytes: 0, stored: 0, queued: false });
+    this.#flows.set(key, { source, state: 'opening', inFlight: [], bytes: 0, stored: 0, queued: false, drafted: null });
     this.#send(encodeUplink('open', named(source)));
   }
 
@@ -355,7 +370,7 @@ export class UplinkClient {
 
   #refuse({ session, stream, events, code, detail }: UplinkHeader<'refuse'>): void {
     if (session === undefined && events === undefined) {
-      if (code === 'UPLINK_VERSION') this.#version = UPLINK_VERSION;
+      if (code === 'UPLINK_VERSION') this.#version = this.#version > UPLINK_STREAMS_VERSION ? UPLINK_STREAMS_VERSION : UPLINK_VERSION;
       if (code === 'UPLINK_MALFORMED') this.#strike(detail);
       throw new StenoError('UPLINK_MALFORMED', `refused: ${code} ${detail}`);
     }
@@ -468,6 +483,37 @@ export class UplinkClient {
     flow.bytes += content.length;
     this.#bytes += content.length;
     return content.length;
+  }
+
+  #follow({ session, on }: UplinkHeader<'follow'>): void {
+    const flow = this.#flows.get(session);
+    if (flow === undefined) return;
+    flow.drafted = on ? { n: 0, to: 0 } : null;
+    if (on) this.#drafts ??= setInterval(() => this.#sendDrafts(), DRAFT_MS);
+  }
+
+  #sendDrafts(): void {
+    let followed = false;
+    for (const flow of this.#flows.values()) {
+      const { drafted, source } = flow;
+      if (drafted === null) continue;
+      followed = true;
+      if (flow.state !== 'sending' || flow.queued || (this.#socket?.bufferedAmount ?? 0) > DRAFT_BUFFERED) continue;
+      let draft: Draft | null;
+      try {
+        draft = source.draft?.(drafted.n, drafted.to) ?? null;
+      } catch {
+        // The block will meet the same fault, and say so.
+        continue;
+      }
+      if (draft === null) continue;
+      const { n, from, bytes } = draft;
+      this.#send(encodeUplink('draft', { session: source.session, n, from }, bytes));
+      flow.drafted = { n, to: from + bytes.length };
+    }
+    if (followed || this.#drafts === null) return;
+    clearInterval(this.#drafts);
+    this.#drafts = null;
   }
 
   #sendEvents(): void {

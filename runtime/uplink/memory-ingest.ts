@@ -46,6 +46,8 @@ export class MemoryIngest {
   frames = 0;
   resent = 0;
   connections = 0;
+  /** Drafts received, by session. */
+  readonly drafts = new Map<string, { readonly n: number; readonly from: number; readonly text: string }[]>();
   #server: WebSocketServer | null = null;
   #port = 0;
   #waiting: { readonly until: () => boolean; readonly resolve: () => void }[] = [];
@@ -77,6 +79,11 @@ export class MemoryIngest {
     if (server === null) return;
     for (const socket of server.clients) socket.terminate();
     await new Promise<void>((resolve) => server.close(() => resolve()));
+  }
+
+  /** Says that a session is followed, or no longer. */
+  follow(session: string, on: boolean): void {
+    for (const socket of this.#server?.clients ?? []) socket.send(encodeUplink('follow', { session, on }));
   }
 
   /** Resolves as soon as `until` holds after some frame. */
@@ -169,6 +176,13 @@ export class MemoryIngest {
         if (this.hooks.acks?.() !== false) answers.push(ack(session, stream, recording));
         return;
       }
+      case 'draft': {
+        const { session, n, from } = frame.header;
+        const drafts = this.drafts.get(session) ?? [];
+        this.drafts.set(session, drafts);
+        drafts.push({ n, from, text: Buffer.from(frame.payload).toString() });
+        return;
+      }
       case 'checkpoint':
       case 'close': {
         const { session, stream, part, checkpoint } = frame.header;
@@ -199,6 +213,7 @@ export class MemoryIngest {
         return;
       }
       case 'ack':
+      case 'follow':
       case 'resume':
       case 'refuse':
         return fault(`unexpected ${frame.kind}`);

@@ -21,10 +21,19 @@ export interface SessionSource {
   seek(stored: number): boolean;
   /** The next frame in uplink order, or null until `onWork` names this session again. Throws if it cannot be read. */
   next(): OutgoingFrame | null;
+  /** What was recorded since the draft that reached to byte `to` of block `n`; null if nothing was, or if blocks wait to be sent. */
+  draft?(n: number, to: number): Draft | null;
   /** Blocks up to `stored` are durable at ingest and may be forgotten; `closed`: the whole recording is. May be repeated. */
   acknowledged(stored: number, closed: boolean): void;
   /** Ingest (or a failed `seek`) can never accept this recording. It must be quarantined, not dropped. */
   refused(code: string, detail: string): void;
+}
+
+/** Lines recorded of a block that is not cut yet (`draft` of schemas/uplink.ts). */
+export interface Draft {
+  readonly n: number;
+  readonly from: number;
+  readonly bytes: Uint8Array;
 }
 
 export interface RecordingSource {

@@ -245,7 +245,10 @@ export const followSession = viewerEndpoint({
   summary: 'Follow a live session: a WebSocket of text messages, each some event lines, from after a block on.',
   admits: ['user'],
   params,
-  query: z.strictObject({ after: queryInteger(0, 4_294_967_295).default(0) }),
+  query: z.strictObject({
+    after: queryInteger(0, 4_294_967_295).default(0),
+    drafts: z.literal('1').optional().describe('also send what is recorded of a block before it is cut: schemas/feed.ts'),
+  }),
   body: noBody,
   answer: z.string(),
   media: 'text/plain',

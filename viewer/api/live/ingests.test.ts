@@ -26,7 +26,7 @@ async function follower(source: Pick<LiveSource, 'urls' | 'find'>) {
   const relay = new LiveRelay({ tls: {}, ...source }, pino({ level: 'silent' }));
   const server = createServer();
   const sockets = new WebSocketServer({ server });
-  sockets.on('connection', (viewer) => relay.follow(viewer, { session, after: 0, recheck: async () => undefined }));
+  sockets.on('connection', (viewer) => relay.follow(viewer, { session, after: 0, drafts: false, recheck: async () => undefined }));
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   opened.push(async () => {
     relay.close();

@@ -35,14 +35,14 @@ export function liveRoute(app: FastifyInstance, { sessions, source, log, identif
     preValidation: async (request) => {
       if (!request.ws) throw new StenoError('BAD_REQUEST', 'this call is a WebSocket');
       const identity = await identify(request);
-      const { after } = parseInput(followSession.query, request.query);
+      const { after, drafts } = parseInput(followSession.query, request.query);
       const asking = { viewer: identity, action: 'follow', source: sourceAddress(request) } as const;
       const { session } = await sessions.row(asking, parseSessionId(request.params.id));
       const recheck = async (): Promise<void> => {
         if (identity.expiresAt <= clock()) throw new StenoError('NOT_SIGNED_IN');
         await sessions.recheck(await identity.recheck(), 'follow', session);
       };
-      admitted.set(request, { session, after, recheck });
+      admitted.set(request, { session, after, drafts: drafts !== undefined, recheck });
     },
     handler: () => {
       throw new StenoError('INTERNAL');

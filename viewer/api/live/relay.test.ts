@@ -24,8 +24,8 @@ interface Follower {
   readonly count: (n: number) => Promise<void>;
 }
 
-function follow(id: string, after: number, cookie = stand.signIn('root', 'all')): Follower {
-  const socket = new WebSocket(`${stand.url.replace('http', 'ws')}/api/sessions/${id}/live?after=${after}`, {
+function follow(id: string, after: number, cookie = stand.signIn('root', 'all'), more = ''): Follower {
+  const socket = new WebSocket(`${stand.url.replace('http', 'ws')}/api/sessions/${id}/live?after=${after}${more}`, {
     headers: { cookie, origin: stand.url },
   });
   const messages: string[] = [];
@@ -64,6 +64,36 @@ test('blocks arrive as text, one message a block, those before and those after j
   expect(follower.messages).toEqual(session.blocks.slice(2).map(({ lines }) => lines));
   stand.live.end(session.id);
   expect((await follower.closed).code).toBe(1000);
+});
+
+test('drafts arrive as text with a mark, for those who asked, and those that leave a hole do not', async () => {
+  const session = await record(stand, { state: 'live', lines: ticks(), storedParts: 1, blocksPerPart: 2 });
+  publish(session, 3, 3);
+  const plain = follow(session.id, 2);
+  const drafted = follow(session.id, 2, undefined, '&drafts=1');
+  await Promise.all([plain.count(1), drafted.count(1)]);
+  stand.live.draft(session.id, 4, 0, '[1.2,"o","ti');
+  stand.live.draft(session.id, 4, 20, 'no');
+  stand.live.draft(session.id, 5, 0, 'no');
+  stand.live.draft(session.id, 4, 12, 'ck é');
+  publish(session, 4, 4);
+  await Promise.all([plain.count(2), drafted.count(4)]);
+  const [third, fourth] = session.blocks.slice(2, 4).map(({ lines }) => lines);
+  expect(plain.messages).toEqual([third, fourth]);
+  expect(drafted.messages).toEqual([third, '=[1.2,"o","ti', '+ck é', fourth]);
+  stand.live.end(session.id);
+  await Promise.all([plain.closed, drafted.closed]);
+  const refused = new WebSocket(`${stand.url.replace('http', 'ws')}/api/sessions/${session.id}/live?after=2&drafts=2`, {
+    headers: { cookie: stand.signIn('root', 'all'), origin: stand.url },
+  });
+  const status = await new Promise((resolve) => {
+    refused
+      .on('unexpected-response', (_, { statusCode }) => resolve(statusCode))
+      .on('open', () => resolve('open'))
+      .on('error', () => undefined);
+  });
+  expect(status).toBe(400);
+  refused.terminate();
 });
 
 test('a viewer that asks for what is stored meanwhile is sent back to the index', async () => {

@@ -1,5 +1,5 @@
 /**
- * Follows a live session: blocks that ingest has not stored yet, relayed as text, one message a block.
+ * Follows a live session: blocks that ingest has not stored yet, relayed as text, one message a block or draft.
  *
  *     looking ──the ingest that has it──► relaying ──`over`──► closed
  *        ▲                                   │
@@ -41,10 +41,16 @@ const AGAIN_MS = 250;
 /** An ingest that does not have the session closes at once; one that was open for longer had it, and nothing was printed. */
 const SILENT_MS = 1_000;
 
+/** Before the bytes of a draft (schemas/feed.ts). */
+const BEGINS = Buffer.from('=');
+const GOES_ON = Buffer.from('+');
+
 export interface Follow {
   readonly session: string;
   /** The last block the viewer has. */
   readonly after: number;
+  /** Whether the viewer takes drafts. */
+  readonly drafts: boolean;
   /** Throws when the viewer is no longer signed in. */
   readonly recheck: () => Promise<void>;
 }
@@ -63,7 +69,7 @@ export class LiveRelay {
     this.#log = log;
   }
 
-  follow(viewer: WebSocket, { session, after, recheck }: Follow): void {
+  follow(viewer: WebSocket, { session, after, drafts, recheck }: Follow): void {
     if (this.#open.size >= MAX_VIEWERS) {
       viewer.close(liveCloses.full, 'too many viewers follow live sessions');
       return;
@@ -93,6 +99,7 @@ export class LiveRelay {
       try {
         const step = cursor.take(decodeUplink(binary ? asBytes(data) : new Uint8Array(0)));
         if (step.kind === 'hole') end(liveCloses.behind, 'earlier blocks are stored now');
+        if (step.kind === 'draft') viewer.send(Buffer.concat([step.begins ? BEGINS : GOES_ON, step.bytes]), { binary: false });
         if (step.kind !== 'block') return;
         viewer.send(step.lines, { binary: false });
       } catch (error) {
@@ -105,7 +112,7 @@ export class LiveRelay {
     /** Resolves when the ingest has closed: whether it has said that the session is over, and whether it had the session. */
     const read = (url: string): Promise<{ readonly over: boolean; readonly had: boolean }> =>
       new Promise((resolve) => {
-        const socket = new WebSocket(new URL(formatFeedRequest({ session, after: cursor.last }), url), UPLINK_PROTOCOL, {
+        const socket = new WebSocket(new URL(formatFeedRequest({ session, after: cursor.last, drafts }), url), UPLINK_PROTOCOL, {
           ...this.#source.tls,
           maxPayload: MAX_UPLINK_FRAME,
           handshakeTimeout: CONNECT_MS,

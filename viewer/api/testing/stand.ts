@@ -38,6 +38,8 @@ export interface LiveDouble {
   readonly url: string;
   /** Sends a block to every follower of the session, now and later. */
   readonly publish: (session: string, n: number, lines: string) => void;
+  /** Sends bytes of a block before it is cut to every follower that asked for drafts. */
+  readonly draft: (session: string, n: number, from: number, text: string) => void;
   readonly end: (session: string) => void;
   /** Cuts every follower off. */
   readonly drop: () => void;
@@ -52,6 +54,7 @@ export async function openLive(only?: ReadonlySet<string>): Promise<LiveDouble> 
   const server = createServer();
   const sockets = new WebSocketServer({ server });
   const blocks = new Map<string, Map<number, string>>();
+  const drafting = new Set<WebSocket>();
   const following = new Map<string, Set<WebSocket>>();
   const of = (session: string): Set<WebSocket> => following.get(session) ?? following.set(session, new Set()).get(session)!;
   const send = (socket: WebSocket, session: string, n: number, lines: string): void => {
@@ -63,6 +66,7 @@ export async function openLive(only?: ReadonlySet<string>): Promise<LiveDouble> 
     if (only?.has(session) === false) return socket.close(feedCloses.away);
     for (const [n, lines] of blocks.get(session) ?? []) if (n > Number(query.get('after'))) send(socket, session, n, lines);
     of(session).add(socket);
+    if (query.get('drafts') === '1') drafting.add(socket);
     socket.on('close', () => of(session).delete(socket));
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -71,6 +75,10 @@ export async function openLive(only?: ReadonlySet<string>): Promise<LiveDouble> 
     publish(session, n, lines) {
       (blocks.get(session) ?? blocks.set(session, new Map()).get(session)!).set(n, lines);
       for (const socket of of(session)) send(socket, session, n, lines);
+    },
+    draft(session, n, from, text) {
+      for (const socket of drafting)
+        if (of(session).has(socket)) socket.send(encodeUplink('draft', { session, n, from }, encoder.encode(text)));
     },
     end(session) {
       for (const socket of of(session)) socket.close(1000);

@@ -169,6 +169,7 @@ test('what was missed of a live session is caught up with, and then followed at 
 test('whoever pauses, goes back, catches up and goes live in any order sees what a terminal would at that moment', async () => {
   const act = fc.oneof(
     fc.record({ kind: fc.constant('live' as const) }),
+    fc.record({ kind: fc.constant('draft' as const), characters: fc.integer({ min: 1, max: 3 }), begins: fc.boolean() }),
     fc.record({ kind: fc.constant('stored' as const) }),
     fc.record({ kind: fc.constant('pause' as const) }),
     fc.record({ kind: fc.constant('play' as const) }),
@@ -183,12 +184,23 @@ test('whoever pauses, goes back, catches up and goes live in any order sees what
         ...{ cols: 80, rows: 24, live: true, duration: segments * 10_000, block: segments * 10 },
         segments: Array.from({ length: segments }, (_, n) => ({ start: n * 10_000 })),
       });
-      let [seconds, segments] = [20, 2];
+      let [seconds, segments, drafted] = [20, 2, ''];
+      // A moment whose output came in pieces: whoever paused there saw those that had come.
+      const inPieces = new Set<number>();
       const { replay, driver, terminal } = open(index(segments), 'end');
       await driver.init();
       for (const one of acts) {
-        if (one.kind === 'live') replay.live(`[1,"o","${++seconds}."]\n`);
-        else if (one.kind === 'stored' && seconds >= (segments + 1) * 10) replay.update(index(++segments));
+        if (one.kind === 'live') {
+          replay.live(`[1,"o","${++seconds}."]\n`);
+          drafted = '';
+        } else if (one.kind === 'draft') {
+          const more = `${seconds + 1}.`.slice(0, Math.max(drafted.length, one.characters)).slice(drafted.length);
+          const begins = drafted === '' || one.begins;
+          const before = begins ? `[1,"o","${drafted}` : '';
+          drafted += more;
+          replay.draft(before + more, begins);
+          inPieces.add((seconds + 1) * 1_000);
+        } else if (one.kind === 'stored' && seconds >= (segments + 1) * 10) replay.update(index(++segments));
         else if (one.kind === 'pause') replay.pause();
         else if (one.kind === 'play') replay.play();
         else if (one.kind === 'catch up') replay.catchUp();
@@ -196,16 +208,34 @@ test('whoever pauses, goes back, catches up and goes live in any order sees what
         else if (one.kind === 'seek') await replay.seek(one.share * replay.state.duration);
         else if (one.kind === 'wait') await vi.advanceTimersByTimeAsync(one.ms);
         await vi.advanceTimersByTimeAsync(0);
-        expect(replay.state.duration).toBe(seconds * 1_000);
-        if (replay.state.following) expect(terminal.text).toBe(screenAt(seconds * 1_000));
-        else if (replay.state.phase === 'paused') expect(terminal.text).toBe(screenAt(replay.position));
+        expect(replay.state.duration).toBe((drafted === '' ? seconds : seconds + 1) * 1_000);
+        if (replay.state.following) expect(terminal.text).toBe(screenAt(seconds * 1_000) + drafted);
+        else if (replay.state.phase === 'paused' && inPieces.has(replay.position)) {
+          expect(screenAt(replay.position).startsWith(terminal.text)).toBe(true);
+          expect(terminal.text.startsWith(screenAt(replay.position - 1_000))).toBe(true);
+        } else if (replay.state.phase === 'paused') expect(terminal.text).toBe(screenAt(replay.position));
       }
       await replay.follow();
-      expect([terminal.text, replay.position]).toEqual([screenAt(seconds * 1_000), seconds * 1_000]);
+      expect([terminal.text, replay.position]).toEqual([screenAt(seconds * 1_000) + drafted, replay.state.duration]);
       replay.close();
     }),
     { numRuns: 200 },
   );
+});
+
+test('a block that is not what was drafted of it is drawn anew', async () => {
+  const { replay, driver, terminal } = open({ ...stored, live: true }, 'end');
+  await driver.init();
+  replay.draft('[1,"o","31."]\n[1,"o","lost', true);
+  expect(terminal.text).toBe(`${screenAt(31_000)}lost`);
+  replay.live('[1,"o","31."]\n[2,"o","33."]\n');
+  await vi.advanceTimersByTimeAsync(0);
+  expect([terminal.text, replay.state.following, replay.position]).toEqual([`${screenAt(31_000)}33.`, true, 33_000]);
+  // Nor is a draft that begins as no other did.
+  replay.draft('[1,"o","34', true);
+  replay.draft('[1,"o","x', true);
+  await vi.advanceTimersByTimeAsync(0);
+  expect(terminal.text).toBe(`${screenAt(31_000)}33.x`);
 });
 
 test('blocks that come while the replay opens are shown', async () => {

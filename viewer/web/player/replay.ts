@@ -15,6 +15,7 @@ import { segmentAt } from '#schemas/api/recordings/opening.js';
 import { SegmentCache } from './segments.js';
 import type { ParsedLines, ScreenEvent, Size } from './segments.js';
 import { Tail } from './tail.js';
+import type { Appended } from './tail.js';
 
 export interface ReplayIndex extends Size {
   readonly duration: number;
@@ -235,7 +236,15 @@ export class Replay {
 
   /** Lines of the next block of a live session. */
   live(text: string): void {
-    const events = this.#tail.append(text);
+    this.#took(this.#tail.append(text));
+  }
+
+  /** Lines of a block that is not cut yet (schemas/feed.ts). */
+  draft(text: string, begins: boolean): void {
+    this.#took(this.#tail.draft(text, begins));
+  }
+
+  #took({ events, differs }: Appended): void {
     // Who follows has seen every segment to its end, and goes on in the tail.
     if (this.#state.following) this.#segment = this.#index.segments.length;
     if (this.#segment === this.#index.segments.length) this.#events = this.#tail.events;
@@ -245,6 +254,12 @@ export class Replay {
       this.#position = this.#tail.until;
     }
     this.#set({ duration: Math.max(this.#index.duration, this.#tail.until) });
+    if (differs && this.#segment === this.#index.segments.length) {
+      // The terminal shows what was drafted: drawn anew from the keyframe before it.
+      this.#placed = false;
+      void (this.#state.following ? this.follow() : this.seek(this.#target ?? this.position));
+      return;
+    }
     if (!this.#state.following && this.#state.phase === 'playing' && this.#timer === undefined) this.#schedule();
   }
 

@@ -59,12 +59,16 @@ export function useReplay(opened: Opened | null, startAt: number | null): OpenRe
     };
     const connect = (): void => {
       if (closed) return;
-      const url = new URL(addressOf('GET /api/sessions/:id/live', { params: { id }, query: { after: replay.block } }), location.href);
+      const url = new URL(
+        addressOf('GET /api/sessions/:id/live', { params: { id }, query: { after: replay.block, drafts: '1' } }),
+        location.href,
+      );
       url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
       socket = new WebSocket(url);
       socket.onmessage = ({ data }) => {
         if (closed || typeof data !== 'string') return;
-        replay.live(data);
+        if (data.startsWith('=') || data.startsWith('+')) replay.draft(data.slice(1), data.startsWith('='));
+        else replay.live(data);
         if (replay.tailCharacters > TAIL_CHARACTERS) again(0);
       };
       socket.onclose = ({ code }) => {
