@@ -29,6 +29,7 @@ import { Confirmations } from './kube/requests/confirmations.js';
 import type { AskConfirmation } from './kube/requests/confirmations.js';
 import { Upstreams } from './kube/requests/upstreams.js';
 import type { OpenCluster, ReadUpstream } from './kube/requests/upstreams.js';
+import type { PodWatching } from './kube/streams/pod-watch.js';
 import { LiveSessions } from './live/live-sessions.js';
 import { SnapshotChanges } from './sessions/change-scope.js';
 import { LockEffectReporter } from './sessions/lock-effects.js';
@@ -83,6 +84,7 @@ export interface GatewayDeps {
     readonly readUpstream: ReadUpstream;
     readonly askConfirmation: AskConfirmation;
     readonly openCluster?: OpenCluster;
+    readonly pods?: PodWatching;
   };
   /** Left out: nodes behind tunnels cannot be reached. */
   readonly openTunnel?: OpenTunnel;
@@ -241,6 +243,7 @@ export async function startGateway(
             slots,
             observe,
             live,
+            ...(kube.pods === undefined ? {} : { pods: kube.pods }),
             track,
             onChange: (callback) => authority.onChange(() => callback()),
             log: log.child({ part: 'kube' }),

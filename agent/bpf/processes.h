@@ -94,6 +94,8 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	return 0;
 }
 
+#include "containers.h"
+
 /* The names of a control group: a container's own, the pod's above it, and what holds them. Each ended by NUL. */
 __noinline u32 put_cgroup(u64 cgroup_at, u32 off)
 {
@@ -176,6 +178,8 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 {
 	u32 tgid = task->tgid;
 	struct membership *m = bpf_map_lookup_elem(&followed, &tgid);
+	if (!m && is_expected(task, bprm))
+		m = bpf_map_lookup_elem(&followed, &tgid);
 	if (!m || !(m->classes & CLASS_PROCESS))
 		return 0;
 	struct scratch *s = begin(m, KIND_EXEC, 0, 0, 0);

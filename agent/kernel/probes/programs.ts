@@ -12,12 +12,11 @@ import { arch, cpus, release } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { StenoError } from '#schemas/base/errors.js';
 import type { KernelEventClass } from '#schemas/policy/role.js';
+import { expectOrders, maskOf } from './expected-exec.js';
+import type { ExecWindow, ExpectedExec } from './expected-exec.js';
 import { mapMemory, openLibbpf } from './libbpf.js';
 import type { Libbpf, Pointer } from './libbpf.js';
 import { SYSCALLS, operationTable } from './syscalls.js';
-
-/** Bits of `enum classes` in agent/bpf/events.h. */
-const classBits: Readonly<Record<KernelEventClass, number>> = { exec: 1, file: 2, network: 4, security: 8, dns: 16 };
 
 /** Slots for counters: session n uses slot n mod `SLOTS`. */
 export const SLOTS = 4096;
@@ -32,7 +31,18 @@ const optional = { on_module: 'module_load', on_uring: 'io_uring_submit_req' } a
 const always = ['on_fork', 'on_exec', 'on_exit', 'on_syscall', 'on_tcp_state'] as const;
 
 /** Maps that only the programs may write: if a process were removed from them by hand, its events would be lost silently. */
-const frozen = ['followed', 'beginning', 'dialling', 'attempts', 'scratches', 'present', 'told', 'keeper'] as const;
+const frozen = [
+  'followed',
+  'beginning',
+  'dialling',
+  'attempts',
+  'scratches',
+  'present',
+  'told',
+  'keeper',
+  'expectations',
+  'expecting',
+] as const;
 
 /** CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN, which holds both. */
 const CAP_SYS_ADMIN = 21n;
@@ -128,6 +138,9 @@ export class KernelPrograms {
   readonly #programs: readonly Pointer[];
   readonly #beginFd: number;
   readonly #nothingFd: number;
+  readonly #expectFd: number;
+  readonly #matchesFd: number;
+  readonly #noMoreFd: number;
   readonly #counters: BigInt64Array;
   #links: Pointer[] = [];
   #logins: Pointer = null;
@@ -139,6 +152,9 @@ export class KernelPrograms {
     this.#programs = programs;
     this.#beginFd = libbpf.programFd(libbpf.findProgram(object, 'begin_session'));
     this.#nothingFd = libbpf.programFd(libbpf.findProgram(object, 'begin_nothing'));
+    this.#expectFd = libbpf.programFd(libbpf.findProgram(object, 'expect_exec'));
+    this.#matchesFd = libbpf.programFd(libbpf.findProgram(object, 'expected_matches'));
+    this.#noMoreFd = libbpf.programFd(libbpf.findProgram(object, 'expect_no_more'));
     this.ring = { fd: libbpf.mapFd(libbpf.findMap(object, 'ring')), size: ringSize };
     this.totalsFd = libbpf.mapFd(libbpf.findMap(object, 'totals'));
     this.#counters = mapCounters(this.totalsFd);
@@ -221,10 +237,7 @@ export class KernelPrograms {
     this.#counters.fill(0n, ...slotRange(number));
     const context = Buffer.alloc(8);
     context.writeUInt32LE(number, 0);
-    context.writeUInt32LE(
-      classes.reduce((mask, name) => mask | classBits[name], 0),
-      4,
-    );
+    context.writeUInt32LE(maskOf(classes), 4);
     const failed = this.#libbpf.run(this.#beginFd, context);
     if (failed !== 0) throw new StenoError('KERNEL_RECORDING_IMPOSSIBLE', `a session cannot be followed: ${failed}`);
     try {
@@ -233,6 +246,28 @@ export class KernelPrograms {
       // If `spawn` created no child, this thread's next child must not be taken for the session's.
       this.#libbpf.run(this.#nothingFd, Buffer.alloc(8));
     }
+  }
+
+  /**
+   * Follows, as the first process of session `number`, the command that a container runtime starts next in a container. No two
+   * windows may expect the same: throws KERNEL_RECORDING_IMPOSSIBLE.
+   */
+  expect(number: number, classes: readonly KernelEventClass[], exec: ExpectedExec): ExecWindow {
+    this.attach();
+    this.#counters.fill(0n, ...slotRange(number));
+    const open: Buffer[] = [];
+    const close = (): void => {
+      for (const order of open.splice(0)) this.#libbpf.run(this.#noMoreFd, order);
+    };
+    for (const order of expectOrders(exec, number, classes)) {
+      const failed = this.#libbpf.run(this.#expectFd, order);
+      if (failed !== 0) {
+        close();
+        throw new StenoError('KERNEL_RECORDING_IMPOSSIBLE', `a command in a container cannot be expected: ${failed}`);
+      }
+      open.push(order);
+    }
+    return { matches: () => open.reduce((sum, order) => sum + Math.max(0, this.#libbpf.run(this.#matchesFd, order)), 0), close };
   }
 
   counters(number: number): SessionCounters {
