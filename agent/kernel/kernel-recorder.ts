@@ -17,7 +17,7 @@ import type { ExecWindow, ExpectedExec } from './probes/expected-exec.js';
 import { bootClock } from './probes/libbpf.js';
 import type { FromCollector, LostRows, ToCollector } from './collecting/messages.js';
 import { KernelPrograms, SLOTS, explain, obstacles } from './probes/programs.js';
-import type { Obstacle, RingPlace } from './probes/programs.js';
+import type { AttachedProcesses, Obstacle, RingPlace } from './probes/programs.js';
 import type { ContainerPlace } from './rows/container-place.js';
 import { offsetOf } from './rows/rows.js';
 import type { SessionClock } from './rows/rows.js';
@@ -45,6 +45,10 @@ export interface KernelSession extends FollowedSession {
 
 export interface ExpectedSession extends FollowedSession {
   readonly window: ExecWindow;
+}
+
+export interface AttachedSession extends FollowedSession {
+  readonly processes: Pick<AttachedProcesses, 'add' | 'remove'>;
 }
 
 interface Begun {
@@ -185,6 +189,29 @@ export class KernelRecorder {
       followed.end();
       throw error;
     }
+  }
+
+  /**
+   * As `session`, for what runs in a container already, until the session ends: nothing is followed before it is named. Throws
+   * KERNEL_RECORDING_IMPOSSIBLE.
+   */
+  attach(order: KernelOrder, way: EventsWay | null, report: (report: KernelReport) => void, container: ContainerPlace): AttachedSession {
+    const { programs, number, followed } = this.#begin(order, way, report, container);
+    const processes = programs.attachTo(number, order.classes);
+    let over = false;
+    return {
+      ...followed,
+      processes,
+      end: () => {
+        if (over) return;
+        over = true;
+        processes.detach();
+        void followed.settle().then(() => {
+          processes.forget();
+          followed.end();
+        });
+      },
+    };
   }
 
   #begin(order: KernelOrder, way: EventsWay | null, report: (report: KernelReport) => void, container?: ContainerPlace): Begun {

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, readlinkSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { findContainer, placesOf } from './containers.js';
+import { findContainer, placesOf, processesOf, startOf } from './containers.js';
 
 const id = 'c'.repeat(64);
 const uid = '0f8fad5b-d9cb-469f-a165-70867728950e';
@@ -30,7 +30,7 @@ it.each([
   if (first === '') writeFileSync(join(root, 'cgroup.controllers'), 'pids\n');
   group('system.slice/other.service', 1);
   group(path, process.pid);
-  expect(await findContainer(id, root)).toEqual({ pid: process.pid, mntNs: namespace, podUid: uid });
+  expect(await findContainer(id, root)).toEqual({ pid: process.pid, mntNs: namespace, podUid: uid, group: join(root, path) });
 });
 
 it('its first process is the one that started first', async () => {
@@ -50,6 +50,15 @@ it('one without processes, and one that is not here, are none', async () => {
   group(`pod/${id}`);
   expect(await findContainer(id, root)).toBeNull();
   expect(await findContainer('e'.repeat(64), root)).toBeNull();
+});
+
+it('processes of a container are those of its own groups too', async () => {
+  group(`pod/${id}`, 1, 2);
+  group(`pod/${id}/inner/below`, 3);
+  group('pod/other', 4);
+  expect(await processesOf(join(root, `pod/${id}`))).toEqual([1, 2, 3]);
+  expect(await startOf(process.pid)).toBe(await startOf(process.pid));
+  expect(await startOf(0)).toBeNull();
 });
 
 it('mounts of a container are found by file system and folder, the longest path first', () => {

@@ -13,6 +13,8 @@ export interface RunningContainer {
   readonly pid: number;
   /** Number of its mount namespace. */
   readonly mntNs: number;
+  /** The folder of its control group. */
+  readonly group: string;
   /** The pod's UID, where the control groups name it. */
   readonly podUid: string | undefined;
 }
@@ -28,7 +30,7 @@ export async function findContainer(id: string, root = '/sys/fs/cgroup', proc = 
   const pid = await firstProcess(join(group, 'cgroup.procs'), proc);
   if (pid === null) return null;
   const mntNs = await mountNamespace(join(proc, String(pid)));
-  return mntNs === 0 ? null : { pid, mntNs, podUid: containerOf(group.split('/').reverse()).pod };
+  return mntNs === 0 ? null : { pid, mntNs, group, podUid: containerOf(group.split('/').reverse()).pod };
 }
 
 /** The number of this machine's own mount namespace, or of the pod that the agent runs in; 0: it cannot be told. */
@@ -73,7 +75,7 @@ function placeOf({ device, root }: Mount, machine: readonly Mount[]): string {
     .sort((a, b) => b.root.length - a.root.length)[0];
   if (over === undefined) return '';
   const rest = over.root === '/' ? root : root.slice(over.root.length);
-  return join(over.point, rest);
+  return rest === '/' ? over.point : join(over.point, rest);
 }
 
 function mountsIn(text: string): readonly Mount[] {
@@ -115,15 +117,43 @@ async function groupOf(id: string, root: string): Promise<string | null> {
   return null;
 }
 
+/** The processes of a container, and of groups that it has made below its own. */
+export async function processesOf(group: string): Promise<readonly number[]> {
+  const pids: number[] = [];
+  let level: readonly string[] = [group];
+  for (let depth = 0; depth < MAX_DEPTH && level.length > 0; depth++) {
+    const next: string[] = [];
+    for (const folder of level) {
+      pids.push(...(await pidsIn(join(folder, 'cgroup.procs'))));
+      for (const entry of await readdir(folder, { withFileTypes: true }).catch(() => []))
+        if (entry.isDirectory()) next.push(join(folder, entry.name));
+    }
+    level = next;
+  }
+  return pids;
+}
+
+async function pidsIn(list: string): Promise<readonly number[]> {
+  const text = await readFile(list, 'utf8').catch(() => '');
+  return text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map(Number);
+}
+
+/** When a process started, in the clock's ticks: no later process of its number has the same. Null: it is gone. */
+export async function startOf(pid: number, proc = '/proc'): Promise<bigint | null> {
+  const stat = await readFile(join(proc, String(pid), 'stat'), 'latin1').catch(() => '');
+  const started = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+  return started === undefined ? null : BigInt(started);
+}
+
 /** The one that started first: those that came later may have namespaces of their own. */
 async function firstProcess(list: string, proc: string): Promise<number | null> {
-  const pids = (await readFile(list, 'utf8').catch(() => '')).split('\n').filter((line) => line !== '');
   let first: { readonly pid: number; readonly started: bigint } | null = null;
-  for (const text of pids) {
-    const stat = await readFile(join(proc, text, 'stat'), 'latin1').catch(() => '');
-    const started = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
-    if (started === undefined) continue;
-    if (first === null || BigInt(started) < first.started) first = { pid: Number(text), started: BigInt(started) };
+  for (const pid of await pidsIn(list)) {
+    const started = await startOf(pid, proc);
+    if (started !== null && (first === null || started < first.started)) first = { pid, started };
   }
   return first?.pid ?? null;
 }

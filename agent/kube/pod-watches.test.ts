@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Duplex } from 'node:stream';
 import pino from 'pino';
 import { beforeEach, describe, expect, it } from 'vitest';
@@ -16,6 +19,8 @@ interface Asked {
   readonly told: string[];
 }
 
+/** A control group of this process and its parent. */
+let group: string;
 let asked: Asked[];
 let watches: PodWatches;
 const recorder = {
@@ -29,16 +34,28 @@ const recorder = {
     };
     return session;
   },
+  attach: (_order: unknown, _way: unknown, report: (report: KernelReport) => void) => {
+    const one: Asked = { argv: [], report, matches: 0, told: [] };
+    asked.push(one);
+    return {
+      processes: { add: (pid: number) => one.told.push(String(pid)) > 0, remove: () => undefined },
+      settle: async () => void one.told.push('settled'),
+      end: () => void one.told.push('ended'),
+    };
+  },
 };
 
 beforeEach(() => {
+  group = mkdtempSync(join(tmpdir(), 'steno-group-'));
+  writeFileSync(join(group, 'cgroup.procs'), `${process.pid}\n${process.ppid}\n`);
   asked = [];
   watches = new PodWatches({
     recorder,
     log: pino({ level: 'silent' }),
-    find: async (wanted) => (wanted === id ? { pid: process.pid, mntNs: 7, podUid: 'uid-1' } : null),
+    find: async (wanted) => (wanted === id ? { pid: process.pid, mntNs: 7, podUid: 'uid-1', group } : null),
     turnMs: 50,
   });
+  return () => rmSync(group, { recursive: true });
 });
 
 /** The gateway's end of a conversation. */
@@ -161,7 +178,6 @@ describe('a command in a container', () => {
   it.each([
     ['whose container runs elsewhere', { container: 'b'.repeat(64) }, /no container b{12} runs/],
     ['whose container is of another pod', { pod_uid: 'uid-2' }, /of another pod/],
-    ['without words, which attaches', { argv: [] }, /attached/],
   ])('%s is refused', async (_, more, reason) => {
     const gateway = new Gateway(['sh'], more);
     await expect.poll(() => gateway.last).toMatch(reason);
@@ -174,5 +190,22 @@ describe('a command in a container', () => {
     const gateway = new Gateway(['sh'], { session: 'none' });
     await expect.poll(() => gateway.cutOff).toBe(true);
     expect([asked, gateway.reports]).toEqual([[], []]);
+  });
+});
+
+describe('attaching to a container', () => {
+  it('follows what runs in it, and is what somebody does alone, until it is over', async () => {
+    const first = new Gateway([]);
+    await expect.poll(() => first.reports.map(({ state }) => state)).toEqual(['on', 'started']);
+    expect(asked[0]!.told).toEqual([String(process.pid), String(process.ppid)]);
+    first.say({ said: 'shown' });
+    const second = new Gateway([]);
+    await expect.poll(() => second.last).toMatch(/somebody else is attached/);
+    await on(new Gateway(['sh']));
+    first.end();
+    await expect.poll(() => first.ended).toBe(true);
+    expect(asked[0]!.told.slice(2, 4)).toEqual(['settled', 'ended']);
+    const third = new Gateway([]);
+    await expect.poll(() => third.last).toBe('started');
   });
 });

@@ -195,6 +195,61 @@ describe.skipIf(why !== null)('commands in pods', () => {
     expect(await gaps((await session('/bin/absent')).id)).toEqual([]);
   });
 
+  const BEFORE = 'what the container did before somebody attached';
+  const image = ['--image=localhost/busybox:1', '--image-pull-policy=Never'];
+  it.each([
+    ['run', 'WebSocket', {}, ['run', 'own-1', ...image, '-it', '--restart=Never', '--', 'sh']],
+    ['run', 'SPDY', protocols[1][1], ['run', 'own-2', ...image, '-it', '--restart=Never', '--', 'sh']],
+    ['debug', 'WebSocket', {}, ['debug', 'box', ...image, '-it', '--target=main', '--', 'sh']],
+  ])('%s attaches to a container over %s: what it does from then on is of the session', async (verb, protocol, env, words) => {
+    const mark = `${verb}-${protocol}`;
+    const shell = terminal(words, env);
+    await shell.until(/# /);
+    shell.write(`sh -c 'cat /etc/passwd; true ${mark}' > /tmp/${mark}; echo done-$?\r`);
+    await shell.until(/done-0/);
+    shell.write('exit\r');
+    await shell.ended;
+    // Of a session that attaches there is no command.
+    const found = await eventually(
+      async () => {
+        for (const { id, command } of await scene.steno.json<SessionRow[]>('sessions')) {
+          const all = command === '' ? await events(id) : [];
+          if (argvOf(all).some((argv) => argv.includes(mark)) && exits(all) >= 3) return { id, all };
+        }
+        return null;
+      },
+      (one) => one !== null,
+      90_000,
+    );
+    expect(argvOf(found!.all)).toEqual(expect.arrayContaining(['cat /etc/passwd']));
+    expect(found!.all).toContainEqual(expect.objectContaining({ kind: 'file', name: 'create', path: `/tmp/${mark}` }));
+    expect(await gaps(found!.id)).toEqual([BEFORE]);
+  });
+
+  it('nothing is of the session any more when nobody is attached', async () => {
+    const pod = 'pod/busy';
+    const ticks = (all: readonly KernelEventInfo[]): number => all.filter(({ path }) => path === '/tmp/tick').length;
+    const before = new Set((await scene.steno.json<SessionRow[]>('sessions')).map(({ id }) => id));
+    const attached = terminal(['attach', pod]);
+    const [{ id } = { id: '' }] = await eventually(
+      async () => (await scene.steno.json<SessionRow[]>('sessions')).filter((row) => !before.has(row.id)),
+      (rows) => rows.length === 1,
+    );
+    await eventually(
+      () => events(id),
+      (all) => ticks(all) > 0,
+    );
+    attached.kill();
+    await attached.ended;
+    const all = await eventually(
+      () => events(id),
+      (some) => some.some(({ kind, name }) => kind === 'kernel' && name === 'end'),
+    );
+    expect(await gaps(id)).toEqual([BEFORE]);
+    await succeeded(kubectl(['exec', 'busy', '--', 'sh', '-c', 'sleep 1']));
+    expect(ticks(await events(id))).toBe(ticks(all));
+  });
+
   it('a cluster whose nodes run no agent has gaps', async () => {
     await succeeded(scene.steno.steno('kube', 'add', 'west', '--kubeconfig', scene.kubernetes.admin, '--labels', 'env=dev'));
     await succeeded(scene.steno.steno('kube', 'login', 'west'));
@@ -214,7 +269,6 @@ describe.skipIf(why !== null)('commands in pods', () => {
     await demand();
     expect(await succeeded(kubectl(['exec', 'box', '--', 'echo', 'strict']))).toBe('strict\n');
     expect(await kubectl(['exec', 'box', '--', 'sh', '-c', 'exit 7'])).toMatchObject({ status: 7 });
-    expect((await kubectl(['attach', 'box', '-c', 'main'])).stderr).toMatch(/somebody attached.*\[KERNEL_RECORDING_IMPOSSIBLE\]/);
     expect((await kubectl(['port-forward', 'pod/box', ':8080'])).stderr).toMatch(/forwarded connection.*\[KERNEL_RECORDING_IMPOSSIBLE\]/);
     const { id } = await session('echo strict');
     await eventually(

@@ -23,6 +23,8 @@ export const SLOTS = 4096;
 /** What the ring of logins holds (agent/bpf/logins.h). */
 const LOGIN_RING = 1 << 18;
 const COUNTERS_BYTES = 48;
+/** Place of `processes` among a session's counters. */
+const PROCESSES = 4;
 export const PAGE = 4096;
 /** Capacity of the ring for unread events, in bytes: a power of two. */
 const DEFAULT_RING = 16 << 20;
@@ -42,6 +44,8 @@ const frozen = [
   'keeper',
   'expectations',
   'expecting',
+  'attaching',
+  'detached',
 ] as const;
 
 /** CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN, which holds both. */
@@ -130,6 +134,17 @@ export interface RingPlace {
   readonly size: number;
 }
 
+/** Processes that a session is attached to. */
+export interface AttachedProcesses {
+  /** False: it is named already. */
+  add(pid: number): boolean;
+  /** For one that was another process by the time it was named. */
+  remove(pid: number): void;
+  detach(): void;
+  /** After `detach`, once its last events were read: the session has no processes. */
+  forget(): void;
+}
+
 export class KernelPrograms {
   readonly ring: RingPlace;
   readonly totalsFd: number;
@@ -141,6 +156,7 @@ export class KernelPrograms {
   readonly #expectFd: number;
   readonly #matchesFd: number;
   readonly #noMoreFd: number;
+  readonly #attachFds: readonly [name: number, unname: number, detach: number];
   readonly #counters: BigInt64Array;
   #links: Pointer[] = [];
   #logins: Pointer = null;
@@ -155,6 +171,8 @@ export class KernelPrograms {
     this.#expectFd = libbpf.programFd(libbpf.findProgram(object, 'expect_exec'));
     this.#matchesFd = libbpf.programFd(libbpf.findProgram(object, 'expected_matches'));
     this.#noMoreFd = libbpf.programFd(libbpf.findProgram(object, 'expect_no_more'));
+    const fdOf = (name: string): number => libbpf.programFd(libbpf.findProgram(object, name));
+    this.#attachFds = [fdOf('attach_process'), fdOf('attach_no_more'), fdOf('detach_session')];
     this.ring = { fd: libbpf.mapFd(libbpf.findMap(object, 'ring')), size: ringSize };
     this.totalsFd = libbpf.mapFd(libbpf.findMap(object, 'totals'));
     this.#counters = mapCounters(this.totalsFd);
@@ -268,6 +286,41 @@ export class KernelPrograms {
       open.push(order);
     }
     return { matches: () => open.reduce((sum, order) => sum + Math.max(0, this.#libbpf.run(this.#matchesFd, order)), 0), close };
+  }
+
+  /**
+   * Follows, as session `number`, processes that run already: each from the next thing that it does on, unless another session has it.
+   * From `detach` on they are of no session again.
+   */
+  attachTo(number: number, classes: readonly KernelEventClass[]): AttachedProcesses {
+    this.attach();
+    this.#counters.fill(0n, ...slotRange(number));
+    const [name, unname, detach] = this.#attachFds;
+    const named = new Set<number>();
+    const ask = (fd: number, pid: number): number => {
+      const order = Buffer.alloc(16);
+      order.writeUInt32LE(number, 0);
+      order.writeUInt32LE(maskOf(classes), 4);
+      order.writeUInt32LE(pid, 8);
+      return this.#libbpf.run(fd, order);
+    };
+    return {
+      add(pid) {
+        if (ask(name, pid) !== 0) return false;
+        named.add(pid);
+        return true;
+      },
+      remove(pid) {
+        ask(unname, pid);
+        named.delete(pid);
+      },
+      detach() {
+        ask(detach, 0);
+        for (const pid of named) ask(unname, pid);
+      },
+      // Who is of it and does nothing any more stays in the kernel's table, and counts no more.
+      forget: () => void Atomics.store(this.#counters, slotRange(number)[0] + PROCESSES, 0n),
+    };
   }
 
   counters(number: number): SessionCounters {

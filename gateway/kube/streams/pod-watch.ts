@@ -97,7 +97,7 @@ export class PodWatch {
   async begin(): Promise<void> {
     const kernel = this.#kernel;
     if (kernel === null) return;
-    const { watching, agent, pod, argv } = this.#parts;
+    const { watching, agent, pod, argv, recorder } = this.#parts;
     let stream: Duplex;
     try {
       stream = watching.open(agent);
@@ -114,6 +114,8 @@ export class PodWatch {
       ...{ container: pod.id, pod_uid: pod.uid, namespace: pod.namespace, pod: pod.name, argv: [...argv] },
     };
     writeLine(stream, order);
+    if (argv.length === 0)
+      recorder.gap({ reason: 'kernel_events', to: order.offset_ms, detail: 'what the container did before somebody attached' });
     await new Promise<void>((resolve) => {
       this.#onAnswer = resolve;
       this.#timer = setTimeout(() => this.#astray(`the agent of ${agent.name} did not answer`), ANSWER_MS);
@@ -150,7 +152,7 @@ export class PodWatch {
     if (kernel === null || this.#ending) return;
     this.#ending = true;
     const stream = this.#stream;
-    if (stream !== undefined && !stream.destroyed) {
+    if (stream !== undefined && !stream.destroyed && !this.#missing) {
       const ended = new Promise<void>((resolve) => {
         const limit = setTimeout(resolve, END_MS);
         const end = (): void => {
