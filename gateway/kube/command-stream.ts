@@ -102,17 +102,13 @@ export async function runCommand(attempt: Attempt, { command, protocols }: Comma
       demands: moderation,
       // As roles say by then.
       async connect() {
-        await watch?.begin();
-        attempt.stopIfEnded();
-        return dial({ upstream, entered: { ...entered, authorized: entered.decided() } }, command, protocol === null ? null : [protocol]);
+        const now = { upstream, entered: { ...entered, authorized: entered.decided() } };
+        return dialWatched(attempt, watch, () => dial(now, command, protocol === null ? null : [protocol]));
       },
     });
   }
-  await watch?.begin();
-  attempt.stopIfEnded();
-  const accepted = await dial(attempt, command, protocols);
+  const accepted = await dialWatched(attempt, watch, () => dial(attempt, command, protocols));
   if (accepted.kind === 'refused') {
-    watch?.refused();
     counts.answered(accepted.code);
     socket.end(accepted.answer);
     tap.recorder.exit(1);
@@ -204,6 +200,15 @@ function watchOf(
 /** As a shell would be told: plain words as they are, others in quotes. */
 function shellWords(words: readonly string[]): string {
   return words.map((word) => (/^[A-Za-z0-9_@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)).join(' ');
+}
+
+/** Whoever records it waits for the command before the API server is asked. Rejects KUBE_UNREACHABLE, or why the attempt has ended. */
+async function dialWatched(attempt: Attempt, watch: PodWatch | null, ask: () => Promise<Dialled>): Promise<Dialled> {
+  await watch?.begin();
+  attempt.stopIfEnded();
+  const answer = await ask();
+  if (answer.kind === 'accepted') watch?.accepted();
+  return answer;
 }
 
 /** Rejects KUBE_UNREACHABLE. */

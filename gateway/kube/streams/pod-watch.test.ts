@@ -100,6 +100,7 @@ const begun = async (one: PodWatch, answer: object = ON): Promise<void> => {
   const begins = one.begin();
   report(answer);
   await begins;
+  one.accepted();
 };
 
 describe.each(['best_effort', 'strict'] as const)('a command under %s', (mode) => {
@@ -206,5 +207,18 @@ describe.each(['best_effort', 'strict'] as const)('a command under %s', (mode) =
     agent.destroy();
     await expect.poll(() => written.at(-1)).toMatchObject({ reason: 'kernel_events', detail: 'the node was lost' });
     expect(failures.length).toBe(mode === 'strict' ? 1 : 0);
+  });
+
+  it('that nobody was asked to run is no gap', async () => {
+    await watch(mode).complete();
+    const one = watch(mode);
+    const begins = one.begin();
+    report(ON);
+    await begins;
+    const completes = one.complete();
+    agent.destroy();
+    await completes;
+    expect(written.filter((line) => 'reason' in line)).toEqual([]);
+    expect(failures).toEqual([]);
   });
 });

@@ -74,7 +74,8 @@ export class PodWatch {
   #started = false;
   #shown = false;
   #missing = false;
-  /** Whether the command is known not to have run. */
+  #accepted = false;
+  /** Whether the command is known not to have started, although it was accepted. */
   #failed = false;
   /** The command is over, and the agent has said everything about it. */
   #ending = false;
@@ -141,9 +142,9 @@ export class PodWatch {
     else this.#waiting.push(callback);
   }
 
-  /** The API server refused: nothing ran. */
-  refused(): void {
-    this.#failed = true;
+  /** By the API server: from here on the command may run. */
+  accepted(): void {
+    this.#accepted = true;
   }
 
   /** Resolves when the agent has reported what is missing. */
@@ -168,7 +169,7 @@ export class PodWatch {
     if (!this.#agentEnded && stream !== undefined) this.#lost();
     this.#over = true;
     if (this.#started) kernel.complete();
-    else if (!this.#failed && !this.#missing) kernel.astray('the agent did not see the command start');
+    else if (this.#accepted && !this.#failed && !this.#missing) kernel.astray('the agent did not see the command start');
     stream?.destroy();
   }
 
@@ -204,7 +205,7 @@ export class PodWatch {
   }
 
   #lost(): void {
-    if (this.#over || this.#missing || this.#failed || (this.#ending && this.#agentEnded)) return;
+    if (this.#over || this.#missing || this.#failed || (this.#ending && (this.#agentEnded || !this.#accepted))) return;
     if (!this.#answered || !this.#started) return this.#astray('the agent was lost');
     this.#missing = true;
     this.#kernel?.lost();

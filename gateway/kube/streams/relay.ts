@@ -154,7 +154,6 @@ export class ContainerRelay {
 
   /** By the API server, when the client was accepted already: its words are the end. */
   #refused({ code, body }: Refused): void {
-    this.#deps.watch?.refused();
     if (this.#client === undefined || this.#finish === undefined) return;
     this.#deps.counts.answered(code);
     this.#deps.tap.recorder.exit(1);
