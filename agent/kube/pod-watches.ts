@@ -32,6 +32,7 @@ import type { RunningContainer } from './containers.js';
 /** How long a command waits for another one of the same arguments that has not shown anything yet. */
 const TURN_MS = 10_000;
 const LOOK_MS = 10;
+const LOOK_AGAIN_MS = 1_000;
 /** How often the processes of a container are listed until none is new: those that are followed make none that is not. */
 const MAX_ROUNDS = 20;
 
@@ -203,6 +204,9 @@ class PodWatch {
   #start(): void {
     this.#started = true;
     this.#say({ state: 'started' });
+    // A command may be silent for hours.
+    clearInterval(this.#looking);
+    if (this.#window !== null) this.#looking = setInterval(() => this.#look(), LOOK_AGAIN_MS);
   }
 
   #look(): void {
