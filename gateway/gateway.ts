@@ -29,7 +29,6 @@ import { Confirmations } from './kube/requests/confirmations.js';
 import type { AskConfirmation } from './kube/requests/confirmations.js';
 import { Upstreams } from './kube/requests/upstreams.js';
 import type { OpenCluster, ReadUpstream } from './kube/requests/upstreams.js';
-import type { PodWatching } from './kube/streams/pod-watch.js';
 import { LiveSessions } from './live/live-sessions.js';
 import { SnapshotChanges } from './sessions/change-scope.js';
 import { LockEffectReporter } from './sessions/lock-effects.js';
@@ -84,7 +83,7 @@ export interface GatewayDeps {
     readonly readUpstream: ReadUpstream;
     readonly askConfirmation: AskConfirmation;
     readonly openCluster?: OpenCluster;
-    readonly pods?: PodWatching;
+    readonly pods?: NonNullable<KubeListenerDeps['pods']>;
   };
   /** Left out: nodes behind tunnels cannot be reached. */
   readonly openTunnel?: OpenTunnel;
