@@ -71,7 +71,7 @@ __noinline int settle_attached(u32 tgid)
 			return 1;
 		if (!bpf_map_delete_elem(&followed, &tgid))
 			count_present(tgid, -1);
-		return 0;
+		/* Somebody else may have attached since. */
 	}
 	found = bpf_map_lookup_elem(&attaching, &tgid);
 	if (!found)

@@ -101,6 +101,11 @@ describe.skipIf(why !== null)('commands in pods', () => {
       expect.stringContaining('65534'),
     );
     expect(await gaps(id)).toEqual([]);
+    // Signed, with an end.
+    await eventually(
+      () => scene.steno.json<{ readonly ok: boolean; readonly event_log?: { readonly end: string } }>('verify', id).catch(() => null),
+      (verdict) => verdict?.ok === true && verdict.event_log?.end === 'complete',
+    );
   });
 
   it.each(protocols)('over %s: a shell on a terminal is followed as long as it runs', async (protocol, env) => {
