@@ -7,7 +7,7 @@
  *                                                                                └──refuses: its Status is the end
  *
  * Client and API server speak the same protocol, WebSocket or SPDY/3.1; what is between them knows neither (streams/). Tested in
- * streaming.test.ts, and in test/kube/ with the real kubectl.
+ * streaming.test.ts and watched.test.ts, and in test/kube/ with the real kubectl.
  */
 import type { IncomingMessage } from 'node:http';
 import { StenoError } from '#schemas/base/errors.js';
