@@ -144,7 +144,14 @@ class PodWatch {
     const container = await (this.#deps.find ?? findContainer)(id);
     if (container === null) throw impossible(`no container ${id.slice(0, 12)} runs on this machine`);
     if (container.podUid !== undefined && container.podUid !== uid) throw impossible(`the container ${id.slice(0, 12)} is of another pod`);
-    const place = { id, namespace, pod, mounts: [...(await mountsOf(container.pid))], machine: await machineNamespace() };
+    const place = {
+      id,
+      namespace,
+      pod,
+      mounts: [...(await mountsOf(container.pid))],
+      inside: container.mntNs,
+      machine: await machineNamespace(),
+    };
     // The path before the command's name does not tell scripts apart (../kernel/probes/expected-exec.ts).
     const key = argv.length === 0 ? [] : [argv[0]!.replace(/^.*\//s, ''), ...argv.slice(1)];
     this.#endTurn = await turn(JSON.stringify([container.mntNs, ...key]));

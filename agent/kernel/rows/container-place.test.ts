@@ -14,6 +14,7 @@ const place: ContainerPlace = {
     ['/host', '/'],
     ['/', '/run/rootfs'],
   ],
+  inside: 2,
   machine: 1,
 };
 const stranger = (): boolean => false;
@@ -56,6 +57,9 @@ it('rows name files as the machine does beside, and executions their container',
     host_from: '/b',
   });
   expect(inContainer(file('/a', { reason: 'write,beginning cut' }), place).data).toEqual({});
+  const exec = (namespace: number): unknown =>
+    inContainer({ kind: 'exec', path: '/bin/sh', data: { mnt_ns: namespace } }, place).data['host_path'];
+  expect([exec(2), exec(1), exec(3)]).toEqual(['/run/rootfs/bin/sh', '/bin/sh', undefined]);
   expect(inContainer({ kind: 'exec', path: '/bin/sh', data: {} }, place).data).toMatchObject({
     container: place.id,
     namespace: 'shop',

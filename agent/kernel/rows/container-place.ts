@@ -13,7 +13,8 @@ export const containerPlace = z.object({
   pod: z.string(),
   /** Where its mounts are, by their paths inside, the longest first; '': nowhere on the machine. */
   mounts: z.array(z.tuple([z.string(), z.string()])),
-  /** Number of the machine's own mount namespace; 0: not known. */
+  /** Numbers of mount namespaces: the container's, and the machine's own; 0: not known. */
+  inside: z.number(),
   machine: z.number(),
 });
 export type ContainerPlace = z.infer<typeof containerPlace>;
@@ -32,7 +33,10 @@ export function hostPathOf({ mounts }: ContainerPlace, path: string): string | n
 /** The row with the machine's names of its files, and of an execution with the container's. */
 export function inContainer(row: Row, place: ContainerPlace): Row {
   const from = row.data['from'];
-  const path = hostOf(place, row.path, row.reason);
+  const { mnt_ns: namespace } = row.data;
+  // Only executions say which mounts their process sees.
+  const elsewhere = row.kind === 'exec' && namespace !== place.inside;
+  const path = elsewhere ? (namespace === place.machine ? (row.path ?? null) : null) : hostOf(place, row.path, row.reason);
   const source = typeof from === 'string' ? hostOf(place, from, '') : null;
   const more = {
     ...(row.kind === 'exec' ? { container: place.id, namespace: place.namespace, pod_name: place.pod } : {}),
