@@ -17,7 +17,7 @@ import { orderRequest } from './orders.js';
 export const MAX_POD_LINE = 256 << 10;
 
 /** Of the runtime: 32 bytes in hex, as containerd and CRI-O name containers. */
-export const containerId = z.string().regex(/^[0-9a-f]{64}$/);
+const containerId = z.string().regex(/^[0-9a-f]{64}$/);
 
 export const podOrder = orderRequest.extend({
   container: containerId,
@@ -31,7 +31,6 @@ export type PodOrder = z.infer<typeof podOrder>;
 
 /** What a gateway says after its order. */
 export const podWord = z.object({ said: z.literal('shown') });
-export type PodWord = z.infer<typeof podWord>;
 
 /** The command was seen to start, and is followed. Other reports are those of orders.ts. */
 export const startedReport = z.object({ state: z.literal('started') });

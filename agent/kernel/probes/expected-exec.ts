@@ -19,7 +19,7 @@ export interface ExecWindow {
 }
 
 /** Bits of `enum classes` in agent/bpf/events.h. */
-export const classBits: Readonly<Record<KernelEventClass, number>> = { exec: 1, file: 2, network: 4, security: 8, dns: 16 };
+const classBits: Readonly<Record<KernelEventClass, number>> = { exec: 1, file: 2, network: 4, security: 8, dns: 16 };
 
 export const maskOf = (classes: readonly KernelEventClass[]): number => classes.reduce((mask, name) => mask | classBits[name], 0);
 
@@ -28,7 +28,7 @@ const HASH_SEED = 0xcbf29ce484222325n;
 const HASH_PRIME = 0x100000001b3n;
 const PLAIN = 1;
 const SCRIPT = 2;
-export const ORDER_BYTES = 32;
+const ORDER_BYTES = 32;
 
 /** `struct expect_order` for a program, and for a script, of this command. */
 export function expectOrders({ mntNs, argv }: ExpectedExec, number: number, classes: readonly KernelEventClass[]): readonly Buffer[] {
