@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, readlinkSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { findContainer, placesOf, processesOf, startOf } from './containers.js';
+import { findContainer, machineNamespace, mountsOf, placesOf, processesOf, startOf } from './containers.js';
 
 const id = 'c'.repeat(64);
 const uid = '0f8fad5b-d9cb-469f-a165-70867728950e';
@@ -59,6 +59,11 @@ it('processes of a container are those of its own groups too', async () => {
   expect(await processesOf(join(root, `pod/${id}`))).toEqual([1, 2, 3]);
   expect(await startOf(process.pid)).toBe(await startOf(process.pid));
   expect(await startOf(0)).toBeNull();
+});
+
+it('what this process sees is where the machine has it', async () => {
+  expect(await machineNamespace()).toBe(namespace);
+  expect(await mountsOf(process.pid)).toContainEqual(['/', '/']);
 });
 
 it('mounts of a container are found by file system and folder, the longest path first', () => {

@@ -33,9 +33,14 @@ export async function findContainer(id: string, root = '/sys/fs/cgroup', proc = 
   return mntNs === 0 ? null : { pid, mntNs, group, podUid: containerOf(group.split('/').reverse()).pod };
 }
 
-/** The number of this machine's own mount namespace, or of the pod that the agent runs in; 0: it cannot be told. */
-export function machineNamespace(): Promise<number> {
-  return mountNamespace('/proc/1');
+/** The number of this machine's own mount namespace; 0: it cannot be told. */
+export async function machineNamespace(): Promise<number> {
+  return mountNamespace(await machineProcess());
+}
+
+/** The machine's first process, which an agent in a container sees too; where that one hides its namespaces, the agent itself. */
+async function machineProcess(): Promise<string> {
+  return (await mountNamespace('/proc/1')) === 0 ? '/proc/self' : '/proc/1';
 }
 
 async function mountNamespace(process: string): Promise<number> {
@@ -53,8 +58,10 @@ interface Mount {
 const MAX_MOUNTS = 512;
 
 /** Where the mounts of a container's process are on this machine, by their paths inside, the longest first; '': nowhere. */
-export async function mountsOf(pid: number, own = '/proc/1/mountinfo'): Promise<readonly [inside: string, outside: string][]> {
-  const [inside, outside] = await Promise.all([`/proc/${pid}/mountinfo`, own].map((path) => readFile(path, 'utf8').catch(() => '')));
+export async function mountsOf(pid: number): Promise<readonly [inside: string, outside: string][]> {
+  const [inside, outside] = await Promise.all(
+    [`/proc/${pid}`, await machineProcess()].map((process) => readFile(join(process, 'mountinfo'), 'utf8').catch(() => '')),
+  );
   return placesOf(inside!, outside!);
 }
 

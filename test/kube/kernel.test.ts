@@ -192,7 +192,7 @@ describe.skipIf(why !== null)('commands in pods', () => {
     const pod = { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'rooted' }, spec: { hostPID: true, containers: [main] } };
     await succeeded(direct('apply', '-f', scene.file('rooted.json', JSON.stringify(pod))));
     await succeeded(direct('wait', '--for=condition=Ready', 'pod/rooted', '--timeout=90s'));
-    await succeeded(kubectl(['exec', 'rooted', '--', 'sh', '-c', 'nsenter -t 1 -m -- /bin/true; echo entered']));
+    await succeeded(kubectl(['exec', 'rooted', '--', 'sh', '-c', `nsenter -t ${node.pid()} -m -- /bin/true; echo entered`]));
     const { id } = await session('echo entered');
     const all = await eventually(
       () => events(id),
