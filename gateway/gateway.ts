@@ -83,6 +83,7 @@ export interface GatewayDeps {
     readonly readUpstream: ReadUpstream;
     readonly askConfirmation: AskConfirmation;
     readonly openCluster?: OpenCluster;
+    readonly pods?: NonNullable<KubeListenerDeps['pods']>;
   };
   /** Left out: nodes behind tunnels cannot be reached. */
   readonly openTunnel?: OpenTunnel;
@@ -241,6 +242,7 @@ export async function startGateway(
             slots,
             observe,
             live,
+            ...(kube.pods === undefined ? {} : { pods: kube.pods }),
             track,
             onChange: (callback) => authority.onChange(() => callback()),
             log: log.child({ part: 'kube' }),

@@ -94,13 +94,14 @@ export async function startGatewayProcess(config: GatewayServiceConfig & Joining
   const graceMs = spanMs(config.drain);
   const stopRenewed = identity.onRenewed(() => recorder.reconnect());
   const stopRemoved = identity.removed.onChange((kinds) => kinds.has('ingest') && recorder.reconnect());
+  const events = { gateway: config.name, address: config.tunnel.address ?? tunnel.address };
   const running = await startGateway(
     { name: config.name, listen: config.listen },
     {
       authority,
       recorder,
       openTunnel: (node, source) => tunnel.tunnels.open(node, source),
-      events: { gateway: config.name, address: config.tunnel.address ?? tunnel.address },
+      events,
       elsewhere: {
         identity,
         find: async (session) => {
@@ -131,6 +132,7 @@ export async function startGatewayProcess(config: GatewayServiceConfig & Joining
                   throw new StenoError('NODE_UNREACHABLE', `${name} has not joined as the agent of ${cluster}`);
                 return tunnel.tunnels.openCluster(node, config.name);
               },
+              pods: { open: (node) => tunnel.tunnels.openPod(node, config.name), events },
             },
           }),
       log,

@@ -56,8 +56,11 @@ export interface TunnelFrame {
 const name = z.string().max(63).refine(isName, 'is not a valid name');
 
 export const openStream = z.strictObject({
-  /** `kubernetes`: HTTP/1.1 to the API server of the cluster that the agent runs in. */
-  kind: z.enum(['ssh', 'kubernetes']),
+  /**
+   * `kubernetes`: HTTP/1.1 to the API server of the cluster that the agent runs in. `pod`: an order to record a command in a container of
+   * this machine (kernel/pod-orders.ts).
+   */
+  kind: z.enum(['ssh', 'kubernetes', 'pod']),
   /** The address of the user, as far as the gateway knows; for the node's own books. */
   source: z.string().max(64),
 });

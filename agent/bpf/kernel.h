@@ -241,6 +241,8 @@ struct task_struct {
 struct linux_binprm {
 	struct file *file;
 	const char *filename;
+	/* Another one, where the file names a program that runs it. */
+	const char *interp;
 	int argc;
 };
 

@@ -30,7 +30,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	u32 tgid = parent->tgid, of = child->tgid;
 	if (tgid == of)
 		return 0;
-	struct membership *found = bpf_map_lookup_elem(&followed, &tgid), m;
+	struct membership *found = membership_of(tgid), m;
 	if (found) {
 		m = *found;
 	} else {
@@ -67,14 +67,19 @@ SEC("tp_btf/sched_process_exit")
 int BPF_PROG(on_exit, struct task_struct *task)
 {
 	u32 tgid = task->tgid;
-	struct membership *found = bpf_map_lookup_elem(&followed, &tgid), m;
-	if (!found || task->signal->live.counter > 0)
+	if (task->signal->live.counter > 0)
+		return 0;
+	struct membership *found = membership_of(tgid), m;
+	if (!found)
 		return 0;
 	m = *found;
 	/* Two threads may end at once and both be here: the process ends once, with whichever takes its entry out. */
 	if (bpf_map_delete_elem(&followed, &tgid))
 		return 0;
 	count_present(tgid, -1);
+	/* It may have been named for another session while it was of this one. */
+	if (may_be_followed(tgid) && !bpf_map_delete_elem(&attaching, &tgid))
+		count_present(tgid, -1);
 	/* Others may ask about it until it is gone for good: who was of the session does not become a stranger by ending. */
 	struct once ended = { .of = tgid | (u64)m.session << 32, .kind = ENDED, .which = task->group_leader->start_boottime };
 	is_first(&ended);
@@ -93,6 +98,8 @@ int BPF_PROG(on_exit, struct task_struct *task)
 		__sync_fetch_and_add(&c->processes, -1);
 	return 0;
 }
+
+#include "containers.h"
 
 /* The names of a control group: a container's own, the pod's above it, and what holds them. Each ended by NUL. */
 __noinline u32 put_cgroup(u64 cgroup_at, u32 off)
@@ -175,7 +182,9 @@ SEC("tp_btf/sched_process_exec")
 int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
 	u32 tgid = task->tgid;
-	struct membership *m = bpf_map_lookup_elem(&followed, &tgid);
+	struct membership *m = membership_of(tgid);
+	if (!m && is_expected(task, bprm))
+		m = bpf_map_lookup_elem(&followed, &tgid);
 	if (!m || !(m->classes & CLASS_PROCESS))
 		return 0;
 	struct scratch *s = begin(m, KIND_EXEC, 0, 0, 0);

@@ -13,6 +13,8 @@ struct membership {
 	u32 classes;
 	/* Filters of system calls that the session began with. */
 	u32 filters;
+	/* Its session is of somebody who attached to what ran already (attached.h). */
+	u32 attached;
 };
 
 struct {

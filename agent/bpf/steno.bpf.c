@@ -20,6 +20,7 @@
 #include <bpf/bpf_tracing.h>
 #include "events.h"
 #include "state.h"
+#include "attached.h"
 #include "texts.h"
 #include "processes.h"
 
@@ -70,7 +71,7 @@ int BPF_PROG(on_syscall, struct pt_regs *regs, long ret)
 	if (!may_be_followed(tgid))
 		return 0;
 	struct call call = { .ret = ret, .op = ops[compat & 1][nr], .compat = compat };
-	struct membership *m = bpf_map_lookup_elem(&followed, &tgid);
+	struct membership *m = membership_of(tgid);
 	if (!m || !(m->classes & class_of(call.op)))
 		return 0;
 	if (bpf_core_field_exists(x86->orig_ax)) {

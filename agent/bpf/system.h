@@ -337,7 +337,7 @@ SEC("?tp_btf/module_load")
 int BPF_PROG(on_module, struct module *module)
 {
 	u32 tgid = bpf_get_current_pid_tgid() >> 32;
-	struct membership *m = bpf_map_lookup_elem(&followed, &tgid);
+	struct membership *m = membership_of(tgid);
 	if (!m || !(m->classes & CLASS_SYSTEM))
 		return 0;
 	struct scratch *s = begin(m, KIND_SYSTEM, OP_MODULE, 0, 0);

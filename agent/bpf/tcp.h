@@ -140,7 +140,7 @@ static __always_inline void connection_begins(struct sock *sk)
 	u32 tgid = task->tgid, tid = task->pid;
 	if (!may_be_followed(tgid))
 		return;
-	struct membership *m = bpf_map_lookup_elem(&followed, &tgid);
+	struct membership *m = membership_of(tgid);
 	if (!m || !(m->classes & CLASS_NETWORK))
 		return;
 	struct connecting who = {};

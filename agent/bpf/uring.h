@@ -238,7 +238,7 @@ SEC("?tp_btf/io_uring_submit_req")
 int BPF_PROG(on_uring, struct io_kiocb *request)
 {
 	u32 tgid = bpf_get_current_pid_tgid() >> 32;
-	struct membership *m = bpf_map_lookup_elem(&followed, &tgid);
+	struct membership *m = membership_of(tgid);
 	if (!m)
 		return 0;
 	u8 opcode = request->opcode;

@@ -13,10 +13,12 @@ import type { EventsWay, KernelOrder, KernelReport } from '#schemas/kernel/order
 import type { Log } from '#runtime/log.js';
 import { KernelBatches } from './kernel-batches.js';
 import { LoggedBatches } from './logged-batches.js';
+import type { ExecWindow, ExpectedExec } from './probes/expected-exec.js';
 import { bootClock } from './probes/libbpf.js';
 import type { FromCollector, LostRows, ToCollector } from './collecting/messages.js';
 import { KernelPrograms, SLOTS, explain, obstacles } from './probes/programs.js';
-import type { Obstacle, RingPlace } from './probes/programs.js';
+import type { AttachedProcesses, Obstacle, RingPlace } from './probes/programs.js';
+import type { ContainerPlace } from './rows/container-place.js';
 import { offsetOf } from './rows/rows.js';
 import type { SessionClock } from './rows/rows.js';
 
@@ -29,13 +31,30 @@ export interface KernelRecorderConfig {
   readonly ringSize?: number;
 }
 
-export interface KernelSession {
-  /** Runs `make`, which must start the session's process as a child of this thread before it returns. */
-  spawn<T>(make: () => T): T;
+export interface FollowedSession {
   /** Resolves when every event so far was read and every gap reported. Never rejects. */
   settle(): Promise<void>;
   /** The channel has closed: remaining processes are still followed, and their gaps go into the event log. */
   end(): void;
+}
+
+export interface KernelSession extends FollowedSession {
+  /** Runs `make`, which must start the session's process as a child of this thread before it returns. */
+  spawn<T>(make: () => T): T;
+}
+
+export interface ExpectedSession extends FollowedSession {
+  readonly window: ExecWindow;
+}
+
+export interface AttachedSession extends FollowedSession {
+  readonly processes: Pick<AttachedProcesses, 'add' | 'remove'>;
+}
+
+interface Begun {
+  readonly programs: KernelPrograms;
+  readonly number: number;
+  readonly followed: FollowedSession;
 }
 
 const SETTLE_MS = 2_000;
@@ -149,26 +168,73 @@ export class KernelRecorder {
    * ingest.
    */
   session(order: KernelOrder, way: EventsWay | null, report: (report: KernelReport) => void): KernelSession {
+    const { programs, number, followed } = this.#begin(order, way, report);
+    return { ...followed, spawn: (make) => programs.begin(number, order.classes, make) };
+  }
+
+  /**
+   * As `session`, for a command that a container runtime is about to start: nothing is followed before one process fits. Throws
+   * KERNEL_RECORDING_IMPOSSIBLE. The window is the caller's to close.
+   */
+  expect(
+    order: KernelOrder,
+    way: EventsWay | null,
+    report: (report: KernelReport) => void,
+    { exec, container }: { readonly exec: ExpectedExec; readonly container: ContainerPlace },
+  ): ExpectedSession {
+    const { programs, number, followed } = this.#begin(order, way, report, container);
+    try {
+      return { ...followed, window: programs.expect(number, order.classes, exec) };
+    } catch (error) {
+      followed.end();
+      throw error;
+    }
+  }
+
+  /**
+   * As `session`, for what runs in a container already, until the session ends: nothing is followed before it is named. Throws
+   * KERNEL_RECORDING_IMPOSSIBLE.
+   */
+  attach(order: KernelOrder, way: EventsWay | null, report: (report: KernelReport) => void, container: ContainerPlace): AttachedSession {
+    const { programs, number, followed } = this.#begin(order, way, report, container);
+    const processes = programs.attachTo(number, order.classes);
+    let over = false;
+    return {
+      ...followed,
+      processes,
+      end: () => {
+        if (over) return;
+        over = true;
+        processes.detach();
+        void followed.settle().then(() => {
+          processes.forget();
+          followed.end();
+        });
+      },
+    };
+  }
+
+  #begin(order: KernelOrder, way: EventsWay | null, report: (report: KernelReport) => void, container?: ContainerPlace): Begun {
     const programs = this.#programs;
     if (programs === null || this.#failed !== null) throw new StenoError('KERNEL_RECORDING_IMPOSSIBLE', this.reason ?? '');
     const number = this.#nextNumber();
     programs.attach();
     clearTimeout(this.#linger);
     const { session, classes, mode, offset_ms, error_ms } = order;
-    const clock: SessionClock = { session, boot_ns: Number(this.#boot()), offset_ms, error_ms };
+    const clock: SessionClock = { session, boot_ns: Number(this.#boot()), offset_ms, error_ms, ...(container && { container }) };
     const live: Live = { report, clock, open: true };
     if (this.#live.size === 0) this.#watch();
     this.#live.set(number, live);
     this.#post({ kind: 'begin', session: { number, classes, mode, way, ...clock } });
-    return {
-      spawn: (make) => programs.begin(number, classes, make),
-      settle: () => this.#settle(number),
-      end: () => {
+    const followed = {
+      settle: (): Promise<void> => this.#settle(number),
+      end: (): void => {
         if (!live.open) return;
         live.open = false;
         this.#post({ kind: 'ended', number });
       },
     };
+    return { programs, number, followed };
   }
 
   /** Where logins outside any session are reported from now on; null if they cannot be seen. */

@@ -37,6 +37,7 @@ import { Labels } from './labels.js';
 import type { LabelCommand } from './labels.js';
 import { ApiWay, SERVICE_ACCOUNT, clusterAccess } from '../kube/api-way.js';
 import type { ClusterAccess } from '../kube/api-way.js';
+import { PodWatches } from '../kube/pod-watches.js';
 import { startKernelEvents } from '../kernel/start.js';
 import { createSshService } from '../ssh/ssh-service.js';
 import { refreshSshd, takesNodePrincipals, watchConfigured } from './sshd.js';
@@ -120,6 +121,7 @@ export async function startNode(
         })
       : null;
   const way = settings.ssh === 'kubernetes' ? new ApiWay(config.cluster ?? clusterAccess(process.env, SERVICE_ACCOUNT), log) : null;
+  const pods = kernel === null ? null : new PodWatches({ recorder: kernel.recorder, log });
   const refresh = (): void => {
     if (settings.ssh === 'openssh' && trust !== undefined)
       refreshSshd(dataDir, { userCas: trust.ssh_user_ca, hostCertificate: formatPublicLine(identity.hostCertificate()) }, log);
@@ -225,6 +227,7 @@ export async function startNode(
           log,
           onTrust,
           onStream: (stream, source, kind) => {
+            if (kind === 'pod') return pods === null ? void stream.on('error', () => undefined).destroy() : pods.take(stream);
             // Who takes sessions takes no requests, and the other way round.
             if ((kind === 'kubernetes') !== (way !== null)) stream.on('error', () => undefined).destroy();
             else if (way !== null) way.take(stream);

@@ -12,7 +12,7 @@ import { rolesOfGrant } from '#schemas/documents/access-request.js';
 import type { LiveSessionDetails } from '#schemas/api/inventory/live-sessions.js';
 import type { InvitedMode } from '#schemas/documents/session-invitation.js';
 import type { Lock } from '#schemas/documents/lock.js';
-import { KUBE_LABEL } from '#schemas/kube/kube-cluster.js';
+import { KUBE_LABEL, KUBE_NODE_LABEL } from '#schemas/kube/kube-cluster.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { Traits } from '#schemas/base/identity.js';
 import { administersEverything } from '#schemas/policy/administration.js';
@@ -132,6 +132,9 @@ export class PowerGuard {
     // What goes to the cluster would go through their machine.
     if (change.after.labels[KUBE_LABEL] !== change.before?.labels[KUBE_LABEL])
       throw new StenoError('POWER_LACKING', `the label ${KUBE_LABEL}, which makes a machine the way into a Kubernetes cluster`);
+    // What it says of commands in pods is believed.
+    if (change.after.labels[KUBE_NODE_LABEL] !== change.before?.labels[KUBE_NODE_LABEL])
+      throw new StenoError('POWER_LACKING', `the label ${KUBE_NODE_LABEL}, which makes a machine the node of a Kubernetes cluster`);
     const { roles, grants } = this.#directory.current();
     // A node that becomes another machine has no grants: they end (inventory/nodes/registry.ts).
     const standing = change.before === null ? [] : grants;

@@ -254,6 +254,16 @@ describe('nodes', () => {
     await expect(mo.call('PUT', '/v1/nodes/new', node('new', {}))).rejects.toEqual(refusal('ACCESS_DENIED', 'create node'));
   });
 
+  test.each(['steno/kubernetes', 'steno/kubernetes-node'])('the label %s is given by administrators of everything alone', async (label) => {
+    const { admin, as } = await scene();
+    const own = await as('own', ['owner']);
+    const labelled = node('web', { env: 'dev', [label]: 'east' });
+    await expect(own.call('PUT', '/v1/nodes/web', labelled)).rejects.toEqual(refusal('POWER_LACKING', `the label ${label}, which`));
+    await admin.call('PUT', '/v1/nodes/web', labelled);
+    // Nor is it taken away.
+    await expect(own.call('PUT', '/v1/nodes/web', node('web', { env: 'dev' }))).rejects.toEqual(refusal('POWER_LACKING'));
+  });
+
   test('what was granted for a node, or asked for, ends when its name comes to mean another machine, or nothing', async () => {
     const { admin, as } = await scene();
     const [own, bob, chief] = [await as('own', ['owner']), await as('bob', ['oncall']), await as('chief', ['chief'])];

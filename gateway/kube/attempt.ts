@@ -11,6 +11,7 @@ import type { CertifiedUser } from '#runtime/http/x509-user.js';
 import type { Counts } from './requests/request-event.js';
 import type { Entered } from './requests/request.js';
 import type { Upstream } from './requests/upstreams.js';
+import type { PodWatching } from './streams/pod-watch.js';
 
 export interface StreamingDeps extends ProxyDeps {
   readonly recorder: Recorder;
@@ -18,6 +19,8 @@ export interface StreamingDeps extends ProxyDeps {
   readonly observe: Observe;
   /** Of the whole gateway: who has joined which session. */
   readonly live: LiveSessions;
+  /** Left out: no agent records commands in pods. */
+  readonly pods?: PodWatching;
   /** Waits for the recording when the gateway ends. */
   track(closing: Promise<void>): void;
 }
@@ -61,6 +64,6 @@ export function factsOf(
     certificate_key_id: identity.keyId,
     recording: authorized.terms!.recording,
     labels: authorized.cluster.labels,
-    pod: { cluster, namespace, pod: name, ...pod },
+    pod: { cluster, namespace, pod: name, container: pod.container, image: pod.image },
   };
 }

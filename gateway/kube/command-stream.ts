@@ -1,13 +1,13 @@
 /**
  * exec and attach: the streams of one command in a container.
  *
- *     recording open ──► API server accepts ──► client accepted ──► all streams there ──► relaying
+ *     recording open ──► agent expects it ──► API server accepts ──► client accepted ──► all streams there ──► relaying
  *        │  └──strict and impossible: refused    └──refuses: its answer is passed on
  *        └──roles demand participants──► client accepted ──all have joined──► API server accepts ──► relaying
  *                                                                                └──refuses: its Status is the end
  *
  * Client and API server speak the same protocol, WebSocket or SPDY/3.1; what is between them knows neither (streams/). Tested in
- * streaming.test.ts, and in test/kube/ with the real kubectl.
+ * streaming.test.ts and watched.test.ts, and in test/kube/ with the real kubectl.
  */
 import type { IncomingMessage } from 'node:http';
 import { StenoError } from '#schemas/base/errors.js';
@@ -15,6 +15,8 @@ import { formatRemoteCommand, parseRemoteCommand, subprotocols } from '#schemas/
 import type { RemoteCommand, Subprotocol } from '#schemas/kube/remote-command.js';
 import { sessionTime } from '#schemas/recording/line.js';
 import { MAX_LIVE_LOGIN, MAX_LIVE_NODE, MAX_LIVE_USER } from '#schemas/api/inventory/live-sessions.js';
+import type { NodeRecord } from '#schemas/policy/role.js';
+import { asStenoError } from '../sessions/refusal.js';
 import { kindOf, openSessionTap } from '../ssh/relay/session-recording.js';
 import type { SessionStart, SessionTap } from '../ssh/relay/session-recording.js';
 import { connectionBudget } from '../streams/observing/budget.js';
@@ -26,6 +28,8 @@ import type { Dialled } from './streams/dial.js';
 import { offered, protocolChange } from './streams/offer.js';
 import type { Peer } from './streams/peer.js';
 import { podOf } from './streams/pod-facts.js';
+import type { PodFacts } from './streams/pod-facts.js';
+import { PodWatch, agentOf } from './streams/pod-watch.js';
 import { ContainerRelay } from './streams/relay.js';
 import type { RelayDeps } from './streams/relay.js';
 import { SPDY_PROTOCOL, SpdyPeer, acceptSpdy } from './streams/spdy-peer.js';
@@ -67,13 +71,22 @@ export async function runCommand(attempt: Attempt, { command, protocols }: Comma
   const { moderation } = entered.authorized.terms!;
   if (moderation.length > 0 && !isListable(facts))
     throw new StenoError('MODERATION_IMPOSSIBLE', 'the names of pod and user are longer than a live list holds');
+  const agent = recordingAgent(attempt, pod);
   const tap = await open(attempt, command, facts);
-  attempt.recorded({ session: tap.recorder.session, close: () => tap.close() });
+  const watch = watchOf(attempt, pod, command, tap, agent);
+  attempt.recorded({
+    session: tap.recorder.session,
+    async close() {
+      await watch?.complete();
+      await tap.close();
+    },
+  });
   attempt.stopIfEnded();
   const relay = new ContainerRelay({
     counts,
     entered,
     tap,
+    watch,
     live: attempt.deps.live,
     streams: command,
     about: isListable(facts) ? aboutOf(facts, tap, command) : null,
@@ -88,11 +101,13 @@ export async function runCommand(attempt: Attempt, { command, protocols }: Comma
       kind: 'awaited',
       demands: moderation,
       // As roles say by then.
-      connect: () =>
-        dial({ upstream, entered: { ...entered, authorized: entered.decided() } }, command, protocol === null ? null : [protocol]),
+      async connect() {
+        const now = { upstream, entered: { ...entered, authorized: entered.decided() } };
+        return dialWatched(attempt, watch, () => dial(now, command, protocol === null ? null : [protocol]));
+      },
     });
   }
-  const accepted = await dial(attempt, command, protocols);
+  const accepted = await dialWatched(attempt, watch, () => dial(attempt, command, protocols));
   if (accepted.kind === 'refused') {
     counts.answered(accepted.code);
     socket.end(accepted.answer);
@@ -131,22 +146,69 @@ function startOf(command: readonly string[]): SessionStart {
 }
 
 function open(attempt: Attempt, command: RemoteCommand, facts: Facts): Promise<SessionTap> {
-  const { deps, entered } = attempt;
+  const { deps } = attempt;
   return openSessionTap(
     { recorder: deps.recorder, observe: deps.observe, budget: connectionBudget(), facts },
     { started: true, tty: command.tty, term: '', cols: 80, rows: 24, environment: [] },
     startOf(command.command),
     (error) => attempt.end(error),
-  ).then((tap) => {
-    if (entered.authorized.terms!.enhanced.mode !== 'off')
-      tap.recorder.gap({ reason: 'kernel_events', detail: 'pods are not watched by an agent' });
-    return tap;
+  );
+}
+
+/** Who records what the command does in the kernel; null: that is not wanted, or a text why nobody can. Throws KERNEL_RECORDING_IMPOSSIBLE. */
+function recordingAgent({ deps, entered }: Attempt, pod: PodFacts): NodeRecord | string | null {
+  const { enhanced } = entered.authorized.terms!;
+  if (enhanced.mode === 'off' || enhanced.classes.length === 0) return null;
+  try {
+    if (deps.pods === undefined) throw new StenoError('KERNEL_RECORDING_IMPOSSIBLE', 'this gateway takes no tunnels of agents');
+    return agentOf(deps.snapshot()?.nodes ?? [], entered.cluster, pod);
+  } catch (error) {
+    const known = asStenoError(error);
+    if (enhanced.mode === 'strict') throw known;
+    return known.detail ?? known.message;
+  }
+}
+
+/** What cannot be recorded is a gap. */
+function watchOf(
+  attempt: Attempt,
+  pod: PodFacts,
+  { command }: RemoteCommand,
+  { recorder }: SessionTap,
+  agent: NodeRecord | string | null,
+): PodWatch | null {
+  const { deps, entered, user, source } = attempt;
+  if (agent === null) return null;
+  if (typeof agent === 'string') {
+    recorder.gap({ reason: 'kernel_events', detail: agent.slice(0, 1024) });
+    return null;
+  }
+  const asked = entered.target.kind === 'resource' ? entered.target.request : null;
+  const node = [entered.cluster, asked?.namespace ?? '', asked?.name ?? ''].join('/');
+  return new PodWatch({
+    ...{ watching: deps.pods!, agent, enhanced: entered.authorized.terms!.enhanced, argv: command, recorder, now: deps.now },
+    pod: { ...pod, namespace: asked?.namespace ?? '', name: asked?.name ?? '' },
+    audit: (entry) =>
+      deps.recorder.audit({
+        ...{ actor: user.identity.user, source_address: source, node, login: entered.authorized.impersonate },
+        ...entry,
+      }),
+    fail: (error) => attempt.end(error),
   });
 }
 
 /** As a shell would be told: plain words as they are, others in quotes. */
 function shellWords(words: readonly string[]): string {
   return words.map((word) => (/^[A-Za-z0-9_@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)).join(' ');
+}
+
+/** Whoever records it waits for the command before the API server is asked. Rejects KUBE_UNREACHABLE, or why the attempt has ended. */
+async function dialWatched(attempt: Attempt, watch: PodWatch | null, ask: () => Promise<Dialled>): Promise<Dialled> {
+  await watch?.begin();
+  attempt.stopIfEnded();
+  const answer = await ask();
+  if (answer.kind === 'accepted') watch?.accepted();
+  return answer;
 }
 
 /** Rejects KUBE_UNREACHABLE. */

@@ -59,8 +59,11 @@ export class EventLogs {
     this.#parts = parts;
   }
 
-  /** Begins the log of the session whose recording has this header. Throws RECORDING_IMPOSSIBLE or SPOOL_FULL. */
-  begin({ version, term, timestamp, steno }: RecordingHeader): void {
+  /**
+   * Begins the log of the session whose recording has this header. `sender`: the node whose rows it takes. Throws RECORDING_IMPOSSIBLE or
+   * SPOOL_FULL.
+   */
+  begin({ version, term, timestamp, steno }: RecordingHeader, sender = steno.node): void {
     if (this.#logs.has(steno.session)) return;
     const files = new SessionFiles(this.#parts.spool, steno.session, undefined, 'events');
     const signed = new SignedLog(files, steno.gateway, steno.counter, this.#parts.log);
@@ -70,7 +73,7 @@ export class EventLogs {
       files.discard();
       throw error;
     }
-    this.#add(signed, { node: steno.node, last: null, over: false }, Math.max(0, this.#parts.log.wallClock() - steno.started_at));
+    this.#add(signed, { node: sender, last: null, over: false }, Math.max(0, this.#parts.log.wallClock() - steno.started_at));
   }
 
   /** Continues a log that a previous gateway process left behind. */

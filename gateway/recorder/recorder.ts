@@ -61,8 +61,11 @@ export interface SessionRecorder {
   resize(cols: number, rows: number): void;
   fact(fact: StreamFact): void;
   gap(gap: Gap): void;
-  /** Begins the log of the session's kernel events, next to the recording. False: no log can be kept. */
-  logEvents(): boolean;
+  /**
+   * Begins the log of the session's kernel events, next to the recording. `sender`: the node whose rows it takes, where it is not the
+   * session's own. False: no log can be kept.
+   */
+  logEvents(sender?: string): boolean;
   participant(participant: Participant): void;
   /** What somebody in the session said to the others: `USER: TEXT`, bounded by the caller. */
   marker(text: string): void;

@@ -34,7 +34,7 @@ export interface SessionParts {
   readonly audit: (entry: AuditEntry) => void;
   readonly closed: (session: RecordedSession) => void;
   /** Begins the log of the session's kernel events. Throws RECORDING_IMPOSSIBLE or SPOOL_FULL. */
-  readonly logEvents: () => void;
+  readonly logEvents: (sender?: string) => void;
 }
 
 export interface SessionIdentity {
@@ -158,10 +158,10 @@ export class RecordedSession implements SessionRecorder, Due {
     this.#line(bounded({ code: 'g', data: gap }));
   }
 
-  logEvents(): boolean {
+  logEvents(sender?: string): boolean {
     if (this.#closing !== null) return false;
     try {
-      this.#parts.logEvents();
+      this.#parts.logEvents(sender);
       return true;
     } catch (error) {
       this.#audit('event_log.impossible', 'failure', error instanceof StenoError ? error.code : 'INTERNAL', '', {});

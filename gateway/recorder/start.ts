@@ -246,10 +246,10 @@ export async function startRecorder(config: RecorderConfig, deps: RecorderDeps):
         monotonic: () => clock.monotonic(),
         audit,
         closed: (one) => sessions.delete(one),
-        logEvents: () => {
+        logEvents: (sender) => {
           const { header } = readHeader(files);
           if (header === null) throw new StenoError('RECORDING_IMPOSSIBLE', 'the first line cannot be read back');
-          eventLogs.begin(header);
+          eventLogs.begin(header, sender);
         },
       },
       signed,

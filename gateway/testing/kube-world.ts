@@ -40,6 +40,7 @@ import type { KubeListener } from '../kube/listener.js';
 import { Confirmations } from '../kube/requests/confirmations.js';
 import type { AskConfirmation } from '../kube/requests/confirmations.js';
 import { Upstreams } from '../kube/requests/upstreams.js';
+import type { PodWatching } from '../kube/streams/pod-watch.js';
 import { LiveSessions } from '../live/live-sessions.js';
 import type { AuditEntry } from '../recorder/recorder.js';
 import type { LiveSession } from '../sessions/live-session.js';
@@ -139,6 +140,8 @@ export interface KubeWorld {
   answer: RequestListener;
   /** What the API server does with a stream to a container. */
   stream: (server: WebSocket, url: string) => void;
+  /** The conversation with the agent of a Kubernetes node. */
+  openPod: PodWatching['open'];
   /** What it does with one over SPDY/3.1. */
   spdy: (server: SpdyEnd, url: string) => void;
   /** Resolves when every recording so far is closed. */
@@ -240,6 +243,9 @@ export async function openKubeWorld(): Promise<KubeWorld> {
     },
     stream: (server) => server.close(),
     spdy: (server) => server.connection.destroy(),
+    openPod: ({ name }) => {
+      throw new StenoError('NODE_UNREACHABLE', name);
+    },
     async recorded() {
       await Promise.all(closing);
     },
@@ -338,6 +344,7 @@ export async function openKubeWorld(): Promise<KubeWorld> {
         ),
         observe: observeStream,
         live: world.live,
+        pods: { open: (node) => world.openPod(node), events: { gateway: 'gw', address: '127.0.0.1:1' } },
         track: (recording) => void closing.push(recording),
         snapshot: () => world.snapshot,
         draining: () => false,

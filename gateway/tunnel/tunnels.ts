@@ -57,6 +57,12 @@ export class Tunnels {
     return new TunnelDuplex(this.#of(node).open({ kind: 'kubernetes', source }, out), out);
   }
 
+  /** A conversation with the node's agent about a command in a container there. Throws NODE_UNREACHABLE, TOO_MANY. */
+  openPod(node: NodeRecord, source: string): Duplex {
+    const out = new Chunks();
+    return new TunnelDuplex(this.#of(node).open({ kind: 'pod', source }, out), out);
+  }
+
   #of(node: NodeRecord): Mux {
     const tunnel = this.#byNode.get(node.name)?.at(-1);
     if (tunnel === undefined || tunnel.key !== node.tunnel_key)

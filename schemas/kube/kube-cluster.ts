@@ -72,6 +72,12 @@ export type DirectUpstream = z.output<typeof directUpstream>;
 /** The label that a node must have to be the way into a cluster: its name. Tokens give it, so no node takes it by itself. */
 export const KUBE_LABEL = 'steno/kubernetes';
 
+/**
+ * The label by which an agent is the one of a Kubernetes node: `CLUSTER/NODE`, the node as its cluster names it. Only administrators of
+ * everything and their tokens give it: who has it is believed about what happens in pods there.
+ */
+export const KUBE_NODE_LABEL = 'steno/kubernetes-node';
+
 /** Through the tunnel of a node inside the cluster, whose agent has the credential. */
 const inside = z.strictObject({ node: z.string().max(63).refine(isName, 'is not a valid name') }).readonly();
 

@@ -214,7 +214,7 @@ function answersText(request: KubeRequest): boolean {
 }
 
 /** A stream to a container, which is a session. */
-export function runsSomething({ subresource }: Pick<KubeRequest, 'subresource'>): boolean {
+function runsSomething({ subresource }: Pick<KubeRequest, 'subresource'>): boolean {
   return subresource !== null && interactive.has(subresource);
 }
 

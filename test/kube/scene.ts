@@ -23,8 +23,8 @@ export async function succeeded(asked: Promise<Result>): Promise<string> {
   return stdout;
 }
 
-/** With one pod, `box`, which serves 300,000 bytes at its port 8080. */
-export async function openKubeScene(): Promise<KubeScene> {
+/** `options`: more of `steno up`. With one pod, `box`, which serves 300,000 bytes at its port 8080. */
+export async function openKubeScene(...options: readonly string[]): Promise<KubeScene> {
   const steno = new Steno();
   let kubernetes: Kubernetes | undefined;
   const close = async (): Promise<void> => {
@@ -40,7 +40,7 @@ export async function openKubeScene(): Promise<KubeScene> {
     const cluster = (kubernetes = await startKubernetes());
     const kubectl = (...args: readonly string[]): Promise<string> =>
       succeeded(steno.exec(cluster.kubectl, ['--kubeconfig', cluster.admin, ...args]));
-    await steno.start('--no-node', '--kube-listen', '127.0.0.1:0');
+    await steno.start('--no-node', '--kube-listen', '127.0.0.1:0', ...options);
     const run = (...args: readonly string[]): Promise<string> => succeeded(steno.steno(...args));
     await run('login', '--data', steno.data);
     const role = { kind: 'role', name: 'kube', allow: { kubernetes: [{ groups: ['system:masters'] }] } };

@@ -32,6 +32,7 @@ import { KernelRecord, RECORD_BYTES, execFactsOf, fileStateOf, flags, kinds, pat
 import { RING_HEADER, Ring, isDiscarded, mapRing, stride } from '../probes/ring.js';
 import { RowSender } from './row-sender.js';
 import type { LateDigest } from './row-sender.js';
+import { hostPathOf } from '../rows/container-place.js';
 import { offsetOf } from '../rows/rows.js';
 
 const BUSY_MS = 10;
@@ -411,9 +412,12 @@ export class Collector {
     const facts = execFactsOf(record.text(3));
     if (facts === null) return;
     const age = (Number(this.#deps.boot()) - record.time) / 1e6;
+    const path = pathOf(record.text(0)).text;
+    const container = this.#sessions.get(record.session)?.session.container;
     const found = this.#digests.of({
       pid: record.pid,
-      path: pathOf(record.text(0)).text,
+      // Under the same name the machine has another file.
+      path: container === undefined ? path : (hostPathOf(container, path) ?? ''),
       inode: facts.inode,
       size: facts.size,
       at: this.#deps.now() - age,
@@ -507,7 +511,7 @@ function eachRecord(records: Uint8Array, take: (bytes: Buffer, at: number, lengt
 
 /** At the start of each file: the identity of a session number. */
 function sessionRecord(session: BeginSession, again: boolean): Buffer {
-  const { session: id, boot_ns, offset_ms, error_ms, classes, mode, number, way } = session;
+  const { session: id, boot_ns, offset_ms, error_ms, classes, mode, number, way, container } = session;
   return ownRecord(kinds.session, number, boot_ns, 0, {
     session: id,
     mode,
@@ -515,6 +519,7 @@ function sessionRecord(session: BeginSession, again: boolean): Buffer {
     clock: { boot_ns, offset_ms, error_ms },
     machine: machineId(),
     ...(way === null ? {} : { way }),
+    ...(container === undefined ? {} : { container }),
     ...(again ? { again: true } : {}),
   });
 }

@@ -27,6 +27,7 @@ import type { FromCollector } from './messages.js';
 import { fileStateOf, kinds, pathOf } from '../records/record.js';
 import type { KernelRecord } from '../records/record.js';
 import { appendGap, appendRows, isServedByProgram, jsonOf, offsetOf } from '../rows/rows.js';
+import { containerPlace } from '../rows/container-place.js';
 import type { Digest, NamedSession } from '../rows/rows.js';
 
 const BATCH_ROWS = Math.min(MAX_KERNEL_ROWS, 2_000);
@@ -341,11 +342,15 @@ export class RowSender {
 
   /** Registers a session number; true if it was already named in another file. */
   #names(record: KernelRecord): boolean {
-    const { session, clock, again, way } = jsonOf(record.text(0));
+    const { session, clock, again, way, container } = jsonOf(record.text(0));
     const parsed = eventsWay.safeParse(way);
+    const place = containerPlace.safeParse(container);
     if (typeof session === 'string' && sessionIdPattern.test(session) && isClock(clock)) {
       const { boot_ns, offset_ms, error_ms } = clock;
-      this.#named.set(record.session, { session, boot_ns, offset_ms, error_ms, way: parsed.success ? parsed.data : null });
+      this.#named.set(record.session, {
+        ...{ session, boot_ns, offset_ms, error_ms, way: parsed.success ? parsed.data : null },
+        ...(place.success ? { container: place.data } : {}),
+      });
     }
     return again === true;
   }

@@ -12,18 +12,19 @@ import { arch, cpus, release } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { StenoError } from '#schemas/base/errors.js';
 import type { KernelEventClass } from '#schemas/policy/role.js';
+import { expectOrders, maskOf } from './expected-exec.js';
+import type { ExecWindow, ExpectedExec } from './expected-exec.js';
 import { mapMemory, openLibbpf } from './libbpf.js';
 import type { Libbpf, Pointer } from './libbpf.js';
 import { SYSCALLS, operationTable } from './syscalls.js';
-
-/** Bits of `enum classes` in agent/bpf/events.h. */
-const classBits: Readonly<Record<KernelEventClass, number>> = { exec: 1, file: 2, network: 4, security: 8, dns: 16 };
 
 /** Slots for counters: session n uses slot n mod `SLOTS`. */
 export const SLOTS = 4096;
 /** What the ring of logins holds (agent/bpf/logins.h). */
 const LOGIN_RING = 1 << 18;
 const COUNTERS_BYTES = 48;
+/** Place of `processes` among a session's counters. */
+const PROCESSES = 4;
 export const PAGE = 4096;
 /** Capacity of the ring for unread events, in bytes: a power of two. */
 const DEFAULT_RING = 16 << 20;
@@ -32,7 +33,20 @@ const optional = { on_module: 'module_load', on_uring: 'io_uring_submit_req' } a
 const always = ['on_fork', 'on_exec', 'on_exit', 'on_syscall', 'on_tcp_state'] as const;
 
 /** Maps that only the programs may write: if a process were removed from them by hand, its events would be lost silently. */
-const frozen = ['followed', 'beginning', 'dialling', 'attempts', 'scratches', 'present', 'told', 'keeper'] as const;
+const frozen = [
+  'followed',
+  'beginning',
+  'dialling',
+  'attempts',
+  'scratches',
+  'present',
+  'told',
+  'keeper',
+  'expectations',
+  'expecting',
+  'attaching',
+  'detached',
+] as const;
 
 /** CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN, which holds both. */
 const CAP_SYS_ADMIN = 21n;
@@ -120,6 +134,17 @@ export interface RingPlace {
   readonly size: number;
 }
 
+/** Processes that a session is attached to. */
+export interface AttachedProcesses {
+  /** False: it is named already. */
+  add(pid: number): boolean;
+  /** For one that was another process by the time it was named. */
+  remove(pid: number): void;
+  detach(): void;
+  /** After `detach`, once its last events were read: the session has no processes. */
+  forget(): void;
+}
+
 export class KernelPrograms {
   readonly ring: RingPlace;
   readonly totalsFd: number;
@@ -128,6 +153,10 @@ export class KernelPrograms {
   readonly #programs: readonly Pointer[];
   readonly #beginFd: number;
   readonly #nothingFd: number;
+  readonly #expectFd: number;
+  readonly #matchesFd: number;
+  readonly #noMoreFd: number;
+  readonly #attachFds: readonly [name: number, unname: number, detach: number];
   readonly #counters: BigInt64Array;
   #links: Pointer[] = [];
   #logins: Pointer = null;
@@ -139,6 +168,11 @@ export class KernelPrograms {
     this.#programs = programs;
     this.#beginFd = libbpf.programFd(libbpf.findProgram(object, 'begin_session'));
     this.#nothingFd = libbpf.programFd(libbpf.findProgram(object, 'begin_nothing'));
+    this.#expectFd = libbpf.programFd(libbpf.findProgram(object, 'expect_exec'));
+    this.#matchesFd = libbpf.programFd(libbpf.findProgram(object, 'expected_matches'));
+    this.#noMoreFd = libbpf.programFd(libbpf.findProgram(object, 'expect_no_more'));
+    const fdOf = (name: string): number => libbpf.programFd(libbpf.findProgram(object, name));
+    this.#attachFds = [fdOf('attach_process'), fdOf('attach_no_more'), fdOf('detach_session')];
     this.ring = { fd: libbpf.mapFd(libbpf.findMap(object, 'ring')), size: ringSize };
     this.totalsFd = libbpf.mapFd(libbpf.findMap(object, 'totals'));
     this.#counters = mapCounters(this.totalsFd);
@@ -221,10 +255,7 @@ export class KernelPrograms {
     this.#counters.fill(0n, ...slotRange(number));
     const context = Buffer.alloc(8);
     context.writeUInt32LE(number, 0);
-    context.writeUInt32LE(
-      classes.reduce((mask, name) => mask | classBits[name], 0),
-      4,
-    );
+    context.writeUInt32LE(maskOf(classes), 4);
     const failed = this.#libbpf.run(this.#beginFd, context);
     if (failed !== 0) throw new StenoError('KERNEL_RECORDING_IMPOSSIBLE', `a session cannot be followed: ${failed}`);
     try {
@@ -233,6 +264,63 @@ export class KernelPrograms {
       // If `spawn` created no child, this thread's next child must not be taken for the session's.
       this.#libbpf.run(this.#nothingFd, Buffer.alloc(8));
     }
+  }
+
+  /**
+   * Follows, as the first process of session `number`, the command that a container runtime starts next in a container. No two
+   * windows may expect the same: throws KERNEL_RECORDING_IMPOSSIBLE.
+   */
+  expect(number: number, classes: readonly KernelEventClass[], exec: ExpectedExec): ExecWindow {
+    this.attach();
+    this.#counters.fill(0n, ...slotRange(number));
+    const open: Buffer[] = [];
+    const close = (): void => {
+      for (const order of open.splice(0)) this.#libbpf.run(this.#noMoreFd, order);
+    };
+    for (const order of expectOrders(exec, number, classes)) {
+      const failed = this.#libbpf.run(this.#expectFd, order);
+      if (failed !== 0) {
+        close();
+        throw new StenoError('KERNEL_RECORDING_IMPOSSIBLE', `a command in a container cannot be expected: ${failed}`);
+      }
+      open.push(order);
+    }
+    return { matches: () => open.reduce((sum, order) => sum + Math.max(0, this.#libbpf.run(this.#matchesFd, order)), 0), close };
+  }
+
+  /**
+   * Follows, as session `number`, processes that run already: each from the next thing that it does on, unless another session has it.
+   * From `detach` on they are of no session again.
+   */
+  attachTo(number: number, classes: readonly KernelEventClass[]): AttachedProcesses {
+    this.attach();
+    this.#counters.fill(0n, ...slotRange(number));
+    const [name, unname, detach] = this.#attachFds;
+    const named = new Set<number>();
+    const ask = (fd: number, pid: number): number => {
+      const order = Buffer.alloc(16);
+      order.writeUInt32LE(number, 0);
+      order.writeUInt32LE(maskOf(classes), 4);
+      order.writeUInt32LE(pid, 8);
+      return this.#libbpf.run(fd, order);
+    };
+    return {
+      add(pid) {
+        if (ask(name, pid) !== 0) return false;
+        named.add(pid);
+        return true;
+      },
+      remove(pid) {
+        ask(unname, pid);
+        named.delete(pid);
+      },
+      detach() {
+        ask(detach, 0);
+        for (const pid of named) ask(unname, pid);
+      },
+      // Who is of it and does nothing any more stays in the kernel's table, and counts no more.
+      forget: () => void Atomics.store(this.#counters, slotRange(number)[0] + PROCESSES, 0n),
+    };
   }
 
   counters(number: number): SessionCounters {

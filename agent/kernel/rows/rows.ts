@@ -13,6 +13,8 @@ import type { EventsWay, KernelGapReason } from '#schemas/kernel/orders.js';
 import { CONTENT_ROW, configurationOf } from '#schemas/kernel/configuration.js';
 import { matterOf } from '#schemas/kernel/matters.js';
 import { containerOf } from './container.js';
+import { containerPlace, inContainer, wayOut } from './container-place.js';
+import type { ContainerPlace } from './container-place.js';
 import { routeOf } from './escapes.js';
 import { fileRow } from './file-row.js';
 import { netRow } from './net-row.js';
@@ -48,6 +50,8 @@ export interface SessionClock {
   readonly boot_ns: number;
   readonly offset_ms: number;
   readonly error_ms: number;
+  /** Of a command in a container. */
+  readonly container?: ContainerPlace;
 }
 
 const LINE = 4096;
@@ -63,12 +67,14 @@ export function appendRows(rows: KernelRow[], record: KernelRecord, file: number
   if (clock === null) return;
   const plain = rowOf(record, clock, context);
   if (plain === null) return;
-  const made = marked(plain);
+  const { container } = clock;
+  const made = marked(container === undefined ? plain : inContainer(plain, container));
   const { repeats } = record;
   const row = repeats === null ? made : { ...made, count: repeats.count, data: { ...made.data, last_ms: offsetOf(clock, repeats.last) } };
   const offset = offsetOf(clock, record.time);
   push(rows, clock.session, file, 2 * ordinal, offset, row);
-  const route = routeOf(row, (pid) => context.inSession(record.session, pid));
+  const isOwn = (pid: number): boolean => context.inSession(record.session, pid);
+  const route = (container === undefined ? null : wayOut(row, container, isOwn)) ?? routeOf(row, isOwn);
   if (route !== null) {
     push(rows, clock.session, file, 2 * ordinal + 1, offset, {
       kind: 'escape',
@@ -192,8 +198,10 @@ function rowOf(record: KernelRecord, clock: SessionClock, context: RowContext): 
     case kinds.system:
       return systemRow(record);
     case kinds.session: {
-      const { session: _, way: _way, ...data } = jsonOf(record.text(0));
-      return { kind: 'kernel', name: 'recording', data };
+      const { session: _, way: _way, container, ...data } = jsonOf(record.text(0));
+      const place = containerPlace.safeParse(container);
+      const { id, namespace, pod } = place.data ?? {};
+      return { kind: 'kernel', name: 'recording', data: place.success ? { ...data, container: id, namespace, pod_name: pod } : data };
     }
     case kinds.gap: {
       const data = jsonOf(record.text(0));

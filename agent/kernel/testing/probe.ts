@@ -15,6 +15,7 @@ import type { KernelEventClass } from '#schemas/policy/role.js';
 import { Collector } from '../collecting/collector.js';
 import { bootClock } from '../probes/libbpf.js';
 import type { FromCollector, ToCollector } from '../collecting/messages.js';
+import type { ExpectedExec } from '../probes/expected-exec.js';
 import { KernelPrograms } from '../probes/programs.js';
 import type { SessionCounters } from '../probes/programs.js';
 
@@ -40,6 +41,8 @@ export interface Outcome {
   readonly counters: SessionCounters;
   readonly code: number | null;
   readonly output: string;
+  /** How many processes fitted what was expected. */
+  readonly matches: number;
   /** As they would be sent. */
   readonly rows: readonly KernelRow[];
 }
@@ -55,6 +58,8 @@ export interface ProbeOptions {
   readonly onOutput?: (text: string) => void;
   /** Bytes the log may hold. */
   readonly budget?: number;
+  /** The program itself is of no session: the first process that fits this is. */
+  readonly expect?: ExpectedExec;
 }
 
 export class Probe {
@@ -108,9 +113,10 @@ export class Probe {
           way: null,
         },
       });
-      const child: ChildProcess = this.programs.begin(number, options.classes ?? kernelEventClasses, () =>
-        spawn(file, [...args], { stdio: ['pipe', 'pipe', 'pipe'], ...options.spawn }),
-      );
+      const start = (): ChildProcess => spawn(file, [...args], { stdio: ['pipe', 'pipe', 'pipe'], ...options.spawn });
+      const classes = options.classes ?? kernelEventClasses;
+      const window = options.expect === undefined ? null : this.programs.expect(number, classes, options.expect);
+      const child = window === null ? this.programs.begin(number, classes, start) : start();
       child.stdin?.on('error', () => undefined);
       child.stdin?.end(options.input ?? '');
       child.stdout?.on('data', (data: Buffer) => {
@@ -125,6 +131,8 @@ export class Probe {
         code = exit;
       });
       child.on('close', () => {
+        matches = window?.matches() ?? 0;
+        window?.close();
         inbox.push({ kind: 'settle', number, ask: 1 }, { kind: 'ended', number });
         if (options.asleep === true) collector.start();
       });
@@ -132,12 +140,13 @@ export class Probe {
     });
     let output = '';
     let code: number | null = null;
+    let matches = 0;
     try {
       await closed;
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }
-    return { rows, seen: seenOf(rows), gaps, counters: this.programs.counters(number), code, output };
+    return { rows, seen: seenOf(rows), gaps, counters: this.programs.counters(number), code, output, matches };
   }
 
   sh(script: string, options: ProbeOptions = {}): Promise<Outcome> {

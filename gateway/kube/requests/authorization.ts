@@ -6,7 +6,7 @@
 import type { Snapshot } from '#schemas/snapshot.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { KubeClusterRecord } from '#schemas/kube/kube-cluster.js';
-import { decideKube, kubeUserOf, mayUseCluster, runsSomething } from '#schemas/policy/kubernetes.js';
+import { decideKube, kubeUserOf, mayUseCluster } from '#schemas/policy/kubernetes.js';
 import type { KubeObject, KubeRequest } from '#schemas/policy/kubernetes.js';
 import { NO_FORWARDING } from '#schemas/policy/forwarding.js';
 import type { Forwarding } from '#schemas/policy/forwarding.js';
@@ -78,8 +78,8 @@ export function authorizeKube(
   // Nobody can watch a connection that is forwarded.
   if (terms.moderation.length > 0 && request.subresource === 'portforward')
     throw new StenoError('MODERATION_IMPOSSIBLE', `role ${terms.moderation[0]!.role}`);
-  if (terms.enhanced.mode === 'strict' && runsSomething(request))
-    throw new StenoError('KERNEL_RECORDING_IMPOSSIBLE', `pods of ${name} are not watched by an agent`);
+  if (terms.enhanced.mode === 'strict' && request.subresource === 'portforward')
+    throw new StenoError('KERNEL_RECORDING_IMPOSSIBLE', 'what a pod does with a forwarded connection is not recorded');
   const { impersonate, groups, forwarding, shows, confirm, bodies, hidesValues } = decision;
   return { cluster, impersonate, groups, roles: names, forwarding, shows, terms, confirm, bodies, hidesValues };
 }

@@ -11,14 +11,21 @@ const MAX_POD = 4 << 20;
 export interface PodFacts {
   readonly container: string;
   readonly image: string;
+  /** As its runtime names it; empty while it does not run. */
+  readonly id: string;
+  /** UID of the pod, and the name of the node that it is on. */
+  readonly uid: string;
+  readonly node: string;
 }
+
+const NOWHERE = { id: '', uid: '', node: '' };
 
 /** What is known of the container: by the user's own right to read the pod; empty without one. */
 export function podOf(upstream: Upstream, { authorized, target }: Entered, container: string): Promise<PodFacts> {
   const path = target.path.replace(/\/[a-z]+$/, '');
   const headers = { accept: 'application/json', ...identityHeaders(authorized.impersonate, authorized.groups, randomUUID()) };
   return new Promise((resolve) => {
-    const unknown = { container, image: '' };
+    const unknown = { container, image: '', ...NOWHERE };
     const asked = upstream.request(upstreamRequest(upstream, { path, query: '' }, 'GET', headers), (answer) => {
       const chunks: Buffer[] = [];
       let size = 0;
@@ -45,10 +52,17 @@ export function podOf(upstream: Upstream, { authorized, target }: Entered, conta
 function factsIn(json: Buffer, wantedContainer: string): PodFacts {
   try {
     const { metadata, spec, status } = JSON.parse(json.toString('utf8')) as {
-      readonly metadata?: { readonly annotations?: Readonly<Record<string, unknown>> };
-      readonly spec?: { readonly containers?: readonly { readonly name?: unknown; readonly image?: unknown }[] };
+      readonly metadata?: { readonly annotations?: Readonly<Record<string, unknown>>; readonly uid?: unknown };
+      readonly spec?: {
+        readonly nodeName?: unknown;
+        readonly containers?: readonly { readonly name?: unknown; readonly image?: unknown }[];
+      };
       readonly status?: Readonly<
-        Record<string, readonly { readonly name?: unknown; readonly imageID?: unknown; readonly image?: unknown }[] | undefined>
+        Record<
+          string,
+          | readonly { readonly name?: unknown; readonly imageID?: unknown; readonly image?: unknown; readonly containerID?: unknown }[]
+          | undefined
+        >
       >;
     };
     const usual = metadata?.annotations?.['kubectl.kubernetes.io/default-container'] ?? spec?.containers?.[0]?.name;
@@ -58,8 +72,17 @@ function factsIn(json: Buffer, wantedContainer: string): PodFacts {
       .find(({ name }) => name === container);
     const image =
       running?.imageID === '' ? running.image : (running?.imageID ?? spec?.containers?.find(({ name }) => name === container)?.image);
-    return { container: container.slice(0, 255), image: typeof image === 'string' ? image.slice(0, 1024) : '' };
+    const id = /^[a-z0-9-]{1,32}:\/\/([0-9a-f]{64})$/.exec(String(running?.containerID))?.[1] ?? '';
+    return {
+      container: container.slice(0, 255),
+      image: typeof image === 'string' ? image.slice(0, 1024) : '',
+      ...{ id, uid: shortText(metadata?.uid, 64), node: shortText(spec?.nodeName, 253) },
+    };
   } catch {
-    return { container: wantedContainer, image: '' };
+    return { container: wantedContainer, image: '', ...NOWHERE };
   }
+}
+
+function shortText(value: unknown, most: number): string {
+  return typeof value === 'string' && value.length <= most ? value : '';
 }

@@ -24,6 +24,7 @@ import type { Dialled, Refused } from './dial.js';
 import { Holds } from './holds.js';
 import { HIGH_WATER, frame } from './peer.js';
 import type { Peer } from './peer.js';
+import type { PodWatch } from './pod-watch.js';
 
 /** Of a session without a terminal that is frozen, or has not started. */
 const MAX_HELD = 4 << 20;
@@ -35,6 +36,8 @@ export interface RelayDeps {
   readonly counts: Counts;
   readonly entered: Entered;
   readonly tap: SessionTap;
+  /** Null: nobody records what happens in the kernel. */
+  readonly watch: PodWatch | null;
   readonly live: LiveSessions;
   /** Streams that the client has. */
   readonly streams: { readonly tty: boolean; readonly stderr: boolean };
@@ -59,6 +62,9 @@ export class ContainerRelay {
   /** What the client sent and the container has not: in order. */
   #held: Buffer[] = [];
   #heldBytes = 0;
+  /** What the container sent before it may be shown, and how the API server ended after it. */
+  #unshown: Buffer[] = [];
+  #serverClosed: Parameters<Peer['close']>[0] | undefined;
   /** Said before there was anybody to say it to. */
   #resize: Buffer | undefined;
   #ended: StenoError | undefined;
@@ -125,9 +131,9 @@ export class ContainerRelay {
         if (this.#resize !== undefined) this.#toServer(this.#resize);
         if (this.#live?.gate.open === true) this.#deliverHeld();
       },
-      frame: (bytes) => this.#fromServer(bytes),
-      broken: () => this.#close(1011),
-      closed: (code) => this.#close(code === 1002 ? 1011 : 1000),
+      frame: (bytes) => this.#awaitKernel(bytes),
+      broken: () => this.#endOfServer(1011),
+      closed: (code) => this.#endOfServer(code === 1002 ? 1011 : 1000),
     });
   }
 
@@ -225,6 +231,29 @@ export class ContainerRelay {
     this.#held = [];
     this.#heldBytes = 0;
     for (const bytes of held) this.#input(bytes);
+  }
+
+  /** Nothing of a strict session is shown before its command was seen to start. */
+  #awaitKernel(bytes: Buffer): void {
+    const { watch } = this.#deps;
+    if (this.#finish === undefined) return;
+    if (this.#unshown.length === 0 && watch?.passes(bytes) !== false) return this.#fromServer(bytes);
+    this.#unshown.push(bytes);
+    if (this.#unshown.length > 1) return;
+    this.#holds.add(this.#server!, (resume) =>
+      watch!.onReady(() => {
+        const unshown = this.#unshown;
+        this.#unshown = [];
+        for (const one of unshown) this.#fromServer(one);
+        if (this.#serverClosed !== undefined) this.#close(this.#serverClosed);
+        resume();
+      }),
+    );
+  }
+
+  #endOfServer(code: Parameters<Peer['close']>[0]): void {
+    if (this.#unshown.length > 0) this.#serverClosed = code;
+    else this.#close(code);
   }
 
   #fromServer(bytes: Buffer): void {

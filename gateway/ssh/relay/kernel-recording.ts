@@ -37,6 +37,8 @@ export interface KernelRecordingDeps {
   readonly requests: boolean;
   /** Where nodes send rows to this gateway; null: nodes send them to ingest. */
   readonly events: EventsWay | null;
+  /** The node that sends them, where it is not the session's own. */
+  readonly sender?: string;
   /** ms since 1970. */
   readonly now: () => number;
   /** Upper bound in ms for a message's way to the node, measured when it was dialled. */
@@ -73,23 +75,36 @@ export class KernelRecording {
 
   /** Messages for the node's channel, sent before the request that starts the session. */
   orders(channel: number): readonly Uint8Array[] {
-    const { enhanced, events, now, delayMs } = this.#deps;
+    const order = this.#order();
+    if (!this.#deps.requests)
+      return [
+        message.request(channel, 'env', PROGRESS_VARIABLE, '1'),
+        message.request(channel, 'env', ORDER_VARIABLE, JSON.stringify(order)),
+      ];
+    return [message.request(channel, ORDER_REQUEST, JSON.stringify(this.#request(order)))];
+  }
+
+  /** The order as a message of its own, for whoever brings it to the node by another way than a channel. */
+  request(): OrderRequest {
+    return this.#request(this.#order());
+  }
+
+  #order(): KernelOrder {
+    const { enhanced, now, delayMs } = this.#deps;
     this.#askedAt = now();
     this.#until = this.#time();
-    const order: KernelOrder = {
+    return {
       session: this.#recorder.session,
       mode: enhanced.mode === 'strict' ? 'strict' : 'best_effort',
       classes: [...enhanced.classes],
       offset_ms: this.#until,
       error_ms: Math.min(60_000, Math.ceil(delayMs)),
     };
-    if (!this.#deps.requests)
-      return [
-        message.request(channel, 'env', PROGRESS_VARIABLE, '1'),
-        message.request(channel, 'env', ORDER_VARIABLE, JSON.stringify(order)),
-      ];
-    const request: OrderRequest = { ...order, reports: [PROGRESS_REPORT], ...(events === null ? {} : { events }) };
-    return [message.request(channel, ORDER_REQUEST, JSON.stringify(request))];
+  }
+
+  #request(order: KernelOrder): OrderRequest {
+    const { events } = this.#deps;
+    return { ...order, reports: [PROGRESS_REPORT], ...(events === null ? {} : { events }) };
   }
 
   /** ms of session time. */
@@ -117,7 +132,8 @@ export class KernelRecording {
     else if (report.data.state === 'on') {
       this.#state = 'recorded';
       // Before the fact that says so. A node whose rows find no log sends them to ingest.
-      const log = report.data.log === true && this.#deps.requests && this.#deps.events !== null && this.#recorder.logEvents();
+      const log =
+        report.data.log === true && this.#deps.requests && this.#deps.events !== null && this.#recorder.logEvents(this.#deps.sender);
       this.#recorder.fact({
         fact: 'kernel',
         classes: report.data.classes,
@@ -148,6 +164,11 @@ export class KernelRecording {
   /** Output, or the end, came before the node reported that it records. */
   unready(): void {
     this.#missing('the node did not report that it records');
+  }
+
+  /** What the node records is not, or not surely, what the session did. */
+  astray(reason: string): void {
+    this.#missing(reason);
   }
 
   /** `to`: ms of session time; omitted if the duration is unknown. */

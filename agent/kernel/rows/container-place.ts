@@ -1,0 +1,62 @@
+/**
+ * The container that a session's command was put into: what is said of it beside its events, and where its files are on the machine
+ * itself. Paths in events are those that the container's processes see. Tested in container-place.test.ts.
+ */
+import { z } from 'zod';
+import { routeOf } from './escapes.js';
+import type { InSession } from './escapes.js';
+import type { Row } from './row-facts.js';
+
+export const containerPlace = z.object({
+  id: z.string(),
+  namespace: z.string(),
+  pod: z.string(),
+  /** Where its mounts are, by their paths inside, the longest first; '': nowhere on the machine. */
+  mounts: z.array(z.tuple([z.string(), z.string()])),
+  /** Numbers of mount namespaces: the container's, and the machine's own; 0: not known. */
+  inside: z.number(),
+  machine: z.number(),
+});
+export type ContainerPlace = z.infer<typeof containerPlace>;
+
+/** The same file as the machine names it; null: it is nowhere there, or its place is not known. */
+export function hostPathOf({ mounts }: ContainerPlace, path: string): string | null {
+  if (!path.startsWith('/')) return null;
+  const found = mounts.find(([inside]) => inside === '/' || path === inside || path.startsWith(`${inside}/`));
+  if (found === undefined || found[1] === '') return null;
+  const [inside, outside] = found;
+  const rest = inside === '/' ? path : path.slice(inside.length);
+  const joined = outside === '/' ? rest : `${outside}${rest === '/' ? '' : rest}`;
+  return joined === '' ? '/' : joined;
+}
+
+/** The row with the machine's names of its files, and of an execution with the container's. */
+export function inContainer(row: Row, place: ContainerPlace): Row {
+  const from = row.data['from'];
+  const { mnt_ns: namespace } = row.data;
+  // Only executions say which mounts their process sees.
+  const elsewhere = row.kind === 'exec' && namespace !== place.inside;
+  const path = elsewhere ? (namespace === place.machine ? (row.path ?? null) : null) : hostOf(place, row.path, row.reason);
+  const source = typeof from === 'string' ? hostOf(place, from, '') : null;
+  const more = {
+    ...(row.kind === 'exec' ? { container: place.id, namespace: place.namespace, pod_name: place.pod } : {}),
+    ...(path === null ? {} : { host_path: path }),
+    ...(source === null ? {} : { host_from: source }),
+  };
+  return { ...row, data: { ...row.data, ...more } };
+}
+
+/** A path whose beginning is not known is nowhere; and memory files have no place. */
+function hostOf(place: ContainerPlace, path: string | undefined, reason: string | undefined): string | null {
+  if (path === undefined || path === '' || /beginning cut|in a detached mount/.test(reason ?? '')) return null;
+  return hostPathOf(place, path);
+}
+
+/** How an event leaves the container, beyond the session's processes; null: it does not. */
+export function wayOut(row: Row, place: ContainerPlace, inSession: InSession): string | null {
+  if (row.kind === 'exec' && place.machine !== 0 && row.data['mnt_ns'] === place.machine) return 'namespaces of the node';
+  const { host_path: path, host_from: from } = row.data;
+  if (typeof path !== 'string') return null;
+  const route = routeOf({ ...row, path, data: { ...row.data, ...(typeof from === 'string' ? { from } : {}) } }, inSession);
+  return route === null ? null : `${route} of the node`;
+}

@@ -1,0 +1,166 @@
+/**
+ * Finds a container of this machine by the id that its runtime gave it: the control group of that id, a process in it, and the
+ * process's mount namespace, which no other container has. Whatever the runtime, its driver of control groups and their version: the
+ * folder's name has the id (../kernel/rows/container.ts). Tested in containers.test.ts.
+ */
+import { existsSync } from 'node:fs';
+import { readFile, readdir, readlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { containerOf } from '../kernel/rows/container.js';
+
+export interface RunningContainer {
+  /** Its first process, in this machine's numbers. */
+  readonly pid: number;
+  /** Number of its mount namespace. */
+  readonly mntNs: number;
+  /** The folder of its control group. */
+  readonly group: string;
+  /** The pod's UID, where the control groups name it. */
+  readonly podUid: string | undefined;
+}
+
+/** Folders of control groups below one another, at most: `kubepods.slice/kubepods-burstable.slice/…-podUID.slice/cri-containerd-ID.scope`. */
+const MAX_DEPTH = 8;
+const MAX_FOLDERS = 20_000;
+
+/** `root`: where control groups are mounted. Null: no such container runs here. */
+export async function findContainer(id: string, root = '/sys/fs/cgroup', proc = '/proc'): Promise<RunningContainer | null> {
+  const group = await groupOf(id, hierarchyOf(root));
+  if (group === null) return null;
+  const pid = await firstProcess(join(group, 'cgroup.procs'), proc);
+  if (pid === null) return null;
+  const mntNs = await mountNamespace(join(proc, String(pid)));
+  return mntNs === 0 ? null : { pid, mntNs, group, podUid: containerOf(group.split('/').reverse()).pod };
+}
+
+/** The number of this machine's own mount namespace; 0: it cannot be told. */
+export async function machineNamespace(): Promise<number> {
+  return mountNamespace(await machineProcess());
+}
+
+/** The machine's first process, which an agent in a container sees too; where that one hides its namespaces, the agent itself. */
+async function machineProcess(): Promise<string> {
+  return (await mountNamespace('/proc/1')) === 0 ? '/proc/self' : '/proc/1';
+}
+
+async function mountNamespace(process: string): Promise<number> {
+  const text = await readlink(join(process, 'ns/mnt')).catch(() => '');
+  return Number(/^mnt:\[(\d+)\]$/.exec(text)?.[1] ?? 0);
+}
+
+interface Mount {
+  readonly device: string;
+  /** What of its file system it shows, and where. */
+  readonly root: string;
+  readonly point: string;
+}
+
+const MAX_MOUNTS = 512;
+
+/** Where the mounts of a container's process are on this machine, by their paths inside, the longest first; '': nowhere. */
+export async function mountsOf(pid: number): Promise<readonly [inside: string, outside: string][]> {
+  const [inside, outside] = await Promise.all(
+    [`/proc/${pid}`, await machineProcess()].map((process) => readFile(join(process, 'mountinfo'), 'utf8').catch(() => '')),
+  );
+  return placesOf(inside!, outside!);
+}
+
+/** As `mountsOf`, of two texts in the form of proc_pid_mountinfo(5). */
+export function placesOf(inside: string, outside: string): readonly [inside: string, outside: string][] {
+  const machine = mountsIn(outside);
+  // Of mounts on one another the last one is seen.
+  const seen = new Map(mountsIn(inside).map((mount) => [mount.point, mount]));
+  return [...seen.values()]
+    .slice(-MAX_MOUNTS)
+    .sort((a, b) => b.point.length - a.point.length)
+    .map((mount) => [mount.point, placeOf(mount, machine)]);
+}
+
+function placeOf({ device, root }: Mount, machine: readonly Mount[]): string {
+  const over = machine
+    .filter((one) => one.device === device && (one.root === '/' || root === one.root || root.startsWith(`${one.root}/`)))
+    .sort((a, b) => b.root.length - a.root.length)[0];
+  if (over === undefined) return '';
+  const rest = over.root === '/' ? root : root.slice(over.root.length);
+  return rest === '/' ? over.point : join(over.point, rest);
+}
+
+function mountsIn(text: string): readonly Mount[] {
+  return text.split('\n').flatMap((line) => {
+    const [, , device, root, point] = line.split(' ');
+    return device === undefined || root === undefined || point === undefined ? [] : [{ device, root: plain(root), point: plain(point) }];
+  });
+}
+
+/** Without the octal escapes of spaces, newlines and backslashes. */
+function plain(text: string): string {
+  return text.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
+}
+
+/** Of the second version; of the first one a controller that every runtime puts containers into. */
+function hierarchyOf(root: string): string {
+  if (existsSync(join(root, 'cgroup.controllers'))) return root;
+  return ['pids', 'memory', 'cpu', 'systemd'].map((name) => join(root, name)).find((path) => existsSync(path)) ?? root;
+}
+
+async function groupOf(id: string, root: string): Promise<string | null> {
+  let level: readonly string[] = [root];
+  let looked = 0;
+  for (let depth = 0; depth < MAX_DEPTH && level.length > 0; depth++) {
+    const next: string[] = [];
+    for (const folder of level) {
+      if (++looked > MAX_FOLDERS) return null;
+      for (const entry of await readdir(folder, { withFileTypes: true }).catch(() => [])) {
+        if (!entry.isDirectory()) continue;
+        const path = join(folder, entry.name);
+        const found = containerOf([entry.name]).container;
+        if (found === id) return path;
+        // What is below another container is that container's.
+        if (found === undefined) next.push(path);
+      }
+    }
+    level = next;
+  }
+  return null;
+}
+
+/** The processes of a container, and of groups that it has made below its own. */
+export async function processesOf(group: string): Promise<readonly number[]> {
+  const pids: number[] = [];
+  let level: readonly string[] = [group];
+  for (let depth = 0; depth < MAX_DEPTH && level.length > 0; depth++) {
+    const next: string[] = [];
+    for (const folder of level) {
+      pids.push(...(await pidsIn(join(folder, 'cgroup.procs'))));
+      for (const entry of await readdir(folder, { withFileTypes: true }).catch(() => []))
+        if (entry.isDirectory()) next.push(join(folder, entry.name));
+    }
+    level = next;
+  }
+  return pids;
+}
+
+async function pidsIn(list: string): Promise<readonly number[]> {
+  const text = await readFile(list, 'utf8').catch(() => '');
+  return text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map(Number);
+}
+
+/** When a process started, in the clock's ticks: no later process of its number has the same. Null: it is gone. */
+export async function startOf(pid: number, proc = '/proc'): Promise<bigint | null> {
+  const stat = await readFile(join(proc, String(pid), 'stat'), 'latin1').catch(() => '');
+  const started = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+  return started === undefined ? null : BigInt(started);
+}
+
+/** The one that started first: those that came later may have namespaces of their own. */
+async function firstProcess(list: string, proc: string): Promise<number | null> {
+  let first: { readonly pid: number; readonly started: bigint } | null = null;
+  for (const pid of await pidsIn(list)) {
+    const started = await startOf(pid, proc);
+    if (started !== null && (first === null || started < first.started)) first = { pid, started };
+  }
+  return first?.pid ?? null;
+}
