@@ -55,6 +55,7 @@ export function explainAccess(
       idle_timeout: limits.idleTimeout,
       max_sessions: limits.maxSessions,
       disconnect_expired_cert: limits.disconnectExpiredCert,
+      ...(limits.reconnect === null ? {} : { reconnect: limits.reconnect }),
       require_session_mfa: decision.sessionMfa,
       ...(decision.moderation.length === 0
         ? {}

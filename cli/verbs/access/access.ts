@@ -43,6 +43,7 @@ export function explanation({ user, node, login, allowed, reason, lock, because,
       ...(terms.max_session_length === null ? [] : [`ends after ${duration(terms.max_session_length)}`]),
       ...(terms.idle_timeout === null ? [] : [`ends when idle for ${duration(terms.idle_timeout)}`]),
       ...(terms.max_sessions === null ? [] : [`at most ${terms.max_sessions} at a time`]),
+      ...(terms.reconnect === undefined ? [] : [`in the page, waits ${duration(terms.reconnect)} for a lost network`]),
       ...(terms.disconnect_expired_cert ? ['ends with the certificate'] : []),
       ...(terms.require_session_mfa ? ['asks for a second factor each time'] : []),
       ...(terms.moderation ?? []).map(

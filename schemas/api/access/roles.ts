@@ -64,6 +64,8 @@ const accessExplanation = record({
     idle_timeout: z.int().nullable(),
     max_sessions: z.int().nullable(),
     disconnect_expired_cert: z.boolean(),
+    /** Left out: a terminal of the page does not wait for a lost network. */
+    reconnect: z.int().exactOptional(),
     require_session_mfa: z.boolean(),
     /** Participants that have to be in a session, by role; left out: none. */
     moderation: list(
