@@ -60,7 +60,11 @@ export function explainAccess(
       ...(decision.moderation.length === 0
         ? {}
         : {
-            moderation: decision.moderation.map(({ where, ...rest }) => ({ ...rest, ...(where === undefined ? {} : { where }) })),
+            moderation: decision.moderation.map(({ where, presence, ...rest }) => ({
+              ...rest,
+              ...(where === undefined ? {} : { where }),
+              ...(presence === undefined ? {} : { presence }),
+            })),
           }),
     },
   };

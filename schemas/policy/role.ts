@@ -211,6 +211,8 @@ const moderation = z.strictObject({
   modes: z.array(z.enum(joinModes)).min(1).max(3).default(['moderator']),
   /** Which people: about them as `user`, and about the session. */
   where: expression('session').optional(),
+  /** They prove their second factor so often, from 2 minutes to a day, or count as gone; left out: never. */
+  presence: seconds(120, 86_400).optional(),
   /** What becomes of the session when they leave. */
   on_leave: z.enum(['pause', 'terminate']).default('pause'),
 });

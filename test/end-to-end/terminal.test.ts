@@ -243,7 +243,7 @@ describe('a terminal in the page', () => {
     await state('confirming');
     await picture('confirming');
     const [other] = await Promise.all([context.waitForEvent('page'), page.click('.terminal-ask a')]);
-    await other.waitForSelector('text=Start this session?');
+    await other.waitForSelector('text=Is this session yours?');
     await other.fill('input[name=code]', code());
     await other.click('button.primary:has-text("Confirm")');
     await other.waitForSelector('text=Confirmed');

@@ -47,8 +47,8 @@ export function explanation({ user, node, login, allowed, reason, lock, because,
       ...(terms.disconnect_expired_cert ? ['ends with the certificate'] : []),
       ...(terms.require_session_mfa ? ['asks for a second factor each time'] : []),
       ...(terms.moderation ?? []).map(
-        ({ role, count, modes, where, on_leave }) =>
-          `waits for ${count} ${modes.join(' or ')}${where === undefined ? '' : ` where ${visible(where)}`}, and ${on_leave === 'pause' ? 'pauses' : 'ends'} when they leave (role ${visible(role)})`,
+        ({ role, count, modes, where, presence, on_leave }) =>
+          `waits for ${count} ${modes.join(' or ')}${where === undefined ? '' : ` where ${visible(where)}`}${presence === undefined ? '' : `, who prove every ${duration(presence)} to be there`}, and ${on_leave === 'pause' ? 'pauses' : 'ends'} when they leave (role ${visible(role)})`,
       ),
     ];
     lines.push(`  under the terms of ${terms.roles.map(visible).join(', ')}:`, ...words.map((text) => `    ${text}`));

@@ -187,7 +187,7 @@ export class Connection {
       ...(destination.kind === 'node' ? { login: destination.login, node: destination.node } : {}),
     };
     if (destination.kind === 'node') return void this.#reach(admitted, destination);
-    if (destination.kind === 'join') return this.#join(knownOf(admitted), destination);
+    if (destination.kind === 'join') return this.#join(knownOf(admitted), destination, admitted.blob.toString('base64'));
     const access = this.#access(knownOf(admitted), null, () => undefined);
     const jump = new Jump(this.#transport, {
       snapshot: () => this.#deps.snapshot(),
@@ -244,12 +244,20 @@ export class Connection {
   }
 
   /** Into a live session, as a participant. */
-  #join(known: Known, destination: SessionJoin): void {
+  #join(known: Known, destination: SessionJoin, certificate: string): void {
     const elsewhere = this.#elsewhere;
     try {
       if (elsewhere instanceof StenoError) throw elsewhere;
       if (elsewhere !== null) return this.#relayElsewhere(known, elsewhere);
-      const { joined, access } = joinSession(this.#deps, this.#transport, known, destination, (error) => this.end(error));
+      const { joined, access } = joinSession(
+        this.#deps,
+        this.#transport,
+        known,
+        destination,
+        (error) => this.end(error),
+        ({ login, node }, shown, signal) =>
+          this.#deps.confirmSession({ login, node, user_certificate: certificate, source_address: this.#source }, shown, signal),
+      );
       this.#stage = { kind: 'joined', joined, access };
       this.#leadTo(joined);
     } catch (error) {

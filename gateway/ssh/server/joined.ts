@@ -63,8 +63,11 @@ export class Joined {
   #typed: Buffer[] = [];
   #over = false;
 
+  readonly #prove: ParticipantLink['prove'];
+
   /** `forMs`: so long an invitation lasts; null: they came by roles. */
-  constructor(client: JoinedClient, audience: Audience, facts: ParticipantFacts, forMs: number | null = null) {
+  constructor(client: JoinedClient, audience: Audience, facts: ParticipantFacts, forMs: number | null, prove: ParticipantLink['prove']) {
+    this.#prove = prove;
     this.#client = client;
     this.#audience = audience;
     this.#facts = facts;
@@ -200,6 +203,7 @@ export class Joined {
         });
       },
       close: (lines, ok) => this.#close(lines, ok),
+      ...(this.#prove === undefined ? {} : { prove: this.#prove }),
     };
   }
 

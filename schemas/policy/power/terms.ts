@@ -59,6 +59,7 @@ function looserModeration(given: ModerationTerm | undefined, held: ModerationTer
   if (given === undefined || given.count < held.count) return true;
   if (!given.modes.every((mode) => held.modes.includes(mode))) return true;
   if (held.where !== undefined && given.where !== held.where) return true;
+  if (held.presence !== undefined && (given.presence === undefined || given.presence > held.presence)) return true;
   return held.on_leave === 'terminate' && given.on_leave !== 'terminate';
 }
 

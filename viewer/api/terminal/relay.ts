@@ -74,11 +74,12 @@ export class TerminalRelay {
       browser.resume();
       browser.close(code, reason);
       if (upstream === undefined) return;
-      if (lost || resume === undefined || !upstream.writable) return void upstream.destroy();
       const stream = upstream;
+      if (!lost && resume !== undefined && stream.writable) stream.write(encodeFrame({ kind: 'end' }));
+      // What the browser sent last goes first: it may have ended the stream itself.
       const linger = setTimeout(() => stream.destroy(), LINGER_MS);
       stream.once('close', () => clearTimeout(linger));
-      stream.end(encodeFrame({ kind: 'end' }), () => stream.destroy());
+      stream.end(() => stream.destroy());
     };
     const stop = (): void => end(terminalCloses.unavailable, 'this server is shutting down', true);
     const ask = (): void => void recheck().catch(() => end(terminalCloses.signedOut, 'you are no longer signed in'));
