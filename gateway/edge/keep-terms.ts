@@ -7,6 +7,15 @@ export interface WireTimers {
   after(ms: number, callback: () => void): () => void;
 }
 
+/** They keep no process from ending. */
+export const realTimers: WireTimers = {
+  now: () => performance.now(),
+  after(ms, callback) {
+    const timer = setTimeout(callback, ms).unref();
+    return () => clearTimeout(timer);
+  },
+};
+
 /** On which terms a connection outlives its network. */
 export interface KeepTerms {
   /** How long it waits for the browser; 0: not any more. Asked when the network is lost. */

@@ -249,10 +249,12 @@ describe('a connection of a browser', () => {
     const { time, far } = world();
     time.pass(SAY_MS);
     time.pass(SAY_MS);
-    await expect.poll(() => far.frames).toEqual([
-      { kind: 'received', received: 0 },
-      { kind: 'received', received: 0 },
-    ]);
+    await expect
+      .poll(() => far.frames)
+      .toEqual([
+        { kind: 'received', received: 0 },
+        { kind: 'received', received: 0 },
+      ]);
   });
 
   test('reads nothing while it is paused, on the next network neither', async () => {

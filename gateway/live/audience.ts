@@ -63,6 +63,7 @@ export class Audience implements SessionWatcher {
   /** A session without a terminal is shown as lines. */
   readonly #plain: boolean;
   readonly #keyboard: Keyboard;
+  readonly #silent = new WeakSet<Participant>();
   /** Null: no demand asks for proofs. */
   #presence: PresenceProofs | null = null;
   #ending: { readonly who: Participant; readonly at: number } | null = null;
@@ -112,6 +113,20 @@ export class Audience implements SessionWatcher {
   changed(participant: Participant, roles: readonly string[]): void {
     participant.facts = { ...participant.facts, roles };
     if (this.#participants.has(participant)) this.#weigh();
+  }
+
+  /** Nothing is heard of the participant's client, or it is heard again: meanwhile they count as gone. */
+  silent(participant: Participant, is: boolean): void {
+    if (!this.#participants.has(participant) || this.#silent.has(participant) === is) return;
+    if (is) this.#silent.add(participant);
+    else this.#silent.delete(participant);
+    const { mode, user } = participant.facts;
+    // Who counts for nothing is missed by nobody.
+    if (!this.moderated && mode !== 'moderator') return;
+    const name = printable(user, 64);
+    this.session.notice(is ? `nothing is heard of ${name}, who counts as gone until they are back` : `${name} is back`);
+    this.#audit(is ? 'session.participant_lost' : 'session.participant_back', participant);
+    this.#weigh();
   }
 
   get participants(): ReadonlySet<Participant> {
@@ -333,7 +348,7 @@ export class Audience implements SessionWatcher {
 
   /** Whether the demands of roles and of a lock are met by now, and what follows from it. */
   #weigh(): void {
-    const present = [...this.#participants].filter((participant) => this.#presence?.missing(participant) !== true);
+    const present = [...this.#participants].filter((one) => this.#presence?.missing(one) !== true && !this.#silent.has(one));
     const moderator = present.find(({ facts: { mode, user } }) => mode === 'moderator' && user !== this.#about.user);
     this.session.moderatedBy(moderator === undefined ? null : printable(moderator.facts.user, 64));
     if (!this.moderated || this.session.over) return;

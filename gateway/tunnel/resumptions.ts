@@ -78,7 +78,10 @@ export class Resumptions {
       terms.refused(source, why);
       stream.end(encodeFrame({ kind: 'refused' }));
       // Nothing is read any more: whoever keeps it open is cut off.
-      stream.once('close', this.#timers.after(PROOF_MS, () => stream.destroy()));
+      stream.once(
+        'close',
+        this.#timers.after(PROOF_MS, () => stream.destroy()),
+      );
       stream.resume();
     };
     const left = (): void => done();
@@ -92,7 +95,9 @@ export class Resumptions {
       }
       if (frame === null) return;
       if (frame.kind !== 'proof') return refuse('it sends no proof');
-      const wanted = createHmac('sha256', ticket.secret).update(proofInput(ticket.id, nonce, frame.received)).digest();
+      const wanted = createHmac('sha256', ticket.secret)
+        .update(proofInput(ticket.id, nonce, frame.received))
+        .digest();
       if (!timingSafeEqual(wanted, frame.mac)) return refuse('its proof is wrong');
       try {
         terms.assertFrom(source);

@@ -23,6 +23,7 @@ import { SSH_RELAY } from '#schemas/tunnel.js';
 import { peerService } from '#runtime/service/identity.js';
 import { DuplexWire } from '../edge/duplex-wire.js';
 import { ResumableWire } from '../edge/resumable-wire.js';
+import { realTimers } from '../edge/keep-terms.js';
 import type { WireTimers } from '../edge/keep-terms.js';
 import type { Wire } from '../edge/socket-wire.js';
 import { Resumptions } from './resumptions.js';
@@ -41,16 +42,9 @@ export interface SshRelayDeps {
 
 export interface AdmittedBrowser {
   readonly source: string;
-  readonly way: { readonly kind: 'plain' } | { readonly kind: 'new' } | { readonly kind: 'resume'; readonly kept: ReturnType<Resumptions['find']> };
+  readonly way:
+    { readonly kind: 'plain' } | { readonly kind: 'new' } | { readonly kind: 'resume'; readonly kept: ReturnType<Resumptions['find']> };
 }
-
-const realTimers: WireTimers = {
-  now: () => performance.now(),
-  after(ms, callback) {
-    const timer = setTimeout(callback, ms).unref();
-    return () => clearTimeout(timer);
-  },
-};
 
 export class SshRelays {
   readonly #deps: SshRelayDeps;
@@ -58,7 +52,7 @@ export class SshRelays {
   readonly #open = new Set<Duplex>();
   readonly #resumptions: Resumptions;
 
-  constructor(gateway: string, deps: SshRelayDeps, timers = realTimers) {
+  constructor(gateway: string, deps: SshRelayDeps, timers: WireTimers = realTimers) {
     this.#deps = deps;
     this.#timers = timers;
     this.#resumptions = new Resumptions(gateway, timers);

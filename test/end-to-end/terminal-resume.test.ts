@@ -193,7 +193,9 @@ describe('a terminal of the page', () => {
     await expect.poll(() => Buffer.concat(near.got).length).toBe(up);
     expect(Buffer.concat(page.got).equals(pattern(0, down))).toBe(true);
     expect(Buffer.concat(near.got).equals(pattern(0, up))).toBe(true);
-    expect(page.told.filter((one) => one === 'back').length).toBe(12);
+    // One that is cut before the page has heard that it goes on is no return of its own.
+    expect(near.told.filter((one) => one === 'resumed 198.51.100.9').length).toBeGreaterThanOrEqual(12);
+    expect(page.told.at(-1)).toBe('back');
     expect(near.closed).toBe(0);
   });
 
@@ -263,11 +265,9 @@ describe('a terminal of the page', () => {
   });
 
   test('of a gateway that knows no frames is a plain stream', async () => {
-    accept = (wire) => {
-      wire.attach({ bytes: () => undefined, drained: () => undefined, closed: () => undefined });
-    };
     const server = new WebSocketServer({ host: '127.0.0.1', port: 0 });
     cleanup.add(() => void server.close());
+    await once(server, 'listening');
     const got: string[] = [];
     server.on('connection', (socket) => {
       socket.send(Buffer.from('SSH-2.0-older\r\n'));
@@ -313,7 +313,9 @@ class Stranger {
     return first?.kind === 'challenge' ? first.nonce : new Uint8Array();
   }
   prove({ id, secret }: Ticket, nonce: Uint8Array, received: number): Uint8Array {
-    const mac = createHmac('sha256', secret).update(proofInput(id, nonce, received)).digest();
+    const mac = createHmac('sha256', secret)
+      .update(proofInput(id, nonce, received))
+      .digest();
     const frame = encodeFrame({ kind: 'proof', received, mac });
     this.socket.send(frame);
     return frame;
@@ -337,11 +339,11 @@ describe('whoever wants to resume a terminal', () => {
     await open(near);
     const first = new Stranger(near.ticket.id);
     const proof = first.prove(near.ticket, await first.challenge(), 0);
-    await expect.poll(() => near.told).toEqual(['resumed 198.51.100.9']);
+    await expect.poll(() => near.told[0]).toBe('resumed 198.51.100.9');
     const second = new Stranger(near.ticket.id);
     await second.challenge();
     second.socket.send(proof);
-    await expect.poll(() => near.told.at(-1)).toBe('refused 198.51.100.9: its proof is wrong');
+    await expect.poll(() => near.told).toContain('refused 198.51.100.9: its proof is wrong');
   });
 
   test.each<[string, (stranger: Stranger, near: Near) => Promise<void>, RegExp]>([
@@ -395,11 +397,13 @@ describe('whoever wants to resume a terminal', () => {
     await Promise.all(many.map((one) => one.challenge()));
     expect(await new Stranger(near.ticket.id).closed).toBe(terminalCloses.unavailable);
     for (const { socket } of many) socket.terminate();
-    await expect.poll(async () => {
-      const again = new Stranger(near.ticket.id);
-      const opened = await Promise.race([again.closed, once(again.socket, 'message').then(() => 'challenged')]);
-      again.socket.terminate();
-      return opened;
-    }).toBe('challenged');
+    await expect
+      .poll(async () => {
+        const again = new Stranger(near.ticket.id);
+        const opened = await Promise.race([again.closed, once(again.socket, 'message').then(() => 'challenged')]);
+        again.socket.terminate();
+        return opened;
+      })
+      .toBe('challenged');
   });
 });

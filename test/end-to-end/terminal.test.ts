@@ -304,14 +304,23 @@ describe('a terminal in the page', () => {
         (found) => found.length > 0,
       );
       id = rows[0]!.session;
-      expect(rows[0]).toMatchObject({ actor: 'alice', outcome: 'success', node: 'local', login: account.name, source_address: '127.0.0.1' });
+      expect(rows[0]).toMatchObject({
+        actor: 'alice',
+        outcome: 'success',
+        node: 'local',
+        login: account.name,
+        source_address: '127.0.0.1',
+      });
       expect(await auditOf('terminal.lost')).toMatchObject([{ actor: 'alice', session: id }]);
       await page.locator('.terminal-screen').click();
       await typed('exit');
       await state('ended');
       const { stdout } = await steno.steno('export', id, '--format', 'cast');
       const marks = stdout.split('\n').flatMap((line) => /^\[[^,]+, ?"m", ?"(.*)"\]$/.exec(line)?.[1] ?? []);
-      expect(marks).toEqual([expect.stringMatching(/^alice: network lost, waits 120 s$/), expect.stringMatching(/^alice: network back after \d+ s$/)]);
+      expect(marks).toEqual([
+        expect.stringMatching(/^alice: network lost, waits 120 s$/),
+        expect.stringMatching(/^alice: network back after \d+ s$/),
+      ]);
     });
 
     it('ends with a lock while it is away, whose reason it shows once it is back', async () => {

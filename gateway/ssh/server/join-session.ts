@@ -82,9 +82,15 @@ export function joinSession(
     },
   );
   const facts = { user: identity.user, mode: join.mode, source, roles, traits: identity.traits, invited };
-  const joined = new Joined(client, live.audience(session!, about), facts, invited === null ? null : invited.expires_at - now(), async (shown, signal) => {
-    await prove(about, shown, signal);
-  });
+  const joined = new Joined(
+    client,
+    live.audience(session!, about),
+    facts,
+    invited === null ? null : invited.expires_at - now(),
+    async (shown, signal) => {
+      await prove(about, shown, signal);
+    },
+  );
   registry.register(access, { limits });
   return { joined, access };
 }

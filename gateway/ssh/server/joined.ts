@@ -17,7 +17,9 @@ import { LEAVE_MODES } from '../../live/screen-replay.js';
 import { ESCAPE_MS, TerminalInput } from '../../live/terminal-input.js';
 import { asStenoError, explainError } from '../../sessions/refusal.js';
 import { clampSize, dataOf } from '../relay/message-fields.js';
+import { realTimers } from '../../edge/keep-terms.js';
 import { message } from '../transport/messages.js';
+import { Keepalive } from './keepalive.js';
 
 /** Bytes of input. A paste of more waits at the client. */
 const WINDOW = 32 * 1024;
@@ -59,6 +61,7 @@ export class Joined {
   #terminal: Terminal | null = null;
   #expiry: NodeJS.Timeout | undefined;
   #participant: Participant | null = null;
+  #keepalive: Keepalive | null = null;
   /** What a peer typed and the session has not taken. */
   #typed: Buffer[] = [];
   #over = false;
@@ -77,6 +80,7 @@ export class Joined {
   }
 
   message(payload: Buffer): void {
+    this.#keepalive?.heard();
     const reader = new SshReader(payload, 'BAD_REQUEST');
     switch (reader.byte('the type')) {
       case MSG.globalRequest:
@@ -112,6 +116,7 @@ export class Joined {
     clearTimeout(this.#timer);
     clearTimeout(this.#expiry);
     clearTimeout(this.#escape);
+    this.#keepalive?.stop();
     this.#over = true;
     if (this.#participant !== null) this.#audience.leave(this.#participant, null);
   }
@@ -178,7 +183,14 @@ export class Joined {
     if (size === null) return this.end(new StenoError('JOIN_TERMINAL'));
     clearTimeout(this.#timer);
     try {
-      this.#participant = this.#audience.join(this.#facts, this.#linkTo(terminal));
+      const participant = this.#audience.join(this.#facts, this.#linkTo(terminal));
+      this.#participant = participant;
+      this.#keepalive = new Keepalive(realTimers, {
+        ask: () => {
+          if (!terminal.closed && !this.#client.closed) this.#client.send(message.keepalive(terminal.clientId));
+        },
+        silent: (is) => this.#audience.silent(participant, is),
+      });
     } catch (error) {
       this.end(asStenoError(error));
     }
@@ -261,6 +273,7 @@ export class Joined {
     clearTimeout(this.#timer);
     clearTimeout(this.#expiry);
     clearTimeout(this.#escape);
+    this.#keepalive?.stop();
     const { participant, terminal } = { participant: this.#participant, terminal: this.#terminal };
     if (terminal === null) return this.#client.disconnect(DISCONNECT.byApplication, lines.join(' '));
     if (terminal.closed) return;

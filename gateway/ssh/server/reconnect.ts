@@ -39,7 +39,15 @@ export function offerReconnect({ wire, client, certificate, access, audit }: Rec
   let seconds = decision.limits.reconnect ?? 0;
   const { identity, target } = access.facts;
   const note = (event: string, source: string, more: Partial<AuditEntry>): void =>
-    audit({ event, outcome: 'success', actor: identity.user, source_address: source, ...auditPlace(target), ...sessionOf(access), ...more });
+    audit({
+      event,
+      outcome: 'success',
+      actor: identity.user,
+      source_address: source,
+      ...auditPlace(target),
+      ...sessionOf(access),
+      ...more,
+    });
   const mark = (words: string): void => {
     for (const { recorder } of access.sessions) recorder.marker(`${printable(identity.user, 64)}: ${words}`);
   };
@@ -57,7 +65,8 @@ export function offerReconnect({ wire, client, certificate, access, audit }: Rec
       mark(ms === 0 ? 'network replaced' : `network back after ${Math.ceil(ms / 1000)} s`);
       note('terminal.resumed', source, { data: JSON.stringify({ away_ms: ms }) });
     },
-    refused: (source, why) => note('terminal.resume_refused', source, { outcome: 'failure', code: 'RECONNECT_REFUSED', reason: printable(why, 256) }),
+    refused: (source, why) =>
+      note('terminal.resume_refused', source, { outcome: 'failure', code: 'RECONNECT_REFUSED', reason: printable(why, 256) }),
   });
   // Also where roles allow none now: they may later.
   const tell = (): void =>

@@ -138,12 +138,11 @@ describe('another gateway', () => {
   });
 
   it('is told where whom it brings proves a second factor, and brings them in after that alone', async () => {
-    world.authority.roles.push(
-      roleSchema.parse({
-        ...{ kind: 'role', name: 'careful', view: 'none', require_session_mfa: true },
-        allow: { sessions: [{ actions: ['list', 'join'], modes: ['observer'] }] },
-      }),
-    );
+    const careful = roleSchema.parse({
+      ...{ kind: 'role', name: 'careful', view: 'none', require_session_mfa: true },
+      allow: { sessions: [{ actions: ['list', 'join'], modes: ['observer'] }] },
+    });
+    world.authority.roles = [...world.authority.roles, careful];
     world.authority.changed();
     const questions: ((yes: boolean) => void)[] = [];
     world.authority.confirmed = () => new Promise((resolve) => void questions.push(resolve));

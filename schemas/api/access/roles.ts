@@ -69,7 +69,14 @@ const accessExplanation = record({
     require_session_mfa: z.boolean(),
     /** Participants that have to be in a session, by role; left out: none. */
     moderation: list(
-      record({ role: z.string(), count: z.int(), modes: texts, where: z.string().exactOptional(), presence: z.int().exactOptional(), on_leave: z.string() }),
+      record({
+        role: z.string(),
+        count: z.int(),
+        modes: texts,
+        where: z.string().exactOptional(),
+        presence: z.int().exactOptional(),
+        on_leave: z.string(),
+      }),
     ).exactOptional(),
   }).exactOptional(),
 });

@@ -45,7 +45,8 @@ export async function reachGateway(source: GatewaySource, wanted: SshStreamFor, 
     } catch (error) {
       if (error instanceof StenoError && error.code === 'RECONNECT_REFUSED') throw error;
       // Most gateways do not hold what is to be resumed.
-      if (wanted.resume === undefined || wanted.resume === NEW) log.warn({ err: error, gateway: address }, 'a gateway does not take a terminal');
+      if (wanted.resume === undefined || wanted.resume === NEW)
+        log.warn({ err: error, gateway: address }, 'a gateway does not take a terminal');
     }
   }
   throw new StenoError('GATEWAY_UNREACHABLE', gateways.length === 0 ? 'no gateway is connected' : `${gateways.length} tried`);

@@ -149,7 +149,9 @@ function Place({ browser, state: { folder } }: { readonly browser: FileBrowser; 
           }}
         />
       </label>
-      {naming && <Naming label="Name of the new folder" act="Make folder" onLeave={onFolder} onName={(name) => void browser.makeFolder(name)} />}
+      {naming && (
+        <Naming label="Name of the new folder" act="Make folder" onLeave={onFolder} onName={(name) => void browser.makeFolder(name)} />
+      )}
     </div>
   );
 }

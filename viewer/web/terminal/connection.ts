@@ -144,7 +144,9 @@ export function connect(place: Place, size: Size, events: ConnectionEvents): Con
 
 const browser: LinkEnvironment = {
   open: (resume) =>
-    new WebSocket(`${location.protocol === 'https:' ? 'wss:' : 'ws:'}//${location.host}${openTerminal.path}?${new URLSearchParams({ resume })}`),
+    new WebSocket(
+      `${location.protocol === 'https:' ? 'wss:' : 'ws:'}//${location.host}${openTerminal.path}?${new URLSearchParams({ resume })}`,
+    ),
   onOnline: (callback) => listening('online', callback),
   onLeave: (callback) => listening('pagehide', callback),
 };
