@@ -23,7 +23,7 @@ export const MAX_FRAME = DATA_HEADER + MAX_FRAME_DATA;
 /** Of a `received` frame, which nothing has to have happened for. */
 export const SAY_BYTES = 9;
 export const CHALLENGE_BYTES = 32;
-export const PROOF_BYTES = 32;
+const PROOF_BYTES = 32;
 export const SECRET_BYTES = 32;
 
 export type TerminalFrame =

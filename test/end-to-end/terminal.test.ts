@@ -323,19 +323,22 @@ describe('a terminal in the page', () => {
       ]);
     });
 
-    it('ends with a lock while it is away, whose reason it shows once it is back', async () => {
+    it('is ended while it is away, and shows why once it is back', async () => {
       await open();
       await state('running');
+      const { id: live } = await eventually(
+        () => steno.json<SessionInfo[]>('sessions', '--live'),
+        (rows) => rows.length === 1,
+      ).then(([row]) => row!);
       await cut();
       await state('away');
-      const lock = await steno.json<Lock>('lock', '--user', 'alice', '--reason', 'left the company');
+      expect((await steno.steno('sessions', 'end', live, '--reason', 'left running')).status).toBe(0);
       await eventually(
         () => auditOf('session.ended'),
-        (rows) => rows.some(({ reason }) => reason.includes('left the company')),
+        (rows) => rows.some(({ session: ended }) => ended === live),
       );
       await restore();
-      expect(await ending()).toMatch(/left the company/);
-      await steno.steno('unlock', lock.id);
+      expect(await ending()).toMatch(/left running/);
     });
 
     it('ends with its network where the role says so no more', async () => {
