@@ -55,11 +55,16 @@ export function explainAccess(
       idle_timeout: limits.idleTimeout,
       max_sessions: limits.maxSessions,
       disconnect_expired_cert: limits.disconnectExpiredCert,
+      ...(limits.reconnect === null ? {} : { reconnect: limits.reconnect }),
       require_session_mfa: decision.sessionMfa,
       ...(decision.moderation.length === 0
         ? {}
         : {
-            moderation: decision.moderation.map(({ where, ...rest }) => ({ ...rest, ...(where === undefined ? {} : { where }) })),
+            moderation: decision.moderation.map(({ where, presence, ...rest }) => ({
+              ...rest,
+              ...(where === undefined ? {} : { where }),
+              ...(presence === undefined ? {} : { presence }),
+            })),
           }),
     },
   };

@@ -6,6 +6,7 @@
  */
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import type { KeepTerms, Ticket } from './keep-terms.js';
 import { Outbox } from './outbox.js';
 
 /** Bytes: above this, nothing more is read for this wire. */
@@ -29,6 +30,10 @@ export interface Wire {
   send(bytes: Buffer): void;
   /** Sends queued bytes now, if possible, instead of at the end of this turn of the event loop. Calls no callback. */
   flush?(): void;
+  /** From now on the connection outlives a lost network; left out: it cannot. */
+  keep?(terms: KeepTerms): Ticket;
+  /** The terms may say something else now. */
+  recheck?(): void;
   pause(): void;
   resume(): void;
   /** Sends what is queued, then closes. */

@@ -16,7 +16,8 @@ import type { Command, Did } from './commands.js';
 import { Keyboard } from './keyboard.js';
 import { Participant } from './participant.js';
 import type { ParticipantFacts, ParticipantLink } from './participant.js';
-import { AWAIT_MS, demandText, unmet } from './moderation.js';
+import { AWAIT_MS, demandText, presenceMs, unmet } from './moderation.js';
+import { PresenceProofs } from './presence-proofs.js';
 import { LEAVE_MODES, ScreenReplay } from './screen-replay.js';
 
 const MAX_PARTICIPANTS = 1_024;
@@ -62,6 +63,9 @@ export class Audience implements SessionWatcher {
   /** A session without a terminal is shown as lines. */
   readonly #plain: boolean;
   readonly #keyboard: Keyboard;
+  readonly #silent = new WeakSet<Participant>();
+  /** Null: no demand asks for proofs. */
+  #presence: PresenceProofs | null = null;
   #ending: { readonly who: Participant; readonly at: number } | null = null;
 
   constructor(session: LiveSession, about: SessionAbout, deps: AudienceDeps) {
@@ -90,6 +94,17 @@ export class Audience implements SessionWatcher {
   demand(demands: readonly Moderation[], start: () => void): void {
     this.#demands = demands;
     this.#start = start;
+    const interval = presenceMs(demands);
+    if (interval !== null)
+      this.#presence = new PresenceProofs(interval, {
+        now: this.#deps.now,
+        after: (ms, callback) => {
+          const timer = setTimeout(callback, ms);
+          return () => clearTimeout(timer);
+        },
+        tell: (participant, words) => participant.tell(words, this.#plain, true),
+        changed: (participant, missing) => this.#proved(participant, missing),
+      });
     this.#patience = setTimeout(() => this.session.end(new StenoError('MODERATION_AWAITED')), AWAIT_MS);
     this.#weigh();
   }
@@ -98,6 +113,20 @@ export class Audience implements SessionWatcher {
   changed(participant: Participant, roles: readonly string[]): void {
     participant.facts = { ...participant.facts, roles };
     if (this.#participants.has(participant)) this.#weigh();
+  }
+
+  /** Nothing is heard of the participant's client, or it is heard again: meanwhile they count as gone. */
+  silent(participant: Participant, is: boolean): void {
+    if (!this.#participants.has(participant) || this.#silent.has(participant) === is) return;
+    if (is) this.#silent.add(participant);
+    else this.#silent.delete(participant);
+    const { mode, user } = participant.facts;
+    // Who counts for nothing is missed by nobody.
+    if (!this.moderated && mode !== 'moderator') return;
+    const name = printable(user, 64);
+    this.session.notice(is ? `nothing is heard of ${name}, who counts as gone until they are back` : `${name} is back`);
+    this.#audit(is ? 'session.participant_lost' : 'session.participant_back', participant);
+    this.#weigh();
   }
 
   get participants(): ReadonlySet<Participant> {
@@ -111,6 +140,8 @@ export class Audience implements SessionWatcher {
     if (this.#participants.size >= MAX_PARTICIPANTS) throw new StenoError('PARTICIPANTS_TOO_MANY', `${MAX_PARTICIPANTS}`);
     const participant = new Participant(facts, this.#deps.clock(), link, (who) => this.#frameFor(who));
     this.#participants.add(participant);
+    // The session's user at a second terminal counts for no demand.
+    if (facts.mode !== 'owner') this.#presence?.joined(participant);
     if (invited !== null) this.session.invitations.add(invited.id);
     this.#deps.changed();
     this.session.recorder.participant({
@@ -130,6 +161,7 @@ export class Audience implements SessionWatcher {
   /** `why`: what the participant is told; null: they are gone already. May be repeated. */
   leave(participant: Participant, why: { readonly lines: readonly string[]; readonly ok: boolean } | null, code = ''): void {
     if (!this.#participants.delete(participant)) return;
+    this.#presence?.left(participant);
     this.#deps.changed();
     this.#wanting.delete(participant);
     if (why === null) participant.gone = true;
@@ -164,6 +196,8 @@ export class Audience implements SessionWatcher {
         return this.#keyboard.take(participant);
       case 'refuse':
         return this.#keyboard.refuse(participant);
+      case 'prove':
+        return this.#presence === null ? this.#help(participant) : this.#presence.prove(participant);
     }
   }
 
@@ -314,10 +348,11 @@ export class Audience implements SessionWatcher {
 
   /** Whether the demands of roles and of a lock are met by now, and what follows from it. */
   #weigh(): void {
-    const moderator = [...this.#participants].find(({ facts: { mode, user } }) => mode === 'moderator' && user !== this.#about.user);
+    const present = [...this.#participants].filter((one) => this.#presence?.missing(one) !== true && !this.#silent.has(one));
+    const moderator = present.find(({ facts: { mode, user } }) => mode === 'moderator' && user !== this.#about.user);
     this.session.moderatedBy(moderator === undefined ? null : printable(moderator.facts.user, 64));
     if (!this.moderated || this.session.over) return;
-    const missing = unmet(this.#demands, this.#participants, this.#about);
+    const missing = unmet(this.#demands, present, this.#about);
     const { gate } = this.session;
     if (missing.length === 0) {
       clearTimeout(this.#patience);
@@ -338,6 +373,13 @@ export class Audience implements SessionWatcher {
     gate.close(awaited, 'absence');
     this.#deps.changed();
     if (this.#start !== null) this.session.announce(`to join: steno join ${this.session.id} --mode ${missing[0]!.modes[0]!}`);
+  }
+
+  #proved(participant: Participant, missing: boolean): void {
+    const user = printable(participant.facts.user, 64);
+    this.session.notice(missing ? `${user} did not prove to be here, and counts as gone` : `${user} has proven to be here`);
+    this.#audit(missing ? 'session.presence_missed' : 'session.presence_proven', participant, missing ? { outcome: 'failure' } : {});
+    this.#weigh();
   }
 
   /** To everybody: it is shown as a line of the session, which all of them get, and stands in its recording by its author. */
@@ -408,6 +450,7 @@ export class Audience implements SessionWatcher {
   #close(): void {
     clearTimeout(this.#timer);
     clearTimeout(this.#patience);
+    this.#presence?.close();
     this.#timer = undefined;
     this.#forgetReplay();
     this.#wanting.clear();

@@ -12,7 +12,7 @@
 import type { ParticipantMode } from '#schemas/session-join.js';
 import type { InputToken } from './terminal-input.js';
 
-export type Command = 'leave' | 'redraw' | 'pause' | 'resume' | 'end' | 'help' | 'hand' | 'take' | 'refuse';
+export type Command = 'leave' | 'redraw' | 'pause' | 'resume' | 'end' | 'help' | 'hand' | 'take' | 'refuse' | 'prove';
 
 /** Ctrl-]: no shell or editor needs it often. */
 export const PREFIX = 0x1d;
@@ -29,6 +29,7 @@ const observing: ReadonlyMap<number, Command> = new Map<number, Command>([
   [CTRL_C, 'leave'],
   [CTRL_D, 'leave'],
   [CTRL_L, 'redraw'],
+  [key('v'), 'prove'],
 ]);
 const moderating: ReadonlyMap<number, Command> = new Map<number, Command>([
   ...observing,
@@ -46,6 +47,7 @@ const owning: ReadonlyMap<number, Command> = new Map<number, Command>([
 const typing: ReadonlyMap<number, Command> = new Map<number, Command>([
   [key('q'), 'leave'],
   [key('l'), 'redraw'],
+  [key('v'), 'prove'],
 ]);
 const tables = { observer: observing, moderator: moderating, owner: owning, peer: typing } as const;
 

@@ -61,7 +61,13 @@ export function authorizeJoin(
     invited,
     sessionMfa,
     roles: roles.map(({ name }) => name),
-    limits: { maxSessionLength: null, idleTimeout: null, maxSessions: null, disconnectExpiredCert: limits.disconnectExpiredCert },
+    limits: {
+      maxSessionLength: null,
+      idleTimeout: null,
+      maxSessions: null,
+      disconnectExpiredCert: limits.disconnectExpiredCert,
+      reconnect: null,
+    },
   };
 }
 

@@ -29,6 +29,12 @@ export function unmet(
   });
 }
 
+/** How often participants have to prove that they are there: as the strictest demand says; null: never. */
+export function presenceMs(demands: readonly Moderation[]): number | null {
+  const all = demands.flatMap(({ presence }) => presence ?? []);
+  return all.length === 0 ? null : Math.min(...all) * 1000;
+}
+
 function meets({ modes, where }: Moderation, { user, mode, roles, traits }: ParticipantFacts, about: SessionAbout): boolean {
   if (user === about.user || mode === 'owner' || !modes.includes(mode)) return false;
   if (where === undefined) return true;

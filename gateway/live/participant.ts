@@ -7,6 +7,7 @@
  * Whoever falls behind loses what waits and gets the screen as it is, once they read again: nobody waits for them. Limits:
  * `QUEUE_BYTES` of output and one keyframe wait at most. Tested in audience.test.ts.
  */
+import { StenoError } from '#schemas/base/errors.js';
 import type { Traits } from '#schemas/base/identity.js';
 import type { SessionInvitation } from '#schemas/documents/session-invitation.js';
 import type { ParticipantMode } from '#schemas/session-join.js';
@@ -27,6 +28,8 @@ export interface ParticipantLink {
   send(bytes: Buffer): void;
   /** Says why on the terminal, and ends the connection. `ok`: it is no failure. */
   close(lines: readonly string[], ok: boolean): void;
+  /** Asks for the second factor at the address that `shown` gets. Rejects with why it was not proven. Left out: it cannot be asked. */
+  prove?(shown: (url: string) => void, signal: AbortSignal): Promise<void>;
 }
 
 export interface ParticipantFacts {
@@ -54,7 +57,7 @@ export class Participant {
   greeted = false;
   gone = false;
   /** What was to be told while the screen was awaited: the last of it. */
-  #waiting: { readonly words: string; readonly plain: boolean } | null = null;
+  #waiting: { readonly words: string; readonly plain: boolean; readonly whole: boolean } | null = null;
   /** When they said what, monotonic ms. */
   #said: number[] = [];
 
@@ -108,13 +111,22 @@ export class Participant {
     this.flush();
     const waiting = this.#waiting;
     this.#waiting = null;
-    if (waiting !== null) this.tell(waiting.words, waiting.plain);
+    if (waiting !== null) this.tell(waiting.words, waiting.plain, waiting.whole);
   }
 
-  /** For this participant alone: drawn over the last row of their terminal, and gone with the next redraw; a line where no screen is shown. */
-  tell(words: string, plain = false): void {
+  /** Rejects where it was not proven that they are there. */
+  async prove(shown: (url: string) => void, signal: AbortSignal): Promise<void> {
+    if (this.#link.prove === undefined) throw new StenoError('SESSION_UNCONFIRMED', 'it cannot be asked here');
+    return this.#link.prove(shown, signal);
+  }
+
+  /**
+   * For this participant alone: drawn over the last row of their terminal, and gone with the next redraw; a line where no screen is shown.
+   * `whole`: over as many rows as it needs, wrapped by the terminal, so that an address is copied in one piece.
+   */
+  tell(words: string, plain = false, whole = false): void {
     if (!this.following) {
-      this.#waiting = { words, plain };
+      this.#waiting = { words, plain, whole };
       return;
     }
     if (plain) {
@@ -122,7 +134,9 @@ export class Participant {
       return this.flush();
     }
     const { cols, rows } = this.#link.size;
-    const line = Buffer.from(`\x1b7\x1b[${rows};1H\x1b[0;7m ${words.slice(0, Math.max(0, cols - 3))} \x1b[0m\x1b[K\x1b8`);
+    const height = whole ? Math.min(rows, Math.ceil((words.length + 2) / Math.max(1, cols))) : 1;
+    const shown = whole ? words.slice(0, Math.max(0, cols * height - 2)) : words.slice(0, Math.max(0, cols - 3));
+    const line = Buffer.from(`\x1b7\x1b[${rows - height + 1};1H\x1b[?7h\x1b[0;7m ${shown} \x1b[0m\x1b[K\x1b8`);
     this.#queue.push(line);
     this.#queued += line.length;
     this.flush();

@@ -47,7 +47,7 @@ class Clock implements LimitClock {
   }
 }
 
-const none: SessionLimits = { maxSessionLength: null, idleTimeout: null, maxSessions: null, disconnectExpiredCert: false };
+const none: SessionLimits = { maxSessionLength: null, idleTimeout: null, maxSessions: null, disconnectExpiredCert: false, reconnect: null };
 
 describe('a connection', () => {
   const start = (limits: Partial<SessionLimits>, certificateSeconds = 7200) => {

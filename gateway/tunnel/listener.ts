@@ -173,7 +173,7 @@ export async function listenForTunnels(
     handleProtocols: () => TUNNEL_PROTOCOL,
   });
   const pipes = new IngestPipes(deps.ingest, log);
-  const browsers = new SshRelays({ removed: (socket) => identity.removed.refuses(socket), ...deps.ssh });
+  const browsers = new SshRelays(deps.name, { removed: (socket) => identity.removed.refuses(socket), ...deps.ssh });
   const intakes = new WebSocketServer({
     noServer: true,
     maxPayload: MAX_UPLINK_FRAME,
@@ -209,12 +209,13 @@ export async function listenForTunnels(
     }
     if (request.url === SSH_RELAY_PATH) {
       try {
-        const source = browsers.admit(request);
+        const admitted = browsers.admit(request);
         strangers.admitted(request.socket);
-        browsers.take(socket, head, source);
+        browsers.take(socket, head, admitted);
       } catch (error) {
         const known = error instanceof StenoError ? error : new StenoError('INTERNAL');
-        refusals.refused('terminal.refused', sourceOf(request), known);
+        // Another gateway is meant: a viewer asks each.
+        if (known.code !== 'RECONNECT_ELSEWHERE') refusals.refused('terminal.refused', sourceOf(request), known);
         refuseUpgrade(socket, known);
       }
       return;

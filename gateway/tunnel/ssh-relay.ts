@@ -3,6 +3,8 @@
  * head names the browser's address.
  *
  *     viewer/NAME ──upgrade /v1/ssh, X-Steno-Client: ADDRESS──► SSH listener, as a stranger from ADDRESS
+ *         └──X-Steno-Resume: new──► the same, in frames, so that it can go on over another connection (decision 0165)
+ *         └──X-Steno-Resume: ID──► goes on (resumptions.ts)
  *
  * Only a viewer's certificate counts, because whoever names the address decides which limits and which `source-address` of
  * certificates apply. Who connects is decided by SSH alone, as for every other client. Decision 0129. Tested in
@@ -16,10 +18,15 @@ import { CLIENT_ADDRESS_HEADER } from '#schemas/endpoint/endpoint.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { formatServiceName } from '#schemas/base/identity.js';
 import { unmappedAddress } from '#schemas/base/ip-address.js';
+import { NEW, RESUME_HEADER } from '#schemas/terminal/resumption.js';
 import { SSH_RELAY } from '#schemas/tunnel.js';
 import { peerService } from '#runtime/service/identity.js';
 import { DuplexWire } from '../edge/duplex-wire.js';
+import { ResumableWire } from '../edge/resumable-wire.js';
+import { realTimers } from '../edge/keep-terms.js';
+import type { WireTimers } from '../edge/keep-terms.js';
 import type { Wire } from '../edge/socket-wire.js';
+import { Resumptions } from './resumptions.js';
 
 /** Of all viewers together; those that are not admitted yet have limits of their own (ssh/server/listener.ts). */
 export const MAX_RELAYED = 4_096;
@@ -33,16 +40,26 @@ export interface SshRelayDeps {
   readonly accept: (wire: Wire, source: string) => void;
 }
 
+export interface AdmittedBrowser {
+  readonly source: string;
+  readonly way:
+    { readonly kind: 'plain' } | { readonly kind: 'new' } | { readonly kind: 'resume'; readonly kept: ReturnType<Resumptions['find']> };
+}
+
 export class SshRelays {
   readonly #deps: SshRelayDeps;
+  readonly #timers: WireTimers;
   readonly #open = new Set<Duplex>();
+  readonly #resumptions: Resumptions;
 
-  constructor(deps: SshRelayDeps) {
+  constructor(gateway: string, deps: SshRelayDeps, timers: WireTimers = realTimers) {
     this.#deps = deps;
+    this.#timers = timers;
+    this.#resumptions = new Resumptions(gateway, timers);
   }
 
-  /** The browser's address. Throws CERT_UNKNOWN_CA, SERVICE_REMOVED, DRAINING, TOO_MANY, or BAD_REQUEST for a head that names none. */
-  admit(request: IncomingMessage): string {
+  /** The browser's address, and what it wants. Throws what `Resumptions.find` does, CERT_UNKNOWN_CA, SERVICE_REMOVED, DRAINING, TOO_MANY, or BAD_REQUEST for a head that names none. */
+  admit(request: IncomingMessage): AdmittedBrowser {
     const socket = request.socket as TLSSocket;
     const service = peerService(socket);
     if (service === null || service.kind !== 'viewer')
@@ -50,17 +67,30 @@ export class SshRelays {
     if (this.#deps.removed(socket)) throw new StenoError('SERVICE_REMOVED', formatServiceName(service));
     const said = request.headers[CLIENT_ADDRESS_HEADER];
     if (typeof said !== 'string' || isIP(said) === 0) throw new StenoError('BAD_REQUEST', 'the address of the browser is missing');
+    const source = unmappedAddress(said);
+    const resume = request.headers[RESUME_HEADER];
+    // Goes on while the gateway drains, as every session does.
+    if (typeof resume === 'string' && resume !== NEW) return { source, way: { kind: 'resume', kept: this.#resumptions.find(resume) } };
     if (!this.#deps.taking()) throw new StenoError('DRAINING');
     if (this.#open.size >= MAX_RELAYED) throw new StenoError('TOO_MANY', 'terminals in browsers');
-    return unmappedAddress(said);
+    return { source, way: { kind: resume === undefined ? 'plain' : 'new' } };
   }
 
   /** `stream`: the TLS socket of an admitted upgrade request; `head`: bytes that followed it. */
-  take(stream: Duplex, head: Buffer, source: string): void {
+  take(stream: Duplex, head: Buffer, { source, way }: AdmittedBrowser): void {
     this.#open.add(stream);
     stream.on('close', () => this.#open.delete(stream));
     stream.write(`HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${SSH_RELAY}\r\n\r\n`);
-    this.#deps.accept(new DuplexWire(stream, head), source);
+    if (way.kind === 'resume') this.#resumptions.take(way.kept, stream, head, source);
+    else this.#deps.accept(way.kind === 'plain' ? new DuplexWire(stream, head) : this.#resumable(stream, head), source);
+  }
+
+  #resumable(stream: Duplex, head: Buffer): ResumableWire {
+    return new ResumableWire(stream, head, {
+      timers: this.#timers,
+      keep: (wire, terms) => this.#resumptions.keep(wire, terms),
+      closed: (wire) => this.#resumptions.closed(wire),
+    });
   }
 
   /** Ends what viewers bring that were removed meanwhile. */

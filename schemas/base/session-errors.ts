@@ -235,6 +235,14 @@ export const sessionErrors = {
     'Reload the page, which gets the current keys of the host CA. If this stays, somebody may be in between.',
   ),
   GATEWAY_LOST: entry(502, 69, true, 'the connection to the gateway was lost', 'Open the terminal again.'),
+  RECONNECT_REFUSED: entry(
+    410,
+    69,
+    false,
+    'the terminal cannot be resumed',
+    'Open it again. Your roles say how long a terminal waits for a lost network (`reconnect`).',
+  ),
+  RECONNECT_ELSEWHERE: entry(421, 69, true, 'another gateway holds the terminal', 'Ask that gateway.'),
   SSH_PROTOCOL: entry(
     502,
     76,

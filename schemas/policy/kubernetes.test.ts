@@ -78,7 +78,7 @@ test('groups and users of all allowing rules are put together, without what is d
     terms: {
       recording: { mode: 'strict', streams: 'commands', limit: 1 << 20 },
       enhanced: { mode: 'best_effort', classes: ['dns', 'exec', 'file', 'network', 'security'] },
-      limits: { maxSessionLength: null, idleTimeout: null, maxSessions: null, disconnectExpiredCert: false },
+      limits: { maxSessionLength: null, idleTimeout: null, maxSessions: null, disconnectExpiredCert: false, reconnect: null },
       sessionMfa: false,
       moderation: [],
     },

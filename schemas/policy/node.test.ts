@@ -171,8 +171,14 @@ describe('deciding', () => {
       portForwarding: true,
       sessionMfa: true,
       moderation: [{ role: 'r1', count: 2, modes: ['moderator'], on_leave: 'pause' }],
-      limits: { maxSessionLength: 3600, idleTimeout: 900, maxSessions: 3, disconnectExpiredCert: false },
+      limits: { maxSessionLength: 3600, idleTimeout: 900, maxSessions: 3, disconnectExpiredCert: false, reconnect: null },
     });
+    for (const [terms, reconnect] of [
+      [[{ reconnect: '2m' }, { reconnect: '30s' }], 30],
+      [[{ reconnect: '2m' }, {}], null],
+      [[{}], null],
+    ] as const)
+      expect(decide(ann(terms.map((more) => ({ allow, ...more }))), web, 'www')).toMatchObject({ limits: { reconnect } });
     expect(decide(ann([relaxed]), web, 'www')).toMatchObject({
       recording: { mode: 'best_effort' },
       enhanced: { mode: 'off', classes: [] },

@@ -27,6 +27,8 @@ export interface SessionLimits {
   /** Concurrent connections of the user, over all gateways. */
   readonly maxSessions: number | null;
   readonly disconnectExpiredCert: boolean;
+  /** How long a terminal of the page waits for a lost network; null: not at all. */
+  readonly reconnect: number | null;
 }
 
 /** Participants that the role demands. */
@@ -243,6 +245,8 @@ export function termsOf(roles: readonly Role[]): SessionTerms {
   let enhanced = 0;
   const classes = new Set<KernelEventClass>();
   const moderation: Moderation[] = [];
+  // A role that says nothing does not let a terminal wait, and the strictest counts.
+  const reconnect = roles.length === 0 ? 0 : Math.min(...roles.map((role) => role.reconnect ?? 0));
   for (const role of roles) {
     strict ||= role.recording.mode === 'strict';
     streams = Math.max(streams, streamsModes.indexOf(role.recording.streams));
@@ -265,7 +269,10 @@ export function termsOf(roles: readonly Role[]): SessionTerms {
       ...(unechoed === 0 ? {} : { unechoed: unechoedModes[unechoed]! }),
     },
     enhanced: { mode: enhancedModes[enhanced]!, classes: [...classes].sort() },
-    limits: { maxSessionLength: length, idleTimeout: idle, maxSessions: sessions, disconnectExpiredCert: expired },
+    limits: {
+      ...{ maxSessionLength: length, idleTimeout: idle, maxSessions: sessions, disconnectExpiredCert: expired },
+      reconnect: reconnect === 0 ? null : reconnect,
+    },
     sessionMfa: mfa,
     moderation,
   };

@@ -211,6 +211,8 @@ const moderation = z.strictObject({
   modes: z.array(z.enum(joinModes)).min(1).max(3).default(['moderator']),
   /** Which people: about them as `user`, and about the session. */
   where: expression('session').optional(),
+  /** They prove their second factor so often, from 2 minutes to a day, or count as gone; left out: never. */
+  presence: seconds(120, 86_400).optional(),
   /** What becomes of the session when they leave. */
   on_leave: z.enum(['pause', 'terminate']).default('pause'),
 });
@@ -235,6 +237,8 @@ export const roleSchema = z.strictObject({
   max_session_length: seconds(60, 2_592_000).optional(),
   /** A session ends when nothing came from the client for so long; left out: no limit. */
   idle_timeout: seconds(60, 2_592_000).optional(),
+  /** A terminal of the page waits so long for a network that was lost, from 5 s to 10 minutes; left out: not at all. */
+  reconnect: seconds(5, 600).optional(),
   /** Connections to nodes that a user has at a time, over all gateways. */
   max_sessions: z.number().int().min(1).max(10_000).optional(),
   /** Live sessions end when the certificate does. */

@@ -132,6 +132,7 @@ async function open({
         drawing(drawn);
       },
       recording: () => undefined,
+      reconnect: () => undefined,
       ended: (how) => ended(how),
     },
   );
@@ -347,6 +348,40 @@ describe.skipIf(!able)('files beside the shell', () => {
     browser.close();
     type(shell, 'exit 4\n');
     expect(await shell.end).toEqual({ kind: 'exit', status: 4 });
+  });
+
+  test('folders are made, files renamed and removed, and nothing is overwritten', async () => {
+    const shell = await running();
+    const place = join(folder, 'altered');
+    mkdirSync(place);
+    writeFileSync(join(place, 'a'), 'a');
+    writeFileSync(join(place, 'b'), 'b');
+    symlinkSync('nowhere', join(place, 'dangling'));
+    symlinkSync('/etc', join(place, 'to-etc'));
+    const { browser, entry } = await browse(shell, place);
+    const names = (): readonly string[] => browser.state.folder!.entries.map(({ name }) => textOf(name));
+    await browser.makeFolder('new folder');
+    expect(names()).toEqual(['new folder', 'a', 'b', 'dangling', 'to-etc']);
+    await browser.rename(entry('a'), 'new folder');
+    expect(browser.state.error).toBe('This name is taken');
+    await browser.rename(entry('a'), 'dangling');
+    expect(browser.state.error).toBe('This name is taken');
+    for (const name of ['', '.', '..', '../a', 'x\0y', 'é'.repeat(128)]) {
+      await browser.makeFolder(name);
+      expect(browser.state.error).toMatch(/no name|too long/);
+    }
+    await browser.rename(entry('a'), 'c ü');
+    expect(browser.state.error).toBe('');
+    expect(readFileSync(join(place, 'c ü'), 'utf8')).toBe('a');
+    writeFileSync(join(place, 'new folder', 'inside'), '');
+    await browser.remove(entry('new folder'));
+    expect(browser.state.error).toBe('The node says that it failed');
+    rmSync(join(place, 'new folder', 'inside'));
+    for (const name of ['new folder', 'b', 'dangling', 'to-etc']) await browser.remove(entry(name));
+    expect(names()).toEqual(['c ü']);
+    expect(existsSync('/etc/passwd')).toBe(true);
+    await browser.rename({ ...entry('c ü'), name: Buffer.from('gone') }, 'd');
+    expect(browser.state.error).toBe('There is no such file');
   });
 
   test('what has no size, and names that are no text, are read too', async () => {

@@ -1,7 +1,9 @@
 /** Sharing live sessions over two gateways of one Steno, with stock `ssh` and `steno join`: each gateway is a process of its own. */
 import { join } from 'node:path';
 import { writeFileSync } from 'node:fs';
+import { Secret, TOTP } from 'otpauth';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { TotpEnrolment } from '#schemas/api/people/account.js';
 import type { AuditRow } from '#schemas/events/rows.js';
 import type { SessionInvitationView } from '#schemas/documents/session-invitation.js';
 import type { SessionInfo } from '#schemas/api/recordings/sessions.js';
@@ -178,6 +180,44 @@ describe('a session of another gateway', () => {
     await joined.until(/LOCKED/);
     expect(await joined.ended).toBe(255);
     await owner.until(/bob left this session/);
+  }, 60_000);
+
+  it('asks for a second factor through the gateway at hand, and lets in who has proven it', async () => {
+    await apply({
+      ...{ kind: 'role', name: 'careful', view: 'none', require_session_mfa: true },
+      allow: { sessions: [{ actions: ['list', 'join'], modes: ['observer'] }] },
+    });
+    const { link } = await steno.json<{ link: string }>('users', 'add', 'erin', '--roles', 'careful');
+    const token = link.slice(link.indexOf('#') + 1);
+    const { origin } = new URL(steno.run.web);
+    let cookie = '';
+    const post = async <T>(path: string, data: object): Promise<T> => {
+      const answer = await fetch(`${origin}${path}`, {
+        method: 'POST',
+        headers: { origin, cookie, 'content-type': 'application/json' },
+        body: JSON.stringify(data),
+      });
+      const text = await answer.text();
+      expect(answer.status, text).toBe(200);
+      cookie = answer.headers.get('set-cookie')?.split(';')[0] ?? cookie;
+      return JSON.parse(text) as T;
+    };
+    const { ceremony, secret } = await post<TotpEnrolment>('/api/invitation/totp', { token });
+    const totp = new TOTP({ secret: Secret.fromBase32(secret) });
+    const device = { kind: 'totp', ceremony, code: totp.generate(), label: 'app' };
+    await post('/api/invitation/accept', { token, password: 'turnip gravel osprey lantern', device });
+    const erin = await person(steno, ca, 'erin', ['careful'], ['nobody']);
+    const joined = steno.terminal('ssh', ['-F', erin.config, '-tt', '-l', `join.${session.id}`, 'steno-gateway']);
+    const asked = /\/confirm#([A-Za-z0-9_-]{43})/;
+    await joined.until(asked);
+    expect(joined.text()).not.toContain('you watch');
+    // Each code counts once.
+    const code = totp.generate({ timestamp: Date.now() + 30_000 });
+    await post('/api/confirm/decision', { token: asked.exec(joined.text())![1], approve: true, code });
+    await joined.until(/you watch/);
+    await owner.until(/erin joined this session as observer/);
+    joined.write('q');
+    expect(await joined.ended).toBe(0);
   }, 60_000);
 
   it('has in its recording who came by which invitation, and why', async () => {

@@ -3,7 +3,7 @@
  * and what the recording says of each, which is what it says of stock `sftp`.
  */
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import axe from 'axe-core';
@@ -149,6 +149,43 @@ it('shows how far a long one is, is hidden while it goes on, and is cancelled', 
   await page.waitForSelector('text=Nothing is in this folder.');
 });
 
+it('makes folders, renames, and deletes what is confirmed', async () => {
+  const row = (name: string) => page.locator('.files-row', { hasText: name });
+  await page.click('button[aria-label="To the folder above"]');
+  await page.waitForSelector('.file:has-text("big.bin")');
+  await page.click('button:has-text("New folder")');
+  await page.fill('input[aria-label="Name of the new folder"]', 'made <b>here');
+  await page.keyboard.press('Enter');
+  await row('made <b>here/').waitFor();
+  expect(statSync(join(folder, 'made <b>here')).isDirectory()).toBe(true);
+  // Nothing is overwritten.
+  await row('up.bin').locator('.file-more').click();
+  await row('up.bin').locator('button:has-text("Rename")').click();
+  await page.fill('input[aria-label="New name of up.bin"]', 'taken.txt');
+  await page.keyboard.press('Enter');
+  await soon(() => page.locator('.files-error').innerText()).toBe('This name is taken.');
+  expect(readFileSync(join(folder, 'taken.txt'), 'utf8')).toBe('after');
+  await row('taken.txt').locator('.file-more').click();
+  await row('taken.txt').locator('button:has-text("Rename")').click();
+  await page.fill('input[aria-label="New name of taken.txt"]', 'renamed.txt');
+  await page.keyboard.press('Enter');
+  await row('renamed.txt').waitFor();
+  expect(readFileSync(join(folder, 'renamed.txt'), 'utf8')).toBe('after');
+  await row('renamed.txt').locator('.file-more').click();
+  await row('renamed.txt').locator('button:has-text("Delete")').click();
+  await picture('files-delete');
+  await accessible();
+  await row('renamed.txt').locator('button:has-text("Keep it")').click();
+  expect(existsSync(join(folder, 'renamed.txt'))).toBe(true);
+  for (const name of ['renamed.txt', 'made <b>here']) {
+    await row(name).locator('.file-more').click();
+    await row(name).locator('button:has-text("Delete")').click();
+    await row(name).locator('button:has-text("Delete it")').click();
+    await soon(() => row(name).count()).toBe(0);
+    expect(existsSync(join(folder, name))).toBe(false);
+  }
+});
+
 it('ends with its panel, and is recorded as sftp beside the shell', async () => {
   expect((await sessionsOf('sftp')).map(({ state }) => state)).toEqual(['live']);
   await page.click('.files-head button:has-text("Close files")');
@@ -167,6 +204,13 @@ it('ends with its panel, and is recorded as sftp beside the shell', async () => 
     expect(line, `${operation} of ${path}`).toBeDefined();
     expect(line).toContain('sftp');
   }
+  for (const [operation, name] of [
+    ['mkdir', 'made <b>here'],
+    ['rename', 'taken.txt'],
+    ['remove', 'renamed.txt'],
+    ['rmdir', 'made <b>here'],
+  ] as const)
+    expect(cast.split('\n').find((one) => one.includes(`"${operation}"`) && one.includes(join(folder, name)))).toContain('success');
   expect((await steno.steno('verify', session!.id)).status).toBe(0);
   // The shell goes on.
   await page.locator('.terminal-screen').click();

@@ -2,8 +2,9 @@
  * A terminal in the page, as its user meets it: Chromium, a whole Steno, and the shell of a node. Colours and sizes arrive under
  * the page's policy, the recording is that of any session, and locks, roles, a second factor and signing out count as for `ssh`.
  */
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import axe from 'axe-core';
 import type { AxeResults } from 'axe-core';
 import { Secret, TOTP } from 'otpauth';
@@ -242,7 +243,7 @@ describe('a terminal in the page', () => {
     await state('confirming');
     await picture('confirming');
     const [other] = await Promise.all([context.waitForEvent('page'), page.click('.terminal-ask a')]);
-    await other.waitForSelector('text=Start this session?');
+    await other.waitForSelector('text=Is this session yours?');
     await other.fill('input[name=code]', code());
     await other.click('button.primary:has-text("Confirm")');
     await other.waitForSelector('text=Confirmed');
@@ -254,6 +255,107 @@ describe('a terminal in the page', () => {
     await page.click('button:has-text("Close")');
     expect(await ending()).toContain('You closed this terminal.');
     await apply(roles(''));
+  });
+
+  describe('where a role lets it wait for its network', () => {
+    const waiting = join(mkdtempSync(join(tmpdir(), 'steno-away-')), 'go');
+    let id: string;
+    /** From now on nothing that the page opens gets through. */
+    const cut = (): Promise<void> => page.evaluate('window.blocked = true; window.sockets.at(-1).close()');
+    const restore = (): Promise<void> => page.evaluate("window.blocked = false; window.dispatchEvent(new Event('online'))");
+
+    it('goes on with the same shell, whose output was not lost, and with no key that was typed meanwhile', async () => {
+      chmodSync(dirname(waiting), 0o755);
+      await apply(roles('reconnect: 2m'));
+      await page.addInitScript(`{
+        window.sockets = [];
+        const Real = WebSocket;
+        window.WebSocket = class extends Real {
+          constructor(...given) {
+            super(...given);
+            window.sockets.push(this);
+            if (window.blocked) this.close();
+          }
+        };
+      }`);
+      await open();
+      await state('running');
+      await typed(`clear; echo "shell ""$$"; until [ -e ${waiting} ]; do sleep 0.1; done; echo "while ""away"`);
+      await shows(/shell \d+/);
+      const [, shell] = /shell (\d+)/.exec(await screen())!;
+      await cut();
+      await state('away');
+      await picture('away');
+      await accessible();
+      await typed('echo "typed ""late"');
+      await expect.poll(() => page.locator('.terminal-note').innerText()).toContain('Not sent');
+      writeFileSync(waiting, '');
+      await restore();
+      await state('running');
+      await shows(/while away/);
+      await typed('echo "same ""$$"');
+      await shows(new RegExp(`same ${shell!}`));
+      expect(await screen()).not.toContain('typed');
+    });
+
+    it('tells the audit and the recording when it was away', async () => {
+      const rows = await eventually(
+        () => auditOf('terminal.resumed'),
+        (found) => found.length > 0,
+      );
+      id = rows[0]!.session;
+      expect(rows[0]).toMatchObject({
+        actor: 'alice',
+        outcome: 'success',
+        node: 'local',
+        login: account.name,
+        source_address: '127.0.0.1',
+      });
+      expect(await auditOf('terminal.lost')).toMatchObject([{ actor: 'alice', session: id }]);
+      await page.locator('.terminal-screen').click();
+      await typed('exit');
+      await state('ended');
+      const { stdout } = await steno.steno('export', id, '--format', 'cast');
+      const marks = stdout.split('\n').flatMap((line) => /^\[[^,]+, ?"m", ?"(.*)"\]$/.exec(line)?.[1] ?? []);
+      expect(marks).toEqual([
+        expect.stringMatching(/^alice: network lost, waits 120 s$/),
+        expect.stringMatching(/^alice: network back after \d+ s$/),
+      ]);
+    });
+
+    it('is ended while it is away, and shows why once it is back', async () => {
+      await open();
+      await state('running');
+      const { id: live } = await eventually(
+        () => steno.json<SessionInfo[]>('sessions', '--live'),
+        (rows) => rows.length === 1,
+      ).then(([row]) => row!);
+      await cut();
+      await state('away');
+      expect((await steno.steno('sessions', 'end', live, '--reason', 'left running')).status).toBe(0);
+      await eventually(
+        () => auditOf('session.ended'),
+        (rows) => rows.some(({ session: ended }) => ended === live),
+      );
+      await restore();
+      expect(await ending()).toMatch(/left running/);
+    });
+
+    it('ends with its network where the role says so no more', async () => {
+      await open();
+      await state('running');
+      await apply(roles(''));
+      await typed('echo "to ""end"');
+      await shows(/to end/);
+      await expect
+        .poll(async () => {
+          const { kind } = await page.evaluate<{ kind: string }>("({ kind: document.querySelector('.terminal-page').dataset.state })");
+          if (kind === 'running') await cut();
+          else if (kind === 'away') await restore();
+          return kind;
+        })
+        .toBe('ended');
+    });
   });
 
   it('ends when its user signs out in another tab', async () => {

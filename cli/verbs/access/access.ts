@@ -43,11 +43,12 @@ export function explanation({ user, node, login, allowed, reason, lock, because,
       ...(terms.max_session_length === null ? [] : [`ends after ${duration(terms.max_session_length)}`]),
       ...(terms.idle_timeout === null ? [] : [`ends when idle for ${duration(terms.idle_timeout)}`]),
       ...(terms.max_sessions === null ? [] : [`at most ${terms.max_sessions} at a time`]),
+      ...(terms.reconnect === undefined ? [] : [`in the page, waits ${duration(terms.reconnect)} for a lost network`]),
       ...(terms.disconnect_expired_cert ? ['ends with the certificate'] : []),
       ...(terms.require_session_mfa ? ['asks for a second factor each time'] : []),
       ...(terms.moderation ?? []).map(
-        ({ role, count, modes, where, on_leave }) =>
-          `waits for ${count} ${modes.join(' or ')}${where === undefined ? '' : ` where ${visible(where)}`}, and ${on_leave === 'pause' ? 'pauses' : 'ends'} when they leave (role ${visible(role)})`,
+        ({ role, count, modes, where, presence, on_leave }) =>
+          `waits for ${count} ${modes.join(' or ')}${where === undefined ? '' : ` where ${visible(where)}`}${presence === undefined ? '' : `, who prove every ${duration(presence)} to be there`}, and ${on_leave === 'pause' ? 'pauses' : 'ends'} when they leave (role ${visible(role)})`,
       ),
     ];
     lines.push(`  under the terms of ${terms.roles.map(visible).join(', ')}:`, ...words.map((text) => `    ${text}`));

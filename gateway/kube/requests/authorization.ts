@@ -35,7 +35,13 @@ export interface KubeAuthorized {
   readonly hidesValues: boolean;
 }
 
-export const NO_LIMITS: SessionLimits = { maxSessionLength: null, idleTimeout: null, maxSessions: null, disconnectExpiredCert: false };
+export const NO_LIMITS: SessionLimits = {
+  maxSessionLength: null,
+  idleTimeout: null,
+  maxSessions: null,
+  disconnectExpiredCert: false,
+  reconnect: null,
+};
 
 /** `request` null: discovery. Throws CERT_UNKNOWN_CA, LOCKED, REQUEST_OVER, KUBE_CLUSTER_UNKNOWN, ACCESS_DENIED, KUBE_UNSUPPORTED. */
 export function authorizeKube(

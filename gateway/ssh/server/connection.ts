@@ -41,6 +41,8 @@ import type { Admitted, Destination, Entry } from './admission.js';
 import { joinElsewhere, joinSession, strangerAccess, unconfirmedJoin } from './join-session.js';
 import type { AcceptedElsewhere, Elsewhere, Joined, JoinDeps } from './join-session.js';
 import { Jump } from './jump.js';
+import { offerReconnect } from './reconnect.js';
+import type { Reconnecting } from './reconnect.js';
 import { LocalAnswers } from './local-answers.js';
 
 export interface ConnectionDeps extends ReachDeps, JoinDeps {
@@ -80,11 +82,12 @@ type Stage =
   | { readonly kind: 'dialling'; readonly access: Access; readonly abort: AbortController }
   | { readonly kind: 'joined'; readonly joined: Joined; readonly access: Access }
   | { readonly kind: 'elsewhere'; readonly access: Access }
-  | { readonly kind: 'relaying'; readonly relay: Relay; readonly access: Access }
+  | { readonly kind: 'relaying'; readonly relay: Relay; readonly access: Access; readonly reconnecting: Reconnecting | null }
   | { readonly kind: 'refusing' }
   | { readonly kind: 'gone' };
 
 export class Connection {
+  readonly #wire: Wire;
   readonly #transport: Transport;
   readonly #deps: ConnectionDeps;
   readonly #source: string;
@@ -107,6 +110,7 @@ export class Connection {
     deps: ConnectionDeps,
     events: { admitted(): void; gone(): void },
   ) {
+    this.#wire = wire;
     this.#deps = deps;
     this.#who = { user: null, ...(entry.kind === 'node' ? { node: printable(entry.node, 128) } : {}) };
     const { source } = origin;
@@ -183,7 +187,7 @@ export class Connection {
       ...(destination.kind === 'node' ? { login: destination.login, node: destination.node } : {}),
     };
     if (destination.kind === 'node') return void this.#reach(admitted, destination);
-    if (destination.kind === 'join') return this.#join(knownOf(admitted), destination);
+    if (destination.kind === 'join') return this.#join(knownOf(admitted), destination, admitted.blob.toString('base64'));
     const access = this.#access(knownOf(admitted), null, () => undefined);
     const jump = new Jump(this.#transport, {
       snapshot: () => this.#deps.snapshot(),
@@ -240,12 +244,20 @@ export class Connection {
   }
 
   /** Into a live session, as a participant. */
-  #join(known: Known, destination: SessionJoin): void {
+  #join(known: Known, destination: SessionJoin, certificate: string): void {
     const elsewhere = this.#elsewhere;
     try {
       if (elsewhere instanceof StenoError) throw elsewhere;
       if (elsewhere !== null) return this.#relayElsewhere(known, elsewhere);
-      const { joined, access } = joinSession(this.#deps, this.#transport, known, destination, (error) => this.end(error));
+      const { joined, access } = joinSession(
+        this.#deps,
+        this.#transport,
+        known,
+        destination,
+        (error) => this.end(error),
+        ({ login, node }, shown, signal) =>
+          this.#deps.confirmSession({ login, node, user_certificate: certificate, source_address: this.#source }, shown, signal),
+      );
       this.#stage = { kind: 'joined', joined, access };
       this.#leadTo(joined);
     } catch (error) {
@@ -309,7 +321,9 @@ export class Connection {
     const known = knownOf(admitted);
     const way: { told: string | null } = { told: null };
     const access = this.#access(known, target, (decision) => {
-      if (this.#stage.kind === 'relaying') this.#stage.relay.permit(permissionsOf(known, decision, way.told));
+      if (this.#stage.kind !== 'relaying') return;
+      this.#stage.relay.permit(permissionsOf(known, decision, way.told));
+      this.#stage.reconnecting?.permit(decision);
     });
     this.#stage = { kind: 'dialling', access, abort };
     const client = this.#transport;
@@ -419,7 +433,14 @@ export class Connection {
       },
       () => this.#gone(),
     );
-    this.#stage = { kind: 'relaying', relay, access };
+    const reconnecting = offerReconnect(
+      {
+        ...{ wire: this.#wire, client: this.#transport, certificate: admitted.certificate, access },
+        audit: (entry) => this.#deps.recorder.audit(entry),
+      },
+      decision,
+    );
+    this.#stage = { kind: 'relaying', relay, access, reconnecting };
     this.#deps.registry.register(access, decision);
   }
 

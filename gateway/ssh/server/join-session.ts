@@ -51,6 +51,9 @@ export function unconfirmedJoin({ snapshot, now, registry, live }: JoinDeps, ide
   }
 }
 
+/** Asks this user for their second factor: for a login on a node, at the address that `shown` gets. */
+export type Prove = (about: Target, shown: (url: string) => void, signal: AbortSignal) => Promise<unknown>;
+
 /** Throws why not. `end`: ends the connection. The access is registered: locks and roles reach it from here on. */
 export function joinSession(
   { snapshot, now, registry, live, draining }: JoinDeps,
@@ -58,6 +61,7 @@ export function joinSession(
   { identity, certificate, source }: Joiner,
   join: SessionJoin,
   end: (error: StenoError) => void,
+  prove: Prove,
 ): { readonly joined: Joined; readonly access: Access } {
   const session = registry.find(join.session);
   const decide = (latest: Snapshot): ReturnType<typeof authorizeJoin> =>
@@ -78,7 +82,15 @@ export function joinSession(
     },
   );
   const facts = { user: identity.user, mode: join.mode, source, roles, traits: identity.traits, invited };
-  const joined = new Joined(client, live.audience(session!, about), facts, invited === null ? null : invited.expires_at - now());
+  const joined = new Joined(
+    client,
+    live.audience(session!, about),
+    facts,
+    invited === null ? null : invited.expires_at - now(),
+    async (shown, signal) => {
+      await prove(about, shown, signal);
+    },
+  );
   registry.register(access, { limits });
   return { joined, access };
 }

@@ -17,7 +17,9 @@ import { LEAVE_MODES } from '../../live/screen-replay.js';
 import { ESCAPE_MS, TerminalInput } from '../../live/terminal-input.js';
 import { asStenoError, explainError } from '../../sessions/refusal.js';
 import { clampSize, dataOf } from '../relay/message-fields.js';
+import { realTimers } from '../../edge/keep-terms.js';
 import { message } from '../transport/messages.js';
+import { Keepalive } from './keepalive.js';
 
 /** Bytes of input. A paste of more waits at the client. */
 const WINDOW = 32 * 1024;
@@ -59,12 +61,16 @@ export class Joined {
   #terminal: Terminal | null = null;
   #expiry: NodeJS.Timeout | undefined;
   #participant: Participant | null = null;
+  #keepalive: Keepalive | null = null;
   /** What a peer typed and the session has not taken. */
   #typed: Buffer[] = [];
   #over = false;
 
+  readonly #prove: ParticipantLink['prove'];
+
   /** `forMs`: so long an invitation lasts; null: they came by roles. */
-  constructor(client: JoinedClient, audience: Audience, facts: ParticipantFacts, forMs: number | null = null) {
+  constructor(client: JoinedClient, audience: Audience, facts: ParticipantFacts, forMs: number | null, prove: ParticipantLink['prove']) {
+    this.#prove = prove;
     this.#client = client;
     this.#audience = audience;
     this.#facts = facts;
@@ -74,6 +80,7 @@ export class Joined {
   }
 
   message(payload: Buffer): void {
+    this.#keepalive?.heard();
     const reader = new SshReader(payload, 'BAD_REQUEST');
     switch (reader.byte('the type')) {
       case MSG.globalRequest:
@@ -109,6 +116,7 @@ export class Joined {
     clearTimeout(this.#timer);
     clearTimeout(this.#expiry);
     clearTimeout(this.#escape);
+    this.#keepalive?.stop();
     this.#over = true;
     if (this.#participant !== null) this.#audience.leave(this.#participant, null);
   }
@@ -175,7 +183,14 @@ export class Joined {
     if (size === null) return this.end(new StenoError('JOIN_TERMINAL'));
     clearTimeout(this.#timer);
     try {
-      this.#participant = this.#audience.join(this.#facts, this.#linkTo(terminal));
+      const participant = this.#audience.join(this.#facts, this.#linkTo(terminal));
+      this.#participant = participant;
+      this.#keepalive = new Keepalive(realTimers, {
+        ask: () => {
+          if (!terminal.closed && !this.#client.closed) this.#client.send(message.keepalive(terminal.clientId));
+        },
+        silent: (is) => this.#audience.silent(participant, is),
+      });
     } catch (error) {
       this.end(asStenoError(error));
     }
@@ -200,6 +215,7 @@ export class Joined {
         });
       },
       close: (lines, ok) => this.#close(lines, ok),
+      ...(this.#prove === undefined ? {} : { prove: this.#prove }),
     };
   }
 
@@ -257,6 +273,7 @@ export class Joined {
     clearTimeout(this.#timer);
     clearTimeout(this.#expiry);
     clearTimeout(this.#escape);
+    this.#keepalive?.stop();
     const { participant, terminal } = { participant: this.#participant, terminal: this.#terminal };
     if (terminal === null) return this.#client.disconnect(DISCONNECT.byApplication, lines.join(' '));
     if (terminal.closed) return;

@@ -65,6 +65,71 @@ it('a session ends with its moderator where the role says so', async () => {
   expect(await alice.closed).toBe(255);
 });
 
+it('a moderator whose network is away pauses the session once, and it goes on when they are back', { timeout: 150_000 }, async () => {
+  demand({ on_leave: 'pause' });
+  const alice = owner('-tt', 'node-1', 'stty -echo; echo started; while read -r line; do echo "got:$line"; done');
+  await alice.until('steno join ');
+  const carol = joinAs(world, 'carol', 'helper', 'moderator');
+  await alice.until('started');
+  await carol.until('you moderate');
+  // Nothing comes of her client any more, and nobody closes anything.
+  carol.child.kill('SIGSTOP');
+  await alice.until('nothing is heard of carol');
+  await alice.until(/waits for others[^]*waits for others/);
+  alice.type('lost\r');
+  // Discarded, and recorded as such.
+  await expect.poll(() => world.recorder.recordings()[0]!.lines.some(({ code }) => code === 'g')).toBe(true);
+  carol.child.kill('SIGCONT');
+  await alice.until('carol is back');
+  alice.type('two\r');
+  await alice.until('got:two');
+  expect(alice.text()).not.toContain('got:lost');
+  expect(world.recorder.audits.map(({ event }) => event).filter((event) => event.startsWith('session.participant_'))).toEqual([
+    'session.participant_lost',
+    'session.participant_back',
+  ]);
+});
+
+it('who does not prove to be there counts as gone, and is back with a second factor', async () => {
+  const role = roleSchema.parse({
+    ...{ kind: 'role', name: 'admin', allow: { nodes: { '*': '*' }, logins: ['root', 'nobody', '*'] } },
+    moderation: { presence: '2m' },
+  });
+  // Shorter than a role can say.
+  world.authority.roles = [{ ...role, moderation: { ...role.moderation!, presence: 1 } }, ...openRoles];
+  world.authority.changed();
+  const questions: ((yes: boolean) => void)[] = [];
+  world.authority.confirmed = () => new Promise((resolve) => void questions.push(resolve));
+  const alice = owner('-tt', 'node-1', 'stty -echo; echo started; while read -r line; do echo "got:$line"; done');
+  await alice.until('steno join ');
+  const carol = joinAs(world, 'carol', 'helper', 'moderator');
+  await alice.until('started');
+  await carol.until('prove that you are there');
+  expect(carol.text()).toMatch(/http:\/\/steno\.invalid\/confirm#\w+\.node-1/);
+  await alice.until('carol did not prove to be here, and counts as gone');
+  await carol.until('you count as gone');
+  alice.type('lost\r');
+  await alice.until(/waits for others[^]*waits for others/);
+  questions.at(-1)!(false);
+  await carol.until('it was denied in the browser');
+  const asked = questions.length;
+  carol.type('v');
+  await expect.poll(() => questions.length).toBe(asked + 1);
+  // From now on whatever is asked is confirmed at once.
+  world.authority.confirmed = async () => true;
+  questions.at(-1)!(true);
+  await alice.until('carol has proven to be here');
+  alice.type('two\r');
+  await alice.until('got:two');
+  expect(alice.text()).not.toContain('got:lost');
+  expect(world.recorder.audits).toEqual(
+    expect.arrayContaining([
+      expect.objectContaining({ event: 'session.presence_missed', actor: 'carol', outcome: 'failure' }),
+      expect.objectContaining({ event: 'session.presence_proven', actor: 'carol', outcome: 'success' }),
+    ]),
+  );
+});
+
 it('a command and a file transfer wait too, and run whole', async () => {
   demand({});
   const target = joinPath(world.directory, 'copied');

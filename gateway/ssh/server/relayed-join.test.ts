@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { readFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
+import { roleSchema } from '#schemas/policy/role.js';
 import { EXTENSION_ROLES, EXTENSION_USER, PRINCIPAL_NONE } from '#schemas/base/identity.js';
 import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 import { loadPrivateKey } from '#runtime/ssh/keys.js';
@@ -134,6 +135,31 @@ describe('another gateway', () => {
     ['watcher', 'peer', 'ACCESS_DENIED'],
   ])('cannot make more of a %s: as %s it is %s', async (role, mode, code) => {
     expect((await ask(request({ role, mode }))).answer).toMatchObject({ kind: 'refused', code });
+  });
+
+  it('is told where whom it brings proves a second factor, and brings them in after that alone', async () => {
+    const careful = roleSchema.parse({
+      ...{ kind: 'role', name: 'careful', view: 'none', require_session_mfa: true },
+      allow: { sessions: [{ actions: ['list', 'join'], modes: ['observer'] }] },
+    });
+    world.authority.roles = [...world.authority.roles, careful];
+    world.authority.changed();
+    const questions: ((yes: boolean) => void)[] = [];
+    world.authority.confirmed = () => new Promise((resolve) => void questions.push(resolve));
+    for (const yes of [true, false]) {
+      const { socket, answer } = await ask(request({ role: 'careful', user: yes ? 'bob' : 'carol' }));
+      expect(answer).toMatchObject({ kind: 'confirm', node: 'node-1', url: expect.stringMatching(/^http:\/\/steno\.invalid\/confirm#/) });
+      const next = once(socket, 'message');
+      questions.at(-1)!(yes);
+      const [said] = (await next) as [Buffer];
+      expect(JSON.parse(said.toString())).toMatchObject(yes ? { kind: 'ready' } : { kind: 'refused', code: 'SESSION_UNCONFIRMED' });
+    }
+    // Who leaves while they are asked is forgotten, whatever they confirm then.
+    const { socket } = await ask(request({ role: 'careful', user: 'dave' }));
+    socket.terminate();
+    await once(socket, 'close');
+    questions.at(-1)!(true);
+    expect(world.recorder.audits.filter(({ event }) => event === 'session.joined')).toEqual([]);
   });
 
   it('is ended when it says anything but messages of the connection protocol', async () => {

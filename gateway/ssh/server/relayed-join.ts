@@ -14,6 +14,7 @@ import { createHash } from 'node:crypto';
 import type { WebSocket } from 'ws';
 import { StenoError } from '#schemas/base/errors.js';
 import { formatSessionJoin, parseSessionJoin } from '#schemas/session-join.js';
+import type { Target } from '#schemas/base/identity.js';
 import type { SessionJoin } from '#schemas/session-join.js';
 import type { UserProof } from '#schemas/api/services/certificates.js';
 import { decodeBase64 } from '#schemas/ssh/base64.js';
@@ -94,8 +95,13 @@ export class RelayedJoins {
       entered.joined?.closed();
       access?.leave();
     };
-    ({ joined: entered.joined, access } = joinSession(this.#deps, client, joiner, addressOf(request), (error) =>
-      entered.joined?.end(error),
+    ({ joined: entered.joined, access } = joinSession(
+      this.#deps,
+      client,
+      joiner,
+      addressOf(request),
+      (error) => entered.joined?.end(error),
+      (target, shown, signal) => this.#ask(target, request, shown, signal),
     ));
     socket.on('message', (data: Buffer, binary: boolean) => {
       if (!binary || !isClientMessage(data[0])) return socket.terminate();
@@ -138,19 +144,24 @@ export class RelayedJoins {
   }
 
   /** Asks for the second factor where roles want it: the user reads the address at their own terminal. */
-  async #confirmed(socket: WebSocket, request: RelayedJoin, { identity, source }: Joiner): Promise<void> {
-    const { user_certificate } = request;
+  async #confirmed(socket: WebSocket, request: RelayedJoin, { identity }: Joiner): Promise<void> {
     const target = unconfirmedJoin(this.#deps, identity, addressOf(request));
     if (target === null) return;
     const gone = new AbortController();
     const stop = (): void => gone.abort();
     socket.on('close', stop);
-    await this.#deps.confirmSession(
-      { login: target.login, node: target.node, user_certificate, source_address: source },
-      (url) => say(socket, { kind: 'confirm', login: target.login, node: target.node, url: url.slice(0, 2048) }),
-      gone.signal,
-    );
+    const shown = (url: string): void => say(socket, { kind: 'confirm', login: target.login, node: target.node, url: url.slice(0, 2048) });
+    await this.#ask(target, request, shown, gone.signal);
     socket.off('close', stop);
+  }
+
+  #ask(
+    { login, node }: Target,
+    { user_certificate, source_address }: RelayedJoin,
+    shown: (url: string) => void,
+    signal: AbortSignal,
+  ): Promise<string> {
+    return this.#deps.confirmSession({ login, node, user_certificate, source_address }, shown, signal);
   }
 
   #spend({ session: id, proof }: RelayedJoin): void {

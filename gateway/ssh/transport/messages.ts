@@ -35,6 +35,8 @@ export const message = {
     for (const text of texts) request.utf8(text);
     return request.bytes();
   },
+  /** A request that no client knows, so that each answers that it does not. */
+  keepalive: (recipient: number) => writer(MSG.channelRequest).uint32(recipient).utf8('keepalive@openssh.com').byte(1).bytes(),
   exitStatus: (recipient: number, status: number) =>
     writer(MSG.channelRequest).uint32(recipient).utf8('exit-status').byte(0).uint32(status).bytes(),
 } as const;

@@ -64,10 +64,19 @@ const accessExplanation = record({
     idle_timeout: z.int().nullable(),
     max_sessions: z.int().nullable(),
     disconnect_expired_cert: z.boolean(),
+    /** Left out: a terminal of the page does not wait for a lost network. */
+    reconnect: z.int().exactOptional(),
     require_session_mfa: z.boolean(),
     /** Participants that have to be in a session, by role; left out: none. */
     moderation: list(
-      record({ role: z.string(), count: z.int(), modes: texts, where: z.string().exactOptional(), on_leave: z.string() }),
+      record({
+        role: z.string(),
+        count: z.int(),
+        modes: texts,
+        where: z.string().exactOptional(),
+        presence: z.int().exactOptional(),
+        on_leave: z.string(),
+      }),
     ).exactOptional(),
   }).exactOptional(),
 });

@@ -5,8 +5,12 @@ export const terminalCloses = {
   /** What no client of ours sends. */
   misuse: 4400,
   signedOut: 4401,
-  /** Nothing passed either way for hours, or the browser does not answer. */
+  /** Nothing passed either way for hours. */
   idle: 4408,
+  /** The browser does not answer. */
+  lost: 4409,
+  /** What was to be resumed is over. */
+  gone: 4410,
   /** Too many terminals, of this user or of all. */
   full: 4429,
   /** No gateway answers, or this server is shutting down. */

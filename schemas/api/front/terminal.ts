@@ -1,6 +1,7 @@
 /** The WebSocket of a terminal in the page: the bytes of one SSH connection from the browser to a gateway. Decision 0129. */
 import { z } from 'zod';
-import { noBody, noParams, noQuery, viewerEndpoint } from '../../endpoint/endpoint.js';
+import { noBody, noParams, viewerEndpoint } from '../../endpoint/endpoint.js';
+import { resumption } from '../../terminal/resumption.js';
 
 /** Bytes of one message, either way: an SSH packet of 32 KiB and what is around it. */
 export const MAX_TERMINAL_MESSAGE = 64 << 10;
@@ -11,7 +12,8 @@ export const openTerminal = viewerEndpoint({
   summary: 'Reach a gateway: a WebSocket of binary messages, the bytes of one SSH connection.',
   admits: ['user'],
   params: noParams,
-  query: noQuery,
+  /** `resume`: `new` for a stream in frames that can be resumed, or the name of the one to resume. */
+  query: z.strictObject({ resume: resumption.exactOptional() }),
   body: noBody,
   answer: z.string(),
   media: 'application/octet-stream',

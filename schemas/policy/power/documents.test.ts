@@ -290,6 +290,29 @@ test.each<[string, object, boolean]>([
   expect(isNarrower(role(template), role(template))).toBe(true);
 });
 
+test('a role whose terminals wait longer for a network than those of its author is looser', () => {
+  const lacks = (held: object, given: object): unknown =>
+    lackingForRole({ roles: [role({ ...dev, ...held })], person: { user: 'ann', traits: {} } }, role({ ...dev, ...given }), undefined);
+  expect(lacks({ reconnect: '1m' }, { reconnect: '30s' })).toBeNull();
+  expect(lacks({ reconnect: '1m' }, {})).toBeNull();
+  expect(lacks({ reconnect: '1m' }, { reconnect: '2m' })).not.toBeNull();
+  expect(lacks({}, { reconnect: '5s' })).not.toBeNull();
+});
+
+test('a demand is looser where participants prove less often, or not at all, that they are there', () => {
+  const lacks = (held: object, given: object): unknown =>
+    lackingForRole(
+      { roles: [role({ ...dev, moderation: held })], person: { user: 'ann', traits: {} } },
+      role({ ...dev, moderation: given }),
+      undefined,
+    );
+  expect(lacks({ presence: '10m' }, { presence: '10m' })).toBeNull();
+  expect(lacks({ presence: '10m' }, { presence: '5m' })).toBeNull();
+  expect(lacks({}, { presence: '5m' })).toBeNull();
+  expect(lacks({ presence: '10m' }, { presence: '11m' })).not.toBeNull();
+  expect(lacks({ presence: '10m' }, {})).not.toBeNull();
+});
+
 test('every field of roles is compared: one that is not known here must be the same', () => {
   const filled = role({ ...dev });
   const more = { ...filled, allow: { ...filled.allow, new_power: true } } as Role;

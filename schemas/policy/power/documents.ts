@@ -101,6 +101,7 @@ function given(written: Role, holders: readonly Holder[]): string | null {
       'agent_forwarding',
       'max_session_length',
       'idle_timeout',
+      'reconnect',
       'max_sessions',
       'disconnect_expired_cert',
       'require_session_mfa',

@@ -12,6 +12,7 @@ type Terms = Pick<
   | 'recording'
   | 'max_session_length'
   | 'idle_timeout'
+  | 'reconnect'
   | 'disconnect_expired_cert'
   | 'require_session_mfa'
   | 'require_write_mfa'
@@ -44,6 +45,7 @@ export function looserTerm(given: Terms, held: Terms): string | null {
   if (unknown !== null) return `recording.${unknown}`;
   if (longer('max_session_length')) return 'max_session_length';
   if (longer('idle_timeout')) return 'idle_timeout';
+  if ((given.reconnect ?? 0) > (held.reconnect ?? 0)) return 'reconnect';
   if (held.disconnect_expired_cert && !given.disconnect_expired_cert) return 'disconnect_expired_cert';
   if (held.require_session_mfa && !given.require_session_mfa) return 'require_session_mfa';
   if (held.require_write_mfa && !given.require_write_mfa) return 'require_write_mfa';
@@ -57,6 +59,7 @@ function looserModeration(given: ModerationTerm | undefined, held: ModerationTer
   if (given === undefined || given.count < held.count) return true;
   if (!given.modes.every((mode) => held.modes.includes(mode))) return true;
   if (held.where !== undefined && given.where !== held.where) return true;
+  if (held.presence !== undefined && (given.presence === undefined || given.presence > held.presence)) return true;
   return held.on_leave === 'terminate' && given.on_leave !== 'terminate';
 }
 

@@ -1,5 +1,8 @@
 /** What the page's SSH client reads before the other side has proved anything, and the gateway's words that it shows. */
 import { SshWriter } from '#schemas/ssh/wire.js';
+import { FrameReader, MAX_FRAME_DATA, encodeFrame } from '#schemas/terminal/frames.js';
+import type { TerminalFrame } from '#schemas/terminal/frames.js';
+import { ResumableStream } from '#schemas/terminal/resumable-stream.js';
 import { agree, kexInit, readKexInit } from '../../../viewer/web/ssh/key-exchange.js';
 import { MAX_PACKET, PacketBuffer, framed, payloadOf } from '../../../viewer/web/ssh/packets.js';
 import { ReplyBuffer } from '../../../viewer/web/files/packets.js';
@@ -135,4 +138,56 @@ const words: Target = {
     }),
 };
 
-export const pageSshTargets: readonly Target[] = [packets, sftp, offers, words];
+const nonce = new Uint8Array(32);
+const seedFrames: readonly TerminalFrame[] = [
+  { kind: 'data', offset: 0, received: 3, bytes: utf8('hello') },
+  { kind: 'received', received: 10 },
+  { kind: 'data', offset: 5, received: 10, bytes: utf8('again') },
+  { kind: 'end' },
+];
+/** All frames of these bytes, and what a stream that has sent ten makes of them. */
+const frames = (input: Buffer, pieces: number): unknown => {
+  const reader = new FrameReader();
+  const found: unknown[] = [];
+  let passed = 0;
+  const stream = new ResumableStream({
+    bytes: (bytes) => (passed += bytes.length),
+    frame: () => undefined,
+    acknowledged: () => undefined,
+    ended: () => undefined,
+  });
+  stream.send(utf8('0123456789'));
+  for (let at = 0; at < input.length; at += pieces) {
+    reader.put(input.subarray(at, at + pieces));
+    for (let frame = reader.next(); frame !== null; frame = reader.next()) {
+      if (frame.kind === 'data') claim(frame.bytes.length <= MAX_FRAME_DATA, 'a frame is bounded');
+      found.push(Buffer.from(encodeFrame(frame)).toString('hex'));
+      stream.take(frame);
+      claim(stream.received === passed, 'every byte passes once');
+      claim(stream.kept >= 0 && stream.kept <= 10, 'no more is kept than was sent');
+    }
+  }
+  claim(input.toString('hex').startsWith(found.join('')), 'a frame is written as it was read');
+  return found;
+};
+const stream: Target = {
+  name: 'terminal-frames',
+  covers: ['schemas/terminal/frames', 'schemas/terminal/resumable-stream'],
+  maxLength: 4096,
+  open: () =>
+    Promise.resolve({
+      seeds: [
+        Buffer.concat(seedFrames.map((frame) => encodeFrame(frame))),
+        encodeFrame({ kind: 'challenge', nonce }),
+        encodeFrame({ kind: 'proof', received: 7, mac: nonce }),
+        Buffer.concat([encodeFrame({ kind: 'resumed', received: 7 }), encodeFrame({ kind: 'refused' })]),
+      ],
+      check(input) {
+        const whole = parsed(() => frames(input, Math.max(1, input.length)));
+        const bytewise = parsed(() => frames(input, 1));
+        if (whole !== undefined || bytewise !== undefined) claimEqual(whole, bytewise, 'pieces make no difference');
+      },
+    }),
+};
+
+export const pageSshTargets: readonly Target[] = [packets, sftp, offers, words, stream];

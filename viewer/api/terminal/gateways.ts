@@ -8,6 +8,7 @@ import type { Duplex } from 'node:stream';
 import type { ConnectionOptions } from 'node:tls';
 import { StenoError } from '#schemas/base/errors.js';
 import { CLIENT_ADDRESS_HEADER } from '#schemas/endpoint/endpoint.js';
+import { NEW, RESUME_HEADER } from '#schemas/terminal/resumption.js';
 import { SSH_RELAY, SSH_RELAY_PATH } from '#schemas/tunnel.js';
 import type { Log } from '#runtime/log.js';
 
@@ -27,21 +28,31 @@ export interface SshStream {
   readonly head: Buffer;
 }
 
-/** Rejects with GATEWAY_UNREACHABLE. `client`: the browser's address. */
-export async function reachGateway(source: GatewaySource, client: string, signal: AbortSignal, log: Log): Promise<SshStream> {
+export interface SshStreamFor {
+  /** The browser's address. */
+  readonly client: string;
+  /** `NEW`, or what is to be resumed, which one gateway holds; left out: a stream without frames. */
+  readonly resume?: string;
+}
+
+/** Rejects with GATEWAY_UNREACHABLE, and RECONNECT_REFUSED where the gateway that held the terminal has it no more. */
+export async function reachGateway(source: GatewaySource, wanted: SshStreamFor, signal: AbortSignal, log: Log): Promise<SshStream> {
   const gateways = shuffled(await source.list());
   for (const address of gateways) {
     if (signal.aborted) break;
     try {
-      return await reach(address, source.tls, client, signal);
+      return await reach(address, source.tls, wanted, signal);
     } catch (error) {
-      log.warn({ err: error, gateway: address }, 'a gateway does not take a terminal');
+      if (error instanceof StenoError && error.code === 'RECONNECT_REFUSED') throw error;
+      // Most gateways do not hold what is to be resumed.
+      if (wanted.resume === undefined || wanted.resume === NEW)
+        log.warn({ err: error, gateway: address }, 'a gateway does not take a terminal');
     }
   }
   throw new StenoError('GATEWAY_UNREACHABLE', gateways.length === 0 ? 'no gateway is connected' : `${gateways.length} tried`);
 }
 
-function reach(address: string, tls: ConnectionOptions, client: string, signal: AbortSignal): Promise<SshStream> {
+function reach(address: string, tls: ConnectionOptions, { client, resume }: SshStreamFor, signal: AbortSignal): Promise<SshStream> {
   const { hostname, port } = new URL(`https://${address}`);
   return new Promise((resolve, reject) => {
     const asked = request({
@@ -49,7 +60,10 @@ function reach(address: string, tls: ConnectionOptions, client: string, signal: 
       host: hostname.replace(/^\[|\]$/g, ''),
       port: port === '' ? 443 : Number(port),
       path: SSH_RELAY_PATH,
-      headers: { connection: 'Upgrade', upgrade: SSH_RELAY, [CLIENT_ADDRESS_HEADER]: client },
+      headers: {
+        ...{ connection: 'Upgrade', upgrade: SSH_RELAY, [CLIENT_ADDRESS_HEADER]: client },
+        ...(resume === undefined ? {} : { [RESUME_HEADER]: resume }),
+      },
       // Each connection is one terminal, and none is used again.
       agent: false,
       signal: AbortSignal.any([signal, AbortSignal.timeout(CONNECT_MS)]),
@@ -60,7 +74,8 @@ function reach(address: string, tls: ConnectionOptions, client: string, signal: 
     });
     asked.on('response', (response) => {
       response.destroy();
-      reject(new Error(`the gateway answers ${response.statusCode ?? 0}`));
+      if (response.headers['x-steno-error'] === 'RECONNECT_REFUSED') reject(new StenoError('RECONNECT_REFUSED'));
+      else reject(new Error(`the gateway answers ${response.statusCode ?? 0}`));
     });
     asked.on('error', reject);
     asked.end();

@@ -5,6 +5,9 @@
  *     dialling ──a gateway took it──► relaying ──either side ended──► closed
  *        └──none did──► `unavailable`  └──signed out, silent, misused──► closed with that code
  *
+ * A stream in frames (`resume`, decision 0165) outlives a lost browser at the gateway. So where the viewer ends it for good, it says
+ * so by an `end` frame of its own: the page sends whole frames, one message each, so the frame stands between two of them.
+ *
  * Each way stops reading while the other side does not take what was read: at most `HIGH_WATER` bytes and one message wait per
  * way. Limits: `MAX_TERMINALS` in all and `MAX_PER_USER`; a browser that answers no ping for `PING_MS`, and a terminal on which
  * nothing passed for `IDLE_MS`, are closed. What roles say about idle sessions the gateway enforces. Decision 0129. Tested in
@@ -12,6 +15,8 @@
  */
 import type { RawData, WebSocket } from 'ws';
 import { terminalCloses } from '#schemas/api/front/terminal-closes.js';
+import { StenoError } from '#schemas/base/errors.js';
+import { encodeFrame, SAY_BYTES } from '#schemas/terminal/frames.js';
 import type { Log } from '#runtime/log.js';
 import { reachGateway } from './gateways.js';
 import type { GatewaySource, SshStream } from './gateways.js';
@@ -22,11 +27,15 @@ export const HIGH_WATER = 256 * 1024;
 const RECHECK_MS = 5_000;
 const PING_MS = 30_000;
 const IDLE_MS = 4 * 3_600_000;
+/** A gateway that does not read the last frame is left. */
+const LINGER_MS = 3_000;
 
 export interface Opening {
   readonly user: string;
   /** The browser's address, on which limits and certificates depend. */
   readonly client: string;
+  /** As in gateways.ts. */
+  readonly resume?: string;
   /** Throws when the user is no longer signed in. */
   readonly recheck: () => Promise<void>;
 }
@@ -42,7 +51,7 @@ export class TerminalRelay {
     this.#log = log;
   }
 
-  open(browser: WebSocket, { user, client, recheck }: Opening): void {
+  open(browser: WebSocket, { user, client, resume, recheck }: Opening): void {
     const own = [...this.#open.values()].filter((one) => one === user).length;
     if (this.#open.size >= MAX_TERMINALS || own >= MAX_PER_USER)
       return browser.close(
@@ -52,7 +61,8 @@ export class TerminalRelay {
     const left = new AbortController();
     let upstream: SshStream['stream'] | undefined;
     let done = false;
-    const end = (code: number, reason: string): void => {
+    /** `lost`: the browser may come back. */
+    const end = (code: number, reason: string, lost = false): void => {
       if (done) return;
       done = true;
       clearInterval(checks);
@@ -63,9 +73,15 @@ export class TerminalRelay {
       // A browser that stopped reading must not keep its close from arriving.
       browser.resume();
       browser.close(code, reason);
-      upstream?.destroy();
+      if (upstream === undefined) return;
+      const stream = upstream;
+      if (!lost && resume !== undefined && stream.writable) stream.write(encodeFrame({ kind: 'end' }));
+      // What the browser sent last goes first: it may have ended the stream itself.
+      const linger = setTimeout(() => stream.destroy(), LINGER_MS);
+      stream.once('close', () => clearTimeout(linger));
+      stream.end(() => stream.destroy());
     };
-    const stop = (): void => end(terminalCloses.unavailable, 'this server is shutting down');
+    const stop = (): void => end(terminalCloses.unavailable, 'this server is shutting down', true);
     const ask = (): void => void recheck().catch(() => end(terminalCloses.signedOut, 'you are no longer signed in'));
     this.#open.set(stop, user);
     this.#rechecks.add(ask);
@@ -73,9 +89,12 @@ export class TerminalRelay {
 
     let answered = true;
     let passedAt = performance.now();
+    const passed = (bytes: number): void => {
+      if (bytes > SAY_BYTES) passedAt = performance.now();
+    };
     const pings = setInterval(() => {
       // While nothing is read of the browser, no answer of it is either.
-      if (!answered && !browser.isPaused) return end(terminalCloses.idle, 'the browser does not answer');
+      if (!answered && !browser.isPaused) return end(terminalCloses.lost, 'the browser does not answer', true);
       if (performance.now() - passedAt > IDLE_MS) return end(terminalCloses.idle, 'nothing happened for hours');
       answered = false;
       browser.ping();
@@ -87,20 +106,21 @@ export class TerminalRelay {
       if (!binary) return end(terminalCloses.misuse, 'messages are binary');
       // The client speaks first only after the gateway took the connection (`pause` below).
       if (upstream === undefined) return;
-      passedAt = performance.now();
-      upstream.write(asBytes(data));
+      const bytes = asBytes(data);
+      passed(bytes.length);
+      upstream.write(bytes);
       if (upstream.writableLength > HIGH_WATER) browser.pause();
     });
-    browser.on('close', () => end(terminalCloses.over, ''));
-    browser.on('error', () => end(terminalCloses.over, ''));
+    browser.on('close', () => end(terminalCloses.over, '', true));
+    browser.on('error', () => end(terminalCloses.over, '', true));
     browser.pause();
 
-    reachGateway(this.#gateways, client, left.signal, this.#log).then(
+    reachGateway(this.#gateways, { client, ...(resume === undefined ? {} : { resume }) }, left.signal, this.#log).then(
       ({ stream, head }) => {
         if (done) return void stream.destroy();
         upstream = stream;
         const toBrowser = (chunk: Buffer): void => {
-          passedAt = performance.now();
+          passed(chunk.length);
           browser.send(chunk, { binary: true }, () => {
             if (!done && browser.bufferedAmount <= HIGH_WATER && stream.isPaused()) stream.resume();
           });
@@ -109,11 +129,12 @@ export class TerminalRelay {
         if (head.length > 0) toBrowser(head);
         stream.on('data', toBrowser);
         stream.on('drain', () => browser.resume());
-        stream.on('close', () => end(terminalCloses.over, 'the gateway ended the connection'));
+        stream.on('close', () => end(terminalCloses.over, 'the gateway ended the connection', true));
         browser.resume();
       },
       (error: unknown) => {
         if (done) return;
+        if (error instanceof StenoError && error.code === 'RECONNECT_REFUSED') return end(terminalCloses.gone, 'the terminal is over');
         this.#log.warn({ err: error }, 'no gateway takes the terminal of a browser');
         end(terminalCloses.unavailable, 'no gateway can be reached');
       },

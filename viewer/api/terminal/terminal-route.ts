@@ -39,12 +39,12 @@ export function terminalRoute(app: FastifyInstance, { gateways = noGateways, ide
       if (!request.ws) throw new StenoError('BAD_REQUEST', 'this call is a WebSocket');
       const identity = await identify(request);
       if (identity.by !== 'cookie') throw new StenoError('ACCESS_DENIED', 'terminals are for browsers; use `steno ssh`');
-      parseInput(openTerminal.query, request.query);
+      const { resume } = parseInput(openTerminal.query, request.query);
       const recheck = async (): Promise<void> => {
         if (identity.expiresAt <= clock()) throw new StenoError('NOT_SIGNED_IN');
         await identity.recheck();
       };
-      admitted.set(request, { user: identity.user, client: sourceAddress(request), recheck });
+      admitted.set(request, { user: identity.user, client: sourceAddress(request), recheck, ...(resume === undefined ? {} : { resume }) });
     },
     handler: () => {
       throw new StenoError('INTERNAL');

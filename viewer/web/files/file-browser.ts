@@ -45,6 +45,8 @@ const MAX_DOWNLOAD = 2 ** 31;
 const BLOB_BYTES = 8 << 20;
 const PROGRESS_MS = 100;
 const MAX_TRANSFERS = 200;
+/** Bytes, as in the file systems of nodes. */
+const MAX_NAME = 255;
 
 interface Job {
   readonly abort: AbortController;
@@ -136,6 +138,26 @@ export class FileBrowser {
     }
   }
 
+  /** Makes a folder in the one that is shown. */
+  makeFolder(name: string): Promise<void> {
+    return this.#alter((folder) => this.#client.makeFolder(pathOf(folder, name)));
+  }
+
+  /** Of a name that is taken nothing is overwritten. */
+  rename(entry: Entry, name: string): Promise<void> {
+    return this.#alter(async (folder) => {
+      const to = pathOf(folder, name);
+      // Not every server refuses to overwrite, though version 3 says so.
+      if (await this.#isThere(to)) throw new Error('This name is taken');
+      await this.#client.rename(joined(folder, entry.name), to);
+    });
+  }
+
+  /** Removes a file, a link, or a folder in which nothing is. */
+  remove(entry: Entry): Promise<void> {
+    return this.#alter((folder) => this.#client.remove(joined(folder, entry.name), entry.kind));
+  }
+
   upload(files: readonly File[]): void {
     const { folder } = this.#state;
     if (folder === null) return;
@@ -209,10 +231,7 @@ export class FileBrowser {
   async #send(id: number, job: Job, file: File, replace: boolean): Promise<void> {
     const { path, abort } = job;
     if (!replace) {
-      const there = await this.#client.stat(path).catch((error: unknown) => {
-        if (error instanceof SftpRefusal && error.missing) return null;
-        throw error;
-      });
+      const there = await this.#found(path);
       if (there?.kind === 'folder') throw new Error('A folder has this name');
       if (there !== null) {
         this.#jobs.set(id, { ...job, run: (mine, given) => this.#send(mine, given, file, true) });
@@ -222,6 +241,34 @@ export class FileBrowser {
     await this.#client.write(path, file, (done) => this.#progress(id, done), abort.signal);
     this.#change(id, { done: file.size, state: 'done' });
     if (this.#state.folder !== null && !this.#state.loading) void this.go(this.#state.folder.path);
+  }
+
+  /** What has this name, a link followed; null: nothing. */
+  async #found(path: Uint8Array): Promise<Entry | null> {
+    return this.#client.stat(path).catch((error: unknown) => {
+      if (error instanceof SftpRefusal && error.missing) return null;
+      throw error;
+    });
+  }
+
+  /** Also a link that leads nowhere. */
+  async #isThere(path: Uint8Array): Promise<boolean> {
+    if ((await this.#found(path)) !== null) return true;
+    const { folder } = this.#state;
+    return folder !== null && folder.entries.some(({ name }) => textOf(joined(folder.path, name)) === textOf(path));
+  }
+
+  /** Changes something in the folder that is shown, then shows it as it is now. */
+  async #alter(change: (folder: Uint8Array) => Promise<void>): Promise<void> {
+    const { folder } = this.#state;
+    if (folder === null) return;
+    this.#set({ error: '' });
+    try {
+      await change(folder.path);
+      if (this.#state.folder?.path === folder.path && !this.#state.loading) await this.go(folder.path);
+    } catch (error) {
+      this.#set({ error: wordsOf(error) });
+    }
   }
 
   #add(about: Pick<Transfer, 'direction' | 'name' | 'total'>, path: Uint8Array, run: Job['run']): void {
@@ -271,6 +318,14 @@ export class FileBrowser {
     this.#state = { ...this.#state, ...change };
     for (const listener of this.#listeners) listener();
   }
+}
+
+/** Throws what is wrong with the name. */
+function pathOf(folder: Uint8Array, name: string): Uint8Array {
+  const bytes = utf8Bytes(name);
+  if (name === '' || name === '.' || name === '..' || /[/\0]/.test(name)) throw new Error('That is no name');
+  if (bytes.length > MAX_NAME) throw new Error('The name is too long');
+  return joined(folder, bytes);
 }
 
 /** To show; what is no UTF-8 is replaced. */

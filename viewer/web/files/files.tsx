@@ -95,7 +95,7 @@ function Browser({ browser, onAgain }: { readonly browser: FileBrowser; readonly
       {folder !== null && (
         <ul className="files-list" aria-busy={loading} aria-label="Folder">
           {folder.entries.map((entry, i) => (
-            <Row key={i} entry={entry} onPick={() => void browser.pick(entry)} />
+            <Row key={`${textOf(folder.path)}/${textOf(entry.name)}/${i}`} entry={entry} browser={browser} />
           ))}
           {folder.entries.length === 0 && <li className="files-note">Nothing is in this folder.</li>}
           {folder.cut && <li className="files-note">There is more: the first {MAX_ENTRIES.toLocaleString()} are shown.</li>}
@@ -111,6 +111,8 @@ function Place({ browser, state: { folder } }: { readonly browser: FileBrowser; 
   /** A path was entered, and its folder is not there yet. */
   const asked = useRef(false);
   const path = folder === null ? '' : textOf(folder.path);
+  const [naming, setNaming] = useState(false);
+  const onFolder = (): void => setNaming(!naming);
   useEffect(() => {
     // What is typed meanwhile stays; the path of a folder that was refused goes with the next that is shown.
     const box = input.current;
@@ -131,6 +133,9 @@ function Place({ browser, state: { folder } }: { readonly browser: FileBrowser; 
         </button>
         <input ref={input} aria-label="Path of the folder" maxLength={4096} autoComplete="off" autoCapitalize="none" spellCheck={false} />
       </form>
+      <button type="button" className="quiet" onClick={onFolder} disabled={folder === null} aria-expanded={naming}>
+        New folder
+      </button>
       <label className="files-upload">
         Upload
         <input
@@ -144,18 +149,72 @@ function Place({ browser, state: { folder } }: { readonly browser: FileBrowser; 
           }}
         />
       </label>
+      {naming && (
+        <Naming label="Name of the new folder" act="Make folder" onLeave={onFolder} onName={(name) => void browser.makeFolder(name)} />
+      )}
     </div>
+  );
+}
+
+/** Asks for a name. */
+function Naming({
+  label,
+  act,
+  name = '',
+  onName,
+  onLeave,
+}: {
+  readonly label: string;
+  readonly act: string;
+  readonly name?: string;
+  readonly onName: (name: string) => void;
+  readonly onLeave: () => void;
+}): ReactNode {
+  return (
+    <form
+      className="files-naming"
+      onSubmit={(event) => {
+        event.preventDefault();
+        onLeave();
+        onName(String(new FormData(event.currentTarget).get('name')));
+      }}
+      onKeyDown={(event) => {
+        if (event.key === 'Escape') onLeave();
+      }}
+    >
+      <input
+        name="name"
+        aria-label={label}
+        defaultValue={name}
+        ref={(box) => box?.focus()}
+        required
+        maxLength={255}
+        autoComplete="off"
+        autoCapitalize="none"
+        spellCheck={false}
+      />
+      <button type="submit" className="quiet">
+        {act}
+      </button>
+      <button type="button" className="quiet" onClick={onLeave}>
+        Cancel
+      </button>
+    </form>
   );
 }
 
 const kindText = { folder: 'Folder', file: 'Download', link: 'Link', other: 'Download' } as const;
 
-function Row({ entry: { name, kind, size, modified }, onPick }: { readonly entry: Entry; readonly onPick: () => void }): ReactNode {
+function Row({ entry, browser }: { readonly entry: Entry; readonly browser: FileBrowser }): ReactNode {
+  const { name, kind, size, modified } = entry;
+  const [act, setAct] = useState<'none' | 'choose' | 'rename' | 'delete'>('none');
+  const text = textOf(name);
+  const leave = (): void => setAct('none');
   return (
-    <li>
-      <button type="button" className={`file file-${kind}`} onClick={onPick} title={kindText[kind]}>
+    <li className="files-row">
+      <button type="button" className={`file file-${kind}`} onClick={() => void browser.pick(entry)} title={kindText[kind]}>
         <span className="file-name">
-          <SafeText text={`${textOf(name)}${kind === 'folder' ? '/' : ''}`} />
+          <SafeText text={`${text}${kind === 'folder' ? '/' : ''}`} />
         </span>
         <span className="file-size">{size === null ? '' : bytes(size)}</span>
         {modified !== null && (
@@ -164,6 +223,48 @@ function Row({ entry: { name, kind, size, modified }, onPick }: { readonly entry
           </time>
         )}
       </button>
+      <button
+        type="button"
+        className="quiet file-more"
+        onClick={() => setAct(act === 'none' ? 'choose' : 'none')}
+        aria-expanded={act !== 'none'}
+        aria-label={`More about ${text}`}
+      >
+        ⋯
+      </button>
+      {act === 'choose' && (
+        <span className="file-acts">
+          <button type="button" className="quiet" onClick={() => setAct('rename')}>
+            Rename
+          </button>
+          <button type="button" className="quiet" onClick={() => setAct('delete')}>
+            Delete
+          </button>
+        </span>
+      )}
+      {act === 'rename' && (
+        <Naming label={`New name of ${text}`} act="Rename" name={text} onLeave={leave} onName={(to) => void browser.rename(entry, to)} />
+      )}
+      {act === 'delete' && (
+        <span className="file-acts" role="alert">
+          <span className="file-ask">
+            Delete <SafeText text={text} /> on the node? {kind === 'folder' && 'Only an empty folder can be deleted. '}It cannot be undone.
+          </span>
+          <button
+            type="button"
+            className="quiet"
+            onClick={() => {
+              leave();
+              void browser.remove(entry);
+            }}
+          >
+            Delete it
+          </button>
+          <button type="button" className="quiet" onClick={leave}>
+            Keep it
+          </button>
+        </span>
+      )}
     </li>
   );
 }

@@ -110,4 +110,10 @@ test('requests are as the draft says', () => {
   expect(hex(requestPacket(2, { kind: 'read', handle: utf8Bytes('h'), offset: 2 ** 33, length: 16 }))).toBe(
     '00000016050000000200000001680000000200000000' + '00000010',
   );
+  expect(hex(requestPacket(3, { kind: 'mkdir', path: utf8Bytes('/a') }))).toBe('0000000f0e00000003000000022f6100000000');
+  expect(hex(requestPacket(4, { kind: 'rename', path: utf8Bytes('/a'), to: utf8Bytes('/b') }))).toBe(
+    '000000111200000004000000022f61000000022f62',
+  );
+  expect(hex(requestPacket(5, { kind: 'remove', path: utf8Bytes('/a') }))).toBe('0000000b0d00000005000000022f61');
+  expect(hex(requestPacket(6, { kind: 'rmdir', path: utf8Bytes('/a') }))).toBe('0000000b0f00000006000000022f61');
 });

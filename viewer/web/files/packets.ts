@@ -12,7 +12,10 @@ const MAX_PATH = 32 * 1024;
 const MAX_TEXT = 4 * 1024;
 const VERSION = 3;
 
-const REQUEST = { init: 1, open: 3, close: 4, read: 5, write: 6, opendir: 11, readdir: 12, realpath: 16, stat: 17 } as const;
+const REQUEST = {
+  ...{ init: 1, open: 3, close: 4, read: 5, write: 6, opendir: 11, readdir: 12, remove: 13, mkdir: 14, rmdir: 15 },
+  ...{ realpath: 16, stat: 17, rename: 18 },
+} as const;
 const REPLY = { version: 2, status: 101, handle: 102, data: 103, name: 104, attrs: 105 } as const;
 export const OPEN = { read: 1, write: 2, create: 8, truncate: 16 } as const;
 const ATTR = { size: 1, owner: 2, mode: 4, times: 8, extended: 0x8000_0000 } as const;
@@ -22,7 +25,9 @@ export type Request =
   | { readonly kind: 'close' | 'readdir'; readonly handle: Uint8Array }
   | { readonly kind: 'read'; readonly handle: Uint8Array; readonly offset: number; readonly length: number }
   | { readonly kind: 'write'; readonly handle: Uint8Array; readonly offset: number; readonly bytes: Uint8Array }
-  | { readonly kind: 'opendir' | 'realpath' | 'stat'; readonly path: Uint8Array };
+  | { readonly kind: 'opendir' | 'realpath' | 'stat' | 'remove' | 'mkdir' | 'rmdir'; readonly path: Uint8Array }
+  /** Of version 3: fails where `to` is taken. */
+  | { readonly kind: 'rename'; readonly path: Uint8Array; readonly to: Uint8Array };
 
 export interface Attributes {
   /** Bytes; null where the server does not say. */
@@ -60,7 +65,14 @@ export function requestPacket(id: number, request: Request): Uint8Array {
     case 'opendir':
     case 'realpath':
     case 'stat':
+    case 'remove':
+    case 'rmdir':
       return framed(writer.string(request.path));
+    case 'mkdir':
+      // No attributes: the node's umask decides.
+      return framed(writer.string(request.path).uint32(0));
+    case 'rename':
+      return framed(writer.string(request.path).string(request.to));
   }
 }
 

@@ -1,5 +1,6 @@
 /**
- * A client of SFTP over a channel: folders are listed, files read and written, a bounded number of requests at a time.
+ * A client of SFTP over a channel: folders are listed and made, files read, written, renamed and removed, a bounded number of requests
+ * at a time.
  *
  *     opening ──VERSION──► open ──the channel ends, or what comes is no SFTP──► over: every call fails with the reason
  *
@@ -175,6 +176,20 @@ export class SftpClient {
     }
     // Some servers say only now that the disk is full.
     accepted(await this.#ask({ kind: 'close', handle }));
+  }
+
+  async makeFolder(path: Uint8Array): Promise<void> {
+    accepted(await this.#ask({ kind: 'mkdir', path }));
+  }
+
+  /** Fails where `to` is taken. */
+  async rename(path: Uint8Array, to: Uint8Array): Promise<void> {
+    accepted(await this.#ask({ kind: 'rename', path, to }));
+  }
+
+  /** Removes a file, a link itself, or an empty folder. */
+  async remove(path: Uint8Array, kind: FileKind): Promise<void> {
+    accepted(await this.#ask({ kind: kind === 'folder' ? 'rmdir' : 'remove', path }));
   }
 
   /** `CHUNK` bytes from `offset` on, fewer at the end of the file alone: servers may give less than was asked for. */

@@ -42,7 +42,7 @@ export function ConfirmPage({ onSignedIn }: { readonly onSignedIn: (me: Me) => v
           {done === 'approved'
             ? kubernetes
               ? 'Run the command again: for five minutes kubectl is not asked once more. You can close this page.'
-              : 'Your session starts in the terminal. You can close this page.'
+              : 'The terminal goes on by itself. You can close this page.'
             : kubernetes
               ? 'kubectl stays refused. If you did not run it, tell your security team: somebody has your certificate.'
               : 'The session does not start. If you did not begin it, tell your security team: somebody has your certificate.'}
@@ -82,7 +82,7 @@ export function ConfirmPage({ onSignedIn }: { readonly onSignedIn: (me: Me) => v
   const byForm = facts.totp || facts.by === 'sign-in';
   return (
     <Card>
-      <h1>{kubernetes ? 'Let kubectl go on?' : 'Start this session?'}</h1>
+      <h1>{kubernetes ? 'Let kubectl go on?' : 'Is this session yours?'}</h1>
       <p className="user-code session-name">{kubernetes ? facts.node : `${facts.login}@${facts.node}`}</p>
       {kubernetes && <p>Confirms sessions and changes on this Kubernetes cluster for five minutes.</p>}
       <dl className="facts-list">

@@ -13,8 +13,9 @@
 import { StenoError } from '#schemas/base/errors.js';
 import { certificateType } from '#schemas/ssh/certificate.js';
 import { isSessionId } from '#schemas/recording/line.js';
-import { SESSION_REQUEST } from '#schemas/ssh/page-client.js';
+import { RECONNECT_REQUEST, SESSION_REQUEST } from '#schemas/ssh/page-client.js';
 import { userAuthData, userAuthRequest } from '#schemas/ssh/user-auth.js';
+import { SECRET_BYTES } from '#schemas/terminal/frames.js';
 import { SshReader, SshWriter } from '#schemas/ssh/wire.js';
 import { DISCONNECT, MSG, OPEN_REFUSED } from '#schemas/ssh/numbers.js';
 import { Channel } from './channel.js';
@@ -61,6 +62,8 @@ export interface SessionEvents {
   output(bytes: Uint8Array, drawn: () => void): void;
   /** The id of the recording. */
   recording(id: string): void;
+  /** How to resume this connection over another network; said again when roles change. */
+  reconnect(ticket: { readonly id: string; readonly secret: Uint8Array; readonly seconds: number }): void;
   /** Called once; no event follows. */
   ended(end: End): void;
 }
@@ -310,8 +313,14 @@ export class SshSession {
   }
 
   #global(reader: SshReader): void {
-    reader.utf8('the request', 128);
+    const name = reader.utf8('the request', 128);
     if (reader.byte('the flag') !== 0) this.#transport.send(Uint8Array.of(MSG.requestFailure));
+    if (name === RECONNECT_REQUEST)
+      this.#events.reconnect({
+        id: reader.utf8('the name', 96),
+        secret: reader.string('the secret', SECRET_BYTES).slice(),
+        seconds: reader.uint32('the time'),
+      });
   }
 
   #refuseChannel(reader: SshReader): void {

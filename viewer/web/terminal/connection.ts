@@ -3,11 +3,12 @@
  *
  *     connecting ──the gateway wants a second factor──► confirming ──confirmed elsewhere──┐
  *         └──admitted──────────────────────────────────────────────────────────────────► running ──► ended
+ *         │                                                              network lost, back ◄──┴──► away ──► ended
  *         └──refused, unreachable, left──────────────────────────────────────────────────────────────► ended
  *
  * Tested in end.test.ts, and in Chromium in test/end-to-end/terminal.test.ts.
  */
-import { terminalCloses } from '#schemas/api/front/terminal-closes.js';
+import { openTerminal } from '#schemas/api/front/terminal.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { formatPublicLine, parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 import { ApiFailure } from '../parts/api.js';
@@ -18,12 +19,16 @@ import type { Size, Subsystem, SubsystemEvents } from '../ssh/session.js';
 import { hasCrypto, newUserKey } from '../ssh/web-crypto.js';
 import { confirmationIn, wordsOf } from './end.js';
 import type { Ending } from './end.js';
+import { TerminalLink } from './link.js';
+import type { LinkEnvironment } from './link.js';
 
 export type TerminalState =
   | { readonly kind: 'connecting' }
   /** `token`: of the page that confirms. */
   | { readonly kind: 'confirming'; readonly token: string }
   | { readonly kind: 'running' }
+  /** The network is lost, and the session waits. */
+  | { readonly kind: 'away' }
   | ({ readonly kind: 'ended' } & Ending);
 
 export interface Place {
@@ -38,8 +43,8 @@ export interface ConnectionEvents {
 }
 
 export interface Connection {
-  /** False: too much waits to be sent already. */
-  input(bytes: Uint8Array): boolean;
+  /** Of `full` and `away` nothing was taken: too much waits already, or the network is lost and it would be executed late. */
+  input(bytes: Uint8Array): 'taken' | 'full' | 'away';
   resize(size: Size): void;
   /** Null: no shell runs, or there are too many already. */
   readonly subsystem: (name: string, events: SubsystemEvents) => Subsystem | null;
@@ -51,6 +56,7 @@ export function connect(place: Place, size: Size, events: ConnectionEvents): Con
   let latest = size;
   let over = false;
   let ran = false;
+  let away = false;
   let banner = '';
   const lastWords = new LastWords();
   const end = (ending: Ending): void => {
@@ -70,15 +76,8 @@ export function connect(place: Place, size: Size, events: ConnectionEvents): Con
       body: { public_key: formatPublicLine(key.publicBlob), ...place },
     });
     if (over) return;
-    const socket = new WebSocket(`${location.protocol === 'https:' ? 'wss:' : 'ws:'}//${location.host}/api/terminal`);
-    socket.binaryType = 'arraybuffer';
     const opened = new SshSession(
-      {
-        send: (bytes) => {
-          if (socket.readyState === WebSocket.OPEN) socket.send(bytes as Uint8Array<ArrayBuffer>);
-        },
-        close: () => socket.close(),
-      },
+      { send: (bytes) => link.send(bytes), close: () => link.close() },
       {
         userName: `${place.login}@${place.node}`,
         key,
@@ -102,13 +101,24 @@ export function connect(place: Place, size: Size, events: ConnectionEvents): Con
           events.output(bytes, drawn);
         },
         recording: (id) => events.recording(id),
+        reconnect: (ticket) => link.ticket(ticket),
         ended: (how) => end(wordsOf(how, { banner, last: lastWords.text, ran })),
       },
     );
     session = opened;
-    socket.addEventListener('open', () => void opened.start());
-    socket.addEventListener('message', ({ data }) => opened.receive(new Uint8Array(data as ArrayBuffer)));
-    socket.addEventListener('close', ({ code, reason }) => opened.ended(closeError(code, reason)));
+    const link = new TerminalLink(browser, {
+      opened: () => void opened.start(),
+      bytes: (bytes) => opened.receive(bytes),
+      away: () => {
+        away = true;
+        if (ran && !over) events.state({ kind: 'away' });
+      },
+      back: () => {
+        away = false;
+        if (ran && !over) events.state({ kind: 'running' });
+      },
+      ended: (why) => opened.ended(why),
+    });
   };
   events.state({ kind: 'connecting' });
   open().catch((error: unknown) =>
@@ -119,7 +129,7 @@ export function connect(place: Place, size: Size, events: ConnectionEvents): Con
     ),
   );
   return {
-    input: (bytes) => session?.input(bytes) ?? true,
+    input: (bytes) => (away ? 'away' : (session?.input(bytes) ?? true) ? 'taken' : 'full'),
     resize(next) {
       latest = next;
       session?.resize(next);
@@ -132,18 +142,16 @@ export function connect(place: Place, size: Size, events: ConnectionEvents): Con
   };
 }
 
-/** Why the WebSocket ended, if SSH has not said. */
-function closeError(code: number, reason: string): StenoError {
-  switch (code) {
-    case terminalCloses.signedOut:
-      return new StenoError('NOT_SIGNED_IN', reason);
-    case terminalCloses.unavailable:
-      return new StenoError('GATEWAY_UNREACHABLE', reason);
-    case terminalCloses.full:
-      return new StenoError('TOO_MANY', reason);
-    case terminalCloses.idle:
-      return new StenoError('SESSION_IDLE', reason);
-    default:
-      return new StenoError('GATEWAY_LOST', reason === '' ? undefined : reason);
-  }
+const browser: LinkEnvironment = {
+  open: (resume) =>
+    new WebSocket(
+      `${location.protocol === 'https:' ? 'wss:' : 'ws:'}//${location.host}${openTerminal.path}?${new URLSearchParams({ resume })}`,
+    ),
+  onOnline: (callback) => listening('online', callback),
+  onLeave: (callback) => listening('pagehide', callback),
+};
+
+function listening(event: 'online' | 'pagehide', callback: () => void): () => void {
+  window.addEventListener(event, callback);
+  return () => window.removeEventListener(event, callback);
 }

@@ -47,7 +47,9 @@ function TerminalView({
     let gone = false;
     const screen: Screen = new Screen(box.current!, {
       typed: (bytes) => {
-        if (!opened.input(bytes)) setNote('Too much to paste at once: at most 16 MB wait. None of it was sent.');
+        const taken = opened.input(bytes);
+        if (taken === 'full') setNote('Too much to paste at once: at most 16 MB wait. None of it was sent.');
+        if (taken === 'away') setNote('Not sent: the network is away.');
       },
       resized: (cols, rows) => opened.resize({ cols, rows }),
     });
@@ -73,13 +75,14 @@ function TerminalView({
     };
   }, [node, login]);
   const running = state.kind === 'running';
+  const lives = running || state.kind === 'away';
   useEffect(() => {
-    if (!running) return undefined;
+    if (!lives) return undefined;
     // The shell ends with the page.
     const ask = (event: Event): void => event.preventDefault();
     window.addEventListener('beforeunload', ask);
     return () => window.removeEventListener('beforeunload', ask);
-  }, [running]);
+  }, [lives]);
   useEffect(() => {
     if (note === '') return undefined;
     const timer = setTimeout(() => setNote(''), NOTE_MS);
@@ -159,7 +162,7 @@ function TerminalView({
   );
 }
 
-const words = { connecting: 'Connecting', confirming: 'Waits for you', running: 'Live', ended: 'Ended' } as const;
+const words = { connecting: 'Connecting', confirming: 'Waits for you', running: 'Live', away: 'Reconnecting', ended: 'Ended' } as const;
 
 function Status({ state: { kind } }: { readonly state: TerminalState }): ReactNode {
   return (
