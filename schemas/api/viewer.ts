@@ -9,6 +9,7 @@ import { signInEndpoints } from './front/sign-in.js';
 import { terminalFrontEndpoints } from './front/terminal.js';
 import { listAccessUse, listAudit, listViews } from './recordings/audit.js';
 import { listCommands } from './recordings/commands.js';
+import { compareSessions } from './recordings/compare.js';
 import { listRecordedFiles, takeRecordedFile } from './recordings/files.js';
 import { findEndpoints } from './recordings/find.js';
 import { findingEndpoints } from './recordings/findings.js';
@@ -27,6 +28,7 @@ const declared = [
   ...sessionEndpoints,
   ...replayEndpoints,
   listCommands,
+  compareSessions,
   listRecordedFiles,
   takeRecordedFile,
   searchScreens,

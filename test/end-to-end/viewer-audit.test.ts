@@ -251,6 +251,16 @@ const cases: Readonly<Record<string, Case>> = {
   'GET /api/sessions/:id/events': reading('/events', 'recording.view'),
   'GET /api/sessions/:id/timeline': reading('/timeline', 'recording.view'),
   'GET /api/sessions/:id/commands': reading('/commands', 'recording.view'),
+  'GET /api/sessions/:id/compare/:other': {
+    done: [
+      'recording.view',
+      async () => send('GET', `/api/sessions/${await recorded()}/compare/${await recorded()}`, { session: ann.session }),
+    ],
+    refused: [
+      'recording.view',
+      async () => send('GET', `/api/sessions/${await recorded()}/compare/${await recorded()}`, { session: pat.session }),
+    ],
+  },
   'GET /api/sessions/:id/lines': reading('/lines', 'recording.view'),
   'GET /api/sessions/:id/files': reading('/files', 'recording.view'),
   'GET /api/sessions/:id/files/:n': {

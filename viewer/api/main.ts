@@ -16,6 +16,8 @@ import type { Log } from '#runtime/log.js';
 import type { Running } from '#runtime/service/process.js';
 import { openZstd } from '#runtime/zstd.js';
 import { RecordingReader } from '#recordings/read/recording-reader.js';
+import { openPicturePainter } from '#recordings/render/picture-png.js';
+import type { PicturePainter } from '#recordings/render/picture-png.js';
 import { Access } from './access/access.js';
 import type { Viewer } from './access/access.js';
 import { Disclosures } from './access/disclosures.js';
@@ -83,6 +85,8 @@ export interface ViewerDeps {
   readonly log: Log;
   /** ms since 1970. */
   readonly clock: () => number;
+  /** Left out: one of its own. It is closed with the viewer. */
+  readonly painter?: PicturePainter;
 }
 
 export interface RunningViewer extends Running {
@@ -129,7 +133,9 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
   findingAndCaseRoutes(serve, { authority, events, access, sessions, reader, clock });
   huntRoutes(serve, { hunter: deps.hunter, events, access, disclosures, log, clock });
   const { webRoot, version } = config;
-  exportRoutes(serve, { objects, events, zstd, reader, sessions, log, webRoot, version, recordingCas: deps.recordingCas, clock });
+  const painter = deps.painter ?? openPicturePainter();
+  const { recordingCas } = deps;
+  exportRoutes(serve, { objects, events, zstd, reader, sessions, painter, log, webRoot, version, recordingCas, clock });
   const relay = liveRoute(app, { sessions, source: deps.live, log, identify, clock });
   const stopRemoved = deps.live.onRemoved?.(() => relay.reconnect());
   const terminals = terminalRoute(app, { gateways: deps.gateways, identify, log, clock });
@@ -167,6 +173,7 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
       slots.close();
       app.server.closeAllConnections();
       await app.close();
+      await painter.close();
     },
   };
 }

@@ -384,4 +384,44 @@ test.each(['commands', 'processes', 'files', 'network', 'notable', 'transcript']
   },
 );
 
+test('a watermark that a role asks for stands over player, panes and facts, in full screen too, and nothing recorded gets above it', async () => {
+  stand.role('marked', { view: 'all', watermark: true, allow: { rules: [{ resources: ['finding'], verbs: ['read'] }] } });
+  const white = await replayed(stand, {
+    user: 'mallory',
+    state: 'sealed',
+    lines: [output(10, `\u001b[?1049h\u001b[107;97m${'\u001b[2J'}all white\u001b[5;1H<svg style="z-index:99">`)],
+  });
+  await page.goto(`${stand.url}/#sign-in=${stand.link('wanda', 'marked')}`);
+  await soon(() => page.locator('.who').innerText()).toContain('wanda');
+  for (const session of [incident, white]) {
+    await open(session, '?t=10');
+    await page.waitForSelector('.below .watermark');
+    const said = await page.locator('.watermark').evaluateAll((marks) => marks.map((mark) => mark.getAttribute('data-watermark')));
+    expect(said).toEqual(Array.from({ length: 3 }, () => expect.stringMatching(/^wanda, \d{4}-\d\d-\d\d \d\d:\d\d UTC$/)));
+    for (const box of ['.player', '.panes', '.below']) {
+      // Nothing of the box is drawn after it, and it takes no clicks.
+      const above = await page.evaluate<{ covers: boolean; last: boolean; clicks: string }>(`(() => {
+        const box = document.querySelector('${box}');
+        const mark = box.querySelector(':scope > .watermark');
+        const [outer, inner] = [box.getBoundingClientRect(), mark.getBoundingClientRect()];
+        const order = Math.max(...[...box.querySelectorAll('*')].filter((each) => !mark.contains(each)).map((each) => Number(getComputedStyle(each).zIndex) || 0));
+        return {
+          covers: inner.width >= outer.width - 4 && inner.height >= outer.height - 4,
+          last: Number(getComputedStyle(mark).zIndex) > order,
+          clicks: getComputedStyle(mark).pointerEvents,
+        };
+      })()`);
+      expect(above, box).toEqual({ covers: true, last: true, clicks: 'none' });
+    }
+    await picture(session === white ? 'watermark-white' : 'watermark');
+  }
+  await page.keyboard.press('f');
+  await soon(() => page.evaluate<boolean>(`document.fullscreenElement?.querySelector(':scope > .watermark') != null`)).toBe(true);
+  await page.keyboard.press('f');
+  await page.goto(`${stand.url}/#sign-in=${stand.link('alex', 'all')}`);
+  await soon(() => page.locator('.who').innerText()).toContain('alex');
+  await open(white);
+  expect(await page.locator('.watermark').count()).toBe(0);
+});
+
 test('nothing of the recording ran in the page', () => expect(complaints).toEqual([]));

@@ -29,6 +29,8 @@ import { queries } from '../parts/use-json.js';
 /** Loaded when somebody goes there. */
 const SqlPage = lazy(async () => ({ default: (await import('../sql/sql.js')).SqlPage }));
 
+const ComparePage = lazy(async () => ({ default: (await import('../compare/compare.js')).ComparePage }));
+
 type Identity =
   { readonly kind: 'unknown' } | { readonly kind: 'nobody'; readonly refusal: string | null } | { readonly kind: 'user'; readonly me: Me };
 
@@ -159,7 +161,7 @@ function Frame({
           Steno
         </Link>
         <nav aria-label="Views">
-          <NavLink to="/sessions" here={path === '/' || path.startsWith('/sessions')}>
+          <NavLink to="/sessions" here={path === '/' || path.startsWith('/sessions') || path === '/compare'}>
             Sessions
           </NavLink>
           <NavLink to="/nodes" here={nodeAddress.test(path)}>
@@ -210,6 +212,11 @@ function Frame({
           </Route>
           <Route path={nodeAddress}>
             <NodeViews me={me} />
+          </Route>
+          <Route path="/compare">
+            <Suspense fallback={<div className="page" aria-busy="true" />}>
+              <ComparePage />
+            </Suspense>
           </Route>
           <Route path="/search">
             <SearchPage me={me} />
