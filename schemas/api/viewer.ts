@@ -14,6 +14,7 @@ import { listRecordedFiles, takeRecordedFile } from './recordings/files.js';
 import { findEndpoints } from './recordings/find.js';
 import { findingEndpoints } from './recordings/findings.js';
 import { huntRules } from './recordings/hunts.js';
+import { listAlike, showPatterns } from './recordings/patterns.js';
 import { replayEndpoints } from './recordings/replay.js';
 import { showResponse } from './recordings/response.js';
 import { searchScreens } from './recordings/search.js';
@@ -36,6 +37,8 @@ const declared = [
   ...findEndpoints,
   ...findingEndpoints,
   showResponse,
+  showPatterns,
+  listAlike,
   ...workbenchEndpoints,
   listAudit,
   listAccessUse,

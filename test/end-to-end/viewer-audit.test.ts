@@ -276,6 +276,14 @@ const cases: Readonly<Record<string, Case>> = {
     done: ['recording.search', () => send('GET', '/api/search?q=line', { session: ann.session })],
     refused: ['recording.search', () => send('GET', '/api/search?q=line', { session: pat.session })],
   },
+  'GET /api/patterns': {
+    done: ['recording.search', () => send('GET', '/api/patterns', { session: ann.session })],
+    refused: ['recording.search', () => send('GET', '/api/patterns', { session: pat.session })],
+  },
+  'GET /api/sessions/:id/alike': {
+    done: ['recording.search', async () => send('GET', `/api/sessions/${await recorded()}/alike`, { session: ann.session })],
+    refused: ['recording.view', async () => send('GET', `/api/sessions/${await recorded()}/alike`, { session: pat.session })],
+  },
   'POST /api/hunts': {
     done: ['recording.search', () => post('/api/hunts', { rules: { kind: 'text', name: 'probe', text: PROBE } }, ann.session)],
     refused: ['recording.search', () => post('/api/hunts', { rules: { kind: 'text', name: 'probe', text: PROBE } }, pat.session)],

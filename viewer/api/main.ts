@@ -26,6 +26,7 @@ import type { Identified, IncomingFacts, RequestVerifying, ViewerAuthority } fro
 import { findingAndCaseRoutes } from './cases/routes.js';
 import { exportRoutes } from './export/routes.js';
 import { frontRoutes } from './front/front.js';
+import { patternRoutes } from './patterns/routes.js';
 import { parseEndpoint } from './http/endpoint.js';
 import { ownHosts, sourceAddress } from './http/guard.js';
 import { pageRoute } from './http/page-route.js';
@@ -131,6 +132,7 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
   sessionRoutes(serve, { events, clock, sessions, reader, rebuildingFor });
   searchRoutes(serve, { events, access, disclosures, sessions, log, clock });
   findingAndCaseRoutes(serve, { authority, events, access, sessions, reader, clock });
+  patternRoutes(serve, { events, access, disclosures, sessions, clock });
   huntRoutes(serve, { hunter: deps.hunter, events, access, disclosures, log, clock });
   const { webRoot, version } = config;
   const painter = deps.painter ?? openPicturePainter();

@@ -31,6 +31,8 @@ const SqlPage = lazy(async () => ({ default: (await import('../sql/sql.js')).Sql
 
 const ComparePage = lazy(async () => ({ default: (await import('../compare/compare.js')).ComparePage }));
 
+const PatternsPage = lazy(async () => ({ default: (await import('../patterns/patterns.js')).PatternsPage }));
+
 type Identity =
   { readonly kind: 'unknown' } | { readonly kind: 'nobody'; readonly refusal: string | null } | { readonly kind: 'user'; readonly me: Me };
 
@@ -171,7 +173,7 @@ function Frame({
             Search
           </NavLink>
           {me.findings && (
-            <NavLink to="/findings" here={/^\/(findings|rules)(\/|$)/.test(path)}>
+            <NavLink to="/findings" here={/^\/(findings|rules|patterns)(\/|$)/.test(path)}>
               Findings
             </NavLink>
           )}
@@ -221,6 +223,13 @@ function Frame({
           <Route path="/search">
             <SearchPage me={me} />
           </Route>
+          {me.findings && (
+            <Route path="/patterns">
+              <Suspense fallback={<div className="page" aria-busy="true" />}>
+                <PatternsPage />
+              </Suspense>
+            </Route>
+          )}
           {me.findings && (
             <Route path={/^\/(findings|rules)(\/|$)/}>
               <FindingViews me={me} />

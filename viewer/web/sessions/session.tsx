@@ -21,6 +21,7 @@ import { Files } from './files.js';
 import { InvitePanel } from './invite.js';
 import { SafeText } from '../parts/safe-text.js';
 import { useOpening } from '../parts/use-opening.js';
+import { Alike } from '../patterns/alike.js';
 import { Panes } from '../panes/panes.js';
 import { useCommands } from '../panes/use-commands.js';
 import { useTrail } from '../panes/use-trail.js';
@@ -315,6 +316,7 @@ function Details({ session, audit }: { readonly session: SessionInfo; readonly a
       <h2>Session</h2>
       <NamedValues rows={rows} />
       {audit && <ViewedBy session={session.id} />}
+      <Alike session={session.id} />
       <h2>In a terminal</h2>
       <Copy text={`steno play ${session.id}`} label="Copy the command" />
       {session.live !== undefined && <Copy text={`steno join ${session.id}`} label="Copy the command to join" />}
