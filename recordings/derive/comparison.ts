@@ -4,7 +4,8 @@
  * own to the next one.
  *
  * An aid, not a boundary: it knows commands as the panes of a replay do, and lines as they came to rest on the screen. Bounded: so many commands
- * a side, so many lines a command and lines in all; what is beyond is counted or said to be cut. Tested in comparison.test.ts.
+ * a side, so many lines a command and lines in all; what is beyond is counted or said to be cut. So are edits: an alignment takes time by their square, and
+ * what differs in more than `MAX_EDITS` places stands as all of one side before all of the other, between what begins and ends alike. Tested in comparison.test.ts.
  */
 import { diffArrays } from 'diff';
 import type { ComparedCommand, ComparedRow, OutputLine } from '#schemas/api/recordings/compare.js';
@@ -22,6 +23,8 @@ export interface ComparedSession {
 export const MAX_COMPARED = 1_000;
 /** Lines of one output that are compared with another. */
 const MAX_OUTPUT = 400;
+/** Of commands, and of the lines of one output. */
+const MAX_EDITS = { commands: 400, lines: 120 } as const;
 /** Lines told of one command, and of all. */
 const MAX_TOLD = 60;
 const MAX_TOLD_ALL = 4_000;
@@ -79,7 +82,7 @@ function aligned(lefts: readonly Unit[], rights: readonly Unit[]): readonly Pair
     [gone, come] = [[], []];
   };
   const keys = (units: readonly Unit[]): string[] => units.map(({ command }) => normal(command.text));
-  for (const { added, removed, count } of diffArrays(keys(lefts), keys(rights))) {
+  for (const { added, removed, count } of edits(keys(lefts), keys(rights), MAX_EDITS.commands)) {
     if (removed) gone.push(...lefts.slice(i, (i += count)));
     else if (added) come.push(...rights.slice(j, (j += count)));
     else {
@@ -114,12 +117,34 @@ type Difference = Pick<ComparedRow, 'output' | 'lines' | 'more'>;
 
 function outputDifference(left: readonly string[], right: readonly string[], room: number): Difference {
   if (left.length === right.length && left.every((line, i) => line === right[i])) return { output: 'same', lines: [], more: 0 };
-  if (left.length > MAX_OUTPUT || right.length > MAX_OUTPUT) return { output: 'cut', lines: [], more: 0 };
-  const all = diffArrays([...left], [...right]).flatMap(({ added, removed, value }) =>
+  if (left.length > MAX_OUTPUT || right.length > MAX_OUTPUT || room <= 0) return { output: 'cut', lines: [], more: 0 };
+  const all = edits(left, right, MAX_EDITS.lines).flatMap(({ added, removed, value }) =>
     value.map((text): OutputLine => ({ side: removed ? 'left' : added ? 'right' : 'both', text: text.slice(0, MAX_TEXT) })),
   );
   const near = (i: number): boolean => all.slice(Math.max(0, i - AROUND), i + AROUND + 1).some(({ side }) => side !== 'both');
   const kept = all.filter((_, i) => near(i));
   const lines = kept.slice(0, room);
   return { output: 'differs', lines, more: kept.slice(room).filter(({ side }) => side !== 'both').length };
+}
+
+interface Edit {
+  readonly added: boolean;
+  readonly removed: boolean;
+  readonly count: number;
+  readonly value: readonly string[];
+}
+
+function edits(left: readonly string[], right: readonly string[], maxEdits: number): readonly Edit[] {
+  const least = Math.min(left.length, right.length);
+  let head = 0;
+  while (head < least && left[head] === right[head]) head += 1;
+  let tail = 0;
+  while (tail < least - head && left[left.length - 1 - tail] === right[right.length - 1 - tail]) tail += 1;
+  const [gone, come] = [left.slice(head, left.length - tail), right.slice(head, right.length - tail)];
+  const edit = (value: readonly string[], kind: 'added' | 'removed' | 'both'): Edit => ({
+    ...{ added: kind === 'added', removed: kind === 'removed' },
+    ...{ count: value.length, value },
+  });
+  const middle = diffArrays(gone, come, { maxEditLength: maxEdits }) ?? [edit(gone, 'removed'), edit(come, 'added')];
+  return [edit(left.slice(0, head), 'both'), ...middle, edit(left.slice(left.length - tail), 'both')].filter(({ count }) => count > 0);
 }

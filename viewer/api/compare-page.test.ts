@@ -11,6 +11,7 @@ import type { Comparison } from '#schemas/api/recordings/compare.js';
 import type { LineBody } from '#schemas/recording/line.js';
 import { buildPage } from './testing/built-page.js';
 import { headless, watchPage } from './testing/chromium.js';
+import { takePicture } from './testing/pictures.js';
 import { replayed } from './testing/replayed.js';
 import type { Recorded } from './testing/recorded.js';
 import { openStand } from './testing/stand.js';
@@ -23,24 +24,8 @@ let page: Page;
 let good: Recorded;
 let bad: Recorded;
 const complaints: string[] = [];
-const pictures = process.env['STENO_TEST_PICTURES'];
 
-async function picture(name: string): Promise<void> {
-  if (pictures === undefined) return;
-  for (const [width, height, colorScheme] of [
-    [1440, 900, 'light'],
-    [1440, 900, 'dark'],
-    [1024, 768, 'light'],
-    [390, 844, 'dark'],
-  ] as const) {
-    await page.setViewportSize({ width, height });
-    await page.emulateMedia({ colorScheme });
-    await page.evaluate('new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))');
-    await page.screenshot({ path: join(pictures, `${name}-${width}-${colorScheme}.png`), fullPage: true });
-  }
-  await page.emulateMedia({ colorScheme: 'light' });
-  await page.setViewportSize({ width: 1440, height: 900 });
-}
+const picture = (name: string): Promise<void> => takePicture(page, name);
 
 const PROMPT = 'deploy@web-3:~$ ';
 const HOSTILE = '<img src=x onerror="document.title=\'owned\'">\u202egnp';

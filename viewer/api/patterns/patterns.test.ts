@@ -11,6 +11,7 @@ import type { AlikeSessions, SessionPatterns } from '#schemas/api/recordings/pat
 import { exampleFindingRow } from '#stores/events/examples.js';
 import { buildPage } from '../testing/built-page.js';
 import { headless, watchPage } from '../testing/chromium.js';
+import { takePicture } from '../testing/pictures.js';
 import { replayed } from '../testing/replayed.js';
 import type { Recorded } from '../testing/recorded.js';
 import { openStand } from '../testing/stand.js';
@@ -21,28 +22,13 @@ let stand: Stand;
 let context: BrowserContext;
 let page: Page;
 const complaints: string[] = [];
-const pictures = process.env['STENO_TEST_PICTURES'];
 const HOSTILE = 'x<img src=x onerror="document.title=\'owned\'">';
 const monday = Date.UTC(2026, 4, 4);
 const HOUR = 3_600_000;
 const span = `from=${monday - HOUR}&to=${monday + 200 * HOUR}`;
 let made = 0;
 
-async function picture(name: string): Promise<void> {
-  if (pictures === undefined) return;
-  for (const [width, height, colorScheme] of [
-    [1440, 900, 'light'],
-    [1440, 900, 'dark'],
-    [1024, 768, 'light'],
-    [390, 844, 'dark'],
-  ] as const) {
-    await page.setViewportSize({ width, height });
-    await page.emulateMedia({ colorScheme });
-    await page.screenshot({ path: join(pictures, `${name}-${width}-${colorScheme}.png`), fullPage: true });
-  }
-  await page.emulateMedia({ colorScheme: 'light' });
-  await page.setViewportSize({ width: 1440, height: 900 });
-}
+const picture = (name: string): Promise<void> => takePicture(page, name);
 
 interface Session {
   readonly user: string;
