@@ -22,7 +22,7 @@ export function commandShapeSql(column: string): string {
 }
 
 /** A command in sessions with findings, and in the others. */
-export interface CommandPattern {
+interface CommandPattern {
   readonly command: string;
   /** Sessions with a finding in which it ran before the first one, or with it. */
   readonly before: number;
@@ -35,14 +35,14 @@ export interface CommandPattern {
 }
 
 /** Of a node. */
-export interface NodePattern {
+interface NodePattern {
   readonly node: string;
   readonly sessions: number;
   readonly incidents: number;
 }
 
 /** Of an hour of the week in UTC: `day` 1 is Monday. */
-export interface HourPattern {
+interface HourPattern {
   readonly day: number;
   readonly hour: number;
   readonly sessions: number;

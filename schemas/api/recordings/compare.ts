@@ -14,7 +14,7 @@ const comparedCommand = record({
 export type ComparedCommand = z.output<typeof comparedCommand>;
 
 /** `both`: in both outputs. */
-export const outputSides = ['both', 'left', 'right'] as const;
+const outputSides = ['both', 'left', 'right'] as const;
 const outputLine = record({ side: z.enum(outputSides), text: z.string() });
 export type OutputLine = z.output<typeof outputLine>;
 

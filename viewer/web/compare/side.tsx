@@ -84,7 +84,7 @@ export function Side({ side, session, replay, index, watermark, stops, active, o
   );
 }
 
-export function SideHead({ side, session }: Pick<SideProps, 'side' | 'session'>): ReactNode {
+function SideHead({ side, session }: Pick<SideProps, 'side' | 'session'>): ReactNode {
   return (
     <header className="side-head">
       <h2>
