@@ -74,7 +74,13 @@ function worldOf(run: number): fc.Arbitrary<World> {
     return fc.record({
       events: fc
         .array(event, { maxLength: 30 })
-        .map((all) => all.map((row, index) => ({ ...row, index, source: 'kernel' as const, emitter: 'agent/x' }))),
+        .map((all) =>
+          all.map((row, index) => ({
+            ...row,
+            index,
+            ...(index % 4 === 0 ? ({ source: 'recording', emitter: '' } as const) : ({ source: 'kernel', emitter: 'agent/x' } as const)),
+          })),
+        ),
       findings: fc.array(finding, { maxLength: 5 }).map((all) =>
         all.map(({ where: { row, offset }, tier, state }, n) =>
           exampleFindingRow({
@@ -117,7 +123,8 @@ function commandsOf(world: World, sessions: readonly SessionRow[]): ReadonlyMap<
   for (const row of sessions) {
     add(row.session, row.command, row.started_at);
     for (const event of world.events)
-      if (event.session === row.session && ['exec', 'shell'].includes(event.kind)) add(row.session, event.name, event.at);
+      if (event.session === row.session && (event.kind === 'shell' || (event.kind === 'exec' && event.source === 'kernel')))
+        add(row.session, event.name, event.at);
   }
   return all;
 }
@@ -207,7 +214,7 @@ export function patternsConformance(opened: () => EventStore): void {
             }
           }
         }),
-        { numRuns: 15 },
+        { numRuns: 8 },
       );
     }, 120_000);
 

@@ -28,7 +28,7 @@ const decided =
 function commandsOf(sessions: string): string {
   return (
     'SELECT session, command, min(at) AS first_at FROM (' +
-    `SELECT session, ${commandShapeSql('name')} AS command, at FROM events WHERE kind IN ('exec', 'shell') AND session IN (${sessions}) UNION ALL ` +
+    `SELECT session, ${commandShapeSql('name')} AS command, at FROM events WHERE (kind = 'shell' OR kind = 'exec' AND source = 'kernel') AND session IN (${sessions}) UNION ALL ` +
     `SELECT session, ${commandShapeSql('command')} AS command, started_at AS at FROM sessions FINAL WHERE session IN (${sessions})` +
     ") WHERE command != '' GROUP BY session, command"
   );

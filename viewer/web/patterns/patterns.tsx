@@ -95,7 +95,8 @@ function Commands({ data: { commands, incidents } }: { readonly data: SessionPat
                 <td>{liftText(lift)}</td>
                 <td className="pattern-links">
                   {sessions.map((id, i) => (
-                    <Link key={id} to={`/sessions/${id}`} aria-label={`Session ${id}`}>
+                    <Link key={id} to={`/sessions/${id}`} title={id}>
+                      <span className="sr">Session {id}, </span>
                       {i + 1}
                     </Link>
                   ))}
