@@ -23,6 +23,7 @@ const DRAWN = 'new Promise((resolve) => requestAnimationFrame(() => requestAnima
 /** Leaves the page at 1440 by 900, by day. */
 export async function takePicture(page: Page, name: string): Promise<void> {
   const file = documented[name];
+  await page.evaluate('scrollTo(0, 0)');
   if (isForDocs && file !== undefined) {
     await page.evaluate(DRAWN);
     await page.screenshot({ path: join(docs, file) });

@@ -172,7 +172,12 @@ function List({
       </div>
       {data.sessions.map((session) => {
         const day = dayOf(session.started_at, now);
-        const heading = day === last ? null : <h2 className="day">{day}</h2>;
+        const heading =
+          day === last ? null : (
+            <div className="day" role="row">
+              <span role="cell">{day}</span>
+            </div>
+          );
         last = day;
         return (
           <Fragment key={session.id}>
