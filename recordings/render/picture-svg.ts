@@ -3,8 +3,8 @@
  * colours are `#rrggbb` of picture.ts. Each run is stretched to its cells, so that columns stand below each other in any font. Tested in
  * picture.test.ts.
  */
-import { watermarkSvg, watermarkText } from '#schemas/watermark.js';
-import type { Watermark } from '#schemas/watermark.js';
+import { watermarkSvg, watermarkText } from '#schemas/offline/watermark.js';
+import type { Watermark } from '#schemas/offline/watermark.js';
 import type { Picture, Run } from './picture.js';
 
 const CELL = 8.4;

@@ -14,7 +14,7 @@ import { call } from '#schemas/endpoint/endpoint.js';
 import { targetOf } from '#schemas/endpoint/target.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { SegmentIndex } from '#schemas/api/recordings/sessions.js';
-import { watermarkText } from '#schemas/watermark.js';
+import { watermarkText } from '#schemas/offline/watermark.js';
 import { parseLine, parseSize } from '#schemas/recording/line.js';
 import type { Participant, RecordingLine } from '#schemas/recording/line.js';
 import { openClient } from '../../client/client.js';

@@ -10,7 +10,7 @@
  * without. Tested in opening.test.ts and viewer/api/main.test.ts.
  */
 import type { Me } from '../front/sign-in.js';
-import type { Watermark } from '../../watermark.js';
+import type { Watermark } from '../../offline/watermark.js';
 import type { SegmentIndex, SessionInfo } from './sessions.js';
 
 export interface SessionOpening {

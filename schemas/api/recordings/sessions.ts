@@ -6,7 +6,7 @@ import { sessionKinds, sessionStates } from '../../events/rows.js';
 import { kernelEventInfo } from '../../kernel/event-info.js';
 import { kernelKinds } from '../../kernel/kernel.js';
 import { marker } from '../../marker.js';
-import { watermark } from '../../watermark.js';
+import { watermark } from '../../offline/watermark.js';
 import { invitedModes } from '../../documents/session-invitation.js';
 import { liveParticipant } from '../inventory/live-sessions.js';
 import { indexProgress } from './status.js';

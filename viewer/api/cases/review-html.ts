@@ -2,8 +2,8 @@
  * A review as one HTML file: no script, nothing from elsewhere, and a policy in it that forbids both. All text passes `escaped`; the
  * colours of a screen are `#rrggbb` of our own making (recordings/render/picture.ts).
  */
-import { watermarkSvg, watermarkText } from '#schemas/watermark.js';
-import type { Watermark } from '#schemas/watermark.js';
+import { watermarkSvg, watermarkText } from '#schemas/offline/watermark.js';
+import type { Watermark } from '#schemas/offline/watermark.js';
 import type { Picture, Run } from '#recordings/render/picture.js';
 import { clockOf, headingOf, utc } from './review-form.js';
 import type { Review, Shown } from './review-form.js';

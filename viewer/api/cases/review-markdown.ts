@@ -2,7 +2,7 @@
  * A review as Markdown. Text of people and of recordings is escaped so that it is no markup, no link and no HTML in any dialect; a screen
  * stands in a fence longer than any run of backticks in it.
  */
-import { watermarkText } from '#schemas/watermark.js';
+import { watermarkText } from '#schemas/offline/watermark.js';
 import type { Picture } from '#recordings/render/picture.js';
 import { clockOf, headingOf, utc } from './review-form.js';
 import type { Review, Shown } from './review-form.js';

@@ -15,8 +15,8 @@
 import type { ExportFormat } from '#schemas/api/recordings/sessions.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { recordingPrefix } from '#schemas/recording/layout.js';
-import { watermarkText } from '#schemas/watermark.js';
-import type { Watermark } from '#schemas/watermark.js';
+import { watermarkText } from '#schemas/offline/watermark.js';
+import type { Watermark } from '#schemas/offline/watermark.js';
 import type { EventRow, SessionRow } from '#schemas/events/rows.js';
 import { ocsfEvent } from '#schemas/ocsf/rows.js';
 import { csvRow } from '#schemas/sql/csv.js';

@@ -10,7 +10,7 @@ import type { listKernelEvents, listSessions } from '#schemas/api/recordings/ses
 import { StenoError } from '#schemas/base/errors.js';
 import { KERNEL_BLOCKS } from '#schemas/kernel/kernel.js';
 import { markerOf } from '#schemas/marker.js';
-import type { Watermark } from '#schemas/watermark.js';
+import type { Watermark } from '#schemas/offline/watermark.js';
 import type { SessionAction } from '#schemas/policy/role.js';
 import { eventKinds } from '#schemas/events/kinds.js';
 import type { AuditRow, EventRow, SessionRow } from '#schemas/events/rows.js';

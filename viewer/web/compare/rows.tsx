@@ -18,7 +18,7 @@ const kindText: Readonly<Record<ComparedRow['kind'], string>> = {
 };
 
 /** Whether there is nothing to see in it for who looks for differences. */
-export function isSame(row: ComparedRow): boolean {
+function isSame(row: ComparedRow): boolean {
   return row.kind === 'same' && row.output === 'same' && row.left?.exit === row.right?.exit;
 }
 

@@ -3,7 +3,7 @@ import { useCallback, useMemo, useRef } from 'react';
 import type { CSSProperties, ReactNode } from 'react';
 import { Link } from 'wouter';
 import type { SessionInfo } from '#schemas/api/recordings/sessions.js';
-import type { Watermark as Mark } from '#schemas/watermark.js';
+import type { Watermark as Mark } from '#schemas/offline/watermark.js';
 import { StateBadge } from '../parts/basics.js';
 import { clock, duration, isoTime, moment } from '../parts/format.js';
 import { SafeText } from '../parts/safe-text.js';

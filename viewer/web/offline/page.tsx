@@ -8,7 +8,7 @@ import type { OfflineAbout, OfflineFile } from '#schemas/offline/page.js';
 import { offlineFileEnding } from '#schemas/offline/page.js';
 import { markerOf } from '#schemas/marker.js';
 import { cutText } from '#schemas/recording/line.js';
-import type { Watermark as Mark } from '#schemas/watermark.js';
+import type { Watermark as Mark } from '#schemas/offline/watermark.js';
 import { NamedValues } from '../parts/basics.js';
 import type { NamedRows } from '../parts/basics.js';
 import { bytes, duration as lengthOf, moment } from '../parts/format.js';

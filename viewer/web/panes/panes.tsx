@@ -6,7 +6,7 @@ import { useCallback, useEffect, useMemo, useState } from 'react';
 import type { KeyboardEvent, ReactNode } from 'react';
 import type { CommandUnit } from '#schemas/api/recordings/commands.js';
 import type { SessionFact, SessionInfo } from '#schemas/api/recordings/sessions.js';
-import type { Watermark as Mark } from '#schemas/watermark.js';
+import type { Watermark as Mark } from '#schemas/offline/watermark.js';
 import { fold, processForest } from '#schemas/kernel/process-tree.js';
 import { ApiFailure } from '../parts/api.js';
 import { Failure } from '../parts/basics.js';

@@ -4,8 +4,8 @@
  */
 import { useId } from 'react';
 import type { ReactNode } from 'react';
-import { watermarkInks, watermarkText, watermarkTile } from '#schemas/watermark.js';
-import type { Watermark as Mark } from '#schemas/watermark.js';
+import { watermarkInks, watermarkText, watermarkTile } from '#schemas/offline/watermark.js';
+import type { Watermark as Mark } from '#schemas/offline/watermark.js';
 
 /** Nothing without a mark. The parent is the box that is covered: it needs `position: relative`. */
 export function Watermark({ mark }: { readonly mark: Mark | undefined }): ReactNode {

@@ -2,7 +2,7 @@
 import { useCallback, useEffect, useMemo, useRef, useState } from 'react';
 import type { CSSProperties, ReactNode } from 'react';
 import type { SessionTimeline } from '#schemas/api/recordings/replay.js';
-import type { Watermark as Mark } from '#schemas/watermark.js';
+import type { Watermark as Mark } from '#schemas/offline/watermark.js';
 import type { SearchHit } from '#schemas/api/recordings/search.js';
 import { clock } from '../parts/format.js';
 import { SafeText } from '../parts/safe-text.js';

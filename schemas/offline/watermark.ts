@@ -4,7 +4,7 @@
  * drawn light and dark, so that no colour of a screen hides it. Tested in watermark.test.ts.
  */
 import { z } from 'zod';
-import { record } from './endpoint/fields.js';
+import { record } from '../endpoint/fields.js';
 
 /** `at`: ms since 1970, by the server's clock. */
 export const watermark = record({ viewer: z.string(), at: z.int() });
