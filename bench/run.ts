@@ -27,6 +27,7 @@ import { busyKeystrokes, connecting, keystrokes, searchable } from './scenarios/
 import { outage } from './scenarios/outage.js';
 import { baselines } from './scenarios/baselines.js';
 import { sigma } from './scenarios/sigma.js';
+import { searching } from './scenarios/search.js';
 import { seeking } from './scenarios/seek.js';
 import { stalled } from './scenarios/stalled.js';
 import { locks } from './scenarios/locks.js';
@@ -55,6 +56,7 @@ const scenarios: readonly [string, (field: Field) => Promise<Section>][] = [
   ['certificates', (field) => certificates(field, rounds, quick ? 200 : 4_000)],
   ['locks', (field) => locks(field, quick ? 20 : 200)],
   ['searchable', (field) => searchable(field, quick ? 3 : 30)],
+  ['search', () => (quick ? searching(1, 1, 3) : searching(10, 300, 30))],
   ['policy', () => policy(rounds)],
   ['sigma', () => sigma(rounds, quick ? 2_000 : 100_000)],
   ['baselines', () => baselines(quick ? 1 : 100)],

@@ -3,6 +3,8 @@
  * colours are `#rrggbb` of picture.ts. Each run is stretched to its cells, so that columns stand below each other in any font. Tested in
  * picture.test.ts.
  */
+import { watermarkSvg, watermarkText } from '#schemas/offline/watermark.js';
+import type { Watermark } from '#schemas/offline/watermark.js';
 import type { Picture, Run } from './picture.js';
 
 const CELL = 8.4;
@@ -13,14 +15,18 @@ const PAPER = '#101114';
 const INK = '#d9d7d0';
 const entities: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
 
+export function pictureSize({ cols, rows }: Pick<Picture, 'cols' | 'rows'>): { readonly width: number; readonly height: number } {
+  return { width: Number(number(cols * CELL + 2 * PAD)), height: rows * LINE + 2 * PAD };
+}
+
 /** `title`: one line that says of what it is. */
-export function pictureSvg({ cols, rows, lines }: Picture, title: string): string {
-  const [width, height] = [number(cols * CELL + 2 * PAD), rows * LINE + 2 * PAD];
+export function pictureSvg({ lines, ...screen }: Picture, title: string, mark?: Watermark): string {
+  const { width, height } = pictureSize(screen);
   return `<?xml version="1.0" encoding="UTF-8"?>
 <svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" font-family="ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace" font-size="14">
 <title>${escaped(title)}</title>
 <rect width="100%" height="100%" fill="${PAPER}"/>
-${lines.map(lineSvg).join('')}</svg>
+${lines.map(lineSvg).join('')}${mark === undefined ? '' : watermarkSvg(watermarkText(mark), { width, height }, escaped)}</svg>
 `;
 }
 

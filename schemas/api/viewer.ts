@@ -9,10 +9,12 @@ import { signInEndpoints } from './front/sign-in.js';
 import { terminalFrontEndpoints } from './front/terminal.js';
 import { listAccessUse, listAudit, listViews } from './recordings/audit.js';
 import { listCommands } from './recordings/commands.js';
+import { compareSessions } from './recordings/compare.js';
 import { listRecordedFiles, takeRecordedFile } from './recordings/files.js';
 import { findEndpoints } from './recordings/find.js';
 import { findingEndpoints } from './recordings/findings.js';
 import { huntRules } from './recordings/hunts.js';
+import { listAlike, showPatterns } from './recordings/patterns.js';
 import { replayEndpoints } from './recordings/replay.js';
 import { showResponse } from './recordings/response.js';
 import { searchScreens } from './recordings/search.js';
@@ -27,6 +29,7 @@ const declared = [
   ...sessionEndpoints,
   ...replayEndpoints,
   listCommands,
+  compareSessions,
   listRecordedFiles,
   takeRecordedFile,
   searchScreens,
@@ -34,6 +37,8 @@ const declared = [
   ...findEndpoints,
   ...findingEndpoints,
   showResponse,
+  showPatterns,
+  listAlike,
   ...workbenchEndpoints,
   listAudit,
   listAccessUse,

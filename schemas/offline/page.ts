@@ -51,6 +51,8 @@ const offlineAbout = z.strictObject({
   cas: z.array(z.string()),
   files: z.array(z.strictObject({ name: z.enum(offlineFiles), bytes: z.int(), sha256: digest })).min(1),
   unsigned,
+  /** `made_by` and `made_at` are drawn over what is shown, because a role of the maker asked for it. */
+  watermark: z.literal(true).exactOptional(),
 });
 export type OfflineAbout = z.output<typeof offlineAbout>;
 export type OfflineUnsigned = z.output<typeof unsigned>;

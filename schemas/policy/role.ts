@@ -203,6 +203,10 @@ const enhanced = z.strictObject({
     .default([...kernelEventClasses]),
 });
 
+/** What the role's holders view of recordings carries their name and the time: always, or of sessions for which an expression holds. */
+const watermark = z.union([z.boolean(), z.strictObject({ where: expression('session') })]);
+export type WatermarkTerm = z.output<typeof watermark>;
+
 /** Others have to be in a session before it starts, and while it lasts. */
 const moderation = z.strictObject({
   /** How many people. */
@@ -273,6 +277,8 @@ export const roleSchema = z.strictObject({
     .prefault({}),
   /** Short for `sessions` that list, view, follow and export: those of `all`, of the user's `own`, or `none`. */
   view: z.enum(['all', 'own', 'none']).default('own'),
+  /** Recordings that its holders view carry a watermark (policy/watermark.ts). */
+  watermark: watermark.default(false),
   /** Short for `rules` on everything. */
   administer: z.boolean().default(false),
 });

@@ -84,7 +84,7 @@ export function sessionCondition(subject: Subject, action: SessionAction): Condi
 }
 
 /** Whose the session is, as the subject's rules see it: that of an earlier user of the subject's name is nobody's who has a name. */
-function ownerOf({ user, started_at: at }: SessionTarget, subject: Subject): string {
+export function ownerOf({ user, started_at: at }: SessionTarget, subject: Subject): string {
   const old = user === subject.user && subject.since !== undefined && (at === undefined || at < subject.since);
   return old ? earlier(user) : user;
 }

@@ -21,6 +21,7 @@ import {
   exampleStart,
 } from './examples.js';
 import { openedFromConformance } from './opened-from-conformance.js';
+import { patternsConformance } from './patterns-conformance.js';
 import { peopleSqlConformance } from './people-sql-conformance.js';
 import { timelineConformance } from './timeline-conformance.js';
 import { responseConformance } from './response-conformance.js';
@@ -409,6 +410,7 @@ export function eventStoreConformance(name: string, open: () => Promise<EventFix
     timelineConformance(() => store);
     triageConformance(() => store);
     responseConformance(() => store);
+    patternsConformance(() => store);
 
     describe('what only some may see', () => {
       const name = 'seen';

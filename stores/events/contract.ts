@@ -21,9 +21,11 @@ import type {
   SessionState,
   Tier,
 } from '#schemas/events/rows.js';
+import type { AlikeSession, Patterns } from '#schemas/events/patterns.js';
 import type { ResponseMonth } from '#schemas/events/response.js';
 import type { Triage } from '#schemas/events/triage.js';
 import type { Condition } from '#schemas/policy/session-condition.js';
+import type { AlikeQuery, PatternQuery } from './pattern-contract.js';
 import type { ResponseQuery } from './response-contract.js';
 import type {
   Counted,
@@ -350,6 +352,10 @@ export interface EventStore {
   countFindings(query: FindingQuery): Promise<readonly FindingCount[]>;
   /** How long people took to respond to findings of a period, by month, the earliest first; months without findings are left out. */
   responseByMonth(query: ResponseQuery): Promise<readonly ResponseMonth[]>;
+  /** What recurs over the sessions of a span (schemas/events/patterns.ts). */
+  patterns(query: PatternQuery): Promise<Patterns>;
+  /** Sessions of a span that ran the same commands as one, at most 20, the most alike first. */
+  alikeSessions(query: AlikeQuery): Promise<readonly AlikeSession[]>;
   /** Events by id (`eventId`), in the order of the ids; missing ones are omitted. At most 100. */
   eventsNamed(ids: readonly string[]): Promise<readonly EventRow[]>;
   /** Number of sessions, and of live ones. */

@@ -82,6 +82,14 @@ export class FaultyEventStore implements EventStore {
     return this.faults.run('responseByMonth', () => this.#inner.responseByMonth(query));
   }
 
+  patterns(...[query]: Parameters<EventStore['patterns']>): ReturnType<EventStore['patterns']> {
+    return this.faults.run('patterns', () => this.#inner.patterns(query));
+  }
+
+  alikeSessions(...[query]: Parameters<EventStore['alikeSessions']>): ReturnType<EventStore['alikeSessions']> {
+    return this.faults.run('alikeSessions', () => this.#inner.alikeSessions(query));
+  }
+
   countFindings(query: FindingQuery): Promise<readonly FindingCount[]> {
     return this.faults.run('countFindings', () => this.#inner.countFindings(query));
   }

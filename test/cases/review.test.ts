@@ -101,6 +101,20 @@ test('whoever may view a session and not export it gets the words without the sc
   expect(rows).toContainEqual(expect.objectContaining({ actor: 'lou', session: session.id, outcome: 'failure', code: 'ACCESS_DENIED' }));
 });
 
+test('pictures of whoever is under a watermark carry it', async () => {
+  await scene.role('marked', {
+    view: 'all',
+    watermark: { where: "session.user == 'alice'" },
+    allow: { rules: [{ resources: ['case'], verbs: ['read'] }] },
+  });
+  const mark = await scene.enrol('mara', 'marked');
+  const html = await review(mark, 'html');
+  expect([...html.matchAll(/<div class="marked"><pre>/g)]).toHaveLength([...html.matchAll(/<pre>/g)].length);
+  expect(html).toMatch(/fill-opacity="[\d.]+">mara, \d{4}-\d\d-\d\d \d\d:\d\d UTC<\/text>/);
+  expect(await review(mark, 'md')).toMatch(/Viewed by mara, \d{4}\\-\d\d\\-\d\d \d\d\\:\d\d UTC/);
+  expect(await review(lead, 'html')).not.toContain('class="marked"');
+});
+
 test.each([
   ['html', escaped, (text: string) => !/[<>"'\u202e]/.test(text)],
   ['Markdown', markdownText, (text: string) => !/[<>\n\u202e]/.test(text) && !/(^|[^\\])[`[\]()|#*_]/.test(text)],

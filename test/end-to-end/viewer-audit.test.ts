@@ -251,6 +251,16 @@ const cases: Readonly<Record<string, Case>> = {
   'GET /api/sessions/:id/events': reading('/events', 'recording.view'),
   'GET /api/sessions/:id/timeline': reading('/timeline', 'recording.view'),
   'GET /api/sessions/:id/commands': reading('/commands', 'recording.view'),
+  'GET /api/sessions/:id/compare/:other': {
+    done: [
+      'recording.view',
+      async () => send('GET', `/api/sessions/${await recorded()}/compare/${await recorded()}`, { session: ann.session }),
+    ],
+    refused: [
+      'recording.view',
+      async () => send('GET', `/api/sessions/${await recorded()}/compare/${await recorded()}`, { session: pat.session }),
+    ],
+  },
   'GET /api/sessions/:id/lines': reading('/lines', 'recording.view'),
   'GET /api/sessions/:id/files': reading('/files', 'recording.view'),
   'GET /api/sessions/:id/files/:n': {
@@ -265,6 +275,14 @@ const cases: Readonly<Record<string, Case>> = {
   'GET /api/search': {
     done: ['recording.search', () => send('GET', '/api/search?q=line', { session: ann.session })],
     refused: ['recording.search', () => send('GET', '/api/search?q=line', { session: pat.session })],
+  },
+  'GET /api/patterns': {
+    done: ['recording.search', () => send('GET', '/api/patterns', { session: ann.session })],
+    refused: ['recording.search', () => send('GET', '/api/patterns', { session: pat.session })],
+  },
+  'GET /api/sessions/:id/alike': {
+    done: ['recording.search', async () => send('GET', `/api/sessions/${await recorded()}/alike`, { session: ann.session })],
+    refused: ['recording.view', async () => send('GET', `/api/sessions/${await recorded()}/alike`, { session: pat.session })],
   },
   'POST /api/hunts': {
     done: ['recording.search', () => post('/api/hunts', { rules: { kind: 'text', name: 'probe', text: PROBE } }, ann.session)],

@@ -129,7 +129,7 @@ export async function makeCorpus(): Promise<Corpus> {
     if (stream === 'events') return whole(exportFile(objects, (await eventLogIndex(objects, recordingPrefix(session, startedAt)))!));
     // A reader of its own: what was read as parts is sealed later.
     const index = (await new RecordingReader(objects, zstd).index(session, startedAt))!;
-    const parts = { objects, zstd, reader, events, sessions: undefined as never };
+    const parts = { objects, zstd, reader, events, sessions: undefined as never, painter: undefined as never };
     return whole(exportRecording(parts, { tty: true } as never, index, 'cast.zst'));
   };
   const deliver = async (address: string, recorder: Recorder, made: readonly Made[], identity = gateway): Promise<void> => {

@@ -16,6 +16,8 @@ import type { Log } from '#runtime/log.js';
 import type { Running } from '#runtime/service/process.js';
 import { openZstd } from '#runtime/zstd.js';
 import { RecordingReader } from '#recordings/read/recording-reader.js';
+import { openPicturePainter } from '#recordings/render/picture-png.js';
+import type { PicturePainter } from '#recordings/render/picture-png.js';
 import { Access } from './access/access.js';
 import type { Viewer } from './access/access.js';
 import { Disclosures } from './access/disclosures.js';
@@ -24,6 +26,7 @@ import type { Identified, IncomingFacts, RequestVerifying, ViewerAuthority } fro
 import { findingAndCaseRoutes } from './cases/routes.js';
 import { exportRoutes } from './export/routes.js';
 import { frontRoutes } from './front/front.js';
+import { patternRoutes } from './patterns/routes.js';
 import { parseEndpoint } from './http/endpoint.js';
 import { ownHosts, sourceAddress } from './http/guard.js';
 import { pageRoute } from './http/page-route.js';
@@ -83,6 +86,8 @@ export interface ViewerDeps {
   readonly log: Log;
   /** ms since 1970. */
   readonly clock: () => number;
+  /** Left out: one of its own. It is closed with the viewer. */
+  readonly painter?: PicturePainter;
 }
 
 export interface RunningViewer extends Running {
@@ -127,9 +132,12 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
   sessionRoutes(serve, { events, clock, sessions, reader, rebuildingFor });
   searchRoutes(serve, { events, access, disclosures, sessions, log, clock });
   findingAndCaseRoutes(serve, { authority, events, access, sessions, reader, clock });
+  patternRoutes(serve, { events, access, disclosures, sessions, clock });
   huntRoutes(serve, { hunter: deps.hunter, events, access, disclosures, log, clock });
   const { webRoot, version } = config;
-  exportRoutes(serve, { objects, events, zstd, reader, sessions, log, webRoot, version, recordingCas: deps.recordingCas, clock });
+  const painter = deps.painter ?? openPicturePainter();
+  const { recordingCas } = deps;
+  exportRoutes(serve, { objects, events, zstd, reader, sessions, painter, log, webRoot, version, recordingCas, clock });
   const relay = liveRoute(app, { sessions, source: deps.live, log, identify, clock });
   const stopRemoved = deps.live.onRemoved?.(() => relay.reconnect());
   const terminals = terminalRoute(app, { gateways: deps.gateways, identify, log, clock });
@@ -167,6 +175,7 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
       slots.close();
       app.server.closeAllConnections();
       await app.close();
+      await painter.close();
     },
   };
 }

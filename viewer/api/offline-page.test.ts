@@ -151,6 +151,34 @@ test('it replays from disk with the network off, and is consistent until the rea
   expect(complaints).toEqual([]);
 });
 
+test('a page that was made under a watermark shows it over everything, and stays what was written', async () => {
+  const { about, files, app } = readOfflinePage(html);
+  const made = offlinePage(app, {
+    session: about.session,
+    steno: about.steno,
+    about: async () => ({
+      ...{ made_at: Date.UTC(2026, 4, 3, 9, 30), made_by: 'ann', cas: about.cas, unsigned: about.unsigned },
+      watermark: true,
+    }),
+    files: [...files].map(([name, content]) => ({
+      name,
+      content: (async function* () {
+        yield content;
+      })(),
+    })),
+  });
+  const marked = await buffer(made);
+  expect(readOfflinePage(marked).about.watermark).toBe(true);
+  expect(await open(marked)).toBe('consistent');
+  await page.waitForSelector('.below > .watermark');
+  const said = await page.locator('.watermark').evaluateAll((marks) => marks.map((mark) => mark.getAttribute('data-watermark')));
+  expect(said).toEqual(['ann, 2026-05-03 09:30 UTC', 'ann, 2026-05-03 09:30 UTC']);
+  await picture('watermark');
+  // Taking the statement out of the file is a change like any other.
+  expect(await open(Buffer.from(marked.toString('latin1').replace(',"watermark":true', ''), 'latin1'))).toBe('broken');
+  expect(complaints).toEqual([]);
+});
+
 test('the transcript leads to the moment, and seeking draws what the lines draw', async () => {
   await open(html);
   await page.fill('.transcript input', 'line 29');

@@ -11,6 +11,7 @@ import type { LineBody } from '#schemas/recording/line.js';
 import { exampleFindingRow } from '#stores/events/examples.js';
 import { buildPage } from './testing/built-page.js';
 import { headless, watchPage } from './testing/chromium.js';
+import { takePicture } from './testing/pictures.js';
 import { replayed } from './testing/replayed.js';
 import type { KernelRowOptions } from './testing/replayed.js';
 import type { Recorded } from './testing/recorded.js';
@@ -24,24 +25,7 @@ let page: Page;
 let incident: Recorded;
 const complaints: string[] = [];
 
-/** Where pictures go, for people who want to look at the page. */
-const pictures = process.env['STENO_TEST_PICTURES'];
-async function picture(name: string): Promise<void> {
-  if (pictures === undefined) return;
-  for (const [width, height, colorScheme] of [
-    [1440, 900, 'light'],
-    [1440, 900, 'dark'],
-    [1024, 768, 'light'],
-    [390, 844, 'dark'],
-  ] as const) {
-    await page.setViewportSize({ width, height });
-    await page.emulateMedia({ colorScheme });
-    await page.evaluate('new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve, 250)))');
-    await page.screenshot({ path: join(pictures, `${name}-${width}-${colorScheme}.png`), fullPage: width < 1440 });
-  }
-  await page.emulateMedia({ colorScheme: 'light' });
-  await page.setViewportSize({ width: 1440, height: 900 });
-}
+const picture = (name: string): Promise<void> => takePicture(page, name);
 
 const PROMPT = 'deploy@web-3:~$ ';
 const typed = (at: number, text: string): (readonly [number, LineBody])[] =>
@@ -347,8 +331,6 @@ test('whatever is scrubbed over, in each frame that is drawn the panes stand at 
       if (!panes.endsWith(' at ' + player)) frames_.distance.push(player + ' / ' + panes);
       requestAnimationFrame(look);
     })();
-    window.slow_ = [];
-    new PerformanceObserver((list) => slow_.push(...list.getEntries().map((entry) => entry.duration))).observe({ type: 'event', durationThreshold: 16 });
   `);
   const track = (await page.locator('.track').boundingBox())!;
   await page.mouse.move(track.x + 5, track.y + 25);
@@ -361,7 +343,6 @@ test('whatever is scrubbed over, in each frame that is drawn the panes stand at 
   const { seen, distance } = await page.evaluate<{ seen: number; distance: string[] }>('frames_');
   expect(seen).toBeGreaterThan(20);
   expect(distance).toEqual([]);
-  if (pictures !== undefined) console.log('event durations over 16 ms', await page.evaluate('slow_.sort((a, b) => b - a).slice(0, 10)'));
   expect(await page.locator('.virtual > li').count()).toBeLessThan(60);
 });
 
@@ -383,5 +364,45 @@ test.each(['commands', 'processes', 'files', 'network', 'notable', 'transcript']
     await page.emulateMedia({ colorScheme: 'light' });
   },
 );
+
+test('a watermark that a role asks for stands over player, panes and facts, in full screen too, and nothing recorded gets above it', async () => {
+  stand.role('marked', { view: 'all', watermark: true, allow: { rules: [{ resources: ['finding'], verbs: ['read'] }] } });
+  const white = await replayed(stand, {
+    user: 'mallory',
+    state: 'sealed',
+    lines: [output(10, `\u001b[?1049h\u001b[107;97m${'\u001b[2J'}all white\u001b[5;1H<svg style="z-index:99">`)],
+  });
+  await page.goto(`${stand.url}/#sign-in=${stand.link('wanda', 'marked')}`);
+  await soon(() => page.locator('.who').innerText()).toContain('wanda');
+  for (const session of [incident, white]) {
+    await open(session, session === white ? '?t=10' : '?t=73500');
+    await page.waitForSelector('.below .watermark');
+    const said = await page.locator('.watermark').evaluateAll((marks) => marks.map((mark) => mark.getAttribute('data-watermark')));
+    expect(said).toEqual(Array.from({ length: 3 }, () => expect.stringMatching(/^wanda, \d{4}-\d\d-\d\d \d\d:\d\d UTC$/)));
+    for (const box of ['.player', '.panes', '.below']) {
+      // Nothing of the box is drawn after it, and it takes no clicks.
+      const above = await page.evaluate<{ covers: boolean; last: boolean; clicks: string }>(`(() => {
+        const box = document.querySelector('${box}');
+        const mark = box.querySelector(':scope > .watermark');
+        const [outer, inner] = [box.getBoundingClientRect(), mark.getBoundingClientRect()];
+        const order = Math.max(...[...box.querySelectorAll('*')].filter((each) => !mark.contains(each)).map((each) => Number(getComputedStyle(each).zIndex) || 0));
+        return {
+          covers: inner.width >= outer.width - 4 && inner.height >= outer.height - 4,
+          last: Number(getComputedStyle(mark).zIndex) > order,
+          clicks: getComputedStyle(mark).pointerEvents,
+        };
+      })()`);
+      expect(above, box).toEqual({ covers: true, last: true, clicks: 'none' });
+    }
+    await (session === white ? picture('watermark-white') : picture('watermark'));
+  }
+  await page.keyboard.press('f');
+  await soon(() => page.evaluate<boolean>(`document.fullscreenElement?.querySelector(':scope > .watermark') != null`)).toBe(true);
+  await page.keyboard.press('f');
+  await page.goto(`${stand.url}/#sign-in=${stand.link('alex', 'all')}`);
+  await soon(() => page.locator('.who').innerText()).toContain('alex');
+  await open(white);
+  expect(await page.locator('.watermark').count()).toBe(0);
+});
 
 test('nothing of the recording ran in the page', () => expect(complaints).toEqual([]));

@@ -23,7 +23,9 @@ import { completenessOf, fetchFiles, writeWhole } from './session-files.js';
 import { writePage } from './page.js';
 
 /** What has an option or a verb of its own is not among them. */
-const recordingFormats = exportFormats.filter((format) => format !== 'html' && format !== 'svg' && !/^events\.(?:csv|ocsf)$/.test(format));
+const recordingFormats = exportFormats.filter(
+  (format) => format !== 'html' && format !== 'svg' && format !== 'png' && !/^events\.(?:csv|ocsf)$/.test(format),
+);
 
 interface Options {
   readonly format: ExportFormat;

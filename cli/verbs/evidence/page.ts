@@ -7,7 +7,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { showRequest } from '#schemas/api/access/requests.js';
 import { showRole } from '#schemas/api/access/roles.js';
-import { showSession } from '#schemas/api/recordings/sessions.js';
+import { listSegments, showSession } from '#schemas/api/recordings/sessions.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { call } from '#schemas/endpoint/endpoint.js';
 import type { OfflineUnsigned } from '#schemas/offline/page.js';
@@ -50,10 +50,14 @@ export interface PageContent {
 /** Writes the page of files that are on this machine. Throws TOO_LARGE before anything is written. */
 export async function composePage(client: Client, { session, stored, paths, hasLog, unsigned }: PageContent, file: string): Promise<void> {
   refuseOversized(stored);
+  const { watermark } = await call(client.viewer, listSegments, { params: { id: session } });
   const page = offlinePage(await loadOfflineApp(webRoot), {
     session,
     steno: version,
-    about: async () => ({ made_at: Date.now(), made_by: client.profile.user, cas: [...client.profile.recording_ca], unsigned }),
+    about: async () => ({
+      ...{ made_at: Date.now(), made_by: client.profile.user, cas: [...client.profile.recording_ca], unsigned },
+      ...(watermark === undefined ? {} : { watermark: true }),
+    }),
     files: [
       { name: 'recording', content: createReadStream(paths.recording) },
       ...(hasLog ? [{ name: 'events', content: createReadStream(paths.log) } as const] : []),

@@ -3,6 +3,8 @@
  *
  * Who joined and left is said on the last row of a terminal, over what the recording shows there, and on standard error elsewhere.
  *
+ * A watermark is said before and after, since what a terminal shows is the recording alone.
+ *
  * Keys: space pauses, `.` steps while paused, left and right jump 10 s, `q` or Ctrl-C ends. What is shown goes through
  * `TerminalFilter`. Live sessions are played as far as they are stored.
  */
@@ -12,6 +14,7 @@ import { call } from '#schemas/endpoint/endpoint.js';
 import { targetOf } from '#schemas/endpoint/target.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { SegmentIndex } from '#schemas/api/recordings/sessions.js';
+import { watermarkText } from '#schemas/offline/watermark.js';
 import { parseLine, parseSize } from '#schemas/recording/line.js';
 import type { Participant, RecordingLine } from '#schemas/recording/line.js';
 import { openClient } from '../../client/client.js';
@@ -77,6 +80,9 @@ class Playback {
     const { out } = standardOutput;
     const tty = out.isTTY === true;
     const restore = this.#listen();
+    const { watermark } = this.#index;
+    const mark = watermark === undefined ? '' : `Viewed by ${visible(watermarkText(watermark))}, session ${this.#index.session}.\n`;
+    standardOutput.err.write(mark);
     try {
       if (tty && (process.stdout.columns < this.#index.cols || process.stdout.rows < this.#index.rows)) {
         standardOutput.err.write(
@@ -92,6 +98,7 @@ class Playback {
       restore();
       if (tty) out.write('\u001b[0m\u001b[?1049l\u001b[?25h\r\n');
     }
+    standardOutput.err.write(mark);
     if (this.#index.live) standardOutput.err.write(`The session is live; played up to ${clock(this.#index.duration)}.\n`);
   }
 

@@ -10,12 +10,15 @@
  * without. Tested in opening.test.ts and viewer/api/main.test.ts.
  */
 import type { Me } from '../front/sign-in.js';
+import type { Watermark } from '../../offline/watermark.js';
 import type { SegmentIndex, SessionInfo } from './sessions.js';
 
 export interface SessionOpening {
   readonly me: Me;
   readonly session: SessionInfo;
-  readonly index: Omit<SegmentIndex, 'markers'>;
+  readonly index: Omit<SegmentIndex, 'markers' | 'watermark'>;
+  /** What is drawn over all that is shown of the session. Left out where no role of who asks wants one. */
+  readonly watermark?: Watermark;
   /** The segment whose lines follow; null while nothing of the recording is stored, and where it cannot be read. */
   readonly first: number | null;
 }

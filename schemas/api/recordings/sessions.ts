@@ -6,6 +6,7 @@ import { sessionKinds, sessionStates } from '../../events/rows.js';
 import { kernelEventInfo } from '../../kernel/event-info.js';
 import { kernelKinds } from '../../kernel/kernel.js';
 import { marker } from '../../marker.js';
+import { watermark } from '../../offline/watermark.js';
 import { invitedModes } from '../../documents/session-invitation.js';
 import { liveParticipant } from '../inventory/live-sessions.js';
 import { indexProgress } from './status.js';
@@ -80,6 +81,8 @@ export const segmentIndex = record({
   /** In order, without holes. `start`, `end`: offsets; `first_block`: block of the first line; `cols`, `rows` at start. */
   segments: list(record({ n: z.int(), start: z.number(), end: z.number(), first_block: z.int() })),
   markers: list(marker),
+  /** To be shown with the recording, where a role of the caller asks for it. */
+  watermark: watermark.exactOptional(),
 });
 export type SegmentIndex = z.output<typeof segmentIndex>;
 
@@ -100,7 +103,7 @@ const kernelEventList = record({
 });
 export type KernelEventList = z.output<typeof kernelEventList>;
 
-export const exportFormats = ['cast.zst', 'events.zst', 'html', 'cast', 'txt', 'json', 'events.csv', 'events.ocsf', 'svg'] as const;
+export const exportFormats = ['cast.zst', 'events.zst', 'html', 'cast', 'txt', 'json', 'events.csv', 'events.ocsf', 'svg', 'png'] as const;
 export type ExportFormat = (typeof exportFormats)[number];
 
 /** An id that is none is answered like a session that does not exist, so any text is taken. */

@@ -267,6 +267,15 @@ describe('a role that is written', () => {
       [dev],
       /hide one of another role/,
     ],
+    [
+      'that shows recordings without the watermark of its author',
+      { view: 'own' },
+      undefined,
+      [{ view: 'own', watermark: true }],
+      /to view/,
+    ],
+    ['that shows them with it', { view: 'own', watermark: true }, undefined, [{ view: 'own' }, { watermark: true }], null],
+    ['that loses a watermark', {}, { watermark: true }, [{}], /watermark is looser/],
     ['that lives longer', { ...dev, max_ttl: '12h' }, { ...dev, max_ttl: '1h' }, [dev], /max_ttl/],
   ])('%s', (_claim, written, before, held, refusal) => {
     const answer = lacking(written, before, ...held);

@@ -18,6 +18,7 @@ import { denialOf, grantOf, isDenialWithin, isGrantWithin } from '../forwarding.
 import type { ExpressionSubject } from '../label-expression.js';
 import { parseTemplate } from '../login-template.js';
 import type { Person } from '../login-template.js';
+import { looserWatermark } from '../watermark.js';
 import { differing, looserRole } from './terms.js';
 import { asksForNodes, isTemplate, patternsWithin, patternWithin, readsUser, same, selectorWithin } from './within.js';
 
@@ -63,6 +64,7 @@ function loosened(after: Role, before: Role): string | null {
   if (unknown !== null) return `deny.${unknown} is another`;
   const uncovered = before.allow.request.filter(asksForNodes).some((rule) => !after.allow.request.some((kept) => same(kept, rule)));
   if (uncovered) return 'it no longer has a rule of allow.request on nodes, which may hide one of another role';
+  if (looserWatermark(after.watermark, before.watermark)) return 'watermark is looser than it was';
   const looser = opensSessions(before) ? looserRole(after, before) : null;
   return looser === null ? null : `${looser} is looser than it was`;
 }
@@ -109,6 +111,7 @@ function given(written: Role, holders: readonly Holder[]): string | null {
       'moderation',
       'recording',
       'view',
+      'watermark',
       'administer',
     ]);
   // A field that nobody has taught this comparison; a test says which.
@@ -289,6 +292,8 @@ function sessionRules({ view, allow }: Role): readonly PlacedRule[] {
 
 function sessionHeld(holder: Holder, written: Role, rule: SessionRule, action: SessionRule['actions'][number]): boolean {
   if (!sessionDenials.holds(holder, written)) return false;
+  // Whichever role lets somebody view, a watermark of another role is on it.
+  if (showsRecordings(action) && holder.roles.some(({ watermark }) => looserWatermark(written.watermark, watermark))) return false;
   return holder.roles
     .flatMap(sessionRules)
     .some(
@@ -299,6 +304,10 @@ function sessionHeld(holder: Holder, written: Role, rule: SessionRule, action: S
         whereHeld(rule.where, held.where, 'session', holder) &&
         differing(rule, held, ['actions', 'of', 'where', 'modes']) === null,
     );
+}
+
+function showsRecordings(action: SessionRule['actions'][number]): boolean {
+  return action === 'view' || action === 'follow' || action === 'export';
 }
 
 function whereHeld(wanted: string | undefined, held: string | undefined, about: ExpressionSubject, { person }: Holder): boolean {

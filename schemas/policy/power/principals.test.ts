@@ -12,10 +12,11 @@ const team = role('team', { allow: { node_expression: 'labels.team in user.trait
 const named = role('named', { allow: { node_expression: "user.name == 'ann'", logins: ['www'] } });
 const kept = role('kept', { deny: { nodes: { env: 'prod' } } });
 const confirmed = role('confirmed', { allow: { nodes: { env: 'dev' }, logins: ['www'] }, require_session_mfa: true });
+const marked = role('marked', { watermark: true });
 const asking = role('asking', { allow: { request: [{ roles: ['own'] }] } });
 const senior = role('senior', { allow: { node_expression: "'senior' in user.roles", logins: ['www'] } });
 const admin = role('admin', { administer: true });
-const known = [dev, own, any, traits, team, named, kept, confirmed, asking, senior, admin];
+const known = [dev, own, any, traits, team, named, kept, confirmed, marked, asking, senior, admin];
 
 test.each<[string, Role[], Role[], Record<string, string[]>, RegExp | null]>([
   ['a role of theirs', [dev], [dev], {}, null],
@@ -25,6 +26,8 @@ test.each<[string, Role[], Role[], Record<string, string[]>, RegExp | null]>([
   ['their role, without the one that denies', [dev, kept], [dev], {}, /role kept denies/],
   ['both', [dev, kept], [dev, kept], {}, null],
   ['their role, without the one with the strict term', [dev, confirmed], [dev], {}, /require_session_mfa of your role confirmed/],
+  ['their role, without the one with a watermark', [dev, marked], [dev], {}, /watermark of your role marked/],
+  ['the one with a watermark alone', [dev, marked], [marked], {}, null],
   ['the strict one alone', [dev, confirmed], [confirmed], {}, null],
   ['a name that becomes a login', [own], [own], {}, /login postgres by role own/],
   ['the same where they have any login', [any], [any], {}, null],

@@ -7,7 +7,7 @@
  *
  *   1. hold no role but those that the giver holds for good;
  *   2. hold every role of the giver that denies something;
- *   3. leave out no role that makes terms of its sessions stricter;
+ *   3. leave out no role that makes terms of its sessions stricter, or puts a watermark on what it views;
  *   4. have the traits that any role asks for exactly as the giver has them, and no value of another that the giver lacks;
  *   5. get no login, Kubernetes name or node by its name or its traits that the giver does not get by the same role; also
  *      by roles that it could ask for.
@@ -24,6 +24,7 @@ import { parseTemplate } from '../login-template.js';
 import type { Person } from '../login-template.js';
 import { decideRequest } from '../request.js';
 import type { Subject } from '../subject.js';
+import { looserWatermark } from '../watermark.js';
 import { looserTerm } from './terms.js';
 import { asksForNodes, readByExpressions, readByTemplates, same } from './within.js';
 
@@ -39,6 +40,8 @@ export function lackingForPrincipal(giver: Subject, account: Subject, known: rea
   const left = giver.roles.filter(({ name }) => !holds(account.roles, name));
   const denying = left.find(denies);
   if (denying !== undefined) return `what your role ${denying.name} denies you: give that role as well`;
+  const marked = left.find((held) => account.roles.every(({ watermark }) => looserWatermark(watermark, held.watermark)));
+  if (marked !== undefined) return `to view recordings without the watermark of your role ${marked.name}: give that role as well`;
   return looser(account.roles, left) ?? traitsLacking(giver.traits, account.traits, known) ?? byPerson(giver, account, known);
 }
 

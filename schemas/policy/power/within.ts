@@ -53,6 +53,7 @@ export function readByExpressions(role: Role): ReadonlySet<string> {
     for (const { where } of rules.approve) add(where, 'request');
   }
   for (const { node_expression: text } of role.allow.request) add(text, 'node');
+  if (typeof role.watermark === 'object') add(role.watermark.where, 'session');
   return reads;
 }
 

@@ -42,6 +42,7 @@ import { changesEnd, countChanges, keepPosition, readChanges, readPosition } fro
 import { countKinds, eventsNamed, listEvents } from '../queries/events.js';
 import { openedFrom } from '../queries/opened-from.js';
 import { countFindings, listFindings } from '../queries/findings.js';
+import { alikeSessions, patterns } from '../queries/patterns.js';
 import { responseByMonth } from '../queries/response.js';
 import type { ResponseQuery } from '../response-contract.js';
 import type { ResponseMonth } from '#schemas/events/response.js';
@@ -131,6 +132,14 @@ export class ClickHouseEventStore implements EventStore {
 
   responseByMonth(query: ResponseQuery): Promise<readonly ResponseMonth[]> {
     return responseByMonth(this.#engine, query);
+  }
+
+  patterns(...[query]: Parameters<EventStore['patterns']>): ReturnType<EventStore['patterns']> {
+    return patterns(this.#engine, query);
+  }
+
+  alikeSessions(...[query]: Parameters<EventStore['alikeSessions']>): ReturnType<EventStore['alikeSessions']> {
+    return alikeSessions(this.#engine, query);
   }
 
   countFindings(query: FindingQuery): Promise<readonly FindingCount[]> {

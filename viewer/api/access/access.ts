@@ -12,6 +12,7 @@ import { decideResource } from '#schemas/policy/administration.js';
 import { decideSession, sessionCondition, sessionScope } from '#schemas/policy/session.js';
 import type { SessionScope, SessionTarget } from '#schemas/policy/session.js';
 import type { Condition } from '#schemas/policy/session-condition.js';
+import { asksForWatermark } from '#schemas/policy/watermark.js';
 import type { Subject, Verdict } from '#schemas/policy/subject.js';
 import type { JoinMode, ResourceKind, SessionAction } from '#schemas/policy/role.js';
 import type { SessionRow } from '#schemas/events/rows.js';
@@ -56,7 +57,12 @@ export class Access {
     return decideSession(viewer.subject, action, session, labelsOf(session), mode).allowed;
   }
 
-  /** The same for counts and people's SQL: which sessions they see. Undefined: every one. */
+  /** Whether what the viewer sees of it carries a watermark. */
+  isMarked(viewer: Viewer, session: SeenSession): boolean {
+    return asksForWatermark(viewer.subject, session, labelsOf(session));
+  }
+
+  /** `may` for counts and people's SQL: which sessions they see. Undefined: every one. */
   visible(viewer: Viewer, action: SessionAction): Condition | undefined {
     return sessionScope(viewer.subject, action) === 'all' ? undefined : sessionCondition(viewer.subject, action);
   }

@@ -1,6 +1,7 @@
 /** What a review is made of, and the words that both of its formats share. */
 import type { TimelineEntry } from '#schemas/api/cases/workbench.js';
 import type { SessionRow } from '#schemas/events/rows.js';
+import type { Watermark } from '#schemas/offline/watermark.js';
 import type { Picture } from '#recordings/render/picture.js';
 
 /** One entry of the timeline as it goes out. */
@@ -9,6 +10,8 @@ export interface Shown {
   readonly row: Pick<SessionRow, 'user' | 'login' | 'node'> | undefined;
   /** The screen, why there is none, or null where none belongs. */
   readonly picture: Picture | string | null;
+  /** Of the picture. */
+  readonly mark?: Watermark | undefined;
 }
 
 export interface Review {

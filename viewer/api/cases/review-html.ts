@@ -2,6 +2,8 @@
  * A review as one HTML file: no script, nothing from elsewhere, and a policy in it that forbids both. All text passes `escaped`; the
  * colours of a screen are `#rrggbb` of our own making (recordings/render/picture.ts).
  */
+import { watermarkSvg, watermarkText } from '#schemas/offline/watermark.js';
+import type { Watermark } from '#schemas/offline/watermark.js';
 import type { Picture, Run } from '#recordings/render/picture.js';
 import { clockOf, headingOf, utc } from './review-form.js';
 import type { Review, Shown } from './review-form.js';
@@ -26,6 +28,7 @@ dl { display: grid; grid-template-columns: max-content 1fr; gap: 2px 18px; margi
 ol { list-style: none; margin: 0; padding: 0; } li { padding: 14px 0; border-top: 1px solid var(--line); }
 .when, .where { color: var(--soft); margin: 0; } .text { margin: 4px 0 0; white-space: pre-wrap; } .history h2 { font-weight: 400; color: var(--soft); font-size: 15px; }
 pre { margin: 10px 0 0; padding: 12px; border-radius: 8px; background: #101114; color: #d9d7d0; font: 12.5px/1.33 ui-monospace, Menlo, Consolas, monospace; overflow-x: auto; }
+.marked { position: relative; } .marked svg { position: absolute; inset: 0; width: 100%; height: 100%; pointer-events: none; }
 .none { color: var(--soft); font-style: italic; } footer { margin-top: 28px; color: var(--soft); font-size: 13px; }
 @media print { li { break-inside: avoid; } }
 `;
@@ -54,19 +57,22 @@ ${review.shown.map(entry).join('\n')}
 `;
 }
 
-function entry({ entry: one, row, picture }: Shown): string {
+function entry({ entry: one, row, picture, mark }: Shown): string {
   const where = row === undefined ? '' : `${row.user} → ${row.login}@${row.node}`;
   const into = one.offset === null || one.session === '' ? '' : `, ${clockOf(one.offset)} into session ${one.session}`;
   const by = one.by === '' ? '' : ` · ${one.by}`;
   return `<li class="${one.kind}"><p class="when">${utc(one.at)}${escaped(into)}${escaped(by)}</p><h2>${escaped(headingOf(one))}</h2>${
     where === '' ? '' : `<p class="where">${escaped(where)}</p>`
-  }${one.text === '' ? '' : `<p class="text">${escaped(one.text)}</p>`}${pictureHtml(picture)}</li>`;
+  }${one.text === '' ? '' : `<p class="text">${escaped(one.text)}</p>`}${pictureHtml(picture, mark)}</li>`;
 }
 
-function pictureHtml(picture: Picture | string | null): string {
+function pictureHtml(picture: Picture | string | null, mark: Watermark | undefined): string {
   if (picture === null) return '';
   if (typeof picture === 'string') return `<p class="none">No picture: ${escaped(picture)}.</p>`;
-  return `<pre>${picture.lines.map((runs) => runs.map(runHtml).join('')).join('\n')}</pre>`;
+  const screen = `<pre>${picture.lines.map((runs) => runs.map(runHtml).join('')).join('\n')}</pre>`;
+  if (mark === undefined) return screen;
+  const drawn = watermarkSvg(watermarkText(mark), { width: '100%', height: '100%' }, escaped);
+  return `<div class="marked">${screen}<svg aria-hidden="true">${drawn}</svg></div>`;
 }
 
 function runHtml({ text, fg, bg, bold, dim, italic, underline, inverse }: Run): string {

@@ -2,6 +2,7 @@
  * A review as Markdown. Text of people and of recordings is escaped so that it is no markup, no link and no HTML in any dialect; a screen
  * stands in a fence longer than any run of backticks in it.
  */
+import { watermarkText } from '#schemas/offline/watermark.js';
 import type { Picture } from '#recordings/render/picture.js';
 import { clockOf, headingOf, utc } from './review-form.js';
 import type { Review, Shown } from './review-form.js';
@@ -36,14 +37,16 @@ export function markdownReview(review: Review): string {
   return `${lines.join('\n')}\n`;
 }
 
-function entry({ entry: one, row, picture }: Shown): readonly string[] {
+function entry({ entry: one, row, picture, mark }: Shown): readonly string[] {
   const { at, by, text, offset, session } = one;
   const where = row === undefined ? '' : `, ${markdownText(`${row.user} → ${row.login}@${row.node}`)}`;
   const into = offset === null || session === '' ? '' : `, ${clockOf(offset)} into session \`${session}\``;
   const who = by === '' ? '' : `, ${markdownText(by)}`;
   const head = one.kind === 'history' ? `- ${utc(at)}: ${markdownText(by)} ${headingOf(one)}` : `## ${markdownText(headingOf(one))}`;
   if (one.kind === 'history') return [`${head}${text === '' ? '' : `: ${markdownText(text)}`}`, ''];
-  return [head, '', `${utc(at)}${into}${where}${who}`, '', ...(text === '' ? [] : [...paragraphs(text), '']), ...pictureText(picture)];
+  const marked = mark === undefined || typeof picture !== 'object' ? [] : [`Viewed by ${markdownText(watermarkText(mark))}`, ''];
+  const words = text === '' ? [] : [...paragraphs(text), ''];
+  return [head, '', `${utc(at)}${into}${where}${who}`, '', ...words, ...pictureText(picture), ...marked];
 }
 
 function paragraphs(text: string): readonly string[] {

@@ -61,7 +61,8 @@ export async function makeReview(parts: ReviewParts, { viewer, source, id, forma
       continue;
     }
     pictures += 1;
-    shown.push({ entry, row: known, picture: await screenOf(parts.reader, known, step.offset) });
+    const mark = parts.sessions.watermark(viewer, known);
+    shown.push({ entry, row: known, picture: await screenOf(parts.reader, known, step.offset), mark });
   }
   const { head } = book;
   const lines = [

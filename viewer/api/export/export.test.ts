@@ -233,9 +233,71 @@ describe('events and pictures', () => {
     expect(await picture(1_000)).toContain('>before<');
     expect(await picture(1_000)).not.toContain('after');
     expect(await picture(9_999)).toContain('&lt;after&gt;');
+    const png = await download(hostile.id, 'png&at=1000');
+    // Of the terminal's size, twice: 80 by 24 cells.
+    expect([png.subarray(1, 4).toString(), png.readUInt32BE(16), png.readUInt32BE(20)]).toEqual(['PNG', 1392, 912]);
+    expect(png.equals(await download(hostile.id, 'png&at=1000'))).toBe(true);
+    expect(png.equals(await download(hostile.id, 'png&at=9999'))).toBe(false);
     const refused = await fetch(`${stand.url}/api/sessions/${hostile.id}/export?format=txt&at=1`, {
       headers: { cookie: stand.signIn('root', 'all') },
     });
     expect(refused.status).toBe(400);
+  });
+});
+
+describe('exports for whom a role asks for a watermark', () => {
+  let recorded: Recorded;
+  const role = { view: 'all', watermark: true };
+  const get = async (format: string): Promise<string> => {
+    const response = await fetch(`${stand.url}/api/sessions/${recorded.id}/export?format=${format}`, {
+      headers: { cookie: stand.signIn('ann', 'marked') },
+    });
+    expect(response.status).toBe(200);
+    return Buffer.from(await response.arrayBuffer()).toString('latin1');
+  };
+  beforeAll(async () => {
+    stand.role('marked', role);
+    recorded = await record(stand, {
+      state: 'sealed',
+      lines: [[10, { code: 'o', data: '\u001b[107mall white\u001b[0m\r\n' }]],
+      screen: [{ text: 'all white', offset_ms: 10 }],
+      events: [{ kind: 'gap', reason: 'body_limit' }],
+    });
+  });
+
+  const said = /ann, \d{4}-\d\d-\d\d \d\d:\d\d UTC/;
+
+  test('a picture has it above what was recorded, and text, JSON and CSV say it', async () => {
+    const svg = await get('svg&at=1000');
+    expect(svg.indexOf('url(#watermark)')).toBeGreaterThan(svg.indexOf('all white'));
+    expect(svg).toMatch(said);
+    const lines = (await get('txt')).trimEnd().split('\n');
+    for (const line of [lines[0], lines.at(-1)]) expect(line).toMatch(new RegExp(`^Viewed by ${said.source}, session ${recorded.id}$`));
+    expect(JSON.parse(await get('json'))).toMatchObject({ watermark: { viewer: 'ann', at: expect.any(Number) as unknown } });
+    const [head, row] = (await get('events.csv')).split('\r\n');
+    expect(head).toMatch(/,watermark$/);
+    expect(row).toMatch(new RegExp(`"${said.source}"$`));
+  });
+
+  test('signed bytes are what they were', async () => {
+    for (const format of ['cast.zst', 'cast']) expect(await get(format)).toBe((await download(recorded.id, format)).toString('latin1'));
+  });
+
+  test('the opening and the list of segments state it, by the clock of the server; for others nothing does', async () => {
+    const ask = async (path: string, view: string): Promise<string> => {
+      const response = await fetch(`${stand.url}/api/sessions/${recorded.id}/${path}`, { headers: { cookie: stand.signIn('ann', view) } });
+      return response.text();
+    };
+    for (const path of ['opening', 'segments']) {
+      expect(await ask(path, 'marked')).toMatch(/"watermark":\{"viewer":"ann","at":\d{13}\}/);
+      expect(await ask(path, 'all')).not.toContain('watermark');
+    }
+  });
+
+  test('of sessions that an expression leaves out, nothing carries it', async () => {
+    stand.role('marked', { view: 'all', watermark: { where: "session.user == 'nobody'" } });
+    expect(await get('svg&at=1000')).not.toContain('watermark');
+    expect(await get('txt')).not.toContain('Viewed by');
+    stand.role('marked', role);
   });
 });

@@ -8,13 +8,15 @@
  *   txt        what scrolled over the screen, as text without control characters
  *   json       session, header, facts and rendered lines
  *   events.*   every event of the session, of its recording and of the kernel: as CSV, or a line of OCSF each
- *   svg        the screen at one moment
+ *   svg, png   the screen at one moment
  *
  * Tested in export.test.ts with `verifyRecording` and stock `zstd`.
  */
 import type { ExportFormat } from '#schemas/api/recordings/sessions.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { recordingPrefix } from '#schemas/recording/layout.js';
+import { watermarkText } from '#schemas/offline/watermark.js';
+import type { Watermark } from '#schemas/offline/watermark.js';
 import type { EventRow, SessionRow } from '#schemas/events/rows.js';
 import { ocsfEvent } from '#schemas/ocsf/rows.js';
 import { csvRow } from '#schemas/sql/csv.js';
@@ -28,7 +30,8 @@ import { eventLogIndex } from '#recordings/read/event-log.js';
 import { exportFile, exportLines } from '#recordings/read/export-file.js';
 import type { RecordingIndex, RecordingReader } from '#recordings/read/recording-reader.js';
 import { pictureAt } from '#recordings/render/picture.js';
-import { pictureSvg } from '#recordings/render/picture-svg.js';
+import { pictureSize, pictureSvg } from '#recordings/render/picture-svg.js';
+import type { PicturePainter } from '#recordings/render/picture-png.js';
 import { renderText } from '#recordings/render/plain-text.js';
 import type { Sessions } from '../sessions/sessions.js';
 
@@ -38,6 +41,7 @@ export interface ExportParts {
   readonly zstd: Zstd;
   readonly reader: RecordingReader;
   readonly sessions: Sessions;
+  readonly painter: PicturePainter;
 }
 
 /** What a page takes beside its files. */
@@ -63,14 +67,21 @@ export const exportTypes: Readonly<Record<ExportFormat, string>> = {
   'events.csv': 'text/csv; charset=utf-8',
   'events.ocsf': 'application/x-ndjson',
   svg: 'image/svg+xml; charset=utf-8',
+  png: 'image/png',
 };
+
+/** Of what is drawn for somebody: the moment in ms of session time, and the watermark where a role asks for one. */
+export interface Drawn {
+  readonly at?: number | undefined;
+  readonly mark?: Watermark | undefined;
+}
 
 export function exportRecording(
   parts: ExportParts,
   row: SessionRow,
   index: RecordingIndex,
   format: Exclude<ExportFormat, 'html'>,
-  at = 0,
+  { at = 0, mark }: Drawn = {},
 ): AsyncGenerator<Uint8Array, void> {
   switch (format) {
     case 'cast.zst':
@@ -80,19 +91,38 @@ export function exportRecording(
     case 'cast':
       return exportLines(parts, index);
     case 'txt':
-      return renderText(exportLines(parts, index), { cols: index.cols, rows: index.rows, tty: row.tty });
+      return text(parts, row, index, mark);
     case 'json':
-      return json(parts, row);
+      return json(parts, row, mark);
     case 'events.csv':
-      return eventsCsv(parts, row);
+      return eventsCsv(parts, row, mark);
     case 'events.ocsf':
       return eventsOcsf(parts, row);
     case 'svg':
-      return picture(parts, row, index, at);
+    case 'png':
+      return picture(parts, row, index, { format, at, mark });
   }
 }
 
-async function* picture({ reader }: ExportParts, row: SessionRow, index: RecordingIndex, at: number): AsyncGenerator<Uint8Array, void> {
+/** A watermark is its first line and its last: text has nothing to draw over. */
+async function* text(
+  parts: ExportParts,
+  row: SessionRow,
+  index: RecordingIndex,
+  mark: Watermark | undefined,
+): AsyncGenerator<Uint8Array, void> {
+  const line = mark === undefined ? null : encoder.encode(`Viewed by ${watermarkText(mark)}, session ${row.session}\n`);
+  if (line !== null) yield line;
+  yield* renderText(exportLines(parts, index), { cols: index.cols, rows: index.rows, tty: row.tty });
+  if (line !== null) yield line;
+}
+
+async function* picture(
+  { reader, painter }: ExportParts,
+  row: SessionRow,
+  index: RecordingIndex,
+  { format, at, mark }: { readonly format: 'svg' | 'png'; readonly at: number; readonly mark: Watermark | undefined },
+): AsyncGenerator<Uint8Array, void> {
   const { session, started_at: startedAt, login, node } = row;
   const n = Math.max(
     0,
@@ -101,7 +131,9 @@ async function* picture({ reader }: ExportParts, row: SessionRow, index: Recordi
   if (index.segments.length === 0) throw new StenoError('NOT_FOUND', 'nothing of this moment is stored');
   const { start, lines } = await reader.segment(session, startedAt, n);
   const title = `${login}@${node}, ${new Date(startedAt + at).toISOString()}, ${(at / 1000).toFixed(1)} s into session ${session}`;
-  yield encoder.encode(pictureSvg(await pictureAt(lines, start, at), title));
+  const screen = await pictureAt(lines, start, at);
+  const svg = pictureSvg(screen, title, mark);
+  yield format === 'svg' ? encoder.encode(svg) : await painter.paint(svg, pictureSize(screen));
 }
 
 const columns = [
@@ -124,15 +156,16 @@ const columns = [
   ...(['sha256', 'count', 'cluster', 'namespace', 'pod', 'container', 'emitter', 'block', 'index', 'data'] as const),
 ];
 
-/** Cells that a spreadsheet would take for a formula are text (schemas/sql/csv.ts). */
-async function* eventsCsv(parts: ExportParts, row: SessionRow): AsyncGenerator<Uint8Array, void> {
-  yield encoder.encode(csvRow(['session', ...columns]));
+/** Cells that a spreadsheet would take for a formula are text (schemas/sql/csv.ts). A watermark is a column of its own. */
+async function* eventsCsv(parts: ExportParts, row: SessionRow, mark: Watermark | undefined): AsyncGenerator<Uint8Array, void> {
+  const marked = mark === undefined ? [] : [watermarkText(mark)];
+  yield encoder.encode(csvRow(['session', ...columns, ...marked.map(() => 'watermark')]));
   for await (const rows of eventsOf(parts, row)) {
     const cells = (event: EventRow): readonly unknown[] =>
       columns.map((name) =>
         name === 'at' ? new Date(event.at).toISOString() : name === 'kind' && event.kind === 'unknown' ? event.raw_kind : event[name],
       );
-    yield encoder.encode(rows.map((event) => csvRow([event.session, ...cells(event)])).join(''));
+    yield encoder.encode(rows.map((event) => csvRow([event.session, ...cells(event), ...marked])).join(''));
   }
 }
 
@@ -151,7 +184,12 @@ async function* eventsOf({ events }: ExportParts, { session }: SessionRow): Asyn
 }
 
 /** Nothing is sent of a page that no browser would open. */
-export async function* exportPage(parts: PageParts, row: SessionRow, index: RecordingIndex, by: string): AsyncGenerator<Uint8Array, void> {
+export async function* exportPage(
+  parts: PageParts,
+  row: SessionRow,
+  index: RecordingIndex,
+  { by, mark }: { readonly by: string; readonly mark: Watermark | undefined },
+): AsyncGenerator<Uint8Array, void> {
   const { objects, webRoot, version, recordingCas, clock } = parts;
   const app = await loadOfflineApp(webRoot);
   const log = await eventLogIndex(objects, recordingPrefix(row.session, row.started_at));
@@ -169,7 +207,13 @@ export async function* exportPage(parts: PageParts, row: SessionRow, index: Reco
   yield* offlinePage(app, {
     session: row.session,
     steno: version,
-    about: async () => ({ made_at: clock(), made_by: by, cas: [...recordingCas()], unsigned }),
+    about: async () => ({
+      made_at: clock(),
+      made_by: by,
+      cas: [...recordingCas()],
+      unsigned,
+      ...(mark === undefined ? {} : { watermark: true }),
+    }),
     files,
   });
 }
@@ -213,10 +257,14 @@ async function* chain(held: readonly Uint8Array[], rest: AsyncGenerator<Uint8Arr
 
 const ROWS_A_PAGE = 5_000;
 
-async function* json({ events, reader, sessions }: ExportParts, row: SessionRow): AsyncGenerator<Uint8Array, void> {
+async function* json(
+  { events, reader, sessions }: ExportParts,
+  row: SessionRow,
+  mark: Watermark | undefined,
+): AsyncGenerator<Uint8Array, void> {
   const header = await reader.header(row.session, row.started_at);
   const facts = await sessions.facts(row.session, Number.POSITIVE_INFINITY);
-  const head = { session: sessions.info(row), header, facts };
+  const head = { ...(mark === undefined ? {} : { watermark: mark }), session: sessions.info(row), header, facts };
   yield encoder.encode(`${JSON.stringify(head, null, 1).slice(0, -2)},\n "lines": [`);
   let separator = '\n';
   for (let last: ScreenLine | null = null; ;) {

@@ -34,14 +34,17 @@ export function exportRoutes(serving: Serving, parts: ExportParts & PageParts & 
     return stream;
   };
   serving.signedIn(exportSession, async (viewer, { request, reply, params, query: { format, at } }) => {
-    if (at !== undefined && format !== 'svg') throw new StenoError('BAD_REQUEST', 'at: is for a picture');
+    if (at !== undefined && format !== 'svg' && format !== 'png') throw new StenoError('BAD_REQUEST', 'at: is for a picture');
     const asking = { viewer, action: 'export', source: sourceAddress(request), format } as const;
     const row = await sessions.row(asking, parseSessionId(params.id));
     const stream = await sending(row.session, async () => {
       const source = await beginExport(async () => {
         const index = await reader.index(row.session, row.started_at);
         if (index === null) throw new StenoError('NOT_FOUND', 'nothing of this recording is stored yet');
-        return format === 'html' ? exportPage(parts, row, index, viewer.user) : exportRecording(parts, row, index, format, at);
+        const mark = sessions.watermark(viewer, row);
+        return format === 'html'
+          ? exportPage(parts, row, index, { by: viewer.user, mark })
+          : exportRecording(parts, row, index, format, { at, mark });
       });
       return Readable.from(source, { objectMode: false });
     });

@@ -10,6 +10,7 @@ import {
   showSession,
 } from '#schemas/api/recordings/sessions.js';
 import { listCommands } from '#schemas/api/recordings/commands.js';
+import { compareSessions } from '#schemas/api/recordings/compare.js';
 import { listLines, showTimeline } from '#schemas/api/recordings/replay.js';
 import type { SessionInfo } from '#schemas/api/recordings/sessions.js';
 import { encodeOpening, firstSegment } from '#schemas/api/recordings/opening.js';
@@ -26,6 +27,7 @@ import { parseSessionId } from '../http/query.js';
 import type { EventStore } from '#stores/events/contract.js';
 import type { Serving } from '../http/serve.js';
 import { CommandLists } from './commands.js';
+import { comparisonOf } from './compare.js';
 import { transcript } from './transcript.js';
 import { timelineOf } from './timeline.js';
 import type { Asking, Sessions } from './sessions.js';
@@ -58,12 +60,16 @@ export function sessionRoutes(serving: Serving, { events, clock, sessions, reade
     const { index, n, lines } = await reader.opening(row.session, row.started_at, ({ segments }) =>
       firstSegment(segments, row.state === 'live', query.at ?? null),
     );
-    const opening: SessionOpening = { me: meOf(viewer), session: sessions.info(row), index: sessions.segments(row, index), first: n };
+    const mark = sessions.watermark(viewer, row);
+    const opening: SessionOpening = {
+      ...{ me: meOf(viewer), session: sessions.info(row), index: sessions.segments(row, index), first: n },
+      ...(mark === undefined ? {} : { watermark: mark }),
+    };
     return sendLines(request, reply, { lines: encodeOpening(opening, lines) });
   });
   serving.signedIn(listSegments, async (viewer, { request, params }) => {
     const row = await rowOf(viewer, request, 'view', params.id);
-    return sessions.segmentIndex(row, await reader.index(row.session, row.started_at));
+    return sessions.segmentIndex(viewer, row, await reader.index(row.session, row.started_at));
   });
   serving.signedIn(showSegment, async (viewer, { request, reply, params: { id, n } }) => {
     const row = await sessions.place(askingOf(viewer, request, 'view'), parseSessionId(id));
@@ -85,6 +91,11 @@ export function sessionRoutes(serving: Serving, { events, clock, sessions, reade
   serving.signedIn(listCommands, async (viewer, { request, params, query }) =>
     commands.of(await rowOf(viewer, request, 'view', params.id), query.from),
   );
+  serving.signedIn(compareSessions, async (viewer, { request, params }) => {
+    const left = await rowOf(viewer, request, 'view', params.id);
+    const right = await rowOf(viewer, request, 'view', params.other);
+    return comparisonOf({ events, sessions, commands }, left, right);
+  });
   serving.signedIn(listLines, async (viewer, { request, params, query }) =>
     transcript(events, (await rowOf(viewer, request, 'view', params.id)).session, query),
   );

@@ -10,13 +10,14 @@ import type { listKernelEvents, listSessions } from '#schemas/api/recordings/ses
 import { StenoError } from '#schemas/base/errors.js';
 import { KERNEL_BLOCKS } from '#schemas/kernel/kernel.js';
 import { markerOf } from '#schemas/marker.js';
+import type { Watermark } from '#schemas/offline/watermark.js';
 import type { SessionAction } from '#schemas/policy/role.js';
 import { eventKinds } from '#schemas/events/kinds.js';
 import type { AuditRow, EventRow, SessionRow } from '#schemas/events/rows.js';
 import type { EventStore, Page } from '#stores/events/contract.js';
 import type { z } from 'zod';
 import { requireReading } from '../access/access.js';
-import type { Access, Viewer } from '../access/access.js';
+import type { Access, SeenSession, Viewer } from '../access/access.js';
 import type { Disclosures } from '../access/disclosures.js';
 import { factOf, kernelEventOf, parsed } from '#recordings/derive/event-info.js';
 import type { RecordingIndex } from '#recordings/read/recording-reader.js';
@@ -239,14 +240,21 @@ export class Sessions {
     };
   }
 
-  async segmentIndex(row: SessionRow, index: RecordingIndex | null): Promise<SegmentIndex> {
+  /** What has to be drawn over what the viewer is shown of it, now; undefined for nothing. */
+  watermark(viewer: Viewer, row: SeenSession): Watermark | undefined {
+    return this.#access.isMarked(viewer, row) ? { viewer: viewer.user, at: this.#clock() } : undefined;
+  }
+
+  async segmentIndex(viewer: Viewer, row: SessionRow, index: RecordingIndex | null): Promise<SegmentIndex> {
+    const mark = this.watermark(viewer, row);
     return {
       ...this.segments(row, index),
+      ...(mark === undefined ? {} : { watermark: mark }),
       markers: (await this.#events_(row.session, MAX_MARKERS)).flatMap((event) => markerOf(event.offset_ms, event.kind, event) ?? []),
     };
   }
 
-  segments(row: SessionRow, index: RecordingIndex | null): Omit<SegmentIndex, 'markers'> {
+  segments(row: SessionRow, index: RecordingIndex | null): Omit<SegmentIndex, 'markers' | 'watermark'> {
     const segments = index?.segments ?? [];
     const duration = index?.duration ?? 0;
     return {

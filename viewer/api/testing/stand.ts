@@ -28,6 +28,7 @@ import { exampleAuditRow } from '#stores/events/examples.js';
 import { openDirectoryStore } from '#stores/objects/directory.js';
 import type { Caller, ReceivedRequest } from '#runtime/http/request-auth.js';
 import { openZstd } from '#runtime/zstd.js';
+import { openPicturePainter } from '#recordings/render/picture-png.js';
 import { startViewer } from '../main.js';
 import { makeRecorder } from './recorded.js';
 import type { Stores } from './recorded.js';
@@ -224,6 +225,8 @@ export async function openStand(webRoot?: string): Promise<Stand> {
       live: { urls: [live.url], tls: {}, find: async () => null },
       recordingCas: () => [formatPublicLine(recorder.ca.publicBlob, 'recording')],
       checkAnswers: true,
+      // A thread is started from a file that Node runs by itself: the built one.
+      painter: openPicturePainter(new URL('../../../dist/recordings/render/picture-thread.js', import.meta.url)),
       log: pino({ level: 'silent' }),
       clock: Date.now,
     },

@@ -29,6 +29,10 @@ import { queries } from '../parts/use-json.js';
 /** Loaded when somebody goes there. */
 const SqlPage = lazy(async () => ({ default: (await import('../sql/sql.js')).SqlPage }));
 
+const ComparePage = lazy(async () => ({ default: (await import('../compare/compare.js')).ComparePage }));
+
+const PatternsPage = lazy(async () => ({ default: (await import('../patterns/patterns.js')).PatternsPage }));
+
 type Identity =
   { readonly kind: 'unknown' } | { readonly kind: 'nobody'; readonly refusal: string | null } | { readonly kind: 'user'; readonly me: Me };
 
@@ -159,7 +163,7 @@ function Frame({
           Steno
         </Link>
         <nav aria-label="Views">
-          <NavLink to="/sessions" here={path === '/' || path.startsWith('/sessions')}>
+          <NavLink to="/sessions" here={path === '/' || path.startsWith('/sessions') || path === '/compare'}>
             Sessions
           </NavLink>
           <NavLink to="/nodes" here={nodeAddress.test(path)}>
@@ -169,7 +173,7 @@ function Frame({
             Search
           </NavLink>
           {me.findings && (
-            <NavLink to="/findings" here={/^\/(findings|rules)(\/|$)/.test(path)}>
+            <NavLink to="/findings" here={/^\/(findings|rules|patterns)(\/|$)/.test(path)}>
               Findings
             </NavLink>
           )}
@@ -211,9 +215,21 @@ function Frame({
           <Route path={nodeAddress}>
             <NodeViews me={me} />
           </Route>
+          <Route path="/compare">
+            <Suspense fallback={<div className="page" aria-busy="true" />}>
+              <ComparePage />
+            </Suspense>
+          </Route>
           <Route path="/search">
             <SearchPage me={me} />
           </Route>
+          {me.findings && (
+            <Route path="/patterns">
+              <Suspense fallback={<div className="page" aria-busy="true" />}>
+                <PatternsPage />
+              </Suspense>
+            </Route>
+          )}
           {me.findings && (
             <Route path={/^\/(findings|rules)(\/|$)/}>
               <FindingViews me={me} />

@@ -118,6 +118,7 @@ function OneStep({ step: { entry, session, offset }, view }: { readonly step: St
           searchedAt={0}
           onSearchAgain={() => undefined}
           stops={none}
+          watermark={opened?.watermark}
         />
       )}
     </>

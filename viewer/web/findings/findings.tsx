@@ -77,6 +77,9 @@ export function FindingsPage({ me }: { readonly me: Me }): ReactNode {
             Response
           </Link>
         )}
+        <Link to="/patterns" className="aside">
+          Patterns
+        </Link>
         <Link to="/rules" className="aside">
           Rules
         </Link>

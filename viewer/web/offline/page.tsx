@@ -8,11 +8,13 @@ import type { OfflineAbout, OfflineFile } from '#schemas/offline/page.js';
 import { offlineFileEnding } from '#schemas/offline/page.js';
 import { markerOf } from '#schemas/marker.js';
 import { cutText } from '#schemas/recording/line.js';
+import type { Watermark as Mark } from '#schemas/offline/watermark.js';
 import { NamedValues } from '../parts/basics.js';
 import type { NamedRows } from '../parts/basics.js';
 import { bytes, duration as lengthOf, moment } from '../parts/format.js';
 import { SafeText } from '../parts/safe-text.js';
 import { visible } from '../parts/text.js';
+import { Watermark } from '../parts/watermark.js';
 import { Controls, useReplayKeys } from '../player/controls.js';
 import { KeyHelp } from '../player/key-help.js';
 import { Replay } from '../player/replay.js';
@@ -76,6 +78,7 @@ export function OfflinePage({ about, contents, faults, keeper, sizes }: OfflineP
   const replay = useMemo(() => (contents === null ? null : replayOf(contents, keeper)), [contents, keeper]);
   const seek = useCallback((ms: number) => void replay?.seek(ms), [replay]);
   const steno = contents?.header.steno;
+  const mark = about.watermark === true ? { viewer: about.made_by, at: about.made_at } : undefined;
   return (
     <Frame>
       <div className="session-head">
@@ -121,14 +124,15 @@ export function OfflinePage({ about, contents, faults, keeper, sizes }: OfflineP
       <TrustPanel about={about} faults={faults} keeper={keeper} />
       {contents !== null && replay !== null && (
         <>
-          <OfflinePlayer replay={replay} contents={contents} />
-          <div className="below">
+          <OfflinePlayer replay={replay} contents={contents} watermark={mark} />
+          <div className="below marked">
             <div className="below-main">
               <Transcript replay={replay} lines={contents.transcript} untold={contents.untold} />
               <Facts facts={contents.facts} onSeek={seek} />
               <EventTable events={contents.events} more={contents.moreEvents} onSeek={seek} />
             </div>
             <Details about={about} contents={contents} keeper={keeper} sizes={sizes} />
+            <Watermark mark={mark} />
           </div>
         </>
       )}
@@ -147,7 +151,15 @@ function replayOf({ header, duration, segments }: Contents, keeper: Keeper): Rep
   });
 }
 
-function OfflinePlayer({ replay, contents }: { readonly replay: Replay; readonly contents: Contents }): ReactNode {
+function OfflinePlayer({
+  replay,
+  contents,
+  watermark,
+}: {
+  readonly replay: Replay;
+  readonly contents: Contents;
+  readonly watermark: Mark | undefined;
+}): ReactNode {
   const box = useRef<HTMLDivElement>(null);
   const help = useRef<HTMLDialogElement>(null);
   const state = useReplayState(replay);
@@ -178,6 +190,7 @@ function OfflinePlayer({ replay, contents }: { readonly replay: Replay; readonly
         <Controls replay={replay} onFullscreen={actions.onFullscreen} onHelp={actions.onHelp} />
       </div>
       <KeyHelp dialog={help} />
+      <Watermark mark={watermark} />
     </div>
   );
 }

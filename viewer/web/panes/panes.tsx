@@ -6,10 +6,12 @@ import { useCallback, useEffect, useMemo, useState } from 'react';
 import type { KeyboardEvent, ReactNode } from 'react';
 import type { CommandUnit } from '#schemas/api/recordings/commands.js';
 import type { SessionFact, SessionInfo } from '#schemas/api/recordings/sessions.js';
+import type { Watermark as Mark } from '#schemas/offline/watermark.js';
 import { fold, processForest } from '#schemas/kernel/process-tree.js';
 import { ApiFailure } from '../parts/api.js';
 import { Failure } from '../parts/basics.js';
 import { clock } from '../parts/format.js';
+import { Watermark } from '../parts/watermark.js';
 import type { Replay } from '../player/replay.js';
 import { usePosition } from '../player/use-replay.js';
 import { Commands } from './commands.js';
@@ -43,9 +45,11 @@ export interface PanesProps {
   readonly onEverything: (everything: boolean) => void;
   readonly query: string;
   readonly onSearch: (query: string) => void;
+  readonly watermark: Mark | undefined;
 }
 
-export function Panes({ session, replay, trail, commands, facts, everything, onEverything, query, onSearch }: PanesProps): ReactNode {
+export function Panes(props: PanesProps): ReactNode {
+  const { session, replay, trail, commands, facts, everything, onEverything, query, onSearch, watermark } = props;
   const position = usePosition(replay);
   const state = useTrailState(trail);
   const [tab, setTab] = useState<Tab | null>(null);
@@ -142,6 +146,7 @@ export function Panes({ session, replay, trail, commands, facts, everything, onE
           </p>
         )}
       </div>
+      <Watermark mark={watermark} />
     </section>
   );
 }

@@ -101,8 +101,9 @@ function Live({ replay, position }: { readonly replay: Replay; readonly position
 }
 
 /** Keys of the player, wherever the focus is, except while something is typed. */
+/** `replay`: null while the keys are another's. */
 export function useReplayKeys(
-  replay: Replay,
+  replay: Replay | null,
   actions: {
     readonly onFullscreen: () => void;
     readonly onHit: (step: 1 | -1) => void;
@@ -111,6 +112,7 @@ export function useReplayKeys(
   },
 ): void {
   useEffect(() => {
+    if (replay === null) return undefined;
     const onKey = (event: globalThis.KeyboardEvent): void => {
       const target = event.target;
       // A dialog has its own keys.

@@ -2,9 +2,11 @@
 import { useCallback, useEffect, useMemo, useRef, useState } from 'react';
 import type { CSSProperties, ReactNode } from 'react';
 import type { SessionTimeline } from '#schemas/api/recordings/replay.js';
+import type { Watermark as Mark } from '#schemas/offline/watermark.js';
 import type { SearchHit } from '#schemas/api/recordings/search.js';
 import { clock } from '../parts/format.js';
 import { SafeText } from '../parts/safe-text.js';
+import { Watermark } from '../parts/watermark.js';
 import { Controls, useReplayKeys } from './controls.js';
 import { KeyHelp } from './key-help.js';
 import type { Replay, ReplayIndex } from './replay.js';
@@ -30,9 +32,22 @@ export interface PlayerProps {
   readonly onSearchAgain: () => void;
   /** Where commands begin; ascending, ms. */
   readonly stops: readonly number[];
+  /** Drawn over the screen, because the server says so. */
+  readonly watermark: Mark | undefined;
 }
 
-export function Player({ replay, index, timeline, markers, hits, query, searchedAt, onSearchAgain, stops }: PlayerProps): ReactNode {
+export function Player({
+  replay,
+  index,
+  timeline,
+  markers,
+  hits,
+  query,
+  searchedAt,
+  onSearchAgain,
+  stops,
+  watermark,
+}: PlayerProps): ReactNode {
   const box = useRef<HTMLDivElement>(null);
   const state = useReplayState(replay);
   /** How long the session was when it was searched. */
@@ -81,6 +96,7 @@ export function Player({ replay, index, timeline, markers, hits, query, searched
         {query !== '' && <Hits replay={replay} hits={hits} query={query} searched={searched} onHit={onHit} onAgain={onSearchAgain} />}
       </div>
       <KeyHelp dialog={help} />
+      <Watermark mark={watermark} />
     </div>
   );
 }

@@ -21,6 +21,7 @@ import { Files } from './files.js';
 import { InvitePanel } from './invite.js';
 import { SafeText } from '../parts/safe-text.js';
 import { useOpening } from '../parts/use-opening.js';
+import { Alike } from '../patterns/alike.js';
 import { Panes } from '../panes/panes.js';
 import { useCommands } from '../panes/use-commands.js';
 import { useTrail } from '../panes/use-trail.js';
@@ -28,6 +29,7 @@ import { Player } from '../player/player.js';
 import { useDrawn, useReplay } from '../player/use-replay.js';
 import { visible } from '../parts/text.js';
 import { useAnswer } from '../parts/use-json.js';
+import { Watermark } from '../parts/watermark.js';
 import { VerifyPanel } from '../verify/panel.js';
 
 const REFRESH_LIVE_MS = 3_000;
@@ -169,6 +171,7 @@ export function SessionPage({ id, me }: { readonly id: string; readonly me: Me }
             searchedAt={found.at}
             onSearchAgain={found.reload}
             stops={stops}
+            watermark={opened?.watermark}
           />
           {drawn ? (
             <Panes
@@ -181,6 +184,7 @@ export function SessionPage({ id, me }: { readonly id: string; readonly me: Me }
               onEverything={setEverything}
               query={q}
               onSearch={onSearch}
+              watermark={opened?.watermark}
             />
           ) : (
             <div className="panes" />
@@ -188,7 +192,7 @@ export function SessionPage({ id, me }: { readonly id: string; readonly me: Me }
         </div>
       )}
       {drawn && (
-        <div className="below">
+        <div className="below marked">
           <div className="below-main">
             <NotesPanel session={id} me={me} notes={notes} replay={open?.replay ?? null} />
             {facts.data === null ? (
@@ -201,6 +205,7 @@ export function SessionPage({ id, me }: { readonly id: string; readonly me: Me }
             )}
           </div>
           <Details session={session} audit={me.audit} />
+          <Watermark mark={opened?.watermark} />
         </div>
       )}
     </section>
@@ -228,13 +233,20 @@ const formats = [
   ['events.csv', 'Events as CSV', 'for a spreadsheet'],
   ['events.ocsf', 'Events as OCSF', 'for a SIEM, one object a line'],
 ] as const;
+const pictures = [
+  ['png', 'Picture', 'the screen at this moment, as PNG'],
+  ['svg', 'Picture with text', 'the same as SVG: its text can be selected'],
+] as const;
 
 function Actions({ session, replay }: { readonly session: SessionInfo; readonly replay: Position | null }): ReactNode {
-  const picture = (at: number): string =>
-    addressOf('GET /api/sessions/:id/export', { params: { id: session.id }, query: { format: 'svg', at } });
+  const picture = (format: 'png' | 'svg', at: number): string =>
+    addressOf('GET /api/sessions/:id/export', { params: { id: session.id }, query: { format, at } });
   return (
     <div className="actions">
       {session.live !== undefined && session.live.invite.length > 0 && <InvitePanel session={session} modes={session.live.invite} />}
+      <Link className="act" to={`/sessions?compare=${session.id}`}>
+        Compare
+      </Link>
       <details className="menu" name="actions">
         <summary>Verify</summary>
         <div className="menu-body">
@@ -255,20 +267,22 @@ function Actions({ session, replay }: { readonly session: SessionInfo; readonly 
               <span>{hint}</span>
             </a>
           ))}
-          {replay !== null && (
-            <a
-              className="menu-item"
-              href={picture(0)}
-              download={`${session.id}.svg`}
-              // The moment is that of the click: the replay goes on while the menu is open.
-              onClick={(event) => {
-                event.currentTarget.href = picture(Math.round(replay.position));
-              }}
-            >
-              <strong>Picture</strong>
-              <span>the screen at this moment, as SVG</span>
-            </a>
-          )}
+          {replay !== null &&
+            pictures.map(([format, title, hint]) => (
+              <a
+                key={format}
+                className="menu-item"
+                href={picture(format, 0)}
+                download={`${session.id}.${format}`}
+                // The moment is that of the click: the replay goes on while the menu is open.
+                onClick={(event) => {
+                  event.currentTarget.href = picture(format, Math.round(replay.position));
+                }}
+              >
+                <strong>{title}</strong>
+                <span>{hint}</span>
+              </a>
+            ))}
         </div>
       </details>
     </div>
@@ -302,6 +316,7 @@ function Details({ session, audit }: { readonly session: SessionInfo; readonly a
       <h2>Session</h2>
       <NamedValues rows={rows} />
       {audit && <ViewedBy session={session.id} />}
+      <Alike session={session.id} />
       <h2>In a terminal</h2>
       <Copy text={`steno play ${session.id}`} label="Copy the command" />
       {session.live !== undefined && <Copy text={`steno join ${session.id}`} label="Copy the command to join" />}

@@ -1,7 +1,9 @@
 /** The list of sessions, newest first, by day. Filters and page are in the address; it renews itself. */
-import { Fragment } from 'react';
+import { Fragment, useState } from 'react';
 import type { ReactNode } from 'react';
 import { Link, useSearchParams } from 'wouter';
+import { navigate } from 'wouter/use-browser-location';
+import { isSessionId } from '#schemas/recording/line.js';
 import type { Me } from '#schemas/api/front/sign-in.js';
 import type { SessionInfo, SessionList } from '#schemas/api/recordings/sessions.js';
 import type { IndexProgress } from '#schemas/api/recordings/status.js';
@@ -11,6 +13,7 @@ import { Empty, Exit, Failure, LivePeople, StateBadge, useTitle } from '../parts
 import { ChoiceFilter, MomentFilter, TextFilter, useFilters } from '../parts/filters.js';
 import { SafeText } from '../parts/safe-text.js';
 import { queryText } from '../parts/query-text.js';
+import { visible } from '../parts/text.js';
 import { useAnswer } from '../parts/use-json.js';
 
 const names = ['user', 'node', 'login', 'kind', 'state', 'from', 'to'] as const;
@@ -33,7 +36,18 @@ const REFRESH_MS = 3_000;
 
 export function SessionsPage({ me }: { readonly me: Me }): ReactNode {
   useTitle('Sessions');
-  const [query] = useSearchParams();
+  const [query, setQuery] = useSearchParams();
+  const chosen = useChoice(query.get('compare'));
+  const choose = (wanted: boolean): void =>
+    setQuery(
+      (before) => {
+        const after = new URLSearchParams(before);
+        if (wanted) after.set('compare', 'choose');
+        else after.delete('compare');
+        return after;
+      },
+      { replace: true },
+    );
   const filters = useFilters(names);
   const values = Object.fromEntries(names.map((name) => [name, query.get(name)]));
   const before = query.get('before');
@@ -49,6 +63,16 @@ export function SessionsPage({ me }: { readonly me: Me }): ReactNode {
       <div className="page-head">
         <h1>Sessions</h1>
         {live > 0 && <span className="count">{live} live</span>}
+        {data !== null && data.sessions.length > 1 && (
+          <button type="button" className="quiet compare-choose" aria-pressed={chosen !== null} onClick={() => choose(chosen === null)}>
+            {chosen === null ? 'Compare two' : 'Do not compare'}
+          </button>
+        )}
+        {chosen !== null && (
+          <span className="note" role="status">
+            {chosen.first === null ? 'Choose two sessions.' : 'Choose the other session.'}
+          </span>
+        )}
         {me.view === 'own' && <span className="note">You see your own sessions.</span>}
         {me.view === 'some' && <span className="note">You see the sessions that your roles show you.</span>}
       </div>
@@ -71,15 +95,43 @@ export function SessionsPage({ me }: { readonly me: Me }): ReactNode {
       </details>
       {error !== null && <Failure error={error} />}
       {data?.incomplete !== undefined && <Rebuilding {...data.incomplete} />}
-      {data !== null && <List data={data} filtered={filtered} />}
+      {data !== null && <List data={data} filtered={filtered} chosen={chosen} />}
       {data !== null && (
         <div className="pager">
-          {before !== null && <Link to={`/sessions${queryText(values)}`}>Newest</Link>}
-          {data.next !== null && <Link to={`/sessions${queryText({ ...values, before: data.next })}`}>Older</Link>}
+          {before !== null && (
+            <Link to={`/sessions${queryText({ ...values, compare: chosen === null ? null : (chosen.first ?? 'choose') })}`}>Newest</Link>
+          )}
+          {data.next !== null && (
+            <Link
+              to={`/sessions${queryText({ ...values, before: data.next, compare: chosen === null ? null : (chosen.first ?? 'choose') })}`}
+            >
+              Older
+            </Link>
+          )}
         </div>
       )}
     </section>
   );
+}
+
+interface Choice {
+  /** The one that was chosen first. */
+  readonly first: string | null;
+  readonly toggle: (id: string) => void;
+}
+
+/** `wanted`: `compare` of the address, a session that is chosen already or any other word. Null while nothing is chosen from the list. */
+function useChoice(wanted: string | null): Choice | null {
+  const [first, setFirst] = useState<string | null>(wanted !== null && isSessionId(wanted) ? wanted : null);
+  if (wanted === null) return null;
+  return {
+    first,
+    toggle(id) {
+      if (first === null) setFirst(id);
+      else if (first === id) setFirst(null);
+      else navigate(`/compare${queryText({ a: first, b: id })}`);
+    },
+  };
 }
 
 function Rebuilding({ done, total, failed }: IndexProgress): ReactNode {
@@ -91,7 +143,15 @@ function Rebuilding({ done, total, failed }: IndexProgress): ReactNode {
   );
 }
 
-function List({ data, filtered }: { readonly data: SessionList; readonly filtered: boolean }): ReactNode {
+function List({
+  data,
+  filtered,
+  chosen,
+}: {
+  readonly data: SessionList;
+  readonly filtered: boolean;
+  readonly chosen: Choice | null;
+}): ReactNode {
   if (data.sessions.length === 0) {
     return (
       <Empty title={filtered ? 'No session matches' : 'No sessions yet'}>
@@ -112,12 +172,17 @@ function List({ data, filtered }: { readonly data: SessionList; readonly filtere
       </div>
       {data.sessions.map((session) => {
         const day = dayOf(session.started_at, now);
-        const heading = day === last ? null : <h2 className="day">{day}</h2>;
+        const heading =
+          day === last ? null : (
+            <div className="day" role="row">
+              <span role="cell">{day}</span>
+            </div>
+          );
         last = day;
         return (
           <Fragment key={session.id}>
             {heading}
-            <Row session={session} />
+            <Row session={session} chosen={chosen} />
           </Fragment>
         );
       })}
@@ -127,13 +192,36 @@ function List({ data, filtered }: { readonly data: SessionList; readonly filtere
 
 const kindText = { shell: 'shell', exec: 'command', sftp: 'sftp', subsystem: 'subsystem', forward: 'forwarding' } as const;
 
-function Row({ session }: { readonly session: SessionInfo }): ReactNode {
+function Row({ session, chosen }: { readonly session: SessionInfo; readonly chosen: Choice | null }): ReactNode {
+  if (chosen === null)
+    return (
+      <Link to={`/sessions/${session.id}`} className="row" role="row">
+        <Cells session={session} chosen={null} />
+      </Link>
+    );
   return (
-    <Link to={`/sessions/${session.id}`} className="row" role="row">
+    <div className="row row-choose" role="row" onClick={() => chosen.toggle(session.id)}>
+      <Cells session={session} chosen={chosen} />
+    </div>
+  );
+}
+
+function Cells({ session, chosen }: { readonly session: SessionInfo; readonly chosen: Choice | null }): ReactNode {
+  return (
+    <>
       <time role="cell" className="cell-time" dateTime={isoTime(session.started_at)} title={moment(session.started_at)}>
         {timeOfDay(session.started_at)}
       </time>
       <span role="cell" className="cell-who">
+        {chosen !== null && (
+          <input
+            type="checkbox"
+            checked={chosen.first === session.id}
+            onChange={() => chosen.toggle(session.id)}
+            onClick={(event) => event.stopPropagation()}
+            aria-label={`Compare the session of ${visible(session.user)} of ${moment(session.started_at)}`}
+          />
+        )}
         <strong>
           <SafeText text={session.user} />
         </strong>
@@ -165,6 +253,6 @@ function Row({ session }: { readonly session: SessionInfo }): ReactNode {
       <span role="cell" className="cell-exit">
         <Exit session={session} />
       </span>
-    </Link>
+    </>
   );
 }

@@ -1,0 +1,55 @@
+/** Two sessions beside each other: their commands aligned, and what differs of what they printed. Offsets are ms of session time. */
+import { z } from 'zod';
+import { noBody, viewerEndpoint } from '../../endpoint/endpoint.js';
+import { list, record } from '../../endpoint/fields.js';
+import { sessionInfo } from './sessions.js';
+
+const comparedCommand = record({
+  at: z.number(),
+  text: z.string(),
+  exit: z.string().nullable(),
+  /** ms; null: not known. */
+  lasted: z.number().nullable(),
+});
+export type ComparedCommand = z.output<typeof comparedCommand>;
+
+/** `both`: in both outputs. */
+const outputSides = ['both', 'left', 'right'] as const;
+const outputLine = record({ side: z.enum(outputSides), text: z.string() });
+export type OutputLine = z.output<typeof outputLine>;
+
+const comparedRow = record({
+  /** `same`: the same command; `changed`: the same program with other arguments in its place; else a command of one side alone. */
+  kind: z.enum(['same', 'changed', 'left', 'right']),
+  /** Null on the side that has none. */
+  left: comparedCommand.nullable(),
+  right: comparedCommand.nullable(),
+  /** `cut`: too much was printed to be compared. Of a command of one side alone: `one`. */
+  output: z.enum(['same', 'differs', 'cut', 'one']),
+  /** Where the outputs differ: the differing lines with some around them. */
+  lines: list(outputLine),
+  /** Differing lines that are not in `lines`. */
+  more: z.int(),
+});
+export type ComparedRow = z.output<typeof comparedRow>;
+
+const comparison = record({
+  left: sessionInfo,
+  right: sessionInfo,
+  rows: list(comparedRow),
+  /** Up to where each is compared; null: to the end of what is stored. */
+  until: record({ left: z.number().nullable(), right: z.number().nullable() }),
+});
+export type Comparison = z.output<typeof comparison>;
+
+export const compareSessions = viewerEndpoint({
+  method: 'GET',
+  path: '/api/sessions/:id/compare/:other',
+  summary: 'Compare two sessions: their commands aligned, with what differs of their output. It takes the right to view both.',
+  admits: ['user'],
+  params: z.strictObject({ id: z.string(), other: z.string() }),
+  query: z.strictObject({}),
+  body: noBody,
+  answer: comparison,
+  errors: ['SESSION_UNKNOWN', 'QUERY_TOO_HEAVY'],
+});

@@ -1,0 +1,28 @@
+import { expect, test } from 'vitest';
+import { hourGrid, liftText, shareText } from './figures.js';
+
+test('the week is seven days of 24 hours, each at its level', () => {
+  const { cells, busiest } = hourGrid([
+    { day: 1, hour: 0, sessions: 1, incidents: 0 },
+    { day: 7, hour: 23, sessions: 8, incidents: 2 },
+  ]);
+  expect([cells.length, cells[0]!.length, busiest]).toEqual([7, 24, 8]);
+  expect(cells[0]![0]).toEqual({ sessions: 1, incidents: 0, level: 1 });
+  expect(cells[6]![23]).toEqual({ sessions: 8, incidents: 2, level: 4 });
+  expect(cells[3]![3]!.level).toBe(0);
+  expect(hourGrid([]).busiest).toBe(0);
+});
+
+test.each([
+  [0.1, 'less often than elsewhere'],
+  [1, 'as often as elsewhere'],
+  [2.04, '2.0 times as often'],
+  [40.4, '40 times as often'],
+])('a lift of %d is said as %s', (lift, text) => expect(liftText(lift)).toBe(text));
+
+test.each([
+  [{ sessions: 4, incidents: 4 }, 'too few to tell'],
+  [{ sessions: 10, incidents: 5 }, '5.0 times the share of all'],
+  [{ sessions: 10, incidents: 1 }, 'as all'],
+  [{ sessions: 100, incidents: 1 }, 'less than all'],
+])('of %j it is said: %s', (node, text) => expect(shareText(node, { sessions: 100, incidents: 10 })).toBe(text));

@@ -1,0 +1,201 @@
+/** What recurs over sessions: commands that ran before findings, nodes that stand out, and the hours of the week. */
+import type { ReactNode } from 'react';
+import { Link } from 'wouter';
+import type { SessionPatterns } from '#schemas/api/recordings/patterns.js';
+import { Empty, Failure, useTitle } from '../parts/basics.js';
+import { MomentFilter, useFilters } from '../parts/filters.js';
+import { moment } from '../parts/format.js';
+import { queryText } from '../parts/query-text.js';
+import { SafeText } from '../parts/safe-text.js';
+import { useAnswer } from '../parts/use-json.js';
+import { hourGrid, liftText, shareText } from './figures.js';
+import './patterns.css';
+
+const names = ['from', 'to'] as const;
+const days = ['Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat', 'Sun'] as const;
+const MAX_NODES = 20;
+
+export function PatternsPage(): ReactNode {
+  useTitle('Patterns');
+  const filters = useFilters(names);
+  const { data, error } = useAnswer('GET /api/patterns', { query: { from: filters.get('from'), to: filters.get('to') } });
+  return (
+    <section className="page patterns">
+      <div className="page-head">
+        <h1>Patterns</h1>
+        <Link to="/findings" className="aside">
+          Findings
+        </Link>
+      </div>
+      <p className="hint">
+        What recurs over the sessions that you may view. A lead, not a proof: what ran before a finding need not have led to it.
+      </p>
+      <div className="filter-row">
+        <MomentFilter label="From; thirty days back" name="from" filters={filters} />
+        <MomentFilter label="To; now" name="to" filters={filters} />
+      </div>
+      {error !== null && <Failure error={error} />}
+      {data !== null &&
+        (data.sessions === 0 ? (
+          <Empty title="No sessions in this time">
+            <p>Choose another span. Sessions count by their start.</p>
+          </Empty>
+        ) : (
+          <>
+            <p className="pattern-sum">
+              <strong>{data.sessions.toLocaleString()}</strong> sessions from {moment(data.from)} to {moment(data.to)}, of which{' '}
+              <strong>{data.incidents.toLocaleString()}</strong> have findings. Commands are known of {data.known.toLocaleString()}.
+            </p>
+            <Commands data={data} />
+            <div className="pattern-pair">
+              <Nodes data={data} />
+              <Hours data={data} />
+            </div>
+          </>
+        ))}
+    </section>
+  );
+}
+
+function Commands({ data: { commands, incidents } }: { readonly data: SessionPatterns }): ReactNode {
+  return (
+    <section>
+      <h2 className="pattern-title">Commands before findings</h2>
+      {commands.length === 0 ? (
+        <p className="hint">
+          {incidents < 2
+            ? 'A command recurs once it ran before findings of two sessions: there are too few of them in this time.'
+            : 'No command ran before the findings of two sessions. Commands are known where the kernel is watched, where shells mark them, or where a session was opened with one.'}
+        </p>
+      ) : (
+        <table className="pattern-table">
+          <thead>
+            <tr>
+              <th scope="col">Command</th>
+              <th scope="col">Before findings</th>
+              <th scope="col">Other sessions</th>
+              <th scope="col">How telling</th>
+              <th scope="col">The newest</th>
+            </tr>
+          </thead>
+          <tbody>
+            {commands.map(({ command, before, others, lift, sessions }) => (
+              <tr key={command}>
+                <th scope="row">
+                  <Link to={`/search${queryText({ q: `exe:${command.split(' ')[0]!}` })}`}>
+                    <code>
+                      <SafeText text={command} />
+                    </code>
+                  </Link>
+                </th>
+                <td>
+                  <Bar part={before} of={incidents} /> {before.toLocaleString()} <small>of {incidents.toLocaleString()}</small>
+                </td>
+                <td>{others.toLocaleString()}</td>
+                <td>{liftText(lift)}</td>
+                <td className="pattern-links">
+                  {sessions.map((id, i) => (
+                    <Link key={id} to={`/sessions/${id}`} title={id}>
+                      <span className="sr">Session {id}, </span>
+                      {i + 1}
+                    </Link>
+                  ))}
+                </td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      )}
+    </section>
+  );
+}
+
+function Bar({ part, of }: { readonly part: number; readonly of: number }): ReactNode {
+  return (
+    <svg className="pattern-bar" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">
+      <rect className="bar-whole" width="100" height="8" />
+      <rect className="bar-part" width={of === 0 ? 0 : (100 * part) / of} height="8" />
+    </svg>
+  );
+}
+
+function Nodes({ data: { nodes, sessions, incidents } }: { readonly data: SessionPatterns }): ReactNode {
+  const shown = nodes.slice(0, MAX_NODES);
+  return (
+    <section>
+      <h2 className="pattern-title">Nodes</h2>
+      <table className="pattern-table">
+        <thead>
+          <tr>
+            <th scope="col">Node</th>
+            <th scope="col">Sessions</th>
+            <th scope="col">With findings</th>
+            <th scope="col">Against all</th>
+          </tr>
+        </thead>
+        <tbody>
+          {shown.map((node) => (
+            <tr key={node.node}>
+              <th scope="row">
+                <Link to={`/sessions${queryText({ node: node.node })}`}>
+                  <SafeText text={node.node} />
+                </Link>
+              </th>
+              <td>{node.sessions.toLocaleString()}</td>
+              <td>
+                <Bar part={node.incidents} of={node.sessions} /> {node.incidents.toLocaleString()}
+              </td>
+              <td>{shareText(node, { sessions, incidents })}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+      {nodes.length > shown.length && <p className="hint">{(nodes.length - shown.length).toLocaleString()} more nodes.</p>}
+    </section>
+  );
+}
+
+function Hours({ data }: { readonly data: SessionPatterns }): ReactNode {
+  const { cells, busiest } = hourGrid(data.hours);
+  return (
+    <section>
+      <h2 className="pattern-title">Hours of the week, UTC</h2>
+      <div className="pattern-scroll" tabIndex={0} role="group" aria-label="Hours of the week">
+        <table className="pattern-hours">
+          <thead>
+            <tr>
+              <td />
+              {Array.from({ length: 24 }, (_, hour) => (
+                <th key={hour} scope="col">
+                  {hour % 6 === 0 ? hour : <span className="sr">{hour}</span>}
+                </th>
+              ))}
+            </tr>
+          </thead>
+          <tbody>
+            {cells.map((row, day) => (
+              <tr key={days[day]}>
+                <th scope="row">{days[day]}</th>
+                {row.map(({ sessions, incidents, level }, hour) => (
+                  <td
+                    key={hour}
+                    className={`hour level-${level}${incidents > 0 ? ' hour-incident' : ''}`}
+                    title={`${days[day]} ${hour}:00, ${sessions} sessions, ${incidents} with findings`}
+                  >
+                    <span className="sr">
+                      {sessions} sessions, {incidents} with findings
+                    </span>
+                  </td>
+                ))}
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+      <p className="hint">
+        Darker: more sessions, {busiest.toLocaleString()} in the busiest hour. <span className="hour-key" aria-hidden="true" /> with
+        findings.
+      </p>
+    </section>
+  );
+}
