@@ -1,9 +1,13 @@
 /**
  * A retro-hunt: rules over every stored event of a range of time, slice by slice.
  *
- * Of each slice it is asked once which rules could match, then for each of those (passes.ts). The width follows from how long statements
- * took, so that a cancelled hunt ends within a few seconds, on a thousand events and on a hundred million. Matches are counted by their identity,
- * each once, with the earliest as examples; nothing is written. Deterministic for what is stored: no answer depends on the slices.
+ *     slice ─► one pass for all rules (groups.ts) ─► decided: counts, examples
+ *                  │                              └► possible: a rule about parents, or with findings ─► a statement of its own (passes.ts)
+ *                  └── too many groups ─► half the slice; in a short one, or where the engine refuses: a statement for each rule
+ *
+ * One rule alone has a statement, and no pass. The width follows from how long statements took, so that a cancelled hunt ends within a few
+ * seconds, on a thousand events and on a hundred million. Matches are counted by their identity, each once, with the earliest as examples;
+ * nothing is written. Deterministic for what is stored: no answer depends on the slices.
  *
  * A rule whose statement the engine refuses, for instance because it is too heavy, is reported as failed, and the others go on.
  * Tested in hunt.test.ts.
@@ -12,8 +16,11 @@ import { StenoError } from '#schemas/base/errors.js';
 import type { HuntExample, HuntMatches } from '#schemas/api/recordings/hunts.js';
 import { formatMoment } from '#stores/events/engine/columns.js';
 import { literal } from '#stores/events/queries/visible.js';
-import { looksOf, searchOf } from './passes.js';
-import type { Search, SearchedRule, Slice } from './passes.js';
+import { MAX_GROUPS, passesOf } from './groups.js';
+import type { Decided, Pass } from './groups.js';
+import { searchOf } from './passes.js';
+import type { Search, SearchedRule } from './passes.js';
+import type { Slice } from './statements.js';
 
 /** Where events are read; SQL is of this folder, with every text of a rule as a literal. */
 export interface EventReader {
@@ -53,6 +60,8 @@ const SHORT_MS = 1_000;
 const LONG_MS = 4_000;
 /** Sessions that are joined with themselves in one statement. */
 const JOINED_SESSIONS = 500;
+/** No slice is narrowed below this, ms. */
+const NARROWEST = 60_000;
 
 /** Ends early, without a result, once `signal` is aborted. */
 export async function* hunt(
@@ -66,9 +75,10 @@ export async function* hunt(
   const found = rules.map(() => new Found(examples));
   if (range !== null && rules.length > 0) {
     const searches = rules.map(searchOf);
-    // One rule needs no look of its own: its statement has it.
-    const { always, looks } = rules.length > 1 ? looksOf(rules) : { always: [0], looks: [] };
+    const { unknown, passes } = rules.length > 1 ? passesOf(rules.map((rule, number) => ({ ...rule, number }))) : { unknown: [0], passes: [] };
+    const known = passes.length === 0 ? new Set<string>() : await withFindings(reader, rules);
     let width = Math.max(1, Math.ceil((range.to - range.from) / SLICES));
+    let widest = Infinity;
     for (let at = range.from; at < range.to;) {
       const slice = { from: at, to: Math.min(range.to, at + width) };
       let longest = 0;
@@ -78,18 +88,29 @@ export async function* hunt(
         longest = Math.max(longest, clock() - began);
         return done;
       };
-      const possible = new Set(always);
-      for (const look of looks) {
+      const possible = new Set(unknown);
+      const decided: Decided[] = [];
+      let isNarrow = true;
+      for (const pass of passes) {
         if (signal?.aborted === true) return;
-        for (const [rule] of await timed(() => reader.read(look(slice)))) possible.add(Number(rule));
+        const groups = await timed(() => groupsOf(reader, pass.statement(slice, examples)));
+        isNarrow = groups === null || groups.length <= MAX_GROUPS || width <= NARROWEST;
+        if (!isNarrow) break;
+        if (groups === null || groups.length > MAX_GROUPS) for (const rule of pass.rules) possible.add(rule);
+        else takeDecisions(pass, groups, { rules, known, decided, possible });
       }
+      if (!isNarrow) {
+        width = widest = Math.ceil(width / 2);
+        continue;
+      }
+      for (const { rule, day, count, shown } of decided) if (!possible.has(rule)) found[rule]!.add(day, count, count, shown);
       for (const one of searches) {
         if (signal?.aborted === true) return;
         if (possible.has(one.number)) await timed(() => search(reader, one, slice, examples, found[one.number]!, signal));
       }
       if (signal?.aborted === true) return;
       at = slice.to;
-      if (longest < SHORT_MS) width *= 2;
+      if (longest < SHORT_MS) width = Math.min(widest, width * 2);
       else if (longest > LONG_MS) width = Math.max(1, Math.ceil(width / 2));
       const matches = found.reduce((sum, { count }) => sum + count, 0);
       yield { kind: 'progress', done: (at - range.from) / (range.to - range.from), matches };
@@ -100,6 +121,44 @@ export async function* hunt(
     }
   }
   yield { kind: 'result', range, rules: found.map((one) => one.result()) };
+}
+
+/** Null: the engine refuses the statement. */
+async function groupsOf(reader: EventReader, sql: string): Promise<readonly (readonly unknown[])[] | null> {
+  try {
+    return await reader.read(sql);
+  } catch (error) {
+    if (!(error instanceof StenoError) || error.code === 'STORE_UNAVAILABLE') throw error;
+    return null;
+  }
+}
+
+/** Of a rule with findings it is asked of each match whether its session has one: a statement of its own knows. */
+function takeDecisions(
+  pass: Pass,
+  groups: readonly (readonly unknown[])[],
+  into: {
+    readonly rules: readonly SearchedRule[];
+    readonly known: ReadonlySet<string>;
+    readonly decided: Decided[];
+    readonly possible: Set<number>;
+  },
+): void {
+  const { decided, possible } = pass.decide(groups);
+  for (const rule of possible) into.possible.add(rule);
+  for (const one of decided) {
+    const { id } = into.rules[one.rule]!;
+    if (id !== undefined && into.known.has(id)) into.possible.add(one.rule);
+    else into.decided.push(one);
+  }
+}
+
+/** Ids of the rules that have findings. */
+async function withFindings(reader: EventReader, rules: readonly SearchedRule[]): Promise<ReadonlySet<string>> {
+  const ids = new Set(rules.flatMap(({ id }) => (id === undefined ? [] : [id])));
+  if (ids.size === 0) return ids;
+  const rows = await reader.read(`SELECT DISTINCT rule FROM findings WHERE rule IN (${[...ids].map(literal).join(', ')})`);
+  return new Set(rows.map(([rule]) => String(rule)));
 }
 
 async function rangeOf(reader: EventReader, from: number | undefined, to: number | undefined): Promise<Slice | null> {
