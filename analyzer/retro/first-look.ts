@@ -67,7 +67,9 @@ function ownSigns(predicate: Predicate<Field>): readonly { readonly column: stri
     } else if (field.kind === 'data') {
       const piece = plainPiece(text);
       if (piece === null) return null;
-      found.push({ column: 'data', expression: escaped(piece) });
+      // Quotes around a text are written as they are: only those inside of it are escaped.
+      const isWhole = field.type === 'text' && piece === text;
+      found.push({ column: 'data', expression: `${isWhole && start ? '"' : ''}${escaped(piece)}${isWhole && end ? '"' : ''}` });
     } else return null;
   }
   return found;

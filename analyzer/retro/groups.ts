@@ -11,16 +11,20 @@ import type { EventKind, EventSource } from '#schemas/events/kinds.js';
 import { noFacts } from '#schemas/events/rows.js';
 import type { EventRow } from '#schemas/events/rows.js';
 import { literal } from '#stores/events/queries/visible.js';
+import { conditionOf } from '../clickhouse/sql.js';
+import { eventsWithOther } from '../lineage/relation.js';
 import { RuleMatcher } from '../matching/matcher.js';
 import type { MatchedRule, Scope } from '../matching/matcher.js';
 import type { Field } from '../predicate/field.js';
-import { all } from '../predicate/predicate.js';
+import { all, any as anyOf } from '../predicate/predicate.js';
 import type { Predicate } from '../predicate/predicate.js';
 import { firstLook } from './first-look.js';
-import { asksForOther, hasOther, loosened } from './loosened.js';
+import { asksForOther, hasOther, loosened, requiredOfOther } from './loosened.js';
 import { IDENTITY, SHOWN, within } from './statements.js';
 import type { Slice } from './statements.js';
 
+/** Sessions that are joined with themselves in one statement. */
+export const JOINED_SESSIONS = 500;
 /** More than these, and the slice is too wide. */
 export const MAX_GROUPS = 10_000;
 /** Rules in one pass: some ten literals each, in a statement of at most 256 KiB. */
@@ -39,12 +43,17 @@ export interface Decided {
   readonly shown: readonly (readonly unknown[])[];
 }
 
+/** What groups match; `possible`: rules about another program, which the row itself does not rule out. */
+export interface Decisions {
+  readonly decided: readonly Decided[];
+  readonly possible: ReadonlySet<number>;
+}
+
 export interface Pass {
   readonly rules: readonly number[];
   /** Answers at most `MAX_GROUPS` rows and one. */
   statement(slice: Slice, examples: number): string;
-  /** What these groups match; `possible`: rules that a statement of their own has to decide about. */
-  decide(groups: readonly (readonly unknown[])[]): { readonly decided: readonly Decided[]; readonly possible: ReadonlySet<number> };
+  decide(groups: readonly (readonly unknown[])[]): Decisions;
 }
 
 /** `unknown`: rules that have no literal by which rows could be chosen. */
@@ -52,58 +61,138 @@ export function passesOf(rules: readonly NumberedRule[]): { readonly unknown: re
   const { unknown } = firstLook(rules);
   const left = new Set(unknown);
   const passes: Pass[] = [];
-  for (const kind of new Set(rules.flatMap(({ scope }) => scope.kinds))) {
+  for (const kind of kindsOf(rules)) {
     const members = rules.filter(({ number, scope }) => scope.kinds.includes(kind) && !left.has(number));
     for (let i = 0; i < members.length; i += RULES) passes.push(passOf(kind, members.slice(i, i + RULES)));
   }
   return { unknown, passes };
 }
 
+function kindsOf(rules: readonly NumberedRule[]): ReadonlySet<EventKind> {
+  return new Set(rules.flatMap(({ scope }) => scope.kinds));
+}
+
 function passOf(kind: EventKind, rules: readonly NumberedRule[]): Pass {
   const { any } = firstLook(rules);
-  // Of another program nothing is read: such a rule is taken for what the row itself allows.
-  const own = rules.map(({ number, scope, predicate }) => ({
-    number,
-    scope,
-    predicate: loosened(predicate, (test) => !asksForOther(test)),
-    decides: !hasOther(all([scope.selects, predicate])),
-  }));
-  const keys = keysOf(own);
-  const columns = [...keys.columns, ...keys.members.map((member) => `JSONExtractRaw(data, ${literal(member)})`)];
-  const matcher = new RuleMatcher(own satisfies readonly MatchedRule[]);
-  const eventOf = (group: readonly unknown[]): EventRow => {
-    const members = keys.members
-      .map((member, i) => [member, String(group[keys.columns.length + i])] as const)
-      .filter(([, raw]) => raw !== '')
-      .map(([member, raw]) => `${JSON.stringify(member)}:${raw}`);
-    const read = Object.fromEntries(keys.columns.map((column, i) => [column, valueOf(column, group[i])]));
-    return { ...blank, ...read, kind, data: keys.whole ? String(read['data']) : `{${members.join(',')}}` } as EventRow;
-  };
+  const decides = rules.map(({ scope, predicate }) => !hasOther(all([scope.selects, predicate])));
+  const groups = new Groups(kind, rules.map(ownRule), false);
   return {
     rules: rules.map(({ number }) => number),
-    statement: (slice, examples) => {
-      const names = columns.map((_, i) => `key${i}`);
-      const shown = examples === 0 ? '[]' : `groupArraySorted(${2 * examples})(${SHOWN})`;
-      return (
-        `SELECT ${[...columns.map((column, i) => `${column} AS ${names[i]!}`), "toString(toDate(at, 'UTC')) AS day"].join(', ')}, ` +
-        `uniqExact(${IDENTITY}), ${shown} FROM events WHERE kind = ${literal(kind)} AND ${within(slice)} AND ${any} ` +
-        `GROUP BY ${[...names, 'day'].join(', ')} LIMIT ${MAX_GROUPS + 1}`
-      );
-    },
-    decide: (groups) => {
+    statement: (slice, examples) => groups.statement('events', [within(slice), any], examples),
+    decide: (rows) => {
       const decided: Decided[] = [];
       const possible = new Set<number>();
-      for (const group of groups) {
-        const [day, count, shown] = group.slice(columns.length);
-        for (const i of matcher.match(eventOf(group))) {
-          const { number, decides } = own[i]!;
-          if (decides) decided.push({ rule: number, day: String(day), count: Number(count), shown: shown as unknown[][] });
-          else possible.add(number);
-        }
+      for (const one of groups.matches(rows)) {
+        if (decides[one.rule]!) decided.push({ ...one, rule: rules[one.rule]!.number });
+        else possible.add(rules[one.rule]!.number);
       }
       return { decided, possible };
     },
   };
+}
+
+/** Of another program nothing is read: such a rule is taken for what the row itself allows. */
+function ownRule({ scope, predicate }: MatchedRule): MatchedRule {
+  return { scope, predicate: loosened(predicate, (test) => !asksForOther(test)) };
+}
+
+/** Rules about another program, which whole sessions decide about: those in which a row allows it, and a program ran as the other must be. */
+export interface JoinedPass {
+  readonly rules: readonly number[];
+  /** Rows of no session: of these no other program is known. */
+  free(slice: Slice, examples: number): string;
+  /** The sessions that are worth it. */
+  sessions(slice: Slice): string;
+  statement(slice: Slice, examples: number, sessions: readonly string[]): string;
+  /** Of the answer of `free` or of `statement`. */
+  decide(groups: readonly (readonly unknown[])[]): readonly Decided[];
+}
+
+export function joinedPassesOf(rules: readonly NumberedRule[]): readonly JoinedPass[] {
+  return [...kindsOf(rules)].map((kind) =>
+    joinedPassOf(
+      kind,
+      rules.filter(({ scope }) => scope.kinds.includes(kind)),
+    ),
+  );
+}
+
+function joinedPassOf(kind: EventKind, rules: readonly NumberedRule[]): JoinedPass {
+  const { unknown, any } = firstLook(rules.map((rule) => ({ ...ownRule(rule), number: rule.number })));
+  const sought = unknown.length > 0 ? [] : [any];
+  const groups = new Groups(kind, rules, true);
+  const required = rules.map(({ scope, predicate }) => requiredOfOther(all([scope.selects, predicate])));
+  const ofKind = `kind = ${literal(kind)}`;
+  return {
+    rules: rules.map(({ number }) => number),
+    free: (slice, examples) =>
+      groups.statement("(SELECT *, '' AS other_path, '' AS other_name FROM events WHERE session = '')", [within(slice), ...sought], examples),
+    sessions: (slice) => {
+      const candidates = `SELECT session FROM events WHERE ${[ofKind, within(slice), "session != ''", ...sought].join(' AND ')}`;
+      const some = required.includes(null) ? null : anyOf(required as Predicate<Field>[]);
+      if (some === null) return `SELECT DISTINCT session FROM (${candidates}) ORDER BY session`;
+      const look = firstLook([{ number: 0, predicate: some }]);
+      const conditions = ["kind = 'exec'", `session IN (${candidates})`, ...(look.unknown.length > 0 ? [] : [look.any])];
+      return `SELECT DISTINCT session FROM events WHERE ${conditions.join(' AND ')} AND (${conditionOf(some, literal)}) ORDER BY session`;
+    },
+    statement: (slice, examples, sessions) => {
+      const ours = `session IN (${sessions.map(literal).join(', ')})`;
+      return groups.statement(eventsWithOther(ours, [ofKind, within(slice), ...sought].join(' AND ')), [], examples);
+    },
+    decide: (rows) => [...groups.matches(rows)].map((one) => ({ ...one, rule: rules[one.rule]!.number })),
+  };
+}
+
+/** Rows of one kind by what rules read of them, and the rules that match a group. */
+class Groups {
+  readonly #kind: EventKind;
+  readonly #keys: Keys;
+  readonly #columns: readonly string[];
+  readonly #withOther: boolean;
+  readonly #matcher: RuleMatcher;
+
+  constructor(kind: EventKind, rules: readonly MatchedRule[], withOther: boolean) {
+    this.#kind = kind;
+    this.#keys = keysOf(rules);
+    this.#withOther = withOther;
+    this.#columns = [
+      ...this.#keys.columns,
+      ...this.#keys.members.map((member) => `JSONExtractRaw(data, ${literal(member)})`),
+      ...(withOther ? ['other_path', 'other_name'] : []),
+    ];
+    this.#matcher = new RuleMatcher(rules);
+  }
+
+  statement(relation: string, conditions: readonly string[], examples: number): string {
+    const names = this.#columns.map((_, i) => `key${i}`);
+    const shown = examples === 0 ? '[]' : `groupArraySorted(${2 * examples})(${SHOWN})`;
+    return (
+      `SELECT ${[...this.#columns.map((column, i) => `${column} AS ${names[i]!}`), "toString(toDate(at, 'UTC')) AS day"].join(', ')}, ` +
+      `uniqExact(${IDENTITY}), ${shown} FROM ${relation} WHERE ${[`kind = ${literal(this.#kind)}`, ...conditions].join(' AND ')} ` +
+      `GROUP BY ${[...names, 'day'].join(', ')} LIMIT ${MAX_GROUPS + 1}`
+    );
+  }
+
+  /** `rule`: the place of the rule in the list that was given. */
+  *matches(groups: readonly (readonly unknown[])[]): Generator<Decided> {
+    const { length } = this.#columns;
+    for (const group of groups) {
+      const [day, count, shown] = group.slice(length);
+      const other = this.#withOther ? { path: String(group[length - 2]), command: String(group[length - 1]) } : null;
+      for (const rule of this.#matcher.match(this.#eventOf(group), other))
+        yield { rule, day: String(day), count: Number(count), shown: shown as unknown[][] };
+    }
+  }
+
+  #eventOf(group: readonly unknown[]): EventRow {
+    const { columns, members, whole } = this.#keys;
+    const raws = members
+      .map((member, i) => [member, String(group[columns.length + i])] as const)
+      .filter(([, raw]) => raw !== '')
+      .map(([member, raw]) => `${JSON.stringify(member)}:${raw}`);
+    const read = Object.fromEntries(columns.map((column, i) => [column, valueOf(column, group[i])]));
+    return { ...blank, ...read, kind: this.#kind, data: whole ? String(read['data']) : `{${raws.join(',')}}` } as EventRow;
+  }
 }
 
 const blank = {
