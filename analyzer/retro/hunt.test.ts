@@ -221,6 +221,16 @@ describe('a hunt', () => {
     expect(statements.some((sql) => sql.startsWith('SELECT toString'))).toBe(true);
   });
 
+  it('decides about fields that only the matcher has, where another field of the rule has a literal', async () => {
+    const named: Predicate<Field> = test({ kind: 'text', column: 'name' }, { kind: 'pattern', pattern: patternOf([ANY, 'curl', ANY]), cased: false });
+    const normal: Predicate<Field> = test({ kind: 'derived', what: 'normalCommand' }, { kind: 'pattern', pattern: patternOf([ANY, 'curl ', ANY]), cased: false });
+    const rules = [all([named, normal]), named].map((predicate): SearchedRule => ({ scope: sources[0]!, predicate }));
+    const found = await hunted(rules);
+    expect(found.map(({ count, failure }) => [count, failure])).toEqual(rules.map((one) => [streamed(one).length, null]));
+    expect(found[0]!.count).toBeGreaterThan(0);
+    expect(found[0]!.count).toBeLessThan(found[1]!.count);
+  }); // prettier-ignore
+
   it('counts which matches are fresh by a statement of the rule, where it has findings', async () => {
     const rules = ['cat', 'curl'].map((text, i): SearchedRule => ({
       id: `rule-${i}`,

@@ -140,7 +140,7 @@ export async function* hunt(
     }
     for (const { number, compared } of searches) {
       if (isOver()) return;
-      if (known.has(rules[number]!.id ?? '')) await found[number]!.compare(reader, compared(range));
+      if (known.has(rules[number]!.id ?? '')) await found[number]!.compare(reader, () => compared(range));
     }
   }
   yield { kind: 'result', range, rules: found.map((one) => one.result()) };
@@ -253,9 +253,9 @@ class Found {
     this.#shown = this.#shown.toSorted(earlier).slice(0, this.#examples);
   }
 
-  async compare(reader: EventReader, sql: string): Promise<void> {
+  async compare(reader: EventReader, sql: () => string): Promise<void> {
     try {
-      const [[kept, all] = []] = await reader.read(sql);
+      const [[kept, all] = []] = await reader.read(sql());
       this.#findings = { kept: Number(kept), gone: Number(all) - Number(kept) };
     } catch (error) {
       this.fail(error);
