@@ -27,6 +27,8 @@ import type { Slice } from './statements.js';
 
 /** Where events are read; SQL is of this folder, with every text of a rule as a literal. */
 export interface EventReader {
+  /** The caller views everything: tables are read as they are, and their indexes can be used. */
+  readonly indexed?: boolean;
   read(sql: string): Promise<readonly (readonly unknown[])[]>;
 }
 
@@ -76,7 +78,7 @@ export async function* hunt(
   const range = await rangeOf(reader, from, to);
   const found = rules.map(() => new Found(examples));
   if (range !== null && rules.length > 0) {
-    const searches = rules.map(searchOf);
+    const searches = rules.map((rule, number) => searchOf(rule, number, reader.indexed === true));
     const numbered = rules.map((rule, number) => ({ ...rule, number }));
     const { unknown, passes } = rules.length > 1 ? passesOf(numbered) : { unknown: [0], passes: [] };
     const known = await withFindings(reader, rules);

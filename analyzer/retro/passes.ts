@@ -20,6 +20,7 @@ import { firstLook } from './first-look.js';
 import { asksForOther, hasOther, loosened, requiredOfOther, withoutOther } from './loosened.js';
 import { IDENTITY, SHOWN, within } from './statements.js';
 import type { Slice } from './statements.js';
+import { wordCondition } from './tokens.js';
 
 export interface SearchedRule {
   /** Of its findings; left out where it has none. */
@@ -44,7 +45,8 @@ export interface Search {
   compared(range: Slice): string;
 }
 
-export function searchOf(rule: SearchedRule, number: number): Search {
+/** `indexed`: the index of words can be used. */
+export function searchOf(rule: SearchedRule, number: number, indexed: boolean): Search {
   const whole = all([rule.scope.selects, rule.predicate]);
   const sought = rule.predicate;
   const { kinds } = rule.scope;
@@ -53,9 +55,9 @@ export function searchOf(rule: SearchedRule, number: number): Search {
   if (!hasOther(whole)) {
     return {
       number,
-      counts: (slice, examples) => counted(matches('events', whole, sought, [among(kinds), within(slice)]), id, examples),
+      counts: (slice, examples) => counted(matches('events', whole, sought, [among(kinds), within(slice)], indexed), id, examples),
       joined: null,
-      compared: (range) => compared(id, range, matches('events', whole, sought, [among(kinds), `session IN (${found})`])),
+      compared: (range) => compared(id, range, matches('events', whole, sought, [among(kinds), `session IN (${found})`], indexed)),
     };
   }
   const isOwn: Parameters<typeof loosened>[1] = (one) => !asksForOther(one);
@@ -65,13 +67,13 @@ export function searchOf(rule: SearchedRule, number: number): Search {
   const free = withoutOther(whole);
   return {
     number,
-    counts: (slice, examples) => counted(matches('events', free, withoutOther(sought), [among(kinds), within(slice), "session = ''"]), id, examples),
+    counts: (slice, examples) => counted(matches('events', free, withoutOther(sought), [among(kinds), within(slice), "session = ''"], indexed), id, examples),
     compared: (range) => compared(id, range, matches(eventsWithOther(`session IN (${found})`), whole, sought, [among(kinds)])),
     joined: {
       sessions: (slice) => {
-        const candidates = `SELECT session FROM (${matches('events', own, loosened(sought, isOwn), [among(kinds), within(slice), "session != ''"])})`;
+        const candidates = `SELECT session FROM (${matches('events', own, loosened(sought, isOwn), [among(kinds), within(slice), "session != ''"], indexed)})`;
         if (required === null) return `SELECT DISTINCT session FROM (${candidates}) ORDER BY session`;
-        const ran = matches('events', required, required, [among(['exec']), `session IN (${candidates})`]);
+        const ran = matches('events', required, required, [among(['exec']), `session IN (${candidates})`], indexed);
         return `SELECT DISTINCT session FROM (${ran}) ORDER BY session`;
       },
       counts: (slice, examples, sessions) => {
@@ -86,9 +88,16 @@ export function searchOf(rule: SearchedRule, number: number): Search {
  * Rows of a relation that satisfy a predicate and further conditions. `sought`: a part of the predicate with literals worth looking for first:
  * what a log source asks of its rows (`outcome` is `success`) is longer than most, and true of nearly all.
  */
-function matches(relation: string, predicate: Predicate<Field>, sought: Predicate<Field>, conditions: readonly string[]): string {
+function matches(
+  relation: string,
+  predicate: Predicate<Field>,
+  sought: Predicate<Field>,
+  conditions: readonly string[],
+  indexed = false,
+): string {
   const { unknown, any } = firstLook([{ number: 0, predicate: sought }]);
-  const look = unknown.length > 0 ? [] : [any];
+  const words = indexed ? wordCondition(sought) : null;
+  const look = [...(words === null ? [] : [words]), ...(unknown.length > 0 ? [] : [any])];
   return `SELECT * FROM ${relation} WHERE ${[...conditions, ...look, `(${conditionOf(predicate, literal)})`].join(' AND ')}`;
 }
 
