@@ -61,7 +61,7 @@ const scenarios: readonly [string, (field: Field) => Promise<Section>][] = [
   ['sigma', () => sigma(rounds, quick ? 2_000 : 100_000)],
   ['baselines', () => baselines(quick ? 1 : 100)],
   ['retro', () => retro(quick ? 1 : 10)],
-  ['detection', () => (quick ? detection(3, 3) : detection(30, 24))],
+  ['detection', () => (quick ? detection(3, 3) : detection(15, 16))],
   ['analyzer', () => analyzing(rounds, quick ? 20_000 : 200_000)],
   ['nodes', () => liveList(rounds)],
   ['watch', () => (quick ? watching(2, 20, 500, 50) : watching(20, 100, 10_000, 1_000))],

@@ -51,8 +51,8 @@ const responsesOf = ({ data }: Steno): readonly Response[] =>
   readFileSync(join(data, 'logs', 'store.log'), 'utf8')
     .split('\n')
     .filter((line) => line.includes('"msg":"response"'))
-    .map((line) => JSON.parse(line) as { readonly rule: string; readonly time: number; readonly ms: number })
-    .map(({ rule, time, ms }) => ({ rule, detectedAt: time - ms }));
+    .map((line) => JSON.parse(line) as { readonly rule: string; readonly time: string; readonly ms: number })
+    .map(({ rule, time, ms }) => ({ rule, detectedAt: Date.parse(time) - ms }));
 
 export async function detection(seconds: number, sessions: number): Promise<Section> {
   process.stderr.write('detection: from the kernel to a webhook, a frozen and an ended session\n');
