@@ -119,8 +119,10 @@ describe('baselines', () => {
     });
     const at = (hour: number): Partial<SessionRow> => ({ started_at: UNTIL + hour * 3_600_000, bytes_in: 0 });
     const large: Partial<SessionRow> = { ...at(9), bytes_in: 40 << 20 };
-    const hourIs = 'steno/unusual-for-role-hour: none of 40 sessions of 12 people with the role dba in 90 days began within an hour of 03:00 UTC (3.6 % if all hours were alike)';
-    const amountIs = 'steno/unusual-for-role-bytes_in: 40 MiB sent to the node; half of 40 sessions of 12 people with the role dba come to 2 KiB or less, and the largest to 2 KiB';
+    const hourIs =
+      'steno/unusual-for-role-hour: none of 40 sessions of 12 people with the role dba in 90 days began within an hour of 03:00 UTC (3.6 % if all hours were alike)';
+    const amountIs =
+      'steno/unusual-for-role-bytes_in: 40 MiB sent to the node; half of 40 sessions of 12 people with the role dba come to 2 KiB or less, and the largest to 2 KiB';
     it.each<[string, Past['roles'], Partial<SessionRow>, readonly string[]]>([
       ['an hour at which nobody of a role began', [role('dba', 12, 40, 9)], at(3), [hourIs]],
       ['one at which somebody of another role did', [role('dba', 12, 40, 9), role('oncall', 2, 1, 3)], at(3), []],

@@ -106,7 +106,9 @@ export class BaselineDetector implements Detector {
     const take = (observation: Observation): readonly Detection[] => {
       switch (observation.kind) {
         case 'start':
-          return known ? beginning(past, observation.session) : byRoles(observation.session, observation.session.started_at, [unusualHourForRoles(past, observation.session)]);
+          return known
+            ? beginning(past, observation.session)
+            : byRoles(observation.session, observation.session.started_at, [unusualHourForRoles(past, observation.session)]);
         case 'event':
           if (observation.row.source === 'kernel' && observation.row.kind === 'file') files += 1;
           return acts.take(observation.row).flatMap((one) => act(observation.row, one));
@@ -118,7 +120,9 @@ export class BaselineDetector implements Detector {
             : byRoles(
                 observation.session,
                 observation.session.ended_at ?? observation.session.started_at,
-                roleMeasures.map((measure) => unusualForRoles(past, observation.session, measure, LEAST[measure], (number) => shown(measure, number))),
+                roleMeasures.map((measure) =>
+                  unusualForRoles(past, observation.session, measure, LEAST[measure], (number) => shown(measure, number)),
+                ),
               );
       }
     };

@@ -126,7 +126,11 @@ function joinedPassOf(kind: EventKind, rules: readonly NumberedRule[]): JoinedPa
   return {
     rules: rules.map(({ number }) => number),
     free: (slice, examples) =>
-      groups.statement("(SELECT *, '' AS other_path, '' AS other_name FROM events WHERE session = '')", [within(slice), ...sought], examples),
+      groups.statement(
+        "(SELECT *, '' AS other_path, '' AS other_name FROM events WHERE session = '')",
+        [within(slice), ...sought],
+        examples,
+      ),
     sessions: (slice) => {
       const candidates = `SELECT session FROM events WHERE ${[ofKind, within(slice), "session != ''", ...sought].join(' AND ')}`;
       const some = required.includes(null) ? null : anyOf(required as Predicate<Field>[]);

@@ -183,10 +183,7 @@ describe('a hunt', () => {
       predicate: test({ kind: 'text', column: 'name' }, { kind: 'pattern', pattern: patternOf([ANY, text, ANY]), cased: false }),
     }));
     const refusing = {
-      read: (sql: string) =>
-        sql.includes('curl')
-          ? Promise.reject(new StenoError('QUERY_TOO_HEAVY', 'memory'))
-          : engine.read(sql, {}),
+      read: (sql: string) => (sql.includes('curl') ? Promise.reject(new StenoError('QUERY_TOO_HEAVY', 'memory')) : engine.read(sql, {})),
     };
     let result: readonly RuleMatches[] = [];
     for await (const step of hunt(refusing, rules, { examples: 0 }, ticking())) if (step.kind === 'result') result = step.rules;

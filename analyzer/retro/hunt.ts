@@ -117,8 +117,7 @@ export async function* hunt(
         width = widest = Math.ceil(width / 2);
         continue;
       }
-      for (const rule of new Set([...possible, ...decided.map((one) => one.rule)]))
-        if (known.has(rules[rule]!.id ?? '')) alone.add(rule);
+      for (const rule of new Set([...possible, ...decided.map((one) => one.rule)])) if (known.has(rules[rule]!.id ?? '')) alone.add(rule);
       const others = [...possible].filter((rule) => !alone.has(rule)).sort((a, b) => a - b);
       const key = others.join();
       if (joined.key !== key) joined = { key, passes: joinedPassesOf(others.map((rule) => numbered[rule]!)) };

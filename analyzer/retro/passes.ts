@@ -67,7 +67,8 @@ export function searchOf(rule: SearchedRule, number: number, indexed: boolean): 
   const free = withoutOther(whole);
   return {
     number,
-    counts: (slice, examples) => counted(matches('events', free, withoutOther(sought), [among(kinds), within(slice), "session = ''"], indexed), id, examples),
+    counts: (slice, examples) =>
+      counted(matches('events', free, withoutOther(sought), [among(kinds), within(slice), "session = ''"], indexed), id, examples),
     compared: (range) => compared(id, range, matches(eventsWithOther(`session IN (${found})`), whole, sought, [among(kinds)])),
     joined: {
       sessions: (slice) => {

@@ -68,9 +68,7 @@ function wordsOfTest(test: Test<Field>): readonly string[] | null {
 }
 
 function wordOfPattern(pattern: Pattern): string | null {
-  const words = pattern.map((piece, i) =>
-    typeof piece === 'string' ? longestWord(piece, i === 0, i === pattern.length - 1) : null,
-  );
+  const words = pattern.map((piece, i) => (typeof piece === 'string' ? longestWord(piece, i === 0, i === pattern.length - 1) : null));
   return words.reduce<string | null>((best, word) => (word !== null && word.length > (best?.length ?? 0) ? word : best), null);
 }
 

@@ -26,7 +26,10 @@ const PORTION = 2_000_000;
 const shared = new URL('../../../../shared/', import.meta.url).pathname;
 
 /** Whom the caller of the hunt may view: everybody, as a condition that is asked of each row. */
-export const everybody: Condition = { kind: 'not', of: { kind: 'equal', a: { kind: 'user', marked: null }, b: { kind: 'text', text: 'nobody' } } };
+const everybody: Condition = {
+  kind: 'not',
+  of: { kind: 'equal', a: { kind: 'user', marked: null }, b: { kind: 'text', text: 'nobody' } },
+};
 
 export async function retro(millions: number): Promise<Section> {
   process.stderr.write(`retro-hunts over ${millions} million events\n`);
@@ -47,7 +50,12 @@ export async function retro(millions: number): Promise<Section> {
       const used = process.cpuUsage();
       let matches = 0;
       let failed = 0;
-      for await (const step of hunt({ indexed: visible === undefined, read: (sql) => store.scan(sql, visible) }, rules, { examples: 5 }, Date.now)) {
+      for await (const step of hunt(
+        { indexed: visible === undefined, read: (sql) => store.scan(sql, visible) },
+        rules,
+        { examples: 5 },
+        Date.now,
+      )) {
         if (step.kind !== 'result') continue;
         matches = step.rules.reduce((sum, { count }) => sum + count, 0);
         failed = step.rules.filter(({ failure }) => failure !== null).length;
@@ -95,12 +103,12 @@ const singles = [
   { what: 'one rule, of files (Persistence Via Sudoers Files)', id: 'ddb26b76-4447-4807-871f-1b035b2bfa5d' },
 ] as const;
 
-export function rulesForLinux(): readonly SearchedRule[] {
+function rulesForLinux(): readonly SearchedRule[] {
   const { rules } = readRuleFiles(join(shared, 'sigma', 'rules'));
   return loadRules(rules).evaluable.map(({ rule, scope, predicate }) => ({ id: factsOf(rule).id, scope, predicate }));
 }
 
-export async function fill(engine: Engine, total: number): Promise<void> {
+async function fill(engine: Engine, total: number): Promise<void> {
   const lines = everydayLines();
   await engine.command('CREATE TABLE bench_lines (n UInt32, line String, program String) ENGINE = Join(ANY, LEFT, n)');
   await engine.insert(
@@ -110,7 +118,8 @@ export async function fill(engine: Engine, total: number): Promise<void> {
     'bench lines',
   );
   const sessions = Math.ceil(total / EVENTS_OF_SESSION);
-  const began = (of: string): string => `fromUnixTimestamp64Milli(toInt64(${NOW - 89 * DAY} + intDiv(${of} * ${88 * DAY}, ${sessions})), 'UTC')`;
+  const began = (of: string): string =>
+    `fromUnixTimestamp64Milli(toInt64(${NOW - 89 * DAY} + intDiv(${of} * ${88 * DAY}, ${sessions})), 'UTC')`;
   await engine.command(
     'INSERT INTO sessions (session, version, kind, user, node, login, started_at, ended_at, state, labels_known) SELECT ' +
       `concat('01m', leftPad(toString(number), 23, '0')), 1, 'shell', concat('user-', toString(number % 200)), concat('node-', toString(number % 500)), 'root', ` +
