@@ -17,6 +17,7 @@ import { bulkFull } from './scenarios/bulk-full.js';
 import { certificates } from './scenarios/certificates.js';
 import { cost } from './scenarios/cost.js';
 import { files } from './scenarios/files.js';
+import { detection } from './scenarios/detection.js';
 import { idle } from './scenarios/idle.js';
 import { liveList, throughTunnel } from './scenarios/nodes.js';
 import { kube } from './scenarios/kube.js';
@@ -26,6 +27,7 @@ import { kernelCost, kernelDelay, kernelFlow } from './scenarios/kernel.js';
 import { busyKeystrokes, connecting, keystrokes, searchable } from './scenarios/latency.js';
 import { outage } from './scenarios/outage.js';
 import { baselines } from './scenarios/baselines.js';
+import { retro } from './scenarios/retro.js';
 import { sigma } from './scenarios/sigma.js';
 import { searching } from './scenarios/search.js';
 import { seeking } from './scenarios/seek.js';
@@ -60,6 +62,8 @@ const scenarios: readonly [string, (field: Field) => Promise<Section>][] = [
   ['policy', () => policy(rounds)],
   ['sigma', () => sigma(rounds, quick ? 2_000 : 100_000)],
   ['baselines', () => baselines(quick ? 1 : 100)],
+  ['retro', () => retro(quick ? 1 : 10)],
+  ['detection', () => (quick ? detection(3, 3) : detection(15, 16))],
   ['analyzer', () => analyzing(rounds, quick ? 20_000 : 200_000)],
   ['nodes', () => liveList(rounds)],
   ['watch', () => (quick ? watching(2, 20, 500, 50) : watching(20, 100, 10_000, 1_000))],

@@ -72,6 +72,7 @@ describe('baselines', () => {
       people,
       acts: new Map([['program', new Map(Object.entries(programs))]]),
       truncated: new Set(truncated ? ['program' as const] : []),
+      sessions: [],
     });
     const during = 'ann never did in 60 sessions of 90 days';
 
@@ -106,6 +107,37 @@ describe('baselines', () => {
         'steno/rare-for-role-program: first person of 12 with the role dba to run nmap; ann never did in 0 sessions of 90 days',
       ]);
     });
+  });
+
+  describe('of hours and amounts of people with the same roles', () => {
+    const role = (where: string, people: number, sessions: number, hour: number, bytes = 2_000): Past['roles'][number] => ({
+      ...{ where, people, acts: new Map(), truncated: new Set<never>() },
+      sessions: Array.from({ length: sessions }, (_, i) => ({
+        started_at: UNTIL - (i + 1) * DAY + hour * 3_600_000,
+        measured: { bytes_in: bytes + i, bytes_out: 50_000, duration: 600_000 },
+      })),
+    });
+    const at = (hour: number): Partial<SessionRow> => ({ started_at: UNTIL + hour * 3_600_000, bytes_in: 0 });
+    const large: Partial<SessionRow> = { ...at(9), bytes_in: 40 << 20 };
+    const hourIs =
+      'steno/unusual-for-role-hour: none of 40 sessions of 12 people with the role dba in 90 days began within an hour of 03:00 UTC (3.6 % if all hours were alike)';
+    const amountIs =
+      'steno/unusual-for-role-bytes_in: 40 MiB sent to the node; half of 40 sessions of 12 people with the role dba come to 2 KiB or less, and the largest to 2 KiB';
+    it.each<[string, Past['roles'], Partial<SessionRow>, readonly string[]]>([
+      ['an hour at which nobody of a role began', [role('dba', 12, 40, 9)], at(3), [hourIs]],
+      ['one at which somebody of another role did', [role('dba', 12, 40, 9), role('oncall', 2, 1, 3)], at(3), []],
+      ['one at which nobody of a small role did', [role('dba', 12, 40, 9), role('oncall', 2, 1, 9)], at(3), [hourIs]],
+      ['a role with few people, or few sessions, alone', [role('oncall', 4, 40, 9), role('dba', 12, 10, 9)], at(3), []],
+      ['the usual hour', [role('dba', 12, 40, 9)], at(9), []],
+      ['an amount far from that of a role', [role('dba', 12, 40, 9)], large, [amountIs]],
+      ['one that is usual for another role', [role('dba', 12, 40, 9), role('backup', 9, 40, 9, 30 << 20)], large, []],
+      ['one that a small role had before', [role('dba', 12, 40, 9), role('backup', 1, 1, 9, 50 << 20)], large, []],
+      ['one of which too little is known', [role('dba', 12, 19, 9)], large, []],
+    ])('%s', async (_, roles, change, expected) => {
+      expect(said(await found({ ...pastOf(3), roles }, [], change))).toEqual(expected);
+      // Who has a past of their own is compared with that.
+      expect(said(await found({ ...pastOf(60), roles }, [], change)).filter((text) => text.includes('for-role'))).toEqual([]);
+    }); // prettier-ignore
   });
 
   it('tell of a node, a login and an hour that are new', async () => {

@@ -8,8 +8,9 @@ import type { Detection, Detector, Observation, RuleFacts, SessionDetector } fro
 import { ActReader, habits } from './habits.js';
 import type { Act, Habit } from './habits.js';
 import { ENOUGH, hoursAround, isFar, isRare, isTriedOften, noveltyOf, rareInEvery, spreadOf } from './judgement.js';
-import { measures } from './profile.js';
+import { measures, roleMeasures } from './profile.js';
 import type { Measure, Past, PeerProfile } from './profile.js';
+import { OF_ROLES, unusualHourForRoles, unusualForRoles } from './roles.js';
 
 /** Findings of one rule in one session; what else is new is counted. */
 const MAX_FINDINGS = 20;
@@ -63,6 +64,8 @@ export class BaselineDetector implements Detector {
     firstLogin,
     unusualHour,
     ...Object.values(unusual),
+    OF_ROLES.hour,
+    ...roleMeasures.map((measure) => OF_ROLES[measure]),
   ];
   readonly #history: HistoryReader;
   #beyond = 0;
@@ -103,14 +106,24 @@ export class BaselineDetector implements Detector {
     const take = (observation: Observation): readonly Detection[] => {
       switch (observation.kind) {
         case 'start':
-          return known ? beginning(past, observation.session) : [];
+          return known
+            ? beginning(past, observation.session)
+            : byRoles(observation.session, observation.session.started_at, [unusualHourForRoles(past, observation.session)]);
         case 'event':
           if (observation.row.source === 'kernel' && observation.row.kind === 'file') files += 1;
           return acts.take(observation.row).flatMap((one) => act(observation.row, one));
         case 'screen':
           return [];
         case 'end':
-          return known ? ending(past, observation.session, files) : [];
+          return known
+            ? ending(past, observation.session, files)
+            : byRoles(
+                observation.session,
+                observation.session.ended_at ?? observation.session.started_at,
+                roleMeasures.map((measure) =>
+                  unusualForRoles(past, observation.session, measure, LEAST[measure], (number) => shown(measure, number)),
+                ),
+              );
       }
     };
     return { take };
@@ -213,6 +226,11 @@ function ending({ user: { sessions } }: Past, session: SessionRow, files: number
     const reason = `${said(value)} ${measured[measure]}; half of ${session.user}'s ${sessions.length} sessions come to ${said(spread.median)} or less, and the largest to ${said(spread.largest)}`;
     return [ofSession(unusual[measure], reason, session, end)];
   });
+}
+
+/** Of a user who is new: what is unusual for the people with their roles. */
+function byRoles(session: SessionRow, at: number, judged: readonly (Judged | null)[]): readonly Detection[] {
+  return judged.flatMap((one) => (one === null ? [] : [ofSession(one.rule, one.reason, session, at)]));
 }
 
 function ofSession(rule: RuleFacts, reason: string, { session, user, node, login, started_at }: SessionRow, at: number): Detection {

@@ -120,6 +120,10 @@ describe('the past', () => {
         expect(past.roles.map(({ where, people, acts }) => [where, people, flat(acts)])).toEqual(
           ['dba', "it's", 'nobody'].map((role) => [role, new Set(holders(role).map(({ session }) => session.user)).size, counted(holders(role), ({ user }) => user, false)]),
         );
+        const newest = (all: readonly Made[]) => all.toSorted((a, b) => b.session.started_at - a.session.started_at || (a.session.session < b.session.session ? 1 : -1));
+        expect(past.roles.map(({ sessions }) => sessions.map(({ started_at, measured }) => [started_at, measured.bytes_in, measured.duration]))).toEqual(
+          ['dba', "it's", 'nobody'].map((role) => newest(holders(role)).map(({ session }) => [session.started_at, session.bytes_in, 60_000])),
+        );
         expect((await new StoredHistory(store).before({ ...asking, roles: ['a', 'b', 'c', 'd', 'e'] })).roles).toEqual([]);
         const forms = (all: readonly Made[]): unknown => Object.fromEntries([...countsOf(all.flatMap(({ rows }) => rows.filter(({ kind, source }) => kind === 'exec' && source === 'kernel').map(({ path, name }) => formOf(path, name)).filter((form) => form !== ''))).of].sort());
         const pastForms = await new StoredHistory(store).formsBefore(asking);

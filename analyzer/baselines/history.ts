@@ -14,7 +14,7 @@ import type { EventStore, SqlResult } from '#stores/events/contract.js';
 import { literal } from '#stores/events/queries/visible.js';
 import { actsSql, formsSql, habits } from './habits.js';
 import type { Habit } from './habits.js';
-import type { Forms, Past, PastForms, PastSession, PeerProfile, UserProfile } from './profile.js';
+import type { Forms, Past, PastForms, PastSession, PeerProfile, RoleProfile, UserProfile } from './profile.js';
 
 const DAY = 86_400_000;
 const SETTLED = 6 * 3_600_000;
@@ -39,6 +39,7 @@ export class StoredHistory {
   readonly #users = new LRUCache<string, Promise<UserProfile>>({ max: 200 });
   readonly #forms = new LRUCache<string, Promise<Forms>>({ max: 200 });
   readonly #peers = new LRUCache<string, Promise<PeerProfile>>({ max: 100 });
+  readonly #ofRoles = new LRUCache<string, Promise<RoleProfile>>({ max: 100 });
 
   constructor(store: Store, options: HistoryOptions = { labels: ['env'] }) {
     this.#store = store;
@@ -60,14 +61,14 @@ export class StoredHistory {
   }
 
   /** One after the other: each is heavy, and a day asks for it once. */
-  async #roles(names: readonly string[], until: number): Promise<readonly PeerProfile[]> {
+  async #roles(names: readonly string[], until: number): Promise<readonly RoleProfile[]> {
     const roles = [...new Set(names)].sort();
     if (roles.length > MAX_ROLES) return [];
-    const profiles: PeerProfile[] = [];
+    const profiles: RoleProfile[] = [];
     for (const role of roles) {
       const condition = `has(roles, ${literal(role)})`;
       try {
-        profiles.push(await kept(this.#peers, `${until} ${condition}`, () => this.#people(role, condition, until)));
+        profiles.push(await kept(this.#ofRoles, `${until} ${role}`, () => this.#role(role, condition, until)));
       } catch (error) {
         if (error instanceof StenoError && error.code === 'QUERY_TOO_HEAVY') return [];
         throw error;
@@ -111,6 +112,20 @@ export class StoredHistory {
       LIMITS,
     );
     return { sessions: sessions.rows.map(sessionOf), ...actsOf(acts) };
+  }
+
+  async #role(name: string, condition: string, until: number): Promise<RoleProfile> {
+    const people = await this.#people(name, condition, until);
+    const { rows } = await this.#store.readOnlySql(
+      `SELECT toUnixTimestamp64Milli(started_at), toUnixTimestamp64Milli(assumeNotNull(ended_at)), bytes_in, bytes_out ` +
+        `FROM (${endedSql(condition, until, '*', MAX_SESSIONS_OF_PEERS)}) ORDER BY started_at DESC, session DESC`,
+      LIMITS,
+    );
+    const sessions = rows.map(([started, ended, bytes_in, bytes_out]) => ({
+      started_at: Number(started),
+      measured: { bytes_in: Number(bytes_in), bytes_out: Number(bytes_out), duration: Math.max(0, Number(ended) - Number(started)) },
+    }));
+    return { ...people, sessions };
   }
 
   async #people(where: string, condition: string, until: number): Promise<PeerProfile> {

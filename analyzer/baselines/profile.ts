@@ -30,6 +30,15 @@ export interface PeerProfile {
   readonly truncated: ReadonlySet<Habit>;
 }
 
+/** What is known of every session without its events. */
+export const roleMeasures = ['bytes_in', 'bytes_out', 'duration'] as const;
+export type RoleMeasure = (typeof roleMeasures)[number];
+
+export interface RoleProfile extends PeerProfile {
+  /** Of the people with the role, newest first, at most 2,000. */
+  readonly sessions: readonly { readonly started_at: number; readonly measured: Readonly<Record<RoleMeasure, number>> }[];
+}
+
 /** How programs were called (habits.ts, `formOf`), with how often. */
 export interface Forms {
   readonly of: ReadonlyMap<string, number>;
@@ -51,5 +60,5 @@ export interface Past {
   readonly user: UserProfile;
   readonly peers: PeerProfile;
   /** Of the people with each of the session's roles; empty where roles say nothing: there are none, or too many, or one cannot be read. */
-  readonly roles: readonly PeerProfile[];
+  readonly roles: readonly RoleProfile[];
 }

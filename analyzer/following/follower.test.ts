@@ -117,6 +117,32 @@ const empty = { events: [], screen: [], sessions: [] };
 const commands = fc.array(fc.constantFrom('alpha', 'beta', 'alpha beta', 'gamma', 'alpha again'), { minLength: 1, maxLength: 12 });
 
 describe('a session that is followed', () => {
+  test('makes more rows while the store is read than wait for any other: they are taken as the feed brings them, and none is read again', async () => {
+    const made = makeSession([...Array<string>(60_000).fill('gamma'), 'alpha at last'], { last: false });
+    const { store } = watched();
+    let release = (): void => undefined;
+    const reading = new Promise<void>((resolve) => (release = resolve));
+    let asked = 0;
+    const session = store.session.bind(store);
+    store.session = async (...of) => {
+      asked += 1;
+      await reading;
+      return (await session(...of)) ?? made.live;
+    };
+    const found: FindingRow[] = [];
+    const { follower, kill } = start(store, undefined, found);
+    follower.take({ ...empty, events: made.events.slice(0, 110_000), sessions: [made.live] });
+    release();
+    // The rest comes while those before are taken.
+    await new Promise((resolve) => setImmediate(resolve));
+    follower.take({ ...empty, events: made.events.slice(110_000) });
+    await expect.poll(() => found.length).toBe(1);
+    expect(found[0]!.data).toContain('alpha at last');
+    expect(follower.report()).toMatchObject({ rows: made.events.length, behind: 0 });
+    expect(asked).toBe(1);
+    kill();
+  });
+
   test('gives the findings of a replay, whatever the feed loses or repeats, and however often the analyzer dies', async () => {
     const fate = fc.record({
       happens: fc.constantFrom('told', 'told twice', 'lost', 'killed after', 'killed and lost', 'reconnected'),

@@ -35,12 +35,15 @@ import { sessionSources, storedEvents, storedScreen } from './stored-rows.js';
 import type { ReadStore } from './stored-rows.js';
 
 export const ANALYZED = 'session.analyzed';
-const MAX_HELD = 50_000;
+/** Ten seconds of a busy node: as long as the past of a user may take to be read. Fewer, and a session that is that busy from its start is never caught up with. */
+const MAX_HELD = 200_000;
 const MAX_HELD_IN_ALL = 500_000;
 /** How often, and how many times, rows that the feed brought are looked for in the store. */
 const STORED_LOOK_MS = 100;
 const STORED_LOOKS = 50;
 const MAX_REPLAYS = 3;
+/** Held rows that are taken at once: keystrokes and inserts of the same process come in between. */
+const TURN_ROWS = 1_000;
 
 export interface SessionParts extends Omit<SessionRunParts, 'onFinding'> {
   readonly store: ReadStore;
@@ -200,12 +203,23 @@ export class SessionRun {
         () => this.#closed,
       );
       if (row !== undefined && (this.#row === null || row.version > this.#row.version)) this.#row = row;
+      await this.#takeHeld();
     } while (this.#again && !this.#closed);
     if (this.#closed) return;
-    for (const row of this.#letGo()) this.#feed(row);
     this.#oldest = null;
     this.#move('live');
     this.#settle();
+  }
+
+  /** Until nothing is held, or rows were let go meanwhile: then what follows them has to be read first. */
+  async #takeHeld(): Promise<void> {
+    while (this.#held.length > 0 && !this.#again && !this.#closed) {
+      const held = this.#letGo();
+      for (let i = 0; i < held.length && !this.#closed; i += TURN_ROWS) {
+        for (const row of held.slice(i, i + TURN_ROWS)) this.#feed(row);
+        if (held.length > TURN_ROWS) await new Promise((resolve) => setImmediate(resolve));
+      }
+    }
   }
 
   async #begin(): Promise<void> {

@@ -11,8 +11,11 @@ import { MAX_FORKS } from './process-table.js';
 const numberIn = (key: string): string => `if(JSONType(data, '${key}') IN ('Int64', 'UInt64'), JSONExtractInt(data, '${key}'), -1)`;
 const position = 'toUInt64(block) * 4294967296 + `index`';
 
-/** To stand behind FROM. `where`: of the rows of `events`, which sessions; it must leave no row of a session out. */
-export function eventsWithOther(where: string): string {
+/**
+ * To stand behind FROM. `where`: of the rows of `events`, which sessions; it must leave no row of a session out. `wanted`: which of their rows are
+ * answered; programs are known from all of them.
+ */
+export function eventsWithOther(where: string, wanted = '1'): string {
   const isOurs = "source = 'kernel' AND session != ''";
   const births =
     `SELECT session, emitter, ${position} AS born, born AS origin, kind = 'exec' AS known, ${numberIn('pid')} AS pid, ` +
@@ -22,7 +25,7 @@ export function eventsWithOther(where: string): string {
   for (let fork = 0; fork < MAX_FORKS; fork += 1) resolved = inherited(resolved, births);
   const rows =
     `SELECT *, ${position} AS position_, multiIf(NOT (${isOurs}) OR ${numberIn('pid')} < 0, -1, kind = 'exec', ${numberIn('ppid')}, ${numberIn('pid')}) AS other_ ` +
-    `FROM events WHERE (${where})`;
+    `FROM events WHERE (${where}) AND (${wanted})`;
   return (
     `(SELECT e.* EXCEPT (position_, other_), b.program AS other_path, b.command AS other_name FROM (${rows}) AS e ` +
     `ASOF LEFT JOIN (${resolved}) AS b ON e.session = b.session AND e.emitter = b.emitter AND e.other_ = b.process AND e.position_ > b.born)`

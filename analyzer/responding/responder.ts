@@ -49,7 +49,8 @@ export class Responder {
       this.#dropped += 1;
       return;
     }
-    this.#waiting.push(() => this.#ask(row, session));
+    const noticedAt = this.#parts.clock();
+    this.#waiting.push(() => this.#ask(row, session, noticedAt));
     this.#next();
   }
 
@@ -73,8 +74,8 @@ export class Responder {
     });
   }
 
-  async #ask(row: FindingRow, session: SessionRow): Promise<void> {
-    const { authority, log } = this.#parts;
+  async #ask(row: FindingRow, session: SessionRow, noticedAt: number): Promise<void> {
+    const { authority, log, clock } = this.#parts;
     const { signal } = this.#closing;
     const { title, tier, reason } = JSON.parse(row.data) as { readonly title: string; readonly tier: Tier; readonly reason: string };
     const { rule, severity, at, user, node, login } = row;
@@ -91,7 +92,10 @@ export class Responder {
           roles: [...session.roles],
         });
         if (answer.kind !== 'none')
-          log.info({ finding: row.id, rule, session: row.session, kind: answer.kind, action: answer.action }, 'response');
+          log.info(
+            { finding: row.id, rule, session: row.session, kind: answer.kind, action: answer.action, ms: clock() - noticedAt },
+            'response',
+          );
         return;
       } catch (error) {
         if (signal.aborted) return;

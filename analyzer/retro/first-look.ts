@@ -1,7 +1,6 @@
 /**
- * Which of many rules could match a row, asked of ClickHouse in one pass for all of them: each rule's literals (../matching/triggers.ts)
- * become expressions of `multiMatchAllIndices`, which reads a text once however many there are. Only the rules whose literals are
- * there are then decided for the row.
+ * Which rows any of many rules could match, asked of ClickHouse in one pass: the rules' literals (../matching/triggers.ts) become expressions of
+ * `multiMatchAny`, which reads a text once however many there are. Rules are decided about for the rows that have one.
  *
  * `multiSearchAnyCaseInsensitive` is no substitute: its time grows with the number of needles. Letters are folded by `lower`, as
  * everywhere in rules. Tested in hunt.test.ts, where every rule is also decided without a first look.
@@ -20,49 +19,28 @@ export interface FirstLook {
   readonly unknown: readonly number[];
   /** A condition: a rule that is not `unknown` could match. */
   readonly any: string;
-  /** An array of signs that are there. */
-  readonly signs: string;
-  /** The rule of each sign, the first for sign 1. A rule has a sign for each column that it is looked for in. */
-  readonly ruleOf: readonly number[];
 }
 
 const ESCAPED = "multiSearchAny(data, ['\\\\u', '\\\\/'])";
 
 export function firstLook(rules: readonly { readonly number: number; readonly predicate: Predicate<Field> }[]): FirstLook {
-  const columns = new Map<string, { readonly rule: number; readonly expression: string }[]>();
+  const columns = new Map<string, Set<string>>();
   const unknown: number[] = [];
   for (const { number, predicate } of rules) {
     const own = ownSigns(predicate);
     if (own === null) unknown.push(number);
     for (const { column, expression } of own ?? []) {
-      const signs = columns.get(column) ?? [];
+      const signs = columns.get(column) ?? new Set();
       columns.set(column, signs);
-      if (!signs.some((known) => known.rule === number && known.expression === expression)) signs.push({ rule: number, expression });
+      signs.add(expression);
     }
   }
-  const ruleOf: number[] = [];
   const conditions: string[] = [];
-  const signs: string[] = [];
   for (const [column, expressions] of columns) {
-    // A literal stands here once for each rule: a table from literals to rules would be built anew for every row.
-    const list = `[${expressions.map(({ expression }) => literal(expression)).join(', ')}]`;
-    conditions.push(
-      `multiMatchAny(lower(${column}), [${[...new Set(expressions.map(({ expression }) => literal(expression)))].join(', ')}])`,
-    );
-    signs.push(`arrayMap(sign -> sign + ${ruleOf.length}, multiMatchAllIndices(lower(${column}), ${list}))`);
-    if (column === 'data') {
-      const all = `[${expressions.map((_, i) => ruleOf.length + 1 + i).join(', ')}]`;
-      conditions.push(ESCAPED);
-      signs.push(`if(${ESCAPED}, ${all}, [])`);
-    }
-    ruleOf.push(...expressions.map(({ rule }) => rule));
+    conditions.push(`multiMatchAny(lower(${column}), [${[...expressions].map(literal).join(', ')}])`);
+    if (column === 'data') conditions.push(ESCAPED);
   }
-  return {
-    unknown,
-    any: conditions.length === 0 ? 'false' : `(${conditions.join(' OR ')})`,
-    signs: signs.length === 1 ? signs[0]! : `arrayConcat(${['[]', ...signs].join(', ')})`,
-    ruleOf,
-  };
+  return { unknown, any: conditions.length === 0 ? 'false' : `(${conditions.join(' OR ')})` };
 }
 
 /** Of which at least one is in every row that the rule matches. Null: there are none. */
@@ -79,17 +57,19 @@ function ownSigns(predicate: Predicate<Field>): readonly { readonly column: stri
   const triggers = triggersOf(visible);
   if (triggers === null) return null;
   const found: { column: string; expression: string }[] = [];
-  for (const { field, text } of triggers) {
+  for (const { field, text, start, end } of triggers) {
     if (field.kind === 'text') {
       const { before } = field;
       // What is put in front of the column is not in it.
       const own = before === undefined ? text : withoutBefore(text, before.toLowerCase());
       if (own === null) return null;
-      found.push({ column: field.column, expression: escaped(own) });
+      found.push({ column: field.column, expression: `${start ? '^' : ''}${escaped(own)}${end ? '$' : ''}` });
     } else if (field.kind === 'data') {
       const piece = plainPiece(text);
       if (piece === null) return null;
-      found.push({ column: 'data', expression: escaped(piece) });
+      // Quotes around a text are written as they are: only those inside of it are escaped.
+      const isWhole = field.type === 'text' && piece === text;
+      found.push({ column: 'data', expression: `${isWhole && start ? '"' : ''}${escaped(piece)}${isWhole && end ? '"' : ''}` });
     } else return null;
   }
   return found;

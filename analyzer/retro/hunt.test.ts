@@ -9,6 +9,7 @@ import { eventId, noFacts } from '#schemas/events/rows.js';
 import type { EventRow } from '#schemas/events/rows.js';
 import { ClickHouseEventStore } from '#stores/events/clickhouse/store.js';
 import { openEngine } from '#stores/events/engine/engine.js';
+import { exampleFindingRow } from '#stores/events/examples.js';
 import type { Engine } from '#stores/events/engine/engine.js';
 import { migrate } from '#stores/events/migrations/migrate.js';
 import { ProcessTable } from '../lineage/process-table.js';
@@ -111,7 +112,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-const reader = { read: (sql: string) => engine.read(sql, {}) };
+const reader = { indexed: true, read: (sql: string) => engine.read(sql, {}) };
 /** Each question of the time finds it a second later: slices stay as they are. */
 const ticking = (): (() => number) => {
   let now = 0;
@@ -144,7 +145,9 @@ describe('a hunt', () => {
       fc.asyncProperty(fc.array(rule, { minLength: 1, maxLength: 6 }), fc.option(fc.nat(2 * 86_400_000)), async (rules, begin) => {
         const from = begin === null ? undefined : START + begin;
         const to = begin === null ? undefined : START + begin + 86_400_000;
+        // Together, and the first by itself: in passes, and by a statement of its own.
         const found = await hunted(rules, { from, to });
+        expect(await hunted(rules.slice(0, 1), { from, to })).toEqual(found.slice(0, 1));
         for (const [i, matches] of found.entries()) {
           const expected = streamed(rules[i]!, from, to);
           expect(matches.failure).toBeNull();
@@ -180,15 +183,66 @@ describe('a hunt', () => {
       predicate: test({ kind: 'text', column: 'name' }, { kind: 'pattern', pattern: patternOf([ANY, text, ANY]), cased: false }),
     }));
     const refusing = {
-      read: (sql: string) =>
-        sql.startsWith('SELECT toString') && sql.includes("'curl'")
-          ? Promise.reject(new StenoError('QUERY_TOO_HEAVY', 'memory'))
-          : engine.read(sql, {}),
+      read: (sql: string) => (sql.includes('curl') ? Promise.reject(new StenoError('QUERY_TOO_HEAVY', 'memory')) : engine.read(sql, {})),
     };
     let result: readonly RuleMatches[] = [];
     for await (const step of hunt(refusing, rules, { examples: 0 }, ticking())) if (step.kind === 'result') result = step.rules;
     expect(result.map(({ failure }) => failure?.code)).toEqual([undefined, 'QUERY_TOO_HEAVY']);
     expect(result[0]!.count).toBe(streamed(rules[0]!).length);
+  });
+
+  it('narrows a slice in which too much differs, and asks for each rule where a minute holds too much', async () => {
+    const begin = START + 40 * 86_400_000;
+    const many = Array.from({ length: 30_000 }, (_, index): EventRow => ({
+      ...{ session: sessions[0]!, source: 'kernel', emitter: 'agent/a', block: 9, index, offset_ms: 0, kind: 'file', ...noFacts },
+      // A row each tenth of a second for the first half, and then as many in a minute.
+      ...{ at: begin + (index < 15_000 ? index * 100 : 1_500_000 + Math.floor((index - 15_000) / 300)) },
+      ...{ user: 'ann', node: 'a', login: 'root', name: 'create', outcome: 'success', path: `/tmp/much/${index}`, data: '{"pid":1}' },
+    }));
+    await new ClickHouseEventStore(engine).insert('events', many, 'many');
+    const rules = ['much/', 'much/29'].map((text): SearchedRule => ({
+      scope: sources.find(({ name }) => name === 'file_event')!,
+      predicate: test({ kind: 'text', column: 'path' }, { kind: 'pattern', pattern: patternOf([ANY, text, ANY]), cased: false }),
+    }));
+    const statements: string[] = [];
+    const counting = {
+      read: (sql: string) => {
+        statements.push(sql);
+        return engine.read(sql, {});
+      },
+    };
+    let result: readonly RuleMatches[] = [];
+    for await (const step of hunt(counting, rules, { from: begin, examples: 2 }, () => 0)) if (step.kind === 'result') result = step.rules;
+    expect(result.map(({ count, failure }) => [count, failure])).toEqual(
+      ['much/', 'much/29'].map((text) => [many.filter(({ path }) => path.includes(text)).length, null]),
+    );
+    expect(result[0]!.examples.map(({ path }) => path)).toEqual(['/tmp/much/0', '/tmp/much/1']);
+    expect(statements.some((sql) => sql.startsWith('SELECT toString'))).toBe(true);
+  });
+
+  it('decides about fields that only the matcher has, where another field of the rule has a literal', async () => {
+    const named: Predicate<Field> = test({ kind: 'text', column: 'name' }, { kind: 'pattern', pattern: patternOf([ANY, 'curl', ANY]), cased: false });
+    const normal: Predicate<Field> = test({ kind: 'derived', what: 'normalCommand' }, { kind: 'pattern', pattern: patternOf([ANY, 'curl ', ANY]), cased: false });
+    const rules = [all([named, normal]), named].map((predicate): SearchedRule => ({ scope: sources[0]!, predicate }));
+    const found = await hunted(rules);
+    expect(found.map(({ count, failure }) => [count, failure])).toEqual(rules.map((one) => [streamed(one).length, null]));
+    expect(found[0]!.count).toBeGreaterThan(0);
+    expect(found[0]!.count).toBeLessThan(found[1]!.count);
+  }); // prettier-ignore
+
+  it('counts which matches are fresh by a statement of the rule, where it has findings', async () => {
+    const rules = ['cat', 'curl'].map((text, i): SearchedRule => ({
+      id: `rule-${i}`,
+      scope: sources[0]!,
+      predicate: test({ kind: 'text', column: 'name' }, { kind: 'pattern', pattern: patternOf([ANY, text, ANY]), cased: false }),
+    }));
+    const [found] = await hunted(rules);
+    const { session } = found!.examples.find((one) => one.session !== '')!;
+    const store = new ClickHouseEventStore(engine);
+    await store.insert('findings', [exampleFindingRow({ id: 'f', rule: 'rule-0', session, at: START })], 'finding');
+    const [again, other] = await hunted(rules);
+    expect([again!.count, again!.fresh]).toEqual([found!.count, streamed(rules[0]!).filter((row) => row.session !== session).length]);
+    expect(other!.fresh).toBe(other!.count);
   });
 
   it('finds nothing in a store without events of that time', async () => {

@@ -1,9 +1,16 @@
 /**
  * A retro-hunt: rules over every stored event of a range of time, slice by slice.
  *
- * Of each slice it is asked once which rules could match, then for each of those (passes.ts). The width follows from how long statements
- * took, so that a cancelled hunt ends within a few seconds, on a thousand events and on a hundred million. Matches are counted by their identity,
- * each once, with the earliest as examples; nothing is written. Deterministic for what is stored: no answer depends on the slices.
+ *     slice ─► one pass for all rules (groups.ts) ─► decided: counts, examples
+ *                  │                              └► possible: rules about other programs ─► one pass for all of them, over whole sessions
+ *                  └── too many groups ─► half the slice
+ *
+ * A rule has statements of its own (passes.ts) where it has findings, which say what is fresh, where no literal chooses rows for it, where the
+ * engine refuses a pass, and where a slice that is short already has too many groups.
+ *
+ * One rule alone has a statement, and no pass. The width follows from how long statements took, so that a cancelled hunt ends within a few
+ * seconds, on a thousand events and on a hundred million. Matches are counted by their identity, each once, with the earliest as examples;
+ * nothing is written. Deterministic for what is stored: no answer depends on the slices.
  *
  * A rule whose statement the engine refuses, for instance because it is too heavy, is reported as failed, and the others go on.
  * Tested in hunt.test.ts.
@@ -12,11 +19,16 @@ import { StenoError } from '#schemas/base/errors.js';
 import type { HuntExample, HuntMatches } from '#schemas/api/recordings/hunts.js';
 import { formatMoment } from '#stores/events/engine/columns.js';
 import { literal } from '#stores/events/queries/visible.js';
-import { looksOf, searchOf } from './passes.js';
-import type { Search, SearchedRule, Slice } from './passes.js';
+import { JOINED_SESSIONS, MAX_GROUPS, joinedPassesOf, passesOf } from './groups.js';
+import type { Decided, JoinedPass } from './groups.js';
+import { searchOf } from './passes.js';
+import type { Search, SearchedRule } from './passes.js';
+import type { Slice } from './statements.js';
 
 /** Where events are read; SQL is of this folder, with every text of a rule as a literal. */
 export interface EventReader {
+  /** The caller views everything: tables are read as they are, and their indexes can be used. */
+  readonly indexed?: boolean;
   read(sql: string): Promise<readonly (readonly unknown[])[]>;
 }
 
@@ -51,8 +63,8 @@ const SLICES = 16;
 /** Between these a slice is as it should be. */
 const SHORT_MS = 1_000;
 const LONG_MS = 4_000;
-/** Sessions that are joined with themselves in one statement. */
-const JOINED_SESSIONS = 500;
+/** No slice is narrowed below this, ms. */
+const NARROWEST = 60_000;
 
 /** Ends early, without a result, once `signal` is aborted. */
 export async function* hunt(
@@ -62,13 +74,17 @@ export async function* hunt(
   clock: () => number,
   signal?: AbortSignal,
 ): AsyncGenerator<HuntStep> {
+  const isOver = (): boolean => signal?.aborted === true;
   const range = await rangeOf(reader, from, to);
   const found = rules.map(() => new Found(examples));
   if (range !== null && rules.length > 0) {
-    const searches = rules.map(searchOf);
-    // One rule needs no look of its own: its statement has it.
-    const { always, looks } = rules.length > 1 ? looksOf(rules) : { always: [0], looks: [] };
+    const searches = rules.map((rule, number) => searchOf(rule, number, reader.indexed === true));
+    const numbered = rules.map((rule, number) => ({ ...rule, number }));
+    const { unknown, passes } = rules.length > 1 ? passesOf(numbered) : { unknown: [0], passes: [] };
+    const known = await withFindings(reader, rules);
+    let joined: { readonly key: string; readonly passes: readonly JoinedPass[] } = { key: '', passes: [] };
     let width = Math.max(1, Math.ceil((range.to - range.from) / SLICES));
+    let widest = Infinity;
     for (let at = range.from; at < range.to;) {
       const slice = { from: at, to: Math.min(range.to, at + width) };
       let longest = 0;
@@ -78,28 +94,104 @@ export async function* hunt(
         longest = Math.max(longest, clock() - began);
         return done;
       };
-      const possible = new Set(always);
-      for (const look of looks) {
-        if (signal?.aborted === true) return;
-        for (const [rule] of await timed(() => reader.read(look(slice)))) possible.add(Number(rule));
+      const groups = async (sql: string): Promise<Groups> => (isOver() ? 'refused' : timed(() => groupsOf(reader, sql)));
+      /** Rules with statements of their own in this slice. */
+      const alone = new Set(unknown);
+      const decided: Decided[] = [];
+      const possible = new Set<number>();
+      let isNarrow = true;
+      for (const pass of passes) {
+        const answer = await groups(pass.statement(slice, examples));
+        isNarrow = answer !== 'many' || width <= NARROWEST;
+        if (!isNarrow) break;
+        if (typeof answer === 'string') {
+          for (const rule of pass.rules) alone.add(rule);
+          continue;
+        }
+        const decisions = pass.decide(answer);
+        decided.push(...decisions.decided);
+        for (const rule of decisions.possible) possible.add(rule);
       }
+      if (isOver()) return;
+      if (!isNarrow) {
+        width = widest = Math.ceil(width / 2);
+        continue;
+      }
+      for (const rule of new Set([...possible, ...decided.map((one) => one.rule)])) if (known.has(rules[rule]!.id ?? '')) alone.add(rule);
+      const others = [...possible].filter((rule) => !alone.has(rule)).sort((a, b) => a - b);
+      const key = others.join();
+      if (joined.key !== key) joined = { key, passes: joinedPassesOf(others.map((rule) => numbered[rule]!)) };
+      for (const pass of joined.passes) {
+        const found = await decideJoined(pass, slice, { examples, groups, read: (sql) => timed(() => reader.read(sql)) });
+        if (found === null) for (const rule of pass.rules) alone.add(rule);
+        else decided.push(...found);
+        if (isOver()) return;
+      }
+      for (const { rule, day, count, shown } of decided) if (!alone.has(rule)) found[rule]!.add(day, count, count, shown);
       for (const one of searches) {
-        if (signal?.aborted === true) return;
-        if (possible.has(one.number)) await timed(() => search(reader, one, slice, examples, found[one.number]!, signal));
+        if (isOver()) return;
+        if (alone.has(one.number)) await timed(() => search(reader, one, slice, examples, found[one.number]!, signal));
       }
-      if (signal?.aborted === true) return;
+      if (isOver()) return;
       at = slice.to;
-      if (longest < SHORT_MS) width *= 2;
+      if (longest < SHORT_MS) width = Math.min(widest, width * 2);
       else if (longest > LONG_MS) width = Math.max(1, Math.ceil(width / 2));
       const matches = found.reduce((sum, { count }) => sum + count, 0);
       yield { kind: 'progress', done: (at - range.from) / (range.to - range.from), matches };
     }
     for (const { number, compared } of searches) {
-      if (signal?.aborted === true) return;
-      if (rules[number]!.id !== undefined) await found[number]!.compare(reader, compared(range));
+      if (isOver()) return;
+      if (known.has(rules[number]!.id ?? '')) await found[number]!.compare(reader, () => compared(range));
     }
   }
   yield { kind: 'result', range, rules: found.map((one) => one.result()) };
+}
+
+type Groups = readonly (readonly unknown[])[] | 'many' | 'refused';
+
+async function groupsOf(reader: EventReader, sql: string): Promise<Groups> {
+  try {
+    const groups = await reader.read(sql);
+    return groups.length > MAX_GROUPS ? 'many' : groups;
+  } catch (error) {
+    if (!(error instanceof StenoError) || error.code === 'STORE_UNAVAILABLE') throw error;
+    return 'refused';
+  }
+}
+
+/** Null: the rules need statements of their own. */
+async function decideJoined(
+  pass: JoinedPass,
+  slice: Slice,
+  {
+    examples,
+    groups,
+    read,
+  }: { readonly examples: number; readonly groups: (sql: string) => Promise<Groups>; readonly read: EventReader['read'] },
+): Promise<readonly Decided[] | null> {
+  const free = await groups(pass.free(slice, examples));
+  if (typeof free === 'string') return null;
+  const decided = [...pass.decide(free)];
+  try {
+    const sessions = (await read(pass.sessions(slice))).map(([session]) => String(session));
+    for (let i = 0; i < sessions.length; i += JOINED_SESSIONS) {
+      const answer = await groups(pass.statement(slice, examples, sessions.slice(i, i + JOINED_SESSIONS)));
+      if (typeof answer === 'string') return null;
+      decided.push(...pass.decide(answer));
+    }
+  } catch (error) {
+    if (!(error instanceof StenoError) || error.code === 'STORE_UNAVAILABLE') throw error;
+    return null;
+  }
+  return decided;
+}
+
+/** Ids of the rules that have findings. */
+async function withFindings(reader: EventReader, rules: readonly SearchedRule[]): Promise<ReadonlySet<string>> {
+  const ids = new Set(rules.flatMap(({ id }) => (id === undefined ? [] : [id])));
+  if (ids.size === 0) return ids;
+  const rows = await reader.read(`SELECT DISTINCT rule FROM findings WHERE rule IN (${[...ids].map(literal).join(', ')})`);
+  return new Set(rows.map(([rule]) => String(rule)));
 }
 
 async function rangeOf(reader: EventReader, from: number | undefined, to: number | undefined): Promise<Slice | null> {
@@ -162,9 +254,9 @@ class Found {
     this.#shown = this.#shown.toSorted(earlier).slice(0, this.#examples);
   }
 
-  async compare(reader: EventReader, sql: string): Promise<void> {
+  async compare(reader: EventReader, sql: () => string): Promise<void> {
     try {
-      const [[kept, all] = []] = await reader.read(sql);
+      const [[kept, all] = []] = await reader.read(sql());
       this.#findings = { kept: Number(kept), gone: Number(all) - Number(kept) };
     } catch (error) {
       this.fail(error);

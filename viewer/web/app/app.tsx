@@ -14,7 +14,7 @@ import { InvitationPage } from '../login/invitation.js';
 import { SignInPage } from '../login/sign-in.js';
 import { LoginViews } from '../login/views.js';
 import { earlyOpening } from '../parts/opening.js';
-import { AuditPage, ViewsPage } from '../audit/audit.js';
+import { AuditPage, SiemPage, ViewsPage } from '../audit/audit.js';
 import { CaseViews } from '../cases/views.js';
 import { FindingViews } from '../findings/views.js';
 import { NodeViews, nodeAddress } from '../nodes/views.js';
@@ -250,6 +250,9 @@ function Frame({
           )}
           <Route path="/audit/views">
             <ViewsPage />
+          </Route>
+          <Route path="/audit/siem">
+            <SiemPage />
           </Route>
           <Route path="/audit">
             <AuditPage />

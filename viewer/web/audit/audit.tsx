@@ -9,6 +9,7 @@ import { SafeText } from '../parts/safe-text.js';
 import { queryText } from '../parts/query-text.js';
 import { useAnswer } from '../parts/use-json.js';
 
+export { SiemPage } from './siem.js';
 export { ViewsPage } from './views.js';
 
 const names = ['event', 'actor', 'outcome', 'session', 'from', 'to'] as const;
@@ -30,6 +31,7 @@ export function AuditPage(): ReactNode {
       <div className="page-head">
         <h1>Audit</h1>
         <Link to="/audit/views">Who viewed what</Link>
+        <Link to="/audit/siem">Sent to a SIEM</Link>
       </div>
       <details className="filters" open={matchMedia('(min-width: 900px)').matches}>
         <summary>Filters</summary>

@@ -1,0 +1,82 @@
+/** Where everything stored is sent on to: how much was delivered, how much waits, since when, and why it fails. */
+import type { ReactNode } from 'react';
+import { Link } from 'wouter';
+import type { SiemReport } from '#schemas/api/recordings/status.js';
+import { Empty, Failure, useTitle } from '../parts/basics.js';
+import { duration, numbered } from '../parts/format.js';
+import { SafeText } from '../parts/safe-text.js';
+import { useAnswer } from '../parts/use-json.js';
+
+/** Destinations are counted every ten seconds. */
+const EVERY_MS = 5_000;
+
+const states: Readonly<Record<SiemReport['state'], string>> = {
+  waiting: 'has not begun',
+  sending: 'sending',
+  failing: 'failing',
+  elsewhere: 'sent by another analyzer',
+};
+
+export function SiemPage(): ReactNode {
+  useTitle('Sent to a SIEM');
+  const { data, error } = useAnswer('GET /api/status', {}, EVERY_MS);
+  const destinations = data?.analysis?.siem ?? [];
+  return (
+    <section className="page">
+      <div className="page-head">
+        <h1>Sent to a SIEM</h1>
+        <Link to="/audit?event=siem.">Changes of destinations, in the audit log</Link>
+      </div>
+      {error !== null && <Failure error={error} />}
+      {data !== null && data.analysis === null && (
+        <Empty title="Nothing is known here">
+          <p>No analyzer runs beside this viewer, or you may not view every session. The metrics of the analyzer tell the same.</p>
+        </Empty>
+      )}
+      {data !== null && data.analysis !== null && destinations.length === 0 && (
+        <Empty title="There are no destinations">
+          <p>
+            <code>steno apply -f</code> makes one from a document of the kind <code>siem</code>.
+          </p>
+        </Empty>
+      )}
+      {destinations.length > 0 && <SiemTable destinations={destinations} />}
+    </section>
+  );
+}
+
+export function SiemTable({ destinations }: { readonly destinations: readonly SiemReport[] }): ReactNode {
+  return (
+    <div className="scroll">
+      <table className="audit">
+        <thead>
+          <tr>
+            {['Destination', 'Format', 'State', 'Delivered', 'Refused', 'Waiting', 'Lag', 'Why'].map((title) => (
+              <th key={title} scope="col">
+                {title}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {destinations.map((one) => (
+            <tr key={one.name} className={one.state === 'failing' ? 'failed' : undefined}>
+              <th scope="row">
+                <SafeText text={one.name} />
+              </th>
+              <td>{one.format}</td>
+              <td>{states[one.state]}</td>
+              <td>{numbered(one.sent, 'row')}</td>
+              <td>{one.refused === 0 ? '' : numbered(one.refused, 'row')}</td>
+              <td>{one.waiting === 0 ? '' : numbered(one.waiting, 'row')}</td>
+              <td>{one.waiting === 0 ? 'none' : duration(one.lag_ms)}</td>
+              <td>
+                <SafeText text={one.error} />
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
