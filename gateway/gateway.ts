@@ -22,6 +22,10 @@ import type { LockEffect } from '#schemas/lock-effect.js';
 import type { EventsWay } from '#schemas/kernel/orders.js';
 import type { NodeRecord } from '#schemas/policy/role.js';
 import { formatPublicLine, parseAuthorizedLine } from '#schemas/ssh/public-key.js';
+import { defaultLimits } from './edge/admissions.js';
+import type { ListenerLimits } from './edge/admissions.js';
+import type { Arrivals, SshArrivals } from './edge/arrivals.js';
+import { hostAndPort } from './edge/host-and-port.js';
 import type { Wire } from './edge/socket-wire.js';
 import { listenForKubernetes } from './kube/listener.js';
 import type { KubeListenerDeps } from './kube/listener.js';
@@ -36,8 +40,7 @@ import type { Recorder } from './recorder/recorder.js';
 import { KnownKeys } from './ssh/server/admission.js';
 import type { Authority } from './sessions/authority.js';
 import type { OpenTunnel } from './ssh/dial/dial.js';
-import { defaultLimits, SshListener } from './ssh/server/listener.js';
-import type { ListenerLimits } from './ssh/server/listener.js';
+import { SshListener } from './ssh/server/listener.js';
 import type { Elsewhere } from './ssh/server/elsewhere.js';
 import { RelayedJoins } from './ssh/server/relayed-join.js';
 import { HostKeys, OWN_NAMES } from './ssh/transport/host-keys.js';
@@ -75,6 +78,8 @@ export interface GatewayDeps {
   /** ms since 1970. */
   readonly now: () => number;
   readonly limits?: ListenerLimits;
+  /** Connections of the SSH port that another process accepts; left out: this one listens. */
+  readonly arrivals?: SshArrivals | undefined;
   /** Where Kubernetes' clients come in; left out: nowhere. */
   readonly kube?: {
     /** `host:port`; port 0 picks a free one. */
@@ -83,6 +88,8 @@ export interface GatewayDeps {
     readonly readUpstream: ReadUpstream;
     readonly askConfirmation: AskConfirmation;
     readonly openCluster?: OpenCluster;
+    /** As `arrivals`, of its port. */
+    readonly arrivals?: Arrivals | undefined;
   };
   /** Left out: nodes behind tunnels cannot be reached. */
   readonly openTunnel?: OpenTunnel;
@@ -120,6 +127,7 @@ export async function startGateway(
     log,
     now,
     limits = defaultLimits,
+    arrivals,
     openTunnel = noTunnels,
     elsewhere,
     events,
@@ -182,6 +190,7 @@ export async function startGateway(
     name,
     hostKeys,
     limits,
+    arrivals: arrivals ?? null,
     log,
     now,
     certificates,
@@ -245,6 +254,7 @@ export async function startGateway(
             onChange: (callback) => authority.onChange(() => callback()),
             log: log.child({ part: 'kube' }),
             now,
+            arrivals: kube.arrivals,
           },
           ...hostAndPort(kube.listen),
         );
@@ -282,10 +292,4 @@ export async function startGateway(
 
 function noTunnels(node: NodeRecord): never {
   throw new StenoError('NODE_UNREACHABLE', `${node.name} is behind a tunnel, and this gateway takes none`);
-}
-
-export function hostAndPort(listen: string): [host: string, port: number] {
-  const match = /^\[?([^[\]]+?)\]?:(\d{1,5})$/.exec(listen);
-  if (match === null || Number(match[2]) > 65_535) throw new StenoError('USAGE', `${listen} is not host:port`);
-  return [match[1]!, Number(match[2])];
 }

@@ -1,0 +1,163 @@
+/** A gateway with two workers behind one port: what is true of a gateway is true across them. */
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import type { Socket } from 'node:net';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { SessionInfo } from '#schemas/api/recordings/sessions.js';
+import type { Lock } from '#schemas/documents/lock.js';
+import { isOver, must, viewerOf } from './client-tools.js';
+import { Steno, bin, eventually } from './machine.js';
+import type { Terminal } from './machine.js';
+
+const steno = new Steno();
+const target = `${steno.login}@local.steno`;
+const workers = ['local', 'local-w2'];
+
+beforeAll(async () => {
+  await steno.start('--workers', '2');
+  await must(steno.steno('login', '--data', steno.data));
+}, 90_000);
+afterAll(() => steno.dispose());
+
+/** The process of a worker that serves, as the gateway's log says. */
+function processOf(worker: string): number {
+  const log = readFileSync(join(steno.data, 'logs', 'gateway.log'), 'utf8');
+  return Number([...log.matchAll(new RegExp(`"worker":"${worker}","process":(\\d+)`, 'g'))].at(-1)![1]);
+}
+
+/** A shell at each worker: those whose worker has one already are ended. */
+async function shells(): Promise<ReadonlyMap<string, { readonly terminal: Terminal; readonly session: SessionInfo }>> {
+  const found = new Map<string, { terminal: Terminal; session: SessionInfo }>();
+  for (const word of ['first', 'second']) {
+    const terminal = steno.terminal('ssh', ['-F', steno.config, '-tt', target]);
+    await terminal.until(/[$#] $/);
+    terminal.write(`echo ${word}-$((20 + 3))\r`);
+    await terminal.until(new RegExp(`${word}-23`));
+    const known = new Set([...found.values()].map(({ session }) => session.id));
+    const rows = await eventually(
+      () => steno.json<SessionInfo[]>('sessions', '--live'),
+      (all) => all.some(({ id, tty, live }) => tty && live !== undefined && !known.has(id)),
+    );
+    const session = rows.find(({ id, tty, live }) => tty && live !== undefined && !known.has(id))!;
+    found.set(session.gateway, { terminal, session });
+  }
+  expect([...found.keys()].sort()).toEqual(workers);
+  return found;
+}
+
+async function leave(all: Awaited<ReturnType<typeof shells>>): Promise<void> {
+  for (const { terminal } of all.values()) terminal.write('exit\r');
+  await Promise.all([...all.values()].map(({ terminal }) => terminal.ended));
+}
+
+it('spreads sessions over its workers, and every recording is whole', async () => {
+  const said = await Promise.all([1, 2, 3, 4, 5, 6].map((n) => steno.ssh(target, `echo said-${n}`)));
+  expect(said.map(({ stdout }) => stdout)).toEqual([1, 2, 3, 4, 5, 6].map((n) => `said-${n}\n`));
+  const rows = await eventually(
+    () => viewerOf(steno).sessions(),
+    (all) => all.length === 6 && all.every(isOver),
+  );
+  expect([...new Set(rows.map(({ gateway }) => gateway))].sort()).toEqual(workers);
+  for (const { id, command } of rows) {
+    expect(await viewerOf(steno).cast(id)).toContain(command!.replace('echo ', ''));
+    await must(steno.steno('verify', id));
+  }
+}, 90_000);
+
+it('a lock ends sessions of every worker', async () => {
+  const all = await shells();
+  const lock = await steno.json<Lock>('lock', '--node', 'local', '--reason', 'maintenance');
+  await Promise.all([...all.values()].map(({ terminal }) => terminal.until(/maintenance/)));
+  await Promise.all([...all.values()].map(({ terminal }) => terminal.ended));
+  await must(steno.steno('unlock', lock.id));
+}, 60_000);
+
+it('a join reaches a session whichever worker it comes to', async () => {
+  const all = await shells();
+  for (const { terminal, session } of all.values()) {
+    for (const _ of workers) {
+      const joined = steno.terminal(process.execPath, [bin, 'join', session.id, '--mode', 'observer']);
+      await joined.until(/joined|watch|observ/i);
+      joined.write('\u001dq');
+      await joined.ended;
+      await terminal.until(/left this session/);
+    }
+  }
+  await leave(all);
+}, 90_000);
+
+describe('an address', () => {
+  const sockets = new Set<Socket>();
+  let greeted = 0;
+  const silent = async (localAddress: string): Promise<Socket> => {
+    const [host, port] = steno.run.ssh.split(':');
+    const socket = connect({ host: host!, port: Number(port), localAddress });
+    sockets.add(socket);
+    socket.on('error', () => undefined);
+    await once(socket, 'connect');
+    return socket;
+  };
+  afterAll(() => sockets.forEach((socket) => socket.destroy()));
+
+  it('has one count of strangers for all workers', async () => {
+    for (let n = 0; n < 30; n++) {
+      const socket = await silent('127.0.7.1');
+      socket.once('data', () => greeted++);
+    }
+    await expect.poll(() => greeted).toBe(20);
+    // Came later than all of them, and is greeted: so would the others have been.
+    await once(await silent('127.0.7.2'), 'data');
+    await once(await silent('127.0.7.2'), 'data');
+    expect(greeted).toBe(20);
+    [...sockets].slice(0, 4).forEach((socket) => socket.destroy());
+    await expect.poll(() => greeted).toBe(24);
+  }, 60_000);
+});
+
+describe('kill -9', () => {
+  it('of a worker ends its sessions, whose recordings are whole, and no others', async () => {
+    const all = await shells();
+    const [kept, lost] = workers.map((name) => all.get(name)!) as [typeof all extends ReadonlyMap<string, infer V> ? V : never, never] as never as [
+      { terminal: Terminal; session: SessionInfo },
+      { terminal: Terminal; session: SessionInfo },
+    ];
+    const before = processOf('local-w2');
+    process.kill(before, 'SIGKILL');
+    await lost.terminal.ended;
+    expect(lost.terminal.text()).toMatch(/closed|reset/i);
+    kept.terminal.write('echo still-$((20 + 3))\r');
+    await kept.terminal.until(/still-23/);
+    await expect.poll(() => processOf('local-w2')).not.toBe(before);
+    const { end_reason: _, ...row } = await eventually(
+      async () => (await viewerOf(steno).sessions()).find(({ id }) => id === lost.session.id)! as SessionInfo & { end_reason?: string },
+      isOver,
+    );
+    expect(row.gateway).toBe('local-w2');
+    await must(steno.steno('verify', lost.session.id));
+    expect(await viewerOf(steno).cast(lost.session.id)).toMatch(/-23/);
+    // Its place serves again.
+    const said = await Promise.all([1, 2, 3, 4].map((n) => steno.ssh(target, `echo again-${n}`)));
+    expect(said.map(({ status }) => status)).toEqual([0, 0, 0, 0]);
+    kept.terminal.write('exit\r');
+    expect(await kept.terminal.ended).toBe(0);
+  }, 120_000);
+
+  it('of the parent ends all sessions in order, and another parent takes over', async () => {
+    const all = await shells();
+    const before = workers.map(processOf);
+    process.kill(steno.run.processes['gateway']!, 'SIGKILL');
+    for (const { terminal } of all.values()) await terminal.until(/\[DRAINING\]/);
+    await Promise.all([...all.values()].map(({ terminal }) => terminal.ended));
+    await expect.poll(() => workers.map(processOf).every((pid) => !before.includes(pid))).toBe(true);
+    await eventually(
+      () => steno.ssh(target, 'echo back'),
+      ({ stdout }) => stdout === 'back\n',
+    );
+    for (const { session } of all.values()) {
+      await eventually(async () => (await viewerOf(steno).sessions()).find(({ id }) => id === session.id)!, isOver);
+      await must(steno.steno('verify', session.id));
+    }
+  }, 120_000);
+});
