@@ -84,7 +84,7 @@ export class Arrival {
       if (found.kind === 'name') this.wanted = gatewayOfServerName(found.name);
       done();
     };
-    socket.on('data', read);
+    socket.on('data', read).resume();
     socket.once('end', () => this.destroy());
     socket.once('close', () => {
       clearTimeout(limit);
