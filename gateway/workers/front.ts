@@ -45,7 +45,8 @@ export class Arrival {
   /** What was read from it. */
   head: Buffer = Buffer.alloc(0);
   #slot: Slot | undefined;
-  readonly #socket: Socket;
+  /** Null once it was passed on: what is held for a connection here is small. */
+  #socket: Socket | null;
 
   constructor(port: PortName, socket: Socket) {
     this.port = port;
@@ -54,7 +55,8 @@ export class Arrival {
   }
 
   get source(): string | undefined {
-    return this.#socket.remoteAddress === undefined ? undefined : unmappedAddress(this.#socket.remoteAddress);
+    const address = this.#socket?.remoteAddress;
+    return address === undefined ? undefined : unmappedAddress(address);
   }
 
   get slot(): Slot {
@@ -66,13 +68,14 @@ export class Arrival {
   }
 
   get destroyed(): boolean {
-    return this.#socket.destroyed;
+    return this.#socket?.destroyed !== false;
   }
 
   /** Reads until it is known whom the client wants to reach, then stops reading. */
   readName(done: () => void): void {
-    const limit = setTimeout(() => this.destroy(), HELLO_MS);
     const socket = this.#socket;
+    if (socket === null) return;
+    const limit = setTimeout(() => this.destroy(), HELLO_MS);
     const read = (chunk: Buffer): void => {
       this.head = Buffer.concat([this.head, chunk]);
       const found = serverNameOf(this.head);
@@ -88,26 +91,24 @@ export class Arrival {
     socket.once('end', () => this.destroy());
     socket.once('close', () => {
       clearTimeout(limit);
-      // Passed on, or gone before that.
-      if (this.#passed) return;
-      this.#slot?.release();
+      // Gone before it was passed on.
+      if (this.#socket !== null) this.#slot?.release();
     });
   }
 
-  #passed = false;
-
   /** Takes the handle out of the socket, for another process; null if the connection is closed. The caller closes it. */
   detach(): TcpHandle | null {
-    const handle = this.destroyed ? null : handleOf(this.#socket);
-    if (handle === null) return null;
-    this.#passed = true;
-    (this.#socket as unknown as { _handle: TcpHandle | null })._handle = null;
-    this.#socket.destroy();
+    const socket = this.#socket;
+    const handle = socket === null || socket.destroyed ? null : handleOf(socket);
+    if (socket === null || handle === null) return null;
+    this.#socket = null;
+    (socket as unknown as { _handle: TcpHandle | null })._handle = null;
+    socket.destroy();
     return handle;
   }
 
   destroy(): void {
-    this.#socket.destroy();
+    this.#socket?.destroy();
     this.#slot?.release();
   }
 }

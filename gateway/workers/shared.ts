@@ -7,6 +7,7 @@ import type { Server } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Log } from '#runtime/log.js';
 import type { Slot, TurnedAway } from '#runtime/http/stranger-slots.js';
+import { StenoError } from '#schemas/base/errors.js';
 import type { NodeRecord } from '#schemas/policy/role.js';
 import type { Admissions, Entering } from '../edge/admissions.js';
 import type { Arrivals, SshArrivals } from '../edge/arrivals.js';
@@ -38,7 +39,7 @@ export class Shared {
   readonly #retired: () => void;
   readonly #log: Log;
   readonly #taking = new Map<PortName, (socket: Socket) => void>();
-  readonly #slots = new WeakMap<Socket, Slot>();
+  readonly #slots = new WeakMap<Socket, { readonly id: number; readonly slot: Slot }>();
   /** How to close connections that have a slot or wait for one, by id. */
   readonly #displace = new Map<number, () => void>();
   readonly #entering = new Map<number, Entered>();
@@ -89,7 +90,13 @@ export class Shared {
       enter: (source, connection, begin, refused) => {
         const id = --this.#lastId;
         this.#entering.set(id, { connection, begin, refused });
-        this.#displace.set(id, () => connection.destroy());
+        this.#displace.set(id, () => {
+          // It got a turn and no slot.
+          this.#entering.delete(id);
+          this.#displace.delete(id);
+          connection.destroy();
+          this.#tell({ kind: 'closed', id });
+        });
         this.#tell({ kind: 'enter', id, source });
       },
       close: () => undefined,
@@ -181,7 +188,6 @@ export class Shared {
     // Closed on its way here.
     if (handle === undefined || handle === null) return closed();
     const socket = new Socket({ handle, pauseOnCreate: true } as ConstructorParameters<typeof Socket>[0]);
-    socket.setNoDelay(true);
     const taking = this.#taking.get(port);
     if (taking === undefined) {
       socket.destroy();
@@ -190,26 +196,23 @@ export class Shared {
     if (head !== '') socket.unshift(Buffer.from(head, 'base64'));
     let over = false;
     this.#displace.set(id, () => socket.destroy());
-    this.#slots.set(socket, {
+    const slot = {
       admitted: () => this.#tell({ kind: 'admitted', id }),
       release: () => {
         if (over) return;
         over = true;
         closed();
       },
-    });
-    this.#ids.set(socket, id);
+    };
+    this.#slots.set(socket, { id, slot });
     taking(socket);
   }
 
-  readonly #ids = new WeakMap<Socket, number>();
-
   #slotOf(socket: Socket, displace: () => void): Slot {
-    const slot = this.#slots.get(socket);
-    const id = this.#ids.get(socket);
-    if (slot === undefined || id === undefined) throw new Error('a connection that did not come from the parent');
-    this.#displace.set(id, displace);
-    return slot;
+    const taken = this.#slots.get(socket);
+    if (taken === undefined) throw new StenoError('INTERNAL', 'a connection that did not come from the parent');
+    this.#displace.set(taken.id, displace);
+    return taken.slot;
   }
 
   #turn(id: number): void {
@@ -222,6 +225,7 @@ export class Shared {
       this.#tell({ kind: 'closed', id });
     };
     if (entered === undefined || entered.connection.destroyed) return release();
+    this.#displace.set(id, () => entered.connection.destroy());
     entered.begin({ admitted: () => this.#tell({ kind: 'admitted', id }), release });
   }
 

@@ -1,10 +1,17 @@
 /** A gateway with two workers behind one port: what is true of a gateway is true across them. */
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
+import type { IncomingMessage } from 'node:http';
+import { Agent, createServer, get } from 'node:https';
+import type { Server } from 'node:https';
 import { connect } from 'node:net';
-import type { Socket } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
+import { KUBE_SERVER_NAME } from '#schemas/kube/kube-cluster.js';
 import type { SessionInfo } from '#schemas/api/recordings/sessions.js';
 import type { Lock } from '#schemas/documents/lock.js';
 import { isOver, must, viewerOf } from './client-tools.js';
@@ -17,7 +24,7 @@ const target = `${steno.login}@local.steno`;
 const workers = ['local', 'local-w2'];
 
 beforeAll(async () => {
-  await steno.start('--workers', '2');
+  await steno.start('--workers', '2', '--kube-listen', '127.0.0.1:0');
   await must(steno.steno('login', '--data', steno.data));
 }, 90_000);
 afterAll(() => steno.dispose());
@@ -112,6 +119,63 @@ it('a join reaches a session whichever worker it comes to', async () => {
   await leave(all);
 }, 90_000);
 
+describe('clients of Kubernetes', () => {
+  let upstream: Server;
+  const asked: string[] = [];
+  afterAll(() => {
+    upstream?.closeAllConnections();
+    upstream?.close();
+  });
+
+  beforeAll(async () => {
+    const file = (name: string): string => join(steno.folder, name);
+    const self = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2', '-subj', '/CN=127.0.0.1'];
+    const names = ['-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', file('api.key'), '-out', file('api.pem')];
+    execFileSync('openssl', [...self, ...names], { stdio: 'ignore' });
+    upstream = createServer({ key: readFileSync(file('api.key')), cert: readFileSync(file('api.pem')) }, (request, response) => {
+      asked.push(`${request.url} as ${request.headers['impersonate-user'] as string}`);
+      response.setHeader('content-type', 'application/json').end('{"kind":"APIVersions"}');
+    });
+    upstream.listen(0, '127.0.0.1');
+    await once(upstream, 'listening');
+    const ca = readFileSync(file('api.pem')).toString('base64');
+    const server = `https://127.0.0.1:${(upstream.address() as AddressInfo).port}`;
+    const one = <T>(name: string, key: string, value: T): object[] => [{ name, [key]: value }];
+    const config = {
+      ...{ apiVersion: 'v1', kind: 'Config', 'current-context': 'east' },
+      clusters: one('east', 'cluster', { server, 'certificate-authority-data': ca }),
+      users: one('east', 'user', { token: 'secret' }),
+      contexts: one('east', 'context', { cluster: 'east', user: 'east' }),
+    };
+    writeFileSync(file('kubeconfig'), JSON.stringify(config));
+    const role = { kind: 'role', name: 'kube', allow: { kubernetes: [{ groups: ['system:masters'] }] } };
+    writeFileSync(file('kube.json'), JSON.stringify(role));
+    await must(steno.steno('apply', '-f', file('kube.json')));
+    await must(steno.steno('users', 'edit', steno.login, '--roles', 'admin,kube'));
+    await must(steno.steno('login', '--data', steno.data));
+    await must(steno.steno('kube', 'add', 'east', '--kubeconfig', file('kubeconfig')));
+    await must(steno.steno('kube', 'login', 'east'));
+  }, 60_000);
+
+  it('are served by every worker, each over a connection of its own', async () => {
+    interface Written {
+      readonly clusters: readonly { readonly cluster: { readonly server: string; readonly 'certificate-authority-data': string } }[];
+    }
+    const { cluster } = (parse(readFileSync(join(steno.folder, '.kube', 'config'), 'utf8')) as Written).clusters[0]!;
+    const [cert, key] = ['tls.pem', 'tls.key'].map((name) => readFileSync(join(steno.folder, 'home', name)));
+    const ca = Buffer.from(cluster['certificate-authority-data'], 'base64');
+    // Two stay open, so each worker has one.
+    const agents = [1, 2].map(() => new Agent({ ca, cert, key, servername: KUBE_SERVER_NAME, keepAlive: true, maxSockets: 1 }));
+    for (const agent of [...agents, ...agents]) {
+      const request = get(`${cluster.server}/api`, { agent });
+      const [response] = (await once(request, 'response')) as [IncomingMessage];
+      expect([response.statusCode, await text(response)]).toEqual([200, '{"kind":"APIVersions"}']);
+    }
+    for (const agent of agents) agent.destroy();
+    expect(asked).toEqual(Array.from({ length: 4 }, () => `/api as ${steno.login}`));
+  }, 60_000);
+});
+
 describe('an address', () => {
   const sockets = new Set<Socket>();
   let greeted = 0;
@@ -177,7 +241,10 @@ describe('kill -9', () => {
       ({ stdout }) => stdout === 'back\n',
     );
     for (const { session } of all.values()) {
-      await eventually(() => rowOf(session.id), isOver);
+      await eventually(
+        () => rowOf(session.id),
+        (row) => isOver(row) || row.state === 'interrupted',
+      );
       await verified(session.id);
     }
   }, 120_000);
