@@ -174,9 +174,13 @@ export class Pool {
       const child = fork(module, [], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
       worker.child = child;
       worker.state = 'starting';
+      let failure: StenoError | undefined;
       child.on('error', reject);
       child.on('message', (message: FromWorker) => {
-        if (message.kind === 'failed') return reject(new StenoError(message.code, `${worker.plan.name}: ${message.detail}`));
+        if (message.kind === 'failed') {
+          failure = new StenoError(message.code, `${worker.plan.name}: ${message.detail}`);
+          return undefined;
+        }
         if (message.kind === 'ready') {
           this.#serves(worker);
           return resolve();
@@ -186,7 +190,8 @@ export class Pool {
       child.on('exit', (code, signal) => {
         const served = worker.state === 'serving';
         this.#gone(worker);
-        reject(new StenoError('INTERNAL', `the worker ${worker.plan.name} ended with ${signal ?? code}`));
+        // Not before: its place is free now.
+        reject(failure ?? new StenoError('INTERNAL', `the worker ${worker.plan.name} ended with ${signal ?? code}`));
         if (!served || this.#closing !== 'no') return;
         if (worker.plan.retiring && code === 0) {
           worker.plan.retired();

@@ -52,8 +52,8 @@ export function siblingPath(folder: string, number: number): string {
  */
 export async function takePlace(path: string, log: Log, limitMs = EARLIER_MS): Promise<Server> {
   const deadline = performance.now() + limitMs;
-  while (await lives(path)) {
-    if (performance.now() > deadline) throw new StenoError('ALREADY_RUNNING', `an earlier process holds ${path}`);
+  while (await lives(path, limitMs)) {
+    if (performance.now() >= deadline) throw new StenoError('ALREADY_RUNNING', `an earlier process holds ${path}`);
     log.info({ path }, 'waited for an earlier process');
   }
   rmSync(path, { force: true });
@@ -65,8 +65,8 @@ export async function takePlace(path: string, log: Log, limitMs = EARLIER_MS): P
   return server;
 }
 
-/** Whether a process holds the socket; if so, resolves when that process exits, or after it has refused to talk. */
-function lives(path: string): Promise<boolean> {
+/** Whether a process holds the socket; if so, resolves when that process exits, has refused to talk, or after `limitMs`. */
+function lives(path: string, limitMs: number): Promise<boolean> {
   return new Promise((resolve, reject) => {
     const socket = connect(path);
     let met = false;
@@ -77,6 +77,7 @@ function lives(path: string): Promise<boolean> {
       if (met || error.code === 'ECONNREFUSED' || error.code === 'ENOENT') return;
       reject(error);
     });
+    socket.setTimeout(limitMs, () => socket.destroy());
     socket.resume();
     socket.on('close', () => resolve(met));
   });
