@@ -5,7 +5,7 @@ import type { Joining } from '#runtime/service/member.js';
 import { hostPort, ingests, memberFields, span } from '#runtime/service/config.js';
 
 /** As many as a token of services may have uses, with room for others. */
-export const MAX_WORKERS = 64;
+const MAX_WORKERS = 64;
 
 export const gatewayConfig = z.strictObject({
   ...memberFields,

@@ -22,11 +22,7 @@ import type { LockEffect } from '#schemas/lock-effect.js';
 import type { EventsWay } from '#schemas/kernel/orders.js';
 import type { NodeRecord } from '#schemas/policy/role.js';
 import { formatPublicLine, parseAuthorizedLine } from '#schemas/ssh/public-key.js';
-import { defaultLimits } from './edge/admissions.js';
-import type { ListenerLimits } from './edge/admissions.js';
-import type { Arrivals, SshArrivals } from './edge/arrivals.js';
 import { hostAndPort } from './edge/host-and-port.js';
-import type { Wire } from './edge/socket-wire.js';
 import { listenForKubernetes } from './kube/listener.js';
 import type { KubeListenerDeps } from './kube/listener.js';
 import { Confirmations } from './kube/requests/confirmations.js';
@@ -41,6 +37,7 @@ import { KnownKeys } from './ssh/server/admission.js';
 import type { Authority } from './sessions/authority.js';
 import type { OpenTunnel } from './ssh/dial/dial.js';
 import { SshListener } from './ssh/server/listener.js';
+import type { ListenerDeps } from './ssh/server/listener.js';
 import type { Elsewhere } from './ssh/server/elsewhere.js';
 import { RelayedJoins } from './ssh/server/relayed-join.js';
 import { HostKeys, OWN_NAMES } from './ssh/transport/host-keys.js';
@@ -77,9 +74,9 @@ export interface GatewayDeps {
   readonly log: Log;
   /** ms since 1970. */
   readonly now: () => number;
-  readonly limits?: ListenerLimits;
+  readonly limits?: ListenerDeps['limits'];
   /** Connections of the SSH port that another process accepts; left out: this one listens. */
-  readonly arrivals?: SshArrivals | undefined;
+  readonly arrivals?: ListenerDeps['arrivals'];
   /** Where Kubernetes' clients come in; left out: nowhere. */
   readonly kube?: {
     /** `host:port`; port 0 picks a free one. */
@@ -89,7 +86,7 @@ export interface GatewayDeps {
     readonly askConfirmation: AskConfirmation;
     readonly openCluster?: OpenCluster;
     /** As `arrivals`, of its port. */
-    readonly arrivals?: Arrivals | undefined;
+    readonly arrivals?: KubeListenerDeps['arrivals'];
   };
   /** Left out: nodes behind tunnels cannot be reached. */
   readonly openTunnel?: OpenTunnel;
@@ -105,7 +102,7 @@ export interface RunningGateway extends Running {
   /** A participant who came in at another gateway, which its certificate names. */
   takeRelayed(socket: WebSocket, gateway: string): void;
   /** Takes an SSH connection that a viewer brings for a browser at `source`. */
-  acceptSsh(wire: Wire, source: string): void;
+  readonly acceptSsh: SshListener['accept'];
   /** Whether it begins nothing any more. */
   readonly draining: boolean;
 }
@@ -126,7 +123,7 @@ export async function startGateway(
     onSessionChanged = () => undefined,
     log,
     now,
-    limits = defaultLimits,
+    limits,
     arrivals,
     openTunnel = noTunnels,
     elsewhere,
@@ -190,7 +187,7 @@ export async function startGateway(
     name,
     hostKeys,
     limits,
-    arrivals: arrivals ?? null,
+    arrivals,
     log,
     now,
     certificates,

@@ -31,7 +31,8 @@ if (kind === 'start') {
   for (let at = 0; at < Number(count); at += 100) {
     const sessions = await Promise.all(Array.from({ length: 100 }, () => recorder.open(facts(), { cols: 80, rows: 24 })));
     for (const session of sessions)
-      for (let line = 0; line < LINES; line++) session.output('out', Buffer.from(`line ${line} of what a session prints, with some words\r\n`));
+      for (let line = 0; line < LINES; line++)
+        session.output('out', Buffer.from(`line ${line} of what a session prints, with some words\r\n`));
     if (state === 'ended') await Promise.all(sessions.map((session) => session.close()));
   }
   await recorder.settled();

@@ -38,7 +38,11 @@ export async function recovering(rounds: number, count: number): Promise<Section
         most = Math.max(most, rss);
         process.stderr.write(`  ${state}: ${round3(ms / 1000)} s\n`);
       }
-      rows.push([state, `${round3(quantile(runs, 0.5))} (${round3(Math.min(...runs))}–${round3(Math.max(...runs))})`, round3(most / 2 ** 20)]);
+      rows.push([
+        state,
+        `${round3(quantile(runs, 0.5))} (${round3(Math.min(...runs))}–${round3(Math.max(...runs))})`,
+        round3(most / 2 ** 20),
+      ]);
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }

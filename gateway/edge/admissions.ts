@@ -6,7 +6,7 @@
  *        │               └──closed, displaced──► turn and slot are free
  *        └──waits too long, or no slot──► refused, closed
  *
- * Tested in ssh/server/strangers.test.ts.
+ * Tested in gateway/ssh/server/strangers.test.ts.
  */
 import type { Log } from '#runtime/log.js';
 import { StrangerSlots, defaultSlots } from '#runtime/http/stranger-slots.js';

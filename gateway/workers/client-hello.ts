@@ -25,7 +25,7 @@ const none: HelloName = { kind: 'none' };
 export function serverNameOf(bytes: Buffer): HelloName {
   const fragments: Buffer[] = [];
   let gathered = 0;
-  for (let at = 0; ; ) {
+  for (let at = 0; ;) {
     if (at < bytes.length && bytes[at] !== HANDSHAKE) return none;
     if (bytes.length < at + RECORD_HEADER) break;
     const length = bytes.readUInt16BE(at + 3);

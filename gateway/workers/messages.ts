@@ -12,8 +12,7 @@
 import type { TurnedAway } from '#runtime/http/stranger-slots.js';
 import type { ErrorCode } from '#schemas/base/errors.js';
 
-export const portNames = ['ssh', 'kube', 'tunnel'] as const;
-export type PortName = (typeof portNames)[number];
+export type PortName = 'ssh' | 'kube' | 'tunnel';
 
 /** What a worker is told of itself and the others. */
 export interface WorkerPlace {

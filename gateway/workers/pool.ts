@@ -8,7 +8,8 @@
  * The first worker starts alone, since the others take its host keys; those that follow start together. A connection goes to the
  * worker with the fewest, and stays there; while none serves it waits in its slot. What a dead worker held is over: its
  * connections are closed by the kernel, its slots and tunnels are given up here, and its recordings are completed by the next
- * process in its place. Tested in test/end-to-end/workers.test.ts and test/survival/workers.test.ts.
+ * process in its place. Tested in test/end-to-end/workers.test.ts
+ * and, as a service, in test/end-to-end/worker-service.test.ts.
  */
 import { fork } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
@@ -203,7 +204,12 @@ export class Pool {
       this.#send(worker, {
         kind: 'config',
         config: worker.plan.config,
-        place: { ...place, number: worker.number, names: plans.map(({ number, name }) => ({ number, name })), retiring: worker.plan.retiring },
+        place: {
+          ...place,
+          number: worker.number,
+          names: plans.map(({ number, name }) => ({ number, name })),
+          retiring: worker.plan.retiring,
+        },
       });
     });
   }

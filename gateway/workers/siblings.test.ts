@@ -54,8 +54,9 @@ describe('a stream for a sibling', () => {
       throw new StenoError('NODE_UNREACHABLE', 'far');
     });
     const socket = askSibling(path, request);
-    socket.on('error', () => undefined).resume();
-    await once(socket, 'close');
+    socket.resume();
+    await once(socket, 'end');
+    socket.destroy();
   });
 
   it.each([
@@ -87,7 +88,7 @@ describe('the place of a worker', () => {
     let early = true;
     void taken.then(() => expect(early).toBe(false));
     // It waits for as long as the other lives: a connection of its own reaches that one.
-    const met = connect(path);
+    const met = connect(path).on('error', () => undefined);
     await once(met, 'connect');
     early = false;
     earlier.kill('SIGKILL');

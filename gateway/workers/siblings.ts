@@ -42,7 +42,8 @@ export type OpenHere = (request: SiblingRequest) => Duplex;
 
 export function siblingPath(folder: string, number: number): string {
   const path = join(folder, `${number}.sock`);
-  if (Buffer.byteLength(path) > MAX_PATH) throw new StenoError('CONFIG_INVALID', `workers need a shorter \`data\`: ${path} is no name of a socket`);
+  if (Buffer.byteLength(path) > MAX_PATH)
+    throw new StenoError('CONFIG_INVALID', `workers need a shorter \`data\`: ${path} is no name of a socket`);
   return path;
 }
 

@@ -93,13 +93,8 @@ describe('a node behind a tunnel', () => {
   }, 120_000);
 
   it('takes what it gets at the speed at which it reads', async () => {
-    const sums = await Promise.all(
-      [1, 2].map(() => edge.ssh(target, 'head -c 50000000 /dev/zero | tee /dev/stderr | sha256sum')),
-    );
-    for (const { stdout, stderr } of sums) {
-      expect(stderr.length).toBe(50_000_000);
-      expect(stdout).toMatch(/^[0-9a-f]{64} /);
-    }
+    const all = await Promise.all([1, 2].map(() => edge.ssh(target, "head -c 50000000 /dev/zero | tr '\\0' a")));
+    for (const { status, stdout } of all) expect([status, stdout.length]).toEqual([0, 50_000_000]);
   }, 120_000);
 });
 

@@ -172,7 +172,7 @@ describe('clients of Kubernetes', () => {
       expect([response.statusCode, await text(response)]).toEqual([200, '{"kind":"APIVersions"}']);
     }
     for (const agent of agents) agent.destroy();
-    expect(asked).toEqual(Array.from({ length: 4 }, () => `/api as ${steno.login}`));
+    expect(asked).toEqual(Array.from({ length: 4 }, () => `/api as steno:${steno.login}`));
   }, 60_000);
 });
 

@@ -13,7 +13,7 @@ import type { Log } from '#runtime/log.js';
 import { machineId } from '#runtime/machine.js';
 import { unmappedAddress } from '#schemas/base/ip-address.js';
 import type { Slot } from '#runtime/http/stranger-slots.js';
-import { LocalAdmissions } from '../../edge/admissions.js';
+import { LocalAdmissions, defaultLimits } from '../../edge/admissions.js';
 import type { Admissions, Entering, ListenerLimits } from '../../edge/admissions.js';
 import type { SshArrivals } from '../../edge/arrivals.js';
 import { ConnectionLog } from '../../edge/connection-log.js';
@@ -30,10 +30,10 @@ export interface ListenerDeps extends Omit<ConnectionDeps, 'enter' | 'admissionM
   readonly hostKeys: HostKeys;
   /** The gateway's own name, for audit rows. */
   readonly name: string;
-  readonly limits: ListenerLimits;
+  readonly limits?: ListenerLimits | undefined;
   readonly log: Log;
-  /** Connections that another process accepts; null: this one listens. */
-  readonly arrivals: SshArrivals | null;
+  /** Connections that another process accepts; left out: this one listens. */
+  readonly arrivals?: SshArrivals | undefined;
 }
 
 export class SshListener {
@@ -41,16 +41,18 @@ export class SshListener {
   readonly #server: Server;
   readonly #connections = new Set<Connection>();
   readonly #admissions: Admissions;
+  readonly #limits: ListenerLimits;
   readonly #dialQueue = new DialQueue();
   readonly #ended: ConnectionLog;
   #whenEmpty: (() => void) | undefined;
 
   constructor(deps: ListenerDeps) {
     this.#deps = deps;
+    this.#limits = deps.limits ?? defaultLimits;
     this.#ended = new ConnectionLog(deps.log);
     this.#admissions =
       deps.arrivals?.admissions ??
-      new LocalAdmissions(deps.limits, {
+      new LocalAdmissions(this.#limits, {
         log: deps.log,
         report: (counts) =>
           deps.recorder.audit({
@@ -67,7 +69,7 @@ export class SshListener {
   /** Rejects with PORT_TAKEN. */
   async listen(host: string, port: number): Promise<string> {
     const { arrivals } = this.#deps;
-    if (arrivals !== null) {
+    if (arrivals !== undefined) {
       arrivals.open((socket) => this.#arrived(socket, arrivals));
       return arrivals.address;
     }
@@ -161,7 +163,7 @@ export class SshListener {
       const hostKeys = await this.#deps.hostKeys.of(OWN_NAMES);
       if (arrived.destroyed) return slot.release();
       const wire = arrived.read();
-      readHttpConnect(wire, this.#deps.limits.admissionMs, {
+      readHttpConnect(wire, this.#limits.admissionMs, {
         // Accept unknown names too: only admitted users may learn which nodes exist.
         opened: (node) => this.#welcome(wire, node === null ? { kind: 'gateway' } : { kind: 'node', node }, origin, hostKeys, slot),
         gone: (reason) => {
@@ -206,7 +208,7 @@ export class SshListener {
         ...this.#deps,
         connectionLog: this.#ended,
         dialQueue: this.#dialQueue,
-        admissionMs: this.#deps.limits.admissionMs,
+        admissionMs: this.#limits.admissionMs,
         enter: (inner, node, from) => this.#enter(inner, node, from),
       },
       {
