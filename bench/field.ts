@@ -22,7 +22,8 @@ export interface Field {
   close(): Promise<void>;
 }
 
-export async function openField(): Promise<Field> {
+/** `options`: of `steno up`. */
+export async function openField(...options: readonly string[]): Promise<Field> {
   const steno = new Steno();
   const daemons: ChildProcess[] = [];
   const close = async (): Promise<void> => {
@@ -30,7 +31,7 @@ export async function openField(): Promise<Field> {
     await steno.dispose();
   };
   try {
-    await steno.start();
+    await steno.start(...options);
     await steno.json('login', '--data', steno.data);
     const folder = join(steno.folder, 'sshd');
     mkdirSync(folder);

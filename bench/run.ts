@@ -34,7 +34,9 @@ import { seeking } from './scenarios/seek.js';
 import { stalled } from './scenarios/stalled.js';
 import { locks } from './scenarios/locks.js';
 import { policy } from './scenarios/policy.js';
+import { recovering } from './scenarios/recovery.js';
 import { watching } from './scenarios/watch.js';
+import { scaling } from './scenarios/workers.js';
 
 const args = process.argv.slice(2);
 const quick = args.includes('--quick');
@@ -55,6 +57,8 @@ const scenarios: readonly [string, (field: Field) => Promise<Section>][] = [
   ['idle', (field) => idle(field, quick ? 100 : 10_000)],
   ['stalled', (field) => stalled(field, quick ? 5 : 100)],
   ['outage', (field) => outage(field, quick ? 0.1 : minutes)],
+  ['workers', () => scaling(quick ? 1 : 3, quick ? 3 : 12)],
+  ['recovery', () => (quick ? recovering(1, 500) : recovering(3, 10_000))],
   ['certificates', (field) => certificates(field, rounds, quick ? 200 : 4_000)],
   ['locks', (field) => locks(field, quick ? 20 : 200)],
   ['searchable', (field) => searchable(field, quick ? 3 : 30)],

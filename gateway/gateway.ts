@@ -22,7 +22,7 @@ import type { LockEffect } from '#schemas/lock-effect.js';
 import type { EventsWay } from '#schemas/kernel/orders.js';
 import type { NodeRecord } from '#schemas/policy/role.js';
 import { formatPublicLine, parseAuthorizedLine } from '#schemas/ssh/public-key.js';
-import type { Wire } from './edge/socket-wire.js';
+import { hostAndPort } from './edge/host-and-port.js';
 import { listenForKubernetes } from './kube/listener.js';
 import type { KubeListenerDeps } from './kube/listener.js';
 import { Confirmations } from './kube/requests/confirmations.js';
@@ -36,8 +36,8 @@ import type { Recorder } from './recorder/recorder.js';
 import { KnownKeys } from './ssh/server/admission.js';
 import type { Authority } from './sessions/authority.js';
 import type { OpenTunnel } from './ssh/dial/dial.js';
-import { defaultLimits, SshListener } from './ssh/server/listener.js';
-import type { ListenerLimits } from './ssh/server/listener.js';
+import { SshListener } from './ssh/server/listener.js';
+import type { ListenerDeps } from './ssh/server/listener.js';
 import type { Elsewhere } from './ssh/server/elsewhere.js';
 import { RelayedJoins } from './ssh/server/relayed-join.js';
 import { HostKeys, OWN_NAMES } from './ssh/transport/host-keys.js';
@@ -74,7 +74,9 @@ export interface GatewayDeps {
   readonly log: Log;
   /** ms since 1970. */
   readonly now: () => number;
-  readonly limits?: ListenerLimits;
+  readonly limits?: ListenerDeps['limits'];
+  /** Connections of the SSH port that another process accepts; left out: this one listens. */
+  readonly arrivals?: ListenerDeps['arrivals'];
   /** Where Kubernetes' clients come in; left out: nowhere. */
   readonly kube?: {
     /** `host:port`; port 0 picks a free one. */
@@ -84,6 +86,8 @@ export interface GatewayDeps {
     readonly askConfirmation: AskConfirmation;
     readonly openCluster?: OpenCluster;
     readonly pods?: NonNullable<KubeListenerDeps['pods']>;
+    /** As `arrivals`, of its port. */
+    readonly arrivals?: KubeListenerDeps['arrivals'];
   };
   /** Left out: nodes behind tunnels cannot be reached. */
   readonly openTunnel?: OpenTunnel;
@@ -99,7 +103,7 @@ export interface RunningGateway extends Running {
   /** A participant who came in at another gateway, which its certificate names. */
   takeRelayed(socket: WebSocket, gateway: string): void;
   /** Takes an SSH connection that a viewer brings for a browser at `source`. */
-  acceptSsh(wire: Wire, source: string): void;
+  readonly acceptSsh: SshListener['accept'];
   /** Whether it begins nothing any more. */
   readonly draining: boolean;
 }
@@ -120,7 +124,8 @@ export async function startGateway(
     onSessionChanged = () => undefined,
     log,
     now,
-    limits = defaultLimits,
+    limits,
+    arrivals,
     openTunnel = noTunnels,
     elsewhere,
     events,
@@ -183,6 +188,7 @@ export async function startGateway(
     name,
     hostKeys,
     limits,
+    arrivals,
     log,
     now,
     certificates,
@@ -247,6 +253,7 @@ export async function startGateway(
             onChange: (callback) => authority.onChange(() => callback()),
             log: log.child({ part: 'kube' }),
             now,
+            arrivals: kube.arrivals,
           },
           ...hostAndPort(kube.listen),
         );
@@ -284,10 +291,4 @@ export async function startGateway(
 
 function noTunnels(node: NodeRecord): never {
   throw new StenoError('NODE_UNREACHABLE', `${node.name} is behind a tunnel, and this gateway takes none`);
-}
-
-export function hostAndPort(listen: string): [host: string, port: number] {
-  const match = /^\[?([^[\]]+?)\]?:(\d{1,5})$/.exec(listen);
-  if (match === null || Number(match[2]) > 65_535) throw new StenoError('USAGE', `${listen} is not host:port`);
-  return [match[1]!, Number(match[2])];
 }

@@ -1,5 +1,7 @@
 /** The gateway as a process of `steno up`. */
 import { runService } from '#runtime/service/process.js';
-import { startGatewayProcess } from './process.js';
+// Loaded while the authority starts; with several workers it is they who need it.
+import './process.js';
+import { startGatewayService } from './service.js';
 
-runService('gateway', startGatewayProcess);
+runService('gateway', startGatewayService);

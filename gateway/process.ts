@@ -7,6 +7,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Duplex } from 'node:stream';
 import type { AuthorityClient } from '#runtime/service/authority-client.js';
 import type { Log } from '#runtime/log.js';
 import type { Running } from '#runtime/service/process.js';
@@ -18,12 +19,15 @@ import type { ServiceIdentity } from '#runtime/service/identity.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { isLoopbackHost } from '#schemas/base/host-name.js';
 import { KUBE_LABEL } from '#schemas/kube/kube-cluster.js';
+import type { NodeRecord } from '#schemas/policy/role.js';
 import { CHECKPOINT_NAMESPACE } from '#schemas/recording/checkpoint.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
 import { sshsigSignedData } from '#schemas/ssh/signature.js';
 import { nodeIn } from '#schemas/watch.js';
 import type { GatewayServiceConfig } from './config.js';
-import { hostAndPort, startGateway } from './gateway.js';
+import { DuplexWire } from './edge/duplex-wire.js';
+import { hostAndPort } from './edge/host-and-port.js';
+import { startGateway } from './gateway.js';
 import type { RunningGateway } from './gateway.js';
 import { Presence } from './presence.js';
 import { startRecorder } from './recorder/start.js';
@@ -31,8 +35,14 @@ import type { RunningRecorder } from './recorder/start.js';
 import type { Authority } from './sessions/authority.js';
 import { observeStream } from './streams/protocols.js';
 import { listenForTunnels } from './tunnel/listener.js';
+import type { Shared } from './workers/shared.js';
 
-export async function startGatewayProcess(config: GatewayServiceConfig & Joining, { log }: { readonly log: Log }): Promise<Running> {
+/** `shared`: of a worker, whose connections another process accepts; null: this process listens itself. */
+export async function startGatewayProcess(
+  config: GatewayServiceConfig & Joining,
+  { log }: { readonly log: Log },
+  shared: Shared | null = null,
+): Promise<Running> {
   const folder = (name: string): string => {
     const path = join(config.data, name);
     mkdirSync(path, { recursive: true, mode: 0o700 });
@@ -70,7 +80,10 @@ export async function startGatewayProcess(config: GatewayServiceConfig & Joining
       identity,
       ingest: config.ingest,
       calls: client.nodes,
-      held: (node, held) => presence.node(node, held),
+      held: (node, held) => {
+        presence.node(node, held);
+        shared?.held(node, held);
+      },
       log: log.child({ part: 'tunnel' }),
       now: Date.now,
       snapshot: () => {
@@ -88,8 +101,22 @@ export async function startGatewayProcess(config: GatewayServiceConfig & Joining
         taking: () => gateway?.draining === false,
         accept: (wire, source) => gateway?.acceptSsh(wire, source),
       },
+      arrivals: shared?.arrivals('tunnel'),
     },
   );
+  shared?.serve(({ node, key, kind, source }) => tunnel.tunnels.stream(node, key, { kind, source }));
+  shared?.onTurnedAway((port, counts) =>
+    recorder.audit({
+      event: 'strangers.turned_away',
+      outcome: 'failure',
+      code: 'TOO_MANY',
+      target: `gateway/${config.name}`,
+      data: JSON.stringify(port === 'ssh' ? counts : { ...counts, port }),
+    }),
+  );
+  /** Of an agent whose tunnel another worker holds; null if it is here, or nowhere. */
+  const throughSibling = (node: NodeRecord, kind: 'ssh' | 'kubernetes' | 'pod', source: string): Duplex | null =>
+    tunnel.tunnels.has(node.name) ? null : (shared?.open(node, kind, source) ?? null);
   presence.start();
   const graceMs = spanMs(config.drain);
   const stopRenewed = identity.onRenewed(() => recorder.reconnect());
@@ -100,13 +127,18 @@ export async function startGatewayProcess(config: GatewayServiceConfig & Joining
     {
       authority,
       recorder,
-      openTunnel: (node, source) => tunnel.tunnels.open(node, source),
+      openTunnel: (node, source) => {
+        const stream = throughSibling(node, 'ssh', source);
+        return stream === null ? tunnel.tunnels.open(node, source) : new DuplexWire(stream, Buffer.alloc(0));
+      },
+      arrivals: shared?.ssh(),
       events,
       elsewhere: {
         identity,
         find: async (session) => {
           const holder = await client.liveSession(session);
-          return holder === null || holder.gateway === config.name ? null : holder;
+          if (holder === null || holder.gateway === config.name) return null;
+          return { ...holder, address: shared?.address(holder.gateway) ?? holder.address };
         },
       },
       observe: observeStream,
@@ -130,9 +162,10 @@ export async function startGatewayProcess(config: GatewayServiceConfig & Joining
                 // A token gives the label, so that nobody who may join a node becomes the way into a cluster.
                 if (node?.labels[KUBE_LABEL] !== cluster)
                   throw new StenoError('NODE_UNREACHABLE', `${name} has not joined as the agent of ${cluster}`);
-                return tunnel.tunnels.openCluster(node, config.name);
+                return throughSibling(node, 'kubernetes', config.name) ?? tunnel.tunnels.openCluster(node, config.name);
               },
-              pods: { open: (node) => tunnel.tunnels.openPod(node, config.name), events },
+              pods: { open: (node) => throughSibling(node, 'pod', config.name) ?? tunnel.tunnels.openPod(node, config.name), events },
+              arrivals: shared?.arrivals('kube'),
             },
           }),
       log,
@@ -140,16 +173,23 @@ export async function startGatewayProcess(config: GatewayServiceConfig & Joining
     },
   );
   gateway = running;
+  shared?.retireWhen(() => {
+    const { openSessions, unstored, uplink } = recorder.status();
+    return uplink === 'up' && openSessions === 0 && unstored === 0;
+  });
   return {
     addresses: { ...running.addresses, tunnel: tunnel.address },
     graceMs,
     over: client.removed,
     async close(hurry) {
       await running.drain(graceMs, hurry);
+      // Sessions of other workers may go through tunnels of this one.
+      await shared?.together('drained');
       closing = true;
       stopRenewed();
       stopRemoved();
       await running.close();
+      await shared?.together('ended');
       presence.close();
       await tunnel.close();
       member.close();

@@ -53,6 +53,21 @@ export interface TunnelFrame {
   readonly payload: Uint8Array;
 }
 
+const GATEWAY_SUFFIX = '.gateway.steno';
+/**
+ * The server name (RFC 6066 section 3) that a client sends which wants one gateway and no other: several may share an address.
+ * It only routes; the certificate says which gateway has answered.
+ */
+export function gatewayServerName(gateway: string): string {
+  return `${gateway}${GATEWAY_SUFFIX}`;
+}
+
+/** Null for the name of anything else. */
+export function gatewayOfServerName(host: string): string | null {
+  const gateway = host.endsWith(GATEWAY_SUFFIX) ? host.slice(0, -GATEWAY_SUFFIX.length) : '';
+  return isName(gateway) ? gateway : null;
+}
+
 const name = z.string().max(63).refine(isName, 'is not a valid name');
 
 export const openStream = z.strictObject({

@@ -6,7 +6,7 @@
 import { request } from 'node:https';
 import { connect } from 'node:tls';
 import type { ConnectionOptions, TLSSocket } from 'node:tls';
-import { INGEST_PIPE, INGEST_PIPE_PATH } from '#schemas/tunnel.js';
+import { INGEST_PIPE, INGEST_PIPE_PATH, gatewayServerName } from '#schemas/tunnel.js';
 import type { ServiceIdentity } from '#runtime/service/identity.js';
 
 const HANDSHAKE_MS = 10_000;
@@ -28,6 +28,7 @@ export function toGateway(gateway: string, identity: ServiceIdentity): Connectio
   const options = identity.tlsClientOptions(['gateway']);
   return {
     ...options,
+    servername: gatewayServerName(gateway),
     checkServerIdentity: (host, certificate) =>
       options.checkServerIdentity?.(host, certificate) ??
       (certificate.subject.CN === `gateway/${gateway}` ? undefined : new Error(`this is not gateway ${gateway}`)),

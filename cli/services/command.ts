@@ -48,13 +48,13 @@ const services = {
     }),
   gateway: () =>
     service('gateway', 'run a gateway: the front door that users and agents come to', async () => {
-      const [{ gatewayConfig }, { startGatewayProcess }] = await Promise.all([
+      const [{ gatewayConfig }, { startGatewayService }] = await Promise.all([
         import('../../gateway/config.js'),
-        import('../../gateway/process.js'),
+        import('../../gateway/service.js'),
       ]);
       return {
         schema: gatewayConfig,
-        start: startGatewayProcess,
+        start: startGatewayService,
         secrets: ({ join }) => ({ 'join token (join.token_file)': join.token_file !== undefined }),
         base: (config) => config,
       };

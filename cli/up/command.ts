@@ -26,6 +26,7 @@ interface UpOptions {
   readonly webListen: string;
   readonly webAddress?: string;
   readonly webProxy: readonly string[];
+  readonly workers: number | 'auto';
   readonly kubeListen?: string;
   readonly kubeAddress?: string;
   readonly tunnelListen?: string;
@@ -64,6 +65,7 @@ export function upCommand(): Command {
       webAddress,
     )
     .option('--web-proxy <address...>', 'addresses of proxies in front of the viewer, whose X-Forwarded-For counts', [])
+    .option('--workers <n|auto>', 'processes of the gateway behind its ports; auto is one for each core', workers, 1)
     .option('--kube-listen <host:port>', 'Kubernetes gateway; port 0 picks a free one; default is none')
     .option('--kube-address <host:port>', 'how users reach the Kubernetes gateway; default is where it listens', hostPort)
     .option('--tunnel-listen <host:port>', 'where agents bring their tunnels; default is port 8024 beside the SSH gateway')
@@ -164,6 +166,7 @@ async function startWith(program: ChildProcess, options: UpOptions, dir: DataDir
         webAddress: options.webAddress ?? null,
         webProxies: options.webProxy,
         objects: options.objects,
+        workers: options.workers,
         kubeListen: options.kubeListen,
         kubeAddress: options.kubeAddress,
         tunnelListen: options.tunnelListen,
@@ -192,6 +195,13 @@ async function withPassphrase<T>(ask: boolean, start: (passphrase: string | unde
     if (passphrase === undefined) throw error;
     return start(passphrase);
   }
+}
+
+function workers(text: string): number | 'auto' {
+  const count = Number(text);
+  if (text === 'auto') return text;
+  if (!/^\d+$/.test(text) || count < 1 || count > 64) throw new InvalidArgumentError('Give a number from 1 to 64, or auto.');
+  return count;
 }
 
 /** The origin of the address, which is all of it. */

@@ -29,11 +29,11 @@ import { sshBindingAvailable } from '#runtime/ssh/native-binding.js';
 import { tokenKinds } from '#schemas/service-join.js';
 import type { ServiceTokenCreated } from '#schemas/api/services/services.js';
 import type { TokenKind } from '#schemas/service-join.js';
-import type { Joining } from '#runtime/service/member.js';
 import type { AgentConfig } from '../../agent/agent.js';
 import type { AuthorityServiceConfig } from '../../authority/config.js';
 import type { AuthorityExtras } from '../../authority/process.js';
-import type { GatewayServiceConfig } from '../../gateway/config.js';
+import { workerCount, workerName } from '../../gateway/config.js';
+import type { GatewayStart } from '../../gateway/config.js';
 import { overSocket } from '../client/client.js';
 import { checkDisk, lockDataDir, writeRunFile } from '../machine/data-dir.js';
 import type { DataDir, RunFile } from '../machine/data-dir.js';
@@ -62,6 +62,8 @@ export interface MachineOptions {
   /** How people reach the page; null: by the name of this machine's loopback. */
   readonly webAddress: string | null;
   readonly webProxies: readonly string[];
+  /** Processes of the gateway; `auto`: one for each core. */
+  readonly workers: number | 'auto';
   /** Where clients of Kubernetes come in; undefined: nowhere. */
   readonly kubeListen: string | undefined;
   /** `host:port` at which users reach it; undefined: where it listens. */
@@ -183,9 +185,12 @@ export async function startMachine(
     // The services join as services on other machines do; only the one who hands out the tokens is the owner of this one.
     const nameOf = (kind: TokenKind): string => (kind === 'agent' ? (node ?? '') : SERVICE_NAME);
     const tokens = new Map<TokenKind, ServiceTokenCreated>();
+    const workerTokens: string[] = [];
     const welcomed = answering.then(async () => {
       for (const kind of tokenKinds)
         if (kind !== 'agent' || node !== null) tokens.set(kind, await serviceToken(dir.socket, kind, nameOf(kind)));
+      for (let number = 2; number <= workerCount(options); number++)
+        workerTokens.push((await serviceToken(dir.socket, 'gateway', workerName(SERVICE_NAME, number))).token);
     });
     welcomed.catch(() => undefined);
     const member = (kind: TokenKind, data: string) => ({
@@ -200,9 +205,11 @@ export async function startMachine(
     const admitting = [
       start(
         'gateway',
-        (): GatewayServiceConfig & Joining => ({
+        (): GatewayStart => ({
           ...member('gateway', gatewayData),
           token: tokens.get('gateway')!.token,
+          worker_tokens: workerTokens,
+          workers: options.workers,
           listen: ssh,
           ingest: [ingestUrl],
           drain: '0s',

@@ -20,7 +20,10 @@ import { KUBE_SERVER_NAME } from '#schemas/kube/kube-cluster.js';
 import type { Log } from '#runtime/log.js';
 import type { ServiceIdentity } from '#runtime/service/identity.js';
 import { StrangerSlots, defaultSlots } from '#runtime/http/stranger-slots.js';
+import type { SlotSource } from '#runtime/http/stranger-slots.js';
 import { StrangerGuard } from '#runtime/http/stranger-guard.js';
+import { feed } from '../edge/arrivals.js';
+import type { Arrivals } from '../edge/arrivals.js';
 import { asStenoError } from '../sessions/refusal.js';
 import { certifiedUser } from '#runtime/http/x509-user.js';
 import type { CertifiedUser } from '#runtime/http/x509-user.js';
@@ -34,6 +37,8 @@ export interface KubeListenerDeps extends StreamingDeps {
   readonly identity: Pick<ServiceIdentity, 'tlsServerOptions' | 'onRenewed' | 'renew'>;
   onChange(callback: () => void): () => void;
   readonly log: Log;
+  /** Connections that another process accepts and counts; left out: this one listens. */
+  readonly arrivals?: Arrivals | undefined;
 }
 
 export interface KubeListener {
@@ -80,7 +85,7 @@ export async function listenForKubernetes(deps: KubeListenerDeps, host: string, 
     },
   );
   server.maxHeadersCount = MAX_HEADER_LINES;
-  const strangers = new StrangerGuard(server, slots);
+  const strangers = new StrangerGuard<SlotSource>(server, deps.arrivals?.slots ?? slots);
   server.on('connection', (socket: Socket) => {
     if (socket.destroyed) return;
     sockets.add(socket);
@@ -123,10 +128,11 @@ export async function listenForKubernetes(deps: KubeListenerDeps, host: string, 
     if (now !== trusted) server.setSecureContext(contextNow());
     trusted = now;
   });
-  const address = await listen(server, host, port);
+  const address = deps.arrivals === undefined ? await listen(server, host, port) : feed(server, deps.arrivals);
   return {
     address,
     stop() {
+      deps.arrivals?.stop();
       if (server.listening) server.close();
     },
     async close() {
@@ -135,6 +141,7 @@ export async function listenForKubernetes(deps: KubeListenerDeps, host: string, 
       const closed = new Promise<void>((resolve) => {
         server.close(() => resolve());
       });
+      deps.arrivals?.stop();
       for (const socket of sockets) socket.destroy();
       await closed;
       slots.close();

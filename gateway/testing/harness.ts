@@ -36,7 +36,7 @@ import { provesPossession } from '#runtime/ssh/possession.js';
 import type { Log } from '#runtime/log.js';
 
 import type { Authority } from '../sessions/authority.js';
-import type { ListenerLimits } from '../ssh/server/listener.js';
+import type { ListenerLimits } from '../edge/admissions.js';
 import { observeStream } from '../streams/protocols.js';
 import type { Recorder } from '../recorder/recorder.js';
 import { startGateway } from '../gateway.js';

@@ -16,6 +16,7 @@
  */
 import { X509Certificate, createHash, timingSafeEqual } from 'node:crypto';
 import { createServer } from 'node:https';
+import type { Server } from 'node:https';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -46,9 +47,12 @@ import type { Log } from '#runtime/log.js';
 import { peerAddress } from '#schemas/base/ip-address.js';
 import { StrangerGuard } from '#runtime/http/stranger-guard.js';
 import { StrangerSlots, defaultSlots } from '#runtime/http/stranger-slots.js';
+import type { SlotSource } from '#runtime/http/stranger-slots.js';
 import { peerService } from '#runtime/service/identity.js';
 import type { ServiceIdentity } from '#runtime/service/identity.js';
 import { Mux } from '#runtime/tunnel/mux.js';
+import { feed } from '../edge/arrivals.js';
+import type { Arrivals } from '../edge/arrivals.js';
 import type { AuditEntry } from '../recorder/recorder.js';
 import { EventIntake } from './event-intake.js';
 import type { EventIntakeParts } from './event-intake.js';
@@ -85,6 +89,8 @@ export interface TunnelListenerDeps {
   readonly ssh: Pick<SshRelayDeps, 'taking' | 'accept'>;
   /** ms since 1970. */
   readonly now: () => number;
+  /** Connections that another process accepts and counts; left out: this one listens. */
+  readonly arrivals?: Arrivals | undefined;
 }
 
 export interface TunnelListener {
@@ -143,7 +149,7 @@ export async function listenForTunnels(
         data: JSON.stringify({ ...counts, port: 'tunnel' }),
       }),
   });
-  const strangers = new StrangerGuard(server, slots, { limitMs: IDLE_LIMIT_MS });
+  const strangers = new StrangerGuard<SlotSource>(server, deps.arrivals?.slots ?? slots, { limitMs: IDLE_LIMIT_MS });
   /** Source of each connection, for use after it has closed. */
   const sources = new WeakMap<object, string>();
   server.on('connection', (socket: Socket) => sources.set(socket, peerAddress(socket)));
@@ -312,16 +318,7 @@ export async function listenForTunnels(
     publish();
   });
 
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) =>
-      reject(
-        error.code === 'EADDRINUSE' ? new StenoError('PORT_TAKEN', `${listen.host}:${listen.port} is in use (--tunnel-listen)`) : error,
-      ),
-    );
-    server.listen({ host: listen.host, port: listen.port }, resolve);
-  });
-  const bound = server.address() as AddressInfo;
-  const own = `${bound.family === 'IPv6' ? `[${bound.address}]` : bound.address}:${bound.port}`;
+  const own = deps.arrivals === undefined ? await listenOn(server, listen) : feed(server, deps.arrivals);
   return {
     address: own,
     agentAddress: listen.address ?? own,
@@ -330,6 +327,7 @@ export async function listenForTunnels(
       if (trusted.gateways(list)) publish();
     },
     async close() {
+      deps.arrivals?.stop();
       stopWatching();
       stopRenewed();
       stopRemoved();
@@ -349,6 +347,17 @@ export async function listenForTunnels(
       });
     },
   };
+}
+
+async function listenOn(server: Server, { host, port }: { readonly host: string; readonly port: number }): Promise<string> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) =>
+      reject(error.code === 'EADDRINUSE' ? new StenoError('PORT_TAKEN', `${host}:${port} is in use (--tunnel-listen)`) : error),
+    );
+    server.listen({ host, port }, resolve);
+  });
+  const bound = server.address() as AddressInfo;
+  return `${bound.family === 'IPv6' ? `[${bound.address}]` : bound.address}:${bound.port}`;
 }
 
 /** The trust list for nodes, signed by an authority: requested once for each change of the CAs or gateways. */

@@ -11,6 +11,7 @@ import type { Duplex } from 'node:stream';
 import type { Snapshot } from '#schemas/snapshot.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { NodeRecord } from '#schemas/policy/role.js';
+import type { OpenStream } from '#schemas/tunnel.js';
 import { nodeIn } from '#schemas/watch.js';
 import type { Log } from '#runtime/log.js';
 import { TunnelDuplex } from '#runtime/tunnel/duplex.js';
@@ -51,6 +52,16 @@ export class Tunnels {
     return new TunnelWire(this.#of(node), source);
   }
 
+  has(node: string): boolean {
+    return this.#byNode.has(node);
+  }
+
+  /** A stream to the node for another worker, whose record of the node names the key. Throws NODE_UNREACHABLE, TOO_MANY. */
+  stream(node: string, key: string, { kind, source }: OpenStream): Duplex {
+    const out = new Chunks();
+    return new TunnelDuplex(this.#of({ name: node, tunnel_key: key }).open({ kind, source }, out), out);
+  }
+
   /** The way to the API server of the cluster that the node's agent runs in. Throws NODE_UNREACHABLE, TOO_MANY. */
   openCluster(node: NodeRecord, source: string): Duplex {
     const out = new Chunks();
@@ -63,7 +74,7 @@ export class Tunnels {
     return new TunnelDuplex(this.#of(node).open({ kind: 'pod', source }, out), out);
   }
 
-  #of(node: NodeRecord): Mux {
+  #of(node: Pick<NodeRecord, 'name' | 'tunnel_key'>): Mux {
     const tunnel = this.#byNode.get(node.name)?.at(-1);
     if (tunnel === undefined || tunnel.key !== node.tunnel_key)
       throw new StenoError('NODE_UNREACHABLE', `no agent of ${node.name} is connected to this gateway`);

@@ -7,8 +7,7 @@
  */
 import type { Server, Socket } from 'node:net';
 import { peerAddress } from '#schemas/base/ip-address.js';
-import { StrangerSlots } from './stranger-slots.js';
-import type { Slot } from './stranger-slots.js';
+import type { Slot, SlotSource, StrangerSlots } from './stranger-slots.js';
 
 /** Properties that identify both a TCP socket and the TLS socket over it. */
 export type Peer = Pick<Socket, 'remoteAddress' | 'remotePort'>;
@@ -20,17 +19,17 @@ export interface GuardOptions {
   readonly exempt?: ReadonlySet<string>;
 }
 
-export class StrangerGuard {
-  readonly slots: StrangerSlots;
+export class StrangerGuard<Slots extends SlotSource = StrangerSlots> {
+  readonly slots: Slots;
   readonly #held = new Map<string, { readonly slot: Slot; readonly done: () => void }>();
 
-  constructor(server: Server, slots: StrangerSlots, { limitMs, exempt }: GuardOptions = {}) {
+  constructor(server: Server, slots: Slots, { limitMs, exempt }: GuardOptions = {}) {
     this.slots = slots;
     server.on('connection', (socket: Socket) => {
       socket.on('error', () => socket.destroy());
       const address = peerAddress(socket);
       if (exempt?.has(address) === true) return;
-      const slot = slots.take(address, () => socket.destroy());
+      const slot = slots.take(address, () => socket.destroy(), socket);
       if (slot === null) return void socket.destroy();
       const limit = limitMs === undefined ? undefined : setTimeout(() => socket.destroy(), limitMs);
       const name = nameOf(socket);

@@ -18,6 +18,7 @@
  * Counts are logged and reported once a minute, however many connections were turned away. Tested in stranger-slots.test.ts
  * against a model, and in gateway/ssh/server/strangers.test.ts with real connections.
  */
+import type { Socket } from 'node:net';
 import { LRUCache } from 'lru-cache';
 import { sourceKey } from '#schemas/base/ip-address.js';
 import type { Log } from '../log.js';
@@ -71,6 +72,12 @@ export interface Slot {
   release(): void;
 }
 
+/** Gives slots to connections as they arrive: `StrangerSlots`, or a process that counts for several. */
+export interface SlotSource {
+  /** Null: refused, close the connection. `displace` closes it; called when another one gets its slot. */
+  take(address: string, displace: () => void, socket: Socket): Slot | null;
+}
+
 interface Held {
   readonly key: string;
   readonly reserved: boolean;
@@ -115,7 +122,7 @@ export function decideSlot(
   return random < chance ? { kind: 'refuse' } : { kind: 'slot', reserved: false };
 }
 
-export class StrangerSlots {
+export class StrangerSlots implements SlotSource {
   readonly #limits: SlotLimits;
   readonly #random: () => number;
   readonly #parts: SlotParts;

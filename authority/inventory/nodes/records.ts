@@ -229,14 +229,15 @@ export async function lastSeen(tx: Tx, nodes: readonly string[]): Promise<Readon
   return seen;
 }
 
-/** Addresses at which agents reach the connected gateways. */
+/** Addresses at which agents reach the connected gateways, each once: the workers of one machine share theirs. */
 export async function gatewayAddresses(tx: Tx, after: number): Promise<readonly string[]> {
   const rows = await tx
     .selectFrom('node_holders')
     .select('address')
     .where('seen_at', '>', after)
     .where('address', '!=', '')
-    .orderBy('holder')
+    .groupBy('address')
+    .orderBy((of) => of.fn.min('holder'))
     .limit(MAX_GATEWAYS)
     .execute();
   return rows.map(({ address }) => address);

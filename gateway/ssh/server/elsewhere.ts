@@ -22,6 +22,7 @@ import {
 } from '#schemas/ssh/session-relay.js';
 import type { RelayAnswer, RelayedJoin } from '#schemas/ssh/session-relay.js';
 import { DISCONNECT } from '#schemas/ssh/numbers.js';
+import { gatewayServerName } from '#schemas/tunnel.js';
 import { peerService } from '#runtime/service/identity.js';
 import type { ServiceIdentity } from '#runtime/service/identity.js';
 import { HOLD } from '../transport/transport.js';
@@ -123,7 +124,7 @@ async function reach(identity: Elsewhere['identity'], gateway: string, address: 
     let socket: WebSocket;
     try {
       socket = new WebSocket(`wss://${address}${SESSION_RELAY_PATH}`, SESSION_RELAY_PROTOCOL, {
-        ...(identity.tlsClientOptions(['gateway']) as object),
+        ...({ ...identity.tlsClientOptions(['gateway']), servername: gatewayServerName(gateway) } as object),
         minVersion: 'TLSv1.3',
         handshakeTimeout: REACH_MS,
         maxPayload: MAX_RELAY_MESSAGE,

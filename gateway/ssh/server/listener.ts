@@ -9,13 +9,13 @@
 import { createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import { StenoError } from '#schemas/base/errors.js';
-import { sourceKey } from '#schemas/base/ip-address.js';
 import type { Log } from '#runtime/log.js';
 import { machineId } from '#runtime/machine.js';
 import { unmappedAddress } from '#schemas/base/ip-address.js';
-import { StrangerSlots, defaultSlots } from '#runtime/http/stranger-slots.js';
-import type { Slot, SlotLimits } from '#runtime/http/stranger-slots.js';
-import { AdmissionQueue } from '../../edge/admission-queue.js';
+import type { Slot } from '#runtime/http/stranger-slots.js';
+import { LocalAdmissions, defaultLimits } from '../../edge/admissions.js';
+import type { Admissions, Entering, ListenerLimits } from '../../edge/admissions.js';
+import type { SshArrivals } from '../../edge/arrivals.js';
 import { ConnectionLog } from '../../edge/connection-log.js';
 import { DialQueue } from '../dial/dial-queue.js';
 import { Connection } from './connection.js';
@@ -26,55 +26,53 @@ import { readHttpConnect } from '../../edge/http-connect.js';
 import { SocketWire } from '../../edge/socket-wire.js';
 import type { Wire } from '../../edge/socket-wire.js';
 
-export interface ListenerLimits {
-  readonly slots: SlotLimits;
-  /** Connections that wait for a turn of their source. */
-  readonly waiting: number;
-  readonly waitingPerSource: number;
-  /** Milliseconds that a connection has to be admitted, and before that to get a turn. */
-  readonly admissionMs: number;
-}
-export const defaultLimits: ListenerLimits = { slots: defaultSlots, waiting: 1_000, waitingPerSource: 500, admissionMs: 20_000 };
-
 export interface ListenerDeps extends Omit<ConnectionDeps, 'enter' | 'admissionMs' | 'connectionLog' | 'dialQueue'> {
   readonly hostKeys: HostKeys;
   /** The gateway's own name, for audit rows. */
   readonly name: string;
-  readonly limits: ListenerLimits;
+  readonly limits?: ListenerLimits | undefined;
   readonly log: Log;
+  /** Connections that another process accepts; left out: this one listens. */
+  readonly arrivals?: SshArrivals | undefined;
 }
 
 export class SshListener {
   readonly #deps: ListenerDeps;
   readonly #server: Server;
   readonly #connections = new Set<Connection>();
-  readonly #queue: AdmissionQueue;
-  readonly #slots: StrangerSlots;
+  readonly #admissions: Admissions;
+  readonly #limits: ListenerLimits;
   readonly #dialQueue = new DialQueue();
   readonly #ended: ConnectionLog;
   #whenEmpty: (() => void) | undefined;
 
   constructor(deps: ListenerDeps) {
     this.#deps = deps;
+    this.#limits = deps.limits ?? defaultLimits;
     this.#ended = new ConnectionLog(deps.log);
-    const { slots, waiting, waitingPerSource, admissionMs } = deps.limits;
-    this.#queue = new AdmissionQueue({ perSource: slots.perSource, waiting, waitingPerSource, waitMs: admissionMs });
-    this.#slots = new StrangerSlots(slots, {
-      log: deps.log,
-      report: (counts) =>
-        deps.recorder.audit({
-          event: 'strangers.turned_away',
-          outcome: 'failure',
-          code: 'TOO_MANY',
-          target: `gateway/${deps.name}`,
-          data: JSON.stringify(counts),
-        }),
-    });
+    this.#admissions =
+      deps.arrivals?.admissions ??
+      new LocalAdmissions(this.#limits, {
+        log: deps.log,
+        report: (counts) =>
+          deps.recorder.audit({
+            event: 'strangers.turned_away',
+            outcome: 'failure',
+            code: 'TOO_MANY',
+            target: `gateway/${deps.name}`,
+            data: JSON.stringify(counts),
+          }),
+      });
     this.#server = createServer({ noDelay: true, pauseOnConnect: true }, (socket) => this.#accept(socket));
   }
 
   /** Rejects with PORT_TAKEN. */
   async listen(host: string, port: number): Promise<string> {
+    const { arrivals } = this.#deps;
+    if (arrivals !== undefined) {
+      arrivals.open((socket) => this.#arrived(socket, arrivals));
+      return arrivals.address;
+    }
     await new Promise<void>((resolve, reject) => {
       this.#server.once('error', (error: NodeJS.ErrnoException) =>
         reject(error.code === 'EADDRINUSE' ? new StenoError('PORT_TAKEN', `${host}:${port}`) : error),
@@ -88,6 +86,7 @@ export class SshListener {
 
   /** Accepts no more connections, so that load balancers and clients with other addresses go elsewhere at once. */
   stop(): void {
+    this.#deps.arrivals?.stop();
     if (this.#server.listening) this.#server.close();
   }
 
@@ -99,7 +98,7 @@ export class SshListener {
       await new Promise<void>((resolve) => {
         this.#whenEmpty = resolve;
       });
-    this.#slots.close();
+    this.#admissions.close();
     this.#ended.flush();
   }
 
@@ -108,7 +107,21 @@ export class SshListener {
     socket.on('error', () => socket.destroy());
     // Disconnected before it was accepted.
     if (origin === null) return void socket.destroy();
-    this.#enqueue(socket, origin, (slot) => void this.#greet(socket, origin, slot));
+    const arrived = new Arrived(socket);
+    this.#enqueue(arrived, origin, (slot) => void this.#greet(arrived, origin, slot));
+  }
+
+  /** Another process has queued and counted it. */
+  #arrived(socket: Socket, arrivals: SshArrivals): void {
+    const arrived = new Arrived(socket);
+    const slot = arrivals.slotOf(socket, () => arrived.destroy());
+    const origin = originOf(socket, this.#deps.now());
+    socket.on('error', () => socket.destroy());
+    if (origin === null) {
+      slot.release();
+      return void socket.destroy();
+    }
+    void this.#greet(arrived, origin, slot);
   }
 
   /** A connection that a viewer brings for a browser at `source`, which limits apply to as if it had come by itself. */
@@ -141,40 +154,16 @@ export class SshListener {
   }
 
   /** Waits for a turn of the source, then for a slot; `begin` gives the slot back. */
-  #enqueue(socket: Pick<Socket, 'destroyed'> & { destroy(): void }, { source }: Origin, begin: (slot: Slot) => void): void {
-    this.#queue.enter(
-      sourceKey(source),
-      (done) => {
-        if (socket.destroyed) return done();
-        const slot = this.#slots.take(source, () => socket.destroy());
-        if (slot === null) {
-          socket.destroy();
-          return done();
-        }
-        begin({
-          admitted: () => {
-            slot.admitted();
-            done();
-          },
-          release: () => {
-            slot.release();
-            done();
-          },
-        });
-      },
-      (reason) => {
-        socket.destroy();
-        this.#leftEarly(source, reason);
-      },
-    );
+  #enqueue(connection: Entering, { source }: Origin, begin: (slot: Slot) => void): void {
+    this.#admissions.enter(source, connection, begin, (reason) => this.#leftEarly(source, reason));
   }
 
-  async #greet(socket: Socket, origin: Origin, slot: Slot): Promise<void> {
+  async #greet(arrived: Arrived, origin: Origin, slot: Slot): Promise<void> {
     try {
       const hostKeys = await this.#deps.hostKeys.of(OWN_NAMES);
-      if (socket.destroyed) return slot.release();
-      const wire = new SocketWire(socket);
-      readHttpConnect(wire, this.#deps.limits.admissionMs, {
+      if (arrived.destroyed) return slot.release();
+      const wire = arrived.read();
+      readHttpConnect(wire, this.#limits.admissionMs, {
         // Accept unknown names too: only admitted users may learn which nodes exist.
         opened: (node) => this.#welcome(wire, node === null ? { kind: 'gateway' } : { kind: 'node', node }, origin, hostKeys, slot),
         gone: (reason) => {
@@ -185,7 +174,7 @@ export class SshListener {
     } catch (error) {
       this.#deps.log.error({ err: error }, 'failed to get a host certificate');
       slot.release();
-      socket.destroy();
+      arrived.destroy();
     }
   }
 
@@ -219,7 +208,7 @@ export class SshListener {
         ...this.#deps,
         connectionLog: this.#ended,
         dialQueue: this.#dialQueue,
-        admissionMs: this.#deps.limits.admissionMs,
+        admissionMs: this.#limits.admissionMs,
         enter: (inner, node, from) => this.#enter(inner, node, from),
       },
       {
@@ -232,6 +221,30 @@ export class SshListener {
       },
     );
     this.#connections.add(connection);
+  }
+}
+
+/** An accepted connection: a wire takes over its socket once it is read. */
+class Arrived implements Entering {
+  readonly #socket: Socket;
+  #wire: Wire | undefined;
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+  }
+
+  get destroyed(): boolean {
+    return this.#socket.destroyed;
+  }
+
+  read(): SocketWire {
+    const wire = new SocketWire(this.#socket);
+    this.#wire = wire;
+    return wire;
+  }
+
+  destroy(): void {
+    (this.#wire ?? this.#socket).destroy();
   }
 }
 

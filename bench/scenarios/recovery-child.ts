@@ -1,0 +1,57 @@
+/** `fill FOLDER COUNT ended|live` or `start FOLDER`: the recorder of the scenario `recovery`, in a process that can be killed. */
+import { createHash, createPrivateKey, generateKeyPairSync, randomBytes, sign } from 'node:crypto';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import { CHECKPOINT_NAMESPACE } from '#schemas/recording/checkpoint.js';
+import { sshsigSignedData } from '#schemas/ssh/signature.js';
+import { startRecorder } from '../../gateway/recorder/start.js';
+
+const [kind = '', folder = '', count = '0', state = ''] = process.argv.slice(2);
+const LINES = 40;
+const file = join(folder, '..', 'recording.pem');
+if (!existsSync(file)) writeFileSync(file, generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }));
+const key = createPrivateKey(readFileSync(file));
+const began = performance.now();
+const recorder = await startRecorder(
+  { spool: folder, gateway: 'bench' },
+  {
+    sign: (text) => sign(null, sshsigSignedData(CHECKPOINT_NAMESPACE, 'sha512', createHash('sha512').update(text).digest()), key),
+    clock: { now: Date.now, monotonic: () => performance.now() },
+    random: (bytes) => randomBytes(bytes),
+    log: pino({ level: 'silent' }),
+    uplink: null,
+  },
+);
+if (kind === 'start') {
+  // A session may begin now.
+  await recorder.open(facts(), { cols: 80, rows: 24 });
+  process.send!({ ms: performance.now() - began, rss: process.memoryUsage().rss });
+} else {
+  for (let at = 0; at < Number(count); at += 100) {
+    const sessions = await Promise.all(Array.from({ length: 100 }, () => recorder.open(facts(), { cols: 80, rows: 24 })));
+    for (const session of sessions)
+      for (let line = 0; line < LINES; line++)
+        session.output('out', Buffer.from(`line ${line} of what a session prints, with some words\r\n`));
+    if (state === 'ended') await Promise.all(sessions.map((session) => session.close()));
+  }
+  await recorder.settled();
+  process.send!({});
+}
+
+function facts(): Parameters<typeof recorder.open>[0] {
+  return {
+    kind: 'shell',
+    user: 'alice',
+    roles: ['admin'],
+    node: 'web-1',
+    login: 'root',
+    source_address: '127.0.0.1',
+    client_version: 'OpenSSH_10.0',
+    certificate_serial: '1',
+    certificate_key_id: 'user=alice',
+    requests: [],
+    tty: true,
+    recording: { mode: 'best_effort', streams: 'limited', limit: 1 << 20 },
+  };
+}
