@@ -1,6 +1,6 @@
 /**
- * The screen at one moment as SVG: text that can be selected and searched, no script, nothing from elsewhere. All text passes `escaped`;
- * colours are `#rrggbb` of picture.ts. Each run is stretched to its cells, so that columns stand below each other in any font. Tested in
+ * Draws the screen at one moment as SVG: selectable, searchable text without scripts or external resources. All text passes through
+ * `escaped`; colours are the `#rrggbb` of picture.ts. Each run is stretched to its cells, so that columns align in any font. Tested in
  * picture.test.ts.
  */
 import type { Picture, Run } from './picture.js';
@@ -13,7 +13,7 @@ const PAPER = '#101114';
 const INK = '#d9d7d0';
 const entities: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
 
-/** `title`: one line that says of what it is. */
+/** `title`: one line that names the session and the moment. */
 export function pictureSvg({ cols, rows, lines }: Picture, title: string): string {
   const [width, height] = [number(cols * CELL + 2 * PAD), rows * LINE + 2 * PAD];
   return `<?xml version="1.0" encoding="UTF-8"?>
@@ -53,7 +53,7 @@ function number(value: number): string {
   return String(Math.round(value * 10) / 10);
 }
 
-/** XML allows neither most control characters nor the two that are none. */
+/** XML allows neither most control characters nor U+FFFE and U+FFFF. */
 function escaped(text: string): string {
   return text.replace(/[\u0000-\u001f\u007f-\u009f\ufffe\uffff]/g, '\ufffd').replace(/[&<>"']/g, (char) => entities[char]!);
 }
