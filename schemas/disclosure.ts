@@ -5,7 +5,7 @@ import type { ErrorCode } from './base/errors.js';
 import { isSessionId } from './recording/line.js';
 
 const told = {
-  /** Who looked. */
+  /** The user who looked. */
   actor: z.string().min(1).max(63),
   source_address: z.string().max(64),
   /** Why it was refused; null when it was not. */

@@ -49,7 +49,7 @@ interface Query {
 
 export type FeedStep =
   | { readonly kind: 'block'; readonly lines: Uint8Array }
-  /** Of another session, another kind, or had already: to be ignored. */
+  /** For another session, of another kind, or seen already: ignore it. */
   | { readonly kind: 'other' }
   /** Blocks between are missing. */
   | { readonly kind: 'hole' };

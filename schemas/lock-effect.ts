@@ -10,7 +10,7 @@
 import { z } from 'zod';
 import { isName } from './base/identity.js';
 
-/** Of one message; below the bound of a body. */
+/** Limit of one message; below the limit of a body. */
 export const MAX_LOCK_EFFECTS = 500;
 
 const count = z.number().int().min(0).max(10_000_000);

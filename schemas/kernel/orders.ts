@@ -35,7 +35,7 @@ const order = {
   error_ms: z.number().int().min(0).max(60_000),
 };
 
-/** Where a node sends the rows of a session that are to be signed. */
+/** The gateway to which a node sends rows of a session for signing. */
 export const eventsWay = z.strictObject({
   /** Name of the gateway: whoever answers must show its certificate. */
   gateway: z.string().refine(isName),
@@ -44,7 +44,7 @@ export const eventsWay = z.strictObject({
 });
 export type EventsWay = Readonly<z.infer<typeof eventsWay>>;
 
-/** Where nodes bring rows to a gateway: a WebSocket of the uplink's protocol beside the tunnel (schemas/tunnel.ts). */
+/** Path on which nodes deliver rows to a gateway: a WebSocket that speaks the uplink's protocol, next to the tunnel (schemas/tunnel.ts). */
 export const EVENTS_PATH = '/v1/events';
 
 export const orderRequest = z.object({
