@@ -460,3 +460,17 @@ test('an ingest on this machine that is down is dialled at least every second, o
   // 0.0.0.0 is this machine too, where nothing listens, but not surely so.
   expect(await waitsFor(`ws://0.0.0.0:${port}`)).toEqual([50, 100, 200, 400, 800, 1_600, 3_200, 6_400]);
 });
+
+test('refused dials count until one is accepted: what ends a connection that took long to come about is tried again at once', async () => {
+  ingest.hooks.frame = (frame) => (frame.kind === 'open' ? 'drop' : 'go on');
+  new Recorded(recordings, 3, 10);
+  const nobody = `ws://127.0.0.1:${await freePort()}`;
+  const waits: number[] = [];
+  await new Promise<void>((resolve) => {
+    connect({
+      url: () => (waits.length < 3 ? nobody : ingest.url),
+      onState: (state) => state.kind === 'down' && waits.push(state.retryInMs) === 5 && resolve(),
+    });
+  });
+  expect(waits).toEqual([50, 100, 200, 50, 100]);
+});

@@ -6,9 +6,10 @@
  *       └──── backoff: 0.1 s doubling to 15 s, with jitter ────┘
  *
  * An ingest on this machine that accepts no connection is dialled at least every second: `steno up` restarts it within seconds,
- * and no fleet of gateways dials it. The backoff restarts once a connection has made something durable or has lasted for
- * `PROVEN_MS`: a peer that greets and hangs up is no success. If a peer hangs up because of its input without naming the batch,
- * batches are sent one at a time, and a batch on which `STRIKES` connections ended counts as refused.
+ * and no fleet of gateways dials it. Refused dials are forgotten once one is accepted. Otherwise the backoff restarts once a
+ * connection has made something durable or has lasted for `PROVEN_MS`: a peer that greets and hangs up is no success. If a peer
+ * hangs up because of its input without naming the batch, batches are sent one at a time, and a batch on which `STRIKES`
+ * connections ended counts as refused.
  *
  * A sender of recordings offers version 3, which carries event logs; a sender of events without a session offers version 2.
  * With an ingest that does not support it, the client falls back to version 1, and data that needs more waits in the spool;
@@ -107,7 +108,10 @@ export class UplinkClient {
   #version: number;
   #wasUp = false;
   #closed = false;
+  /** Accepted connections that failed, since one was proven. */
   #attempts = 0;
+  /** Dials without a connection, since the last one. */
+  #refusals = 0;
   #retry: NodeJS.Timeout | null = null;
   #ping: NodeJS.Timeout | null = null;
   #alive = true;
@@ -131,7 +135,7 @@ export class UplinkClient {
 
   /** `dialing` only until the first connection succeeds or fails. */
   get state(): 'dialing' | 'up' | 'down' {
-    return this.#up ? 'up' : this.#attempts === 0 && !this.#wasUp ? 'dialing' : 'down';
+    return this.#up ? 'up' : this.#attempts + this.#refusals === 0 && !this.#wasUp ? 'dialing' : 'down';
   }
 
   /** Bytes sent that ingest has not acknowledged as received. */
@@ -176,10 +180,11 @@ export class UplinkClient {
   #dial(): void {
     const { tls } = this.#options;
     let socket: WebSocket;
-    let longest = MAX_BACKOFF_MS;
+    let refusal = MAX_BACKOFF_MS;
+    let accepted = false;
     try {
       const url = this.#options.url();
-      if (isSurelyLoopback(new URL(url).hostname)) longest = MAX_LOCAL_BACKOFF_MS;
+      if (isSurelyLoopback(new URL(url).hostname)) refusal = MAX_LOCAL_BACKOFF_MS;
       const options: ClientOptions = { perMessageDeflate: false, maxPayload: MAX_UPLINK_FRAME, handshakeTimeout: HANDSHAKE_MS };
       // Masks protect proxies from requests forged by scripts in browsers. Inside TLS there is neither script nor proxy, and
       // ws need not apply a mask of zeros byte by byte.
@@ -187,7 +192,7 @@ export class UplinkClient {
       if (tls !== null) Object.assign(options, tls(), { minVersion: 'TLSv1.3' });
       socket = new WebSocket(url, UPLINK_PROTOCOL, options);
     } catch (error) {
-      this.#failed(`cannot dial: ${(error as Error).message}`, MAX_BACKOFF_MS);
+      this.#failed(`cannot dial: ${(error as Error).message}`, this.#attempts + this.#refusals++, MAX_BACKOFF_MS);
       return;
     }
     this.#socket = socket;
@@ -200,7 +205,8 @@ export class UplinkClient {
       reason = error.message;
     });
     socket.on('open', () => {
-      longest = MAX_BACKOFF_MS;
+      accepted = true;
+      this.#refusals = 0;
       const certificate = this.#options.certificate?.();
       socket.send(
         encodeUplink('hello', { version: this.#version, name: this.#options.name, ...(certificate === undefined ? {} : { certificate }) }),
@@ -223,7 +229,10 @@ export class UplinkClient {
     socket.on('close', (code, text) => {
       if (this.#socket !== socket) return;
       this.#drop();
-      if (!this.#closed) this.#failed(code === 1006 || text.length === 0 ? reason : text.toString(), longest);
+      if (this.#closed) return;
+      const why = code === 1006 || text.length === 0 ? reason : text.toString();
+      if (accepted) this.#failed(why, this.#attempts++, MAX_BACKOFF_MS);
+      else this.#failed(why, this.#attempts + this.#refusals++, refusal);
     });
     this.#alive = true;
     this.#ping = setInterval(() => {
@@ -253,8 +262,8 @@ export class UplinkClient {
     this.#eventsInFlight.clear();
   }
 
-  #failed(reason: string, longestMs: number): void {
-    const base = Math.min(longestMs, BACKOFF_MS * 2 ** this.#attempts++);
+  #failed(reason: string, before: number, longestMs: number): void {
+    const base = Math.min(longestMs, BACKOFF_MS * 2 ** before);
     const retryInMs = Math.round(base * (0.5 + this.#options.random() / 2));
     this.#options.log.warn({ reason, retryInMs }, 'uplink is down');
     this.#options.onState?.({ kind: 'down', reason, retryInMs });
