@@ -1,4 +1,4 @@
-/** What a viewer tells the authority of recordings that somebody opened or searched, or was refused: `POST /v1/disclosures`. */
+/** A viewer's report to the authority about recordings that a user opened or searched, or was refused: `POST /v1/disclosures`. */
 import { z } from 'zod';
 import { isErrorCode } from './base/errors.js';
 import type { ErrorCode } from './base/errors.js';
@@ -19,7 +19,7 @@ const recording = z.strictObject({
   session: z.string().refine(isSessionId, 'is no session'),
   node: z.string().max(255),
   login: z.string().max(255),
-  /** Of an export. */
+  /** Format of an export. */
   format: z.string().max(16).optional(),
 });
 

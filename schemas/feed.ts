@@ -42,7 +42,7 @@ export function parseFeedRequest(query: Query): FeedRequest | null {
   return isSessionId(session) && /^\d{1,15}$/.test(after) ? { session, after: Number(after) } : null;
 }
 
-/** Of URLSearchParams what is needed: this folder knows the types of neither Node nor browsers. */
+/** The required part of URLSearchParams, since this folder has the types of neither Node nor browsers. */
 interface Query {
   get(name: string): string | null;
 }

@@ -79,7 +79,7 @@ export const kernelReport = z.union([
     first_ms: moment,
     last_ms: moment,
   }),
-  /** What happened until then, in ms of session time, is in the node's log, and outlives the node service. */
+  /** Events up to this session time, in ms, are in the node's log and survive the node service. */
   z.object({ state: z.literal(PROGRESS_REPORT), until_ms: moment }),
 ]);
 export type KernelReport = z.infer<typeof kernelReport>;

@@ -68,7 +68,7 @@ export interface FoldedForest extends ProcessForest {
   readonly noise: number;
 }
 
-/** What the node service has su(1) say when it hands over to the account's shell (agent/account.ts). */
+/** The text that the node service has su(1) print before the account's shell starts (agent/account.ts). */
 export const HANDOVER = 'echo steno-session-started;';
 /** Devices whose opening says nothing, and services that the C library asks for before it does things by itself. For RE2 too. */
 export const DULL_DEVICES = '^/dev/(null|tty|zero|full)$';
