@@ -25,11 +25,11 @@ const groups: Readonly<Record<string, Verbs>> = {
   'Operation:': operationVerbs,
 };
 
-/** What runs on a server, or on a node: the client's package does not have their files. */
+/** Verbs that run on a server or a node; the client's package does not contain them. */
 const serverVerbs: ReadonlySet<string> = new Set(['up', ...Object.keys(serviceVerbs), 'agent', 'doctor', 'reindex']);
 
 export async function run(argv: readonly string[]): Promise<void> {
-  // Whoever reads us, such as `head`, has read enough.
+  // The reader of our output, such as `head`, has closed it.
   for (const stream of [process.stdout, process.stderr]) {
     stream.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code !== 'EPIPE') throw error;

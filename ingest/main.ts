@@ -65,6 +65,8 @@ export interface IngestParts {
   readonly alone?: Alone;
   /** Delays between two attempts at a store, in ms. */
   readonly retry?: { readonly firstWait: number; readonly longestWait: number };
+  /** Delay between the starts of two inserts of rows, in ms; `BATCH_INTERVAL_MS` if omitted. */
+  readonly batchInterval?: number;
 }
 
 const KINDS: readonly ServiceKind[] = ['gateway', 'authority', 'viewer', 'analyzer', 'agent'];
@@ -127,7 +129,9 @@ export async function startIngest(config: IngestConfig, parts: IngestParts): Pro
     kernel: new Backlog('kernel', 'batches', clock),
   };
   const rowFeed = new RowFeed();
-  const batch: RowBatch = new RowBatch(parts.events, eventRetry, BATCH_INTERVAL_MS, backlogs.rows, (rows) => rowFeed.publish(rows));
+  const batch: RowBatch = new RowBatch(parts.events, eventRetry, parts.batchInterval ?? BATCH_INTERVAL_MS, backlogs.rows, (rows) =>
+    rowFeed.publish(rows),
+  );
   // Recordings signed before their CA key was retired are still checked and sealed.
   const trusted = (): readonly string[] => [...parts.snapshot().recording_ca, ...parts.snapshot().recording_ca_retired];
   const sealer = new Sealer({

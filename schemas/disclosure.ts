@@ -1,11 +1,11 @@
-/** What a viewer tells the authority of recordings that somebody opened or searched, or was refused: `POST /v1/disclosures`. */
+/** A viewer's report to the authority about recordings that a user opened or searched, or was refused: `POST /v1/disclosures`. */
 import { z } from 'zod';
 import { isErrorCode } from './base/errors.js';
 import type { ErrorCode } from './base/errors.js';
 import { isSessionId } from './recording/line.js';
 
 const told = {
-  /** Who looked. */
+  /** The user who looked. */
   actor: z.string().min(1).max(63),
   source_address: z.string().max(64),
   /** Why it was refused; null when it was not. */
@@ -19,7 +19,7 @@ const recording = z.strictObject({
   session: z.string().refine(isSessionId, 'is no session'),
   node: z.string().max(255),
   login: z.string().max(255),
-  /** Of an export. */
+  /** Format of an export. */
   format: z.string().max(16).optional(),
 });
 

@@ -1,4 +1,4 @@
-/** What Node and browsers both have of the WHATWG Encoding Standard; neither platform's types are loaded here. */
+/** The part of the WHATWG Encoding Standard common to Node and browsers; neither platform's types are loaded here. */
 declare class TextEncoder {
   encode(input?: string): Uint8Array<ArrayBuffer>;
 }

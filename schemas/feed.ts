@@ -49,7 +49,7 @@ export function parseFeedRequest(query: Query): FeedRequest | null {
   return isSessionId(session) && /^\d{1,15}$/.test(after) ? { session, after: Number(after), drafts: query.get('drafts') === '1' } : null;
 }
 
-/** Of URLSearchParams what is needed: this folder knows the types of neither Node nor browsers. */
+/** The required part of URLSearchParams, since this folder has the types of neither Node nor browsers. */
 interface Query {
   get(name: string): string | null;
 }
@@ -58,7 +58,7 @@ export type FeedStep =
   | { readonly kind: 'block'; readonly lines: Uint8Array }
   /** Of the next block. `begins`: it replaces what was drafted of it. */
   | { readonly kind: 'draft'; readonly begins: boolean; readonly bytes: Uint8Array }
-  /** Of another session, another kind, or had already: to be ignored. */
+  /** For another session, of another kind, or seen already: ignore it. */
   | { readonly kind: 'other' }
   /** Blocks between are missing. */
   | { readonly kind: 'hole' };

@@ -21,7 +21,7 @@ const base64 = z
 const name = z.string().max(63).refine(isName, 'is not a valid name');
 
 export const tokenId = z.string().regex(/^[a-z0-9]{12}$/, 'is not the id of a token');
-/** As roles know them. */
+/** Labels in the form that roles use. */
 export const labelKey = z.string().regex(/^[a-z0-9][a-z0-9_./-]{0,62}$/, 'is not a label');
 export const nodeLabels = z.record(labelKey, z.string().max(255)).refine((map) => Object.keys(map).length <= 64, 'are too many');
 /** Keys that nodes may give themselves always: everyone knows that such a label is only the node's word. */
@@ -84,7 +84,7 @@ export const nodeRequest = z.discriminatedUnion('kind', [
     host_key: z.string().max(16_384),
     host_signature: base64,
   }),
-  /** What the node says of itself: the labels that are its own word, all of them. */
+  /** All labels that the node reports about itself. */
   z.strictObject({ kind: z.literal('report'), ...said, labels: nodeLabels, ssh: z.enum(sshModes), node_principals: takesNodePrincipals }),
 ]);
 export type NodeRequest = z.infer<typeof nodeRequest>;
@@ -138,7 +138,7 @@ export function nodeText(request: string): string {
   return `steno-node/1\n${request}`;
 }
 
-/** What the host key of a renewal signs: names the node and the moment, so that it proves possession then. */
+/** The text that a renewal's host key signs. It names the node and the time, and so proves possession at that time. */
 export function hostKeyText(node: string, time: number): string {
   return `steno-host-key/1\n${node}\n${time}\n`;
 }

@@ -1,5 +1,5 @@
 /**
- * What a lock has ended, as each gateway tells the authority, so that whoever sets a lock learns which gateways have applied it.
+ * Gateways' reports to the authority about what a lock has ended, so that the user who sets a lock learns which gateways have applied it.
  *
  *     PUT /v1/lock-effects {effects: [{lock, connections, sessions}]}    gateways, after they have applied a lock
  *     GET /v1/lock-effects/LOCK                                          whoever may list locks
@@ -10,7 +10,7 @@
 import { z } from 'zod';
 import { isName } from './base/identity.js';
 
-/** Of one message; below the bound of a body. */
+/** Limit of one message; below the limit of a body. */
 export const MAX_LOCK_EFFECTS = 500;
 
 const count = z.number().int().min(0).max(10_000_000);

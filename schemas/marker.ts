@@ -1,5 +1,5 @@
 /**
- * What of a session's events is drawn on its timeline. Rows of the event store and the facts made of them carry the same
+ * Selects the events of a session that its timeline shows. Rows of the event store and the facts made of them carry the same
  * names, so one function serves the server's index and the page. Values come from a recording: what is no text is none.
  */
 import { z } from 'zod';

@@ -14,7 +14,7 @@ import { isName } from './base/identity.js';
 
 export const PLACE_BEAT_MS = 5_000;
 export const PLACE_SILENCE_MS = 20_000;
-/** Of each list in one message; below the bound of a body. */
+/** Limit of each list in one message; below the limit of a body. */
 export const MAX_PLACES = 1_000;
 
 const run = z.string().regex(/^[0-9a-f]{16}$/, 'is not a run');

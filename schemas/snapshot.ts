@@ -13,7 +13,7 @@ export interface CaTrust {
   readonly ssh_user_ca: readonly string[];
   readonly ssh_host_ca: readonly string[];
   readonly recording_ca: readonly string[];
-  /** Of old recordings: what they certify is verified, no new certificate of theirs is accepted. */
+  /** CA keys of old recordings: existing certificates are verified with them, and new ones are refused. */
   readonly recording_ca_retired: readonly string[];
   /** Certificates in PEM. */
   readonly x509_user_ca: readonly string[];
@@ -42,7 +42,7 @@ export interface Snapshot extends CaTrust {
   readonly rule_set?: number;
   /** A digest of the SIEM destinations that are kept; analyzers read them anew when it changes. Left out by authorities that keep none. */
   readonly siem_set?: string;
-  /** Of approved access requests, as long as they last. */
+  /** Grants of approved access requests, while they last. */
   readonly grants: readonly Grant[];
   /** Approved requests that a changed role makes void (access-request.ts). */
   readonly void_grants: readonly { readonly id: string; readonly user: string; readonly changed: readonly string[] }[];

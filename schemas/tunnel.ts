@@ -82,7 +82,7 @@ export const openStream = z.strictObject({
 export type OpenStream = z.infer<typeof openStream>;
 
 const trust = { trust: signedTrust };
-/** What gateways say. */
+/** Messages of gateways. */
 export const gatewayMessage = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('welcome'), version: z.literal(TUNNEL_VERSION), gateway: name, ...trust }),
   z.strictObject({ kind: z.literal('trust'), ...trust }),
@@ -91,7 +91,7 @@ export const gatewayMessage = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('leaving') }),
 ]);
 export type GatewayMessage = z.infer<typeof gatewayMessage>;
-/** What agents say. */
+/** Messages of agents. */
 export const agentMessage = z.discriminatedUnion('kind', [
   z.strictObject({
     kind: z.literal('signed'),

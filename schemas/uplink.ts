@@ -70,7 +70,7 @@ const headers = {
   draft: z.object({ session, n: count, from: z.number().int().min(0).max(MAX_DRAFT_BYTES) }),
   /** Closes part `part`: all blocks after the checkpoint before it, up to `checkpoint.block`. */
   checkpoint: z.object({ session, stream, part: count, checkpoint: signed }),
-  /** As `checkpoint`, and nothing follows. */
+  /** As `checkpoint`; nothing follows it. */
   close: z.object({ session, stream, part: count, checkpoint: signed }),
   /**
    * Payload: JSON array of audit rows (schemas/events/rows.ts), or by `table` of rows of the kernel (schemas/kernel/kernel.ts), which
@@ -111,7 +111,7 @@ export function encodeUplink<K extends FrameKind>(kind: K, header: UplinkHeader<
   return frame;
 }
 
-/** What comes before the payload, for who sends that without a copy. */
+/** Encodes everything before the payload, for senders that write the payload without copying it. */
 export function encodeUplinkHead<K extends FrameKind>(kind: K, header: UplinkHeader<K>): Uint8Array {
   const json = encoder.encode(JSON.stringify(header));
   const head = new Uint8Array(5 + json.length);

@@ -83,7 +83,7 @@ export function ordered(snapshot: Snapshot): Snapshot {
   return { ...snapshot, ...lists };
 }
 
-/** What turns `before` into `after`, both ordered; null when they differ in nothing but their version. */
+/** The change from `before` to `after`, both ordered; null if they differ only in their version. */
 export function diffSnapshots(before: Snapshot, after: Snapshot): SnapshotDelta | null {
   const put: Record<string, readonly Item[]> = {};
   const set: Record<string, Readonly<Record<string, number>>> = {};
@@ -236,7 +236,7 @@ function indexIn(list: readonly object[], key: string, wanted: string): number {
   return -1;
 }
 
-/** As a list of the snapshot is ordered. */
+/** The order of a snapshot's lists. */
 export function sorted<T extends object>(list: readonly T[], key: string): readonly T[] {
   const compare = (a: T, b: T): number => (keyOf(a, key) < keyOf(b, key) ? -1 : keyOf(a, key) > keyOf(b, key) ? 1 : 0);
   return list.every((item, i) => i === 0 || compare(list[i - 1]!, item) < 0) ? list : [...list].sort(compare);

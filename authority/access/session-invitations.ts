@@ -1,9 +1,9 @@
 /**
- * Invitations into live sessions (schemas/documents/session-invitation.ts): made, shown, listed, revoked.
+ * Creates, shows, lists and revokes invitations into live sessions (schemas/documents/session-invitation.ts).
  *
- * Order of an invitation: 1. what the session's gateway says of it, and whether the author may invite into it (power/guard.ts);
- * 2. one transaction: the row, the messages of webhooks, the audit; 3. it is published to gateways; 4. the answer. A crash after 2
- * leaves a valid invitation that nobody was told of; it is in the list. Tested in session-invitations.test.ts.
+ * Order of creation: 1. ask the session's gateway about the session and check that the author may invite into it (power/guard.ts);
+ * 2. one transaction: the row, the webhook messages, the audit row; 3. publish to gateways; 4. answer. A crash after 2 leaves a valid
+ * invitation that nobody was told about; the list shows it. Tested in session-invitations.test.ts.
  */
 import { newId } from '#runtime/ids.js';
 import { createInvitation, listInvitations, revokeInvitation, showInvitation } from '#schemas/api/access/session-invitations.js';
@@ -43,7 +43,7 @@ export interface SessionInvitationParts {
 export function sessionInvitationRoutes(parts: SessionInvitationParts): readonly Route[] {
   const { records, clock, directory, guard, presence, links, web } = parts;
   const view = (row: StoredInvitation): SessionInvitationView => viewOf(row, web, clock());
-  /** Whether they may see everybody's and revoke them: like locks, by roles that they hold permanently. */
+  /** Whether the user may see and revoke everybody's invitations. As for locks, only permanently held roles count. */
   const mayAll = async (user: string, verb: 'list' | 'create'): Promise<boolean> => {
     const record = await records.read((db) => findUser(db, user));
     return record !== undefined && mayAdminister(rolesNamed(record.roles, directory.current().roles), 'lock', verb);

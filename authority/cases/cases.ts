@@ -1,9 +1,9 @@
 /**
- * Cases: what belongs together, who works on it, and how it ended (states: schemas/documents/case.ts).
+ * Cases: the items that belong together, who works on them, and how the case ended (states: schemas/documents/case.ts).
  *
- * The authority knows of what a case holds only ids and texts; viewers add what these stand for, and leave out what a reader may not
- * view. A case, its history and its audit row change in one transaction, so two people at once act one after the other and the
- * second is judged by what the first did. Tested in cases.test.ts.
+ * The authority knows only ids and texts of a case's items; viewers resolve them, and leave out what a reader may not view. A case,
+ * its history and its audit row change in one transaction, so concurrent acts are serialized and the second is checked against the
+ * result of the first. Tested in cases.test.ts.
  */
 import { newId } from '#runtime/ids.js';
 import { MAX_CASES, MAX_ITEMS } from '#schemas/api/cases/cases.js';
@@ -174,7 +174,7 @@ function itemOf(item: NewCaseItem, by: string, at: number): CaseItem {
   return { ...blank, ...item, id: newId('i', 12), note: item.note.trim(), added_by: by, added_at: at };
 }
 
-/** The same thing with other words is the same thing. */
+/** Two items are the same if they refer to the same thing, whatever their texts. */
 function keyOf({ kind, session, offset, finding, query }: CaseItem): string {
   return JSON.stringify([kind, session, offset, finding, query]);
 }

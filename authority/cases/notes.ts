@@ -1,7 +1,7 @@
 /**
- * Notes on sessions. The authority knows of sessions only their ids: viewers read notes here and show those of a session to whoever
- * may view it, and give out the tickets without which none is written, so the audit row of a note says where it is and not what it says. A note that is taken back is kept and shown no more.
- * Tested in notes.test.ts.
+ * Notes on sessions. The authority knows only the ids of sessions. Viewers read the notes here and show them to users who may view
+ * the session, and they issue the tickets without which no note is written. The audit row of a note names its place, not its text. A
+ * note that is taken back is kept but no longer shown. Tested in notes.test.ts.
  */
 import { newId } from '#runtime/ids.js';
 import { MAX_NOTES, addNote, makeNoteTicket, readNotes, removeNote } from '#schemas/api/cases/notes.js';
@@ -17,7 +17,7 @@ import { hashOf, newToken } from '#runtime/tokens.js';
 import { personOf, requireOfBrowser } from '../web-sessions/person.js';
 import type { Links } from '../web-sessions/web-sessions.js';
 
-/** Between seeing the session and writing the note. */
+/** Lifetime of a ticket: from seeing the session to writing the note. */
 const TICKET_MS = 600_000;
 
 export interface NoteParts {
@@ -70,7 +70,7 @@ export function noteRoutes({ records, links, clock }: NoteParts): readonly Route
       const now = clock();
       await records.actOn(async (tx) => {
         const note = await tx.selectFrom('notes').selectAll().where('id', '=', name).where('removed_at', 'is', null).executeTakeFirst();
-        // Somebody else's note and one that is not there are answered alike: ids say nothing about sessions.
+        // Another user's note gets the same answer as a missing one, so that ids reveal nothing about sessions.
         if (note === undefined || (note.created_by !== user && !any)) throw new StenoError('NOT_FOUND', `note ${name}`);
         await tx.updateTable('notes').set({ removed_by: user, removed_at: now }).where('id', '=', name).execute();
         const row = auditRow(now, caller, { event: 'note.remove', target: note.session, data: { note: name, of: note.created_by } });
@@ -82,7 +82,7 @@ export function noteRoutes({ records, links, clock }: NoteParts): readonly Route
 }
 
 /**
- * The authority cannot tell who may view a session: a viewer, which can, gave a ticket to whoever may. Throws ACCESS_DENIED.
+ * The authority cannot tell who may view a session; a viewer can, and gives a ticket to users who may. Throws ACCESS_DENIED.
  */
 async function requireTicket(
   tx: Tx,

@@ -55,7 +55,7 @@ export async function bookOf(db: Reader, id: string): Promise<CaseBook> {
   };
 }
 
-/** Those that were not taken out, in the order in which they came. */
+/** The items that were not removed, in the order in which they were added. */
 export async function itemsOf(db: Reader, id: string): Promise<readonly CaseItem[]> {
   const rows = await db
     .selectFrom('case_items')

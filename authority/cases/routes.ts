@@ -1,4 +1,4 @@
-/** Routes about what people make of recordings: notes, cases and saved searches. */
+/** Routes of notes, cases and saved searches. */
 import type { Route } from '../http/server.js';
 import { bookRoutes } from './cases.js';
 import type { BookParts } from './cases.js';

@@ -54,7 +54,7 @@ export function savedSearchRoutes({ records, links, clock }: SavedSearchParts): 
       if (language === 'sql' && !mayAdminister(roles, 'sql', 'read'))
         throw new StenoError('ACCESS_DENIED', `none of ${user}'s roles permits SQL: read`);
       const now = clock();
-      // SQL is looked at when it runs, by the reader that then also knows who runs it.
+      // SQL is checked when it runs, by the reader, which then also knows the user.
       if (language === 'search') requireQuery(query, now);
       return records.actOn(async (tx) => {
         const saved = await save(tx, { owner: user, name, language, query, shared, every }, now);
@@ -67,7 +67,7 @@ export function savedSearchRoutes({ records, links, clock }: SavedSearchParts): 
       const any = mayAdminister(roles, 'search', 'delete');
       await records.actOn(async (tx) => {
         const row = await tx.selectFrom('saved_searches').selectAll().where('id', '=', id).executeTakeFirst();
-        // Somebody else's private search and one that is not there are answered alike.
+        // Another user's private search gets the same answer as a missing one.
         const within = row !== undefined && (row.owner === user || (any && (Number(row.shared) === 1 || row.every_ms !== null)));
         if (!within) throw new StenoError('NOT_FOUND', `saved search ${id}`);
         await tx.deleteFrom('saved_searches').where('id', '=', id).execute();
@@ -106,7 +106,7 @@ interface Saving {
 /** Throws TOO_MANY, USER_UNKNOWN; BAD_REQUEST where the name is that of something in the other language. */
 async function save(tx: Tx, { owner, name, language, query, shared, every }: Saving, now: number): Promise<SearchRow> {
   const user = await tx.selectFrom('users').select('name').where('name', '=', owner).executeTakeFirst();
-  // A user of another cluster has no account here whose end could end the search.
+  // A user of another cluster has no account here with whose removal the search could be removed.
   if (user === undefined) throw new StenoError('USER_UNKNOWN', owner);
   const own = await tx.selectFrom('saved_searches').selectAll().where('owner', '=', owner).execute();
   const before = own.find((row) => row.name === name);
@@ -123,7 +123,7 @@ async function save(tx: Tx, { owner, name, language, query, shared, every }: Sav
       .executeTakeFirstOrThrow();
     if (Number(count) >= MAX_SCHEDULED_ALL) throw new StenoError('TOO_MANY', `${MAX_SCHEDULED_ALL} searches on a schedule`);
   }
-  // Another question begins anew: what the old one told is no news of this one.
+  // A changed query starts over: hits of the old one do not count as seen.
   const continues = before !== undefined && before.query === query && before.every_ms !== null && every !== null;
   const schedule =
     every === null

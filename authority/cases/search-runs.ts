@@ -1,16 +1,16 @@
 /**
  * The runs of saved searches that have a schedule (docs/decisions/0125-saved-searches.md).
  *
- * The authority has no recordings. A viewer takes what is due, runs it with the rights that the owner has at that moment, and reports:
+ * The authority has no recordings. A viewer takes a due search, runs it with the owner's current rights, and reports:
  *
  *     1. taken: the next run is set one period ahead, so that one viewer gets it            (here, one transaction)
  *     2. run, with the owner's roles and visibility                                         (in the viewer)
  *     3. reported: new hits are noted, a message for each webhook is queued, audit row      (here, one transaction)
  *     4. the message is delivered, again and again under one number until it is accepted    (../webhooks/sender.ts)
  *
- * A crash between 1 and 3 costs a period and no hit: the next run looks from where the last successful one did. Between several reports of
- * one run, and when an answer to 3 is lost, hits are reported again, and noted ones are not told. A search ends with its owner: a locked or
- * disabled owner's does not run, a deleted owner's is deleted with the account. Tested in
+ * A crash between 1 and 3 costs a period but no hit: the next run starts where the last successful one did. After a crash between two
+ * reports of one run, or a lost answer to 3, hits are reported again; those already noted cause no message. Searches of locked or
+ * disabled owners do not run, and those of deleted owners are deleted with the account. Tested in
  * test/cases/saved-searches.test.ts.
  */
 import { failureText, reportSearchRun, takeSearchRuns } from '#schemas/api/cases/saved-searches.js';
@@ -32,11 +32,11 @@ export interface SearchRunParts extends SavedSearchParts {
   readonly webhooks: { wake(): void };
 }
 
-/** Rows may be stored this long after their time: of nodes that were cut off, and of recordings that waited in a spool. */
+/** Rows may be stored this long after their time, if a node was cut off or a recording waited in a spool. */
 const LATE_MS = 7 * 86_400_000;
-/** Given to a viewer at once. */
+/** Searches handed to a viewer at a time. */
 const TAKEN = 10;
-/** Hits that a message lists. */
+/** Hits listed in a message. */
 const LISTED = 20;
 
 type SearchRow = Row<'saved_searches'>;
@@ -71,7 +71,7 @@ export function searchRunRoutes({ records, links, webhooks, clock }: SearchRunPa
       const now = clock();
       const { id, version, began_at: began, error, done, hits } = body;
       const known = await records.read((db) => db.selectFrom('saved_searches').selectAll().where('id', '=', id).executeTakeFirst());
-      // Roles and locks may have changed since the run was taken: what is told is told by what they are now.
+      // Roles and locks may have changed since the run was taken: the current ones decide about messages.
       const owner = known === undefined ? undefined : await ownerOf(links, known.owner);
       const fresh = await records.actOn(async (tx) => {
         const row = await tx
@@ -113,7 +113,7 @@ export function searchRunRoutes({ records, links, webhooks, clock }: SearchRunPa
   ];
 }
 
-/** The rights of the owner as of now, or why the search does not run. */
+/** The owner's current rights, or the reason why the search does not run. */
 async function ownerOf(links: Links, user: string): Promise<SearchRun['owner'] | { readonly refused: string }> {
   try {
     const owner = await links.userNow(user);
@@ -137,7 +137,7 @@ function fromOf({ since, ran_at: ran }: SearchRow): number {
   return Math.max(Number(since), Number(ran ?? since) - LATE_MS);
 }
 
-/** Those that nobody had noted; of concurrent reports, for one of them. */
+/** Notes the hits and returns the new ones; of concurrent reports, one gets each hit. */
 async function note(tx: Tx, search: string, hits: readonly { readonly key: string; readonly at: number }[]): Promise<readonly string[]> {
   const fresh: string[] = [];
   for (const part of chunks([...new Map(hits.map((hit) => [hit.key, hit.at])).entries()])) {
@@ -152,7 +152,7 @@ async function note(tx: Tx, search: string, hits: readonly { readonly key: strin
   return fresh;
 }
 
-/** No later run looks at what is older than where this one began to look. */
+/** Forgets noted hits older than the start of this run's range: no later run looks there. */
 async function forget(tx: Tx, search: string, from: number): Promise<void> {
   await tx.deleteFrom('saved_search_hits').where('search', '=', search).where('at', '<', from).execute();
 }

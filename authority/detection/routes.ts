@@ -1,4 +1,4 @@
-/** Routes about detection: rules, new findings, suppressions, triage, automatic responses, and where everything is sent on to. */
+/** Routes about detection: rules, new findings, suppressions, triage, automatic responses, and SIEM destinations. */
 import type { Route } from '../http/server.js';
 import { announcementRoutes } from './announcements.js';
 import type { AnnouncementParts } from './announcements.js';

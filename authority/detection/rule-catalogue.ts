@@ -29,7 +29,7 @@ interface KnownRule extends CatalogueFacts {
 async function catalogue(db: Reader): Promise<readonly KnownRule[]> {
   const rows = await db.selectFrom('rule_reports').selectAll().where('rule', 'like', `${MARK}%`).orderBy('rule').execute();
   return rows.flatMap(({ rule, version, detail, hits, at }) => {
-    // Of a newer authority that shares the store: left out rather than shown wrongly.
+    // Written by a newer authority that shares the store: left out rather than shown wrongly.
     const facts = catalogueFacts.safeParse(JSON.parse(detail));
     return facts.success
       ? [{ ...facts.data, id: rule.slice(MARK.length), version: Number(version), hits: Number(hits), at: Number(at) }]

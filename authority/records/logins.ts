@@ -108,7 +108,7 @@ export async function confirmation(db: Db, hash: string, now: number): Promise<R
   return db.selectFrom('session_confirmations').selectAll().where('hash', '=', hash).where('expires_at', '>', now).executeTakeFirst();
 }
 
-/** How many of a user's are neither over nor taken back. */
+/** Number of the user's requests that are neither over nor withdrawn. */
 export async function waitingConfirmations(db: Db, user: string, now: number): Promise<number> {
   const { waiting } = await db
     .selectFrom('session_confirmations')
@@ -119,7 +119,7 @@ export async function waitingConfirmations(db: Db, user: string, now: number): P
   return Number(waiting);
 }
 
-/** `until`: of an approval that counts from now on for so long; undefined: as long as it could wait. Whether it waited. */
+/** Decides a pending request; returns whether it was pending. `until`: the end of an approval; undefined: the end of the request. */
 export async function decideConfirmation(
   tx: Tx,
   hash: string,
@@ -138,7 +138,7 @@ export async function decideConfirmation(
   return numUpdatedRows === 1n;
 }
 
-/** The approval for all of this that counts longest. */
+/** The matching approval that lasts longest. */
 export async function standingConfirmation(
   db: Db,
   wanted: Pick<Row<'session_confirmations'>, 'user' | 'node' | 'login' | 'source'>,
@@ -159,7 +159,7 @@ export async function standingConfirmation(
   return row === undefined ? undefined : { mfa: row.mfa!, until: Number(row.expires_at) };
 }
 
-/** The device that approved, and the approval is taken thereafter; undefined where there is none for all of this. */
+/** Consumes the matching approval and returns the device that approved; undefined if there is none. */
 export async function takeConfirmation(
   tx: Tx,
   wanted: Pick<Row<'session_confirmations'>, 'hash' | 'user' | 'node' | 'login' | 'source'>,

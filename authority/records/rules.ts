@@ -48,7 +48,7 @@ export async function putRule(tx: Tx, rule: RuleText, enabled: boolean, by: stri
   return { id, version, change: before === undefined ? 'added' : 'changed' };
 }
 
-/** False: it is in that state already. Throws NOT_FOUND. */
+/** False if it is in that state already. Throws NOT_FOUND. */
 export async function setEnabled(tx: Tx, id: string, enabled: boolean): Promise<boolean> {
   const row = await tx.selectFrom('rules').select('enabled').where('id', '=', id).executeTakeFirst();
   if (row === undefined) throw new StenoError('NOT_FOUND', `rule ${id}`);

@@ -8,7 +8,7 @@ import type { Reader, Tx } from './records.js';
 
 export type StoredInvitation = Row<'session_invitations'>;
 
-/** How long one that is over is listed, ms. */
+/** How long an ended invitation is listed, in ms. */
 const KEPT_MS = 7 * 86_400_000;
 const MAX_LISTED = 500;
 
@@ -27,7 +27,7 @@ export async function invitationsOf(db: Reader, user: string | null): Promise<re
     .execute();
 }
 
-/** What gateways decide by: those that are used too, since their users may be in the session. */
+/** The invitations that gateways need, including used ones, whose users may be in the session. */
 export async function invitationsInForce(db: Reader, now: number): Promise<readonly SessionInvitation[]> {
   const rows = await db
     .selectFrom('session_invitations')
@@ -57,7 +57,7 @@ export async function countInvitations(tx: Tx, by: string | null, now: number): 
   return Number(count);
 }
 
-/** False: it is over already. */
+/** False if it has already ended. */
 export async function revoke(tx: Tx, id: string, by: string, now: number): Promise<boolean> {
   const { numUpdatedRows } = await tx
     .updateTable('session_invitations')
@@ -69,7 +69,7 @@ export async function revoke(tx: Tx, id: string, by: string, now: number): Promi
   return numUpdatedRows === 1n;
 }
 
-/** Revokes what the user was invited to, and what they invited others to. Returns rows for the audit. */
+/** Revokes invitations for the user and by the user. Returns rows for the audit. */
 export async function endInvitations(tx: Tx, user: string, why: string, caller: Caller, now: number): Promise<readonly AuditRow[]> {
   const open = await tx
     .selectFrom('session_invitations')
@@ -94,7 +94,7 @@ export async function endInvitations(tx: Tx, user: string, why: string, caller: 
   return rows;
 }
 
-/** The sessions have ended. */
+/** Ends the invitations of ended sessions. */
 export async function endSessionInvitations(tx: Tx, sessions: readonly string[], now: number): Promise<void> {
   if (sessions.length > 0)
     await tx
@@ -105,7 +105,7 @@ export async function endSessionInvitations(tx: Tx, sessions: readonly string[],
       .execute();
 }
 
-/** Somebody came in by it: a gateway says so of a session that it holds. */
+/** Marks an invitation as used, as reported by the gateway that holds the session. */
 export async function markUsed(tx: Tx, id: string, session: string, now: number): Promise<void> {
   await tx
     .updateTable('session_invitations')

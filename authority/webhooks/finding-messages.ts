@@ -4,14 +4,13 @@
  */
 import type { AnnouncedFinding } from '#schemas/api/detection/suppressions.js';
 import type { JiraWebhook } from '#schemas/documents/webhook.js';
-import { newIssue, plainText, signedJson, slackPost } from './formats.js';
+import { newIssue, nodeText, onNode, plainText, signedJson, slackPost } from './formats.js';
 import type { Outgoing } from './formats.js';
 
 /** `web`: base URL of the page. */
 export function findingHeadline(finding: AnnouncedFinding): string {
-  const { severity, title, rule, user, login, node } = finding;
-  const where = node === '' ? '' : ` on ${login === '' ? node : `${login}@${node}`}`;
-  return `${severity}: ${title || rule}${user === '' ? '' : ` by ${user}`}${where}`;
+  const { severity, title, rule, user } = finding;
+  return `${severity}: ${title || rule}${user === '' ? '' : ` by ${user}`}${onNode(finding)}`;
 }
 
 export function findingLink({ session, offset_ms: offset }: AnnouncedFinding, web: string): string {
@@ -19,10 +18,10 @@ export function findingLink({ session, offset_ms: offset }: AnnouncedFinding, we
 }
 
 function facts(finding: AnnouncedFinding): readonly (readonly [string, string])[] {
-  const { user, login, node, rule, rule_version: version, techniques, at } = finding;
+  const { user, rule, rule_version: version, techniques, at } = finding;
   return [
     ['Who', user],
-    ['Where', login === '' ? node : `${login}@${node}`],
+    ['Where', nodeText(finding)],
     ['When', new Date(at).toISOString()],
     ['Rule', `${rule}, version ${version}`],
     ['ATT&CK', techniques.join(', ')],

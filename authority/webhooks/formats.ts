@@ -1,5 +1,5 @@
 /**
- * What the messages of all webhooks share, by format: Slack's Block Kit for incoming webhooks; Jira Cloud's REST v3
+ * Parts common to messages of all webhooks, by format: Slack's Block Kit for incoming webhooks; Jira Cloud's REST v3
  * (`POST /rest/api/3/issue` and `…/comment`, text in the Atlassian Document Format); JSON of our own, docs/access-requests.md.
  *
  * User-written text goes into plain text fields, cut to the receiver's limits: it cannot mention a channel, link or format. Tested in
@@ -16,6 +16,15 @@ export interface Outgoing {
 }
 
 const json = { 'content-type': 'application/json; charset=utf-8' };
+
+/** ` on login@node` for the end of a headline; empty if no node is involved. */
+export function onNode({ login, node }: { readonly login: string; readonly node: string }): string {
+  return node === '' ? '' : ` on ${nodeText({ login, node })}`;
+}
+
+export function nodeText({ login, node }: { readonly login: string; readonly node: string }): string {
+  return login === '' ? node : `${login}@${node}`;
+}
 
 export function plainText(text: string, most: number): object {
   return { type: 'plain_text', text: cut(text, most), emoji: false };

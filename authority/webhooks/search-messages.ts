@@ -5,7 +5,7 @@
  */
 import type { SearchHitNotice } from '#schemas/api/cases/saved-searches.js';
 import type { JiraWebhook } from '#schemas/documents/webhook.js';
-import { newIssue, plainText, signedJson, slackPost } from './formats.js';
+import { newIssue, onNode, plainText, signedJson, slackPost } from './formats.js';
 import type { Outgoing } from './formats.js';
 
 type Hit = SearchHitNotice['hits'][number];
@@ -23,9 +23,9 @@ export function hitLink({ session, time }: Hit, web: string): string | null {
   return session === '' ? null : `${web}/sessions/${session}${time === null ? '' : `?t=${time}`}`;
 }
 
-function line({ kind, at, user, node, login }: Hit): string {
-  const where = node === '' ? '' : ` on ${login === '' ? node : `${login}@${node}`}`;
-  return `${new Date(at).toISOString()}  ${kind}${user === '' ? '' : `  ${user}`}${where}`;
+function line(hit: Hit): string {
+  const { kind, at, user } = hit;
+  return `${new Date(at).toISOString()}  ${kind}${user === '' ? '' : `  ${user}`}${onNode(hit)}`;
 }
 
 function lines({ count, hits }: SearchHitNotice): readonly string[] {

@@ -23,7 +23,7 @@ export const profileSchema = z.object({
   user: z.string(),
   roles: z.array(z.string()),
   logins: z.array(z.string()),
-  /** What the Steno is called; left out by a login from before gateways were known by it. */
+  /** Name of the Steno; missing after logins from before gateways were recognized by it. */
   cluster: z.string().optional(),
   /** `host:port` of the SSH gateway. */
   ssh: z.string(),

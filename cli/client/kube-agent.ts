@@ -6,7 +6,7 @@
 import { stringify } from 'yaml';
 
 export interface KubeAgent {
-  /** Of the node that it joins as. */
+  /** Name of the node as which it joins. */
   readonly name: string;
   readonly image: string;
   readonly token: string;
@@ -16,7 +16,7 @@ export interface KubeAgent {
 }
 
 const NAMESPACE = 'steno-agent';
-/** Of the account in the image of services (deploy/container/Containerfile). */
+/** Uid of the account in the service image (deploy/container/Containerfile). */
 const UID = 10_001;
 
 /** YAML documents for `kubectl apply`. */

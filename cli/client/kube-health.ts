@@ -22,7 +22,7 @@ export type KubeState = 'ready' | 'not ready' | 'unreachable' | 'refused' | 'unk
 
 export interface KubeHealth {
   readonly state: KubeState;
-  /** As the API server calls it, `v1.34.4`; null: it did not say. */
+  /** Version as the API server reports it, `v1.34.4`; null if it reported none. */
   readonly version: string | null;
   /** The gateway's error, where it refused or did not reach the cluster. */
   readonly reason: ErrorCode | null;
@@ -34,7 +34,7 @@ const ASKED_AT_ONCE = 8;
 const PATIENCE_MS = 5_000;
 const MAX_ANSWER = 65_536;
 const UNKNOWN: KubeHealth = { state: 'unknown', version: null, reason: null, last_seen_at: null };
-/** Of the gateway's refusals, those that say that the cluster is away. */
+/** The gateway's refusals that mean that the cluster is unreachable. */
 const away: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['KUBE_UNREACHABLE', 'NODE_UNREACHABLE']);
 
 export interface KubeGateway {

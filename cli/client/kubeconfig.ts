@@ -69,7 +69,7 @@ export const execApis = ['v1', 'v1beta1'] as const;
 export type ExecApi = (typeof execApis)[number];
 
 export interface StenoContext {
-  /** Of cluster, user and context. */
+  /** Name of the cluster, user and context. */
   readonly name: string;
   readonly server: string;
   readonly serverName: string;

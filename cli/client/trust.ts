@@ -45,7 +45,7 @@ export async function refreshTrust(home: Home): Promise<Profile> {
   return profile;
 }
 
-/** As `refreshTrust`, for who can go on without: an authority that is away or slow changes nothing. */
+/** As `refreshTrust`, for callers that can do without: an unreachable or slow authority changes nothing. */
 export async function freshTrust(home: Home): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const patience = new Promise<void>((resolve) => {

@@ -1,5 +1,5 @@
 /**
- * What a service manager gives to a service, and hears from it: systemd.exec(5), CREDENTIALS; sd_notify(3).
+ * The interface between a service and its manager: systemd.exec(5), CREDENTIALS; sd_notify(3).
  *
  * Both are left out where no systemd is above. Tested in test/deploy/systemd.test.ts and service-manager.test.ts.
  */
@@ -20,7 +20,7 @@ export function credential(name: string, env: NodeJS.ProcessEnv = process.env): 
 }
 
 /**
- * Whoever waits for this service to start waits no longer; `status` is what `systemctl status` shows. By systemd-notify(1):
+ * Reports that the service has started; `status` is what `systemctl status` shows. By systemd-notify(1):
  * Node.js has no datagrams of Unix sockets, and a message counts only with the id of this process, which root may give.
  */
 export function tellReady(status: string, env: NodeJS.ProcessEnv = process.env): Promise<void> {

@@ -1,8 +1,8 @@
-/** What the verbs on resources need of each kind. */
+/** The interface of a kind of resource, for the verbs on resources. */
 import type { StoredKind } from '#runtime/resources/kinds.js';
 import type { Client } from '../client/client.js';
 
-/** As the authority keeps it. `revision`: null for kinds that have none. */
+/** A resource as the authority stores it. `revision`: null for kinds without revisions. */
 export interface KeptResource {
   readonly name: string;
   readonly revision: number | null;

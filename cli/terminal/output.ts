@@ -97,7 +97,7 @@ export function csv<Row>(
   output.out.write(lines.map((line) => `${line.join(',')}\r\n`).join(''));
 }
 
-/** What the system refused to do with a file that a command was given, or keeps its own things in. */
+/** Explains the system's refusal to open or write a file that the user named, or one of the command's own. */
 const fileCodes: ReadonlySet<string> = new Set([
   'EACCES',
   'EPERM',

@@ -118,7 +118,7 @@ Default data directory: $STENO_DATA, or $XDG_DATA_HOME/steno, or ~/.local/share/
       };
       const authority = forkAuthority(dir);
       const machine = await startWith(authority, options, dir, progress).catch((error: unknown) => {
-        // What failed may not have come to it.
+        // The failure may have come before the machine owned this process.
         authority.kill('SIGKILL');
         throw error;
       });
@@ -132,7 +132,7 @@ Default data directory: $STENO_DATA, or $XDG_DATA_HOME/steno, or ~/.local/share/
     });
 }
 
-/** Nothing has begun in the program before it is told its configuration. */
+/** The program starts nothing before it receives its configuration. */
 function forkAuthority(dir: DataDir): ChildProcess {
   for (const folder of [dir.path, dir.logs]) mkdirSync(folder, { recursive: true, mode: 0o700 });
   return forkStage({ module: programs.authority, logFile: join(dir.logs, 'authority.log') });

@@ -47,7 +47,7 @@ import { startStage } from './supervisor.js';
 import type { Stage, StageOptions } from './supervisor.js';
 
 const DEFAULT_TUNNEL_PORT = 8024;
-/** Of the services of this machine; those of others have names of their own. */
+/** Name of this machine's services; services elsewhere have their own names. */
 const SERVICE_NAME = 'local';
 const TOKEN_TTL_MS = 600_000;
 const CLOSING: readonly StageName[] = ['agent', 'gateway', 'store', 'authority'];
@@ -64,7 +64,7 @@ export interface MachineOptions {
   readonly webProxies: readonly string[];
   /** Processes of the gateway; `auto`: one for each core. */
   readonly workers: number | 'auto';
-  /** Where clients of Kubernetes come in; undefined: nowhere. */
+  /** Address for clients of Kubernetes; undefined for none. */
   readonly kubeListen: string | undefined;
   /** `host:port` at which users reach it; undefined: where it listens. */
   readonly kubeAddress: string | undefined;

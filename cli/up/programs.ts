@@ -1,4 +1,4 @@
-/** Where the programs of the stages are. */
+/** Paths of the stages' programs. */
 import { fileURLToPath } from 'node:url';
 
 const path = (module: string): string => fileURLToPath(new URL(module, import.meta.url));

@@ -21,7 +21,7 @@ export interface StageOptions {
   readonly module: string;
   /** Asked once `after` has resolved. */
   readonly config: () => object;
-  /** Where its standard error goes: its log. */
+  /** The log, which receives its standard error. */
   readonly logFile: string;
   readonly environment?: Readonly<Record<string, string>>;
   /** The first configuration is sent once this resolves; where it rejects, the stage never starts and `ready` rejects alike. */
@@ -139,7 +139,7 @@ export function startStage(options: StageOptions, log: Log): Stage {
   };
 
   const ready = launch(options.after);
-  // Who starts several waits for all of them: one that fails must not end this process before it is asked for.
+  // A caller that starts several stages awaits them one by one: a failed one must not end this process before its turn.
   ready.catch(() => undefined);
   return {
     name: options.name,
@@ -158,7 +158,7 @@ export function startStage(options: StageOptions, log: Log): Stage {
       const current = child;
       if (current === undefined || current.exitCode !== null || current.signalCode !== null) return;
       const gone = new Promise<void>((resolve) => current.once('exit', () => resolve()));
-      // Nothing has begun in it yet.
+      // It has not started anything yet.
       if (!configured) current.kill('SIGKILL');
       const message: ToService = { kind: 'close' };
       if (current.connected) current.send(message, () => undefined);

@@ -1,9 +1,9 @@
 /**
- * Whose each byte of a terminal's input was, where several people type: input is stored when its echo comes, which may be after
- * somebody else has typed.
+ * Remembers who typed each byte of a terminal's input when several people type. Input is stored once it is echoed, and somebody
+ * else may have typed by then.
  *
- * A queue of runs, in the order of typing; `EchoGuard` releases every byte once and in that order. While only the session's
- * user types there is no queue. Tested in typed.test.ts.
+ * Keeps a queue of runs in the order of typing; `EchoGuard` releases every byte once and in that order. There is no queue while
+ * only the session's user types. Tested in typed.test.ts.
  */
 interface Run {
   readonly user: string;
@@ -13,7 +13,7 @@ interface Run {
 export class Authors {
   #runs: Run[] | null = null;
   #typist = '';
-  /** Of whom the recording says that the lines that follow are theirs. */
+  /** The user whom the recording names as the author of the lines that follow. */
   #said = '';
 
   /** Whether anybody but the session's user has typed. */
@@ -21,12 +21,12 @@ export class Authors {
     return this.#runs !== null;
   }
 
-  /** Whose the next byte to be stored is. */
+  /** Who typed the next byte to be stored. */
   get next(): string {
     return this.#runs?.[0]?.user ?? this.#typist;
   }
 
-  /** `waiting`: bytes of `owner` that were typed and not stored when somebody else types for the first time. */
+  /** `waiting`: bytes that `owner` typed and that are not yet stored when somebody else types for the first time. */
   typist(user: string, owner: string, waiting: number): void {
     if (this.#runs === null) {
       if (user === owner) return;
@@ -43,7 +43,7 @@ export class Authors {
     else this.#runs.push({ user: this.#typist, bytes });
   }
 
-  /** Of the next `most` bytes those that one person typed. */
+  /** Takes up to `most` bytes from the front of the queue, all typed by one person. */
   take(most: number): Run {
     const first = this.#runs?.[0];
     if (first === undefined) return { user: this.#typist, bytes: most };
@@ -53,7 +53,7 @@ export class Authors {
     return { user: first.user, bytes };
   }
 
-  /** Whether the recording has to say that what follows is of this user; it does from now on. */
+  /** Whether the recording must name this user as the author of what follows. The caller then writes that, so the next call answers false. */
   says(user: string): boolean {
     if (user === this.#said) return false;
     this.#said = user;

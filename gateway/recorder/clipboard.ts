@@ -1,24 +1,24 @@
 /**
- * What programs do to the clipboard of the user's terminal: OSC 52 in terminal output.
+ * Detects programs that read or set the clipboard of the user's terminal, by OSC 52 in terminal output.
  *
- *     text ──ESC ]52; or U+009D 52;──► selection ──;──► content ──BEL, ESC \, U+009C──► told
+ *     text ──ESC ]52; or U+009D 52;──► selection ──;──► content ──BEL, ESC \, U+009C──► fact
  *       ▲                                 └──────────────────┴── CAN, SUB, another ESC, no `;` ──┐
  *       └────────────────────────────────────────────────────────────────────────────────────────┘
  *
- * Also inside the sequences by which tmux and screen pass it on. Of a content is told how long it is decoded, and whether it holds what a person
- * does not see when they paste it: control characters, text turned around, characters without width. Never the content: it is in the
- * output, and its digest could be guessed from. What one second brings is told together, so that no program fills a recording with
- * facts. At most `HELD` characters are held.
+ * Sequences that tmux and screen wrap to pass them on are recognized too. A fact has the decoded length, and whether the content
+ * holds anything that stays invisible when it is pasted: control characters, bidirectional overrides, zero-width characters. It never
+ * has the content, which is in the output anyway, nor a digest, from which short content could be guessed. Everything within one
+ * second becomes one fact, so that no program can fill a recording with facts. At most `HELD` characters are held.
  *
- * An aid, not a boundary: terminals differ in what they take for a sequence, and screen cuts long ones into pieces of which the first alone is
- * understood. Tested in clipboard.test.ts.
+ * An aid, not a boundary: terminals disagree about what a sequence is, and screen splits long ones into pieces, of which only the
+ * first is understood. Tested in clipboard.test.ts.
  */
 import type { ClipboardFact } from '#schemas/recording/line.js';
 
 const ESC = 0x1b;
 const introducers = [Buffer.from('\x1b]52;'), Buffer.from('\u009d52;')];
 const MAX_SELECTION = 32;
-/** Base64 characters that are decoded at a time; a multiple of 4. */
+/** Base64 characters decoded at a time; a multiple of 4. */
 const HELD = 65_536;
 const TOGETHER_MS = 1_000;
 const unseen = /[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u2060\ufeff\u202a-\u202e\u2066-\u2069\u{e0000}-\u{e007f}]/u;
@@ -26,23 +26,23 @@ const unseen = /[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u2060\ufeff\u202a-\u2
 type Action = ClipboardFact['action'];
 
 export class ClipboardWatch {
-  /** The end of what was shown, where it may begin an introducer. */
+  /** The last bytes shown, if an introducer may begin with them. */
   #begun: Buffer = nothing;
   #selection: string | null = null;
   #content: Content | null = null;
-  /** An ESC, or the first byte of U+009C, at the end of what was shown. */
+  /** An ESC, or the first byte of U+009C, if it was the last byte shown. */
   #ending: number | null = null;
   readonly #told = new Map<Action, number>();
   readonly #waiting = new Map<Action, ClipboardFact>();
 
-  /** Session time in ms at which `due` has something to tell. */
+  /** Session time in ms at which `due` has facts to return. */
   get dueAt(): number {
     let at = Infinity;
     for (const action of this.#waiting.keys()) at = Math.min(at, this.#told.get(action)! + TOGETHER_MS);
     return at;
   }
 
-  /** Takes output to the user; answers what is to be told now. */
+  /** Takes output to the user; returns the facts that are due. */
   shown(bytes: Buffer, now: number): readonly ClipboardFact[] {
     const facts = this.#waiting.size === 0 ? [] : [...this.due(now)];
     let [rest, at] = [this.#joined(bytes), 0];
@@ -65,7 +65,7 @@ export class ClipboardWatch {
     }
   }
 
-  /** What has waited for its second. */
+  /** Returns the facts whose second is over. */
   due(now: number): readonly ClipboardFact[] {
     return [...this.#waiting].flatMap(([action, fact]) => {
       if (now < this.#told.get(action)! + TOGETHER_MS) return [];
@@ -75,7 +75,7 @@ export class ClipboardWatch {
     });
   }
 
-  /** The session is over: what still waits. */
+  /** Ends the session: returns every fact still waiting. */
   end(): readonly ClipboardFact[] {
     const facts = [...this.#waiting.values()];
     this.#waiting.clear();
@@ -88,14 +88,14 @@ export class ClipboardWatch {
     return begun.length === 0 ? bytes : Buffer.concat([begun, bytes]);
   }
 
-  /** Answers where the sequence that goes on at `start` is over, or -1 when it goes on after these bytes. */
+  /** Returns where the sequence that continues at `start` ends, or -1 if it continues past these bytes. */
   #sequence(bytes: Buffer, start: number, now: number, facts: ClipboardFact[]): number {
     let from = start;
     for (let at = start; at < bytes.length; at++) {
       const byte = bytes[at]!;
       if (this.#ending !== null) {
         const isSelf = this.#ending === ESC;
-        // tmux is given each ESC twice.
+        // Inside tmux's wrapper each ESC is doubled.
         if (isSelf && byte === ESC) continue;
         const isOver = byte === (isSelf ? 0x5c : 0x9c);
         if (isOver) this.#over(now, facts);
@@ -164,7 +164,7 @@ export class ClipboardWatch {
   }
 }
 
-/** The base64 of one sequence, decoded piece by piece. */
+/** Decodes the base64 of one sequence piece by piece. */
 class Content {
   #held = '';
   #first = '';
@@ -195,7 +195,7 @@ class Content {
 
 const nothing: Buffer = Buffer.alloc(0);
 
-/** Where introducers end in these bytes. Each kind is looked for once over all of them, however many sequences there are. */
+/** Finds where introducers end in these bytes. Scans once per kind of introducer, however many sequences there are. */
 class Introducers {
   readonly #bytes: Buffer;
   readonly #next = introducers.map(() => -1);
@@ -204,7 +204,7 @@ class Introducers {
     this.#bytes = bytes;
   }
 
-  /** The end of the first that begins at `from` or later; -1: there is none. */
+  /** Returns the end of the first introducer that begins at `from` or later, or -1. */
   after(from: number): number {
     let first = Infinity;
     for (const [i, intro] of introducers.entries()) {
@@ -218,7 +218,7 @@ class Introducers {
   }
 }
 
-/** The end of these bytes that an introducer may begin with. */
+/** Returns the longest suffix of these bytes that an introducer may begin with. */
 function begunAt(bytes: Buffer): Buffer {
   for (let length = Math.min(4, bytes.length); length > 0; length--) {
     const end = bytes.subarray(bytes.length - length);

@@ -1,18 +1,18 @@
 /**
- * Much input at once, which nobody types: pastes, and programs that type.
+ * Detects input that arrives faster than anybody types: pastes, and programs that type.
  *
- *     none ──a message larger than keys are, or the mark of a bracketed paste──► run ──`GAP_MS` without input, `MAX_RUN`, end──► told, none
+ *     none ──message larger than a key press, or bracketed-paste mark──► run ──`GAP_MS` without input, `MAX_RUN`, end──► fact, none
  *
- * A run of up to `SECRET_BYTES` is forgotten: it may be a secret, whose length is not stored (typed.ts). Content is never looked at
- * but for line ends and the mark. Limits: a paste whose mark is cut in two by the client counts as one that is not bracketed, and one
- * that arrives slower than `GAP_MS` as several. Tested in pastes.test.ts.
+ * A run of up to `SECRET_BYTES` is forgotten: it may be a secret, whose length is not stored (typed.ts). Only line ends and the mark
+ * are looked at, never other content. Limits: a paste whose mark the client splits over two messages counts as not bracketed, and
+ * one that arrives with pauses longer than `GAP_MS` counts as several. Tested in pastes.test.ts.
  */
 import type { PasteFact } from '#schemas/recording/line.js';
 
 /** Messages larger than this are not key presses. */
 const KEY_BYTES = 64;
 export const GAP_MS = 250;
-/** What goes on for longer is told in pieces. */
+/** Bytes of one fact; a longer run yields several. */
 export const MAX_RUN = 1 << 20;
 const MARK = Buffer.from('\x1b[200~');
 
@@ -22,7 +22,7 @@ interface Run {
   bytes: number;
   lines: number;
   bracketed: boolean;
-  /** The last byte was a carriage return: a newline after it ends no further line. */
+  /** The last byte was a carriage return: a newline right after it does not count as another line end. */
   cr: boolean;
 }
 
@@ -30,7 +30,7 @@ export class PasteWatch {
   readonly #least: number;
   #run: Run | null = null;
 
-  /** Runs of up to so many bytes are forgotten. */
+  /** `least`: runs of up to this many bytes are forgotten. */
   constructor(least: number) {
     this.#least = least;
   }
@@ -40,7 +40,7 @@ export class PasteWatch {
     return this.#run === null ? Infinity : this.#run.at + GAP_MS;
   }
 
-  /** Takes input from the user; answers the run that was over before it, or is too long with it. */
+  /** Takes input from the user; returns the run that ended before this input, or that reaches `MAX_RUN` with it. */
   typed(bytes: Buffer, now: number): PasteFact | null {
     const before = this.due(now);
     if (this.#run === null && bytes.length <= KEY_BYTES && !bytes.includes(MARK)) return before;
@@ -60,7 +60,7 @@ export class PasteWatch {
     return now >= this.dueAt ? this.end() : null;
   }
 
-  /** The run, whether or not it is over. */
+  /** Ends the current run and returns it. */
   end(): PasteFact | null {
     const run = this.#run;
     this.#run = null;

@@ -32,7 +32,7 @@ export interface History {
   readonly lines: Buffer;
   /** The lines go back to the beginning of the session. */
   readonly whole: boolean;
-  /** The beginning of a character behind the lines, of which the rest was not shown yet. */
+  /** An incomplete character after the lines; its remaining bytes were not shown yet. */
   readonly held: Buffer;
 }
 
@@ -67,7 +67,7 @@ export interface SessionRecorder {
    */
   logEvents(sender?: string): boolean;
   participant(participant: Participant): void;
-  /** What somebody in the session said to the others: `USER: TEXT`, bounded by the caller. */
+  /** Records a chat message within the session: `USER: TEXT`, bounded by the caller. */
   marker(text: string): void;
   /** Exit status, or the name of the signal without `SIG`. */
   exit(status: number | string): void;

@@ -126,7 +126,7 @@ export class RecordedSession implements SessionRecorder, Due {
     const start = Math.max(files.first, files.size - HISTORY_BYTES);
     const bytes = Buffer.allocUnsafe(files.size - start);
     const lines = bytes.subarray(0, files.read(start, bytes, bytes.length));
-    // From the beginning it starts with the header, from elsewhere amid a line.
+    // Drops the first line: the header if reading began at offset 0, otherwise the rest of a line.
     return { lines: lines.subarray(lines.indexOf(0x0a) + 1), whole: start === 0, held: this.#held ?? Buffer.alloc(0) };
   }
 

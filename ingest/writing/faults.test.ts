@@ -81,6 +81,8 @@ describe('whatever breaks, what was acknowledged is there, once, and the same', 
         log: quiet,
         clock: Date.now,
         retry: { firstWait: 1, longestWait: 5 },
+        // Every step waits for its rows.
+        batchInterval: 0,
       },
     );
 

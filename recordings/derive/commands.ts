@@ -1,16 +1,15 @@
 /**
- * The commands of a session, from the lines of its screen and the programs that the kernel saw: pure, so the same rows give the same
+ * Derives a session's commands from the lines of its screen and the programs that the kernel saw. Pure: the same rows give the same
  * commands.
  *
- * Where the shell marks its commands (OSC 133), its marks say what was typed, when it began and how it ended. Elsewhere a command line is a
- * line with a prompt before it. What a prompt looks like is learned: from lines whose words are those of a program
- * that the shell started right after; without kernel events, from what recurs. Programs that a shell starts between one command line
- * and the next belong to the first.
+ * If the shell marks its commands (OSC 133), the marks say what was typed, when it began and how it ended. Otherwise a command line
+ * is a line that starts with a prompt. The shape of prompts is learned from lines that name a program which the shell started right
+ * afterwards; without kernel events, from prompts that recur. Programs started between two command lines belong to the first.
  *
- * An aid, not a boundary: who controls the shell controls what its prompt looks like and what it marks, and a line or a mark printed by a program
- * looks like one that was typed. That is what the verdict is for: a line that names a program which nobody started was shown and never ran. The
- * converse too: what ran while no line named it. Neither can be concluded where kernel events are missing, and there it is not.
- * Bounded by its input; texts are cut as given. Tested in commands.test.ts.
+ * An aid, not a boundary: whoever controls the shell controls its prompt and its marks, and a program can print lines and marks that
+ * look typed. The verdict addresses this: a command line whose program nobody started was shown but never ran, and a program that
+ * ran without any line naming it is reported as hidden. Neither is concluded while kernel events are missing. Bounded by its input;
+ * texts are truncated. Tested in commands.test.ts.
  */
 import type { CommandUnit, HiddenProgram } from '#schemas/api/recordings/commands.js';
 
@@ -20,7 +19,7 @@ export interface ShownLine {
   readonly text: string;
 }
 
-/** Of the kernel, in order. `gap`: events are missing from `offset` to `until`. */
+/** Kernel events in order. `gap`: events are missing from `offset` to `until`. */
 export type Ran =
   | { readonly kind: 'fork'; readonly offset: number; readonly pid: number; readonly child: number }
   | {
@@ -34,7 +33,7 @@ export type Ran =
   | { readonly kind: 'exit'; readonly offset: number; readonly pid: number; readonly how: string }
   | { readonly kind: 'gap'; readonly offset: number; readonly until: number };
 
-/** As a shell said by OSC 133, in order (recordings/render/screen-index.ts). */
+/** The shell's OSC 133 marks in order (recordings/render/screen-index.ts). */
 export type Marked =
   | { readonly kind: 'begin'; readonly offset: number; readonly prompt: string; readonly text: string }
   | { readonly kind: 'end'; readonly offset: number; readonly exit: string };
@@ -44,14 +43,14 @@ export interface Commands {
   readonly hidden: readonly HiddenProgram[];
 }
 
-/** Clocks of node and gateway differ, and an echo comes a little after the key: an event so much before a line may be due to it. */
+/** An event up to this much before a line may still be caused by it: clocks of node and gateway differ, and the echo follows the key. */
 const SLACK_MS = 250;
-/** A program whose name stood on the screen so long before or after it started was shown. */
+/** A program counts as shown if its name was on the screen within this time before or after it started. */
 const NEAR_MS = 5_000;
 /** A shell forks the parts of a pipeline one right after the other. */
 const PIPELINE_MS = 500;
 const MAX_RAN_TOLD = 5;
-/** Lines before a mark among which its command line is looked for. */
+/** Lines before a mark that are searched for its command line. */
 const MAX_LOOKED = 200;
 const MAX_HIDDEN = 2_000;
 const MAX_TEXT = 1_024;
@@ -71,12 +70,12 @@ export function baseName(path: string): string {
   return path.slice(path.lastIndexOf('/') + 1);
 }
 
-/** Head and end of a prompt: what of it does not change with the directory. */
+/** The start and the last character of a prompt, which do not change with the directory. */
 function shapeOf(prompt: string): string {
   return `${/^[^\s:]*/u.exec(prompt)![0].slice(0, 60)} ${[...prompt].at(-1)!}`;
 }
 
-/** The first word of each simple command, without assignments before it; redirections and what is quoted stand aside. */
+/** The first word of each simple command, after any assignments. Commands that begin with a redirection, and quoted text, are ignored. */
 export function programsIn(text: string): readonly string[] {
   const bare = text
     .slice(0, MAX_TEXT)
@@ -99,7 +98,7 @@ interface Process {
   readonly text: string;
   readonly name: string;
   readonly parent: number | null;
-  /** Forked together with one before it: part of a pipeline, so what it reads is not the terminal. */
+  /** Forked right after a sibling: part of a pipeline, so it does not read from the terminal. */
   readonly piped: boolean;
 }
 
@@ -109,12 +108,12 @@ interface Started {
   readonly text: string;
   readonly name: string;
   readonly parentText: string;
-  /** By a shell that reads from the terminal. */
+  /** Started by a shell that reads from the terminal. */
   readonly direct: boolean;
   exit: { readonly offset: number; readonly how: string } | null;
 }
 
-/** Who started what: with the processes that are known. */
+/** Lists started programs with their parents, as far as those are known. */
 function startedOf(events: readonly Ran[]): readonly Started[] {
   const alive = new Map<number, Process>();
   const last = new Map<number, Started>();
@@ -151,14 +150,14 @@ function startedOf(events: readonly Ran[]): readonly Started[] {
   return started;
 }
 
-/** A shell that reads from its terminal: it was given neither a command nor a script, and stands in no pipeline. */
+/** Whether a process is a shell that reads from its terminal: no command, no script, not part of a pipeline. */
 function isTerminalShell({ name, text, piped }: Process): boolean {
   if (piped) return false;
   const [, ...args] = text.split(/\s+/);
   return shells.test(name) && args.every((arg) => /^-{1,2}[a-z-]+$/i.test(arg) && !/^-[a-z]*c[a-z]*$/.test(arg));
 }
 
-/** `end`: session time of the last thing known. */
+/** `end`: session time of the last row. */
 export function deriveCommands(lines: readonly ShownLine[], events: readonly Ran[], end: number, marks: readonly Marked[] = []): Commands {
   const ordered = [...lines].sort((a, b) => a.offset - b.offset);
   const started = startedOf(events);
@@ -189,7 +188,7 @@ export function deriveCommands(lines: readonly ShownLine[], events: readonly Ran
     const until = shown[i + 1]?.offset ?? Math.max(end, offset);
     const direct = byUnit.get(i) ?? [];
     const words = wordsOf(command);
-    // What is not named by the command may have been started while it stood there, with nothing to show for it. An alias names none.
+    // A program that the command does not name may have been started in the background meanwhile. An alias names none of its programs.
     const named = direct.filter(({ name, text }) => words.has(name) || words.has(baseName(text.split(/\s/, 1)[0]!)));
     const mine = named.length > 0 ? named : direct;
     const last = mine.at(-1);
@@ -221,11 +220,11 @@ interface Candidate extends ShownLine {
 }
 
 interface Shown extends Candidate {
-  /** What the shell said of its end; null: it was not marked. */
+  /** How the command ended according to the shell; null if the shell did not mark it. */
   readonly marked: { readonly exit: string | null; readonly lasted: number | null } | null;
 }
 
-/** A command that began, what was typed for it, and the end that the shell marked before the next one began. Without a text it is not told of. */
+/** Commands that the shell marked, each with its text and the end marked before the next begins. Commands without text are left out. */
 function markedCommands(marks: readonly Marked[], ascending: readonly ShownLine[]): readonly Shown[] {
   const used = new Set<string>();
   return marks.flatMap((mark, i): readonly Shown[] => {
@@ -254,7 +253,7 @@ function markedCommands(marks: readonly Marked[], ascending: readonly ShownLine[
 function shapesOf(candidates: readonly Candidate[], direct: readonly Started[]): ReadonlySet<string> {
   const shapes = new Set<string>();
   for (const one of direct) {
-    // Behind the slowest typist stands the line that was there last.
+    // However slowly it was typed, the command is the last line before the program started.
     const line = candidates[lastBefore(candidates, one.offset + SLACK_MS)];
     if (line !== undefined && programsIn(line.command).includes(one.name)) shapes.add(shapeOf(line.prompt));
   }
@@ -265,7 +264,7 @@ function shapesOf(candidates: readonly Candidate[], direct: readonly Started[]):
   return shapes;
 }
 
-/** Index of the last one whose offset is not above; -1 when all are. */
+/** Index of the last entry at or before `offset`, or -1. */
 function lastBefore(ascending: readonly { readonly offset: number }[], offset: number): number {
   let [low, high] = [-1, ascending.length];
   while (low + 1 < high) {
@@ -283,7 +282,7 @@ function hiddenOf(
   unitAt: (offset: number) => number,
 ): readonly HiddenProgram[] {
   const rows = new Map<string, { row: HiddenProgram; times: number; last: number }>();
-  // The words of the lines that are near: a window that moves with the programs.
+  // Words of the lines within `NEAR_MS`: a window that moves with the programs.
   const near = new Map<string, number>();
   let [from, to] = [0, 0];
   const count = (line: ShownLine, by: 1 | -1): void => {
@@ -296,7 +295,7 @@ function hiddenOf(
     const command = shown[unit];
     const called = baseName(one.text.split(/\s/, 1)[0]!).replace(/^-/, '');
     const isShown = (name: string): boolean => (near.get(name) ?? 0) > 0 || (command !== undefined && wordsOf(command.command).has(name));
-    // The shell of the login is what the session is.
+    // The login shell is the session itself.
     if (isShown(one.name) || isShown(called) || one.text.startsWith('-')) continue;
     const key = JSON.stringify([unit, one.text, one.parentText]);
     const known = rows.get(key);

@@ -1,10 +1,10 @@
-/** Rows of the event store in the words in which they are told: to the page, to the command, and in a page that stands alone. */
+/** Converts rows of the event store to the form that the page, the `steno` command and offline pages show. */
 import type { SessionFact } from '#schemas/api/recordings/sessions.js';
 import type { EventRow } from '#schemas/events/rows.js';
 import type { KernelEventInfo } from '#schemas/kernel/event-info.js';
 import { kernelPlace } from '#schemas/kernel/kernel.js';
 
-/** Of a kernel's row. */
+/** Converts a row of the kernel's. */
 export function kernelEventOf(row: EventRow): KernelEventInfo {
   return {
     place: kernelPlace(row),
@@ -24,7 +24,7 @@ export function kernelEventOf(row: EventRow): KernelEventInfo {
   };
 }
 
-/** Of a recording's row: what is empty is left out. */
+/** Converts a row derived from a recording; empty columns are left out. */
 export function factOf(event: EventRow): SessionFact {
   const known: Record<string, unknown> = {};
   for (const key of ['path', 'size', 'sha256', 'address', 'port', 'name', 'reason', 'outcome', 'count'] as const) {
@@ -34,7 +34,7 @@ export function factOf(event: EventRow): SessionFact {
   return { at: event.at, offset: event.offset_ms, kind: event.kind, data: { ...parsed(event.data), ...known } };
 }
 
-/** The columns that have no column of their own; nothing where they cannot be read. */
+/** Parses the fields that have no column of their own; `{}` if they cannot be parsed. */
 export function parsed(data: string): Record<string, unknown> {
   try {
     const value: unknown = JSON.parse(data);

@@ -1,6 +1,6 @@
-/** What a reader of a transfer protocol tells: a file began, pieces of it at their places, and its end. */
+/** Receives from a protocol reader: the start of a file, its pieces with their offsets, and its end. */
 export interface Carrying {
-  /** Answers where its pieces go. What a protocol does not say at the beginning is null: sftp no size, scp no path. */
+  /** Returns the receiver of the pieces. Null for facts that the protocol does not give at the start: sftp has no size, scp no path. */
   begin(operation: 'read' | 'write', path: string | null, size: number | null): Carried;
 }
 
@@ -9,7 +9,7 @@ export interface Carried {
   end(): void;
 }
 
-/** Bytes of one direction, cut into what a protocol asks for. What waits is bounded by `limit`; beyond it the protocol is lost. */
+/** Buffers the bytes of one direction until the protocol reader takes them. Beyond `limit` buffered bytes, reading is given up. */
 export class Pieces {
   readonly #limit: number;
   #held: Buffer = Buffer.alloc(0);
@@ -28,7 +28,7 @@ export class Pieces {
     return this.#held.length;
   }
 
-  /** A look ahead, without taking. */
+  /** Everything buffered, without taking it. */
   get held(): Buffer {
     return this.#held;
   }
@@ -39,7 +39,7 @@ export class Pieces {
     return taken;
   }
 
-  /** To be called when what is held is not enough. */
+  /** Call when the buffered bytes are not enough for the next step. */
   bound(): void {
     if (this.#held.length > this.#limit) this.lose();
   }

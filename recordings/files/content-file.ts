@@ -1,6 +1,6 @@
 /**
- * A file on this machine that takes content at its places. Closed by whoever opened it. What comes in order is hashed as it comes;
- * only what does not is read again for its digest. Tested in recorded-files.test.ts.
+ * A local file that takes pieces of content at their offsets. Closed by whoever opened it. Pieces in order are hashed as they arrive;
+ * if one is out of order, the file is read again for its digest. Tested in recorded-files.test.ts.
  */
 import { createHash } from 'node:crypto';
 import type { Hash } from 'node:crypto';
@@ -12,10 +12,10 @@ const READ_BYTES = 1 << 20;
 export class ContentFile implements ContentSink {
   readonly #fd: number;
   #size = 0;
-  /** Of all bytes so far; null: a piece came out of order. */
+  /** Hash of all bytes so far; null once a piece arrived out of order. */
   #running: Hash | null = createHash('sha256');
 
-  /** Makes it, readable by its owner alone; throws where there is one. */
+  /** Creates the file, readable by its owner only. Throws if it exists. */
   constructor(path: string) {
     this.#fd = openSync(path, 'wx+', 0o600);
   }

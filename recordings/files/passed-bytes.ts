@@ -1,7 +1,7 @@
 /**
- * What passed through a session's streams, taken back from its lines: the bytes of each direction in their order, and the facts
- * between them. Bytes that were valid UTF-8 stand as text in `o` and `i` lines, all others in `b` lines (gateway/recorder/streams.ts).
- * Throws RECORDING_MALFORMED on lines that are none. Tested in recorded-files.test.ts.
+ * Reconstructs from a recording's lines what passed through the session's streams: the bytes of each direction in order, and the
+ * facts between them. Valid UTF-8 is stored as text in `o` and `i` lines, everything else in `b` lines (gateway/recorder/streams.ts).
+ * Throws RECORDING_MALFORMED for anything that is not a line. Tested in recorded-files.test.ts.
  */
 import { StenoError } from '#schemas/base/errors.js';
 import { parseHeader, parseLine } from '#schemas/recording/line.js';
@@ -17,10 +17,10 @@ export interface PassedBytes {
   readonly kind: 'bytes';
   readonly at: number;
   readonly stream: StreamName;
-  /** Of a forwarded connection. */
+  /** Set for a forwarded connection. */
   readonly channel: number | undefined;
   readonly bytes: Buffer;
-  /** They stand as bytes in the recording, not as text. */
+  /** Whether the recording stores them as bytes rather than text. */
   readonly raw: boolean;
 }
 
@@ -54,7 +54,7 @@ export async function* passedBytes(chunks: AsyncIterable<Uint8Array>): AsyncGene
           yield { kind: 'bytes', at, stream: 'in', channel: undefined, bytes: Buffer.from(line.data), raw: false };
           break;
         case 'b':
-          // One that stands for the line before it repeats what was said already.
+          // It has the exact bytes of the `o` or `i` line before it, which were yielded already.
           if (line.data.replaces) break;
           yield {
             ...{ kind: 'bytes', at, stream: line.data.stream, channel: line.data.channel, raw: true },

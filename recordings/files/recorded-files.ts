@@ -1,13 +1,13 @@
 /**
- * Files in a recording: which there are, where they lay, and their content where it was recorded in full.
+ * Lists the files in a recording, and extracts the content of those recorded in full.
  *
- *     transfer   sftp, scp, rsync, git: a file that was read or written, as the gateway accounted for it
- *     stream     standard input, output or error of a command, or one direction of a forwarded connection, from beginning to end
+ *     transfer   sftp, scp, rsync, git: a file read or written, as the gateway's file facts report it
+ *     stream     a whole stream: standard input, output or error of a command, or one direction of a forwarded connection
  *     unechoed   data that went into a terminal without being shown
  *
- * Content of sftp and scp is put together from the packets that carried it; rsync and git send differences and packs, whose
- * stream can be taken whole. What was found is what the gateway hashed, or it is not handed out: the digest in the fact is
- * compared with that of the content. Memory holds what a protocol waits for, never a file. Tested in recorded-files.test.ts.
+ * Files of sftp and scp are reassembled from the packets that carried them. rsync and git send deltas and packs; there, the whole
+ * stream can be extracted. Content is handed out only if its digest equals the one that the gateway recorded. Memory holds what a
+ * protocol reader waits for, never a file. Tested in recorded-files.test.ts.
  */
 import { StenoError } from '#schemas/base/errors.js';
 import type { FileFact, RecordingHeader, StreamName } from '#schemas/recording/line.js';
@@ -19,40 +19,40 @@ import { SftpContent } from './sftp-content.js';
 export interface RecordedFile {
   /** Counts from 1, in the order of the recording. */
   readonly n: number;
-  /** Session time in ms when it was over. */
+  /** Session time in ms at which it ended. */
   readonly at: number;
   readonly kind: 'transfer' | 'stream' | 'unechoed';
   readonly protocol: FileFact['protocol'] | null;
   /** `write`: onto the node. */
   readonly operation: 'read' | 'write';
-  /** Where it lay on the node; of a stream its name. */
+  /** Its path on the node; for a stream, the stream's name. */
   readonly path: string;
   readonly size: number | null;
   readonly sha256: string | null;
   readonly outcome: string;
-  /** Why its content is not in the recording, or null: it can be taken out. */
+  /** Why its content is not in the recording; null if it can be extracted. */
   readonly missing: string | null;
 }
 
 export interface RecordedFiles {
   readonly header: RecordingHeader;
   readonly files: readonly RecordedFile[];
-  /** Files beyond `MAX_FILES`. */
+  /** Number of files beyond `MAX_FILES`. */
   readonly more: number;
 }
 
 export const MAX_FILES = 100_000;
 
-/** Where content goes: pieces at their places, in whatever order they passed. */
+/** Takes content in pieces, each with its offset, in whatever order they passed. */
 export interface ContentSink {
-  /** What was written until then does not count. */
+  /** Discards everything written so far. */
   reset(): void;
   write(offset: number, bytes: Buffer): void;
   /** Bytes from 0 to the end of the last piece, and their SHA-256 in hex. */
   digest(): { readonly size: number; readonly sha256: string };
 }
 
-/** Bytes of a direction that are missing, by stream and channel. */
+/** Directions with missing bytes, named by stream and channel. */
 type Cut = ReadonlySet<string>;
 const directionOf = (stream: StreamName, channel: number | undefined): string =>
   channel === undefined ? stream : `channel ${channel} ${stream}`;
@@ -106,12 +106,12 @@ function missingOf(file: Omit<RecordedFile, 'n' | 'missing'>, direction: string 
   return file.sha256 === null ? 'it did not pass as a whole' : null;
 }
 
-/** The lines of the recording from the beginning, as often as they are asked for. */
+/** Each call reads the lines of the recording from the beginning. */
 export type Chunks = () => AsyncIterable<Uint8Array>;
 
 /**
- * Writes the content of a file that `listFiles` listed without `missing`. Throws FILE_MISSING where the recording does not hold what
- * the gateway hashed: then nothing in the sink counts.
+ * Writes the content of a file that `listFiles` listed without `missing`. Throws FILE_MISSING if the content does not match the
+ * digest that the gateway recorded; the sink's content is then invalid.
  */
 export async function extractFile(chunks: Chunks, file: RecordedFile, sink: ContentSink): Promise<void> {
   if (file.missing !== null) throw new StenoError('FILE_MISSING', file.missing);
@@ -135,7 +135,7 @@ async function extractStream(chunks: AsyncIterable<Uint8Array>, file: RecordedFi
   }
 }
 
-/** On a terminal `i` lines were shown, so they are no part of it: `b` lines since the fact before are. */
+/** Unechoed data is the `b` lines since the preceding fact. `i` lines of a terminal were echoed, so they are not part of it. */
 async function extractUnechoed(chunks: AsyncIterable<Uint8Array>, file: RecordedFile, sink: ContentSink): Promise<void> {
   let offset = 0;
   for await (const passed of passedBytes(chunks)) {
@@ -150,7 +150,7 @@ async function extractUnechoed(chunks: AsyncIterable<Uint8Array>, file: Recorded
   }
 }
 
-/** Whether it was found, which its digest has said by then. */
+/** Returns whether a file with the right digest was found. */
 async function extractTransfer(chunks: AsyncIterable<Uint8Array>, file: RecordedFile, sink: ContentSink): Promise<boolean> {
   let found = false;
   let busy = false;
@@ -163,7 +163,7 @@ async function extractTransfer(chunks: AsyncIterable<Uint8Array>, file: Recorded
       let beyond = false;
       return {
         piece(offset, bytes) {
-          // More than the gateway counted is not what it hashed.
+          // A file longer than the gateway counted cannot match its digest.
           if (offset + bytes.length > (file.size ?? 0)) beyond = true;
           else if (!beyond) sink.write(offset, bytes);
         },

@@ -1,7 +1,7 @@
 /**
- * Files that the old scp protocol carried, from the direction that sends them: `source()` of openssh-portable's scp.c. Lines
- * `T`, `C`, `D`, `E` and messages, and after each `C` line the bytes of a file and a status byte. What it is called at its target is not said:
- * the digest decides what was found. Tested in recorded-files.test.ts.
+ * Reads the files that the old scp protocol carried, from the sending direction: `source()` of openssh-portable's scp.c. Lines
+ * `T`, `C`, `D`, `E` and messages; after each `C` line, the bytes of a file and a status byte. The protocol does not say what a file
+ * is called at its target, so files are identified by their digest. Tested in recorded-files.test.ts.
  */
 import { Pieces } from './carried.js';
 import type { Carried, Carrying } from './carried.js';
@@ -17,13 +17,13 @@ export class ScpContent {
   /** A file is followed by its status. */
   #status = false;
 
-  /** `writing`: `scp -t`, whose files come in. */
+  /** `writing`: `scp -t`, which receives files. */
   constructor(carrying: Carrying, writing: boolean) {
     this.#carrying = carrying;
     this.#operation = writing ? 'write' : 'read';
   }
 
-  /** Bytes of the direction that carries files. */
+  /** Takes bytes of the direction that carries files. */
   push(bytes: Buffer): void {
     const pieces = this.#source;
     pieces.push(bytes);
@@ -57,7 +57,7 @@ export class ScpContent {
     const match = /^C[0-7]{4,5} (\d{1,16}) ([^/\0]+)$/s.exec(line);
     if (match !== null) {
       const size = Number(match[1]);
-      // The name is that at the source: what the file is called at its target is said by the command alone.
+      // This is the name at the source; only the command says what the file is called at its target.
       this.#file = { carried: this.#carrying.begin(this.#operation, null, size), size, moved: 0 };
       this.#status = true;
     } else if (!/^[TDE\u0001\u0002]/.test(line)) {

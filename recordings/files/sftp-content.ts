@@ -1,10 +1,11 @@
 /**
- * Files that an sftp session carried, from its two directions as they were recorded (draft-ietf-secsh-filexfer-02, version 3).
+ * Reads the files that an sftp session carried, from its two recorded directions (draft-ietf-secsh-filexfer-02, version 3).
  *
- * Only content is followed: OPEN and HANDLE name a file, WRITE holds its bytes, DATA answers READ, CLOSE ends it. What passed
- * was accounted for by the gateway while it passed (gateway/streams/sftp/); here its digest decides what was found. A direction is
- * recorded in its own order, but an answer may stand before the end of its question, by the 100 ms that a cut character is
- * held: such answers wait. Bounds: `MAX_PACKET` bytes, `MAX_OPEN` questions and handles. Tested in recorded-files.test.ts.
+ * Follows content only: OPEN and HANDLE name a file, WRITE holds its bytes, DATA answers READ, CLOSE ends it. The gateway recorded
+ * size and digest of each file as it passed (gateway/streams/sftp/); here files are identified by that digest. Each direction is
+ * recorded in order, but a response may precede the end of its request in the recording, because an incomplete character is held
+ * for up to 100 ms: such responses wait. Bounds: `MAX_PACKET` bytes, `MAX_OPEN` requests and handles. Tested in
+ * recorded-files.test.ts.
  */
 import { Pieces } from './carried.js';
 import type { Carried, Carrying } from './carried.js';
@@ -27,7 +28,7 @@ export class SftpContent {
   readonly #asked = new Map<number, Question>();
   readonly #early = new Map<number, Answer>();
   readonly #open = new Map<string, Carried>();
-  /** Closed while answers were still awaited. */
+  /** Closed while responses were still expected. */
   readonly #closing = new Map<string, Carried>();
 
   constructor(carrying: Carrying) {
@@ -96,7 +97,7 @@ export class SftpContent {
       this.#asked.delete(id);
       return this.#settle(question, answer);
     }
-    // Of what is not followed no question is known either: only answers that carry something are worth keeping.
+    // Requests that are not followed are not remembered, so keep only responses that carry content.
     if (answer.kind !== 'none' && this.#early.size < MAX_OPEN) this.#early.set(id, answer);
   }
 
@@ -150,7 +151,7 @@ class Reader {
     return this.#packet.readUInt32BE(this.#at - 4);
   }
 
-  /** Null for what no file has. */
+  /** Null for an impossible offset. */
   u64(): number | null {
     const [high, low] = [this.u32(), this.u32()];
     return high === null || low === null || high >= 1 << 20 ? null : high * 2 ** 32 + low;

@@ -1,4 +1,4 @@
-/** The code of offline pages, as the build leaves it beside the page of the viewer. */
+/** Reads the code of offline pages, which the build puts beside the viewer's page. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { StenoError } from '#schemas/base/errors.js';
@@ -6,7 +6,7 @@ import { isEmbeddable } from '#schemas/offline/page.js';
 import type { OfflineApp } from '#schemas/offline/page.js';
 import { offlineApp } from './page-file.js';
 
-/** `webRoot`: of the built page. Throws NOT_FOUND where the offline page was not built. */
+/** `webRoot`: folder of the built page. Throws NOT_FOUND if the offline page was not built. */
 export async function loadOfflineApp(webRoot: string): Promise<OfflineApp> {
   const [script, style] = await Promise.all(['page.js', 'page.css'].map((name) => readFile(join(webRoot, 'offline', name), 'utf8'))).catch(
     (cause: unknown) => {

@@ -1,10 +1,10 @@
 /**
  * Writes a recorded session as one HTML file, and reads such a file back. The format is schemas/offline/page.ts.
  *
- * Written as a stream: at no time is more held than one part of a file, however long the session. Read strictly: a file is
- * exactly what `offlinePage` writes around some content, so a changed byte is either in a signed file, in the about block (by
- * its digest), or makes the file no page. Whether the code in it is that of this Steno is told apart from that, since a page
- * may come from another version. Tested in page-file.test.ts.
+ * Writing is streamed: memory holds one part of a file, however long the session. Reading is strict: a page must be exactly what
+ * `offlinePage` writes around its content, so a changed byte is in a signed file, contradicts a digest in the about block, or makes
+ * the page malformed. Whether its code is this Steno's is reported separately, since a page may come from another version. Tested in
+ * page-file.test.ts.
  */
 import { createHash } from 'node:crypto';
 import { StenoError } from '#schemas/base/errors.js';
@@ -25,13 +25,13 @@ export interface OfflineContent {
   readonly session: string;
   /** Version of Steno. */
   readonly steno: string;
-  /** Asked for once the files are written, since what they hold may say what goes here. */
+  /** Called after the files are written, since the answer may depend on their content. */
   readonly about: () => Promise<Omit<OfflineAbout, 'files' | 'format' | 'session' | 'steno'>>;
   /** In the order of `offlineFiles`; the recording is always there. */
   readonly files: readonly { readonly name: OfflineFile; readonly content: AsyncIterable<Uint8Array> }[];
 }
 
-/** Throws TOO_LARGE once the files hold more than a browser takes: what was written until then is no page. */
+/** Throws TOO_LARGE once the files are larger than a browser can open; the output so far is then not a page. */
 export async function* offlinePage(app: OfflineApp, { session, steno, about, files }: OfflineContent): AsyncGenerator<Buffer, void> {
   yield Buffer.from(offlineHead(app, session, steno));
   const listed: OfflineAbout['files'] = [];
@@ -65,7 +65,7 @@ function tooLarge(): StenoError {
   );
 }
 
-/** Pieces of `PART_BYTES`, the last one of what is left. */
+/** Splits into pieces of `PART_BYTES`; the last one may be shorter. */
 async function* inParts(content: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {
   let held: Uint8Array[] = [];
   let length = 0;
@@ -89,7 +89,7 @@ export interface ReadPage {
   readonly app: OfflineApp;
 }
 
-/** Throws PAGE_MALFORMED on anything that `offlinePage` does not write, whichever code the page carries. */
+/** Throws PAGE_MALFORMED for anything that `offlinePage` does not write, regardless of the code in the page. */
 export function readOfflinePage(file: Buffer): ReadPage {
   const text = (from: number, to: number): string => file.toString('utf8', from, to);
   const bad = (what: string): StenoError => new StenoError('PAGE_MALFORMED', what);
@@ -153,7 +153,7 @@ function readParts(parts: Buffer, bad: (what: string) => StenoError): Map<Offlin
   return new Map([...read].map(([name, pieces]) => [name, Buffer.concat(pieces)]));
 }
 
-/** The code of a page with the digests by which its policy names it. */
+/** The code of a page, with the digests in its content security policy. */
 export function offlineApp(script: string, style: string): OfflineApp {
   const digest = (code: string): string => createHash('sha256').update(code).digest('base64');
   return { script, style, scriptSha256: digest(script), styleSha256: digest(style) };

@@ -1,6 +1,6 @@
 /**
- * The screen at one moment as SVG: text that can be selected and searched, no script, nothing from elsewhere. All text passes `escaped`;
- * colours are `#rrggbb` of picture.ts. Each run is stretched to its cells, so that columns stand below each other in any font. Tested in
+ * Draws the screen at one moment as SVG: selectable, searchable text without scripts or external resources. All text passes through
+ * `escaped`; colours are the `#rrggbb` of picture.ts. Each run is stretched to its cells, so that columns align in any font. Tested in
  * picture.test.ts.
  */
 import { watermarkSvg, watermarkText } from '#schemas/offline/watermark.js';
@@ -19,7 +19,7 @@ export function pictureSize({ cols, rows }: Pick<Picture, 'cols' | 'rows'>): { r
   return { width: Number(number(cols * CELL + 2 * PAD)), height: rows * LINE + 2 * PAD };
 }
 
-/** `title`: one line that says of what it is. */
+/** `title`: one line that names the session and the moment. */
 export function pictureSvg({ lines, ...screen }: Picture, title: string, mark?: Watermark): string {
   const { width, height } = pictureSize(screen);
   return `<?xml version="1.0" encoding="UTF-8"?>
@@ -59,7 +59,7 @@ function number(value: number): string {
   return String(Math.round(value * 10) / 10);
 }
 
-/** XML allows neither most control characters nor the two that are none. */
+/** XML allows neither most control characters nor U+FFFE and U+FFFF. */
 function escaped(text: string): string {
   return text.replace(/[\u0000-\u001f\u007f-\u009f\ufffe\uffff]/g, '\ufffd').replace(/[&<>"']/g, (char) => entities[char]!);
 }

@@ -1,7 +1,7 @@
 /**
- * The screen at one moment, as text with its colours: what a terminal shows once the lines of a segment up to that moment are written
- * to it. Cells hold no control characters, whatever was recorded; what is invisible or turns the direction of text becomes U+FFFD, so
- * that every cell is seen. Tested in picture.test.ts.
+ * Renders the screen at one moment as text with colours, by writing a segment's lines up to that moment to a terminal emulator. Cells
+ * never hold control characters; characters that are invisible or change the direction of text become U+FFFD, so that every cell can
+ * be seen. Tested in picture.test.ts.
  */
 import xterm from '@xterm/headless';
 import type { IBufferCell } from '@xterm/headless';
@@ -9,9 +9,9 @@ import { isSize, parseLine, parseSize, peekLine } from '#schemas/recording/line.
 
 export interface Run {
   readonly text: string;
-  /** Cells that it takes. */
+  /** Width in cells. */
   readonly width: number;
-  /** A colour as `#rrggbb`; null: that of the terminal. */
+  /** A colour as `#rrggbb`; null for the terminal's default. */
   readonly fg: string | null;
   readonly bg: string | null;
   readonly bold: boolean;
@@ -24,19 +24,19 @@ export interface Run {
 export interface Picture {
   readonly cols: number;
   readonly rows: number;
-  /** A row each; blanks at its end are left out where they have no colour. */
+  /** One entry per row, without trailing blanks that have no colour. */
   readonly lines: readonly (readonly Run[])[];
 }
 
-/** At most so many characters wait to be written at a time. */
+/** Characters written to the emulator at a time. */
 const CHUNK = 65_536;
 const NEWLINE = 0x0a;
 const decoder = new TextDecoder('utf-8');
-// Invisible formatting, marks of direction, lone surrogates.
+// Invisible formatting characters, direction marks, lone surrogates.
 const unseen =
   /[\u0000-\u001f\u007f-\u009f\u00ad\u034f\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]|\udb40[\udc00-\udfff]/g;
 
-/** `lines`: a segment, which begins with a keyframe; `start`: session time of what is before it, `until`: of the picture. In ms. */
+/** `lines`: a segment, which begins with a keyframe; `start`: session time before its first line, `until`: of the picture, both in ms. */
 export async function pictureAt(lines: Uint8Array, start: number, until: number): Promise<Picture> {
   const terminal = new xterm.Terminal({ cols: 80, rows: 24, scrollback: 0, allowProposedApi: true, logLevel: 'off' });
   try {
@@ -56,7 +56,7 @@ export async function pictureAt(lines: Uint8Array, start: number, until: number)
       const line = parseLine(text) ?? { ...peekLine(text), code: 'unknown' as const };
       from = end + 1;
       if (line.code === 'k') {
-        // Those after the first show what is drawn already.
+        // Later keyframes repeat what is drawn already.
         if (drawn) continue;
         drawn = true;
         await resize(line.data);
@@ -130,7 +130,7 @@ function runOf(cell: IBufferCell): Run {
   };
 }
 
-/** The sixteen of the player (viewer/web/app/style.css). */
+/** The player's sixteen colours (viewer/web/app/style.css). */
 const palette = [
   ...['#1d1f24', '#e5604f', '#6fbf73', '#d9a93f', '#6a9fe8', '#b98ae0', '#55b9b4', '#d0cdc4'],
   ...['#666b76', '#ff8370', '#8fdb93', '#f2c862', '#93bdf7', '#d3adf2', '#7fd8d3', '#f7f5ee'],

@@ -23,7 +23,7 @@ import type { TerminalWatcher } from '#runtime/terminal/screen-terminal.js';
 export const MAX_BLOCK_ROWS = 4096;
 export const MAX_BLOCK_TEXT = 262_144;
 export const MAX_TEXT = 4096;
-/** A shell marks twice a command; of a program that prints nothing else no more is kept. */
+/** A shell writes two marks per command; this bounds a program that prints nothing but marks. */
 export const MAX_BLOCK_MARKS = 128;
 /** Erasures inspected beforehand per block: limits the work for output consisting of nothing else. */
 const MAX_BLOCK_ERASURES = 64;
@@ -42,8 +42,8 @@ export interface SeenLine {
 }
 
 /**
- * What a shell said of a command by OSC 133. `begin`: its output begins here; `text` and `prompt` are of the line that it was typed on, '' where that
- * cannot be told. `end`: `exit` is the code as it was said, '' where it was not.
+ * A shell's OSC 133 mark. `begin`: a command's output begins here; `text` and `prompt` come from the line that it was typed on, '' if
+ * that line is unknown. `end`: `exit` is the exit code as the shell wrote it, '' if it wrote none.
  */
 export type ShellMark =
   | { readonly mark: 'begin'; readonly at: number; readonly prompt: string; readonly text: string }
@@ -91,7 +91,7 @@ export class ScreenIndex implements Indexer, TerminalWatcher {
   #length = 0;
   #dropped = 0;
   #marks: ShellMark[] = [];
-  /** What stood before the cursor where the shell said that its prompt ends; null: it has not since the anchor. */
+  /** The text before the cursor at the shell's end-of-prompt mark; null if there was none since the anchor. */
   #prompt: string | null = null;
 
   /** `keyframe`: an anchor, at session time `at`. Its lines count as seen, except the cursor's line. */
@@ -210,7 +210,7 @@ export class ScreenIndex implements Indexer, TerminalWatcher {
     else this.#dropped += 1;
   }
 
-  /** The nearest line above the cursor that begins with the prompt. It is read once: another command has a prompt of its own. */
+  /** Returns the nearest line above the cursor that begins with the prompt, and forgets the prompt: the next command has its own. */
   #typedLine(): { readonly prompt: string; readonly text: string } {
     const prompt = this.#prompt;
     this.#prompt = null;

@@ -1,9 +1,9 @@
 /**
- * Who is at the other end of a TLS connection, by the user certificate of Steno that it was admitted with.
+ * Identifies the user at the other end of a TLS connection by the Steno user certificate that it presented.
  *
- * TLS has checked the chain, the dates and the purpose when the connection began. Connections last longer than certificates and
- * CAs: a request that begins asks whether the certificate is over, and one that goes on asks, with every snapshot, for its CA. Tested in
- * gateway/kube/proxy.test.ts.
+ * TLS checks the chain, the dates and the purpose when the connection begins. Connections may outlast certificates and CAs:
+ * therefore each new request checks that the certificate has not expired, and running requests check, with every snapshot, that its
+ * CA is still trusted. Tested in gateway/kube/proxy.test.ts.
  */
 import { X509Certificate } from 'node:crypto';
 import type { Snapshot } from '#schemas/snapshot.js';
@@ -54,10 +54,10 @@ function parsed(der: Buffer): X509Certificate {
   }
 }
 
-/** Of certificates by the CAs that have signed them: the same for every snapshot with these CAs. */
+/** Caches whether CAs have issued a certificate; snapshots with the same CAs share the cache. */
 const issued = new WeakMap<readonly string[], WeakMap<X509Certificate, boolean>>();
 
-/** Throws CERT_EXPIRED. What has begun goes on by its own limits. `now`: ms since 1970. */
+/** Throws CERT_EXPIRED. Running requests continue within their own limits. `now`: ms since 1970. */
 export function assertUnexpired({ identity }: CertifiedUser, now: number): void {
   if (now >= identity.validBefore * 1000) throw new StenoError('CERT_EXPIRED');
 }

@@ -2,9 +2,10 @@ import { createHash, randomBytes } from 'node:crypto';
 import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { WebSocketServer } from 'ws';
 import type { AddressInfo } from 'node:net';
+import { freePort } from '#runtime/http/free-port.js';
 import type { SignedCheckpoint } from '#schemas/recording/checkpoint.js';
 import { sessionId } from '#schemas/recording/line.js';
 import type { AuditRow } from '#schemas/events/rows.js';
@@ -480,4 +481,46 @@ test('a peer that greets and hangs up is tried again later and later', async () 
     connect({ onState: (state) => state.kind === 'down' && waits.push(state.retryInMs) === 5 && resolve() });
   });
   expect(waits).toEqual([50, 100, 200, 400, 800]);
+});
+
+test('an ingest on this machine that is down is dialled at least every second, one elsewhere less and less often', async () => {
+  const waitsFor = async (url: string): Promise<readonly number[]> => {
+    const waits: number[] = [];
+    vi.useFakeTimers({ toFake: ['setTimeout'] });
+    try {
+      await new Promise<void>((resolve) => {
+        connect({
+          url: () => url,
+          // The next attempt follows at once.
+          onState: (state) => {
+            if (state.kind !== 'down') return;
+            if (waits.push(state.retryInMs) === 8) resolve();
+            else setImmediate(() => vi.runOnlyPendingTimers());
+          },
+        });
+      });
+    } finally {
+      vi.useRealTimers();
+    }
+    await client!.close();
+    return waits;
+  };
+  const port = await freePort();
+  expect(await waitsFor(`ws://127.0.0.1:${port}`)).toEqual([50, 100, 200, 400, 500, 500, 500, 500]);
+  // 0.0.0.0 is this machine too, where nothing listens, but not surely so.
+  expect(await waitsFor(`ws://0.0.0.0:${port}`)).toEqual([50, 100, 200, 400, 800, 1_600, 3_200, 6_400]);
+});
+
+test('refused dials count until one is accepted: what ends a connection that took long to come about is tried again at once', async () => {
+  ingest.hooks.frame = (frame) => (frame.kind === 'open' ? 'drop' : 'go on');
+  new Recorded(recordings, 3, 10);
+  const nobody = `ws://127.0.0.1:${await freePort()}`;
+  const waits: number[] = [];
+  await new Promise<void>((resolve) => {
+    connect({
+      url: () => (waits.length < 3 ? nobody : ingest.url),
+      onState: (state) => state.kind === 'down' && waits.push(state.retryInMs) === 5 && resolve(),
+    });
+  });
+  expect(waits).toEqual([50, 100, 200, 50, 100]);
 });

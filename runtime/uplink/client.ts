@@ -5,9 +5,11 @@
  *       ▲               │ error             │ close            │ close, error, silence
  *       └──── backoff: 0.1 s doubling to 15 s, with jitter ────┘
  *
- * The backoff restarts once a connection has made something durable or has lasted for `PROVEN_MS`: a peer that greets and
- * hangs up is no success. If a peer hangs up because of its input without naming the batch, batches are sent one at a time,
- * and a batch on which `STRIKES` connections ended counts as refused.
+ * An ingest on this machine that accepts no connection is dialled at least every second: `steno up` restarts it within seconds,
+ * and no fleet of gateways dials it. Refused dials are forgotten once one is accepted. Otherwise the backoff restarts once a
+ * connection has made something durable or has lasted for `PROVEN_MS`: a peer that greets and hangs up is no success. If a peer
+ * hangs up because of its input without naming the batch, batches are sent one at a time, and a batch on which `STRIKES`
+ * connections ended counts as refused.
  *
  * A sender of recordings offers version 4, which carries drafts; with an ingest that does not support it, version 3, which carries event
  * logs. A sender of events without a session offers version 2. With an ingest that supports none of these, the client falls back
@@ -28,6 +30,7 @@ import type { ConnectionOptions, TLSSocket } from 'node:tls';
 import WebSocket from 'ws';
 import type { ClientOptions } from 'ws';
 import { StenoError, errorCatalogue, isErrorCode } from '#schemas/base/errors.js';
+import { isSurelyLoopback } from '#schemas/base/host-name.js';
 import { formatServiceName } from '#schemas/base/identity.js';
 import type { ServiceName } from '#schemas/base/identity.js';
 import type { Stream } from '#schemas/recording/line.js';
@@ -52,6 +55,7 @@ const EVENT_WINDOW = 12;
 const TURN_BYTES = 256 << 10;
 const BACKOFF_MS = 100;
 const MAX_BACKOFF_MS = 15_000;
+const MAX_LOCAL_BACKOFF_MS = 1_000;
 /** Ping interval when idle, in ms; a connection without an answer for twice as long is closed. */
 const PING_MS = 15_000;
 /** Delay in ms after a temporary refusal. */
@@ -112,7 +116,10 @@ export class UplinkClient {
   #version: number;
   #wasUp = false;
   #closed = false;
+  /** Accepted connections that failed, since one was proven. */
   #attempts = 0;
+  /** Dials without a connection, since the last one. */
+  #refusals = 0;
   #retry: NodeJS.Timeout | null = null;
   #ping: NodeJS.Timeout | null = null;
   #alive = true;
@@ -137,7 +144,7 @@ export class UplinkClient {
 
   /** `dialing` only until the first connection succeeds or fails. */
   get state(): 'dialing' | 'up' | 'down' {
-    return this.#up ? 'up' : this.#attempts === 0 && !this.#wasUp ? 'dialing' : 'down';
+    return this.#up ? 'up' : this.#attempts + this.#refusals === 0 && !this.#wasUp ? 'dialing' : 'down';
   }
 
   /** Bytes sent that ingest has not acknowledged as received. */
@@ -180,17 +187,21 @@ export class UplinkClient {
   }
 
   #dial(): void {
-    const { url, tls } = this.#options;
+    const { tls } = this.#options;
     let socket: WebSocket;
+    let refusal = MAX_BACKOFF_MS;
+    let accepted = false;
     try {
+      const url = this.#options.url();
+      if (isSurelyLoopback(new URL(url).hostname)) refusal = MAX_LOCAL_BACKOFF_MS;
       const options: ClientOptions = { perMessageDeflate: false, maxPayload: MAX_UPLINK_FRAME, handshakeTimeout: HANDSHAKE_MS };
       // Masks protect proxies from requests forged by scripts in browsers. Inside TLS there is neither script nor proxy, and
       // ws need not apply a mask of zeros byte by byte.
       if (tls !== null) options.generateMask = (mask) => void mask.fill(0);
       if (tls !== null) Object.assign(options, tls(), { minVersion: 'TLSv1.3' });
-      socket = new WebSocket(url(), UPLINK_PROTOCOL, options);
+      socket = new WebSocket(url, UPLINK_PROTOCOL, options);
     } catch (error) {
-      this.#failed(`cannot dial: ${(error as Error).message}`);
+      this.#failed(`cannot dial: ${(error as Error).message}`, this.#attempts + this.#refusals++, MAX_BACKOFF_MS);
       return;
     }
     this.#socket = socket;
@@ -203,6 +214,8 @@ export class UplinkClient {
       reason = error.message;
     });
     socket.on('open', () => {
+      accepted = true;
+      this.#refusals = 0;
       const certificate = this.#options.certificate?.();
       socket.send(
         encodeUplink('hello', { version: this.#version, name: this.#options.name, ...(certificate === undefined ? {} : { certificate }) }),
@@ -225,7 +238,10 @@ export class UplinkClient {
     socket.on('close', (code, text) => {
       if (this.#socket !== socket) return;
       this.#drop();
-      if (!this.#closed) this.#failed(code === 1006 || text.length === 0 ? reason : text.toString());
+      if (this.#closed) return;
+      const why = code === 1006 || text.length === 0 ? reason : text.toString();
+      if (accepted) this.#failed(why, this.#attempts++, MAX_BACKOFF_MS);
+      else this.#failed(why, this.#attempts + this.#refusals++, refusal);
     });
     this.#alive = true;
     this.#ping = setInterval(() => {
@@ -257,8 +273,8 @@ export class UplinkClient {
     this.#eventsInFlight.clear();
   }
 
-  #failed(reason: string): void {
-    const base = Math.min(MAX_BACKOFF_MS, BACKOFF_MS * 2 ** this.#attempts++);
+  #failed(reason: string, before: number, longestMs: number): void {
+    const base = Math.min(longestMs, BACKOFF_MS * 2 ** before);
     const retryInMs = Math.round(base * (0.5 + this.#options.random() / 2));
     this.#options.log.warn({ reason, retryInMs }, 'uplink is down');
     this.#options.onState?.({ kind: 'down', reason, retryInMs });

@@ -1,4 +1,4 @@
-/** What the catalogue of errors (errors.ts) says of a code. */
+/** An entry of the error catalogue (errors.ts). */
 export interface ErrorEntry {
   readonly status: number;
   readonly exit: number;

@@ -6,7 +6,7 @@
  *                          │ └──cancel──► cancelled
  *                          └──its time──► expired
  *
- * What is granted are roles as they are on the day of use, cut down to the request's nodes: a grant never holds more
+ * A grant gives roles as they are on the day of use, restricted to the request's nodes: a grant never holds more
  * than its roles do, nor more than they did when it was asked for: a role that was changed since and is not narrower makes
  * the request void (`changedRoles`), for who agreed did not agree to that. `rolesOfGrant` is the one place that says what a grant is worth; gateway, viewer and authority
  * call it with the same snapshot. Tested in access-request.test.ts.
@@ -29,9 +29,9 @@ const grantItem = z.discriminatedUnion('kind', [
 ]);
 export type GrantItem = z.output<typeof grantItem>;
 
-/** What an approved request gives, while it lasts. */
+/** The access that an approved request gives while it lasts. */
 export interface Grant {
-  /** Of the request. */
+  /** Id of the request. */
   readonly id: string;
   readonly user: string;
   /** ms since 1970. */
@@ -96,7 +96,7 @@ export interface NewAccessRequest {
 }
 
 const choice = { name: z.string(), max_duration: z.int(), approvals: z.int() };
-/** What somebody could ask for. */
+/** Access that the user could request. */
 export const requestOptions = z
   .strictObject({
     roles: z.array(z.strictObject({ ...choice, description: z.string() }).readonly()).readonly(),
@@ -105,7 +105,7 @@ export const requestOptions = z
   .readonly();
 export type RequestOptions = z.output<typeof requestOptions>;
 
-/** As stored, and what time has made of it. */
+/** The stored state, updated for expiry. */
 export function stateAt(
   request: { readonly state: RequestState; readonly expires_at: number; readonly ends_at: number | null },
   now: number,
@@ -115,7 +115,7 @@ export function stateAt(
   return request.state;
 }
 
-/** What the reviews come to. A denial counts first: who has doubts is heard before who has none. */
+/** The outcome of the reviews. Denials take precedence over approvals. */
 export function standing(
   reviews: readonly Pick<RequestReview, 'decision'>[],
   thresholds: AccessRequest['thresholds'],
@@ -136,7 +136,7 @@ export function rolesOfGrant(grant: Pick<Grant, 'items'>, known: readonly Role[]
   return roles;
 }
 
-/** Of the roles that items are of, those that are not what was asked for, nor narrower; one that is gone is not among them. */
+/** Roles of the items that have changed since the request, other than by becoming narrower. Removed roles are not included. */
 export function changedRoles(
   pins: Readonly<Record<string, RolePin>>,
   items: readonly GrantItem[],
@@ -155,7 +155,7 @@ export function changedRoles(
 function worth(role: Role, item: Exclude<GrantItem, { readonly kind: 'role' }>): readonly Role[] {
   if (item.kind === 'nodes') return [onlyReaching(role, { nodes: { name: [...item.nodes] }, logins: [...item.logins] })];
   const { nodes: selector, node_expression: expression, logins } = role.allow;
-  // Whom the role gives no node gets none by naming one.
+  // If the role gives the user no node, naming one gives none either.
   if (Object.keys(selector).length === 0 && expression === undefined) return [];
   const named = Object.hasOwn(selector, 'name') ? [selector['name']!].flat() : ['*'];
   const nodes = named.includes('*') ? item.nodes : item.nodes.filter((node) => named.includes(node));
@@ -179,7 +179,7 @@ function onlyReaching(role: Role, allow: Pick<Role['allow'], 'nodes' | 'node_exp
   };
 }
 
-/** What a grant gives, in words, one line an item. */
+/** Describes a grant, one line per item. */
 export function describeItem(item: GrantItem): string {
   switch (item.kind) {
     case 'role':

@@ -1,5 +1,5 @@
 /**
- * What a case is made of, and how it ends.
+ * The structure of a case, and its states.
  *
  *     open ──investigate──► investigating ──close──► closing ──sign, by somebody else──► closed
  *       └────────────────close──────────────────────▲  │                                  │
@@ -17,7 +17,7 @@ export type CaseAct = (typeof caseActs)[number];
 export const caseItemKinds = ['session', 'moment', 'finding', 'search'] as const;
 export type CaseItemKind = (typeof caseItemKinds)[number];
 
-/** What the history of a case tells: acts, and changes of the case itself. */
+/** Entries in the history of a case: acts, and changes of the case itself. */
 export const caseChanges = [...caseActs, 'create', 'describe', 'assign', 'remove'] as const;
 export type CaseChange = (typeof caseChanges)[number];
 

@@ -52,9 +52,9 @@ export const clusterStatement = z.strictObject({
   issued_at: z.number().int().positive(),
   ssh_user_ca: z.array(keyLine).min(1).max(8),
   ssh_host_ca: z.array(keyLine).min(1).max(8),
-  /** Of its SSH gateways, as the other's gateways reach them; the first that answers is used. */
+  /** Addresses of its SSH gateways for the other cluster's gateways; the first that answers is used. */
   gateways: z.array(address).max(16),
-  /** Where its newest statement can be had; null: nowhere, it is carried by hand. */
+  /** Address of its newest statement; null if statements are carried by hand. */
   updates,
 });
 export type ClusterStatement = z.infer<typeof clusterStatement>;
@@ -121,9 +121,9 @@ export function importedIdentity(identity: UserIdentity, cluster: TrustedCluster
 
 export interface RemoteNode {
   readonly cluster: TrustedCluster;
-  /** What it is called there. */
+  /** Its name there. */
   readonly inner: string;
-  /** As roles of ours see it. `address` is that of the first gateway. */
+  /** The node as our roles see it. `address` is that of the first gateway. */
   readonly node: NodeRecord;
 }
 

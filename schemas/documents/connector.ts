@@ -1,7 +1,7 @@
 /**
  * Connectors: YAML documents that tie Steno to an identity provider, by OpenID Connect or SAML 2.0.
  *
- * What a connector says decides who may come in, so nothing is guessed: unknown fields are errors, a mapping that
+ * A connector decides who may log in, so nothing is guessed: unknown fields are errors, a mapping that
  * matches nothing grants nothing, and patterns know `*` only, which is matched in linear time. Secrets come in once and
  * never go out again. Tested in connector.test.ts.
  */
@@ -44,9 +44,9 @@ const pemCertificate = z
 
 const common = {
   name: connectorName,
-  /** What the button of the sign-in page says. */
+  /** Label of the button on the sign-in page. */
   display: line(64).optional(),
-  /** Whose name the user bears. `strip_domain` cuts the mail domain off, which must be one of `email.domains`. */
+  /** The claim that gives the user's name. `strip_domain` cuts off the mail domain, which must be one of `email.domains`. */
   user: z.strictObject({ claim, strip_domain: z.boolean().default(false) }).optional(),
   /** A login without a mail address of one of these domains is refused. */
   email: z.strictObject({ claim: claim.default('email'), domains: z.array(domain).min(1).max(64) }).optional(),
@@ -67,7 +67,7 @@ const idTokenAlgorithms = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512',
 export const oidcConnectorSchema = z.strictObject({
   kind: z.literal('oidc'),
   ...common,
-  /** As the provider calls itself, to the letter; discovery is read under it. */
+  /** The provider's issuer identifier, exactly; the discovery document is fetched relative to it. */
   issuer: providerUrl.refine((text) => !text.includes('?'), 'has a query'),
   client_id: line(255),
   /** Write only. Left out where a connector is replaced, the old one stays. */
@@ -79,7 +79,7 @@ export const oidcConnectorSchema = z.strictObject({
     .default(['openid', 'profile', 'email']),
   /** The one algorithm that ID tokens are signed with. */
   id_token_algorithm: z.enum(idTokenAlgorithms).default('RS256'),
-  /** Where a mail address decides, the provider must say that it has verified it (`email_verified`). */
+  /** If a mail address decides, the provider must confirm that it verified the address (`email_verified`). */
   verified_email: z.boolean().default(true),
   /** Also ask the userinfo endpoint, where claims are missing from the ID token. */
   userinfo: z.boolean().default(false),
@@ -131,12 +131,12 @@ const mailDomains = ({
 }): boolean => user?.strip_domain !== true || email !== undefined;
 const mailDomainsFault = { path: ['user', 'strip_domain'], message: 'needs email.domains, or anybody of any domain could bear the name' };
 
-/** As the authority takes it. */
+/** The form that the authority accepts. */
 export const connectorSchema = z
   .discriminatedUnion('kind', [oidcConnectorSchema, samlConnectorSchema])
   .refine(mailDomains, mailDomainsFault);
 
-/** As people write it: the secret may be in a file beside the document. */
+/** The form that users write: the secret may be in a file next to the document. */
 export const oidcDocumentSchema = oidcConnectorSchema
   .extend({ client_secret_file: line(1024).optional() })
   .refine(({ client_secret, client_secret_file }) => client_secret === undefined || client_secret_file === undefined, {
@@ -150,7 +150,7 @@ export type OidcConnector = z.output<typeof oidcConnectorSchema>;
 export type SamlConnector = z.output<typeof samlConnectorSchema>;
 export type Connector = z.output<typeof connectorSchema>;
 
-/** What the sign-in page may know. */
+/** The fields shown on the sign-in page. */
 export interface ConnectorSummary {
   readonly name: string;
   readonly kind: Connector['kind'];

@@ -14,11 +14,11 @@ export const MAX_RULES = 5_000;
 /** Older ones go. */
 export const KEPT_VERSIONS = 50;
 
-/** Where the text comes from, as its author's command says. */
+/** Origin of the text, as reported by the author's command. */
 export const ruleOrigin = z.strictObject({
   /** Relative to the folder that was added, or to its Git repository. */
   file: z.string().max(1024).default(''),
-  /** Of Git; '' outside of a repository. With `-dirty` where the file has changed since. */
+  /** Git commit; '' outside a repository. Ends in `-dirty` if the file has changed since. */
   commit: z
     .string()
     .regex(/^([0-9a-f]{40,64}(-dirty)?)?$/, 'is not a commit')

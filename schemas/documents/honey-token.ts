@@ -16,7 +16,7 @@ export const honeyText = z
   .max(512)
   .regex(/^[!-~](?:[ -~]*[!-~])?$/, 'is not one line of printable ASCII');
 
-/** As findings and lists show it: enough to know which it is, not enough to use it. */
+/** The form shown in findings and lists: enough to recognize the token, not enough to use it. */
 export function maskedHoney(text: string): string {
   const shown = Math.min(4, Math.floor(text.length / 4));
   return `${text.slice(0, shown)}…${text.slice(-Math.min(2, shown))}`;

@@ -1,5 +1,5 @@
 /**
- * What a Steno may do by itself about a finding: the file given to the authority. YAML:
+ * The policy of automatic responses to findings, a file given to the authority. YAML:
  *
  *     dry_run: false
  *     limit: { responses: 10, within: 1h }
@@ -88,7 +88,7 @@ export function chooseResponse(policy: ResponsePolicy, of: ResponseCase): Respon
   return { kind: 'take', action: actionOf(found), asked: found.action, ttlMs: ttlOf(found) };
 }
 
-/** What would be done about findings of a rule, in the order of the policy: the first whose roles fit. `roles` null: whatever the roles. */
+/** The responses to findings of a rule, in the order of the policy; the first whose roles fit applies. `roles` null: any roles. */
 export function responsesTo(
   { responses }: ResponsePolicy,
   of: Omit<ResponseCase, 'user' | 'roles'>,

@@ -17,7 +17,7 @@ import type { Traits } from '../base/identity.js';
 /** 80 random bits. */
 export const invitationPattern = /^i-[0-9a-hjkmnp-tv-z]{16}$/;
 
-/** As what one can be invited. A moderator is named by roles alone. */
+/** Modes for which users can be invited. Only roles make moderators. */
 export const invitedModes = ['observer', 'peer'] as const;
 export type InvitedMode = (typeof invitedModes)[number];
 
@@ -26,14 +26,14 @@ export const INVITATION_MS = { least: 60_000, most: 86_400_000 } as const;
 /** Invitations of one user that are open, and of all users that are published: what every watcher must hold. */
 export const MAX_INVITATIONS = { each: 50, all: 1_000 } as const;
 
-/** As the snapshot carries it. */
+/** The form in the snapshot. */
 export interface SessionInvitation {
   readonly id: string;
   readonly session: string;
   readonly user: string;
   readonly mode: InvitedMode;
   readonly reason: string;
-  /** Who invited, by which they could. */
+  /** The inviter, with the roles and traits on which the permission rests. */
   readonly by: string;
   readonly roles: readonly string[];
   readonly traits: Traits;
@@ -59,7 +59,7 @@ export const sessionInvitationView = record({
   created_at: z.int(),
   expires_at: z.int(),
   used_at: z.int().nullable(),
-  /** Of the page that tells its user what to do. */
+  /** Address of the page with instructions for the invited user. */
   link: z.string(),
 });
 export type SessionInvitationView = z.output<typeof sessionInvitationView>;

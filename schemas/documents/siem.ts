@@ -16,7 +16,7 @@ import { z } from 'zod';
 import { secretReference } from './secret-reference.js';
 import { isWebhookTarget } from './webhook.js';
 
-/** As many documents as an authority keeps, and as many destinations as a file of an analyzer may name. */
+/** Maximum of documents in an authority, and of destinations in an analyzer's file. */
 export const MAX_SIEM_DESTINATIONS = 16;
 
 const tables = ['events', 'audit', 'findings'] as const;
@@ -25,7 +25,7 @@ export const siemName = z
   .string()
   .regex(/^[a-z0-9][a-z0-9_-]{0,31}$/, 'is no name: up to 32 lower-case letters, digits, dashes and underscores');
 
-/** What the form in a file (analyzer/siem/config.ts) has too. */
+/** Fields shared with the form in a file (analyzer/siem/config.ts). */
 export const siemFields = {
   name: siemName,
   send: z
@@ -34,7 +34,7 @@ export const siemFields = {
     .max(tables.length)
     .refine((all) => new Set(all).size === all.length, 'names something twice')
     .default([...tables]),
-  /** Where a destination begins that was never sent anything. */
+  /** Where sending starts for a new destination. */
   from: z.enum(['now', 'beginning']).default('now'),
 };
 
@@ -66,9 +66,9 @@ const certificates = z
 const common = {
   kind: z.literal('siem'),
   ...siemFields,
-  /** Of the authorities that the other side's certificate may be from; the system's when left out. */
+  /** Certificates of the CAs that may have issued the server's certificate; the system's if omitted. */
   ca: certificates.optional(),
-  /** Of this side, where the other one asks for it, and its private key in PEM. */
+  /** The client certificate, if the server asks for one, and its private key, in PEM. */
   certificate: certificates.optional(),
   key: secretReference.optional(),
 };

@@ -53,7 +53,7 @@ const common = {
     .min(1)
     .max(webhookEvents.length)
     .default([...requestEvents, 'session.invited']),
-  /** Of findings: the least that is told. */
+  /** Minimum severity of the findings that are sent. */
   min_severity: z.enum(severities).default('medium'),
   /** Identity over there to user of Steno: only these may answer. */
   users: z
@@ -66,14 +66,14 @@ const slack = z.strictObject({
   ...common,
   format: z.literal('slack'),
   url: z.union([url, secretReference]),
-  /** Of the Slack app; without it no button is shown and nothing is taken back. */
+  /** Signing secret of the Slack app; without it, messages have no buttons and answers are refused. */
   signing_secret: secretReference.optional(),
 });
 
 const jira = z.strictObject({
   ...common,
   format: z.literal('jira'),
-  /** Of the site, such as `https://example.atlassian.net`. */
+  /** Address of the site, such as `https://example.atlassian.net`. */
   url,
   email: z
     .string()
@@ -83,7 +83,7 @@ const jira = z.strictObject({
   token: secretReference,
   project: z.string().regex(/^[A-Z][A-Z0-9_]{0,31}$/, 'is no key of a project'),
   issue_type: z.string().min(1).max(64).default('Task'),
-  /** Of the webhook that Jira calls; without it nothing is taken back. */
+  /** Secret of the webhook that Jira calls; without it, answers are refused. */
   webhook_secret: secretReference.optional(),
   approve_status: z.string().min(1).max(64).default('Approved'),
   deny_status: z.string().min(1).max(64).default('Declined'),

@@ -1,4 +1,4 @@
-/** Where tests run a server: what it answers and refuses with is compared with the declaration. Production does not pay for it. */
+/** In tests, compares a server's answers and refusals with the endpoint's declaration. Production skips this cost. */
 import { StenoError } from '../base/errors.js';
 import { commonErrors } from './endpoint.js';
 import type { AnyEndpoint } from './endpoint.js';

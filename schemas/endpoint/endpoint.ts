@@ -19,7 +19,7 @@ export type Method = 'GET' | 'POST' | 'PUT' | 'DELETE';
  */
 export type Admits = 'stranger' | 'owner' | 'user' | 'administer' | `${ResourceKind}:${ResourceVerb}` | 'service' | ServiceKind;
 
-/** What endpoints of the authority and of viewer/api have in common. */
+/** Fields common to endpoints of the authority and of viewer/api. */
 export interface AnyEndpoint {
   readonly method: Method;
   /** Parameters as `:name`, each a field of `params`. */
@@ -84,7 +84,7 @@ export const emptyBody = z.union([noBody, z.strictObject({})]);
 /** The answer is `{}`. */
 export const noAnswer = z.void();
 
-/** What any endpoint may answer before its handler runs, and when the state store is away. */
+/** Errors that any endpoint may return before its handler runs, or while the state store is unreachable. */
 export const commonErrors = [
   'NOT_SIGNED_IN',
   'SERVICE_REMOVED',
@@ -127,7 +127,7 @@ export const CLIENT_ADDRESS_HEADER = 'x-steno-client';
 /** The token of the browser's web session, in what viewers pass on. */
 export const WEB_SESSION_HEADER = 'x-steno-web-session';
 
-/** What a caller gives is not changed. */
+/** Makes the caller's input read-only. */
 type Given<T> = T extends readonly (infer Item)[]
   ? readonly Given<Item>[]
   : T extends object

@@ -6,13 +6,13 @@
  * the name in `raw_kind`: it is shown and counted under that name, never as another kind. Tested in kinds.test.ts.
  */
 
-/** Who observed the event: the gateway's recorder, the kernel of a node, or the Kubernetes front door. */
+/** The observer of the event: the gateway's recorder, the kernel of a node, or the Kubernetes front end. */
 export const eventSources = ['recording', 'kernel', 'kubernetes'] as const;
 export type EventSource = (typeof eventSources)[number];
 
 interface Kind {
   readonly sources: readonly EventSource[];
-  /** What happened, for people. */
+  /** Describes what happened, for people. */
   readonly text: string;
 }
 
@@ -57,7 +57,7 @@ export function kindsOf(source: EventSource): readonly EventKind[] {
 /** Names that a kind of a later version may have. */
 export const kindPattern = /^[a-z][a-z0-9_]{0,31}$/;
 
-/** What is stored for a kind that `source` names. */
+/** The kind under which an event named by `source` is stored. */
 export function storedKind(source: EventSource, name: string): { readonly kind: EventKind; readonly raw_kind: string } {
   const known = Object.hasOwn(kinds, name) && name !== 'unknown' && kindsOf(source).includes(name as EventKind);
   return known ? { kind: name as EventKind, raw_kind: '' } : { kind: 'unknown', raw_kind: name };

@@ -11,7 +11,7 @@
 export const responseMeasures = ['look', 'lock', 'ended', 'closed'] as const;
 export type ResponseMeasure = (typeof responseMeasures)[number];
 
-/** What comes later than this after a finding is no response to it; of decisions every one counts. ms. */
+/** In ms. An act later than this after a finding does not count as a response to it; decisions always do. */
 export const RESPONSE_WITHIN_MS = 30 * 86_400_000;
 
 export interface Measured {
@@ -26,7 +26,7 @@ export interface Measured {
 export interface ResponseMonth extends Readonly<Record<ResponseMeasure, Measured>> {
   /** Its first moment in UTC, ms since 1970. */
   readonly month: number;
-  /** Of the month that are to be looked at: not suppressed, and no signals. */
+  /** Findings of the month that need attention: neither suppressed nor signals. */
   readonly findings: number;
 }
 

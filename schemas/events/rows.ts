@@ -74,7 +74,7 @@ export interface SessionRow {
   readonly pod: string;
   readonly container: string;
   readonly image: string;
-  /** Of the target when the session began: rules on labels go by these, whatever the labels are later. */
+  /** Labels of the target when the session began. Rules about labels use these, even if the labels change later. */
   readonly labels: Readonly<Record<string, string>>;
   /** False for recordings that do not say what the labels were: rules on labels then treat each as unknown. */
   readonly labels_known: boolean;
@@ -177,7 +177,7 @@ export type Tier = (typeof tiers)[number];
 
 /** A rule of the analyzer matched. */
 export interface FindingRow {
-  /** Of the finding; the same match found again has the same id. */
+  /** Id of the finding; finding the same match again gives the same id. */
   readonly id: string;
   /** Grows with each change of the finding's state; the highest wins. */
   readonly version: number;
@@ -192,7 +192,7 @@ export interface FindingRow {
   readonly node: string;
   readonly login: string;
   readonly at: number;
-  /** Where on the session's clock, and on which row of the screen, if it is about what was seen. */
+  /** Session time, and the row of the screen if the finding is about something shown. */
   readonly offset_ms: number | null;
   readonly row: number | null;
   /** Ids of the events that prove it (`eventId`). */

@@ -19,7 +19,7 @@ const patterns: readonly (readonly [ConfigurationKind, RegExp])[] = [
   ['sshd', /^\/etc\/ssh\/sshd_config(\.d\/.+)?$/],
 ];
 
-/** What editors and package managers write beside the file, and rename onto it or remove: the rename is what counts. */
+/** Temporary files of editors and package managers, which they rename onto the file or remove; only the rename counts. */
 const besides =
   /(~|\.(sw[a-z]|tmp|dpkg-(new|tmp|old|dist)|rpm(new|save|orig)|ucf-(new|old|dist)))$|\/(\.#|sed[A-Za-z0-9]{6}$|tmp\.[A-Za-z0-9]+$)/;
 

@@ -3,7 +3,7 @@ import { z } from 'zod';
 
 export const kernelEventInfo = z
   .strictObject({
-    /** Where it stands among the session's events: pass the last one as `after` to go on. */
+    /** Position among the session's events: pass the last one as `after` to continue. */
     place: z.string(),
     at: z.int(),
     /** ms of session time. */

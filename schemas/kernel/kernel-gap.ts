@@ -1,4 +1,4 @@
-/** What gaps of kernel events are called: for the command and the page alike. */
+/** Texts for gaps of kernel events, shared by the command and the page. */
 const gapReasons: Readonly<Record<string, string>> = {
   ring_full: 'came faster than they were read',
   disk_full: 'the node had no room to keep them',
@@ -9,7 +9,7 @@ const gapReasons: Readonly<Record<string, string>> = {
   hole: 'were taken away before the node service read them',
 };
 
-/** What a gap of kernel events says to people. `open`: nobody knows how long it goes on. */
+/** Describes a gap of kernel events. `open`: its end is unknown. */
 export function gapText(why: string, count: number | null, open = false): string {
   const reason = gapReasons[why];
   if (reason !== undefined) return `${count ?? 'some'} ${count === 1 ? 'event' : 'events'} ${why === 'cut' ? '' : 'missing: '}${reason}`;

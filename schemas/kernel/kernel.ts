@@ -1,5 +1,5 @@
 /**
- * What nodes, gateways and ingest agree on about events of the kernel: rows that a node sends over the uplink, to the gateway that
+ * The contract about kernel events between nodes, gateways and ingest: rows that a node sends over the uplink, to the gateway that
  * signs them, or to ingest, which binds them to session and node. They leave out what ingest knows better than a node: the session's user, login, node and start. What gateway
  * and node say to each other about them is in orders.ts. Tested in kernel.test.ts.
  */

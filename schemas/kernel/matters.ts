@@ -33,10 +33,10 @@ export function isReading(reason: string): boolean {
   return reading.test(reason) && !changing.test(reason);
 }
 
-/** Where the system's own programs and libraries are: every program maps some of them as code, which says nothing. For RE2 too. */
+/** Folders of the system's programs and libraries. Every program maps some of them as code, so that is not noteworthy. Valid in RE2 too. */
 export const LIBRARIES = '^/(usr/(local/)?)?lib(32|64|x32)?/|^/(usr/)?s?bin/';
 
-/** What a file is to an investigator; null: nothing that is known. */
+/** Why a file matters to an investigator; null if it is not known to. */
 export function matterOf(path: string): MatterKind | null {
   return patterns.find(([, pattern]) => pattern.test(path))?.[0] ?? null;
 }

@@ -35,7 +35,7 @@ const order = {
   error_ms: z.number().int().min(0).max(60_000),
 };
 
-/** Where a node sends the rows of a session that are to be signed. */
+/** The gateway to which a node sends rows of a session for signing. */
 export const eventsWay = z.strictObject({
   /** Name of the gateway: whoever answers must show its certificate. */
   gateway: z.string().refine(isName),
@@ -44,7 +44,7 @@ export const eventsWay = z.strictObject({
 });
 export type EventsWay = Readonly<z.infer<typeof eventsWay>>;
 
-/** Where nodes bring rows to a gateway: a WebSocket of the uplink's protocol beside the tunnel (schemas/tunnel.ts). */
+/** Path on which nodes deliver rows to a gateway: a WebSocket that speaks the uplink's protocol, next to the tunnel (schemas/tunnel.ts). */
 export const EVENTS_PATH = '/v1/events';
 
 export const orderRequest = z.object({
@@ -79,7 +79,7 @@ export const kernelReport = z.union([
     first_ms: moment,
     last_ms: moment,
   }),
-  /** What happened until then, in ms of session time, is in the node's log, and outlives the node service. */
+  /** Events up to this session time, in ms, are in the node's log and survive the node service. */
   z.object({ state: z.literal(PROGRESS_REPORT), until_ms: moment }),
 ]);
 export type KernelReport = z.infer<typeof kernelReport>;

@@ -12,7 +12,7 @@ export interface ProcessNode {
   readonly pid: number;
   /** ms of session time; of the first event when its beginning was not seen. */
   readonly started: number;
-  /** What it became, in turn; none: a copy of its parent. */
+  /** The programs it executed, in order; empty for a copy of its parent. */
   readonly execs: KernelEventInfo[];
   /** Everything else it did. */
   readonly acts: KernelEventInfo[];
@@ -24,7 +24,7 @@ export interface ProcessNode {
 
 export interface ProcessForest {
   readonly roots: readonly ProcessNode[];
-  /** What is of the session and of no process: gaps, and when recording began. */
+  /** Events of the session that belong to no process: gaps, and the start of recording. */
   readonly other: readonly KernelEventInfo[];
 }
 
@@ -68,7 +68,7 @@ export interface FoldedForest extends ProcessForest {
   readonly noise: number;
 }
 
-/** What the node service has su(1) say when it hands over to the account's shell (agent/account.ts). */
+/** The text that the node service has su(1) print before the account's shell starts (agent/account.ts). */
 export const HANDOVER = 'echo steno-session-started;';
 /** Devices whose opening says nothing, and services that the C library asks for before it does things by itself. For RE2 too. */
 export const DULL_DEVICES = '^/dev/(null|tty|zero|full)$';
@@ -107,7 +107,7 @@ export function fold(forest: ProcessForest): FoldedForest {
   let login = 0;
   let noise = 0;
   const before = (event: KernelEventInfo): boolean => handover !== null && isBefore(event, handover);
-  /** What stands in place of a node, once that of its children is known. */
+  /** Computes a node's replacement from its children's replacements. */
   const folded = (node: ProcessNode, children: ProcessNode[]): readonly ProcessNode[] => {
     const execs = node.execs.filter((event) => !before(event));
     const acts = node.acts.filter((event) => !before(event));

@@ -84,6 +84,6 @@ const inside = z.strictObject({ node: z.string().max(63).refine(isName, 'is not 
 export const kubeUpstream = z.union([directUpstream, inside]);
 export type KubeUpstream = z.output<typeof kubeUpstream>;
 
-/** What the watch tells of one. Another `revision`: ask for its upstream again. */
+/** A cluster as the watch reports it. If `revision` changes, fetch its upstream again. */
 export const kubeClusterRecord = z.strictObject({ name: kubeClusterName, labels, revision: z.int() }).readonly();
 export type KubeClusterRecord = z.output<typeof kubeClusterRecord>;

@@ -18,7 +18,7 @@ export const CHANNEL = { stdin: 0, stdout: 1, stderr: 2, error: 3, resize: 4, cl
 export interface RemoteCommand {
   /** Empty: the pod's only or default container. */
   readonly container: string;
-  /** Of `exec` alone. */
+  /** For `exec` only. */
   readonly command: readonly string[];
   readonly stdin: boolean;
   readonly stdout: boolean;
@@ -90,7 +90,7 @@ export type ClientFrame =
   /** Half-close of stdin. */
   | { readonly kind: 'end' };
 
-/** What a client may send. Null: it may not. */
+/** Parses a frame of the client; null if clients may not send it. */
 export function parseClientFrame(frame: Uint8Array, protocol: Subprotocol): ClientFrame | null {
   const data = frame.subarray(1);
   switch (frame[0]) {

@@ -1,5 +1,5 @@
 /**
- * What a request to a Kubernetes API is about, read from its method and target as the API server reads them
+ * Parses method and target of a request to a Kubernetes API as the API server does
  * (`RequestInfoFactory.NewRequestInfo` of k8s.io/apiserver), and no further: a target of any other form is refused.
  *
  *     /api/VERSION[/namespaces/NAMESPACE]/RESOURCE[/NAME[/SUBRESOURCE]]
@@ -28,7 +28,7 @@ const queryPattern = /^(?:[A-Za-z0-9._~!$'()*+,/:?@=&-]|%[0-9A-Fa-f]{2})*$/;
 const namePattern = /^[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?$/;
 const versionPattern = /^v[0-9]{1,3}(?:(?:alpha|beta)[0-9]{1,3})?$/;
 const discovery = /^\/(?:api|apis|version|healthz|livez|readyz|openapi\/v2|openapi\/v3)$|^\/(?:healthz|livez|readyz)\/[a-z0-9/-]{1,128}$/;
-/** As clients generated from the OpenAPI document ask, Python's and JavaScript's among them. The API server trims the slash. */
+/** Form used by clients generated from the OpenAPI document, such as Python's and JavaScript's. The API server trims the slash. */
 const generatedDiscovery =
   /^\/(?:version|api|apis|api\/v[0-9]{1,3}|apis\/[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?(?:\/v[0-9]{1,3}(?:(?:alpha|beta)[0-9]{1,3})?)?)\/$/;
 /** Words that the API server reads as a verb where a resource stands. */

@@ -1,5 +1,5 @@
 /**
- * What Steno writes beside the subject into x509 certificates of users, as URIs of the subject alternative name:
+ * Data in x509 certificates of users besides the subject, as URIs of the subject alternative name:
  *
  *     steno://request/<id>          an approved access request whose grant the certificate carries; one each
  *     steno://user/1/<base64url>    JSON of `traits` and `mfa`; exactly one

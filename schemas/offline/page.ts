@@ -16,21 +16,21 @@ import { z } from 'zod';
 export const OFFLINE_FORMAT = 1;
 /** Content bytes of one part, a multiple of three: no part but the last of a file is padded. */
 export const PART_BYTES = 3 << 18;
-/** Of all files of a page, before base64. A browser holds the page twice while it reads it. */
+/** Bytes of all files of a page, before base64. A browser holds the page twice while reading it. */
 export const MAX_OFFLINE_BYTES = 256 << 20;
-/** Of the about block, in bytes of JSON. */
+/** Bytes of JSON in the about block. */
 export const MAX_ABOUT_BYTES = 16 << 20;
 
 /** Files of a session in a page, in the order in which they stand there. */
 export const offlineFiles = ['recording', 'events'] as const;
 export type OfflineFile = (typeof offlineFiles)[number];
 
-/** What to call a file when it is taken out. */
+/** Name of a file when it is extracted. */
 export const offlineFileEnding: Readonly<Record<OfflineFile, string>> = { recording: 'cast.zst', events: 'events.zst' };
 
 const digest = z.string().regex(/^[0-9a-f]{64}$/);
 
-/** What the one who exported knew beside the recording. None of it is signed. */
+/** Facts known to the exporting user besides the recording. They are not signed. */
 const unsigned = z.strictObject({
   /** Access requests that the session was under, as the authority answered them. */
   requests: z.array(z.record(z.string(), z.unknown())),

@@ -9,10 +9,11 @@ import type { Clause, Subject, Verdict } from './subject.js';
 
 export function decideResource(subject: Pick<Subject, 'user' | 'roles'>, kind: ResourceKind, verb: ResourceVerb): Verdict {
   const denial = ruleOf(subject.roles, 'deny', kind, verb);
-  if (denial !== undefined) return { allowed: false, reason: `role ${denial.role} denies to ${verb} ${kind}`, because: denial };
+  if (denial !== undefined)
+    return { allowed: false, reason: `${subject.user} may not ${verb} ${kind}: role ${denial.role} denies it`, because: denial };
   const grant = ruleOf(subject.roles, 'allow', kind, verb);
   if (grant !== undefined) return { allowed: true, because: grant };
-  return { allowed: false, reason: `no role of ${subject.user} allows to ${verb} ${kind}`, because: null };
+  return { allowed: false, reason: `${subject.user} may not ${verb} ${kind}: none of their roles permits it`, because: null };
 }
 
 export function mayAdminister(roles: readonly Role[], kind: ResourceKind, verb: ResourceVerb): boolean {

@@ -145,7 +145,7 @@ export interface PolicyIndex {
   readonly denyAgentForwarding: boolean;
 }
 
-/** What roles say about one login, apart from templates. */
+/** The rules about one login, without templates. */
 export interface RolesNaming {
   /** For each role, the index of its login that matches, or -1; in the order of roles. */
   readonly places: Int16Array;

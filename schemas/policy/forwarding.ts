@@ -46,7 +46,7 @@ export const forwardSettings = z.strictObject({
 });
 export type ForwardSettings = z.output<typeof forwardSettings>;
 
-/** What no role may allow. */
+/** Destinations that no role may allow. */
 export const forwardDenial = z.strictObject({
   local: z.boolean().default(false),
   remote: z.boolean().default(false),
@@ -150,7 +150,7 @@ export function refuseSocket({ allow, deny }: Forwarding): string | null {
 }
 
 export interface Asked {
-  /** As the client wrote it. */
+  /** The destination as the client wrote it. */
   readonly host: string;
   readonly port: number;
 }

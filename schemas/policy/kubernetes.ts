@@ -43,7 +43,7 @@ export type KubeDecision =
       readonly terms: SessionTerms;
       /** A second factor of the last minutes comes first: of a stream, or of a write where a role says so. */
       readonly confirm: boolean;
-      /** Of a write whose body is recorded: resources whose values are left out. Null: it is not recorded. */
+      /** For a write: resources whose values are omitted from the recorded body; null if the body is not recorded. */
       readonly bodies: { readonly redact: readonly string[] } | null;
       /** Whether its answer shows keys and no values, since a role denies `kubernetes_values`. */
       readonly hidesValues: boolean;
@@ -59,7 +59,7 @@ export interface KubeObject {
 /** Streams to a container. Whatever the method, they run something: the verb is `create`. */
 export const interactive: ReadonlySet<string> = new Set(['exec', 'attach', 'portforward']);
 
-/** What is asked of a cluster. */
+/** The facts about a cluster that rules refer to. */
 export type PolicyCluster = Labelled;
 
 interface Found {
@@ -208,7 +208,7 @@ export function isMarked({ group, resource }: Pick<KubeRequest, 'group' | 'resou
   return patterns.some((pattern) => matchesPattern(pattern, full) || matchesPattern(pattern, resource));
 }
 
-/** What a container printed, or said in a stream: there is no object with values in it. */
+/** Subresources that carry output or streams of a container rather than objects with values. */
 function answersText(request: KubeRequest): boolean {
   return runsSomething(request) || (request.group === '' && request.resource === 'pods' && request.subresource === 'log');
 }

@@ -67,7 +67,7 @@ export interface Allowed extends SessionTerms {
 
 export type Decision = Allowed | Refusal;
 
-/** What is asked of a node. */
+/** The facts about a node that rules refer to. */
 export type PolicyNode = Pick<NodeRecord, 'name' | 'labels' | 'owner_logins'>;
 
 /** Whether the subject may use `login` on `node`. */

@@ -51,7 +51,7 @@ export function decideRequest(subject: Subject, wanted: Wanted): RequestDecision
       if (at >= 0)
         return {
           allowed: false,
-          reason: `role ${role.name} denies to ask for ${what}`,
+          reason: `${subject.user} may not ask for ${what}: role ${role.name} denies it`,
           because: { role: role.name, path: ['deny', 'request', at] },
         };
     }
@@ -66,7 +66,8 @@ export function decideRequest(subject: Subject, wanted: Wanted): RequestDecision
         );
       })
       .sort((a, b) => a.one.thresholds.approve - b.one.thresholds.approve);
-    if (rule === undefined) return { allowed: false, reason: `no role of ${subject.user} allows to ask for ${what}`, because: null };
+    if (rule === undefined)
+      return { allowed: false, reason: `${subject.user} may not ask for ${what}: none of their roles permits it`, because: null };
     because.push(rule.clause);
     maxDuration = Math.min(maxDuration, rule.one.max_duration);
     approve = Math.max(approve, rule.one.thresholds.approve);
@@ -106,10 +107,18 @@ export function decideReview(
   ]) {
     const denial = find('deny', about);
     if (denial !== undefined)
-      return { allowed: false, reason: `role ${denial.role} denies to review requests for ${what}`, because: denial };
+      return {
+        allowed: false,
+        reason: `${subject.user} may not review requests for ${what}: role ${denial.role} denies it`,
+        because: denial,
+      };
     const grant = find('allow', about);
     if (grant === undefined)
-      return { allowed: false, reason: `no role of ${subject.user} allows to review requests for ${what}`, because: null };
+      return {
+        allowed: false,
+        reason: `${subject.user} may not review requests for ${what}: none of their roles permits it`,
+        because: null,
+      };
     because.push(grant);
   }
   if (because.length === 0) return { allowed: false, reason: 'the request asks for nothing', because: null };

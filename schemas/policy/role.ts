@@ -70,7 +70,7 @@ export const sessionActions = ['list', 'view', 'follow', 'export', 'join', 'mode
 export type SessionAction = (typeof sessionActions)[number];
 export const joinModes = ['observer', 'peer', 'moderator'] as const;
 export type JoinMode = (typeof joinModes)[number];
-/** What is administered; `access`: reading it is seeing what others may reach. */
+/** The kinds of resources that roles can administer; reading `access` means seeing what other users may reach. */
 export const resourceKinds = [
   'role',
   'user',
@@ -93,11 +93,11 @@ export const resourceKinds = [
   'search',
 ] as const;
 export type ResourceKind = (typeof resourceKinds)[number];
-/** `label`: saying which labels a node, or a machine that joins, carries; of nodes alone. */
+/** `label`: setting the labels of a node, or of a machine that joins; for nodes only. */
 export const resourceVerbs = ['list', 'read', 'create', 'update', 'delete', 'label'] as const;
 export type ResourceVerb = (typeof resourceVerbs)[number];
 
-/** Whose sessions: `own`, `all`, or those for which an expression holds. */
+/** Actions on sessions: the user's own, or all, restricted by an expression if there is one. */
 const sessionRule = z.strictObject({
   actions: z
     .array(z.enum([...sessionActions, '*']))
@@ -105,7 +105,7 @@ const sessionRule = z.strictObject({
     .max(16),
   of: z.enum(['own', 'all']).default('all'),
   where: expression('session').optional(),
-  /** As what one may join, or invite others; to moderate nobody can be invited. */
+  /** The modes in which the user may join, or invite others. Nobody can be invited to moderate. */
   modes: z.array(z.enum(joinModes)).max(3).default(['observer']),
 });
 export type SessionRule = z.output<typeof sessionRule>;
@@ -146,12 +146,12 @@ const kubeRule = z.strictObject({
 });
 export type KubeRule = z.output<typeof kubeRule>;
 
-/** What may be asked for in access requests, and who has to agree. */
+/** Access that users may request, and the number of approvals it takes. */
 const requestRule = z.strictObject({
   roles: z.array(namePattern).max(256).default([]),
   nodes: labels.default({}),
   node_expression: expression('node').optional(),
-  /** Logins one may ask for on those nodes; none given: those that the role allows elsewhere. */
+  /** Logins that may be requested on those nodes; if empty, the logins that the role allows elsewhere. */
   logins: z.array(login).max(64).default([]),
   max_duration: seconds(60, 2_592_000).default(28_800),
   thresholds: z
@@ -160,7 +160,7 @@ const requestRule = z.strictObject({
 });
 export type RequestRule = z.output<typeof requestRule>;
 
-/** Whose requests, for which roles and nodes, one may approve or deny. */
+/** Requests that users may approve or deny, by requester, roles and nodes. */
 const approveRule = z.strictObject({
   roles: z.array(namePattern).max(256).default([]),
   nodes: labels.default({}),
@@ -180,12 +180,12 @@ const both = {
 const allow = z.strictObject({ ...both, request: z.array(requestRule).max(64).default([]) });
 const deny = z.strictObject({
   ...both,
-  /** Denied here whatever other roles allow. */
+  /** Denied regardless of what other roles allow. */
   port_forwarding: z.union([z.boolean(), forwardDenial]).default(false),
   agent_forwarding: z.boolean().default(false),
-  /** Resources of Kubernetes of which answers show keys and no values. */
+  /** Kubernetes resources whose values are hidden in answers; keys are shown. */
   kubernetes_values: kubeResources.default([]),
-  /** What may not be asked for. */
+  /** Access that may not be requested. */
   request: z
     .array(z.strictObject({ roles: z.array(namePattern).max(256).default([]), nodes: labels.default({}) }))
     .max(64)
@@ -195,7 +195,7 @@ const deny = z.strictObject({
 export const kernelEventClasses = ['exec', 'file', 'network', 'dns', 'security'] as const;
 export type KernelEventClass = (typeof kernelEventClasses)[number];
 const enhanced = z.strictObject({
-  /** `strict`: without kernel events no session. */
+  /** `strict`: no session without kernel events. */
   mode: z.enum(['off', 'best_effort', 'strict']).default('best_effort'),
   classes: z
     .array(z.enum(kernelEventClasses))
@@ -207,24 +207,24 @@ const enhanced = z.strictObject({
 const watermark = z.union([z.boolean(), z.strictObject({ where: expression('session') })]);
 export type WatermarkTerm = z.output<typeof watermark>;
 
-/** Others have to be in a session before it starts, and while it lasts. */
+/** Demands that other users are in a session before it starts and while it lasts. */
 const moderation = z.strictObject({
-  /** How many people. */
+  /** The number of participants required. */
   count: z.number().int().min(1).max(16).default(1),
-  /** In one of these modes. */
+  /** The modes in which they count. */
   modes: z.array(z.enum(joinModes)).min(1).max(3).default(['moderator']),
-  /** Which people: about them as `user`, and about the session. */
+  /** Restricts who counts: `user` is the participant; facts of the session are available too. */
   where: expression('session').optional(),
   /** They prove their second factor so often, from 2 minutes to a day, or count as gone; left out: never. */
   presence: seconds(120, 86_400).optional(),
-  /** What becomes of the session when they leave. */
+  /** What happens to the session when too few of them are left. */
   on_leave: z.enum(['pause', 'terminate']).default('pause'),
 });
 export type ModerationTerm = z.output<typeof moderation>;
 
 export const roleSchema = z.strictObject({
   kind: z.literal('role'),
-  /** Of the document's form; 1 and none are the same. Newer ones are refused. */
+  /** Version of the document's form; omitted means 1. Newer versions are refused. */
   version: z
     .union([z.literal(1), z.literal(2)], { error: 'is no version this Steno reads: 1 or 2' })
     .transform(() => 2 as const)
@@ -265,13 +265,13 @@ export const roleSchema = z.strictObject({
         .min(0)
         .max(1 << 30)
         .default(1 << 20),
-      /** What is kept of long input that the terminal does not echo: its size and digest, or its bytes too. */
+      /** Whether long input that the terminal does not echo is kept as size and digest, or with its bytes. */
       unechoed: z.enum(unechoedModes).default('digest'),
       /** Whether bodies of requests that change something in a Kubernetes cluster are in their events. */
       bodies: z.enum(['none', 'writes']).default('none'),
       /** Resources of Kubernetes whose values are left out there, as those of Secrets always are. */
       redact: kubeResources.default([]),
-      /** What the kernel tells of the session: commands, files, connections. */
+      /** Kernel events of the session: commands, files, connections. */
       enhanced: enhanced.prefault({}),
     })
     .prefault({}),

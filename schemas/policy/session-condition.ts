@@ -34,7 +34,7 @@ export type Condition =
   /** Whether the session's node carried the label; unknown where labels are not known. */
   | { readonly kind: 'has'; readonly label: TextTerm };
 
-/** What conditions are about. */
+/** The fields that conditions compare. */
 export interface ConditionSubject {
   readonly user: string;
   readonly node: string;

@@ -12,7 +12,7 @@ import { earlier } from './session-condition.js';
 import type { Condition, TextTerm } from './session-condition.js';
 import type { Subject, Verdict } from './subject.js';
 
-/** What rules know of a session. */
+/** The facts about a session that rules can refer to. */
 export interface SessionTarget {
   readonly user: string;
   readonly node: string;
@@ -22,7 +22,7 @@ export interface SessionTarget {
   readonly started_at?: number;
 }
 
-/** How much of the list somebody may see: `some` means that each session has to be asked about. */
+/** How much of the list a user may see; `some`: each session must be decided by itself. */
 export type SessionScope = 'all' | 'own' | 'some' | 'none';
 
 interface Rule {
@@ -48,22 +48,23 @@ export function decideSession(
     (rule.of === 'all' || user === subject.user) &&
     (rule.where === undefined || (expressionOf(rule.where, 'session').evaluate(scope) ?? unknown));
   const denial = deny.find((one) => holds(one, true));
-  if (denial !== undefined) return { allowed: false, reason: `role ${denial.role} denies to ${action} this session`, because: denial };
+  if (denial !== undefined)
+    return { allowed: false, reason: `${subject.user} may not ${action} this session: role ${denial.role} denies it`, because: denial };
   const grant = allow.find((one) => holds(one, false) && (!isByMode(action) || mode === undefined || one.rule.modes.includes(mode)));
   if (grant !== undefined) return { allowed: true, because: grant };
   return {
     allowed: false,
-    reason: `no role of ${subject.user} allows to ${action}${mode === undefined ? '' : ` as ${mode}`} this session`,
+    reason: `${subject.user} may not ${action} this session${mode === undefined ? '' : ` as ${mode}`}: none of their roles permits it`,
     because: null,
   };
 }
 
-/** What a rule allows in the modes that it names. */
+/** Whether rules allow this action only in the modes that they name. */
 export function isByMode(action: SessionAction | '*'): boolean {
   return action === 'join' || action === 'invite';
 }
 
-/** Which sessions `decideSession` allows this with: the two always agree. */
+/** The condition for sessions on which `decideSession` allows the action; the two always agree. */
 export function sessionCondition(subject: Subject, action: SessionAction): Condition {
   const { allow, deny } = rulesOf(subject.roles, action);
   const owner: TextTerm = { kind: 'user', marked: subject.since === undefined ? null : { user: subject.user, before: subject.since } };
@@ -83,7 +84,7 @@ export function sessionCondition(subject: Subject, action: SessionAction): Condi
   };
 }
 
-/** Whose the session is, as the subject's rules see it: that of an earlier user of the subject's name is nobody's who has a name. */
+/** The owner of the session as rules see it; a session of an earlier user of the subject's name does not belong to the subject. */
 export function ownerOf({ user, started_at: at }: SessionTarget, subject: Subject): string {
   const old = user === subject.user && subject.since !== undefined && (at === undefined || at < subject.since);
   return old ? earlier(user) : user;

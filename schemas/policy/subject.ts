@@ -1,10 +1,10 @@
-/** Who acts, and what a decision says of itself. */
+/** The subject of a decision, and the verdict with its reason. */
 import type { Role } from './role.js';
 import type { Person } from './login-template.js';
 
-/** Who acts. `roles`: a list that does not change; the same list for the same roles is faster. */
+/** The acting user. `roles` must not change; passing the same list for the same roles is faster, because it is a cache key. */
 export interface Subject extends Person {
-  /** ms since 1970: what bears the name from before is that of an earlier user. Left out where there was none. */
+  /** ms since 1970: anything older under this name belongs to an earlier user. Omitted if there was none. */
   readonly since?: number;
   readonly roles: readonly Role[];
 }
@@ -18,7 +18,7 @@ export interface Clause {
 export interface Refusal {
   readonly allowed: false;
   readonly reason: string;
-  /** What denied; null when nothing allowed. */
+  /** The clause that denied; null if no clause allowed it. */
   readonly because: Clause | null;
 }
 

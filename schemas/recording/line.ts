@@ -79,7 +79,7 @@ export function streamOf({ steno }: RecordingHeader): Stream {
  * follow (shells, commands, unknown subsystems); all, file transfers and forwarded connections too.
  */
 export const streamsModes = ['limited', 'commands', 'full'] as const;
-/** What is kept of long input that a terminal does not echo, from the least to the most. */
+/** How much of long unechoed input is kept, from least to most. */
 export const unechoedModes = ['digest', 'full'] as const;
 
 /** How the role wants the session recorded. */
@@ -120,8 +120,8 @@ export type StreamFact =
    */
   | { readonly fact: 'input_gate'; readonly state: 'closed' | 'open'; readonly reason: string; readonly by?: string }
   /**
-   * Who typed: the `i` lines that follow, and the gaps and facts of input without an echo, are of this user, until the next such
-   * line. Before the first, everything was typed by the session's user.
+   * Names the author of the `i` lines that follow, and of the gaps and facts about unechoed input, until the next such line.
+   * Before the first, the author is the session's user.
    */
   | { readonly fact: 'typist'; readonly user: string }
   | { readonly fact: 'forward_listen'; readonly address: string; readonly port: number }
@@ -235,7 +235,7 @@ export interface Gap {
     | 'interrupted'
     /** More file operations than the recorder follows at a time. */
     | 'file_operations'
-    /** Of what the session did in the kernel, `count` events from `from` to `to` (ms of session time) are not in the event log. */
+    /** The event log lacks `count` kernel events of the session, from `from` to `to` (ms of session time). */
     | 'kernel_events'
     /** `count` audit rows of the session were put into quarantine: the audit lacks them. */
     | 'audit_events';
@@ -262,7 +262,7 @@ export interface Participant {
 /** A TCP connection as the gateway accepted it: beside the source address what tells it apart from every other of its time. */
 export interface ClientConnection {
   readonly source_port: number;
-  /** Where it reached the gateway. */
+  /** The gateway's address to which the client connected. */
   readonly address: string;
   readonly port: number;
   /** ms since 1970. */
@@ -314,7 +314,7 @@ export function formatInterval(ms: number): string {
   return String(ms / 1000);
 }
 
-/** What a header says that leaves it out: the default of roles before streams were recorded in full. */
+/** Meaning of a header without recording mode: the default of roles before streams were recorded in full. */
 const DEFAULT_RECORDING: RecordingMode = { mode: 'strict', streams: 'limited', limit: 1 << 20 };
 
 /** The key id that the authority writes into a user's certificate. */
@@ -346,8 +346,8 @@ export function encodeLine(interval: number, body: LineBody): string {
 }
 
 /**
- * As `encodeLine` of a `b` line, for base64 that was made just now: it needs no escapes, and looking for them costs six times as much as
- * everything else of the line. Not for base64 that was read.
+ * Encodes a `b` line as `encodeLine` does, for base64 that this process has just produced: it needs no escaping, and scanning for
+ * escapes costs six times as much as the rest of the line. Not for base64 from elsewhere.
  */
 export function encodeRawLine(interval: number, { base64, ...facts }: RawBytes): string {
   return `[${formatInterval(interval)},"b",${JSON.stringify(facts).slice(0, -1)},"base64":"${base64}"}]\n`;

@@ -46,10 +46,10 @@ export class PartWalk {
   #head: Uint8Array = new Uint8Array(0);
   #frame = 0;
   #screens: ScreenCheck | null = null;
-  /** Of the file; that of a recording until its header is read. */
+  /** The file's stream; `recording` until the header is read. */
   #stream: Stream = 'recording';
   readonly #rows = new EventPlaces();
-  /** Of the part: its proof, the block that grows, and the keyframe that waits for its line. */
+  /** State of the current part: its proof, the unfinished block, and the keyframe waiting for its line. */
   #proof!: PartProof;
   #cutter = new BlockCutter();
   #block: Uint8Array[] = [];

@@ -45,7 +45,7 @@ export interface CertificateProof {
 }
 
 const ID_BYTES = 16;
-/** What names a certificate in proofs and keys: the first 16 bytes of its SHA-256 in hex, from `SHA256:...`. */
+/** The id of a certificate in proofs and object keys: the first 16 bytes of its SHA-256 in hex, from `SHA256:...`. */
 export function certificateId(fingerprint: string): string {
   const digest = /^SHA256:[A-Za-z0-9+/]{43}$/.test(fingerprint) ? decodeBase64(`${fingerprint.slice(7)}=`) : undefined;
   if (digest === undefined) throw new StenoError('RECORDING_MALFORMED', 'not a fingerprint');

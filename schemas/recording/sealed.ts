@@ -20,7 +20,7 @@ import { MANIFEST_VERSION, checkManifest, sealedKey, recordingPrefix } from './l
 import type { Manifest, ManifestFrame, ManifestSegment } from './layout.js';
 import { readNumber } from './proof.js';
 
-/** What is read first, at the end of the object. */
+/** Bytes at the end of the object that readers fetch first. */
 const TAIL_BYTES = 64 << 10;
 /** A tail of more is no recording: a tag for each of a million blocks, a million segments. */
 const MAX_TAIL_BYTES = 32 << 20;

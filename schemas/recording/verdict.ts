@@ -1,4 +1,4 @@
-/** What a verifier is given, and what it finds. */
+/** A verifier's input and verdict. */
 import type { ErrorCode } from '../base/errors.js';
 import type { Sha256 } from './chain.js';
 import type { SignedCheckpoint } from './checkpoint.js';
@@ -57,7 +57,7 @@ export interface Fault {
 export interface ScreenCheck {
   /** A line with code `o` or `r`, newline included. */
   line(line: Uint8Array): void;
-  /** What differs, or null. */
+  /** The first difference, or null. */
   keyframe(keyframe: Keyframe): string | null;
 }
 

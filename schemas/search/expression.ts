@@ -19,7 +19,7 @@ export type TextMatch =
   | { readonly kind: 'word'; readonly text: string }
   /** The characters stand in the text as they are. */
   | { readonly kind: 'phrase'; readonly text: string }
-  /** As `phrase`, where `*` is any number of characters that are no blanks. `pattern`: with at least one `*` that is not escaped. */
+  /** As `phrase`, where `*` matches any number of non-blank characters. `pattern`: has at least one unescaped `*`. */
   | { readonly kind: 'glob'; readonly pattern: string }
   /** An RE2 expression matches somewhere in the text. */
   | { readonly kind: 'regex'; readonly source: string };

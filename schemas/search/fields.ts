@@ -5,7 +5,7 @@
 import { eventKinds } from '../events/kinds.js';
 import { findingStates, severities, tiers } from '../events/rows.js';
 
-/** What a row is: a line of a screen, the command of a session, an event of that kind, an audit row, a finding. */
+/** Kinds of rows: a line of a screen, the command of a session, an event of that kind, an audit row, a finding. */
 export const searchKinds = ['screen', 'command', ...eventKinds, 'audit', 'finding'] as const;
 export type SearchKind = (typeof searchKinds)[number];
 

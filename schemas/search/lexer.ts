@@ -11,7 +11,7 @@ import { isSearchField } from './fields.js';
 
 export interface Token {
   readonly kind: 'open' | 'close' | 'minus' | 'field' | 'word' | 'phrase' | 'regex';
-  /** Of a word as it was written, escapes included; of a phrase and a regex without its quotes. */
+  /** A word as written, including escapes; a phrase or regex without its delimiters. */
   readonly text: string;
   /** Offsets in the search. */
   readonly at: number;

@@ -30,7 +30,7 @@ function collect(expression: SearchExpression): readonly string[] {
     case 'field': {
       const { field, match } = expression;
       const { takes } = fieldFacts(field);
-      // Who and where stand in the heading of a hit, not in its text.
+      // User and node are shown in the heading of a hit, not in its text.
       if (
         match.kind !== 'pattern' ||
         (takes !== 'path' && takes !== 'address' && !['argv', 'dns', 'reason', 'rule', 'verb'].includes(field))

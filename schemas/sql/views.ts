@@ -1,5 +1,5 @@
 /**
- * What people's SQL may read: five tables and the views over them, with a line about each column that is not obvious. The page's schema browser,
+ * The tables and views that users' SQL may read: five tables and the views over them, with a line about each column that is not obvious. The page's schema browser,
  * `steno sql --schema` and docs/sql.md show it. Types are ClickHouse's, as people see them. What a view selects is in stores/events/sql/views.ts; a test
  * compares names and types with the engine's.
  */

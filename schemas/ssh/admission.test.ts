@@ -152,5 +152,14 @@ describe('a certificate', () => {
     expect(detail(user, { ...request, now: now + 60 })).toBe('it ended at 2030-03-17T17:47:40.000Z');
     expect(detail({ ...user, validAfter: 2n ** 64n - 1n }, request)).toBe('it begins at the end of time');
     expect(detail(user, { ...request, principal: 'bob\n' })).toBe('it does not name "bob\\n"');
+    // A stranger chooses the name.
+    expect(detail(user, { ...request, principal: 'b'.repeat(200) })).toBe(`it does not name "${'b'.repeat(128)}"`);
+    expect(detail(host, without('principal', forHost))).toBe('it is not for the host ""');
+    const bound = { ...user, ...options(['source-address', '198.51.100.0/24']) };
+    expect(detail(bound, request)).toBe('from 192.0.2.1');
+    expect(detail(bound, without('sourceAddress', request))).toBe('from an unknown address');
+    const lastDate = 8_640_000_000_000n;
+    expect(detail({ ...user, validAfter: lastDate }, request)).toBe('it begins at +275760-09-13T00:00:00.000Z');
+    expect(detail({ ...user, validAfter: lastDate + 1n }, request)).toBe('it begins at the end of time');
   });
 });

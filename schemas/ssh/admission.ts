@@ -13,7 +13,7 @@ import { matchesSourceAddress } from './source-address.js';
 import { equalBytes } from './wire.js';
 
 export interface AdmissionRequest {
-  /** What the caller wants to be. */
+  /** The kind of certificate that the caller needs. */
   readonly kind: CertificateKind;
   /** Unix seconds. */
   readonly now: number;
@@ -127,7 +127,7 @@ function shown(principal: string | undefined): string {
   return JSON.stringify((principal ?? '').slice(0, 128));
 }
 
-/** As ISO time where a Date can hold it; OpenSSH writes "for ever" as 2^64-1. */
+/** ISO time if a Date can hold it; OpenSSH writes "forever" as 2^64-1. */
 function instant(seconds: bigint): string {
   return seconds <= 8_640_000_000_000n ? new Date(Number(seconds) * 1000).toISOString() : 'the end of time';
 }

@@ -41,6 +41,6 @@ export function decodeBase64(text: string): Uint8Array | undefined {
       at += 1;
     }
   }
-  // What is left over must be zero, or several texts would mean the same bytes.
+  // Leftover bits must be zero, or several texts would mean the same bytes.
   return (held & ((1 << bits) - 1)) === 0 ? bytes : undefined;
 }

@@ -10,7 +10,7 @@ export const CAPABILITIES = 'capabilities@steno';
 /** Orders and reports of kernel recording are channel requests (../kernel/orders.ts). */
 export const KERNEL_REQUESTS = 'kernel-requests';
 
-/** What this version's node service says: name and value. */
+/** The capabilities of this version's node service: name and value. */
 export const NODE_EXTENSION = [CAPABILITIES, KERNEL_REQUESTS] as const;
 
 const MAX_EXTENSIONS = 64;

@@ -36,10 +36,10 @@ export interface CertificateFields {
 export interface SshCertificate extends CertificateFields {
   /** For example `ssh-ed25519-cert-v01@openssh.com`. */
   readonly certType: string;
-  /** Of the certified plain key, for example `ssh-ed25519`. */
+  /** Type of the certified plain key, for example `ssh-ed25519`. */
   readonly keyType: string;
   readonly signature: Uint8Array;
-  /** What the signature covers: everything before it. */
+  /** The signed bytes: everything before the signature. */
   readonly signed: Uint8Array;
 }
 

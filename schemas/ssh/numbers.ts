@@ -46,3 +46,9 @@ export const DISCONNECT = {
 
 /** Reasons for refusing to open a channel (RFC 4254 section 5.1). */
 export const OPEN_REFUSED = { prohibited: 1, connectFailed: 2, unknownType: 3, shortage: 4 } as const;
+
+/**
+ * Names that each side adds to its key exchanges to say that nothing else may come before the first NEWKEYS (OpenSSH PROTOCOL
+ * section 1.10, CVE-2023-48795).
+ */
+export const STRICT_KEX = { client: 'kex-strict-c-v00@openssh.com', server: 'kex-strict-s-v00@openssh.com' } as const;

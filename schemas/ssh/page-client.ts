@@ -1,4 +1,4 @@
-/** What the gateway and the SSH client of the page know of each other beyond the protocol. Decision 0129. */
+/** Agreements between the gateway and the page's SSH client beyond the protocol. Decision 0129. */
 
 /** The client's software version (RFC 4253 section 4.2), which recordings show as `client_version`. */
 export const PAGE_IDENT = 'Steno_page';

@@ -35,7 +35,7 @@ export const relayedJoin = z.strictObject({
   invitation: z.string().regex(invitationPattern).exactOptional(),
   user_certificate: base64(64, 90_000),
   proof: userProof,
-  /** Of the client. */
+  /** The client's address. */
   source_address: z.string().max(64),
 });
 export type RelayedJoin = z.output<typeof relayedJoin>;

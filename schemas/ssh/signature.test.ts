@@ -57,6 +57,17 @@ describe('a signature', () => {
     expect(() => decodeSshsig(garbled)).toThrow(expect.objectContaining({ code: 'CERT_GARBLED' }));
   });
 
+  it('is read up to 128 KiB of text', () => {
+    const most = 131_072;
+    expect(dearmorSshsig(armorSshsig(blob).padEnd(most))).toEqual(blob);
+    expect(() => dearmorSshsig(armorSshsig(blob).padEnd(most + 1))).toThrow(expect.objectContaining({ detail: 'it is too long' }));
+  });
+
+  it('over SHA-256 is read as it was written', () => {
+    const other: Sshsig = { ...sshsig, hashAlgorithm: 'sha256' };
+    expect(decodeSshsig(encodeSshsig(other))).toEqual(other);
+  });
+
   const armored = armorSshsig(blob);
   it.each([
     '',
@@ -66,6 +77,10 @@ describe('a signature', () => {
     armored.replace('AAAA', 'AA A'),
     `x${armored}`,
     'a'.repeat(200_000),
+    armored.split('\n').with(0, '').join('\n'),
+    armored.split('\n').with(-2, '').join('\n'),
+    '-----BEGIN SSH SIGNATURE-----\n-----END SSH SIGNATURE-----',
+    '-----BEGIN SSH SIGNATURE-----\n\n-----END SSH SIGNATURE-----',
   ])('is not armored: %#', (text) => {
     expect(() => dearmorSshsig(text)).toThrow(expect.objectContaining({ code: 'SIGNATURE_GARBLED' }));
   });

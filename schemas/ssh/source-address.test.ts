@@ -68,6 +68,17 @@ describe('a list that cannot be read holds nothing, whatever else it names', () 
     expect(matchesSourceAddress(list, '192.0.2.1')).toBe(false);
   });
 
+  it('one of more than 8192 characters', () => {
+    const list = `0.0.0.0/0${',192.0.2.1/32'.repeat(629)}`;
+    const most = `${list},::/10`;
+    expect([most.length, matchesSourceAddress(most, '192.0.2.1')]).toEqual([8192, true]);
+    expect(matchesSourceAddress(`${list},1::/16`, '192.0.2.1')).toBe(false);
+  });
+
+  it('an address in none of its blocks is not held', () => {
+    expect(matchesSourceAddress('10.0.0.0/8,2001:db8::/32', '192.0.2.1')).toBe(false);
+  });
+
   it.each(['', 'localhost', '192.0.2', '192.0.2.1.', ':::', '%eth0', 'unix'])('nor does one hold the address %j', (address) => {
     expect(matchesSourceAddress('0.0.0.0/0,::/0', address)).toBe(false);
   });

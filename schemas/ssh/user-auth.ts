@@ -13,9 +13,9 @@ import { SshWriter } from './wire.js';
 
 export const METHOD_PUBLICKEY = 'publickey';
 export const METHOD_HOSTBOUND = 'publickey-hostbound-v00@openssh.com';
-/** What a server announces that takes `METHOD_HOSTBOUND` (RFC 8308), and its version. */
+/** The extension (RFC 8308) by which a server announces `METHOD_HOSTBOUND`, and its version. */
 export const EXTENSION_HOSTBOUND = ['publickey-hostbound@openssh.com', '0'] as const;
-/** Of a session id, bytes: SHA-256 to SHA-512. */
+/** Bytes of a session id: SHA-256 to SHA-512. */
 export const SESSION_ID_BYTES = { min: 32, max: 64 } as const;
 
 export interface UserAuthRequest {
@@ -40,7 +40,7 @@ export function userAuthRequest({ userName, algorithm, publicKey, hostKey }: Use
   return (hostKey === null ? request : request.string(hostKey)).bytes();
 }
 
-/** What the signature covers. `request`: `userAuthRequest`, or the bytes of one as they came. */
+/** The signed bytes. `request`: the result of `userAuthRequest`, or a received request as it came. */
 export function userAuthData(sessionId: Uint8Array, request: Uint8Array): Uint8Array {
   return new SshWriter().string(sessionId).raw(request).bytes();
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { decodeBase64, encodeBase64 } from './base64.js';
-import { concatBytes, SshReader, SshWriter, utf8Bytes } from './wire.js';
+import { concatBytes, equalBytes, SshReader, SshWriter, utf8Bytes } from './wire.js';
 
 const bytes = (...values: readonly number[]): Uint8Array => Uint8Array.from(values);
 const reader = (content: Uint8Array): SshReader => new SshReader(content, 'SIGNATURE_GARBLED');
@@ -88,6 +88,29 @@ describe('base64', () => {
   it.each(['A', 'AA', 'AAA', 'A===', '====', 'AAA=A', 'AB==', 'AAB=', 'AAA\n', 'AAA-', 'AAAA ', '=AAA'])('refuses %j', (text) => {
     expect(decodeBase64(text)).toBeUndefined();
   });
+});
+
+it('bytes are equal when length and each byte are', () => {
+  expect(equalBytes(bytes(), bytes())).toBe(true);
+  expect(equalBytes(bytes(1, 2), bytes(1, 2))).toBe(true);
+  for (const other of [bytes(), bytes(1), bytes(1, 2, 3), bytes(1, 3), bytes(3, 2), bytes(2, 1)])
+    expect([equalBytes(bytes(1, 2), other), equalBytes(other, bytes(1, 2))]).toEqual([false, false]);
+});
+
+it('zero is written without a byte, however it is given, and a long number without its zeros', () => {
+  for (const zero of [bytes(), bytes(0), bytes(0, 0)]) expect(new SshWriter().mpint(zero).bytes()).toEqual(bytes(0, 0, 0, 0));
+  expect(new SshWriter().mpint(bytes(0, 1, 0)).bytes()).toEqual(bytes(0, 0, 0, 2, 1, 0));
+});
+
+it('a mark at the beginning of text is a character of it', () => {
+  expect(reader(wrapped(0xef, 0xbb, 0xbf, 0x61)).utf8('t')).toBe('\ufeffa');
+});
+
+it('a writer grows to whatever is written, in pieces of any size', () => {
+  for (const sizes of [[256], [255, 1], [256, 1], [300, 300, 300], [1, 10_000, 1]]) {
+    const parts = sizes.map((size, i) => new Uint8Array(size).fill(i + 1));
+    expect(parts.reduce((writer, part) => writer.raw(part), new SshWriter()).bytes()).toEqual(concatBytes(...parts));
+  }
 });
 
 it('bytes are joined in order', () => {

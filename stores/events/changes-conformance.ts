@@ -1,4 +1,4 @@
-/** What every event store must do for readers that follow what is stored: part of `conformance.ts`. */
+/** Conformance of event stores for readers that follow changes: part of `conformance.ts`. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { eventId } from '#schemas/events/rows.js';
@@ -23,7 +23,7 @@ export function changesConformance(opened: () => EventStore): void {
       const second = await store.changes({ table: 'events', after: first.position });
       expect(second).toMatchObject({ rows: [row(1, 1, { at: exampleStart - 86_400_000 })], more: false });
       expect(await store.countChanges('events', second.position)).toBe(0);
-      // Of a table that is no more, everything is read again.
+      // A dropped table is read again from the start.
       const lost = { ...second.position, table: 'another' };
       expect((await store.changes({ table: 'events', after: lost, limit: 1 })).more).toBe(true);
       expect(await store.countChanges('events', lost)).toBeGreaterThan(2);

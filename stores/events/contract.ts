@@ -144,7 +144,7 @@ export interface FindingQuery extends Range, Place, Visible {
   readonly session?: string | undefined;
   readonly rule?: string | undefined;
   readonly severity?: FindingRow['severity'] | undefined;
-  /** As triaged. */
+  /** The state after triage. */
   readonly state?: FindingRow['state'] | undefined;
   /** Any of these; overrides `state`. */
   readonly states?: readonly FindingRow['state'][] | undefined;
@@ -181,7 +181,7 @@ export interface ScreenLine {
   readonly text: string;
 }
 
-/** Who opened, followed or exported which session. */
+/** Records that a user opened, followed or exported a session. */
 export interface ViewsQuery extends Visible {
   readonly from?: number | undefined;
   /** Exclusive. */
@@ -263,7 +263,7 @@ export interface ChangeQuery<T extends ChangeTable> {
 
 export interface Changes<T extends ChangeTable> {
   readonly rows: readonly EventTables[T][];
-  /** Of the last row; the one asked for where there is none. */
+  /** Position of the last row; if there is none, the position that was asked for. */
   readonly position: StoredPosition;
   /** There were more when it was read. */
   readonly more: boolean;
@@ -286,15 +286,15 @@ export interface SqlResult {
   /** JSON values; 64-bit integers are numbers if exact, and strings above 2^53. */
   readonly rows: readonly (readonly unknown[])[];
   readonly truncated: boolean;
-  /** Of how many rows a sample is; null without one. */
+  /** Number of rows from which a sample was drawn; null without a sample. */
   readonly population: number | null;
 }
 
 /** Which rows a person's SQL sees. */
 export interface SqlScope {
-  /** Of `sessions`; left out: every one. */
+  /** Restricts `sessions`; if omitted, all are visible. */
   readonly listed?: Condition | undefined;
-  /** Of which sessions the events, screens and findings; left out: every one, and what belongs to none. */
+  /** Restricts events, screens and findings by their session; if omitted, all are visible, including those of no session. */
   readonly viewed?: Condition | undefined;
   /** Without it `findings` is empty. */
   readonly findings: boolean;
@@ -311,7 +311,7 @@ export interface RunningQuery {
 
 export interface QueryProgress {
   readonly rows: number;
-  /** As the engine estimates it; it may grow. */
+  /** The engine's estimate, which may grow. */
   readonly ofRows: number;
 }
 
@@ -423,7 +423,7 @@ export interface EventStore {
   changesEnd(table: ChangeTable): Promise<StoredPosition>;
   /** How many rows were stored behind a position. */
   countChanges(table: ChangeTable, after: StoredPosition): Promise<number>;
-  /** What a reader of changes has kept under a name; null: nothing. */
+  /** The position that a reader of changes saved under a name; null if none. */
   readPosition(name: string): Promise<string | null>;
   /** Durable when it resolves. The highest version wins. At most 4,096 characters. */
   keepPosition(name: string, version: number, position: string): Promise<void>;

@@ -1,4 +1,4 @@
-/** What every event store must do about sessions that were opened from inside of others: part of `conformance.ts`. */
+/** Conformance of event stores for sessions opened from inside other sessions: part of `conformance.ts`. */
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { EventRow } from '#schemas/events/rows.js';
 import type { EventStore } from './contract.js';

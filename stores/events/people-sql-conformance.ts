@@ -1,4 +1,4 @@
-/** What every event store must do with a person's own SQL: part of `conformance.ts`. */
+/** Conformance of event stores for users' own SQL: part of `conformance.ts`. */
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { ErrorCode } from '#schemas/base/errors.js';
 import type { EventStore } from './contract.js';

@@ -1,4 +1,4 @@
-/** What every event store must say about response to findings, against plain TypeScript: part of `conformance.ts`. */
+/** Conformance of event stores for the response to findings, compared with plain TypeScript: part of `conformance.ts`. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { RESPONSE_WITHIN_MS, responseMeasures } from '#schemas/events/response.js';
@@ -160,7 +160,7 @@ export function responseConformance(opened: () => EventStore): void {
           await store.insert('audit', world.audit.slice(0, 5), `response ${run} audit again`);
           await store.insert('findings', world.findings, `response ${run} findings`);
           await store.insert('findings', world.findings.slice(2), `response ${run} findings again`);
-          // Of this run alone, as a viewer who may see these users' sessions.
+          // Only rows of this run: the viewer may see these users' sessions.
           for (const user of [`ann-${run}`, `bob-${run}`]) {
             const own = { ...world, findings: world.findings.filter((finding) => finding.user === user) };
             const query = { from: start - DAY, to: start + 100 * DAY, user, tiers: ['alert', 'session'] } as const;

@@ -1,4 +1,4 @@
-/** What is asked of the event store about response to findings. The store parses each query at its edge. */
+/** Queries about the response to findings. The store parses each query at its edge. */
 import { z } from 'zod';
 import { tiers } from '#schemas/events/rows.js';
 import type { Tier } from '#schemas/events/rows.js';

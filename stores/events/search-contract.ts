@@ -4,7 +4,7 @@ import type { AuditRow, EventRow, FindingRow, ScreenRow, SessionRow } from '#sch
 import type { Condition } from '#schemas/policy/session-condition.js';
 import type { SearchExpression } from '#schemas/search/expression.js';
 
-/** Whose rows may be found. */
+/** The rows that the user may find. */
 export interface SearchScope {
   /** Rows of sessions that this lets through; left out: of every session, and rows of none. */
   readonly visible?: Condition | undefined;

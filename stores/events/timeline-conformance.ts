@@ -1,4 +1,4 @@
-/** What every event store must do about the timeline of a session: part of `conformance.ts`. */
+/** Conformance of event stores for the timeline of a session: part of `conformance.ts`. */
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { EventRow } from '#schemas/events/rows.js';
 import type { EventStore } from './contract.js';

@@ -1,4 +1,4 @@
-/** What every event store must do with findings, what people decide about them, and their evidence: part of `conformance.ts`. */
+/** Conformance of event stores for findings, decisions about them, and their evidence: part of `conformance.ts`. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { eventId } from '#schemas/events/rows.js';

@@ -1,4 +1,4 @@
-/** What the tests use of s3rver 3.7, which brings no types: a Koa application that is an S3 server on a directory. */
+/** The part of s3rver 3.7 that tests use, since it has no types: a Koa application that serves a directory as S3. */
 declare module 's3rver' {
   import type { IncomingMessage, ServerResponse } from 'node:http';
 

@@ -28,9 +28,9 @@ interface CaseTable {
   created_by: string;
   created_at: Moment;
   updated_at: Moment;
-  /** Who asked to close it: `{by, at, reason}`. */
+  /** The request to close it: `{by, at, reason}`. */
   closing: Json | null;
-  /** Who signed it off: `{by, at}`. */
+  /** The sign-off: `{by, at}`. */
   signed: Json | null;
 }
 
@@ -51,7 +51,7 @@ interface CaseItemTable {
   removed_at: Moment | null;
 }
 
-/** What happened to a case, in order. */
+/** History of a case, in order. */
 interface CaseHistoryTable {
   case: string;
   /** Counts from 1 in each case. */
@@ -65,9 +65,9 @@ interface CaseHistoryTable {
 interface SavedSearchTable {
   id: string;
   owner: string;
-  /** Of its owner's searches one has it. */
+  /** Unique among its owner's searches. */
   name: string;
-  /** What the query is written in; SQL has no schedule. */
+  /** Language of the query; SQL queries cannot be scheduled. */
   language: SavedLanguage;
   query: string;
   /** 0 or 1. */
@@ -94,11 +94,11 @@ interface SavedSearchHitTable {
   search: string;
   /** SHA-256 of what identifies the row, lower-case hex. */
   hit: string;
-  /** Of the row: when it is older than any run looks, it is forgotten. */
+  /** Time of the row: once it is older than any run looks back, it is deleted. */
   at: Moment;
 }
 
-/** What a viewer said: this user may view this session. */
+/** A viewer's statement that this user may view this session. */
 interface NoteTicketTable {
   /** SHA-256 of the ticket, lower-case hex. */
   hash: string;

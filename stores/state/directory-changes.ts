@@ -56,7 +56,7 @@ export async function changesAfter(db: Pick<Kysely<StateSchema>, 'selectFrom'>, 
     .select((of) => [of.fn.min('id').as('first'), of.fn.max('id').as('last')])
     .executeTakeFirstOrThrow();
   const last = Number(ends.last ?? 0);
-  // What was pruned may have been about anything.
+  // Pruned entries may have concerned anything.
   if (position === null || position > last || Number(ends.first ?? 0) > position + 1) return { position: last, changed: null };
   const rows = await db
     .selectFrom('directory_changes')

@@ -64,7 +64,7 @@ export async function openPostgres({ url }: PostgresOptions): Promise<Kysely<Sta
 /** The channel on which authorities of one store are notified of changes to published state. */
 export const CHANGE_CHANNEL = 'steno_changed';
 
-/** What another authority must hear of. The payload is the table. */
+/** Tables about whose new rows other authorities are notified. The payload is the table's name. */
 const published: readonly (keyof StateSchema)[] = ['audit_outbox', 'directory_changes'];
 
 /** Triggers that tell of rows in the transaction that inserts them. Made anew at every opening, so that a list that grew is complete. */
@@ -74,7 +74,7 @@ async function publishChanges(database: Kysely<StateSchema>): Promise<void> {
     await sql`CREATE OR REPLACE FUNCTION steno_notify() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_notify('${sql.raw(CHANGE_CHANNEL)}', TG_TABLE_NAME); RETURN NULL; END $$`.execute(
       tx,
     );
-    // Of stores from before there was a log of changes: the log tells of these.
+    // Triggers of stores from before the change log, which replaces them.
     for (const table of ['roles', 'locks', 'access_requests', 'trusted_clusters', 'ca_keys', 'ca_rotations', 'nodes'])
       await sql`DROP TRIGGER IF EXISTS ${sql.ref(`steno_notify_${table}`)} ON ${sql.table(table)}`.execute(tx);
     for (const table of published) {

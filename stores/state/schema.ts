@@ -36,7 +36,7 @@ export interface UserTable {
   password_changed_at: Generated<Moment | null>;
   /** Names of users that have held a way into the account without administering everything: made it, reset it, or wrote its connector; an array. */
   handlers: Generated<Json>;
-  /** What is under the name from before is not shown to the user as their own: another bore it, or had the account. */
+  /** Anything older under this name is not shown to the user as their own: it belongs to an earlier holder of the name or account. */
   own_since: Generated<Moment | null>;
 }
 
@@ -85,7 +85,7 @@ export interface CertificateTable {
   valid_after: Moment;
   valid_before: Moment;
   issued_at: Moment;
-  /** Who asked and how, such as `socket` or an address. */
+  /** The requester and their way in, such as `socket` or an address. */
   source: string;
 }
 
@@ -95,7 +95,7 @@ export interface CaKeyTable {
   /** Counts from 1 for each CA. */
   generation: number;
   state: 'active' | 'next' | 'retired';
-  /** Where the private key is: sealed beside this, or in a token of PKCS#11. */
+  /** Location of the private key: sealed in this row, or in a PKCS#11 token. */
   signer: 'sealed' | 'pkcs11';
   /** Public key line, or certificate in PEM for x509. */
   public: string;
@@ -208,7 +208,7 @@ export interface LockTable {
 export interface AccessRequestTable {
   id: string;
   user: string;
-  /** What was decided; that time has passed is said by the moments. */
+  /** The decision; expiry follows from the times. */
   state: 'pending' | 'approved' | 'denied' | 'cancelled' | 'expired' | 'over';
   reason: string;
   /** Array of `GrantItem`. */
@@ -242,7 +242,7 @@ export interface DocumentTable {
   updated_at: Moment;
 }
 
-/** What has to be told to a webhook; deleted once it was taken or given up. */
+/** A pending webhook message; deleted once it is delivered or given up. */
 export interface WebhookOutboxTable {
   id: Generated<number>;
   webhook: string;
@@ -273,7 +273,7 @@ export interface RoleHoldingTable {
   since: Moment;
 }
 
-/** What reviewers of access decided; nothing is ever changed here. */
+/** Decisions of access reviewers; append-only. */
 export interface AccessDecisionTable {
   id: Generated<number>;
   user: string;
@@ -314,12 +314,12 @@ export interface MfaDeviceTable {
   user: string;
   kind: 'totp' | 'passkey';
   label: string;
-  /** Of a TOTP device: its secret, encrypted by the authority. */
+  /** Secret of a TOTP device, encrypted by the authority. */
   secret_sealed: Uint8Array | null;
-  /** Of a passkey: base64url of the credential's id, and its public key in COSE form. */
+  /** For a passkey: base64url of the credential's id, and its public key in COSE form. */
   credential_id: string | null;
   public_key: Uint8Array | null;
-  /** Of a passkey its signature counter; of a TOTP device the last time step of which a code was taken. */
+  /** Signature counter of a passkey; for a TOTP device, the last time step whose code was accepted. */
   counter: number;
   transports: Json;
   created_at: Moment;
@@ -346,7 +346,7 @@ export interface CeremonyTable {
   hash: string;
   kind: 'totp' | 'passkey' | 'passkey-login';
   user: string | null;
-  /** What must come back: a secret or a challenge, encrypted by the authority. */
+  /** The expected answer: a secret or a challenge, encrypted by the authority. */
   secret_sealed: Uint8Array;
   expires_at: Moment;
 }
@@ -365,7 +365,7 @@ export interface LoginAttemptTable {
   connector: string;
   /** SHA-256 of the cookie of the browser that began. */
   binding: string;
-  /** What the connector wants back, encrypted by the authority. */
+  /** State that the connector expects back, encrypted by the authority. */
   kept_sealed: Uint8Array;
   /** The provider's answer, where it came without the cookie. */
   parked: Json | null;
@@ -382,7 +382,7 @@ export interface DeviceLoginTable {
   public_key: string;
   /** SPKI PEM of a TLS key to be certified, too. */
   tls_key: string | null;
-  /** What the client says of itself: shown, never believed. */
+  /** The client's description of itself: shown, never trusted. */
   client: string;
   source: string;
   wanted_user: string | null;
@@ -500,7 +500,7 @@ export interface JoinNonceTable {
   expires_at: Moment;
 }
 
-/** What is known of a node that joined by token; its row in `nodes` is what everybody sees. */
+/** Internal record of a node that joined by token; its public record is in `nodes`. */
 export interface JoinedNodeTable {
   node: string;
   /** Id of the token, which may be gone. */
@@ -512,7 +512,7 @@ export interface JoinedNodeTable {
   ssh: 'service' | 'openssh' | 'kubernetes';
   token_labels: Json;
   node_labels: Json;
-  /** What the node last said of itself and may say. */
+  /** The node's latest report about itself, restricted to the fields that it may report. */
   own_labels: Json;
   joined_at: Moment;
   /** The time of its last report: older ones count no more. */
@@ -528,11 +528,11 @@ export interface RemovedServiceTable {
   until: Moment;
 }
 
-/** Who keeps connections to nodes: gateways their tunnels, authorities the watches of agents. */
+/** Holders of connections to nodes: gateways hold tunnels, authorities hold watches of agents. */
 export interface NodeHolderTable {
-  /** As a service is named, `gateway/name`. */
+  /** Name of a service, `gateway/name`. */
   holder: string;
-  /** Of this run of the holder: links of an earlier run are void. */
+  /** The holder's run; links of an earlier run are void. */
   epoch: string;
   /** `host:port` at which agents reach it; empty for authorities. */
   address: string;
@@ -571,7 +571,7 @@ export interface ConnectorTable {
   /** A client secret, or the key towards a SAML provider; JSON, encrypted by the authority. */
   secret_sealed: Uint8Array;
   updated_at: Moment;
-  /** As of users: whoever decides what a provider says can come in as its users. */
+  /** As for users: whoever controls a provider can log in as its users. */
   handlers: Generated<Json>;
 }
 
@@ -627,7 +627,7 @@ export interface HoneyTokenTable {
   created_at: Moment;
 }
 
-/** What an analyzer said last of a rule that is kept; and, under `@ID`, of each rule that it evaluates (authority/detection/rule-catalogue.ts). */
+/** An analyzer's latest report about a stored rule and, under `@ID`, about each rule that it evaluates (authority/detection/rule-catalogue.ts). */
 export interface RuleReportTable {
   rule: string;
   version: number;
@@ -655,7 +655,7 @@ export interface AnnouncedFindingTable {
   at: Moment;
 }
 
-/** What was decided last about a finding. */
+/** The latest decision about a finding. */
 export interface FindingStateTable {
   finding: string;
   state: FindingState;
@@ -681,14 +681,14 @@ export type ChangeKind =
   | 'rules'
   | 'siem';
 
-/** What was published has changed: in the order in which it happened (directory-changes.ts). */
+/** Changes of published data, in order (directory-changes.ts). */
 export interface DirectoryChangeTable {
   id: Generated<number>;
   kind: ChangeKind;
   key: string;
 }
 
-/** Who may do a piece of background work now (stores/leases). The row goes when the work is done. */
+/** The current holder of a piece of background work (stores/leases). The row is deleted when the work is done. */
 export interface LeaseTable {
   /** Greater than that of any lease given out before, of whatever name. */
   token: Generated<number>;

@@ -23,7 +23,7 @@ interface SessionInvitationTable {
   mode: 'observer' | 'peer';
   reason: string;
   invited_by: string;
-  /** Of who invites, by which they could: names in JSON, and traits. */
+  /** The inviter's roles (names in JSON) and traits, on which the permission rests. */
   roles: Json;
   traits: Json;
   own_since: Moment | null;

@@ -2,7 +2,8 @@
  * Programs that other people wrote, each against Steno and against a plain sshd with the same expectations, and against
  * what the recording says of it. README.md says which and what they cannot; `build` makes them.
  *
- * Peers run two at a time in the background, each through all its cases in order; the tests wait for the outcomes.
+ * Peers run four at a time in the background, since each mostly waits for programs that start; each goes through all its cases in order,
+ * and the tests wait for the outcomes.
  * STENO_CLIENTS=go,jsch runs only those, STENO_CLIENTS_CASES=rekey,terminal only those; STENO_CLIENTS_NODES=local,stock says through Steno to which nodes.
  */
 import { mkdirSync } from 'node:fs';
@@ -19,7 +20,9 @@ import { programCases } from './programs.js';
 import { Scene } from './scene.js';
 import type { Server } from './scene.js';
 
-const AT_ONCE = 2;
+const AT_ONCE = 4;
+/** Recordings looked at together at the end, with two exports each: the viewer makes eight at a time. */
+const EXPORTED_AT_ONCE = 3;
 const only = process.env['STENO_CLIENTS']?.split(',');
 const onlyCases = process.env['STENO_CLIENTS_CASES']?.split(',');
 const nodes = (process.env['STENO_CLIENTS_NODES'] ?? 'local').split(',');
@@ -217,15 +220,19 @@ describe('afterwards', () => {
           .map(({ user, kind, command }) => `${user} ${kind} ${command}`),
       ).toEqual([]);
       const one = new Map(all.map(({ user, id }) => [user, id]));
-      // One after the other: a user has few exports at a time.
+      const left = [...one];
       const checked: { readonly user: string; readonly verified: number; readonly exported: boolean }[] = [];
-      for (const [user, id] of one) {
-        checked.push({
-          user,
-          verified: (await steno.steno('verify', id)).status,
-          exported: (await steno.steno('export', id, '--format', 'cast')).stdout === (await viewer.cast(id)),
-        });
-      }
+      await Promise.all(
+        Array.from({ length: EXPORTED_AT_ONCE }, async () => {
+          for (let next = left.shift(); next !== undefined; next = left.shift()) {
+            const [user, id] = next;
+            const { status } = await steno.steno('verify', id);
+            const [exported, shown] = await Promise.all([steno.steno('export', id, '--format', 'cast'), viewer.cast(id)]);
+            checked.push({ user, verified: status, exported: exported.stdout === shown });
+          }
+        }),
+      );
+      expect(checked).toHaveLength(one.size);
       expect(checked.filter(({ verified, exported }) => verified !== 0 || !exported)).toEqual([]);
     },
   );

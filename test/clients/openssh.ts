@@ -146,7 +146,7 @@ export const optionCases: readonly OptionCase[] = [
   },
   {
     option: 'RekeyLimit',
-    claim: 'exchanges keys every megabyte of 20 MB each way',
+    claim: 'exchanges keys every megabyte of 6 MB each way',
     sessions: 1,
     async run(scene, server) {
       const { status, stdout } = await scene.steno.exec('ssh', [...server.options, '-o', 'RekeyLimit=1M', server.target, 'base64 -w0'], {

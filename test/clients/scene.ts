@@ -60,7 +60,7 @@ export class Scene {
     const { steno } = this;
     this.bulk = this.file('bulk');
     this.sample = this.file('sample');
-    writeFileSync(this.bulk, randomBytes(20_000_000));
+    writeFileSync(this.bulk, randomBytes(6_000_000));
     writeFileSync(this.sample, randomBytes(300_000));
     await Promise.all([steno.start(), this.#startPlain()]);
     await steno.json('login', '--data', steno.data);

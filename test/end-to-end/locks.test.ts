@@ -17,12 +17,15 @@ import type { Lock } from '#schemas/documents/lock.js';
 import type { SessionInfo } from '#schemas/api/recordings/sessions.js';
 import type { AuditRow } from '#schemas/events/rows.js';
 import type { Ca } from '../../authority/ca/ca.js';
+import { viewerOf } from './client-tools.js';
+import type { Viewer } from './client-tools.js';
 import { Steno, eventually } from './machine.js';
 import { TestAccount } from './test-account.js';
 import { openAuthorities, person } from './people.js';
 import type { Person } from './people.js';
 
 const steno = new Steno();
+let viewer: Viewer;
 let ca: Ca;
 let mallory: Person;
 let lena: Person;
@@ -33,6 +36,7 @@ const target = (): string => `${account.name}@local.steno`;
 beforeAll(async () => {
   await steno.start();
   await steno.json('login', '--data', steno.data);
+  viewer = viewerOf(steno);
   const file = join(steno.folder, 'roles.yaml');
   writeFileSync(
     file,
@@ -153,7 +157,8 @@ async function master(): Promise<Live> {
   return { kind: 'master', over: Promise.all([main.over, inner.over]).then((said) => said.join('\n')) };
 }
 
-const liveSessions = (): Promise<SessionInfo[]> => steno.json<SessionInfo[]>('sessions', '--state', 'live', '--user', 'mallory');
+const liveSessions = async (): Promise<readonly SessionInfo[]> =>
+  (await viewer.sessions()).filter(({ state, user }) => state === 'live' && user === 'mallory');
 
 describe('a lock on', () => {
   const targets: readonly (readonly [Lock['target_kind'], () => string])[] = [
@@ -181,7 +186,7 @@ describe('a lock on', () => {
       { id: lock.id, target_kind: kind, created_by: steno.login, reason: 'stolen laptop' },
     ]);
     const rows = await eventually(
-      () => steno.json<AuditRow[]>('audit', '--event', 'lock.enforced'),
+      async () => (await viewer.audit()).filter(({ event }) => event === 'lock.enforced'),
       (found) => found.some((row) => row.target === lock.id),
     );
     const count = JSON.parse(rows.find((row) => row.target === lock.id)!.data) as { connections: number; sessions: number };
@@ -262,7 +267,7 @@ describe('a locked user', () => {
 });
 
 it('a frozen session goes on, and what is typed into it reaches no program until it is unfrozen', async () => {
-  const shells = () => steno.json<SessionInfo[]>('sessions', '--state', 'live', '--user', 'mallory', '--kind', 'shell');
+  const shells = async () => (await liveSessions()).filter(({ kind }) => kind === 'shell');
   // Sessions that have just ended may be live in the list for a moment.
   const earlier = new Set((await shells()).map(({ id }) => id));
   const terminal = mallory.terminal('-tt', target());

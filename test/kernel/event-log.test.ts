@@ -123,11 +123,12 @@ describe.skipIf(missing.length > 0)('the event log of a session', () => {
     terminal.ended.catch(() => undefined);
     await terminal.until(/[#$] $/);
     const [live] = await eventually(sessions, ([row]) => row?.state === 'live');
-    // Its first part is stored within a minute.
+    // More than the 256 KiB of lines that close a part: otherwise the first one is stored after a minute.
+    terminal.write('head -c 300000 /dev/urandom | base64 -w 100; echo fil""led\n');
+    await terminal.until(/filled/);
     const open = await eventually(
       () => steno.steno('export', live!.id, '-o', inFile('d.cast.zst')),
       ({ status }) => status === 11,
-      100_000,
     );
     expect(open.stderr).toMatch(/d\.cast\.zst is not finished: .*\[VERIFY_TRUNCATED\]/);
     terminal.write('exit\n');

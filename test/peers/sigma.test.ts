@@ -36,14 +36,7 @@ function ours(rules: readonly EvaluableRule[], events: readonly Example[]): read
 
 describe.skipIf(!hasPysigma)('pySigma, which test/peers/sigma/build brings', () => {
   it('decides as Steno does on every kind of selection', () => {
-    const texts = selectionRules();
-    const { evaluable, faults, lacking } = loadRules(texts.map((text, i) => ({ name: `${i}.yml`, text })));
-    expect([faults, lacking]).toEqual([[], []]);
-    const rows = selectionRows();
-    const events = rows.map(({ row }) => eventFields(processes, row));
-    const peer = pysigma(texts, events, Object.keys(processes.fields));
-    const differing = ours(evaluable, rows).flatMap((found, i) => (same(found, peer[i]!) ? [] : [selections[i]![0]]));
-    expect(differing).toEqual([
+    expect(differingSelections((texts, events) => pysigma(texts, events, Object.keys(processes.fields)))).toEqual([
       // Rows have '' for what is absent, and the peer's table has NULL: `CommandLine = ''` does not hold there.
       'the empty text',
       // "Keyword search requires fulltext_field": the backend has keywords over one text of the whole event only.
@@ -65,14 +58,7 @@ describe.skipIf(!hasPysigma)('pySigma, which test/peers/sigma/build brings', () 
 
 describe.skipIf(!hasRsigma)('rsigma, which test/peers/sigma/build-rsigma builds', () => {
   it('decides as Steno does on every kind of selection', () => {
-    const texts = selectionRules();
-    const { evaluable, faults, lacking } = loadRules(texts.map((text, i) => ({ name: `${i}.yml`, text })));
-    expect([faults, lacking]).toEqual([[], []]);
-    const rows = selectionRows();
-    const events = rows.map(({ row }) => eventFields(processes, row));
-    const { answers } = rsigma(texts, events);
-    const differing = ours(evaluable, rows).flatMap((found, i) => (same(found, answers[i]!) ? [] : [selections[i]![0]]));
-    expect(differing).toEqual([
+    expect(differingSelections((texts, events) => rsigma(texts, events).answers)).toEqual([
       // Of a list it takes a value that is unlike one of them; Steno, as the specification has lists, one that is unlike all.
       'neq',
       // It takes no event that lacks the field; in Steno's rows what is absent is ''.
@@ -104,6 +90,19 @@ function selectionRows(): readonly Example[] {
   return [...new Set(selections.flatMap(([, , takes, leaves]) => [...takes, ...leaves]))].map((CommandLine) =>
     example(writerOf(processes, { CommandLine })),
   );
+}
+
+/** Names of the selections on which a peer decides otherwise. */
+function differingSelections(peer: (rules: readonly string[], events: readonly PeerEvent[]) => readonly PeerAnswer[]): readonly string[] {
+  const texts = selectionRules();
+  const { evaluable, faults, lacking } = loadRules(texts.map((text, i) => ({ name: `${i}.yml`, text })));
+  expect([faults, lacking]).toEqual([[], []]);
+  const rows = selectionRows();
+  const answers = peer(
+    texts,
+    rows.map(({ row }) => eventFields(processes, row)),
+  );
+  return ours(evaluable, rows).flatMap((found, i) => (same(found, answers[i]!) ? [] : [selections[i]![0]]));
 }
 
 interface Difference {

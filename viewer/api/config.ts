@@ -5,7 +5,7 @@ import { eventsServer, hostPort, httpsBase, ingests, memberFields, objectsUrl, w
 
 export const viewerConfig = z.strictObject({
   ...memberFields,
-  /** Where the page and its API are served, without TLS: put a proxy in front that has a certificate. */
+  /** Address of the page and its API, without TLS: put a proxy with a certificate in front. */
   listen: hostPort,
   /** How people reach the page, such as https://steno.example.com. */
   address: webBase,
@@ -18,7 +18,7 @@ export const viewerConfig = z.strictObject({
     .array(z.string().refine((text) => isIP(text) !== 0, 'is not an IP address'))
     .max(64)
     .default([]),
-  /** Where live sessions are followed. */
+  /** Addresses of ingests, from which live sessions are followed. */
   ingest: ingests,
   objects: objectsUrl.optional(),
   events: eventsServer.optional(),

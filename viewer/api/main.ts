@@ -65,13 +65,13 @@ export interface ViewerDeps {
   readonly authority: ViewerAuthority;
   readonly requests: RequestVerifying;
   readonly live: LiveSource;
-  /** Where terminals of browsers are led; left out: no gateway. */
+  /** Address of the gateway for browsers' terminals; omitted if there is no gateway. */
   readonly gateways?: GatewaySource;
   /** Public key lines of every recording CA that ever counted: what a page checks recordings with. */
   readonly recordingCas: () => readonly string[];
-  /** What waits in the background of the stages that this process holds. */
+  /** Background queues of the stages in this process. */
   readonly queues?: () => readonly QueueReport[];
-  /** Of an analyzer in the same process. */
+  /** Set when an analyzer runs in the same process. */
   readonly analysis?: () => Analysis | null;
   /** How far a rebuild of the event store is; null when nothing is missing. */
   readonly rebuilding?: () => IndexProgress | null;
@@ -117,7 +117,7 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
     strangers.admitted(request.raw.socket);
     return identity;
   };
-  /** Who may not see all sessions is not told how many there are. */
+  /** Users who may not see all sessions are not told how many there are. */
   const rebuildingFor = ({ view }: Viewer): IndexProgress | null => {
     const progress = deps.rebuilding?.() ?? null;
     return progress === null || view === 'all' ? progress : { ...progress, done: 0, total: 0 };

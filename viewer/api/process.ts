@@ -21,7 +21,7 @@ export interface ViewerProcessParts {
   readonly webRoot: string;
   /** Rules are another stage's: whoever starts both hands it in. */
   readonly hunter?: Hunter;
-  /** Of an ingest in the same process. */
+  /** Set when an ingest runs in the same process. */
   readonly beside?: {
     readonly stores: Stores;
     readonly queues: () => readonly QueueReport[];

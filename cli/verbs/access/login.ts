@@ -147,12 +147,12 @@ async function approval(
   throw new StenoError('LOGIN_ATTEMPT_OVER');
 }
 
-/** What the page shows of this command: enough to recognise it. */
+/** Identifies this command on the page, so that the user recognizes it. */
 function clientName(): string {
   return `steno login, ${userInfo().username} on ${hostname()}`.replace(/[^ -~]/g, '?').slice(0, 100);
 }
 
-/** Where there is a desktop. The address holds no secret but a code that must be approved. */
+/** Opens the browser if there is a desktop. The address has no secret, only a code that must be approved. */
 function openBrowser(url: string): void {
   const { DISPLAY, WAYLAND_DISPLAY } = process.env;
   const command = process.platform === 'darwin' ? 'open' : DISPLAY !== undefined || WAYLAND_DISPLAY !== undefined ? 'xdg-open' : undefined;

@@ -14,7 +14,7 @@ interface Covered {
   readonly id: string;
   readonly name: string;
   readonly signal: number;
-  /** Of the tiers alert and session. */
+  /** Rules of the tiers alert and session. */
   readonly alert: number;
 }
 

@@ -210,7 +210,7 @@ async function triage(
 
 const LOOKED_BACK_MS = 30 * 86_400_000;
 const LOOKED_AT = 2_000;
-/** Of ids that analyzers make. */
+/** Length of the ids that analyzers generate. */
 const WHOLE = 40;
 
 /** The id that begins so; what is found nowhere is taken as it is. Throws USAGE for the beginning of several. */

@@ -55,7 +55,7 @@ function hashOf(line: string): string | null {
   return plain.test(text) ? text : (summed.exec(line)?.[1] ?? tagged.exec(text)?.[1] ?? null);
 }
 
-/** Of a CSV's header: where SHA-256 stands. */
+/** Finds the column of SHA-256 in a CSV's header. */
 function columnOf(header: string): number | null {
   const at = cellsOf(header).findIndex((cell) => /^sha-?_?256$/i.test(cell.trim()));
   return at < 0 ? null : at;

@@ -55,7 +55,7 @@ async function add(kind: HoneyKind, { note, json: asJson }: { readonly note: str
   standardOutput.err.write(`${token.id} is watched for: ${token.masked}. It is not shown again.\n`);
 }
 
-/** What is watched for, and what is to be put somewhere; null: it is there already. */
+/** The pattern to watch for, and the text to place; null if it is already in place. */
 async function tokenOf(kind: HoneyKind): Promise<{ readonly text: string; readonly content: string | null }> {
   switch (kind) {
     case 'aws': {

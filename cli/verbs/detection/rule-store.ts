@@ -15,7 +15,7 @@ import { openClient } from '../../client/client.js';
 import { openHome } from '../../client/home.js';
 import { json, moment, standardOutput, styled, visible } from '../../terminal/output.js';
 
-/** Of one call: below what the authority takes. */
+/** Limit of one call, below the authority's limit. */
 const CALL_BYTES = 180 * 1024;
 const CALL_RULES = 100;
 

@@ -49,7 +49,7 @@ function small(folder: string, name: string, most: number): Buffer {
   return readFileSync(join(folder, name));
 }
 
-/** What lies in the folder beside manifest and signature. A link, or anything else that is no file, is not part of a bundle. */
+/** Lists the folder without manifest and signature. Links and anything else that is not a file do not belong in a bundle. */
 function regularFiles(folder: string): readonly string[] {
   const found: string[] = [];
   const look = (below: string): void => {

@@ -11,7 +11,7 @@ import { verify } from '#runtime/ssh/keys.js';
 import { verifyMessage } from '#runtime/ssh/sshsig.js';
 import { escapedJson } from '../../terminal/output.js';
 
-/** Of the signature: `ssh-keygen -Y verify -n steno-bundle`. */
+/** Namespace of the signature: `ssh-keygen -Y verify -n steno-bundle`. */
 export const BUNDLE_NAMESPACE = 'steno-bundle';
 export const MANIFEST = 'manifest.json';
 export const SIGNATURE = 'manifest.json.sig';
@@ -34,7 +34,7 @@ const manifestSchema = z.strictObject({
   /** A principal of the certificate that signs: `ssh-keygen -Y verify -I` asks for one. */
   principal: z.string().max(255),
   cluster: z.string().max(255),
-  /** What could not be put in, and why. */
+  /** Files that could not be included, with reasons. */
   missing: z.array(z.string().max(1024)).max(256),
   files: z
     .array(z.strictObject({ path, bytes: z.int().min(0), sha256: z.string().regex(/^[0-9a-f]{64}$/) }))

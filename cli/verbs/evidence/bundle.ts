@@ -30,7 +30,7 @@ import { composePage, unsignedOf } from './page.js';
 import { fetchFiles } from './session-files.js';
 import type { FetchedFiles } from './session-files.js';
 
-/** Of the installation: seen from `dist/cli/verbs/evidence/`, and from the sources. */
+/** The installation's verifier, relative to `dist/cli/verbs/evidence/` and to the sources. */
 const verifier = ['../../../../docs/verify.py', '../../../docs/verify.py']
   .map((place) => fileURLToPath(new URL(place, import.meta.url)))
   .find((file) => existsSync(file));
@@ -96,7 +96,7 @@ export async function writeBundle(client: Client, home: Home, id: string, folder
   return { manifest, fetched };
 }
 
-/** Who it was and by what: as the gateway signed it at the head of the recording. */
+/** The user's identity and credentials, as the gateway signed them in the recording's header. */
 function identityOf(info: SessionInfo, header: RecordingHeader | null, verdict: Verdict | null, issued: object | null): object {
   if (header === null)
     return { signed: false, note: 'The head of the recording was not read.', user: info.user, login: info.login, node: info.node };

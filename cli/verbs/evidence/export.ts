@@ -22,7 +22,7 @@ import { exportOf, requireSession } from './fetch.js';
 import { completenessOf, fetchFiles, writeWhole } from './session-files.js';
 import { writePage } from './page.js';
 
-/** What has an option or a verb of its own is not among them. */
+/** Formats without an option or a verb of their own. */
 const recordingFormats = exportFormats.filter(
   (format) => format !== 'html' && format !== 'svg' && format !== 'png' && !/^events\.(?:csv|ocsf)$/.test(format),
 );

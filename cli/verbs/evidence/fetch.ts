@@ -1,4 +1,4 @@
-/** What `steno export` and `steno verify` have in common: where the files of a session come from. */
+/** Fetches the files of a session for `steno export` and `steno verify`. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { exportSession } from '#schemas/api/recordings/sessions.js';
 import type { ExportFormat } from '#schemas/api/recordings/sessions.js';

@@ -118,7 +118,7 @@ function pick({ files }: RecordedFiles, name: string): RecordedFile {
   return found.find(({ missing }) => missing === null) ?? found[0]!;
 }
 
-/** Nothing stands under the name that was asked for before it is what the gateway hashed. */
+/** Writes to a temporary name and renames once the content has the digest that the gateway recorded. */
 async function extract(chunks: Chunks, file: RecordedFile, output: string): Promise<void> {
   if (statSync(output, { throwIfNoEntry: false }) !== undefined) throw new StenoError('USAGE', `${output} is there already`);
   const folder = await mkdtemp(join(dirname(resolve(output)), '.steno-file-'));

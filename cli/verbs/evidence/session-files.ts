@@ -27,7 +27,7 @@ export async function fetchFiles(
   const check = await openCompletenessCheck();
   const recording = completenessOf(files.recording, check);
   let hasLog = false;
-  // Of a recording that is not good the log is exported as it is: what is known of it is then said by `steno verify`.
+  // If the recording is not good, the log is exported unchecked; `steno verify` reports on it.
   const look = async (): Promise<Verdict | null> => {
     const body = await client.stream(exportOf(id, 'events.zst')).catch(noneThere);
     hasLog = body !== null;

@@ -88,7 +88,7 @@ async function bundledFiles({ recording, events, page }: CheckedBundle): Promise
 interface PageFiles {
   readonly recording: Buffer;
   readonly events: Buffer | null;
-  /** Whose code the page runs: that of this Steno, or another. */
+  /** Whether the page's code is this Steno's. */
   readonly code: 'own' | 'other' | null;
 }
 
@@ -106,7 +106,7 @@ async function readPage(target: string): Promise<PageFiles | null> {
   return { recording: files.get('recording')!, events: files.get('events') ?? null, code };
 }
 
-/** What is found of the event log; null: the recording names none. */
+/** Verdict on the event log; null if the recording names none. */
 type LogVerdict = Verdict | null | 'not given';
 
 async function verifyLog(

@@ -27,7 +27,7 @@ function parseRoleMap(value: string, previous: RoleMap = {}): RoleMap {
   return map;
 }
 
-/** As `ssh-keygen -l` prints it. */
+/** The fingerprint as `ssh-keygen -l` prints it. */
 function fingerprint(line: string): string {
   return `SHA256:${createHash('sha256').update(parseAuthorizedLine(line).blob).digest('base64').replace(/=+$/, '')}`;
 }

@@ -66,7 +66,7 @@ reach, as of a minute ago at most.`,
     );
   command.action(async (options: { as?: string; json?: boolean }) => {
     const client = openClient(openHome());
-    // Of others nobody asks another cluster: it would take their word for who asks.
+    // Other clusters are asked only about the caller: for anybody else they would have to take this one's word.
     const [own, far] = await Promise.all([
       options.as === undefined
         ? call(client.authority, listNodes, {})

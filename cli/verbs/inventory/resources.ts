@@ -132,7 +132,7 @@ async function again(error: StenoError): Promise<boolean> {
   return !/^n/i.test(answer.trim());
 }
 
-/** As git does: the setting may carry options, the file is passed beside it. */
+/** Runs the editor as git does: the setting may contain options, and the file is a separate argument. */
 function runEditor(file: string): void {
   const editor = process.env['VISUAL'] || process.env['EDITOR'] || 'vi';
   const { status, error } = spawnSync('/bin/sh', ['-c', `${editor} "$1"`, 'sh', file], { stdio: 'inherit' });

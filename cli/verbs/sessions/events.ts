@@ -28,7 +28,7 @@ interface Options {
 
 const PAGE = 1000;
 const FOLLOW_MS = 500;
-/** Of a tree, which stands in memory until it is whole. */
+/** Limit of events in a tree, which is held in memory until it is complete. */
 const TREE_EVENTS = 200_000;
 
 export function eventsCommand(): Command {
@@ -181,7 +181,7 @@ interface Printer {
   end(): void;
 }
 
-/** As they come, so that the number of events is no matter of memory. */
+/** Prints events as they arrive, so that memory does not depend on their number. */
 function jsonPrinter(): Printer {
   const { out } = standardOutput;
   let any = false;

@@ -32,7 +32,7 @@ export function joinCommand(): Command {
     });
 }
 
-/** Of an invitation the authority says session and mode, and why it does not count, before anybody connects. */
+/** Asks the authority for an invitation's session and mode, so that an invalid invitation is explained before connecting. */
 async function joinOf(home: Home, id: string, mode: ParticipantMode | undefined): Promise<SessionJoin> {
   const code = /^(?:https?:\/\/[^/?#]{1,300}\/join\/)?(i-[0-9a-z]{1,32})$/i.exec(id)?.[1]?.toLowerCase();
   if (code === undefined) return { session: id.toLowerCase(), mode: mode ?? 'observer' };

@@ -1,7 +1,7 @@
 /**
  * `steno play`: replays a session on the reader's terminal, segment by segment, so that a long one starts at once.
  *
- * Who joined and left is said on the last row of a terminal, over what the recording shows there, and on standard error elsewhere.
+ * Participants who join or leave are named on the terminal's last row, over the recording, or else on standard error.
  *
  * A watermark is said before and after, since what a terminal shows is the recording alone.
  *
@@ -195,7 +195,7 @@ class Playback {
   }
 }
 
-/** What a line draws. A keyframe draws only where playing begins, and there only at the head of a segment that is not the first. */
+/** The output that a line draws. A keyframe draws only where playback begins, if that is the head of a segment other than the first. */
 function textOf(line: RecordingLine, filter: TerminalFilter, keyframes: boolean): string {
   switch (line.code) {
     case 'o':

@@ -116,7 +116,7 @@ export function sessionsCommand(): Command {
     });
 }
 
-/** Who has joined, as what and how long ago: `bob (observer, 0:05)`. */
+/** Lists participants with their mode and how long ago they joined: `bob (observer, 0:05)`. */
 function peopleOf({ live }: SessionInfo): string {
   if (live === undefined) return '';
   const now = Date.now();

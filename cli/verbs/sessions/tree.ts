@@ -60,7 +60,7 @@ export function treeLines(events: readonly KernelEventInfo[], all: boolean, colu
   return lines;
 }
 
-/** What a process did and what else it became, as it happened: what it did stands below the program that it was then. */
+/** Lists a process's acts in order, each below the program that it was executing at the time. */
 function inTurn({ execs, acts }: ProcessNode): readonly KernelEventInfo[] {
   return [...execs.slice(1), ...acts].sort((a, b) => {
     const [blockA = 0, indexA = 0] = a.place.split('.').map(Number);

@@ -8,7 +8,7 @@ export interface VerifiedSession {
   readonly session: string;
   /** `verified`, or the code of what is wrong. */
   readonly verdict: string;
-  /** Of the hash chain, as it was signed. */
+  /** The signed head of the hash chain. */
   readonly head: string;
   readonly detail: string;
 }
@@ -23,7 +23,7 @@ export interface EvidenceAnswer {
 
 export interface EvidenceManifest {
   readonly version: 1;
-  /** Of the `steno` that made it. */
+  /** Version of the `steno` that made it. */
   readonly steno: string;
   /** ms since 1970. */
   readonly made_at: number;

@@ -42,9 +42,9 @@ interface Options {
   readonly json?: boolean;
 }
 
-/** Of the signature: `ssh-keygen -Y verify -n steno-evidence`. */
+/** Namespace of the signature: `ssh-keygen -Y verify -n steno-evidence`. */
 const EVIDENCE_NAMESPACE = 'steno-evidence';
-/** Of one recording; larger ones are named as not taken. */
+/** Limit of one recording; larger ones are listed as left out. */
 const MAX_RECORDING_BYTES = 256 << 20;
 
 const sessionsQuery = `SELECT session, started_at, ended_at, user, node, login, kind, state, roles, request_id

@@ -143,7 +143,7 @@ async function queriesOf(client: Client, words: readonly string[], options: Opti
   return [{ id: '', sql, from: null }];
 }
 
-/** As it was written: `{from}` and `{to}` are filled in when it runs. */
+/** The query as written; `{from}` and `{to}` are filled in when it runs. */
 async function keep(client: Client, asked: readonly Asked[], options: Options & { readonly save: string }): Promise<void> {
   const [query, another] = asked;
   if (query === undefined || another !== undefined) throw new StenoError('USAGE', '--save keeps one query');

@@ -37,7 +37,7 @@ export interface Channel {
   nodePacket: number;
   /** Window bytes consumed by input of participants, which the client does not know about. */
   nodeOwed: number;
-  /** The client's requests that wait while the session waits for participants; null: it does not. */
+  /** The client's requests held while the session waits for participants; null if it does not wait. */
   awaiting: Buffer[] | null;
   /** Client input for which participants' input left no room in the node's window; the client is held meanwhile. */
   lateInput: Buffer[];

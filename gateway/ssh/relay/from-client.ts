@@ -24,7 +24,7 @@ import { openSessionTap } from './session-recording.js';
 import type { SessionStart, SessionTap } from './session-recording.js';
 import { HOLD } from '../transport/transport.js';
 
-/** Requests of a channel whose session waits for participants. */
+/** Limit of held requests per channel whose session waits for participants. */
 const MAX_AWAITING = 64;
 
 export class FromClient {
@@ -32,7 +32,7 @@ export class FromClient {
 
   readonly #late: (payload: Buffer) => void;
 
-  /** `late`: takes a message of the node that had to wait for room in the client's window. */
+  /** `late`: delivers a message of the node that waited for room in the client's window. */
   constructor(sides: Sides, late: (payload: Buffer) => void) {
     this.#sides = sides;
     this.#late = late;
@@ -249,7 +249,7 @@ export class FromClient {
     );
   }
 
-  /** The participants that the session needs are in it: asks the node to start it, then for whatever the client asked meanwhile. */
+  /** Called once the required participants have joined: sends the node the request that starts the session, then the held ones. */
   #startNow(channel: Channel, tap: SessionTap, payload: Buffer): void {
     const later = channel.awaiting ?? [];
     channel.awaiting = null;

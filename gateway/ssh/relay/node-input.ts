@@ -1,10 +1,9 @@
 /**
- * Input on its way to the node: what the client sends and what participants type, as far as the session's input gate is open and the
- * node has room.
+ * Passes input of the client and of participants to the node, while the session's input gate is open and the node has room.
  *
- * Client and node see the same window of the node, since messages pass as they are. What participants type takes of that window
- * without the client's knowledge, so it is owed: it is kept back of what the node grants next, and a message of the client that has no
- * room because of it waits. Tested in ../server/freeze.test.ts and ../server/joined.test.ts.
+ * Messages pass unchanged, so client and node count the same window. Participants' input consumes that window without the client's
+ * knowledge. Those bytes are owed: they are withheld from the node's next window adjustments, and a client message that no longer
+ * fits because of them waits. Tested in ../server/freeze.test.ts and ../server/joined.test.ts.
  */
 import { StenoError } from '#schemas/base/errors.js';
 import { MSG } from '#schemas/ssh/numbers.js';
@@ -16,17 +15,17 @@ import { unpooledCopy } from '../transport/unpooled-copy.js';
 import type { Channel } from './channels.js';
 import { dataOf } from './message-fields.js';
 
-/** Bytes of input held for one channel while its session is frozen: more than the window of a usual server. */
+/** Bytes of input held for one channel while its session is frozen: more than the window of common servers. */
 const MAX_HELD_INPUT = 4 << 20;
 const CTRL_C = 0x03;
-/** Ctrl-]: the key by which peers speak to the gateway. */
+/** Ctrl-]: the key with which peers give commands to the gateway. */
 const TAKE_BACK = 0x1d;
 /** Bytes. */
 const AWAITING_WINDOW = 16 * 1024;
-/** Bytes that participants typed into one channel and the node has not asked for more after. More than a usual server reads before it does. */
+/** Limit of owed bytes per channel: more than common servers read before they adjust the window. */
 const MAX_TYPED = 1 << 20;
 
-/** What of the two sides of a connection it needs (sides.ts). */
+/** The part of `sides.ts` that `NodeInput` needs. */
 export interface InputSides {
   readonly client: Transport;
   readonly node: Transport;
@@ -40,7 +39,7 @@ export interface InputSides {
 
 export class NodeInput {
   readonly #sides: InputSides;
-  /** Set by the side that reads the client: passes a message with input on, recorded. */
+  /** Set by from-client.ts: records an input message and passes it on. */
   pass: (channel: Channel, payload: Buffer) => void = () => undefined;
 
   constructor(sides: InputSides) {
@@ -56,7 +55,7 @@ export class NodeInput {
     if (channel.session === null || channel.session.gate.open) return true;
     const terminal = channel.purpose.kind === 'session' && channel.purpose.request.tty;
     if (terminal && payload[0] !== MSG.channelEof) {
-      // Who waits for others may give up.
+      // A user who waits for participants may still interrupt.
       if (channel.awaiting !== null && payload[0] === MSG.channelData && dataOf(payload, 5).includes(CTRL_C)) {
         this.#sides.endChannel(channel, new StenoError('MODERATION_AWAITED'));
         return false;
@@ -77,8 +76,8 @@ export class NodeInput {
   }
 
   /**
-   * Grants the client window while its session waits for participants: OpenSSH's server grants none before a session starts, so the
-   * client would keep what is typed, and send it once the session has started.
+   * Grants the client window while its session waits for participants. OpenSSH's server grants none before a session starts, so
+   * the client would hold back typed input and send it once the session has started.
    */
   grant(channel: Channel): void {
     channel.nodeOwed += AWAITING_WINDOW;
@@ -94,8 +93,8 @@ export class NodeInput {
   }
 
   /**
-   * What a participant typed goes to the node beside what the client sends. The client does not know that it takes of the node's
-   * window, so it leaves a quarter of that to the client. Answers how many bytes were taken.
+   * Sends a participant's input to the node and returns the number of bytes taken. The client does not know that this consumes the
+   * node's window, so a quarter of the window is left to the client.
    */
   type(channel: Channel, bytes: Buffer): number {
     const { tap } = channel;
@@ -114,7 +113,7 @@ export class NodeInput {
     return taken;
   }
 
-  /** Whether the node has room for a message with input of the client; else it waits (`lateInput`). Only what participants typed can have taken that. */
+  /** Whether the node has room for an input message of the client; if participants' input took the room, the message waits in `lateInput`. */
   takes(channel: Channel, payload: Buffer, bytes: number): boolean {
     if (channel.nodeOwed > 0 && (channel.lateInput.length > 0 || bytes > channel.nodeWindow)) {
       channel.lateInput.push(unpooledCopy(payload));
@@ -125,7 +124,7 @@ export class NodeInput {
     return true;
   }
 
-  /** The node takes more. What participants took is not granted to the client again. */
+  /** Handles a window adjustment of the node, minus the bytes owed for participants' input. */
   widen(channel: Channel, bytes: number, payload: Buffer): void {
     channel.nodeWindow += bytes;
     channel.nodeWindowMost = Math.max(channel.nodeWindowMost, channel.nodeWindow);
@@ -149,7 +148,7 @@ export class NodeInput {
     for (const channel of this.#sides.channels.all) channel.session?.watcher?.roomy();
   }
 
-  /** The channel is over. */
+  /** Forgets a closed channel. */
   forget(channel: Channel): void {
     if (channel.lateInput.length === 0) return;
     channel.lateInput = [];

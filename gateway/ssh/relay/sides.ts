@@ -35,7 +35,7 @@ export interface RelayPermissions {
   /** The node received the same rules and applies them to the addresses that names resolve to. */
   readonly nodeChecks: boolean;
   readonly agentForwarding: boolean;
-  /** Participants that every session needs which begins from now on. */
+  /** Participants required by every session that begins from now on. */
   readonly moderation: readonly Moderation[];
 }
 
@@ -158,7 +158,7 @@ export class Sides {
     return session;
   }
 
-  /** A notice, also where there is no terminal: on standard error, which every client shows. */
+  /** Prints a notice; without a terminal on standard error, which every client shows. */
   #announce(channel: Channel, words: string): void {
     const { purpose, tap } = channel;
     if (purpose.kind !== 'session' || purpose.request.tty) return this.notice(channel, words);

@@ -51,7 +51,7 @@ export interface ConnectionDeps extends ReachDeps, JoinDeps {
   readonly slots: SessionSlots;
   readonly recorder: Recorder;
   readonly observe: Observe;
-  /** Leads to sessions that other gateways hold; null: nowhere. */
+  /** Finds sessions held by other gateways; null if there are no other gateways. */
   readonly elsewhere: Elsewhere | null;
   /** Where nodes send kernel events to this gateway. */
   readonly events: EventsWay | null;
@@ -66,7 +66,7 @@ export interface ConnectionDeps extends ReachDeps, JoinDeps {
 /** Where a client connects from; for a connection inside a jump, the origin of the outer connection. */
 export interface Origin {
   readonly source: string;
-  /** Null where the gateway did not accept it from the client itself: of a browser, whose port is unknown. */
+  /** Null for a browser's connection, which a viewer brings and whose port is unknown. */
   readonly connection: ClientConnection | null;
 }
 
@@ -97,7 +97,7 @@ export class Connection {
   #stage: Stage;
   readonly #began = performance.now();
   #who: { readonly user: string | null; readonly login?: string; readonly node?: string };
-  /** Of who joins a session of another gateway: what that gateway said. */
+  /** The other gateway's answer, for a participant of a session held there. */
   #elsewhere: AcceptedElsewhere | StenoError | null = null;
   /** The reason for closing, if known before the connection has closed. */
   #why: string | undefined;
@@ -216,13 +216,13 @@ export class Connection {
     );
   }
 
-  /** Identified users are no strangers: what they are asked for now has a time limit of its own. */
+  /** Frees the stranger slot of an identified user; the second factor has a time limit of its own. */
   #mayTakeLonger(): void {
     if (this.#stage.kind === 'stranger') clearTimeout(this.#stage.timer);
     this.#onAdmitted();
   }
 
-  /** Whether another gateway lets them in: before they are, since they may have to confirm. A refusal is told in their terminal. */
+  /** Asks the gateway that holds the session, before admission, since it may demand a second factor. A refusal is shown in the user's terminal. */
   async #askElsewhere(
     elsewhere: Elsewhere,
     admitted: Admitted,
@@ -235,7 +235,7 @@ export class Connection {
     return '';
   }
 
-  /** The login and the node for which a second factor comes first, or null. */
+  /** The login and node that require a second factor before admission, or null. */
   #unconfirmed(identity: UserIdentity, destination: Destination): Target | null {
     const snapshot = this.#deps.snapshot();
     if (snapshot === null || destination.kind === 'jump') return null;
@@ -243,7 +243,7 @@ export class Connection {
     return needsConfirmation(snapshot, identity, destination, this.#deps.now()) ? destination : null;
   }
 
-  /** Into a live session, as a participant. */
+  /** Joins the user to a live session as a participant. */
   #join(known: Known, destination: SessionJoin, certificate: string): void {
     const elsewhere = this.#elsewhere;
     try {
@@ -265,7 +265,7 @@ export class Connection {
     }
   }
 
-  /** Everything the client says goes to the gateway that holds the session, which decides; what ends users here ends this too. */
+  /** Relays all messages to the gateway that holds the session, which decides. Whatever ends the user's access here ends this too. */
   #relayElsewhere(known: Known, accepted: AcceptedElsewhere): void {
     if (this.#deps.draining() || this.#transport.closed) {
       accepted.abandon();
@@ -281,7 +281,7 @@ export class Connection {
     this.#leadTo(relayed);
   }
 
-  /** What the client says from here on is for `part`. */
+  /** Hands all further messages of the client to `part`. */
   #leadTo(part: { message(payload: Buffer): void; drained(): void; closed(): void }): void {
     this.#transport.events = {
       secured: () => undefined,

@@ -1,12 +1,12 @@
 /**
- * A session that another gateway holds: the side of the gateway that the participant's client has connected to
- * (schemas/ssh/session-relay.ts). Which gateway that is, the authority says; certificates say that it is that one.
+ * Joins a participant to a session that another gateway holds; this is the gateway to which the participant's client connected
+ * (schemas/ssh/session-relay.ts). The authority names the holder, and the holder proves its identity by certificate.
  *
  *     wanted ──found, reached──► asked ──(second factor)──► ready ──► relaying ──either side closes──► over
  *       └──nobody holds it──► none       └──refused──► refused       └──lost──► over
  *
- * Limits: FIND_MS to reach the other gateway; what waits either way is bounded by SSH's windows, and reading stops while the other
- * side does not take more. Tested with two gateways in test/end-to-end/sharing.test.ts.
+ * Limits: FIND_MS to reach the other gateway; buffered data is bounded by SSH's windows in both directions, and one side is not read
+ * while the other is congested. Tested with two gateways in test/end-to-end/sharing.test.ts.
  */
 import type { TLSSocket } from 'node:tls';
 import { WebSocket } from 'ws';
@@ -32,9 +32,9 @@ import type { Admitted } from './admission.js';
 const REACH_MS = 5_000;
 const HIGH_WATER = 1 << 20;
 
-/** Where sessions are that this gateway does not hold. */
+/** Finds the holders of sessions that this gateway does not hold. */
 export interface Elsewhere {
-  /** Null: no gateway holds it. `address`: `host:port`. */
+  /** Null if no gateway holds the session. `address`: `host:port`. */
   find(session: string): Promise<{ readonly gateway: string; readonly address: string } | null>;
   readonly identity: Pick<ServiceIdentity, 'tlsClientOptions'>;
 }
@@ -42,9 +42,9 @@ export interface Elsewhere {
 /** A join that another gateway has accepted. */
 export interface AcceptedElsewhere {
   readonly gateway: string;
-  /** Relays until either side ends. Once. `over`: the other gateway has ended it, with these words if any. */
+  /** Relays until either side ends; call once. `over`: called when the other gateway ends it, with its message if any. */
   relay(client: Transport, over: (text: string) => void): RelayedConnection;
-  /** Nothing comes of it. */
+  /** Gives the join up before it was relayed. */
   abandon(): void;
 }
 
@@ -55,8 +55,8 @@ export interface RelayedConnection {
 }
 
 /**
- * Null: no other gateway holds the session. `tell`: shows lines to the user. Rejects with the refusal of the other gateway, or
- * SESSION_ELSEWHERE when it cannot be reached from here.
+ * Resolves to null if no other gateway holds the session. `tell`: shows lines to the user. Rejects with the other gateway's refusal,
+ * or with SESSION_ELSEWHERE if that gateway cannot be reached from here.
  */
 export async function joinElsewhere(
   { find, identity }: Elsewhere,
@@ -156,7 +156,7 @@ function parse(data: RawData): RelayAnswer | null {
   }
 }
 
-/** Between client and holder, from now on. */
+/** Relays messages between client and holder. */
 function relayed(socket: WebSocket, client: Transport, waiting: readonly RawData[], over: (text: string) => void): RelayedConnection {
   let text = '';
   let ended = false;
@@ -167,7 +167,7 @@ function relayed(socket: WebSocket, client: Transport, waiting: readonly RawData
   };
   const take = (data: RawData): void => {
     const payload = data as Buffer;
-    // Nothing but what belongs to channels: the other gateway does not speak for this one.
+    // Only channel messages pass: the other gateway does not speak for this one.
     if (!isChannelMessage(payload[0])) return socket.terminate();
     client.send(payload);
     if (client.congested) socket.pause();

@@ -1,4 +1,4 @@
-/** From an admitted connection into a live session: who may, and what ends it. Tested in joined.test.ts. */
+/** Joins an admitted connection to a live session: checks permission and registers what ends the participation. Tested in joined.test.ts. */
 import type { Snapshot } from '#schemas/snapshot.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { Target, UserIdentity } from '#schemas/base/identity.js';
@@ -22,23 +22,23 @@ export interface JoinDeps {
   readonly now: () => number;
   readonly registry: SessionRegistry;
   readonly live: LiveSessions;
-  /** Nothing begins any more. */
+  /** Whether the gateway is draining and starts nothing new. */
   draining(): boolean;
 }
 
-/** Whoever wants to join, and from where. */
+/** The user who wants to join, and their address. */
 export interface Joiner {
   readonly identity: UserIdentity;
   readonly certificate: SshCertificate;
   readonly source: string;
 }
 
-/** What to say for whoever joins: an access that stands for nothing, where they were refused. */
+/** An access without a target, which permits nothing: the connection of a user whose join was refused needs one. */
 export function strangerAccess({ registry }: JoinDeps, { identity, source }: Joiner): Access {
   return registry.admit({ identity, target: null, source }, { reauthorize: () => null, end: () => undefined });
 }
 
-/** The login and the node for which a second factor comes before joining; null: none does, or joining is refused. */
+/** The login and node that require a second factor before joining; null if none is required, or joining is refused anyway. */
 export function unconfirmedJoin({ snapshot, now, registry, live }: JoinDeps, identity: UserIdentity, join: SessionJoin): Target | null {
   const latest = snapshot();
   const session = registry.find(join.session);
@@ -54,7 +54,7 @@ export function unconfirmedJoin({ snapshot, now, registry, live }: JoinDeps, ide
 /** Asks this user for their second factor: for a login on a node, at the address that `shown` gets. */
 export type Prove = (about: Target, shown: (url: string) => void, signal: AbortSignal) => Promise<unknown>;
 
-/** Throws why not. `end`: ends the connection. The access is registered: locks and roles reach it from here on. */
+/** Throws the refusal. `end`: ends the connection. Registers the access, so locks and role changes apply to it from now on. */
 export function joinSession(
   { snapshot, now, registry, live, draining }: JoinDeps,
   client: JoinedClient,

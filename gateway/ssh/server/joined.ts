@@ -1,11 +1,11 @@
 /**
- * The connection of a participant in a live session: one terminal, and nothing else of SSH. No agent, no forwarding and no second
- * channel is opened, and what the client's terminal measures stays here.
+ * The connection of a participant in a live session: one terminal and nothing else. Agent, forwarding and further channels are
+ * refused, and the size of the participant's terminal does not reach the node.
  *
  *     waiting ──a channel with a terminal, and a shell──► joined ──leaves, must leave, session over──► over
  *        └──no terminal──► over
  *
- * Limits: the client sends at most `WINDOW` bytes that are not taken. Tested in joined.test.ts with stock `ssh`.
+ * Limits: at most `WINDOW` bytes of the client's input wait here. Tested in joined.test.ts with stock `ssh`.
  */
 import { StenoError } from '#schemas/base/errors.js';
 import { SshReader } from '#schemas/ssh/wire.js';
@@ -21,12 +21,12 @@ import { realTimers } from '../../edge/keep-terms.js';
 import { message } from '../transport/messages.js';
 import { Keepalive } from './keepalive.js';
 
-/** Bytes of input. A paste of more waits at the client. */
+/** Bytes of input; the rest of a larger paste waits at the client. */
 const WINDOW = 32 * 1024;
 const MAX_PACKET = 32 * 1024;
-/** Our number of the only channel. */
+/** Our number for the only channel. */
 const OWN_ID = 0;
-/** The client has this many milliseconds to print the last words; one that opens no channel as many to open it. */
+/** The client has LAST_MESSAGES_MS to print the last messages, and SILENCE_MS to open its channel. */
 const LAST_MESSAGES_MS = 1_500;
 const SILENCE_MS = 10_000;
 
@@ -34,7 +34,7 @@ interface Terminal {
   readonly clientId: number;
   window: number;
   readonly packet: number;
-  /** Null until the client asked for one. */
+  /** Null until the client requests a terminal. */
   size: { cols: number; rows: number } | null;
   closed: boolean;
 }
@@ -62,13 +62,13 @@ export class Joined {
   #expiry: NodeJS.Timeout | undefined;
   #participant: Participant | null = null;
   #keepalive: Keepalive | null = null;
-  /** What a peer typed and the session has not taken. */
+  /** A peer's input that the session has not taken yet. */
   #typed: Buffer[] = [];
   #over = false;
 
   readonly #prove: ParticipantLink['prove'];
 
-  /** `forMs`: so long an invitation lasts; null: they came by roles. */
+  /** `forMs`: remaining lifetime of the invitation; null if roles permit joining. */
   constructor(client: JoinedClient, audience: Audience, facts: ParticipantFacts, forMs: number | null, prove: ParticipantLink['prove']) {
     this.#prove = prove;
     this.#client = client;
@@ -111,7 +111,7 @@ export class Joined {
     this.#participant?.flush();
   }
 
-  /** The client is gone. */
+  /** The client has disconnected. */
   closed(): void {
     clearTimeout(this.#timer);
     clearTimeout(this.#expiry);
@@ -121,12 +121,12 @@ export class Joined {
     if (this.#participant !== null) this.#audience.leave(this.#participant, null);
   }
 
-  /** Roles of the participant, after they have changed. */
+  /** Applies the participant's changed roles. */
   changed(roles: readonly string[]): void {
     if (this.#participant !== null) this.#audience.changed(this.#participant, roles);
   }
 
-  /** A lock, a role, or the end of the gateway. */
+  /** Ends the participation because of a lock, changed roles, or the gateway's shutdown. */
   end(error: StenoError): void {
     const lines = explainError(error);
     if (this.#participant !== null) this.#audience.leave(this.#participant, { lines, ok: false }, error.code);
@@ -226,7 +226,7 @@ export class Joined {
     const did = this.#keys.take(this.#input.push(bytes));
     const before = this.#typedBytes();
     for (const what of did) this.#do(participant, what);
-    // What waits gives its window back when it is taken.
+    // Window for waiting input is granted again once the input is taken.
     this.#taken(Math.max(0, bytes.length - (this.#typedBytes() - before)));
     if (this.#input.waiting)
       this.#escape = setTimeout(() => {
@@ -243,7 +243,7 @@ export class Joined {
     this.#type(participant);
   }
 
-  /** Answers how many bytes were taken of what waits. */
+  /** Returns how many bytes of waiting input were taken. */
   #type(participant: Participant): number {
     let all = 0;
     while (this.#typed.length > 0 && !participant.gone) {
@@ -287,7 +287,7 @@ export class Joined {
   }
 }
 
-/** Leaves the participant's terminal as a program leaves it that ran on the whole screen: its modes reset, the words below what was shown. */
+/** Restores the participant's terminal as a full-screen program does on exit: modes reset, last messages below the screen's content. */
 function lastWords(lines: readonly string[], joined: boolean, size: Terminal['size']): Buffer {
   if (lines.length === 0) return Buffer.alloc(0);
   const leave = joined ? `${LEAVE_MODES}\x1b[${size?.rows ?? 24};1H\r\n` : '\r\n';

@@ -124,7 +124,7 @@ export class SshListener {
     void this.#greet(arrived, origin, slot);
   }
 
-  /** A connection that a viewer brings for a browser at `source`, which limits apply to as if it had come by itself. */
+  /** Accepts a connection that a viewer brings for a browser at `source`; the same limits apply as to a direct connection. */
   accept(wire: Wire, source: string): void {
     if (this.#deps.draining()) return wire.destroy();
     const origin = { source, connection: null };

@@ -1,13 +1,13 @@
 /**
- * A participant who came in at another gateway: the side of the gateway that holds the session (schemas/ssh/session-relay.ts).
+ * Accepts participants who connected to another gateway; this is the gateway that holds the session (schemas/ssh/session-relay.ts).
  *
  *     asked ──certificate, signature, roles──► (second factor) ──► joined ──leaves, must leave, connection lost──► over
  *       └──refused, malformed, ASK_MS──► over
  *
- * Guard: the user has signed a connection for exactly this session and mode, with the key of a certificate that counts here. So
- * another gateway can bring in those who connect to it, as what they asked for, and nobody else. A signature counts once for a
- * session; one for another session is for another user name. Limits: `MAX_RELAYED` at a time, `MAX_PROOFS` for each session.
- * Tested in relayed-join.test.ts, and with two gateways in
+ * Guard: the user must have signed the authentication request of a connection for exactly this session and mode, with the key of a
+ * certificate that is valid here. So another gateway can bring in only users who connect to it, and only in the mode that they asked
+ * for. A signature is accepted once per session; the signed user name contains the session, so it is worthless for another. Limits:
+ * `MAX_RELAYED` at a time, `MAX_PROOFS` per session. Tested in relayed-join.test.ts, and with two gateways in
  * test/end-to-end/sharing.test.ts.
  */
 import { createHash } from 'node:crypto';
@@ -39,7 +39,7 @@ import type { Joined, JoinedClient } from './joined.js';
 const ASK_MS = 10_000;
 const MAX_RELAYED = 4_096;
 const MAX_PROOFS = 10_000;
-/** Bytes that wait for the other gateway before a participant is taken for slow. */
+/** A participant counts as slow while more than this many bytes wait for the other gateway. */
 const HIGH_WATER = 1 << 20;
 const CONNECTION_MESSAGES_OVER = 1000;
 
@@ -52,14 +52,14 @@ export interface RelayedJoinDeps extends JoinDeps {
 export class RelayedJoins {
   readonly #deps: RelayedJoinDeps;
   readonly #sockets = new Set<WebSocket>();
-  /** Signatures that have brought somebody into a session; they are for that session alone. */
+  /** Hashes of signatures already used, per session. */
   readonly #used = new WeakMap<LiveSession, Set<string>>();
 
   constructor(deps: RelayedJoinDeps) {
     this.#deps = deps;
   }
 
-  /** `gateway`: by its certificate. */
+  /** `gateway`: the name in its certificate. */
   take(socket: WebSocket, gateway: string): void {
     if (this.#sockets.size >= MAX_RELAYED) return socket.terminate();
     this.#sockets.add(socket);
@@ -117,7 +117,7 @@ export class RelayedJoins {
     say(socket, { kind: 'ready' });
   }
 
-  /** Who it is. Throws why they are not believed, or what keeps them out; the first is audited, since a gateway should know better. */
+  /** Identifies the participant. Throws if the proof is bad, which is audited, since an honest gateway sends none; or if access is refused. */
   #joiner(request: RelayedJoin, gateway: string): Joiner {
     const { session, user_certificate, proof, source_address: source } = request;
     const snapshot = this.#deps.snapshot();
@@ -143,7 +143,7 @@ export class RelayedJoins {
     return { identity, certificate, source };
   }
 
-  /** Asks for the second factor where roles want it: the user reads the address at their own terminal. */
+  /** Asks for the second factor if roles demand it; the user's terminal shows the address. */
   async #confirmed(socket: WebSocket, request: RelayedJoin, { identity }: Joiner): Promise<void> {
     const target = unconfirmedJoin(this.#deps, identity, addressOf(request));
     if (target === null) return;
@@ -176,7 +176,7 @@ export class RelayedJoins {
   }
 }
 
-/** The connection of a client at another gateway, as `Joined` uses it. */
+/** Presents the connection of a client at another gateway as `Joined` needs it. */
 class RelayedClient implements JoinedClient {
   readonly #socket: WebSocket;
   drained: () => void = () => undefined;

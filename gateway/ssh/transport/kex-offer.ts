@@ -12,6 +12,7 @@ import kex from 'ssh2/lib/protocol/kex.js';
 import type { KexInit } from 'ssh2/lib/protocol/kex.js';
 import { isPermittedKey, nodeAlgorithms, transportAlgorithms } from '#runtime/ssh/algorithms.js';
 import { hostKeyAlgorithms } from '#runtime/ssh/certified-key.js';
+import { STRICT_KEX } from '#schemas/ssh/numbers.js';
 import { SshReader } from '#schemas/ssh/wire.js';
 
 /** Milliseconds to wait for the client's list. */
@@ -25,7 +26,7 @@ const offers = new Map<string, KexInit>();
 
 export function serverOffer(serverHostKey: readonly string[], fastOnly: boolean): KexInit {
   const { kex: exchanges, cipher, hmac, compress } = transportAlgorithms();
-  return offer([...exchanges, 'kex-strict-s-v00@openssh.com'], serverHostKey, {
+  return offer([...exchanges, STRICT_KEX.server], serverHostKey, {
     cipher: fastOnly ? cipher.filter(isGcm) : cipher,
     mac: hmac,
     compress,
@@ -34,7 +35,7 @@ export function serverOffer(serverHostKey: readonly string[], fastOnly: boolean)
 
 export function clientOffer(): KexInit {
   const { kex: exchanges, cipher, hmac, compress } = nodeAlgorithms();
-  return offer([...exchanges, 'ext-info-c', 'kex-strict-c-v00@openssh.com'], hostKeyAlgorithms.filter(isPermittedKey), {
+  return offer([...exchanges, 'ext-info-c', STRICT_KEX.client], hostKeyAlgorithms.filter(isPermittedKey), {
     cipher,
     mac: hmac,
     compress,

@@ -9,7 +9,7 @@ const tokenId = z.string().regex(/^h-[0-9a-z]{10}$/, 'is not the id of a honey t
 const honeyToken = record({
   id: z.string(),
   kind: z.enum(honeyKinds),
-  /** Where it lies, in words. */
+  /** Describes where it is. */
   note: z.string(),
   /** A few characters of it. */
   masked: z.string(),

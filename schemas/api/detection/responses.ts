@@ -1,4 +1,4 @@
-/** What a Steno does by itself about a finding, by its policy (schemas/documents/response-policy.ts). */
+/** Automatic responses to findings, by policy (schemas/documents/response-policy.ts). */
 import { z } from 'zod';
 import { responseActions } from '../../documents/response-policy.js';
 import { endpoint } from '../../endpoint/endpoint.js';

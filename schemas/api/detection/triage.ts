@@ -1,4 +1,4 @@
-/** What people decide about findings: `steno findings ack|resolve|dismiss|reopen`. */
+/** Decisions of people about findings: `steno findings ack|resolve|dismiss|reopen`. */
 import { z } from 'zod';
 import { endpoint, relayedSignedIn } from '../../endpoint/endpoint.js';
 import { moment, record } from '../../endpoint/fields.js';

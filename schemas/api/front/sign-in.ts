@@ -1,4 +1,4 @@
-/** What viewers answer themselves about signing in: a login sets a cookie, a command learns where Steno is reached. */
+/** Sign-in endpoints that viewers answer themselves: a login sets a cookie, and a command learns Steno's addresses. */
 import { z } from 'zod';
 import { anyQuery, noBody, noParams, viewerEndpoint } from '../../endpoint/endpoint.js';
 import { record, texts } from '../../endpoint/fields.js';
@@ -37,7 +37,7 @@ export const me = record({
 });
 export type Me = z.output<typeof me>;
 
-/** Where this Steno is reached, told with a login that came through the viewer. */
+/** Addresses of this Steno, sent with a login through the viewer. */
 const publicAddresses = record({
   /** `host:port` of the SSH gateway. */
   ssh: z.string(),

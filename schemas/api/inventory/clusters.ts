@@ -4,10 +4,10 @@ import { clusterName, clusterStatement, roleMap, signedNodes, signedStatement, t
 import { endpoint, noAnswer, noBody, noParams, signingErrors } from '../../endpoint/endpoint.js';
 import { list, record, textMap } from '../../endpoint/fields.js';
 
-/** What another cluster says of its nodes. */
+/** Another cluster's report about its nodes. */
 const clusterNodes = record({
   cluster: z.string(),
-  /** As they are called here: `NODE.CLUSTER`. */
+  /** Names used here: `NODE.CLUSTER`. */
   nodes: list(record({ name: z.string(), state: z.enum(['live', 'gone', 'agentless']), labels: textMap })),
   /** Why it could not be asked; null when it could. */
   unreachable: z.string().nullable(),

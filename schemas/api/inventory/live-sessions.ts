@@ -13,7 +13,7 @@ const sessionId = z.string().regex(sessionIdPattern);
 const liveSessionHolder = record({
   session: z.string(),
   gateway: z.string(),
-  /** Where other gateways reach it, `host:port`; empty: nowhere. */
+  /** Address for other gateways, `host:port`; empty if they cannot reach it. */
   address: z.string(),
   /** That takes the gateway's recordings now; null while none does. */
   ingest: z.string().nullable(),
@@ -43,7 +43,7 @@ export const liveParticipant = record({
 /** UTF-16 units of names in the details of a session; a session of longer ones cannot be joined. */
 export const [MAX_LIVE_USER, MAX_LIVE_NODE, MAX_LIVE_LOGIN] = [128, 255, 64];
 
-/** What a gateway says of a session that can be joined: what rules decide by, and who is there. */
+/** A gateway's report about a session that can be joined: the facts that rules refer to, and the participants. */
 const details = {
   session: sessionId,
   user: z.string().max(MAX_LIVE_USER),
@@ -51,13 +51,13 @@ const details = {
   login: z.string().max(MAX_LIVE_LOGIN),
   kind: z.string().max(32),
   started_at: moment,
-  /** Of the node when the session began; null: unknown. */
+  /** Labels of the node when the session began; null if unknown. */
   labels: textMap.nullable(),
   /** The session's user first. */
   participants: list(liveParticipant),
   /** Participants that are not named. */
   others: z.int().min(0),
-  /** Whom the session waits for, such as `1 moderator`; empty: nobody. */
+  /** The participants that the session waits for, such as `1 moderator`; empty for none. */
   awaits: z.string().max(256),
 };
 const liveSessionDetails = record(details);

@@ -8,7 +8,7 @@ import { webIdentity } from './web-sessions.js';
 export const MAX_PASSWORD = 256;
 export const password = z.string().min(1).max(MAX_PASSWORD);
 
-/** What an invitation's page shows, to whoever holds its token. */
+/** Content of an invitation's page, shown to whoever has the token. */
 const invitationFacts = record({
   user: z.string(),
   roles: texts,

@@ -35,7 +35,7 @@ export type BotToken = z.output<typeof botToken>;
 export const botLogin = record({ instance: z.string(), generation: z.int(), login: loginResult });
 export type BotLogin = z.output<typeof botLogin>;
 
-/** Of a token, ms. */
+/** Lifetime of a token, in ms. */
 const ttl = z
   .number()
   .int()

@@ -9,7 +9,7 @@ import { assertion, code } from './logins.js';
 const sessionConfirmation = record({ token: z.string(), url: z.string(), expires_at: moment });
 export type SessionConfirmation = z.output<typeof sessionConfirmation>;
 
-/** What waits for its user's second factor. `by`: with what it is confirmed. */
+/** An act that waits for its user's second factor. `by`: the factor used to confirm it. */
 const confirmationFacts = record({
   user: z.string(),
   /** `session`: one SSH connection; `kubernetes`: requests to a cluster, for a few minutes. */

@@ -47,7 +47,7 @@ const hiddenProgram = record({
   by: z.string(),
   /** Whether the shell at the terminal started it itself. */
   direct: z.boolean(),
-  /** Of the command that it ran under; null before the first one. */
+  /** Place of the command under which it ran; null before the first command. */
   inside: z.string().nullable(),
 });
 export type HiddenProgram = z.output<typeof hiddenProgram>;
@@ -57,9 +57,9 @@ const commandList = record({
   hidden: list(hiddenProgram),
   /** Whether the kernel of the node was watched at all. */
   watched: z.boolean(),
-  /** What is told begins here. */
+  /** Start of the reported range. */
   from: z.number(),
-  /** What is told ends here: ask again from there. Null: it goes to the end of what is stored. */
+  /** End of the reported range, from which to ask again; null if it reaches the end of the stored data. */
   until: z.number().nullable(),
 });
 export type CommandList = z.output<typeof commandList>;

@@ -13,11 +13,11 @@ const recordedFile = record({
   at: z.number(),
   /** As in docs/evidence.md: a file of a transfer protocol, a whole stream, data typed without an echo. */
   kind: z.enum(['transfer', 'stream', 'unechoed']),
-  /** Of a transfer; '' for all else. */
+  /** Protocol of a transfer; '' for anything else. */
   protocol: z.string(),
   /** `write`: onto the node. */
   operation: z.enum(['read', 'write']),
-  /** Where it lay on the node; of a stream its name. */
+  /** Path on the node; for a stream, the stream's name. */
   path: z.string(),
   size: z.number().nullable(),
   sha256: z.string().nullable(),

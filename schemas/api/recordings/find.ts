@@ -18,11 +18,11 @@ const foundHit = record({
   user: z.string(),
   node: z.string(),
   login: z.string(),
-  /** What was searched: a line of a screen, a command, a path, an address, ... */
+  /** The text that matched: a line of a screen, a command, a path, an address, ... */
   text: z.string(),
   /** The rest in a few words: how a file was opened, why something was refused. */
   detail: z.string(),
-  /** Of a finding; '' for all else. */
+  /** Severity of a finding; '' for anything else. */
   severity: z.enum(severities).or(z.literal('')),
   /** Of a line of a screen: lines seen just before and after, at most two each. */
   before: texts,

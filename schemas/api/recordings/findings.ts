@@ -23,7 +23,7 @@ const findingInfo = record({
   techniques: texts,
   /** Why, with the values that decided. */
   reason: z.string(),
-  /** What to do next; '' where the rule says nothing. */
+  /** Advice on what to do next; '' if the rule gives none. */
   advice: z.string(),
   /** '' for a finding about no session. */
   session: z.string(),
@@ -37,7 +37,7 @@ const findingInfo = record({
   /** How many events prove it. */
   events: z.int(),
   state: z.enum(findingStates),
-  /** What was decided last; null: nobody has. `by`: a user, or `suppression/ID`. */
+  /** The latest decision; null if there is none. `by`: a user, or `suppression/ID`. */
   triage: record({ state: z.enum(findingStates), by: z.string(), at: moment, reason: z.string() }).nullable(),
   /** Path of the page that opens the moment; null without a session. */
   link: z.string().nullable(),
@@ -49,7 +49,7 @@ const findingEvidence = record({
   session: z.string(),
   at: moment,
   offset: z.number(),
-  /** Of the event, as in docs/events.md. */
+  /** Source and kind of the event, as in docs/events.md. */
   source: z.string(),
   kind: z.string(),
   name: z.string(),

@@ -35,7 +35,7 @@ export interface HuntExample {
   readonly address: string;
 }
 
-/** What was found of one rule. */
+/** The matches of one rule. */
 export interface HuntMatches {
   readonly count: number;
   /** Matches in sessions in which the store has no finding of a rule with this id. */

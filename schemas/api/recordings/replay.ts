@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { noBody, viewerEndpoint } from '../../endpoint/endpoint.js';
 import { list, queryInteger, record } from '../../endpoint/fields.js';
 
-/** What of a session's events is drawn in a lane of its own. */
+/** Kinds of events drawn in a lane of their own. */
 export const timelineLanes = ['output', 'program', 'file', 'network', 'power', 'gap'] as const;
 export type TimelineLane = (typeof timelineLanes)[number];
 

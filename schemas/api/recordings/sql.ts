@@ -70,7 +70,7 @@ const packQuery = record({
   /** `CC6.1`. */
   criterion: z.string(),
   title: z.string(),
-  /** What its answer proves, and what it does not. */
+  /** What the answer proves, and what it does not prove. */
   proves: z.string(),
   sql: z.string(),
 });

@@ -51,7 +51,7 @@ const siemReport = record({
 });
 export type SiemReport = z.output<typeof siemReport>;
 
-/** What the analyzer beside this viewer is at. Counters are since the start of its process. */
+/** State of the analyzer next to this viewer. Counters start with its process. */
 const analysisReport = record({
   /** False while another analyzer works and this one waits to take over. */
   active: z.boolean(),

@@ -7,17 +7,17 @@ export const caPhases = ['standby', 'init', 'update-clients', 'update-servers', 
 export type CaPhase = (typeof caPhases)[number];
 
 export const trustFields = {
-  /** What this Steno is called: its gateways are known by it (`gatewayPrincipal`). */
+  /** Name of this Steno; its gateways are recognized by it (`gatewayPrincipal`). */
   cluster: z.string(),
   ssh_host_ca: texts,
   ssh_user_ca: texts,
-  /** Of all recordings there are, also of keys that are retired. */
+  /** Recording CA keys, including retired ones, so that every recording can be verified. */
   recording_ca: texts,
   /** Certificates in PEM, one after the other. */
   service_ca_pem: z.string(),
   x509_user_ca_pem: z.string(),
 };
-/** What a login writes into $STENO_HOME, to be brought up to date between logins. */
+/** The data that a login writes into $STENO_HOME, refreshed between logins. */
 export const trustReport = record(trustFields);
 export type TrustReport = z.output<typeof trustReport>;
 

@@ -42,7 +42,7 @@ export function isNarrower(after: Role, before: Role): boolean {
   return loosened(after, before) === null && given(after, [{ roles: [before], person: null }]) === null;
 }
 
-/** What of `before` kept its holders from something, and is no more. */
+/** Restrictions in `before` that the new document no longer has. */
 function loosened(after: Role, before: Role): string | null {
   const lost = denials.find((kept) => !kept.holds({ roles: [before], person: null }, after));
   if (lost !== undefined) return `it no longer has what ${lost.field} of the role denied`;

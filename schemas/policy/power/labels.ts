@@ -31,7 +31,7 @@ export interface Relabelling {
   readonly on: Labelled | 'every node';
 }
 
-/** What the change opens that the author does not have, in words; null for nothing. `roles`: every role there is. */
+/** Describes the access that the change opens and the author lacks; null if there is none. `roles`: all roles. */
 export function lackingForLabels(author: Subject, roles: readonly Role[], change: Relabelling): string | null {
   if (administersEverything(author.roles)) return null;
   const known = roles.filter((role) => !administersEverything([role]));

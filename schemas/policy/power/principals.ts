@@ -105,7 +105,7 @@ function byPerson(giver: Subject, account: Subject, known: readonly Role[]): str
   return null;
 }
 
-/** What templates give that can be a login: not root. */
+/** The logins that templates can yield: any except root. */
 function loginsBy({ allow }: Role, person: Person): readonly string[] {
   return filled(allow.logins, person).filter((login) => login !== 'root' && isLogin(login));
 }

@@ -63,7 +63,7 @@ function looserModeration(given: ModerationTerm | undefined, held: ModerationTer
   return held.on_leave === 'terminate' && given.on_leave !== 'terminate';
 }
 
-/** As `looserTerm`, and also the bounds that count for a user and not for a session. */
+/** As `looserTerm`, including the limits that apply per user rather than per session. */
 export function looserRole(given: Terms, held: Terms): string | null {
   if (given.max_ttl > held.max_ttl) return 'max_ttl';
   if (held.max_sessions !== undefined && (given.max_sessions === undefined || given.max_sessions > held.max_sessions))

@@ -11,7 +11,7 @@
 
 export interface Layout {
   readonly kind: 'embedded' | 'server';
-  /** Of the server's configuration; `undefined`: one server, nothing is replicated. */
+  /** Name of the cluster in the server's configuration; `undefined`: a single server without replication. */
   readonly cluster?: string | undefined;
 }
 

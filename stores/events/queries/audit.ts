@@ -34,7 +34,7 @@ export async function viewsOf(engine: Engine, query: ViewsQuery): ReturnType<Eve
   conditions.equals('actor', actor);
   conditions.equals('session', session);
   conditions.between('at', from, to);
-  // As rows of events, which are visible with their session: the right to read the audit log is asked for before.
+  // Filtered like rows of events, which are visible with their session; the caller has checked the right to read the audit log.
   addVisible(conditions, 'events', visible);
   const found = await engine.read(
     'SELECT session, actor, uniqExact(id), toUnixTimestamp64Milli(min(at)), toUnixTimestamp64Milli(max(at)) AS last, ' +

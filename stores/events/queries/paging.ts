@@ -41,7 +41,7 @@ interface Order<T extends EventTable> {
   readonly columns: readonly (keyof EventTables[T] & string)[];
   readonly descending: boolean;
   readonly settings: string;
-  /** Of the values of the columns, with `at` first whether or not the order is by it. */
+  /** Parses the values of the columns in a cursor, with `at` first whatever the order is. */
   readonly cursor: z.ZodType<readonly (string | number)[]>;
 }
 

@@ -25,7 +25,7 @@ export async function responseByMonth(engine: Engine, query: ResponseQuery): Pro
   conditions.equals('user', user);
   addTiers(conditions, tiers);
   addVisible(conditions, 'findings', visible);
-  // Nothing before the first finding responds to one.
+  // Nothing before the first finding can be a response.
   const since = "at >= {from:DateTime64(3, 'UTC')}";
   const found = `SELECT id, session, user, node, at, state FROM findings FINAL WHERE ${conditions.where}`;
   const decided =

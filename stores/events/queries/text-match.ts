@@ -12,13 +12,13 @@ import type { SearchMode } from '../contract.js';
 
 /** A searchable text of a table. The expressions must match those of its indexes literally, or the index is not used. */
 export interface TextColumn {
-  /** As it is. */
+  /** Literal text. */
   readonly text: string;
   /** In lower case. */
   readonly folded: string;
   /** In lower case, with words apart. */
   readonly words: string;
-  /** What stands between words. */
+  /** A separator between words. */
   readonly separators: RegExp;
 }
 
@@ -146,7 +146,7 @@ export function requiredPiece(expression: string): string | undefined {
       case '?':
       case '+':
       case '{':
-        // Of the character before a quantifier there may be none; `+` could keep it, but need not.
+        // The character before a quantifier may occur zero times; with `+` it occurs, but dropping it is safe too.
         piece = [...piece].slice(0, -1).join('');
         end();
         if (character === '{') {

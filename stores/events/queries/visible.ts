@@ -23,7 +23,7 @@ export function literal(text: string): string {
   return `'${text.replace(/[\\']/g, '\\$&')}'`;
 }
 
-/** Of rows of `sessions`. */
+/** The condition for rows of `sessions`. */
 function writeCondition(condition: Condition, text: WriteText): string {
   switch (condition.kind) {
     case 'truth':

@@ -145,7 +145,7 @@ const hitCursor = z.tuple([
   z.array(z.union([z.string().max(255), z.int()])).max(5),
 ]);
 
-/** What was found, newest first. */
+/** Returns the hits, newest first. */
 export async function searchRows(engine: Engine, query: SearchHits): Promise<Page<FoundRow>> {
   const { expression, scope, limit, cursor } = parseQuery(searchHits, query);
   const after = cursor === undefined ? undefined : decodeCursor(hitCursor, cursor);

@@ -15,7 +15,7 @@ import type { Bind } from '../queries/text-match.js';
 import { sessionFields } from './tables.js';
 import type { FieldColumn, SearchTable } from './tables.js';
 
-/** Of findings: those that are to be looked at. */
+/** Selects the findings that need attention. */
 export const NO_SIGNALS = "JSONExtractString(data, 'tier') != 'signal'";
 
 /** True or false for every row of the table, or SQL that decides. */

@@ -18,7 +18,7 @@ export type HttpFault =
   /** The first half of the answer, then an exception in the stream, as a server writes it that had begun to answer. */
   | { readonly kind: 'exception' }
   | { readonly kind: 'status'; readonly status: number; readonly body: string }
-  /** Nothing is answered. */
+  /** No answer is sent, whether the statement runs or not. */
   | { readonly kind: 'silence'; readonly run: boolean };
 
 export interface HttpFront {
@@ -27,12 +27,12 @@ export interface HttpFront {
   readonly requests: number;
   /** Bytes of the last answer on the wire, its end included. */
   readonly answered: number;
-  /** Of the next request. Several wait in line. */
+  /** Sets the fault of the next request; several faults queue. */
   plan(fault: HttpFault): void;
   close(): Promise<void>;
 }
 
-/** Of the interface and not of the engine. */
+/** Parameters of the HTTP interface rather than of the engine. */
 const transport = new Set(['query', 'query_id', 'database', 'default_format', 'session_id', 'enable_http_compression']);
 const served = new Set(['wait_end_of_query', 'send_progress_in_http_headers', 'http_headers_progress_interval_ms', 'role']);
 const TAG = 'steno0000exception';

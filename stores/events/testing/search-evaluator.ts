@@ -1,4 +1,4 @@
-/** What a search means, in plain TypeScript over all rows: for comparison with the store. */
+/** Evaluates a search in plain TypeScript over all rows, for comparison with the store. */
 import { holds, parseAddress, parseBlock } from '#schemas/base/ip-address.js';
 import type { EventRow, SessionRow } from '#schemas/events/rows.js';
 import { looksLikeBlock, piecesOf } from '#schemas/search/expression.js';

@@ -13,7 +13,7 @@ export interface ColumnTypes {
 }
 
 const sqlite: ColumnTypes = {
-  // Of SQLite's names only `integer` makes a row id of a primary key; it holds 64 bits all the same.
+  // In SQLite only a primary key declared `integer` becomes the row id; it holds 64 bits.
   integer: 'integer',
   bytes: 'blob',
   serial: (table, name) => table.addColumn(name, 'integer', (column) => column.primaryKey().autoIncrement()),

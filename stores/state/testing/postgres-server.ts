@@ -9,7 +9,7 @@ import pg from 'pg';
 import { freePort } from '#runtime/http/free-port.js';
 
 export interface PostgresServer {
-  /** Of a new, empty database. */
+  /** URL of a new, empty database. */
   newDatabase(): Promise<string>;
   /** Ends every connection at once, as a crash does, and starts again on the same folder and port. */
   restart(): Promise<void>;

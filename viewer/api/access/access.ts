@@ -35,7 +35,7 @@ export type Narrowed =
   | { readonly kind: 'each'; readonly user: string | undefined; readonly visible: Condition }
   | { readonly kind: 'nobody' };
 
-/** What is decided by: the labels are those of the node when the session began. */
+/** The facts that decisions rest on; labels are those of the node when the session began. */
 export type SeenSession = SessionTarget & Pick<SessionRow, 'labels' | 'labels_known'>;
 
 export class Access {
@@ -98,7 +98,7 @@ function labelsOf({ labels, labels_known: known }: SeenSession): SessionRow['lab
   return known ? labels : null;
 }
 
-/** What a person is told of themselves. */
+/** The facts that users are shown about themselves. */
 export function meOf(viewer: Viewer): Me {
   const { user, roles, view } = viewer;
   return {

@@ -12,7 +12,7 @@ import type { SessionAction } from '#schemas/policy/role.js';
 import type { Viewer } from './access.js';
 import type { ViewerAuthority } from './identity.js';
 
-/** What is told of a session. */
+/** The facts about a session that a disclosure reports. */
 export type Disclosed = Pick<RecordingDisclosure, 'session' | 'node' | 'login'>;
 
 const REPEAT_MS = 300_000;

@@ -22,9 +22,9 @@ export interface ViewerAuthority {
   signIn(token: string, client?: string): Promise<WebIdentity>;
   /** The holder of a web session. Throws NOT_SIGNED_IN when it is unknown, over or locked. */
   webSession(token: string): Promise<WebIdentity>;
-  /** What this cluster says of itself, signed. Throws NOT_FOUND while nobody exported it. */
+  /** This cluster's signed statement about itself. Throws NOT_FOUND until somebody has exported it. */
   clusterStatement(): Promise<SignedStatement>;
-  /** Who is in these live sessions; those of which nobody knows are left out. */
+  /** Participants of these live sessions; unknown sessions are left out. */
   liveSessions(sessions: readonly string[]): Promise<readonly LiveSessionDetails[]>;
   /** Ends a web session; free for one that is over. */
   signOut(token: string, client?: string): Promise<void>;
@@ -46,7 +46,7 @@ export interface IncomingFacts {
   readonly authorization: string | undefined;
   readonly cookie: string | undefined;
   readonly sourceAddress: string;
-  /** As received, of the few requests that have one; a signature covers it. */
+  /** The body as received, since a signature covers it; few requests have one. */
   readonly body?: Uint8Array | undefined;
 }
 
@@ -86,7 +86,7 @@ export class Identities {
     return this.begin(await this.#authority.signIn(token, client));
   }
 
-  /** What the authority said before no longer counts. */
+  /** Drops cached answers of the authority. */
   forget(): void {
     this.#known.clear();
   }

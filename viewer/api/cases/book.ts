@@ -35,7 +35,7 @@ export interface CaseParts {
 
 const LOOKED_UP_AT_ONCE = 8;
 
-/** What a case holds that its reader may view. */
+/** The entries of a case that its reader may view. */
 export interface ReadableCase {
   readonly book: CaseBook;
   /** By id. */
@@ -77,7 +77,7 @@ export async function readableCase(parts: CaseParts, viewer: Viewer, id: string)
     ...(await notesOf(parts, [...sessions.keys()])).map((note) => noteEntry(note, sessions.get(note.session)!)),
     ...book.history.map(({ at, by, kind, text }): TimelineEntry => ({ ...blank, kind: 'history', at, by, title: kind, text })),
   ];
-  // Of the same moment, in the order in which they were added.
+  // Entries of the same moment stay in the order in which they were added.
   const order = new Map(timeline.map((entry, i) => [entry, i]));
   timeline.sort((a, b) => a.at - b.at || order.get(a)! - order.get(b)!);
   return { book, sessions, timeline, hidden: book.items.length - shown.size };
@@ -144,7 +144,7 @@ function linkTo(session: string, offset: number | null): string {
   return `/sessions/${session}${offset === null ? '' : `?t=${offset}`}`;
 }
 
-/** Of the viewer's own accord: what comes back is cut down here. */
+/** Asks as the viewer itself; the answer is restricted here. */
 export function asViewer({ authority }: Pick<CaseParts, 'authority'>): Send {
   return authority.relaying({ client: '' });
 }

@@ -1,4 +1,4 @@
-/** What a review is made of, and the words that both of its formats share. */
+/** The structure of a review, and the texts that both formats share. */
 import type { TimelineEntry } from '#schemas/api/cases/workbench.js';
 import type { SessionRow } from '#schemas/events/rows.js';
 import type { Watermark } from '#schemas/offline/watermark.js';
@@ -51,7 +51,7 @@ const acts: Readonly<Record<string, string>> = {
   remove: 'took something out',
 };
 
-/** What an entry is, in a few words of ours; what people wrote is apart. */
+/** Labels an entry in our own words; text of users is separate. */
 export function headingOf({ kind, title, severity }: TimelineEntry): string {
   switch (kind) {
     case 'started':

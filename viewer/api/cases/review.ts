@@ -2,7 +2,7 @@
  * The after-action review of a case as a file: its timeline, and for each moment the screen as it was. Of sessions that the asker may
  * view and not export it has the words alone, and says so. Each session whose screens go along is told to the authority as exported.
  *
- * What people wrote and what was recorded is escaped for the format, here and nowhere else: review-html.ts, review-markdown.ts.
+ * Text of users and of recordings is escaped for the format, here and nowhere else: review-html.ts, review-markdown.ts.
  * Tested in test/cases/review.test.ts.
  */
 import type { ReviewFormat } from '#schemas/api/cases/workbench.js';

@@ -44,7 +44,7 @@ export interface ExportParts {
   readonly painter: PicturePainter;
 }
 
-/** What a page takes beside its files. */
+/** The parts of a page besides its files. */
 export interface PageParts {
   readonly objects: ObjectStore;
   /** Folder of the built page, which has the code of offline pages. */
@@ -183,7 +183,7 @@ async function* eventsOf({ events }: ExportParts, { session }: SessionRow): Asyn
   }
 }
 
-/** Nothing is sent of a page that no browser would open. */
+/** Refuses a page too large for browsers before a byte is sent. */
 export async function* exportPage(
   parts: PageParts,
   row: SessionRow,

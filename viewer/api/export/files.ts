@@ -18,7 +18,7 @@ import type { Chunks, RecordedFile } from '#recordings/files/recorded-files.js';
 import { exportLines } from '#recordings/read/export-file.js';
 import type { ExportParts } from './export.js';
 
-/** Of temporary disk; a larger one is taken out by `steno files`, on the machine of whoever asks. */
+/** Bytes of temporary disk; larger files are extracted by `steno files` on the user's machine. */
 const MAX_FILE_BYTES = 2 * 2 ** 30;
 
 type FileParts = Pick<ExportParts, 'objects' | 'zstd' | 'reader'>;
@@ -79,7 +79,7 @@ async function twice<T>(run: () => Promise<T>): Promise<T> {
   }
 }
 
-/** What a browser may call it: the last part of its path, without anything that a file system or a header would read. */
+/** Name for the browser: the last component of the path, without characters that a file system or a header would interpret. */
 export function fileName({ n, path }: Pick<RecordedFile, 'n' | 'path'>): string {
   const name = baseOf(path)
     .replace(/[^A-Za-z0-9._-]/g, '_')

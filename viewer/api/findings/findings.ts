@@ -22,7 +22,7 @@ import type { Sessions } from '../sessions/sessions.js';
 const MAX_EVIDENCE = 100;
 /** Signals tag sessions; what people are to look at is in the other tiers. */
 const PAGING = ['alert', 'session'] as const;
-/** Of response that are shown unless told, the one that goes on among them. */
+/** Months of response shown by default, including the current one. */
 const MONTHS = 12;
 
 export interface FindingParts {
@@ -116,7 +116,7 @@ export class Findings {
     return { finding: infoOf(found), evidence, missing: found.evidence.length - evidence.length };
   }
 
-  /** Who may read no findings tried to see what a session is suspected of: that is told as a look at the session. */
+  /** A user without the right to read findings who asks for a session's findings is reported as looking at the session. */
   async #tellRefused(viewer: Viewer, source: string, id: string): Promise<void> {
     const { events, access, sessions } = this.#parts;
     const [hidden] = findingIdPattern.test(id) ? (await events.findings({ id, limit: 1 })).rows : [];

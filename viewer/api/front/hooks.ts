@@ -1,5 +1,5 @@
 /**
- * What webhooks answer, passed on to the authority as it came: in its bytes, since those are what was signed; of its headers
+ * Passes answers of webhooks on to the authority as they came: byte for byte, since the bytes are signed; of the headers
  * only those that sign go along. Answers are bounded in size and number. Tested in test/end-to-end/requests.test.ts.
  */
 import type { FastifyInstance } from 'fastify';
@@ -30,7 +30,7 @@ export async function hookRoutes(
     );
     const body = Buffer.isBuffer(request.body) ? request.body.toString('base64') : '';
     await call(authority.relaying({ client: sourceAddress(request) }), answerWebhook, { params: { name }, body: { body, headers } });
-    // Whoever calls learns that it was taken, and nothing of the request.
+    // The caller learns that the answer was accepted, and nothing about the access request.
     return {};
   });
 }

@@ -170,7 +170,7 @@ export function loginRoutes(serving: Serving, { authority, identities, addresses
   );
 }
 
-/** What is no token at all is for the authority to refuse, which tells the audit of it. */
+/** A malformed token is left to the authority to refuse, which audits it. */
 function cut(text: string | undefined): string {
   return (text ?? '').slice(0, 128);
 }

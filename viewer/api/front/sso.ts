@@ -1,5 +1,5 @@
 /**
- * What single sign-on needs of this server beside the login itself: the metadata that a SAML provider reads, the
+ * Single sign-on needs from this server, besides the login itself: the metadata that a SAML provider reads, the
  * way to sign out of the provider too, and what becomes of an answer that nobody asked for. Tested in test/sso/sso.test.ts.
  */
 import { showSamlMetadata } from '#schemas/api/front/sign-in.js';
@@ -22,7 +22,7 @@ export function samlMetadataRoute(serving: Serving, authority: Asked): void {
   });
 }
 
-/** Where a browser goes whose answer nobody asked for: into a login that somebody asks for, where the connector wants that. */
+/** Where to redirect a browser with an unsolicited answer: to the start of a login, if the connector allows that; otherwise null. */
 export async function unasked(authority: Asked, connector: string, client: string): Promise<string | null> {
   const { begin } = await call(authority.relaying({ client }), showConnectorUnasked, { params: { name: connector } }).catch(() => ({
     begin: false,
@@ -45,7 +45,7 @@ export async function connectorOf(
   return via === null || via === 'link' || via === 'local' ? null : via;
 }
 
-/** Where the browser goes to sign out of the provider; null when nowhere, or when the provider cannot be asked. */
+/** Address at which the browser signs out of the provider; null if there is none, or if the provider is unreachable. */
 export async function providerLogout(authority: Asked, connector: string, client: string): Promise<string | null> {
   const { url } = await call(authority.relaying({ client }), showConnectorLogout, { params: { name: connector } }).catch(() => ({
     url: null,

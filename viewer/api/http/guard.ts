@@ -1,5 +1,5 @@
 /**
- * What every request passes before anything else looks at it.
+ * Checks that every request passes before anything else handles it.
  *
  * - Host: only the names this server is known by; a page of another site whose name resolves to this address
  *   (DNS rebinding) carries its own name and is refused.
@@ -79,9 +79,9 @@ export function sourceAddress({ ip, socket }: Pick<FastifyRequest, 'ip' | 'socke
 }
 
 export interface Limits {
-  /** Of one address; a /64 of IPv6 counts as one. */
+  /** Limit per address; a /64 of IPv6 counts as one. */
   readonly address?: number;
-  /** Of everybody together. */
+  /** Limit for all clients together. */
   readonly all?: number;
 }
 

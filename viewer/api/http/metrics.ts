@@ -1,7 +1,7 @@
 /**
  * `GET /metrics`: what waits in the background and how many connections were turned away, as Prometheus reads it (text format 0.0.4).
  *
- * Who may ask: programs on this machine, directly. The connection comes from a loopback address, `Host` is a name of loopback,
+ * Only programs on this machine may ask, and only directly. The connection comes from a loopback address, `Host` is a name of loopback,
  * and no proxy has passed it on; everybody else hears that there is no such thing. There are counts in it and no names.
  * Tested in metrics.test.ts and viewer/api/main.test.ts.
  */

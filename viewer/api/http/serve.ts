@@ -20,7 +20,7 @@ export interface Asked<Of extends ViewerEndpoint> {
   readonly body: z.output<Of['body']>;
 }
 
-/** What is not JSON is sent by the handler. */
+/** Answers other than JSON are sent by the handler itself. */
 type Sent<Of extends ViewerEndpoint> = Of extends { readonly media: string } ? FastifyReply : z.input<Of['answer']>;
 
 export interface ServeOptions extends Pick<RouteShorthandOptions, 'onRequest' | 'bodyLimit' | 'config'> {

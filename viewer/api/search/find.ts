@@ -75,7 +75,7 @@ export async function findBySession(
   return { groups, next: page.next };
 }
 
-/** What no session holds has no span, and is left out. */
+/** Rows of no session have no time span and are left out. */
 export async function findSpansOf(
   { events, access, sessions, clock }: FindParts,
   viewer: Viewer,

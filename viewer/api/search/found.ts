@@ -36,7 +36,7 @@ export async function hitsOf(events: EventStore, found: readonly FoundRow[], q: 
   return found.map((one) => ({ ...hitOf(one, q), ...(around.get(one) ?? noContext) }));
 }
 
-/** Where a row is, without what it says. */
+/** Locates a row without its text. */
 export function placeOf(found: FoundRow): Pick<FoundHit, 'kind' | 'at' | 'time' | 'session' | 'user' | 'node' | 'login'> {
   const { kind, at, time } = factsOf(found);
   const { session, node, login } = found.row;

@@ -69,7 +69,7 @@ export class ScheduledSearches {
         const runs = await call(send, takeSearchRuns, { body: {} });
         if (runs.length === 0) return;
         for (const run of runs) {
-          // What was taken and is not run is given out again after its period.
+          // A search that was taken but not run is handed out again after its period.
           if (this.#closed) return;
           await this.#runOne(run);
         }

@@ -19,7 +19,7 @@ export interface SearchParts {
   readonly access: Access;
 }
 
-/** What is found is what was on screens: it takes the right to view. */
+/** Hits show screen content, so a search requires the right to view. */
 export async function search(
   { events, access }: SearchParts,
   viewer: Viewer,

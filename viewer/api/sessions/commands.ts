@@ -43,7 +43,7 @@ export class CommandLists {
     const kernel = await this.#kernel(row, from);
     const marks = await this.#marks(row, from);
     const ends = [lines.until, kernel.until, marks.until].filter((end) => end !== null);
-    // What is not told of both sides is concluded from neither.
+    // Nothing is concluded where either side is missing.
     const until = ends.length === 0 ? null : Math.max(from + 1, Math.min(...ends));
     const within = <T extends { readonly offset: number }>(all: readonly T[]): readonly T[] =>
       until === null ? all : all.filter(({ offset }) => offset < until);

@@ -27,7 +27,7 @@ export { LivePeople };
 
 /** More facts than this are cut; the export holds them all. */
 export const MAX_FACTS = 10_000;
-/** What shells mark stands in the list of commands, and would fill this one. */
+/** Shell marks are left out: they are in the list of commands, and would fill this one. */
 const factKinds = eventKinds.filter((kind) => kind !== 'shell');
 const MAX_MARKERS = 2_000;
 const PLACES_KEPT = 10_000;
@@ -37,12 +37,12 @@ const SEALED_KEPT_MS = 60_000;
 
 export type SessionPlace = Pick<SessionRow, 'session' | 'user' | 'node' | 'login' | 'kind' | 'started_at' | 'labels' | 'labels_known'>;
 
-/** Who asks for what, from which address. */
+/** The caller, the object of the request, and the caller's address. */
 export interface Asking {
   readonly viewer: Viewer;
   readonly action: SessionAction;
   readonly source: string;
-  /** Of an export. */
+  /** Format of an export. */
   readonly format?: string;
 }
 
@@ -71,7 +71,7 @@ export class Sessions {
     const whose = 'user' in scope ? scope.user : undefined;
     const visible = scope.kind === 'each' ? scope.visible : undefined;
     const { rows, next } = await this.#events.sessions({ ...filters, cursor: before, user: whose, visible });
-    // Who looks at a list opens one of its sessions next.
+    // A user who looks at a list is likely to open one of its sessions next.
     for (const row of rows) this.#keep(row);
     const [outer, live] = await Promise.all([this.#openedFrom(viewer, rows), this.#liveOf(viewer, rows)]);
     return { sessions: rows.map((row) => ({ ...this.info(row), ...outer.get(row.session), ...live.get(row.session) })), next };
@@ -142,7 +142,7 @@ export class Sessions {
     this.#access.require(viewer, action, place);
   }
 
-  /** What never changes of a session, without asking the store each time: a seek must not wait for a query. */
+  /** The immutable facts of a session, cached: a seek must not wait for a query. */
   async place(asking: Asking, id: string): Promise<SessionPlace> {
     const { viewer, action, source } = asking;
     await this.#mayAtAll(asking, id);
@@ -151,7 +151,7 @@ export class Sessions {
     return this.#disclosures.of(viewer, action, source, place, () => this.#access.require(viewer, action, place));
   }
 
-  /** Who may see no session at all hears that whatever the id is, and that they tried is told. */
+  /** A user who may see no session gets the same refusal for every id, and the attempt is reported. */
   async #mayAtAll({ viewer, action, source, format }: Asking, id: string): Promise<void> {
     if (viewer.view !== 'none') return;
     try {
@@ -214,7 +214,7 @@ export class Sessions {
     return (await this.#events_(session, limit)).map(factOf);
   }
 
-  /** What the node's kernel told, in order. */
+  /** Kernel events of the session, in order. */
   async kernelEvents(
     viewer: Viewer,
     row: SessionRow,

@@ -6,7 +6,7 @@ import type { EventStore } from '#stores/events/contract.js';
 
 /** Shorter pauses are those of somebody who reads or thinks. */
 const LEAST_IDLE_MS = 5_000;
-/** Of the session, where it is long. */
+/** Share of the session, which counts if the session is long. */
 const LEAST_IDLE_SHARE = 1 / 200;
 
 /** `parts`: how many there are at most, of equal length; `now` ends a session that runs. */

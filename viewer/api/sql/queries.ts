@@ -47,7 +47,7 @@ export class Queries {
         for (;;) {
           const line = await Promise.race([work.result.then(() => null), work.progress()]);
           if (line === null) break;
-          // Who hangs up may end this generator here, before the query ends, which is being cancelled.
+          // A client that hangs up may end this generator here, before the query, which is being cancelled, has ended.
           left = work.result;
           yield { kind: 'progress', ms: clock() - started, ...line };
           left = null;
@@ -90,7 +90,7 @@ export class Queries {
     const result = events.readOnlySql(sql, { maxRows: rows, maxSeconds: seconds, sample }, scope, { mark, signal }).finally(() => {
       over = true;
     });
-    // Who waits for a line of progress may be gone.
+    // The client that waits for a line of progress may have hung up.
     result.catch(() => undefined);
     // Rows that are not theirs are read, too.
     const counted = scope.listed === undefined && scope.viewed === undefined && scope.findings && scope.audit;

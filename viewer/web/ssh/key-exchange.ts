@@ -12,7 +12,7 @@ import { checkCertificate } from '#schemas/ssh/admission.js';
 import { parseCertificate } from '#schemas/ssh/certificate.js';
 import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 import { SshReader, SshWriter, concatBytes, utf8Bytes } from '#schemas/ssh/wire.js';
-import { MSG } from '#schemas/ssh/numbers.js';
+import { MSG, STRICT_KEX } from '#schemas/ssh/numbers.js';
 import { verifySignature } from '../verify/signature.js';
 import { PacketCipher, ephemeral, randomBytes, sha256 } from './web-crypto.js';
 import type { Ephemeral } from './web-crypto.js';
@@ -44,9 +44,6 @@ type Cipher = keyof typeof ciphers;
 /** Never negotiated with AES-GCM, but no server accepts an empty list. */
 const macs = ['hmac-sha2-256-etm@openssh.com', 'hmac-sha2-512-etm@openssh.com', 'hmac-sha2-256'] as const;
 
-/** OpenSSH PROTOCOL section 1.10: nothing but the key exchange may come before the first NEWKEYS (CVE-2023-48795). */
-const STRICT_CLIENT = 'kex-strict-c-v00@openssh.com';
-const STRICT_SERVER = 'kex-strict-s-v00@openssh.com';
 const MAX_NAMES = 8 * 1024;
 
 /** Our KEXINIT. `first`: of the connection; `curve25519`: the browser has X25519. */
@@ -55,7 +52,7 @@ export function kexInit(first: boolean, curve25519: boolean): Uint8Array {
   const list = new SshWriter()
     .byte(MSG.kexInit)
     .raw(randomBytes(16))
-    .nameList(first ? [...kex, STRICT_CLIENT] : kex)
+    .nameList(first ? [...kex, STRICT_KEX.client] : kex)
     .nameList(hostKeys);
   for (const names of [Object.keys(ciphers), Object.keys(ciphers), macs, macs, ['none'], ['none'], [], []]) list.nameList(names);
   return list.byte(0).uint32(0).bytes();
@@ -72,7 +69,7 @@ export interface Agreed {
 export function agree(ours: Uint8Array, theirs: Uint8Array, first: boolean): Agreed {
   const [mine, other] = [readKexInit(ours), readKexInit(theirs)];
   if (other.guessed) throw new StenoError('SSH_PROTOCOL', 'it guesses the key exchange');
-  if (first && !other.lists[0]!.includes(STRICT_SERVER)) throw new StenoError('SSH_PROTOCOL', 'it has no strict key exchange');
+  if (first && !other.lists[0]!.includes(STRICT_KEX.server)) throw new StenoError('SSH_PROTOCOL', 'it has no strict key exchange');
   const choose = (at: number, what: string): string => {
     const found = mine.lists[at]!.find((name) => other.lists[at]!.includes(name));
     return found ?? refuse(`no ${what} in common`);
