@@ -20,7 +20,7 @@ export interface RiskOptions {
 export const RISK: RiskOptions = {
   weights: WEIGHTS,
   thresholds: [
-    { score: 36, severity: 'medium' },
+    { score: 40, severity: 'medium' },
     { score: 80, severity: 'high' },
     { score: 160, severity: 'critical' },
   ],
@@ -66,7 +66,7 @@ export class RiskDetector implements Detector {
   }
 }
 
-/** "score 52.5: Shadow File Read 30, Crontab Enumeration 15 (2 findings), Hidden File 7.5". */
+/** "score 47.5: Shadow File Read 30, Crontab Enumeration 12 (2 findings), Hidden File 5.5". */
 function reasonOf(risk: RiskScore): string {
   const all = risk.contributions;
   const listed = all.slice(0, MAX_LISTED).map(({ rule, findings, points }) => {

@@ -3,7 +3,7 @@
  *
  *     weight       = points of the severity × factor of the tier
  *     repeats      = the second finding of a rule counts half, the third a quarter, …: a rule comes to less than twice its weight
- *     same event   = of several rules about one event the heaviest counts whole, every other three quarters
+ *     same event   = of several rules about one event the heaviest counts whole, every other a quarter
  *
  * Tested in risk.test.ts.
  */
@@ -16,7 +16,7 @@ export interface RiskWeights {
 
 export const WEIGHTS: RiskWeights = {
   // What everybody does all day adds nothing: measured over sessions of everyday commands by `npm run eval`.
-  severity: { info: 0, low: 1, medium: 10, high: 20, critical: 50 },
+  severity: { info: 0, low: 2, medium: 8, high: 20, critical: 50 },
   tier: { signal: 1, alert: 1.5, session: 1.5 },
 };
 
@@ -26,7 +26,6 @@ export interface Contribution {
   readonly points: number;
 }
 
-const OF_SAME_EVENT = 0.75;
 /** Beyond these, findings are counted and add nothing. */
 const MAX_RULES = 1_000;
 const MAX_KEYS = 10_000;
@@ -66,7 +65,7 @@ export class RiskScore {
     const weight = this.#weights.severity[rule.severity] * this.#weights.tier[rule.tier] * 0.5 ** of.findings;
     const event = evidence.at(-1) ?? identity;
     const heaviest = this.#heaviest.get(event) ?? 0;
-    const points = Math.max(0, weight - heaviest) + OF_SAME_EVENT * Math.min(weight, heaviest);
+    const points = Math.max(0, weight - heaviest) + 0.25 * Math.min(weight, heaviest);
     this.#heaviest.set(event, Math.max(weight, heaviest));
     of.findings += 1;
     of.points += points;
