@@ -184,24 +184,6 @@ describe.skipIf(why !== null)('commands in pods', () => {
     await silent.ended;
   });
 
-  it('a program in the namespaces of the node is an escape', async () => {
-    const main = {
-      ...{ name: 'main', image: 'localhost/busybox:1', imagePullPolicy: 'Never', command: ['sleep', '2147483647'] },
-      securityContext: { privileged: true },
-    };
-    const pod = { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'rooted' }, spec: { hostPID: true, containers: [main] } };
-    await succeeded(direct('apply', '-f', scene.file('rooted.json', JSON.stringify(pod))));
-    await succeeded(direct('wait', '--for=condition=Ready', 'pod/rooted', '--timeout=90s'));
-    await succeeded(kubectl(['exec', 'rooted', '--', 'sh', '-c', `nsenter -t ${node.pid()} -m -- /bin/true; echo entered`]));
-    const { id } = await session('echo entered');
-    const all = await eventually(
-      () => events(id),
-      (some) => exits(some) >= 2,
-    );
-    expect(all).toContainEqual(expect.objectContaining({ kind: 'escape', reason: 'namespaces of the node' }));
-    await direct('delete', 'pod', 'rooted', '--grace-period=0', '--force');
-  });
-
   it('a command that does not exist is an error and no gap; a script is recognized', async () => {
     const { status, stderr } = await kubectl(['exec', 'box', '--', '/bin/absent']);
     expect(status).not.toBe(0);
