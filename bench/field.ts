@@ -22,8 +22,14 @@ export interface Field {
   close(): Promise<void>;
 }
 
-/** `options`: of `steno up`. */
-export async function openField(...options: readonly string[]): Promise<Field> {
+export interface FieldOptions {
+  /** Further words for `steno up`. */
+  readonly up?: readonly string[];
+  /** Whether shells at the node leave out the start-up file of whoever runs this: it may cost more than all the rest. */
+  readonly plainShells?: boolean;
+}
+
+export async function openField({ up = [], plainShells = false }: FieldOptions = {}): Promise<Field> {
   const steno = new Steno();
   const daemons: ChildProcess[] = [];
   const close = async (): Promise<void> => {
@@ -31,14 +37,14 @@ export async function openField(...options: readonly string[]): Promise<Field> {
     await steno.dispose();
   };
   try {
-    await steno.start(...options);
+    await steno.start(...up);
     await steno.json('login', '--data', steno.data);
     const folder = join(steno.folder, 'sshd');
     mkdirSync(folder);
     mkdirSync('/run/sshd', { recursive: true });
     for (const key of ['host', 'user']) execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', join(folder, key)]);
     writeFileSync(join(folder, 'user_ca.pub'), (await steno.steno('ca', 'export', 'user')).stdout);
-    const ports = { node: await daemon(folder, 'node', daemons), jump: await daemon(folder, 'jump', daemons) };
+    const ports = { node: await daemon(folder, 'node', daemons, plainShells), jump: await daemon(folder, 'jump', daemons) };
     const added = await steno.steno('nodes', 'add', 'bench', `127.0.0.1:${ports.node}`, '--host-key', join(folder, 'host.pub'));
     if (added.status !== 0) throw new Error(added.stderr);
     const hostKey = readFileSync(join(folder, 'host.pub'), 'utf8').split(' ').slice(0, 2).join(' ');
@@ -88,7 +94,7 @@ export function cpuSeconds(pid: number): number {
   return threads.reduce((sum, ns) => sum + ns, 0) / 1e9;
 }
 
-async function daemon(folder: string, name: string, daemons: ChildProcess[]): Promise<number> {
+async function daemon(folder: string, name: string, daemons: ChildProcess[], plainShells = false): Promise<number> {
   const probe = createServer().listen(0, '127.0.0.1');
   await once(probe, 'listening');
   const { port } = probe.address() as AddressInfo;
@@ -97,7 +103,7 @@ async function daemon(folder: string, name: string, daemons: ChildProcess[]): Pr
   const file = join(folder, `${name}.conf`);
   writeFileSync(
     file,
-    `Port ${port}\nListenAddress 127.0.0.1\nHostKey ${join(folder, 'host')}\nPidFile none\nUsePAM no\nStrictModes no\nPermitRootLogin yes\nAuthorizedKeysFile ${join(folder, 'user.pub')}\nTrustedUserCAKeys ${join(folder, 'user_ca.pub')}\nSubsystem sftp internal-sftp\nMaxStartups 1000\nMaxSessions 1000\nPrintMotd no\n`,
+    `Port ${port}\nListenAddress 127.0.0.1\nHostKey ${join(folder, 'host')}\nPidFile none\nUsePAM no\nStrictModes no\nPermitRootLogin yes\nAuthorizedKeysFile ${join(folder, 'user.pub')}\nTrustedUserCAKeys ${join(folder, 'user_ca.pub')}\nSubsystem sftp internal-sftp\nMaxStartups 1000\nMaxSessions 1000\nPrintMotd no\n${plainShells ? 'SetEnv SHLVL=1\n' : ''}`,
   );
   const child = spawn('/usr/sbin/sshd', ['-D', '-e', '-f', file], { stdio: 'ignore' });
   daemons.push(child);

@@ -57,7 +57,7 @@ const scenarios: readonly [string, (field: Field) => Promise<Section>][] = [
   ['idle', (field) => idle(field, quick ? 100 : 10_000)],
   ['stalled', (field) => stalled(field, quick ? 5 : 100)],
   ['outage', (field) => outage(field, quick ? 0.1 : minutes)],
-  ['workers', () => scaling(quick ? 1 : 3, quick ? 3 : 12)],
+  ['workers', () => scaling(quick ? 1 : 3, quick ? 3 : 6)],
   ['recovery', () => (quick ? recovering(1, 500) : recovering(3, 10_000))],
   ['certificates', (field) => certificates(field, rounds, quick ? 200 : 4_000)],
   ['locks', (field) => locks(field, quick ? 20 : 200)],

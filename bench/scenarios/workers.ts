@@ -29,7 +29,7 @@ interface Gateway {
 }
 
 async function open(count: number): Promise<Gateway> {
-  const field = await openField('--workers', String(count));
+  const field = await openField({ up: ['--workers', String(count)], plainShells: true });
   const parent = field.steno.run.processes['gateway']!;
   const log = readFileSync(join(field.steno.data, 'logs', 'gateway.log'), 'utf8');
   const workers = count === 1 ? [parent] : [...log.matchAll(/"worker":"[^"]*","process":(\d+)/g)].map(([, pid]) => Number(pid));
