@@ -2,7 +2,7 @@
  * The page: who is signed in, what the address names, and the frame around it. Without an identity only the sign-in
  * page is shown; the address stays, so that signing in leads back to it.
  */
-import { Suspense, lazy, useEffect, useState } from 'react';
+import { Suspense, useEffect, useState } from 'react';
 import type { ReactNode, SubmitEvent } from 'react';
 import { Link, Route, Switch, useLocation } from 'wouter';
 import { navigate } from 'wouter/use-browser-location';
@@ -22,16 +22,10 @@ import { RequestsPage } from '../requests/requests.js';
 import { SearchPage } from '../search/search.js';
 import { SessionViews, sessionsAddress } from '../sessions/views.js';
 import { Background } from './background.js';
+import { ComparePage, PatternsPage, SqlPage } from './lazy-pages.js';
 import { Empty } from '../parts/basics.js';
 import { queryText } from '../parts/query-text.js';
 import { queries } from '../parts/use-json.js';
-
-/** Loaded when somebody goes there. */
-const SqlPage = lazy(async () => ({ default: (await import('../sql/sql.js')).SqlPage }));
-
-const ComparePage = lazy(async () => ({ default: (await import('../compare/compare.js')).ComparePage }));
-
-const PatternsPage = lazy(async () => ({ default: (await import('../patterns/patterns.js')).PatternsPage }));
 
 type Identity =
   { readonly kind: 'unknown' } | { readonly kind: 'nobody'; readonly refusal: string | null } | { readonly kind: 'user'; readonly me: Me };

@@ -8,17 +8,15 @@ import type { SessionInfo } from '#schemas/api/recordings/sessions.js';
 import { markerOf } from '#schemas/marker.js';
 import { momentOf } from '#schemas/api/recordings/opening.js';
 import { cutText } from '#schemas/recording/line.js';
-import { addressOf } from '../parts/endpoints.js';
 import { queryText } from '../parts/query-text.js';
 import { ViewedBy } from '../audit/viewed-by.js';
 import { bytes, duration, isoTime, moment } from '../parts/format.js';
 import { Copy, Empty, Exit, Failure, LivePeople, NamedValues, StateBadge, useTitle } from '../parts/basics.js';
 import type { NamedRows } from '../parts/basics.js';
 import { NotesPanel, useNotes } from '../cases/notes.js';
-import type { Position } from '../cases/notes.js';
+import { Actions } from './actions.js';
 import { Facts, valuesOf } from './facts.js';
 import { Files } from './files.js';
-import { InvitePanel } from './invite.js';
 import { SafeText } from '../parts/safe-text.js';
 import { useOpening } from '../parts/use-opening.js';
 import { Alike } from '../patterns/alike.js';
@@ -30,7 +28,6 @@ import { useDrawn, useReplay } from '../player/use-replay.js';
 import { visible } from '../parts/text.js';
 import { useAnswer } from '../parts/use-json.js';
 import { Watermark } from '../parts/watermark.js';
-import { VerifyPanel } from '../verify/panel.js';
 
 const REFRESH_LIVE_MS = 3_000;
 const REFRESH_TIMELINE_MS = 10_000;
@@ -221,71 +218,6 @@ function FindingsBadge({ id, list }: { readonly id: string; readonly list: Findi
       {count}
       {list?.next === null ? '' : '+'} finding{count === 1 ? '' : 's'}
     </Link>
-  );
-}
-
-const formats = [
-  ['html', 'One file that replays and verifies itself', 'opens in any browser, offline'],
-  ['cast.zst', 'Recording with proof', 'verifies offline; zstd -d opens it'],
-  ['cast', 'asciicast v3', 'for any asciinema player'],
-  ['txt', 'Plain text', 'what scrolled over the screen'],
-  ['json', 'JSON', 'facts and rendered lines'],
-  ['events.csv', 'Events as CSV', 'for a spreadsheet'],
-  ['events.ocsf', 'Events as OCSF', 'for a SIEM, one object a line'],
-] as const;
-const pictures = [
-  ['png', 'Picture', 'the screen at this moment, as PNG'],
-  ['svg', 'Picture with text', 'the same as SVG: its text can be selected'],
-] as const;
-
-function Actions({ session, replay }: { readonly session: SessionInfo; readonly replay: Position | null }): ReactNode {
-  const picture = (format: 'png' | 'svg', at: number): string =>
-    addressOf('GET /api/sessions/:id/export', { params: { id: session.id }, query: { format, at } });
-  return (
-    <div className="actions">
-      {session.live !== undefined && session.live.invite.length > 0 && <InvitePanel session={session} modes={session.live.invite} />}
-      <Link className="act" to={`/sessions?compare=${session.id}`}>
-        Compare
-      </Link>
-      <details className="menu" name="actions">
-        <summary>Verify</summary>
-        <div className="menu-body">
-          <VerifyPanel session={session} />
-        </div>
-      </details>
-      <details className="menu" name="actions">
-        <summary>Export</summary>
-        <div className="menu-body">
-          {formats.map(([format, title, hint]) => (
-            <a
-              key={format}
-              className="menu-item"
-              href={addressOf('GET /api/sessions/:id/export', { params: { id: session.id }, query: { format } })}
-              download={`${session.id}.${format}`}
-            >
-              <strong>{title}</strong>
-              <span>{hint}</span>
-            </a>
-          ))}
-          {replay !== null &&
-            pictures.map(([format, title, hint]) => (
-              <a
-                key={format}
-                className="menu-item"
-                href={picture(format, 0)}
-                download={`${session.id}.${format}`}
-                // The moment is that of the click: the replay goes on while the menu is open.
-                onClick={(event) => {
-                  event.currentTarget.href = picture(format, Math.round(replay.position));
-                }}
-              >
-                <strong>{title}</strong>
-                <span>{hint}</span>
-              </a>
-            ))}
-        </div>
-      </details>
-    </div>
   );
 }
 

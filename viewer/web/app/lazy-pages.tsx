@@ -1,0 +1,6 @@
+/** Pages that are loaded when somebody goes there. */
+import { lazy } from 'react';
+
+export const SqlPage = lazy(async () => ({ default: (await import('../sql/sql.js')).SqlPage }));
+export const ComparePage = lazy(async () => ({ default: (await import('../compare/compare.js')).ComparePage }));
+export const PatternsPage = lazy(async () => ({ default: (await import('../patterns/patterns.js')).PatternsPage }));
