@@ -72,15 +72,13 @@ function worldOf(run: number): fc.Arbitrary<World> {
       ok: fc.boolean(),
     });
     return fc.record({
-      events: fc
-        .array(event, { maxLength: 30 })
-        .map((all) =>
-          all.map((row, index) => ({
-            ...row,
-            index,
-            ...(index % 4 === 0 ? ({ source: 'recording', emitter: '' } as const) : ({ source: 'kernel', emitter: 'agent/x' } as const)),
-          })),
-        ),
+      events: fc.array(event, { maxLength: 30 }).map((all) =>
+        all.map((row, index) => ({
+          ...row,
+          index,
+          ...(index % 4 === 0 ? ({ source: 'recording', emitter: '' } as const) : ({ source: 'kernel', emitter: 'agent/x' } as const)),
+        })),
+      ),
       findings: fc.array(finding, { maxLength: 5 }).map((all) =>
         all.map(({ where: { row, offset }, tier, state }, n) =>
           exampleFindingRow({

@@ -71,7 +71,9 @@ it('what is printed comes as a draft first, and what the page shows is the termi
     expect(first).toBeLessThan(frames.findIndex((frame) => frame.startsWith('[') && frame.includes(word)));
   }
   // Output that goes on for several blocks, with sizes and bytes that are no text among it.
-  owner.write(`for i in $(seq 1 20); do printf 'row %s \\303\\251 \\377\\n' $i; sleep 0.0${BLOCK_MAX_MS / 200}; done; echo; echo the''end\r`);
+  owner.write(
+    `for i in $(seq 1 20); do printf 'row %s \\303\\251 \\377\\n' $i; sleep 0.0${BLOCK_MAX_MS / 200}; done; echo; echo the''end\r`,
+  );
   await owner.until(/theend/);
   await expect.poll(screen).toContain('theend');
   const rows = (text: string): string[] => [...text.replaceAll(/\s+/g, ' ').matchAll(/row \d+/g)].map(([row]) => row);

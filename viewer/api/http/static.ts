@@ -65,7 +65,8 @@ export async function loadPage(root: string): Promise<ReadonlyMap<string, Static
 }
 
 /** First parts of the addresses of views; `viewer/api/page.test.ts` compares them with the links and routes of the page. */
-const heads = 'account|audit|cases|compare|confirm|findings|invitation|join|login|nodes|patterns|requests|rules|search|sessions|sign-in|sql|terminal';
+const heads =
+  'account|audit|cases|compare|confirm|findings|invitation|join|login|nodes|patterns|requests|rules|search|sessions|sign-in|sql|terminal';
 const views = new RegExp(`^/(?:(?:${heads})(?:/[0-9a-z-]{1,64}){0,3})?$`);
 
 export function findFile(files: ReadonlyMap<string, StaticFile>, path: string): StaticFile | undefined {
