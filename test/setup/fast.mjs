@@ -7,12 +7,13 @@ import { spawnSync } from 'node:child_process';
 import { join, relative } from 'node:path';
 import { needsOf, root, testFiles } from './needs.mjs';
 
-/** Folders and files whose tests start a server, an event store or processes of their own. */
+/** Folders and files whose tests start a server, an event store, or processes or threads of their own. */
 const serving = [
   /^test\//,
   /^ingest\//,
   /^viewer\/api\//,
   /^stores\/(objects|events)\//,
+  /^recordings\/render\/picture-png/,
   /^analyzer\/(clickhouse\/|lineage\/|sigma\/corpus)/,
   /^authority\/[^/]+$/,
   /^gateway\/(spool|tunnel)\//,

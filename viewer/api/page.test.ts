@@ -288,8 +288,10 @@ describe('a person', () => {
     await stand.objects.delete(key);
     await stand.objects.put(key, Buffer.concat(altered));
     const bad = await verdictOf(bent.id);
-    expect(bad).toContain('Not verified: block 46');
-    expect(bad).toContain('Everything up to 0:44 of session time is as it was signed.');
+    // Of each block one byte of the chain is kept: in 1 of 256 cases the one after it is named.
+    const named = Number(/Not verified: block (\d+)/.exec(bad)?.[1]);
+    expect([46, 47]).toContain(named);
+    expect(bad).toContain(`Everything up to 0:${named - 2} of session time is as it was signed.`);
 
     const live = await record(stand, { state: 'live', storedParts: 2, blocksPerPart: 20, lines: counting() });
     expect(await verdictOf(live.id)).toContain('No fault so far, and not finished');
