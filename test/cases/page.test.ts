@@ -225,7 +225,7 @@ test('a picture of the moment that is shown is downloaded', async () => {
   await ann.locator('.timeline, .player').first().waitFor();
   await ann.locator('.below').waitFor();
   await ann.locator('summary', { hasText: 'Export' }).click();
-  const [download] = await Promise.all([ann.waitForEvent('download'), ann.getByRole('link', { name: /^Picture/ }).click()]);
+  const [download] = await Promise.all([ann.waitForEvent('download'), ann.getByRole('link', { name: /^Picture with text/ }).click()]);
   expect(download.suggestedFilename()).toBe(`${shell.id}.svg`);
   const svg = await readFile((await download.path())!, 'utf8');
   expect(svg).toContain('cat /etc/shadow');
