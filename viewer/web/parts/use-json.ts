@@ -43,5 +43,12 @@ function useJson<T>(path: string | null, everyMs?: number): Loaded<T> {
     queryFn: path === null ? skipToken : ({ signal }) => getJson<T>(path, signal),
     refetchInterval: everyMs ?? false,
   });
-  return { data: data ?? null, error, loading: isFetching, at: dataUpdatedAt, reload: () => void refetch() };
+  return {
+    data: data ?? null,
+    error,
+    loading: isFetching,
+    at: dataUpdatedAt,
+    // Asked for again and again, an answer that takes its time would never come.
+    reload: () => void refetch({ cancelRefetch: false }),
+  };
 }

@@ -50,9 +50,9 @@ export function Player({
 }: PlayerProps): ReactNode {
   const box = useRef<HTMLDivElement>(null);
   const state = useReplayState(replay);
-  /** How long the session was when it was searched. */
+  /** How long the blocks of the session were when it was searched. */
   const [searched, setSearched] = useState(index.duration);
-  useEffect(() => setSearched(replay.state.duration), [replay, searchedAt]);
+  useEffect(() => setSearched(replay.state.cut), [replay, searchedAt]);
   const drawn = useMemo(
     () => [...markers, ...hits.map((hit) => ({ at: hit.time, label: hit.text, kind: 'hit' as const }))],
     [markers, hits],
@@ -64,7 +64,7 @@ export function Player({
       const next = step === 1 ? hits.find(({ time }) => time > here + 1) : hits.findLast(({ time }) => time < here - 1);
       if (next !== undefined) void replay.seek(next.time);
       // Beyond the last hit lies what came since.
-      else if (step === 1 && query !== '' && replay.state.duration - searched >= UNSEARCHED_MS) onSearchAgain();
+      else if (step === 1 && query !== '' && replay.state.cut - searched >= UNSEARCHED_MS) onSearchAgain();
     },
     [replay, hits, query, searched, onSearchAgain],
   );
@@ -116,7 +116,7 @@ function Hits({
   readonly onHit: (step: 1 | -1) => void;
   readonly onAgain: () => void;
 }): ReactNode {
-  const { duration } = useReplayState(replay);
+  const { cut } = useReplayState(replay);
   const position = usePosition(replay);
   const current = hits.findLastIndex(({ time }) => time <= position + 1);
   return (
@@ -128,7 +128,7 @@ function Hits({
         </q>
         {current >= 0 && <span className="hit-at"> at {clock(hits[current]!.time)}</span>}
       </span>
-      {duration - searched >= UNSEARCHED_MS && (
+      {cut - searched >= UNSEARCHED_MS && (
         <button type="button" className="quiet search-again" onClick={onAgain}>
           Search what came since {clock(searched)}
         </button>

@@ -42,6 +42,8 @@ export interface ReplayParts {
 export interface ReplayState {
   readonly phase: 'loading' | 'paused' | 'playing' | 'ended' | 'failed';
   readonly duration: number;
+  /** Session time in ms up to which blocks are cut: no search finds what came after. */
+  readonly cut: number;
   readonly live: boolean;
   readonly following: boolean;
   readonly speed: number;
@@ -93,6 +95,7 @@ export class Replay {
     this.#state = {
       phase: 'loading',
       duration: parts.index.duration,
+      cut: parts.index.duration,
       live: parts.index.live,
       following: false,
       speed: 1,
@@ -253,7 +256,7 @@ export class Replay {
       this.#next = this.#events.length;
       this.#position = this.#tail.until;
     }
-    this.#set({ duration: Math.max(this.#index.duration, this.#tail.until) });
+    this.#set(this.#lengths());
     if (differs && this.#segment === this.#index.segments.length) {
       // The terminal shows what was drafted: drawn anew from the keyframe before it.
       this.#placed = false;
@@ -283,7 +286,7 @@ export class Replay {
     this.#index = index;
     // The last segment of an unsealed recording never grows, but a repacked recording numbers them anew.
     if (repacked) this.#cache.clear();
-    this.#set({ duration: Math.max(index.duration, this.#tail.until), live: index.live });
+    this.#set({ ...this.#lengths(), live: index.live });
     if (wasTail) {
       this.#segment = index.segments.length;
       this.#events = this.#tail.events;
@@ -493,6 +496,11 @@ export class Replay {
     const skipIdle = this.#skippedBefore ?? this.#state.skipIdle;
     this.#skippedBefore = null;
     return { following: true, speed: Math.min(1, this.#state.speed), skipIdle };
+  }
+
+  #lengths(): Pick<ReplayState, 'duration' | 'cut'> {
+    const { duration } = this.#index;
+    return { duration: Math.max(duration, this.#tail.until), cut: Math.max(duration, this.#tail.cut) };
   }
 
   #rate(): number {

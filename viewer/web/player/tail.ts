@@ -55,6 +55,11 @@ export class Tail {
     return this.#draft?.until ?? this.#until;
   }
 
+  /** Session time of the last line of a block. */
+  get cut(): number {
+    return this.#until;
+  }
+
   get characters(): number {
     return this.#blocks.reduce((sum, { characters }) => sum + characters, 0);
   }
