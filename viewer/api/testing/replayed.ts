@@ -1,5 +1,6 @@
 /** Recordings as ingest leaves them: with the rows that are derived from their lines, and the kernel events of a node beside them. */
 import { Projection } from '#recordings/derive/projection.js';
+import type { Rows } from '#recordings/derive/projection.js';
 import { BlockReader } from '#recordings/read/block-reader.js';
 import { noFacts } from '#schemas/events/rows.js';
 import type { EventRow } from '#schemas/events/rows.js';
@@ -21,31 +22,44 @@ export async function replayed(
   const { id, startedAt, row } = recorded;
   const reader = new BlockReader();
   let projection: Projection | null = null;
-  for (const { n, lines } of recorded.blocks) {
+  const made: Rows[] = [];
+  for (const { lines } of recorded.blocks) {
     const block = reader.read(Buffer.from(lines));
     projection ??= new Projection(block.header!);
-    const { screen, events } = projection.block(block);
-    await insert(stores, `${id}:${n}`, { screen, events });
+    made.push(projection.block(block));
   }
   if (projection !== null) {
-    await insert(stores, `${id}:end`, projection.finish());
+    made.push(projection.finish());
     projection.dispose();
   }
+  await insert(
+    stores,
+    id,
+    'screen',
+    made.flatMap(({ screen }) => screen),
+  );
+  await insert(
+    stores,
+    id,
+    'events',
+    made.flatMap(({ events }) => events),
+  );
   const { user, node, login } = row;
   const rows = kernel.map(({ data = {}, ...given }, index): EventRow => ({
     ...{ session: id, source: 'kernel', emitter: `agent/${node}`, block: 1, index, user, node, login, ...noFacts },
     ...{ at: startedAt + given.offset_ms, outcome: 'success', ...given, data: JSON.stringify(data) },
   }));
-  for (let from = 0; from < rows.length; from += 10_000)
-    await stores.events.insert('events', rows.slice(from, from + 10_000), `${id}:kernel:${from}`);
+  await insert(stores, `${id}:kernel`, 'events', rows);
   return recorded;
 }
 
-async function insert(
+/** An insert costs the same whatever it holds, so there are as few as may be. */
+async function insert<Table extends 'screen' | 'events'>(
   { events: store }: Stores,
   token: string,
-  { screen, events }: Pick<ReturnType<Projection['block']>, 'screen' | 'events'>,
+  table: Table,
+  rows: readonly Rows[Table][number][],
 ): Promise<void> {
-  if (screen.length > 0) await store.insert('screen', screen, `${token}:screen`);
-  if (events.length > 0) await store.insert('events', events, `${token}:events`);
+  for (let from = 0; from < rows.length; from += 10_000)
+    await store.insert(table, rows.slice(from, from + 10_000) as never, `${token}:${table}:${from}`);
 }
