@@ -132,13 +132,15 @@ describe.skipIf(missing.length > 0)('the event log of a session', () => {
     );
     expect(open.stderr).toMatch(/d\.cast\.zst is not finished: .*\[VERIFY_TRUNCATED\]/);
     terminal.write('exit\n');
+    await closed(live!.id);
   });
 
   it('goes on when the stores and the gateway are killed, and has every row once', async () => {
     const terminal = steno.terminal('ssh', ['-F', steno.config, '-tt', target(), 'sh']);
     terminal.ended.catch(() => undefined);
     await terminal.until(/[#$] $/);
-    const [session] = await eventually(sessions, ([row]) => row?.state === 'live');
+    const all = await eventually(sessions, (rows) => rows.some(({ state }) => state === 'live'));
+    const session = all.find(({ state }) => state === 'live');
     // It goes on when its terminal is gone, until it is told to stop.
     terminal.write(
       `(trap '' HUP; i=0; while [ ! -e ${steno.folder}/stop ]; do : >${steno.folder}/beat-$i-; i=$((i+1)); sleep 0.2; done) &\n`,
