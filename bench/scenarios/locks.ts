@@ -1,5 +1,5 @@
 /** From setting a lock to the end of a live session, as the person at the other end sees it. */
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
@@ -9,6 +9,7 @@ import type { SessionList } from '#schemas/api/recordings/sessions.js';
 import { openClient } from '../../cli/client/client.js';
 import { openHome } from '../../cli/client/home.js';
 import { eventually } from '../../test/end-to-end/machine.js';
+import { TestAccount } from '../../test/end-to-end/test-account.js';
 import { openAuthorities, person } from '../../test/end-to-end/people.js';
 import type { Person } from '../../test/end-to-end/people.js';
 import type { Field } from '../field.js';
@@ -25,13 +26,25 @@ interface Live {
 }
 
 export async function locks(field: Field, count: number): Promise<Section> {
+  const account = new TestAccount();
+  try {
+    // An sshd without PAM takes no account whose password is locked.
+    execFileSync('usermod', ['-p', '*', account.name]);
+    return await lockSessions(field, count, account.name);
+  } finally {
+    account.remove();
+  }
+}
+
+/** `login`: not that of the owner, which is for nobody with so small a role. */
+async function lockSessions(field: Field, count: number, login: string): Promise<Section> {
   const { steno } = field;
   process.stderr.write(`locks, ${count} sessions\n`);
   const file = join(steno.folder, 'bench-role.yaml');
-  writeFileSync(file, `kind: role\nname: bench\nallow: { nodes: { "*": "*" }, logins: ["${steno.login}"] }\n`);
+  writeFileSync(file, `kind: role\nname: bench\nallow: { nodes: { "*": "*" }, logins: ["${login}"] }\n`);
   await steno.steno('apply', '-f', file);
   await steno.steno('users', 'add', 'bench', '--roles', 'bench');
-  const who = await person(steno, await openAuthorities(steno), 'bench', ['bench'], [steno.login]);
+  const who = await person(steno, await openAuthorities(steno), 'bench', ['bench'], [login]);
   const administrator = openClient(openHome(steno.env));
   const set = async (lock: Pick<Lock, 'id' | 'target_kind' | 'target'>): Promise<number> => {
     const start = performance.now();
@@ -40,13 +53,13 @@ export async function locks(field: Field, count: number): Promise<Section> {
   };
   const lift = (id: string): Promise<unknown> => administrator.authority('DELETE', `/v1/locks/${id}`);
 
-  const together = await open(who, steno.login, count, 'together');
+  const together = await open(who, login, count, 'together');
   const start = await set({ id: 'bench-user', target_kind: 'user', target: 'bench' });
   const all = (await Promise.all(together.map(({ told }) => told))).map((at) => at - start);
   await Promise.all(together.map(({ child }) => gone(child)));
   await lift('bench-user');
 
-  const separate = await open(who, steno.login, count, 'separate');
+  const separate = await open(who, login, count, 'separate');
   const ids = await eventually(
     async () => {
       const { sessions } = (await administrator.viewer('GET', '/api/sessions?user=bench&state=live&limit=200')) as SessionList;
