@@ -28,7 +28,7 @@ async function timed(
 }
 
 /** What roles say of streams from here on: the gateway hears of it before the warm-up is over. */
-async function record({ steno }: Field, streams: 'limited' | 'commands'): Promise<void> {
+export async function record({ steno }: Field, streams: 'limited' | 'commands'): Promise<void> {
   const role = {
     kind: 'role',
     name: 'admin',
