@@ -213,14 +213,11 @@ export class SignedLog {
    * complete, valid UTF-8, and `typed` must not be empty.
    */
   echo(typed: Uint8Array, shown: Uint8Array, now: number): void {
-    if (typed.length + shown.length > ECHO_BYTES || shown.length === 0) {
-      this.text('i', typed, now);
-      return this.text('o', shown, now);
-    }
     const time = this.#time(now);
     const open = this.#openAt >= 0;
     const joins = open && this.#openCode === 'i' && time - this.#openAt < COALESCE_MS;
-    if (joins && this.files.size - this.#closed > TEXT_LINE_BYTES / 2) {
+    const short = typed.length + shown.length <= ECHO_BYTES && (!joins || this.files.size - this.#closed <= TEXT_LINE_BYTES / 2);
+    if (!short || shown.length === 0) {
       this.text('i', typed, now);
       return this.text('o', shown, now);
     }
