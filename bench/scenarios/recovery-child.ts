@@ -6,9 +6,11 @@ import { pino } from 'pino';
 import { CHECKPOINT_NAMESPACE } from '#schemas/recording/checkpoint.js';
 import { sshsigSignedData } from '#schemas/ssh/signature.js';
 import { startRecorder } from '../../gateway/recorder/start.js';
+import { facts } from '../../gateway/testing/recorder.js';
 
 const [kind = '', folder = '', count = '0', state = ''] = process.argv.slice(2);
 const LINES = 40;
+const opened = facts({ recording: { mode: 'best_effort', streams: 'limited', limit: 1 << 20 } });
 const file = join(folder, '..', 'recording.pem');
 if (!existsSync(file)) writeFileSync(file, generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }));
 const key = createPrivateKey(readFileSync(file));
@@ -25,11 +27,11 @@ const recorder = await startRecorder(
 );
 if (kind === 'start') {
   // A session may begin now.
-  await recorder.open(facts(), { cols: 80, rows: 24 });
+  await recorder.open(opened, { cols: 80, rows: 24 });
   process.send!({ ms: performance.now() - began, rss: process.memoryUsage().rss });
 } else {
   for (let at = 0; at < Number(count); at += 100) {
-    const sessions = await Promise.all(Array.from({ length: 100 }, () => recorder.open(facts(), { cols: 80, rows: 24 })));
+    const sessions = await Promise.all(Array.from({ length: 100 }, () => recorder.open(opened, { cols: 80, rows: 24 })));
     for (const session of sessions)
       for (let line = 0; line < LINES; line++)
         session.output('out', Buffer.from(`line ${line} of what a session prints, with some words\r\n`));
@@ -37,21 +39,4 @@ if (kind === 'start') {
   }
   await recorder.settled();
   process.send!({});
-}
-
-function facts(): Parameters<typeof recorder.open>[0] {
-  return {
-    kind: 'shell',
-    user: 'alice',
-    roles: ['admin'],
-    node: 'web-1',
-    login: 'root',
-    source_address: '127.0.0.1',
-    client_version: 'OpenSSH_10.0',
-    certificate_serial: '1',
-    certificate_key_id: 'user=alice',
-    requests: [],
-    tty: true,
-    recording: { mode: 'best_effort', streams: 'limited', limit: 1 << 20 },
-  };
 }
