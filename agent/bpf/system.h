@@ -109,6 +109,21 @@ static __always_inline int is_own(u64 pid)
 	return other && bpf_core_read(&tgid, sizeof(tgid), &other->tgid) == 0 && tgid == task->tgid;
 }
 
+/* The number of the mount namespace that a path is in, which need not be that of the process; 0: of none. */
+static __always_inline u32 namespace_of(const struct path *path)
+{
+	struct vfsmount *vfsmount = 0;
+	struct mnt_namespace *ns = 0;
+	u32 number = 0;
+	if (bpf_core_read(&vfsmount, sizeof(vfsmount), &path->mnt) || !vfsmount)
+		return 0;
+	struct mount *mount = (void *)vfsmount - bpf_core_field_offset(struct mount, mnt);
+	if (bpf_core_read(&ns, sizeof(ns), &mount->mnt_ns) || !ns || (u64)ns >= -4095ULL)
+		return 0;
+	bpf_core_read(&number, sizeof(number), &ns->ns.inum);
+	return number;
+}
+
 static __always_inline int system_counts(const struct call *call)
 {
 	switch (call->op) {
@@ -261,6 +276,7 @@ __noinline int system_call(const struct membership *m, const struct call *call)
 	case OP_CHROOT:
 		/* Where it succeeded the new root is what was reached. */
 		if (call->ret == 0 && task->fs) {
+			r->c = namespace_of(&task->fs->root);
 			off = put_path_of(&task->fs->root, 0);
 			r->len[0] = off & OFF_MASK;
 			r->flags |= FLAG_REACHED;
@@ -306,6 +322,11 @@ __noinline int system_call(const struct membership *m, const struct call *call)
 		off = put_place(s, 2, call->a2, call->a3, off);
 		break;
 	case OP_SETNS:
+		/* Where it is now, however the namespace was named: by a file of any name, or by a process. */
+		if (task->nsproxy)
+			r->c = task->nsproxy->mnt_ns->ns.inum;
+		off = put_file(s, file_of(call->a0));
+		break;
 	case OP_MODULE_FD:
 		off = put_file(s, file_of(call->a0));
 		break;

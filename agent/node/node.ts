@@ -8,8 +8,8 @@
  *     DIR/sshd/                                  for OpenSSH: user CAs and host certificate, kept fresh (sshd.ts)
  *
  * Start order: identity (kept, renewed or joined), labels, tunnels. Nothing listens: sessions arrive through the tunnels and
- * go to Steno's SSH service or to this machine's OpenSSH; requests go to the API server of a cluster (../kube/). Tested in
- * test/agent/tunnel.test.ts.
+ * go to Steno's SSH service or to this machine's OpenSSH; requests go to the API server of a cluster, and orders to record commands in
+ * pods to ../kube/. Tested in test/agent/tunnel.test.ts, and test/kube/ where the machine is a node of Kubernetes.
  */
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
@@ -102,8 +102,11 @@ export async function startNode(
   const keptTrust = readMaybe(join(dataDir, 'trust.json'));
   let trust: NodeTrust | undefined = keptTrust === undefined ? undefined : nodeTrust.parse(JSON.parse(keptTrust));
   const kernel =
-    settings.ssh === 'service'
-      ? startKernelEvents(settings.name, dataDir, { gateways: gateways.addresses }, identity, log, { logins: config.watchLogins })
+    settings.ssh === 'service' || settings.ssh === 'pods'
+      ? startKernelEvents(settings.name, dataDir, { gateways: gateways.addresses }, identity, log, {
+          // Accounts of the machine are not those of the container that the agent is in.
+          logins: config.watchLogins && settings.ssh === 'service',
+        })
       : null;
   const service =
     settings.ssh === 'service'
@@ -229,7 +232,7 @@ export async function startNode(
           onStream: (stream, source, kind) => {
             if (kind === 'pod') return pods === null ? void stream.on('error', () => undefined).destroy() : pods.take(stream);
             // Who takes sessions takes no requests, and the other way round.
-            if ((kind === 'kubernetes') !== (way !== null)) stream.on('error', () => undefined).destroy();
+            if ((kind === 'kubernetes') !== (way !== null) || settings.ssh === 'pods') stream.on('error', () => undefined).destroy();
             else if (way !== null) way.take(stream);
             else if (service === null) toSshd(stream, settings.sshd, log);
             else service.take(stream, source);

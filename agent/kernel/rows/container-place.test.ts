@@ -72,6 +72,24 @@ it.each([
   ['the same through a mount of everything', file('/host/etc/systemd/system/x.service'), 'systemd of the node'],
   ['one of the container itself', file('/etc/motd'), null],
   ['a program in the namespace of the node', { kind: 'exec', path: '/bin/sh', data: { mnt_ns: 1 } } as Row, 'namespaces of the node'],
+  ['entering that namespace', { kind: 'system', name: 'setns', outcome: 'success', data: { mnt_ns: 1 } } as Row, 'namespaces of the node'],
+  ['failing to enter it', { kind: 'system', name: 'setns', outcome: 'failure', data: { mnt_ns: 1 } } as Row, null],
+  ['entering another one', { kind: 'system', name: 'setns', outcome: 'success', data: { mnt_ns: 3 } } as Row, null],
+  [
+    'the root of the node as a root',
+    { kind: 'system', name: 'chroot', outcome: 'success', path: '/host', data: { mnt_ns: 2 } } as Row,
+    'root of the node',
+  ],
+  [
+    'the root of another process as a root',
+    { kind: 'system', name: 'chroot', outcome: 'success', path: '/', data: { mnt_ns: 1 } } as Row,
+    'namespaces of the node',
+  ],
+  [
+    'a folder of the node as a root',
+    { kind: 'system', name: 'chroot', outcome: 'success', path: '/host/srv', data: { mnt_ns: 2 } } as Row,
+    null,
+  ],
   ['one in another namespace', { kind: 'exec', path: '/bin/sh', data: { mnt_ns: 2 } } as Row, null],
 ])('%s: the way out of the container is %s', (_, row, route) => {
   expect(wayOut(inContainer(row, place), place, stranger)).toBe(route);

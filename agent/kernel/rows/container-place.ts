@@ -34,8 +34,8 @@ export function hostPathOf({ mounts }: ContainerPlace, path: string): string | n
 export function inContainer(row: Row, place: ContainerPlace): Row {
   const from = row.data['from'];
   const { mnt_ns: namespace } = row.data;
-  // Only executions say which mounts their process sees.
-  const elsewhere = row.kind === 'exec' && namespace !== place.inside;
+  // Other rows do not say which mounts their process sees.
+  const elsewhere = saysNamespace(row) && namespace !== place.inside;
   const path = elsewhere ? (namespace === place.machine ? (row.path ?? null) : null) : hostOf(place, row.path, row.reason);
   const source = typeof from === 'string' ? hostOf(place, from, '') : null;
   const more = {
@@ -54,9 +54,15 @@ function hostOf(place: ContainerPlace, path: string | undefined, reason: string 
 
 /** How an event leaves the container, beyond the session's processes; null: it does not. */
 export function wayOut(row: Row, place: ContainerPlace, inSession: InSession): string | null {
-  if (row.kind === 'exec' && place.machine !== 0 && row.data['mnt_ns'] === place.machine) return 'namespaces of the node';
+  if (place.machine !== 0 && row.data['mnt_ns'] === place.machine && saysNamespace(row)) return 'namespaces of the node';
   const { host_path: path, host_from: from } = row.data;
+  if (row.kind === 'system' && row.name === 'chroot' && row.outcome === 'success' && path === '/') return 'root of the node';
   if (typeof path !== 'string') return null;
   const route = routeOf({ ...row, path, data: { ...row.data, ...(typeof from === 'string' ? { from } : {}) } }, inSession);
   return route === null ? null : `${route} of the node`;
+}
+
+/** Whether the row says which mounts the process sees from then on: a program may enter others and execute nothing. */
+function saysNamespace({ kind, name, outcome }: Row): boolean {
+  return kind === 'exec' || (kind === 'system' && (name === 'setns' || name === 'chroot') && outcome === 'success');
 }

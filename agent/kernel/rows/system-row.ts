@@ -230,8 +230,17 @@ export function systemRow(record: KernelRecord): Row {
         data: { ...data, source: textOf(record.text(2)).text, flags: record.a },
       };
     }
+    case 'chroot': {
+      const { path, marks } = at(0);
+      // Where it succeeded, the namespace that the new root is in.
+      return {
+        ...base,
+        path,
+        ...because(...marks),
+        data: record.holds(0) && base.outcome === 'success' ? { ...data, mnt_ns: record.c } : data,
+      };
+    }
     case 'umount':
-    case 'chroot':
     case 'swapon':
     case 'swapoff': {
       const { path, marks } = at(0);
@@ -271,7 +280,8 @@ export function systemRow(record: KernelRecord): Row {
     case 'setns':
     case 'finit_module': {
       const reached = pathOf(record.text(0));
-      return { ...base, path: reached.text, ...because(...aboveOf(reached)), data: { ...data, flags: record.b } };
+      const more = op === 'setns' ? { mnt_ns: record.c } : {};
+      return { ...base, path: reached.text, ...because(...aboveOf(reached)), data: { ...data, flags: record.b, ...more } };
     }
     case 'memfd_create':
     case 'delete_module':
