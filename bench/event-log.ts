@@ -113,7 +113,7 @@ const blocks = [...cutBlocks(lines)].map(({ content }) => content);
 const zstd = await openZstd();
 let stored = 0;
 await cpu('ingest: rows as before, parsed and checked', () => {
-  const of = { user: 'ana', node: 'web-1', login: 'root', started_at: 0 };
+  const of = { user: 'ana', node: 'web-1', login: 'root', started_at: 0, cluster: '', namespace: '', pod: '', container: '' };
   for (const batch of batches) for (const row of JSON.parse(batch.toString()) as unknown[]) kernelEvent(kernelRow.parse(row), of);
 });
 await cpu('ingest: rows from the log, chain checked', () => {

@@ -10,9 +10,9 @@
 import { LRUCache } from 'lru-cache';
 import { StenoError } from '#schemas/base/errors.js';
 import { KERNEL_BLOCKS, kernelEvent, kernelRows } from '#schemas/kernel/kernel.js';
-import type { KernelRow } from '#schemas/kernel/kernel.js';
+import type { KernelRow, RowOwner } from '#schemas/kernel/kernel.js';
 import { sessionTime } from '#schemas/recording/line.js';
-import type { EventRow, SessionRow } from '#schemas/events/rows.js';
+import type { EventRow } from '#schemas/events/rows.js';
 import { eventPartKey, recordingPrefix } from '#schemas/recording/layout.js';
 import type { EventStore } from '#stores/events/contract.js';
 import { unlessMissing } from '#stores/objects/contract.js';
@@ -29,8 +29,6 @@ export interface KernelEventParts {
   readonly clock: () => number;
 }
 
-type Place = Pick<SessionRow, 'user' | 'node' | 'login' | 'started_at'>;
-
 const KNOWN = 10_000;
 /** The first block of a recording leaves its gateway within a second. */
 const WAIT_MS = 4_000;
@@ -40,8 +38,8 @@ const GIVEN_UP_MS = 24 * 3_600_000;
 
 export class KernelEvents {
   readonly #parts: KernelEventParts;
-  readonly #known = new LRUCache<string, Place>({ max: KNOWN });
-  readonly #looking = new Map<string, Promise<Place | null>>();
+  readonly #known = new LRUCache<string, RowOwner>({ max: KNOWN });
+  readonly #looking = new Map<string, Promise<RowOwner | null>>();
   #closed = false;
 
   constructor(parts: KernelEventParts) {
@@ -55,7 +53,7 @@ export class KernelEvents {
   async add(node: string, id: string, value: unknown): Promise<void> {
     const parsed = kernelRows.safeParse(value);
     if (!parsed.success) throw new StenoError('UPLINK_MALFORMED', `events: ${parsed.error.issues[0]?.path.join('.') ?? ''}`);
-    const places = new Map<string, Place | null>();
+    const places = new Map<string, RowOwner | null>();
     for (const [session] of parsed.data) {
       if (!places.has(session)) places.set(session, await this.#place(node, session, parsed.data));
     }
@@ -71,7 +69,7 @@ export class KernelEvents {
   }
 
   /** Null: the rows of this session are already here, through its event log. */
-  async #place(node: string, session: string, rows: readonly KernelRow[]): Promise<Place | null> {
+  async #place(node: string, session: string, rows: readonly KernelRow[]): Promise<RowOwner | null> {
     const known = this.#known.get(session) ?? (await this.#look(session));
     if (known === null) {
       const old = this.#parts.clock() - sessionTime(session) > GIVEN_UP_MS;
@@ -83,7 +81,7 @@ export class KernelEvents {
     throw new StenoError('UPLINK_UNAUTHENTICATED', `session ${session} has an event log`);
   }
 
-  async #hasLog(session: string, { started_at: startedAt }: Place): Promise<boolean> {
+  async #hasLog(session: string, { started_at: startedAt }: RowOwner): Promise<boolean> {
     if (this.#parts.logged(session)) return true;
     const first = eventPartKey(recordingPrefix(session, startedAt), 1);
     return (await unlessMissing(() => this.#parts.objects.size(first))) !== null;
@@ -102,18 +100,18 @@ export class KernelEvents {
     return found.length > 0;
   }
 
-  #look(session: string): Promise<Place | null> {
+  #look(session: string): Promise<RowOwner | null> {
     const looking = this.#looking.get(session) ?? this.#search(session).finally(() => this.#looking.delete(session));
     this.#looking.set(session, looking);
     return looking;
   }
 
-  async #search(session: string): Promise<Place | null> {
+  async #search(session: string): Promise<RowOwner | null> {
     for (let waited = 0; ; waited += LOOK_MS) {
       const row = await this.#parts.events.session(session);
       if (row !== undefined) {
-        const { user, node, login, started_at } = row;
-        this.#known.set(session, { user, node, login, started_at });
+        const { user, node, login, started_at, cluster, namespace, pod, container } = row;
+        this.#known.set(session, { user, node, login, started_at, cluster, namespace, pod, container });
         return row;
       }
       if (waited >= WAIT_MS || this.#closed) return null;

@@ -52,7 +52,7 @@ export function placeOf({ steno }: RecordingHeader): Place {
 }
 
 /** The container that the session runs in; empty for a session on a node. */
-function podOf({ steno }: RecordingHeader): Pick<EventRow, 'cluster' | 'namespace' | 'pod' | 'container'> {
+export function podOf({ steno }: RecordingHeader): Pick<EventRow, 'cluster' | 'namespace' | 'pod' | 'container'> {
   const { cluster, namespace, pod, container }: Partial<PodFacts> = steno.pod ?? {};
   return { cluster: bounded(cluster, 255), namespace: bounded(namespace, 255), pod: bounded(pod, 255), container: bounded(container, 255) };
 }

@@ -15,18 +15,28 @@ const row = (index: number, more: Partial<Record<number, unknown>> = {}): Kernel
     [session, KERNEL_BLOCKS + 1, index, 5, 'exec', '/bin/true', 1, '', '', null, 'true', '', 'success', null, '{"pid":1}'],
     more,
   ) as KernelRow;
-const read = (fields: readonly unknown[][]) =>
+const read = (fields: readonly unknown[][], of: RecordingHeader = header) =>
   loggedEvents(
-    header,
+    of,
     new BlockReader(undefined, undefined, 'events').read(
       Buffer.from(encodeHeader(header) + fields.map((data) => encodeLine(0, { code: 'e', data })).join('')),
     ),
   );
+const nowhere = { cluster: '', namespace: '', pod: '', container: '' };
 const fieldsOf = ([, ...fields]: KernelRow): unknown[] => fields;
 
 test('a line is the row that the node sent, completed by the header', () => {
   const rows = [row(0), row(2, { 4: 'levitate' }), row(4, { 5: 'ü\u0000"\\🙂', 13: 3 })];
-  expect(read(rows.map(fieldsOf))).toEqual(rows.map((each) => kernelEvent(each, { user, node, login, started_at })));
+  expect(read(rows.map(fieldsOf))).toEqual(rows.map((each) => kernelEvent(each, { user, node, login, started_at, ...nowhere })));
+});
+
+test('every row of a session in a pod says where that is, whatever its line says', () => {
+  const pod = { cluster: 'prod', namespace: 'shop', pod: 'web-1', container: 'app' };
+  const inPod: RecordingHeader = { ...header, steno: { ...header.steno, pod: { ...pod, image: 'nginx' } } };
+  const rows = read([row(0), row(2, { 4: 'file' }), row(4, { 4: 'escape' }), row(6, { 7: 'x' })].map(fieldsOf), inPod);
+  expect(rows.map(({ kind, ...own }) => [kind, own])).toEqual(
+    ['exec', 'file', 'escape', 'gap'].map((kind) => [kind, expect.objectContaining(pod) as object]),
+  );
 });
 
 test.each([

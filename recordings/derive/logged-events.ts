@@ -2,7 +2,7 @@
  * Derives rows of the event store from an event log. Ingest, as blocks arrive, and `steno reindex`, from the objects, use
  * the same function.
  *
- * The header gives the session's user and node; a line gives the rest. The signing gateway is not trusted with the store: a
+ * The header gives the session's user, node and pod; a line gives the rest. The signing gateway is not trusted with the store: a
  * line that is not a valid row becomes a gap in its place, so one bad row affects only itself. Tested in
  * logged-events.test.ts.
  */
@@ -14,7 +14,7 @@ import { StenoError } from '#schemas/base/errors.js';
 import { sessionIdPattern } from '#schemas/events/rows.js';
 import type { EventRow } from '#schemas/events/rows.js';
 import type { ReadBlock } from '../read/block-reader.js';
-import { momentOf, placeOf } from './event-rows.js';
+import { momentOf, placeOf, podOf } from './event-rows.js';
 
 /** With the prefix `agent/`, this fits the column `emitter`. */
 const MAX_NODE = 249;
@@ -23,7 +23,7 @@ const MAX_NODE = 249;
  * Throws RECORDING_MALFORMED for a header without a session or with an impossible node, and for a line without a position.
  */
 export function loggedEvents(header: RecordingHeader, block: ReadBlock): EventRow[] {
-  const of = { ...placeOf(header), started_at: momentOf(header, 0) };
+  const of = { ...placeOf(header), ...podOf(header), started_at: momentOf(header, 0) };
   // placeOf makes a column's text of whatever stands there; the rows of a log are only of the node that was signed.
   if (!sessionIdPattern.test(of.session) || of.node !== header.steno.node || of.node.length > MAX_NODE)
     throw new StenoError('RECORDING_MALFORMED', 'the header of an event log names no session or no node');

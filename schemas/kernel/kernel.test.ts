@@ -19,7 +19,8 @@ const row = [
   null,
   '{"pid":1}',
 ];
-const of = { user: 'ana', node: 'web-1', login: 'root', started_at: 1_000 };
+const pod = { cluster: 'prod', namespace: 'shop', pod: 'web-1', container: 'app' };
+const of = { user: 'ana', node: 'web-1', login: 'root', started_at: 1_000, ...pod };
 
 it('a row and its session make an event of the store', () => {
   const event = kernelEvent(kernelRow.parse(row), of);
@@ -33,7 +34,7 @@ it('a row and its session make an event of the store', () => {
     at: 1_250,
     offset_ms: 250,
     kind: 'file',
-    ...{ user: 'ana', node: 'web-1', login: 'root' },
+    ...{ user: 'ana', node: 'web-1', login: 'root', ...pod },
   });
 });
 

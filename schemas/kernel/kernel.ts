@@ -57,8 +57,11 @@ const LAST_MOMENT = 7_258_118_400_000;
 export const LAST_ROW = 'end';
 export const isLastRow = (kind: unknown, name: unknown): boolean => kind === 'kernel' && name === LAST_ROW;
 
+/** What a row takes from its session: all of them say whose they are, and in which pod. */
+export type RowOwner = Pick<SessionRow, 'user' | 'node' | 'login' | 'started_at' | 'cluster' | 'namespace' | 'pod' | 'container'>;
+
 /** Completes a row by the session that it names. */
-export function kernelEvent(row: KernelRow, of: Pick<SessionRow, 'user' | 'node' | 'login' | 'started_at'>): EventRow {
+export function kernelEvent(row: KernelRow, of: RowOwner): EventRow {
   const [id, blockNumber, place, offset, what, where, bytes, digest, host, portNumber, title, why, result, times, facts] = row;
   return {
     session: id,
@@ -72,10 +75,10 @@ export function kernelEvent(row: KernelRow, of: Pick<SessionRow, 'user' | 'node'
     user: of.user,
     node: of.node,
     login: of.login,
-    cluster: '',
-    namespace: '',
-    pod: '',
-    container: '',
+    cluster: of.cluster,
+    namespace: of.namespace,
+    pod: of.pod,
+    container: of.container,
     path: where,
     size: bytes,
     sha256: digest,
