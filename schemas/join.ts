@@ -30,10 +30,10 @@ export const OWN_LABEL_PREFIX = 'node/';
 export const labelPattern = z.string().regex(/^[a-z0-9][a-z0-9_./-]{0,62}\*?$/, 'is not KEY or PREFIX*');
 
 /**
- * How the node takes sessions: by Steno's SSH service, or by the OpenSSH server it has. `kubernetes` takes none: it is a way to the API
- * server of the cluster that it runs in.
+ * How the node takes sessions: by Steno's SSH service, or by the OpenSSH server it has. Two take none: `kubernetes` is a way to the API
+ * server of the cluster that it runs in, and `pods` records what commands in the pods of its machine do in the kernel.
  */
-export const sshModes = ['service', 'openssh', 'kubernetes'] as const;
+export const sshModes = ['service', 'openssh', 'kubernetes', 'pods'] as const;
 export type SshMode = (typeof sshModes)[number];
 
 /** How gateways reach a node: they dial its address, or go through the tunnel that its agent holds. */

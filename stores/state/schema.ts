@@ -509,7 +509,7 @@ export interface JoinedNodeTable {
   service_key: string;
   /** Its SHA-256, lower-case hex. */
   key_hash: string;
-  ssh: 'service' | 'openssh' | 'kubernetes';
+  ssh: 'service' | 'openssh' | 'kubernetes' | 'pods';
   token_labels: Json;
   node_labels: Json;
   /** The node's latest report about itself, restricted to the fields that it may report. */

@@ -184,6 +184,57 @@ describe.skipIf(why !== null)('commands in pods', () => {
     await silent.ended;
   });
 
+  it('whoever leaves the container for the node is an escape, by whichever way', async () => {
+    const main = {
+      ...{ name: 'main', image: 'localhost/busybox:1', imagePullPolicy: 'Never', command: ['sleep', '2147483647'] },
+      securityContext: { privileged: true },
+      volumeMounts: [{ name: 'host', mountPath: '/host' }],
+    };
+    const pod = {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name: 'rooted' },
+      spec: {
+        hostPID: true,
+        terminationGracePeriodSeconds: 0,
+        containers: [main],
+        volumes: [{ name: 'host', hostPath: { path: '/' } }],
+      },
+    };
+    await succeeded(direct('apply', '-f', scene.file('rooted.json', JSON.stringify(pod))));
+    await succeeded(direct('wait', '--for=condition=Ready', 'pod/rooted', '--timeout=90s'));
+    const escapesOf = async (mark: string, script: string): Promise<readonly (readonly string[])[]> => {
+      expect(await succeeded(kubectl(['exec', 'rooted', '--', 'sh', '-c', `${script}; echo ${mark}`]))).toBe(`${mark}\n`);
+      const { id } = await session(mark);
+      const all = await eventually(
+        () => events(id),
+        (some) => some.some(({ kind, name }) => kind === 'kernel' && name === 'end'),
+      );
+      return all.filter(({ kind }) => kind === 'escape').map(({ name, reason }) => [name, reason]);
+    };
+    // What is executed there is one beside the call that entered.
+    const entered = await escapesOf('has-entered', `nsenter -t ${node.pid()} -m -- /bin/true`);
+    expect(entered).toContainEqual(['setns', 'namespaces of the node']);
+    expect(entered).toContainEqual([expect.stringContaining('true'), 'namespaces of the node']);
+    expect(await escapesOf('has-another-root', 'chroot /proc/1/root /bin/true')).toContainEqual(['chroot', 'namespaces of the node']);
+    expect(await escapesOf('has-its-root', 'chroot /host /bin/true')).toContainEqual(['chroot', 'root of the node']);
+    expect(await escapesOf('has-stayed', 'unshare -m chroot / /bin/true')).toEqual([]);
+    await succeeded(direct('delete', 'pod', 'rooted', '--grace-period=0', '--force'));
+  });
+
+  it('rows of the kernel are found by their pod, as those of the recording are', async () => {
+    const mark = 'found-by-pod';
+    await succeeded(kubectl(['exec', 'box', '--', 'sh', '-c', `true > /tmp/${mark}`]));
+    const { id } = await session(mark);
+    const found = (...words: readonly string[]): Promise<readonly { readonly kind: string; readonly session: string }[]> =>
+      scene.steno.json('search', ...words);
+    await eventually(
+      () => found(`path:/tmp/${mark}`, 'pod:box', 'namespace:default', 'cluster:east', 'container:main'),
+      (hits) => hits.some((hit) => hit.session === id && hit.kind === 'file'),
+    );
+    expect(await found(`path:/tmp/${mark}`, 'pod:other')).toEqual([]);
+  });
+
   it('a command that does not exist is an error and no gap; a script is recognized', async () => {
     const { status, stderr } = await kubectl(['exec', 'box', '--', '/bin/absent']);
     expect(status).not.toBe(0);

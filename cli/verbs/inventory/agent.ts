@@ -86,7 +86,7 @@ export function agentCommand(): Command {
     .addOption(
       new Option(
         '--ssh <mode>',
-        "who takes sessions: Steno's own SSH service, or the OpenSSH of this machine; kubernetes: nobody, it leads to the API server of its cluster",
+        "who takes sessions: Steno's own SSH service, or the OpenSSH of this machine; kubernetes: nobody, it leads to the API server of its cluster; pods: nobody, it records commands in the pods of this machine",
       ).choices(sshModes),
     )
     .option('--sshd <host:port>', 'with --ssh openssh: where it listens', '127.0.0.1:22')
@@ -130,7 +130,7 @@ async function run(options: AgentOptions): Promise<void> {
   const settings = settingsOf(options, kept);
   if (kept === null && token === undefined) throw new StenoError('AGENT_NOT_JOINED', dataDir);
   const log = openLog('agent', process.env['STENO_LOG'] ?? (out.isTTY === true ? 'warn' : 'info'));
-  if (process.getuid!() !== 0 && settings.ssh !== 'kubernetes') err.write('Not root: only sessions as this user are possible.\n');
+  if (process.getuid!() !== 0 && takesSessions(settings.ssh)) err.write('Not root: only sessions as this user are possible.\n');
   process.on('SIGUSR1', () => undefined);
   for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
     process.on(event, (error: unknown) => {
@@ -162,6 +162,10 @@ async function run(options: AgentOptions): Promise<void> {
   });
   if (!stopped.signal.aborted) await once(stopped.signal, 'abort');
   await node.close();
+}
+
+function takesSessions(ssh: SshMode): boolean {
+  return ssh === 'service' || ssh === 'openssh';
 }
 
 function settingsOf(options: AgentOptions, kept: NodeSettings | null): NodeSettings {

@@ -5,14 +5,17 @@ import { join } from 'node:path';
 import { X509Certificate } from 'node:crypto';
 import { call } from '#schemas/endpoint/endpoint.js';
 import { createJoinToken } from '#schemas/api/inventory/join-tokens.js';
+import type { JoinTokenCreated } from '#schemas/api/inventory/join-tokens.js';
+import { isName } from '#schemas/base/identity.js';
 import { deleteKubeCluster, listKubeClusters, putKubeCluster } from '#schemas/api/inventory/kube-clusters.js';
 import { StenoError } from '#schemas/base/errors.js';
-import { KUBE_LABEL, KUBE_SERVER_NAME } from '#schemas/kube/kube-cluster.js';
+import { KUBE_LABEL, KUBE_NODE_LABEL, KUBE_SERVER_NAME } from '#schemas/kube/kube-cluster.js';
 import type { KubeClusterRecord } from '#schemas/kube/kube-cluster.js';
 import { openClient } from '../../client/client.js';
 import { openHome } from '../../client/home.js';
 import type { Home } from '../../client/home.js';
 import { agentManifests } from '../../client/kube-agent.js';
+import { nodeAgentManifests, nodeAgentName } from '../../client/kube-node-agents.js';
 import { execApis, kubeconfigPath, upstreamOf, writeContext } from '../../client/kubeconfig.js';
 import type { ExecApi } from '../../client/kubeconfig.js';
 import { refreshTrust } from '../../client/trust.js';
@@ -58,6 +61,19 @@ the gateway itself was not reached. LAST SEEN is when that gateway last heard fr
       const { out, env } = standardOutput;
       out.write(`${styled(out, env, 'green', '✓')} Gateways lead to ${styled(out, env, 'bold', name)} at ${upstream.url}\n`);
     });
+  command
+    .command('agents')
+    .description('print the manifests of agents on nodes of a cluster, which record what commands in pods there do in the kernel')
+    .argument('<cluster>')
+    .argument('<node...>', 'nodes as `kubectl get nodes` names them')
+    .option('--image <image>', 'the image of agents (deploy/container/Containerfile)', 'steno-agent')
+    .addHelpText(
+      'after',
+      `
+Apply them with kubectl apply -f -. They hold a token for each node, which counts once within a day. Agents keep their keys on their nodes: the
+command may be given again with more nodes, and once all agents have joined, the Secret with the tokens may be deleted.`,
+    )
+    .action(printNodeAgents);
   command
     .command('rm')
     .description('forget a cluster and the credential for it; requests under way end')
@@ -153,6 +169,27 @@ async function addAgent(name: string, { image, labels }: AddOptions): Promise<vo
   if (gateways.length === 0) err.write('No gateway takes tunnels now; put its address in place of HOST:PORT.\n');
   out.write(agentManifests({ name: node, image, token, caPins, gateways: gateways.length === 0 ? ['HOST:PORT'] : gateways }));
   err.write(`Apply these in ${name} within a day; its agent is then the node ${node}.\n`);
+}
+
+async function printNodeAgents(cluster: string, nodes: readonly string[], { image }: { readonly image: string }): Promise<void> {
+  const { authority } = openClient(openHome());
+  const { clusters } = await call(authority, listKubeClusters, {});
+  if (!clusters.some(({ name }) => name === cluster)) throw new StenoError('KUBE_CLUSTER_UNKNOWN', cluster);
+  const wrong = nodes.find((node) => !isName(nodeAgentName(cluster, node)));
+  if (wrong !== undefined) throw new StenoError('USAGE', `"${wrong}" is no node whose agent could have a name of at most 63 characters`);
+  const tokens = new Map<string, string>();
+  let created: JoinTokenCreated | undefined;
+  for (const node of new Set(nodes)) {
+    created = await call(authority, createJoinToken, {
+      body: { ttl_ms: AGENT_TOKEN_MS, uses: 1, labels: { [KUBE_NODE_LABEL]: `${cluster}/${node}` }, node_labels: [] },
+    });
+    tokens.set(node, created.token);
+  }
+  const { ca_pins: caPins, gateways } = created!;
+  const { out, err } = standardOutput;
+  if (gateways.length === 0) err.write('No gateway takes tunnels now; put its address in place of HOST:PORT.\n');
+  out.write(nodeAgentManifests({ cluster, image, tokens, caPins, gateways: gateways.length === 0 ? ['HOST:PORT'] : gateways }));
+  err.write(`Apply these in ${cluster} within a day; agents are then the nodes ${nodeAgentName(cluster, 'NODE')}.\n`);
 }
 
 async function login(name: string, { execApi: api }: { readonly execApi: ExecApi }): Promise<void> {
