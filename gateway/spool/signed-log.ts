@@ -158,10 +158,12 @@ export class SignedLog {
     const end = this.#openAt >= 0 ? lineEnd.copy(scratch, 0) : 0;
     const openEnd = this.files.size + end;
     const interval = time - this.last;
-    const text = body.code === 'b' ? encodeRawLine(interval, body.data) : encodeLine(interval, body);
-    const length = Buffer.byteLength(text);
+    const raw = body.code === 'b';
+    const text = raw ? encodeRawLine(interval, body.data) : encodeLine(interval, body);
+    // Base64 and what is around it is ASCII: it is neither measured nor encoded.
+    const length = raw ? text.length : Buffer.byteLength(text);
     if (length > MAX_LINE_BYTES) throw new RangeError(`line "${body.code}" is too long`);
-    scratch.write(text, end, 'utf8');
+    scratch.write(text, end, raw ? 'latin1' : 'utf8');
     this.#append(scratch, end + length);
     if (this.#openAt >= 0) this.#endOpenLine(openEnd);
     this.#closeLine(length, time);
