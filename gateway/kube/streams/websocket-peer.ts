@@ -6,6 +6,7 @@ import type { Subprotocol } from '#schemas/kube/remote-command.js';
 import { MessageSocket } from './message-socket.js';
 import { MAX_FRAME } from './peer.js';
 import type { Peer, PeerEvents } from './peer.js';
+import { Unmasker } from './unmask.js';
 
 export class WebSocketPeer extends MessageSocket implements Peer {
   readonly protocol: Subprotocol;
@@ -62,4 +63,8 @@ export function acceptWebSocket(
   // ws refuses names with a slash, as that of port forwarding has; what was offered has been read.
   delete request.headers['sec-websocket-protocol'];
   acceptor.handleUpgrade(request, socket, head, accepted);
+  // Nothing is read before this turn is over, so it sees all bytes, `head` too, before ws does. A listener any earlier would be given
+  // `head` alone.
+  const unmasker = new Unmasker();
+  socket.prependListener('data', (chunk: Buffer) => unmasker.take(chunk));
 }
