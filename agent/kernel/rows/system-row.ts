@@ -232,13 +232,8 @@ export function systemRow(record: KernelRecord): Row {
     }
     case 'chroot': {
       const { path, marks } = at(0);
-      // Where it succeeded, the namespace that the new root is in.
-      return {
-        ...base,
-        path,
-        ...because(...marks),
-        data: record.holds(0) && base.outcome === 'success' ? { ...data, mnt_ns: record.c } : data,
-      };
+      // Where it succeeded, the namespace that the new root is in: a root in another one is `/` as well.
+      return { ...base, path, ...because(...marks), data: base.outcome === 'success' ? { ...data, mnt_ns: record.c } : data };
     }
     case 'umount':
     case 'swapon':

@@ -1,6 +1,6 @@
 /** `steno agent`: this machine as a node of a Steno elsewhere, in the foreground, and the OpenSSH of this machine. */
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { homedir, hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
@@ -126,7 +126,7 @@ async function run(options: AgentOptions): Promise<void> {
   const { out, err, env } = standardOutput;
   const dataDir = agentData(options.data);
   const kept = readSettings(dataDir);
-  const token = readToken(options);
+  const token = readToken(options, kept !== null);
   const settings = settingsOf(options, kept);
   if (kept === null && token === undefined) throw new StenoError('AGENT_NOT_JOINED', dataDir);
   const log = openLog('agent', process.env['STENO_LOG'] ?? (out.isTTY === true ? 'warn' : 'info'));
@@ -187,13 +187,16 @@ function settingsOf(options: AgentOptions, kept: NodeSettings | null): NodeSetti
   };
 }
 
-function readToken({ token: given, tokenFile }: AgentOptions): string | undefined {
+/** `joined`: it is no longer needed, so its file may be gone. */
+function readToken({ token: given, tokenFile }: AgentOptions, joined: boolean): string | undefined {
   if (given !== undefined) standardOutput.err.write('The token stands in the list of processes; --token-file keeps it out.\n');
   const text =
     given ??
     (tokenFile === undefined
       ? (process.env['STENO_TOKEN'] ?? credential('steno.token'))
-      : readFileSync(tokenFile === '-' ? 0 : tokenFile, 'utf8'));
+      : joined && tokenFile !== '-' && !existsSync(tokenFile)
+        ? undefined
+        : readFileSync(tokenFile === '-' ? 0 : tokenFile, 'utf8'));
   // Programs of sessions inherit nothing of it.
   delete process.env['STENO_TOKEN'];
   if (text === undefined || text.trim() === '') return undefined;
