@@ -38,9 +38,14 @@ export async function machineNamespace(): Promise<number> {
   return mountNamespace(await machineProcess());
 }
 
-/** The machine's first process, which an agent in a container sees too; where that one hides its namespaces, the agent itself. */
+/**
+ * The machine's first process, which an agent in a container sees too. Where that one hides its namespaces, the first of the kernel, whose mounts
+ * are the machine's, and where there is none, the agent itself.
+ */
 async function machineProcess(): Promise<string> {
-  return (await mountNamespace('/proc/1')) === 0 ? '/proc/self' : '/proc/1';
+  if ((await mountNamespace('/proc/1')) !== 0) return '/proc/1';
+  const second = await readFile('/proc/2/comm', 'utf8').catch(() => '');
+  return second === 'kthreadd\n' && (await mountNamespace('/proc/2')) !== 0 ? '/proc/2' : '/proc/self';
 }
 
 async function mountNamespace(process: string): Promise<number> {

@@ -216,7 +216,10 @@ describe.skipIf(why !== null)('commands in pods', () => {
     const entered = await escapesOf('has-entered', `nsenter -t ${node.pid()} -m -- /bin/true`);
     expect(entered).toContainEqual(['setns', 'namespaces of the node']);
     expect(entered).toContainEqual([expect.stringContaining('true'), 'namespaces of the node']);
-    expect(await escapesOf('has-another-root', 'chroot /proc/1/root /bin/true')).toContainEqual(['chroot', 'namespaces of the node']);
+    expect(await escapesOf('has-another-root', `chroot /proc/${node.pid()}/root /bin/true`)).toContainEqual([
+      'chroot',
+      'namespaces of the node',
+    ]);
     expect(await escapesOf('has-its-root', 'chroot /host /bin/true')).toContainEqual(['chroot', 'root of the node']);
     expect(await escapesOf('has-stayed', 'unshare -m chroot / /bin/true')).toEqual([]);
     await succeeded(direct('delete', 'pod', 'rooted', '--grace-period=0', '--force'));
