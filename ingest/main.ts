@@ -15,7 +15,8 @@ import { WebSocketServer } from 'ws';
 import type { WebSocket } from 'ws';
 import type { Snapshot } from '#schemas/snapshot.js';
 import type { QueueReport } from '#schemas/api/recordings/status.js';
-import { StenoError } from '#schemas/base/errors.js';
+import { formatHostPort, requireHostPort } from '#schemas/base/host-port.js';
+import { listenAt } from '#runtime/http/listen.js';
 import { FEED_PATH, feedCloses, parseFeedRequest } from '#schemas/feed.js';
 import { ROW_FEED_PATH } from '#schemas/row-feed.js';
 import type { ServiceKind } from '#schemas/base/identity.js';
@@ -272,19 +273,10 @@ export async function startIngest(config: IngestConfig, parts: IngestParts): Pro
   };
 }
 
-function listen(server: Server, address: string): Promise<string> {
-  const at = address.lastIndexOf(':');
-  const host = address.slice(0, at);
-  const port = Number(address.slice(at + 1));
-  return new Promise((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => {
-      reject(error.code === 'EADDRINUSE' ? new StenoError('PORT_TAKEN', address) : error);
-    });
-    server.listen(port, host, () => {
-      const bound = server.address();
-      resolve(typeof bound === 'object' && bound !== null ? `${host}:${bound.port}` : address);
-    });
-  });
+/** Resolves with the configured host, because the server's certificate names it, and the port that was bound. */
+async function listen(server: Server, address: string): Promise<string> {
+  const at = requireHostPort(address);
+  return formatHostPort({ host: at.host, port: (await listenAt(server, at)).port });
 }
 
 /** Half-open connections end after two pings without an answer. */

@@ -1,8 +1,9 @@
 /** The two listeners of the authority: the owner's socket, and TLS for services and signed requests. */
 import type { IncomingMessage } from 'node:http';
-import type { AddressInfo, Server } from 'node:net';
+import type { Server } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { StenoError } from '#schemas/base/errors.js';
+import { formatHostPort, requireHostPort } from '#schemas/base/host-port.js';
+import { listenAt } from '#runtime/http/listen.js';
 import type { ServiceIdentity } from '#runtime/service/identity.js';
 import { refuseCaller } from './owner-caller.js';
 import { listenPrivately } from './owner-socket.js';
@@ -63,17 +64,9 @@ export async function openTlsListener(
 }
 
 async function listenOn(server: Server, address: string): Promise<string> {
-  const match = /^(?:\[([0-9a-fA-F:]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(address);
-  const host = match?.[1] ?? match?.[2];
-  if (host === undefined) throw new StenoError('USAGE', `${address} is not host:port`);
-  await new Promise<void>((done, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) =>
-      reject(error.code === 'EADDRINUSE' ? new StenoError('PORT_TAKEN', address) : error),
-    );
-    server.listen({ host, port: Number(match?.[3]) }, done);
-  });
-  const { port } = server.address() as AddressInfo;
-  return `https://${host.includes(':') ? `[${host}]` : host}:${port}`;
+  const at = requireHostPort(address);
+  // The configured host, because the server's certificate names it; the bound address may be another.
+  return `https://${formatHostPort({ host: at.host, port: (await listenAt(server, at)).port })}`;
 }
 
 /** Stops listening and closes connections: clients' keep-alive connections would hold a drain for minutes. */

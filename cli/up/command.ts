@@ -9,6 +9,7 @@ import { once } from 'node:events';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { StenoError } from '#schemas/base/errors.js';
+import { parseHostPort } from '#schemas/base/host-port.js';
 import { dataDir } from '../machine/data-paths.js';
 import type { DataDir } from '../machine/data-paths.js';
 import { standardOutput, styled } from '../terminal/output.js';
@@ -206,9 +207,8 @@ function workers(text: string): number | 'auto' {
 
 /** The origin of the address, which is all of it. */
 function hostPort(text: string): string {
-  const match = /^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})$/.exec(text);
-  const port = Number(match?.[1]);
-  if (match === null || port < 1 || port > 65_535) throw new InvalidArgumentError('Give it as HOST:PORT.');
+  const address = parseHostPort(text);
+  if (address === undefined || address.port === 0) throw new InvalidArgumentError('Give it as HOST:PORT.');
   return text;
 }
 

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
+import { requireHostPort } from '#schemas/base/host-port.js';
 
 /** Milliseconds between the bytes of a slow stranger. */
 const DRIP_MS = 400;
@@ -14,10 +15,8 @@ export interface Stranger {
 
 /** `say` gets the socket once it is connected. `from` is an address of 127.0.0.0/8. */
 export function stranger(address: string, from: string, say: (socket: Socket) => void): Stranger {
-  const colon = address.lastIndexOf(':');
   const socket = connect({
-    host: address.slice(0, colon),
-    port: Number(address.slice(colon + 1)),
+    ...requireHostPort(address),
     localAddress: from,
     allowHalfOpen: true,
   });
