@@ -2,6 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { plainSshConfig } from '../end-to-end/client-tools.js';
 import { Steno, eventually } from '../end-to-end/machine.js';
 import { startSecondGateway } from '../end-to-end/second-gateway.js';
 import type { SecondGateway } from '../end-to-end/second-gateway.js';
@@ -22,19 +23,7 @@ describe('an agent that joined through one gateway', () => {
     await steno.start();
     await steno.json('login', '--data', steno.data);
     node = await startTunnelNode(steno, 'behind');
-    const home = join(steno.folder, 'home');
-    writeFileSync(
-      plain,
-      [
-        `IdentityFile ${home}/id_ed25519`,
-        `CertificateFile ${home}/id_ed25519-cert.pub`,
-        'IdentitiesOnly yes',
-        `UserKnownHostsFile ${home}/known_hosts`,
-        'StrictHostKeyChecking yes',
-        'BatchMode yes',
-        '',
-      ].join('\n'),
-    );
+    writeFileSync(plain, plainSshConfig(steno));
   });
   afterAll(async () => {
     await second?.stop();

@@ -151,6 +151,26 @@ export async function must(result: Promise<Result>): Promise<Result> {
   return { status, stdout, stderr };
 }
 
+/** Runs git in `cwd` with ssh as the user has it. Rejects if git fails. */
+export function git(steno: Steno, cwd: string, ...args: readonly string[]): Promise<Result> {
+  const settings = ['user.name=e2e', 'user.email=e2e@example.invalid', 'init.defaultBranch=main'].flatMap((setting) => ['-c', setting]);
+  return must(steno.exec('git', ['-C', cwd, ...settings, ...args], { env: { GIT_SSH_COMMAND: `ssh -F ${steno.config}` } }));
+}
+
+/** An `ssh_config` with the user's key and certificate and nothing about hosts, for clients that name the gateway themselves. */
+export function plainSshConfig(steno: Steno): string {
+  const home = join(steno.folder, 'home');
+  return [
+    `IdentityFile ${home}/id_ed25519`,
+    `CertificateFile ${home}/id_ed25519-cert.pub`,
+    'IdentitiesOnly yes',
+    `UserKnownHostsFile ${home}/known_hosts`,
+    'StrictHostKeyChecking yes',
+    'BatchMode yes',
+    '',
+  ].join('\n');
+}
+
 /** Where the gateway listens, and its plain host key for clients that know no host certificates. */
 export async function gatewayOf(
   steno: Steno,

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { freePort } from '#runtime/http/free-port.js';
 import type { SessionInfo } from '#schemas/api/recordings/sessions.js';
-import { background, echoServer, exchange, gatewayOf, must, puttyKey, sessionsOf, viewerOf } from './client-tools.js';
+import { background, echoServer, exchange, gatewayOf, git, must, plainSshConfig, puttyKey, sessionsOf, viewerOf } from './client-tools.js';
 import type { Viewer } from './client-tools.js';
 import { Steno } from './machine.js';
 import { startStockNode } from './stock-node.js';
@@ -54,19 +54,7 @@ beforeAll(async () => {
   ]);
   viewer = viewerOf(steno);
   key = await puttyKey(steno);
-  const home = file('home');
-  writeFileSync(
-    file('plain_config'),
-    [
-      `IdentityFile ${home}/id_ed25519`,
-      `CertificateFile ${home}/id_ed25519-cert.pub`,
-      'IdentitiesOnly yes',
-      `UserKnownHostsFile ${home}/known_hosts`,
-      'StrictHostKeyChecking yes',
-      'BatchMode yes',
-      '',
-    ].join('\n'),
-  );
+  writeFileSync(file('plain_config'), plainSshConfig(steno));
 });
 afterAll(async () => {
   await stock?.stop();
@@ -327,29 +315,21 @@ describe.concurrent('nodes at once', () => {
       });
 
       it('git: clone, commit, push', async () => {
-        const git = (cwd: string, ...args: readonly string[]) =>
-          must(
-            steno.exec(
-              'git',
-              ['-C', cwd, '-c', 'user.name=e2e', '-c', 'user.email=e2e@example.invalid', '-c', 'init.defaultBranch=main', ...args],
-              { env: { GIT_SSH_COMMAND: `ssh -F ${steno.config}` } },
-            ),
-          );
         const bare = file(`there-${node}.git`);
-        await git(steno.folder, 'init', '-q', '--bare', bare);
-        await git(steno.folder, 'init', '-q', file(`seed-${node}`));
+        await git(steno, steno.folder, 'init', '-q', '--bare', bare);
+        await git(steno, steno.folder, 'init', '-q', file(`seed-${node}`));
         writeFileSync(join(file(`seed-${node}`), 'a.txt'), 'first\n');
-        await git(file(`seed-${node}`), 'add', '.');
-        await git(file(`seed-${node}`), 'commit', '-qm', 'first');
+        await git(steno, file(`seed-${node}`), 'add', '.');
+        await git(steno, file(`seed-${node}`), 'commit', '-qm', 'first');
         await leaves('git', [exec(0), exec(0), exec(0)], async () => {
-          await git(file(`seed-${node}`), 'push', '-q', `${host}:${bare}`, 'main');
-          await git(steno.folder, 'clone', '-q', `${host}:${bare}`, file(`clone-${node}`));
+          await git(steno, file(`seed-${node}`), 'push', '-q', `${host}:${bare}`, 'main');
+          await git(steno, steno.folder, 'clone', '-q', `${host}:${bare}`, file(`clone-${node}`));
           writeFileSync(join(file(`clone-${node}`), 'b.txt'), 'second\n');
-          await git(file(`clone-${node}`), 'add', '.');
-          await git(file(`clone-${node}`), 'commit', '-qm', 'second');
-          await git(file(`clone-${node}`), 'push', '-q');
+          await git(steno, file(`clone-${node}`), 'add', '.');
+          await git(steno, file(`clone-${node}`), 'commit', '-qm', 'second');
+          await git(steno, file(`clone-${node}`), 'push', '-q');
         });
-        expect((await git(bare, 'log', '--format=%s', 'main')).stdout).toBe('second\nfirst\n');
+        expect((await git(steno, bare, 'log', '--format=%s', 'main')).stdout).toBe('second\nfirst\n');
       });
 
       it('rsync: there and back', async () => {

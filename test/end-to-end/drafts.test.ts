@@ -2,12 +2,12 @@
 import { chromium } from 'playwright-core';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { SessionInfo } from '#schemas/api/recordings/sessions.js';
 import { BLOCK_MAX_MS } from '#schemas/recording/block.js';
 import { headless } from '../../viewer/api/testing/chromium.js';
 import { must } from './client-tools.js';
-import { Steno, eventually } from './machine.js';
+import { Steno } from './machine.js';
 import type { Terminal } from './machine.js';
+import { followOnPage, openLiveSession } from './session-page.js';
 
 const steno = new Steno();
 const frames: string[] = [];
@@ -18,21 +18,12 @@ let page: Page;
 beforeAll(async () => {
   await steno.start();
   await must(steno.steno('login', '--data', steno.data));
-  owner = steno.terminal('ssh', ['-F', steno.config, '-tt', `${steno.login}@local.steno`], { cols: 100, rows: 28 });
-  await owner.until(/[$#] $/);
-  const [session] = (await eventually(
-    () => steno.json<SessionInfo[]>('sessions', '--live'),
-    (rows) => rows.length === 1 && rows[0]!.live !== undefined,
-  )) as [SessionInfo];
-  const { stdout } = await steno.steno('login', '--web', '--data', steno.data);
-  const link = new URL(/http\S+#sign-in=[A-Za-z0-9_-]{40,}/.exec(stdout)![0]);
+  const { owner: opened, session } = await openLiveSession(steno, { cols: 100, rows: 28 });
+  owner = opened;
   browser = await chromium.launch(headless);
   page = await browser.newPage({ viewport: { width: 1440, height: 900 } });
   page.on('websocket', (socket) => socket.on('framereceived', ({ payload }) => frames.push(String(payload))));
-  await page.goto(link.href);
-  await page.getByText('Sign out').waitFor();
-  await page.goto(`${link.origin}/sessions/${session.id}`);
-  await page.waitForSelector('.live-button.following');
+  await followOnPage(steno, page, session);
 }, 120_000);
 afterAll(async () => {
   await browser?.close();

@@ -2,22 +2,22 @@
  * A live session on the page, in Chromium: its viewer pauses, goes back while it runs, searches what was shown so far, catches up, and
  * invites somebody, who joins by the link and leaves when the invitation is withdrawn.
  */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import axe from 'axe-core';
-import type { AxeResults } from 'axe-core';
 import { chromium } from 'playwright-core';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { SessionInfo } from '#schemas/api/recordings/sessions.js';
+import { accessibilityFaults } from '../../viewer/api/testing/accessible.js';
 import { headless } from '../../viewer/api/testing/chromium.js';
+import { takePicture } from '../../viewer/api/testing/pictures.js';
 import { must, viewerOf } from './client-tools.js';
-import { Steno, bin, eventually } from './machine.js';
+import { Steno, bin } from './machine.js';
 import type { Terminal } from './machine.js';
 import { openAuthorities, person } from './people.js';
 import type { Person } from './people.js';
+import { followOnPage, openLiveSession } from './session-page.js';
 
-const pictures = process.env['STENO_TEST_PICTURES'];
 const steno = new Steno();
 const complaints: string[] = [];
 let bob: Person;
@@ -42,14 +42,7 @@ beforeAll(async () => {
   const ca = await openAuthorities(steno);
   await must(steno.steno('users', 'add', 'bob', '--roles', 'stranger'));
   bob = await person(steno, ca, 'bob', ['stranger'], ['nobody']);
-  owner = steno.terminal('ssh', ['-F', steno.config, '-tt', `${steno.login}@local.steno`], { cols: 100, rows: 28 });
-  await owner.until(/[$#] $/);
-  [session] = (await eventually(
-    () => steno.json<SessionInfo[]>('sessions', '--live'),
-    (rows) => rows.length === 1 && rows[0]!.live !== undefined,
-  )) as [SessionInfo];
-  const { stdout } = await steno.steno('login', '--web', '--data', steno.data);
-  const link = new URL(/http\S+#sign-in=[A-Za-z0-9_-]{40,}/.exec(stdout)![0]);
+  ({ owner, session } = await openLiveSession(steno, { cols: 100, rows: 28 }));
   browser = await chromium.launch(headless);
   page = await browser.newPage({ viewport: { width: 1440, height: 900 } });
   page.setDefaultTimeout(30_000);
@@ -57,10 +50,7 @@ beforeAll(async () => {
     if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text());
   });
   page.on('pageerror', (error) => complaints.push(String(error)));
-  await page.goto(link.href);
-  await page.getByText('Sign out').waitFor();
-  await page.goto(`${link.origin}/sessions/${session.id}`);
-  await page.waitForSelector('.live-button.following');
+  await followOnPage(steno, page, session);
 }, 120_000);
 afterAll(async () => {
   await browser?.close();
@@ -88,27 +78,8 @@ const searchAgain = async (): Promise<boolean> =>
       () => true,
       () => false,
     );
-async function picture(name: string): Promise<void> {
-  if (pictures === undefined) return;
-  mkdirSync(pictures, { recursive: true });
-  for (const width of [1440, 1024, 390])
-    for (const colorScheme of ['light', 'dark'] as const) {
-      await page.emulateMedia({ colorScheme });
-      await page.setViewportSize({ width, height: 900 });
-      await page.screenshot({ path: join(pictures, `${name}-${width}-${colorScheme}.png`) });
-    }
-  await page.emulateMedia({ colorScheme: 'light' });
-  await page.setViewportSize({ width: 1440, height: 900 });
-}
-async function accessible(): Promise<void> {
-  for (const colorScheme of ['dark', 'light'] as const) {
-    await page.emulateMedia({ colorScheme });
-    await page.evaluate(axe.source);
-    const { violations } = await page.evaluate<AxeResults>(`axe.run({ exclude: ['.terminal'] })`);
-    const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
-    expect(serious.map(({ id, nodes }) => [id, ...nodes.map(({ html }) => html.slice(0, 200))])).toEqual([]);
-  }
-}
+const picture = (name: string): Promise<void> => takePicture(page, name);
+const accessible = async (): Promise<void> => expect(await accessibilityFaults(page, ['.terminal'])).toEqual([]);
 
 it('is paused while it runs, says how far behind it is, and misses nothing', async () => {
   await run('PS1="$ "; clear; echo begin-$((1 + 1))', /begin-2/);

@@ -16,6 +16,7 @@ import { Steno, eventually } from './machine.js';
 import type { Terminal } from './machine.js';
 import { openAuthorities, person } from './people.js';
 import type { Person } from './people.js';
+import { followOnPage, openLiveSession } from './session-page.js';
 
 const steno = new Steno();
 const size = { cols: 80, rows: 24 };
@@ -48,20 +49,10 @@ beforeAll(async () => {
     await must(steno.steno('users', 'add', name, '--roles', 'watcher'));
     people.push(await person(steno, ca, name, ['watcher'], ['nobody']));
   }
-  owner = steno.terminal('ssh', ['-F', join(steno.folder, 'home', 'ssh_config'), '-tt', `${steno.login}@local.steno`], size);
-  await owner.until(/[$#] $/);
-  [session] = (await eventually(
-    () => steno.json<SessionInfo[]>('sessions', '--live'),
-    (rows) => rows.length === 1,
-  )) as [SessionInfo];
-  const { stdout } = await steno.steno('login', '--web', '--data', steno.data);
-  const link = new URL(/http\S+#sign-in=[A-Za-z0-9_-]{40,}/.exec(stdout)![0]);
+  ({ owner, session } = await openLiveSession(steno, size));
   browser = await chromium.launch(headless);
   page = await browser.newPage({ viewport: { width: 1600, height: 1000 } });
-  await page.goto(link.href);
-  await page.getByText('Sign out').waitFor();
-  await page.goto(`${link.origin}/sessions/${session.id}`);
-  await page.waitForSelector('.live-button.following');
+  await followOnPage(steno, page, session);
 }, 120_000);
 afterAll(async () => {
   await browser?.close();

@@ -6,6 +6,7 @@ import { chromium } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Steno, bin, eventually } from './machine.js';
 import type { SessionRow } from './machine.js';
+import { signInOwner } from './session-page.js';
 import { headless } from '../../viewer/api/testing/chromium.js';
 
 const steno = new Steno();
@@ -145,14 +146,12 @@ describe('from ssh to replay', () => {
   });
 
   it('the page says so too, in a browser that only has a link', async () => {
-    const { stdout } = await steno.steno('login', '--web', '--data', steno.data);
-    const link = new URL(/http\S+#sign-in=[A-Za-z0-9_-]{40,}/.exec(stdout)![0]);
     const browser = await chromium.launch(headless);
     try {
       const page = await browser.newPage();
-      await page.goto(link.href);
+      const origin = await signInOwner(steno, page);
       await page.waitForSelector('.row');
-      await page.goto(`${link.origin}/sessions/${session}`);
+      await page.goto(`${origin}/sessions/${session}`);
       await page.waitForSelector('.player[data-phase=paused]');
       await page.click('.menu summary >> nth=0');
       await page.click('.verify-run');

@@ -6,18 +6,18 @@ import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import axe from 'axe-core';
-import type { AxeResults } from 'axe-core';
 import { chromium } from 'playwright-core';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { SessionInfo } from '#schemas/api/recordings/sessions.js';
+import { accessibilityFaults } from '../../viewer/api/testing/accessible.js';
 import { headless } from '../../viewer/api/testing/chromium.js';
+import { takePicture } from '../../viewer/api/testing/pictures.js';
 import { must, viewerOf } from './client-tools.js';
 import { Steno, bin, eventually } from './machine.js';
 import { openAuthorities, person } from './people.js';
+import { signInOwner } from './session-page.js';
 
-const pictures = process.env['STENO_TEST_PICTURES'];
 const steno = new Steno();
 const folder = mkdtempSync(join(tmpdir(), 'steno-files-'));
 const complaints: string[] = [];
@@ -35,9 +35,6 @@ beforeAll(async () => {
   writeFileSync(join(folder, '<img src=x onerror=alert(1)>\u202etxt.exe'), 'odd');
   await steno.start();
   await must(steno.steno('login', '--data', steno.data));
-  const { stdout } = await steno.steno('login', '--web', '--data', steno.data);
-  const link = new URL(/http\S+#sign-in=[A-Za-z0-9_-]{40,}/.exec(stdout)![0]);
-  web = link.origin;
   browser = await chromium.launch(headless);
   page = await browser.newPage({ viewport: { width: 1440, height: 800 } });
   page.setDefaultTimeout(30_000);
@@ -46,8 +43,7 @@ beforeAll(async () => {
   });
   page.on('pageerror', (error) => complaints.push(String(error)));
   page.on('dialog', (dialog) => void dialog.accept());
-  await page.goto(link.href);
-  await page.getByText('Sign out').waitFor();
+  web = await signInOwner(steno, page);
   await page.goto(`${web}/terminal?node=local&login=${steno.login}`);
   await page.waitForSelector('.terminal-page[data-state=running]');
 }, 120_000);
@@ -62,27 +58,8 @@ const transfers = async (): Promise<string[]> =>
   (await page.locator('.transfer').allInnerTexts()).map((text) => text.replace(/\s+/g, ' ').trim());
 const sessionsOf = async (kind: string): Promise<readonly SessionInfo[]> =>
   (await viewerOf(steno).sessions()).filter((session) => session.kind === kind);
-async function picture(name: string): Promise<void> {
-  if (pictures === undefined) return;
-  mkdirSync(pictures, { recursive: true });
-  for (const width of [1440, 1024, 390])
-    for (const colorScheme of ['light', 'dark'] as const) {
-      await page.emulateMedia({ colorScheme });
-      await page.setViewportSize({ width, height: 800 });
-      await page.screenshot({ path: join(pictures, `${name}-${width}-${colorScheme}.png`) });
-    }
-  await page.emulateMedia({ colorScheme: 'light' });
-  await page.setViewportSize({ width: 1440, height: 800 });
-}
-async function accessible(): Promise<void> {
-  for (const colorScheme of ['dark', 'light'] as const) {
-    await page.emulateMedia({ colorScheme });
-    await page.evaluate(axe.source);
-    const { violations } = await page.evaluate<AxeResults>(`axe.run({ exclude: ['.terminal-screen'] })`);
-    const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
-    expect(serious.map(({ id, nodes }) => [id, ...nodes.map(({ html }) => html.slice(0, 200))])).toEqual([]);
-  }
-}
+const picture = (name: string): Promise<void> => takePicture(page, name);
+const accessible = async (): Promise<void> => expect(await accessibilityFaults(page, ['.terminal-screen'])).toEqual([]);
 
 it('shows the folder that sessions begin in, and goes where it is told', async () => {
   await page.click('.terminal-acts button:has-text("Files")');

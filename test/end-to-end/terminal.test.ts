@@ -2,11 +2,9 @@
  * A terminal in the page, as its user meets it: Chromium, a whole Steno, and the shell of a node. Colours and sizes arrive under
  * the page's policy, the recording is that of any session, and locks, roles, a second factor and signing out count as for `ssh`.
  */
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import axe from 'axe-core';
-import type { AxeResults } from 'axe-core';
 import { Secret, TOTP } from 'otpauth';
 import { chromium } from 'playwright-core';
 import type { BrowserContext, Page } from 'playwright-core';
@@ -19,11 +17,12 @@ import type { Lock } from '#schemas/documents/lock.js';
 import type { AuditRow } from '#schemas/events/rows.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
 import { generateKey } from '#runtime/ssh/keys.js';
+import { accessibilityFaults } from '../../viewer/api/testing/accessible.js';
 import { executablePath, headless, watchPage } from '../../viewer/api/testing/chromium.js';
+import { takePicture } from '../../viewer/api/testing/pictures.js';
 import { Steno, eventually } from './machine.js';
 import { TestAccount } from './test-account.js';
 
-const pictures = process.env['STENO_TEST_PICTURES'];
 const password = 'turnip gravel osprey lantern';
 const steno = new Steno();
 const account = new TestAccount();
@@ -53,30 +52,9 @@ const post = async <T>(path: string, data: object): Promise<T> => {
   expect(answer.status(), await answer.text()).toBe(200);
   return (await answer.json()) as T;
 };
-const picture = async (name: string): Promise<void> => {
-  if (pictures === undefined) return;
-  mkdirSync(pictures, { recursive: true });
-  const before = page.viewportSize()!;
-  for (const width of [1440, 1024, 390])
-    for (const colorScheme of ['light', 'dark'] as const) {
-      await page.emulateMedia({ colorScheme });
-      await page.setViewportSize({ width, height: 800 });
-      await page.screenshot({ path: join(pictures, `${name}-${width}-${colorScheme}.png`) });
-    }
-  await page.emulateMedia({ colorScheme: 'light' });
-  await page.setViewportSize(before);
-};
+const picture = (name: string): Promise<void> => takePicture(page, name);
 
-/** Nothing serious for who cannot see or point, by day and by night. What the terminal draws is in the colours of programs. */
-async function accessible(): Promise<void> {
-  for (const colorScheme of ['dark', 'light'] as const) {
-    await page.emulateMedia({ colorScheme });
-    await page.evaluate(axe.source);
-    const { violations } = await page.evaluate<AxeResults>(`axe.run({ exclude: ['.terminal-screen'] })`);
-    const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
-    expect(serious.map(({ id, nodes }) => [id, ...nodes.map(({ html }) => html.slice(0, 200))])).toEqual([]);
-  }
-}
+const accessible = async (): Promise<void> => expect(await accessibilityFaults(page, ['.terminal-screen'])).toEqual([]);
 
 beforeAll(async () => {
   expect(existsSync(executablePath), `${executablePath}: a browser to test with`).toBe(true);

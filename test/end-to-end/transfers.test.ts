@@ -7,7 +7,7 @@ import { freePort } from '#runtime/http/free-port.js';
 import type { SessionInfo } from '#schemas/api/recordings/sessions.js';
 import { parseHeader, parseLine } from '#schemas/recording/line.js';
 import type { FileFact, RecordingHeader, RecordingLine, StreamFact } from '#schemas/recording/line.js';
-import { background, echoServer, exchange, gatewayOf, must, puttyKey, sessionsOf, viewerOf } from './client-tools.js';
+import { background, echoServer, exchange, gatewayOf, git, must, puttyKey, sessionsOf, viewerOf } from './client-tools.js';
 import type { Viewer } from './client-tools.js';
 import { Steno, eventually } from './machine.js';
 import { startStockNode } from './stock-node.js';
@@ -169,23 +169,15 @@ describe.each(['local', 'stock'])('to and from node %s', (node) => {
   );
 
   it('git leaves what was fetched and pushed', async () => {
-    const git = (cwd: string, ...args: readonly string[]) =>
-      must(
-        steno.exec(
-          'git',
-          ['-C', cwd, '-c', 'user.name=e2e', '-c', 'user.email=e2e@example.invalid', '-c', 'init.defaultBranch=main', ...args],
-          { env: { GIT_SSH_COMMAND: `ssh -F ${steno.config}` } },
-        ),
-      );
     const bare = path(`there-${node}.git`);
     const seed = path(`seed-${node}`);
-    await git(steno.folder, 'init', '-q', '--bare', bare);
-    await git(steno.folder, 'init', '-q', seed);
-    await git(seed, 'commit', '-q', '--allow-empty', '-m', 'first');
-    const head = (await git(seed, 'rev-parse', 'HEAD')).stdout.trim();
+    await git(steno, steno.folder, 'init', '-q', '--bare', bare);
+    await git(steno, steno.folder, 'init', '-q', seed);
+    await git(steno, seed, 'commit', '-q', '--allow-empty', '-m', 'first');
+    const head = (await git(steno, seed, 'rev-parse', 'HEAD')).stdout.trim();
     const [pushed, cloned] = await recorded(async () => {
-      await git(seed, 'push', '-q', `${host}:${bare}`, 'main');
-      await git(steno.folder, 'clone', '-q', '-b', 'main', `${host}:${bare}`, path(`clone-${node}`));
+      await git(steno, seed, 'push', '-q', `${host}:${bare}`, 'main');
+      await git(steno, steno.folder, 'clone', '-q', '-b', 'main', `${host}:${bare}`, path(`clone-${node}`));
     }, 2);
     expect(contents(pushed!, 'push')).toEqual([
       expect.objectContaining({ protocol: 'git', path: expect.stringContaining(bare) as unknown, outcome: 'success' }),

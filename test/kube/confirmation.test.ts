@@ -1,5 +1,5 @@
 /** kubectl where a role asks for a second factor: refused with an address, confirmed in Chromium, let through. */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { spawn } from 'node:child_process';
 import { Secret, TOTP } from 'otpauth';
@@ -8,13 +8,13 @@ import type { BrowserContext, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Invitation } from '#schemas/api/people/users.js';
 import { headless } from '../../viewer/api/testing/chromium.js';
+import { takePicture } from '../../viewer/api/testing/pictures.js';
 import { Steno, bin } from '../end-to-end/machine.js';
 import type { Result } from '../end-to-end/machine.js';
 import { lacking, startKubernetes } from './kubernetes.js';
 import type { Kubernetes } from './kubernetes.js';
 
 if (lacking !== null) console.warn(`skipped: ${lacking}`);
-const pictures = process.env['STENO_TEST_PICTURES'];
 const ADDRESS = /http\S+confirm#[A-Za-z0-9_-]{43}/;
 
 describe.skipIf(lacking !== null)('kubectl under a role that asks for a second factor', () => {
@@ -42,11 +42,6 @@ describe.skipIf(lacking !== null)('kubectl under a role that asks for a second f
     writeFileSync(path, text);
     return path;
   };
-  const picture = async (name: string): Promise<void> => {
-    if (pictures === undefined) return;
-    mkdirSync(pictures, { recursive: true });
-    await page.screenshot({ path: join(pictures, `${name}.png`) });
-  };
   const confirm = async (refused: Result): Promise<void> => {
     expect(refused).toMatchObject({
       status: 1,
@@ -55,11 +50,11 @@ describe.skipIf(lacking !== null)('kubectl under a role that asks for a second f
     await page.goto('about:blank');
     await page.goto(ADDRESS.exec(refused.stderr)![0]);
     await page.waitForSelector('text=Let kubectl go on?');
-    await picture('asked');
+    await takePicture(page, 'kube-asked');
     await page.fill('input[name=code]', code());
     await page.click('button.primary:has-text("Confirm")');
     await page.waitForSelector('text=Run the command again');
-    await picture('confirmed');
+    await takePicture(page, 'kube-confirmed');
   };
 
   beforeAll(async () => {
