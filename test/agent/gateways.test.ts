@@ -1,4 +1,4 @@
-/** An agent that joined through one gateway, and another gateway that comes to the same authority, and goes. */
+/** An agent that joined through one gateway, while another gateway of the same authority starts and stops. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -31,7 +31,7 @@ describe('an agent that joined through one gateway', () => {
     await steno.dispose();
   });
 
-  it('holds a tunnel to another that comes, within seconds, without being told by anybody', async () => {
+  it('opens a tunnel to a new gateway within seconds, without any command', async () => {
     second = await startSecondGateway(steno, 'second');
     const began = Date.now();
     await eventually(
@@ -55,7 +55,7 @@ describe('an agent that joined through one gateway', () => {
     );
   });
 
-  it('goes on through the first when the second has gone, and when it is back, through both', async () => {
+  it('is reached through the first gateway while the second is down, and through both once it is back', async () => {
     await second!.stop();
     await node.until(/no tunnel/);
     expect((await steno.ssh(`${steno.login}@behind.steno`, 'echo still')).stdout).toBe('still\n');

@@ -1,4 +1,4 @@
-/** An incident by two people in real Chromium: notes beside a replay, a case, its moments for a room, and two to close it. */
+/** Two people handle an incident in real Chromium: notes beside a replay, a case, its moments presented, and a second person to close it. */
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -78,13 +78,13 @@ afterAll(async () => {
   await cleanup.run();
 });
 
-test('while there is no case, the page says what one is', async () => {
+test('without cases, the page explains what a case is', async () => {
   await ann.goto(`${scene.url}/cases`);
   await ann.getByText('No cases to work on').waitFor();
   await takePicture(ann, 'cases-none');
 });
 
-test('a note is written on the moment that is shown, and is a tick of the timeline that leads back', async () => {
+test('a note is attached to the moment on the screen, and its mark on the timeline leads back there', async () => {
   await ann.goto(`${scene.url}/sessions/${shell.id}?t=21000`);
   await expect.poll(() => ann.locator('.ap-term').innerText()).toContain('cat /etc/shadow');
   await ann.getByLabel('A note on this moment').fill(`reads the hashes ${hostile}`);
@@ -100,7 +100,7 @@ test('a note is written on the moment that is shown, and is a tick of the timeli
   await takePicture(ann, 'session-notes');
 });
 
-test('a case is opened from a moment, and takes findings and searches', async () => {
+test('a case is opened from a moment, and findings and searches are added to it', async () => {
   await ann.getByRole('button', { name: 'Add this moment to a case' }).click();
   await ann.getByLabel('Title of a new case').fill('Shadow file read on web-3');
   await ann.locator('.case-choice-new').getByRole('button', { name: 'Open' }).click();
@@ -128,7 +128,7 @@ test('its moments are shown one after another', async () => {
   await ann.locator('.crumb a').click();
 });
 
-test('who asks to close it cannot sign; somebody else does, and nothing is added then', async () => {
+test('the person who asks to close it cannot sign; another person can, and then nothing more can be added', async () => {
   await ann.getByRole('button', { name: 'Take it on' }).click();
   await ann.getByText('worked on by ann').waitFor();
   await ann.getByRole('button', { name: 'Ask to close' }).click();
@@ -146,7 +146,7 @@ test('who asks to close it cannot sign; somebody else does, and nothing is added
   await takePicture(ben, 'case-closed');
 });
 
-test('a search is saved with a schedule and shared; another sees whose it is, opens it and cannot delete it', async () => {
+test('a search is saved with a schedule and shared; another user sees its owner, opens it and cannot delete it', async () => {
   await ann.goto(`${scene.url}/search?q=shadow`);
   await ann.getByRole('button', { name: 'Save this search' }).click();
   await ann.getByLabel('Name of the search').fill(`reads ${hostile}`.slice(0, 30));
@@ -171,7 +171,7 @@ test('a search is saved with a schedule and shared; another sees whose it is, op
   await ann.locator('.saved-searches').waitFor({ state: 'detached' });
 });
 
-test('who viewed what is shown by session, with how often and how many exports', async () => {
+test('the page lists the viewers of each session, with counts of views and exports', async () => {
   const row = (n: number, more: object) =>
     exampleAuditRow({
       id: `seen-${n}`,
@@ -201,12 +201,12 @@ test('who viewed what is shown by session, with how often and how many exports',
   await ann.waitForURL(new RegExp(`/sessions/${shell.id}$`));
 });
 
-test('the rules page opens from an address, and says so while no analyzer has reported', async () => {
+test('the rules page opens from its address, and says when no analyzer has reported yet', async () => {
   await ann.goto(`${scene.url}/rules`);
   await ann.getByText('No rules reported yet').waitFor();
 });
 
-test('a picture of the moment that is shown is downloaded', async () => {
+test('the page downloads a picture of the moment on the screen', async () => {
   await ann.goto(`${scene.url}/sessions/${shell.id}?t=21500`);
   await ann.locator('.timeline, .player').first().waitFor();
   await ann.locator('.below').waitFor();
@@ -218,6 +218,6 @@ test('a picture of the moment that is shown is downloaded', async () => {
   expect(svg).not.toContain('exit');
 });
 
-test('what was recorded and written is text, nothing runs and nobody complains', () => {
+test('recordings and notes are shown as text: no script runs, and the console has no errors', () => {
   expect(complaints).toEqual([]);
 });

@@ -1,6 +1,6 @@
 /**
- * Stock clients against a whole Steno and three nodes: its own node service, a stock sshd, and one behind a tunnel. The nodes have their
- * cases at once; sessions are told apart by the node.
+ * Stock clients against a whole Steno and three nodes: its own node service, a stock sshd, and a node behind a tunnel. The cases of
+ * the three nodes run concurrently; sessions are told apart by node.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -35,7 +35,7 @@ const viewerOn = (node: string): Viewer => ({
   sessions: async () => (await viewer.sessions()).filter((row) => row.node === node),
 });
 
-/** `act` leaves these sessions on the node, in any order, and they are kept for verification. */
+/** Expects these sessions of `act` on the node, in any order, and keeps them for verification. */
 async function leavesOn(node: string, client: string, expected: readonly Partial<SessionInfo>[], act: () => Promise<void>): Promise<void> {
   const rows = await sessionsOf(viewerOn(node), expected.length, act);
   expect(rows).toHaveLength(expected.length);
@@ -63,7 +63,7 @@ afterAll(async () => {
   await steno.dispose();
 });
 
-describe.concurrent('nodes at once', () => {
+describe.concurrent('nodes concurrently', () => {
   describe.each(['local', 'stock', 'behind'])('through the gateway to node %s', (node) => {
     describe.sequential('one after the other', () => {
       const leaves = (client: string, expected: readonly Partial<SessionInfo>[], act: () => Promise<void>): Promise<void> =>
@@ -149,7 +149,7 @@ describe.concurrent('nodes at once', () => {
         await leaves('ControlMaster', [exec(1), exec(2), exec(3), exec(4), exec(0)], async () => {
           const master = background(steno, 'ssh', ['-F', steno.config, ...control, '-M', host, 'echo master is up; read line']);
           await master.until(/master is up/);
-          // Each waits for all the others: they are open at the same time.
+          // Each channel waits for all the others, so all are open at the same time.
           const barrier = file(`barrier-${node}`);
           mkdirSync(barrier);
           const all = await Promise.all(
@@ -206,7 +206,7 @@ describe.concurrent('nodes at once', () => {
         ]);
       });
 
-      it('-A: the agent of the user is there, and only when asked for', async ({ onTestFinished }) => {
+      it('-A: the user’s agent is available, and only on request', async ({ onTestFinished }) => {
         await must(steno.exec('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', `agent-${node}`, '-f', file(`agent-${node}`)]));
         const agent = background(steno, 'ssh-agent', ['-D', '-a', file(`agent-${node}.sock`)]);
         onTestFinished(() => agent.stop());
@@ -221,7 +221,7 @@ describe.concurrent('nodes at once', () => {
         });
       });
 
-      it('rekeying every quarter of a megabyte does no harm to 5 MB each way', async () => {
+      it('5 MB each way arrive intact with a rekey every quarter of a megabyte', async () => {
         const bytes = randomBytes(5_000_000);
         writeFileSync(file(`bulk-for-${node}`), bytes);
         await leaves('rekeying', [exec(0)], async () => {
@@ -243,7 +243,7 @@ describe.concurrent('nodes at once', () => {
         });
       });
 
-      it('keepalives are answered while nothing else is said', async () => {
+      it('keepalives are answered on an idle connection', async () => {
         await leaves('keepalive', [exec(0)], async () => {
           const { status, stdout, stderr } = await steno.ssh(
             '-v',
@@ -332,7 +332,7 @@ describe.concurrent('nodes at once', () => {
         expect((await git(steno, bare, 'log', '--format=%s', 'main')).stdout).toBe('second\nfirst\n');
       });
 
-      it('rsync: there and back', async () => {
+      it('rsync: both directions', async () => {
         const from = file(`rsync-${node}`);
         mkdirSync(join(from, 'sub'), { recursive: true });
         writeFileSync(join(from, 'one'), randomBytes(100_000));
@@ -344,7 +344,7 @@ describe.concurrent('nodes at once', () => {
         for (const name of ['one', 'sub/two']) expect(readFileSync(join(`${from}-back`, name))).toEqual(readFileSync(join(from, name)));
       });
 
-      it('dbclient, which does not support certificates, is told so on its terminal', async () => {
+      it('dbclient, which does not support certificates, gets an explanation on its terminal', async () => {
         const client = steno.terminal('dbclient', ['-p', gateway.port, '-y', '-l', `${login}@${node}`, gateway.host, 'echo never']);
         expect(await client.ended).not.toBe(0);
         const said = client.text();
@@ -404,7 +404,7 @@ describe('over both nodes', () => {
     const listed = new Set((await steno.json<SessionInfo[]>('sessions', '--limit', '1000')).map(({ id }) => id));
     const all = [...left].map(([client, { id }]) => ({ client, id })).sort((a, b) => (a.client < b.client ? -1 : 1));
     expect(all.filter(({ id }) => !listed.has(id))).toEqual([]);
-    // Of each client one, alternating between the nodes.
+    // One session of each client, alternating between the nodes.
     const ids = all.filter((_, index) => (index + (index < all.length / 2 ? 0 : 1)) % 2 === 0);
     const verified: { client: string; status: number; stderr: string }[] = [];
     await Promise.all(

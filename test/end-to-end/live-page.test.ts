@@ -1,6 +1,6 @@
 /**
- * A live session on the page, in Chromium: its viewer pauses, goes back while it runs, searches what was shown so far, catches up, and
- * invites somebody, who joins by the link and leaves when the invitation is withdrawn.
+ * A live session on the page, in Chromium: its viewer pauses, goes back while the session runs, searches its output so far, catches
+ * up, and invites a user, who joins by the link and must leave when the invitation is withdrawn.
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -69,7 +69,7 @@ const run = async (words: string, until: RegExp): Promise<void> => {
   owner.write(`${words}\r`);
   await owner.until(until);
 };
-/** Whether there was something to search again: the button goes when an answer comes. */
+/** Returns whether the button was there: it disappears when an answer arrives. */
 const searchAgain = async (): Promise<boolean> =>
   page
     .locator('.search-again')
@@ -81,7 +81,7 @@ const searchAgain = async (): Promise<boolean> =>
 const picture = (name: string): Promise<void> => takePicture(page, name);
 const accessible = async (): Promise<void> => expect(await accessibilityFaults(page, ['.terminal'])).toEqual([]);
 
-it('is paused while it runs, says how far behind it is, and misses nothing', async () => {
+it('can be paused while it runs, shows how far behind it is, and misses nothing', async () => {
   await run('PS1="$ "; clear; echo begin-$((1 + 1))', /begin-2/);
   await shows('begin-2');
   await page.keyboard.press('k');
@@ -95,12 +95,12 @@ it('is paused while it runs, says how far behind it is, and misses nothing', asy
   await accessible();
 });
 
-it('is searched so far, hits lead back, and what came since is searched by hand', async () => {
+it('can be searched up to now, hits lead back, and a button searches newer output', async () => {
   await page.locator('#tab-transcript').click();
   await page.fill('.transcript-bar input', 'missed-10');
   await page.keyboard.press('Enter');
   await page.waitForSelector('.hits-bar');
-  // What the page plays is a second ahead of what the index knows.
+  // The page plays output about a second before it is indexed.
   const hits = async (): Promise<number> => Number(/of (\d+)/.exec(await page.locator('.hits-bar').innerText())?.[1] ?? 0);
   await soon(async () => {
     const found = await hits();
@@ -122,7 +122,7 @@ it('is searched so far, hits lead back, and what came since is searched by hand'
   await accessible();
 });
 
-it('is gone back in, played from there, caught up with, and then live again', async () => {
+it('can be replayed from an earlier moment until playback catches up and is live again', async () => {
   await page.locator('.track').focus();
   await page.keyboard.press('Home');
   await soon(positionMs).toBe(0);
@@ -134,7 +134,7 @@ it('is gone back in, played from there, caught up with, and then live again', as
   await shows('missed-109');
   await run('echo after-$((3 + 4))', /after-7/);
   await shows('after-7');
-  // Back while it is live, at its own speed, and to its end by the key.
+  // Back while live, play at normal speed, and jump to the end by key.
   await page.keyboard.press('ArrowLeft');
   await page.waitForSelector('.live-button:not(.following)');
   expect(await page.locator('.speed select').inputValue()).toBe('1');
@@ -148,7 +148,7 @@ it('is gone back in, played from there, caught up with, and then live again', as
   await page.waitForSelector('.live-button.following');
 });
 
-it('somebody is invited from it, joins by the link, is seen there, and is out when that is withdrawn', async () => {
+it('a user is invited from it, joins by the link, is listed there, and is removed when the invitation is withdrawn', async () => {
   await page.locator('.actions summary', { hasText: 'Invite' }).click();
   await page.fill('.invite input[name=user]', 'nobody-there');
   await page.fill('.invite input[name=reason]', 'look at the index');
@@ -180,7 +180,7 @@ it('somebody is invited from it, joins by the link, is seen there, and is out wh
     expect(rows.find((row) => row.event === event && row.outcome === 'success')).toMatchObject({ session: session.id });
 });
 
-it('ends with it: no more to go live to, nor to invite into', async () => {
+it('ends with the session: no more live button, no more invitations', async () => {
   owner.write('exit\r');
   await owner.ended;
   await page.waitForSelector('.live-state', { state: 'detached' });

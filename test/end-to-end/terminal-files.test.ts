@@ -1,6 +1,6 @@
 /**
- * Files beside the terminal of the page, in Chromium and through a gateway: folders, a download, an upload that asks before it replaces,
- * and what the recording says of each, which is what it says of stock `sftp`.
+ * Files beside the terminal of the page, in Chromium and through a gateway: folders, a download, an upload that asks before it
+ * overwrites. The recording of each is the same as for stock `sftp`.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -31,7 +31,7 @@ beforeAll(async () => {
   mkdirSync(join(folder, 'inner'));
   writeFileSync(join(folder, 'big.bin'), big);
   writeFileSync(join(folder, 'taken.txt'), 'before');
-  // Hostile names are text.
+  // Hostile names must be shown as text.
   writeFileSync(join(folder, '<img src=x onerror=alert(1)>\u202etxt.exe'), 'odd');
   await steno.start();
   await must(steno.steno('login', '--data', steno.data));
@@ -61,7 +61,7 @@ const sessionsOf = async (kind: string): Promise<readonly SessionInfo[]> =>
 const picture = (name: string): Promise<void> => takePicture(page, name);
 const accessible = async (): Promise<void> => expect(await accessibilityFaults(page, ['.terminal-screen'])).toEqual([]);
 
-it('shows the folder that sessions begin in, and goes where it is told', async () => {
+it('shows the start folder of sessions, and opens other folders', async () => {
   await page.click('.terminal-acts button:has-text("Files")');
   await page.waitForSelector('.files-list .file');
   await page.fill('.files-place form input', folder);
@@ -84,7 +84,7 @@ it('shows the folder that sessions begin in, and goes where it is told', async (
   await accessible();
 });
 
-it('downloads and uploads whole files, and asks before it replaces one', async () => {
+it('downloads and uploads whole files, and asks before it overwrites one', async () => {
   const [download] = await Promise.all([page.waitForEvent('download'), page.click('.file:has-text("big.bin")')]);
   expect(download.suggestedFilename()).toBe('big.bin');
   expect(sha256(readFileSync(await download.path()))).toBe(sha256(big));
@@ -106,13 +106,13 @@ it('downloads and uploads whole files, and asks before it replaces one', async (
   await page.click('.transfer button:has-text("Replace")');
   await soon(async () => (await transfers()).at(-1)).toMatch(/done/);
   expect(readFileSync(join(folder, 'taken.txt'), 'utf8')).toBe('after');
-  // The path that led nowhere is gone with the next folder that was shown.
+  // The field no longer has the invalid path once another folder is shown.
   await soon(() => page.locator('.files-place form input').inputValue()).toBe(folder);
   const odd = await Promise.all([page.waitForEvent('download'), page.click('.file:has-text("onerror")')]).then(([one]) => one);
   expect(odd.suggestedFilename()).not.toMatch(/[<>\u202e]/);
 });
 
-it('shows how far a long one is, is hidden while it goes on, and is cancelled', async () => {
+it('shows the progress of a long transfer, continues while hidden, and can cancel it', async () => {
   const long = join(steno.folder, 'long.bin');
   writeFileSync(long, Buffer.alloc(120_000_000, 7));
   await page.setInputFiles('.files-upload input', long);
@@ -126,7 +126,7 @@ it('shows how far a long one is, is hidden while it goes on, and is cancelled', 
   await page.waitForSelector('text=Nothing is in this folder.');
 });
 
-it('makes folders, renames, and deletes what is confirmed', async () => {
+it('makes folders, renames, and deletes after confirmation', async () => {
   const row = (name: string) => page.locator('.files-row', { hasText: name });
   await page.click('button[aria-label="To the folder above"]');
   await page.waitForSelector('.file:has-text("big.bin")');
@@ -163,7 +163,7 @@ it('makes folders, renames, and deletes what is confirmed', async () => {
   }
 });
 
-it('ends with its panel, and is recorded as sftp beside the shell', async () => {
+it('ends when its panel is closed, and is recorded as sftp beside the shell', async () => {
   expect((await sessionsOf('sftp')).map(({ state }) => state)).toEqual(['live']);
   await page.click('.files-head button:has-text("Close files")');
   const [session] = await eventually(
@@ -196,7 +196,7 @@ it('ends with its panel, and is recorded as sftp beside the shell', async () => 
   await soon(() => page.locator('.xterm-rows').innerText()).toContain('still here');
 });
 
-it('ends with the terminal, by words', async () => {
+it('ends with the terminal, with a message', async () => {
   await page.click('.terminal-acts button:has-text("Files")');
   await page.waitForSelector('.files-list .file');
   const [shell] = await eventually(
@@ -212,7 +212,7 @@ it('ends with the terminal, by words', async () => {
   await page.waitForSelector('.files-over');
 });
 
-it('waits for whom a role demands, says how they join, and goes on when they have', async () => {
+it('waits for the participants that a role demands, shows how they join, and continues once they have', async () => {
   const path = join(steno.folder, 'roles.yaml');
   for (const document of [
     { kind: 'role', name: 'guarded', allow: { nodes: { '*': '*' }, logins: [steno.login] }, moderation: { modes: ['moderator'] } },
