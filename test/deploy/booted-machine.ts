@@ -67,7 +67,7 @@ export class BootedMachine {
         `--bind-ro=${process.execPath}:/usr/local/bin/node`,
         // Start-up files of root's shells on this machine must not affect the test.
         '--tmpfs=/root',
-        // Kernel events need these mounts, which a real machine has.
+        // Kernel events need these rights, which a real machine has.
         '--capability=CAP_BPF,CAP_PERFMON',
         '--system-call-filter=bpf perf_event_open @keyring',
         'systemd.unit=basic.target',

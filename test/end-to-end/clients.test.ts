@@ -90,8 +90,8 @@ describe.concurrent('nodes concurrently', () => {
           shell.write('\u0003');
           await shell.until(/\^C[^]*[$#] $/);
           shell.resize(70, 20);
-          // The client may send the new size only after the next input: it looks for signals before it waits. The prompt is then drawn anew,
-          // with the output right behind it.
+          // The client may send the new size only after the next input, because it checks for signals before it waits. The shell then
+          // redraws its prompt, followed directly by the output.
           shell.write('until stty size | grep "20 70"; do :; done\r');
           await shell.until(/20 70\r/);
           shell.write('exit 9\r');

@@ -1,4 +1,4 @@
-/** kubectl where a role asks for a second factor: refused with an address, confirmed in Chromium, let through. */
+/** kubectl under a role that asks for a second factor: refused with an address, confirmed in Chromium, then admitted. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { spawn } from 'node:child_process';
@@ -24,7 +24,7 @@ describe.skipIf(lacking !== null)('kubectl under a role that asks for a second f
   let page: Page;
   let totp: TOTP;
   let steps = 0;
-  /** Each code counts once. */
+  /** Each code is valid once. */
   const code = (): string => totp.generate({ timestamp: Date.now() + 30_000 * steps++ });
   const environment = (): NodeJS.ProcessEnv => ({
     ...steno.env,
@@ -111,18 +111,18 @@ describe.skipIf(lacking !== null)('kubectl under a role that asks for a second f
     for (const name of ['west', 'east']) await done(steno.exec(process.execPath, [bin, 'kube', 'login', name], { env: environment() }));
   }
 
-  it('exec is refused with the address, passes after the code, and so do cp and port-forward then', async () => {
+  it('exec is refused with the address; after the code, exec, cp and port-forward pass', async () => {
     await login();
     expect(await done(through('get', 'pod', 'box', '-o', 'name'))).toBe('pod/box\n');
     await confirm(await through('exec', 'box', '--', 'echo', 'hello'));
     expect(await done(through('exec', 'box', '--', 'echo', 'hello'))).toBe('hello\n');
     await done(through('cp', file('sent', 'text'), 'box:/tmp/sent'));
     expect(await done(through('exec', 'box', '--', 'cat', '/tmp/sent'))).toBe('text');
-    // Another cluster is another question.
+    // Another cluster needs a confirmation of its own.
     expect((await through('--context', 'steno-west', 'exec', 'box', '--', 'true')).stderr).toMatch(ADDRESS);
   }, 120_000);
 
-  it('writes are asked where a role says so, and reading is not; a confirmation counts for both', async () => {
+  it('a role can ask for writes but not for reads; a confirmation covers both exec and writes', async () => {
     const west = ['--context', 'steno-west'];
     await done(through(...west, 'get', 'pods'));
     expect(await done(through(...west, 'auth', 'can-i', 'delete', 'pods'))).toBe('yes\n');
