@@ -242,7 +242,7 @@ export async function startIngest(config: IngestConfig, parts: IngestParts): Pro
     });
   });
 
-  const addresses = await listen(server, config.listen);
+  const addresses = await listen(server, config.listen, log);
   const sleeper = setInterval(() => {
     for (const writer of writers.all()) if (performance.now() - writer.touched > SLEEP_MS) writer.sleep();
   }, SLEEP_MS / 2);
@@ -274,9 +274,10 @@ export async function startIngest(config: IngestConfig, parts: IngestParts): Pro
 }
 
 /** Resolves with the configured host, because the server's certificate names it, and the port that was bound. */
-async function listen(server: Server, address: string): Promise<string> {
+async function listen(server: Server, address: string, log: Log): Promise<string> {
   const at = requireHostPort(address);
-  return formatHostPort({ host: at.host, port: (await listenAt(server, at)).port });
+  const { port } = await listenAt(server, at, (error) => log.error({ err: error }, 'the listener failed'));
+  return formatHostPort({ host: at.host, port });
 }
 
 /** Half-open connections end after two pings without an answer. */

@@ -159,7 +159,7 @@ export function createSshService(parts: SshServiceParts): SshService {
 export async function startSshService(listen: HostPort, parts: SshServiceParts): Promise<ListeningSshService> {
   const service = createSshService(parts);
   const server = createServer({ noDelay: true }, (socket) => service.take(socket, socket.remoteAddress ?? ''));
-  const bound = await listenAt(server, listen);
+  const bound = await listenAt(server, listen, (error) => parts.log.error({ err: error }, 'the listener failed'));
   return {
     address: formatHostPort(bound),
     close: () =>

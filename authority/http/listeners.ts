@@ -4,6 +4,7 @@ import type { Server } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { formatHostPort, requireHostPort } from '#schemas/base/host-port.js';
 import { listenAt } from '#runtime/http/listen.js';
+import type { Log } from '#runtime/log.js';
 import type { ServiceIdentity } from '#runtime/service/identity.js';
 import { refuseCaller } from './owner-caller.js';
 import { listenPrivately } from './owner-socket.js';
@@ -56,17 +57,18 @@ export async function openTlsListener(
     stopRenewed();
   };
   try {
-    return { url: await listenOn(server, listen), close };
+    return { url: await listenOn(server, listen, parts.log), close };
   } catch (error) {
     stopRenewed();
     throw error;
   }
 }
 
-async function listenOn(server: Server, address: string): Promise<string> {
+async function listenOn(server: Server, address: string, log: Log): Promise<string> {
   const at = requireHostPort(address);
+  const { port } = await listenAt(server, at, (error) => log.error({ err: error }, 'the listener failed'));
   // The configured host, because the server's certificate names it; the bound address may be another.
-  return `https://${formatHostPort({ host: at.host, port: (await listenAt(server, at)).port })}`;
+  return `https://${formatHostPort({ host: at.host, port })}`;
 }
 
 /** Stops listening and closes connections: clients' keep-alive connections would hold a drain for minutes. */

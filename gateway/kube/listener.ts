@@ -130,7 +130,8 @@ export async function listenForKubernetes(deps: KubeListenerDeps, at: HostPort):
     if (now !== trusted) server.setSecureContext(contextNow());
     trusted = now;
   });
-  const address = deps.arrivals === undefined ? formatHostPort(await listenAt(server, at)) : feed(server, deps.arrivals);
+  const failed = (error: Error): void => log.error({ err: error }, 'the Kubernetes listener failed');
+  const address = deps.arrivals === undefined ? formatHostPort(await listenAt(server, at, failed)) : feed(server, deps.arrivals);
   return {
     address,
     stop() {

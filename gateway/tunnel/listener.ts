@@ -319,7 +319,8 @@ export async function listenForTunnels(
     publish();
   });
 
-  const own = deps.arrivals === undefined ? formatHostPort(await listenAt(server, listen)) : feed(server, deps.arrivals);
+  const failed = (error: Error): void => log.error({ err: error }, 'the tunnel listener failed');
+  const own = deps.arrivals === undefined ? formatHostPort(await listenAt(server, listen, failed)) : feed(server, deps.arrivals);
   return {
     address: own,
     agentAddress: listen.address ?? own,

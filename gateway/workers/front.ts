@@ -145,8 +145,7 @@ export class Front {
   async listen(port: PortName, at: HostPort): Promise<string> {
     const server = createServer({ noDelay: true, pauseOnConnect: true }, (socket) => this.#accept(new Arrival(port, socket)));
     this.#servers.push(server);
-    const bound = await listenAt(server, at);
-    server.on('error', (error) => this.#deps.log.error({ err: error, port }, 'a listener failed'));
+    const bound = await listenAt(server, at, (error) => this.#deps.log.error({ err: error, port }, 'a listener failed'));
     return formatHostPort(bound);
   }
 

@@ -42,7 +42,7 @@ export async function startHealth(listen: string): Promise<Health> {
   });
   server.maxConnections = MAX_CONNECTIONS;
   const at = requireHostPort(listen);
-  const { port } = await listenAt(server, at);
+  const { port } = await listenAt(server, at, () => undefined);
   return {
     address: formatHostPort({ host: at.host, port }),
     set(next) {

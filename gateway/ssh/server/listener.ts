@@ -76,8 +76,7 @@ export class SshListener {
       arrivals.open((socket) => this.#arrived(socket, arrivals));
       return arrivals.address;
     }
-    const bound = await listenAt(this.#server, at);
-    this.#server.on('error', (error) => this.#deps.log.error({ err: error }, 'the listener failed'));
+    const bound = await listenAt(this.#server, at, (error) => this.#deps.log.error({ err: error }, 'the listener failed'));
     return formatHostPort(bound);
   }
 
