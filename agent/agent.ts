@@ -23,7 +23,7 @@ export type AgentConfig = Joining & {
   readonly labels?: Readonly<Record<string, string>>;
   /** `wss://host:port` of ingest, which receives kernel events; if omitted, none are recorded. */
   readonly ingest?: string;
-  /** Whether logins on this machine that belong to no session are told; true when left out. */
+  /** Whether to record logins on this machine outside all sessions; default true. */
   readonly watch_logins?: boolean;
 };
 

@@ -30,7 +30,7 @@ export const profileSchema = z.object({
   ssh: z.string(),
   /** Base URL of the viewer. */
   web: z.url(),
-  /** PEM of the CA that the viewer is trusted by, where it is none of the system's. */
+  /** PEM of the viewer's CA, if it is not one of the system's. */
   web_ca: z.string().optional(),
   /** Base URL of the authority. */
   authority: z.url(),
@@ -67,7 +67,7 @@ export function openHome(environment: NodeJS.ProcessEnv = process.env, { fips = 
   };
 }
 
-/** Throws NOT_SIGNED_IN when nobody has logged in here. */
+/** Throws NOT_SIGNED_IN if there was no login here. */
 export function readProfile(home: Home): Profile {
   let text: string;
   try {
@@ -154,7 +154,7 @@ function way(host: string, port: number, known: readonly string[]): readonly str
   ];
 }
 
-/** As installed it lies beside this file; from the sources it is what the build made of it, where there was a build. */
+/** Beside this file when installed; when run from the sources, the built file, if there was a build. */
 function helperPath(): string | undefined {
   return ['../reach.js', '../../dist/cli/reach.js']
     .map((path) => fileURLToPath(new URL(path, import.meta.url)))

@@ -119,7 +119,7 @@ function refused({ refusal, heardAt }: Answer): KubeHealth {
   return { state, version: null, reason: refusal, last_seen_at: heardAt };
 }
 
-/** Null: it is none, or was not told. */
+/** Null if there is none, or if it was not reported. */
 function versionIn({ status, body }: Answer): string | null {
   if (status !== 200) return null;
   try {

@@ -141,7 +141,7 @@ function forkAuthority(dir: DataDir): ChildProcess {
 
 async function startWith(program: ChildProcess, options: UpOptions, dir: DataDir, progress: (line: string) => void): Promise<Machine> {
   const [{ startMachine }, { openLog }] = await Promise.all([import('./machine.js'), import('#runtime/log.js')]);
-  // Read here as well, so that what is wrong with it is found before anything starts.
+  // Read here too, so that errors in it are found before anything starts.
   if (options.caSigner !== undefined) (await import('../../authority/ca/signer-config.js')).readSignerConfig(options.caSigner);
   let early: ChildProcess | undefined = program;
   return withPassphrase(options.askPassphrase === true, (sealPassphrase) => {

@@ -77,7 +77,7 @@ export interface MachineOptions {
   readonly rules: string | undefined;
   /** Whether this machine analyzes sessions. */
   readonly analyzer: boolean;
-  /** File of what is done by itself about findings. */
+  /** File of automatic responses to findings. */
   readonly responses: string | undefined;
   readonly siem: string | undefined;
   /** `postgres://…`; SQLite when left out. */
@@ -86,7 +86,7 @@ export interface MachineOptions {
   /** `main` when left out. */
   readonly cluster: string | undefined;
   readonly sealPassphrase: string | undefined;
-  /** File that says which token the keys of CAs are made in. */
+  /** File that names the token for keys of CAs. */
   readonly caSigner: string | undefined;
   /** Its program, forked while this process was still loading. */
   readonly authority: ChildProcess | undefined;
@@ -94,7 +94,7 @@ export interface MachineOptions {
   readonly fips: boolean;
   /** Name of this machine as a node; null: its host name; false: no node. */
   readonly node: string | null | false;
-  /** Whether logins on this machine that belong to no session are told. */
+  /** Whether to record logins on this machine outside all sessions. */
   readonly watchLogins: boolean;
 }
 

@@ -75,9 +75,9 @@ export interface ViewerDeps {
   readonly analysis?: () => Analysis | null;
   /** How far a rebuild of the event store is; null when nothing is missing. */
   readonly rebuilding?: () => IndexProgress | null;
-  /** `own_since` of the snapshot: what is older is not shown to them as their own; ms since 1970. */
+  /** `own_since` of the snapshot, in ms since 1970: older recordings are not shown to the user as their own. */
   readonly ownSince: () => Readonly<Record<string, number>>;
-  /** Searches stored events for matches of rules; left out: nobody may. */
+  /** Searches stored events for matches of rules; omitted if hunts are not available. */
   readonly hunter?: Hunter;
   /** Checks every answer against what its endpoint declares: for tests. */
   readonly checkAnswers?: boolean;

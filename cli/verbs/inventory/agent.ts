@@ -190,7 +190,7 @@ function readToken({ token: given, tokenFile }: AgentOptions): string | undefine
     (tokenFile === undefined
       ? (process.env['STENO_TOKEN'] ?? credential('steno.token'))
       : readFileSync(tokenFile === '-' ? 0 : tokenFile, 'utf8'));
-  // Programs of sessions inherit nothing of it.
+  // Programs of sessions must not inherit it.
   delete process.env['STENO_TOKEN'];
   if (text === undefined || text.trim() === '') return undefined;
   if (parseJoinToken(text.trim()) === null) throw new StenoError('USAGE', 'the token was not issued by `steno tokens add`');

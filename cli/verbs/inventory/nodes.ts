@@ -39,7 +39,7 @@ export function labelText(labels: Readonly<Record<string, string>>): string {
     .join(',');
 }
 
-/** A node, `cluster` null for our own; of one of another cluster, what that says of it. */
+/** A node; `cluster` is null for our own. A node of another cluster is shown as that cluster describes it. */
 type Listed = Pick<NodeStatus, 'name' | 'state' | 'labels' | 'last_seen_at' | 'since' | 'tunnel_key'> & {
   readonly cluster: string | null;
   readonly kind: NodeStatus['kind'] | null;
@@ -296,7 +296,7 @@ interface Token {
   readonly node_labels: readonly string[];
 }
 
-/** Those of services are shown to whoever administers everything, those of nodes to whoever may list them. */
+/** Tokens of services are shown to users who administer everything, tokens of nodes to users who may list them. */
 async function listTokens(): Promise<readonly Token[]> {
   const { authority } = openClient(openHome());
   const none = (error: unknown): [] => {
