@@ -139,7 +139,7 @@ it('PuTTY’s modes arrive the same on both kinds of node', async () => {
 });
 
 describe('a subsystem with a terminal', () => {
-  it.each(['local', 'stock'])('is refused on node %s, in words, and nothing runs', async (node) => {
+  it.each(['local', 'stock'])('is refused on node %s with a message, and nothing runs', async (node) => {
     const terminal = steno.terminal('ssh', ['-tt', '-F', steno.config, '-s', `${steno.login}@${node}.steno`, 'sftp']);
     expect(await terminal.ended).not.toBe(0);
     expect(terminal.text()).toContain('SUBSYSTEM_TERMINAL');
