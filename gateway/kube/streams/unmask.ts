@@ -1,6 +1,6 @@
 /**
- * Unmasks what a WebSocket client sends, in place, four bytes at a time. ws does it byte by byte: 1.7 ms for each mebibyte, a quarter of what
- * `kubectl cp` into a pod costs the gateway (decision 0189).
+ * Unmasks what a WebSocket client sends, in place, four bytes at a time. ws does it byte by byte, which takes
+ * 1.7 ms for each mebibyte instead of 0.33 (decision 0189).
  *
  *     chunk ──the key lies in it whole──► key made zero, payload unmasked here, and in the chunks that follow
  *               └──the key is cut by the end of the chunk──► the frame is left as it is
