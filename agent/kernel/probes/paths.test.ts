@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { mkdirSync, mkdtempSync, realpathSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readlinkSync, realpathSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -93,6 +93,23 @@ os.fchmod(fd, 0o600)
       ]);
       expect(files(outcome, 'open').map(({ path }) => path)).toContain(join(folder, 'sub/secret'));
     }
+  });
+
+  it('which mount namespace was entered, and which one a new root is in', async () => {
+    const own = Number(/\d+/.exec(readlinkSync('/proc/self/ns/mnt'))![0]);
+    const outcome = await inFolder(
+      `unshare -m sh -c 'nsenter --mount=/proc/${process.pid}/ns/mnt true; chroot /proc/${process.pid}/root true; mount -t tmpfs none mnt; chroot / true'`,
+    );
+    const entered = outcome.seen.filter(({ name }) => name === 'setns' || name === 'chroot');
+    expect(entered.map(({ name, outcome: how }) => [name, how])).toEqual([
+      ['setns', 'success'],
+      ['chroot', 'success'],
+      ['chroot', 'success'],
+    ]);
+    const [byCall, byRoot, inside] = entered.map(({ data }) => data['mnt_ns']);
+    expect([byCall, byRoot]).toEqual([own, own]);
+    expect(inside).toBeGreaterThan(0);
+    expect(inside).not.toBe(own);
   });
 
   it('pivot_root: as it was asked', async () => {
