@@ -184,11 +184,10 @@ describe.skipIf(why !== null)('commands in pods', () => {
     await silent.ended;
   });
 
-  it('whoever leaves the container for the node is an escape, by whichever way', async () => {
+  it('entering the mounts of the node is an escape, and so is a program there', async () => {
     const main = {
       ...{ name: 'main', image: 'localhost/busybox:1', imagePullPolicy: 'Never', command: ['sleep', '2147483647'] },
       securityContext: { privileged: true },
-      volumeMounts: [{ name: 'host', mountPath: '/host' }],
     };
     const pod = {
       apiVersion: 'v1',
@@ -198,30 +197,20 @@ describe.skipIf(why !== null)('commands in pods', () => {
         hostPID: true,
         terminationGracePeriodSeconds: 0,
         containers: [main],
-        volumes: [{ name: 'host', hostPath: { path: '/' } }],
       },
     };
     await succeeded(direct('apply', '-f', scene.file('rooted.json', JSON.stringify(pod))));
     await succeeded(direct('wait', '--for=condition=Ready', 'pod/rooted', '--timeout=90s'));
-    const escapesOf = async (mark: string, script: string): Promise<readonly (readonly string[])[]> => {
-      expect(await succeeded(kubectl(['exec', 'rooted', '--', 'sh', '-c', `${script}; echo ${mark}`]))).toBe(`${mark}\n`);
-      const { id } = await session(mark);
-      const all = await eventually(
-        () => events(id),
-        (some) => some.some(({ kind, name }) => kind === 'kernel' && name === 'end'),
-      );
-      return all.filter(({ kind }) => kind === 'escape').map(({ name, reason }) => [name, reason]);
-    };
-    // What is executed there is one beside the call that entered.
-    const entered = await escapesOf('has-entered', `nsenter -t ${node.pid()} -m -- /bin/true`);
+    await succeeded(kubectl(['exec', 'rooted', '--', 'sh', '-c', `nsenter -t ${node.pid()} -m -- /bin/true; echo has-entered`]));
+    const { id } = await session('has-entered');
+    const all = await eventually(
+      () => events(id),
+      (some) => some.some(({ kind, name }) => kind === 'kernel' && name === 'end'),
+    );
+    expect(await gaps(id)).toEqual([]);
+    const entered = all.filter(({ kind }) => kind === 'escape').map(({ name, reason }) => [name, reason]);
     expect(entered).toContainEqual(['setns', 'namespaces of the node']);
     expect(entered).toContainEqual([expect.stringContaining('true'), 'namespaces of the node']);
-    expect(await escapesOf('has-another-root', `chroot /proc/${node.pid()}/root /bin/true`)).toContainEqual([
-      'chroot',
-      'namespaces of the node',
-    ]);
-    expect(await escapesOf('has-its-root', 'chroot /host /bin/true')).toContainEqual(['chroot', 'root of the node']);
-    expect(await escapesOf('has-stayed', 'unshare -m chroot / /bin/true')).toEqual([]);
     await succeeded(direct('delete', 'pod', 'rooted', '--grace-period=0', '--force'));
   });
 
