@@ -1,5 +1,5 @@
 /**
- * The screen at one moment as PNG: the SVG of picture-svg.ts, painted by resvg (WebAssembly) with fonts that come along, so that a picture is the same
+ * The screen at one moment as PNG, or a span as GIF: the SVG of picture-svg.ts, painted by resvg (WebAssembly) with fonts that come along, so that a picture is the same
  * on every machine ([decision 0161](../../docs/decisions/0161-pictures-as-png.md)).
  *
  * Painting takes up to seconds, and what draws it also answers searches: so it is done in a thread, which takes one picture at a time, starts with the first
@@ -10,26 +10,60 @@ import { StenoError } from '#schemas/base/errors.js';
 
 const IDLE_MS = 60_000;
 const LIMIT_MS = 60_000;
-/** Pictures that wait; beyond them TOO_MANY. */
+/** Pictures and animations that wait or are made; beyond them TOO_MANY. */
 const MAX_WAITING = 16;
+/** Animations at a time: each holds its last frame in the thread. */
+const MAX_ANIMATIONS = 2;
+/** What one animation may take of the thread. */
+const ANIMATION_LIMIT_MS = 120_000;
 /** Pixels of a picture, four bytes each while it is painted. */
 const MAX_PIXELS = 16_000_000;
+const MAX_ANIMATION_PIXELS = 4_000_000;
 const ZOOM = 2;
 
-export interface PaintOrder {
-  readonly svg: string;
-  readonly zoom: number;
+interface PictureSize {
+  readonly width: number;
+  readonly height: number;
 }
-export type Painted = { readonly kind: 'png'; readonly png: Uint8Array } | { readonly kind: 'failed'; readonly message: string };
+
+/** From the pixel `top` to before the pixel `bottom`, over the whole width. */
+export interface Band {
+  readonly top: number;
+  readonly bottom: number;
+}
+
+export interface AnimationFrame {
+  readonly svg: string;
+  /** Where it may differ from the frame before it; the first frame is all bands. */
+  readonly bands: readonly Band[];
+  /** How long it is shown, in hundredths of a second. */
+  readonly centiseconds: number;
+}
+
+export type PaintOrder =
+  | { readonly kind: 'png'; readonly svg: string; readonly zoom: number }
+  | ({ readonly kind: 'frame'; readonly animation: number; readonly first: boolean; readonly zoom: number } & AnimationFrame)
+  | { readonly kind: 'end' | 'forget'; readonly animation: number };
+export type Painted = { readonly kind: 'painted'; readonly bytes: Uint8Array } | { readonly kind: 'failed'; readonly message: string };
 
 /** Twice as large as the SVG, for screens of today; less where the terminal was huge. */
-export function zoomFor({ width, height }: { readonly width: number; readonly height: number }): number {
-  return Math.min(ZOOM, Math.sqrt(MAX_PIXELS / (width * height)));
+export function zoomFor({ width, height }: PictureSize, pixels = MAX_PIXELS): number {
+  return Math.min(ZOOM, Math.sqrt(pixels / (width * height)));
+}
+
+/** A GIF that is made frame by frame: the bytes of all calls in order are the file. */
+export interface Animation {
+  add(frame: AnimationFrame): Promise<Uint8Array>;
+  end(): Promise<Uint8Array>;
+  /** Whatever became of it; may be called again. */
+  close(): Promise<void>;
 }
 
 export interface PicturePainter {
   /** Throws TOO_MANY when others wait already, TOO_LARGE for a picture that takes too long. */
-  paint(svg: string, size: { readonly width: number; readonly height: number }): Promise<Uint8Array>;
+  paint(svg: string, size: PictureSize): Promise<Uint8Array>;
+  /** Throws as `paint` does. Pictures are painted between its frames. */
+  animate(size: PictureSize): Animation;
   close(): Promise<void>;
 }
 
@@ -38,6 +72,8 @@ export function openPicturePainter(thread = new URL('./picture-thread.js', impor
   let worker: Worker | undefined;
   let idle: NodeJS.Timeout | undefined;
   let waiting = 0;
+  let animations = 0;
+  let numbered = 0;
   let last: Promise<unknown> = Promise.resolve();
 
   const stop = async (): Promise<void> => {
@@ -46,6 +82,13 @@ export function openPicturePainter(thread = new URL('./picture-thread.js', impor
     worker = undefined;
     await ending?.terminate();
   };
+  const rest = (): void => {
+    clearTimeout(idle);
+    // The thread holds what animations have shown so far.
+    if (animations > 0) return;
+    idle = setTimeout(() => void stop(), IDLE_MS);
+    idle.unref();
+  };
   const ask = (order: PaintOrder): Promise<Uint8Array> =>
     new Promise((resolve, reject) => {
       clearTimeout(idle);
@@ -53,12 +96,11 @@ export function openPicturePainter(thread = new URL('./picture-thread.js', impor
       const settle = (outcome: () => void): void => {
         clearTimeout(late);
         painter.off('message', onMessage).off('error', onError).off('exit', onExit);
-        idle = setTimeout(() => void stop(), IDLE_MS);
-        idle.unref();
+        rest();
         outcome();
       };
       const onMessage = (answer: Painted): void =>
-        settle(() => (answer.kind === 'png' ? resolve(answer.png) : reject(new StenoError('INTERNAL', answer.message))));
+        settle(() => (answer.kind === 'painted' ? resolve(answer.bytes) : reject(new StenoError('INTERNAL', answer.message))));
       const onError = (error: Error): void => {
         worker = undefined;
         settle(() => reject(error));
@@ -74,13 +116,49 @@ export function openPicturePainter(thread = new URL('./picture-thread.js', impor
       painter.on('message', onMessage).on('error', onError).on('exit', onExit);
       painter.postMessage(order);
     });
+  const inTurn = (order: PaintOrder): Promise<Uint8Array> => {
+    const next = last.then(() => ask(order));
+    last = next.catch(() => undefined);
+    return next;
+  };
+  const admit = (): void => {
+    if (waiting >= MAX_WAITING) throw new StenoError('TOO_MANY', 'pictures at a time');
+    waiting += 1;
+  };
   return {
     async paint(svg, size) {
-      if (waiting >= MAX_WAITING) throw new StenoError('TOO_MANY', 'pictures at a time');
-      waiting += 1;
-      const next = last.then(() => ask({ svg, zoom: zoomFor(size) })).finally(() => (waiting -= 1));
-      last = next.catch(() => undefined);
-      return next;
+      admit();
+      return inTurn({ kind: 'png', svg, zoom: zoomFor(size) }).finally(() => (waiting -= 1));
+    },
+    animate(size) {
+      if (animations >= MAX_ANIMATIONS) throw new StenoError('TOO_MANY', 'animations at a time');
+      admit();
+      animations += 1;
+      const animation = (numbered += 1);
+      const zoom = zoomFor(size, MAX_ANIMATION_PIXELS);
+      let first = true;
+      let taken = 0;
+      let open = true;
+      return {
+        async add(frame) {
+          const order = { kind: 'frame', animation, first, zoom, ...frame } as const;
+          first = false;
+          const began = performance.now();
+          const bytes = await inTurn(order);
+          taken += performance.now() - began;
+          if (taken > ANIMATION_LIMIT_MS) throw new StenoError('TOO_LARGE', 'this animation takes too long: take a shorter span');
+          return bytes;
+        },
+        end: () => inTurn({ kind: 'end', animation }),
+        async close() {
+          if (!open) return;
+          open = false;
+          waiting -= 1;
+          animations -= 1;
+          // A thread that ended, or never began, has nothing to forget.
+          if (worker !== undefined) await inTurn({ kind: 'forget', animation }).catch(() => undefined);
+        },
+      };
     },
     close: stop,
   };

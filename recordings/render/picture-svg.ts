@@ -20,13 +20,46 @@ export function pictureSize({ cols, rows }: Pick<Picture, 'cols' | 'rows'>): { r
 }
 
 /** `title`: one line that names the session and the moment. */
-export function pictureSvg({ lines, ...screen }: Picture, title: string, mark?: Watermark): string {
-  const { width, height } = pictureSize(screen);
+export function pictureSvg(picture: Picture, title: string, mark?: Watermark): string {
+  return documentSvg(pictureSize(picture), `<title>${escaped(title)}</title>\n`, pictureRows(picture, picture.rows), mark);
+}
+
+/** The drawing of each row; `count` of them, empty below the screen. */
+export function pictureRows({ lines }: Pick<Picture, 'lines'>, count: number): readonly string[] {
+  return Array.from({ length: count }, (_, row) => lineSvg(lines[row] ?? [], row));
+}
+
+/** A picture of which only these rows count: they are drawn, and what reaches into them. */
+export function partSvg(
+  rows: readonly string[],
+  screen: Pick<Picture, 'cols' | 'rows'>,
+  changed: readonly number[],
+  mark?: Watermark,
+): string {
+  const drawn = new Set(changed.flatMap((row) => [row - 1, row, row + 1]));
+  return documentSvg(
+    pictureSize(screen),
+    '',
+    rows.filter((_, row) => drawn.has(row)),
+    mark,
+  );
+}
+
+/** From which to which pixel a row stands, of the picture before it is enlarged; the first and the last with the edge of the picture. */
+export function rowEdges(row: number, rows: number): { readonly top: number; readonly bottom: number } {
+  return { top: row === 0 ? 0 : PAD + row * LINE, bottom: PAD + (row + 1) * LINE + (row === rows - 1 ? PAD : 0) };
+}
+
+function documentSvg(
+  { width, height }: { readonly width: number; readonly height: number },
+  head: string,
+  rows: readonly string[],
+  mark: Watermark | undefined,
+): string {
   return `<?xml version="1.0" encoding="UTF-8"?>
 <svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" font-family="ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace" font-size="14">
-<title>${escaped(title)}</title>
-<rect width="100%" height="100%" fill="${PAPER}"/>
-${lines.map(lineSvg).join('')}${mark === undefined ? '' : watermarkSvg(watermarkText(mark), { width, height }, escaped)}</svg>
+${head}<rect width="100%" height="100%" fill="${PAPER}"/>
+${rows.join('')}${mark === undefined ? '' : watermarkSvg(watermarkText(mark), { width, height }, escaped)}</svg>
 `;
 }
 

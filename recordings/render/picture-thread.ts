@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { parentPort } from 'node:worker_threads';
 import { Resvg, initWasm } from '@resvg/resvg-wasm';
+import { GifFrames } from './gif-frames.js';
 import type { PaintOrder, Painted } from './picture-png.js';
 
 const { resolve } = createRequire(import.meta.url);
@@ -12,17 +13,53 @@ const family = 'DejaVu Sans Mono';
 await initWasm(await readFile(resolve('@resvg/resvg-wasm/index_bg.wasm')));
 const fontBuffers = await Promise.all(fonts.map((name) => readFile(resolve(`dejavu-fonts-ttf/ttf/${name}.ttf`))));
 
-parentPort!.on('message', ({ svg, zoom }: PaintOrder) => {
+const animations = new Map<number, GifFrames>();
+
+parentPort!.on('message', (order: PaintOrder) => {
   let answer: Painted;
   try {
-    answer = { kind: 'png', png: paint(svg, zoom) };
+    answer = { kind: 'painted', bytes: carryOut(order) };
   } catch (error) {
     answer = { kind: 'failed', message: error instanceof Error ? error.message : String(error) };
   }
   parentPort!.postMessage(answer);
 });
 
-function paint(svg: string, zoom: number): Uint8Array {
+function carryOut(order: PaintOrder): Uint8Array {
+  switch (order.kind) {
+    case 'png':
+      return painted(order.svg, order.zoom, (image) => image.asPng());
+    case 'frame': {
+      const { animation, first, svg, zoom, bands, centiseconds } = order;
+      if (first) animations.set(animation, new GifFrames());
+      return painted(svg, zoom, ({ width, height, pixels }) =>
+        framesOf(animation).add(
+          { width, height, pixels },
+          bands.map((band) => enlarged(band, zoom)),
+          centiseconds,
+        ),
+      );
+    }
+    case 'end':
+      return framesOf(order.animation).end();
+    case 'forget':
+      animations.delete(order.animation);
+      return new Uint8Array(0);
+  }
+}
+
+function framesOf(animation: number): GifFrames {
+  const frames = animations.get(animation);
+  if (frames === undefined) throw new Error('the thread that held this animation ended');
+  return frames;
+}
+
+const enlarged = ({ top, bottom }: { readonly top: number; readonly bottom: number }, zoom: number) => ({
+  top: Math.floor(top * zoom),
+  bottom: Math.ceil(bottom * zoom),
+});
+
+function painted(svg: string, zoom: number, take: (image: ReturnType<InstanceType<typeof Resvg>['render']>) => Uint8Array): Uint8Array {
   const drawing = new Resvg(svg, {
     font: { fontBuffers, defaultFontFamily: family, monospaceFamily: family },
     fitTo: { mode: 'zoom', value: zoom },
@@ -30,7 +67,7 @@ function paint(svg: string, zoom: number): Uint8Array {
   try {
     const image = drawing.render();
     try {
-      return image.asPng();
+      return take(image);
     } finally {
       image.free();
     }
