@@ -9,7 +9,7 @@ import { StenoError } from '#schemas/base/errors.js';
 import { parseSize } from '#schemas/recording/line.js';
 import type { Watermark } from '#schemas/offline/watermark.js';
 import type { Band, PicturePainter } from './picture-png.js';
-import { partSvg, pictureRows, pictureSize, rowEdges } from './picture-svg.js';
+import { markSvg, partSvg, pictureRows, pictureSize, rowEdges } from './picture-svg.js';
 import { DrawnScreen, MIN_COLS, timedLines } from './picture.js';
 import type { Picture } from './picture.js';
 
@@ -78,7 +78,7 @@ export async function* animationGif(
   mark?: Watermark,
 ): AsyncGenerator<Uint8Array, void> {
   const size = await largestSize(segments(), span);
-  const animation = painter.animate(pictureSize(size));
+  const animation = painter.animate(pictureSize(size), mark === undefined ? null : markSvg(size, mark));
   try {
     let shown: readonly string[] | null = null;
     let waiting: { readonly at: number; readonly svg: string; readonly bands: readonly Band[] } | null = null;
@@ -91,7 +91,7 @@ export async function* animationGif(
       const changed = differing(shown, rows);
       if (changed.length === 0) continue;
       if (waiting !== null) yield await add(at);
-      waiting = { at, svg: partSvg(rows, size, changed, mark), bands: bandsOf(changed, size.rows) };
+      waiting = { at, svg: partSvg(rows, size, changed), bands: bandsOf(changed, size.rows) };
       shown = rows;
     }
     yield await add(Math.max(span.to, waiting!.at + STEP_MS));

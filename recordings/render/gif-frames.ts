@@ -22,13 +22,21 @@ export interface Painting {
 
 export class GifFrames {
   readonly #encoder = gifenc.GIFEncoder();
+  readonly #overlay: Uint8Array | null;
   #shown: Uint32Array | null = null;
+
+  /** `overlay`: pixels that are drawn over each frame, multiplied by their alpha. */
+  constructor(overlay: Uint8Array | null) {
+    this.#overlay = overlay;
+  }
 
   /** `bands`: in pixels of the painting. Answers the bytes that go on the file. */
   add({ width, height, pixels }: Painting, bands: readonly Band[], centiseconds: number): Uint8Array {
-    const painted = new Uint32Array(pixels.buffer.slice(pixels.byteOffset, pixels.byteOffset + pixels.byteLength));
     const shown = this.#shown;
-    if (shown !== null && shown.length !== painted.length) throw new Error('a frame is of another size than the first');
+    const own = pixels.slice();
+    if (shown !== null && shown.length * 4 !== own.length) throw new Error('a frame is of another size than the first');
+    if (this.#overlay !== null) drawOver(own, this.#overlay);
+    const painted = new Uint32Array(own.buffer);
     const changed = changedPixels(shown, painted, bands, width);
     const palette = paletteOf(painted, changed);
     const transparentIndex = palette.length;
@@ -54,6 +62,15 @@ export class GifFrames {
     const bytes = this.#encoder.bytes();
     this.#encoder.stream.reset();
     return bytes;
+  }
+}
+
+function drawOver(pixels: Uint8Array, overlay: Uint8Array): void {
+  if (overlay.length !== pixels.length) throw new Error('what is drawn over a frame is of another size');
+  for (let at = 0; at < pixels.length; at += 4) {
+    const alpha = overlay[at + 3]!;
+    if (alpha !== 0)
+      for (let i = at; i < at + 3; i++) pixels[i] = Math.min(255, overlay[i]! + Math.round((pixels[i]! * (255 - alpha)) / 255));
   }
 }
 

@@ -18,7 +18,7 @@ const MAX_ANIMATIONS = 2;
 const ANIMATION_LIMIT_MS = 120_000;
 /** Pixels of a picture, four bytes each while it is painted. */
 const MAX_PIXELS = 16_000_000;
-const MAX_ANIMATION_PIXELS = 4_000_000;
+const MAX_ANIMATION_PIXELS = 2_000_000;
 const ZOOM = 2;
 
 interface PictureSize {
@@ -42,7 +42,9 @@ export interface AnimationFrame {
 
 export type PaintOrder =
   | { readonly kind: 'png'; readonly svg: string; readonly zoom: number }
-  | ({ readonly kind: 'frame'; readonly animation: number; readonly first: boolean; readonly zoom: number } & AnimationFrame)
+  /** `overlay`: drawn over every frame of the animation. */
+  | { readonly kind: 'begin'; readonly animation: number; readonly zoom: number; readonly overlay: string | null }
+  | ({ readonly kind: 'frame'; readonly animation: number; readonly zoom: number } & AnimationFrame)
   | { readonly kind: 'end' | 'forget'; readonly animation: number };
 export type Painted = { readonly kind: 'painted'; readonly bytes: Uint8Array } | { readonly kind: 'failed'; readonly message: string };
 
@@ -62,8 +64,8 @@ export interface Animation {
 export interface PicturePainter {
   /** Throws TOO_MANY when others wait already, TOO_LARGE for a picture that takes too long. */
   paint(svg: string, size: PictureSize): Promise<Uint8Array>;
-  /** Throws as `paint` does. Pictures are painted between its frames. */
-  animate(size: PictureSize): Animation;
+  /** Throws as `paint` does. Pictures are painted between its frames. `overlay`: a drawing over nothing that each frame has above it. */
+  animate(size: PictureSize, overlay: string | null): Animation;
   close(): Promise<void>;
 }
 
@@ -130,21 +132,21 @@ export function openPicturePainter(thread = new URL('./picture-thread.js', impor
       admit();
       return inTurn({ kind: 'png', svg, zoom: zoomFor(size) }).finally(() => (waiting -= 1));
     },
-    animate(size) {
+    animate(size, overlay) {
       if (animations >= MAX_ANIMATIONS) throw new StenoError('TOO_MANY', 'animations at a time');
       admit();
       animations += 1;
       const animation = (numbered += 1);
       const zoom = zoomFor(size, MAX_ANIMATION_PIXELS);
-      let first = true;
+      let begun: Promise<unknown> | null = null;
       let taken = 0;
       let open = true;
       return {
         async add(frame) {
-          const order = { kind: 'frame', animation, first, zoom, ...frame } as const;
-          first = false;
           const began = performance.now();
-          const bytes = await inTurn(order);
+          begun ??= inTurn({ kind: 'begin', animation, zoom, overlay });
+          await begun;
+          const bytes = await inTurn({ kind: 'frame', animation, zoom, ...frame });
           taken += performance.now() - began;
           if (taken > ANIMATION_LIMIT_MS) throw new StenoError('TOO_LARGE', 'this animation takes too long: take a shorter span');
           return bytes;

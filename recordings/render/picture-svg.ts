@@ -13,6 +13,7 @@ const BASELINE = 13.5;
 const PAD = 12;
 const PAPER = '#101114';
 const INK = '#d9d7d0';
+const paper = `<rect width="100%" height="100%" fill="${PAPER}"/>\n`;
 const entities: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
 
 export function pictureSize({ cols, rows }: Pick<Picture, 'cols' | 'rows'>): { readonly width: number; readonly height: number } {
@@ -21,7 +22,7 @@ export function pictureSize({ cols, rows }: Pick<Picture, 'cols' | 'rows'>): { r
 
 /** `title`: one line that names the session and the moment. */
 export function pictureSvg(picture: Picture, title: string, mark?: Watermark): string {
-  return documentSvg(pictureSize(picture), `<title>${escaped(title)}</title>\n`, pictureRows(picture, picture.rows), mark);
+  return documentSvg(pictureSize(picture), `<title>${escaped(title)}</title>\n${paper}`, pictureRows(picture, picture.rows), mark);
 }
 
 /** The drawing of each row; `count` of them, empty below the screen. */
@@ -29,20 +30,19 @@ export function pictureRows({ lines }: Pick<Picture, 'lines'>, count: number): r
   return Array.from({ length: count }, (_, row) => lineSvg(lines[row] ?? [], row));
 }
 
-/** A picture of which only these rows count: they are drawn, and what reaches into them. */
-export function partSvg(
-  rows: readonly string[],
-  screen: Pick<Picture, 'cols' | 'rows'>,
-  changed: readonly number[],
-  mark?: Watermark,
-): string {
+/** A picture of which only these rows count: they are drawn, and what reaches into them. Without a watermark, which `markSvg` draws once. */
+export function partSvg(rows: readonly string[], screen: Pick<Picture, 'cols' | 'rows'>, changed: readonly number[]): string {
   const drawn = new Set(changed.flatMap((row) => [row - 1, row, row + 1]));
   return documentSvg(
     pictureSize(screen),
-    '',
+    paper,
     rows.filter((_, row) => drawn.has(row)),
-    mark,
   );
+}
+
+/** The watermark of a picture of this size, over nothing. */
+export function markSvg(screen: Pick<Picture, 'cols' | 'rows'>, mark: Watermark): string {
+  return documentSvg(pictureSize(screen), '', [], mark);
 }
 
 /** From which to which pixel a row stands, of the picture before it is enlarged; the first and the last with the edge of the picture. */
@@ -54,12 +54,11 @@ function documentSvg(
   { width, height }: { readonly width: number; readonly height: number },
   head: string,
   rows: readonly string[],
-  mark: Watermark | undefined,
+  mark?: Watermark,
 ): string {
   return `<?xml version="1.0" encoding="UTF-8"?>
 <svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" font-family="ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace" font-size="14">
-${head}<rect width="100%" height="100%" fill="${PAPER}"/>
-${rows.join('')}${mark === undefined ? '' : watermarkSvg(watermarkText(mark), { width, height }, escaped)}</svg>
+${head}${rows.join('')}${mark === undefined ? '' : watermarkSvg(watermarkText(mark), { width, height }, escaped)}</svg>
 `;
 }
 

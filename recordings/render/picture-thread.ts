@@ -29,9 +29,13 @@ function carryOut(order: PaintOrder): Uint8Array {
   switch (order.kind) {
     case 'png':
       return painted(order.svg, order.zoom, (image) => image.asPng());
+    case 'begin': {
+      const { animation, zoom, overlay } = order;
+      animations.set(animation, new GifFrames(overlay === null ? null : painted(overlay, zoom, ({ pixels }) => pixels)));
+      return new Uint8Array(0);
+    }
     case 'frame': {
-      const { animation, first, svg, zoom, bands, centiseconds } = order;
-      if (first) animations.set(animation, new GifFrames());
+      const { animation, svg, zoom, bands, centiseconds } = order;
       return painted(svg, zoom, ({ width, height, pixels }) =>
         framesOf(animation).add(
           { width, height, pixels },
