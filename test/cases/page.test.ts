@@ -110,7 +110,7 @@ test('a note is written on the moment that is shown, and is a tick of the timeli
   await ann.goto(`${scene.url}/sessions/${shell.id}`);
   await ann.locator('.notes-list .note-at').first().click();
   await expect.poll(() => ann.locator('.ap-term').innerText()).toContain('root:$y$');
-  expect(await ann.locator('.marker-marker').count()).toBe(2);
+  expect(await ann.locator('.marker-note').count()).toBe(2);
   await picture(ann, 'session-notes');
 });
 
