@@ -35,7 +35,7 @@ function withoutIndexes(engine: Engine): Engine {
   };
 }
 
-/** `limitSeconds`: no further million is made after so long. */
+/** `limitSeconds`: no further million rows are made after this time. */
 export async function searching(millions: number, limitSeconds: number, rounds: number): Promise<Section> {
   const folder = mkdtempSync(join(tmpdir(), 'steno-bench-search-'));
   const engine = await openEngine({ kind: 'chdb', path: join(folder, 'events') });

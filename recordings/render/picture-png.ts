@@ -1,16 +1,13 @@
 /**
- * The screen at one moment as PNG, or a span as GIF: the SVG of picture-svg.ts, painted by resvg (WebAssembly) with fonts that come along, so that a picture is the same
- * on every machine ([decision 0161](../../docs/decisions/0161-pictures-as-png.md)).
- *
- * Painting takes up to seconds, and what draws it also answers searches: so it is done in a thread, which takes one picture at a time, starts with the first
- * one and ends after a minute without work. A picture that takes longer than `LIMIT_MS` ends its thread. Tested in picture-png.test.ts.
+ * The screen at one moment as PNG, and a span as GIF. resvg (WebAssembly) paints the SVG of picture-svg.ts with fonts from npm packages, so that a
+ * picture is the same on every machine ([decision 0161](../../docs/decisions/0161-pictures-as-png.md)). Painting takes up to seconds, and the same
+ * process answers searches: a worker thread paints, one picture or frame at a time. Tested in picture-png.test.ts and animation.test.ts.
  */
-import { Worker } from 'node:worker_threads';
+import { openJobThread } from '#runtime/job-thread.js';
 import { StenoError } from '#schemas/base/errors.js';
 
-const IDLE_MS = 60_000;
 const LIMIT_MS = 60_000;
-/** Pictures and animations that wait or are made; beyond them TOO_MANY. */
+/** Pictures and animations that are queued or being made; beyond this, TOO_MANY. */
 const MAX_WAITING = 16;
 /** Animations at a time: each holds its last frame in the thread. */
 const MAX_ANIMATIONS = 2;
@@ -46,7 +43,6 @@ export type PaintOrder =
   | { readonly kind: 'begin'; readonly animation: number; readonly zoom: number; readonly overlay: string | null }
   | ({ readonly kind: 'frame'; readonly animation: number; readonly zoom: number } & AnimationFrame)
   | { readonly kind: 'end' | 'forget'; readonly animation: number };
-export type Painted = { readonly kind: 'painted'; readonly bytes: Uint8Array } | { readonly kind: 'failed'; readonly message: string };
 
 /** Twice as large as the SVG, for screens of today; less where the terminal was huge. */
 export function zoomFor({ width, height }: PictureSize, pixels = MAX_PIXELS): number {
@@ -69,60 +65,16 @@ export interface PicturePainter {
   close(): Promise<void>;
 }
 
-/** `thread`: the module of the worker. */
-export function openPicturePainter(thread = new URL('./picture-thread.js', import.meta.url), limitMs = LIMIT_MS): PicturePainter {
-  let worker: Worker | undefined;
-  let idle: NodeJS.Timeout | undefined;
+/** `module`: the module of the thread. */
+export function openPicturePainter(module = new URL('./picture-thread.js', import.meta.url), limitMs = LIMIT_MS): PicturePainter {
+  const thread = openJobThread<PaintOrder, Uint8Array>(module, {
+    ms: limitMs,
+    error: () => new StenoError('TOO_LARGE', 'this picture takes too long: take it as SVG'),
+  });
   let waiting = 0;
   let animations = 0;
   let numbered = 0;
-  let last: Promise<unknown> = Promise.resolve();
-
-  const stop = async (): Promise<void> => {
-    clearTimeout(idle);
-    const ending = worker;
-    worker = undefined;
-    await ending?.terminate();
-  };
-  const rest = (): void => {
-    clearTimeout(idle);
-    // The thread holds what animations have shown so far.
-    if (animations > 0) return;
-    idle = setTimeout(() => void stop(), IDLE_MS);
-    idle.unref();
-  };
-  const ask = (order: PaintOrder): Promise<Uint8Array> =>
-    new Promise((resolve, reject) => {
-      clearTimeout(idle);
-      const painter = (worker ??= new Worker(thread));
-      const settle = (outcome: () => void): void => {
-        clearTimeout(late);
-        painter.off('message', onMessage).off('error', onError).off('exit', onExit);
-        rest();
-        outcome();
-      };
-      const onMessage = (answer: Painted): void =>
-        settle(() => (answer.kind === 'painted' ? resolve(answer.bytes) : reject(new StenoError('INTERNAL', answer.message))));
-      const onError = (error: Error): void => {
-        worker = undefined;
-        settle(() => reject(error));
-      };
-      const onExit = (): void => {
-        worker = undefined;
-        settle(() => reject(new StenoError('INTERNAL', 'the thread that paints pictures ended')));
-      };
-      const late = setTimeout(() => {
-        settle(() => reject(new StenoError('TOO_LARGE', 'this picture takes too long: take it as SVG')));
-        void stop();
-      }, limitMs);
-      painter.on('message', onMessage).on('error', onError).on('exit', onExit);
-      painter.postMessage(order);
-    });
-  const inTurn = (order: PaintOrder): Promise<Uint8Array> => {
-    const next = last.then(() => ask(order));
-    last = next.catch(() => undefined);
-    return next;
-  };
+  let closed = false;
   const admit = (): void => {
     if (waiting >= MAX_WAITING) throw new StenoError('TOO_MANY', 'pictures at a time');
     waiting += 1;
@@ -130,7 +82,7 @@ export function openPicturePainter(thread = new URL('./picture-thread.js', impor
   return {
     async paint(svg, size) {
       admit();
-      return inTurn({ kind: 'png', svg, zoom: zoomFor(size) }).finally(() => (waiting -= 1));
+      return thread.run({ kind: 'png', svg, zoom: zoomFor(size) }).finally(() => (waiting -= 1));
     },
     animate(size, overlay) {
       if (animations >= MAX_ANIMATIONS) throw new StenoError('TOO_MANY', 'animations at a time');
@@ -144,24 +96,27 @@ export function openPicturePainter(thread = new URL('./picture-thread.js', impor
       return {
         async add(frame) {
           const began = performance.now();
-          begun ??= inTurn({ kind: 'begin', animation, zoom, overlay });
+          begun ??= thread.run({ kind: 'begin', animation, zoom, overlay });
           await begun;
-          const bytes = await inTurn({ kind: 'frame', animation, zoom, ...frame });
+          const bytes = await thread.run({ kind: 'frame', animation, zoom, ...frame });
           taken += performance.now() - began;
           if (taken > ANIMATION_LIMIT_MS) throw new StenoError('TOO_LARGE', 'this animation takes too long: take a shorter span');
           return bytes;
         },
-        end: () => inTurn({ kind: 'end', animation }),
+        end: () => thread.run({ kind: 'end', animation }),
         async close() {
           if (!open) return;
           open = false;
           waiting -= 1;
           animations -= 1;
           // A thread that ended, or never began, has nothing to forget.
-          if (worker !== undefined) await inTurn({ kind: 'forget', animation }).catch(() => undefined);
+          if (begun !== null && !closed) await thread.run({ kind: 'forget', animation }).catch(() => undefined);
         },
       };
     },
-    close: stop,
+    close() {
+      closed = true;
+      return thread.close();
+    },
   };
 }

@@ -1,10 +1,10 @@
-/** The thread of picture-png.ts. Fonts: those of DejaVu, which has what draws boxes and most alphabets, and no Chinese, Japanese or Korean. */
+/** The worker thread of picture-png.ts. The DejaVu fonts have box-drawing characters and most alphabets, but no Chinese, Japanese or Korean. */
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { parentPort } from 'node:worker_threads';
 import { Resvg, initWasm } from '@resvg/resvg-wasm';
+import { serveJobs } from '#runtime/job-thread.js';
 import { GifFrames } from './gif-frames.js';
-import type { PaintOrder, Painted } from './picture-png.js';
+import type { PaintOrder } from './picture-png.js';
 
 const { resolve } = createRequire(import.meta.url);
 const fonts = ['DejaVuSansMono', 'DejaVuSansMono-Bold', 'DejaVuSansMono-Oblique', 'DejaVuSansMono-BoldOblique', 'DejaVuSans'];
@@ -15,15 +15,7 @@ const fontBuffers = await Promise.all(fonts.map((name) => readFile(resolve(`deja
 
 const animations = new Map<number, GifFrames>();
 
-parentPort!.on('message', (order: PaintOrder) => {
-  let answer: Painted;
-  try {
-    answer = { kind: 'painted', bytes: carryOut(order) };
-  } catch (error) {
-    answer = { kind: 'failed', message: error instanceof Error ? error.message : String(error) };
-  }
-  parentPort!.postMessage(answer);
-});
+serveJobs(carryOut);
 
 function carryOut(order: PaintOrder): Uint8Array {
   switch (order.kind) {
