@@ -17,7 +17,7 @@ import type { Snapshot } from '#schemas/snapshot.js';
 import type { QueueReport } from '#schemas/api/recordings/status.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { FEED_PATH, feedCloses, parseFeedRequest } from '#schemas/feed.js';
-import { ROW_FEED_PATH } from '#schemas/row-feed.js';
+import { ROW_FEED_PATH, asksForGroups } from '#schemas/row-feed.js';
 import type { ServiceKind } from '#schemas/base/identity.js';
 import { MAX_UPLINK_FRAME, UPLINK_PROTOCOL } from '#schemas/uplink.js';
 import type { Log } from '#runtime/log.js';
@@ -218,7 +218,7 @@ export async function startIngest(config: IngestConfig, parts: IngestParts): Pro
     if (url.pathname === ROW_FEED_PATH && peer.kind === 'analyzer') {
       sockets.handleUpgrade(request, socket, head, (ws) => {
         keepAlive(ws);
-        rowFeed.add(ws, batch.pending());
+        rowFeed.add(ws, batch.pending(), asksForGroups(url));
       });
       return;
     }

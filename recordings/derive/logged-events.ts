@@ -6,7 +6,7 @@
  * line that is not a valid row becomes a gap in its place, so one bad row affects only itself. Tested in
  * logged-events.test.ts.
  */
-import { KERNEL_BLOCKS, kernelEvent, kernelRow } from '#schemas/kernel/kernel.js';
+import { KERNEL_BLOCKS, isKernelRow, kernelEvent } from '#schemas/kernel/kernel.js';
 import type { KernelRow } from '#schemas/kernel/kernel.js';
 import { eventPlace } from '#schemas/recording/event-places.js';
 import type { RecordingHeader } from '#schemas/recording/line.js';
@@ -29,8 +29,8 @@ export function loggedEvents(header: RecordingHeader, block: ReadBlock): EventRo
     throw new StenoError('RECORDING_MALFORMED', 'the header of an event log names no session or no node');
   return block.lines.map(({ line }) => {
     if (line.code !== 'e') throw new StenoError('RECORDING_MALFORMED', `"${line.code}" in an event log`);
-    const parsed = kernelRow.safeParse([of.session, ...line.data]);
-    return kernelEvent(parsed.success ? parsed.data : refused(of.session, line.data), of);
+    const row = [of.session, ...line.data];
+    return kernelEvent(isKernelRow(row) ? row : refused(of.session, line.data), of);
   });
 }
 

@@ -23,7 +23,7 @@
  *     idle ──work──► opening ──resume──► sending ──close sent──► waiting ──ack closed──► gone
  *                       │ refuse, or nothing at `stored`──► refused (quarantined by its source)
  *
- * Only data sent but not yet acknowledged as received is held here: at most 1 MiB per session and 16 MiB in all. Everything
+ * Only data sent but not yet acknowledged as received is held here: at most 1 MiB per recording, 4 MiB per event log, and 16 MiB in all. Everything
  * else stays on disk with its source. Tested in client.test.ts.
  */
 import type { ConnectionOptions, TLSSocket } from 'node:tls';
@@ -49,6 +49,8 @@ import { peerService } from '../service/identity.js';
 import type { BatchSource, Draft, OutgoingFrame, RecordingSource, SessionSource } from './source.js';
 
 const SESSION_WINDOW = 1 << 20;
+/** A busy node makes 4 MiB of events a second, and ingest confirms them once they are inserted. */
+const EVENT_LOG_WINDOW = 4 << 20;
 const TOTAL_WINDOW = 16 << 20;
 const EVENT_WINDOW = 12;
 /** Bytes sent per turn of the event loop: a keystroke must not wait behind a backlog. */
@@ -458,7 +460,7 @@ export class UplinkClient {
     while (this.#up && this.#ready.length > 0 && sent < TURN_BYTES && this.#bytes < TOTAL_WINDOW) {
       const flow = this.#ready.shift()!;
       if (!this.#flows.has(keyOf(flow.source))) continue;
-      if (flow.bytes >= SESSION_WINDOW) {
+      if (flow.bytes >= (flow.source.stream === 'events' ? EVENT_LOG_WINDOW : SESSION_WINDOW)) {
         // The session's next acknowledgement queues it again.
         flow.queued = false;
         continue;
