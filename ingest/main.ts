@@ -128,7 +128,10 @@ export async function startIngest(config: IngestConfig, parts: IngestParts): Pro
     rows: new Backlog('rows', 'rows', clock),
     kernel: new Backlog('kernel', 'batches', clock),
   };
-  const rowFeed = new RowFeed();
+  const connections = new Set<UplinkConnection>();
+  const rowFeed = new RowFeed(undefined, (on) => {
+    for (const connection of connections) connection.followed(on);
+  });
   const batch: RowBatch = new RowBatch(parts.events, eventRetry, parts.batchInterval ?? BATCH_INTERVAL_MS, backlogs.rows, (rows) =>
     rowFeed.publish(rows),
   );
@@ -174,8 +177,9 @@ export async function startIngest(config: IngestConfig, parts: IngestParts): Pro
     trusted,
     admits: () => parts.snapshot().recording_ca,
     onClosed: (session) => sealer.add(session),
+    followed: () => rowFeed.followed,
+    onDraft: (events) => rowFeed.publish({ events, screen: [], sessions: [] }),
   };
-  const connections = new Set<UplinkConnection>();
   const followers = new Set<WebSocket>();
 
   const server = createServer({

@@ -7,7 +7,8 @@
  *
  * A row in a message may not be in the event store yet: it follows within an insert, or is sent again by its gateway. Whoever connects is sent
  * first what the store may not have yet, so what neither the feed has brought nor the store has does not exist. Within one connection the
- * rows of a session and source arrive in their order, perhaps with rows that the store has. A session's own row comes no earlier than the
+ * rows of a session and source arrive in their order, perhaps with rows that the store has or that arrived before: rows of an event log are
+ * told as soon as its gateway has them, and again when their block comes. A session's own row comes no earlier than the
  * other rows that arrived with it.
  * A follower that falls behind by more than ingest keeps for it is disconnected with `behind`; it connects again and reads
  * from the store what it missed. Followers only listen: a message from one closes its connection with `misuse`.

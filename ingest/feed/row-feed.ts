@@ -15,16 +15,24 @@ export class RowFeed {
   /** Whether each takes what events share once (`GROUPED_ROWS_PATH`). */
   readonly #followers = new Map<WebSocket, boolean>();
   readonly #maxBuffered: number;
+  readonly #onFollowed: (on: boolean) => void;
 
-  constructor(maxBuffered = MAX_BUFFERED) {
+  /** `onFollowed`: called for each follower that comes (true), and when the last has gone. */
+  constructor(maxBuffered = MAX_BUFFERED, onFollowed: (on: boolean) => void = () => undefined) {
     this.#maxBuffered = maxBuffered;
+    this.#onFollowed = onFollowed;
+  }
+
+  get followed(): boolean {
+    return this.#followers.size > 0;
   }
 
   /** `pending`: rows already sent to others that may not be in the store yet. */
   add(socket: WebSocket, pending: Iterable<RowMessage> = [], grouped = false): void {
     for (const rows of pending) for (const message of rowMessages(rows, grouped)) socket.send(message, { binary: false });
     this.#followers.set(socket, grouped);
-    socket.on('close', () => this.#followers.delete(socket));
+    this.#onFollowed(true);
+    socket.on('close', () => this.#leave(socket));
     socket.on('error', () => undefined);
     socket.on('message', () => socket.close(rowFeedCloses.misuse));
   }
@@ -38,13 +46,17 @@ export class RowFeed {
       for (const [socket, takesGroups] of this.#followers) {
         if (takesGroups !== grouped || socket.readyState !== socket.OPEN) continue;
         if (socket.bufferedAmount > this.#maxBuffered) {
-          this.#followers.delete(socket);
+          this.#leave(socket);
           // A close frame would queue behind everything unread.
           socket.close(rowFeedCloses.behind);
           setTimeout(() => socket.terminate(), 1_000).unref();
         } else socket.send(message, { binary: false });
       }
     }
+  }
+
+  #leave(socket: WebSocket): void {
+    if (this.#followers.delete(socket) && this.#followers.size === 0) this.#onFollowed(false);
   }
 
   close(): void {

@@ -22,7 +22,7 @@ const MAX_NODE = 249;
 /**
  * Throws RECORDING_MALFORMED for a header without a session or with an impossible node, and for a line without a position.
  */
-export function loggedEvents(header: RecordingHeader, block: ReadBlock): EventRow[] {
+export function loggedEvents(header: RecordingHeader, block: Pick<ReadBlock, 'lines'>): EventRow[] {
   const of = { ...placeOf(header), started_at: momentOf(header, 0) };
   // placeOf makes a column's text of whatever stands there; the rows of a log are only of the node that was signed.
   if (!sessionIdPattern.test(of.session) || of.node !== header.steno.node || of.node.length > MAX_NODE)

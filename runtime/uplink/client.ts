@@ -11,8 +11,8 @@
  * hangs up because of its input without naming the batch, batches are sent one at a time, and a batch on which `STRIKES`
  * connections ended counts as refused.
  *
- * A sender of recordings offers version 4, which carries drafts; with an ingest that does not support it, version 3, which carries event
- * logs. A sender of events without a session offers version 2. With an ingest that supports none of these, the client falls back
+ * A sender of recordings offers version 5, which carries drafts of event logs; with an ingest that does not support it, version 4, with drafts of
+ * recordings, and then version 3, with event logs. A sender of events without a session offers version 2. With an ingest that supports none of these, the client falls back
  * to version 1, and data that needs more waits in the spool; each new connection makes the offer again.
  *
  * While ingest says that a session is followed, what is recorded of its next block is sent every `DRAFT_MS`. Drafts are
@@ -37,6 +37,7 @@ import type { Stream } from '#schemas/recording/line.js';
 import {
   MAX_UPLINK_FRAME,
   UPLINK_DRAFTS_VERSION,
+  UPLINK_EVENT_DRAFTS_VERSION,
   UPLINK_PROTOCOL,
   UPLINK_STREAMS_VERSION,
   UPLINK_VERSION,
@@ -185,7 +186,7 @@ export class UplinkClient {
     const { recordings, batches = [] } = this.#options;
     return recordings === undefined
       ? Math.max(UPLINK_VERSION, ...batches.map(({ version = UPLINK_VERSION }) => version))
-      : UPLINK_DRAFTS_VERSION;
+      : UPLINK_EVENT_DRAFTS_VERSION;
   }
 
   #dial(): void {
@@ -388,7 +389,7 @@ export class UplinkClient {
 
   #refuse({ session, stream, events, code, detail }: UplinkHeader<'refuse'>): void {
     if (session === undefined && events === undefined) {
-      if (code === 'UPLINK_VERSION') this.#version = this.#version > UPLINK_STREAMS_VERSION ? UPLINK_STREAMS_VERSION : UPLINK_VERSION;
+      if (code === 'UPLINK_VERSION') this.#version = olderThan(this.#version);
       if (code === 'UPLINK_MALFORMED') this.#strike(detail);
       throw new StenoError('UPLINK_MALFORMED', `refused: ${code} ${detail}`);
     }
@@ -503,8 +504,8 @@ export class UplinkClient {
     return content.length;
   }
 
-  #follow({ session, on }: UplinkHeader<'follow'>): void {
-    const flow = this.#flows.get(session);
+  #follow({ session, stream, on }: UplinkHeader<'follow'>): void {
+    const flow = this.#flows.get(keyOf({ session, stream }));
     if (flow === undefined) return;
     flow.drafted = on ? { n: 0, to: 0 } : null;
     if (on) this.#drafts ??= setInterval(() => this.#sendDrafts(), DRAFT_MS);
@@ -526,7 +527,7 @@ export class UplinkClient {
       }
       if (draft === null) continue;
       const { n, from, bytes } = draft;
-      this.#send(encodeUplink('draft', { session: source.session, n, from }, bytes));
+      this.#send(encodeUplink('draft', { ...named(source), n, from }, bytes));
       flow.drafted = { n, to: from + bytes.length };
     }
     if (followed || this.#drafts === null) return;
@@ -558,6 +559,11 @@ export class UplinkClient {
   #send(frame: Uint8Array): void {
     this.#socket?.send(frame);
   }
+}
+
+/** The version that is offered next to an ingest that does not support this one. */
+function olderThan(version: number): number {
+  return [UPLINK_DRAFTS_VERSION, UPLINK_STREAMS_VERSION].find((older) => older < version) ?? UPLINK_VERSION;
 }
 
 function keyOf({ session, stream }: { readonly session: string; readonly stream?: Stream | undefined }): string {
