@@ -49,12 +49,14 @@ export function selectColumns(table: EventTable): string {
 export function encodeRows<T extends EventTable>(table: T, rows: readonly EventTables[T][]): string {
   const list = columns[table];
   const lines: string[] = [];
+  // One list for all rows: this runs for every row that is stored.
+  const values = Array.from(list, (): Value => null);
   for (const row of rows) {
     const fields = row as unknown as Readonly<Record<string, Value>>;
-    const line = JSON.stringify(list.map(({ name, moment }) => encodeValue(fields[name], moment)));
+    for (let i = 0; i < list.length; i += 1) values[i] = encodeValue(fields[list[i]!.name], list[i]!.moment);
+    const line = JSON.stringify(values);
     // JSON escapes a surrogate only where it is alone; looking for that once is far cheaper than looking into every text.
-    const isWellFormed = !line.includes('\\ud');
-    lines.push(isWellFormed ? line : JSON.stringify(list.map(({ name, moment }) => mended(encodeValue(fields[name], moment)))), '\n');
+    lines.push(line.includes('\\ud') ? JSON.stringify(values.map(mended)) : line, '\n');
   }
   return lines.join('');
 }
