@@ -281,7 +281,7 @@ describe('connections that are closed:', () => {
       'UPLINK_UNAUTHENTICATED',
       [hello('gw-1', recording.certify('gw-1', { until: 1_000 }).certificate)],
     ],
-    ['a version that is not known yet', 'UPLINK_VERSION', [hello('gw-1', identity.certificate, 5)]],
+    ['a version that is not known yet', 'UPLINK_VERSION', [hello('gw-1', identity.certificate, Math.max(...UPLINK_VERSIONS) + 1)]],
     [
       'events of no session by version 1',
       'UPLINK_MALFORMED',

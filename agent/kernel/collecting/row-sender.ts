@@ -34,10 +34,8 @@ const BATCH_ROWS = Math.min(MAX_KERNEL_ROWS, 2_000);
 /** A batch ends once it exceeds this; one more row of maximum length still fits. */
 export const BATCH_ENOUGH = 384 << 10;
 const AHEAD = 12;
-/** Rows are gathered for this long before they are sent; longer while many batches wait for a gateway, of which each may have 2,000. */
-const GATHER_MS = 25;
-const GATHER_LONG_MS = 100;
-const MANY_BATCHES = 1_000;
+/** Rows are gathered for this long before they are sent. */
+const GATHER_MS = 100;
 /** Limit for session numbers in a file that are not named yet. */
 const MAX_UNNAMED = 4_096;
 
@@ -119,7 +117,7 @@ export class RowSender {
 
   /** Called when something was written. */
   wrote(): void {
-    if (this.#gatherUntil === 0) this.#gatherUntil = this.#parts.now() + (this.#batches.size < MANY_BATCHES ? GATHER_MS : GATHER_LONG_MS);
+    if (this.#gatherUntil === 0) this.#gatherUntil = this.#parts.now() + GATHER_MS;
   }
 
   /** The digest of the execution at this position will arrive by itself. */

@@ -56,7 +56,7 @@ export function encodeRows<T extends EventTable>(table: T, rows: readonly EventT
     for (let i = 0; i < list.length; i += 1) values[i] = encodeValue(fields[list[i]!.name], list[i]!.moment);
     const line = JSON.stringify(values);
     // JSON escapes a surrogate only where it is alone; looking for that once is far cheaper than looking into every text.
-    lines.push(line.includes('\\ud') ? JSON.stringify(values.map(mended)) : line, '\n');
+    lines.push(line.includes('\\ud') ? JSON.stringify(values.map(repaired)) : line, '\n');
   }
   return lines.join('');
 }
@@ -75,7 +75,7 @@ function encodeValue(value: Value | undefined, moment: boolean): Value {
 }
 
 /** The engine refuses a lone surrogate's escape, and with it the whole batch. */
-function mended(value: Value): Value {
+function repaired(value: Value): Value {
   if (typeof value === 'string') return wellFormed(value);
   if (isList(value)) return value.map(wellFormed);
   if (typeof value === 'object' && value !== null)
