@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { recordingPrefix } from '#schemas/recording/layout.js';
-import { UPLINK_PROTOCOL, encodeUplink } from '#schemas/uplink.js';
+import { UPLINK_PROTOCOL, UPLINK_VERSIONS, encodeUplink } from '#schemas/uplink.js';
 import type { UplinkFrame } from '#schemas/uplink.js';
 import type { Running } from '#runtime/service/process.js';
 import { openEventStore } from '#stores/events/clickhouse/store.js';
