@@ -41,9 +41,13 @@ export const ANALYZED = 'session.analyzed';
 /** Ten seconds of a busy node: as long as the past of a user may take to be read. Fewer, and a session that is that busy from its start is never caught up with. */
 const MAX_HELD = 200_000;
 const MAX_HELD_IN_ALL = 500_000;
-/** How often, and how many times, rows that the feed brought are looked for in the store. */
+/**
+ * When, and how many times, rows that the feed brought are looked for in the store: after 100 ms, 200 and so on up to a second, six seconds in all. Rows of
+ * drafts come up to a second before their block.
+ */
 const STORED_LOOK_MS = 100;
-const STORED_LOOKS = 50;
+const LONGEST_LOOK_MS = 1_000;
+const STORED_LOOKS = 10;
 const MAX_REPLAYS = 3;
 /** Held rows that are taken at once: keystrokes and inserts of the same process come in between. */
 const TURN_ROWS = 1_000;
@@ -349,7 +353,7 @@ export class SessionRun {
       const isOnItsWay = sessionSources.some((source) => stored(source) < run.events(source));
       if (!isOnItsWay || look >= STORED_LOOKS || this.#again || stopped())
         return sessionSources.find((source) => stored(source) !== run.events(source));
-      await sleep(STORED_LOOK_MS);
+      await sleep(Math.min(LONGEST_LOOK_MS, STORED_LOOK_MS * 2 ** (look - 1)));
     }
   }
 }
