@@ -18,7 +18,7 @@ import type { QueueReport } from '#schemas/api/recordings/status.js';
 import { formatHostPort, requireHostPort } from '#schemas/base/host-port.js';
 import { listenAt } from '#runtime/http/listen.js';
 import { FEED_PATH, feedCloses, parseFeedRequest } from '#schemas/feed.js';
-import { ROW_FEED_PATH } from '#schemas/row-feed.js';
+import { ROW_FEED_PATH, asksForGroups } from '#schemas/row-feed.js';
 import type { ServiceKind } from '#schemas/base/identity.js';
 import { MAX_UPLINK_FRAME, UPLINK_PROTOCOL } from '#schemas/uplink.js';
 import type { Log } from '#runtime/log.js';
@@ -129,7 +129,10 @@ export async function startIngest(config: IngestConfig, parts: IngestParts): Pro
     rows: new Backlog('rows', 'rows', clock),
     kernel: new Backlog('kernel', 'batches', clock),
   };
-  const rowFeed = new RowFeed();
+  const connections = new Set<UplinkConnection>();
+  const rowFeed = new RowFeed(undefined, (on) => {
+    for (const connection of connections) connection.followed(on);
+  });
   const batch: RowBatch = new RowBatch(parts.events, eventRetry, parts.batchInterval ?? BATCH_INTERVAL_MS, backlogs.rows, (rows) =>
     rowFeed.publish(rows),
   );
@@ -175,8 +178,9 @@ export async function startIngest(config: IngestConfig, parts: IngestParts): Pro
     trusted,
     admits: () => parts.snapshot().recording_ca,
     onClosed: (session) => sealer.add(session),
+    followed: () => rowFeed.followed,
+    onDraft: (events) => rowFeed.publish({ events, screen: [], sessions: [] }),
   };
-  const connections = new Set<UplinkConnection>();
   const followers = new Set<WebSocket>();
 
   const server = createServer({
@@ -219,7 +223,7 @@ export async function startIngest(config: IngestConfig, parts: IngestParts): Pro
     if (url.pathname === ROW_FEED_PATH && peer.kind === 'analyzer') {
       sockets.handleUpgrade(request, socket, head, (ws) => {
         keepAlive(ws);
-        rowFeed.add(ws, batch.pending());
+        rowFeed.add(ws, batch.pending(), asksForGroups(url));
       });
       return;
     }

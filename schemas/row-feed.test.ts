@@ -25,6 +25,12 @@ const event = (index: number, name: string): EventRow => ({
 const line = (index: number, text: string): ScreenRow => ({
   ...{ session, block: 1, index, at: 5, offset_ms: 5, row: 0, text, user: 'a', node: 'a', login: 'a' },
 });
+/** The columns of an event in the order of a group: what its events share, and what each has of its own. */
+const shared = ['session', 'source', 'emitter', 'user', 'node', 'login', 'cluster', 'namespace', 'pod', 'container'];
+const own = [
+  ...['block', 'index', 'at', 'offset_ms', 'kind', 'raw_kind', 'path', 'size', 'sha256', 'address', 'port', 'name', 'reason', 'outcome'],
+  ...['count', 'data'],
+];
 const texts = fc.array(fc.string({ maxLength: 200 }), { maxLength: 1_500 });
 
 describe('messages of the row feed', () => {
@@ -39,6 +45,62 @@ describe('messages of the row feed', () => {
       }),
       { numRuns: 20 },
     );
+  });
+
+  it('bring every row, in order, where what events share is said once', () => {
+    const changes = fc.constantFrom<Partial<EventRow>>(
+      ...[
+        {},
+        {},
+        {},
+        { session: session.replace(/s$/, 't') },
+        { user: 'b' },
+        { container: 'c' },
+        { source: 'recording' as const, emitter: '' },
+      ],
+    );
+    const made = fc.array(fc.tuple(fc.string({ maxLength: 50 }), changes), { maxLength: 1_200 });
+    fc.assert(
+      fc.property(made, texts, (events, shown) => {
+        const batch = {
+          events: events.map(([name, changed], i) => ({ ...event(i, name), ...changed })),
+          screen: shown.map((text, i) => line(i, text)),
+          sessions: [],
+        };
+        const messages = [...rowMessages(batch, true)].map((text) => parseRowMessage(text)!);
+        expect(messages.every((message) => message.events.length + message.screen.length <= MAX_MESSAGE_ROWS)).toBe(true);
+        expect(messages.flatMap((message) => message.events)).toEqual(batch.events);
+        expect(messages.flatMap((message) => message.screen)).toEqual(batch.screen);
+      }),
+      { numRuns: 20 },
+    );
+  });
+
+  it.each([...shared, ...own].map((column, place) => [column, place] as const))(
+    'an event of a group is checked as any other: %s',
+    (column, place) => {
+      const rows = Array.from({ length: 3 }, (_, i) => event(i, `n${i}`));
+      const [text] = [...rowMessages({ events: rows, screen: [], sessions: [] }, true)];
+      for (const value of [null, '', 'x'.repeat(256), 'x'.repeat(4_097), '{', -1, 1.5, 2 ** 53, {}, [], true]) {
+        const sent = JSON.parse(text!) as { readonly groups: unknown[][][] };
+        const [of, , second] = sent.groups[0]!;
+        if (place < shared.length) of![place] = value;
+        else second![place - shared.length] = value;
+        const isValid = parseRowMessage(JSON.stringify(sent)) !== null;
+        expect(isValid, JSON.stringify(value)).toBe(isEventRow({ ...rows[1], [column]: value }));
+      }
+    },
+  );
+
+  it.each([
+    '{"groups":{},"screen":[],"sessions":[]}',
+    '{"groups":[{}],"screen":[],"sessions":[]}',
+    '{"groups":[[[],[]]],"screen":[],"sessions":[]}',
+    '{"groups":[],"events":[],"screen":[],"sessions":[]}',
+    '{"groups":[],"screen":[],"sessions":[],"x":1}',
+    '{"groups":[],"screen":[]}',
+  ])('anything else is no groups: %s', (text) => {
+    expect(parseRowMessage(text)).toBeNull();
   });
 
   it('large rows make short messages', () => {

@@ -15,13 +15,14 @@ import { isSessionId } from './recording/line.js';
 
 /**
  * What senders of before say. Version 2 adds batches of events that belong to no session, version 3 event logs (`stream`), version 4
- * drafts, for those who follow a session. A sender says the lowest that has what it sends.
+ * drafts, for those who follow a session, version 5 drafts of event logs. A sender says the lowest that has what it sends.
  */
 export const UPLINK_VERSION = 1;
 export const UPLINK_FREE_EVENTS_VERSION = 2;
 export const UPLINK_STREAMS_VERSION = 3;
 export const UPLINK_DRAFTS_VERSION = 4;
-export const UPLINK_VERSIONS: readonly number[] = [1, 2, 3, 4];
+export const UPLINK_EVENT_DRAFTS_VERSION = 5;
+export const UPLINK_VERSIONS: readonly number[] = [1, 2, 3, 4, 5];
 export const UPLINK_PROTOCOL = 'steno-uplink.1';
 /** Bound of one message in bytes; a receiver closes the connection beyond it. */
 export const MAX_UPLINK_FRAME = 1 << 20;
@@ -62,12 +63,12 @@ const headers = {
   /** Payload: the block's lines. `head`: h[n] in hex. */
   block: z.object({ session, stream, n: count, head: z.string().length(64) }),
   /** From ingest: somebody follows the session, or nobody any more. Its drafts are wanted while somebody does. */
-  follow: z.object({ session, on: z.boolean() }),
+  follow: z.object({ session, stream, on: z.boolean() }),
   /**
    * Payload: bytes recorded since block `n` - 1, of block `n`, which is not cut yet, from byte `from` on; `from` 0 begins anew. Not acknowledged, not stored, and not in
    * the chain: the block follows, whole.
    */
-  draft: z.object({ session, n: count, from: z.number().int().min(0).max(MAX_DRAFT_BYTES) }),
+  draft: z.object({ session, stream, n: count, from: z.number().int().min(0).max(MAX_DRAFT_BYTES) }),
   /** Closes part `part`: all blocks after the checkpoint before it, up to `checkpoint.block`. */
   checkpoint: z.object({ session, stream, part: count, checkpoint: signed }),
   /** As `checkpoint`; nothing follows it. */

@@ -9,7 +9,7 @@
 import type { ConnectionOptions } from 'node:tls';
 import type { RawData } from 'ws';
 import { WebSocket } from 'ws';
-import { MAX_ROW_MESSAGE, ROW_FEED_PATH, parseRowMessage } from '#schemas/row-feed.js';
+import { GROUPED_ROWS_PATH, MAX_ROW_MESSAGE, parseRowMessage } from '#schemas/row-feed.js';
 import type { RowMessage } from '#schemas/row-feed.js';
 import { UPLINK_PROTOCOL } from '#schemas/uplink.js';
 import type { Log } from '#runtime/log.js';
@@ -40,7 +40,7 @@ export class FeedClient {
 
   /** `url`: `wss://HOST:PORT` of an ingest. */
   constructor(url: string, parts: FeedClientParts) {
-    this.#url = new URL(ROW_FEED_PATH, url);
+    this.#url = new URL(GROUPED_ROWS_PATH, url);
     this.#parts = parts;
     this.#connect();
   }

@@ -7,6 +7,9 @@
  *        │                                  │                                                                          ▼
  *        └──────── rows after the mark: from the start ◄───────────────────────────────────────────────────────── analyzed
  *
+ * While the store is read, rows of the feed wait. Each stream is read up to the first of them and no further, since the feed brings the
+ * rest in order: a session that is followed from its start is never read from the store.
+ *
  * Rows of the feed wait in memory until the session is live, at most `MAX_HELD` of one session and `MAX_HELD_IN_ALL`: they may not be in the store
  * yet. Beyond that they are let go, and the count at the end finds what was missed.
  *
@@ -38,9 +41,13 @@ export const ANALYZED = 'session.analyzed';
 /** Ten seconds of a busy node: as long as the past of a user may take to be read. Fewer, and a session that is that busy from its start is never caught up with. */
 const MAX_HELD = 200_000;
 const MAX_HELD_IN_ALL = 500_000;
-/** How often, and how many times, rows that the feed brought are looked for in the store. */
+/**
+ * When, and how many times, rows that the feed brought are looked for in the store: after 100 ms, 200 and so on up to a second, six seconds in all. Rows of
+ * drafts come up to a second before their block.
+ */
 const STORED_LOOK_MS = 100;
-const STORED_LOOKS = 50;
+const LONGEST_LOOK_MS = 1_000;
+const STORED_LOOKS = 10;
 const MAX_REPLAYS = 3;
 /** Held rows that are taken at once: keystrokes and inserts of the same process come in between. */
 const TURN_ROWS = 1_000;
@@ -74,6 +81,8 @@ export class SessionRun {
   #run: DetectionRun | null = null;
   #state: SessionState = 'waiting';
   #held: (EventRow | ScreenRow)[] = [];
+  /** The first row held of each stream, and of rows that arrived since the feed was last connected: from it on the feed has brought everything. */
+  readonly #heldFrom = new Map<EventSource | 'screen', EventRow | ScreenRow>();
   #again = false;
   #writing: Promise<unknown>[] = [];
   #failed = false;
@@ -128,6 +137,7 @@ export class SessionRun {
   catchUp(): void {
     if (this.#state === 'live') this.#read();
     else if (this.#state === 'reading' || this.#state === 'checking') this.#again = true;
+    this.#heldFrom.clear();
   }
 
   close(): void {
@@ -146,6 +156,8 @@ export class SessionRun {
     const { holding } = this.#parts;
     if (this.#held.length < MAX_HELD && holding.rows < MAX_HELD_IN_ALL) {
       this.#held.push(row);
+      const stream = 'source' in row ? row.source : 'screen';
+      if (!this.#heldFrom.has(stream)) this.#heldFrom.set(stream, row);
       holding.rows += 1;
       return;
     }
@@ -157,6 +169,7 @@ export class SessionRun {
     const held = this.#held;
     this.#parts.holding.rows -= held.length;
     this.#held = [];
+    this.#heldFrom.clear();
     return held;
   }
 
@@ -195,9 +208,9 @@ export class SessionRun {
       for (const source of sessionSources) {
         // A session has one emitter of each source; where it has more, all is read and what was taken is passed over.
         const after = run.places.ofOnly(source);
-        await this.#each(() => storedEvents(store, this.session, source, after));
+        await this.#each(source, () => storedEvents(store, this.session, source, after));
       }
-      await this.#each(() => storedScreen(store, this.session, run.places.screen));
+      await this.#each('screen', () => storedScreen(store, this.session, run.places.screen));
       const row = await retry.run(
         () => store.session(this.session),
         () => this.#closed,
@@ -231,18 +244,26 @@ export class SessionRun {
   }
 
   /** A page that cannot be read is read again from where the session is then. */
-  async #each(pages: () => AsyncGenerator<readonly (EventRow | ScreenRow)[]>): Promise<void> {
+  async #each(stream: EventSource | 'screen', pages: () => AsyncGenerator<readonly (EventRow | ScreenRow)[]>): Promise<void> {
     await this.#parts.retry.run(
       async () => {
         for await (const page of pages()) {
           for (const row of page) this.#feed(row);
-          if (this.#closed) return;
+          if (this.#closed || this.#isHeld(stream, page.at(-1))) return;
           // Keystrokes and inserts of the same process come first.
           await new Promise((resolve) => setImmediate(resolve));
         }
       },
       () => this.#closed,
     );
+  }
+
+  /** Whether the feed has brought this row of the store, and so every later one of its emitter. */
+  #isHeld(stream: EventSource | 'screen', row: EventRow | ScreenRow | undefined): boolean {
+    const first = this.#heldFrom.get(stream);
+    if (row === undefined || first === undefined) return false;
+    if ('source' in row && 'source' in first && row.emitter !== first.emitter) return false;
+    return row.block > first.block || (row.block === first.block && row.index >= first.index);
   }
 
   #write(row: FindingRow, first: boolean): void {
@@ -297,6 +318,8 @@ export class SessionRun {
       } else {
         this.#replays += 1;
         this.#run = null;
+        // What is missing may come after the first row held.
+        this.#heldFrom.clear();
         return this.#read();
       }
     }
@@ -330,7 +353,7 @@ export class SessionRun {
       const isOnItsWay = sessionSources.some((source) => stored(source) < run.events(source));
       if (!isOnItsWay || look >= STORED_LOOKS || this.#again || stopped())
         return sessionSources.find((source) => stored(source) !== run.events(source));
-      await sleep(STORED_LOOK_MS);
+      await sleep(Math.min(LONGEST_LOOK_MS, STORED_LOOK_MS * 2 ** (look - 1)));
     }
   }
 }

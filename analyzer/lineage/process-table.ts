@@ -75,7 +75,19 @@ interface Numbers {
   readonly child: number | undefined;
 }
 
+/** Several tables take the same row, and events of one process that follow one another often have the same data. */
+let lastData = '';
+let lastNumbers: Numbers = { pid: undefined, ppid: undefined, child: undefined };
+
 function numbersOf(data: string): Numbers {
+  if (data !== lastData) {
+    lastNumbers = parsedNumbers(data);
+    lastData = data;
+  }
+  return lastNumbers;
+}
+
+function parsedNumbers(data: string): Numbers {
   let value: unknown;
   try {
     value = JSON.parse(data);

@@ -8,6 +8,7 @@
  * What a descriptor is open on is in no row, so that the shell's input is the connection is concluded, not seen: programs that connect and then start
  * a shell for a person (an editor with a remote file) would look alike. Tested in reverse-shell.test.ts.
  */
+import type { EventKind } from '#schemas/events/kinds.js';
 import type { EventRow } from '#schemas/events/rows.js';
 import type { Detection, Detector, Observation, SessionDetector } from '../detection/detector.js';
 import { basename, shells } from '../normal-form/interpret.js';
@@ -29,6 +30,9 @@ const WITHIN_MS = 60_000;
 const ordinary =
   /^(?:ssh|sshd|mosh-client|tmux|screen|vim?|nvim|emacs|code|node_modules|git|sudo|su|login|dockerd?|podman|kubectl|make|apt(?:-get)?|dpkg|dnf|yum|npm|yarn)$/;
 
+/** What tells of processes and connections. Most events are of files, and their data need not be read. */
+const told: ReadonlySet<EventKind> = new Set(['connect', 'accept', 'fork', 'exec', 'exit']);
+
 interface Process {
   readonly program: string;
   readonly connection: EventRow | null;
@@ -39,7 +43,7 @@ class ConnectionWatch implements SessionDetector {
   readonly #processes = new Map<string, Process>();
 
   take(observation: Observation): readonly Detection[] {
-    if (observation.kind !== 'event' || observation.row.source !== 'kernel') return [];
+    if (observation.kind !== 'event' || observation.row.source !== 'kernel' || !told.has(observation.row.kind)) return [];
     const { row } = observation;
     const data = dataOf(row);
     const pid = numberAt(data, 'pid');

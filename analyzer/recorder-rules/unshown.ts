@@ -45,6 +45,7 @@ class ScreenWatch implements SessionDetector {
   }
 
   #event(row: EventRow): void {
+    if (row.kind !== 'fork' && row.kind !== 'exec') return;
     const data = dataOf(row);
     const pid = numberAt(data, 'pid');
     if (pid === null) return;

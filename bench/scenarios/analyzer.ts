@@ -67,7 +67,7 @@ export async function analyzing(rounds: number, count: number): Promise<Section>
   const rows = rowsOf(count, session);
   const messages: string[] = [];
   for (let from = 0; from < rows.length; from += ROWS)
-    messages.push(...rowMessages({ events: rows.slice(from, from + ROWS), screen: [], sessions: [] }));
+    messages.push(...rowMessages({ events: rows.slice(from, from + ROWS), screen: [], sessions: [] }, true));
   const rates: { readonly whole: number; readonly detectors: number }[] = [];
   let findings = 0;
   for (let round = 0; round <= rounds; round += 1) {

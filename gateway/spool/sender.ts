@@ -48,6 +48,8 @@ export class Sender implements SessionSource {
   #unstored: SentCheckpoint[] | null = null;
   #stored = 0;
   #storedBytes = 0;
+  /** The block of an event log of which a draft was last asked for. */
+  #asked = 0;
 
   constructor(log: SignedLog, ends: SenderEnds) {
     this.#log = log;
@@ -107,6 +109,11 @@ export class Sender implements SessionSource {
   draft(n: number, to: number): Draft | null {
     const log = this.#log;
     if (this.#n < log.n || log.ended) return null;
+    // A busy log cuts a block sooner than it is asked twice: the block itself is as quick.
+    if (this.stream === 'events' && this.#asked !== log.n + 1) {
+      this.#asked = log.n + 1;
+      return null;
+    }
     const from = n === log.n + 1 ? to : 0;
     const length = log.files.size - log.bytes - from;
     // More than that is a block that could not be cut, or one that the next line cuts.

@@ -12,29 +12,41 @@ import type { RowMessage } from '#schemas/row-feed.js';
 const MAX_BUFFERED = 64 << 20;
 
 export class RowFeed {
-  readonly #followers = new Set<WebSocket>();
+  /** Whether each takes what events share once (`GROUPED_ROWS_PATH`). */
+  readonly #followers = new Map<WebSocket, boolean>();
   readonly #maxBuffered: number;
+  readonly #onFollowed: (on: boolean) => void;
 
-  constructor(maxBuffered = MAX_BUFFERED) {
+  /** `onFollowed`: called for each follower that comes (true), and when the last has gone. */
+  constructor(maxBuffered = MAX_BUFFERED, onFollowed: (on: boolean) => void = () => undefined) {
     this.#maxBuffered = maxBuffered;
+    this.#onFollowed = onFollowed;
+  }
+
+  get followed(): boolean {
+    return this.#followers.size > 0;
   }
 
   /** `pending`: rows already sent to others that may not be in the store yet. */
-  add(socket: WebSocket, pending: Iterable<RowMessage> = []): void {
-    for (const rows of pending) for (const message of rowMessages(rows)) socket.send(message, { binary: false });
-    this.#followers.add(socket);
-    socket.on('close', () => this.#followers.delete(socket));
+  add(socket: WebSocket, pending: Iterable<RowMessage> = [], grouped = false): void {
+    for (const rows of pending) for (const message of rowMessages(rows, grouped)) socket.send(message, { binary: false });
+    this.#followers.set(socket, grouped);
+    this.#onFollowed(true);
+    socket.on('close', () => this.#leave(socket));
     socket.on('error', () => undefined);
     socket.on('message', () => socket.close(rowFeedCloses.misuse));
   }
 
   publish(batch: RowMessage): void {
-    if (this.#followers.size === 0) return;
-    for (const message of rowMessages(batch)) {
-      for (const socket of this.#followers) {
-        if (socket.readyState !== socket.OPEN) continue;
+    for (const grouped of new Set(this.#followers.values())) this.#publish(batch, grouped);
+  }
+
+  #publish(batch: RowMessage, grouped: boolean): void {
+    for (const message of rowMessages(batch, grouped)) {
+      for (const [socket, takesGroups] of this.#followers) {
+        if (takesGroups !== grouped || socket.readyState !== socket.OPEN) continue;
         if (socket.bufferedAmount > this.#maxBuffered) {
-          this.#followers.delete(socket);
+          this.#leave(socket);
           // A close frame would queue behind everything unread.
           socket.close(rowFeedCloses.behind);
           setTimeout(() => socket.terminate(), 1_000).unref();
@@ -43,8 +55,12 @@ export class RowFeed {
     }
   }
 
+  #leave(socket: WebSocket): void {
+    if (this.#followers.delete(socket) && this.#followers.size === 0) this.#onFollowed(false);
+  }
+
   close(): void {
-    for (const socket of this.#followers) socket.close(rowFeedCloses.away);
-    for (const socket of this.#followers) setTimeout(() => socket.terminate(), 1_000).unref();
+    for (const socket of this.#followers.keys()) socket.close(rowFeedCloses.away);
+    for (const socket of this.#followers.keys()) setTimeout(() => socket.terminate(), 1_000).unref();
   }
 }

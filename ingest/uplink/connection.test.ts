@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { recordingPrefix } from '#schemas/recording/layout.js';
-import { UPLINK_PROTOCOL, encodeUplink } from '#schemas/uplink.js';
+import { UPLINK_PROTOCOL, UPLINK_VERSIONS, encodeUplink } from '#schemas/uplink.js';
 import type { UplinkFrame } from '#schemas/uplink.js';
 import type { Running } from '#runtime/service/process.js';
 import { openEventStore } from '#stores/events/clickhouse/store.js';
@@ -281,7 +281,7 @@ describe('connections that are closed:', () => {
       'UPLINK_UNAUTHENTICATED',
       [hello('gw-1', recording.certify('gw-1', { until: 1_000 }).certificate)],
     ],
-    ['a version that is not known yet', 'UPLINK_VERSION', [hello('gw-1', identity.certificate, 5)]],
+    ['a version that is not known yet', 'UPLINK_VERSION', [hello('gw-1', identity.certificate, Math.max(...UPLINK_VERSIONS) + 1)]],
     [
       'events of no session by version 1',
       'UPLINK_MALFORMED',

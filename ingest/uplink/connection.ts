@@ -24,6 +24,7 @@ import {
   MAX_UPLINK_FRAME,
   PIECE_MARK,
   UPLINK_DRAFTS_VERSION,
+  UPLINK_EVENT_DRAFTS_VERSION,
   UPLINK_STREAMS_VERSION,
   UPLINK_VERSIONS,
   decodeUplink,
@@ -59,6 +60,8 @@ export interface UplinkParts extends WriterParts {
   readonly writers: WriterTable;
   readonly kernel: KernelEvents;
   readonly onClosed: (session: string, startedAt: number) => void;
+  /** Whether somebody follows rows. */
+  readonly followed: () => boolean;
   readonly log: Log;
   /** ms since 1970. */
   readonly clock: () => number;
@@ -263,10 +266,25 @@ export class UplinkConnection {
       }
       entry.writer = opened.writer;
       this.#send(encodeUplink('resume', { ...of, stored: opened.writer.stored, closed: false }));
+      if (this.#parts.followed()) this.#follow(of, true);
     } catch (error) {
       entry.free();
       throw error;
     }
+  }
+
+  /** Somebody follows rows from now on, or nobody any more: drafts of event logs are wanted from their beginning, or not at all. */
+  followed(on: boolean): void {
+    for (const { of, writer } of this.#sessions.values()) {
+      if (!(writer instanceof EventLogWriter)) continue;
+      // Who has just come must not miss what was told of a draft before.
+      writer.forgetDraft();
+      this.#follow(of, on);
+    }
+  }
+
+  #follow(of: StreamName, on: boolean): void {
+    if (of.stream === 'events' && this.#version >= UPLINK_EVENT_DRAFTS_VERSION) this.#send(encodeUplink('follow', { ...of, on }));
   }
 
   #enqueue(frame: Extract<UplinkFrame, { kind: 'block' | 'draft' | 'checkpoint' | 'close' }>, bytes: number): void {
@@ -284,7 +302,7 @@ export class UplinkConnection {
           return;
         }
         if (frame.kind === 'draft') {
-          if (writer instanceof SessionWriter) writer.drafts(frame.header.n, frame.header.from, frame.payload);
+          writer.drafts(frame.header.n, frame.header.from, frame.payload);
           return;
         }
         const { bytes: held, done } = await writer.checkpoint(frame.header.part, frame.header.checkpoint, frame.kind === 'close');

@@ -1,8 +1,10 @@
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { WebSocket } from 'ws';
 import { KERNEL_BLOCKS } from '#schemas/kernel/kernel.js';
 import type { KernelRow } from '#schemas/kernel/kernel.js';
 import { encodeProof, readContainer } from '#schemas/recording/container.js';
@@ -10,7 +12,9 @@ import { eventPartKey, recordingPrefix } from '#schemas/recording/layout.js';
 import { pairFault } from '#schemas/recording/event-log-check.js';
 import type { Verdict } from '#schemas/recording/verify.js';
 import type { EventRow } from '#schemas/events/rows.js';
-import { encodeUplink } from '#schemas/uplink.js';
+import { GROUPED_ROWS_PATH, parseRowMessage } from '#schemas/row-feed.js';
+import { UPLINK_PROTOCOL, encodeUplink } from '#schemas/uplink.js';
+import type { UplinkFrame } from '#schemas/uplink.js';
 import type { Running } from '#runtime/service/process.js';
 import { openVerifier } from '#runtime/ssh/verifier.js';
 import { openZstd } from '#runtime/zstd.js';
@@ -25,7 +29,7 @@ import { Recorder, RecordingAuthority } from '#recordings/testing/recorder.js';
 import type { Made } from '#recordings/testing/recorder.js';
 import { startIngest } from '../main.js';
 import { reindex } from '../rebuild/reindex.js';
-import { ServiceAuthority, UplinkClient, quiet, temporaryFolder } from '../testing/gateway.js';
+import { ServiceAuthority, UplinkClient, encodeMade, quiet, temporaryFolder } from '../testing/gateway.js';
 
 const authority = new RecordingAuthority();
 const identity = authority.certify('gw-1');
@@ -118,6 +122,71 @@ function independently(...files: readonly Uint8Array[]): Promise<{ readonly stat
     ),
   );
 }
+
+test('whoever follows rows is told those of a draft ahead of their block, from its beginning, and again by the block', async () => {
+  const told = async (): Promise<{ readonly socket: WebSocket; readonly indexes: number[]; until(count: number): Promise<void> }> => {
+    const { key, cert, ca } = await services.certify('analyzer/one');
+    const options = { key, cert, ca, checkServerIdentity: () => undefined as never };
+    const socket = new WebSocket(`wss://${ingest.addresses['uplink']!}${GROUPED_ROWS_PATH}`, UPLINK_PROTOCOL, options);
+    const indexes: number[] = [];
+    let wake = (): void => undefined;
+    socket.on('message', (data: Buffer) => {
+      for (const row of parseRowMessage(data.toString())!.events) if (row.session === log.session) indexes.push(row.index);
+      wake();
+    });
+    await once(socket, 'open');
+    return {
+      socket,
+      indexes,
+      until: async (count) => {
+        while (indexes.length < count) await new Promise<void>((resolve) => (wake = resolve));
+      },
+    };
+  };
+  const sender = await connect(5);
+  const { session } = log;
+  const isFollow = (frame: UplinkFrame): boolean => frame.kind === 'follow';
+  const follows = async (count: number): Promise<void> => {
+    await sender.next((frame) => isFollow(frame) && sender.frames.filter(isFollow).length >= count);
+  };
+  const draft = (from: number, bytes: Uint8Array): void =>
+    sender.send(encodeUplink('draft', { session, stream: 'events', n: 1, from }, bytes));
+  for (let i = 0; i < 3; i += 1) add(2 * i, {}, 0);
+  log.close();
+  const [block, ...rest] = log.made;
+  const content = Buffer.from((block as Extract<Made, { kind: 'block' }>).content);
+  const ends = [...content.entries()].flatMap(([i, byte]) => (byte === 0x0a ? [i + 1] : []));
+  const first = await told();
+  sender.send(encodeUplink('open', { session, stream: 'events' }));
+  await sender.next((frame) => frame.kind === 'resume');
+  await follows(1);
+  // A line is told once it is whole.
+  draft(0, content.subarray(0, ends[1]! + 5));
+  await first.until(1);
+  draft(ends[1]! + 5, content.subarray(ends[1]! + 5, ends[2]));
+  await first.until(2);
+  expect(first.indexes).toEqual([0, 2]);
+  const second = await told();
+  await follows(2);
+  // It began before the second came.
+  draft(ends[2]!, content.subarray(ends[2]));
+  draft(0, content.subarray(0, ends[3]));
+  await Promise.all([first.until(5), second.until(3)]);
+  expect([first.indexes, second.indexes]).toEqual([
+    [0, 2, 0, 2, 4],
+    [0, 2, 4],
+  ]);
+  // What cannot be read is nobody's row; the block says what it is.
+  draft(0, Buffer.concat([content.subarray(0, ends[0]), Buffer.from('[0,"e",[1,2]]\n[0,"x"]\n')]));
+  sender.send(encodeMade(session, block!, 'events'));
+  await Promise.all([first.until(8), second.until(6)]);
+  expect(second.indexes).toEqual([0, 2, 4, 0, 2, 4]);
+  for (const made of rest) sender.send(encodeMade(session, made, 'events'));
+  await sender.next((frame) => frame.kind === 'ack' && 'closed' in frame.header && frame.header.closed);
+  expect((await rowsOf()).map(({ index }) => index).sort((a, b) => a - b)).toEqual([0, 2, 4]);
+  for (const { socket } of [first, second]) socket.close();
+  await sender.close();
+});
 
 test('rows are stored, and so are parts that verify by themselves and open with the functions of recordings', async () => {
   filled();

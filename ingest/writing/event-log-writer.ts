@@ -7,20 +7,24 @@
  *                     │  ──close──► closed       the same, and nothing follows
  *                     └──anything wrong──► refused (the caller tells the gateway and the audit)
  *
+ * While an analyzer follows, whole lines of drafts are rows too, told ahead and nowhere else: the block brings the same rows, which are
+ * taken once by their positions. What is wrong with a draft is said of its block.
+ *
  * Writes follow the order of commit.ts: rows, certificate and part, acknowledgement. Rows are derived from the lines and the
  * header alone (recordings/derive/logged-events.ts), so nothing waits for the recording's own row. Tested in
  * event-log-writer.test.ts.
  */
 import { StenoError } from '#schemas/base/errors.js';
 import type { SignedCheckpoint, StoredCheckpoint } from '#schemas/recording/checkpoint.js';
+import { MAX_DRAFT_BYTES } from '#schemas/uplink.js';
 import { EventPlaces } from '#schemas/recording/event-places.js';
 import { eventPartKey, recordingPrefix } from '#schemas/recording/layout.js';
-import { streamOf } from '#schemas/recording/line.js';
+import { parseHeader, parseLine, streamOf } from '#schemas/recording/line.js';
 import type { RecordingHeader } from '#schemas/recording/line.js';
 import { certificateId } from '#schemas/recording/proof.js';
 import { loggedEvents } from '#recordings/derive/logged-events.js';
 import { BlockReader } from '#recordings/read/block-reader.js';
-import type { ReadBlock } from '#recordings/read/block-reader.js';
+import type { ReadBlock, TimedLine } from '#recordings/read/block-reader.js';
 import { checkpointFault } from '#recordings/read/checkpoint-signature.js';
 import { FrameReader, listParts, openPart } from '#recordings/read/stored-recording.js';
 import type { StoredPart } from '#recordings/read/stored-recording.js';
@@ -39,6 +43,15 @@ interface StoredLog {
   readonly places: EventPlaces;
 }
 
+/** Of the next block: the bytes so far, how many of them are lines that were told, the position of the last row told, and the header they count for. */
+interface Draft {
+  readonly n: number;
+  readonly content: Buffer;
+  readonly told: number;
+  readonly places: EventPlaces;
+  readonly header: RecordingHeader | null;
+}
+
 export class EventLogWriter implements StreamWriter {
   readonly session: string;
   readonly #parts: WriterParts;
@@ -55,6 +68,7 @@ export class EventLogWriter implements StreamWriter {
   #finished = false;
   #closed = false;
   #stopped = false;
+  #draft: Draft | null = null;
 
   private constructor(parts: WriterParts, session: string, owner: WriterOwner, found: StoredLog | null) {
     this.#parts = parts;
@@ -107,10 +121,41 @@ export class EventLogWriter implements StreamWriter {
     if (this.#building.frames.length === 0) this.#building.startFrame(null, read.from);
     this.#building.add({ n, head, content });
     this.#chain.add(head, content);
+    this.#draft = null;
     const rows = events.length === 0 ? Promise.all(this.#rows) : this.#parts.batch.add({ id: `${this.session} events ${n}`, events });
     this.#rows.push(rows.then(() => this.#receive(n)));
     this.#rows.at(-1)!.catch(() => undefined);
     return Promise.resolve();
+  }
+
+  /** Takes bytes of the next block from byte `from` on. What does not continue the draft is dropped: the block brings it. */
+  drafts(n: number, from: number, bytes: Uint8Array): void {
+    const begun: Draft = { n, content: Buffer.alloc(0), told: 0, places: new EventPlaces(this.#places.last), header: this.#header };
+    const before = from === 0 ? begun : this.#draft;
+    if (before?.n !== n || n !== this.#chain.n + 1 || before.content.length !== from || from + bytes.length > MAX_DRAFT_BYTES) return;
+    this.#draft = null;
+    const content = Buffer.concat([before.content, bytes]);
+    const end = content.lastIndexOf(0x0a) + 1;
+    if (end <= before.told) {
+      this.#draft = { ...before, content };
+      return;
+    }
+    const lines = content.toString('utf8', before.told, end - 1).split('\n');
+    try {
+      const header = n === 1 && before.told === 0 ? this.#headerOf(lines.shift()!) : before.header;
+      const rows = lines.map((text) => ({ line: parseLine(text, 'events'), at: 0 }));
+      const isWhole = rows.every(({ line }) => line?.code === 'e' && before.places.take(line.data));
+      if (header === null || !isWhole) return;
+      this.#parts.onDraft?.(loggedEvents(header, { lines: rows as readonly TimedLine[] }));
+      this.#draft = { ...before, content, told: end, header };
+    } catch (error) {
+      if (!(error instanceof StenoError)) throw error;
+    }
+  }
+
+  /** What continues the draft is dropped until a draft begins anew. */
+  forgetDraft(): void {
+    this.#draft = null;
   }
 
   /** Throws UPLINK_CHAIN_BROKEN or UPLINK_SIGNATURE. `done` resolves when the part is stored. */
@@ -152,13 +197,23 @@ export class EventLogWriter implements StreamWriter {
     }
   }
 
+  #headerOf(text: string): RecordingHeader {
+    const header = parseHeader(text);
+    this.#check(header);
+    return header;
+  }
+
   #begin(header: RecordingHeader): void {
+    this.#check(header);
+    this.#header = header;
+  }
+
+  #check(header: RecordingHeader): void {
     const { session, gateway, started_at: startedAt, counter } = header.steno;
     if (session !== this.session || gateway !== this.#owner.gateway || streamOf(header) !== 'events')
       throw broken(1, 'the header is of another session, gateway or stream');
     if (!Number.isSafeInteger(startedAt) || startedAt < 0 || startedAt > MAX_STARTED_AT) throw broken(1, 'the header has no start time');
     if (!Number.isSafeInteger(counter) || counter < 0) throw broken(1, 'the header has no counter');
-    this.#header = header;
   }
 
   #receive(n: number): void {

@@ -10,6 +10,7 @@
  * A writer lives as long as the connection: the next connection recovers from the stores. Tested in session-writer.test.ts.
  */
 import { StenoError } from '#schemas/base/errors.js';
+import type { EventRow } from '#schemas/events/rows.js';
 import { MAX_DRAFT_BYTES } from '#schemas/uplink.js';
 import type { SignedCheckpoint } from '#schemas/recording/checkpoint.js';
 import { partKey, recordingPrefix } from '#schemas/recording/layout.js';
@@ -37,6 +38,8 @@ export interface WriterParts extends CommitParts, RecoveryParts {
   readonly eventRetry: StoreRetry;
   /** Public key lines of the recording CA. */
   readonly trusted: () => readonly string[];
+  /** Called with rows of an event log ahead of their block, which brings them again. */
+  readonly onDraft?: (events: readonly EventRow[]) => void;
 }
 
 /** The part of a stream's writer that a connection uses. */
@@ -45,6 +48,8 @@ export interface StreamWriter {
   readonly received: number;
   readonly closed: boolean;
   readonly startedAt: number;
+  /** Bytes of a block that is not cut yet. */
+  drafts(n: number, from: number, bytes: Uint8Array): void;
   block(n: number, headHex: string, content: Uint8Array): Promise<void>;
   checkpoint(
     part: number,

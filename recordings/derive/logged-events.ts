@@ -6,7 +6,7 @@
  * line that is not a valid row becomes a gap in its place, so one bad row affects only itself. Tested in
  * logged-events.test.ts.
  */
-import { KERNEL_BLOCKS, kernelEvent, kernelRow } from '#schemas/kernel/kernel.js';
+import { KERNEL_BLOCKS, isKernelRow, kernelEvent } from '#schemas/kernel/kernel.js';
 import type { KernelRow } from '#schemas/kernel/kernel.js';
 import { eventPlace } from '#schemas/recording/event-places.js';
 import type { RecordingHeader } from '#schemas/recording/line.js';
@@ -22,15 +22,15 @@ const MAX_NODE = 249;
 /**
  * Throws RECORDING_MALFORMED for a header without a session or with an impossible node, and for a line without a position.
  */
-export function loggedEvents(header: RecordingHeader, block: ReadBlock): EventRow[] {
+export function loggedEvents(header: RecordingHeader, block: Pick<ReadBlock, 'lines'>): EventRow[] {
   const of = { ...placeOf(header), ...podOf(header), started_at: momentOf(header, 0) };
   // placeOf makes a column's text of whatever stands there; the rows of a log are only of the node that was signed.
   if (!sessionIdPattern.test(of.session) || of.node !== header.steno.node || of.node.length > MAX_NODE)
     throw new StenoError('RECORDING_MALFORMED', 'the header of an event log names no session or no node');
   return block.lines.map(({ line }) => {
     if (line.code !== 'e') throw new StenoError('RECORDING_MALFORMED', `"${line.code}" in an event log`);
-    const parsed = kernelRow.safeParse([of.session, ...line.data]);
-    return kernelEvent(parsed.success ? parsed.data : refused(of.session, line.data), of);
+    const row = [of.session, ...line.data];
+    return kernelEvent(isKernelRow(row) ? row : refused(of.session, line.data), of);
   });
 }
 

@@ -18,7 +18,7 @@ import type { Draft, OutgoingFrame, RecordingSource, SessionSource } from './sou
 
 /** A recording in memory: blocks of `size` bytes, a checkpoint every `every` blocks, and the last closes. */
 class Recorded implements SessionSource {
-  readonly stream: 'recording' | 'events' = 'recording';
+  readonly stream: 'recording' | 'events';
   readonly session = sessionId(Date.now(), randomBytes(10));
   readonly frames: OutgoingFrame[] = [];
   readonly owner: Recordings;
@@ -29,9 +29,10 @@ class Recorded implements SessionSource {
   refusal = '';
   draft?: (n: number, to: number) => Draft | null;
 
-  constructor(owner: Recordings, blocks: number, size: number, every = 3) {
+  constructor(owner: Recordings, blocks: number, size: number, every = 3, stream: 'recording' | 'events' = 'recording') {
     this.owner = owner;
-    let head = createHash('sha256').update(`steno-recording/1\n${this.session}`).digest();
+    this.stream = stream;
+    let head = createHash('sha256').update(`steno-${stream}/1\n${this.session}`).digest();
     for (let n = 1; n <= blocks; n++) {
       const content = randomBytes(size);
       const length = Buffer.alloc(8);
@@ -168,14 +169,14 @@ describe('recordings', () => {
       if (frame.kind === 'hello') offered.push(frame.header.version);
       return 'go on';
     };
-    for (const version of [4, 3, 1]) {
+    for (const version of [5, 4, 3, 1]) {
       ingest.hooks.version = version;
       const recorded = new Recorded(recordings, 3, 100);
       const uplink = connect();
       await recordings.when(() => recorded.finished);
       await uplink.close();
     }
-    expect([offered, ingest.faults]).toEqual([[4, 4, 3, 4, 3, 1], []]);
+    expect([offered, ingest.faults]).toEqual([[5, 5, 4, 5, 4, 3, 5, 4, 3, 1], []]);
   });
 
   test('are drafted while they are followed, each byte once, and from the start again when that begins anew', async () => {
@@ -208,6 +209,31 @@ describe('recordings', () => {
     recorded.available = recorded.frames.length;
     recordings.onWork?.(recorded);
     await recordings.when(() => recorded.finished);
+    expect(ingest.faults).toEqual([]);
+  });
+
+  test('and event logs are drafted by their own name, and not while ingest speaks a version without that', async () => {
+    for (const version of [4, 5]) {
+      ingest.hooks.version = version;
+      const recorded = new Recorded(recordings, 2, 100, 3, 'events');
+      recorded.available = 1;
+      const text = '[0,"e",[]]\n';
+      recorded.draft = (before, to) => (before === 2 && to > 0 ? null : { n: 2, from: 0, bytes: Buffer.from(text) });
+      const key = `${recorded.session}/events`;
+      const uplink = connect();
+      await ingest.when(() => (ingest.recordings.get(key)?.blocks.length ?? 0) === 1);
+      ingest.follow(recorded.session, true);
+      if (version === 5) {
+        ingest.follow(recorded.session, true, 'events');
+        await ingest.when(() => ingest.drafts.has(key));
+      }
+      recorded.available = recorded.frames.length;
+      recordings.onWork?.(recorded);
+      await recordings.when(() => recorded.finished);
+      expect(ingest.drafts.get(key)?.map((draft) => draft.text)).toEqual(version === 5 ? [text] : undefined);
+      expect(ingest.drafts.has(recorded.session)).toBe(false);
+      await uplink.close();
+    }
     expect(ingest.faults).toEqual([]);
   });
 

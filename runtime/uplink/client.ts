@@ -11,8 +11,8 @@
  * hangs up because of its input without naming the batch, batches are sent one at a time, and a batch on which `STRIKES`
  * connections ended counts as refused.
  *
- * A sender of recordings offers version 4, which carries drafts; with an ingest that does not support it, version 3, which carries event
- * logs. A sender of events without a session offers version 2. With an ingest that supports none of these, the client falls back
+ * A sender of recordings offers version 5, which carries drafts of event logs; with an ingest that does not support it, version 4, with drafts of
+ * recordings, and then version 3, with event logs. A sender of events without a session offers version 2. With an ingest that supports none of these, the client falls back
  * to version 1, and data that needs more waits in the spool; each new connection makes the offer again.
  *
  * While ingest says that a session is followed, what is recorded of its next block is sent every `DRAFT_MS`. Drafts are
@@ -23,7 +23,7 @@
  *     idle ──work──► opening ──resume──► sending ──close sent──► waiting ──ack closed──► gone
  *                       │ refuse, or nothing at `stored`──► refused (quarantined by its source)
  *
- * Only data sent but not yet acknowledged as received is held here: at most 1 MiB per session and 16 MiB in all. Everything
+ * Only data sent but not yet acknowledged as received is held here: at most 1 MiB per recording, 4 MiB per event log, and 16 MiB in all. Everything
  * else stays on disk with its source. Tested in client.test.ts.
  */
 import type { ConnectionOptions, TLSSocket } from 'node:tls';
@@ -37,6 +37,7 @@ import type { Stream } from '#schemas/recording/line.js';
 import {
   MAX_UPLINK_FRAME,
   UPLINK_DRAFTS_VERSION,
+  UPLINK_EVENT_DRAFTS_VERSION,
   UPLINK_PROTOCOL,
   UPLINK_STREAMS_VERSION,
   UPLINK_VERSION,
@@ -49,6 +50,8 @@ import { peerService } from '../service/identity.js';
 import type { BatchSource, Draft, OutgoingFrame, RecordingSource, SessionSource } from './source.js';
 
 const SESSION_WINDOW = 1 << 20;
+/** A busy node makes 4 MiB of events a second, and ingest confirms them once they are inserted. */
+const EVENT_LOG_WINDOW = 4 << 20;
 const TOTAL_WINDOW = 16 << 20;
 const EVENT_WINDOW = 12;
 /** Bytes sent per turn of the event loop: a keystroke must not wait behind a backlog. */
@@ -183,7 +186,7 @@ export class UplinkClient {
     const { recordings, batches = [] } = this.#options;
     return recordings === undefined
       ? Math.max(UPLINK_VERSION, ...batches.map(({ version = UPLINK_VERSION }) => version))
-      : UPLINK_DRAFTS_VERSION;
+      : UPLINK_EVENT_DRAFTS_VERSION;
   }
 
   #dial(): void {
@@ -386,7 +389,7 @@ export class UplinkClient {
 
   #refuse({ session, stream, events, code, detail }: UplinkHeader<'refuse'>): void {
     if (session === undefined && events === undefined) {
-      if (code === 'UPLINK_VERSION') this.#version = this.#version > UPLINK_STREAMS_VERSION ? UPLINK_STREAMS_VERSION : UPLINK_VERSION;
+      if (code === 'UPLINK_VERSION') this.#version = olderThan(this.#version);
       if (code === 'UPLINK_MALFORMED') this.#strike(detail);
       throw new StenoError('UPLINK_MALFORMED', `refused: ${code} ${detail}`);
     }
@@ -458,7 +461,7 @@ export class UplinkClient {
     while (this.#up && this.#ready.length > 0 && sent < TURN_BYTES && this.#bytes < TOTAL_WINDOW) {
       const flow = this.#ready.shift()!;
       if (!this.#flows.has(keyOf(flow.source))) continue;
-      if (flow.bytes >= SESSION_WINDOW) {
+      if (flow.bytes >= (flow.source.stream === 'events' ? EVENT_LOG_WINDOW : SESSION_WINDOW)) {
         // The session's next acknowledgement queues it again.
         flow.queued = false;
         continue;
@@ -501,8 +504,8 @@ export class UplinkClient {
     return content.length;
   }
 
-  #follow({ session, on }: UplinkHeader<'follow'>): void {
-    const flow = this.#flows.get(session);
+  #follow({ session, stream, on }: UplinkHeader<'follow'>): void {
+    const flow = this.#flows.get(keyOf({ session, stream }));
     if (flow === undefined) return;
     flow.drafted = on ? { n: 0, to: 0 } : null;
     if (on) this.#drafts ??= setInterval(() => this.#sendDrafts(), DRAFT_MS);
@@ -524,7 +527,7 @@ export class UplinkClient {
       }
       if (draft === null) continue;
       const { n, from, bytes } = draft;
-      this.#send(encodeUplink('draft', { session: source.session, n, from }, bytes));
+      this.#send(encodeUplink('draft', { ...named(source), n, from }, bytes));
       flow.drafted = { n, to: from + bytes.length };
     }
     if (followed || this.#drafts === null) return;
@@ -556,6 +559,11 @@ export class UplinkClient {
   #send(frame: Uint8Array): void {
     this.#socket?.send(frame);
   }
+}
+
+/** The version that is offered next to an ingest that does not support this one. */
+function olderThan(version: number): number {
+  return [UPLINK_DRAFTS_VERSION, UPLINK_STREAMS_VERSION].find((older) => older < version) ?? UPLINK_VERSION;
 }
 
 function keyOf({ session, stream }: { readonly session: string; readonly stream?: Stream | undefined }): string {

@@ -46,7 +46,7 @@ export class MemoryIngest {
   frames = 0;
   resent = 0;
   connections = 0;
-  /** Drafts received, by session. */
+  /** Drafts received, by session; of event logs by `SESSION/events`. */
   readonly drafts = new Map<string, { readonly n: number; readonly from: number; readonly text: string }[]>();
   #server: WebSocketServer | null = null;
   #port = 0;
@@ -82,8 +82,8 @@ export class MemoryIngest {
   }
 
   /** Says that a session is followed, or no longer. */
-  follow(session: string, on: boolean): void {
-    for (const socket of this.#server?.clients ?? []) socket.send(encodeUplink('follow', { session, on }));
+  follow(session: string, on: boolean, stream?: 'events'): void {
+    for (const socket of this.#server?.clients ?? []) socket.send(encodeUplink('follow', { session, stream, on }));
   }
 
   /** Resolves as soon as `until` holds after some frame. */
@@ -177,9 +177,10 @@ export class MemoryIngest {
         return;
       }
       case 'draft': {
-        const { session, n, from } = frame.header;
-        const drafts = this.drafts.get(session) ?? [];
-        this.drafts.set(session, drafts);
+        const { session, stream, n, from } = frame.header;
+        const key = keyOf(session, stream);
+        const drafts = this.drafts.get(key) ?? [];
+        this.drafts.set(key, drafts);
         drafts.push({ n, from, text: Buffer.from(frame.payload).toString() });
         return;
       }

@@ -57,8 +57,13 @@ export function kindsOf(source: EventSource): readonly EventKind[] {
 /** Names that a kind of a later version may have. */
 export const kindPattern = /^[a-z][a-z0-9_]{0,31}$/;
 
+const kindsBySource: Readonly<Record<EventSource, ReadonlySet<string>>> = {
+  recording: new Set(kindsOf('recording')),
+  kernel: new Set(kindsOf('kernel')),
+  kubernetes: new Set(kindsOf('kubernetes')),
+};
+
 /** The kind under which an event named by `source` is stored. */
 export function storedKind(source: EventSource, name: string): { readonly kind: EventKind; readonly raw_kind: string } {
-  const known = Object.hasOwn(kinds, name) && name !== 'unknown' && kindsOf(source).includes(name as EventKind);
-  return known ? { kind: name as EventKind, raw_kind: '' } : { kind: 'unknown', raw_kind: name };
+  return kindsBySource[source].has(name) ? { kind: name as EventKind, raw_kind: '' } : { kind: 'unknown', raw_kind: name };
 }

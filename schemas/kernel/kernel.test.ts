@@ -1,5 +1,6 @@
+import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { KERNEL_BLOCKS, kernelEvent, kernelRow } from './kernel.js';
+import { KERNEL_BLOCKS, isKernelRow, kernelEvent, kernelRow } from './kernel.js';
 import { eventRow } from '../events/rows.js';
 
 const row = [
@@ -55,3 +56,19 @@ it.each([
   ['a negative time', 3, -1],
   ['a long path', 5, 'x'.repeat(4097)],
 ])('%s is refused', (_what, place, value) => expect(kernelRow.safeParse(row.with(place, value)).success).toBe(false));
+
+it('the quick check of a row answers what the validator does', () => {
+  const edge = fc.constantFrom<unknown>(
+    ...['', 'x', 'x'.repeat(255), 'x'.repeat(256), 'x'.repeat(4_096), 'x'.repeat(4_097), 'a'.repeat(64), 'A'.repeat(64), row[0], 'file\n'],
+    ...[0, -1, 1.5, 65_535, 65_536, KERNEL_BLOCKS - 1, KERNEL_BLOCKS, 2 ** 32 - 1, 2 ** 32, 2 ** 53 - 1, 2 ** 53, NaN, Infinity],
+    ...[null, undefined, true, [], {}, 'exec', 'later_kind', '{}', '{', '[]', '"{}"', '{"a":1}', ` {"a":"${'x'.repeat(262_144)}"}`],
+  );
+  fc.assert(
+    fc.property(fc.array(fc.tuple(fc.nat({ max: 14 }), edge), { maxLength: 3 }), fc.constantFrom(14, 15, 15, 15, 16), (changes, length) => {
+      const changed: unknown[] = [...row, null].slice(0, length);
+      for (const [place, value] of changes) if (place < length) changed[place] = value;
+      expect(isKernelRow(changed)).toBe(kernelRow.safeParse(changed).success);
+    }),
+    { numRuns: 5_000 },
+  );
+});

@@ -426,6 +426,7 @@ export class World {
       indexing: new Backlog('indexing', 'bytes', Date.now),
       storing: new Backlog('storing', 'bytes', Date.now),
       kernelBacklog: new Backlog('kernel', 'batches', Date.now),
+      followed: () => false,
     };
     this.ingest = {
       access,

@@ -49,9 +49,14 @@ export function selectColumns(table: EventTable): string {
 export function encodeRows<T extends EventTable>(table: T, rows: readonly EventTables[T][]): string {
   const list = columns[table];
   const lines: string[] = [];
+  // One list for all rows: this runs for every row that is stored.
+  const values = Array.from(list, (): Value => null);
   for (const row of rows) {
     const fields = row as unknown as Readonly<Record<string, Value>>;
-    lines.push(JSON.stringify(list.map(({ name, moment }) => encodeValue(fields[name], moment))), '\n');
+    for (let i = 0; i < list.length; i += 1) values[i] = encodeValue(fields[list[i]!.name], list[i]!.moment);
+    const line = JSON.stringify(values);
+    // JSON escapes a surrogate only where it is alone; looking for that once is far cheaper than looking into every text.
+    lines.push(line.includes('\\ud') ? JSON.stringify(values.map(repaired)) : line, '\n');
   }
   return lines.join('');
 }
@@ -65,28 +70,38 @@ export function decodeRow<T extends EventTable>(table: T, values: readonly unkno
 
 function encodeValue(value: Value | undefined, moment: boolean): Value {
   if (value === undefined) throw new TypeError('a row lacks a column');
-  // The engine refuses a lone surrogate's escape, and with it the whole batch.
+  if (moment && typeof value === 'number') return formatMoment(value);
+  return value;
+}
+
+/** The engine refuses a lone surrogate's escape, and with it the whole batch. */
+function repaired(value: Value): Value {
   if (typeof value === 'string') return wellFormed(value);
   if (isList(value)) return value.map(wellFormed);
   if (typeof value === 'object' && value !== null)
     return Object.fromEntries(Object.entries(value).map(([key, text]) => [wellFormed(key), wellFormed(text)]));
-  if (moment && typeof value === 'number') return formatMoment(value);
   return value;
 }
 
 const isList = (value: Value): value is readonly string[] => Array.isArray(value);
 
 const loneSurrogate = /[\uD800-\uDBFF](?![\uDC00-\uDFFF])|(?<![\uD800-\uDBFF])[\uDC00-\uDFFF]/g;
-const anySurrogate = /[\uD800-\uDFFF]/;
 
 function wellFormed(text: string): string {
-  return anySurrogate.test(text) ? text.replace(loneSurrogate, '\uFFFD') : text;
+  return text.replace(loneSurrogate, '\uFFFD');
 }
+
+/** Rows of a busy node come many to a millisecond. */
+let lastMoment = 0;
+let lastMomentText = '1970-01-01 00:00:00.000';
 
 /** `2026-01-31 23:59:59.999`, the text of a DateTime64(3, 'UTC'). */
 export function formatMoment(ms: number): string {
+  if (ms === lastMoment) return lastMomentText;
   const iso = new Date(ms).toISOString();
-  return `${iso.slice(0, 10)} ${iso.slice(11, 23)}`;
+  lastMomentText = `${iso.slice(0, 10)} ${iso.slice(11, 23)}`;
+  lastMoment = ms;
+  return lastMomentText;
 }
 
 export function quote(name: string): string {

@@ -3,8 +3,9 @@
  *
  * A chDB directory belongs to one process at a time (an advisory lock on its `status` file, released by the kernel however
  * the process dies). Its calls run on libuv's thread pool. The package runs statements with bound parameters one at a time
- * per process; inserts have none, so a long search delays other searches but no insert. There are three connections with one
- * call at a time each: writing, reading, and users' own SQL. A fourth, which runs nothing, is opened first and closed last:
+ * per process; inserts have none, so a long search delays other searches but no insert. There are four connections with one
+ * call at a time each: writing, findings, reading, and users' own SQL. Findings have one of their own because somebody waits for
+ * them, and an insert of a busy node's rows takes half a second. A fifth, which runs nothing, is opened first and closed last:
  * only the first can pass arguments to the engine, of which a process has one. With a server there are as many connections
  * as Steno has concurrent calls, plus two for users' own SQL.
  *
@@ -123,17 +124,17 @@ async function openChdb(path: string): Promise<Engine> {
   const clients: { close(): Promise<void> | void }[] = [host];
   try {
     const links: Link[] = [];
-    for (let i = 0; i < 3; i += 1) {
+    for (let i = 0; i < 4; i += 1) {
       const link = new Link(await use(), use);
       links.push(link);
       clients.unshift(link);
     }
-    const [writer, reader, userSql] = links as [Link, Link, Link];
+    const [writer, findings, reader, userSql] = links as [Link, Link, Link, Link];
     return new ClientEngine(
       EMBEDDED,
       'steno',
-      { writer, reader, userSql, clients },
-      { writing: new Lane(1), reading: new Lane(1), userSql: new Lane(1) },
+      { writer, findings, reader, userSql, clients },
+      { writing: new Lane(1), findings: new Lane(1), reading: new Lane(1), userSql: new Lane(1) },
     );
   } catch (error) {
     for (const client of clients) await client.close();
@@ -176,11 +177,13 @@ async function openServer(options: ServerOptions): Promise<Engine> {
   const client = connect(database, 2 * serverConnections, timeoutMs);
   // Separate sockets, so that users' queries take none from Steno's.
   const userSql = connect(database, userSqlConnections, userSqlTimeoutMs);
+  const writer = new Link(client);
+  const writing = new Lane(serverConnections);
   return new ClientEngine(
     layout,
     database,
-    { writer: new Link(client), reader: new Link(client), userSql: new Link(userSql), clients: [client, userSql] },
-    { writing: new Lane(serverConnections), reading: new Lane(serverConnections), userSql: new Lane(userSqlConnections) },
+    { writer, findings: writer, reader: new Link(client), userSql: new Link(userSql), clients: [client, userSql] },
+    { writing, findings: writing, reading: new Lane(serverConnections), userSql: new Lane(userSqlConnections) },
   );
 }
 
@@ -230,6 +233,7 @@ class Link {
 
 interface Clients {
   readonly writer: Link;
+  readonly findings: Link;
   readonly reader: Link;
   readonly userSql: Link;
   /** In the order in which they are closed. */
@@ -238,6 +242,7 @@ interface Clients {
 
 interface Lanes {
   readonly writing: Lane;
+  readonly findings: Lane;
   readonly reading: Lane;
   readonly userSql: Lane;
 }
@@ -265,7 +270,9 @@ class ClientEngine implements Engine {
     // and needs no quoting.
     const hash = createHash('sha256').update(token).digest('hex');
     const query = `INSERT INTO ${table} (${columns}) SETTINGS async_insert = 0, insert_deduplication_token = '${hash}'${insertSettings(this.layout)} FORMAT JSONCompactEachRow`;
-    await this.#run(this.#lanes.writing, this.#clients.writer, async (client) => {
+    const [lane, link] =
+      table === 'findings' ? [this.#lanes.findings, this.#clients.findings] : [this.#lanes.writing, this.#clients.writer];
+    await this.#run(lane, link, async (client) => {
       const { stream } = await client.exec({ query, values: Readable.from([Buffer.from(body)]) });
       await nothingIn(stream);
     });
@@ -317,7 +324,7 @@ class ClientEngine implements Engine {
 
   close(): Promise<void> {
     this.#closed ??= (async () => {
-      await Promise.all([this.#lanes.writing.idle(), this.#lanes.reading.idle(), this.#lanes.userSql.idle()]);
+      await Promise.all(Object.values(this.#lanes).map((lane: Lane) => lane.idle()));
       for (const client of this.#clients.clients) await client.close();
     })();
     return this.#closed;
