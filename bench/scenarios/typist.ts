@@ -6,8 +6,8 @@ export class Typist {
   #wanted = '';
   #resolve: () => void = () => undefined;
 
-  constructor(args: readonly string[]) {
-    this.#terminal = pty.spawn('ssh', ['-tt', ...args, 'stty -icanon echo; echo ready; exec cat >/dev/null'], { cols: 80, rows: 24 });
+  constructor(args: readonly string[], command = 'stty -icanon echo; echo ready; exec cat >/dev/null') {
+    this.#terminal = pty.spawn('ssh', ['-tt', ...args, command], { cols: 80, rows: 24 });
     let seen = '';
     this.#terminal.onData((data) => {
       seen = (seen + data).slice(-64);
@@ -22,8 +22,8 @@ export class Typist {
     return this.#until('ready\r\n');
   }
 
-  /** Types `count` keys, each once the one before was echoed, and answers the round trips in µs. */
-  async type(count: number): Promise<number[]> {
+  /** Types `count` keys, each `pauseMs` after the one before was echoed, and answers the round trips in µs. */
+  async type(count: number, pauseMs = 2): Promise<number[]> {
     const times: number[] = [];
     for (let i = 0; i < count; i++) {
       const key = String.fromCharCode(97 + (i % 26));
@@ -33,7 +33,7 @@ export class Typist {
       await echoed;
       times.push((performance.now() - start) * 1000);
       // People pause: without it the measure would be of a pipe, not of a keyboard.
-      await new Promise((resolve) => setTimeout(resolve, 2));
+      await new Promise((resolve) => setTimeout(resolve, pauseMs));
     }
     return times;
   }

@@ -326,7 +326,7 @@ export class Audience implements SessionWatcher {
 
   #help(participant: Participant): void {
     const { user, login, node } = this.#about;
-    this.#tell(participant, helpOf(participant.facts.mode, printable(`${user} (${login}@${node})`, 128)));
+    this.#tell(participant, helpOf(participant.facts.mode, printable(`${user} (${login}@${node})`, 128), participant.goesBack));
   }
 
   #tell(participant: Participant, words: string): void {

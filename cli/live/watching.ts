@@ -1,0 +1,93 @@
+/**
+ * Watching a live session with the `ssh` of this machine, between whom and this terminal `steno join` stands: keys that go back in time are its
+ * own, all others go on to the gateway.
+ *
+ *     live ──Space, left, `/`──► past ──up to now, `q`──► live          ssh ends: over
+ *
+ * What the session prints while the past is shown is dropped, and the gateway asked to draw the screen anew behind it. The terminal's size goes
+ * to the gateway as a variable, and as terminals report it when it changes, since the `ssh` has none. Tested in test/end-to-end/join-past.test.ts.
+ */
+import { spawn } from 'node:child_process';
+import { StringDecoder } from 'node:string_decoder';
+import { StenoError } from '#schemas/base/errors.js';
+import { VIEW_VARIABLE } from '#schemas/session-join.js';
+import type { Client } from '../client/client.js';
+import { failure, standardOutput } from '../terminal/output.js';
+import { LiveKeys } from './keys.js';
+import { PastView } from './past-view.js';
+
+/** So much of the end of what came is kept, for the gateway's last words. */
+const KEPT = 4_096;
+const REDRAW = '\u000c';
+/** Ends what programs may have set, as the gateway's last words do (gateway/live/screen-replay.ts), which begin with `LAST_WORDS`. */
+const LAST_WORDS = '\u001b[?1049l';
+const LEAVE_MODES = `${LAST_WORDS}\u001b[!p\u001b[?1;9;1000;1002;1003;1004;1005;1006;1015;2004l\u001b[?7;25h\u001b>\u001b(B\u000f\u001b[r\u001b[0m`;
+
+/** `ssh`: arguments, but for those that this adds. Resolves with the exit status. */
+export async function watch(client: () => Client, session: string, ssh: readonly string[]): Promise<number> {
+  const { stdin, stdout } = process;
+  const size = (): { readonly cols: number; readonly rows: number } => ({ cols: stdout.columns, rows: stdout.rows });
+  const { cols, rows } = size();
+  const child = spawn('ssh', ['-tt', '-o', `SetEnv=${VIEW_VARIABLE}=${cols}x${rows}`, ...ssh], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const keys = new LiveKeys();
+  const decoder = new StringDecoder('utf8');
+  let past: PastView | null = null;
+  let tail = Buffer.alloc(0);
+  let listening = false;
+  const send = (text: string): void => void child.stdin.write(text);
+  const typed = (bytes: Buffer): void => {
+    const text = decoder.write(bytes);
+    if (past !== null) return past.keys(text);
+    const { pass, enter } = keys.take(text);
+    if (pass !== '') send(pass);
+    if (enter === null) return;
+    const over = (): void => {
+      past = null;
+      send(REDRAW);
+    };
+    past = new PastView({ client, session, size, over, write: (words) => void stdout.write(words) }, enter);
+  };
+  const resized = (): void => {
+    send(`\u001b[8;${size().rows};${size().cols}t`);
+    past?.resized();
+  };
+  child.stdin.on('error', () => undefined);
+  child.stdout.on('data', (bytes: Buffer) => {
+    // Until the session is there, the terminal is that of `ssh`, which may ask for something.
+    if (!listening) {
+      listening = true;
+      stdin.setRawMode(true);
+      stdin.on('data', typed);
+      stdout.on('resize', resized);
+    }
+    tail = Buffer.concat([tail, bytes.subarray(-KEPT)]).subarray(-KEPT);
+    if (past !== null || stdout.write(bytes)) return;
+    child.stdout.pause();
+    stdout.once('drain', () => child.stdout.resume());
+  });
+  try {
+    const status = await new Promise<number>((resolve, reject) => {
+      child.on('error', (error) => reject(new StenoError('INTERNAL', `ssh: ${error.message}`)));
+      child.on('close', (code) => resolve(code ?? 255));
+    });
+    const at = tail.lastIndexOf(LAST_WORDS);
+    const last = at >= 0 && tail.includes('steno: ', at) ? tail.subarray(at) : null;
+    if (past !== null) {
+      (past as PastView).close();
+      if (last !== null) stdout.write(last);
+    }
+    if (last !== null || !listening) return status;
+    // The gateway could say nothing, so the terminal is still as the session's programs had it.
+    stdout.write(`${LEAVE_MODES}\r\n`);
+    failure(standardOutput, new StenoError('GATEWAY_LOST'), false);
+    return status === 0 ? 255 : status;
+  } finally {
+    (past as PastView | null)?.close();
+    if (listening) {
+      stdin.off('data', typed);
+      stdout.off('resize', resized);
+      stdin.setRawMode(false);
+      stdin.pause();
+    }
+  }
+}
