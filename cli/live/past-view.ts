@@ -6,8 +6,8 @@
  *        └──the viewer refuses──► refused ──a key──► over
  *
  * The recording is drawn by an emulator, and this terminal gets its screen alone, through `TerminalFilter`: nothing recorded steers it. Limits: a
- * terminal smaller than the session's shows the rows around the cursor, without colours. Tested in past-view.test.ts, and with a whole
- * Steno in test/end-to-end/join-past.test.ts.
+ * terminal smaller than the session's shows the rows around the cursor, without colours. Tested in
+ * test/end-to-end/join-past.test.ts.
  */
 import { searchScreens } from '#schemas/api/recordings/search.js';
 import type { SearchHit } from '#schemas/api/recordings/search.js';
