@@ -119,7 +119,7 @@ it('is nobody’s who may join but not view', async () => {
   const observer = joining(bob!);
   await shows(observer, /you watch/);
   observer.write(' ');
-  await shows(observer, /going back is not possible: your roles do not let you view this session/);
+  await shows(observer, /going back is not possible: no role allows this/);
   observer.write('q');
   await shows(observer, /\$ *$/m);
   await run('echo again-$((7 + 7))', /again-14/);
