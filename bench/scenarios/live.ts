@@ -1,11 +1,13 @@
 /** A session that several share: what observers cost its user, and how soon each of them sees, types and pauses. */
 import * as pty from 'node-pty';
+import { chromium } from 'playwright-core';
 import type { ServerChannel } from 'ssh2';
 import { gather } from '../crowd.js';
 import type { Field } from '../field.js';
 import { quantile, round3 } from '../measure.js';
 import type { Section } from '../measure.js';
 import type { Person } from '../../test/end-to-end/people.js';
+import { headless } from '../../viewer/api/testing/chromium.js';
 import { Crowd, newSession, participant } from './live-people.js';
 import { Typist } from './typist.js';
 
@@ -89,6 +91,7 @@ export async function live(field: Field, { observers, keys, pauses }: LiveSizes)
     const output = await outputTo(node, keys);
     row('output to a stock `ssh` observer, ms', output.observer, 'p99 20');
     row('the same to the session’s own `ssh`, ms', output.owner, '');
+    row('output to the page of a follower in Chromium, ms', await outputToPage(field, node, Math.ceil(keys / 4)), 'p50 50, p99 100');
     const typed = await peerKeys(node, keys);
     row('peer’s key to the owner’s screen, ms', typed.owner, 'p99 30');
     row('peer’s key to their own screen, ms', typed.peer, 'p99 30');
@@ -135,6 +138,7 @@ async function ownKeys(
 }
 
 interface Shared {
+  readonly session: string;
   readonly owner: Screen;
   readonly peer: Screen;
   readonly observer: Screen;
@@ -169,7 +173,7 @@ async function shared(field: Field, who: Person): Promise<Shared> {
   await moderator.until('you moderate');
   await owner.until('as moderator');
   return {
-    ...{ owner, peer, observer, moderator, channel: channel!, arrived: () => last },
+    ...{ session, owner, peer, observer, moderator, channel: channel!, arrived: () => last },
     close() {
       for (const screen of [owner, peer, observer, moderator]) screen.close();
       crowd.close();
@@ -193,6 +197,43 @@ async function outputTo(
     await wait(PAUSE_MS);
   }
   return times;
+}
+
+/** In the page: when each numbered line was first on the terminal as it is drawn, in ms since 1970. */
+const watchScreen = `window.shownAt = {};
+  (function look() {
+    const text = document.querySelector('.ap-term')?.textContent ?? '';
+    for (const [, n] of text.matchAll(/page line (\\d+) /g)) window.shownAt[n] ??= performance.timeOrigin + performance.now();
+    requestAnimationFrame(look);
+  })();
+  window.shown = (n) => new Promise((resolve) => {
+    const look = () => (window.shownAt[n] === undefined ? requestAnimationFrame(look) : resolve(window.shownAt[n]));
+    look();
+  });`;
+
+async function outputToPage({ steno }: Field, { session, channel }: Shared, count: number): Promise<readonly number[]> {
+  const browser = await chromium.launch(headless);
+  try {
+    const page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
+    const { stdout } = await steno.steno('login', '--web', '--data', steno.data);
+    const link = new URL(/http\S+#sign-in=[A-Za-z0-9_-]{40,}/.exec(stdout)![0]);
+    await page.goto(link.href);
+    await page.getByText('Sign out').waitFor();
+    await page.goto(`${link.origin}/sessions/${session}`);
+    await page.waitForSelector('.live-button.following');
+    await page.evaluate(watchScreen);
+    const times: number[] = [];
+    for (let i = 0; i < count; i++) {
+      const start = performance.timeOrigin + performance.now();
+      channel.write(`page line ${i} of what is printed\r\n`);
+      times.push((await page.evaluate<number>(`window.shown(${i})`)) - start);
+      // Not in step with blocks, which are cut each second.
+      await wait(PAUSE_MS + ((i * 37) % 90));
+    }
+    return times;
+  } finally {
+    await browser.close();
+  }
 }
 
 async function peerKeys(

@@ -19,9 +19,11 @@ import { PastView } from './past-view.js';
 /** So much of the end of what came is kept, for the gateway's last words. */
 const KEPT = 4_096;
 const REDRAW = '\u000c';
-/** Ends what programs may have set, as the gateway's last words do (gateway/live/screen-replay.ts), which begin with `LAST_WORDS`. */
-const LAST_WORDS = '\u001b[?1049l';
-const LEAVE_MODES = `${LAST_WORDS}\u001b[!p\u001b[?1;9;1000;1002;1003;1004;1005;1006;1015;2004l\u001b[?7;25h\u001b>\u001b(B\u000f\u001b[r\u001b[0m`;
+/** Ends what programs may have set, as the gateway's last words do (gateway/live/screen-replay.ts). */
+const LEAVE_MODES =
+  '\u001b[?1049l\u001b[!p\u001b[?1;9;1000;1002;1003;1004;1005;1006;1015;2004l\u001b[?7;25h\u001b>\u001b(B\u000f\u001b[r\u001b[0m';
+/** What the gateway says at the end, behind a screen or in place of one (gateway/ssh/server/joined.ts). */
+const LAST_WORDS = /(?:\u001b\[\?1049l[^\n]{0,200}\u001b\[\d{1,4};1H|^)\r\n(?:steno: [^\n]*\r\n)+$/;
 
 /** `ssh`: arguments, but for those that this adds. Resolves with the exit status. */
 export async function watch(client: () => Client, session: string, ssh: readonly string[]): Promise<number> {
@@ -51,6 +53,9 @@ export async function watch(client: () => Client, session: string, ssh: readonly
     send(`\u001b[8;${size().rows};${size().cols}t`);
     past?.resized();
   };
+  // Ends by way of `ssh`, so that the terminal is left as it was.
+  const stop = (): void => void child.kill();
+  process.on('SIGTERM', stop);
   child.stdin.on('error', () => undefined);
   child.stdout.on('data', (bytes: Buffer) => {
     // Until the session is there, the terminal is that of `ssh`, which may ask for something.
@@ -70,8 +75,7 @@ export async function watch(client: () => Client, session: string, ssh: readonly
       child.on('error', (error) => reject(new StenoError('INTERNAL', `ssh: ${error.message}`)));
       child.on('close', (code) => resolve(code ?? 255));
     });
-    const at = tail.lastIndexOf(LAST_WORDS);
-    const last = at >= 0 && tail.includes('steno: ', at) ? tail.subarray(at) : null;
+    const last = lastWords(tail);
     if (past !== null) {
       (past as PastView).close();
       if (last !== null) stdout.write(last);
@@ -83,6 +87,7 @@ export async function watch(client: () => Client, session: string, ssh: readonly
     return status === 0 ? 255 : status;
   } finally {
     (past as PastView | null)?.close();
+    process.off('SIGTERM', stop);
     if (listening) {
       stdin.off('data', typed);
       stdout.off('resize', resized);
@@ -90,4 +95,10 @@ export async function watch(client: () => Client, session: string, ssh: readonly
       stdin.pause();
     }
   }
+}
+
+/** Null: the gateway has said none, so the connection to it was lost. */
+function lastWords(tail: Buffer): Buffer | null {
+  const found = LAST_WORDS.exec(tail.toString('latin1'));
+  return found === null ? null : tail.subarray(found.index);
 }
