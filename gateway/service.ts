@@ -72,6 +72,8 @@ export async function startGatewayService(config: GatewayStart, { log }: { reado
       graceMs: spanMs(config.drain),
       over,
       metrics: () => metricsOf(workers),
+      // While none serves, accepted connections wait: a load balancer has better places for them.
+      serving: () => workers.serving,
       async close(hurry) {
         front.stop();
         front.flush();

@@ -114,6 +114,11 @@ export class Pool {
     }));
   }
 
+  /** Whether a connection that comes now is taken at once. */
+  get serving(): boolean {
+    return this.#workers.some(({ state, plan }) => state === 'serving' && !plan.retiring);
+  }
+
   deliver(arrival: Arrival): void {
     const worker = this.#choose(arrival.wanted);
     if (worker === undefined) {

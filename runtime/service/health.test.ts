@@ -17,6 +17,19 @@ describe('health of a service', () => {
     health.set('draining');
     expect([await ask('/healthz'), await ask('/readyz')]).toEqual([200, 503]);
   });
+  it('is not ready while nothing takes connections', async () => {
+    let serving = true;
+    health.set('ready');
+    health.watch(() => serving);
+    const answers: number[] = [];
+    for (const now of [true, false, true]) {
+      serving = now;
+      answers.push(await ask('/readyz'));
+    }
+    expect(answers).toEqual([200, 503, 200]);
+    serving = false;
+    expect(await ask('/healthz')).toBe(200);
+  });
   it('answers nothing else', async () => {
     expect([await ask('/'), await ask('/metrics'), await ask('/readyz?x=1'), await ask('/readyz', 'POST')]).toEqual([404, 404, 404, 404]);
   });

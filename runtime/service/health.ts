@@ -14,6 +14,8 @@ export interface Health {
   readonly address: string;
   set(state: Readiness): void;
   measure(metrics: () => string): void;
+  /** `serving`: false while the service runs but nothing takes its connections; it then counts as starting. */
+  watch(serving: () => boolean): void;
   close(): Promise<void>;
 }
 
@@ -24,18 +26,20 @@ const MAX_CONNECTIONS = 64;
 export async function startHealth(listen: string): Promise<Health> {
   let state: Readiness = 'starting';
   let metrics: (() => string) | undefined;
+  let serving = (): boolean => true;
   const server = createServer({ requestTimeout: LIMIT_MS, headersTimeout: LIMIT_MS, keepAliveTimeout: LIMIT_MS }, (request, response) => {
     if (request.method === 'GET' && request.url === '/metrics' && metrics !== undefined) {
       response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8', 'cache-control': 'no-store' });
       response.end(metrics());
       return;
     }
+    const now = state === 'ready' && !serving() ? 'starting' : state;
     const known = request.method === 'GET' || request.method === 'HEAD';
     const [code, text] =
       known && request.url === '/healthz'
         ? [200, 'ok']
         : known && request.url === '/readyz'
-          ? [state === 'ready' ? 200 : 503, state]
+          ? [now === 'ready' ? 200 : 503, now]
           : [404, 'not found'];
     response.writeHead(code, { 'content-type': 'text/plain', 'cache-control': 'no-store' });
     response.end(`${text}\n`);
@@ -58,6 +62,9 @@ export async function startHealth(listen: string): Promise<Health> {
     },
     measure(next) {
       metrics = next;
+    },
+    watch(next) {
+      serving = next;
     },
     close: () =>
       new Promise((resolve) => {

@@ -24,6 +24,8 @@ export interface Running {
   readonly graceMs?: number;
   /** Output for `/metrics` in Prometheus' text format, beside the probes; omitted if there is none. */
   metrics?(): string;
+  /** Whether anything takes connections now, for `/readyz`; if omitted, always after the start. */
+  serving?(): boolean;
   /**
    * Resolves with the reason when the service cannot continue; it is then closed, and its process exits with the status of
    * the error.
@@ -194,8 +196,9 @@ export async function serve(
       hurry.abort();
       return drain(error.code, error.entry.exit);
     });
-    const { metrics } = await running;
+    const { metrics, serving } = await running;
     if (metrics !== undefined) probes?.measure(metrics);
+    if (serving !== undefined) probes?.watch(serving);
     if (!draining) probes?.set('ready');
     log.info({ addresses, health: probes?.address, ready_ms: Math.round(performance.now()) }, 'ready');
   } catch (error) {
