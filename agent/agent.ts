@@ -7,6 +7,7 @@
  * in test/agent/agent.test.ts.
  */
 import type { Log } from '#runtime/log.js';
+import { requireHostPort } from '#schemas/base/host-port.js';
 import type { Running } from '#runtime/service/process.js';
 import { openMember } from '#runtime/service/member.js';
 import type { Joining } from '#runtime/service/member.js';
@@ -22,7 +23,7 @@ export type AgentConfig = Joining & {
   readonly labels?: Readonly<Record<string, string>>;
   /** `wss://host:port` of ingest, which receives kernel events; if omitted, none are recorded. */
   readonly ingest?: string;
-  /** Whether logins on this machine that belong to no session are told; true when left out. */
+  /** Whether to record logins on this machine outside all sessions; default true. */
   readonly watch_logins?: boolean;
 };
 
@@ -40,20 +41,16 @@ export async function startAgent(
           load: kernelLoad,
           logins: config.watch_logins ?? true,
         });
-  const colon = config.listen.lastIndexOf(':');
-  const service = await startSshService(
-    { host: config.listen.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(config.listen.slice(colon + 1)) },
-    {
-      node: config.name,
-      hostKey: identity.hostKey!,
-      hostCertificate: () => identity.hostCertificate(),
-      userCas: () => authority.current().ssh_user_ca,
-      log,
-      clock,
-      kernel: kernel?.recorder ?? null,
-      owners: new Set([process.getuid!(), 0]),
-    },
-  );
+  const service = await startSshService(requireHostPort(config.listen), {
+    node: config.name,
+    hostKey: identity.hostKey!,
+    hostCertificate: () => identity.hostCertificate(),
+    userCas: () => authority.current().ssh_user_ca,
+    log,
+    clock,
+    kernel: kernel?.recorder ?? null,
+    owners: new Set([process.getuid!(), 0]),
+  });
   await authority.registerNode({
     address: service.address,
     labels: { ...config.labels },

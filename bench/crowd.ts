@@ -1,4 +1,4 @@
-/** Many recorded sessions at once: a small ssh2 server as node, and ssh2 clients that enter it through the gateway. */
+/** Many concurrent recorded sessions: a small ssh2 server as node, and ssh2 clients that reach it through the gateway. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -17,14 +17,14 @@ export interface Member {
 
 export interface Crowd {
   readonly members: readonly Member[];
-  /** Opens a shell and resolves with the first thing it prints. */
+  /** Opens a shell and resolves with its first output. */
   open(): Promise<Member>;
-  /** Eight at a time. */
+  /** Opens eight at a time. */
   openMany(count: number): Promise<void>;
   close(): void;
 }
 
-/** `shell` gets each session at the node, which must print something. `name` becomes the node's. */
+/** `shell` handles each session at the node and must print something. `name`: name of the node. */
 export async function gather(field: Field, name: string, shell: (channel: ServerChannel) => void): Promise<Crowd> {
   const { steno } = field;
   const hostKey = generateKey();
@@ -90,7 +90,7 @@ export async function gather(field: Field, name: string, shell: (channel: Server
   };
 }
 
-/** As many sessions as the limit of open files lets a gateway hold here, at most `count`: each has two sockets. */
+/** Number of sessions, at most `count`, that the limit of open files lets a gateway hold: each has two sockets. */
 export function within(count: number, pid: number): number {
   const limit = Number(/Max open files\s+(\d+)/.exec(readFileSync(`/proc/${pid}/limits`, 'utf8'))![1]);
   const fit = Math.floor((limit - 600) / 2);

@@ -1,11 +1,11 @@
 /**
- * What the event log costs for 1,000 kernel events: bytes in the object store, and CPU at gateway and ingest beside the insert.
+ * The cost of the event log for 1,000 kernel events: bytes in the object store, and CPU at gateway and ingest, without the insert.
  *
  *     npx tsc -b bench && node dist/bench/event-log.js
  *
- * Needs root: rows are of real programs (a shell that walks folders and reads files). They go through the gateway's intake and spool and
- * through ingest's checks, derivation and compression, without network and stores. Insert into the event store is not in it: rows cost
- * it the same as before there was a log.
+ * Needs root: the rows come from real programs (a shell that walks folders and reads files). They pass through the gateway's intake and
+ * spool and through ingest's checks, derivation and compression, without network and stores. The insert into the event store is not
+ * included: the log does not change its cost.
  */
 import { generateKeyPairSync, randomBytes, sign } from 'node:crypto';
 import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
@@ -42,7 +42,7 @@ async function realRows(session: string): Promise<KernelRow[]> {
   }
 }
 
-/** Milliseconds of CPU for each 1,000 events. */
+/** CPU milliseconds per 1,000 events. */
 async function cpu(what: string, run: () => Promise<void> | void): Promise<void> {
   const before = process.cpuUsage();
   await run();

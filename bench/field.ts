@@ -1,6 +1,6 @@
 /**
- * The field that contestants run on: one Steno, one stock sshd as node, one stock sshd as jump host. All on loopback, all
- * with the same keys and the same cipher; `ssh -J` goes through the jump host to the same node that Steno dials.
+ * The set-up for all contestants: one Steno, one stock sshd as node, one stock sshd as jump host. All are on loopback, with
+ * the same keys and cipher; `ssh -J` goes through the jump host to the same node that Steno dials.
  */
 import { execFileSync, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
@@ -17,15 +17,15 @@ export interface Field {
   readonly steno: Steno;
   /** Arguments of `ssh` (and `sftp`) that reach the node, destination included. */
   readonly routes: Readonly<Record<'direct' | 'jump' | 'steno' | 'login@node' | 'hop', readonly string[]>>;
-  /** CPU seconds that the gateway used so far, all its threads. */
+  /** CPU seconds used so far by all threads of the gateway. */
   gatewaySeconds(): number;
   close(): Promise<void>;
 }
 
 export interface FieldOptions {
-  /** Further words for `steno up`. */
+  /** Further options of `steno up`. */
   readonly up?: readonly string[];
-  /** Whether shells at the node leave out the start-up file of whoever runs this: it may cost more than all the rest. */
+  /** Whether shells at the node skip the user's start-up file, which may cost more than everything else. */
   readonly plainShells?: boolean;
 }
 
@@ -72,7 +72,7 @@ export async function openField({ up = [], plainShells = false }: FieldOptions =
         direct: [...plain, 'node'],
         jump: [...plain, '-J', 'jump', 'node'],
         steno: [...common, '-F', steno.config, '-o', `User=${steno.login}`, 'bench.steno'],
-        // One connection, as the one above: the node is in the user's name.
+        // One connection, like the one above: the user name contains the node.
         'login@node': [...common, '-F', steno.config, `${steno.login}@bench@steno-gateway`],
         // `ssh -J` typed by hand: one connection inside another, both ended by the gateway.
         hop: [...common, '-F', byHand, '-J', `${steno.login}@${steno.run.ssh}`, `${steno.login}@bench`],
@@ -86,7 +86,7 @@ export async function openField({ up = [], plainShells = false }: FieldOptions =
   }
 }
 
-/** Linux counts what each thread ran in ns; `stat` counts in hundredths of a second. Threads that ended are missing. */
+/** From schedstat, which counts each thread in ns; `stat` counts in hundredths of a second. Ended threads are missing. */
 export function cpuSeconds(pid: number): number {
   const threads = readdirSync(`/proc/${pid}/task`).map((thread) =>
     Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ')[0]),

@@ -1,10 +1,10 @@
 /**
- * How fast ingest stores one session that prints without end: a real uplink from a process of its own, a directory, chDB.
+ * How fast ingest stores one session with endless output: a real uplink from a separate process, a directory, chDB.
  *
  *     npx tsc -b bench && node dist/bench/ingest.js [MiB [LOAD…]]
  *
- * `noise` is random bytes, as `b` lines carry them; `text` is log lines on a pipe; `terminal` is the same with a terminal. For
- * a profile of the storing process: node --cpu-prof dist/bench/ingest.js.
+ * `noise` is random bytes in `b` lines; `text` is log lines on a pipe; `terminal` is the same on a terminal. For a profile of
+ * the storing process: node --cpu-prof dist/bench/ingest.js.
  */
 import { randomBytes } from 'node:crypto';
 import { fork } from 'node:child_process';
@@ -47,7 +47,7 @@ interface Order {
   readonly session: string;
 }
 
-/** The sending process makes the recording itself: its key travels as nothing but the seed of the test. */
+/** The sending process makes the recording itself; it gets only the seed, from which it derives the key. */
 async function send(): Promise<void> {
   const recording = new RecordingAuthority();
   const identity = recording.certify('gw-1');

@@ -1,7 +1,7 @@
-/** Figures of a benchmark: contestants in turn, so that a machine that gets slower does so for all of them. */
+/** Figures of a benchmark. Contestants take turns, so that a slowdown of the machine affects all of them. */
 export interface Contestant {
   readonly name: string;
-  /** One run; answers its figure. */
+  /** One run. Returns its figure. */
   run(): Promise<number>;
 }
 
@@ -32,7 +32,7 @@ export async function interleave(contestants: readonly Contestant[], rounds: num
   }));
 }
 
-/** Median of the ratios a/b of each round: what a comparison is quoted by. */
+/** Median of the ratios a/b of all rounds, which is the quoted comparison. */
 export function ratio(a: Figure, b: Figure): number {
   return quantile(
     a.runs.map((value, i) => value / b.runs[i]!),
@@ -40,7 +40,7 @@ export function ratio(a: Figure, b: Figure): number {
   );
 }
 
-/** In the order of `compared`. `hop`: `ssh -J` through Steno, typed by hand, as against the generated configuration. */
+/** In the order of `compared`. `hop`: `ssh -J` through Steno, typed by hand, instead of the generated configuration. */
 export const contestants = ['steno', 'login@node', 'hop', 'jump', 'direct'] as const;
 export const comparedHeader = [
   '`ssh node.steno`',
@@ -76,7 +76,7 @@ export function round3(value: number): string {
 
 export interface Section {
   readonly title: string;
-  /** What was done, in a sentence; the command that shows it. */
+  /** The measurement in a sentence, and the command that runs it. */
   readonly how: string;
   readonly header: readonly string[];
   readonly rows: readonly (readonly string[])[];

@@ -1,7 +1,7 @@
 /**
- * `npm run bench [-- NAME…]`: Steno beside its peer, in one run, interleaved. Writes bench/results.md.
+ * `npm run bench [-- NAME…]`: Steno and its peer, interleaved in one run. Writes bench/results.md.
  *
- * Names are those of `scenarios`. `--quick` makes everything small, to see that it works; `--minutes=N`: of the outage, and of kernel_hour.
+ * Names are the keys of `scenarios`. `--quick` reduces everything, as a smoke test; `--minutes=N` is the length of the outage and of kernel_hour.
  */
 import { execFileSync } from 'node:child_process';
 import { cpus, totalmem } from 'node:os';
@@ -94,9 +94,9 @@ if (chosen.length === 0) {
   process.stderr.write(`no such benchmark; there are ${scenarios.map(([name]) => name).join(', ')}\n`);
   process.exit(64);
 }
-// What takes no field runs without one, with the machine to itself.
+// Scenarios without a field run first, with the machine to themselves.
 const field = chosen.some(([, run]) => run.length > 0) ? await openField() : null;
-// A scenario without a field may wait for a thread, which by itself keeps no process alive.
+// A scenario without a field may wait for a thread that does not keep the process alive.
 const awake = setInterval(() => undefined, 60_000);
 try {
   const file = new URL('../../bench/results.md', import.meta.url);
@@ -104,7 +104,7 @@ try {
   for (const [name, run] of chosen) {
     sections.push(`<!-- ${name} -->\n${markdown(await run(field!))}`);
     process.stdout.write(`${sections.at(-1)!}\n`);
-    // After each one: a long run that is cut short has not measured for nothing.
+    // Write after each scenario, so that an interrupted run keeps its results.
     if (!quick) writeFileSync(file, merge(file, sections));
   }
 } finally {
@@ -112,7 +112,7 @@ try {
   await field?.close();
 }
 
-/** Sections that were not run this time stay as they were. */
+/** Keeps sections that were not run this time. */
 function merge(file: URL, fresh: readonly string[]): string {
   let old = '';
   try {

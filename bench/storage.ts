@@ -1,5 +1,5 @@
 /**
- * What ingest stores and how fast: casts recorded anew, through a real uplink into a directory and chDB, then sealed.
+ * Storage size and speed of ingest: casts recorded again, through a real uplink into a directory and chDB, then sealed.
  *
  *     npx tsc -b bench && node dist/bench/storage.js FOLDER
  *
@@ -20,7 +20,7 @@ import { ServiceAuthority, UplinkClient, quiet, temporaryFolder } from '../inges
 import type { RecordingIdentity } from '#recordings/testing/recorder.js';
 
 const COALESCE_MS = 10;
-/** Characters a line may hold, whatever escapes they need. */
+/** Character limit of a line, which holds for any escapes. */
 const LINE_CHARS = Math.floor((MAX_LINE_BYTES - 64) / 6);
 
 function record(cast: string, identity: RecordingIdentity): Recorder {

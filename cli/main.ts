@@ -1,4 +1,4 @@
-/** The `steno` command: verbs and their options, nothing else. What a verb does is in `verbs/`. */
+/** The `steno` command: verbs and their options only. `verbs/` has their implementations. */
 import { Command, CommanderError } from 'commander';
 import { StenoError } from '#schemas/base/errors.js';
 import { failure, standardOutput } from './terminal/output.js';

@@ -16,13 +16,13 @@ import type { Log } from '#runtime/log.js';
 import type { WebSocket } from 'ws';
 import type { Running } from '#runtime/service/process.js';
 import { StenoError } from '#schemas/base/errors.js';
+import { requireHostPort } from '#schemas/base/host-port.js';
 import type { Snapshot } from '#schemas/snapshot.js';
 import type { LiveSessionDetails } from '#schemas/api/inventory/live-sessions.js';
 import type { LockEffect } from '#schemas/lock-effect.js';
 import type { EventsWay } from '#schemas/kernel/orders.js';
 import type { NodeRecord } from '#schemas/policy/role.js';
 import { formatPublicLine, parseAuthorizedLine } from '#schemas/ssh/public-key.js';
-import { hostAndPort } from './edge/host-and-port.js';
 import { listenForKubernetes } from './kube/listener.js';
 import type { KubeListenerDeps } from './kube/listener.js';
 import { Confirmations } from './kube/requests/confirmations.js';
@@ -232,7 +232,7 @@ export async function startGateway(
     if (scope.changed('roles')) slots.recheck();
   });
   lockEffects.applied(snapshot()?.locks ?? [], new Map());
-  const address = await listener.listen(...hostAndPort(listen));
+  const address = await listener.listen(requireHostPort(listen));
   const kubeListener =
     kube === undefined
       ? undefined
@@ -255,7 +255,7 @@ export async function startGateway(
             now,
             arrivals: kube.arrivals,
           },
-          ...hostAndPort(kube.listen),
+          requireHostPort(kube.listen),
         );
   return {
     addresses: { ssh: address, ...(kubeListener === undefined ? {} : { kube: kubeListener.address }) },

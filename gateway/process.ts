@@ -18,6 +18,7 @@ import type { Joining } from '#runtime/service/member.js';
 import type { ServiceIdentity } from '#runtime/service/identity.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { isLoopbackHost } from '#schemas/base/host-name.js';
+import { requireHostPort } from '#schemas/base/host-port.js';
 import { KUBE_LABEL } from '#schemas/kube/kube-cluster.js';
 import type { NodeRecord } from '#schemas/policy/role.js';
 import { CHECKPOINT_NAMESPACE } from '#schemas/recording/checkpoint.js';
@@ -26,7 +27,6 @@ import { sshsigSignedData } from '#schemas/ssh/signature.js';
 import { nodeIn } from '#schemas/watch.js';
 import type { GatewayServiceConfig } from './config.js';
 import { DuplexWire } from './edge/duplex-wire.js';
-import { hostAndPort } from './edge/host-and-port.js';
 import { startGateway } from './gateway.js';
 import type { RunningGateway } from './gateway.js';
 import { Presence } from './presence.js';
@@ -67,14 +67,13 @@ export async function startGatewayProcess(
   const recorder = await recorderOf(config, folder('spool'), identity, log, (state) =>
     presence.ingest(state.kind === 'up' ? state.peer : ''),
   );
-  const [host, port] = hostAndPort(config.tunnel.listen);
   const authority = authorityOf(client);
   // The recorder ends with the gateway, before the tunnels that its last sessions go through.
   let closing = false;
   // Viewers and other gateways may come before the front listener is open; nobody holds a session before there is a gateway.
   let gateway: RunningGateway | undefined;
   const tunnel = await listenForTunnels(
-    { host, port, address: config.tunnel.address },
+    { ...requireHostPort(config.tunnel.listen), address: config.tunnel.address },
     {
       name: config.name,
       identity,
@@ -199,7 +198,9 @@ export async function startGatewayProcess(
 
 /** What its host certificates name beside its own name and loopback, for clients that look for the host they have dialled. */
 function dialledHosts({ listen, address, tunnel }: GatewayServiceConfig): readonly string[] {
-  const hosts = [listen, address, tunnel.listen, tunnel.address].flatMap((text) => (text === undefined ? [] : [hostAndPort(text)[0]]));
+  const hosts = [listen, address, tunnel.listen, tunnel.address].flatMap((text) =>
+    text === undefined ? [] : [requireHostPort(text).host],
+  );
   // Loopback names and `0.0.0.0` need no entry, and what is no DNS name or address (such as `my_host`) cannot have one.
   return [...new Set(hosts.filter((host) => !isLoopbackHost(host) && /^[A-Za-z0-9.:-]+$/.test(host)))];
 }

@@ -16,12 +16,12 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { isName } from '#schemas/base/identity.js';
 import { StenoError } from '#schemas/base/errors.js';
+import { requireHostPort } from '#schemas/base/host-port.js';
 import { spanMs } from '#runtime/service/config.js';
 import type { Running } from '#runtime/service/process.js';
 import type { Log } from '#runtime/log.js';
 import { workerCount, workerName } from './config.js';
 import type { GatewayStart } from './config.js';
-import { hostAndPort } from './edge/host-and-port.js';
 import { DEFAULT_BUDGET } from './spool/spool.js';
 import { Front } from './workers/front.js';
 import type { PortName } from './workers/messages.js';
@@ -53,9 +53,9 @@ export async function startGatewayService(config: GatewayStart, { log }: { reado
   });
   try {
     const addresses: Partial<Record<PortName, string>> = {
-      ssh: await front.listen('ssh', hostAndPort(config.listen)),
-      tunnel: await front.listen('tunnel', hostAndPort(config.tunnel.listen)),
-      ...(config.kube_listen === undefined ? {} : { kube: await front.listen('kube', hostAndPort(config.kube_listen)) }),
+      ssh: await front.listen('ssh', requireHostPort(config.listen)),
+      tunnel: await front.listen('tunnel', requireHostPort(config.tunnel.listen)),
+      ...(config.kube_listen === undefined ? {} : { kube: await front.listen('kube', requireHostPort(config.kube_listen)) }),
     };
     const workers = new Pool({
       module: fileURLToPath(new URL('./worker.js', import.meta.url)),

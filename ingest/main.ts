@@ -15,7 +15,8 @@ import { WebSocketServer } from 'ws';
 import type { WebSocket } from 'ws';
 import type { Snapshot } from '#schemas/snapshot.js';
 import type { QueueReport } from '#schemas/api/recordings/status.js';
-import { StenoError } from '#schemas/base/errors.js';
+import { formatHostPort, requireHostPort } from '#schemas/base/host-port.js';
+import { listenAt } from '#runtime/http/listen.js';
 import { FEED_PATH, feedCloses, parseFeedRequest } from '#schemas/feed.js';
 import { ROW_FEED_PATH } from '#schemas/row-feed.js';
 import type { ServiceKind } from '#schemas/base/identity.js';
@@ -241,7 +242,7 @@ export async function startIngest(config: IngestConfig, parts: IngestParts): Pro
     });
   });
 
-  const addresses = await listen(server, config.listen);
+  const addresses = await listen(server, config.listen, log);
   const sleeper = setInterval(() => {
     for (const writer of writers.all()) if (performance.now() - writer.touched > SLEEP_MS) writer.sleep();
   }, SLEEP_MS / 2);
@@ -272,19 +273,11 @@ export async function startIngest(config: IngestConfig, parts: IngestParts): Pro
   };
 }
 
-function listen(server: Server, address: string): Promise<string> {
-  const at = address.lastIndexOf(':');
-  const host = address.slice(0, at);
-  const port = Number(address.slice(at + 1));
-  return new Promise((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => {
-      reject(error.code === 'EADDRINUSE' ? new StenoError('PORT_TAKEN', address) : error);
-    });
-    server.listen(port, host, () => {
-      const bound = server.address();
-      resolve(typeof bound === 'object' && bound !== null ? `${host}:${bound.port}` : address);
-    });
-  });
+/** Resolves with the configured host, because the server's certificate names it, and the port that was bound. */
+async function listen(server: Server, address: string, log: Log): Promise<string> {
+  const at = requireHostPort(address);
+  const { port } = await listenAt(server, at, (error) => log.error({ err: error }, 'the listener failed'));
+  return formatHostPort({ host: at.host, port });
 }
 
 /** Half-open connections end after two pings without an answer. */

@@ -46,7 +46,7 @@ export function loginEvent(record: LoginRecord, account: string, at: number): Fr
   };
 }
 
-/** Logins that nobody could be told of, by `count`. */
+/** Logins that could not be recorded, as a gap with `count`. */
 export function lostLogins(count: number, at: number): FreeEvent {
   return { kind: 'gap', user: '', at, outcome: 'failure', name: 'logins_lost', reason: 'the ring of logins was full', count };
 }

@@ -6,7 +6,7 @@
 export interface LoginRecord {
   /** CLOCK_BOOTTIME, ns. */
   readonly time: bigint;
-  /** Of the program that was started, and of the one that started it. */
+  /** Process of the started program, and of the program that started it. */
   readonly pid: number;
   readonly doorPid: number;
   readonly uid: number;
@@ -33,7 +33,7 @@ export const LOGIN_BYTES = ENVIRONMENT + MAX_ENVIRONMENT;
 /** Others can hold secrets, and stay in the kernel's ring. */
 const KEPT: ReadonlySet<string> = new Set(['SSH_CONNECTION', 'SSH_TTY', 'SSH_ORIGINAL_COMMAND', 'LOGNAME', 'USER', 'SUDO_USER']);
 
-/** Null for what is no whole record. */
+/** Null if the record is incomplete. */
 export function readLogin(bytes: Uint8Array): LoginRecord | null {
   if (bytes.length < LOGIN_BYTES) return null;
   const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);

@@ -47,7 +47,7 @@ export class LoginWatch {
     for (const timer of this.#timers) timer.unref();
   }
 
-  /** Resolves when everything that happened so far was told. */
+  /** Resolves once everything that happened so far is recorded. */
   async close(): Promise<void> {
     for (const timer of this.#timers) clearInterval(timer);
     this.#read();

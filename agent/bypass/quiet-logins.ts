@@ -8,10 +8,10 @@ import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
 import type { FreeEvent } from '#runtime/uplink/free-event-rows.js';
 import type { Accounts } from './accounts.js';
 
-/** A shell is started within this time of the connection, and is told by itself. */
+/** A shell starts within this time of the connection and is recorded as a login of its own. */
 const YOUNG_MS = 3_000;
 const TICKS_A_SECOND = 100;
-/** What sshd becomes before anybody has logged in. */
+/** The account of sshd's process before the login. */
 const UNPRIVILEGED: ReadonlySet<string> = new Set(['sshd', '_sshd']);
 const MAX_DESCRIPTORS = 64;
 const MAX_TOLD = 10_000;
@@ -33,13 +33,13 @@ export class QuietLogins {
     this.#accounts = accounts;
   }
 
-  /** A program of this process was told of. */
+  /** Called when a program of this process was recorded. */
   told(pid: number): void {
     const process = processOf(pid);
     if (process !== null && this.#told.size < MAX_TOLD) this.#told.set(pid, process.started);
   }
 
-  /** What was not told of before. `now`: ms since 1970. */
+  /** Returns logins that were not recorded before. `now`: ms since 1970. */
   async look(now: number): Promise<readonly FreeEvent[]> {
     const processes = new Map(allProcesses().map((one) => [one.pid, one]));
     const servers = [...processes.values()].filter(({ name }) => name === 'sshd' || name === 'sshd-session');

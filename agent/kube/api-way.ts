@@ -17,6 +17,7 @@ import { join } from 'node:path';
 import { pipeline } from 'node:stream';
 import type { Duplex } from 'node:stream';
 import { StenoError } from '#schemas/base/errors.js';
+import { formatHostPort } from '#schemas/base/host-port.js';
 import type { Log } from '#runtime/log.js';
 
 export interface ClusterAccess {
@@ -122,7 +123,7 @@ export class ApiWay {
   #ask(request: IncomingMessage, change: boolean): ReturnType<typeof httpsRequest> {
     const { host, port } = this.#access;
     const headers: [string, string][] = passed(request.rawHeaders, change ? ['connection', 'upgrade'] : []);
-    headers.push(['Host', host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`], ['Authorization', `Bearer ${this.#bearer()}`]);
+    headers.push(['Host', formatHostPort({ host, port })], ['Authorization', `Bearer ${this.#bearer()}`]);
     const options: RequestOptions = { host, port, method: request.method!, path: request.url!, headers: headers.flat() as never };
     return httpsRequest({ ...options, ...this.#tls, agent: change ? false : this.#agent });
   }

@@ -8,11 +8,13 @@
  * inside a connection ends that connection (boundary.ts). Tested in test/agent/agent.test.ts with stock clients.
  */
 import { createServer } from 'node:net';
-import type { AddressInfo, Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import ssh2 from 'ssh2';
 import type { AuthContext, Connection, Server as SshServer } from 'ssh2';
 import { StenoError } from '#schemas/base/errors.js';
+import { formatHostPort } from '#schemas/base/host-port.js';
+import type { HostPort } from '#schemas/base/host-port.js';
 import {
   CHECKING_NODE_IDENT,
   EXTENSION_ADMINISTRATOR,
@@ -28,6 +30,7 @@ import { parseCertificate } from '#schemas/ssh/certificate.js';
 import type { SshCertificate } from '#schemas/ssh/certificate.js';
 import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 import type { Log } from '#runtime/log.js';
+import { listenAt } from '#runtime/http/listen.js';
 import { StrangerSlots, defaultSlots } from '#runtime/http/stranger-slots.js';
 import type { SlotLimits } from '#runtime/http/stranger-slots.js';
 import { isPermittedKey, transportAlgorithms } from '#runtime/ssh/algorithms.js';
@@ -153,19 +156,12 @@ export function createSshService(parts: SshServiceParts): SshService {
   };
 }
 
-export async function startSshService(
-  listen: { readonly host: string; readonly port: number },
-  parts: SshServiceParts,
-): Promise<ListeningSshService> {
+export async function startSshService(listen: HostPort, parts: SshServiceParts): Promise<ListeningSshService> {
   const service = createSshService(parts);
   const server = createServer({ noDelay: true }, (socket) => service.take(socket, socket.remoteAddress ?? ''));
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen({ host: listen.host, port: listen.port }, resolve);
-  });
-  const { address, port } = server.address() as AddressInfo;
+  const bound = await listenAt(server, listen, (error) => parts.log.error({ err: error }, 'the listener failed'));
   return {
-    address: `${address.includes(':') ? `[${address}]` : address}:${port}`,
+    address: formatHostPort(bound),
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());

@@ -8,6 +8,7 @@
  * syslog.test.ts, with rsyslog.
  */
 import { connect } from 'node:tls';
+import { requireHostPort } from '#schemas/base/host-port.js';
 import { TIMEOUT_MS, secureContext } from './sending.js';
 import type { Line, ReadCredentials, WayOut } from './sending.js';
 
@@ -36,12 +37,11 @@ export class SyslogWayOut implements WayOut {
 
   async send(lines: readonly Line[], signal: AbortSignal): Promise<void> {
     const { address, max_message: most } = this.#of;
-    const colon = address.lastIndexOf(':');
-    const host = address.slice(0, colon).replace(/^\[|\]$/g, '');
+    const { host, port } = requireHostPort(address);
     const secure = secureContext(this.#credentials());
     const bytes = Buffer.concat(lines.map((line) => frame(line, most)));
     await new Promise<void>((resolve, reject) => {
-      const socket = connect({ host, port: Number(address.slice(colon + 1)), servername: serverName(host), ...secure });
+      const socket = connect({ host, port, servername: serverName(host), ...secure });
       let asked = false;
       let ended = false;
       const abort = (): void => void socket.destroy(new Error('the exporter ends'));

@@ -1,12 +1,10 @@
-import { Agent } from 'node:https';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { CaseBook, CaseHead, CaseItem } from '#schemas/api/cases/cases.js';
 import type { AuditRow } from '#schemas/events/rows.js';
-import { callAuthority } from '#runtime/service/authority-http.js';
 import { openState } from '#stores/state/open.js';
-import { Cleanup, administrator, authorityIn, identityOf, person, temporaryFolder } from '../testing/authority.js';
-import type { Signer } from '../testing/authority.js';
+import { Cleanup, administrator, authorityIn, inBrowser, person, temporaryFolder, viewerOf } from '../testing/authority.js';
+import type { Signer, ViewerCall } from '../testing/authority.js';
 
 const cleanup = new Cleanup();
 afterAll(() => cleanup.run());
@@ -16,7 +14,7 @@ let folder: string;
 let ann: Signer;
 let ben: Signer;
 let pat: Signer;
-let asViewer: (method: 'GET' | 'POST', target: string, body?: object, headers?: Record<string, string>) => Promise<unknown>;
+let asViewer: ViewerCall;
 
 beforeAll(async () => {
   folder = temporaryFolder(cleanup);
@@ -35,21 +33,9 @@ beforeAll(async () => {
   ann = await person(authority, folder, admin, 'ann', ['responder'], cleanup);
   ben = await person(authority, folder, admin, 'ben', ['responder'], cleanup);
   pat = await person(authority, folder, admin, 'pat', ['reader'], cleanup);
-  const viewer = await identityOf(authority, { kind: 'viewer', name: 'web' }, cleanup);
-  const agent = new Agent(viewer.tlsClientOptions(['authority']));
-  cleanup.add(() => agent.destroy());
-  asViewer = (method, target, body, headers = {}) =>
-    callAuthority(
-      { kind: 'tls', url: authority.addresses.tls, agent },
-      { method, target, ...(body === undefined ? {} : { body }), headers },
-    );
+  asViewer = await viewerOf(authority, cleanup);
 });
 
-async function inBrowserOf(who: Signer): Promise<(target: string, body: object) => Promise<unknown>> {
-  const { url_token: token } = (await who.call('POST', '/v1/sign-in-link', {})) as { url_token: string };
-  const { token: web } = (await asViewer('POST', '/v1/sign-in', { token })) as { token: string };
-  return (target, body) => asViewer('POST', target, body, { 'x-steno-web-session': web, 'x-steno-client': '192.0.2.1' });
-}
 const open = async (title: string): Promise<string> => ((await ann.call('POST', '/v1/cases', { title })) as CaseHead).id;
 const book = async (id: string): Promise<CaseBook> => (await asViewer('GET', `/v1/case-books/${id}`)) as CaseBook;
 const act = (who: Signer, id: string, what: string, reason = ''): Promise<unknown> =>
@@ -79,7 +65,7 @@ test('a case holds what it is given, in order and each thing once, and tells its
     { kind: 'search', query: 'path:/etc/shadow' },
   );
   expect(again.map(({ kind }) => kind)).toEqual(['finding', 'search']);
-  const browser = await inBrowserOf(ben);
+  const browser = await inBrowser(asViewer, ben);
   await browser(`/v1/cases/${id}`, { assignee: 'ben', summary: 'who read it?' });
   await ann.call('POST', `/v1/cases/${id}/items/${again[1]!.id}/removal`, { reason: 'finds too much' });
   const { head, summary, items, history } = await book(id);
@@ -107,7 +93,9 @@ describe('closing takes two people:', () => {
     await act(ann, id, 'investigate');
     await act(ann, id, 'close', 'keys rotated');
     await expect(act(ann, id, 'sign')).rejects.toMatchObject({ code: 'CASE_SELF_SIGN' });
-    await expect((await inBrowserOf(ann))(`/v1/cases/${id}/state`, { act: 'sign' })).rejects.toMatchObject({ code: 'CASE_SELF_SIGN' });
+    await expect((await inBrowser(asViewer, ann))(`/v1/cases/${id}/state`, { act: 'sign' })).rejects.toMatchObject({
+      code: 'CASE_SELF_SIGN',
+    });
     expect(await act(ben, id, 'sign')).toMatchObject({
       state: 'closed',
       closing: { by: 'ann', reason: 'keys rotated' },
@@ -169,7 +157,7 @@ test('a case holds 500 things and no more', async () => {
 
 test('who may only read cases changes none, signed or in a browser; nobody but a viewer reads them here', async () => {
   const id = await open('whose');
-  const browser = await inBrowserOf(pat);
+  const browser = await inBrowser(asViewer, pat);
   for (const [target, body] of [
     ['/v1/cases', { title: 'x' }],
     [`/v1/cases/${id}`, { title: 'x' }],

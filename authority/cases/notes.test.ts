@@ -1,12 +1,10 @@
-import { Agent } from 'node:https';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Note } from '#schemas/api/cases/notes.js';
 import type { AuditRow } from '#schemas/events/rows.js';
-import { callAuthority } from '#runtime/service/authority-http.js';
 import { openState } from '#stores/state/open.js';
-import { Cleanup, administrator, authorityIn, identityOf, person, temporaryFolder } from '../testing/authority.js';
-import type { Administrator, Signer } from '../testing/authority.js';
+import { Cleanup, administrator, authorityIn, person, temporaryFolder, viewerOf } from '../testing/authority.js';
+import type { Administrator, Signer, ViewerCall } from '../testing/authority.js';
 
 const cleanup = new Cleanup();
 afterAll(() => cleanup.run());
@@ -18,7 +16,7 @@ let admin: Administrator;
 let ann: Signer;
 let ben: Signer;
 let pat: Signer;
-let asViewer: (method: 'GET' | 'POST' | 'DELETE', target: string, body?: object, headers?: Record<string, string>) => Promise<unknown>;
+let asViewer: ViewerCall;
 
 beforeAll(async () => {
   folder = temporaryFolder(cleanup);
@@ -36,14 +34,7 @@ beforeAll(async () => {
   ann = await person(authority, folder, admin, 'ann', ['writer'], cleanup);
   ben = await person(authority, folder, admin, 'ben', ['writer'], cleanup);
   pat = await person(authority, folder, admin, 'pat', ['plain'], cleanup);
-  const viewer = await identityOf(authority, { kind: 'viewer', name: 'web' }, cleanup);
-  const agent = new Agent(viewer.tlsClientOptions(['authority']));
-  cleanup.add(() => agent.destroy());
-  asViewer = (method, target, body, headers = {}) =>
-    callAuthority(
-      { kind: 'tls', url: authority.addresses.tls, agent },
-      { method, target, ...(body === undefined ? {} : { body }), headers },
-    );
+  asViewer = await viewerOf(authority, cleanup);
 });
 
 const ticketOf = async (user: string, session: string): Promise<string> =>

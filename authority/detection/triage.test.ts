@@ -1,11 +1,9 @@
-import { Agent } from 'node:https';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { AuditRow } from '#schemas/events/rows.js';
 import { triageData } from '#schemas/events/triage.js';
-import { callAuthority } from '#runtime/service/authority-http.js';
 import { openState } from '#stores/state/open.js';
-import { Cleanup, administrator, authorityIn, identityOf, person, temporaryFolder } from '../testing/authority.js';
+import { Cleanup, administrator, authorityIn, inBrowser, person, temporaryFolder, viewerOf } from '../testing/authority.js';
 import type { Administrator, Signer } from '../testing/authority.js';
 
 const cleanup = new Cleanup();
@@ -38,15 +36,10 @@ beforeAll(async () => {
     await admin.call('POST', '/v1/users', { name, roles: [role] });
   ann = await person(authority, folder, admin, 'ann', ['analyst'], cleanup);
   pat = await person(authority, folder, admin, 'pat', ['plain'], cleanup);
-  const viewer = await identityOf(authority, { kind: 'viewer', name: 'web' }, cleanup);
-  const agent = new Agent(viewer.tlsClientOptions(['authority']));
-  cleanup.add(() => agent.destroy());
-  const asViewer = (target: string, body: object, headers: Record<string, string> = {}) =>
-    callAuthority({ kind: 'tls', url: authority.addresses.tls, agent }, { method: 'POST', target, body, headers });
+  const asViewer = await viewerOf(authority, cleanup);
   inBrowserOf = async (who) => {
-    const { url_token: token } = (await who.call('POST', '/v1/sign-in-link', {})) as { url_token: string };
-    const { token: web } = (await asViewer('/v1/sign-in', { token })) as { token: string };
-    return (id, body) => asViewer(`/v1/findings/${id}/triage`, body, { 'x-steno-web-session': web, 'x-steno-client': '192.0.2.1' });
+    const browser = await inBrowser(asViewer, who);
+    return (id, body) => browser(`/v1/findings/${id}/triage`, body);
   };
 });
 

@@ -8,6 +8,7 @@
  */
 import { hostname, networkInterfaces, userInfo } from 'node:os';
 import { holds, parseAddress, parseBlock } from '#schemas/base/ip-address.js';
+import { parseHostPort } from '#schemas/base/host-port.js';
 import type { NodeRecord } from '#schemas/policy/role.js';
 
 export interface OwnMachine {
@@ -36,10 +37,7 @@ const loopback = ['127.0.0.0/8', '::1'].map((text) => parseBlock(text)!);
 function isOwnMachine({ kind, address, tunnel_key: tunnel }: NodeRecord, machine: OwnMachine): boolean {
   if (tunnel !== undefined) return false;
   if (kind === 'agent') return true;
-  const host = address
-    .slice(0, Math.max(0, address.lastIndexOf(':')))
-    .replace(/^\[|\]$/g, '')
-    .toLowerCase();
+  const host = parseHostPort(address)?.host.toLowerCase() ?? '';
   const bytes = parseAddress(host);
   if (bytes === undefined) return host === 'localhost' || host.endsWith('.localhost') || host === machine.hostname;
   return loopback.some((block) => holds(block, bytes)) || machine.addresses.some((own) => parseAddress(own)?.join() === bytes.join());

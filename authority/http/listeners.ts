@@ -1,8 +1,10 @@
 /** The two listeners of the authority: the owner's socket, and TLS for services and signed requests. */
 import type { IncomingMessage } from 'node:http';
-import type { AddressInfo, Server } from 'node:net';
+import type { Server } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { StenoError } from '#schemas/base/errors.js';
+import { formatHostPort, requireHostPort } from '#schemas/base/host-port.js';
+import { listenAt } from '#runtime/http/listen.js';
+import type { Log } from '#runtime/log.js';
 import type { ServiceIdentity } from '#runtime/service/identity.js';
 import { refuseCaller } from './owner-caller.js';
 import { listenPrivately } from './owner-socket.js';
@@ -55,25 +57,18 @@ export async function openTlsListener(
     stopRenewed();
   };
   try {
-    return { url: await listenOn(server, listen), close };
+    return { url: await listenOn(server, listen, parts.log), close };
   } catch (error) {
     stopRenewed();
     throw error;
   }
 }
 
-async function listenOn(server: Server, address: string): Promise<string> {
-  const match = /^(?:\[([0-9a-fA-F:]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(address);
-  const host = match?.[1] ?? match?.[2];
-  if (host === undefined) throw new StenoError('USAGE', `${address} is not host:port`);
-  await new Promise<void>((done, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) =>
-      reject(error.code === 'EADDRINUSE' ? new StenoError('PORT_TAKEN', address) : error),
-    );
-    server.listen({ host, port: Number(match?.[3]) }, done);
-  });
-  const { port } = server.address() as AddressInfo;
-  return `https://${host.includes(':') ? `[${host}]` : host}:${port}`;
+async function listenOn(server: Server, address: string, log: Log): Promise<string> {
+  const at = requireHostPort(address);
+  const { port } = await listenAt(server, at, (error) => log.error({ err: error }, 'the listener failed'));
+  // The configured host, because the server's certificate names it; the bound address may be another.
+  return `https://${formatHostPort({ host: at.host, port })}`;
 }
 
 /** Stops listening and closes connections: clients' keep-alive connections would hold a drain for minutes. */

@@ -91,6 +91,32 @@ export function onSocket(authority: RunningAuthority, call: AuthorityCall): Prom
   return callAuthority({ kind: 'socket', path: authority.addresses.socket }, call);
 }
 
+export type ViewerCall = (
+  method: AuthorityCall['method'],
+  target: string,
+  body?: object,
+  headers?: Readonly<Record<string, string>>,
+) => Promise<unknown>;
+
+/** Calls the authority with the certificate of a viewer, as the web page's server does. */
+export async function viewerOf(authority: RunningAuthority, cleanup: Cleanup): Promise<ViewerCall> {
+  const viewer = await identityOf(authority, { kind: 'viewer', name: 'web' }, cleanup);
+  const agent = new Agent(viewer.tlsClientOptions(['authority']));
+  cleanup.add(() => agent.destroy());
+  return (method, target, body, headers = {}) =>
+    callAuthority(
+      { kind: 'tls', url: authority.addresses.tls, agent },
+      { method, target, ...(body === undefined ? {} : { body }), headers },
+    );
+}
+
+/** Signs `who` in on the web page that `asViewer` serves, and calls as that browser. */
+export async function inBrowser(asViewer: ViewerCall, who: Signer): Promise<(target: string, body: object) => Promise<unknown>> {
+  const { url_token: token } = (await who.call('POST', '/v1/sign-in-link', {})) as { url_token: string };
+  const { token: web } = (await asViewer('POST', '/v1/sign-in', { token })) as { token: string };
+  return (target, body) => asViewer('POST', target, body, { 'x-steno-web-session': web, 'x-steno-client': '192.0.2.1' });
+}
+
 /** Somebody with a certificate. */
 export interface Signer {
   readonly key: SshPrivateKey;

@@ -1,4 +1,4 @@
-/** `npm run eval [-- masquerade] …`: how well rules detect (run.ts), or how well another person's commands are told (../masquerade/run.ts). */
+/** `npm run eval [-- masquerade] …`: how well rules detect attacks (run.ts), or how well methods recognize another person's commands (../masquerade/run.ts). */
 if (process.argv[2] === 'masquerade') await import('../masquerade/run.js');
 else await import('./run.js');
 

@@ -1,6 +1,6 @@
 /**
- * Shells over the network in many languages, plain and obfuscated, and commands that look like them and are none. Made from a seed: addresses,
- * ports, shells, quoting and encodings differ from one to the next.
+ * Generates network shells in many languages, plain and obfuscated, and benign commands that look like them. Addresses, ports, shells,
+ * quoting and encodings vary with the seed.
  */
 
 type Random = () => number;
@@ -58,7 +58,7 @@ const quoted = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
 const hex = (text: string): string => Buffer.from(text).toString('hex');
 
-/** Each runs the script that it is given. */
+/** Command forms that run a given script. */
 export const obfuscations: Readonly<Record<string, (script: string, r: Random) => string>> = {
   'base64 to a shell': (s, r) => `echo ${base64(s)} | base64 ${pick(['-d', '--decode', '-di'], r)} | ${pick(['bash', 'sh', '/bin/bash'], r)}`,
   'base64, substituted': (s) => `bash -c "$(echo ${base64(s)}|base64 -d)"`,

@@ -1,10 +1,10 @@
 /**
- * `npm run eval`: how well Steno's own rules tell attacks from other use, by tier. Every command line is made into the rows that the kernel
- * and the screen would give (analyzer/lines/), and the real matcher decides.
+ * `npm run eval`: how well Steno's own rules distinguish attacks from normal use, by tier. Every command line becomes the rows that the
+ * kernel and the screen would produce (analyzer/lines/), and the real matcher decides.
  *
  *     npm run eval -- [--attack FILE] [--benign FILE] [--seed N] [--half tune|report|all] [--misses] [--json]
  *
- * Programs are split in two halves by their name and the seed: rules are tuned on one, figures are of the other. Files are described in sets.ts.
+ * Programs are split into two halves by name and seed: rules are tuned on one half, figures come from the other. sets.ts describes the files.
  */
 import { existsSync } from 'node:fs';
 import { parseArgs } from 'node:util';

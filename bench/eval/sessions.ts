@@ -1,6 +1,6 @@
 /**
- * Sessions of several commands, and their risk score (analyzer/risk/): chains of three to five attack steps of different techniques, alone or between
- * everyday commands, and sessions of everyday commands that stand near one another in the set, as one person's work does.
+ * Sessions of several commands and their risk scores (analyzer/risk/): chains of three to five attack steps of different techniques, alone or among
+ * everyday commands, and sessions of everyday commands that are close together in the set, like one person's work.
  */
 import type { Detection, RuleFacts } from '../../analyzer/detection/detector.js';
 import { RiskScore } from '../../analyzer/risk/score.js';
@@ -10,7 +10,7 @@ export interface Step {
   readonly techniques: readonly string[];
 }
 
-/** What the rules find in one command. */
+/** The rules' findings in one command. */
 export type Find = (command: string) => readonly RuleFacts[];
 
 export function scoreOf(commands: readonly string[], find: Find): number {

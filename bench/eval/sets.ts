@@ -1,15 +1,15 @@
 /**
- * Command lines with what is known of them, from JSON lines: `{ "command": "…", "technique": "T1003.008", "binary": "…", "function": "…" }`;
- * all but `command` may be left out. `technique` may be a list. GTFOBins' functions stand for techniques where a line has none.
+ * Labelled command lines, from JSON lines: `{ "command": "…", "technique": "T1003.008", "binary": "…", "function": "…" }`. Only `command` is
+ * required; `technique` may be a list. If a line has no technique, its GTFOBins function determines it.
  */
 import { readFileSync } from 'node:fs';
 import { currentId } from '../../analyzer/attack/attack.js';
 
 export interface Line {
   readonly command: string;
-  /** Those of which one must be named for the line to count as rightly named; empty: not known. */
+  /** A rule must name one of these for the line to count as correctly named; empty if unknown. */
   readonly techniques: readonly string[];
-  /** What is held out together. */
+  /** Key by which lines are held out together. */
   readonly group: string;
 }
 
@@ -45,7 +45,7 @@ export function readLines(path: string): readonly Line[] {
     });
 }
 
-/** A technique is rightly named by itself, by the technique it belongs to, and by one that belongs to it. */
+/** A technique is correctly named by itself, by its parent technique, or by one of its sub-techniques. */
 export function isNamed(wanted: readonly string[], found: Iterable<string>): boolean {
   const parent = (id: string): string => currentId(id).split('.')[0]!;
   const parents = new Set(wanted.map(parent));

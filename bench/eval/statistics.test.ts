@@ -19,7 +19,7 @@ describe('the evaluation', () => {
     expect(first).toBeLessThan(570);
   });
 
-  it('makes shells that a reader of shell commands takes for commands', () => {
+  it('makes shells that the shell parser accepts as commands', () => {
     const r = random(3);
     for (const template of Object.values(templates))
       for (const obfuscate of Object.values(obfuscations))

@@ -4,7 +4,7 @@ export interface Share {
   readonly count: number;
   readonly of: number;
   readonly share: number;
-  /** Wilson's interval of 95 %. */
+  /** Wilson's interval at 95 %. */
   readonly low: number;
   readonly high: number;
 }
@@ -29,7 +29,7 @@ export function per(unit: number, { share: value, low, high, count, of }: Share)
   return `${one(value)} (${one(low)}–${one(high)}; ${count} of ${of})`;
 }
 
-/** A generator of numbers from 0 to 1 that a seed decides (mulberry32). */
+/** A seeded generator of numbers from 0 to 1 (mulberry32). */
 export function random(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
@@ -41,7 +41,7 @@ export function random(seed: number): () => number {
   };
 }
 
-/** In which half a name falls: by the name and the seed, so that one program is wholly in one half. */
+/** The half of a name, by name and seed, so that each program is entirely in one half. */
 export function half(name: string, seed: number): 0 | 1 {
   let hash = seed >>> 0;
   for (const c of name) hash = Math.imul(hash ^ c.codePointAt(0)!, 2_654_435_761) >>> 0;

@@ -1,5 +1,5 @@
 /**
- * `npm run eval masquerade`: blocks of a hundred commands, a user's own and those of another, and how well methods tell them apart.
+ * `npm run eval masquerade`: blocks of a hundred commands, a user's own or another user's, and how well methods tell them apart.
  *
  *     [--lines FILE] [--seed N] [--users N] [--jobs N]
  *
@@ -106,7 +106,7 @@ for (const history of [200, 1_000, 5_000]) {
     const self: number[] = [];
     const others: { readonly score: number; readonly sameJob: boolean }[] = [];
     for (let n = 0; n < BLOCKS; n += 1) {
-      // The past is read anew every day: here, after every fifth block of each user.
+      // The analyzer rereads the past every day: here, after every fifth block of each user.
       if (n > 0 && n % DAY === 0)
         for (const [i, of] of own.entries()) of.push(...blocks[i]!.slice(n - DAY, n).flatMap((block) => block.flatMap(tokens)));
       const everybody = n % DAY === 0 ? countsOf(own.flat()) : null;
@@ -138,7 +138,7 @@ for (const history of [200, 1_000, 5_000]) {
   }
 }
 
-/** The chance that an own block scores above one of another. */
+/** Probability that a user's own block scores higher than another user's. */
 function aucOf(self: readonly number[], others: readonly number[]): number {
   const sorted = others.toSorted((a, b) => a - b);
   const below = (value: number, equal: boolean): number => {

@@ -1,9 +1,9 @@
 /**
- * Users who do not exist: each with programs and lines of their own, made from a seed and a set of command lines.
+ * Simulated users, each with programs and lines of their own, made from a seed and a set of command lines.
  *
- * A user has a job, which prefers some programs, and a repertoire of sixty lines, half of them shared with others of the
- * job. Lines follow one another by habit. One command in ten is one that everybody uses, and one in twenty is any line at all. With time the repertoire
- * changes: a tenth of it with every thousand commands. Figures made with them say how methods compare, not how they fare with people.
+ * A user has a job, which prefers some programs, and a repertoire of sixty lines, half of them shared with other users of the job. Lines
+ * follow one another by habit. One command in ten is one that everybody uses, and one in twenty is a random line. A tenth of the
+ * repertoire changes with every thousand commands. The figures compare methods; they do not predict results for real people.
  */
 export type Random = () => number;
 
@@ -20,7 +20,7 @@ export function randomOf(seed: number): Random {
 
 const REPERTOIRE = 60;
 const pick = <T>(random: Random, of: readonly T[]): T => of[Math.floor(random() * of.length)]!;
-/** Of a list, its beginning far more often. */
+/** Picks from a list, its beginning far more often. */
 const zipf = <T>(random: Random, of: readonly T[]): T => of[Math.min(of.length - 1, Math.floor(of.length ** random()) - 1)]!;
 
 export interface User {

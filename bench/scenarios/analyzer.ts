@@ -1,4 +1,4 @@
-/** How many rows a second the analyzer takes: rows as ingest sends them, through messages, a session's run and every detector of a session. */
+/** Rows per second that the analyzer handles: rows as ingest sends them, through messages, a session's run and every detector of a session. */
 import { existsSync } from 'node:fs';
 import { rowMessages, parseRowMessage } from '#schemas/row-feed.js';
 import { noFacts } from '#schemas/events/rows.js';
@@ -11,7 +11,7 @@ import type { Section } from '../measure.js';
 
 const ROWS = 500;
 
-/** Rows of one session: programs, forks, files and connections, as a busy shell makes them; no two alike. */
+/** Rows of one session: programs, forks, files and connections of a busy shell; no two alike. */
 function rowsOf(count: number, session: string): EventRow[] {
   const base = { session, source: 'kernel', emitter: 'agent/web-3', user: 'ann', node: 'web-3', login: 'root', ...noFacts } as const;
   return Array.from({ length: count }, (_, i): EventRow => {
@@ -97,7 +97,7 @@ export async function analyzing(rounds: number, count: number): Promise<Section>
         for (const message of messages) yield parseRowMessage(message)!.events;
       })(),
     );
-    // The first warms up.
+    // The first run warms up.
     if (round > 0) rates.push({ whole, detectors });
   }
   const middle = (of: (rate: (typeof rates)[number]) => number): string => {

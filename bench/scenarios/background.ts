@@ -1,4 +1,4 @@
-/** Keystrokes alone, and beside what nobody waits for: indexing much output, then sealing it. */
+/** Keystrokes alone, and during background work: indexing much output, then sealing it. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { QueueReport } from '#schemas/api/recordings/status.js';

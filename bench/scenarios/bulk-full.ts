@@ -1,4 +1,4 @@
-/** Streams recorded in full: how fast they run while the spool takes them, and how fast all of it is stored. */
+/** Streams recorded in full: their speed while the spool has room, and the speed at which everything is stored. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';

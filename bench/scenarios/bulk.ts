@@ -27,7 +27,7 @@ async function timed(
   return { seconds: (performance.now() - start) / 1000, bytes };
 }
 
-/** What roles say of streams from here on: the gateway hears of it before the warm-up is over. */
+/** Sets the roles' recording of streams; the gateway has the change before the warm-up is over. */
 export async function record({ steno }: Field, streams: 'limited' | 'commands'): Promise<void> {
   const role = {
     kind: 'role',

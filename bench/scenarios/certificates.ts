@@ -1,7 +1,7 @@
 /**
- * How fast certificates are issued: session certificates by the authority, as gateways ask for them, and the same by
- * `ssh-keygen -s`, one for each call and many in one call. The authority checks user, roles, locks and node each time, and
- * commits a row and an audit row before it signs; ssh-keygen only signs.
+ * How fast certificates are issued: session certificates by the authority, as gateways request them, and the same by
+ * `ssh-keygen -s`, one per call and many per call. The authority checks user, roles, locks and node each time, and commits
+ * a row and an audit row before it signs; ssh-keygen only signs.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -17,7 +17,7 @@ import type { Field } from '../field.js';
 import { interleave, round3 } from '../measure.js';
 import type { Figure, Section } from '../measure.js';
 
-/** Requests under way at once: what a few busy gateways ask for. */
+/** Concurrent requests, as from a few busy gateways. */
 const CONCURRENCY = 64;
 const CALLS = 50;
 
@@ -79,7 +79,7 @@ export async function certificates(field: Field, rounds: number, count: number):
       ],
       rounds,
     );
-    // The first run warms up and counts for nobody.
+    // The first run warms up and is not counted.
     const measured = perCore.slice(1).sort((a, b) => a - b);
     const shown = ({ median, min, max }: Pick<Figure, 'median' | 'min' | 'max'>): string =>
       `${round3(median)} (${round3(min)}–${round3(max)})`;

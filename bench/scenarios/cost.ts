@@ -1,4 +1,4 @@
-/** What the gateway's own CPU spends: a busy machine makes times longer, but not by much what is counted here. */
+/** CPU time of the gateway: a busy machine lengthens elapsed times, but hardly changes CPU time. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, ftruncateSync, openSync } from 'node:fs';

@@ -1,4 +1,4 @@
-/** sftp of one large file and of many small ones. */
+/** sftp of one large file and of many small files. */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, openSync, rmSync, writeFileSync } from 'node:fs';

@@ -1,4 +1,4 @@
-/** What an idle recorded session costs the gateway, and how fast sessions are set up. The node is a small ssh2 server. */
+/** Memory of an idle recorded session in the gateway, and the speed of session set-up. The node is a small ssh2 server. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { gather, usage, within } from '../crowd.js';
 import type { Field } from '../field.js';
@@ -17,7 +17,7 @@ export async function idle(field: Field, wanted: number): Promise<Section> {
   await crowd.openMany(count);
   const seconds = (performance.now() - start) / 1000;
   const after = usage(pid);
-  // What was only needed to set them up goes by itself.
+  // Memory that was only needed for the set-up is freed meanwhile.
   await sleep(15_000);
   const settled = usage(pid);
   crowd.close();

@@ -1,4 +1,4 @@
-/** What recording costs a build: the same files compiled inside a recorded session and outside, in turn. */
+/** The cost of recording for a build: the same files compiled in turn inside a recorded session and outside. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -26,7 +26,7 @@ const HEADERS = [
   'netdb',
 ];
 
-/** Real headers, and functions enough that the optimizer has something to do. */
+/** Real headers, and enough functions to keep the optimizer busy. */
 function writeProject(folder: string, files: number): void {
   mkdirSync(folder);
   const names = Array.from({ length: files }, (_, i) => `part${i}`);
@@ -47,7 +47,7 @@ double work_${i}_${f}(double *values, int count)
   writeFileSync(join(folder, 'Makefile'), `all: ${names.map((name) => `${name}.o`).join(' ')}\n%.o: %.c\n\tcc -O2 -c $< -o $@\n`);
 }
 
-/** Seconds by the clock, and of CPU of all that ran. */
+/** Elapsed seconds, and CPU seconds of all processes. */
 async function timed(run: () => Promise<string>): Promise<{ readonly wall: number; readonly cpu: number }> {
   const began = performance.now();
   const text = await run();
@@ -66,7 +66,7 @@ export async function kernelCompile(rounds: number, files: number): Promise<Sect
   try {
     const folder = join(bench.folder, 'project');
     writeProject(folder, files);
-    // `times` of bash, of its children: what the recorder itself uses is not in it.
+    // bash's `times` of its children, without the CPU time of the recorder.
     const command = [
       '-c',
       `cd ${folder} && make -s -B -j2 && times > times && tail -n 1 times | sed -E 's/([0-9]+)m([0-9.]+)s/\\1 \\2/g' | awk '{ print $1 * 60 + $2, $3 * 60 + $4 }'`,
@@ -107,7 +107,7 @@ export async function kernelCompile(rounds: number, files: number): Promise<Sect
     const [nothing, within] = figures as [(typeof figures)[0] & object, (typeof figures)[0] & object];
     const slower = (pairs: readonly number[]): string => `${(100 * (quantile(pairs, 0.5) - 1)).toFixed(1)} %`;
     const wall = within.runs.map((value, i) => value / nothing.runs[i]!);
-    // The warm-up is among these, first.
+    // The first of these is the warm-up.
     const work = cpu['inside']!.slice(1).map((value, i) => value / cpu['nothing']![i + 1]!);
     return {
       title: 'Kernel events: what they cost a build',

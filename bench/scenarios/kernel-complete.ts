@@ -1,6 +1,6 @@
 /**
- * Whether everything that happened is there: storms of programs and an hour of a quiet loop, through a whole Steno, each
- * compared with what the programs themselves say they did. One that is missing makes the benchmark fail.
+ * Completeness of events: storms of programs and an hour of a quiet loop, through a whole Steno, compared with the programs'
+ * own logs. A missing event fails the benchmark.
  */
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,12 +1,12 @@
 /*
- * What the kernel benchmark does: opens and closes a file, starts a program, or opens at a rate, and says what that cost.
- *   load open COUNT FILE        ns of the cheapest of many rounds of 200: what preempts it is left out
+ * Load of the kernel benchmark: opens and closes a file, starts a program, or opens at a rate, and prints the cost.
+ *   load open COUNT FILE        ns of the cheapest of many rounds of 200, which excludes preemption
  *   load exec COUNT             µs of the median start of /bin/true with 20 arguments, from vfork to its end
  *   load storm COUNT            starts /bin/true COUNT times, each with a mark of its own, and prints the marks
  *   load rate PER_SECOND S FILES [MARKS]
- *                               opens at a rate for S seconds; how many it were, and how many a second. FILES: one that is
- *                               opened again and again, or a folder for 64 that take turns, so that no two opens in a
- *                               row are alike. MARKS: ten times a second a file in it is named by the time, ns since 1970
+ *                               opens at a rate for S seconds; prints the total and the rate. FILES: one file that is
+ *                               opened repeatedly, or a folder for 64 files that take turns, so that consecutive opens
+ *                               differ. MARKS: ten times a second a file in it is named by the time, ns since 1970
  */
 #include <fcntl.h>
 #include <spawn.h>

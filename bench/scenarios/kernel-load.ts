@@ -1,10 +1,10 @@
-/** Builds kernel-load.c, the program that does what the kernel benchmarks measure. */
+/** Builds kernel-load.c, the load of the kernel benchmarks. */
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** Answers the path of the executable in `folder`. Needs clang. */
+/** Returns the path of the executable in `folder`. Needs clang. */
 export function buildLoad(folder: string): string {
   const source = ['./kernel-load.c', '../../../bench/scenarios/kernel-load.c']
     .map((path) => fileURLToPath(new URL(path, import.meta.url)))

@@ -1,4 +1,4 @@
-/** A session on the node of the field's Steno, and what its store knows of it afterwards. */
+/** A session on the node of the field's Steno, and its stored events. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
@@ -13,7 +13,7 @@ export interface Ran {
   readonly seconds: number;
 }
 
-/** One command in a session of its own on the node of this Steno. */
+/** Runs one command in a session of its own on the node of this Steno. */
 export async function run(steno: Steno, command: string): Promise<Ran> {
   const began = performance.now();
   const known = new Set((await steno.json<SessionInfo[]>('sessions', '--node', 'local')).map(({ id }) => id));
@@ -40,7 +40,7 @@ export async function eventsOf(steno: Steno, session: string, take: (event: Kern
   return waited;
 }
 
-/** A JSON object a line, since a million of them are no array that one process should hold. */
+/** One JSON object per line, because a process should not hold an array of a million. */
 async function each(steno: Steno, session: string, options: readonly string[], take: (event: KernelEventInfo) => void): Promise<void> {
   const child = spawn(
     process.execPath,
@@ -55,7 +55,7 @@ async function each(steno: Steno, session: string, options: readonly string[], t
 
 export const argvOf = ({ data }: KernelEventInfo): readonly string[] => (data['argv'] as readonly string[] | undefined) ?? [];
 
-/** Gaps that the signed recording tells of, which are those of the node. */
+/** The node's gaps, from the signed recording. */
 export async function gapsOf(steno: Steno, session: string): Promise<number> {
   const { stdout } = await steno.steno('export', session, '--format', 'cast');
   return stdout

@@ -1,6 +1,6 @@
 /**
- * What recording kernel events costs the programs that are recorded, those beside them, and the node service; and how
- * much it takes before something is lost. Beside bpftrace and auditd, where they are installed.
+ * The cost of recording kernel events for recorded programs, for other programs and for the node service, and the rate at
+ * which events are lost. Compared with bpftrace and auditd if they are installed.
  */
 import { execFileSync, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
@@ -37,7 +37,7 @@ export async function openBench(): Promise<Bench> {
   const load = buildLoad(folder);
   const recorder = KernelRecorder.open({ folder: join(folder, 'log') }, openLog('bench', 'silent'));
   if (!recorder.available) throw new Error(`kernel events cannot be recorded here: ${recorder.reason ?? ''}`);
-  // Takes what there is, as an ingest does that answers after 50 ms.
+  // Accepts everything, like an ingest that answers after 50 ms.
   recorder.batches.onWork = () => {
     for (let batch = recorder.batches.next(); batch !== null; batch = recorder.batches.next()) {
       const { id } = batch;
@@ -65,7 +65,7 @@ const outputOf = async (child: ChildProcess): Promise<string> => {
   return text.trim();
 };
 
-/** Inside a recorded session; `lost`: what gaps said. */
+/** Runs inside a recorded session; `lost`: events counted in gaps. */
 export async function inside(
   bench: Bench,
   args: readonly string[],
@@ -88,7 +88,7 @@ export async function inside(
 const outside = (bench: Bench, args: readonly string[]): Promise<string> =>
   outputOf(spawn(bench.load, [...args], { stdio: ['ignore', 'pipe', 'inherit'] }));
 
-/** A peer while something runs: started and stopped around it. Null: it is not installed, or does not work here. */
+/** Runs a peer during the measurement. Null if it is not installed or does not work here. */
 type Peer = (bench: Bench, run: () => Promise<number>) => Promise<number>;
 
 const bpftrace: Peer = async (bench, run) => {
@@ -164,7 +164,7 @@ export async function kernelCost(rounds: number): Promise<Section> {
       ['start of a program with 20 arguments, µs', ['exec', EXECS]],
     ] as const) {
       const plain = async (): Promise<number> => Number(await outside(bench, args));
-      // Beside a recorded session: the programs are attached for it, and what runs outside pays for being asked.
+      // During a recorded session the eBPF programs are attached, and other programs pay for their checks.
       const keeper = async (run: () => Promise<number>): Promise<number> => {
         const session = bench.recorder.session(
           { session: SESSION, mode: 'strict', classes: [...kernelEventClasses], offset_ms: 0, error_ms: 0 },
@@ -221,7 +221,7 @@ export async function kernelCost(rounds: number): Promise<Section> {
   }
 }
 
-/** `seconds` at each rate, in a session through a whole Steno; CPU and memory are of its agent's process. */
+/** `seconds` at each rate, in a session through a whole Steno; CPU and memory are those of the agent's process. */
 export async function kernelFlow(field: Field, seconds: number): Promise<Section> {
   process.stderr.write('kernel events: rates\n');
   const { steno } = field;
@@ -232,7 +232,7 @@ export async function kernelFlow(field: Field, seconds: number): Promise<Section
   const rows: string[][] = [];
   const turns = join(folder, 'files');
   const same = '/etc/hostname';
-  // What is never alike becomes a row each: of a minute of the last there would be fifteen million to find again.
+  // Distinct opens become a row each: a minute at the last rate would make fifteen million rows to read back.
   for (const [rate, files, length] of [
     [5_000, turns, seconds],
     [20_000, turns, seconds],
@@ -337,7 +337,7 @@ export async function kernelDelay(field: Field, rate: number, seconds: number): 
       rest = lines.pop()!;
       for (const line of lines) {
         const event = JSON.parse(line) as KernelEventInfo;
-        // It follows: now there may be something to follow.
+        // The follower is connected, so the events may begin.
         if (event.kind === 'kernel') writeFileSync(join(bench.folder, 'go'), '');
         if (event.name === 'create' && event.path.startsWith(folder)) delays.push(at - Number(event.path.slice(folder.length + 1)) / 1e6);
       }

@@ -71,7 +71,7 @@ async function streams(scene: KubeScene, rounds: number, mebibytes: number): Pro
   );
   const file = join(steno.folder, 'random');
   writeFileSync(file, Buffer.alloc(total, 0xa5));
-  // A command whose output has ended is cut off by containerd 1.6, however it is reached: so something comes after the input.
+  // containerd 1.6 cuts off a command whose output has ended, so print something after the input.
   const whole = 'whole';
   const pass = async (route: Route, words: readonly string[], input: number | 'ignore'): Promise<number> => {
     const start = performance.now();
@@ -110,7 +110,7 @@ async function streams(scene: KubeScene, rounds: number, mebibytes: number): Pro
   return rows;
 }
 
-/** What the role says of streams from here on; the gateway has heard of it when it lets nobody and then everybody in again. */
+/** Sets the role's recording of streams. The gateway has the change once it refuses everybody and then admits everybody again. */
 async function record({ steno, kubernetes, file }: KubeScene, streams: 'commands' | 'limited'): Promise<void> {
   const apply = async (rule: object, status: number): Promise<void> => {
     const role = { kind: 'role', name: 'kube', allow: { kubernetes: [rule] }, recording: { streams } };

@@ -17,7 +17,7 @@ export async function keystrokes(field: Field, rounds: number, condition: string
   const typists = names.map((name) => new Typist(field.routes[name]));
   await Promise.all(typists.map((typist) => typist.ready()));
   const times = names.map((): number[] => []);
-  // A gateway is up for weeks: its first thousand keys, before V8 has compiled it all, are not what people meet.
+  // A gateway runs for weeks: its first thousand keys, before V8 has compiled everything, are not typical.
   for (const typist of typists) await typist.type(WARM_UP);
   for (let round = 0; round < rounds; round++) {
     for (const [i, typist] of typists.entries()) times[i]!.push(...(await typist.type(200)));
@@ -46,7 +46,7 @@ const signed = (value: number): string => `${value < 0 ? '−' : '+'}${round3(Ma
 
 const ROWS_WORD = 'filler';
 
-/** While `others` sessions print a line a second each, and somebody searches `rows` rows again and again. */
+/** While `others` sessions print a line per second each, and a user searches `rows` rows repeatedly. */
 export async function busyKeystrokes(field: Field, rounds: number, others: number, rows: number): Promise<Section> {
   const { steno, routes } = field;
   process.stderr.write(`printing ${rows} rows to search in\n`);
@@ -124,7 +124,7 @@ export async function searchable(field: Field, count: number): Promise<Section> 
   for (let i = 0; i < count; i++) {
     const word = `w${process.pid}x${i}y`;
     shell.write(`echo ${word.slice(0, 3)}''${word.slice(3)}\r`);
-    // The command itself has two quotes inside: only what it prints matches.
+    // The command contains two quotes, so that only its output matches.
     await until(word);
     const printed = performance.now();
     for (;;) {

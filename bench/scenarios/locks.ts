@@ -1,4 +1,4 @@
-/** From setting a lock to the end of a live session, as the person at the other end sees it. */
+/** From setting a lock to the end of a live session, as its user sees it. */
 import { execFileSync, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -21,14 +21,14 @@ const AT_A_TIME = 8;
 interface Live {
   readonly marker: string;
   readonly child: ChildProcess;
-  /** When the reason had arrived, by `performance.now()`. */
+  /** Arrival of the reason, by `performance.now()`. */
   readonly told: Promise<number>;
 }
 
 export async function locks(field: Field, count: number): Promise<Section> {
   const account = new TestAccount();
   try {
-    // An sshd without PAM takes no account whose password is locked.
+    // sshd without PAM refuses an account whose password is locked.
     execFileSync('usermod', ['-p', '*', account.name]);
     return await lockSessions(field, count, account.name);
   } finally {
@@ -36,7 +36,7 @@ export async function locks(field: Field, count: number): Promise<Section> {
   }
 }
 
-/** `login`: not that of the owner, which is for nobody with so small a role. */
+/** `login`: not the owner's account, which this role may not use. */
 async function lockSessions(field: Field, count: number, login: string): Promise<Section> {
   const { steno } = field;
   process.stderr.write(`locks, ${count} sessions\n`);

@@ -1,7 +1,7 @@
 /**
- * The live list of 10,000 nodes, filtered for a user; and bulk through a tunnel beside the direct way.
+ * The live list of 10,000 nodes, filtered for a user; and bulk through a tunnel compared with a direct connection.
  *
- * The list is measured twice: the filter alone, and the whole call as `steno nodes` makes it, over TLS.
+ * The list is measured twice: the filter alone, and the whole call of `steno nodes` over TLS.
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -61,7 +61,7 @@ export async function liveList(rounds: number): Promise<Section> {
   };
 }
 
-/** An authority with that many nodes, all held by one gateway, asked by a gateway: nothing is filtered away. */
+/** An authority with this many nodes, all held by one gateway. A gateway asks, so nothing is filtered. */
 async function wholeCall(nodes: readonly NodeRecord[], rounds: number): Promise<readonly number[]> {
   const dataDir = mkdtempSync(join(tmpdir(), 'steno-bench-nodes-'));
   const log = pino({ level: 'silent' });
@@ -105,11 +105,11 @@ async function wholeCall(nodes: readonly NodeRecord[], rounds: number): Promise<
   return times.slice(3);
 }
 
-/** `MIB` of zeros through the gateway, from this machine as a node: by its direct address, and through a tunnel. */
+/** `MIB` of zeros through the gateway, from this machine as a node: at its direct address, and through a tunnel. */
 export async function throughTunnel(field: Field, rounds: number, mib: number): Promise<Section> {
   process.stderr.write('bulk through a tunnel\n');
   const { steno } = field;
-  // What is kept of the stream would hide what the tunnel costs.
+  // Recording the stream in full would hide the cost of the tunnel.
   await record(field, 'limited');
   const { token, gateways, ca_pins } = await steno.json<JoinTokenCreated>('tokens', 'add', '--type', 'node');
   const bin = new URL('../../../bin/steno', import.meta.url).pathname;

@@ -1,4 +1,4 @@
-/** Ingest stands still while sessions go on: what that costs, how long it takes to catch up, and that nothing is missing. */
+/** Ingest stops while sessions continue: the cost, the time to catch up, and a check that nothing is missing. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, statSync } from 'node:fs';

@@ -26,7 +26,7 @@ const recorder = await startRecorder(
   },
 );
 if (kind === 'start') {
-  // A session may begin now.
+  // A session can begin now.
   await recorder.open(opened, { cols: 80, rows: 24 });
   process.send!({ ms: performance.now() - began, rss: process.memoryUsage().rss });
 } else {

@@ -1,4 +1,4 @@
-/** `kill -9` of a gateway with thousands of recordings in its spool, until its recorder takes a session again. */
+/** Time from `kill -9` of a gateway with thousands of recordings in its spool until its recorder accepts a session again. */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';

@@ -20,7 +20,7 @@ const MILLION = 1_000_000;
 const LINES_OF_SESSION = 2_000;
 const scope = { audit: true } as const;
 
-/** `limitSeconds`: no further million is made after so long. */
+/** `limitSeconds`: no further million rows are made after this time. */
 export async function searching(millions: number, limitSeconds: number, rounds: number): Promise<Section> {
   const folder = mkdtempSync(join(tmpdir(), 'steno-bench-search-'));
   const engine = await openEngine({ kind: 'chdb', path: join(folder, 'events') });

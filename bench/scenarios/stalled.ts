@@ -1,4 +1,4 @@
-/** Clients that stop reading while their node prints as fast as it can: what the gateway holds for them. */
+/** Clients that stop reading while their node prints as fast as it can: the memory that the gateway holds for them. */
 import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ServerChannel } from 'ssh2';
@@ -27,7 +27,7 @@ export async function stalled(field: Field, count: number): Promise<Section> {
     const { client } = await crowd.open();
     (client as unknown as { readonly _sock: Socket })._sock.pause();
   };
-  // The first ones pay for what all share.
+  // The first ones allocate shared memory.
   for (let i = 0; i < 3; i++) await stall();
   await sleep(SETTLE_MS);
   const before = usage(pid).memory;

@@ -1,4 +1,4 @@
-/** Somebody who types into `ssh -tt` and watches for the echo. */
+/** A simulated user who types into `ssh -tt` and waits for the echo. */
 import * as pty from 'node-pty';
 
 export class Typist {
@@ -22,7 +22,7 @@ export class Typist {
     return this.#until('ready\r\n');
   }
 
-  /** Types `count` keys, each `pauseMs` after the one before was echoed, and answers the round trips in µs. */
+  /** Types `count` keys, each `pauseMs` after the echo of the previous one, and returns the round trips in µs. */
   async type(count: number, pauseMs = 2): Promise<number[]> {
     const times: number[] = [];
     for (let i = 0; i < count; i++) {
@@ -32,7 +32,7 @@ export class Typist {
       this.#terminal.write(key);
       await echoed;
       times.push((performance.now() - start) * 1000);
-      // People pause: without it the measure would be of a pipe, not of a keyboard.
+      // People pause between keys; without a pause this would measure a pipe, not a keyboard.
       await new Promise((resolve) => setTimeout(resolve, pauseMs));
     }
     return times;

@@ -1,4 +1,4 @@
-/** `authority DIR NODES ROLES` or `gateway URL SOCKET`: one side of the scenario `watch`, in a process of its own. */
+/** `authority DIR NODES ROLES` or `gateway URL SOCKET`: one side of the scenario `watch`, as a separate process. */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { pino } from 'pino';

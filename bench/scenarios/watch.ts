@@ -1,7 +1,7 @@
 /**
- * One authority with many nodes and roles, and a gateway that watches it: bytes and CPU of a stream of changes.
+ * One authority with many nodes and roles, and a gateway that watches it: bytes and CPU for a stream of changes.
  *
- * Both are processes of their own. The gateway's connection goes through a relay that counts what passes, TLS included.
+ * Both are separate processes. The gateway's connection goes through a relay that counts bytes, including TLS.
  */
 import { fork } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
@@ -26,7 +26,7 @@ const AT_A_TIME = 16;
 const child = fileURLToPath(new URL('watch-child.js', import.meta.url));
 
 interface Report {
-  /** Microseconds of CPU since the process began. */
+  /** CPU microseconds since the start of the process. */
   readonly cpu: number;
   readonly changes: number;
   readonly addresses?: { readonly tls: string; readonly socket: string };
@@ -64,7 +64,7 @@ export async function watching(seconds: number, rate: number, nodes: number, rol
     const begun = performance.now();
     const taken: number[] = [];
     let next = 0;
-    // As many at a time as an authority that keeps up never needs; one that does not is asked less often.
+    // Limit of concurrent requests, which an authority that keeps up never reaches; a slower one gets fewer requests.
     const worker = async (): Promise<void> => {
       while (performance.now() - begun < seconds * 1_000) {
         const i = next++;

@@ -1,6 +1,6 @@
 /**
- * One worker and two, each under a CPU quota of its own, so that clients, nodes and the stores have the rest of the machine: what is
- * measured is how much more two processes do than one, not how many cores this machine has.
+ * One worker and two, each under a CPU quota of its own, so that clients, nodes and stores have the rest of the machine. This measures
+ * the gain of a second process, not the number of cores.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -13,7 +13,7 @@ import type { Section } from '../measure.js';
 
 const GROUPS = '/sys/fs/cgroup/cpu';
 const PERIOD_US = 20_000;
-/** Of one core, for each worker. */
+/** Share of one core for each worker. */
 const SETUP_SHARE = 0.12;
 const BULK_SHARE = 0.12;
 const CLIENTS = 12;
@@ -23,7 +23,7 @@ const MB = 1_000_000;
 interface Gateway {
   readonly field: Field;
   readonly workers: readonly number[];
-  /** The process that listens; the worker itself if there is one. */
+  /** The listening process: the worker itself if there is only one. */
   readonly parent: number;
   readonly groups: readonly string[];
 }
@@ -60,7 +60,7 @@ async function ssh(args: readonly string[]): Promise<void> {
   if (code !== 0) throw new Error(`ssh ended with ${code}`);
 }
 
-/** Recorded sessions a second, by clients that begin the next as soon as one is over. */
+/** Recorded sessions per second, by clients that begin the next session as soon as one is over. */
 async function setups(gateway: Gateway, seconds: number): Promise<number> {
   limit(gateway, SETUP_SHARE);
   const args = [...gateway.field.routes['login@node'], 'true'];
@@ -82,7 +82,7 @@ async function setups(gateway: Gateway, seconds: number): Promise<number> {
   return done / ((last - began) / 1000);
 }
 
-/** MB a second to several clients at once. */
+/** MB per second to several concurrent clients. */
 async function bulk(gateway: Gateway, megabytes: number): Promise<number> {
   limit(gateway, BULK_SHARE);
   const began = performance.now();
@@ -92,7 +92,7 @@ async function bulk(gateway: Gateway, megabytes: number): Promise<number> {
   return (STREAMS * megabytes) / ((performance.now() - began) / 1000);
 }
 
-/** MB that only these processes hold, and their share of what they have in common. */
+/** Proportional set size of these processes in MB. */
 function memory(pids: readonly number[]): number {
   const kib = pids.map((pid) => Number(/^Pss:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))![1]));
   return kib.reduce((sum, one) => sum + one, 0) / 1024;

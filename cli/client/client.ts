@@ -79,7 +79,7 @@ export function openClient(home: Home, now: () => number = Date.now): Client {
   };
 }
 
-/** Calls to the authority over the owner's socket, which need no certificate. They reject with NOT_RUNNING when nobody listens. */
+/** Calls to the authority over the owner's socket, which need no certificate. They reject with NOT_RUNNING if no process listens. */
 export function overSocket(path: string): Send {
   return sendTo({ kind: 'socket', path }, { timeoutMs: TIMEOUT_MS });
 }

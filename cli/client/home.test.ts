@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { createHome, knownHosts, openHome, readProfile, splitAddress, sshConfig, writeWhole } from './home.js';
+import { createHome, knownHosts, openHome, readProfile, sshConfig, writeWhole } from './home.js';
 import type { Profile } from './home.js';
 
 const profile: Profile = {
@@ -84,14 +84,6 @@ describe('$STENO_HOME', () => {
       for (const host of ['web-1', 'web-1.steno', '[127.0.0.1]:8022', '[web-1]:2222']) {
         expect(execFileSync('ssh-keygen', ['-F', host, '-f', file], { encoding: 'utf8' }), host).toContain(key);
       }
-    }
-  });
-
-  it('takes addresses apart, or says what is wrong', () => {
-    expect(splitAddress('127.0.0.1:0')).toEqual({ host: '127.0.0.1', port: 0 });
-    expect(splitAddress('[::1]:22')).toEqual({ host: '::1', port: 22 });
-    for (const bad of ['', ':22', 'host', 'host:', 'host:70000', 'host:-1', 'host:2x']) {
-      expect(() => splitAddress(bad), bad).toThrow(expect.objectContaining({ code: 'USAGE' }));
     }
   });
 });

@@ -16,6 +16,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { StenoError } from '#schemas/base/errors.js';
+import { formatHostPort, requireHostPort } from '#schemas/base/host-port.js';
 import { gatewayPrincipal } from '#schemas/base/identity.js';
 
 export const profileSchema = z.object({
@@ -29,7 +30,7 @@ export const profileSchema = z.object({
   ssh: z.string(),
   /** Base URL of the viewer. */
   web: z.url(),
-  /** PEM of the CA that the viewer is trusted by, where it is none of the system's. */
+  /** PEM of the viewer's CA, if it is not one of the system's. */
   web_ca: z.string().optional(),
   /** Base URL of the authority. */
   authority: z.url(),
@@ -66,7 +67,7 @@ export function openHome(environment: NodeJS.ProcessEnv = process.env, { fips = 
   };
 }
 
-/** Throws NOT_SIGNED_IN when nobody has logged in here. */
+/** Throws NOT_SIGNED_IN if there was no login here. */
 export function readProfile(home: Home): Profile {
   let text: string;
   try {
@@ -105,7 +106,7 @@ export function writeWhole(file: string, content: string, mode: number): void {
  * `ssh -p PORT LOGIN@NODE@HOST`), at the gateway's port only: on other ports of that host other servers listen.
  */
 export function sshConfig(home: Home, profile: Profile): string {
-  const { host, port } = splitAddress(profile.ssh);
+  const { host, port } = requireHostPort(profile.ssh);
   const known = profile.cluster === undefined ? [] : [`  HostKeyAlias ${gatewayPrincipal(profile.cluster)}`];
   const identity = [
     `  IdentityFile ${quote(home.key)}`,
@@ -142,7 +143,7 @@ function way(host: string, port: number, known: readonly string[]): readonly str
   const helper = helperPath();
   if (helper === undefined || ![process.execPath, helper, host].every((word) => /^[\w@+,:./ -]+$/.test(word)))
     return ['  ProxyJump steno-gateway'];
-  const quick = `nc -F -X connect -x ${host.includes(':') ? `[${host}]` : host}:${port} %h 22 2>/dev/null`;
+  const quick = `nc -F -X connect -x ${formatHostPort({ host, port })} %h 22 2>/dev/null`;
   const sure = `test -S /dev/fd/1 && export NODE_CHANNEL_FD=1; exec "${process.execPath}" "${helper}" ${host} ${port} %h`;
   return [
     '  # The gateway is told the node, and ssh gets the socket: one connection, where ProxyJump needs one inside another.',
@@ -153,7 +154,7 @@ function way(host: string, port: number, known: readonly string[]): readonly str
   ];
 }
 
-/** As installed it lies beside this file; from the sources it is what the build made of it, where there was a build. */
+/** Beside this file when installed; when run from the sources, the built file, if there was a build. */
 function helperPath(): string | undefined {
   return ['../reach.js', '../../dist/cli/reach.js']
     .map((path) => fileURLToPath(new URL(path, import.meta.url)))
@@ -166,21 +167,10 @@ function helperPath(): string | undefined {
  */
 export function knownHosts(profile: Profile): string {
   // To OpenSSH `*` is a host at any port; Go's knownhosts, and what reads like it, takes it for port 22 and wants others named.
-  const { port } = splitAddress(profile.ssh);
+  const { port } = requireHostPort(profile.ssh);
   const hosts = port === 22 ? '*' : `*,[*]:${port}`;
   const all = [...(profile.cluster === undefined ? [] : [gatewayPrincipal(profile.cluster)]), hosts];
   return all.flatMap((names) => profile.ssh_host_ca.map((line) => `@cert-authority ${names} ${line}\n`)).join('');
-}
-
-export function splitAddress(address: string): { readonly host: string; readonly port: number } {
-  const colon = address.lastIndexOf(':');
-  const host = address.slice(0, colon).replace(/^\[|\]$/g, '');
-  const digits = address.slice(colon + 1);
-  const port = Number(digits);
-  if (colon < 1 || host === '' || !/^\d{1,5}$/.test(digits) || port > 65_535) {
-    throw new StenoError('USAGE', `"${address}" is not HOST:PORT`);
-  }
-  return { host, port };
 }
 
 function quote(path: string): string {

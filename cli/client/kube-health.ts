@@ -9,9 +9,9 @@ import { existsSync, readFileSync } from 'node:fs';
 import { Agent, request } from 'node:https';
 import { join } from 'node:path';
 import { isErrorCode } from '#schemas/base/errors.js';
+import { requireHostPort } from '#schemas/base/host-port.js';
 import type { ErrorCode } from '#schemas/base/errors.js';
 import { KUBE_HEARD_HEADER, KUBE_REFUSAL_HEADER, KUBE_SERVER_NAME } from '#schemas/kube/kube-cluster.js';
-import { splitAddress } from './home.js';
 import type { Home, Profile } from './home.js';
 
 /**
@@ -77,7 +77,7 @@ interface Answer {
 }
 
 async function askOne(gateway: KubeGateway, cluster: string, now: () => number, patienceMs: number): Promise<KubeHealth> {
-  const { host, port } = splitAddress(gateway.address);
+  const { host, port } = requireHostPort(gateway.address);
   const { ca, cert, key } = gateway;
   const agent = new Agent({ ca, cert, key, servername: KUBE_SERVER_NAME, minVersion: 'TLSv1.3', keepAlive: true, maxSockets: 1 });
   const signal = AbortSignal.timeout(patienceMs);
@@ -119,7 +119,7 @@ function refused({ refusal, heardAt }: Answer): KubeHealth {
   return { state, version: null, reason: refusal, last_seen_at: heardAt };
 }
 
-/** Null: it is none, or was not told. */
+/** Null if there is none, or if it was not reported. */
 function versionIn({ status, body }: Answer): string | null {
   if (status !== 200) return null;
   try {

@@ -1,4 +1,4 @@
-/** What every login leaves in `$STENO_HOME`, however it came about. Tested in test/end-to-end/users.test.ts. */
+/** Stores a login in `$STENO_HOME`, for every way of signing in. Tested in test/end-to-end/users.test.ts. */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { createSignInLink } from '#schemas/api/people/web-sessions.js';
@@ -21,7 +21,7 @@ export function keyOf(home: Home): SshPrivateKey {
   return key;
 }
 
-/** `webCa`: PEM of the CA that the viewer is trusted by, where it is none of the system's. */
+/** `webCa`: PEM of the viewer's CA, if it is not one of the system's. */
 export function keepLogin(home: Home, login: LoginResult, { ssh, web, authority }: PublicAddresses, webCa?: string): Profile {
   const profile: Profile = {
     version: 1,

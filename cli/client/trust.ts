@@ -34,7 +34,7 @@ export function trustOf(
   };
 }
 
-/** Asks the authority and writes what is new. Rejects as the call does, or with NOT_SIGNED_IN. */
+/** Asks the authority and stores changes. Rejects as the call does, or with NOT_SIGNED_IN. */
 export async function refreshTrust(home: Home): Promise<Profile> {
   const before = readProfile(home);
   const profile = { ...before, ...trustOf(await call(openClient(home).authority, showTrust, {})) };

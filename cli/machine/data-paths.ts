@@ -1,4 +1,4 @@
-/** Paths in the data directory (data-dir.ts), without what it takes to read the files. */
+/** Paths in the data directory (data-dir.ts), without the code that reads the files. */
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 

@@ -4,14 +4,14 @@
  */
 import { freePort, listenOnce } from '#runtime/http/free-port.js';
 import { StenoError } from '#schemas/base/errors.js';
-import { splitAddress } from '../client/home.js';
+import { formatHostPort, requireHostPort } from '#schemas/base/host-port.js';
 
 /** `host:port` with the port that will be used. Throws PORT_TAKEN or USAGE. */
 export async function reserve(address: string, option: string): Promise<string> {
-  const { host, port } = splitAddress(address);
+  const { host, port } = requireHostPort(address);
   try {
     const free = port === 0 ? await freePort(host) : await listenOnce(host, port);
-    return `${host.includes(':') ? `[${host}]` : host}:${free}`;
+    return formatHostPort({ host, port: free });
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     const why = code === 'EADDRINUSE' ? 'is in use' : code === 'EACCES' ? 'may not be used by this user' : (code ?? 'cannot be used');

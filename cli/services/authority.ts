@@ -1,4 +1,4 @@
-/** An authority by itself: holds its data folder, and leaves the run file by which commands of its owner find the socket. */
+/** A separate authority: locks its data folder, and writes the run file by which its owner's commands find the socket. */
 import type { Log } from '#runtime/log.js';
 import type { Running } from '#runtime/service/process.js';
 import type { AuthorityServiceConfig } from '../../authority/config.js';

@@ -78,7 +78,7 @@ const services = {
         import('../../analyzer/retro/requests.js'),
       ]);
       return {
-        // The embedded event store belongs to the process of an ingest: a viewer by itself needs a server.
+        // The embedded event store belongs to the process of an ingest, so a separate viewer needs a server.
         schema: viewerConfig.required({ events: true }),
         start: (config, { log }) => startViewerProcess(config, { log, version, webRoot, hunter: huntLines }),
         secrets: memberSecrets,
@@ -94,7 +94,7 @@ const services = {
       ]);
       lowerPriority(STORE_PRIORITY);
       return {
-        // The embedded event store belongs to the process of an ingest: an analyzer by itself needs a server.
+        // The embedded event store belongs to the process of an ingest, so a separate analyzer needs a server.
         schema: analyzerConfig.required({ events: true }),
         start: (config, { log }) => startAnalyzerProcess(config, { log }),
         secrets: memberSecrets,

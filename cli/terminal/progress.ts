@@ -6,7 +6,7 @@ import type { Output } from './output.js';
 const FIRST_MS = 1_000;
 const AGAIN_MS = 200;
 
-/** Passes bytes on and tells how many; `expected`: null where nobody knows. Clears its line at the end. */
+/** Passes bytes on and shows their number; `expected`: null if unknown. Clears its line at the end. */
 export function progress({ err }: Pick<Output, 'err'>, what: string, expected: number | null, clock: () => number = Date.now): Transform {
   let passed = 0;
   let told = 0;

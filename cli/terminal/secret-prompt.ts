@@ -3,11 +3,11 @@ import { createInterface } from 'node:readline';
 import { Writable } from 'node:stream';
 import { StenoError } from '#schemas/base/errors.js';
 
-/** Undefined where there is nobody to ask, or who is asked gives up (Ctrl-C, Ctrl-D). */
+/** Undefined without a terminal, or if the user cancels (Ctrl-C, Ctrl-D). */
 export async function askSecret(question: string): Promise<string | undefined> {
   const { stdin, stderr } = process;
   if (!stdin.isTTY) return undefined;
-  // Reads the line as a terminal would edit it, and shows nothing of it.
+  // Reads a line with the usual editing keys, without echo.
   const mute = new Writable({ write: (_chunk, _encoding, done) => done() });
   const lines = createInterface({ input: stdin, output: mute, terminal: true, historySize: 0 });
   // Only now does the terminal echo no more.
@@ -24,7 +24,7 @@ export async function askSecret(question: string): Promise<string | undefined> {
   }
 }
 
-/** Asks twice. Throws USAGE where there is nobody to ask, SEAL_PASSPHRASE_WEAK when the two differ. */
+/** Asks twice. Throws USAGE without a terminal, SEAL_PASSPHRASE_WEAK if the two differ. */
 export async function newPassphrase(): Promise<string> {
   const first = await askSecret('New passphrase for the CA keys: ');
   if (first === undefined) throw new StenoError('USAGE', 'there is no terminal to ask at; use a file');

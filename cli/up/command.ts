@@ -9,6 +9,7 @@ import { once } from 'node:events';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { StenoError } from '#schemas/base/errors.js';
+import { parseHostPort } from '#schemas/base/host-port.js';
 import { dataDir } from '../machine/data-paths.js';
 import type { DataDir } from '../machine/data-paths.js';
 import { standardOutput, styled } from '../terminal/output.js';
@@ -140,7 +141,7 @@ function forkAuthority(dir: DataDir): ChildProcess {
 
 async function startWith(program: ChildProcess, options: UpOptions, dir: DataDir, progress: (line: string) => void): Promise<Machine> {
   const [{ startMachine }, { openLog }] = await Promise.all([import('./machine.js'), import('#runtime/log.js')]);
-  // Read here as well, so that what is wrong with it is found before anything starts.
+  // Read here too, so that errors in it are found before anything starts.
   if (options.caSigner !== undefined) (await import('../../authority/ca/signer-config.js')).readSignerConfig(options.caSigner);
   let early: ChildProcess | undefined = program;
   return withPassphrase(options.askPassphrase === true, (sealPassphrase) => {
@@ -206,9 +207,8 @@ function workers(text: string): number | 'auto' {
 
 /** The origin of the address, which is all of it. */
 function hostPort(text: string): string {
-  const match = /^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})$/.exec(text);
-  const port = Number(match?.[1]);
-  if (match === null || port < 1 || port > 65_535) throw new InvalidArgumentError('Give it as HOST:PORT.');
+  const address = parseHostPort(text);
+  if (address === undefined || address.port === 0) throw new InvalidArgumentError('Give it as HOST:PORT.');
   return text;
 }
 

@@ -21,6 +21,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createServiceToken } from '#schemas/api/services/services.js';
 import { call } from '#schemas/endpoint/endpoint.js';
 import { StenoError } from '#schemas/base/errors.js';
+import { formatHostPort, requireHostPort } from '#schemas/base/host-port.js';
 import { isLoopbackHost } from '#schemas/base/host-name.js';
 import { isName } from '#schemas/base/identity.js';
 import { enterFips } from '#runtime/fips.js';
@@ -37,7 +38,6 @@ import type { GatewayStart } from '../../gateway/config.js';
 import { overSocket } from '../client/client.js';
 import { checkDisk, lockDataDir, writeRunFile } from '../machine/data-dir.js';
 import type { DataDir, RunFile } from '../machine/data-dir.js';
-import { splitAddress } from '../client/home.js';
 import { requireNodeVersion } from '../machine/node-version.js';
 import { reserve } from '../machine/ports.js';
 import type { StoreProcessConfig } from '../services/store.js';
@@ -77,7 +77,7 @@ export interface MachineOptions {
   readonly rules: string | undefined;
   /** Whether this machine analyzes sessions. */
   readonly analyzer: boolean;
-  /** File of what is done by itself about findings. */
+  /** File of automatic responses to findings. */
   readonly responses: string | undefined;
   readonly siem: string | undefined;
   /** `postgres://…`; SQLite when left out. */
@@ -86,7 +86,7 @@ export interface MachineOptions {
   /** `main` when left out. */
   readonly cluster: string | undefined;
   readonly sealPassphrase: string | undefined;
-  /** File that says which token the keys of CAs are made in. */
+  /** File that names the token for keys of CAs. */
   readonly caSigner: string | undefined;
   /** Its program, forked while this process was still loading. */
   readonly authority: ChildProcess | undefined;
@@ -94,7 +94,7 @@ export interface MachineOptions {
   readonly fips: boolean;
   /** Name of this machine as a node; null: its host name; false: no node. */
   readonly node: string | null | false;
-  /** Whether logins on this machine that belong to no session are told. */
+  /** Whether to record logins on this machine outside all sessions. */
   readonly watchLogins: boolean;
 }
 
@@ -125,9 +125,9 @@ export async function startMachine(
   try {
     await outlive(orphans, log);
     const ssh = await reserve(options.sshListen, '--ssh-listen');
-    const { host, port } = splitAddress(options.sshListen);
+    const { host, port } = requireHostPort(options.sshListen);
     const tunnel = await reserve(
-      options.tunnelListen ?? `${host.includes(':') ? `[${host}]` : host}:${port === 0 ? 0 : DEFAULT_TUNNEL_PORT}`,
+      options.tunnelListen ?? formatHostPort({ host, port: port === 0 ? 0 : DEFAULT_TUNNEL_PORT }),
       '--tunnel-listen',
     );
     const web = await reserve(options.webListen, '--web-listen');
@@ -304,9 +304,9 @@ function serviceToken(socket: string, kind: TokenKind, name: string): Promise<Se
 
 /** Browsers do passkeys for names only, so loopback is called by its name. */
 function pageAddress(listen: string): string {
-  const { host, port } = splitAddress(listen);
+  const { host, port } = requireHostPort(listen);
   const loopback = host === '127.0.0.1' || host === '::1';
-  return `http://${loopback ? 'localhost' : host.includes(':') ? `[${host}]` : host}:${port}`;
+  return `http://${formatHostPort({ host: loopback ? 'localhost' : host, port })}`;
 }
 
 function pidsOf(stages: ReadonlyMap<string, Stage>): Record<string, number> {

@@ -1,6 +1,6 @@
 #!/bin/sh
-# The first start of compose.yaml: once the authority runs, each service gets a token, and its configuration the pin of the service CA.
-# A token goes into the volume of the one service that it is for, and counts once. Run it in this folder; COMPOSE is the command.
+# For the first start of compose.yaml: once the authority runs, gives each service a token, and puts the pin of the service CA into its
+# configuration. Each token goes into the volume of its service and is valid once. Run it in this folder; COMPOSE is the command.
 set -eu
 compose=${COMPOSE:-docker compose}
 owner="$compose exec -T authority steno"

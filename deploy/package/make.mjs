@@ -1,13 +1,13 @@
 /**
- * Makes what a release consists of, in a folder of its own:
+ * Makes the files of a release in a folder of its own:
  *
  *     steno-VERSION.tgz           everything: services, agent, command line
  *     steno-client-VERSION.tgz    the command line without services: no native code, no compiler, no event store
  *     *.cdx.json                  an SBOM of each (CycloneDX), from the lock file
  *     SHA256SUMS
  *
- * `node deploy/package/make.mjs --out DIR [--no-build]`. The client's files are found, not listed: whatever `cli/main.js` and the
- * helper of `ssh` import, except for `servers` below. So are its dependencies: the packages that these files name.
+ * `node deploy/package/make.mjs --out DIR [--no-build]`. The client's files are computed, not listed: everything that `cli/main.js` and
+ * the helper of `ssh` import, except `servers` below. Its dependencies are the packages that these files import.
  * Tested in test/package/packages.test.ts, which installs both.
  */
 // @ts-check
@@ -24,7 +24,7 @@ const root = fileURLToPath(new URL('../../', import.meta.url));
 const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 const dist = join(root, 'dist');
 
-/** Modules of `dist/` that the client leaves out: it never loads them, since `cli/main.js` has none of their verbs there. */
+/** Modules of `dist/` that the client leaves out: `cli/main.js` has none of their commands there, so it never loads them. */
 const servers = [
   /^cli\/up\//,
   /^cli\/services\/(authority|command|store)\.js$/,
@@ -94,9 +94,9 @@ function stageClient(folder) {
     cpSync(join(dist, file), join(folder, 'dist', file));
   }
   cpSync(join(root, 'bin'), join(folder, 'bin'), { recursive: true });
-  // `steno export --html` puts this code into pages.
+  // `steno export --html` embeds this code in pages.
   cpSync(join(dist, 'web/offline'), join(folder, 'dist/web/offline'), { recursive: true });
-  // `steno rules` shows and tests the rules that Steno comes with.
+  // `steno rules` shows and tests the built-in rules.
   cpSync(join(root, 'analyzer/rules'), join(folder, 'analyzer/rules'), { recursive: true });
   for (const file of ['LICENSE', 'README.md']) if (existsSync(join(root, file))) cpSync(join(root, file), join(folder, file));
   const dependencies = [...packages].sort();
@@ -155,7 +155,7 @@ function reachable() {
 }
 
 /**
- * What the compiler leaves of imports stands at the start of a line, or is a call with a literal (`later`).
+ * Finds imports in compiled code: statements at the start of a line, and `import()` calls with a literal (`later`).
  * @param {string} source
  * @returns {{ readonly name: string, readonly later: boolean }[]}
  */
@@ -165,7 +165,7 @@ function importsOf(source) {
 }
 
 /**
- * Packages of the lock file that these need, once each.
+ * The packages of the lock file that `names` depend on, once each.
  * @param {readonly string[]} names
  */
 function componentsOf(names) {
@@ -194,7 +194,7 @@ function componentsOf(names) {
 }
 
 /**
- * Where Node would find `name` from there, as keys of the lock file; undefined for what is not installed here.
+ * The key in the lock file at which Node would resolve `name` from `from`; undefined if it is not installed.
  * @param {Readonly<Record<string, unknown>>} packages
  * @param {string} from
  * @param {string} name

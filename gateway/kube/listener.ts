@@ -10,11 +10,13 @@
 import { constants, X509Certificate } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { createServer } from 'node:https';
-import type { Server } from 'node:https';
-import type { AddressInfo, Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { SecureContextOptions, TLSSocket } from 'node:tls';
 import { StenoError } from '#schemas/base/errors.js';
+import { formatHostPort } from '#schemas/base/host-port.js';
+import type { HostPort } from '#schemas/base/host-port.js';
+import { listenAt } from '#runtime/http/listen.js';
 import { peerAddress } from '#schemas/base/ip-address.js';
 import { KUBE_SERVER_NAME } from '#schemas/kube/kube-cluster.js';
 import type { Log } from '#runtime/log.js';
@@ -56,7 +58,7 @@ const BODY_MS = 60_000;
 const IDLE_MS = 90_000;
 
 /** Rejects PORT_TAKEN. */
-export async function listenForKubernetes(deps: KubeListenerDeps, host: string, port: number): Promise<KubeListener> {
+export async function listenForKubernetes(deps: KubeListenerDeps, at: HostPort): Promise<KubeListener> {
   const { identity, log } = deps;
   // One that was issued before gateways had the name.
   if (!namesGateway(identity)) await identity.renew();
@@ -128,7 +130,8 @@ export async function listenForKubernetes(deps: KubeListenerDeps, host: string, 
     if (now !== trusted) server.setSecureContext(contextNow());
     trusted = now;
   });
-  const address = deps.arrivals === undefined ? await listen(server, host, port) : feed(server, deps.arrivals);
+  const failed = (error: Error): void => log.error({ err: error }, 'the Kubernetes listener failed');
+  const address = deps.arrivals === undefined ? formatHostPort(await listenAt(server, at, failed)) : feed(server, deps.arrivals);
   return {
     address,
     stop() {
@@ -162,15 +165,4 @@ function contextOf(identity: KubeListenerDeps['identity'], userCas: readonly str
 
 function namesGateway(identity: KubeListenerDeps['identity']): boolean {
   return new X509Certificate(String(identity.tlsServerOptions().cert)).checkHost(KUBE_SERVER_NAME) !== undefined;
-}
-
-async function listen(server: Server, host: string, port: number): Promise<string> {
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) =>
-      reject(error.code === 'EADDRINUSE' ? new StenoError('PORT_TAKEN', `${host}:${port}`) : error),
-    );
-    server.listen(port, host, resolve);
-  });
-  const address = server.address() as AddressInfo;
-  return `${address.family === 'IPv6' ? `[${address.address}]` : address.address}:${address.port}`;
 }

@@ -355,8 +355,7 @@ export async function openKubeWorld(): Promise<KubeWorld> {
         log: pino({ level: 'silent' }),
         now: Date.now,
       },
-      '127.0.0.1',
-      0,
+      { host: '127.0.0.1', port: 0 },
     ),
   });
   return world;

@@ -16,9 +16,8 @@
  */
 import { X509Certificate, createHash, timingSafeEqual } from 'node:crypto';
 import { createServer } from 'node:https';
-import type { Server } from 'node:https';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { WebSocketServer } from 'ws';
@@ -26,6 +25,8 @@ import type { ApiError } from '#schemas/endpoint/endpoint.js';
 import type { Snapshot } from '#schemas/snapshot.js';
 import type { WebSocket } from 'ws';
 import { StenoError, isErrorCode } from '#schemas/base/errors.js';
+import { formatHostPort } from '#schemas/base/host-port.js';
+import { listenAt } from '#runtime/http/listen.js';
 import { joinRequest, signedJoin, signedNodeRequest } from '#schemas/join.js';
 import type { SignedTrust } from '#schemas/join.js';
 import {
@@ -318,7 +319,8 @@ export async function listenForTunnels(
     publish();
   });
 
-  const own = deps.arrivals === undefined ? await listenOn(server, listen) : feed(server, deps.arrivals);
+  const failed = (error: Error): void => log.error({ err: error }, 'the tunnel listener failed');
+  const own = deps.arrivals === undefined ? formatHostPort(await listenAt(server, listen, failed)) : feed(server, deps.arrivals);
   return {
     address: own,
     agentAddress: listen.address ?? own,
@@ -347,17 +349,6 @@ export async function listenForTunnels(
       });
     },
   };
-}
-
-async function listenOn(server: Server, { host, port }: { readonly host: string; readonly port: number }): Promise<string> {
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) =>
-      reject(error.code === 'EADDRINUSE' ? new StenoError('PORT_TAKEN', `${host}:${port} is in use (--tunnel-listen)`) : error),
-    );
-    server.listen({ host, port }, resolve);
-  });
-  const bound = server.address() as AddressInfo;
-  return `${bound.family === 'IPv6' ? `[${bound.address}]` : bound.address}:${bound.port}`;
 }
 
 /** The trust list for nodes, signed by an authority: requested once for each change of the CAs or gateways. */

@@ -10,8 +10,10 @@
  * test/end-to-end/workers.test.ts.
  */
 import { createServer } from 'node:net';
-import type { AddressInfo, Server, Socket } from 'node:net';
-import { StenoError } from '#schemas/base/errors.js';
+import type { Server, Socket } from 'node:net';
+import { formatHostPort } from '#schemas/base/host-port.js';
+import type { HostPort } from '#schemas/base/host-port.js';
+import { listenAt } from '#runtime/http/listen.js';
 import { unmappedAddress } from '#schemas/base/ip-address.js';
 import { gatewayOfServerName } from '#schemas/tunnel.js';
 import type { Log } from '#runtime/log.js';
@@ -140,18 +142,11 @@ export class Front {
   }
 
   /** Returns `host:port`. Rejects with PORT_TAKEN. */
-  async listen(port: PortName, [host, number]: readonly [host: string, port: number]): Promise<string> {
+  async listen(port: PortName, at: HostPort): Promise<string> {
     const server = createServer({ noDelay: true, pauseOnConnect: true }, (socket) => this.#accept(new Arrival(port, socket)));
     this.#servers.push(server);
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', (error: NodeJS.ErrnoException) =>
-        reject(error.code === 'EADDRINUSE' ? new StenoError('PORT_TAKEN', `${host}:${number}`) : error),
-      );
-      server.listen({ host, port: number }, resolve);
-    });
-    server.on('error', (error) => this.#deps.log.error({ err: error, port }, 'a listener failed'));
-    const bound = server.address() as AddressInfo;
-    return `${bound.family === 'IPv6' ? `[${bound.address}]` : bound.address}:${bound.port}`;
+    const bound = await listenAt(server, at, (error) => this.#deps.log.error({ err: error, port }, 'a listener failed'));
+    return formatHostPort(bound);
   }
 
   /** Accepts no more connections. */

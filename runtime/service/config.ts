@@ -11,16 +11,10 @@ import { stringify } from 'yaml';
 import { z } from 'zod';
 import { StenoError } from '#schemas/base/errors.js';
 import { parseDuration } from '#schemas/base/duration.js';
+import { parseHostPort } from '#schemas/base/host-port.js';
 import { isName } from '#schemas/base/identity.js';
 import { caPin } from '#schemas/join.js';
 import { parseAs } from '../resources/document.js';
-
-const HOST_PORT = /^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})$/;
-
-function isHostPort(text: string): boolean {
-  const port = HOST_PORT.exec(text)?.[1];
-  return port !== undefined && Number(port) <= 65_535;
-}
 
 function isBase(text: string, protocol: string): boolean {
   if (!URL.canParse(text)) return false;
@@ -28,7 +22,10 @@ function isBase(text: string, protocol: string): boolean {
   return url.protocol === protocol && url.pathname === '/' && url.search === '' && url.hash === '' && url.username === '';
 }
 
-export const hostPort = z.string().max(300).refine(isHostPort, 'is not HOST:PORT');
+export const hostPort = z
+  .string()
+  .max(300)
+  .refine((text) => parseHostPort(text) !== undefined, 'is not HOST:PORT');
 export const path = z.string().min(1).max(4096).refine(isAbsolute, 'is not an absolute path');
 /** `https://HOST:PORT` without a path. */
 export const httpsBase = z

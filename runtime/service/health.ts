@@ -4,8 +4,8 @@
  * probes can reach it. Tested in health.test.ts.
  */
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { StenoError } from '#schemas/base/errors.js';
+import { formatHostPort, requireHostPort } from '#schemas/base/host-port.js';
+import { listenAt } from '../http/listen.js';
 
 export type Readiness = 'starting' | 'ready' | 'draining';
 
@@ -45,18 +45,10 @@ export async function startHealth(listen: string): Promise<Health> {
     response.end(`${text}\n`);
   });
   server.maxConnections = MAX_CONNECTIONS;
-  const { hostname, port } = new URL(`http://${listen}`);
-  const host = hostname.replace(/^\[|\]$/g, '');
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) =>
-      reject(error.code === 'EADDRINUSE' ? new StenoError('PORT_TAKEN', listen) : error),
-    );
-    // URL omits the default port of its scheme.
-    server.listen({ host, port: port === '' ? 80 : Number(port) }, resolve);
-  });
-  const bound = server.address() as AddressInfo;
+  const at = requireHostPort(listen);
+  const { port } = await listenAt(server, at, () => undefined);
   return {
-    address: `${host.includes(':') ? `[${host}]` : host}:${bound.port}`,
+    address: formatHostPort({ host: at.host, port }),
     set(next) {
       state = next;
     },

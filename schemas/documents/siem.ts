@@ -13,6 +13,7 @@
  * Targets are https or http on this machine, or syslog over TLS. Tested in siem.test.ts.
  */
 import { z } from 'zod';
+import { parseHostPort } from '../base/host-port.js';
 import { secretReference } from './secret-reference.js';
 import { isWebhookTarget } from './webhook.js';
 
@@ -51,8 +52,8 @@ const address = z
   .string()
   .max(262)
   .refine((text) => {
-    const match = /^(?:\[[0-9a-fA-F:.]{2,45}\]|[A-Za-z0-9._-]{1,253}):(\d{1,5})$/.exec(text);
-    return match !== null && Number(match[1]) >= 1 && Number(match[1]) <= 65_535;
+    const parsed = parseHostPort(text);
+    return parsed !== undefined && parsed.port !== 0;
   }, 'is not HOST:PORT');
 
 /** One certificate or several. The authority also parses each. */

@@ -1,24 +1,11 @@
 import { expect, it } from 'vitest';
 import type { KernelEventInfo } from './event-info.js';
+import { exampleKernelEvent } from '../testing/recordings.js';
 import { fold, processForest } from './process-tree.js';
 import type { ProcessNode } from './process-tree.js';
 
-const event = (kind: string, data: object, offset = 0): KernelEventInfo => ({
-  place: '',
-  at: 0,
-  offset,
-  kind,
-  path: '',
-  size: null,
-  sha256: '',
-  address: '',
-  port: null,
-  name: kind,
-  reason: '',
-  outcome: 'success',
-  count: null,
-  data: { ...data },
-});
+const event = (kind: string, data: object, offset = 0): KernelEventInfo =>
+  exampleKernelEvent({ place: '', offset, kind, name: kind, data: { ...data } });
 const fork = (pid: number, child: number): KernelEventInfo => event('fork', { pid, child });
 const shape = (node: ProcessNode): unknown => [
   node.pid,
@@ -110,23 +97,8 @@ it("an investigator begins without the login of the node service, and nothing of
 });
 
 it('folds what every program does: libraries of the system, and the folders in which a program was looked for', () => {
-  const one = (kind: string, place: number, more: Partial<KernelEventInfo>, data: object = {}): KernelEventInfo => ({
-    place: `2147483648.${place}`,
-    at: 0,
-    offset: place,
-    kind,
-    path: '',
-    size: null,
-    sha256: '',
-    address: '',
-    port: null,
-    name: '',
-    reason: '',
-    outcome: 'success',
-    count: null,
-    data: { pid: 7, ...data },
-    ...more,
-  });
+  const one = (kind: string, place: number, more: Partial<KernelEventInfo>, data: object = {}): KernelEventInfo =>
+    exampleKernelEvent({ place: `2147483648.${place}`, offset: place, kind, data: { pid: 7, ...data }, ...more });
   const left = [
     one('file', 4, { name: 'execute', path: '/opt/other', outcome: 'ENOENT' }),
     one('file', 5, { name: 'execute', path: '/opt/found', outcome: 'EACCES' }),

@@ -20,33 +20,8 @@ import {
   peekLine,
   sessionId,
 } from './line.js';
-import type { LineBody, RecordingHeader } from './line.js';
-
-const header: RecordingHeader = {
-  version: 3,
-  term: { cols: 80, rows: 24, type: 'xterm-256color' },
-  timestamp: 1_763_800_000,
-  command: 'top',
-  steno: {
-    format: 1,
-    session: '01kanar9g0dtjvf0yq516zc20n',
-    kind: 'shell',
-    gateway: 'gw-1',
-    counter: 7,
-    user: 'alice',
-    roles: ['admin'],
-    node: 'web-1',
-    login: 'root',
-    source_address: '127.0.0.1',
-    client_version: 'OpenSSH_10.0',
-    certificate_serial: '18446744073709551615',
-    certificate_key_id: 'user=alice',
-    requests: [],
-    tty: true,
-    started_at: 1_763_800_000_123,
-    recording: { mode: 'strict', streams: 'limited', limit: 1 << 20 },
-  },
-};
+import type { LineBody } from './line.js';
+import { exampleHeader as header } from '../testing/recordings.js';
 
 const bodies: readonly LineBody[] = [
   { code: 'o', data: 'plain "quoted" \\ \u001b[1m \u0000 \u007f é漢🙂\r\n' },

@@ -7,35 +7,9 @@ import type { Checkpoint, SignedCheckpoint } from './checkpoint.js';
 import { dataFrameLength, encodeProof, encodeSeekTable, readContainer } from './container.js';
 import { certificateId } from './proof.js';
 import { encodeHeader, encodeLine } from './line.js';
-import type { RecordingHeader } from './line.js';
+import { exampleHeader as header } from '../testing/recordings.js';
 import { verifyRecording } from './verify.js';
 import type { VerifierParts } from './verify.js';
-
-const header: RecordingHeader = {
-  version: 3,
-  term: { cols: 80, rows: 24, type: 'xterm-256color' },
-  timestamp: 1_763_800_000,
-  command: 'top',
-  steno: {
-    format: 1,
-    session: '01kanar9g0dtjvf0yq516zc20n',
-    kind: 'shell',
-    gateway: 'gw-1',
-    counter: 7,
-    user: 'alice',
-    roles: ['admin'],
-    node: 'web-1',
-    login: 'root',
-    source_address: '127.0.0.1',
-    client_version: 'OpenSSH_10.0',
-    certificate_serial: '18446744073709551615',
-    certificate_key_id: 'user=alice',
-    requests: [],
-    tty: true,
-    started_at: 1_763_800_000_123,
-    recording: { mode: 'strict', streams: 'limited', limit: 1 << 20 },
-  },
-};
 
 // What Node and browsers both have; their types are not loaded here.
 declare function btoa(text: string): string;

@@ -30,7 +30,7 @@ export interface LeaseClaim {
 }
 
 export interface Leases {
-  /** The token; null while somebody else holds it. */
+  /** The token; null while another process holds the lease. */
   acquire(request: LeaseRequest): Promise<number | null>;
   /** Extends the lease by `ttlMs` from now; false if it is no longer held. */
   renew(claim: LeaseClaim & { readonly ttlMs: number }): Promise<boolean>;

@@ -69,7 +69,7 @@ export class SqlLeases implements Leases {
         .where('token', '=', token)
         .where('name', '=', name)
         .where('holder', '=', holder)
-        // One that has run out may be somebody else's in a moment: its holder asks for a new one.
+        // Another process may take an expired lease at any moment, so its holder must ask for a new one.
         .where('expires_at', '>', now)
         .where('expires_at', '<=', now + MAX_LEASE_MS)
         .executeTakeFirst();

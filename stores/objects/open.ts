@@ -50,7 +50,7 @@ export async function openObjects(url: string | null, folder: string, say: (line
   if (prefix === '') return store;
   const bare = prefix.slice(0, -1);
   const older = await open(bare).catch((error: unknown) => {
-    // A policy may allow the folder alone: nothing beside it is ours then.
+    // A policy may allow only the folder: then nothing outside it is ours.
     if (error instanceof StenoError && error.code === 'STORE_UNAVAILABLE') return null;
     throw error;
   });

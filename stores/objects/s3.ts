@@ -25,7 +25,7 @@ import type { ByteRange, ObjectEntry, ObjectStore, PutOptions } from './contract
 
 export interface S3Options {
   readonly bucket: string;
-  /** Put before every key, as it stands: `steno/` makes a folder. '' unless told. A prefix of a key. */
+  /** Literal prefix of every key: `steno/` makes a folder. Default ''. */
   readonly prefix?: string | undefined;
   /** For servers other than AWS. */
   readonly endpoint?: string | undefined;
@@ -40,7 +40,7 @@ export interface S3Options {
         readonly sessionToken?: string | undefined;
       }
     | undefined;
-  /** Tries of one call before STORE_UNAVAILABLE, 1 to 10; 3 unless told. */
+  /** Attempts of one call before STORE_UNAVAILABLE, 1 to 10; default 3. */
   readonly attempts?: number | undefined;
 }
 
@@ -240,7 +240,7 @@ function status(error: unknown): number | undefined {
   return error instanceof S3ServiceException ? error.$metadata.httpStatusCode : undefined;
 }
 
-/** The SDK's message may quote the request; only the service's own code and status go on. */
+/** The SDK's message may quote the request, so only the service's code and status are kept. */
 function translate(error: unknown, key: string): StenoError {
   if (error instanceof StenoError) return error;
   // A bucket that is gone must not look like objects that never were.

@@ -76,20 +76,20 @@ interface SavedSearchTable {
   version: number;
   created_at: Moment;
   updated_at: Moment;
-  /** Null: it runs only when somebody asks. The next three are null then too. */
+  /** Null if it has no schedule; then the next three are null too. */
   every_ms: number | null;
   /** Rows from before this moment are no news. */
   since: Moment | null;
   next_at: Moment | null;
   /** When the last run began that was answered. */
   ran_at: Moment | null;
-  /** Hits told of so far. */
+  /** Number of announced hits. */
   told: number;
   /** Why the last run failed; '' where it did not. */
   error: string;
 }
 
-/** A hit that was told, so that it is not told again. */
+/** An announced hit, so that it is not announced again. */
 interface SavedSearchHitTable {
   search: string;
   /** SHA-256 of what identifies the row, lower-case hex. */

@@ -116,7 +116,7 @@ class PostgresWatch implements StateWatch {
       await client.connect();
       await client.query(`LISTEN ${CHANGE_CHANNEL}`);
       this.#backoff = FIRST_BACKOFF_MS;
-      // Whatever changed while nobody listened.
+      // Anything may have changed while the connection was down.
       this.#tell(this.#changed);
       this.#tell(this.#audited);
       await beat();

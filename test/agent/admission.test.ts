@@ -1,4 +1,4 @@
-/** Accounts that may not be used, against everything that a connection can ask for, with real PAM modules. */
+/** Accounts that must be refused, tried with every request that a connection can make, under real PAM modules. */
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
@@ -76,7 +76,7 @@ describe.skipIf(!root)('an account', () => {
     expect((await node.ssh(account.name, '-o', 'ExitOnForwardFailure=yes', '-R', '0:127.0.0.1:1', 'echo in')).stdout).toBe('in\n');
   });
 
-  it('whose shell is not there gets nothing, as with sshd', async () => {
+  it('whose shell does not exist gets nothing, as with sshd', async () => {
     account.change('usermod', '-s', '/nowhere/sh');
     try {
       for (const [what, args] of ways)
@@ -106,7 +106,7 @@ describe.skipIf(!root)('an account', () => {
       rmSync(stack, { force: true });
     });
 
-    it('is let in where they let it in', async () => {
+    it('is admitted if they admit it', async () => {
       expect(await ask(['required pam_permit.so'])).toBe(null);
     });
 
@@ -139,8 +139,8 @@ describe.skipIf(!root)('an account', () => {
       expect(await ask(['required pam_deny.so'])).not.toBe(null);
     });
 
-    it('one that kills its process refuses this login and no other', async () => {
-      // pam_exec runs in the helper's place: it kills it.
+    it('a module that kills its process refuses this login and no other', async () => {
+      // pam_exec is a child of the helper, so `$PPID` is the helper.
       const killer = join(folder, 'killer');
       writeFileSync(killer, '#!/bin/sh\nkill -9 $PPID\n', { mode: 0o755 });
       const [dead, alive] = await Promise.all([
@@ -152,7 +152,7 @@ describe.skipIf(!root)('an account', () => {
       expect(await ask(['required pam_permit.so'])).toBe(null);
     });
 
-    it('many at a time all get an answer, and what a judge has seen does not reach the next', async () => {
+    it('concurrent checks all get an answer, and no check sees the state of another', async () => {
       writeFileSync(stack, 'account required pam_permit.so\n');
       const admission = new Admission(helpers, files);
       const found = await findAccount(account.name);

@@ -60,7 +60,7 @@ async function writeIdentities(authority: Awaited<ReturnType<typeof authorityIn>
     });
   for (const node of ['other', 'local.b'])
     await call('PUT', `/v1/nodes/${node}`, { name: node, kind: 'openssh', address: 'h:22', labels: {}, host_keys: [] });
-  // Of a version that named no node.
+  // A certificate of an earlier version, whose principal names no node.
   const seconds = BigInt(Math.floor(Date.now() / 1000));
   const before = await (
     await casIn(join(folder, 'steno'))
@@ -149,12 +149,12 @@ describe('the node service', () => {
     expect(stderr).toContain('oops');
   });
 
-  it('says by which signal a command ended', async () => {
+  it('reports the signal that ended a command', async () => {
     const { status } = await ssh('kill -TERM $$');
     expect(status).toBe(255);
   });
 
-  it('passes accepted environment variables and no others', async () => {
+  it('passes on accepted environment variables and no others', async () => {
     const { stdout } = await run('env', [
       'LC_STENO=yes',
       'LC_TIME=C',
@@ -169,7 +169,7 @@ describe('the node service', () => {
     expect(stdout.toString()).toBe('C-none\n');
   });
 
-  it('opens a login shell on a terminal that follows its window', async () => {
+  it('opens a login shell on a terminal that follows the window size', async () => {
     const child = pty.spawn('ssh', ['-tt', ...common, `${login}@127.0.0.1`], { cols: 90, rows: 20 });
     let text = '';
     const waiting: (() => void)[] = [];
@@ -249,7 +249,7 @@ describe('the node service', () => {
     await once(child, 'exit');
   });
 
-  it('forwards the agent when asked, and not otherwise', async () => {
+  it('forwards the agent only if asked', async () => {
     const socket = join(folder, 'ssh-agent.sock');
     const agent = spawn('ssh-agent', ['-D', '-a', socket], { stdio: ['ignore', 'pipe', 'ignore'] });
     await once(agent.stdout, 'data');
@@ -300,7 +300,7 @@ describe('the node service', () => {
     });
   }
 
-  it('a hung-up client takes its program with it', async () => {
+  it('ends the program of a client that hangs up', async () => {
     const child = spawn('ssh', ['-tt', ...common, `${login}@127.0.0.1`, 'echo pid=$$; exec sleep 1000'], {
       stdio: ['pipe', 'pipe', 'ignore'],
     });

@@ -1,6 +1,6 @@
 /**
- * No error of one session ends the service: an error is thrown at every place in every handler where the account, the log
- * or the kernel's recorder is used, one place after the other, and somebody else's session goes on.
+ * No error in one session ends the service. The tests throw an error at each use of the account, the log or the kernel
+ * recorder in every handler, one use at a time, and check that another user's session continues.
  */
 import { spawnSync } from 'node:child_process';
 import { userInfo } from 'node:os';
@@ -16,7 +16,7 @@ import { SshNode, until } from './ssh-node.js';
 const login = userInfo().username;
 
 describe('an error in a handler', () => {
-  /** The use of the account that fails; 0: none. */
+  /** Number of the use of the account that throws; 0: none. */
   let failing = 0;
   let uses = 0;
   let threw = 0;
@@ -70,7 +70,7 @@ describe('an error in a handler', () => {
     ['forwardings back', ['-o', 'ExitOnForwardFailure=yes', '-R', '0:127.0.0.1:1', '-R', '127.0.0.1:80:127.0.0.1:1', 'true']],
   ];
   for (const [what, args] of ways) {
-    it(`${what}: ends its connection, at each place where it may happen, with a line in the log`, async () => {
+    it(`${what}: ends its own connection wherever it is thrown, and writes a log line`, async () => {
       accounts = async (name) => brittle(await findAccount(name));
       try {
         for (failing = 1; ; failing++) {
@@ -85,7 +85,7 @@ describe('an error in a handler', () => {
           }).toEqual({ failing, ended: true, logged: 1 });
           await goesOn(`${what.replaceAll(' ', '-')}-${failing}`);
         }
-        // The account was used somewhere, or nothing was tried.
+        // Fewer uses would mean that nothing was tested.
         expect(failing).toBeGreaterThan(3);
       } finally {
         failing = 0;
@@ -94,7 +94,7 @@ describe('an error in a handler', () => {
     });
   }
 
-  it('of looking the account up', async () => {
+  it('while looking the account up', async () => {
     accounts = () => Promise.reject(new TypeError('nobody expected this'));
     faults.length = 0;
     expect((await node.ssh(login, 'true')).status).toBe(255);
@@ -103,7 +103,7 @@ describe('an error in a handler', () => {
     await goesOn('lookup');
   });
 
-  it("of the kernel's recorder", async () => {
+  it('in the kernel recorder', async () => {
     const order = { session: '0'.repeat(26), mode: 'strict', classes: ['exec'], offset_ms: 0, error_ms: 0 };
     const { status, stdout } = await node.ssh(
       login,
@@ -115,7 +115,7 @@ describe('an error in a handler', () => {
     await goesOn('kernel');
   });
 
-  it("that comes later, from what a connection has started, is found to be that connection's; any other ends the process", () => {
+  it('that is thrown later, by work that a connection started, is attributed to that connection; any other error ends the process', () => {
     const program = `
       import { EventEmitter } from 'node:events';
       import { createServer, connect } from 'node:net';

@@ -1,4 +1,4 @@
-/** What the node service connects to for clients: asked by stock ssh with certificates as a gateway shows them, without the gateway. */
+/** Destinations that the node service connects to for clients: stock ssh asks, with certificates like a gateway's, but without a gateway. */
 import { execFile, execFileSync } from 'node:child_process';
 import { lookup } from 'node:dns/promises';
 import { once } from 'node:events';
@@ -118,13 +118,13 @@ const through = { status: 0, stdout: 'x' };
 const refused = { status: 255, stdout: '', stderr: expect.stringContaining('[ACCESS_DENIED]') };
 
 describe('the node service', () => {
-  it('connects to itself where roles allow, and where the certificate says nothing of it', async () => {
+  it('connects to its own loopback if roles allow it, and if the certificate has no rules', async () => {
     expect(await reach({}, `127.0.0.1:${echoPort}`)).toMatchObject(through);
     expect(await reach({}, `localhost:${echoPort}`)).toMatchObject(through);
     expect(await reach(null, `127.0.0.1:${echoPort}`)).toMatchObject(through);
   });
 
-  it('does not where the certificate permits no forwarding, or its rules cannot be read', async () => {
+  it('does not connect if the certificate permits no forwarding or its rules cannot be read', async () => {
     expect(await reach({}, `127.0.0.1:${echoPort}`, false)).toMatchObject(refused);
     expect(await reach('garbage', `127.0.0.1:${echoPort}`)).toMatchObject(refused);
   });
@@ -141,33 +141,33 @@ describe('the node service', () => {
     '[::]',
     '[::ffff:127.0.0.1]',
     '127.99.1.2',
-  ])('does not connect to itself as %s where a role closes that', async (host) => {
+  ])('does not connect to itself as %s if a role closes loopback', async (host) => {
     expect(await reach({ loopback: false }, `${host}:${echoPort}`)).toMatchObject(refused);
   });
 
   const address = Object.values(networkInterfaces())
     .flatMap((list) => list ?? [])
     .find(({ internal, family }) => !internal && family === 'IPv4')?.address;
-  it.skipIf(address === undefined)('nor by an address of its own on the network, nor by its name', async () => {
+  it.skipIf(address === undefined)('does not connect to itself by its network address or its host name if a role closes loopback', async () => {
     expect(await reach({}, `${address!}:${echoPort}`)).toMatchObject(through);
     expect(await reach({ loopback: false }, `${address!}:${echoPort}`)).toMatchObject(refused);
     const resolved = await lookup(hostname()).catch(() => null);
     if (resolved !== null) expect(await reach({ loopback: false }, `${hostname()}:${echoPort}`)).toMatchObject(refused);
   });
 
-  it('goes on after a port that is none', async () => {
+  it('continues after an invalid port', async () => {
     const rules = { allow: [forwardSettings.parse({})], deny: [] };
     await expect(permittedDestinations(rules, { host: '127.0.0.1', port: 70_000 })).rejects.toThrow('no port');
     expect(await reach({}, `127.0.0.1:${echoPort}`)).toMatchObject(through);
   });
 
-  it.skipIf(process.getuid!() !== 0)('does not connect to a link-local address that answers, but where a role opens it', async () => {
+  it.skipIf(process.getuid!() !== 0)('connects to a link-local address only if a role opens it', async () => {
     const linkLocal = `169.254.${1 + (process.pid % 200)}.254`;
     execFileSync('ip', ['addr', 'add', `${linkLocal}/32`, 'dev', 'lo']);
     try {
       expect(await reach({}, `${linkLocal}:${echoPort}`)).toMatchObject(refused);
       expect(await reach({ to: [linkLocal] }, `${linkLocal}:${echoPort}`)).toMatchObject(refused);
-      // It is this machine's own here, so it counts as loopback too.
+      // The address is this machine's own, so it also counts as loopback.
       expect(await reach({ metadata: true }, `${linkLocal}:${echoPort}`)).toMatchObject(through);
     } finally {
       execFileSync('ip', ['addr', 'del', `${linkLocal}/32`, 'dev', 'lo']);
@@ -175,7 +175,7 @@ describe('the node service', () => {
   });
 });
 
-test('a name that stands for another address a moment later gains nothing', async () => {
+test('a name that resolves to another address a moment later gains nothing', async () => {
   let asked = 0;
   const resolve = async (): Promise<{ address: string; family: number }[]> =>
     asked++ === 0
@@ -189,7 +189,7 @@ test('a name that stands for another address a moment later gains nothing', asyn
   expect(asked).toBe(1);
 });
 
-test('of a name with several addresses only those that are allowed are tried', async () => {
+test('only the permitted addresses of a name are tried', async () => {
   const rules = { allow: [forwardSettings.parse({})], deny: [] };
   const both = [
     { address: '169.254.169.254', family: 4 },
@@ -201,7 +201,7 @@ test('of a name with several addresses only those that are allowed are tried', a
   ).rejects.toThrow('no role allows');
 });
 
-test('what is an address to the resolver of this machine is the same address to the rules, and nothing else is', () => {
+test('the rules and this machine’s resolver agree on which texts are addresses, and on which address', () => {
   const writings = [
     (n: number) => String(n),
     (n: number) => `0x${n.toString(16)}`,
@@ -246,7 +246,7 @@ test('what is an address to the resolver of this machine is the same address to 
     fc.ipV6(),
   );
   const samples = fc.sample(spelling, 5_000);
-  // AI_NUMERICHOST: the spellings that are addresses without anybody being asked.
+  // AI_NUMERICHOST accepts exactly the spellings that are addresses without a lookup.
   const python = `
 import socket, sys, json
 out = []
@@ -260,7 +260,7 @@ json.dump(out, sys.stdout)`;
   expect(resolved.filter((address) => address !== null).length).toBeGreaterThan(500);
   const differing = samples.flatMap((text, i) => {
     const [theirs, ours] = [resolved[i] === null ? undefined : parseAddress(resolved[i]!)?.join(), literalAddress(text)?.join()];
-    // A zone that is no interface here is an address to the rules all the same.
+    // The rules accept zones of interfaces that this machine does not have.
     return theirs === ours || (theirs === undefined && text.includes('%')) ? [] : [{ text, theirs, ours }];
   });
   expect(differing).toEqual([]);

@@ -1,4 +1,4 @@
-/** What roles say of forwardings, from the role's document through gateway and certificate to the node service, with stock ssh. */
+/** Forwarding rules of roles, from the role's document through gateway and certificate to the node service, with stock ssh. */
 import { existsSync, writeFileSync } from 'node:fs';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
@@ -55,21 +55,21 @@ describe('where a role closes loopback', () => {
   beforeAll(() => admin('port_forwarding:\n  loopback: false\n'));
   afterAll(() => admin(''));
 
-  it('neither the gateway nor the node connects to it, and what is said tells which asked', async () => {
+  it('neither the gateway nor the node connects to it, and the message tells which one refused', async () => {
     await eventually(
       () => reach(`127.0.0.1:${port}`),
       ({ status }) => status === 255,
     );
     expect((await reach(`127.0.0.1:${port}`)).stderr).toContain('(the node itself) [ACCESS_DENIED]');
     if (!named) return;
-    // Only the node knows that this name is its own.
+    // Only the node knows that this is its own name.
     const { status, stderr } = await reach(`${hostname()}:${port}`);
     expect(status).toBe(255);
     expect(stderr).toContain('[ACCESS_DENIED]');
     expect(stderr).not.toContain('ask for an address');
   });
 
-  it('a connection from before the change is held to the new rules as well', async () => {
+  it('the new rules apply to a connection from before the change', async () => {
     await admin('');
     await eventually(
       () => reach(`127.0.0.1:${port}`),
@@ -96,7 +96,7 @@ describe('where a role closes loopback', () => {
       () => inner(`127.0.0.1:${port}`),
       ({ stdout }) => stdout === '',
     );
-    // The node was told the old rules, so the gateway leaves no name to it.
+    // The node has the old rules, so the gateway no longer lets it resolve names.
     expect((await inner(`${hostname()}:${port}`)).stdout).toBe('');
     // Ends the remote `cat`, and the connection with it.
     master.write('\x04');

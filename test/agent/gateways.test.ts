@@ -1,7 +1,8 @@
-/** An agent that joined through one gateway, and another gateway that comes to the same authority, and goes. */
+/** An agent that joined through one gateway, while another gateway of the same authority starts and stops. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { plainSshConfig } from '../end-to-end/client-tools.js';
 import { Steno, eventually } from '../end-to-end/machine.js';
 import { startSecondGateway } from '../end-to-end/second-gateway.js';
 import type { SecondGateway } from '../end-to-end/second-gateway.js';
@@ -22,19 +23,7 @@ describe('an agent that joined through one gateway', () => {
     await steno.start();
     await steno.json('login', '--data', steno.data);
     node = await startTunnelNode(steno, 'behind');
-    const home = join(steno.folder, 'home');
-    writeFileSync(
-      plain,
-      [
-        `IdentityFile ${home}/id_ed25519`,
-        `CertificateFile ${home}/id_ed25519-cert.pub`,
-        'IdentitiesOnly yes',
-        `UserKnownHostsFile ${home}/known_hosts`,
-        'StrictHostKeyChecking yes',
-        'BatchMode yes',
-        '',
-      ].join('\n'),
-    );
+    writeFileSync(plain, plainSshConfig(steno));
   });
   afterAll(async () => {
     await second?.stop();
@@ -42,7 +31,7 @@ describe('an agent that joined through one gateway', () => {
     await steno.dispose();
   });
 
-  it('holds a tunnel to another that comes, within seconds, without being told by anybody', async () => {
+  it('opens a tunnel to a new gateway within seconds, without any command', async () => {
     second = await startSecondGateway(steno, 'second');
     const began = Date.now();
     await eventually(
@@ -66,7 +55,7 @@ describe('an agent that joined through one gateway', () => {
     );
   });
 
-  it('goes on through the first when the second has gone, and when it is back, through both', async () => {
+  it('is reached through the first gateway while the second is down, and through both once it is back', async () => {
     await second!.stop();
     await node.until(/no tunnel/);
     expect((await steno.ssh(`${steno.login}@behind.steno`, 'echo still')).stdout).toBe('still\n');

@@ -1,6 +1,6 @@
 /**
- * A user of a node against its root service, from inside a recorded session: the helper of their own forwarding is found,
- * signalled, traced, written to; the service, and another user's session, go on.
+ * A user attacks the root service of a node from inside a recorded session: finds the helper of their own forwarding,
+ * signals it, traces it and writes to it. The service and another user's session must continue.
  */
 import { spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -15,7 +15,7 @@ import { TestAccount } from './ssh-node.js';
 const root = process.getuid!() === 0;
 if (!root) console.warn('skipped: accounts of a test need root');
 
-/** Every process whose parent is the node service, and what a process of the user can do to it. */
+/** Tries every attack of a user's process on the node service and on each of its children. */
 const attack = `
 import ctypes, json, os, signal, socket, struct, sys
 service = int(sys.argv[1])
@@ -64,7 +64,7 @@ for port in range(9229, 9240):
 print(json.dumps({'targets': targets, 'done': done}))
 `;
 
-describe.skipIf(!root)('a user of a node, against its root service', () => {
+describe.skipIf(!root)('a user of a node against its root service', () => {
   const steno = new Steno();
   const folder = mkdtempSync(join(tmpdir(), 'steno-attack-'));
   let attacker: TestAccount;
@@ -106,7 +106,7 @@ describe.skipIf(!root)('a user of a node, against its root service', () => {
     expect((await as(other, 'id -un')).stdout).toBe(`${other.name}\n`);
   };
 
-  it('nothing that a process of the account tries on the helper, or on the service, has an effect', async () => {
+  it('no attack of a process of the account on the helper or the service has an effect', async () => {
     const before = servicePid();
     const held = background(steno, 'ssh', [
       '-F',
@@ -118,29 +118,29 @@ describe.skipIf(!root)('a user of a node, against its root service', () => {
       '-R',
       '0:127.0.0.1:1',
       'local.steno',
-      // The socket stands once there is a helper: ssh does not wait for its forwardings before it runs a command.
+      // The socket appears once the helper runs: ssh does not wait for its forwardings before it runs a command.
       `until [ -S ${join('/home', attacker.name, 's')} ]; do sleep 0.05; done; /usr/bin/python3 ${join(folder, 'attack.py')} ${before}; echo over; cat`,
     ]);
     const [line] = await held.until(/\{"targets".*\}(?=\n)/);
     const { targets, done } = JSON.parse(line) as { targets: readonly number[]; done: Readonly<Record<string, readonly number[]>> };
-    // Its own login runs under su(1): root's, too. The helper is among them: it holds the account's listeners.
+    // The targets also include the su(1) of the login, which runs as root. The helper holds the account's listeners.
     const helper = targets.filter(
       (pid) =>
         pid !== before && /^Uid:\t0\t/m.test(readStatus(pid)) && new RegExp(`^Uid:\t0\t${attacker.uid}\t0\t`, 'm').test(readStatus(pid)),
     );
     expect(helper.length).toBe(1);
-    // SIGCONT reaches what stands in the same session: the su(1) of their own login, as anywhere. Nothing else reaches anything.
+    // Any process may send SIGCONT within its own process session, so it reaches the su(1) of the login. No other signal arrives.
     const { 'signal 18': resumed = [], ...rest } = done;
     expect(rest).toEqual({});
     expect(resumed.filter((pid) => pid === before || pid === helper[0])).toEqual([]);
-    // It still does what it is for.
+    // The helper still works.
     expect(existsSync(join('/home', attacker.name, 's'))).toBe(true);
     expect(lstatSync(join('/home', attacker.name, 's')).uid).toBe(attacker.uid);
     await held.stop();
     await goesOn(before, 'signals');
   });
 
-  it('a helper that dies all the same ends what it held, of its own connection alone', async () => {
+  it('a helper that dies ends the forwardings of its own connection only', async () => {
     const before = servicePid();
     const held = background(steno, 'ssh', [
       '-F',
@@ -153,7 +153,7 @@ describe.skipIf(!root)('a user of a node, against its root service', () => {
       'echo ready; cat',
     ]);
     await held.until(/ready/);
-    // That of the connection before may be on its way.
+    // The helper of the previous connection may still be exiting.
     const helpersNow = async () =>
       childrenOf(before).filter((pid) => new RegExp(`^Uid:\t0\t${attacker.uid}\t0\t`, 'm').test(readStatus(pid)));
     const helpers = await eventually(helpersNow, ({ length }) => length === 1);
@@ -168,7 +168,7 @@ describe.skipIf(!root)('a user of a node, against its root service', () => {
     await held.stop();
   });
 
-  it('a flood of connections to a forwarded socket ends none but its own', async () => {
+  it('a flood of connections to a forwarded socket ends no other connection', async () => {
     const before = servicePid();
     const path = join('/home', attacker.name, 'flood');
     const held = background(steno, 'ssh', [
@@ -192,7 +192,7 @@ describe.skipIf(!root)('a user of a node, against its root service', () => {
     await held.stop();
   });
 
-  it("the folder of the agent's socket: nothing of its path can be replaced, and nothing of root's is deleted", async () => {
+  it('an attacker can replace no part of the path to the agent’s socket, and has no file of root deleted', async () => {
     const before = servicePid();
     const agentSocket = join(folder, 'client-agent');
     const agent = background(steno, 'ssh-agent', ['-D', '-a', agentSocket]);
@@ -219,7 +219,7 @@ describe.skipIf(!root)('a user of a node, against its root service', () => {
       (there) => !there,
     );
     expect(readFileSync(join(treasure, 'deep', 'file'), 'utf8')).toBe('kept');
-    // Another account cannot use it meanwhile.
+    // Another account cannot use the socket meanwhile.
     const stranger = background(
       steno,
       'ssh',
@@ -233,7 +233,7 @@ describe.skipIf(!root)('a user of a node, against its root service', () => {
     await goesOn(before, 'agents');
   });
 
-  it('an expired account gets nothing through the gateway either, and is told why', async () => {
+  it('an expired account gets nothing through the gateway and is told why', async () => {
     attacker.change('chage', '-E', '0');
     try {
       for (const args of [
@@ -244,7 +244,7 @@ describe.skipIf(!root)('a user of a node, against its root service', () => {
         ['-N', '-o', 'ExitOnForwardFailure=yes', '-R', '0:127.0.0.1:1', ''],
       ]) {
         const { status, stdout, stderr } = await as(attacker, ...args);
-        // Where there is no channel, ssh shows no words.
+        // Without a channel, ssh shows no message.
         const told = args[0] === '-N' || (/NODE_REFUSED/.test(stdout + stderr) && /account has expired/.test(stdout + stderr));
         expect({ args, status, told }, stdout + stderr).toEqual({ args, status: 255, told: true });
       }
@@ -254,7 +254,7 @@ describe.skipIf(!root)('a user of a node, against its root service', () => {
     expect((await as(attacker, 'echo in')).stdout).toBe('in\n');
   });
 
-  it('leaves no folder of sockets behind, also of a service that was killed', async () => {
+  it('leaves no folder of sockets behind, even if the service was killed', async () => {
     const before = servicePid();
     const agentSocket = join(folder, 'client-agent-2');
     const agent = background(steno, 'ssh-agent', ['-D', '-a', agentSocket]);
@@ -270,7 +270,7 @@ describe.skipIf(!root)('a user of a node, against its root service', () => {
       async () => servicePid(),
       (pid) => pid !== before,
     );
-    // The next that is asked for an agent's socket takes the old ones away.
+    // The next service removes the old folders when it makes its first agent socket.
     await eventually(
       async () =>
         (
@@ -286,8 +286,8 @@ describe.skipIf(!root)('a user of a node, against its root service', () => {
 });
 
 describe('SIGUSR1', () => {
-  it('opens no debugger in a helper, nor in the node service, whatever the version of Node.js', () => {
-    // Sent as root: whom the account cannot signal at all is shown above.
+  it('opens no debugger in a helper or in the node service, on any version of Node.js', () => {
+    // Sent as root, because the account cannot signal these processes at all (see above).
     const program = [
       'import { spawn } from "node:child_process"; import { connect } from "node:net";',
       'const { Helper } = await import(process.argv[1]);',

@@ -1,4 +1,4 @@
-/** Labels that a node says of itself: from commands, and from metadata services that speak each cloud's protocol. */
+/** Labels that a node reports about itself: from commands, and from metadata services that speak each cloud's protocol. */
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { once } from 'node:events';
@@ -26,7 +26,7 @@ async function serve(handler: (request: IncomingMessage, response: ServerRespons
 }
 
 const tags: Readonly<Record<string, string>> = { Name: 'web one', env: 'prod', 'Team/Owner': 'données\u0000x' };
-/** AWS IMDSv2: a token by PUT with a life, then GET with it; anything else is 401. */
+/** AWS IMDSv2: PUT with a lifetime returns a token, GET needs the token; any other request gets 401. */
 const aws = (request: IncomingMessage, response: ServerResponse): void => {
   const { url = '', method, headers } = request;
   if (method === 'PUT' && url === '/latest/api/token') {
@@ -55,7 +55,7 @@ const azure = (request: IncomingMessage, response: ServerResponse): void => {
 };
 
 describe('labels of the cloud', () => {
-  it('aws: tags by IMDSv2, in the words of labels', async () => {
+  it('aws: tags by IMDSv2, made valid as labels', async () => {
     expect(await cloudLabels('aws', await serve(aws))).toEqual({
       'node/cloud': 'aws',
       'node/tag/name': 'web one',
@@ -63,7 +63,7 @@ describe('labels of the cloud', () => {
       'node/tag/team/owner': 'donnéesx',
     });
   });
-  it('gcp: attributes, without those too long for a label', async () => {
+  it('gcp: attributes, except those too long for a label', async () => {
     expect(await cloudLabels('gcp', await serve(gcp))).toEqual({ 'node/cloud': 'gcp', 'node/tag/env': 'prod' });
   });
   it('azure: the list of tags', async () => {
@@ -103,7 +103,7 @@ describe('labels of the cloud', () => {
 });
 
 describe('labels of commands', () => {
-  it('are the first line of the output, asked again and again, and gone when the command fails', async () => {
+  it('are the first line of the output, are refreshed, and vanish when the command fails', async () => {
     const changes: Readonly<Record<string, string>>[] = [];
     const labels: Labels = new Labels(
       {

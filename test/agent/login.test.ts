@@ -1,4 +1,4 @@
-/** A real login: accounts, limits and environment of PAM, terminal modes, and the machine's books of logins. */
+/** A real login: accounts, limits and environment from PAM, terminal modes, and the machine's login records (wtmp, utmp, lastlog). */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -59,16 +59,16 @@ describe.skipIf(!root)('a login', () => {
     expect(stdout).toBe(`1024\n${expected}\n`);
   });
 
-  it('tells a signal from a status that looks like one', async () => {
+  it('distinguishes a signal from a status that looks like one', async () => {
     expect(await run('kill -TERM $$')).toMatchObject({ status: 143, report: { kind: 'ran', signalled: true }, stderr: '' });
     expect(await run('exit 143')).toMatchObject({ status: 143, report: { kind: 'ran', signalled: false } });
   });
 
-  it('takes words as they are, whatever they hold', async () => {
+  it('passes arguments unchanged, whatever they contain', async () => {
     expect((await run(`printf '%s|' "a'b" '-c' "\\$HOME" '$(id)'`)).stdout).toBe(`a'b|-c|$HOME|$(id)|`);
   });
 
-  it('refuses an account that PAM refuses, with its words', async () => {
+  it('refuses an account that PAM refuses, with PAM’s message', async () => {
     execFileSync('chage', ['-E', '0', user]);
     const { status, stdout, report } = await run('echo in');
     execFileSync('chage', ['-E', '-1', user]);
@@ -76,8 +76,8 @@ describe.skipIf(!root)('a login', () => {
     expect(report).toMatchObject({ kind: 'refused', said: expect.stringContaining('expired') as string });
   });
 
-  it('has nothing open but its three streams, whatever the node service has, or was left by who started it', async () => {
-    // High, and inherited by what it starts: Node.js looks at the first few of its own only.
+  it('has only its three streams open, whatever the node service has open or inherited', async () => {
+    // A high descriptor that children inherit: Node.js sets close-on-exec only on its first few.
     const left = spawnSync(
       '/usr/bin/python3',
       [
@@ -101,11 +101,11 @@ describe.skipIf(!root)('a login', () => {
       ].concat([user]),
       { encoding: 'utf8' },
     );
-    // The fourth is the folder that ls reads.
+    // The fourth is the folder that ls itself reads.
     expect({ stdout: left.stdout.split('\n'), stderr: left.stderr }).toEqual({ stdout: ['0', '1', '2', '3', ''], stderr: '' });
   });
 
-  it('takes variables of the client only once it is the account: nothing that runs as root has them', async () => {
+  it('sets the client’s variables only after it has become the account: no root process has them', async () => {
     const more = { TZ: ':/home/evil', LC_ALL: 'C.UTF-8', LANG: 'x y; $(id)\n`id`' };
     const { stdout } = await run('printf "%s|%s|%s" "$TZ" "$LC_ALL" "$LC_MORE"', { ...more, LC_MORE: 'x y; $(id)\n`id`' });
     expect(stdout).toBe(':/home/evil|C.UTF-8|x y; $(id)\n`id`');
@@ -115,7 +115,7 @@ describe.skipIf(!root)('a login', () => {
     expect(root.env['HOME']).toBe('/');
   });
 
-  it("is the same where su(1) is busybox's, without what PAM adds", () => {
+  it('is the same with the su(1) of busybox, except for what PAM adds', () => {
     writeFileSync(join(folder, 'su'), '#!/bin/sh\necho BusyBox\n', { mode: 0o755 });
     const { stdout, stderr } = spawnSync(
       process.execPath,
@@ -142,7 +142,7 @@ describe.skipIf(!root)('a login', () => {
     });
   });
 
-  it('leaves PAM its word on a variable that the client sends, as sshd does', async () => {
+  it('lets PAM override a variable that the client sends, as sshd does', async () => {
     const kept = readFileSync('/etc/environment', 'utf8');
     try {
       writeFileSync('/etc/environment', `${kept}\nLC_STENO=machine\n`);
@@ -178,7 +178,7 @@ describe.skipIf(!root)('a login', () => {
     what.report!.read();
   });
 
-  it('stands in wtmp, utmp and lastlog, as last(1), who(1) and lastlog(8) read them', () => {
+  it('is recorded in wtmp, utmp and lastlog, as last(1), who(1) and lastlog(8) read them', () => {
     const files = { utmp: join(folder, 'utmp'), wtmp: join(folder, 'wtmp'), lastlog: join(folder, 'lastlog') };
     for (const file of Object.values(files)) writeFileSync(file, '');
     const uid = Number(execFileSync('id', ['-u', user], { encoding: 'utf8' }));
@@ -200,7 +200,7 @@ describe.skipIf(!root)('a login', () => {
     ).toMatch(/^pts\/77\0+192\.0\.2\.9\0+$/);
   });
 
-  it('is over in the books when the agent ends', () => {
+  it('is recorded as ended when the agent ends', () => {
     const files = { utmp: join(folder, 'utmp-2'), wtmp: join(folder, 'wtmp-2'), lastlog: join(folder, 'absent') };
     writeFileSync(files.utmp, '');
     recordLogin({ pid: process.pid, line: 'pts/78', user, uid: 0, host: '192.0.2.9' }, Date.now, files);

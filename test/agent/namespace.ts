@@ -1,10 +1,10 @@
 /**
- * A network namespace that is joined to this machine by one link: what runs in it can dial out over that link, and can
- * be cut off. Needs root and ip(8).
+ * A network namespace with one link to this machine: programs in it can dial out over that link and can be cut off.
+ * Needs root and ip(8).
  */
 import { execFileSync } from 'node:child_process';
 
-/** Why there can be none here, or null. */
+/** The reason why this machine cannot make one, or null. */
 export function whyNoNamespace(): string | null {
   if (process.getuid!() !== 0) return 'network namespaces need root';
   try {
@@ -40,12 +40,12 @@ export class Namespace {
     ip('-n', this.name, 'link', 'set', 'eth0', 'up');
   }
 
-  /** Words that run a command inside. */
+  /** Command prefix that runs a command inside. */
   get prefix(): readonly string[] {
     return ['ip', 'netns', 'exec', this.name];
   }
 
-  /** As a pulled cable: nothing passes, and nobody is told. */
+  /** Like a pulled cable: no packet passes, and neither side gets an error. */
   cut(): void {
     execFileSync('ip', ['-n', this.name, 'addr', 'flush', 'dev', 'eth0']);
   }

@@ -1,7 +1,7 @@
 /**
- * What the node service understands of gateways: orders of kernel recording by requests and, from a gateway of before, by variables,
- * each answered in its own form. paramiko stands for the gateway and holds a session certificate. That what is ordered is
- * recorded is tested in test/kernel/.
+ * Orders of kernel recording at the node service: by channel requests and, from an older gateway, by environment variables, each
+ * answered in its own form. paramiko plays the gateway and holds a session certificate. test/kernel/ tests that ordered sessions
+ * are recorded.
  */
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
@@ -16,7 +16,7 @@ const login = userInfo().username;
 const order: KernelOrder = { session: '01jd0000000000000000000000', mode: 'best_effort', classes: ['exec'], offset_ms: 0, error_ms: 1 };
 const node = new SshNode();
 const orders: KernelOrder[] = [];
-/** Reports how far it has read as soon as the program runs. */
+/** Reports its read progress as soon as the program runs. */
 const kernel = {
   session: (given: KernelOrder, _way: EventsWay | null, report: (what: KernelReport) => void) => {
     orders.push(given);
@@ -53,7 +53,7 @@ const gap = `{"state":"gap","why":"cut","count":1,"first_ms":0,"last_ms":7}`;
 const text = (what: object): string => `'''${JSON.stringify(what)}'''`;
 
 describe('an order by request', () => {
-  it('is obeyed and answered by requests, with the reports that were asked for', async () => {
+  it('is followed and answered by requests, with the reports that it asks for', async () => {
     const later = { ...order, reports: ['read', 'a-later-report'], a_later_field: true };
     expect(await asGateway(`ask('${ORDER_REQUEST}', ${text(later)}); run()`)).toEqual([
       `taken ${ORDER_REQUEST}`,
@@ -67,7 +67,7 @@ describe('an order by request', () => {
     expect(orders).toMatchObject([order]);
   });
 
-  it('that asks for no more gets no more', async () => {
+  it('that asks for no progress reports gets none', async () => {
     expect(await asGateway(`tell('${ORDER_REQUEST}', ${text(order)}); run()`)).toEqual([
       'taken exec',
       `got ${REPORT_REQUEST} ${on}`,
@@ -80,7 +80,7 @@ describe('an order by request', () => {
   it.each([
     ['request', `tell('${ORDER_REQUEST}', ${text(order)})`],
     ['variable', `tell('env', '${ORDER_VARIABLE}', ${text(order)})`],
-  ])("is in no environment of the session's program (by %s)", async (_form, give) => {
+  ])('does not appear in the environment of the session’s program (by %s)', async (_form, give) => {
     const printed = await asGateway(`${give}; run('env')`);
     const environment = printed.slice(printed.indexOf('got exit-status') + 1).join('\n');
     expect(environment).toContain('SSH_CONNECTION=');
@@ -99,7 +99,7 @@ describe('an order by request', () => {
     expect(orders).toEqual([]);
   });
 
-  it('is the only request of such a name that is taken', async () => {
+  it('is the only private request that is accepted', async () => {
     expect((await asGateway(`ask('${REPORT_REQUEST}', ${text({})}); ask('later@steno'); run()`)).slice(0, 2)).toEqual([
       `refused ${REPORT_REQUEST}`,
       'refused later@steno',
@@ -107,8 +107,8 @@ describe('an order by request', () => {
   });
 });
 
-describe('a gateway of before', () => {
-  it('is obeyed by its variables and answered by signals', async () => {
+describe('an older gateway', () => {
+  it('orders by variables and is answered by signals', async () => {
     expect(await asGateway(`tell('env', '${PROGRESS_VARIABLE}', '1'); tell('env', '${ORDER_VARIABLE}', ${text(order)}); run()`)).toEqual([
       'taken exec',
       `got exit-signal USR1 kernel@steno ${on}`,
@@ -120,7 +120,7 @@ describe('a gateway of before', () => {
     expect(orders).toEqual([order]);
   });
 
-  it('that does not know of progress is not told of it', async () => {
+  it('that does not ask for progress gets no progress reports', async () => {
     expect(await asGateway(`tell('env', '${ORDER_VARIABLE}', ${text(order)}); run()`)).not.toContainEqual(expect.stringContaining('read'));
   });
 });

@@ -1,11 +1,11 @@
-/** Orphans of sessions, adopted by the process that would be the node service, in a process of its own. */
+/** Orphaned processes of sessions are adopted by the node service, here a process of the test's own. */
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 
 const module = fileURLToPath(new URL('../../dist/agent/orphans.js', import.meta.url));
 
-test('who forks twice stays a descendant, is waited for when it ends, and children of Node.js keep their status', () => {
+test('a process that forks twice stays a descendant and is reaped when it ends; children of Node.js keep their exit status', () => {
   const program = `
     import { adoptOrphans } from ${JSON.stringify(module)};
     import { spawn } from 'node:child_process';
@@ -13,7 +13,7 @@ test('who forks twice stays a descendant, is waited for when it ends, and childr
     import { existsSync, readFileSync } from 'node:fs';
     const stop = adoptOrphans({ warn: (...words) => { throw new Error(JSON.stringify(words)); } }, 100);
     const parentOf = (pid) => Number(readFileSync('/proc/' + pid + '/stat', 'latin1').split(') ')[1].split(' ')[1]);
-    // A daemon: its parent and the parent of that are gone, and it has a session of its own.
+    // A daemon: its parent and grandparent are gone, and it has a process session of its own.
     const child = spawn('sh', ['-c', 'setsid sh -c \\'sleep 30 >/dev/null 2>&1 & echo $!\\'']);
     const [line] = await once(child.stdout, 'data');
     const daemon = Number(String(line));

@@ -1,7 +1,7 @@
 /**
- * A node behind a tunnel gets new certificates: over the tunnel before the old ones end, over `/v1/join/renew` when it was
- * off meanwhile. Authority, gateway's tunnel port and node in this process; the authority's clock makes certificates that
- * end in a minute.
+ * A node behind a tunnel renews its certificates: over the tunnel before they expire, or over `/v1/join/renew` if the node was
+ * off when they did. Authority, tunnel port and node run in this process; the authority's clock makes certificates that expire
+ * within a minute.
  */
 import { X509Certificate } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -28,7 +28,7 @@ const cleanup = new Cleanup();
 let dataDir: string;
 let admin: Administrator;
 let tunnel: TunnelListener;
-/** The authority lives so long ago. */
+/** How far the authority's clock is behind, in ms. */
 let behind = 0;
 const told: { readonly event: string; readonly code?: string; readonly node?: string }[] = [];
 
@@ -60,7 +60,7 @@ beforeAll(async () => {
 });
 afterAll(() => cleanup.run());
 
-/** Joins with certificates that have `leftMs` to live, as they stand in its folder afterwards. */
+/** Joins a node with certificates that expire in `leftMs`. */
 async function joined(
   name: string,
   leftMs: number,
@@ -94,7 +94,7 @@ async function joined(
   };
   behind = LIFE_MS - leftMs;
   const node = await startNode(config, { log: silent });
-  // It has joined, and no tunnel is up yet.
+  // The node has joined; its tunnel is not up yet.
   behind = 0;
   const stop = async (): Promise<void> => node.close();
   cleanup.add(stop);
@@ -114,12 +114,12 @@ async function rows(event: string): Promise<readonly AuditRow[]> {
   await state.destroy();
   return all.filter((row) => row.event === event);
 }
-/** Looks again until it holds: a renewal comes by itself. */
+/** Polls: no event announces a renewal. */
 async function until(holds: () => boolean): Promise<void> {
   while (!holds()) await new Promise((resolve) => setTimeout(resolve, 20));
 }
 
-describe('certificates that end in a minute', () => {
+describe('certificates that expire in a minute', () => {
   it('are renewed over the tunnel as soon as the node is up, without a token and without ending the tunnel', async () => {
     const { config, node, stop } = await joined('early', 60_000);
     expect(endOf(config) - Date.now()).toBeLessThanOrEqual(60_000);
@@ -133,7 +133,7 @@ describe('certificates that end in a minute', () => {
     await stop();
   });
 
-  it('that ended while the node was off are replaced by what its key proves', async () => {
+  it('that expired while the node was off are renewed by proof of its key', async () => {
     const { config, stop } = await joined('late', 1_000);
     await stop();
     const old = endOf(config);
@@ -162,7 +162,7 @@ describe('at /v1/join/renew', () => {
     post = (body) =>
       callAuthority({ kind: 'tls', url: `https://${tunnel.address}`, agent }, { method: 'POST', target: '/v1/join/renew', body });
   });
-  /** What the authority and the gateway wrote of a refusal. */
+  /** The refusal as the authority and the gateway audited it. */
   const refused = async (body: unknown): Promise<readonly unknown[]> => {
     const [before, known] = [told.length, (await rows('node.request')).length];
     const code = await post(body).then(
@@ -174,20 +174,20 @@ describe('at /v1/join/renew', () => {
     return [code, ...at.map(({ code: said, target, outcome }) => `${said} ${target} ${outcome}`)];
   };
 
-  it('a renewal counts once: who repeats it gets nothing, and it is in the audit', async () => {
+  it('a renewal request is accepted once; a replay is refused and audited', async () => {
     const renewal = signRenewal(keysOf(config), 'copied', Date.now());
     await expect(post(renewal)).resolves.toMatchObject({ service_certificate: expect.stringContaining('BEGIN CERTIFICATE') });
     expect(await refused(renewal)).toEqual(['REQUEST_REPLAYED', 'REQUEST_REPLAYED copied failure']);
   });
 
-  it('one from long ago is refused', async () => {
+  it('an old request is refused', async () => {
     expect(await refused(signRenewal(keysOf(config), 'copied', Date.now() - 600_000))).toEqual([
       'REQUEST_REPLAYED',
       'REQUEST_REPLAYED copied failure',
     ]);
   });
 
-  it('the certificate without its key renews nothing', async () => {
+  it('the certificate without its key is refused', async () => {
     const stranger: NodeKeys = { service: serviceSigner(generateKeyPem('p256')), host: generateKey() };
     expect(await refused(signRenewal(stranger, 'copied', Date.now()))).toEqual(['CERT_BAD_SIGNATURE', 'CERT_BAD_SIGNATURE copied failure']);
     const { service } = keysOf(config);
@@ -195,11 +195,11 @@ describe('at /v1/join/renew', () => {
     expect(await refused(signRenewal(claimed, 'copied', Date.now()))).toEqual(['CERT_BAD_SIGNATURE', 'CERT_BAD_SIGNATURE copied failure']);
   });
 
-  it('what is no renewal is refused by the gateway', async () => {
+  it('the gateway refuses a malformed request', async () => {
     expect(await refused({ no: 'renewal' })).toEqual(['BAD_REQUEST']);
   });
 
-  it('a stolen key renews nothing once the node is removed', async () => {
+  it('a stolen key is refused once the node is removed', async () => {
     await admin.call('DELETE', '/v1/nodes/copied');
     expect(await refused(signRenewal(keysOf(config), 'copied', Date.now()))).toEqual(['NODE_UNKNOWN', 'NODE_UNKNOWN copied failure']);
     const thief = await startNode(config, { log: silent });

@@ -1,4 +1,4 @@
-/** The SSH service of a node by itself, with CAs of the test's own, and stock clients that hold session certificates for it. */
+/** The SSH service of a node, with CAs of the test's own, and stock clients that hold session certificates for it. */
 import { execFile, execFileSync, spawn, spawnSync } from 'node:child_process';
 import type { ChildProcessWithoutNullStreams } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -54,7 +54,7 @@ export class SshNode {
     rmSync(this.folder, { recursive: true, force: true });
   }
 
-  /** Words for ssh, scp and sftp: a session certificate for `login`, as a gateway gets it. */
+  /** Options for ssh, scp and sftp: a session certificate for `login`, as a gateway gets it. */
   as(login: string): readonly string[] {
     const key = generateKey();
     const certificate = issueCertificate(this.#userCa, {
@@ -104,7 +104,7 @@ export class SshNode {
     return run('sftp', ['-q', '-b', '-', ...this.as(login), '127.0.0.1'], script);
   }
 
-  /** In the background; the caller ends its input. */
+  /** Runs ssh in the background; the caller ends its input. */
   hold(login: string, ...args: readonly string[]): ChildProcessWithoutNullStreams {
     return spawn('ssh', [...this.as(login), ...args.slice(0, -1), '127.0.0.1', ...args.slice(-1)]);
   }
@@ -125,7 +125,7 @@ export function run(file: string, args: readonly string[], input = ''): Promise<
   });
 }
 
-/** A printed text that matches, or what was printed when the program ended. */
+/** Resolves with the match once the output matches; rejects with the output if the program ends first. */
 export function until(child: ChildProcessWithoutNullStreams, pattern: RegExp): Promise<RegExpExecArray> {
   return new Promise((resolve, reject) => {
     let text = '';
@@ -145,7 +145,7 @@ export function until(child: ChildProcessWithoutNullStreams, pattern: RegExp): P
   });
 }
 
-/** An account of this machine for a test; root makes and removes it. */
+/** A temporary account of this machine. Needs root. */
 export class TestAccount {
   readonly name: string;
 
@@ -162,7 +162,7 @@ export class TestAccount {
     execFileSync(file, [...args, this.name], { stdio: 'pipe' });
   }
 
-  /** Runs a program as it. */
+  /** Runs a program as this account. */
   run(...words: readonly string[]): Ran {
     const { status, stdout, stderr } = spawnSync('setpriv', ['--reuid', this.name, '--regid', this.name, '--init-groups', '--', ...words], {
       encoding: 'utf8',

@@ -70,7 +70,7 @@ describe.skipIf(!root)('steno agent configure-sshd', () => {
     await steno.dispose();
   });
 
-  it('has the sshd take sessions of Steno, and takes it back to the letter', async () => {
+  it('makes sshd accept sessions of Steno, and --undo restores every byte', async () => {
     const before = tree();
     expect((await session()).status).toBe(255);
     const done = await configure();
@@ -84,12 +84,12 @@ describe.skipIf(!root)('steno agent configure-sshd', () => {
     await eventually(session, ({ status, stderr }) => status === 255 && /NODE_HOST_KEY|NODE_REFUSED/.test(stderr));
   });
 
-  it('a host certificate that is renewed is loaded without a hand', async () => {
+  it('sshd loads a renewed host certificate without manual steps', async () => {
     await configure();
     await eventually(session, ({ status }) => status === 6);
     const certificate = join(node.data, 'sshd', 'host-cert.pub');
     const old = readFileSync(certificate, 'utf8');
-    // As after a renewal that this node has missed.
+    // As if the node had missed a renewal.
     await node.stop();
     writeFileSync(
       join(node.data, 'enrolment.json'),

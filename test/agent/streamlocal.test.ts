@@ -1,4 +1,4 @@
-/** Unix sockets of a node, forwarded both ways with stock ssh, and opened as the account alone. */
+/** Unix sockets of a node, forwarded both ways with stock ssh, and opened with the account's rights only. */
 import { spawn, spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
@@ -40,7 +40,7 @@ async function heard(socket: Socket): Promise<string> {
 }
 
 describe.skipIf(process.getuid!() !== 0)('sockets opened as an account', () => {
-  it('are those that the account may open, though the agent is root', async () => {
+  it('are only those that the account may open, although the agent is root', async () => {
     const own = join(folder, 'own');
     await echoAt(own);
     chmodSync(folder, 0o755);
@@ -60,9 +60,9 @@ describe.skipIf(process.getuid!() !== 0)('sockets opened as an account', () => {
     helpers.close();
   });
 
-  it('are of the account for their peers, who see neither root nor the node service', async () => {
+  it('show their peers the account, neither root nor the node service', async () => {
     const place = join(folder, 'who');
-    // Says which user the kernel names for who connects, by path and by TCP.
+    // Prints the peer's user as the kernel names it, for a path and for TCP.
     const peer = spawn(
       '/usr/bin/python3',
       [
@@ -99,7 +99,7 @@ describe('ssh through the gateway', () => {
   });
   afterAll(() => steno.dispose());
 
-  it('-L and -R carry Unix sockets, which are gone afterwards', async () => {
+  it('-L and -R forward Unix sockets, which are removed afterwards', async () => {
     const [there, local, back] = ['there', 'local', 'back'].map((name) => join(folder, `${name}.sock`)) as [string, string, string];
     await echoAt(there);
     const client = background(steno, 'ssh', [
@@ -128,7 +128,7 @@ describe('ssh through the gateway', () => {
     );
   });
 
-  it('-R does not replace what is there', async () => {
+  it('-R does not replace an existing file', async () => {
     const taken = join(folder, 'taken');
     await echoAt(taken);
     const { status, stdout, stderr } = spawnSync(

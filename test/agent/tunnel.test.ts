@@ -1,4 +1,4 @@
-/** Agents in network namespaces of their own, that can only dial out, and a whole Steno outside. */
+/** Agents in network namespaces of their own, which can only dial out, and a whole Steno outside. */
 import { execFileSync, spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
@@ -45,7 +45,7 @@ describe.skipIf(why !== null)('an agent that can only dial out', () => {
     space?.dispose();
   });
 
-  it('is live once it has joined, has no open port, and takes sessions', async () => {
+  it('is live once it has joined, has no open port, and accepts sessions', async () => {
     await eventually(
       () => state(),
       (now) => now === 'live',
@@ -57,7 +57,7 @@ describe.skipIf(why !== null)('an agent that can only dial out', () => {
     expect((await nodes()).find(({ name }) => name === 'inner')?.labels).toEqual({ env: 'prod', 'node/where': 'inside' });
   });
 
-  it('moves large files whole, many sessions at a time', async () => {
+  it('transfers large files intact in many concurrent sessions', async () => {
     const bytes = randomBytes(8 << 20);
     const file = join(steno.folder, 'large');
     writeFileSync(file, bytes);
@@ -70,7 +70,7 @@ describe.skipIf(why !== null)('an agent that can only dial out', () => {
     );
   });
 
-  it('a client that stops reading holds up no other', async () => {
+  it('a client that stops reading blocks no other', async () => {
     const stalled = spawn('ssh', ['-F', steno.config, host(), 'cat /dev/zero'], { env: steno.env, stdio: ['ignore', 'pipe', 'ignore'] });
     await once(stalled.stdout, 'readable');
     stalled.kill('SIGSTOP');
@@ -80,7 +80,7 @@ describe.skipIf(why !== null)('an agent that can only dial out', () => {
     await once(stalled, 'exit');
   });
 
-  it('restarted, killed, or met again by a restarted gateway, it is back without a token', async () => {
+  it('reconnects without a token after it was killed and after the gateway was', async () => {
     await node.stop('SIGKILL');
     await eventually(
       () => state(),
@@ -99,7 +99,7 @@ describe.skipIf(why !== null)('an agent that can only dial out', () => {
     );
   });
 
-  it('is gone when it is cut off, and back when the network is', async () => {
+  it('is gone when its network is cut, and back when its network is', async () => {
     await eventually(
       () => state(),
       (now) => now === 'live',
@@ -123,7 +123,7 @@ describe.skipIf(why !== null)('an agent that can only dial out', () => {
     steno.exec('ip', [...space.prefix.slice(1), process.execPath, bin, 'agent', '--token-file', '-', ...args], { input: token });
   const newToken = (...more: readonly string[]) => steno.json<JoinTokenCreated>('tokens', 'add', '--type', 'node', ...more);
 
-  it('does not join where the pin does not match, and says nothing to it', async () => {
+  it('does not join if the pin does not match, and sends the gateway nothing', async () => {
     const { token, gateways } = await newToken();
     const { status, stderr } = await agent(
       ['--gateway', gateways[0]!, '--ca-pin', `sha256:${'0'.repeat(64)}`, '--name', 'wrong-pin', '--data', join(steno.folder, 'wrong-pin')],
@@ -133,7 +133,7 @@ describe.skipIf(why !== null)('an agent that can only dial out', () => {
     expect((await nodes()).map(({ name }) => name)).not.toContain('wrong-pin');
   });
 
-  it('does not join through somebody who shows our CA without being certified by it', async () => {
+  it('does not join through a server that presents our CA without a certificate from it', async () => {
     const { token, ca_pins: pins } = await newToken();
     const key = join(steno.folder, 'evil.key');
     await must(
@@ -185,7 +185,7 @@ describe.skipIf(why !== null)('an agent that can only dial out', () => {
     expect(Buffer.concat(heard).length).toBe(0);
   });
 
-  it('a token that was used is refused without saying why, and the audit says why', async () => {
+  it('a used token is refused without a reason; the audit log has the reason', async () => {
     const { token, gateways, ca_pins: pins } = await newToken();
     const common = ['--gateway', gateways[0]!, '--ca-pin', pins.join(',')];
     const second = await startTunnelNode(steno, 'second', { prefix: space.prefix });
@@ -236,7 +236,7 @@ describe.skipIf(why !== null)('an agent that can only dial out', () => {
     expect((await steno.ssh(host(), 'echo well')).stdout).toBe('well\n');
   });
 
-  it('holds a tunnel to every gateway that it is told of, there or not', async () => {
+  it('holds a tunnel to each gateway it is given, even if another one is down', async () => {
     const nobody = createServer();
     nobody.listen(0, space.outside);
     await once(nobody, 'listening');

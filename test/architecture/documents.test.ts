@@ -1,4 +1,4 @@
-/** Documents lead where they say: links, and the walks of CONTRIBUTING.md. */
+/** Links, paths and scripts that documents name exist, and so do the files and names in the walks of CONTRIBUTING.md. */
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
@@ -9,7 +9,7 @@ const pages = execFileSync('git', ['ls-files', '-co', '--exclude-standard', '*.m
 const textOf = (page: string): string => readFileSync(join(root, page), 'utf8');
 const scripts = (JSON.parse(textOf('package.json')) as { scripts: Record<string, string> }).scripts;
 
-/** As GitHub makes them of headings. */
+/** Anchors of headings, as GitHub makes them. */
 function anchorsOf(text: string): Set<string> {
   return new Set(
     [...text.matchAll(/^#+ (.+)$/gm)].map(([, heading]) =>
@@ -65,7 +65,7 @@ describe('the walks of CONTRIBUTING.md', () => {
     ([, file = '', name = '']) => [file, name] as const,
   );
 
-  it('are there', () => expect(rows.length).toBeGreaterThan(20));
+  it('exist', () => expect(rows.length).toBeGreaterThan(20));
 
   it.each(rows)('%s has %s', (file, name) => {
     expect(existsSync(join(root, file)) ? textOf(file) : 'no such file').toContain(name);

@@ -1,4 +1,4 @@
-/** The table of docs/errors.md, made from the catalogue. `node dist/test/architecture/errors-table.js` writes it. */
+/** Makes the table of docs/errors.md from the catalogue. `node dist/test/architecture/errors-table.js` writes it. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { errorCatalogue } from '#schemas/base/errors.js';

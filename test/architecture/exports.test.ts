@@ -1,6 +1,6 @@
 /**
- * Nothing is exported that no other file names: a value that only its own file uses is private, and what nobody uses is dead.
- * Types may be exported with the function that takes or returns them, so of them only the unused are told.
+ * Every export is used by another file: a value that only its own file uses should be private, and an unused value is dead.
+ * A type may be exported together with the function that takes or returns it, so only unused types are reported.
  */
 import { readFileSync } from 'node:fs';
 import { execFileSync } from 'node:child_process';

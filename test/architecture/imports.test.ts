@@ -9,7 +9,7 @@ const tracked = execFileSync('git', ['ls-files', '-co', '--exclude-standard', '*
   .split('\n');
 const sources = new Map(tracked.map((file) => [file, readFileSync(join(root, file), 'utf8')]));
 
-/** Stage folders in order of rank; a file may import folders of `allowed` and its own. */
+/** Folders from lowest to highest; a file may import from the folders in `allowed` and from its own. */
 const ranks: Readonly<Record<string, readonly string[]>> = {
   schemas: [],
   runtime: ['schemas'],
@@ -25,7 +25,7 @@ const ranks: Readonly<Record<string, readonly string[]>> = {
   cli: ['schemas', 'runtime', 'stores', 'recordings', 'authority', 'gateway', 'agent', 'ingest', 'analyzer', 'viewer/api'],
 };
 
-/** What is built: neither tests, nor what supports them, nor benchmarks. */
+/** Product code: no tests, test support or benchmarks. */
 const product = tracked.filter((file) => !/\.test\.tsx?$|\.d\.ts$|(?:^|\/)(?:test|testing|bench)\/|vite(?:st)?\.config/.test(file));
 
 function folderOf(file: string): string {
@@ -43,7 +43,7 @@ function imports(file: string): string[] {
 }
 
 function resolve(path: string): string {
-  // Vite takes what follows a question mark for itself.
+  // The part after a question mark is for Vite.
   const bare = path.replace(/\.(?:js|ts)(?:\?[\w&]+)?$/, '');
   return [`${bare}.ts`, `${bare}.tsx`, path].find((candidate) => sources.has(candidate)) ?? path;
 }
@@ -52,7 +52,7 @@ describe('architecture', () => {
   it('a folder imports only folders below it; stages never import each other', () => {
     const wrong = tracked.flatMap((file) => {
       const allowed = ranks[folderOf(file)];
-      // Tests of a stage may use a neighbour as a real counterpart.
+      // Tests of a stage may use another stage as a real counterpart.
       if (allowed === undefined || /\.test\.tsx?$|\/harness|\/testkit|\/testing\//.test(file)) return [];
       return imports(file)
         .filter((to) => folderOf(to) !== folderOf(file) && !allowed.includes(folderOf(to)) && folderOf(to) in ranks)
@@ -61,7 +61,7 @@ describe('architecture', () => {
     expect(wrong).toEqual([]);
   });
 
-  it('of the page, what stands alone in a file is all that reads recordings by itself', () => {
+  it('only the offline page reads recordings by itself', () => {
     const reading = tracked.filter((file) => file.startsWith('viewer/web/') && imports(file).some((to) => folderOf(to) === 'recordings'));
     expect(reading.filter((file) => !file.startsWith('viewer/web/offline/'))).toEqual([]);
   });
@@ -83,7 +83,7 @@ describe('architecture', () => {
     expect(cycles).toEqual([]);
   });
 
-  it('every import leads to a source file, not to what an earlier build left in dist', () => {
+  it('every import resolves to a source file, not to a leftover of an earlier build in dist', () => {
     const lost = tracked.flatMap((file) =>
       imports(file)
         .filter((to) => !sources.has(to) && !existsSync(join(root, to)) && !sources.has(to.replace(/\.js$/, '.d.ts')))
@@ -110,7 +110,7 @@ describe('architecture', () => {
   it('no folder holds more than 15 source files, and no file imports more than 20 of its own stage', () => {
     const perFolder = new Map<string, number>();
     for (const file of product) perFolder.set(dirname(file), (perFolder.get(dirname(file)) ?? 0) + 1);
-    // Migrations are a numbered series that only grows.
+    // Migrations are exempt: a numbered series that only grows.
     expect([...perFolder].filter(([folder, count]) => count > 15 && basename(folder) !== 'migrations')).toEqual([]);
     const wide = product.filter((file) => {
       const own = imports(file).filter((to) => sources.has(to) && folderOf(to) === folderOf(file));
@@ -119,7 +119,7 @@ describe('architecture', () => {
     expect(wide).toEqual([]);
   });
 
-  it('where a header says a file is tested, there is such a test', () => {
+  it('every test that a header names exists', () => {
     const exists = (path: string): boolean => sources.has(path);
     const stale = tracked.flatMap((file) =>
       [...sources.get(file)!.matchAll(/[Tt]ested (?:in|by|as a table in) `?([\w./-]+\.ts)/g)]
@@ -135,7 +135,7 @@ describe('architecture', () => {
     expect(long).toEqual([]);
   });
 
-  it("README's map of folders is the folders there are", () => {
+  it('the folder map in README.md matches the folders', () => {
     const readme = readFileSync(join(root, 'README.md'), 'utf8');
     const named = [...readme.matchAll(/^\| \[`([a-z/]+)\/`\]/gm)].map(([, folder]) => folder!).sort();
     const actual = execFileSync('git', ['ls-files', '-co', '--exclude-standard'], { cwd: root, encoding: 'utf8' })

@@ -1,4 +1,4 @@
-/** The OpenAPI documents are what the declared endpoints say; `npm run docs:openapi` writes them. */
+/** The OpenAPI documents match the declared endpoints; `npm run docs:openapi` writes them. */
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { authorityEndpoints, authoritySchemas } from '#schemas/api/authority.js';
@@ -8,7 +8,7 @@ import { openApi } from '#schemas/endpoint/openapi.js';
 test.each([
   ['openapi.json', () => openApi('Steno authority', authorityEndpoints, authoritySchemas)],
   ['openapi-viewer.json', () => openApi('Steno viewer', servedByViewers, authoritySchemas)],
-])('docs/%s is what the declarations of endpoints say', (name, document) => {
+])('docs/%s matches the declarations of endpoints', (name, document) => {
   const stored: unknown = JSON.parse(readFileSync(new URL(`../../docs/${name}`, import.meta.url), 'utf8'));
   expect(stored).toEqual(JSON.parse(JSON.stringify(document())));
 });

@@ -13,7 +13,7 @@ const tests = readdirSync(join(root, 'viewer/api'), { recursive: true, encoding:
   .filter((name) => name.endsWith('.test.ts'))
   .map((name) => readFileSync(join(root, 'viewer/api', name), 'utf8'));
 
-test('every picture of the documentation is made by a test, and only those are there', () => {
+test('a test makes every picture in docs/, and docs/ has no others', () => {
   expect(made.sort()).toEqual(Object.values(documented).sort());
   for (const name of Object.keys(documented))
     expect(
@@ -22,7 +22,7 @@ test('every picture of the documentation is made by a test, and only those are t
     ).toBe(true);
 });
 
-test('every picture is shown by a page, with words for who cannot see it, and is of the size that tests take', () => {
+test('every picture is shown on a page with a text alternative, and has the size that tests take', () => {
   for (const name of made) {
     expect(
       pages.some((text) => new RegExp(`!\\[[^\\]]{20,}\\]\\((?:docs/)?${name}\\)`).test(text)),

@@ -1,4 +1,4 @@
-/** docs/search.md lists the fields there are, and its examples are queries. */
+/** docs/search.md lists every field, and its examples are valid queries. */
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { fieldFacts, searchFields } from '#schemas/search/fields.js';
@@ -7,7 +7,7 @@ import { parseSearch } from '#schemas/search/parse.js';
 
 const page = readFileSync(new URL('../../docs/search.md', import.meta.url), 'utf8');
 
-it('lists every field with what it is and an example', () => {
+it('lists every field with its meaning and an example', () => {
   const listed = [...page.slice(page.indexOf('<!-- fields -->')).matchAll(/^\| `(\w+)` \| (.+) \| `(.+)` \|$/gm)].map(
     ([, field, text, example]) => [field, text, example],
   );

@@ -22,7 +22,7 @@ describe('docs/settings.md', () => {
     expect([...read].filter((name) => !page.includes(`\`${name}\``))).toEqual([]);
   });
 
-  it('names no variable of ours that nothing reads', () => {
+  it('names no STENO_ variable that no code reads', () => {
     const ours = [...page.matchAll(/`(STENO_[A-Z_]+)`/g)].map(([, name]) => name!);
     expect(ours.filter((name) => !read.has(name))).toEqual([]);
   });

@@ -1,4 +1,4 @@
-/** docs/soc2.md: every line names a command that exists and a test that exists, or says that there is none yet. */
+/** docs/soc2.md: every line names a command and a test that exist, or says that there is none yet. */
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -19,7 +19,7 @@ const verbs = new Set(
   [...execFileSync(process.execPath, [bin, '--help'], { encoding: 'utf8' }).matchAll(/^ {2}([a-z]+)\b/gm)].map(([, verb]) => verb),
 );
 
-/** The points of focus that are asked for, by criterion. */
+/** The required points of focus, by criterion. */
 const wanted: Readonly<Record<string, number>> = {
   'CC6.1': 9,
   'CC6.2': 3,

@@ -1,6 +1,6 @@
 /**
- * One word, one meaning: the glossary of ARCHITECTURE.md names words that exist in the code, and words that are private jokes or
- * stand for too many things appear in no identifier and no file name.
+ * One word, one meaning: every word in the glossary of ARCHITECTURE.md exists in the code, and no identifier or file name has a
+ * banned word, which is unknown in the field or has too many meanings.
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
@@ -31,7 +31,7 @@ const banned: ReadonlyMap<string, string> = new Map([
 /** Files whose identifiers are data: `door` is a stored field of login events, `guest` the name of a role. */
 const fixed: readonly RegExp[] = [/^agent\/bypass\//, /^analyzer\/recorder-rules\/bypass\.ts$/, /^authority\/power\/takeover\.test\.ts$/];
 
-/** The identifiers of a source file; not its comments and texts, which may quote anything. */
+/** The identifiers of a source file, without its comments and strings, which may quote any word. */
 function identifiersOf(file: string, text: string): ReadonlySet<string> {
   const found = new Set<string>();
   const visit = (node: ts.Node): void => {

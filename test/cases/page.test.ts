@@ -1,5 +1,5 @@
-/** An incident by two people in real Chromium: notes beside a replay, a case, its moments for a room, and two to close it. */
-import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+/** Two people handle an incident in real Chromium: notes beside a replay, a case, its moments presented, and a second person to close it. */
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { chromium } from 'playwright-core';
@@ -10,6 +10,7 @@ import { Cleanup } from '../../authority/testing/authority.js';
 import type { Enrolled } from '../../authority/testing/people.js';
 import { buildPage } from '../../viewer/api/testing/built-page.js';
 import { headless, watchPage } from '../../viewer/api/testing/chromium.js';
+import { takePicture } from '../../viewer/api/testing/pictures.js';
 import { record } from '../../viewer/api/testing/recorded.js';
 import type { Recorded } from '../../viewer/api/testing/recorded.js';
 import { openScene } from './scene.js';
@@ -17,7 +18,6 @@ import type { Scene } from './scene.js';
 
 const cleanup = new Cleanup();
 const hostile = '<img src=x onerror=alert(1)>\u202e';
-const pictures = process.env['STENO_TEST_PICTURES'];
 let scene: Scene;
 let browser: Browser;
 let ann: Page;
@@ -31,20 +31,6 @@ async function pageOf({ session }: Enrolled): Promise<Page> {
   const page = await context.newPage();
   watchPage(page, complaints);
   return page;
-}
-
-/** Where pictures are asked for: as wide as a desk, a tablet and a phone, by day and by night. */
-async function picture(page: Page, name: string): Promise<void> {
-  if (pictures === undefined) return;
-  await mkdir(pictures, { recursive: true });
-  for (const width of [1440, 1024, 390])
-    for (const colorScheme of ['light', 'dark'] as const) {
-      await page.emulateMedia({ colorScheme });
-      await page.setViewportSize({ width, height: 900 });
-      await page.screenshot({ path: join(pictures, `${name}-${width}-${colorScheme}.png`), fullPage: true });
-    }
-  await page.emulateMedia({ colorScheme: 'light' });
-  await page.setViewportSize({ width: 1440, height: 900 });
 }
 
 beforeAll(async () => {
@@ -92,13 +78,13 @@ afterAll(async () => {
   await cleanup.run();
 });
 
-test('while there is no case, the page says what one is', async () => {
+test('without cases, the page explains what a case is', async () => {
   await ann.goto(`${scene.url}/cases`);
   await ann.getByText('No cases to work on').waitFor();
-  await picture(ann, 'cases-none');
+  await takePicture(ann, 'cases-none');
 });
 
-test('a note is written on the moment that is shown, and is a tick of the timeline that leads back', async () => {
+test('a note is attached to the moment on the screen, and its mark on the timeline leads back there', async () => {
   await ann.goto(`${scene.url}/sessions/${shell.id}?t=21000`);
   await expect.poll(() => ann.locator('.ap-term').innerText()).toContain('cat /etc/shadow');
   await ann.getByLabel('A note on this moment').fill(`reads the hashes ${hostile}`);
@@ -111,23 +97,23 @@ test('a note is written on the moment that is shown, and is a tick of the timeli
   await ann.locator('.notes-list .note-at').first().click();
   await expect.poll(() => ann.locator('.ap-term').innerText()).toContain('root:$y$');
   expect(await ann.locator('.marker-marker').count()).toBe(2);
-  await picture(ann, 'session-notes');
+  await takePicture(ann, 'session-notes');
 });
 
-test('a case is opened from a moment, and takes findings and searches', async () => {
+test('a case is opened from a moment, and findings and searches are added to it', async () => {
   await ann.getByRole('button', { name: 'Add this moment to a case' }).click();
   await ann.getByLabel('Title of a new case').fill('Shadow file read on web-3');
   await ann.locator('.case-choice-new').getByRole('button', { name: 'Open' }).click();
   await ann.getByRole('link', { name: 'Open the case' }).waitFor();
   await ann.goto(`${scene.url}/findings`);
   await ann.getByRole('button', { name: 'Add to a case' }).click();
-  await picture(ann, 'findings-choice');
+  await takePicture(ann, 'findings-choice');
   await ann.locator('.case-choice', { hasText: 'Shadow file read' }).click();
   await ann.getByRole('link', { name: 'Open the case' }).click();
   await expect.poll(() => ann.locator('.entry-finding').innerText()).toContain('Shadow File Read');
   expect(await ann.locator('.entry').count()).toBe(5);
   expect(await ann.locator('.case-timeline').innerText()).toContain('<img src=x onerror=alert(1)>');
-  await picture(ann, 'case-open');
+  await takePicture(ann, 'case-open');
 });
 
 test('its moments are shown one after another', async () => {
@@ -136,13 +122,13 @@ test('its moments are shown one after another', async () => {
   await ann.keyboard.press('PageDown');
   await ann.getByText('2 of 4').waitFor();
   await expect.poll(() => ann.locator('.ap-term').innerText()).toContain('cat /etc/shadow');
-  await picture(ann, 'case-present');
+  await takePicture(ann, 'case-present');
   await ann.getByRole('button', { name: 'Next' }).click();
   await ann.getByText('3 of 4').waitFor();
   await ann.locator('.crumb a').click();
 });
 
-test('who asks to close it cannot sign; somebody else does, and nothing is added then', async () => {
+test('the person who asks to close it cannot sign; another person can, and then nothing more can be added', async () => {
   await ann.getByRole('button', { name: 'Take it on' }).click();
   await ann.getByText('worked on by ann').waitFor();
   await ann.getByRole('button', { name: 'Ask to close' }).click();
@@ -151,22 +137,22 @@ test('who asks to close it cannot sign; somebody else does, and nothing is added
   await ann.getByText('Somebody else signs what you asked to close.').waitFor();
   expect(await ann.getByRole('button', { name: 'Sign off' }).isDisabled()).toBe(true);
   await ben.goto(`${scene.url}/cases?state=closing`);
-  await picture(ben, 'cases-list');
+  await takePicture(ben, 'cases-list');
   await ben.locator('.case-row').click();
   await ben.getByRole('button', { name: 'Sign off' }).click();
   await ben.getByText('Signed off by ben').waitFor();
   expect(await ben.locator('.case-state').innerText()).toBe('closed');
   expect(await ben.getByRole('button', { name: 'Take out of the case' }).count()).toBe(0);
-  await picture(ben, 'case-closed');
+  await takePicture(ben, 'case-closed');
 });
 
-test('a search is saved with a schedule and shared; another sees whose it is, opens it and cannot delete it', async () => {
+test('a search is saved with a schedule and shared; another user sees its owner, opens it and cannot delete it', async () => {
   await ann.goto(`${scene.url}/search?q=shadow`);
   await ann.getByRole('button', { name: 'Save this search' }).click();
   await ann.getByLabel('Name of the search').fill(`reads ${hostile}`.slice(0, 30));
   await ann.getByLabel('Schedule').selectOption('900000');
   await ann.getByLabel('Let others see it').check();
-  await picture(ann, 'search-save');
+  await takePicture(ann, 'search-save');
   await ann.locator('.save-search').getByRole('button', { name: 'Save' }).click();
   await ann.getByText('Saved.').waitFor();
   await ben.goto(`${scene.url}/search`);
@@ -174,7 +160,7 @@ test('a search is saved with a schedule and shared; another sees whose it is, op
   await row.getByText('every 15 min').waitFor();
   expect(await row.innerText()).toContain('shared by ann');
   expect(await row.getByRole('button').count()).toBe(0);
-  await picture(ben, 'search-saved');
+  await takePicture(ben, 'search-saved');
   await row.getByRole('link').click();
   await ben.waitForURL(/q=shadow$/);
   await ann.goto(`${scene.url}/search`);
@@ -185,7 +171,7 @@ test('a search is saved with a schedule and shared; another sees whose it is, op
   await ann.locator('.saved-searches').waitFor({ state: 'detached' });
 });
 
-test('who viewed what is shown by session, with how often and how many exports', async () => {
+test('the page lists the viewers of each session, with counts of views and exports', async () => {
   const row = (n: number, more: object) =>
     exampleAuditRow({
       id: `seen-${n}`,
@@ -208,19 +194,19 @@ test('who viewed what is shown by session, with how often and how many exports',
   const vera = ann.locator('tr', { hasText: 'vera' });
   await vera.waitFor();
   expect((await vera.innerText()).split(/\s+/)).toEqual(expect.arrayContaining(['vera', '2', '1']));
-  await picture(ann, 'views');
+  await takePicture(ann, 'views');
   await ann.locator('select').first().selectOption('viewer');
   await ann.locator('th[scope=rowgroup]', { hasText: 'vera' }).waitFor();
   await ann.locator('tr', { hasText: 'vera' }).getByRole('link', { name: 'deploy@web-3' }).click();
   await ann.waitForURL(new RegExp(`/sessions/${shell.id}$`));
 });
 
-test('the rules page opens from an address, and says so while no analyzer has reported', async () => {
+test('the rules page opens from its address, and says when no analyzer has reported yet', async () => {
   await ann.goto(`${scene.url}/rules`);
   await ann.getByText('No rules reported yet').waitFor();
 });
 
-test('a picture of the moment that is shown is downloaded', async () => {
+test('the page downloads a picture of the moment on the screen', async () => {
   await ann.goto(`${scene.url}/sessions/${shell.id}?t=21500`);
   await ann.locator('.timeline, .player').first().waitFor();
   await ann.locator('.below').waitFor();
@@ -232,6 +218,6 @@ test('a picture of the moment that is shown is downloaded', async () => {
   expect(svg).not.toContain('exit');
 });
 
-test('what was recorded and written is text, nothing runs and nobody complains', () => {
+test('recordings and notes are shown as text: no script runs, and the console has no errors', () => {
   expect(complaints).toEqual([]);
 });

@@ -1,4 +1,4 @@
-/** The after-action review as a file: what it shows, what it keeps from whom, and that nothing in it is markup of somebody else. */
+/** The after-action review as a file: its content, what it withholds from whom, and that nothing in it is foreign markup. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { CaseHead } from '#schemas/api/cases/cases.js';
 import { Cleanup } from '../../authority/testing/authority.js';
@@ -83,7 +83,7 @@ test('the page has the screen at each moment in its colours, and no markup but i
   expect(html.replace(/<style>[^]*?<\/style>/, '')).not.toMatch(/<[^>]*\son\w+=/i);
 });
 
-test('Markdown has the same, in fences that no screen closes, and no link or HTML', async () => {
+test('Markdown has the same content, in fences that no screen can close, without links or HTML', async () => {
   const text = await review(lead, 'md');
   expect(text).toContain('root# cat /etc/shadow');
   const outside = text.replace(/^(`{3,})text\n[^]*?\n\1$/gm, '');
@@ -92,7 +92,7 @@ test('Markdown has the same, in fences that no screen closes, and no link or HTM
   expect(text).toMatch(/^`{4,}text$/m);
 });
 
-test('whoever may view a session and not export it gets the words without the screens, and the audit log says so', async () => {
+test('a user who may view a session but not export it gets the text without the screens, and the audit log records it', async () => {
   const html = await review(looker, 'html');
   expect(html).not.toContain('<pre>');
   expect(html).toContain('No picture: the roles of who made this export do not let them export this session.');
@@ -101,7 +101,7 @@ test('whoever may view a session and not export it gets the words without the sc
   expect(rows).toContainEqual(expect.objectContaining({ actor: 'lou', session: session.id, outcome: 'failure', code: 'ACCESS_DENIED' }));
 });
 
-test('pictures of whoever is under a watermark carry it', async () => {
+test('pictures for a user whose role asks for a watermark carry it', async () => {
   await scene.role('marked', {
     view: 'all',
     watermark: { where: "session.user == 'alice'" },
@@ -118,7 +118,7 @@ test('pictures of whoever is under a watermark carry it', async () => {
 test.each([
   ['html', escaped, (text: string) => !/[<>"'\u202e]/.test(text)],
   ['Markdown', markdownText, (text: string) => !/[<>\n\u202e]/.test(text) && !/(^|[^\\])[`[\]()|#*_]/.test(text)],
-] as const)('text that is escaped for %s holds nothing that means something', (_, escape, harmless) => {
+] as const)('text escaped for %s has no character with a special meaning', (_, escape, harmless) => {
   for (const text of [hostile, '\u0000\u001b[2J', '&amp;<', 'a\r\n# b', '\\`', '[a]: b', '~~~', '*_*'])
     expect(harmless(escape(text)), text).toBe(true);
 });

@@ -1,4 +1,4 @@
-/** Scheduled searches: each new hit is told once, by what the owner may view then, and never after the owner is gone. */
+/** Scheduled searches: each new hit is announced once, limited to what the owner may view at that time, and none after the owner is gone. */
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -69,10 +69,10 @@ const seen = async (env: 'dev' | 'prod', text: string, startedAt = Date.now()): 
       screen: [{ text, at: startedAt + 10, offset_ms: 10 }],
     })
   ).id;
-/** As if a period had passed: everything with a schedule is due. */
+/** Makes every scheduled search due, as if a period had passed. */
 const periodPasses = (): Promise<unknown> =>
   state.updateTable('saved_searches').set({ next_at: 1 }).where('every_ms', 'is not', null).execute();
-/** Messages about a search, once as many have arrived; a run that tells nothing leaves no message behind. */
+/** Messages about a search, once `count` have arrived; a run without new hits sends none. */
 const messagesOf = async ({ id }: SavedSearch, count: number): Promise<readonly Told[]> => {
   const own = (): readonly Told[] => told.filter(({ search }) => search.id === id);
   while (own().length < count) await told1();
@@ -126,7 +126,7 @@ beforeAll(async () => {
 beforeEach(() => void told.splice(0));
 
 describe('a scheduled search', () => {
-  test('tells each new hit once, over several runs, and nothing from before it was saved', async () => {
+  test('announces each new hit once over several runs, and none from before it was saved', async () => {
     await seen('dev', 'marzipan before', Date.now() - 60_000);
     const saved = await save(lead, { name: 'sweets', query: 'marzipan' });
     expect(saved).toMatchObject({ owner: 'lena', every_ms: HOUR, told: 0, ran_at: null, error: '' });
@@ -155,7 +155,7 @@ describe('a scheduled search', () => {
     ]);
   });
 
-  test('tells of a row that is stored after a run that came after its time', async () => {
+  test('announces a row that is stored late, after a run that was later than the row’s time', async () => {
     const saved = await save(lead, { name: 'late', query: 'kind:finding rule:late-rule' });
     const at = Date.now() + 1;
     await periodPasses();
@@ -168,7 +168,7 @@ describe('a scheduled search', () => {
     expect(await messagesOf(saved, 1)).toMatchObject([{ count: 1, hits: [{ kind: 'finding', session: '', link: null }] }]);
   });
 
-  test('reported twice, as after an answer that was lost, tells once', async () => {
+  test('announces once when its result is reported twice, as after a lost answer', async () => {
     const saved = await save(lead, { name: 'twice', query: 'nougat' });
     await seen('dev', 'nougat');
     await periodPasses();
@@ -186,7 +186,7 @@ describe('a scheduled search', () => {
     expect(await audited('search.hit', saved.id)).toHaveLength(1);
   });
 
-  test('taken by a viewer that dies is run by another a period later, and loses nothing', async () => {
+  test('is run a period later by another viewer if the one that took it dies, and loses no hit', async () => {
     const saved = await save(lead, { name: 'orphan', query: 'praline' });
     const session = await seen('dev', 'praline');
     await periodPasses();
@@ -197,7 +197,7 @@ describe('a scheduled search', () => {
     expect(await messagesOf(saved, 1)).toMatchObject([{ hits: [{ session }] }]);
   });
 
-  test('finds what its owner may view when it runs, and no more', async () => {
+  test('finds only what its owner may view when it runs', async () => {
     const saved = await save(dev, { name: 'mine', query: 'licorice' });
     const own = await seen('dev', 'licorice');
     await seen('prod', 'licorice');
@@ -206,7 +206,7 @@ describe('a scheduled search', () => {
     expect(await messagesOf(saved, 1)).toMatchObject([{ count: 1, hits: [{ session: own }] }]);
   });
 
-  test('of a locked owner does not run, also when the lock comes between the run and its report; a lifted lock loses nothing', async () => {
+  test('does not run while its owner is locked, even if the lock comes between run and report; lifting the lock loses no hit', async () => {
     const saved = await save(dev, { name: 'locked', query: 'toffee' });
     const session = await seen('dev', 'toffee');
     await periodPasses();
@@ -227,7 +227,7 @@ describe('a scheduled search', () => {
     expect(await messagesOf(saved, 1)).toMatchObject([{ count: 1, hits: [{ session }] }]);
   });
 
-  test('of an owner who lost the role does not run', async () => {
+  test('does not run once its owner has lost the role', async () => {
     await scene.role('other', { view: 'all' });
     const eve = await scene.enrol('eve', 'dev');
     const saved = await save(eve, { name: 'demoted', query: 'fudge' });
@@ -239,7 +239,7 @@ describe('a scheduled search', () => {
     expect(await audited('search.hit', saved.id)).toEqual([]);
   });
 
-  test('ends with the account of its owner', async () => {
+  test('is removed with the account of its owner', async () => {
     const gus = await scene.enrol('gus', 'lead');
     const saved = await save(gus, { name: 'gone', query: 'caramel', shared: true });
     expect((await listed(reader)).map(({ id }) => id)).toContain(saved.id);
@@ -249,7 +249,7 @@ describe('a scheduled search', () => {
     expect((await listed(reader)).map(({ id }) => id)).not.toContain(saved.id);
   });
 
-  test('that finds too much says so and tells nothing of it', async () => {
+  test('that finds too much says so instead of announcing hits', async () => {
     const saved = await save(lead, { name: 'wide', query: 'kind:audit floodtest' });
     const rows = Array.from({ length: MAX_RUN_HITS + 1 }, (_, i) =>
       exampleAuditRow({ id: `flood-${i}`, at: Date.now() + i, event: 'node.put', target: 'floodtest' }),
@@ -261,7 +261,7 @@ describe('a scheduled search', () => {
     expect(await audited('search.hit', saved.id)).toEqual([]);
   });
 
-  test('over the audit log does not find its own trace', async () => {
+  test('over the audit log does not find its own audit rows', async () => {
     const saved = await save(lead, { name: 'trace', query: 'kind:audit tracetarget' });
     const trace = (id: string, event: string) => exampleAuditRow({ id, at: Date.now() + 1, event, target: 'tracetarget' });
     await scene.stores.events.insert(
@@ -274,7 +274,7 @@ describe('a scheduled search', () => {
     expect(await messagesOf(saved, 1)).toMatchObject([{ count: 1 }]);
   });
 
-  test('that asks something else begins anew', async () => {
+  test('whose query changes starts afresh', async () => {
     const saved = await save(lead, { name: 'changing', query: 'sherbet' });
     await seen('dev', 'sherbet gelato');
     await periodPasses();
@@ -288,8 +288,8 @@ describe('a scheduled search', () => {
   });
 });
 
-describe('who may do what:', () => {
-  test('saving takes a right, sharing another; a private search is nobody else’s', async () => {
+describe('permissions:', () => {
+  test('saving and sharing need separate rights; a private search is visible to its owner only', async () => {
     const refused = await scene.call<{ error: { code: string } }>(reader, 'POST', '/api/saved-searches', { name: 'x', query: 'y' });
     expect(refused.body.error.code).toBe('ACCESS_DENIED');
     const sharing = await scene.call<{ error: { code: string } }>(dev, 'POST', '/api/saved-searches', {
@@ -313,7 +313,7 @@ describe('who may do what:', () => {
     expect(status).toBe(200);
   });
 
-  test('SQL is kept as searches are, for who may ask in it, and has no schedule', async () => {
+  test('SQL queries are saved like searches by users who may run SQL, without a schedule', async () => {
     const sql = { language: 'sql', query: 'SELECT count()\nFROM sessions WHERE started_at >= {from}', every_ms: null };
     const refusal = async (who: Enrolled, body: object): Promise<string> =>
       (await scene.call<{ error: { code: string } }>(who, 'POST', '/api/saved-searches', body)).body.error.code;
@@ -362,7 +362,7 @@ describe('who may do what:', () => {
     expect(answer.error.code).toBe('BAD_REQUEST');
   });
 
-  test('a user keeps twenty schedules and no more', async () => {
+  test('a user has at most twenty scheduled searches', async () => {
     const max = await scene.enrol('max', 'dev');
     for (let i = 0; i < 20; i += 1) await save(max, { name: `s${i}`, query: 'y' });
     const { body } = await scene.call<{ error: { code: string } }>(max, 'POST', '/api/saved-searches', {
@@ -375,7 +375,7 @@ describe('who may do what:', () => {
     await save(max, { name: 'more', query: 'y', every_ms: null });
   });
 
-  test('nobody but a viewer takes runs or reports them', async () => {
+  test('only viewers take runs and report them', async () => {
     await expect(scene.world.admin.call('POST', '/v1/saved-search-runs', {})).rejects.toMatchObject({ code: 'ACCESS_DENIED' });
   });
 });

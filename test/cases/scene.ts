@@ -1,4 +1,4 @@
-/** A real authority, real stores and a viewer over them, with people who sign in: what the tests of cases stand on. */
+/** Set-up of the tests of cases: a real authority, real stores, a viewer over them, and people who sign in. */
 import { join } from 'node:path';
 import { RequestVerifier } from '#runtime/http/request-auth.js';
 import { openZstd } from '#runtime/zstd.js';

@@ -1,4 +1,4 @@
-/** Who viewed what: for who may read the audit log, and no more of sessions than they may list. */
+/** "Who viewed what": only for users who may read the audit log, and only about sessions that they may list. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { SessionViews } from '#schemas/api/recordings/audit.js';
 import { exampleAuditRow } from '#stores/events/examples.js';
@@ -45,7 +45,7 @@ beforeAll(async () => {
 const pairs = (rows: readonly SessionViews[]) =>
   rows.map(({ viewer, session, times, exports, refusals }) => [viewer, session, times, exports, refusals]);
 
-test('an auditor sees each viewer of each session, the last first, and can ask for one of either', async () => {
+test('an auditor sees each viewer of each session, newest first, and can filter by session or viewer', async () => {
   const { body } = await views('auditor');
   expect(pairs(body.rows)).toEqual([
     ['otto', prod, 1, 0, 0],
@@ -58,12 +58,12 @@ test('an auditor sees each viewer of each session, the last first, and can ask f
   expect((await views('auditor', '?limit=1')).body).toMatchObject({ rows: [{ viewer: 'otto' }], truncated: true });
 });
 
-test('who may list some sessions is told of views of these alone, and who may list none of none', async () => {
+test('a user sees the views of sessions that they may list, and of no others', async () => {
   expect(pairs((await views('narrow')).body.rows)).toEqual([['vera', dev, 2, 1, 0]]);
   expect((await views('narrow', `?session=${prod}`)).body.rows).toEqual([]);
   expect((await views('blind')).body).toEqual({ rows: [], truncated: false });
 });
 
-test('who may view every session and not read the audit log is refused', async () => {
+test('a user who may view every session but not read the audit log is refused', async () => {
   expect((await views('curious')).status).toBe(403);
 });

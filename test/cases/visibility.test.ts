@@ -1,4 +1,4 @@
-/** Of a case nobody sees more than of the sessions that it holds; what they do not see is a number. */
+/** A case shows nobody more than the sessions in it do; items that a user may not see are only counted. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { CaseHead } from '#schemas/api/cases/cases.js';
 import type { Note } from '#schemas/api/cases/notes.js';
@@ -70,7 +70,7 @@ beforeAll(async () => {
 
 const view = async (who: Enrolled): Promise<CaseView> => (await scene.call<CaseView>(who, 'GET', `/api/cases/${id}`)).body;
 
-test('the timeline is in the order of the clock, over all that the case holds', async () => {
+test('the timeline orders all items of the case by time', async () => {
   const { head, summary, timeline, sessions, hidden } = await view(lead);
   expect(head).toMatchObject({ title: 'Who read it?', items: 7, state: 'open' });
   expect(summary).toBe('since Monday');
@@ -94,16 +94,16 @@ test('the timeline is in the order of the clock, over all that the case holds', 
   expect(timeline[9]!.link).toBe('/search?q=path%3A%2Fetc%2Fshadow');
 });
 
-describe('who sees what of it:', () => {
+describe('its content as seen by', () => {
   const cases: readonly [string, () => Enrolled, readonly string[], number][] = [
-    ['who views sessions by label and no findings', () => dev, ['started', 'note', 'moment', 'ended', 'history', 'search'], 4],
+    ['a user who views sessions by label and no findings', () => dev, ['started', 'note', 'moment', 'ended', 'history', 'search'], 4],
     [
-      'who views their own, and findings about them',
+      'a user who views their own sessions, and findings about them',
       () => alice,
       ['started', 'note', 'moment', 'finding', 'ended', 'history', 'search'],
       3,
     ],
-    ['who views nothing', () => blind, ['history', 'search'], 6],
+    ['a user who views nothing', () => blind, ['history', 'search'], 6],
   ];
   test.each(cases)('%s', async (_, who, kinds, hidden) => {
     const { text, body } = await scene.call<CaseView>(who(), 'GET', `/api/cases/${id}`);
@@ -112,18 +112,18 @@ describe('who sees what of it:', () => {
     for (const word of [ofBob.id, 'secret-of-bob', 'note-on-bob', 'title fb', 'bob', 'db-1']) expect(text).not.toContain(word);
   });
 
-  test('who reads no cases sees no list and no case, whatever sessions they view', async () => {
+  test('a user who may not read cases sees no list and no case, whatever sessions they may view', async () => {
     for (const path of ['/api/cases', `/api/cases/${id}`, '/api/cases/c-0000000000', '/api/cases/x'])
       expect(await scene.call(out, 'GET', path)).toMatchObject({ status: 403, body: { error: { code: 'ACCESS_DENIED' } } });
   });
 
-  test('a case that is not there is not found', async () => {
+  test('a case that does not exist is not found', async () => {
     for (const path of ['c-0000000000', 'x', '..%2Fweb-session'])
       expect((await scene.call(lead, 'GET', `/api/cases/${path}`)).status, path).toBe(404);
   });
 });
 
-test('notes are read by who may view the session, and reading them is told as a look at it', async () => {
+test('users who may view the session can read its notes, and reading them is audited as viewing', async () => {
   const notes = (who: Enrolled, session: string) => scene.call<readonly Note[]>(who, 'GET', `/api/sessions/${session}/notes`);
   expect((await notes(out, ofBob.id)).body.map(({ text }) => text)).toEqual(['note-on-bob']);
   expect((await notes(dev, ofAlice.id)).body).toMatchObject([{ text: 'note-on-alice', created_by: 'lena', offset: 2000 }]);
@@ -134,7 +134,7 @@ test('notes are read by who may view the session, and reading them is told as a 
   expect(rows).toContainEqual(expect.objectContaining({ event: 'recording.view', actor: 'blake', session: ofBob.id, outcome: 'failure' }));
 });
 
-test('the list has what is not settled, unless it is asked for more', async () => {
+test('the list has the unsettled cases unless asked for more', async () => {
   const { id: other } = (await scene.call<CaseHead>(lead, 'POST', '/api/cases', { title: 'Settled' })).body;
   await scene.call(lead, 'POST', `/api/cases/${other}/state`, { act: 'close', reason: 'nothing' });
   expect((await scene.call(dev, 'POST', `/api/cases/${other}/state`, { act: 'sign' })).status).toBe(200);

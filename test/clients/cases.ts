@@ -1,6 +1,6 @@
 /**
- * What every client must be able to do. Each case is written once: what the peer program is asked, what it must see, and
- * what the recording must say. A plain sshd is held to the same, without the recording.
+ * Cases that every client must pass. Each is written once: the request to the peer program, the answer it must give, and the
+ * content of the recording. A plain sshd must pass the same cases, without the recording.
  */
 import { once } from 'node:events';
 import { mkdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
@@ -12,14 +12,14 @@ import type { Recording } from './recordings.js';
 
 export type Auth = 'certificate' | 'agent';
 
-/** Where one case of one peer at one server works. */
+/** Working files of one case, for one peer at one server. */
 export interface Place {
-  /** Empty at first; the node sees the same files, as it is this machine. */
+  /** Empty at first. The node is this machine, so it sees the same files. */
   readonly folder: string;
   readonly auth: Auth;
-  /** Port of a server that answers with what it got. */
+  /** Port of an echo server. */
   readonly echoPort: number;
-  /** Random bytes: 6 MB, three times the window of most clients and six keys of a megabyte, and 300 kB. */
+  /** Files of random bytes: `bulk` has 6 MB, three times the window of most clients and enough for six rekeys at a megabyte each; `sample` has 300 kB. */
   readonly bulk: string;
   readonly sample: string;
 }
@@ -27,17 +27,17 @@ export interface Place {
 export interface Case {
   readonly name: string;
   readonly claim: string;
-  /** How many sessions it leaves. */
+  /** Number of sessions that the case records. */
   readonly sessions: number;
   readonly run: (peer: PeerProcess, place: Place) => Promise<unknown>;
   readonly seen: (place: Place) => unknown;
-  /** What the recordings say, and what they must. */
+  /** `recorded`: what the recordings say; `record`: what they must say. */
   readonly recorded: (recordings: readonly Recording[], place: Place) => unknown;
   readonly record: (place: Place) => unknown;
 }
 
 const exec = (exit: number): object => ({ kind: 'exec', tty: false, exit, end: 'complete' });
-/** An exit code is there or not, by which end closes first. */
+/** Without `exit`: whether there is a code depends on which end closes first. */
 const sftp = { kind: 'sftp', tty: false, end: 'complete' };
 const forward = { kind: 'forward', tty: false, exit: null, end: 'complete' };
 
@@ -49,7 +49,7 @@ function file(place: Place, name: string, content: string): string {
 
 const text = (place: Place, name: string): string => readFileSync(join(place.folder, name), 'utf8');
 
-/** Requests `command` with `input` and answers what came of it. */
+/** Runs `command` with `input` and returns the outcome. */
 function execCase(
   name: string,
   claim: string,
@@ -91,8 +91,8 @@ function execCase(
 }
 
 /**
- * Sends `bytes` and answers as many that come back, and only then ends its side: the Java libraries, at a plain sshd too, drop
- * what is on its way back when the other side has ended.
+ * Sends `bytes`, waits until as many have come back, and only then ends its side: once the other side has ended, the Java
+ * libraries drop data that is still on its way back, at a plain sshd too.
  */
 async function sentBack(port: number, bytes: Buffer): Promise<Buffer> {
   const socket = connect(port, '127.0.0.1');
@@ -109,7 +109,7 @@ async function sentBack(port: number, bytes: Buffer): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-/** A script of file operations with what each must answer. */
+/** Writes a script of file operations with the answer that each must get. */
 function script(place: Place, steps: readonly Words[]): string {
   return file(place, 'script', steps.map((words) => `${words.map(encodeURIComponent).join(' ')}\n`).join(''));
 }
@@ -367,7 +367,7 @@ export const cases: readonly Case[] = [
   },
 ];
 
-/** Judged over all that a peer did: it is no request of its own. */
+/** Checked over everything that a peer did; not a request of its own. */
 export const CLEAN_CLOSE = {
   name: 'clean close',
   claim: 'closes every connection so that no session is left open or cut off, and ends with status 0',

@@ -1,6 +1,6 @@
 /**
- * Programs that other people wrote, each against Steno and against a plain sshd with the same expectations, and against
- * what the recording says of it. README.md says which and what they cannot; `build` makes them.
+ * Third-party SSH clients, each against Steno and against a plain sshd with the same expectations, and compared with the
+ * recordings. README.md lists the clients and what they cannot do; `build` makes them.
  *
  * Peers run four at a time in the background, since each mostly waits for programs that start; each goes through all its cases in order,
  * and the tests wait for the outcomes.
@@ -21,7 +21,7 @@ import { Scene } from './scene.js';
 import type { Server } from './scene.js';
 
 const AT_ONCE = 4;
-/** Recordings looked at together at the end, with two exports each: the viewer makes eight at a time. */
+/** Recordings checked concurrently at the end, with two exports each; the viewer makes at most eight exports at a time. */
 const EXPORTED_AT_ONCE = 3;
 const only = process.env['STENO_CLIENTS']?.split(',');
 const onlyCases = process.env['STENO_CLIENTS_CASES']?.split(',');
@@ -33,13 +33,13 @@ const scene = new Scene();
 interface Outcome {
   readonly place: Place;
   readonly seen: unknown;
-  /** What went wrong instead. */
+  /** Set if the case failed before there was an answer. */
   readonly problem?: Error;
-  /** Of Steno: what the recordings say. */
+  /** For Steno only: what the recordings say. */
   readonly recorded?: unknown;
 }
 
-/** Something that will be known: made here, waited for by a test, settled by the run. */
+/** A promise that a test waits for and the background run settles. */
 class Later<T> {
   settle!: (value: T) => void;
   readonly value = new Promise<T>((resolve) => {
@@ -105,7 +105,7 @@ async function outcomeOf(each: Case, program: PeerProcess, place: Place, server:
     problem = error as Error;
   }
   if (problem !== undefined) {
-    // What it left must not be taken for the next case's.
+    // Otherwise the next case would count the sessions of this one.
     if (server.kind === 'steno') await scene.recordings(user, 0).catch(() => undefined);
     return { place, seen, problem };
   }
@@ -113,7 +113,7 @@ async function outcomeOf(each: Case, program: PeerProcess, place: Place, server:
   return { place, seen, recorded: each.recorded(await scene.recordings(user, each.sessions), place) };
 }
 
-/** Options of one program share a user at Steno; other programs have one each, for some leave sessions that nobody can count. */
+/** All option cases of one program share a user at Steno. Cases in `programs` have a user each, because some leave an unknown number of sessions. */
 async function settleOptions(name: string, list: readonly OptionCase[], serverName: string): Promise<void> {
   const entry = (user: string): Server | Promise<Server> =>
     serverName === 'plain' ? scene.plain() : scene.as(user, serverName.split(' ')[1]!);
@@ -174,7 +174,7 @@ afterAll(async () => {
 describe.each(chosen.map((peer) => [peer.name, peer] as const))('%s', (_, peer) => {
   const reason = missing(peer);
   if (reason !== undefined) {
-    it.skip(`is not here: ${reason}`, () => undefined);
+    it.skip(`is missing: ${reason}`, () => undefined);
     return;
   }
   describe.each(servers)('at %s', (server) => {
@@ -194,7 +194,7 @@ describe.each(chosen.map((peer) => [peer.name, peer] as const))('%s', (_, peer) 
 describe.each(groups.map(({ name, list }) => [name, list] as const))('%s', (name, list) => {
   if (name === 'programs') {
     for (const { option, missing: why } of programCases)
-      if (why() !== undefined) it.skip(`${option} is not here: ${why()}`, () => undefined);
+      if (why() !== undefined) it.skip(`${option} is missing: ${why()}`, () => undefined);
   }
   describe.each(servers)('at %s', (server) => {
     it.each(list.map((each) => [`${each.option} ${each.claim}`, each] as const))('%s', { timeout: 300_000 }, async (_, each) => {

@@ -1,4 +1,4 @@
-/** OpenSSH's own programs with their options, at a server each, and what the recordings say of them. */
+/** OpenSSH's own programs with their options, at Steno and at a plain sshd, and what the recordings say. */
 import { mkdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { freePort } from '#runtime/http/free-port.js';
@@ -10,7 +10,7 @@ import type { Scene, Server } from './scene.js';
 export interface OptionCase {
   readonly option: string;
   readonly claim: string;
-  /** How many sessions it leaves at Steno. */
+  /** Number of sessions that the case records at Steno. */
   readonly sessions: number;
   readonly run: (scene: Scene, server: Server, folder: string) => Promise<unknown>;
   readonly seen: (scene: Scene, folder: string) => unknown;
@@ -21,12 +21,12 @@ const exec = (exit: number): object => ({ kind: 'exec', tty: false, end: 'comple
 const forward = { kind: 'forward', tty: false, end: 'complete', exit: null };
 const files = { kind: 'sftp', tty: false, end: 'complete' };
 
-/** What is compared of the sessions of one case, in no order. */
+/** The compared properties of the sessions of one case, regardless of order. */
 export const outlines = (recordings: readonly Recording[]): readonly object[] =>
   sorted(
     recordings.map((recording) => {
       const { exit, ...rest } = outline(recording) as { readonly kind: string; readonly exit: number | null };
-      // Of sftp an exit code is there or not, by which end closes first.
+      // Whether sftp has an exit code depends on which end closes first.
       return rest.kind === 'sftp' ? rest : { ...rest, exit };
     }),
   );
@@ -34,7 +34,7 @@ export const outlines = (recordings: readonly Recording[]): readonly object[] =>
 export const sorted = (rows: readonly object[]): readonly object[] =>
   [...rows].sort((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1));
 
-/** Options of ssh with a command, and what must come of it. */
+/** A case of ssh with these options and a command. */
 function command(option: string, claim: string, options: readonly string[], line: string, stdout: string, exit = 0): OptionCase {
   return {
     option,
@@ -74,7 +74,7 @@ async function tunnel(
 
 const carried = (scene: Scene): unknown => ({ back: sha256(readFileSync(scene.sample)), status: 0 });
 
-/** A command on a machine behind the server, which is the same sshd again or a node of Steno. */
+/** A command on a machine behind the server: the same sshd again, or a node of Steno. */
 function jump(option: string, claim: string, options: (server: Server) => readonly string[]): OptionCase {
   return {
     option,
@@ -121,7 +121,7 @@ export const optionCases: readonly OptionCase[] = [
         { cols: 80, rows: 24 },
       );
       await terminal.until(/24 80/);
-      // ssh hears of it by a signal, at some time.
+      // A signal tells ssh, at an unknown time.
       terminal.resize(132, 43);
       const status = await terminal.ended;
       return { status, changed: /43 132/.test(terminal.text()) };
@@ -134,7 +134,7 @@ export const optionCases: readonly OptionCase[] = [
     claim: 'asks for the subsystem sftp',
     sessions: 1,
     async run(scene, server) {
-      // The first message of version 3, and its answer.
+      // SSH_FXP_INIT of version 3, and its answer.
       const ssh = background(scene.steno, 'ssh', [...server.options, '-s', server.target, 'sftp']);
       ssh.write('\0\0\0\x05\x01\0\0\0\x03');
       await ssh.until(/\x02\0\0\0\x03/);

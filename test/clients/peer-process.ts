@@ -29,7 +29,7 @@ export class PeerProcess {
     this.#env = env;
   }
 
-  /** The answers to one request, without the last word `done`. `heard` gets each as it comes. */
+  /** Resolves with the answers to one request, without the final `done`. `heard` gets each answer as it arrives. */
   async ask(words: Words, heard: (answer: Words) => void = () => undefined): Promise<readonly Words[]> {
     const child = (this.#child ??= this.#start());
     const answers: Words[] = [];
@@ -64,7 +64,7 @@ export class PeerProcess {
     return answers;
   }
 
-  /** Ends its input and answers its exit status. */
+  /** Ends the program's input and resolves with its exit status. */
   async end(): Promise<number | null> {
     const child = this.#child;
     if (child === undefined) return 0;
@@ -99,5 +99,5 @@ export class PeerProcess {
   }
 }
 
-/** What the program itself answered with `failed`: it goes on. */
+/** The program answered `failed` and still runs. */
 class PeerFailure extends Error {}

@@ -1,6 +1,6 @@
 /**
- * The peer programs: which library and version, how each is started once `build` has made it, and what a library cannot do,
- * at a plain sshd neither, with the reason. README.md shows the same table.
+ * The peer programs: library and version, how each is started once `build` has made it, and what the library cannot do even
+ * at a plain sshd, with the reason. README.md shows the same table.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,18 +8,18 @@ import { fileURLToPath } from 'node:url';
 import type { PeerCommand } from './peer-process.js';
 
 const sources = fileURLToPath(new URL('.', import.meta.url));
-/** Where `build` puts what it makes. */
+/** Output folder of `build`. */
 export const built = join(sources, '../../node_modules/.cache/clients');
 
 export interface Peer {
   readonly name: string;
   readonly library: string;
   readonly version: string;
-  /** How it knows the server: by the host CA, as `steno login` writes it, or by the plain host key. */
+  /** How the peer verifies the server: by the host CA, as `steno login` writes it, or by the plain host key. */
   readonly trust: 'authority' | 'host key';
-  /** By case: why the library cannot. */
+  /** Cases that the library cannot pass, each with the reason. */
   readonly cannot: Readonly<Record<string, string>>;
-  /** What it does in a way of its own, at a plain sshd too. */
+  /** Peculiarities of the library, at a plain sshd too. */
   readonly notes?: string;
   readonly command: PeerCommand;
 }
@@ -103,7 +103,7 @@ export const peers: readonly Peer[] = [
   },
 ];
 
-/** Why a peer is not there, or undefined. */
+/** Why a peer is missing, or undefined. */
 export function missing({ name }: Peer): string | undefined {
   if (name === 'ssh2') return undefined;
   const note = join(built, ['jsch', 'sshj', 'mina'].includes(name) ? 'java' : name, 'missing');

@@ -1,4 +1,4 @@
-/** Programs that are no libraries: curl, rclone, sshfs, mosh. Each at Steno and at a plain sshd. */
+/** Programs that have SSH built in or start ssh: curl, rclone, sshfs, mosh. Each at Steno and at a plain sshd. */
 import { execFileSync } from 'node:child_process';
 import { accessSync, constants, existsSync, mkdirSync, readFileSync, readdirSync, readlinkSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
@@ -8,9 +8,9 @@ import { sha256 } from './recordings.js';
 import type { Scene, Server } from './scene.js';
 
 export interface ProgramCase extends OptionCase {
-  /** Why it cannot be run here, or undefined. */
+  /** Why the program cannot run on this machine, or undefined. */
   readonly missing: () => string | undefined;
-  /** Said in README.md. */
+  /** Shown in README.md. */
   readonly limits: string;
 }
 
@@ -21,7 +21,7 @@ function needs(program: string): () => string | undefined {
       : `${program} is not installed`;
 }
 
-/** Why the libssh2 of curl cannot log in here, or undefined. */
+/** Why the libssh2 of curl cannot log in on this machine, or undefined. */
 function noCertificates(): string | undefined {
   return execFileSync('curl', ['-V'], { encoding: 'utf8' }).includes('libssh2/1.10.')
     ? 'its libssh2 1.10 presents no certificate, from a file or an agent'
@@ -56,7 +56,7 @@ export const programCases: readonly ProgramCase[] = [
     limits: 'skipped with libssh2 1.10 of Debian 12, which presents no certificate at a plain sshd either',
     async run(scene, server, folder) {
       const at = `sftp://${server.host}:${server.port}`;
-      // The user holds an @ at Steno, so it is no part of the address. libssh2 knows the plain host key.
+      // The user name contains an @ at Steno, so it cannot be part of the URL. libssh2 checks the plain host key.
       mkdirSync(join(folder, '.ssh'));
       writeFileSync(join(folder, '.ssh', 'known_hosts'), readFileSync(server.hostKeys));
       const curl = (...args: readonly string[]) =>
@@ -123,7 +123,7 @@ export const programCases: readonly ProgramCase[] = [
           }),
         ]);
       try {
-        // Only programs apart from this one may touch it: a file system that hangs must not hang the suite.
+        // Only child processes may touch the mount: a file system that hangs must not hang the suite.
         const script = `cd '${mount}' && cp '${scene.sample}' 'first name' && mv 'first name' '${name}' && ln -s '${name}' link && mkdir sub && cat link | sha256sum | cut -c1-64`;
         const { stdout } = await must(scene.steno.exec('timeout', ['30', 'sh', '-c', script]));
         return { read: stdout.trim(), there: readdirSync(there).sort(), link: readlinkSync(join(there, 'link')) };
@@ -153,7 +153,7 @@ export const programCases: readonly ProgramCase[] = [
         try {
           process.kill(pid);
         } catch {
-          // It has ended by itself.
+          // The program has ended by itself.
         }
       }
       return { status, connect: /MOSH CONNECT \d+ \S{22}/.test(stdout) };

@@ -1,4 +1,4 @@
-/** What a recording says of a session, cut down to what the cases compare. */
+/** The parts of a recording that the cases compare. */
 import { createHash } from 'node:crypto';
 import type { SessionInfo } from '#schemas/api/recordings/sessions.js';
 import { parseHeader, parseLine } from '#schemas/recording/line.js';
@@ -41,7 +41,7 @@ export function total(stream: string, bytes: number, digest: string): string {
 
 const changing = new Set<FileFact['operation']>(['read', 'write', 'remove', 'rename', 'symlink', 'mkdir', 'rmdir']);
 
-/** What was done to files, without the questions (stat, list) that each client asks in its own way. */
+/** Operations on files, without queries (stat, list), which differ between clients. */
 export function operations({ facts }: Recording): readonly object[] {
   return facts
     .filter((fact): fact is FileFact => fact.fact === 'file' && changing.has(fact.operation))
@@ -58,7 +58,7 @@ export function transfer(operation: 'read' | 'write', path: string, bytes: Buffe
   return { operation, path, outcome: 'success', size: Buffer.byteLength(bytes), sha256: sha256(bytes) };
 }
 
-/** Forwarded connections: from which side, to where. */
+/** Forwarded connections: their direction and destination. */
 export function forwards({ facts }: Recording): readonly object[] {
   return facts.flatMap((fact) =>
     fact.fact === 'forward_open' ? [{ direction: fact.direction, address: fact.address, port: fact.port }] : [],

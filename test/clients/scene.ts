@@ -1,6 +1,6 @@
 /**
- * One Steno and one plain sshd for all peers. The sshd trusts a CA of its own, made with ssh-keygen, and is known by it;
- * every peer is a user of its own at Steno, so that its sessions are found by its name.
+ * One Steno and one plain sshd for all peers. The sshd has a CA of its own, made with ssh-keygen, for users and for its host key.
+ * Every peer is a user of its own at Steno, so that its sessions are found by name.
  */
 import { randomBytes } from 'node:crypto';
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -26,16 +26,16 @@ export interface Server {
   readonly kind: 'plain' | 'steno';
   readonly host: string;
   readonly port: number;
-  /** What the client gives as user. */
+  /** The user name that the client sends. */
   readonly user: string;
   readonly key: string;
   readonly authority: string;
   readonly hostKeys: string;
   readonly agent: string;
-  /** For programs that take OpenSSH's options: how to get to `target`. */
+  /** For programs that take OpenSSH's options: the options that lead to `target`. */
   readonly options: readonly string[];
   readonly target: string;
-  /** The same by a jump: a configuration with the identity alone, the address to jump through, and what is behind. */
+  /** The same through a jump host: a configuration with the identity alone, the jump host, and the arguments that name the target behind it. */
   readonly identity: string;
   readonly jump: string;
   readonly behind: readonly string[];
@@ -161,17 +161,17 @@ export class Scene {
       options: ['-F', config],
       target: 'plain',
       identity,
-      // By another name: `ssh` takes a jump to the name of the target for a loop.
+      // Under another name: `ssh` takes a jump host with the name of the target for a loop.
       jump: `${this.steno.login}@localhost:${this.#plainPort}`,
       behind: ['-p', String(this.#plainPort), `${this.steno.login}@127.0.0.1`],
     };
   }
 
-  /** Steno, as a user of this name sees it on the way to a node. */
+  /** Steno as a user of this name sees it, with `node` as the target. */
   async as(name: string, node: string): Promise<Server> {
     const { home, config, steno } = await person(this.steno, this.#ca, name, ['admin'], [this.steno.login]);
     const at = (file: string): string => join(home, file);
-    // As the command writes it, which is started from `dist/`.
+    // The configuration that `steno config` writes; the command runs from `dist/`.
     writeFileSync(config, (await must(steno('config'))).stdout);
     const [host, port] = this.steno.run.ssh.split(':') as [string, string];
     copyFileSync(this.file('plain', 'other'), at('other'));
@@ -195,7 +195,7 @@ export class Scene {
     };
   }
 
-  /** What `ssh` must know beyond addresses. */
+  /** An `ssh_config` with the identity and known hosts alone. */
   #identity(file: string, key: string, knownHosts: string): string {
     writeFileSync(
       file,
@@ -204,7 +204,7 @@ export class Scene {
     return file;
   }
 
-  /** The recordings of the sessions of a user that nobody asked for yet, oldest first, once there are `count` and all are over. */
+  /** The recordings of a user that were not returned before, oldest first, once there are `count` and all sessions are over. */
   async recordings(user: string, count: number): Promise<readonly Recording[]> {
     const client = openClient(openHome(this.steno.env));
     const fresh = async (): Promise<readonly SessionInfo[]> =>

@@ -1,4 +1,4 @@
-/** README.md shows what the suite runs. */
+/** The tables of README.md match the suite. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
@@ -16,7 +16,7 @@ it('README.md has the tables of the code (STENO_UPDATE=1 writes them)', () => {
   else expect(text.slice(from, to)).toBe(tables());
 });
 
-it('what a peer cannot do is a case that there is', () => {
+it('every exception of a peer names an existing case', () => {
   const names = new Set(cases.map(({ name }) => name));
   expect(peers.flatMap(({ cannot }) => Object.keys(cannot)).filter((name) => !names.has(name))).toEqual([]);
 });

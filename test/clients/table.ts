@@ -1,4 +1,4 @@
-/** The tables of README.md, from the lists that the suite runs by. */
+/** Makes the tables of README.md from the lists that the suite runs. */
 import { CLEAN_CLOSE, cases } from './cases.js';
 import { optionCases } from './openssh.js';
 import { peers } from './peers.js';

@@ -1,5 +1,5 @@
 /**
- * This machine's own system, booted once more by systemd in a container: what it writes goes to memory and ends with it.
+ * This machine's own system, booted a second time by systemd in a container. Its writes go to memory and are lost when it ends.
  *
  * systemd-nspawn(1) on a bind mount of `/` with a volatile overlay, in a network namespace that can only dial out
  * (../agent/namespace.ts). Only what the basic target pulls in is started. Steno is at /opt/steno.
@@ -15,11 +15,11 @@ import { bin, eventually } from '../end-to-end/machine.js';
 import type { Result } from '../end-to-end/machine.js';
 
 const repository = dirname(dirname(bin));
-/** A mount of `/` in a mount namespace of nspawn's own, which refuses `/` itself. */
+/** A bind mount of `/` in nspawn's mount namespace, because nspawn refuses `/` itself. */
 const enter = ['unshare', '--mount', '--propagation', 'private', 'sh', '-c', 'mount --bind / "$0" && exec systemd-nspawn "$@"'] as const;
 const quiet = ['--quiet', '--volatile=overlay', '--register=no', '--keep-unit', '--link-journal=no'] as const;
 
-/** Why none can be booted here, or null. */
+/** Why this machine cannot boot one, or null. */
 export function whyNoMachine(): string | null {
   const missing = ['systemd-nspawn', '/lib/systemd/systemd'].filter(
     (program) => spawnSync('sh', ['-c', `command -v ${program}`]).status !== 0,
@@ -65,9 +65,9 @@ export class BootedMachine {
         `--network-namespace-path=/run/netns/${this.space.name}`,
         `--bind-ro=${repository}:/opt/steno`,
         `--bind-ro=${process.execPath}:/usr/local/bin/node`,
-        // What root's shells do on this machine is none of the test's business.
+        // Start-up files of root's shells on this machine must not affect the test.
         '--tmpfs=/root',
-        // For kernel events, as a machine of its own would have them.
+        // Kernel events need these rights, which a real machine has.
         '--capability=CAP_BPF,CAP_PERFMON',
         '--system-call-filter=bpf perf_event_open @keyring',
         'systemd.unit=basic.target',
@@ -99,7 +99,7 @@ export class BootedMachine {
     }
   }
 
-  /** Runs a program in it, as root. */
+  /** Runs a program in the container, as root. */
   run(...words: readonly string[]): Promise<Result> {
     return new Promise((resolve) => {
       const env = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', HOME: '/root', LANG: 'C.UTF-8' };
@@ -114,7 +114,7 @@ export class BootedMachine {
     });
   }
 
-  /** What it printed; rejects when it fails. */
+  /** Resolves with the program's output; rejects if it fails. */
   async must(...words: readonly string[]): Promise<string> {
     const { status, stdout, stderr } = await this.run(...words);
     if (status !== 0)
@@ -131,7 +131,7 @@ export class BootedMachine {
   async dispose(): Promise<void> {
     if (this.#nspawn.exitCode === null && this.#nspawn.signalCode === null) {
       const gone = once(this.#nspawn, 'exit');
-      // Its init as it is: there is nothing to keep.
+      // Killing its init loses nothing: the container has no state to keep.
       if (this.#init !== 0) process.kill(this.#init, 'SIGKILL');
       else this.#nspawn.kill('SIGKILL');
       await gone;

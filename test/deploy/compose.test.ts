@@ -1,7 +1,7 @@
 /**
- * deploy/compose: its services as processes of this machine, from the configurations that it mounts, and compose.yaml compared with
- * them. Names of containers become loopback addresses; PostgreSQL and the bucket are real, ClickHouse is chDB behind ClickHouse's
- * HTTP interface. Not run here: the images, and `docker compose`.
+ * deploy/compose: its services run as processes on this machine, from the configurations that compose.yaml mounts, and compose.yaml
+ * is compared with them. Container names become loopback addresses. PostgreSQL and the bucket are real; ClickHouse is chDB behind
+ * ClickHouse's HTTP interface. Not tested: the images and `docker compose`.
  */
 import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -50,7 +50,7 @@ function addresses(text: string): readonly { readonly host: string; readonly por
 }
 
 describe('compose.yaml', () => {
-  it('runs every service by the configuration of its name, in a volume of its own', () => {
+  it('runs every service with the configuration of its name and a volume of its own', () => {
     expect(readdirSync(join(folder, 'config')).sort()).toEqual(kinds.map((kind) => `${kind}.yaml`).sort());
     for (const kind of kinds) {
       const { command, volumes } = compose.services[kind]!;
@@ -62,14 +62,14 @@ describe('compose.yaml', () => {
     }
   });
 
-  it('has every volume and every service that is named, and none that is not', () => {
+  it('defines every volume and service that it names, and no others', () => {
     const named = Object.values(compose.services).flatMap(({ volumes = [] }) => volumes.map((volume) => volume.split(':')[0]!));
     expect([...new Set(named.filter((name) => !name.startsWith('.')))].sort()).toEqual(Object.keys(compose.volumes).sort());
     for (const { depends_on: on = [] } of Object.values(compose.services))
       for (const name of Array.isArray(on) ? (on as readonly string[]) : Object.keys(on)) expect(compose.services).toHaveProperty(name);
   });
 
-  it('listens where the others are told to connect, and publishes what people are told', () => {
+  it('listens on the addresses in the other configurations, and publishes the documented ports', () => {
     const listening = new Map<string, Set<number>>([
       ['postgres', new Set([5432])],
       ['clickhouse', new Set([8123])],
@@ -91,7 +91,7 @@ describe('compose.yaml', () => {
       for (const port of ports) expect(listening.get(name), `${name} publishes ${port}`).toContain(Number(port.split(':').at(-1)));
   });
 
-  it('keeps passwords out of itself and of the configurations', () => {
+  it('contains no passwords, nor do the configurations', () => {
     const secrets = Object.values(compose.services).flatMap(({ environment = {} }) =>
       Object.entries(environment).filter(([name]) => /PASSWORD|SECRET/.test(name)),
     );
@@ -113,7 +113,7 @@ describe.skipIf('missing' in programs)(`the services of compose.yaml${'missing' 
   let node: StockNode;
   let state: string;
 
-  /** As the container sees it: its data in its volume, and others by the names of their containers. */
+  /** The configuration for this machine: volumes become folders, and container names become addresses. */
   const configOf = (kind: Kind, pins: readonly string[], token: string): object => {
     const local = read(`config/${kind}.yaml`)
       .replaceAll('sha256:PIN', pins.join(', '))
@@ -177,7 +177,7 @@ describe.skipIf('missing' in programs)(`the services of compose.yaml${'missing' 
     expect(bucket.requests.some(({ method, url }) => method === 'PUT' && url?.startsWith('/recordings/steno/') === true)).toBe(true);
   });
 
-  it('tokens are printed in the form that join.sh reads', async () => {
+  it('the command prints tokens in the form that join.sh reads', async () => {
     const { stdout: printed } = await must(steno.steno('tokens', 'add', '--type', 'ingest', '--name', 'ingest-2', '--json'));
     const { token, ca_pins } = JSON.parse(printed) as ServiceTokenCreated;
     const [first, second] = [...read('join.sh').matchAll(/sed -n '([^']+)'/g)].map(([, script]) => script!);

@@ -1,4 +1,4 @@
-/** The image of deploy/container as an operator runs it, by the words of deploy/README.md. */
+/** The image of deploy/container, run as deploy/README.md describes. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -12,7 +12,7 @@ import type { Person } from '../end-to-end/people.js';
 
 const image = process.env['STENO_TEST_IMAGE'];
 const [podman = 'podman', ...global] = (process.env['STENO_TEST_PODMAN'] ?? 'podman').split(' ');
-/** What `podman run` needs on this machine, such as limits below podman's own defaults. */
+/** Options that `podman run` needs on this machine, such as limits below podman's defaults. */
 const options = (process.env['STENO_TEST_PODMAN_RUN'] ?? '').split(' ').filter((word) => word !== '');
 const why = image === undefined ? 'STENO_TEST_IMAGE names no image of deploy/container (building one takes minutes)' : whyNoNamespace();
 if (why !== null) console.warn(`skipped: ${why}`);
@@ -87,7 +87,7 @@ describe.skipIf(why !== null)('the agent in a container', () => {
     ).toBe('');
   });
 
-  it('takes sessions as root and as a user, with terminals and files', async () => {
+  it('accepts sessions as root and as a user, with terminals and files', async () => {
     await must(run('exec', name, 'useradd', '-m', '-s', '/bin/bash', 'node'));
     expect(await alice.ssh('root@box.steno', 'id -un; hostname; exit 4')).toMatchObject({ status: 4, stdout: 'root\nbox\n' });
     expect((await alice.ssh('node@box.steno', 'id -un; umask; ulimit -Sn; pwd')).stdout).toBe('node\n0022\n1024\n/home/node\n');
@@ -102,7 +102,7 @@ describe.skipIf(why !== null)('the agent in a container', () => {
     expect((await alice.ssh('node@box.steno', 'cat carried')).stdout).toBe('carried');
   });
 
-  it('can load what kernel events need, and says what they lack', async () => {
+  it('can load the kernel programs, and reports what kernel events lack', async () => {
     expect((await run('exec', name, 'steno', 'doctor', '--json')).stdout).toMatch(/"kernel events"/);
     const { stdout } = await run(
       'exec',
@@ -114,7 +114,7 @@ describe.skipIf(why !== null)('the agent in a container', () => {
     expect(stdout).toBe('function\n');
   });
 
-  it('is the same node when it is started again, with the token that was used up', async () => {
+  it('is the same node after a restart, with the used token', async () => {
     await must(run('restart', '-t', '10', name));
     await eventually(
       () => alice.ssh('root@box.steno', 'echo again'),
@@ -122,7 +122,7 @@ describe.skipIf(why !== null)('the agent in a container', () => {
     );
   });
 
-  it('ends by TERM within its time', async () => {
+  it('ends within its time limit after SIGTERM', async () => {
     await must(run('stop', '-t', '10', name));
     const { stdout } = await run('inspect', '--format', '{{.State.ExitCode}}', name);
     expect(stdout).toBe('0\n');

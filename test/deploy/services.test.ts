@@ -1,4 +1,4 @@
-/** Services as units of their own, by the words of deploy/README.md and deploy/examples/, on a machine that systemd has booted. */
+/** Services as systemd units, set up as deploy/README.md and deploy/examples/ describe, on a machine that systemd has booted. */
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -15,7 +15,7 @@ const example = (name: string): string => readFileSync(join(deploy, 'examples', 
 
 describe.skipIf(why !== null)('the units of services', () => {
   let machine: BootedMachine;
-  /** As the owner of this Steno: the account that its services have. */
+  /** Runs as the owner of this Steno, the account of its services. */
   const steno = (...words: readonly string[]): Promise<string> =>
     machine.must('runuser', '-u', 'steno', '--', 'env', 'HOME=/var/lib/steno', 'steno', ...words);
   const property = async (unit: string, name: string): Promise<string> =>
@@ -36,15 +36,15 @@ describe.skipIf(why !== null)('the units of services', () => {
   });
   afterAll(() => machine?.dispose());
 
-  it('is a unit without faults, and gives a service little', async () => {
+  it('is a valid unit and leaves a service few privileges', async () => {
     const verified = await machine.run('systemd-analyze', 'verify', '/etc/systemd/system/steno@.service');
     expect(verified).toEqual({ status: 0, stdout: '', stderr: '' });
-    // In tenths of the exposure that systemd.exec(5) settings leave.
+    // Exposure level of `systemd-analyze security`, in tenths.
     const unit = ['--offline=true', '--threshold=25', '/etc/systemd/system/steno@.service'];
     expect(await machine.run('systemd-analyze', 'security', ...unit)).toMatchObject({ status: 0 });
   });
 
-  it('stays down with its reason where the configuration is not valid', async () => {
+  it('stays down and reports the reason if the configuration is not valid', async () => {
     await machine.write('/etc/steno/gateway.yaml', 'name: gateway-1\nlisten: nowhere\n');
     expect((await machine.run('systemctl', 'start', 'steno@gateway')).status).not.toBe(0);
     expect(await property('gateway', 'ActiveState')).toBe('failed');
@@ -52,7 +52,7 @@ describe.skipIf(why !== null)('the units of services', () => {
     await machine.must('systemctl', 'reset-failed', 'steno@gateway');
   });
 
-  it('starts an authority, a gateway and a store, which join by their tokens, and serve when their start returns', async () => {
+  it('starts an authority, a gateway and a store, which join by their tokens and serve once `systemctl start` returns', async () => {
     await machine.write('/etc/steno/authority.yaml', example('authority'));
     await machine.must('systemctl', 'enable', '--now', 'steno@authority');
     await steno('login', '--data', '/var/lib/steno/authority');
@@ -77,7 +77,7 @@ describe.skipIf(why !== null)('the units of services', () => {
     expect(await machine.must('stat', '-c', '%a %U', '/var/lib/steno/gateway', '/var/lib/steno/authority')).toBe('700 steno\n700 steno\n');
   });
 
-  it('lets somebody into a node, and what was seen is found, after each unit was restarted too', async () => {
+  it('lets a user into a node and finds the session’s output, also after a restart of each unit', async () => {
     await machine.must('ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', '/etc/ssh/host');
     await machine.write('/etc/ssh/steno_user_ca.pub', await steno('ca', 'export', 'user'));
     const options = ['ListenAddress=127.0.0.1:2200', 'HostKey=/etc/ssh/host', 'TrustedUserCAKeys=/etc/ssh/steno_user_ca.pub', 'UsePAM=no'];
@@ -98,7 +98,7 @@ describe.skipIf(why !== null)('the units of services', () => {
         () => hits(word),
         (found) => found.length === 1,
       );
-    // The programs may not write elsewhere, and hold no power to.
+    // The services cannot write outside their folders and hold no capability.
     const pid = await property('gateway', 'MainPID');
     expect(await machine.must('grep', '-E', 'NoNewPrivs|CapBnd', `/proc/${pid}/status`)).toBe(
       'CapBnd:\t0000000000000000\nNoNewPrivs:\t1\n',

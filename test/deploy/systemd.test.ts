@@ -1,4 +1,4 @@
-/** The unit as an operator installs it, by the words of deploy/README.md, on a machine that systemd has booted. */
+/** The agent's unit, installed as deploy/README.md describes, on a machine that systemd has booted. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -25,7 +25,7 @@ describe.skipIf(why !== null)('the unit of the agent', () => {
     await steno.start('--tunnel-listen', `${machine.space.outside}:0`);
     await steno.json('login', '--data', steno.data);
     alice = await person(steno, await openAuthorities(steno), 'alice', ['admin'], ['root', 'deploy']);
-    // Of the multi-user target: PAM asks it for the scopes of sessions.
+    // The multi-user target would start logind, which PAM asks for session scopes.
     await machine.must('systemctl', 'start', 'systemd-logind.service');
     await machine.must('useradd', '--create-home', '--shell', '/bin/bash', 'deploy');
     await machine.must('ln', '-s', '/opt/steno/bin/steno', '/usr/local/bin/steno');
@@ -37,7 +37,7 @@ describe.skipIf(why !== null)('the unit of the agent', () => {
     await steno.dispose();
   });
 
-  it('is a unit without faults', async () => {
+  it('is a valid unit', async () => {
     expect(await machine.run('systemd-analyze', 'verify', '/etc/systemd/system/steno-agent.service')).toEqual({
       status: 0,
       stdout: '',
@@ -45,14 +45,14 @@ describe.skipIf(why !== null)('the unit of the agent', () => {
     });
   });
 
-  it('fails, and stays so, where there is nothing to join with', async () => {
+  it('fails and is not restarted if it has no token', async () => {
     expect((await machine.run('systemctl', 'start', 'steno-agent')).status).not.toBe(0);
     expect(await property('ActiveState')).toBe('failed');
     expect(await machine.must('journalctl', '-u', 'steno-agent', '--no-pager')).toContain('[AGENT_NOT_JOINED]');
     await machine.must('systemctl', 'reset-failed', 'steno-agent');
   });
 
-  it('has joined when its start returns; the token is a credential, and may go then', async () => {
+  it('has joined once `systemctl start` returns; the token is a credential and can be deleted then', async () => {
     const { token, gateways, ca_pins } = await steno.json<JoinTokenCreated>('tokens', 'add', '--type', 'node');
     await machine.write('/etc/credstore/steno.token', token, '600');
     await machine.write(
@@ -68,11 +68,11 @@ describe.skipIf(why !== null)('the unit of the agent', () => {
       '700 root\n600 root\n',
     );
     const pid = await property('MainPID');
-    // Neither its arguments nor its environment hold the token.
+    // The token is neither in its arguments nor in its environment.
     expect(await machine.must('cat', `/proc/${pid}/cmdline`, `/proc/${pid}/environ`)).not.toContain(token);
   });
 
-  it('is back by itself after a restart and after a kill, without a token', async () => {
+  it('comes back after a restart and after a kill without a token', async () => {
     await machine.must('systemctl', 'restart', 'steno-agent');
     await eventually(
       () => steno.ssh(`${steno.login}@unit.steno`, 'echo restarted'),
@@ -90,15 +90,15 @@ describe.skipIf(why !== null)('the unit of the agent', () => {
     );
   });
 
-  it('lets nobody but root in while the machine is not open to users', async () => {
+  it('admits only root while the machine is closed to users', async () => {
     await machine.must('test', '-e', '/run/nologin');
     expect(await session('deploy', 'true')).toMatchObject({ status: 255, stderr: expect.stringContaining('[NODE_REFUSED]') as string });
-    // What a boot as far as the multi-user target does.
+    // A boot to the multi-user target does this.
     await machine.must('systemctl', 'start', 'systemd-user-sessions.service');
     expect((await session('deploy', 'echo open')).stdout).toBe('open\n');
   });
 
-  it('takes nothing from a session that a login would give it', async () => {
+  it('leaves a session everything that a login provides', async () => {
     const { stdout, stderr } = await session(
       'deploy',
       'id -un; pwd; umask; ulimit -Sn; ulimit -Hn; cat /proc/self/oom_score_adj; grep -E "CapEff|NoNewPrivs" /proc/self/status; id -u; cat /proc/self/loginuid; echo; cat /proc/self/cgroup; echo $XDG_RUNTIME_DIR; touch ~/mine && stat -c %a ~/mine',
@@ -115,22 +115,22 @@ describe.skipIf(why !== null)('the unit of the agent', () => {
       'CapEff:\t0000000000000000',
       'NoNewPrivs:\t0',
     ]);
-    // Audit names the user.
+    // The kernel's audit names the user.
     expect(lines[9]).toBe(lines[8]);
     expect(lines.at(-2)).toBe('644');
-    // By PAM: a scope of logind's, which the unit does not count among its own.
+    // PAM moves the session into a scope of logind, outside the unit's cgroup.
     expect(stdout).toMatch(/user\.slice\/user-\d+\.slice\/session-\w+\.scope/);
     expect(stdout).toMatch(/\/run\/user\/\d+\n/);
   });
 
-  it('gives sessions terminals, setuid programs, and a place in the books of the machine', async () => {
+  it('gives sessions terminals, setuid programs and login records', async () => {
     const shell = alice.terminal('deploy@unit.steno');
     await shell.until(/\$ $/);
     shell.write('tty; stat -c "%U %a" $(tty); su -c id </dev/null; who\r');
     await shell.until(/\/dev\/pts\/\d+\r\ndeploy 620[^]*Password:[^]*deploy +pts\/\d+ .*\(127\.0\.0\.1\)/);
     expect(await machine.must('last', '-w')).toMatch(/^deploy +pts\/\d+ +127\.0\.0\.1 .*still logged in/m);
     expect(await machine.must('lastlog', '-u', 'deploy')).toMatch(/^deploy +pts\/\d+ +127\.0\.0\.1 /m);
-    // The agent's end is the end of the session, in the books too.
+    // The session ends with the agent, in the login records too.
     await machine.must('systemctl', 'restart', 'steno-agent');
     expect(await shell.ended).not.toBe(0);
     expect(await machine.must('who')).not.toContain('deploy');
@@ -141,7 +141,7 @@ describe.skipIf(why !== null)('the unit of the agent', () => {
     );
   });
 
-  it('says by `steno doctor` whether kernel events can be recorded', async () => {
+  it('`steno doctor` says whether kernel events can be recorded', async () => {
     const { stdout } = await machine.run('steno', 'doctor');
     expect(stdout).toMatch(/kernel events/);
     const journal = await machine.must('journalctl', '-u', 'steno-agent', '--no-pager', '-o', 'cat');
@@ -149,13 +149,13 @@ describe.skipIf(why !== null)('the unit of the agent', () => {
     expect(journal).toContain(good.startsWith('✓') ? 'kernel events are recorded' : 'kernel events cannot be recorded');
   });
 
-  it('ends within its time, and says so', async () => {
+  it('ends within its time limit and logs it', async () => {
     await machine.must('systemctl', 'stop', 'steno-agent');
     expect([await property('ActiveState'), await property('Result')]).toEqual(['inactive', 'success']);
     await eventually(state, (now) => now === 'gone');
   });
 
-  it('is what the documentation says it is', () => {
+  it('matches the documentation', () => {
     const readme = readFileSync(join(bin, '../../deploy/README.md'), 'utf8');
     for (const words of ['/etc/credstore/steno.token', 'deploy/systemd/steno-agent.service', 'systemctl enable --now steno-agent'])
       expect(readme).toContain(words);

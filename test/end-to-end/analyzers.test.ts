@@ -1,4 +1,4 @@
-/** Analyzers by themselves, over a ClickHouse server: one works, another takes over when it was killed. ClickHouse is chDB behind its HTTP interface. */
+/** Analyzers as separate services on a ClickHouse server: one works, and another takes over when the first is killed. ClickHouse is chDB behind its HTTP interface. */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -16,7 +16,7 @@ import type { Service } from './services.js';
 const missing = obstacles();
 if (missing.length > 0) console.log(`skipped: kernel events cannot be recorded here: ${explain(missing)}`);
 
-describe.skipIf(missing.length > 0)('analyzers by themselves', () => {
+describe.skipIf(missing.length > 0)('analyzers as separate services', () => {
   const steno = new Steno();
   const files = mkdtempSync(join(tmpdir(), 'steno-analyzers-'));
   const analyzers = new Map<string, { readonly service: Service; readonly health: string }>();
@@ -83,7 +83,7 @@ describe.skipIf(missing.length > 0)('analyzers by themselves', () => {
     expect(await measure('two', 'findings_total')).toBe(0);
   });
 
-  test('when it was killed the other takes over, loses nothing and repeats nothing', async () => {
+  test('the other takes over when the first is killed, and loses and repeats no finding', async () => {
     expect(await analyzers.get('one')!.service.drain('SIGKILL')).toBeNull();
     await run('second');
     await eventually(reasons, (all) => all.some((reason) => reason.endsWith('/bin/true aa second')), 60_000);

@@ -1,18 +1,18 @@
 /**
- * What an operation costs a process, counted instead of timed: its system calls, and the bytes that it writes. They hardly
- * depend on how busy the machine is, so an operation over its budget is a regression.
+ * The cost of an operation for a process, counted instead of timed: system calls and bytes written. These hardly depend on the
+ * load of the machine, so an operation over its budget is a regression.
  */
 import { readFileSync } from 'node:fs';
 import { expect } from 'vitest';
 
 export interface Calls {
-  /** read(2), readv(2) and pread(2), as /proc/PID/io counts them (proc_pid_io(5)): all threads. */
+  /** read(2), readv(2) and pread(2) of all threads, as counted in /proc/PID/io (proc_pid_io(5)). */
   readonly reads: number;
   readonly writes: number;
   readonly bytesWritten: number;
 }
 
-/** How many calls of the process each of `count` operations took, on the average. */
+/** Average number of calls that the process made for each of `count` operations. */
 export async function callsOfEach(pid: number, count: number, operations: () => Promise<unknown>): Promise<Calls> {
   const before = calls(pid);
   await operations();
@@ -21,21 +21,21 @@ export async function callsOfEach(pid: number, count: number, operations: () => 
   return { reads: each('reads'), writes: each('writes'), bytesWritten: each('bytesWritten') };
 }
 
-/** Prints what was counted and fails where it is over the budget, which is about twice what was counted when it was set. */
+/** Prints the counts and fails if one is over its budget. Budgets are about twice the count when they were set. */
 export function expectWithin(what: string, counted: Calls, budget: Calls): void {
   for (const name of ['reads', 'writes', 'bytesWritten'] as const) within(what, name, counted[name], budget[name]);
 }
 
 /**
- * A budget for data that is passed on. In how many pieces it comes is decided by its sender and by how busy the machine is:
- * between 16 and 160 reads a mebibyte were counted for the same transfer. So what each read leads to has the budget.
+ * A budget for forwarded data. The sender and the load of the machine decide in how many pieces data arrives: the same transfer
+ * took between 16 and 160 reads per mebibyte. So the budget limits the writes for each read.
  */
 export interface TransferBudget {
   readonly writesPerRead: number;
   readonly bytesWritten: number;
 }
 
-/** A mebibyte in pieces of 3 KiB. More are no pieces of a sender but reads of which each takes little. */
+/** A mebibyte in pieces of 3 KiB. No sender writes smaller pieces, so more reads mean that each read takes too little. */
 const MOST_READS = 350;
 
 export function expectTransferWithin(what: string, counted: Calls, budget: TransferBudget): void {

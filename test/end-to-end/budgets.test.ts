@@ -1,4 +1,4 @@
-/** What a keystroke, a session and a mebibyte cost the gateway, counted (budget.ts). */
+/** The cost of a keystroke, a session and a mebibyte for the gateway, counted (budget.ts). */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { callsOfEach, expectTransferWithin, expectWithin } from './budget.js';
 import { Steno } from './machine.js';
@@ -16,7 +16,7 @@ afterAll(() => steno.dispose());
 const gateway = (): number => steno.run.processes['gateway']!;
 
 describe('the gateway keeps its budget for', () => {
-  // One read from either side, one write to either side, and one to the spool for what was typed and for what was shown.
+  // One read from each side, one write to each side, and one write to the spool each for input and output.
   it('a keystroke and its echo', async () => {
     const terminal = steno.terminal('ssh', ['-F', steno.config, '-tt', NODE, 'stty -icanon echo; echo ready; exec cat >/dev/null']);
     await terminal.until(/ready\r\n/);
@@ -43,7 +43,7 @@ describe('the gateway keeps its budget for', () => {
     expectWithin('a session', taken, { reads: 100, writes: 110, bytesWritten: 150_000 });
   });
 
-  // Recorded as counts and hashes: what is written is what is passed on, and the recording's own uplink.
+  // Recorded as counts and hashes: the gateway writes the forwarded bytes and the uplink of the recording.
   it.each([
     ['from the node', () => steno.ssh(NODE, `head -c ${BULK_MIB}M /dev/zero`)],
     ['to the node', () => steno.exec('ssh', ['-F', steno.config, NODE, 'cat >/dev/null'], { input: Buffer.alloc(BULK_MIB << 20) })],

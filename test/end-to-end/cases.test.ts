@@ -1,4 +1,4 @@
-/** `steno note` and `steno cases` on a real Steno: from a real session to a case that cannot be signed by who closed it. */
+/** `steno note` and `steno cases` on a real Steno: from a real session to a case that its closer cannot sign. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { CaseHead, CaseItem } from '#schemas/api/cases/cases.js';
 import type { SavedSearch } from '#schemas/api/cases/saved-searches.js';
@@ -23,7 +23,7 @@ beforeAll(async () => {
 }, 120_000);
 afterAll(() => steno.dispose());
 
-test('notes are written on moments, listed in their order, and cannot drive the terminal of who reads them', async () => {
+test('notes are attached to moments, listed in time order, and cannot control the reader’s terminal', async () => {
   const written = await steno.json<Note>('note', session, '--at', '1:02', 'clears \u001b[2J the screen');
   expect(written).toMatchObject({ session, offset: 62_000 });
   await steno.json<Note>('note', session, '--at', '5');
@@ -37,7 +37,7 @@ test('notes are written on moments, listed in their order, and cannot drive the 
   expect(await steno.json<Note[]>('notes', session)).toHaveLength(1);
 });
 
-test('a case is opened, filled, shown and closed; who asks to close it cannot sign', async () => {
+test('a case is opened, filled, shown and closed; the person who asks to close it cannot sign', async () => {
   const { id } = await steno.json<CaseHead>('cases', 'new', 'What happened');
   await steno.json('cases', 'add', id, 'session', session);
   const [moment] = await steno.json<CaseItem[]>('cases', 'add', id, 'moment', session, '--at', '0:01', '--note', 'here');
@@ -54,7 +54,7 @@ test('a case is opened, filled, shown and closed; who asks to close it cannot si
   expect((await steno.json<CaseHead[]>('cases', 'ls', '--state', 'closing')).map((head) => head.id)).toEqual([id]);
 });
 
-test('a search is saved, listed, run by its name and deleted', async () => {
+test('a search is saved, listed, run by name and deleted', async () => {
   const saved = await steno.json<SavedSearch>(
     'search',
     '--save',
@@ -76,7 +76,7 @@ test('a search is saved, listed, run by its name and deleted', async () => {
   expect(await steno.json<SavedSearch[]>('searches', 'ls')).toEqual([]);
 });
 
-test('sessions of a search are listed with begin and end, and found by a span in which they ran', async () => {
+test('the sessions of a search are listed with start and end, and found by a time span in which they ran', async () => {
   const { started_at: began } = (await steno.json<SessionInfo[]>('sessions')).find(({ id }) => id === session)!;
   const iso = (ms: number): string => new Date(ms).toISOString();
   const during = (from: number, to: number): string => `during:${iso(from)}..${iso(to)}`;
@@ -89,7 +89,7 @@ test('sessions of a search are listed with begin and end, and found by a span in
   expect((await steno.steno('search', '--sessions', '--count', 'kind:command')).status).toBe(64);
 });
 
-test('response to findings is nothing where there are none, and says so', async () => {
+test('the response report says so if there are no findings', async () => {
   const none = await steno.steno('findings', 'response', '--since', '1h');
   expect([none.status, none.stderr]).toEqual([1, 'No findings in this time.\n']);
   expect(JSON.parse((await steno.steno('findings', 'response', '--json')).stdout)).toMatchObject({ months: [], trend: { look: null } });

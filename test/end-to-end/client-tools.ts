@@ -1,4 +1,4 @@
-/** What the tests of stock clients share: programs in the background, an echo server, SOCKS5, sessions as they appear. */
+/** Shared by the tests of stock clients: programs in the background, an echo server, SOCKS5, new sessions, git, ssh_config. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
@@ -17,11 +17,11 @@ import type { Result, Steno } from './machine.js';
 export interface Background {
   readonly pid: number;
   readonly text: () => string;
-  /** Resolves with what matched once standard output or error shows it; rejects when the program ends before. */
+  /** Resolves with the match once standard output or error matches; rejects if the program ends first. */
   until(pattern: RegExp): Promise<RegExpExecArray>;
   readonly ended: Promise<number | null>;
   write(text: string): void;
-  /** Ends it by its pid and waits. */
+  /** Ends the program by its pid and waits. */
   stop(): Promise<void>;
 }
 
@@ -69,7 +69,7 @@ export function background(steno: Steno, file: string, args: readonly string[], 
   };
 }
 
-/** Answers every connection with what it sent. */
+/** Sends every connection its own bytes back. */
 export async function echoServer(): Promise<{ readonly port: number; close(): Promise<void> }> {
   const sockets = new Set<Socket>();
   const server: Server = createServer({ allowHalfOpen: true }, (socket) => {
@@ -91,7 +91,7 @@ export async function echoServer(): Promise<{ readonly port: number; close(): Pr
   };
 }
 
-/** Sends `bytes`, ends its side, and answers all that came back. */
+/** Sends `bytes`, ends its side, and resolves with everything that came back. */
 export async function exchange(port: number, bytes: Buffer, through?: { readonly host: string; readonly port: number }): Promise<Buffer> {
   const socket = connect({ host: '127.0.0.1', port, allowHalfOpen: true });
   await once(socket, 'connect');
@@ -118,11 +118,11 @@ async function socks5(socket: Socket, { host, port }: { readonly host: string; r
   if (answer[1] !== 0) throw new Error(`SOCKS: ${answer[1]}`);
 }
 
-/** The viewer's answers, asked as the `steno` command asks. */
+/** Calls the viewer as the `steno` command does. */
 export interface Viewer {
   sessions(): Promise<readonly SessionInfo[]>;
   audit(): Promise<readonly AuditRow[]>;
-  /** As `steno export ID --format cast`. */
+  /** The output of `steno export ID --format cast`. */
   cast(id: string): Promise<string>;
 }
 
@@ -137,7 +137,7 @@ export function viewerOf(steno: Steno): Viewer {
 
 export const isOver = ({ state }: SessionInfo): boolean => state === 'ended' || state === 'sealed';
 
-/** Runs `act` and answers the sessions that it left, oldest first, once there are `count` and all are over. */
+/** Runs `act` and resolves with its sessions, oldest first, once there are `count` and all are over. */
 export async function sessionsOf(viewer: Viewer, count: number, act: () => Promise<void>): Promise<readonly SessionInfo[]> {
   const before = new Set((await viewer.sessions()).map(({ id }) => id));
   await act();
@@ -149,6 +149,26 @@ export async function must(result: Promise<Result>): Promise<Result> {
   const { status, stdout, stderr } = await result;
   if (status !== 0) throw new Error(`status ${status}\n${stdout}\n${stderr}`);
   return { status, stdout, stderr };
+}
+
+/** Runs git in `cwd` with ssh as the user has it. Rejects if git fails. */
+export function git(steno: Steno, cwd: string, ...args: readonly string[]): Promise<Result> {
+  const settings = ['user.name=e2e', 'user.email=e2e@example.invalid', 'init.defaultBranch=main'].flatMap((setting) => ['-c', setting]);
+  return must(steno.exec('git', ['-C', cwd, ...settings, ...args], { env: { GIT_SSH_COMMAND: `ssh -F ${steno.config}` } }));
+}
+
+/** An `ssh_config` with the user's key and certificate and nothing about hosts, for clients that name the gateway themselves. */
+export function plainSshConfig(steno: Steno): string {
+  const home = join(steno.folder, 'home');
+  return [
+    `IdentityFile ${home}/id_ed25519`,
+    `CertificateFile ${home}/id_ed25519-cert.pub`,
+    'IdentitiesOnly yes',
+    `UserKnownHostsFile ${home}/known_hosts`,
+    'StrictHostKeyChecking yes',
+    'BatchMode yes',
+    '',
+  ].join('\n');
 }
 
 /** Where the gateway listens, and its plain host key for clients that know no host certificates. */
@@ -167,7 +187,7 @@ export async function gatewayOf(
   return { host, port, hostKey, fingerprint: printed.stdout.split(' ')[1]! };
 }
 
-/** The user's key as PuTTY reads it. */
+/** Converts the user's key for PuTTY. Returns plink's options. */
 export async function puttyKey(steno: Steno): Promise<readonly string[]> {
   const home = join(steno.folder, 'home');
   const key = join(steno.folder, 'user.ppk');

@@ -1,6 +1,6 @@
 /**
- * Stock clients against a whole Steno and three nodes: its own node service, a stock sshd, and one behind a tunnel. The nodes have their
- * cases at once; sessions are told apart by the node.
+ * Stock clients against a whole Steno and three nodes: its own node service, a stock sshd, and a node behind a tunnel. The cases of
+ * the three nodes run concurrently; sessions are told apart by node.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { freePort } from '#runtime/http/free-port.js';
 import type { SessionInfo } from '#schemas/api/recordings/sessions.js';
-import { background, echoServer, exchange, gatewayOf, must, puttyKey, sessionsOf, viewerOf } from './client-tools.js';
+import { background, echoServer, exchange, gatewayOf, git, must, plainSshConfig, puttyKey, sessionsOf, viewerOf } from './client-tools.js';
 import type { Viewer } from './client-tools.js';
 import { Steno } from './machine.js';
 import { startStockNode } from './stock-node.js';
@@ -35,7 +35,7 @@ const viewerOn = (node: string): Viewer => ({
   sessions: async () => (await viewer.sessions()).filter((row) => row.node === node),
 });
 
-/** `act` leaves these sessions on the node, in any order, and they are kept for verification. */
+/** Expects these sessions of `act` on the node, in any order, and keeps them for verification. */
 async function leavesOn(node: string, client: string, expected: readonly Partial<SessionInfo>[], act: () => Promise<void>): Promise<void> {
   const rows = await sessionsOf(viewerOn(node), expected.length, act);
   expect(rows).toHaveLength(expected.length);
@@ -54,19 +54,7 @@ beforeAll(async () => {
   ]);
   viewer = viewerOf(steno);
   key = await puttyKey(steno);
-  const home = file('home');
-  writeFileSync(
-    file('plain_config'),
-    [
-      `IdentityFile ${home}/id_ed25519`,
-      `CertificateFile ${home}/id_ed25519-cert.pub`,
-      'IdentitiesOnly yes',
-      `UserKnownHostsFile ${home}/known_hosts`,
-      'StrictHostKeyChecking yes',
-      'BatchMode yes',
-      '',
-    ].join('\n'),
-  );
+  writeFileSync(file('plain_config'), plainSshConfig(steno));
 });
 afterAll(async () => {
   await stock?.stop();
@@ -75,7 +63,7 @@ afterAll(async () => {
   await steno.dispose();
 });
 
-describe.concurrent('nodes at once', () => {
+describe.concurrent('nodes concurrently', () => {
   describe.each(['local', 'stock', 'behind'])('through the gateway to node %s', (node) => {
     describe.sequential('one after the other', () => {
       const leaves = (client: string, expected: readonly Partial<SessionInfo>[], act: () => Promise<void>): Promise<void> =>
@@ -102,8 +90,8 @@ describe.concurrent('nodes at once', () => {
           shell.write('\u0003');
           await shell.until(/\^C[^]*[$#] $/);
           shell.resize(70, 20);
-          // The client may send the new size only after the next input: it looks for signals before it waits. The prompt is then drawn anew,
-          // with the output right behind it.
+          // The client may send the new size only after the next input, because it checks for signals before it waits. The shell then
+          // redraws its prompt, followed directly by the output.
           shell.write('until stty size | grep "20 70"; do :; done\r');
           await shell.until(/20 70\r/);
           shell.write('exit 9\r');
@@ -161,7 +149,7 @@ describe.concurrent('nodes at once', () => {
         await leaves('ControlMaster', [exec(1), exec(2), exec(3), exec(4), exec(0)], async () => {
           const master = background(steno, 'ssh', ['-F', steno.config, ...control, '-M', host, 'echo master is up; read line']);
           await master.until(/master is up/);
-          // Each waits for all the others: they are open at the same time.
+          // Each channel waits for all the others, so all are open at the same time.
           const barrier = file(`barrier-${node}`);
           mkdirSync(barrier);
           const all = await Promise.all(
@@ -218,7 +206,7 @@ describe.concurrent('nodes at once', () => {
         ]);
       });
 
-      it('-A: the agent of the user is there, and only when asked for', async ({ onTestFinished }) => {
+      it('-A: the user’s agent is available, and only on request', async ({ onTestFinished }) => {
         await must(steno.exec('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', `agent-${node}`, '-f', file(`agent-${node}`)]));
         const agent = background(steno, 'ssh-agent', ['-D', '-a', file(`agent-${node}.sock`)]);
         onTestFinished(() => agent.stop());
@@ -233,7 +221,7 @@ describe.concurrent('nodes at once', () => {
         });
       });
 
-      it('rekeying every quarter of a megabyte does no harm to 5 MB each way', async () => {
+      it('5 MB each way arrive intact with a rekey every quarter of a megabyte', async () => {
         const bytes = randomBytes(5_000_000);
         writeFileSync(file(`bulk-for-${node}`), bytes);
         await leaves('rekeying', [exec(0)], async () => {
@@ -255,7 +243,7 @@ describe.concurrent('nodes at once', () => {
         });
       });
 
-      it('keepalives are answered while nothing else is said', async () => {
+      it('keepalives are answered on an idle connection', async () => {
         await leaves('keepalive', [exec(0)], async () => {
           const { status, stdout, stderr } = await steno.ssh(
             '-v',
@@ -327,32 +315,24 @@ describe.concurrent('nodes at once', () => {
       });
 
       it('git: clone, commit, push', async () => {
-        const git = (cwd: string, ...args: readonly string[]) =>
-          must(
-            steno.exec(
-              'git',
-              ['-C', cwd, '-c', 'user.name=e2e', '-c', 'user.email=e2e@example.invalid', '-c', 'init.defaultBranch=main', ...args],
-              { env: { GIT_SSH_COMMAND: `ssh -F ${steno.config}` } },
-            ),
-          );
         const bare = file(`there-${node}.git`);
-        await git(steno.folder, 'init', '-q', '--bare', bare);
-        await git(steno.folder, 'init', '-q', file(`seed-${node}`));
+        await git(steno, steno.folder, 'init', '-q', '--bare', bare);
+        await git(steno, steno.folder, 'init', '-q', file(`seed-${node}`));
         writeFileSync(join(file(`seed-${node}`), 'a.txt'), 'first\n');
-        await git(file(`seed-${node}`), 'add', '.');
-        await git(file(`seed-${node}`), 'commit', '-qm', 'first');
+        await git(steno, file(`seed-${node}`), 'add', '.');
+        await git(steno, file(`seed-${node}`), 'commit', '-qm', 'first');
         await leaves('git', [exec(0), exec(0), exec(0)], async () => {
-          await git(file(`seed-${node}`), 'push', '-q', `${host}:${bare}`, 'main');
-          await git(steno.folder, 'clone', '-q', `${host}:${bare}`, file(`clone-${node}`));
+          await git(steno, file(`seed-${node}`), 'push', '-q', `${host}:${bare}`, 'main');
+          await git(steno, steno.folder, 'clone', '-q', `${host}:${bare}`, file(`clone-${node}`));
           writeFileSync(join(file(`clone-${node}`), 'b.txt'), 'second\n');
-          await git(file(`clone-${node}`), 'add', '.');
-          await git(file(`clone-${node}`), 'commit', '-qm', 'second');
-          await git(file(`clone-${node}`), 'push', '-q');
+          await git(steno, file(`clone-${node}`), 'add', '.');
+          await git(steno, file(`clone-${node}`), 'commit', '-qm', 'second');
+          await git(steno, file(`clone-${node}`), 'push', '-q');
         });
-        expect((await git(bare, 'log', '--format=%s', 'main')).stdout).toBe('second\nfirst\n');
+        expect((await git(steno, bare, 'log', '--format=%s', 'main')).stdout).toBe('second\nfirst\n');
       });
 
-      it('rsync: there and back', async () => {
+      it('rsync: both directions', async () => {
         const from = file(`rsync-${node}`);
         mkdirSync(join(from, 'sub'), { recursive: true });
         writeFileSync(join(from, 'one'), randomBytes(100_000));
@@ -364,7 +344,7 @@ describe.concurrent('nodes at once', () => {
         for (const name of ['one', 'sub/two']) expect(readFileSync(join(`${from}-back`, name))).toEqual(readFileSync(join(from, name)));
       });
 
-      it('dbclient, which does not support certificates, is told so on its terminal', async () => {
+      it('dbclient, which does not support certificates, gets an explanation on its terminal', async () => {
         const client = steno.terminal('dbclient', ['-p', gateway.port, '-y', '-l', `${login}@${node}`, gateway.host, 'echo never']);
         expect(await client.ended).not.toBe(0);
         const said = client.text();
@@ -424,7 +404,7 @@ describe('over both nodes', () => {
     const listed = new Set((await steno.json<SessionInfo[]>('sessions', '--limit', '1000')).map(({ id }) => id));
     const all = [...left].map(([client, { id }]) => ({ client, id })).sort((a, b) => (a.client < b.client ? -1 : 1));
     expect(all.filter(({ id }) => !listed.has(id))).toEqual([]);
-    // Of each client one, alternating between the nodes.
+    // One session of each client, alternating between the nodes.
     const ids = all.filter((_, index) => (index + (index < all.length / 2 ? 0 : 1)) % 2 === 0);
     const verified: { client: string; status: number; stderr: string }[] = [];
     await Promise.all(

@@ -1,4 +1,4 @@
-/** Steady use over the ends of session certificates: a real authority, the gateway's own keeping, and a clock that the test moves. */
+/** Steady use across the expiry of session certificates: a real authority, the gateway's certificate cache, and a clock that the test moves. */
 import { afterAll, expect, it } from 'vitest';
 import { checkCertificate } from '#schemas/ssh/admission.js';
 import { parseCertificate } from '#schemas/ssh/certificate.js';
@@ -12,7 +12,7 @@ import type { ProvenUser } from '../../gateway/ssh/dial/session-certificates.js'
 const cleanup = new Cleanup();
 afterAll(() => cleanup.run());
 
-/** Of the node, and of the gateway, against the authority, in seconds. */
+/** Offsets of the clocks of node and gateway from the authority's, in seconds. */
 const skews = [
   [0, 0],
   [60, 0],
@@ -21,7 +21,7 @@ const skews = [
   [-60, 60],
 ] as const;
 
-it('a connection every 100 ms for eleven minutes is refused by no node, also with clocks a minute off', async () => {
+it('no node refuses a connection every 100 ms for eleven minutes, even with clocks a minute off', async () => {
   let now = Math.floor(Date.now() / 1000) * 1000 + 937;
   const authority = await authorityIn(temporaryFolder(cleanup), cleanup, {}, () => now);
   const admin = await administrator(authority, cleanup, () => now);
@@ -41,7 +41,7 @@ it('a connection every 100 ms for eleven minutes is refused by no node, also wit
     source: '127.0.0.1',
     confirmation: null,
   } as unknown as ProvenUser;
-  // A connection of its own each time.
+  // A new connection each time.
   const connected = (): ProvenUser => ({ ...admitted, proof: signUserProof(admin.key, admin.certificate, { userName: 'root' }) });
   const gateways = skews.map(([, gateway]) => new SessionCertificates(issued, generateKey(), () => now + gateway * 1000));
   const refusals: string[] = [];
@@ -63,6 +63,6 @@ it('a connection every 100 ms for eleven minutes is refused by no node, also wit
     await new Promise((resolve) => setImmediate(resolve));
   }
   expect(refusals).toEqual([]);
-  // As many as needed: each serves half its life.
+  // As few certificates as needed: each is used for half its lifetime.
   expect(asked).toBeLessThan(skews.length * 8);
 });

@@ -21,7 +21,7 @@ beforeAll(async () => {
 });
 afterAll(() => Promise.all([home.dispose(), away.dispose()]));
 
-/** `to` learns of `from`. */
+/** Makes `to` trust `from`. */
 async function trust(to: Steno, from: Steno, ...options: readonly string[]): Promise<Result> {
   const exported = await from.steno('clusters', 'export', '--gateway', from.run.ssh, '--updates', `${from.run.web}/cluster`);
   expect(exported.status).toBe(0);
@@ -40,7 +40,7 @@ describe('two clusters', () => {
     expect(stderr + stdout).toContain('local.away');
   });
 
-  it('are not trusted by a file whose fingerprint is another', async () => {
+  it('are not trusted by a file with a different fingerprint', async () => {
     const exported = await away.steno('clusters', 'export');
     const file = join(home.folder, 'wrong.json');
     writeFileSync(file, exported.stdout);
@@ -49,9 +49,9 @@ describe('two clusters', () => {
     expect(refused.stderr).toContain('fingerprint');
   });
 
-  it('that trust each other let users through both gateways, and both record', async () => {
+  it('that trust each other admit users through both gateways, and both record', async () => {
     expect(await trust(home, away)).toMatchObject({ status: 0 });
-    // Trusted by one side only, the other tells of no nodes: one line, and the list all the same.
+    // While only one side trusts the other, the remote cluster lists no nodes: one message, and the local list is still printed.
     const { status: listed, stdout: own, stderr: told } = await home.steno('nodes');
     expect({ listed, own: own.includes('local'), told: told.trim().split('\n') }).toEqual({
       listed: 0,
@@ -76,7 +76,7 @@ describe('two clusters', () => {
     expect(here).toMatchObject({ user: home.login, node: 'local.away' });
   });
 
-  it('list the nodes of the other that the user may reach there, beside their own', async () => {
+  it('list the nodes that the user may reach in the other cluster beside their own', async () => {
     const nodes = await eventually(
       () => home.json<{ name: string; cluster: string | null; state: string }[]>('nodes'),
       (found) => found.some(({ cluster, state }) => cluster === 'away' && state === 'live'),
@@ -87,11 +87,11 @@ describe('two clusters', () => {
       { name: 'local.away', cluster: 'away', state: 'live' },
     ]);
     expect((await home.steno('nodes')).stdout).toMatch(/^local\.away +live +away /m);
-    // Trust goes one way.
+    // Trust is one-way.
     expect((await away.json<{ cluster: string | null }[]>('nodes')).map(({ cluster }) => cluster)).toEqual([null]);
   }, 90_000);
 
-  it('a second factor for each session is asked for at home, where the user has one, and refused with the reason over there', async () => {
+  it('a second factor for each session is asked for at home, where the user has one, and refused with a reason in the other cluster', async () => {
     const role = (steno: Steno, mfa: boolean): Promise<Result> => {
       const file = join(steno.folder, 'admin.yaml');
       writeFileSync(
@@ -130,18 +130,18 @@ describe('two clusters', () => {
     );
   });
 
-  it('trust one way only where only one way was said', async () => {
+  it('trust only in the direction that was configured', async () => {
     const { status } = await away.ssh(`${away.login}@local.home.steno`, 'true');
     expect(status).toBe(255);
   });
 
-  it('show who is trusted, and how', async () => {
+  it('show which clusters are trusted, and how', async () => {
     expect(await home.json('clusters')).toMatchObject([{ name: 'away', role_map: {}, reach: true }]);
     expect(await away.json('clusters')).toMatchObject([{ name: 'home', role_map: { admin: ['admin'] }, reach: false }]);
     expect((await home.steno('clusters', 'refresh', 'away')).stdout).toContain('Nothing is new');
   });
 
-  it('a user certificate of one does not open the gateway of the other directly', async () => {
+  it('a user certificate of one is refused by the gateway of the other', async () => {
     const [host, port] = away.run.ssh.split(':');
     const direct = await home.exec('ssh', [
       '-F',
@@ -163,7 +163,7 @@ describe('two clusters', () => {
     expect(direct.stderr).toContain('must connect through a gateway of home');
   });
 
-  it('a lock over there ends the session of a user from here', async () => {
+  it('a lock in one cluster ends the session of a user from the other', async () => {
     const session = home.terminal('ssh', onAwayArgs());
     await session.until(/\$|#/);
     session.write('echo re""ady\n');
@@ -174,7 +174,7 @@ describe('two clusters', () => {
     expect((await away.steno('unlock', id)).status).toBe(0);
   });
 
-  it('that end their trust end live sessions at once, and let nobody in again', async () => {
+  it('that end their trust end live sessions at once and admit nobody any more', async () => {
     const session = home.terminal('ssh', onAwayArgs());
     await session.until(/\$|#/);
     expect((await away.steno('clusters', 'untrust', 'home')).status).toBe(0);
@@ -187,7 +187,7 @@ describe('two clusters', () => {
     expect(rows.map(({ event }) => event)).toEqual(expect.arrayContaining(['cluster.trust', 'cluster.untrust', 'cluster.export']));
   });
 
-  it('the side that goes out can end it too', async () => {
+  it('the side whose users go out can end the trust too', async () => {
     expect((await home.steno('clusters', 'untrust', 'away')).status).toBe(0);
     const { status, stderr, stdout } = await onAway('true');
     expect(status).toBe(255);

@@ -1,4 +1,4 @@
-/** A lock while the event store and the viewer do not answer: it reaches the sessions of every gateway, and says so. */
+/** A lock while the event store and the viewer do not answer: it ends the sessions of every gateway, and the command reports it. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { LockRecord } from '#schemas/api/access/locks.js';
 import type { Lock } from '#schemas/documents/lock.js';
@@ -35,7 +35,7 @@ afterAll(async () => {
 });
 
 it.each(['SIGSTOP', 'SIGKILL'] as const)(
-  'with their process under %s, sessions of both gateways end, and the command says that both have applied it',
+  'with their process under %s, sessions of both gateways end, and the command reports that both have applied the lock',
   async (signal) => {
     const here = mallory.terminal('-tt', `${account.name}@local.steno`);
     const there = second.terminal(`${steno.login}@local`);

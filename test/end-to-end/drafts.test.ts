@@ -1,13 +1,13 @@
-/** Whoever follows a session on the page sees what is printed before its block is cut, and the same screen as its terminal. */
+/** A follower on the page sees output before its block closes, and the same screen as the terminal. */
 import { chromium } from 'playwright-core';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { SessionInfo } from '#schemas/api/recordings/sessions.js';
 import { BLOCK_MAX_MS } from '#schemas/recording/block.js';
 import { headless } from '../../viewer/api/testing/chromium.js';
 import { must } from './client-tools.js';
-import { Steno, eventually } from './machine.js';
+import { Steno } from './machine.js';
 import type { Terminal } from './machine.js';
+import { followOnPage, openLiveSession } from './session-page.js';
 
 const steno = new Steno();
 const frames: string[] = [];
@@ -18,21 +18,12 @@ let page: Page;
 beforeAll(async () => {
   await steno.start();
   await must(steno.steno('login', '--data', steno.data));
-  owner = steno.terminal('ssh', ['-F', steno.config, '-tt', `${steno.login}@local.steno`], { cols: 100, rows: 28 });
-  await owner.until(/[$#] $/);
-  const [session] = (await eventually(
-    () => steno.json<SessionInfo[]>('sessions', '--live'),
-    (rows) => rows.length === 1 && rows[0]!.live !== undefined,
-  )) as [SessionInfo];
-  const { stdout } = await steno.steno('login', '--web', '--data', steno.data);
-  const link = new URL(/http\S+#sign-in=[A-Za-z0-9_-]{40,}/.exec(stdout)![0]);
+  const { owner: opened, session } = await openLiveSession(steno, { cols: 100, rows: 28 });
+  owner = opened;
   browser = await chromium.launch(headless);
   page = await browser.newPage({ viewport: { width: 1440, height: 900 } });
   page.on('websocket', (socket) => socket.on('framereceived', ({ payload }) => frames.push(String(payload))));
-  await page.goto(link.href);
-  await page.getByText('Sign out').waitFor();
-  await page.goto(`${link.origin}/sessions/${session.id}`);
-  await page.waitForSelector('.live-button.following');
+  await followOnPage(steno, page, session);
 }, 120_000);
 afterAll(async () => {
   await browser?.close();
@@ -40,14 +31,14 @@ afterAll(async () => {
 }, 60_000);
 
 const screen = (): Promise<string> => page.locator('.ap-term').innerText();
-/** Output that the lines of a message show. Of a draft, the last may lack its end. */
+/** The output in the lines of a message. The last line of a draft may be incomplete. */
 const shown = (lines: string): string =>
   lines
     .split('\n')
     .map((line) => /"o","(.*?)(?:"\])?$/.exec(line)?.[1] ?? '')
     .join('');
 
-it('what is printed comes as a draft first, and what the page shows is the terminal, once', async () => {
+it('output arrives as a draft first, and the page shows it once, exactly as the terminal does', async () => {
   for (let i = 0; i < 5; i++) {
     const word = `early${i}of${process.pid}`;
     // The word is not in the command line, so that its echo does not count.
@@ -56,7 +47,7 @@ it('what is printed comes as a draft first, and what the page shows is the termi
     await expect.poll(screen).toContain(word);
     await expect.poll(() => frames.some((frame) => frame.startsWith('[') && frame.includes(word))).toBe(true);
     const first = frames.findIndex((frame, at) => {
-      // Pieces of a draft make the word together.
+      // The pieces of a draft together contain the word.
       const begin = frames.slice(0, at + 1).findLastIndex((one) => one.startsWith('='));
       const draft =
         begin < 0 || frame.startsWith('[')
@@ -70,7 +61,7 @@ it('what is printed comes as a draft first, and what the page shows is the termi
     expect(first).toBeGreaterThanOrEqual(0);
     expect(first).toBeLessThan(frames.findIndex((frame) => frame.startsWith('[') && frame.includes(word)));
   }
-  // Output that goes on for several blocks, with sizes and bytes that are no text among it.
+  // Output over several blocks, including bytes that are not UTF-8.
   owner.write(
     `for i in $(seq 1 20); do printf 'row %s \\303\\251 \\377\\n' $i; sleep 0.0${BLOCK_MAX_MS / 200}; done; echo; echo the''end\r`,
   );
@@ -79,7 +70,7 @@ it('what is printed comes as a draft first, and what the page shows is the termi
   const rows = (text: string): string[] => [...text.replaceAll(/\s+/g, ' ').matchAll(/row \d+/g)].map(([row]) => row);
   const expected = Array.from({ length: 20 }, (_, i) => `row ${i + 1}`);
   expect(rows(await screen())).toEqual(expected);
-  // Drawn anew from what is stored, it is the same screen.
+  // Drawn again from the stored recording, the screen is the same.
   const before = await screen();
   await page.reload();
   await page.waitForSelector('.live-button.following');

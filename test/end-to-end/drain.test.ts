@@ -1,4 +1,4 @@
-/** A gateway that drains: nothing begins, what is live goes on until it ends or the configured time is over, then it ends in order. */
+/** A draining gateway: no session begins; live sessions continue until they end or the configured time is over, and then end in order. */
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { must } from './client-tools.js';
@@ -21,7 +21,7 @@ beforeAll(async () => {
 });
 afterAll(() => steno.dispose());
 
-/** A gateway that gives live sessions `drain`, and what it answers on its health port. */
+/** Starts a gateway with this `drain` time, and reads its health port. */
 async function gatewayWith(
   name: string,
   drain: string,
@@ -45,7 +45,7 @@ function shell(gateway: SecondGateway, socket: string) {
 }
 
 describe('a gateway that is told to stop', () => {
-  it('begins nothing, lets live sessions go on until they end, and then ends', async () => {
+  it('admits no session, lets live sessions continue until they end, and then exits', async () => {
     const { gateway, ready } = await gatewayWith('patient', '1h');
     const { session, again } = shell(gateway, join(steno.folder, 'patient.sock'));
     await session.until(/[$#] $/);
@@ -60,7 +60,7 @@ describe('a gateway that is told to stop', () => {
     expect(`${refused.stdout}${refused.stderr}`).toContain('DRAINING');
     session.write('echo goes-$((20 + 3))\r');
     await session.until(/goes-23/);
-    // Locks hold meanwhile.
+    // Locks still apply while it drains.
     const { id } = (
       await eventually(
         () => steno.json<SessionRow[]>('sessions'),
@@ -81,7 +81,7 @@ describe('a gateway that is told to stop', () => {
     expect(rows.map(({ id: each, exit_code }) => [each, exit_code])).toContainEqual([id, 0]);
   });
 
-  it('ends them in words once the time is over', async () => {
+  it('ends them with a message once the time is over', async () => {
     const { gateway } = await gatewayWith('brief', '1s');
     const { session } = shell(gateway, join(steno.folder, 'brief.sock'));
     await session.until(/[$#] $/);
@@ -92,7 +92,7 @@ describe('a gateway that is told to stop', () => {
     expect(await gateway.service.ended).toBe(0);
   });
 
-  it('waits no longer when it is interrupted meanwhile', async () => {
+  it('stops waiting when it is interrupted', async () => {
     const { gateway } = await gatewayWith('hurried', '1h');
     const { session } = shell(gateway, join(steno.folder, 'hurried.sock'));
     await session.until(/[$#] $/);

@@ -1,4 +1,4 @@
-/** `steno evidence`: sessions over real ssh, one folder, whose signature, hashes and recordings are checked by other programs; and what is altered shows. */
+/** `steno evidence`: sessions over real ssh, in one folder. Other programs check its signature, hashes and recordings, and detect alterations. */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -61,7 +61,7 @@ test('makes a folder whose manifest is signed, names every file, and has verifie
   execFileSync('zstd', ['-t', recording]);
 });
 
-test('its hashes are in the audit log, its page runs nothing, and another folder by the seed has the same sessions', async () => {
+test('its hashes are in the audit log, its page runs no script, and the same seed picks the same sessions again', async () => {
   const manifest = JSON.parse(readFileSync(join(folder, 'manifest.json'), 'utf8')) as Manifest;
   const told = await eventually(
     () => steno.json<{ data: string }[]>('audit', '--event', 'recording.query', '--limit', '200'),

@@ -25,7 +25,7 @@ async function recorded(act: () => Promise<unknown>): Promise<SessionInfo> {
 }
 
 beforeAll(async () => {
-  // What `npm run build` leaves beside the page.
+  // `npm run build` leaves this file beside the page.
   const root = fileURLToPath(new URL('../dist/web/offline/', `file://${bin}`));
   if (!existsSync(join(root, 'page.js')))
     await build({
@@ -53,7 +53,7 @@ beforeAll(async () => {
 }, 240_000);
 afterAll(() => steno.dispose());
 
-it('a page verifies with the CA key alone, names its roles, and is refused with one byte changed', async () => {
+it('a page verifies with the CA key alone, names its roles, and is refused after one byte is changed', async () => {
   const { id } = await recorded(() => must(steno.ssh('-tt', host(), 'echo evidence; sleep 0.2')));
   const page = path('session.html');
   await must(steno.steno('export', id, '--html', page));
@@ -82,7 +82,7 @@ it('a page verifies with the CA key alone, names its roles, and is refused with 
 it.each([
   ['sftp', [], 'upload.bin'],
   ['scp', ['-O'], 'upload-old.bin'],
-] as const)('a file that went through %s comes out again, and its stream too', async (protocol, options, name) => {
+] as const)('a file that went through %s can be extracted, and so can its stream', async (protocol, options, name) => {
   writeFileSync(path(name), content);
   const { id } = await recorded(() =>
     must(steno.exec('scp', [...options, '-F', steno.config, path(name), `${host()}:${path(`${name}.there`)}`])),
@@ -97,7 +97,7 @@ it.each([
   expect(readFileSync(path(`${name}.stream`)).includes(content.subarray(0, 1_000))).toBe(true);
 });
 
-it('what a command was given comes out, of an exported file without a login too', async () => {
+it('the input of a command can be extracted, also from an exported file without a login', async () => {
   const { id } = await recorded(() => must(steno.exec('ssh', ['-F', steno.config, host(), 'cat > /dev/null'], { input: content })));
   await must(steno.steno('export', id, '-o', path('s.cast.zst')));
   const offline = { env: { STENO_HOME: path('home-away') } };
@@ -112,7 +112,7 @@ it('what a command was given comes out, of an exported file without a login too'
   expect((await take()).stderr).toMatch(/\[VERIFY_ALTERED\]/);
 });
 
-it('a bundle verifies by both verifiers, with the CA keys alone, and not with a byte of any file changed', async () => {
+it('both verifiers accept a bundle with the CA keys alone, and refuse it after a byte of any file is changed', async () => {
   const { id } = await recorded(() => must(steno.ssh('-tt', host(), 'echo in-a-bundle; sleep 0.2')));
   const bundle = path('bundle');
   await must(steno.steno('export', id, '--bundle', bundle));

@@ -63,7 +63,7 @@ afterAll(async () => {
   await steno.dispose();
 });
 
-test('a rule that is not valid is not sent, and none of its folder is', async () => {
+test('no rule of a folder is sent if one of them is not valid', async () => {
   writeFileSync(join(rules, 'probe.yml'), rule(word));
   writeFileSync(join(rules, 'bad.yml'), 'title: [\n');
   const refused = await steno.steno('rules', 'add', rules);
@@ -71,7 +71,7 @@ test('a rule that is not valid is not sent, and none of its folder is', async ()
   expect(await steno.json('rules', 'ls', '--kept')).toEqual([]);
 });
 
-test('rules that come with Steno are listed with tier, severity, hits and cost, on the command line and for the page', async () => {
+test('built-in rules are listed with tier, severity, hits and cost, on the command line and for the page', async () => {
   interface Listed {
     readonly id: string;
     readonly evaluated: CatalogueRule | null;
@@ -108,7 +108,7 @@ test('lists of known-good executables are imported, listed, replaced and removed
   await expect.poll(events, { timeout: 60_000 }).toEqual(['hashes.remove 1', 'hashes.import 1', 'hashes.import 2']);
 });
 
-test('a rule that is added while Steno runs finds what is done from then on, and tells the webhook', async () => {
+test('a rule that is added while Steno runs finds later actions and notifies the webhook', async () => {
   writeFileSync(join(rules, 'bad.yml'), '');
   expect((await steno.steno('rules', 'add', join(rules, 'probe.yml'))).stdout).toContain('1 added');
   await loaded(1);
@@ -122,7 +122,7 @@ test('a rule that is added while Steno runs finds what is done from then on, and
   expect(shown.missing).toBe(0);
 });
 
-test('what is decided is listed with who and why', async () => {
+test('decisions are listed with their author and reason', async () => {
   const [finding] = await found(1);
   expect((await steno.steno('findings', 'dismiss', finding!.id.slice(0, 12), '--reason', 'a drill')).status).toBe(0);
   const [dismissed] = await found(1, '--state', 'dismissed');
@@ -130,7 +130,7 @@ test('what is decided is listed with who and why', async () => {
   expect((await steno.steno('findings', 'resolve', finding!.id)).status).toBe(64);
 });
 
-test('what a suppression fits is stored as suppressed and told to nobody; another version makes findings of its own', async () => {
+test('a suppressed finding is stored but not announced; another version of the rule makes findings of its own', async () => {
   const made = await steno.json<Suppression>('findings', 'suppress', '--rule', id, '--for', '1h', '--reason', 'the drill goes on');
   const before = told.length;
   await run(`/bin/true ${word} again`);
@@ -149,10 +149,10 @@ test('what a suppression fits is stored as suppressed and told to nobody; anothe
   expect([...new Set(ofRule.map((one) => one.finding.rule_version))]).toEqual([2]);
 });
 
-test('a rule that is disabled finds nothing in what is done from then on', async () => {
+test('a disabled rule finds nothing in later actions', async () => {
   expect((await steno.steno('rules', 'disable', id)).status).toBe(0);
   expect(await stateOf()).toMatchObject({ enabled: false });
-  // Another rule that is in force says that the set without the first one is.
+  // A finding of another new rule shows that the set without the first rule is in force.
   const other = id.replace(/12$/, '13');
   writeFileSync(join(rules, 'other.yml'), rule(`${word}-three`).replace(id, other));
   expect((await steno.steno('rules', 'add', join(rules, 'other.yml'))).status).toBe(0);

@@ -1,7 +1,7 @@
 /**
- * Streams without a terminal are recorded in full unless their protocol is followed, whatever the client does to make it seem so.
+ * Streams without a terminal are recorded in full unless the recorder follows their protocol, even if the client imitates one.
  *
- * Four users at once, each with cases of their own, one after the other: their sessions are told apart by the user.
+ * Four users run their own cases concurrently, each user one case at a time; sessions are told apart by user.
  */
 import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
@@ -38,7 +38,7 @@ const people = new Map<User, Person>();
 const configOf = (user: User): string => people.get(user)!.config;
 const sessionsBy = async (user: User) => (await viewer.sessions()).filter((row) => row.user === user);
 
-/** What `act` leaves, which opens one session as this user. */
+/** The recording of `act`, which opens one session as this user. */
 async function recorded(user: User, act: () => Promise<unknown>): Promise<Recording> {
   const rows = await sessionsOf({ ...viewer, sessions: () => sessionsBy(user) }, 1, async () => void (await act()));
   expect(rows).toHaveLength(1);
@@ -66,7 +66,7 @@ beforeAll(async () => {
     kind: 'role',
     name: 'limited',
     allow: { nodes: { '*': '*' }, logins: [steno.login] },
-    // The login owns this Steno.
+    // Only administrators may use this login: it owns this Steno.
     administer: true,
     recording: { streams: 'limited' },
   };
@@ -80,11 +80,11 @@ afterAll(async () => {
   await steno.dispose();
 });
 
-/** A comment of a shell, longer than the limit of a mebibyte. A shell reads it byte by byte, so it is not much longer. */
+/** A shell comment slightly longer than the limit of a mebibyte: a shell reads it byte by byte. */
 const junk = Buffer.concat([Buffer.from(': '), Buffer.alloc(1.25 * MIB, 'junk-'), Buffer.from('\n')]);
 const secret = 'echo "hidden $((6 * 7)) work"\n';
 
-describe.concurrent('four users at once', () => {
+describe.concurrent('four users concurrently', () => {
   describe.each(['local', 'stock'] as const)('on node %s', (node) => {
     describe.sequential('one after the other', () => {
       const host = `${steno.login}@${node}.steno`;
@@ -102,9 +102,9 @@ describe.concurrent('four users at once', () => {
         expect(kept(recording, 'out').toString()).toMatch(/hidden 42 work\n$/);
       });
 
-      /** What scp's far end would be sent: the start of a file of 9 GB, whose bytes are then for a shell. */
+      /** Input like that of `scp -t`: the start of a file of 9 GB, whose content is commands for a shell. */
       const asScp = Buffer.concat([Buffer.from('C0644 9000000000 upload\n'), junk, Buffer.from(secret)]);
-      /** A program that answers as scp does, and runs what it is sent. */
+      /** A program that answers as scp does, and runs its input. */
       const mimic = '#!/bin/bash\nprintf "\\0"\nread -r line\nprintf "\\0"\nexec bash >&2\n';
 
       it.each<readonly [string, (folder: string) => string]>([
@@ -127,7 +127,7 @@ describe.concurrent('four users at once', () => {
         expect(kept(recording, 'out').toString()).toMatch(/hidden 42 work\n/);
       });
 
-      it('a followed transfer is kept up to the limit, and its end', async () => {
+      it('a followed transfer is kept up to the limit, and at its end', async () => {
         const body = randomBytes(3 * MIB);
         writeFileSync(path(`from-${node}`), body);
         const recording = await recorded(node, () =>
@@ -149,8 +149,8 @@ describe.concurrent('four users at once', () => {
         expect(kept(recording, 'in').subarray(-1000, -1).equals(body.subarray(-999))).toBe(true);
       });
 
-      it('a transfer that becomes a shell is recorded from there, and shortly before', async () => {
-        // The real scp refuses what comes after its first file; that it came is there to be read.
+      it('a transfer that becomes a shell is recorded from shortly before the change', async () => {
+        // The real scp refuses input after its first file; the recording has it all the same.
         const body = randomBytes(2 * MIB);
         const input = Buffer.concat([Buffer.from(`C0644 ${body.length} there\n`), body, Buffer.from('\0'), junk, Buffer.from(secret)]);
         const recording = await recorded(node, () =>
@@ -168,7 +168,7 @@ describe.concurrent('four users at once', () => {
       });
 
       describe('a terminal', () => {
-        it('leaves size and digest of a file that is sent past the screen, and totals of what was shown', async () => {
+        it('records size and digest of a file that is sent over the terminal, and totals of the output', async () => {
           const body = Buffer.from(
             randomBytes(30_000)
               .toString('base64')
@@ -201,7 +201,7 @@ describe.concurrent('four users at once', () => {
           expect(kept(recording, 'in').length).toBeLessThan(body.length / 2);
         });
 
-        it('does not leave a password that is typed before', async () => {
+        it('does not record a password that is typed before', async () => {
           const recording = await recorded(node, async () => {
             const terminal = steno.terminal('ssh', [
               '-tt',
@@ -230,8 +230,8 @@ describe.concurrent('four users at once', () => {
   });
 
   describe('a role that limits streams', () => {
-    it('keeps the beginning, how much is missing, and what comes after each pause', async () => {
-      // The gateway hears of the new role a moment later.
+    it('keeps the beginning, the number of missing bytes, and the bytes after each pause', async () => {
+      // The new role reaches the gateway with a delay.
       await eventually(
         () => people.get('limited')!.ssh(`${steno.login}@local.steno`, 'true'),
         ({ status }) => status === 0,
@@ -264,7 +264,7 @@ describe.concurrent('four users at once', () => {
     });
   });
 
-  describe('200 MiB and more of a command', () => {
+  describe('more than 200 MiB from a command', () => {
     it('are recorded to the last byte, in bounded memory and a bounded spool, and verify', async () => {
       const length = 208 * MIB;
       const gateway = steno.run.processes['gateway']!;

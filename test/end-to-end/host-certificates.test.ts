@@ -37,10 +37,10 @@ afterAll(async () => {
   await steno.dispose();
 });
 
-it('a timer gets a certificate that lives as long as it was asked to, once, and sshd shows it', async () => {
+it('a timer gets a certificate with the requested lifetime, once, and sshd presents it', async () => {
   const before = certificate().serial;
   const out = `${node.hostKey}-cert.pub`;
-  // That of the administrator is good still.
+  // The certificate of the administrator is still valid.
   expect(await sign('--out', out, '--ttl', '30d')).toMatchObject({ status: 0, stdout: '', stderr: '' });
   expect(certificate().serial).toBe(before);
   writeFileSync(out, '');
@@ -69,7 +69,7 @@ it('a timer gets a certificate that lives as long as it was asked to, once, and 
 it.each<readonly [string, readonly string[]]>([
   ['a name that is no node', ['--name', 'gw']],
   ['more than 30 days', ['--name', 'stock', '--ttl', '60d']],
-])('the bot gets none for %s, and that is in the audit', async (_what, args) => {
+])('the bot gets none for %s, and the refusal is audited', async (_what, args) => {
   const refused = await asBot('ca', 'sign-host', `${node.hostKey}.pub`, ...args);
   expect(refused).toMatchObject({ status: 77, stdout: '', stderr: expect.stringContaining('ACCESS_DENIED') });
   const name = args[1]!;

@@ -1,7 +1,8 @@
-/** Strangers that send nothing, noise, or a beginning without an end, from loopback addresses of their own. */
+/** Strangers that send nothing, noise, or an unfinished message, from loopback addresses of their own. */
 import { randomBytes } from 'node:crypto';
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
+import { requireHostPort } from '#schemas/base/host-port.js';
 
 /** Milliseconds between the bytes of a slow stranger. */
 const DRIP_MS = 400;
@@ -12,18 +13,16 @@ export interface Stranger {
   readonly closed: Promise<number>;
 }
 
-/** `say` gets the socket once it is connected. `from` is an address of 127.0.0.0/8. */
+/** Calls `say` with the connected socket. `from` is an address of 127.0.0.0/8. */
 export function stranger(address: string, from: string, say: (socket: Socket) => void): Stranger {
-  const colon = address.lastIndexOf(':');
   const socket = connect({
-    host: address.slice(0, colon),
-    port: Number(address.slice(colon + 1)),
+    ...requireHostPort(address),
     localAddress: from,
     allowHalfOpen: true,
   });
   const begun = Date.now();
   socket.on('error', () => undefined);
-  // Read and forget: a full buffer must not be what keeps the connection open.
+  // Discard all input: otherwise a full buffer could keep the connection open.
   socket.resume();
   socket.once('connect', () => say(socket));
   const closed = new Promise<number>((resolve) => {
@@ -43,7 +42,7 @@ export function noise(bytes: number): (socket: Socket) => void {
   return (socket) => void socket.write(randomBytes(bytes));
 }
 
-/** Says `first` at once and the rest byte by byte, for ever. */
+/** Sends `first` at once and then single bytes for ever. */
 export function slowly(first: string | Buffer): (socket: Socket) => void {
   return (socket) => {
     socket.write(first);

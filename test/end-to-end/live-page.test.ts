@@ -1,23 +1,23 @@
 /**
- * A live session on the page, in Chromium: its viewer pauses, goes back while it runs, searches what was shown so far, catches up, and
- * invites somebody, who joins by the link and leaves when the invitation is withdrawn.
+ * A live session on the page, in Chromium: its viewer pauses, goes back while the session runs, searches its output so far, catches
+ * up, and invites a user, who joins by the link and must leave when the invitation is withdrawn.
  */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import axe from 'axe-core';
-import type { AxeResults } from 'axe-core';
 import { chromium } from 'playwright-core';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { SessionInfo } from '#schemas/api/recordings/sessions.js';
+import { accessibilityFaults } from '../../viewer/api/testing/accessible.js';
 import { headless } from '../../viewer/api/testing/chromium.js';
+import { takePicture } from '../../viewer/api/testing/pictures.js';
 import { must, viewerOf } from './client-tools.js';
-import { Steno, bin, eventually } from './machine.js';
+import { Steno, bin } from './machine.js';
 import type { Terminal } from './machine.js';
 import { openAuthorities, person } from './people.js';
 import type { Person } from './people.js';
+import { followOnPage, openLiveSession } from './session-page.js';
 
-const pictures = process.env['STENO_TEST_PICTURES'];
 const steno = new Steno();
 const complaints: string[] = [];
 let bob: Person;
@@ -42,14 +42,7 @@ beforeAll(async () => {
   const ca = await openAuthorities(steno);
   await must(steno.steno('users', 'add', 'bob', '--roles', 'stranger'));
   bob = await person(steno, ca, 'bob', ['stranger'], ['nobody']);
-  owner = steno.terminal('ssh', ['-F', steno.config, '-tt', `${steno.login}@local.steno`], { cols: 100, rows: 28 });
-  await owner.until(/[$#] $/);
-  [session] = (await eventually(
-    () => steno.json<SessionInfo[]>('sessions', '--live'),
-    (rows) => rows.length === 1 && rows[0]!.live !== undefined,
-  )) as [SessionInfo];
-  const { stdout } = await steno.steno('login', '--web', '--data', steno.data);
-  const link = new URL(/http\S+#sign-in=[A-Za-z0-9_-]{40,}/.exec(stdout)![0]);
+  ({ owner, session } = await openLiveSession(steno, { cols: 100, rows: 28 }));
   browser = await chromium.launch(headless);
   page = await browser.newPage({ viewport: { width: 1440, height: 900 } });
   page.setDefaultTimeout(30_000);
@@ -57,10 +50,7 @@ beforeAll(async () => {
     if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text());
   });
   page.on('pageerror', (error) => complaints.push(String(error)));
-  await page.goto(link.href);
-  await page.getByText('Sign out').waitFor();
-  await page.goto(`${link.origin}/sessions/${session.id}`);
-  await page.waitForSelector('.live-button.following');
+  await followOnPage(steno, page, session);
 }, 120_000);
 afterAll(async () => {
   await browser?.close();
@@ -79,7 +69,7 @@ const run = async (words: string, until: RegExp): Promise<void> => {
   owner.write(`${words}\r`);
   await owner.until(until);
 };
-/** Whether there was something to search again: the button goes when an answer comes. */
+/** Returns whether the button was there: it disappears when an answer arrives. */
 const searchAgain = async (): Promise<boolean> =>
   page
     .locator('.search-again')
@@ -88,29 +78,10 @@ const searchAgain = async (): Promise<boolean> =>
       () => true,
       () => false,
     );
-async function picture(name: string): Promise<void> {
-  if (pictures === undefined) return;
-  mkdirSync(pictures, { recursive: true });
-  for (const width of [1440, 1024, 390])
-    for (const colorScheme of ['light', 'dark'] as const) {
-      await page.emulateMedia({ colorScheme });
-      await page.setViewportSize({ width, height: 900 });
-      await page.screenshot({ path: join(pictures, `${name}-${width}-${colorScheme}.png`) });
-    }
-  await page.emulateMedia({ colorScheme: 'light' });
-  await page.setViewportSize({ width: 1440, height: 900 });
-}
-async function accessible(): Promise<void> {
-  for (const colorScheme of ['dark', 'light'] as const) {
-    await page.emulateMedia({ colorScheme });
-    await page.evaluate(axe.source);
-    const { violations } = await page.evaluate<AxeResults>(`axe.run({ exclude: ['.terminal'] })`);
-    const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
-    expect(serious.map(({ id, nodes }) => [id, ...nodes.map(({ html }) => html.slice(0, 200))])).toEqual([]);
-  }
-}
+const picture = (name: string): Promise<void> => takePicture(page, name);
+const accessible = async (): Promise<void> => expect(await accessibilityFaults(page, ['.terminal'])).toEqual([]);
 
-it('is paused while it runs, says how far behind it is, and misses nothing', async () => {
+it('can be paused while it runs, shows how far behind it is, and misses nothing', async () => {
   await run('PS1="$ "; clear; echo begin-$((1 + 1))', /begin-2/);
   await shows('begin-2');
   await page.keyboard.press('k');
@@ -124,12 +95,12 @@ it('is paused while it runs, says how far behind it is, and misses nothing', asy
   await accessible();
 });
 
-it('is searched so far, hits lead back, and what came since is searched by hand', async () => {
+it('can be searched up to now, hits lead back, and a button searches newer output', async () => {
   await page.locator('#tab-transcript').click();
   await page.fill('.transcript-bar input', 'missed-10');
   await page.keyboard.press('Enter');
   await page.waitForSelector('.hits-bar');
-  // What the page plays is a second ahead of what the index knows.
+  // The page plays output about a second before it is indexed.
   const hits = async (): Promise<number> => Number(/of (\d+)/.exec(await page.locator('.hits-bar').innerText())?.[1] ?? 0);
   await soon(async () => {
     const found = await hits();
@@ -152,7 +123,7 @@ it('is searched so far, hits lead back, and what came since is searched by hand'
   await accessible();
 });
 
-it('is gone back in, played from there, caught up with, and then live again', async () => {
+it('can be replayed from an earlier moment until playback catches up and is live again', async () => {
   await page.locator('.track').focus();
   await page.keyboard.press('Home');
   await soon(positionMs).toBe(0);
@@ -164,7 +135,7 @@ it('is gone back in, played from there, caught up with, and then live again', as
   await shows('missed-109');
   await run('echo after-$((3 + 4))', /after-7/);
   await shows('after-7');
-  // Back while it is live, at its own speed, and to its end by the key.
+  // Back while live, play at normal speed, and jump to the end by key.
   await page.keyboard.press('ArrowLeft');
   await page.waitForSelector('.live-button:not(.following)');
   expect(await page.locator('.speed select').inputValue()).toBe('1');
@@ -178,7 +149,7 @@ it('is gone back in, played from there, caught up with, and then live again', as
   await page.waitForSelector('.live-button.following');
 });
 
-it('somebody is invited from it, joins by the link, is seen there, and is out when that is withdrawn', async () => {
+it('a user is invited from it, joins by the link, is listed there, and is removed when the invitation is withdrawn', async () => {
   await page.locator('.actions summary', { hasText: 'Invite' }).click();
   await page.fill('.invite input[name=user]', 'nobody-there');
   await page.fill('.invite input[name=reason]', 'look at the index');
@@ -210,7 +181,7 @@ it('somebody is invited from it, joins by the link, is seen there, and is out wh
     expect(rows.find((row) => row.event === event && row.outcome === 'success')).toMatchObject({ session: session.id });
 });
 
-it('ends with it: no more to go live to, nor to invite into', async () => {
+it('ends with the session: no more live button, no more invitations', async () => {
   owner.write('exit\r');
   await owner.ended;
   await page.waitForSelector('.live-state', { state: 'detached' });

@@ -73,10 +73,10 @@ afterAll(async () => {
   account.remove();
 });
 
-/** Something that is going on through the gateway. */
+/** An activity through the gateway. */
 interface Live {
   readonly kind: string;
-  /** Resolves when it is over, with what it said to the person. */
+  /** Resolves when the activity is over, with the text that its user saw. */
   readonly over: Promise<string>;
 }
 
@@ -98,7 +98,7 @@ async function running(kind: string, command: string, args: readonly string[], r
     const take = (chunk: Buffer): void => {
       said += chunk.toString();
       if (ready.test(said)) resolve();
-      // sftp looks at its connection only when it is given the next command.
+      // sftp notices that its connection is gone only at the next command.
       if (said.includes('[LOCKED]')) child.stdin.end();
     };
     child.stdout.on('data', take);
@@ -144,7 +144,7 @@ async function forward(): Promise<Live> {
   };
 }
 
-/** A master connection with a command in it. */
+/** A master connection that runs a command. */
 async function master(): Promise<Live> {
   const path = join(steno.folder, `m${Date.now() % 1_000_000}`);
   const main = await running(
@@ -170,14 +170,14 @@ describe('a lock on', () => {
     ['request', () => request.id],
     ['mfa-device', () => 'key-1'],
   ];
-  it.each(targets)('%s ends shells, commands, file transfers, forwardings and masters, and says why', async (kind, name) => {
+  it.each(targets)('%s ends shells, commands, file transfers, forwardings and masters, and tells the reason', async (kind, name) => {
     const live = await Promise.all([shell(), exec(), sftp(), forward(), master()]);
     await eventually(liveSessions, (sessions) => sessions.length >= 5);
     const lock = await steno.json<Lock & { effects: LockEffects }>('lock', `--${kind}`, name(), '--ttl', '1h', '--reason', 'stolen laptop');
     expect(lock.effects.gateways).toEqual(lock.effects.applied.map(({ gateway }) => gateway));
     expect(lock.effects.applied[0]!.connections).toBeGreaterThanOrEqual(5);
     const said = await Promise.all(live.map(({ over }) => over));
-    // A channel of a terminal or a command has a place for words; an idle connection has its disconnect message.
+    // A terminal or a command shows the reason on its channel; an idle connection gets it in its disconnect message.
     for (const [i, words] of said.entries()) expect(words, live[i]!.kind).toMatch(/stolen laptop/);
     const refused = await mallory.ssh(target(), 'true');
     expect(refused.status).toBe(255);
@@ -199,7 +199,7 @@ describe('a lock on', () => {
     );
   });
 
-  it('one session ends that one, and its connection goes on', async () => {
+  it('one session ends only that session, and its connection stays open', async () => {
     const path = join(steno.folder, 'mx');
     const main = await running(
       'master',
@@ -225,7 +225,7 @@ describe('a lock on', () => {
 });
 
 describe('a locked user', () => {
-  it('cannot call, and is told why; who administers cannot lock themselves out', async () => {
+  it('cannot call, and is told why; administrators cannot lock themselves out', async () => {
     const lock = await steno.json<Lock>('lock', '--user', 'mallory', '--reason', 'off-boarded');
     expect((await mallory.steno('nodes')).stderr).toContain('off-boarded');
     expect((await mallory.steno('sessions')).stderr).toContain('[LOCKED]');
@@ -266,9 +266,9 @@ describe('a locked user', () => {
   });
 });
 
-it('a frozen session goes on, and what is typed into it reaches no program until it is unfrozen', async () => {
+it('a frozen session stays open, and its input reaches no program until it is unfrozen', async () => {
   const shells = async () => (await liveSessions()).filter(({ kind }) => kind === 'shell');
-  // Sessions that have just ended may be live in the list for a moment.
+  // Sessions that have just ended may still be listed as live.
   const earlier = new Set((await shells()).map(({ id }) => id));
   const terminal = mallory.terminal('-tt', target());
   terminal.write('echo rea""dy\r');
@@ -296,11 +296,11 @@ it('a frozen session goes on, and what is typed into it reaches no program until
   expect(new Set(ofSession)).toEqual(new Set(['session.frozen', 'session.unfrozen', 'session.ended']));
 });
 
-it('a lock that was committed by an authority that then died is in force once it is back', async () => {
+it('a lock that an authority committed before it died is in force once the authority is back', async () => {
   const live = await shell();
   const pid = (JSON.parse(readFileSync(join(steno.data, 'run.json'), 'utf8')) as { processes: { authority: number } }).processes.authority;
   process.kill(pid, 'SIGKILL');
-  // What the dead one would have left after its commit and before it told anybody.
+  // The state after the commit and before any notification.
   const state = new Database(join(steno.data, 'authority', 'state.sqlite'), { timeout: 5_000 });
   state
     .prepare(
@@ -315,7 +315,7 @@ it('a lock that was committed by an authority that then died is in force once it
   );
 });
 
-/** A sign-in link of lena's, by a call that she signs. */
+/** A sign-in link for lena, by a call that she signs. */
 async function ownCall(): Promise<{ readonly url_token: string }> {
   const { openClient } = await import('../../cli/client/client.js');
   const { openHome } = await import('../../cli/client/home.js');

@@ -1,4 +1,4 @@
-/** Commands of 100 and 250 kB: run as far as the node can, recorded, exported and verified whole. */
+/** Commands of 100 and 250 kB: run if the node can, and recorded, exported and verified whole. */
 import { createPrivateKey } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -31,7 +31,7 @@ afterAll(async () => {
   await steno.dispose();
 });
 
-/** As libraries send it: `ssh` itself is given no argument beyond 128 KiB. */
+/** Sent by a library, because an argument of `ssh` has at most 128 KiB. */
 async function exec(
   node: string,
   command: string,
@@ -68,7 +68,7 @@ async function exec(
   }
 }
 
-/** The command as the recording of a session has it, from the export; the session is verified beside. */
+/** The command in the exported recording of a session; also verifies the session. */
 async function recorded(id: string): Promise<{ readonly command: string; readonly header: string | undefined; readonly lines: number }> {
   const [first, ...rest] = (await viewer.cast(id)).trimEnd().split('\n');
   const facts = rest.map((line) => parseLine(line)!).flatMap((line) => (line.code === 's' && line.data.fact === 'exec' ? [line.data] : []));
@@ -87,7 +87,7 @@ async function recorded(id: string): Promise<{ readonly command: string; readonl
 const verifier = fileURLToPath(new URL('../../docs/verify.py', import.meta.url));
 
 describe.each(['stock', 'local'])('on node %s', (node) => {
-  it('a command of 100 kB runs, and its recording has all of it', async () => {
+  it('a command of 100 kB runs, and its recording has the whole command', async () => {
     const command = `printf %s ${'é0123456'.repeat(11_111)} | wc -c; exit 3`;
     const [session] = await sessionsOf(viewer, 1, async () => {
       expect(await steno.ssh(`${steno.login}@${node}.steno`, command)).toMatchObject({ status: 3, stdout: `${11_111 * 9}\n` });
@@ -100,7 +100,7 @@ describe.each(['stock', 'local'])('on node %s', (node) => {
     });
   });
 
-  it('one of 250 kB reaches it, fails as the node has it fail, and its recording has all of it', async () => {
+  it('a command of 250 kB reaches the node, fails there, and its recording has the whole command', async () => {
     const command = `: ${'0123456789'.repeat(25_000)}`;
     const [session] = await sessionsOf(viewer, 1, async () => {
       const { status, err } = await exec(node, command);
@@ -110,7 +110,7 @@ describe.each(['stock', 'local'])('on node %s', (node) => {
     expect(await recorded(session!.id)).toMatchObject({ command, lines: 26 });
   });
 
-  it('one beyond a packet ends the connection with the reason', async () => {
+  it('a command beyond the packet size ends the connection with the reason', async () => {
     await expect(exec(node, 'x'.repeat(300_000))).rejects.toThrow(/a packet is damaged, or exceeds/);
   });
 });

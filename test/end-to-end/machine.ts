@@ -1,6 +1,6 @@
 /**
- * A whole Steno for a test: `steno up` as a user starts it, in a folder of its own, on free loopback ports, with a
- * login beside it. Everything is real; what it starts is stopped by its pid.
+ * A whole Steno for a test: `steno up` as a user starts it, in a folder of its own, on free loopback ports, and a home folder
+ * to log in with. Everything is real, and every process is stopped by its pid.
  */
 import { execFile, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import * as pty from 'node-pty';
 
-/** Found from the sources as from `dist/`. */
+/** Works from the sources and from `dist/`. */
 export const bin = fileURLToPath(
   ['../../bin/steno', '../../../bin/steno'].map((path) => new URL(path, import.meta.url)).find((url) => existsSync(fileURLToPath(url)))!,
 );
@@ -30,11 +30,11 @@ export interface RunInfo {
 }
 
 export interface Terminal {
-  /** Everything printed so far. */
+  /** All output so far. */
   readonly text: () => string;
   write(text: string): void;
   resize(cols: number, rows: number): void;
-  /** Resolves once the printed text matches. Rejects with the text when the program ends before, or after 100 s: sooner than a test. */
+  /** Resolves once the output matches. Rejects with the output if the program ends first, or after 100 s, which is below the time limit of a test. */
   until(pattern: RegExp): Promise<string>;
   readonly ended: Promise<number>;
   kill(signal?: NodeJS.Signals): void;
@@ -44,18 +44,18 @@ export class Steno {
   readonly folder: string;
   readonly data: string;
   readonly env: NodeJS.ProcessEnv;
-  /** Tests on one machine log in all the time: only those that are about it hear of it. */
+  /** Tests on one machine log in all the time, so only tests of logins watch for them. */
   watchLogins = false;
   #process: ChildProcess | undefined;
   #printed = '';
   readonly #program: string;
 
-  /** `program`: the `steno` that serves and is asked. */
+  /** `program`: the `steno` that runs the services and the commands. */
   constructor(program = bin) {
     this.#program = program;
     this.folder = mkdtempSync(join(tmpdir(), 'steno-e2e-'));
     this.data = join(this.folder, 'data');
-    // A home of its own: nothing of whoever runs the tests takes part.
+    // A home of its own, so that files of the user who runs the tests have no effect.
     this.env = {
       PATH: process.env['PATH'],
       HOME: this.folder,
@@ -74,7 +74,7 @@ export class Steno {
     return JSON.parse(readFileSync(join(this.data, 'run.json'), 'utf8')) as RunInfo;
   }
 
-  /** Of `steno up` itself. */
+  /** The pid of `steno up` itself. */
   get pid(): number {
     if (this.#process?.pid === undefined) throw new Error('not started');
     return this.#process.pid;
@@ -92,7 +92,7 @@ export class Steno {
     return this.startAs([], ...options);
   }
 
-  /** `words`: a command that runs what follows it as somebody else. */
+  /** `words`: a command prefix that runs a command as another user. */
   async startAs(words: readonly string[], ...options: readonly string[]): Promise<void> {
     const [file, ...args] = [...words, process.execPath, this.#program] as unknown as [string, ...string[]];
     const child = spawn(
@@ -137,7 +137,7 @@ export class Steno {
       .join('\n');
   }
 
-  /** Ends `steno up` with a signal and waits until it is gone. Answers its exit code. */
+  /** Ends `steno up` with a signal and waits. Resolves with its exit code. */
   async stop(signal: NodeJS.Signals = 'SIGINT'): Promise<number | null> {
     const child = this.#process;
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return child?.exitCode ?? null;
@@ -155,7 +155,7 @@ export class Steno {
     return this.exec(process.execPath, [this.#program, ...args]);
   }
 
-  /** Runs `steno … --json` and parses what it prints. */
+  /** Runs `steno … --json` and parses its output. */
   async json<T>(...args: readonly string[]): Promise<T> {
     const { status, stdout, stderr } = await this.steno(...args, '--json');
     if (status !== 0 && stdout === '') throw new Error(`steno ${args.join(' ')}: ${status}\n${stderr}\n${this.logs()}`);
@@ -239,7 +239,7 @@ export class Steno {
   }
 }
 
-/** Asks again until the answer satisfies: for what becomes true by itself, with no event to wait for across processes. */
+/** Polls until the answer satisfies, for state of another process that no event announces. */
 export async function eventually<T>(ask: () => Promise<T>, satisfied: (answer: T) => boolean, limitMs = 90_000): Promise<T> {
   const deadline = Date.now() + limitMs;
   for (;;) {

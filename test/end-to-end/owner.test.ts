@@ -1,4 +1,4 @@
-/** The account that owns this Steno: who may log in as it on the machine, and what the owner's socket serves from inside a session. */
+/** The account that owns this Steno: who may log in to it, and what the owner's socket refuses from inside a session. */
 import { execFileSync } from 'node:child_process';
 import { chownSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -27,7 +27,7 @@ const inside = (words: string): Promise<{ status: number; stdout: string; stderr
 beforeAll(async () => {
   await steno.start();
   await must(steno.steno('login', '--data', steno.data));
-  // All logins everywhere, root too, and some administration, but not all of it.
+  // All logins everywhere, including root, and some administration, but not all of it.
   writeFileSync(
     join(steno.folder, 'role.yaml'),
     'kind: role\nname: everywhere\nallow:\n  nodes: {"*": "*"}\n  logins: ["*", root]\n  rules: [{resources: [node], verbs: ["*"]}]\n',
@@ -40,8 +40,8 @@ afterAll(async () => {
   account.remove();
 });
 
-describe('who does not administer everything', () => {
-  it('is refused the accounts that own Steno, though roles allow every login', async () => {
+describe('a user who does not administer everything', () => {
+  it('is refused the accounts that own Steno, although roles allow every login', async () => {
     for (const account of new Set([steno.login, 'root'])) {
       expect(await eve.ssh(`${account}@local.steno`, 'true')).toMatchObject({
         status: 255,
@@ -50,7 +50,7 @@ describe('who does not administer everything', () => {
     }
   });
 
-  it('has the other accounts of the machine, which reach neither socket nor keys', async () => {
+  it('may use the other accounts of the machine, which can reach neither the socket nor the keys', async () => {
     const { status, stdout, stderr } = await eve.ssh(
       `${account.name}@local.steno`,
       `id -un; cat ${steno.data}/authority/seal.key; HOME=/tmp STENO_HOME=/tmp/eve-${process.pid} ${login}`,
@@ -60,7 +60,7 @@ describe('who does not administer everything', () => {
     expect(status).not.toBe(0);
   });
 
-  it('hears why from access check', async () => {
+  it('gets the reason from `steno access check`', async () => {
     await must(steno.steno('users', 'add', 'eve', '--roles', 'everywhere'));
     const { stdout, status } = await steno.steno('access', 'check', 'eve', 'local', 'root', '--json');
     expect(status).toBe(77);
@@ -71,7 +71,7 @@ describe('who does not administer everything', () => {
     });
   });
 
-  it('is refused by the node service too, by the number of the account, should a certificate be issued after all', async () => {
+  it('is also refused by the node service, by the uid of the account, even with a certificate', async () => {
     const ca = await openAuthorities(steno);
     const [node] = await steno.json<{ name: string; address: string }[]>('nodes');
     const address = node!.address;
@@ -119,15 +119,15 @@ describe('who does not administer everything', () => {
 });
 
 describe('an administrator', () => {
-  it('is told at the start who may log in as the owner, and may', async () => {
+  it('is told at start-up who may log in as the owner, and may log in', async () => {
     expect(steno.printed).toMatch(new RegExp(`Owner +${steno.login}: only administrators of Steno log in as .* on local`));
     expect((await must(steno.ssh(`${steno.login}@local.steno`, 'id -un'))).stdout).toBe(`${steno.login}\n`);
   });
 
-  it('gets no certificate by the owner socket inside a session, also from what left it', async () => {
+  it('gets no certificate from the owner’s socket inside a session or from a process that left it', async () => {
     expect(await inside(login)).toMatchObject({ status: 77, stderr: expect.stringContaining('[SOCKET_IN_SESSION]') });
     expect(await inside(`${login} --web`)).toMatchObject({ status: 77 });
-    // A daemon, whose session of processes is its own and whose parents are gone.
+    // A daemon, with a process session of its own and no living parents.
     const log = join(steno.folder, 'daemon.log');
     await must(inside(`setsid sh -c '(${login} >${log} 2>&1; echo status $? >>${log}) &' </dev/null >/dev/null 2>&1`));
     await eventually(
@@ -138,7 +138,7 @@ describe('an administrator', () => {
     expect(existsSync(join(steno.folder, 'stolen', 'id_ed25519-cert.pub'))).toBe(false);
   });
 
-  it('gets one outside, and the refusals are in the audit', async () => {
+  it('gets a certificate outside a session, and the refusals are audited', async () => {
     await must(steno.steno('login', '--data', steno.data));
     const rows = await eventually(
       () => steno.json<{ event: string; code: string }[]>('audit'),
@@ -148,7 +148,7 @@ describe('an administrator', () => {
   });
 });
 
-/** Whether an account without rights could start this checkout at all. */
+/** Whether an unprivileged account can run this checkout. */
 const readable =
   process.getuid!() === 0 &&
   (() => {
@@ -187,7 +187,7 @@ describe.skipIf(!readable)('a Steno that does not run as root', () => {
   }, 60_000);
   afterAll(() => theirs.dispose());
 
-  it('refuses the account that runs it to who is allowed every login, and tells so at the start', async () => {
+  it('refuses its own account to a user with every login, and says so at start-up', async () => {
     expect(await mallory.ssh('nobody@local.steno', `${process.execPath} ${bin} login --data ${theirs.data}`)).toMatchObject({
       status: 255,
       stderr: expect.stringContaining('login nobody of node local owns this Steno'),

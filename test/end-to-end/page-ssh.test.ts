@@ -1,7 +1,7 @@
 /**
- * The page's SSH client (viewer/web/ssh/) in Node, whose WebCrypto is a browser's, against a stock OpenSSH server: a shell, its
- * size, large streams both ways, new keys in the middle, and everything it must refuse. Skipped where there is no sshd, or not
- * as root. The gateway's side is in terminal.test.ts and terminal-files.test.ts.
+ * The page's SSH client (viewer/web/ssh/) in Node, which has the same WebCrypto as a browser, against a stock OpenSSH server: a
+ * shell, its size, large streams both ways, rekeying in between, and everything that the client must refuse. Skipped without sshd
+ * or root. terminal.test.ts and terminal-files.test.ts cover the gateway's side.
  */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
@@ -74,7 +74,7 @@ interface Shell {
   readonly banners: string[];
 }
 
-/** `pieces`: bytes of each piece in which the server's answers arrive. */
+/** `pieces`: size in bytes of the pieces in which the server's output arrives. */
 async function open({
   principals = [PRINCIPAL],
   more = [],
@@ -150,7 +150,7 @@ async function open({
     until: (pattern) =>
       new Promise((resolve, reject) => {
         const look = (): void => {
-          // What is waited for comes last, and the rest may be long.
+          // Search only the end: the output may be long.
           if (!pattern.test(text.slice(-4096))) return;
           watchers.delete(look);
           resolve(text);
@@ -161,12 +161,12 @@ async function open({
       }),
   };
 }
-/** The longest run of what `tr` makes. */
+/** Length of the longest run of `x`. */
 const xs = (text: string): number => Math.max(...text.split(/[^x]+/).map(({ length }) => length));
 const type = ({ session }: Shell, words: string): boolean => session.input(new TextEncoder().encode(words));
 
 describe.skipIf(!able)('the SSH client of the page', () => {
-  test('opens a shell of its size, resizes it, and hears how it ended', async () => {
+  test('opens a shell of the terminal’s size, resizes it, and reports how it ended', async () => {
     const shell = await open();
     type(shell, 'stty size; echo "re""ady"\n');
     expect(await shell.until(/ready/)).toContain('27 91');
@@ -190,13 +190,13 @@ describe.skipIf(!able)('the SSH client of the page', () => {
     expect(await shell.end).toEqual({ kind: 'signal', name: 'KILL' });
   });
 
-  test('takes more than its window, with new keys that either side asks for on the way', async () => {
+  test('receives more than its window while both sides rekey', async () => {
     let pieces = 0;
     const shell: Shell = await open({
       more: ['RekeyLimit 1M'],
       drawing: (drawn) => {
         drawn();
-        // By what came, not by time: on a machine that is busy nothing else than new keys would ever be on its way.
+        // By number of pieces, not by time: otherwise a busy machine would do nothing but rekey.
         pieces += 1;
         if (pieces % 16 === 0) shell.session.rekey();
       },
@@ -208,7 +208,7 @@ describe.skipIf(!able)('the SSH client of the page', () => {
     expect(await shell.end).toEqual({ kind: 'exit', status: 0 });
   });
 
-  test('sends more than the window of the other side, in its order', async () => {
+  test('sends more than the window of the other side, in order', async () => {
     const shell = await open();
     const length = 3_000_000;
     type(shell, `stty raw -echo; echo "re""ady"; head -c ${length} | sha256sum; exit\n`);
@@ -219,7 +219,7 @@ describe.skipIf(!able)('the SSH client of the page', () => {
     await shell.until(new RegExp(createHash('sha256').update(bytes).digest('hex')));
   });
 
-  test('gets no more than its window holds until what came is drawn', async () => {
+  test('receives no more than its window until the output is drawn', async () => {
     const undrawn: (() => void)[] = [];
     const shell = await open({ drawing: (drawn) => void undrawn.push(drawn) });
     type(shell, 'stty -onlcr; head -c 3000000 /dev/zero | tr "\\0" x; echo "do""ne"; exit\n');
@@ -240,19 +240,19 @@ describe.skipIf(!able)('the SSH client of the page', () => {
     ['a host certificate of a node', { principals: ['web-1', 'main'] }, /not for the host "steno-gateway@main"/],
     ['a server without AES-GCM', { more: ['Ciphers aes128-ctr'] }, /no cipher in common/],
     ['a server with another key exchange', { more: ['KexAlgorithms diffie-hellman-group14-sha256'] }, /no key exchange in common/],
-  ])('refuses %s before anything of the user is shown', async (_, options, why) => {
+  ])('refuses %s before it reveals anything about the user', async (_, options, why) => {
     const { end } = await open(options);
     const how = await end;
     expect(how).toMatchObject({ kind: 'failed', error: { message: expect.stringMatching(why) as unknown } });
   });
 
-  test('refuses a packet that was altered on its way', async () => {
+  test('refuses a packet that was altered in transit', async () => {
     let seen = 0;
     const { end } = await open({
       alter: (bytes) => {
         seen += bytes.length;
         const altered = Buffer.from(bytes);
-        // Behind the key exchange, of which nobody can alter anything either.
+        // Only after the key exchange: a change there fails in another way.
         if (seen > 2_000) altered[altered.length - 1]! ^= 1;
         return altered;
       },
@@ -260,7 +260,7 @@ describe.skipIf(!able)('the SSH client of the page', () => {
     expect(await end).toMatchObject({ kind: 'failed', error: { code: 'SSH_PROTOCOL' } });
   });
 
-  test('says so when it is not admitted', async () => {
+  test('reports that it is not admitted', async () => {
     const { end } = await open({ login: 'somebody-else' });
     expect(await end).toEqual({ kind: 'refused' });
   });
@@ -283,7 +283,7 @@ async function running(more: readonly string[] = []): Promise<Shell> {
   return shell;
 }
 
-/** Files beside a shell, and what was saved. */
+/** A file browser beside a shell, and the saved files. */
 async function browse(shell: Shell, folder: string, name = 'sftp') {
   const saved = new Map<string, Blob>();
   const browser = new FileBrowser({
@@ -317,7 +317,7 @@ describe.skipIf(!able)('files beside the shell', () => {
     mkdirSync(join(folder, 'inner'), { recursive: true });
   });
 
-  test('go up and down whole, larger than any window, while the shell goes on and either side asks for new keys', async () => {
+  test('larger than any window are uploaded and downloaded intact while the shell is used and both sides rekey', async () => {
     const shell = await running(['RekeyLimit 1M']);
     const big = randomBytes(5_000_001);
     writeFileSync(join(folder, 'big'), big);
@@ -343,7 +343,7 @@ describe.skipIf(!able)('files beside the shell', () => {
     expect(hash(readFileSync(join(folder, 'up')))).toBe(hash(up));
     expect(readFileSync(join(folder, 'nothing')).length).toBe(0);
     await browser.pick(entry('to-inner'));
-    // A server may say the name of a link or that of what it leads to.
+    // A server may return the path of the link or of its target.
     expect(textOf(browser.state.folder!.path)).toMatch(/\/(to-)?inner$/);
     browser.close();
     type(shell, 'exit 4\n');
@@ -384,7 +384,7 @@ describe.skipIf(!able)('files beside the shell', () => {
     expect(browser.state.error).toBe('There is no such file');
   });
 
-  test('what has no size, and names that are no text, are read too', async () => {
+  test('files without a size and names that are not UTF-8 can be read', async () => {
     const shell = await running();
     writeFileSync(Buffer.concat([Buffer.from(join(folder, 'inner/')), Buffer.from([0x61, 0xff, 0x0a, 0x62])]), 'odd');
     const { browser, saved, settled, entry } = await browse(shell, join(folder, 'inner'));
@@ -397,7 +397,7 @@ describe.skipIf(!able)('files beside the shell', () => {
     shell.session.close();
   });
 
-  test('a name that is taken is asked about; what is cancelled or refused says so, and the next goes on', async () => {
+  test('the client asks before it overwrites; a cancelled or refused file is reported, and the next one is transferred', async () => {
     const shell = await running();
     writeFileSync(join(folder, 'taken'), 'before');
     const { browser, until, settled, states } = await browse(shell, folder);
@@ -422,7 +422,7 @@ describe.skipIf(!able)('files beside the shell', () => {
     shell.session.close();
   });
 
-  test('end with the shell, and say when the node offers none', async () => {
+  test('end with the shell, and the client says if the node offers no sftp', async () => {
     const without = await running();
     const none = await browse(without, folder, 'nothing');
     expect([none.browser.state.phase, none.browser.state.said]).toEqual(['over', 'the node offers no nothing']);

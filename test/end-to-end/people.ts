@@ -1,4 +1,4 @@
-/** Further users of a Steno under test: each with a `$STENO_HOME` of their own, as a login leaves it. */
+/** Further users of a Steno under test: each with a `$STENO_HOME` of their own, as after a login. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { identityExtensions, loginPrincipal } from '#schemas/base/identity.js';
@@ -23,12 +23,12 @@ export interface Person {
   terminal(...args: readonly string[]): Terminal;
 }
 
-/** The CAs of a Steno, opened as its authority opens them. */
+/** The CAs of a Steno, opened as its authority does. */
 export function openAuthorities(steno: Steno): Promise<Ca> {
   return casIn(steno.data);
 }
 
-/** A certificate for an hour, as a login of this user would give; the administrator of `steno` has logged in before. */
+/** A user with a certificate for an hour, as after a login. The administrator of `steno` must have logged in before. */
 export async function person(
   steno: Steno,
   ca: Ca,

@@ -1,4 +1,4 @@
-/** `steno up` with its state in PostgreSQL: the same spine, and a second start that finds everything. */
+/** `steno up` with its state in PostgreSQL: login, session and recording, and a second start that finds them. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -33,7 +33,7 @@ describe.skipIf('missing' in programs)(`state in PostgreSQL${'missing' in progra
     expect(rows[0]).toMatchObject({ node: 'local', login: steno.login });
   });
 
-  it('goes on with sessions and logins after the database was restarted', async () => {
+  it('continues with sessions and logins after a restart of the database', async () => {
     await server.restart();
     const again = await eventually(
       () => steno.ssh(`${steno.login}@local.steno`, 'true'),
@@ -45,7 +45,7 @@ describe.skipIf('missing' in programs)(`state in PostgreSQL${'missing' in progra
   it('finds the same CAs at a second start', async () => {
     const cas = async (): Promise<string> => {
       await steno.json('login', '--data', steno.data);
-      // The pattern of hosts names the port, which is another at each start here.
+      // The host pattern contains the port, which differs at each start here.
       return readFileSync(join(steno.folder, 'home', 'known_hosts'), 'utf8').replace(/\[\*\]:\d+/g, '[*]');
     };
     const before = await cas();
@@ -56,7 +56,7 @@ describe.skipIf('missing' in programs)(`state in PostgreSQL${'missing' in progra
     expect((await steno.ssh(`${steno.login}@local.steno`, 'true')).status).toBe(0);
   });
 
-  it('takes no password from the command line', async () => {
+  it('refuses a password on the command line', async () => {
     const refused = await steno.steno('up', '--data', steno.data, '--state', 'postgres://steno:secret@127.0.0.1/steno');
     expect(refused.status).toBe(64);
     expect(refused.stderr).toContain('STENO_STATE');

@@ -1,4 +1,4 @@
-/** What bad input gets: certificates that do not admit, nodes that cannot be reached, strangers on every port. */
+/** Refusals: certificates that do not admit, nodes that cannot be reached, strangers on every port. */
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -31,7 +31,7 @@ const seconds = (): bigint => BigInt(Math.floor(Date.now() / 1000));
 
 type Change = Partial<IssueFields>;
 
-/** A fresh key with a certificate like that of `steno login`, but for `change`. `sign` is the CA. */
+/** A new key with a certificate like that of `steno login`, except for `change`. `sign` is the CA. */
 async function identity(
   name: string,
   change: Change,
@@ -81,7 +81,7 @@ function ssh(key: string, ...args: readonly string[]): Promise<Result> {
   ]);
 }
 
-/** Shows whatever it is told to, as stock `ssh` would not. Prints what the gateway says to standard error. */
+/** Presents any certificate, which stock `ssh` would not. Prints the gateway's messages to standard error. */
 const offer = `
 import base64, paramiko, sys
 host, port, user, method, key_file = sys.argv[1:]
@@ -108,7 +108,7 @@ sys.exit(255)
 const offering = (method: 'password' | 'certificate', key: string): Promise<Result> =>
   steno.exec('/usr/bin/python3', ['-c', offer, gateway.host, gateway.port, `${steno.login}@local`, method, key]);
 
-/** Runs `act`, and answers with what it did and with the audit rows of refusals that it left. */
+/** Runs `act` and returns its result and the audit rows of its refusals. */
 async function refused(act: () => Promise<Result>): Promise<Result & { readonly rows: readonly AuditRow[] }> {
   const refusals = async (): Promise<readonly AuditRow[]> =>
     (await viewer.audit()).filter(({ event }) => event === 'auth.refused' || event === 'session.refused');
@@ -133,7 +133,7 @@ afterAll(async () => {
   await steno.dispose();
 });
 
-describe('who is not admitted', () => {
+describe('a client that is not admitted', () => {
   const bare = async (): Promise<string> => {
     const key = await identity('bare', {});
     rmSync(`${key}-cert.pub`);
@@ -149,7 +149,7 @@ describe('who is not admitted', () => {
     return key;
   };
 
-  it('but the certificate of these tests is, unchanged: what is refused below is refused for its change', async () => {
+  it('control: the unchanged certificate of these tests is admitted, so each case below is refused for its change', async () => {
     const key = await identity('good', {});
     const rows = await sessionsOf(viewer, 1, async () => expect(await direct(key)).toMatchObject({ status: 0, stdout: 'admitted\n' }));
     expect(rows).toEqual([expect.objectContaining({ kind: 'exec', node: 'local', exit_code: 0 })]);
@@ -221,7 +221,7 @@ describe('who is not admitted', () => {
     const sessions = (await viewer.sessions()).length;
     const { status, stdout, stderr, rows } = await refused(act);
     expect({ status, stdout }).toEqual({ status: 255, stdout: '' });
-    // The reason with its code, and what to do about it.
+    // The reason with its code, and the fix.
     expect(stderr).toMatch(new RegExp(`steno: [a-z][^\\r\\n]+ \\[${code}\\]\\r?\\nsteno: [A-Z][^\\r\\n]+`));
     expect(rows).toEqual([
       expect.objectContaining({
@@ -235,7 +235,7 @@ describe('who is not admitted', () => {
     expect((await viewer.sessions()).length).toBe(sessions);
   });
 
-  it('through a jump no more than directly', async () => {
+  it('is not admitted through a jump host either', async () => {
     const key = await identity('jumper', { principals: ['someone-else'] });
     writeFileSync(
       path('jump_config'),
@@ -256,7 +256,7 @@ describe('who is not admitted', () => {
     expect(stderr).toContain('[CERT_WRONG_PRINCIPAL]');
   });
 
-  it('and `steno audit` lists why', async () => {
+  it('is in `steno audit` with the reason', async () => {
     const rows = await steno.json<AuditRow[]>('audit', '--event', 'auth.refused', '--outcome', 'failure');
     for (const code of [
       'CERT_EXPIRED',
@@ -305,10 +305,10 @@ describe('nodes that cannot be reached', () => {
         return 'changed';
       },
     ],
-  ] as const)('%s: a clear line and exit 255, by both ways in', async (_what, code, make) => {
+  ] as const)('%s: a clear message and exit status 255, directly and through a jump host', async (_what, code, make) => {
     const node = await make();
     const line = new RegExp(`steno: [a-z][^\\r\\n]* \\[${code}\\]`);
-    // What was registered reaches the gateway a moment after the command line.
+    // The gateway learns of the registration shortly after the command returns.
     const direct = await eventually(
       () => ssh(path('home/id_ed25519'), `${steno.login}@${node}@${gateway.host}`, 'echo reached'),
       ({ stderr }) => line.test(stderr),
@@ -316,13 +316,13 @@ describe('nodes that cannot be reached', () => {
     expect(direct).toMatchObject({ status: 255, stdout: '' });
     const jumped = await steno.ssh(`${steno.login}@${node}.steno`, 'echo reached');
     expect(jumped).toMatchObject({ status: 255, stdout: '', stderr: expect.stringMatching(line) });
-    // In a terminal the line is on the screen.
+    // With a terminal, the message is on the screen.
     const shell = steno.terminal('ssh', ['-F', steno.config, `${steno.login}@${node}.steno`]);
     expect(await shell.ended).toBe(255);
     expect(shell.text()).toMatch(line);
   });
 
-  it('and the audit says which, and why', async () => {
+  it('are audited with their names and the reason', async () => {
     const rows = await eventually(
       () => steno.json<AuditRow[]>('audit', '--event', 'session.refused'),
       (list) => list.some(({ node }) => node === 'changed'),
@@ -339,7 +339,7 @@ describe('nodes that cannot be reached', () => {
 });
 
 describe('strangers on every port', () => {
-  /** What each stage states as its limit, in ms; the slack is for a loaded machine. */
+  /** The time limit of each service, in ms, plus slack for a busy machine. */
   const LIMIT_MS = 20_000;
   const SLACK_MS = 8_000;
   const MEBIBYTE = 1 << 20;
@@ -352,7 +352,7 @@ describe('strangers on every port', () => {
   }
   const processes = (): [string, number][] => Object.entries(steno.run.processes);
 
-  it('who say nothing, too little or too slowly are gone within 20 s, and meanwhile the gateway serves', async () => {
+  it('that send nothing, too little or too slowly are disconnected within 20 s, and meanwhile the gateway serves users', async () => {
     const beginnings: Readonly<Record<string, Buffer>> = {
       ssh: Buffer.from('SSH-2.0-slow\r\n'),
       agent: Buffer.from('SSH-2.0-slow\r\n'),
@@ -371,7 +371,7 @@ describe('strangers on every port', () => {
         { who: `${entry}: much noise`, ...stranger(address, from(7), noise(65_536)) },
       ];
     });
-    // As many as one address may have, and one more, which waits for its turn without a word.
+    // As many as one address may have, and one more, which waits in silence.
     const crowd = Array.from({ length: 20 }, () => stranger(steno.run.ssh, '127.0.5.1', silent));
     await Promise.all(crowd.map(({ socket }) => new Promise((resolve) => socket.once('data', resolve))));
     const waiting = stranger(steno.run.ssh, '127.0.5.1', silent);
@@ -389,11 +389,11 @@ describe('strangers on every port', () => {
       [...all, ...crowd.map((each) => ({ who: 'ssh: crowd', ...each }))].map(async ({ who, closed }) => ({ who, ms: await closed })),
     );
     expect(lasted.filter(({ ms }) => ms > LIMIT_MS + SLACK_MS)).toEqual([]);
-    // Its turn came when the others were gone, or not at all.
+    // It was served once the others were gone, or not at all.
     expect(await waiting.closed).toBeLessThan(2 * LIMIT_MS + SLACK_MS);
   }, 120_000);
 
-  it('who send noise are gone at once, and leave no memory behind', async () => {
+  it('that send noise are disconnected at once and leak no memory', async () => {
     const addresses = await entries();
     const volley = async (times: number): Promise<void> => {
       for (let round = 0; round < times; round++) {

@@ -9,7 +9,7 @@ beforeAll(() => steno.start());
 afterAll(() => steno.dispose());
 
 describe('an event store that is lost', () => {
-  it('is computed again from the recordings alone, to the same rows', async () => {
+  it('is rebuilt from the recordings alone, with the same rows', async () => {
     await steno.json('login', '--data', steno.data);
     const words = ['first', 'second', 'third'].map((word) => `${word}x${process.pid}`);
     for (const word of words) expect((await steno.ssh(`${steno.login}@local.steno`, `seq 1 300; echo ${word}`)).status).toBe(0);
@@ -29,7 +29,7 @@ describe('an event store that is lost', () => {
 
     await steno.stop();
     rmSync(join(steno.data, 'store', 'events'), { recursive: true });
-    // A damaged recording is named and counted; the others are indexed all the same.
+    // A damaged recording is named and counted; the others are indexed.
     const objects = join(steno.data, 'store', 'objects');
     const sealed = readdirSync(join(objects, 'recordings'), { recursive: true, encoding: 'utf8' })
       .filter((name) => name.endsWith('recording.cast.zst'))
@@ -46,13 +46,13 @@ describe('an event store that is lost', () => {
     writeFileSync(join(objects, 'recordings', sealed), whole);
 
     expect(await steno.json('reindex', '--data', steno.data)).toMatchObject({ recordings: words.length, damaged: 0 });
-    // Once more changes nothing.
+    // A second run changes nothing.
     expect((await steno.steno('reindex', '--data', steno.data)).status).toBe(0);
     await steno.start();
     await steno.json('login', '--data', steno.data);
     expect(links(await look())).toBe(before);
 
-    // Killed where it has done nothing, one recording, two: what is missing is known, by the next reindex and by the next start.
+    // Killed after no recording, one or two: the next reindex and the next start know which are missing.
     await steno.stop();
     const mark = join(steno.data, 'store', 'reindex.json');
     const reindexing = () => steno.terminal(process.execPath, [bin, 'reindex', '--data', steno.data]);
@@ -88,7 +88,7 @@ describe('an event store that is lost', () => {
       (rows) => rows.length === 1,
     );
 
-    // Deleted while nobody looks: the next start notices by itself.
+    // Deleted while Steno is down: the next start notices.
     await steno.stop();
     rmSync(join(steno.data, 'store', 'events'), { recursive: true });
     await steno.start();

@@ -52,7 +52,7 @@ afterAll(async () => {
 
 const target = (): string => `${account.name}@local.steno`;
 
-it('leads from asking to a session under the request, and ends it when it is taken back', async () => {
+it('leads from a request to a session under it, and ends the session when the request is withdrawn', async () => {
   expect((await dan.ssh(target(), 'true')).status).toBe(255);
   const asked = await dan.json<AccessRequest>('request', 'create', '--role', 'ops', '--reason', 'INC-9 disk full', '--ttl', '30m');
   expect(await lena.json<AccessRequest[]>('requests')).toMatchObject([{ id: asked.id, user: 'dan', state: 'pending', may_review: true }]);
@@ -97,7 +97,7 @@ it('leads from asking to a session under the request, and ends it when it is tak
   expect(rows[0]).toMatchObject({ actor: 'dan', code: 'REQUEST_OVER', data: JSON.stringify({ requests: [asked.id] }) });
 });
 
-it('takes an answer of a webhook through the viewer, from whom the webhook names and nobody else', async () => {
+it('accepts an answer to a webhook through the viewer only from the users that the webhook names', async () => {
   const secrets = join(steno.data, 'authority', 'secrets');
   mkdirSync(secrets, { recursive: true, mode: 0o700 });
   writeFileSync(join(secrets, 'slack-signing'), 'shhh\n', { mode: 0o600 });
@@ -155,7 +155,7 @@ it('takes an answer of a webhook through the viewer, from whom the webhook names
   );
 });
 
-it('reviews who holds what, when it was last used, and what was decided', async () => {
+it('lists roles and their holders, last use, and decisions for review', async () => {
   expect((await steno.ssh(`${steno.login}@local.steno`, 'true')).status).toBe(0);
   const rows = await eventually(
     () => steno.json<ReviewedHolding[]>('review'),

@@ -1,4 +1,4 @@
-/** Roles by hand, as an operator works with them: applied, explained, edited, and felt by who is connected. */
+/** Roles as an operator works with them: applied, explained, edited, and in effect for connected users. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -23,7 +23,7 @@ beforeAll(async () => {
 afterAll(() => steno.dispose());
 
 describe('documents', () => {
-  it('are checked, applied, listed, got as they were written, and removed', async () => {
+  it('are checked, applied, listed, returned as they were written, and removed', async () => {
     const text = '# who looks after the shop\nkind: role\nname: shop\nallow:\n  nodes: {team: shop}\n  logins: [www]\n';
     expect((await must(apply(text, '--check'))).stdout).toBe('role shop would be created (revision 1)\n');
     expect((await steno.steno('get', 'role', 'shop')).status).toBe(66);
@@ -39,7 +39,7 @@ describe('documents', () => {
     expect((await must(steno.steno('rm', 'role', 'shop'))).stdout).toBe('role shop removed\n');
   });
 
-  it('that are wrong are shown where, and nothing of the file is applied', async () => {
+  it('with errors are refused with the place of each error, and nothing in the file is applied', async () => {
     const { status, stderr } = await apply('kind: role\nname: first\n---\nkind: role\nname: second\nallow:\n  login: [www]\n');
     expect(status).toBe(65);
     expect(stderr).toContain(
@@ -48,12 +48,12 @@ describe('documents', () => {
     expect((await steno.steno('get', 'role', 'first')).status).toBe(66);
   });
 
-  it('are edited; an edit from an older revision is refused and the text kept', async () => {
+  it('are edited; an edit of an older revision is refused, and its text is kept', async () => {
     await must(apply('kind: role\nname: shop\nmax_session_length: 8h\n'));
     const edit = (editor: string) =>
       steno.exec('env', [`TMPDIR=${steno.folder}`, `EDITOR=${editor}`, process.execPath, bin, 'edit', 'role', 'shop']);
     expect((await must(edit('sed -i s/8h/4h/'))).stdout).toBe('role shop updated (revision 1 to 2)\n');
-    // While this editor is open, somebody else applies another.
+    // While this editor is open, another user applies a change.
     writeFileSync(path('other.yaml'), 'kind: role\nname: shop\nmax_session_length: 2h\n');
     writeFileSync(path('editor'), `#!/bin/sh\n${process.execPath} ${bin} apply -f ${path('other.yaml')} >&2\nsed -i s/4h/1h/ "$1"\n`, {
       mode: 0o755,
@@ -64,7 +64,7 @@ describe('documents', () => {
     expect((await must(steno.steno('get', 'role', 'shop'))).stdout).toContain('2h');
   });
 
-  it('of roles that users hold stay', async () => {
+  it('of roles that users hold cannot be removed', async () => {
     expect(await steno.steno('rm', 'role', 'admin')).toMatchObject({
       status: 73,
       stderr: expect.stringContaining(`admin is held by ${steno.login}`),
@@ -87,7 +87,7 @@ describe('a decision', () => {
     });
   });
 
-  it('that changes is felt at once by who is connected, and told', async () => {
+  it('that changes applies to connected users at once, with a message', async () => {
     const shell = steno.terminal('ssh', ['-F', steno.config, '-tt', `root@local.steno`, 'echo in""side; cat']);
     await shell.until(/inside/);
     await must(apply(admin('deny:\n  logins: [root]\n')));

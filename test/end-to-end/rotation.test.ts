@@ -1,4 +1,4 @@
-/** Every CA gets a new key, twice over, while people work: no restart, no session ended, old recordings verify for ever. */
+/** Every CA gets a new key, twice, while users work: no restart, no session ended, and old recordings still verify. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -72,19 +72,19 @@ describe('rotation of every CA', () => {
   };
 
   it.each(['init', 'update-clients', 'update-servers', 'standby'])(
-    'in phase %s live sessions go on, and who logged in before or logs in now gets in',
+    'in phase %s live sessions continue, and users who logged in before or log in now are admitted',
     async (phase) => {
       const before = signer('id_ed25519-cert.pub');
       for (const name of ['ssh-host', 'recording', 'x509-service']) await renewedFor(name);
       if (phase === 'standby') {
-        // What the operator of an sshd without agent does before the old host key is dropped.
+        // The operator of an sshd without agent must do this before the old host key is dropped.
         writeFileSync(`${node.hostKey}-cert.pub`, await must('ca', 'sign-host', `${node.hostKey}.pub`, '--name', 'stock'));
         node.reload();
       }
       await must('ca', 'rotate', 'all', '--phase', phase);
       if (phase === 'init') writeFileSync(node.userCa, await must('ca', 'export', 'user'));
       await stillAnswer(phase);
-      // With the certificate of before, as long as its key is trusted.
+      // With the earlier certificate, as long as its CA key is trusted.
       if (phase !== 'standby') for (const host of ['local', 'stock']) await into(host);
       await logIn();
       for (const host of ['local', 'stock']) await into(host);
@@ -94,9 +94,9 @@ describe('rotation of every CA', () => {
     120_000,
   );
 
-  it('leaves the processes as they were', () => expect(steno.run.processes).toEqual(processes));
+  it('restarts no process', () => expect(steno.run.processes).toEqual(processes));
 
-  it('leaves recordings of before and of during it verifiable, with the key of their time', async () => {
+  it('keeps recordings from before and during it verifiable, with the key of their time', async () => {
     for (const terminal of live) {
       terminal.write('exit\n');
       expect(await terminal.ended).toBe(0);
@@ -112,7 +112,7 @@ describe('rotation of every CA', () => {
     expect((await must('ca', 'export', 'recording')).trim().split('\n')).toHaveLength(2);
   }, 120_000);
 
-  it('tells of every step', async () => {
+  it('audits every step', async () => {
     const rows = await eventually(
       () => steno.json<{ target: string; outcome: string }[]>('audit', '--event', 'ca.rotate', '--limit', '100'),
       (all) => all.length >= 20,
@@ -121,12 +121,12 @@ describe('rotation of every CA', () => {
     expect(new Set(rows.map(({ target }) => target))).toEqual(new Set(['ssh-user', 'ssh-host', 'recording', 'x509-user', 'x509-service']));
   });
 
-  it('draws where each CA is, also after a crash, and goes back', async () => {
+  it('shows the phase of each CA, survives a crash, and can be rolled back', async () => {
     await must('ca', 'rotate', 'ssh-host', '--phase', 'init');
     const status = await must('ca', 'status');
     expect(status).toContain('● init ─── ○ update-clients ─── ○ update-servers ─── ○ standby');
     expect(status).toContain('next: steno ca rotate ssh-host --phase update-clients');
-    // In the middle of it the authority is killed: it takes the rotation up where it was.
+    // The authority is killed during a rotation, and continues it where it was.
     const pid = steno.run.processes['authority']!;
     process.kill(pid, 'SIGKILL');
     await eventually(

@@ -33,7 +33,7 @@ const cases = (matches: boolean): string =>
   `cases: [{ name: a copy, event: { Image: /bin/cat, CommandLine: cat /etc/shadow }, matches: ${String(matches)} }]\n`;
 
 describe('steno rules', () => {
-  it('counts the techniques that rules name, and names those that ATT&CK does not have', () => {
+  it('counts the techniques of the rules, and lists those that ATT&CK does not have', () => {
     const covered = JSON.parse(rules('coverage', folder, '--json').out) as {
       readonly tactics: readonly { readonly tactic: string; readonly covered: readonly unknown[] }[];
     };
@@ -49,7 +49,7 @@ describe('steno rules', () => {
     expect([status, err]).toEqual([65, expect.stringContaining('T1562.004 is T1686 in ATT&CK now')]);
   });
 
-  it('lists rules with what keeps them from being evaluated', () => {
+  it('lists rules with the reasons why they cannot be evaluated', () => {
     const { status, out, err } = rules('ls', folder);
     expect([status, err]).toEqual([0, '1 of 2 rules can be evaluated\n']);
     const lines = out
@@ -66,7 +66,7 @@ describe('steno rules', () => {
     ]);
   });
 
-  it('tests rules, and fails where one decides otherwise', () => {
+  it('tests rules, and fails if a rule decides otherwise', () => {
     writeFileSync(join(folder, 'shadow.test.yml'), cases(true));
     expect(rules('test', folder)).toMatchObject({ status: 0, out: '2 rules, 1 can be evaluated; 1 cases, 0 failed\n', err: '' });
     writeFileSync(join(folder, 'shadow.test.yml'), cases(false));
@@ -76,7 +76,7 @@ describe('steno rules', () => {
     expect(JSON.parse(rules('test', folder, '--json').out)).toMatchObject({ rules: 2, evaluable: 1, cases: 1, failed: 1 });
   });
 
-  it('says where a rule is not valid, of every one', () => {
+  it('reports the place of the error in every invalid rule', () => {
     writeFileSync(
       join(folder, 'bad.yml'),
       'title: Bad\nlogsource: { product: linux, category: file_event }\ndetection: { sel: { a|b: c }, condition: sel }\n',

@@ -1,4 +1,4 @@
-/** The CA keys behind a passphrase, as an operator types it: at the terminal of `steno up`, or from a file. */
+/** CA keys sealed by a passphrase, typed at the terminal of `steno up` or read from a file. */
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -22,7 +22,7 @@ const stop = async (terminal: Terminal): Promise<void> => {
 };
 
 describe('a passphrase', () => {
-  it('is asked for twice at the first start, once at the next, and never shown', async () => {
+  it('is asked for twice at the first start and once at the next, and never shown', async () => {
     const first = up('--ask-passphrase');
     await first.until(/New passphrase for the CA keys: /);
     first.write(`${passphrase}\r`);
@@ -35,7 +35,7 @@ describe('a passphrase', () => {
     await second.until(/Passphrase of the CA keys: /);
     second.write(`${passphrase}\r`);
     await second.until(/is running/);
-    // What every user of the machine can read of a process.
+    // Every user of the machine can read these files of a process.
     for (const pid of Object.values(steno.run.processes)) {
       expect(readFileSync(`/proc/${pid}/cmdline`, 'utf8') + readFileSync(`/proc/${pid}/environ`, 'utf8')).not.toContain('horse');
     }
@@ -44,7 +44,7 @@ describe('a passphrase', () => {
     expect(() => execFileSync('grep', ['-rlF', passphrase, steno.data])).toThrow();
   });
 
-  it('that is wrong starts nothing', async () => {
+  it('that is wrong prevents the start', async () => {
     const terminal = up();
     await terminal.until(/Passphrase of the CA keys: /);
     terminal.write('not the right one at all\r');
@@ -52,7 +52,7 @@ describe('a passphrase', () => {
     expect(await terminal.ended).toBe(78);
   });
 
-  it('may come from a file that only its owner can read, and give way to a key file while Steno runs', async () => {
+  it('may come from a file that only its owner can read, and be replaced by a key file while Steno runs', async () => {
     const file = join(steno.folder, 'passphrase');
     writeFileSync(file, `${passphrase}\n`, { mode: 0o644 });
     steno.env['STENO_SEAL_PASSPHRASE_FILE'] = file;
@@ -71,7 +71,7 @@ describe('a passphrase', () => {
     expect(await steno.steno('ca', 'reseal', '--data', steno.data)).toMatchObject({ status: 64 });
   });
 
-  it('where nobody can be asked is an error that says what to do', async () => {
+  it('that cannot be asked for is an error with a fix', async () => {
     const file = join(steno.folder, 'passphrase');
     expect(await steno.steno('ca', 'reseal', '--data', steno.data, '--passphrase-file', file)).toMatchObject({ status: 0 });
     await steno.stop();

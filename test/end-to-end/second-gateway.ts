@@ -1,4 +1,4 @@
-/** One more gateway of a whole Steno, as another machine would run it: joined by a token, a process of its own, ended by its pid. */
+/** A second gateway of a whole Steno, as another machine would run it: joined by a token, a process of its own, ended by its pid. */
 import { join } from 'node:path';
 import { dataDir, readRunFile } from '../../cli/machine/data-dir.js';
 import type { Result, Steno, Terminal } from './machine.js';
@@ -7,16 +7,16 @@ import type { Service } from './services.js';
 
 export interface SecondGateway {
   readonly service: Service;
-  /** `ssh`, with the login at hand, to a node through this gateway. */
+  /** Runs `ssh` to a node through this gateway, with the existing login. */
   ssh(target: string, ...command: readonly string[]): Promise<Result>;
   terminal(target: string): Terminal;
-  /** Arguments of `ssh` that lead there. */
+  /** The arguments of `ssh` for this gateway. */
   args(target: string): readonly string[];
-  /** Answers the exit code. */
+  /** Resolves with the exit code. */
   stop(signal?: NodeJS.Signals): Promise<number | null>;
 }
 
-/** `steno`: somebody who administers everything is logged in there. */
+/** `steno`: a Steno in which an administrator is logged in. */
 export async function startSecondGateway(steno: Steno, name: string): Promise<SecondGateway> {
   const { authority, ingest } = readRunFile(dataDir(steno.data));
   return startGateway(steno, name, { authorities: [authority], ingest: [ingest] });

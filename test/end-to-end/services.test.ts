@@ -1,4 +1,4 @@
-/** Every service by itself, from a configuration file, with a stock OpenSSH server as the node: no `steno up` anywhere. */
+/** Every service as its own process with a configuration file, and a stock OpenSSH server as the node: no `steno up`. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -65,13 +65,13 @@ afterAll(async () => {
   await steno.dispose();
 });
 
-describe('services that run by themselves', () => {
+describe('separate services', () => {
   it('joined with tokens of their kinds, and are listed', async () => {
     const listed = await steno.json<JoinedServiceInfo[]>('services');
     expect(listed.map(({ kind, name }) => `${kind}/${name}`)).toEqual(['gateway/edge-1', 'gateway/edge-2', 'ingest/one', 'viewer/one']);
   });
 
-  it('have their tokens listed beside those of nodes, and taken back', async () => {
+  it('have their tokens listed beside those of nodes, and tokens can be revoked', async () => {
     const made = await steno.json<{ id: string }>('tokens', 'add', '--type', 'gateway', '--name', 'edge-3');
     const node = await steno.json<{ id: string }>('tokens', 'add', '--type', 'node');
     const listed = async () =>
@@ -87,7 +87,7 @@ describe('services that run by themselves', () => {
     expect((await steno.steno('tokens', 'rm', made.id)).stderr).toContain('[NOT_FOUND]');
   });
 
-  it('take sessions, and record them', async () => {
+  it('admit and record sessions', async () => {
     expect(await gateways['edge-1']!.ssh(target, 'echo hello')).toMatchObject({ status: 0, stdout: 'hello\n' });
     const sessions = await eventually(
       () => steno.json<SessionRow[]>('sessions'),
@@ -96,12 +96,12 @@ describe('services that run by themselves', () => {
     expect(sessions).toHaveLength(1);
   });
 
-  it('say on their health port that they are ready', async () => {
+  it('report on their health ports that they are ready', async () => {
     const ask = async (path: string): Promise<number> => (await fetch(`http://${health}${path}`)).status;
     expect([await ask('/healthz'), await ask('/readyz')]).toEqual([200, 200]);
   });
 
-  it('are restarted in turn under a session, which goes on and is recorded whole', async () => {
+  it('are restarted in turn during a session, which continues and is recorded whole', async () => {
     const session = gateways['edge-2']!.terminal(target);
     await session.until(/[$#] $/);
     const alive = async (word: string): Promise<void> => {
@@ -118,7 +118,7 @@ describe('services that run by themselves', () => {
     expect(await gateways['edge-1']!.stop()).toBe(0);
     await alive('without-the-other-gateway');
     services['store'] = await startService(steno, 'store', 'one', storeConfig);
-    // Its token was used before: what it kept is what counts.
+    // Its token was used before, so it must start with its stored certificates.
     gateways['edge-1'] = await startGateway(steno, 'edge-1', where, {
       token_file: join(steno.folder, 'gateway-edge-1.token'),
       ca_pins: [],
@@ -140,7 +140,7 @@ describe('services that run by themselves', () => {
       expect(text).toContain(`${word}-23`);
   }, 120_000);
 
-  it('a service that was removed ends with its sessions, starts no more, and a new token lets it in again', async () => {
+  it('a removed service ends with its sessions, cannot start again, and joins again with a new token', async () => {
     const session = gateways['edge-1']!.terminal(target);
     await session.until(/[$#] $/);
     await must(steno.steno('services', 'rm', 'gateway/edge-1'));
@@ -153,7 +153,7 @@ describe('services that run by themselves', () => {
     expect(await gateways['edge-1'].ssh(target, 'echo anew')).toMatchObject({ status: 0, stdout: 'anew\n' });
   });
 
-  it('refuse a configuration with its line and what was meant, and print what is in force without secrets', async () => {
+  it('refuse a bad configuration with its line and a suggestion, and print the settings in force without secrets', async () => {
     const file = join(steno.folder, 'wrong.yaml');
     writeFileSync(file, stringify({ ...authorityConfig, listn: 'x' }));
     const refused = await steno.steno('authority', '--config', file);

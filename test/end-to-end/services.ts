@@ -1,4 +1,4 @@
-/** Services that run by themselves, each from a configuration file, as on machines of their own; ended by their pids. */
+/** Separate services, each with a configuration file, as on machines of their own; ended by their pids. */
 import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -12,16 +12,16 @@ import { bin } from './machine.js';
 import type { Steno } from './machine.js';
 
 export interface Service extends Background {
-  /** What listens where, as the service says when it is ready. */
+  /** Listening addresses, as the service prints them when it is ready. */
   readonly addresses: Readonly<Record<string, string>>;
-  /** Ends it and answers its exit code; TERM drains. */
+  /** Ends the service and resolves with its exit code; SIGTERM drains. */
   drain(signal?: NodeJS.Signals): Promise<number | null>;
 }
 
-/** Ports below those from which systems take the ports of outgoing connections (Linux: from 32768). */
+/** Ports below the range that systems use for outgoing connections (Linux: from 32768). */
 const KEPT = { from: 10_000, to: 30_000 };
 
-/** A loopback port on which nothing listens, and which is still free after what listened on it was restarted. */
+/** A free loopback port that stays free while its service restarts. */
 export async function keptPort(): Promise<number> {
   for (;;) {
     const server = createServer();
@@ -37,7 +37,7 @@ export async function keptPort(): Promise<number> {
   }
 }
 
-/** A token of its kind, in a file that only the service reads, and the pins beside it. */
+/** A token for this kind of service, in a file that only the service can read, and the pins. */
 export async function joining(
   steno: Steno,
   kind: 'gateway' | 'ingest' | 'viewer' | 'analyzer',
@@ -49,7 +49,7 @@ export async function joining(
   return { token_file: file, ca_pins };
 }
 
-/** Runs `steno KIND --config` and waits until it serves. */
+/** Runs `steno KIND --config` and waits until the service is ready. */
 export async function startService(
   steno: Steno,
   kind: string,

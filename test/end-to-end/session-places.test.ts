@@ -31,7 +31,7 @@ afterAll(async () => {
 });
 
 describe('a role with max_sessions: 1', () => {
-  it('counts a session at the other gateway, also one that began before there was a limit', async () => {
+  it('counts a session at the other gateway, even one that began before the limit was set', async () => {
     const session = second.terminal(target);
     await session.until(/[$#] $/);
     await apply('max_sessions: 1\n');
@@ -61,11 +61,11 @@ describe('a role with max_sessions: 1', () => {
     });
   });
 
-  it('lets one after the other through the same gateway at once', async () => {
+  it('admits consecutive sessions through the same gateway without delay', async () => {
     for (const n of [1, 2, 3]) expect(await second.ssh(target, `echo ${n}`)).toMatchObject({ status: 0, stdout: `${n}\n` });
   });
 
-  it('forgets what a gateway held that was killed', async () => {
+  it('releases the slots of a killed gateway', async () => {
     const session = second.terminal(target);
     await session.until(/[$#] $/);
     expect((await here('true')).stderr).toContain('SESSIONS_TOO_MANY');

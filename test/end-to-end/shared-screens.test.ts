@@ -1,6 +1,6 @@
 /**
- * One session, whole-screen programs inside, and three programs that show it beside its own terminal: stock `ssh`, PuTTY's `plink` and the page
- * in Chromium. What each of them printed is drawn by a terminal, and the screens are compared.
+ * One session with full-screen programs, and three programs that show it beside its own terminal: stock `ssh`, PuTTY's `plink` and the page
+ * in Chromium. A terminal emulator draws the output of each, and the test compares the screens.
  */
 import { spawnSync } from 'node:child_process';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -16,6 +16,7 @@ import { Steno, eventually } from './machine.js';
 import type { Terminal } from './machine.js';
 import { openAuthorities, person } from './people.js';
 import type { Person } from './people.js';
+import { followOnPage, openLiveSession } from './session-page.js';
 
 const steno = new Steno();
 const size = { cols: 80, rows: 24 };
@@ -25,7 +26,7 @@ let session: SessionInfo;
 let browser: Browser;
 let page: Page;
 
-/** The rows of what somebody's terminal shows, without blanks at the ends. */
+/** The rows of a terminal's screen, without trailing blanks. */
 function screenOf(terminal: Terminal): readonly string[] {
   const screen = new ScreenTerminal(size.cols, size.rows);
   screen.write(terminal.text());
@@ -48,20 +49,10 @@ beforeAll(async () => {
     await must(steno.steno('users', 'add', name, '--roles', 'watcher'));
     people.push(await person(steno, ca, name, ['watcher'], ['nobody']));
   }
-  owner = steno.terminal('ssh', ['-F', join(steno.folder, 'home', 'ssh_config'), '-tt', `${steno.login}@local.steno`], size);
-  await owner.until(/[$#] $/);
-  [session] = (await eventually(
-    () => steno.json<SessionInfo[]>('sessions', '--live'),
-    (rows) => rows.length === 1,
-  )) as [SessionInfo];
-  const { stdout } = await steno.steno('login', '--web', '--data', steno.data);
-  const link = new URL(/http\S+#sign-in=[A-Za-z0-9_-]{40,}/.exec(stdout)![0]);
+  ({ owner, session } = await openLiveSession(steno, size));
   browser = await chromium.launch(headless);
   page = await browser.newPage({ viewport: { width: 1600, height: 1000 } });
-  await page.goto(link.href);
-  await page.getByText('Sign out').waitFor();
-  await page.goto(`${link.origin}/sessions/${session.id}`);
-  await page.waitForSelector('.live-button.following');
+  await followOnPage(steno, page, session);
 }, 120_000);
 afterAll(async () => {
   await browser?.close();
@@ -94,13 +85,13 @@ it('tmux with vim inside looks the same to the session’s user, ssh, plink and 
     `LC_ALL=C.UTF-8 tmux -u -f /dev/null -S ${socket} new-session 'vim -u NONE -N --noplugin -c "set number noswapfile" ${file}'\r`,
   );
   await owner.until(/line 20 of the poem/);
-  // Late: they get the screen of a program that draws no more by itself.
+  // Both join late and get the screen of a program that no longer draws by itself.
   const ssh = steno.terminal('ssh', ['-F', people[0]!.config, '-tt', '-l', `join.${session.id}`, 'steno-gateway'], size);
   await ssh.until(/line 20 of the poem/);
   const putty = await plink(people[1]!);
   await putty.until(/line 20 of the poem/);
   await owner.until(/carol joined this session as observer/);
-  // tmux draws everything again, over the notices of who joined and over what the participants' own last rows say.
+  // tmux redraws everything, over the join notices and over the status rows of the participants.
   owner.write('Gzb:redraw!\r');
   owner.write('\u0002r');
   const shown = async (): Promise<readonly (readonly string[])[]> => [owner, ssh, putty].map(screenOf);
@@ -119,7 +110,7 @@ it('tmux with vim inside looks the same to the session’s user, ssh, plink and 
   await expect
     .poll(() => page.locator('.session-head .person').allInnerTexts(), { timeout: 60_000 })
     .toEqual(['bob watching', 'carol watching']);
-  // Nothing that the two terminals answered to vim's and tmux's questions reached the node.
+  // The terminals' replies to queries of vim and tmux did not reach the node.
   owner.write(':q!\r');
   await owner.until(/\[exited\]/);
   ssh.write('q');

@@ -77,7 +77,7 @@ describe('a session of another gateway', () => {
   }, 30_000);
   afterAll(() => owner.kill());
 
-  it('is joined through the gateway at hand, and everybody sees who is there', async () => {
+  it('can be joined through the local gateway, and everybody sees the participants', async () => {
     const joined = joining(bob!, session.id, '--mode', 'peer');
     await joined.until(/you type into/);
     await owner.until(/bob joined this session as peer/);
@@ -92,7 +92,7 @@ describe('a session of another gateway', () => {
     expect((await must(steno.steno('sessions', '--live'))).stdout).toMatch(/bob \(peer, 0:\d\d\)/);
     joined.write('echo from-$((20 + 3))\r');
     await Promise.all([owner, joined].map((one) => one.until(/from-23/)));
-    // More than fits into any window on the way, both ways.
+    // More than fits into any window along the path, both ways.
     joined.write(`seq 1 60000 | tail -c 300000; echo done-$((1 + 1))\r`);
     await Promise.all([owner, joined].map((one) => one.until(/done-2/)));
     joined.write('\u001dq');
@@ -100,7 +100,7 @@ describe('a session of another gateway', () => {
     await owner.until(/bob left this session/);
   }, 60_000);
 
-  it('is joined by stock ssh, moderated from there, and recorded with who came', async () => {
+  it('can be joined and moderated by stock ssh, and the recording names who joined', async () => {
     const joined = steno.terminal('ssh', ['-F', carol!.config, '-tt', '-l', `join.${session.id}.moderator`, 'steno-gateway']);
     await joined.until(/you moderate/);
     joined.write('p');
@@ -120,7 +120,7 @@ describe('a session of another gateway', () => {
       });
   }, 60_000);
 
-  it('is as closed there as at its own gateway', async () => {
+  it('is refused to the same users as at its own gateway', async () => {
     const refused = joining(mallory!, session.id);
     await refused.until(/SESSION_NOT_LIVE/);
     expect(await refused.ended).toBe(255);
@@ -129,7 +129,7 @@ describe('a session of another gateway', () => {
     expect(await unknown.ended).toBe(255);
   }, 60_000);
 
-  it('lets in whom somebody invites: once, nobody else, and no longer than that', async () => {
+  it('admits an invited user once, nobody else, and no longer than the invitation says', async () => {
     const invite = (mode: string): Promise<SessionInvitationView> =>
       dora!.json('invite', session.id, '--user', 'mallory', '--mode', mode, '--for', '10m', '--reason', 'look at this');
     const refused = async (terminal: Terminal, code: RegExp): Promise<void> => {
@@ -173,7 +173,7 @@ describe('a session of another gateway', () => {
       expect(rows.find((row) => row.event === event)).toMatchObject({ actor: 'dora', target: id, session: session.id });
   }, 90_000);
 
-  it('is left when a lock names the participant, at whatever gateway', async () => {
+  it('is left by a participant that a lock names, at any gateway', async () => {
     const joined = joining(bob!, session.id);
     await joined.until(/you watch/);
     await must(steno.steno('lock', '--user', 'bob', '--reason', 'incident 7'));
@@ -182,7 +182,7 @@ describe('a session of another gateway', () => {
     await owner.until(/bob left this session/);
   }, 60_000);
 
-  it('asks for a second factor through the gateway at hand, and lets in who has proven it', async () => {
+  it('asks for a second factor through the local gateway, and admits a user who has given it', async () => {
     await apply({
       ...{ kind: 'role', name: 'careful', view: 'none', require_session_mfa: true },
       allow: { sessions: [{ actions: ['list', 'join'], modes: ['observer'] }] },
@@ -211,7 +211,7 @@ describe('a session of another gateway', () => {
     const asked = /\/confirm#([A-Za-z0-9_-]{43})/;
     await joined.until(asked);
     expect(joined.text()).not.toContain('you watch');
-    // Each code counts once.
+    // Each code is valid once.
     const code = totp.generate({ timestamp: Date.now() + 30_000 });
     await post('/api/confirm/decision', { token: asked.exec(joined.text())![1], approve: true, code });
     await joined.until(/you watch/);
@@ -220,7 +220,7 @@ describe('a session of another gateway', () => {
     expect(await joined.ended).toBe(0);
   }, 60_000);
 
-  it('has in its recording who came by which invitation, and why', async () => {
+  it('has in its recording who joined by which invitation, and why', async () => {
     owner.write('exit\r');
     await owner.ended;
     const cast = await eventually(
@@ -233,7 +233,7 @@ describe('a session of another gateway', () => {
   }, 60_000);
 });
 
-it('a session at a gateway that is gone is told to be over', async () => {
+it('a session at a gateway that is gone is reported as over', async () => {
   const owner = second.terminal(target);
   await owner.until(/[$#] $/);
   const { id } = await liveSession();

@@ -1,4 +1,4 @@
-/** A whole Steno that sends on what it stores: a session's rows reach a collector, status tells of the destination that is away, and documents are served as files are. */
+/** A whole Steno that forwards its rows: a session's rows reach a collector, status reports an unreachable destination, and documents work like files. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -30,7 +30,7 @@ afterAll(async () => {
   await kept.close();
 });
 
-it('what a session did reaches the collector; who is away is said to be', async () => {
+it('the rows of a session reach the collector, and an unreachable destination is reported', async () => {
   expect((await steno.ssh(`${steno.login}@local.steno`, 'id')).status).toBe(0);
   const [session] = await eventually(
     () => steno.json<{ id: string }[]>('sessions'),
@@ -52,7 +52,7 @@ it('what a session did reaches the collector; who is away is said to be', async 
   ]);
 });
 
-it('a destination that is applied as a document gets what is stored from then on, with its secret, until it is removed', async () => {
+it('a destination that is applied as a document gets later rows, with its secret, until it is removed', async () => {
   const url = await kept.listen();
   const secrets = join(steno.data, 'authority', 'secrets');
   mkdirSync(secrets, { recursive: true });

@@ -6,6 +6,7 @@ import { chromium } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Steno, bin, eventually } from './machine.js';
 import type { SessionRow } from './machine.js';
+import { signInOwner } from './session-page.js';
 import { headless } from '../../viewer/api/testing/chromium.js';
 
 const steno = new Steno();
@@ -20,14 +21,14 @@ describe('from ssh to replay', () => {
   let session = '';
   const word = `marker${process.pid}`;
 
-  it('says where everything is and which lines to paste next', () => {
+  it('prints its addresses and the next commands to paste', () => {
     expect(steno.printed).toMatch(/SSH gateway +127\.0\.0\.1:\d+/);
     expect(steno.printed).toMatch(/http:\/\/localhost:\d+\/#sign-in=[A-Za-z0-9_-]{40,}/);
     expect(steno.printed).toContain(`steno login --data ${steno.data}`);
     expect(existsSync(join(steno.data, 'run.json'))).toBe(true);
   });
 
-  it('without a login, verbs say to log in and exit with 77', async () => {
+  it('without a login, commands ask for a login and exit with 77', async () => {
     const { status, stderr } = await steno.steno('sessions');
     expect(status).toBe(77);
     expect(stderr).toContain('steno login');
@@ -79,7 +80,7 @@ describe('from ssh to replay', () => {
     // The client may send the new size only after the next input: it looks for signals before it waits.
     shell.write('until stty size | grep "40 120"; do :; done\r');
     await shell.until(/[\r\n]40 120/);
-    // A typed password: read without echo.
+    // A password, read without echo.
     shell.write('read -rs -p "Password: " secret; echo "got ${#secret}"\r');
     await shell.until(/Password: $/);
     shell.write('Tr0ub4dor&3\r');
@@ -102,7 +103,7 @@ describe('from ssh to replay', () => {
     session = rows[0]!.id;
   });
 
-  it('what was seen on the screen is found, with session, time and row', async () => {
+  it('a search finds text of the screen, with session, time and row', async () => {
     const hits = await eventually(
       () =>
         steno.json<{ session: string; time: number; row: number; text: string; link: string }[]>(
@@ -134,7 +135,7 @@ describe('from ssh to replay', () => {
     expect(events.some(([, code, data]) => code === 'g' && (data as { reason: string }).reason === 'input_not_echoed')).toBe(true);
   });
 
-  it('verify says it is whole, with the recording CA alone, offline', async () => {
+  it('`steno verify` confirms the recording offline, with the recording CA alone', async () => {
     const file = join(steno.folder, 'session.cast.zst');
     const ca = join(steno.folder, 'recording-ca.pub');
     writeFileSync(ca, (await steno.steno('ca', 'export', 'recording')).stdout);
@@ -144,15 +145,13 @@ describe('from ssh to replay', () => {
     expect((await steno.steno('verify', session)).status).toBe(0);
   });
 
-  it('the page says so too, in a browser that only has a link', async () => {
-    const { stdout } = await steno.steno('login', '--web', '--data', steno.data);
-    const link = new URL(/http\S+#sign-in=[A-Za-z0-9_-]{40,}/.exec(stdout)![0]);
+  it('the page confirms it too, in a browser that only has a link', async () => {
     const browser = await chromium.launch(headless);
     try {
       const page = await browser.newPage();
-      await page.goto(link.href);
+      const origin = await signInOwner(steno, page);
       await page.waitForSelector('.row');
-      await page.goto(`${link.origin}/sessions/${session}`);
+      await page.goto(`${origin}/sessions/${session}`);
       await page.waitForSelector('.player[data-phase=paused]');
       await page.click('.menu summary >> nth=0');
       await page.click('.verify-run');
@@ -172,14 +171,14 @@ describe('from ssh to replay', () => {
     expect(out).toContain(`good: session ${session}`);
   });
 
-  it('verify names what happened to a damaged recording, and so does the independent verifier', async () => {
+  it('`steno verify` names the damage of a recording, and so does the independent verifier', async () => {
     const script = fileURLToPath(new URL('../../docs/verify.py', import.meta.url));
     const ca = join(steno.folder, 'recording-ca.pub');
     const whole = readFileSync(join(steno.folder, 'session.cast.zst'));
     const other = join(steno.folder, 'other-ca.pub');
     execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', join(steno.folder, 'other-ca')]);
     const flipped = Buffer.from(whole);
-    // The certificate's frame stands first: 8 bytes of magic and length, then its content.
+    // The certificate's frame is first: 8 bytes of magic and length, then its content.
     const lines = 8 + whole.readUInt32LE(4);
     flipped[lines + 40] = flipped[lines + 40]! ^ 1;
     const cases: readonly [string, Buffer, string, number][] = [
@@ -222,13 +221,13 @@ describe('from ssh to replay', () => {
     expect(checks.filter(({ state }) => state !== 'ok')).toEqual([]);
   });
 
-  it('a second Steno on the same directory is told so in one line', async () => {
+  it('a second Steno on the same directory is refused with one line', async () => {
     const { status, stderr } = await steno.steno('up', '--data', steno.data, '--ssh-listen', '127.0.0.1:0', '--web-listen', '127.0.0.1:0');
     expect(status).toBe(73);
     expect(stderr).toContain('[ALREADY_RUNNING]');
   });
 
-  it('a taken port is named in one line', async () => {
+  it('a port that is in use is reported in one line', async () => {
     const { status, stderr } = await steno.steno(
       'up',
       '--data',

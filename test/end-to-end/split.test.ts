@@ -1,7 +1,7 @@
 /**
- * Every stage apart and twice: two gateways, two authorities on one PostgreSQL, two ingests and two viewers over one ClickHouse
- * and one bucket, each a process of its own. Each is restarted in turn, one of a kind after it was killed, while sessions go on and are
- * followed live.
+ * Two processes of every stage: two gateways, two authorities on one PostgreSQL, two ingests and two viewers over one ClickHouse
+ * and one bucket. Each is restarted in turn, one of each kind after SIGTERM and the other after SIGKILL, while sessions continue
+ * and are followed live.
  *
  * ClickHouse is chDB behind ClickHouse's HTTP interface, the bucket is s3rver; both are in this process.
  */
@@ -40,11 +40,11 @@ import type { StockNode } from './stock-node.js';
 
 const programs = postgresPrograms();
 
-/** One of the two of each kind: `a` or `b`. */
+/** The process of a kind. */
 type Which = 'a' | 'b';
 const both = ['a', 'b'] as const;
 
-/** Text of a live session as a viewer passes it on, whatever viewer; connects again after the last block it has. */
+/** Follows the text of a live session through either viewer; reconnects after the last block it has. */
 class Watcher {
   readonly #urls: () => string;
   readonly #sign: (path: string) => string;
@@ -91,7 +91,7 @@ class Watcher {
   }
 }
 
-describe.skipIf('missing' in programs)(`every stage apart and twice${'missing' in programs ? `: ${programs.missing}` : ''}`, () => {
+describe.skipIf('missing' in programs)(`two processes of every stage${'missing' in programs ? `: ${programs.missing}` : ''}`, () => {
   const steno = new Steno();
   const target = `${steno.login}@stock`;
   const files = mkdtempSync(join(tmpdir(), 'steno-split-'));
@@ -116,7 +116,7 @@ describe.skipIf('missing' in programs)(`every stage apart and twice${'missing' i
     const env = kind === 'authority' ? {} : aws();
     services.set(`${kind}/${name}`, await startService(steno, kind, name, configs.get(`${kind}/${name}`)!, env));
   };
-  /** One of the two is told to end, the other one is killed. */
+  /** `a` is asked to end, `b` is killed. */
   const end = async (kind: string, name: Which): Promise<void> => {
     const signal = name === 'a' ? 'SIGTERM' : 'SIGKILL';
     expect(await services.get(`${kind}/${name}`)!.drain(signal)).toBe(signal === 'SIGTERM' ? 0 : null);
@@ -128,7 +128,7 @@ describe.skipIf('missing' in programs)(`every stage apart and twice${'missing' i
     return signRequest(loadPrivateKey(readFileSync(key, 'utf8')), parseAuthorizedLine(readFileSync(certificate, 'utf8')).blob, 'GET', path);
   };
 
-  /** Types into a session and waits for the answer of the shell. */
+  /** Types a command into a session and waits for its output. */
   const say = async (session: Terminal, word: string): Promise<void> => {
     session.write(`echo ${word}-$((20 + 3))\r`);
     await session.until(new RegExp(`${word}-23`));
@@ -182,7 +182,7 @@ describe.skipIf('missing' in programs)(`every stage apart and twice${'missing' i
       configs.set(`viewer/${name}`, {
         name,
         data: join(steno.folder, `viewer-${name}`),
-        // Each prefers another, so that all connections between the two of each kind are used.
+        // Each prefers a different one, so that the connections to both are used.
         authorities: name === 'a' ? where.authorities : [...where.authorities].reverse(),
         join: await joining(steno, 'viewer', name),
         listen: `127.0.0.1:${port}`,
@@ -204,7 +204,7 @@ describe.skipIf('missing' in programs)(`every stage apart and twice${'missing' i
     for (const kind of ['gateway', 'viewer'] as const) members.push(await member(kind));
   }, 240_000);
 
-  /** A service of the test's own, which asks as services ask. */
+  /** A member of the test's own, which calls the authority as services do. */
   const member = async (kind: JoiningKind): Promise<Member> =>
     openMember(
       kind,
@@ -241,7 +241,7 @@ describe.skipIf('missing' in programs)(`every stage apart and twice${'missing' i
       await get<{ readonly sessions: readonly (SessionRow & { readonly gateway: string })[] }>(which, '/api/sessions?limit=200')
     ).sessions.filter(({ state, tty }) => tty && state === 'live');
 
-  it('restarts each in turn, and loses nothing', async () => {
+  it('can each be restarted in turn without loss', async () => {
     const sessions = new Map(both.map((name) => [name, gateways.get(name)!.terminal(target)]));
     for (const session of sessions.values()) await session.until(/[$#] $/);
     const words: string[] = [];
@@ -256,7 +256,7 @@ describe.skipIf('missing' in programs)(`every stage apart and twice${'missing' i
       (rows) => rows.length === 2,
     );
     const idOf = (name: Which): string => found.find(({ gateway }) => gateway === `edge-${name}`)!.id;
-    // Any viewer and any gateway finds who holds a session, and a viewer follows it at that ingest.
+    // Every viewer and gateway learns which gateway holds a session, and a viewer follows it at that gateway's ingest.
     for (const name of both)
       expect(
         await eventually(
@@ -286,7 +286,7 @@ describe.skipIf('missing' in programs)(`every stage apart and twice${'missing' i
         const other = name === 'a' ? 'b' : 'a';
         await end('ingest', name);
         await sayAll(`ingest${name}`);
-        // Both gateways and both viewers are at the other one by now.
+        // By now both gateways and both viewers use the other ingest.
         await followed(`ingest${name}`);
         await run();
         await must(steno.steno('tokens', 'add', '--type', 'node', '--ttl', '1h'));
@@ -319,7 +319,7 @@ describe.skipIf('missing' in programs)(`every stage apart and twice${'missing' i
         await start('viewer', name);
         await followed(`viewer${name}`);
       }
-      // Its sessions end with it, in words; those of the other go on.
+      // The sessions of this gateway end with a message; those of the other continue.
       const restarted = gateways.get('b')!;
       expect(await restarted.stop()).toBe(0);
       await sessions.get('b')!.until(/DRAINING/);

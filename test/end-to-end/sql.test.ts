@@ -1,4 +1,4 @@
-/** `steno sql` on a whole Steno: sessions over real ssh, queries in every format, samples, the packs, what the audit log keeps, Ctrl-C. */
+/** `steno sql` on a whole Steno: sessions over real ssh, queries in every format, samples, the packs, the audit log, Ctrl-C. */
 import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -30,14 +30,14 @@ afterAll(() => steno.dispose());
 describe('steno sql', () => {
   const commands = `SELECT command, exit_code, started_at FROM sessions WHERE position(command, '${word}') > 0 ORDER BY started_at`;
 
-  test('prints rows as a table, with how many and the hash on standard error', async () => {
+  test('prints rows as a table, with their number and hash on standard error', async () => {
     const { status, stdout, stderr } = await steno.steno('sql', commands);
     expect(status).toBe(0);
     expect(stdout.split('\n')[0]).toMatch(new RegExp(`^echo '=${word}' 1 +0  20\\d\\d-`));
     expect(stderr).toMatch(/^3 rows, \d+ ms\nsha256 [0-9a-f]{64}\n$/);
   });
 
-  test('the hash can be computed from what --json prints, and is in the audit log with the query', async () => {
+  test('the hash can be computed from the output of --json, and is in the audit log with the query', async () => {
     const { columns, rows, hash } = await steno.json<Answer>('sql', commands);
     expect(
       createHash('sha256')
@@ -62,7 +62,7 @@ describe('steno sql', () => {
     expect(readFileSync(file('a.parquet')).subarray(0, 4).toString()).toBe('PAR1');
   });
 
-  test('picks the same sample for a seed, and the period stands in the query', async () => {
+  test('picks the same sample for the same seed, and the query contains the period', async () => {
     const query = 'SELECT session FROM sessions WHERE started_at >= {from} AND started_at < {to}';
     writeFileSync(join(steno.folder, 'q.sql'), query);
     const sampled = () => steno.json<Answer>('sql', '--file', join(steno.folder, 'q.sql'), '--from', '1d', '--sample', '2', '--seed', 's');
@@ -72,7 +72,7 @@ describe('steno sql', () => {
     expect((await steno.steno('sql', query, '--from', '2000-01-01', '--to', '2000-02-01')).status).toBe(1);
   });
 
-  test('keeps a query under a name with its period open, and runs it for another', async () => {
+  test('saves a query under a name without its period, and runs it for another period', async () => {
     const sql = `SELECT count() AS n FROM sessions WHERE started_at >= {from} AND position(command, '${word}') > 0`;
     const saved = await steno.json<{ id: string; query: string }>('sql', '--save', 'probes', '--share', sql);
     expect(saved).toMatchObject({ language: 'sql', query: sql, shared: true, every_ms: null });
@@ -102,7 +102,7 @@ describe('steno sql', () => {
     expect((await steno.steno('sql', '--show', '--pack', 'cc6.3-approvals')).stdout).toContain('self_approved is to be 0');
   });
 
-  test('says what is refused, and where a query goes wrong', async () => {
+  test('reports refusals, and the place of an error in a query', async () => {
     expect(await steno.steno('sql', "SELECT * FROM file('/etc/passwd')")).toMatchObject({
       status: 64,
       stderr: expect.stringContaining('QUERY_REFUSED'),

@@ -13,10 +13,10 @@ export const sshdPath = '/usr/sbin/sshd';
 export interface StockNode {
   readonly name: string;
   readonly port: number;
-  /** Files: its host key (beside it the certificate), and the CAs that it takes users from. */
+  /** Paths of its host key (the certificate is beside it) and of its trusted user CAs. */
   readonly hostKey: string;
   readonly userCa: string;
-  /** Reads its files again; connections stay. */
+  /** Makes sshd reread its files; connections stay open. */
   reload(): void;
   stop(): Promise<void>;
 }

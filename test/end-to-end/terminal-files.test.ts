@@ -1,23 +1,23 @@
 /**
- * Files beside the terminal of the page, in Chromium and through a gateway: folders, a download, an upload that asks before it replaces,
- * and what the recording says of each, which is what it says of stock `sftp`.
+ * Files beside the terminal of the page, in Chromium and through a gateway: folders, a download, an upload that asks before it
+ * overwrites. The recording of each is the same as for stock `sftp`.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import axe from 'axe-core';
-import type { AxeResults } from 'axe-core';
 import { chromium } from 'playwright-core';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { SessionInfo } from '#schemas/api/recordings/sessions.js';
+import { accessibilityFaults } from '../../viewer/api/testing/accessible.js';
 import { headless } from '../../viewer/api/testing/chromium.js';
+import { takePicture } from '../../viewer/api/testing/pictures.js';
 import { must, viewerOf } from './client-tools.js';
 import { Steno, bin, eventually } from './machine.js';
 import { openAuthorities, person } from './people.js';
+import { signInOwner } from './session-page.js';
 
-const pictures = process.env['STENO_TEST_PICTURES'];
 const steno = new Steno();
 const folder = mkdtempSync(join(tmpdir(), 'steno-files-'));
 const complaints: string[] = [];
@@ -31,13 +31,10 @@ beforeAll(async () => {
   mkdirSync(join(folder, 'inner'));
   writeFileSync(join(folder, 'big.bin'), big);
   writeFileSync(join(folder, 'taken.txt'), 'before');
-  // Hostile names are text.
+  // Hostile names must be shown as text.
   writeFileSync(join(folder, '<img src=x onerror=alert(1)>\u202etxt.exe'), 'odd');
   await steno.start();
   await must(steno.steno('login', '--data', steno.data));
-  const { stdout } = await steno.steno('login', '--web', '--data', steno.data);
-  const link = new URL(/http\S+#sign-in=[A-Za-z0-9_-]{40,}/.exec(stdout)![0]);
-  web = link.origin;
   browser = await chromium.launch(headless);
   page = await browser.newPage({ viewport: { width: 1440, height: 800 } });
   page.setDefaultTimeout(30_000);
@@ -46,8 +43,7 @@ beforeAll(async () => {
   });
   page.on('pageerror', (error) => complaints.push(String(error)));
   page.on('dialog', (dialog) => void dialog.accept());
-  await page.goto(link.href);
-  await page.getByText('Sign out').waitFor();
+  web = await signInOwner(steno, page);
   await page.goto(`${web}/terminal?node=local&login=${steno.login}`);
   await page.waitForSelector('.terminal-page[data-state=running]');
 }, 120_000);
@@ -62,29 +58,10 @@ const transfers = async (): Promise<string[]> =>
   (await page.locator('.transfer').allInnerTexts()).map((text) => text.replace(/\s+/g, ' ').trim());
 const sessionsOf = async (kind: string): Promise<readonly SessionInfo[]> =>
   (await viewerOf(steno).sessions()).filter((session) => session.kind === kind);
-async function picture(name: string): Promise<void> {
-  if (pictures === undefined) return;
-  mkdirSync(pictures, { recursive: true });
-  for (const width of [1440, 1024, 390])
-    for (const colorScheme of ['light', 'dark'] as const) {
-      await page.emulateMedia({ colorScheme });
-      await page.setViewportSize({ width, height: 800 });
-      await page.screenshot({ path: join(pictures, `${name}-${width}-${colorScheme}.png`) });
-    }
-  await page.emulateMedia({ colorScheme: 'light' });
-  await page.setViewportSize({ width: 1440, height: 800 });
-}
-async function accessible(): Promise<void> {
-  for (const colorScheme of ['dark', 'light'] as const) {
-    await page.emulateMedia({ colorScheme });
-    await page.evaluate(axe.source);
-    const { violations } = await page.evaluate<AxeResults>(`axe.run({ exclude: ['.terminal-screen'] })`);
-    const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
-    expect(serious.map(({ id, nodes }) => [id, ...nodes.map(({ html }) => html.slice(0, 200))])).toEqual([]);
-  }
-}
+const picture = (name: string): Promise<void> => takePicture(page, name);
+const accessible = async (): Promise<void> => expect(await accessibilityFaults(page, ['.terminal-screen'])).toEqual([]);
 
-it('shows the folder that sessions begin in, and goes where it is told', async () => {
+it('shows the start folder of sessions, and opens other folders', async () => {
   await page.click('.terminal-acts button:has-text("Files")');
   await page.waitForSelector('.files-list .file');
   await page.fill('.files-place form input', folder);
@@ -107,7 +84,7 @@ it('shows the folder that sessions begin in, and goes where it is told', async (
   await accessible();
 });
 
-it('downloads and uploads whole files, and asks before it replaces one', async () => {
+it('downloads and uploads whole files, and asks before it overwrites one', async () => {
   const [download] = await Promise.all([page.waitForEvent('download'), page.click('.file:has-text("big.bin")')]);
   expect(download.suggestedFilename()).toBe('big.bin');
   expect(sha256(readFileSync(await download.path()))).toBe(sha256(big));
@@ -129,13 +106,13 @@ it('downloads and uploads whole files, and asks before it replaces one', async (
   await page.click('.transfer button:has-text("Replace")');
   await soon(async () => (await transfers()).at(-1)).toMatch(/done/);
   expect(readFileSync(join(folder, 'taken.txt'), 'utf8')).toBe('after');
-  // The path that led nowhere is gone with the next folder that was shown.
+  // The field no longer has the invalid path once another folder is shown.
   await soon(() => page.locator('.files-place form input').inputValue()).toBe(folder);
   const odd = await Promise.all([page.waitForEvent('download'), page.click('.file:has-text("onerror")')]).then(([one]) => one);
   expect(odd.suggestedFilename()).not.toMatch(/[<>\u202e]/);
 });
 
-it('shows how far a long one is, is hidden while it goes on, and is cancelled', async () => {
+it('shows the progress of a long transfer, continues while hidden, and can cancel it', async () => {
   const long = join(steno.folder, 'long.bin');
   writeFileSync(long, Buffer.alloc(120_000_000, 7));
   await page.setInputFiles('.files-upload input', long);
@@ -149,7 +126,7 @@ it('shows how far a long one is, is hidden while it goes on, and is cancelled', 
   await page.waitForSelector('text=Nothing is in this folder.');
 });
 
-it('makes folders, renames, and deletes what is confirmed', async () => {
+it('makes folders, renames, and deletes after confirmation', async () => {
   const row = (name: string) => page.locator('.files-row', { hasText: name });
   await page.click('button[aria-label="To the folder above"]');
   await page.waitForSelector('.file:has-text("big.bin")');
@@ -186,7 +163,7 @@ it('makes folders, renames, and deletes what is confirmed', async () => {
   }
 });
 
-it('ends with its panel, and is recorded as sftp beside the shell', async () => {
+it('ends when its panel is closed, and is recorded as sftp beside the shell', async () => {
   expect((await sessionsOf('sftp')).map(({ state }) => state)).toEqual(['live']);
   await page.click('.files-head button:has-text("Close files")');
   const [session] = await eventually(
@@ -219,7 +196,7 @@ it('ends with its panel, and is recorded as sftp beside the shell', async () => 
   await soon(() => page.locator('.xterm-rows').innerText()).toContain('still here');
 });
 
-it('ends with the terminal, by words', async () => {
+it('ends with the terminal, with a message', async () => {
   await page.click('.terminal-acts button:has-text("Files")');
   await page.waitForSelector('.files-list .file');
   const [shell] = await eventually(
@@ -235,7 +212,7 @@ it('ends with the terminal, by words', async () => {
   await page.waitForSelector('.files-over');
 });
 
-it('waits for whom a role demands, says how they join, and goes on when they have', async () => {
+it('waits for the participants that a role demands, shows how they join, and continues once they have', async () => {
   const path = join(steno.folder, 'roles.yaml');
   for (const document of [
     { kind: 'role', name: 'guarded', allow: { nodes: { '*': '*' }, logins: [steno.login] }, moderation: { modes: ['moderator'] } },

@@ -1,6 +1,6 @@
 /**
- * Terminal modes round the wire: a real `ssh` on a terminal that was set otherwise, `stty -a` on the node. A plain sshd is the
- * peer: every way through Steno shows what it shows.
+ * Terminal modes from end to end: a real `ssh` on a terminal with unusual settings, `stty -a` on the node. Every path through
+ * Steno must give the same result as a plain sshd.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -72,7 +72,7 @@ afterAll(async () => {
 
 const quoted = (words: readonly string[]): string => words.map((word) => `'${word}'`).join(' ');
 
-/** What `stty -a` says on the far side of a command that runs on a terminal set with `stty`. */
+/** The output of `stty -a` on the node, for an `ssh` on a terminal set with `stty`. */
 async function far(set: readonly string[], command: readonly string[]): Promise<readonly string[]> {
   const terminal = steno.terminal(
     'sh',
@@ -109,14 +109,14 @@ describe.each(settings)('a terminal %s', (_claim, set) => {
         ] as const,
     );
 
-  it('begins on the node as behind a plain sshd', async () => {
+  it('has the same modes on the node as behind a plain sshd', async () => {
     const expected = await far(set, ['ssh', '-tt', ...peer.args]);
     if (set.includes('^X')) expect(expected.join(' ')).toContain('intr = ^X');
     for (const [way, command] of ways()) expect([way, await far(set, command)]).toEqual([way, expected]);
   });
 });
 
-it("PuTTY's modes arrive on both kinds of node alike", async () => {
+it('PuTTY’s modes arrive the same on both kinds of node', async () => {
   const gateway = await gatewayOf(steno);
   const key = await puttyKey(steno);
   const plink = (node: string): readonly string[] => [
@@ -139,7 +139,7 @@ it("PuTTY's modes arrive on both kinds of node alike", async () => {
 });
 
 describe('a subsystem with a terminal', () => {
-  it.each(['local', 'stock'])('is refused on node %s, in words, and nothing runs', async (node) => {
+  it.each(['local', 'stock'])('is refused on node %s with a message, and nothing runs', async (node) => {
     const terminal = steno.terminal('ssh', ['-tt', '-F', steno.config, '-s', `${steno.login}@${node}.steno`, 'sftp']);
     expect(await terminal.ended).not.toBe(0);
     expect(terminal.text()).toContain('SUBSYSTEM_TERMINAL');

@@ -1,6 +1,6 @@
 /**
- * The way of a terminal's bytes from a browser's WebSocket through a viewer to a gateway, over real mutual TLS with certificates
- * of a real authority: order, back-pressure, limits, and whose word about the browser's address counts.
+ * The path of a terminal's bytes from a browser's WebSocket through a viewer to a gateway, over real mutual TLS with certificates
+ * of a real authority: order, back-pressure, limits, and whom the gateway believes about the browser's address.
  */
 import { once } from 'node:events';
 import { createServer } from 'node:http';
@@ -24,7 +24,7 @@ import type { Opening } from '../../viewer/api/terminal/relay.js';
 const cleanup = new Cleanup();
 let authority: RunningAuthority;
 let tunnel: TunnelListener;
-/** What the gateway does with the next connection. */
+/** The gateway's handler of the next connection. */
 let accept: (wire: Wire, source: string) => void;
 let taking = true;
 const audited: { readonly event: string; readonly code?: string }[] = [];
@@ -100,13 +100,13 @@ async function browse(more: Partial<Opening> = {}): Promise<Browser> {
   await once(socket, 'open');
   return { socket, closed, received: () => Buffer.concat(chunks) };
 }
-/** Answers with what it gets, once it is let. */
+/** Echoes its input. */
 const echo = (wire: Wire): void =>
   wire.attach({ bytes: (chunk) => wire.send(Buffer.from(chunk)), drained: () => undefined, closed: () => undefined });
 const pattern = (length: number): Buffer => Buffer.from(Uint8Array.from({ length }, (_, i) => (i * 7919) % 251));
 
 describe('a terminal of a browser', () => {
-  test('reaches the gateway as one from the address of the browser, and its bytes come back', async () => {
+  test('reaches the gateway with the address of the browser, and its bytes come back', async () => {
     let from = '';
     accept = (wire, source) => {
       from = source;
@@ -120,7 +120,7 @@ describe('a terminal of a browser', () => {
     expect(from).toBe('198.51.100.9');
   });
 
-  test('stops where the gateway does not read, and loses nothing', async () => {
+  test('pauses while the gateway does not read, and loses nothing', async () => {
     let wire: Wire;
     let length = 0;
     let stopped = false;
@@ -140,7 +140,7 @@ describe('a terminal of a browser', () => {
     const piece = pattern(MAX_TERMINAL_MESSAGE);
     const pieces = 1_024;
     for (let i = 0; i < pieces; i += 1) socket.send(piece);
-    // Of 64 MB all but what fits into sockets waits in the browser.
+    // The browser holds back all of the 64 MB that does not fit into the sockets.
     await expect.poll(() => stopped).toBe(true);
     await expect.poll(() => ends.at(-1)!.isPaused, { timeout: 60_000 }).toBe(true);
     expect(socket.bufferedAmount).toBeGreaterThan(0);
@@ -148,7 +148,7 @@ describe('a terminal of a browser', () => {
     await expect.poll(() => length, { timeout: 60_000 }).toBe(pieces * piece.length);
   });
 
-  test('stops the gateway where the browser does not read, and loses nothing', async () => {
+  test('pauses the gateway while the browser does not read, and loses nothing', async () => {
     let wire: Wire;
     let drained = 0;
     accept = (given) => {
@@ -160,7 +160,7 @@ describe('a terminal of a browser', () => {
     socket.pause();
     const piece = pattern(64 * 1024);
     let sent = 0;
-    // As a gateway does: it sends while there is room.
+    // Like a gateway, which sends while there is room.
     while (sent < 512 && wire!.queued <= 256 * 1024) {
       wire!.send(piece);
       sent += 1;
@@ -172,7 +172,7 @@ describe('a terminal of a browser', () => {
     expect(drained).toBeGreaterThan(0);
   });
 
-  test('ends when the gateway ends it, and the gateway hears when the browser is gone', async () => {
+  test('ends when the gateway ends it, and the gateway notices when the browser is gone', async () => {
     let wire: Wire;
     let closed = 0;
     accept = (given) => {
@@ -202,7 +202,7 @@ describe('a terminal of a browser', () => {
     expect(await closed).toBe(terminalCloses.signedOut);
   });
 
-  test('sends bytes, no text, and no more than a message holds', async () => {
+  test('is closed if it sends text or an oversized message', async () => {
     accept = echo;
     const text = await browse();
     text.socket.send('hello');
@@ -212,7 +212,7 @@ describe('a terminal of a browser', () => {
     expect(await large.closed).toBe(1009);
   });
 
-  test('is one of so many of its user', async () => {
+  test('is refused beyond the limit of its user', async () => {
     accept = echo;
     const open = await Promise.all(Array.from({ length: MAX_PER_USER }, () => browse({ user: 'many' })));
     const { closed } = await browse({ user: 'many' });
@@ -223,7 +223,7 @@ describe('a terminal of a browser', () => {
     for (const { socket } of open) socket.terminate();
   });
 
-  test('goes to another gateway when one is away, and says so when all are', async () => {
+  test('uses another gateway if one is unreachable, and reports it if all are', async () => {
     accept = echo;
     gateways = ['127.0.0.1:1', tunnel.address];
     const { socket, received } = await browse();
@@ -263,7 +263,7 @@ describe('at the gateway', () => {
   };
   const address = { 'x-steno-client': '192.0.2.5' };
 
-  test('the word of a viewer counts', async () => {
+  test('a viewer’s word about the address is accepted', async () => {
     accept = (wire) => wire.destroy();
     expect(await dial('viewer', address)).toBe(101);
   });
@@ -271,11 +271,11 @@ describe('at the gateway', () => {
   test.each([
     ['another service', 'agent', address, 'CERT_UNKNOWN_CA'],
     ['ingest', 'ingest', address, 'CERT_UNKNOWN_CA'],
-    ['nobody known', null, address, 'CERT_UNKNOWN_CA'],
+    ['an unknown client', null, address, 'CERT_UNKNOWN_CA'],
     ['a viewer that names no address', 'viewer', {}, 'BAD_REQUEST'],
-    ['a viewer, of a gateway that is to stop,', 'viewer', address, 'DRAINING'],
-    ['a viewer that names what is none', 'viewer', { 'x-steno-client': 'localhost' }, 'BAD_REQUEST'],
-  ] as const)('%s is refused, and that is audited', async (_, kind, headers, code) => {
+    ['a viewer, at a draining gateway,', 'viewer', address, 'DRAINING'],
+    ['a viewer that names an invalid address', 'viewer', { 'x-steno-client': 'localhost' }, 'BAD_REQUEST'],
+  ] as const)('%s is refused and audited', async (_, kind, headers, code) => {
     accept = () => {
       throw new Error('not to be accepted');
     };

@@ -1,6 +1,6 @@
 /**
- * The stream below a terminal of the page that outlives its network: the page's own link, a viewer's relay, mutual TLS and the
- * gateway's tunnel port, cut in many places; and whoever wants to resume what is not theirs, or no more.
+ * The stream below a terminal of the page, which survives the loss of its network: the page's link, a viewer's relay, mutual TLS and
+ * the gateway's tunnel port, cut in many places; and attempts to resume a terminal of another user or one that is over.
  */
 import { createHmac, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
@@ -21,12 +21,12 @@ import { TerminalRelay } from '../../viewer/api/terminal/relay.js';
 import { TerminalLink } from '../../viewer/web/terminal/link.js';
 
 const cleanup = new Cleanup();
-/** What the gateway does with the next connection. */
+/** The gateway's handler of the next connection. */
 let accept: (wire: Wire) => void;
 const audited: { readonly event: string; readonly code?: string }[] = [];
 let relay: TerminalRelay;
 let port: number;
-/** Of the browser that connects next. */
+/** Address of the browser that connects next. */
 let client = '198.51.100.9';
 let signedIn = true;
 /** Browsers cannot reach the viewer. */
@@ -98,7 +98,7 @@ afterEach(() => {
 
 const pattern = (from: number, length: number): Buffer => Buffer.from(Uint8Array.from({ length }, (_, i) => ((from + i) * 7919) % 251));
 
-/** The gateway's end: keeps what it got, and what it was told. */
+/** The gateway's end: collects its input and its events. */
 interface Near {
   wire: Wire;
   ticket: Ticket;
@@ -174,7 +174,7 @@ async function open(near: Near): Promise<Page> {
 }
 
 describe('a terminal of the page', () => {
-  test('goes on over one network after the other, and loses, repeats and reorders no byte', async () => {
+  test('continues over one network after the other, and loses, repeats and reorders no byte', async () => {
     const near = gatewayEnd(60);
     const page = await open(near);
     let [down, up] = [0, 0];
@@ -186,7 +186,7 @@ describe('a terminal of the page', () => {
         up += length;
       }
       const before = near.told.length;
-      // Either end of the browser's connection, with bytes on their way both ways.
+      // Cut at either end of the browser's connection, with bytes in transit both ways.
       if (round % 2 === 0) page.sockets.at(-1)!.terminate();
       else ends.at(-1)!.terminate();
       near.wire.send(pattern(down, 77));
@@ -197,13 +197,13 @@ describe('a terminal of the page', () => {
     await expect.poll(() => Buffer.concat(near.got).length).toBe(up);
     expect(Buffer.concat(page.got).equals(pattern(0, down))).toBe(true);
     expect(Buffer.concat(near.got).equals(pattern(0, up))).toBe(true);
-    // One that is cut before the page has heard that it goes on is no return of its own.
+    // If a connection is cut before the page learns that it has resumed, the gateway counts one more resume than the page.
     expect(near.told.filter((one) => one === 'resumed 198.51.100.9').length).toBeGreaterThanOrEqual(12);
     expect(page.told.at(-1)).toBe('back');
     expect(near.closed).toBe(0);
   });
 
-  test('says that it is away, tries again when the browser is online, and is back', async () => {
+  test('reports that it is away, retries when the browser is online, and is back', async () => {
     const near = gatewayEnd(60);
     const page = await open(near);
     unreachable = true;
@@ -232,7 +232,7 @@ describe('a terminal of the page', () => {
     expect(page.link.away).toBe(false);
   });
 
-  test('gives up when its time is over, at both ends', async () => {
+  test('gives up at both ends when its time is over', async () => {
     const near = gatewayEnd(1);
     const page = await open(near);
     unreachable = true;
@@ -241,7 +241,7 @@ describe('a terminal of the page', () => {
     await expect.poll(() => near.closed).toBe(1);
   });
 
-  test('that the gateway ended meanwhile says its last words, and is over', async () => {
+  test('that the gateway ended meanwhile shows its last output, and is over', async () => {
     const near = gatewayEnd(60);
     const page = await open(near);
     unreachable = true;
@@ -256,7 +256,7 @@ describe('a terminal of the page', () => {
     await expect.poll(() => page.told.at(-1)).toBe('GATEWAY_LOST');
   });
 
-  test('whose user is signed out ends at the gateway too, at once', async () => {
+  test('whose user is signed out also ends at the gateway at once', async () => {
     const near = gatewayEnd(60);
     const page = await open(near);
     signedIn = false;
@@ -266,7 +266,7 @@ describe('a terminal of the page', () => {
     expect(near.told).toEqual([]);
   });
 
-  test('that its user closes ends at the gateway at once', async () => {
+  test('that its user closes ends at once at the gateway', async () => {
     const near = gatewayEnd(60);
     const page = await open(near);
     page.link.close();
@@ -274,7 +274,7 @@ describe('a terminal of the page', () => {
     expect(near.told).toEqual([]);
   });
 
-  test('where roles allow no waiting ends with its network', async () => {
+  test('ends with its network if roles allow no waiting', async () => {
     const near = gatewayEnd(0);
     const page = await open(near);
     page.sockets.at(-1)!.terminate();
@@ -282,7 +282,7 @@ describe('a terminal of the page', () => {
     await expect.poll(() => page.told.at(-1)).toBe('GATEWAY_LOST');
   });
 
-  test('of a gateway that knows no frames is a plain stream', async () => {
+  test('of an older gateway without frames is a plain stream', async () => {
     const server = new WebSocketServer({ host: '127.0.0.1', port: 0 });
     cleanup.add(() => void server.close());
     await once(server, 'listening');
@@ -312,7 +312,7 @@ describe('a terminal of the page', () => {
   });
 });
 
-/** Somebody who speaks frames by hand. */
+/** An attacker who speaks frames by hand. */
 class Stranger {
   readonly socket: NodeSocket;
   readonly frames: TerminalFrame[] = [];
@@ -341,8 +341,8 @@ class Stranger {
   }
 }
 
-describe('whoever wants to resume a terminal', () => {
-  test('has to know its secret', async () => {
+describe('a client that resumes a terminal', () => {
+  test('must know its secret', async () => {
     const near = gatewayEnd(60);
     await open(near);
     const stranger = new Stranger(near.ticket.id);
@@ -353,7 +353,7 @@ describe('whoever wants to resume a terminal', () => {
     expect(near.closed).toBe(0);
   });
 
-  test('cannot repeat a proof that was heard', async () => {
+  test('cannot replay a proof', async () => {
     const near = gatewayEnd(60);
     await open(near);
     const first = new Stranger(near.ticket.id);
@@ -366,14 +366,14 @@ describe('whoever wants to resume a terminal', () => {
   });
 
   test.each<[string, (stranger: Stranger, near: Near) => Promise<void>, RegExp]>([
-    ['says nothing of proof', async (stranger) => void stranger.socket.send(encodeFrame({ kind: 'received', received: 0 })), /no proof/],
+    ['sends no proof', async (stranger) => void stranger.socket.send(encodeFrame({ kind: 'received', received: 0 })), /no proof/],
     ['sends no frames', async (stranger) => void stranger.socket.send(Buffer.from('SSH-2.0-x\r\n')), /no proof/],
     [
-      'says to have more than was sent',
+      'claims to have received more than was sent',
       async (stranger, { ticket }) => void stranger.prove(ticket, await stranger.challenge(), 1_000_000),
       /cannot be/,
     ],
-  ])('and %s is refused', async (_, act, why) => {
+  ])('that %s is refused', async (_, act, why) => {
     const near = gatewayEnd(60);
     await open(near);
     const stranger = new Stranger(near.ticket.id);
@@ -392,7 +392,7 @@ describe('whoever wants to resume a terminal', () => {
     await expect.poll(() => near.told.at(-1)).toMatch(/^refused 203.0.113.5: .*address/);
   });
 
-  test('comes too late when it is over, and that is audited once', async () => {
+  test('is refused once the terminal is over, and audited once', async () => {
     const near = gatewayEnd(60);
     const page = await open(near);
     page.link.close();
@@ -403,13 +403,13 @@ describe('whoever wants to resume a terminal', () => {
   });
 
   test.each([
-    ['a name that was made up', `${'A'.repeat(22)}@gw`, terminalCloses.gone],
-    ['one of a gateway that there is not', `${'A'.repeat(22)}@none`, terminalCloses.unavailable],
-  ])('by %s gets nothing', async (_, id, code) => {
+    ['an invented id', `${'A'.repeat(22)}@gw`, terminalCloses.gone],
+    ['an id of an unknown gateway', `${'A'.repeat(22)}@none`, terminalCloses.unavailable],
+  ])('with %s is refused', async (_, id, code) => {
     expect(await new Stranger(id).closed).toBe(code);
   });
 
-  test('is one of a few that have not proven themselves', async () => {
+  test('is refused while too many others have not yet sent a proof', async () => {
     const near = gatewayEnd(60);
     await open(near);
     const many = Array.from({ length: 4 }, () => new Stranger(near.ticket.id));

@@ -1,12 +1,11 @@
 /**
- * A terminal in the page, as its user meets it: Chromium, a whole Steno, and the shell of a node. Colours and sizes arrive under
- * the page's policy, the recording is that of any session, and locks, roles, a second factor and signing out count as for `ssh`.
+ * A terminal in the page as its user sees it: Chromium, a whole Steno, and the shell of a node. Colours and sizes work under the
+ * page's content security policy, the session is recorded like any other, and locks, roles, a second factor and sign-out apply as
+ * for `ssh`.
  */
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import axe from 'axe-core';
-import type { AxeResults } from 'axe-core';
 import { Secret, TOTP } from 'otpauth';
 import { chromium } from 'playwright-core';
 import type { BrowserContext, Page } from 'playwright-core';
@@ -19,11 +18,12 @@ import type { Lock } from '#schemas/documents/lock.js';
 import type { AuditRow } from '#schemas/events/rows.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
 import { generateKey } from '#runtime/ssh/keys.js';
+import { accessibilityFaults } from '../../viewer/api/testing/accessible.js';
 import { executablePath, headless, watchPage } from '../../viewer/api/testing/chromium.js';
+import { takePicture } from '../../viewer/api/testing/pictures.js';
 import { Steno, eventually } from './machine.js';
 import { TestAccount } from './test-account.js';
 
-const pictures = process.env['STENO_TEST_PICTURES'];
 const password = 'turnip gravel osprey lantern';
 const steno = new Steno();
 const account = new TestAccount();
@@ -33,7 +33,7 @@ let totp: TOTP;
 const complaints: string[] = [];
 const web = (): string => steno.run.web;
 let step = 0;
-/** Each code counts once. */
+/** Each code is valid once. */
 const code = (): string => totp.generate({ timestamp: Date.now() + 30_000 * step++ });
 
 const roles = (more: string): string => `
@@ -53,30 +53,9 @@ const post = async <T>(path: string, data: object): Promise<T> => {
   expect(answer.status(), await answer.text()).toBe(200);
   return (await answer.json()) as T;
 };
-const picture = async (name: string): Promise<void> => {
-  if (pictures === undefined) return;
-  mkdirSync(pictures, { recursive: true });
-  const before = page.viewportSize()!;
-  for (const width of [1440, 1024, 390])
-    for (const colorScheme of ['light', 'dark'] as const) {
-      await page.emulateMedia({ colorScheme });
-      await page.setViewportSize({ width, height: 800 });
-      await page.screenshot({ path: join(pictures, `${name}-${width}-${colorScheme}.png`) });
-    }
-  await page.emulateMedia({ colorScheme: 'light' });
-  await page.setViewportSize(before);
-};
+const picture = (name: string): Promise<void> => takePicture(page, name);
 
-/** Nothing serious for who cannot see or point, by day and by night. What the terminal draws is in the colours of programs. */
-async function accessible(): Promise<void> {
-  for (const colorScheme of ['dark', 'light'] as const) {
-    await page.emulateMedia({ colorScheme });
-    await page.evaluate(axe.source);
-    const { violations } = await page.evaluate<AxeResults>(`axe.run({ exclude: ['.terminal-screen'] })`);
-    const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
-    expect(serious.map(({ id, nodes }) => [id, ...nodes.map(({ html }) => html.slice(0, 200))])).toEqual([]);
-  }
-}
+const accessible = async (): Promise<void> => expect(await accessibilityFaults(page, ['.terminal-screen'])).toEqual([]);
 
 beforeAll(async () => {
   expect(existsSync(executablePath), `${executablePath}: a browser to test with`).toBe(true);
@@ -120,7 +99,7 @@ const auditOf = async (event: string): Promise<readonly AuditRow[]> =>
 describe('a terminal in the page', () => {
   let session: string;
 
-  it('is opened from the list of nodes, and is a shell on the node', async () => {
+  it('opens from the list of nodes and is a shell on the node', async () => {
     await page.goto(`${web()}/nodes`);
     await page.waitForSelector('.node');
     expect((await page.locator('.node').innerText()).replace(/\s+/g, ' ')).toMatch(/local Connected/);
@@ -133,7 +112,7 @@ describe('a terminal in the page', () => {
     expect(await screen()).toContain(account.name);
   });
 
-  it('has the size of its box, and follows it', async () => {
+  it('has the size of its box and follows it', async () => {
     await typed('clear; echo size $(stty size)');
     await shows(/size \d+ \d+/);
     const [, rows, cols] = /size (\d+) (\d+)/.exec(await screen())!;
@@ -152,7 +131,7 @@ describe('a terminal in the page', () => {
     await page.setViewportSize({ width: 1280, height: 800 });
   });
 
-  it('shows colours, and what many bytes end with', async () => {
+  it('shows colours, and the end of a long output', async () => {
     await typed('clear; printf "\\033[38;2;10;200;30mgre""en\\033[0m\\n"');
     await shows(/green/);
     const colour = page.locator('.xterm-rows span', { hasText: /^green$/ });
@@ -161,16 +140,16 @@ describe('a terminal in the page', () => {
     await shows(/200000\s+the end/);
   });
 
-  it('pastes in brackets what the clipboard holds, and copies what is selected', async () => {
+  it('pastes the clipboard in bracketed mode, and copies the selection', async () => {
     await page.evaluate(() => navigator.clipboard.writeText('echo pasted\necho "on one" line'));
     await typed('clear; bind "set enable-bracketed-paste on"');
     await page.click('button:has-text("Paste")');
     await shows(/on one" line/);
-    // The shell has run nothing of it yet, because it was pasted in brackets.
+    // The shell has run nothing yet, because of bracketed paste.
     expect(await screen()).not.toMatch(/^pasted/m);
     await page.keyboard.press('Enter');
     await shows(/^pasted\s*\non one line/m);
-    // The rows are drawn below what takes the pointer.
+    // The element that receives pointer events is above the drawn rows.
     const line = await page
       .locator('.xterm-rows > div', { hasText: /^pasted/ })
       .first()
@@ -181,7 +160,7 @@ describe('a terminal in the page', () => {
     await picture('terminal');
   });
 
-  it('ends with its shell, and leads to its recording', async () => {
+  it('ends with its shell and links to its recording', async () => {
     await page.locator('.terminal-screen').click();
     await typed('exit 3');
     expect(await ending()).toContain('The shell ended with status 3.');
@@ -206,14 +185,14 @@ describe('a terminal in the page', () => {
     expect((await steno.steno('verify', session)).status).toBe(0);
   });
 
-  it('left a row for its certificate, and was used under no inline style', async () => {
+  it('left an audit row for its certificate, and used no inline style', async () => {
     expect((await auditOf('terminal.certify'))[0]).toMatchObject({
       ...{ actor: 'alice', outcome: 'success', node: 'local', login: account.name, source_address: '127.0.0.1' },
     });
     expect(complaints).toEqual([]);
   });
 
-  it('ends with a lock, whose reason it shows', async () => {
+  it('ends with a lock and shows its reason', async () => {
     await open();
     await state('running');
     const lock = await steno.json<Lock>('lock', '--user', 'alice', '--reason', 'stolen laptop');
@@ -221,7 +200,7 @@ describe('a terminal in the page', () => {
     await steno.steno('unlock', lock.id);
   });
 
-  it('is refused with words: another login, an unknown node, a node that is locked', async () => {
+  it('is refused with a message: another login, an unknown node, a locked node', async () => {
     await open('nobody');
     expect(await ending()).toMatch(/no role of alice allows login nobody on node local/);
     await page.goto(`${web()}/terminal?node=nowhere&login=${account.name}`);
@@ -237,7 +216,7 @@ describe('a terminal in the page', () => {
     ]);
   });
 
-  it('waits for a second factor where a role asks for one for each session', async () => {
+  it('waits for a second factor if a role asks for one for each session', async () => {
     await apply(roles('require_session_mfa: true'));
     await open();
     await state('confirming');
@@ -257,14 +236,14 @@ describe('a terminal in the page', () => {
     await apply(roles(''));
   });
 
-  describe('where a role lets it wait for its network', () => {
+  describe('if a role lets it wait for its network', () => {
     const waiting = join(mkdtempSync(join(tmpdir(), 'steno-away-')), 'go');
     let id: string;
-    /** From now on nothing that the page opens gets through. */
+    /** Blocks every connection that the page opens from now on. */
     const cut = (): Promise<void> => page.evaluate('window.blocked = true; window.sockets.at(-1).close()');
     const restore = (): Promise<void> => page.evaluate("window.blocked = false; window.dispatchEvent(new Event('online'))");
 
-    it('goes on with the same shell, whose output was not lost, and with no key that was typed meanwhile', async () => {
+    it('continues with the same shell, without lost output, and without keys that were typed meanwhile', async () => {
       chmodSync(dirname(waiting), 0o755);
       await apply(roles('reconnect: 2m'));
       await page.addInitScript(`{
@@ -298,7 +277,7 @@ describe('a terminal in the page', () => {
       expect(await screen()).not.toContain('typed');
     });
 
-    it('tells the audit and the recording when it was away', async () => {
+    it('has the time of its absence in the audit log and in the recording', async () => {
       const rows = await eventually(
         () => auditOf('terminal.resumed'),
         (found) => found.length > 0,
@@ -323,7 +302,7 @@ describe('a terminal in the page', () => {
       ]);
     });
 
-    it('is ended while it is away, and shows why once it is back', async () => {
+    it('can be ended while it is away, and shows the reason once it is back', async () => {
       await open();
       await state('running');
       const { id: live } = await eventually(
@@ -360,7 +339,7 @@ describe('a terminal in the page', () => {
       await steno.steno('unlock', lock.id);
     });
 
-    it('ends with its network where the role says so no more', async () => {
+    it('ends with its network once the role no longer lets it wait', async () => {
       await open();
       await state('running');
       await apply(roles(''));
@@ -404,7 +383,7 @@ describe('the WebSocket of terminals', () => {
     return answer.headers.get('set-cookie')!.split(';')[0]!;
   };
 
-  it('is for who is signed in, on a page of ours', async () => {
+  it('accepts only signed-in users on pages of this origin', async () => {
     const { origin } = new URL(web());
     const cookie = await signedIn();
     expect(await dial({ origin })).toBe(401);
@@ -412,7 +391,7 @@ describe('the WebSocket of terminals', () => {
     expect(await dial({ cookie, origin })).toMatch(/^SSH-2\.0-/);
   });
 
-  it('gives certificates for a login of the roles alone, and never to nobody', async () => {
+  it('issues certificates only for logins of the user’s roles, and none without a user', async () => {
     const { origin } = new URL(web());
     const ask = (headers: Record<string, string>): Promise<number> =>
       fetch(`${web()}/api/terminal/certificate`, {

@@ -1,6 +1,6 @@
 /**
- * A further account of the machine, with a shell, for users who do not administer Steno: the account that runs it, and root,
- * are not for them (authority/directory/own-machine.ts). Needs root, as whoever becomes another account does.
+ * An additional account of the machine, with a shell, for users who do not administer Steno: they may not use root or the account
+ * that runs Steno (authority/directory/own-machine.ts). Needs root.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 

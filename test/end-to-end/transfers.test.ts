@@ -1,4 +1,4 @@
-/** What transfers leave in the recording: files with size and digest, totals of streams, gaps where bytes were not kept. */
+/** Records of transfers: files with size and digest, totals of streams, gaps for bytes that were not kept. */
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -7,7 +7,7 @@ import { freePort } from '#runtime/http/free-port.js';
 import type { SessionInfo } from '#schemas/api/recordings/sessions.js';
 import { parseHeader, parseLine } from '#schemas/recording/line.js';
 import type { FileFact, RecordingHeader, RecordingLine, StreamFact } from '#schemas/recording/line.js';
-import { background, echoServer, exchange, gatewayOf, must, puttyKey, sessionsOf, viewerOf } from './client-tools.js';
+import { background, echoServer, exchange, gatewayOf, git, must, puttyKey, sessionsOf, viewerOf } from './client-tools.js';
 import type { Viewer } from './client-tools.js';
 import { Steno, eventually } from './machine.js';
 import { startStockNode } from './stock-node.js';
@@ -41,7 +41,7 @@ async function recordingOf({ id }: SessionInfo): Promise<Recording> {
   return { header: parseHeader(first!), lines, facts: lines.flatMap((line) => (line.code === 's' ? [line.data] : [])) };
 }
 
-/** The one session that `act` leaves, as it was recorded. */
+/** The recording of the one session of `act`. */
 async function recorded(act: () => Promise<unknown>, count = 1): Promise<readonly Recording[]> {
   const rows = await sessionsOf(viewer, count, async () => void (await act()));
   expect(rows).toHaveLength(count);
@@ -54,7 +54,7 @@ const contents = ({ facts }: Recording, operation: FileFact['operation']): FileF
 const totals = ({ facts }: Recording) =>
   facts.flatMap((fact) => (fact.fact === 'total' ? [{ stream: fact.stream, bytes: fact.bytes, sha256: fact.sha256 }] : []));
 
-/** The bytes of a stream that were kept: text lines and raw lines, in their order. */
+/** The bytes of a stream that were kept: text lines and raw lines, in order. */
 function kept({ lines }: Recording, stream: 'in' | 'out'): Buffer {
   return Buffer.concat(
     lines.flatMap((line) => {
@@ -82,9 +82,9 @@ describe.each(['local', 'stock'])('to and from node %s', (node) => {
 
   interface Copy {
     readonly protocol: FileFact['protocol'];
-    /** How the recording names the copy of a file below `folder` of the node. */
+    /** The path in the recording of a file's copy below `folder` on the node. */
     readonly named: (folder: string, name: string) => string;
-    /** Copies every file from `from` to the folder `to`; one of them is on the node. */
+    /** Copies every file from `from` to the folder `to`, one of which is on the node. */
     readonly up: (from: string, to: string) => Promise<unknown>;
     readonly down: (from: string, to: string) => Promise<unknown>;
   }
@@ -168,24 +168,16 @@ describe.each(['local', 'stock'])('to and from node %s', (node) => {
     },
   );
 
-  it('git leaves what was fetched and pushed', async () => {
-    const git = (cwd: string, ...args: readonly string[]) =>
-      must(
-        steno.exec(
-          'git',
-          ['-C', cwd, '-c', 'user.name=e2e', '-c', 'user.email=e2e@example.invalid', '-c', 'init.defaultBranch=main', ...args],
-          { env: { GIT_SSH_COMMAND: `ssh -F ${steno.config}` } },
-        ),
-      );
+  it('git: fetches and pushes are recorded', async () => {
     const bare = path(`there-${node}.git`);
     const seed = path(`seed-${node}`);
-    await git(steno.folder, 'init', '-q', '--bare', bare);
-    await git(steno.folder, 'init', '-q', seed);
-    await git(seed, 'commit', '-q', '--allow-empty', '-m', 'first');
-    const head = (await git(seed, 'rev-parse', 'HEAD')).stdout.trim();
+    await git(steno, steno.folder, 'init', '-q', '--bare', bare);
+    await git(steno, steno.folder, 'init', '-q', seed);
+    await git(steno, seed, 'commit', '-q', '--allow-empty', '-m', 'first');
+    const head = (await git(steno, seed, 'rev-parse', 'HEAD')).stdout.trim();
     const [pushed, cloned] = await recorded(async () => {
-      await git(seed, 'push', '-q', `${host}:${bare}`, 'main');
-      await git(steno.folder, 'clone', '-q', '-b', 'main', `${host}:${bare}`, path(`clone-${node}`));
+      await git(steno, seed, 'push', '-q', `${host}:${bare}`, 'main');
+      await git(steno, steno.folder, 'clone', '-q', '-b', 'main', `${host}:${bare}`, path(`clone-${node}`));
     }, 2);
     expect(contents(pushed!, 'push')).toEqual([
       expect.objectContaining({ protocol: 'git', path: expect.stringContaining(bare) as unknown, outcome: 'success' }),
@@ -224,7 +216,7 @@ describe.each(['local', 'stock'])('to and from node %s', (node) => {
     expect(recording!.lines.filter(({ code }) => code === 'g')).toEqual([]);
   });
 
-  it('forwarded ports: where to, from where, and how many bytes of which digest', async () => {
+  it('forwarded ports are recorded with destination, origin, byte counts and digests', async () => {
     const echo = await echoServer();
     const port = await freePort();
     const sent = randomBytes(200_000);
@@ -268,8 +260,8 @@ describe.each(['local', 'stock'])('to and from node %s', (node) => {
   });
 });
 
-describe('a role that wants streams in full', () => {
-  it('keeps every byte, and leaves no gap', async () => {
+describe('a role with full streams', () => {
+  it('keeps every byte without a gap', async () => {
     const role = {
       kind: 'role',
       name: 'admin',
@@ -280,7 +272,7 @@ describe('a role that wants streams in full', () => {
     };
     writeFileSync(path('role.yaml'), JSON.stringify(role));
     await must(steno.steno('apply', '-f', path('role.yaml')));
-    // The gateway hears of it at once, though not before the command line does.
+    // The gateway learns of the change shortly after the command returns.
     await eventually(
       async () => (await recorded(() => steno.ssh(`${steno.login}@local.steno`, 'true')))[0]!.header.steno.recording.streams,
       (streams) => streams === 'full',

@@ -1,4 +1,4 @@
-/** A node behind a tunnel, of a whole Steno: `steno agent` as a process of its own, on this machine or in a namespace. */
+/** A node of a whole Steno behind a tunnel: `steno agent` as a process of its own, on this machine or in a network namespace. */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -10,21 +10,21 @@ import type { Steno } from './machine.js';
 export interface TunnelNode {
   readonly name: string;
   readonly data: string;
-  /** Everything it printed. */
+  /** All its output. */
   readonly text: () => string;
   readonly pid: () => number;
-  /** Resolves once it prints what matches. */
+  /** Resolves once the output matches. */
   until(pattern: RegExp): Promise<void>;
-  /** Ends it by its pid. */
+  /** Ends the agent by its pid. */
   stop(signal?: NodeJS.Signals): Promise<void>;
-  /** Again, without a token. */
+  /** Starts it again, without a token. */
   start(more?: readonly string[]): Promise<void>;
 }
 
 export interface TunnelNodeOptions {
   readonly token?: readonly string[];
   readonly agent?: readonly string[];
-  /** Words before the command, such as those that enter a network namespace. */
+  /** Command prefix, for example to enter a network namespace. */
   readonly prefix?: readonly string[];
 }
 

@@ -1,4 +1,4 @@
-/** The CAs that a node behind a tunnel lives by get new keys while it stays connected and sessions go through it. */
+/** The CAs that a node behind a tunnel depends on get new keys while it stays connected and serves sessions. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { X509Certificate } from 'node:crypto';
@@ -21,7 +21,7 @@ let live: Terminal;
 const host = `${steno.login}@inner.steno`;
 const logIn = () => must(steno.steno('login', '--data', steno.data));
 const enrolment = (): Enrolment => JSON.parse(readFileSync(join(node.data, 'enrolment.json'), 'utf8')) as Enrolment;
-/** Who has signed what the node shows: its host certificate, and its certificate for TLS. */
+/** The CA keys that signed the node's host certificate and its TLS certificate. */
 const signers = (): { readonly host: string; readonly service: string } => ({
   host: formatPublicLine(parseCertificate(parseAuthorizedLine(enrolment().host_certificate!).blob).signatureKey),
   service: new X509Certificate(enrolment().service_certificate).issuer,
@@ -49,7 +49,7 @@ const rotated = ['ssh-host', 'ssh-user', 'x509-service'] as const;
 const phases = ['init', 'update-clients', 'update-servers', 'standby'] as const;
 
 it.each(phases)(
-  'in phase %s of all three the session goes on and new ones get in',
+  'in phase %s of all three, the session continues and new ones are admitted',
   async (phase) => {
     const [before, pid] = [signers(), node.pid()];
     await eventually(
@@ -60,7 +60,7 @@ it.each(phases)(
     await logIn();
     live.write(`echo ${phase}-$((1+1))\n`);
     await live.until(new RegExp(`${phase}-2`));
-    // What the new key should have signed is renewed by itself, over the tunnel.
+    // Certificates that the new key must sign are renewed automatically over the tunnel.
     if (phase === 'update-clients')
       await eventually(
         () => Promise.resolve(signers()),
@@ -84,7 +84,7 @@ it.each(phases)(
   180_000,
 );
 
-it('the tunnel was the same from the first phase to the last, and what was renewed is in the audit', async () => {
+it('the tunnel stayed the same from the first phase to the last, and renewals are audited', async () => {
   live.write('exit\n');
   expect(await live.ended).toBe(0);
   const opened = (await audit('tunnel.open')).filter(({ node: name }) => name === 'inner');
@@ -97,7 +97,7 @@ it('the tunnel was the same from the first phase to the last, and what was renew
   expect(renewals.filter(({ actor, outcome }) => actor === 'agent/inner' && outcome === 'success').length).toBeGreaterThanOrEqual(2);
 });
 
-it('a node that comes back after every CA was replaced believes the new ones', async () => {
+it('a node that comes back after every CA was replaced trusts the new ones', async () => {
   await node.stop();
   await node.start();
   expect(

@@ -1,4 +1,4 @@
-/** Users, from the invitation to a session on a node, as they and their administrators meet it: in Chromium, with stock ssh. */
+/** Users from invitation to a session on a node, as they and their administrators see it: in Chromium and with stock ssh. */
 import { spawn } from 'node:child_process';
 import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
@@ -20,7 +20,7 @@ let totp: TOTP;
 let codes: string[] = [];
 let bobs: string[] = [];
 
-/** Each code counts once: the first of this file is that of now, the second that of the next half minute. */
+/** Each code is valid once: the first is the current code, the second that of the next half minute. */
 const code = (steps: number): string => totp.generate({ timestamp: Date.now() + steps * 30_000 });
 const web = (): string => steno.run.web;
 const environment = (home: string): NodeJS.ProcessEnv => ({ ...steno.env, STENO_HOME: join(steno.folder, home) });
@@ -90,7 +90,7 @@ describe('an invited user', () => {
     await page.waitForSelector('.top');
   });
 
-  it('approves `steno login` and is in: verbs and ssh work as that user', async () => {
+  it('approves `steno login` and is logged in: commands and ssh work as that user', async () => {
     const cli = spawn(process.execPath, [bin, 'login', '--proxy', web(), '--no-browser', '--no-agent', '--json'], {
       env: environment('alice'),
     });
@@ -121,7 +121,7 @@ describe('an invited user', () => {
     expect(stdout, stderr).toBe('in\n');
   });
 
-  it('adds a passkey and from then on needs nothing else', async () => {
+  it('adds a passkey and from then on signs in with it alone', async () => {
     const cdp = await context.newCDPSession(page);
     await cdp.send('WebAuthn.enable');
     await cdp.send('WebAuthn.addVirtualAuthenticator', {
@@ -136,7 +136,7 @@ describe('an invited user', () => {
     });
     await page.goto(`${web()}/account`);
     await page.click('text=Add a passkey');
-    // The sign-in approved a login a moment ago, so it changes nothing any more.
+    // This sign-in has already approved a login, so it may not change the account any more.
     await page.waitForSelector('text=Confirm that it is you');
     await page.fill('input[name=password]', password);
     await page.click('button:has-text("Next")');
@@ -186,7 +186,7 @@ describe('an invited user', () => {
     expect(await page.locator('.codes code').allTextContents()).not.toContain(bobs[1]);
   });
 
-  it('is asked for a second factor where a role wants one for each session', async () => {
+  it('is asked for a second factor if a role asks for one for each session', async () => {
     const file = join(steno.folder, 'careful.yaml');
     writeFileSync(
       file,
@@ -223,7 +223,7 @@ describe('an invited user', () => {
   });
 });
 
-describe('the way in over HTTP', () => {
+describe('sign-in over HTTP', () => {
   const send = (
     path: string,
     options: { readonly method?: string; readonly headers?: Record<string, string>; readonly body?: string } = {},
@@ -293,7 +293,7 @@ describe('the way in over HTTP', () => {
     ['GET', '/api/login/callback/corp?state=https://evil.example', ''],
     ['GET', '/api/login/callback/corp', ''],
     ['POST', '/api/login/callback/corp', 'RelayState=x&SAMLResponse=y'],
-  ])('what comes back from nowhere (%s %s) leads to our own sign-in', async (method, path, body) => {
+  ])('an unsolicited answer of a provider (%s %s) redirects to our own sign-in', async (method, path, body) => {
     const answer = await send(path, {
       method,
       headers: { origin: 'https://idp.example', 'content-type': 'application/x-www-form-urlencoded' },
@@ -303,7 +303,7 @@ describe('the way in over HTTP', () => {
     expect(answer.headers['location']).toMatch(/^\/sign-in\?refused=[A-Z_]+$/);
   });
 
-  it('a session that was there before a sign-in does not live on (fixation), and the cookie is no script’s', async () => {
+  it('a sign-in ends the previous session (fixation), and scripts cannot read the cookie', async () => {
     const { url_token } = await steno
       .json<{ link: string }>('login', '--data', steno.data, '--web')
       .then(({ link }) => ({ url_token: link.slice(link.indexOf('=') + 1) }));
@@ -322,7 +322,7 @@ describe('the way in over HTTP', () => {
 });
 
 describe('a bot', () => {
-  it('joins with its token, renews, reaches a node, and is found out when a copy renews', async () => {
+  it('joins with its token, renews, reaches a node, and is detected when a copy renews', async () => {
     const { token } = await steno.json<BotToken>('bots', 'add', 'ci', '--roles', 'admin');
     const file = join(steno.folder, 'token');
     const out = join(steno.folder, 'bot');

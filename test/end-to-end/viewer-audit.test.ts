@@ -1,8 +1,7 @@
 /**
- * What people do through viewer/api is in the audit: every route that changes something or shows of a recording is driven
- * once to its end and once into a refusal, against a real authority, real stores and a real browser's worth of cookies.
- * A route that is in none of the tables fails the test. That of the authority's own routes is in
- * authority/audit/complete.test.ts.
+ * Everything that users do through viewer/api is audited: the test calls every route that changes something or shows a recording
+ * once successfully and once into a refusal, against a real authority and real stores, with a browser's cookies. A route that is
+ * in none of the tables fails the test. authority/audit/complete.test.ts does the same for the authority's own routes.
  */
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
@@ -39,7 +38,7 @@ let world: People;
 let viewer: RunningViewer;
 let stores: Stores;
 let url: string;
-/** Sees everything; sees nothing; may ask for a role. */
+/** ann sees everything, pat sees nothing, dan may request a role. */
 let ann: Enrolled;
 let fresh: string[];
 let made = 0;
@@ -100,7 +99,7 @@ afterAll(() => cleanup.run());
 interface Answer {
   readonly status: number;
   readonly body: unknown;
-  /** The token of the session that it began. */
+  /** The token of the web session that the call began. */
   readonly session: string | undefined;
 }
 const NOBODY = 'x'.repeat(43);
@@ -149,7 +148,7 @@ const recorded = async (): Promise<string> =>
       lines: [[10, { code: 'o', data: 'a line\r\n' }]],
     })
   ).id;
-/** Its output can be taken out as file 1. */
+/** A session whose output can be extracted as file 1. */
 const recordedStream = async (): Promise<string> => {
   const data = 'a line\n';
   const sha256 = createHash('sha256').update(data).digest('hex');
@@ -167,7 +166,7 @@ const finding = (rest: string): Case => ({
   done: ['recording.search', () => send('GET', `/api/find${rest}?q=line`, { session: ann.session })],
   refused: ['recording.search', () => send('GET', `/api/find${rest}?q=line`, { session: pat.session })],
 });
-/** A finding about the session; answers its id. */
+/** Stores a finding about the session. Returns its id. */
 const foundIn = async (session: string): Promise<string> => {
   const id = createHash('sha256').update(session).digest('hex');
   const row = exampleFindingRow({ id, session, user: 'someone', node: 'web-1', login: 'www', evidence: [] });
@@ -182,11 +181,11 @@ const signInLink = async (): Promise<string> =>
   ((await world.admin.call('POST', '/v1/sign-in-link', {})) as { url_token: string }).url_token;
 const device = async (): Promise<DeviceLogin> =>
   given(post('/api/login/device', { public_key: formatPublicLine(generateKey().publicBlob), client: 'test' }));
-/** One sign-in approves one login. */
+/** Each approval of a login needs a sign-in of its own. */
 const freshSession = (): string => fresh.pop()!;
 const asked = async (): Promise<string> =>
   (await given<{ id: string }>(post('/api/requests', { roles: ['dba'], reason: 'x' }, dan.session))).id;
-/** dan, into a session that lives now. */
+/** Invites dan into a live session. */
 const invitation = async (): Promise<object> => {
   const session = '01hf7yat0000000000000000ab';
   const about = { session, user: 'somebody', node: 'web-1', login: 'root', kind: 'shell', started_at: 1, labels: {} };
@@ -234,7 +233,7 @@ const follow = async (session: string): Promise<void> => {
 
 type Step = readonly [event: string, act: () => Promise<unknown>];
 interface Case {
-  /** A file in which it is driven, where it takes a provider, a webhook or a gateway. */
+  /** A string names the test file that drives the route, if it needs a provider, a webhook or a gateway. */
   readonly done: Step | string;
   readonly refused: Step;
 }
@@ -563,14 +562,14 @@ const cases: Readonly<Record<string, Case>> = {
     done: 'test/end-to-end/requests.test.ts',
     refused: ['webhook.answer', () => send('POST', '/hooks/none', { body: {} })],
   },
-  // Last: it ends the session. A session that is over is signed out of in silence; what is refused is who comes from another site, by the viewer alone.
+  // Last, because it ends the session. Signing out of an ended session is accepted silently; the viewer itself refuses calls from another site.
   'POST /api/sign-out': {
     done: ['web_session.end', () => post('/api/sign-out', {}, pat.session)],
     refused: ['', () => send('POST', '/api/sign-out', { session: pat.session, headers: { origin: 'http://elsewhere.invalid' } })],
   },
 };
 
-/** Asked with a body, and nothing is done: the act is the call that follows. What they refuse is in the authority's own test. */
+/** Questions with a body, which change nothing; the call that follows does. The authority's own test has their refusals. */
 const questions: ReadonlySet<string> = new Set([
   'POST /api/login/passkey-options',
   'POST /api/login/device/facts',
@@ -582,7 +581,7 @@ const questions: ReadonlySet<string> = new Set([
   'POST /api/account/totp',
   'POST /api/account/passkey',
 ]);
-/** Nothing of a recording is in their answers. */
+/** Routes whose answers contain nothing of a recording. */
 const plain: ReadonlySet<string> = new Set([
   'GET /cluster',
   'GET /api/me',
@@ -606,7 +605,7 @@ const plain: ReadonlySet<string> = new Set([
   'GET /api/login/saml/:name/metadata',
   'GET /api/account',
   'GET /api/terminal/nodes',
-  // Bytes of SSH: who is admitted, and to what, the gateway decides and tells.
+  // SSH bytes: the gateway decides about admission and audits it.
   'GET /api/terminal',
   'GET /api/requests',
   'GET /api/requests/:name',
@@ -631,7 +630,7 @@ describe('the routes of viewer/api', () => {
     expect(known.filter((head) => !heads.includes(head))).toEqual([]);
   });
 
-  it('are declared, but for those of providers, webhooks and the files of the page', () => {
+  it('are declared, except those of providers, webhooks and the files of the page', () => {
     const declared = servedByViewers.map(({ method, path }) => `${method} ${path}`);
     const heads = viewer.routes.map(({ method, path }) => `${method} ${path}`);
     const own = ['GET /api/login/callback/:name', 'POST /api/login/callback/:name', 'POST /hooks/:name', 'GET /*'];
@@ -639,14 +638,14 @@ describe('the routes of viewer/api', () => {
     expect(declared.filter((head) => !heads.includes(head))).toEqual([]);
   });
 
-  it('that are GET read: what they leave behind is that somebody read, but for the way back from a provider', () => {
+  it('with GET only read, except the callback of a provider', () => {
     const changing = viewer.routes.filter(
       ({ method, path }) => method === 'GET' && !plain.has(`GET ${path}`) && !/^recording\./.test(cases[`GET ${path}`]!.refused[0]),
     );
     expect(changing.map(({ path }) => path)).toEqual(['/api/login/callback/:name']);
   });
 
-  it('that are driven elsewhere are driven in a file that is there', () => {
+  it('that are driven elsewhere name an existing file', () => {
     const root = fileURLToPath(new URL('../../', import.meta.url));
     for (const { done } of Object.values(cases)) if (typeof done === 'string') expect(existsSync(join(root, done)), done).toBe(true);
   });

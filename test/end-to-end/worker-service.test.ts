@@ -1,4 +1,4 @@
-/** `steno gateway` with two workers, as on a machine of its own: joining, nodes behind tunnels, draining, and fewer workers later. */
+/** `steno gateway` with two workers, as a separate service: joining, nodes behind tunnels, draining, and a smaller number of workers later. */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -84,7 +84,7 @@ it('joins once for each worker, and listens once', async () => {
 });
 
 describe('a node behind a tunnel', () => {
-  it('is reached from every worker, though one of them holds its tunnel', async () => {
+  it('is reached from every worker, although only one holds its tunnel', async () => {
     const said = await Promise.all([1, 2, 3, 4].map((n) => edge.ssh(target, `seq 1 20000 | tail -1; echo said-${n}`)));
     expect(said.map(({ stdout }) => stdout)).toEqual([1, 2, 3, 4].map((n) => `20000\nsaid-${n}\n`));
     const rows = await eventually(
@@ -99,7 +99,7 @@ describe('a node behind a tunnel', () => {
       );
   }, 120_000);
 
-  it('takes what it gets at the speed at which it reads', async () => {
+  it('receives data at the speed at which it reads', async () => {
     const all = await Promise.all([1, 2].map(() => edge.ssh(target, "head -c 50000000 /dev/zero | tr '\\0' a")));
     for (const { status, stdout } of all) expect([status, stdout.length]).toEqual([0, 50_000_000]);
   }, 120_000);
@@ -127,7 +127,7 @@ it('is not ready between the death of its last worker and the next one', async (
   );
 }, 60_000);
 
-it('drains as one: sessions of both workers go on, over one tunnel, until they end', async () => {
+it('drains as one: sessions of both workers continue, over one tunnel, until they end', async () => {
   const all = await shells();
   process.kill(edge.service.pid, 'SIGTERM');
   for (const { terminal } of all.values()) await terminal.until(/this gateway is to stop; this session may go on for 1h/);
@@ -138,12 +138,12 @@ it('drains as one: sessions of both workers go on, over one tunnel, until they e
     await terminal.until(/goes-23/);
     terminal.write('exit\r');
     expect(await terminal.ended).toBe(0);
-    // The other worker still has a session at first, and its tunnel may be that of this one.
+    // The other worker still has a session, which may use the tunnel of this one.
   }
   expect(await edge.service.ended).toBe(0);
 }, 90_000);
 
-it('with fewer workers later, those that are left send what their spools hold and are gone', async () => {
+it('with fewer workers later, the surplus workers send their spools and are gone', async () => {
   edge = await start({ workers: 1 });
   await edge.service.until(/a worker that is no longer wanted has emptied its spool/);
   expect(existsSync(join(steno.folder, 'edge', 'workers', '2', 'retired'))).toBe(true);

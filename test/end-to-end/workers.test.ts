@@ -1,4 +1,4 @@
-/** A gateway with two workers behind one port: what is true of a gateway is true across them. */
+/** A gateway with two workers behind one port behaves like one gateway. */
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -29,13 +29,13 @@ beforeAll(async () => {
 }, 90_000);
 afterAll(() => steno.dispose());
 
-/** The process of a worker that serves, as the gateway's log says. */
+/** The pid of a worker, from the gateway's log. */
 function processOf(worker: string): number {
   const log = readFileSync(join(steno.data, 'logs', 'gateway.log'), 'utf8');
   return Number([...log.matchAll(new RegExp(`"worker":"${worker}","process":(\\d+)`, 'g'))].at(-1)![1]);
 }
 
-/** A shell at each worker: those whose worker has one already are ended. */
+/** Opens a shell at each worker. */
 async function shells(): Promise<ReadonlyMap<string, { readonly terminal: Terminal; readonly session: SessionInfo }>> {
   const found = new Map<string, { terminal: Terminal; session: SessionInfo }>();
   for (const word of ['first', 'second']) {
@@ -57,7 +57,7 @@ async function shells(): Promise<ReadonlyMap<string, { readonly terminal: Termin
 
 const rowOf = async (session: string): Promise<SessionInfo> => (await viewerOf(steno).sessions()).find(({ id }) => id === session)!;
 
-/** Its event log is stored a moment after its recording. */
+/** Retries, because the event log is stored shortly after the recording. */
 async function verified(session: string): Promise<void> {
   const { stderr } = await eventually(
     () => steno.steno('verify', session),
@@ -93,7 +93,7 @@ it('a lock ends sessions of every worker', async () => {
   await must(steno.steno('unlock', lock.id));
 }, 60_000);
 
-it('a join reaches a session whichever worker it comes to', async () => {
+it('a join reaches a session from either worker', async () => {
   const role = join(steno.folder, 'helper.json');
   const sessions = [{ actions: ['list', 'join'], modes: ['peer'] }];
   writeFileSync(role, JSON.stringify({ kind: 'role', name: 'helper', view: 'none', allow: { sessions } }));
@@ -102,7 +102,7 @@ it('a join reaches a session whichever worker it comes to', async () => {
   const bob = await person(steno, await openAuthorities(steno), 'bob', ['helper'], ['nobody']);
   const all = await shells();
   for (const { terminal, session } of all.values()) {
-    // The second one comes to the worker that has fewer connections: to the other one.
+    // The second connection goes to the worker with fewer connections, the other one.
     const joined = [];
     for (const word of ['one', 'two']) {
       const one = steno.terminal(process.execPath, [bin, 'join', session.id, '--mode', 'peer'], undefined, { STENO_HOME: bob.home });
@@ -164,7 +164,7 @@ describe('clients of Kubernetes', () => {
     const { cluster } = (parse(readFileSync(join(steno.folder, '.kube', 'config'), 'utf8')) as Written).clusters[0]!;
     const [cert, key] = ['tls.pem', 'tls.key'].map((name) => readFileSync(join(steno.folder, 'home', name)));
     const ca = Buffer.from(cluster['certificate-authority-data'], 'base64');
-    // Two stay open, so each worker has one.
+    // Two connections stay open, so each worker has one.
     const agents = [1, 2].map(() => new Agent({ ca, cert, key, servername: KUBE_SERVER_NAME, keepAlive: true, maxSockets: 1 }));
     for (const agent of [...agents, ...agents]) {
       const request = get(`${cluster.server}/api`, { agent });
@@ -189,13 +189,13 @@ describe('an address', () => {
   };
   afterAll(() => sockets.forEach((socket) => socket.destroy()));
 
-  it('has one count of strangers for all workers', async () => {
+  it('has one stranger count across all workers', async () => {
     for (let n = 0; n < 30; n++) {
       const socket = await silent('127.0.7.1');
       socket.once('data', () => greeted++);
     }
     await expect.poll(() => greeted).toBe(20);
-    // Came later than all of them, and is greeted: so would the others have been.
+    // A later connection is greeted, so the others would have been greeted by now.
     await once(await silent('127.0.7.2'), 'data');
     await once(await silent('127.0.7.2'), 'data');
     expect(greeted).toBe(20);
@@ -205,7 +205,7 @@ describe('an address', () => {
 });
 
 describe('kill -9', () => {
-  it('of a worker ends its sessions, whose recordings are whole, and no others', async () => {
+  it('of a worker ends only its own sessions, and their recordings are whole', async () => {
     const all = await shells();
     const [kept, lost] = [all.get('local')!, all.get('local-w2')!];
     const before = processOf('local-w2');
@@ -222,7 +222,7 @@ describe('kill -9', () => {
     expect(row.gateway).toBe('local-w2');
     await verified(lost.session.id);
     expect(await viewerOf(steno).cast(lost.session.id)).toMatch(/-23/);
-    // Its place serves again.
+    // A new worker serves in its place.
     const said = await Promise.all([1, 2, 3, 4].map((n) => steno.ssh(target, `echo again-${n}`)));
     expect(said.map(({ status }) => status)).toEqual([0, 0, 0, 0]);
     kept.terminal.write('exit\r');

@@ -1,4 +1,4 @@
-/** What FIPS mode offers and takes, asked with stock clients. The lists only: no provider does the work here (fips.test.ts). */
+/** The algorithms that FIPS mode offers and accepts, tried with stock clients. The lists only: fips.test.ts uses the FIPS provider. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -15,11 +15,11 @@ beforeAll(async () => {
 });
 afterAll(() => world.close());
 
-// By one connection: `-o` does not reach the jump of `ssh -J`.
+// A single connection, because `-o` does not apply to the jump host of `ssh -J`.
 const into = (...options: string[]) => world.run('ssh', ['-v', '-F', world.sshConfig, ...options, '-l', 'root@node-1', 'gw', 'echo in']);
 
 describe('in FIPS mode', () => {
-  it('a stock client finds approved algorithms by itself', async () => {
+  it('a stock client negotiates approved algorithms by default', async () => {
     const { status, stdout, stderr } = await into();
     expect({ status, stdout }).toEqual({ status: 0, stdout: 'in\n' });
     expect(stderr).toMatch(/kex: algorithm: (ecdh-sha2-nistp|diffie-hellman-group1[46])/);
@@ -34,7 +34,7 @@ describe('in FIPS mode', () => {
     ['host key', 'rsa-sha2-512-cert', ['-o', 'HostKeyAlgorithms=rsa-sha2-512-cert-v01@openssh.com']],
     ['cipher', 'aes256-gcm', ['-c', 'aes256-gcm@openssh.com']],
     ['cipher', 'aes128-ctr', ['-c', 'aes128-ctr', '-o', 'MACs=hmac-sha2-256']],
-  ])('%s %s is taken', async (_kind, _name, options) => expect((await into(...options)).stdout).toBe('in\n'));
+  ])('%s %s is accepted', async (_kind, _name, options) => expect((await into(...options)).stdout).toBe('in\n'));
 
   it.each([
     ['curve25519', ['-o', 'KexAlgorithms=curve25519-sha256,curve25519-sha256@libssh.org'], /no matching key exchange/],
@@ -42,13 +42,13 @@ describe('in FIPS mode', () => {
     ['ChaCha20-Poly1305', ['-c', 'chacha20-poly1305@openssh.com'], /no matching cipher/],
     ['HMAC-SHA-1', ['-c', 'aes128-ctr', '-o', 'MACs=hmac-sha1'], /no matching MAC/],
     ['a host key of Ed25519', ['-o', 'HostKeyAlgorithms=ssh-ed25519-cert-v01@openssh.com,ssh-ed25519'], /no matching host key/],
-  ])('%s is not', async (_name, options, reason) => {
+  ])('%s is refused', async (_name, options, reason) => {
     const { status, stderr } = await into(...options);
     expect(status).toBe(255);
     expect(stderr).toMatch(reason);
   });
 
-  it('a certificate for a key of Ed25519 is refused, and the client is told why', async () => {
+  it('a certificate for an Ed25519 key is refused with a reason', async () => {
     const key = generateKey('ed25519');
     const path = join(world.directory, 'ed25519');
     writeFileSync(path, key.toOpenSsh(), { mode: 0o600 });

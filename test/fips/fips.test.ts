@@ -1,4 +1,4 @@
-/** `steno up --fips`: refused where OpenSSL's FIPS provider is not active, and a whole Steno where it is. */
+/** `steno up --fips`: refused without an active FIPS provider of OpenSSL, and a whole Steno with one. */
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,7 +10,7 @@ import type { CaReport } from '#schemas/api/services/ca.js';
 import { Steno, eventually } from '../end-to-end/machine.js';
 import type { SessionRow } from '../end-to-end/machine.js';
 
-/** OpenSSL's own places, and where `.ci/debian13` unpacks the provider of Debian 13. */
+/** OpenSSL's own folders, and the one where `.ci/debian13` unpacks the provider of Debian 13. */
 const provider = [
   '/usr/lib/x86_64-linux-gnu/ossl-modules',
   fileURLToPath(new URL('../../node_modules/.cache/debian13/usr/lib/x86_64-linux-gnu/ossl-modules', import.meta.url)),
@@ -24,7 +24,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 describe('without the provider', () => {
   const steno = new Steno();
   afterAll(() => steno.dispose());
-  it('`steno up --fips` does not start, and says what to do', async () => {
+  it('`steno up --fips` does not start, and says how to fix it', async () => {
     const { status, stderr } = await steno.steno(
       'up',
       '--fips',
@@ -68,7 +68,7 @@ describe.skipIf(provider === undefined)('with the provider', () => {
   }, 120_000);
   afterAll(() => steno.dispose());
 
-  it('a login, a session, its recording and its proof work, on approved algorithms only', async () => {
+  it('login, session, recording and verification work with approved algorithms only', async () => {
     const login = await steno.steno('login', '--data', steno.data);
     expect(login).toMatchObject({ status: 0 });
     const { status, stdout, stderr } = await steno.ssh('-v', '-T', `${steno.login}@local.steno`, 'echo approved');

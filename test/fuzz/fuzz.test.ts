@@ -1,6 +1,6 @@
 /**
- * The short run: every target takes its seeds, the inputs that once broke it, some thousand mutants of its seeds and some
- * plain noise. `STENO_FUZZ_RUNS` makes it longer. The long run is coverage-guided: `npm run fuzz`.
+ * The short run: every target gets its seeds, the inputs that once broke it, some thousand mutants of its seeds and some
+ * random noise. `STENO_FUZZ_RUNS` makes it longer. The long run is coverage-guided: `npm run fuzz`.
  */
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import fc from 'fast-check';
@@ -12,7 +12,7 @@ import { targets } from './targets.js';
 const runs = Number(process.env['STENO_FUZZ_RUNS'] ?? 1_500);
 const found = (name: string): URL => new URL(`found/${name}/`, import.meta.url);
 
-test('names are unique, and every input that was found is of a target', () => {
+test('names are unique, and every found input belongs to a target', () => {
   const names = targets.map(({ name }) => name);
   expect(new Set(names).size).toBe(names.length);
   const folder = new URL('found/', import.meta.url);
@@ -25,13 +25,13 @@ describe.each(targets)('$name', ({ name, words = [], maxLength, open }) => {
     target = await open();
   });
 
-  test('takes its seeds, and what once broke it', () => {
+  test('accepts its seeds and the inputs that once broke it', () => {
     expect(target.seeds.length).toBeGreaterThan(0);
     for (const seed of target.seeds) target.check(Buffer.from(seed));
     if (existsSync(found(name))) for (const file of readdirSync(found(name))) target.check(readFileSync(new URL(file, found(name))));
   });
 
-  test('keeps its promises for mutants and noise', () => {
+  test('holds its properties for mutants and noise', () => {
     const dictionary = words.map((word) => Buffer.from(word));
     const mutant = fc
       .tuple(fc.nat(63), fc.array(mutation, { minLength: 1, maxLength: 6 }))

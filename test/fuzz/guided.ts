@@ -1,4 +1,4 @@
-/** What the coverage-guided fuzzer calls: one target, named by `STENO_FUZZ_TARGET`. Started by run.mjs. */
+/** Entry point of the coverage-guided fuzzer for one target, named by `STENO_FUZZ_TARGET`. Started by run.mjs. */
 import { targets } from './targets.js';
 
 const name = process.env['STENO_FUZZ_TARGET'];

@@ -1,6 +1,6 @@
 /**
- * Writes what the guided fuzzer begins with: `FOLDER/TARGET/seeds/` and `FOLDER/TARGET/words` (a dictionary of libFuzzer), and
- * prints what each target is: a line of JSON with its name, `covers` and `maxLength`.
+ * Writes the input of the guided fuzzer, `FOLDER/TARGET/seeds/` and `FOLDER/TARGET/words` (a libFuzzer dictionary), and prints a
+ * line of JSON for each target: its name, `covers` and `maxLength`.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

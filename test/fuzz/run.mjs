@@ -1,11 +1,11 @@
 /**
  * The coverage-guided run: `npm run fuzz -- [--seconds N] [--runs N] [TARGET…]`. Each target runs in a process of its own,
  * under Jazzer.js (libFuzzer), until it has tried `runs` inputs or `seconds` are over. A finding is written to
- * `test/fuzz/found/TARGET/`, where fuzz.test.ts tries it from then on, and the run goes on with the next target.
- * Inputs that reached new code are kept in `node_modules/.cache/fuzz`, so that a later run goes on from there.
+ * `test/fuzz/found/TARGET/`, where fuzz.test.ts retries it in every run, and the next target follows.
+ * Inputs that reached new code are kept in `node_modules/.cache/fuzz`, and a later run starts from them.
  *
- * Jazzer.js wants a glibc of 2.38; where this system's is older, Node.js runs on the libraries that .ci/debian13 unpacked.
- * Prints a table, and ends with 1 when anything was found.
+ * Jazzer.js needs glibc 2.38; on an older system, Node.js runs on the libraries that .ci/debian13 unpacked. Prints a table,
+ * and exits with 1 if there was a finding.
  */
 // @ts-check
 import { spawn, spawnSync } from 'node:child_process';
@@ -43,7 +43,7 @@ function commandLine() {
   }
 }
 
-/** The command line of a Node.js that can load the fuzzer, or null. */
+/** Command line of a Node.js that can load the fuzzer, or null. */
 function nodeForFuzzing() {
   const needed = 38;
   const header = /** @type {{ header: { glibcVersionRuntime?: string } }} */ (process.report.getReport()).header;

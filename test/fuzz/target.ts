@@ -1,8 +1,8 @@
 /**
- * A parser of outside bytes, as the fuzzers see it: bytes to begin with, and a check that throws when a property is broken.
+ * A parser of outside bytes as a fuzz target: seeds, and a check that throws if a property is broken.
  *
- * Both drivers share the targets: fuzz.test.ts mutates the seeds with fast-check, run.mjs lets a coverage-guided fuzzer look
- * (guided.ts). Inputs that once broke a property lie in `found/TARGET/` and are tried at every run.
+ * Both drivers share the targets: fuzz.test.ts mutates the seeds with fast-check, run.mjs runs a coverage-guided fuzzer
+ * (guided.ts). Inputs that once broke a property are in `found/TARGET/` and are tried in every run.
  */
 import { StenoError } from '#schemas/base/errors.js';
 
@@ -10,15 +10,15 @@ export interface Target {
   readonly name: string;
   /** Compiled files whose branches guide the search: parts of their paths. */
   readonly covers: readonly string[];
-  /** Longest input in bytes that is worth trying. */
+  /** Length limit of inputs, in bytes. */
   readonly maxLength: number;
-  /** Texts that the format is made of, for the dictionary of the guided fuzzer. */
+  /** Tokens of the format, for the dictionary of the guided fuzzer. */
   readonly words?: readonly string[];
   readonly open: () => Promise<OpenTarget>;
 }
 
 export interface OpenTarget {
-  /** Valid inputs: mutations begin here. Each must pass `check`. */
+  /** Valid inputs, which are mutated. Each must pass `check`. */
   readonly seeds: readonly Uint8Array[];
   /** Throws when these bytes break a property. */
   readonly check: (input: Buffer) => void;
@@ -28,7 +28,7 @@ export function claim(holds: boolean, what: string): asserts holds {
   if (!holds) throw new Error(`broken: ${what}`);
 }
 
-/** What `parse` gives, or undefined where it refuses with an error of the catalogue; any other error is a finding. */
+/** The result of `parse`, or undefined if it throws an error of the catalogue. Any other error is a finding. */
 export function parsed<T>(parse: () => T, ...refusals: readonly (new (...args: never[]) => Error)[]): T | undefined {
   try {
     return parse();
@@ -43,14 +43,14 @@ export function claimEqual(left: unknown, right: unknown, what: string): void {
   claim(one === other, `${what}: ${one?.slice(0, 300)} and ${other?.slice(0, 300)}`);
 }
 
-/** A replacer: buffers have a `toJSON` of their own, which runs before it. */
+/** A JSON replacer. Buffers have a `toJSON` of their own, which runs first. */
 function bytesAsHex(this: unknown, key: string, given: unknown): unknown {
   const value = (this as Record<string, unknown>)[key] ?? given;
   if (value instanceof Uint8Array) return Buffer.from(value.buffer, value.byteOffset, value.length).toString('hex');
   return typeof value === 'bigint' ? `${value}n` : value;
 }
 
-/** Cuts the input into steps: a byte with the side in its top bit and a length of up to 127 in the rest, then so many bytes. */
+/** Cuts the input into steps: a byte with the side in its top bit and a length of up to 127 in the others, then that many bytes. */
 export function* steps(input: Buffer): Generator<{ readonly side: 0 | 1; readonly bytes: Buffer }> {
   for (let at = 0; at < input.length;) {
     const head = input[at]!;
@@ -60,7 +60,7 @@ export function* steps(input: Buffer): Generator<{ readonly side: 0 | 1; readonl
   }
 }
 
-/** The steps that say these bytes. */
+/** Encodes these bytes as steps. */
 export function script(...parts: readonly (readonly [side: 0 | 1, bytes: Uint8Array])[]): Buffer {
   return Buffer.concat(
     parts.flatMap(([side, bytes]) => {

@@ -41,12 +41,12 @@ interface AuditLine {
 }
 const analyzed = async (count: number): Promise<AuditLine[]> =>
   eventually(
-    // While the process that answers is restarted there is no answer.
+    // The call fails while the store's process restarts.
     () => steno.json<AuditLine[]>('audit', '--event', 'session.analyzed').catch(() => []),
     (rows) => rows.length >= count,
   );
 
-/** Reads the event store of a Steno that does not run. */
+/** Reads the event store of a stopped Steno. */
 async function storedFindings(): Promise<readonly FindingRow[]> {
   const store = await openEventStore({ kind: 'chdb', path: join(steno.data, 'store', 'events') });
   try {
@@ -57,13 +57,13 @@ async function storedFindings(): Promise<readonly FindingRow[]> {
 }
 
 test.skipIf(missing.length > 0)(
-  'a command that a rule matches becomes one finding, with its evidence; what no rule matches becomes none',
+  'a command that a rule matches becomes one finding with its evidence; other commands become none',
   async () => {
     const matched = await steno.ssh(`${steno.login}@local.steno`, `/bin/true ${word}; /bin/true ${word}; /bin/true other`);
     expect(matched.status).toBe(0);
     expect((await steno.ssh(`${steno.login}@local.steno`, '/bin/true nothing')).status).toBe(0);
     await analyzed(2);
-    // A run that is cut off in the middle, and whose session is analyzed by the next.
+    // Kill the analyzer during a session, which its next run must analyze.
     const cut = steno.ssh(`${steno.login}@local.steno`, `/bin/true ${word} again; sleep 3; /bin/true ${word} later`);
     await eventually(
       () => steno.json<{ state: string }[]>('sessions'),
@@ -76,7 +76,7 @@ test.skipIf(missing.length > 0)(
 
     const found = (await storedFindings()).filter(({ rule }) => rule === '6f1b3f62-0f07-4d5c-8f2e-0d6f8a3c1b11');
     const reasons = found.map(({ data }) => (JSON.parse(data) as { reason: string }).reason);
-    // What was done within a minute is one finding: the command as it was asked for, its shell and its programs; the login's own are left out.
+    // Matches within a minute are one finding: the requested command, its shell and its programs, without the programs of the login.
     expect(reasons.filter((reason) => !reason.includes(word))).toEqual([]);
     expect(found.map(({ session }) => session).sort()).toEqual([...new Set(found.map(({ session }) => session))].sort());
     expect(found).toHaveLength(2);

@@ -1,4 +1,4 @@
-/** Somebody logs in by the node's own sshd, beside Steno: an event and a finding; a session through Steno: neither. */
+/** A login by the node's own sshd, past Steno, is an event and a finding; a session through Steno is neither. */
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -68,8 +68,8 @@ describe.skipIf(why !== null)('a login that bypasses Steno', () => {
     await steno.dispose();
   });
 
-  it('is an event of its own and a finding; a session of Steno is not, whatever it runs', async () => {
-    // Through Steno: a login, a shell and su, all of a session.
+  it('is an event of its own and a finding; a session of Steno is neither, whatever it runs', async () => {
+    // Through Steno: a login, a shell and su, all part of a session.
     expect((await steno.ssh(`${steno.login}@local.steno`, `su nobody -s /bin/sh -c ': ${mark}-inside'`)).status).toBe(0);
     expect((await around(`: ${mark}-around; su nobody -s /bin/sh -c ': ${mark}-su'`)).status).toBe(0);
     const findings = await eventually(

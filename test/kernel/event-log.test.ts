@@ -1,4 +1,4 @@
-/** The signed log of kernel events: exported, verified, altered, rebuilt from, and what is in it when processes are killed. */
+/** The signed log of kernel events: exported, verified, altered, used for a rebuild, and complete after processes are killed. */
 import { execFileSync } from 'node:child_process';
 import { readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -24,7 +24,7 @@ describe.skipIf(missing.length > 0)('the event log of a session', () => {
   const events = (id: string): Promise<KernelEventInfo[]> => steno.json<KernelEventInfo[]>('events', id, '--all').catch(() => []);
   const sessions = (): Promise<SessionRow[]> => steno.json<SessionRow[]>('sessions');
   const inFile = (name: string): string => join(steno.folder, name);
-  /** Its last row says that nothing more comes, and it is stored to its end. */
+  /** Waits until the last row of the event log says that it is complete, and the log is stored to its end. */
   const closed = async (id: string): Promise<void> => {
     await eventually(
       () => steno.json<{ readonly ok: boolean; readonly event_log?: { readonly end: string } }>('verify', id).catch(() => null),
@@ -46,7 +46,7 @@ describe.skipIf(missing.length > 0)('the event log of a session', () => {
     return join(objects, dirname(found));
   };
 
-  it('is exported beside the recording, and both verify, with the CA alone', async () => {
+  it('is exported beside the recording, and both verify with the CA alone', async () => {
     const { id } = await run('cat /etc/hostname > /dev/null; exec true hidden-word');
     expect((await steno.steno('export', id, '-o', inFile('a.cast.zst'))).status).toBe(0);
     const verified = await steno.steno('verify', inFile('a.cast.zst'), inFile('a.events.zst'));
@@ -61,7 +61,7 @@ describe.skipIf(missing.length > 0)('the event log of a session', () => {
     writeFileSync(ca, (await steno.steno('ca', 'export', 'recording')).stdout);
     const good = execFileSync('python3', [script, inFile('a.cast.zst'), ca, inFile('a.events.zst')], { encoding: 'utf8' });
     expect(good).toContain(`good: event log of session ${id}`);
-    // Stock zstd opens it: a header, and a row a line, each of which is an event.
+    // Stock zstd opens it: a header, then one event per line.
     const lines = execFileSync('zstd', ['-dc', inFile('a.events.zst')], { encoding: 'utf8', maxBuffer: 1 << 26 })
       .trim()
       .split('\n');
@@ -78,7 +78,7 @@ describe.skipIf(missing.length > 0)('the event log of a session', () => {
     expect(rows.at(-1)!.slice(3, 10)).toEqual(['kernel', '', null, '', '', null, 'end']);
   });
 
-  it('is missed when it was deleted, since the signed recording names it, and found altered when a row was', async () => {
+  it('is reported missing if it was deleted, since the signed recording names it, and altered if a row was changed', async () => {
     const { id } = await run('exec true evidence');
     expect((await steno.steno('export', id, '-o', inFile('b.cast.zst'))).status).toBe(0);
     const part = join(folderOf(id), 'events-000001.ndjson.zst');
@@ -87,7 +87,7 @@ describe.skipIf(missing.length > 0)('the event log of a session', () => {
     const forged = inFile('forged.ndjson');
     writeFileSync(forged, lines.replace('true evidence', 'true otherwise'));
     execFileSync('zstd', ['-q', '-3', '--check', '-f', forged, '-o', `${forged}.zst`]);
-    // The forged lines in the place of the signed ones, before their proof.
+    // Forged lines in place of the signed ones, before their proof.
     const data = dataLength(kept);
     rmSync(part);
     writeFileSync(part, Buffer.concat([readFileSync(`${forged}.zst`), kept.subarray(data)]));
@@ -99,7 +99,7 @@ describe.skipIf(missing.length > 0)('the event log of a session', () => {
     expect((await steno.steno('verify', id)).status).toBe(0);
   });
 
-  it('is waited for by an export that follows the end of the session, and named when it is unfinished or gone', async () => {
+  it('is waited for by an export right after the session, which reports an unfinished or missing log', async () => {
     const before = new Set((await sessions()).map(({ id }) => id));
     expect((await steno.ssh(target(), 'exec true waited-for')).status).toBe(0);
     const rows = await eventually(sessions, (all) => all.some(({ id, state }) => !before.has(id) && state !== 'live'));
@@ -118,12 +118,12 @@ describe.skipIf(missing.length > 0)('the event log of a session', () => {
     expect(gone).toMatchObject({ status: 13, stderr: expect.stringContaining('c.events.zst was not written') });
     writeFileSync(part, kept);
 
-    // A live session: what is stored is written, and is said not to be all.
+    // The export of a live session writes the stored part and reports that it is unfinished.
     const terminal = steno.terminal('ssh', ['-F', steno.config, '-tt', target(), 'sh']);
     terminal.ended.catch(() => undefined);
     await terminal.until(/[#$] $/);
     const [live] = await eventually(sessions, ([row]) => row?.state === 'live');
-    // More than the 256 KiB of lines that close a part: otherwise the first one is stored after a minute.
+    // More than the 256 KiB of lines that close a part; otherwise the first part closes after a minute.
     terminal.write('head -c 300000 /dev/urandom | base64 -w 100; echo fil""led\n');
     await terminal.until(/filled/);
     const open = await eventually(
@@ -135,13 +135,13 @@ describe.skipIf(missing.length > 0)('the event log of a session', () => {
     await closed(live!.id);
   });
 
-  it('goes on when the stores and the gateway are killed, and has every row once', async () => {
+  it('continues when the stores and the gateway are killed, and has every row once', async () => {
     const terminal = steno.terminal('ssh', ['-F', steno.config, '-tt', target(), 'sh']);
     terminal.ended.catch(() => undefined);
     await terminal.until(/[#$] $/);
     const all = await eventually(sessions, (rows) => rows.some(({ state }) => state === 'live'));
     const session = all.find(({ state }) => state === 'live');
-    // It goes on when its terminal is gone, until it is told to stop.
+    // The loop survives its terminal and runs until the file `stop` exists.
     terminal.write(
       `(trap '' HUP; i=0; while [ ! -e ${steno.folder}/stop ]; do : >${steno.folder}/beat-$i-; i=$((i+1)); sleep 0.2; done) &\n`,
     );
@@ -168,7 +168,7 @@ describe.skipIf(missing.length > 0)('the event log of a session', () => {
     expect(numbers.length).toBeGreaterThan(12);
   });
 
-  it('fills an event store that was lost with the same rows', async () => {
+  it('restores the same rows to a lost event store', async () => {
     const all = await sessions();
     const look = async (): Promise<string> => JSON.stringify(await Promise.all(all.map(({ id }) => events(id))));
     const before = await look();

@@ -1,4 +1,4 @@
-/** Honey tokens over real ssh: made by the command, found on the screen, in a command and as a file, and never shown again. */
+/** Honey tokens over real ssh: created by the command, found on the screen, in a command and as a file, and never shown again. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -13,14 +13,14 @@ beforeAll(async () => {
 }, 120_000);
 afterAll(() => steno.dispose());
 
-test('a token that is read and used becomes findings that do not show it; one that is removed becomes none', async () => {
+test('reading and using a token makes findings that do not show it; a removed token makes none', async () => {
   const token = await steno.json<HoneyToken & { readonly content: string }>('honey', 'add', 'password', '--note', 'a file of the test');
   const text = token.content.trim();
   expect(text).toMatch(/^\w{20}$/);
   const file = join(steno.folder, 'decoy.txt');
   writeFileSync(file, token.content);
   const findings = (): Promise<FindingInfo[]> => steno.json<FindingInfo[]>('findings', 'ls', '--rule', 'steno/honey-token', '--all');
-  // The analyzer reads the tokens when the watch tells it: the first session may be over by then.
+  // The analyzer reads new tokens after the watch announces them, when the first session may be over.
   const found = await eventually(
     async () => {
       expect((await steno.ssh('-tt', `${steno.login}@local.steno`, `cat ${file}; /bin/true --password=$(cat ${file})`)).status).toBe(0);

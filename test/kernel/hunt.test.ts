@@ -1,4 +1,4 @@
-/** `steno hunt` over what real sessions did in the kernel: what matches, what the rule's findings are to it, and who sees what. */
+/** `steno hunt` over kernel events of real sessions: matches, their relation to existing findings, and permissions. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -42,7 +42,7 @@ afterAll(() => steno.dispose());
 
 const hunt = (path: string, ...more: readonly string[]): Promise<Result> => steno.json<Result>('hunt', path, ...more);
 
-test('a rule finds what sessions did, with examples, and which of it has no finding yet', async () => {
+test('a rule finds matches with examples, and counts those without a finding', async () => {
   const { range, rules } = await hunt(rule('both.yml', `CommandLine|startswith: '/bin/true ${word} '`));
   expect(range).not.toBeNull();
   expect(rules).toHaveLength(1);
@@ -52,19 +52,19 @@ test('a rule finds what sessions did, with examples, and which of it has no find
   );
 });
 
-test('a rule that is changed says which of its findings it no longer finds', async () => {
+test('a changed rule counts the findings that it no longer matches', async () => {
   const { rules } = await hunt(rule('changed.yml', `CommandLine: '/bin/true ${word} two'`));
   expect(rules[0]).toMatchObject({ count: 1, fresh: 1, findings: { kept: 0, gone: 1 } });
 });
 
-test('the parent of a program is looked for in the session', async () => {
+test('the parent of a program is resolved within the session', async () => {
   const { rules } = await hunt(
     rule('parent.yml', `CommandLine|startswith: '/bin/true ${word} ', ParentCommandLine|contains: '${word} two'`),
   );
   expect(rules[0]).toMatchObject({ count: 1, failure: null });
 });
 
-test('people read a preview, and a time without events has none', async () => {
+test('prints a preview for people; a time without events has none', async () => {
   const path = rule('both.yml', `CommandLine|startswith: '/bin/true ${word} '`);
   const shown = await steno.steno('hunt', path, '--preview');
   expect(shown.stdout).toContain(`/bin/true ${word} two`);
@@ -74,7 +74,7 @@ test('people read a preview, and a time without events has none', async () => {
   expect([before.status, before.stdout]).toEqual([1, '']);
 });
 
-test('a rule that is not valid is refused with its place, and one that is not there by its name', async () => {
+test('an invalid rule is refused with the place of its error, and an unknown rule by its name', async () => {
   const bad = join(steno.folder, 'bad.yml');
   writeFileSync(bad, 'title: [\n');
   const refused = await steno.steno('hunt', bad);

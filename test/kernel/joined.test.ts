@@ -1,4 +1,4 @@
-/** Kernel events of an agent in a network namespace of its own, that reaches nothing but the gateway's port. */
+/** Kernel events of an agent in a network namespace that reaches only the gateway's port. */
 import { execFileSync } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { KernelEventInfo } from '#schemas/kernel/event-info.js';
@@ -29,7 +29,7 @@ describe.skipIf(why !== null)('a node behind a tunnel', () => {
     space?.dispose();
   });
 
-  it('tells what its sessions do, through a gateway that cannot read it', async () => {
+  it('sends the events of its sessions through a gateway that cannot read them', async () => {
     await eventually(
       () => steno.ssh(`${steno.login}@inner.steno`, '/bin/true behind-a-tunnel'),
       ({ status }) => status === 0,

@@ -35,7 +35,7 @@ describe.skipIf(missing.length > 0)('a session whose node service', () => {
       ({ session }) => session === id,
     ).length;
 
-  it('is killed has a signed gap from where its events were safe to its end, an audit row, and all events until there', async () => {
+  it('is killed has a signed gap from its last safe event to its end, an audit row, and all events before the gap', async () => {
     const { terminal, session } = await open();
     const folder = steno.folder;
     terminal.write(`i=0; while :; do : >${folder}/beat-$i-; i=$((i+1)); sleep 1; done\n`);
@@ -44,7 +44,7 @@ describe.skipIf(missing.length > 0)('a session whose node service', () => {
         const found = /beat-(\d+)-$/.exec(path);
         return found === null ? [] : [[Number(found[1]), offset] as const];
       });
-    // Longer than the node lets pass between its words of what is safe.
+    // Longer than the interval at which the node reports which events are safe.
     await eventually(beats, (all) => all.some(([n]) => n >= 8), 60_000);
     process.kill(steno.run.processes['agent']!, 'SIGKILL');
     await terminal.ended.catch(() => undefined);
@@ -59,7 +59,7 @@ describe.skipIf(missing.length > 0)('a session whose node service', () => {
     });
     const { first_ms: first, last_ms: last } = gap!.data as { readonly first_ms: number; readonly last_ms: number };
     expect(last).toBeGreaterThanOrEqual(first);
-    // What is before the gap is there: the service that is started anew sends what its predecessor had kept.
+    // All events before the gap arrive: the restarted service sends those that its predecessor kept.
     const kept = await eventually(beats, (all) => all.some(([, offset]) => offset > first - 2_000));
     const numbers = new Set(kept.filter(([, offset]) => offset <= first).map(([n]) => n));
     expect([...numbers].sort((x, y) => x - y)).toEqual(Array.from({ length: numbers.size }, (_, n) => n));
@@ -77,7 +77,7 @@ describe.skipIf(missing.length > 0)('a session whose node service', () => {
     expect((await steno.steno('verify', file)).status).toBe(0);
   });
 
-  it('may open no file any more has a gap without an end and an audit row', async () => {
+  it('can open no more files has a gap without an end, and an audit row', async () => {
     const { terminal, session } = await eventually(
       () => open(),
       () => true,

@@ -1,4 +1,4 @@
-/** `ssh` from inside of a recorded session, through the gateway: two sessions, and the second one names the first. */
+/** `ssh` from inside a recorded session, through the gateway: two sessions, and the second one names the first. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -9,7 +9,7 @@ import { Steno, eventually } from '../end-to-end/machine.js';
 const missing = obstacles();
 if (missing.length > 0) console.log(`skipped: kernel events cannot be recorded here: ${explain(missing)}`);
 
-describe.skipIf(missing.length > 0)('a session that is opened from inside of another', () => {
+describe.skipIf(missing.length > 0)('a session that is opened from inside another', () => {
   const steno = new Steno();
   beforeAll(async () => {
     await steno.start();
@@ -18,7 +18,7 @@ describe.skipIf(missing.length > 0)('a session that is opened from inside of ano
   afterAll(() => steno.dispose());
 
   const target = (): string => `${steno.login}@local.steno`;
-  /** `ssh` as a session runs it: by a program, so that no quotes of two shells get in each other's way. */
+  /** Command line that runs `ssh` from a script, to avoid nested quotes of two shells. */
   const inside = (name: string, command: string): string => {
     const script = join(steno.folder, name);
     const words = ['-F', steno.config, '-o', 'BatchMode=yes', target(), command].map((word) => `'${word}'`).join(' ');
@@ -33,7 +33,7 @@ describe.skipIf(missing.length > 0)('a session that is opened from inside of ano
       (row) => (row as SessionInfo | undefined) !== undefined && fits(row),
     );
 
-  it('names it in lists and in its events, whichever way the client came, and says who it was', async () => {
+  it('names the outer session and its user in lists and in events, on every path of the client', async () => {
     const deeper = inside('deeper', 'true third');
     const script = inside('script', `true second; ${deeper}`);
     const { status, stderr } = await steno.ssh(target(), script);
@@ -52,14 +52,14 @@ describe.skipIf(missing.length > 0)('a session that is opened from inside of ano
     expect((await steno.steno('sessions')).stdout).toMatch(new RegExp(`${third.id} .* ${second.id} +true third`));
   });
 
-  it('is linked to none where a client outside of all sessions opened it, while one is open', async () => {
+  it('is linked to none if a client outside all sessions opened it while another session is open', async () => {
     const held = steno.terminal('ssh', ['-F', steno.config, '-tt', target(), 'sh']);
     await held.until(/[#$] $/);
     expect((await steno.ssh(target(), 'true outside')).status).toBe(0);
     const linked = inside('linked', 'true linked');
     held.write(`${linked}\nexit\n`);
     await held.ended;
-    // The later one is linked, so what the node has recorded has come.
+    // The later session is linked, so the node's events have arrived.
     await found('true linked', ({ opened_from: outer }) => outer !== undefined);
     expect((await found('true outside', () => true)).opened_from).toBeUndefined();
   });

@@ -1,4 +1,4 @@
-/** From a command over real ssh to a frozen and to an ended session, by themselves; how long after the event each is there. */
+/** Automatic responses: from a command over real ssh to a frozen and to an ended session, with the delay of each. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -46,7 +46,7 @@ describe.skipIf(missing.length > 0)('a response', () => {
   const audit = (event: string): Promise<AuditLine[]> => steno.json<AuditLine[]>('audit', '--event', event);
   const actionOf = ({ data }: AuditLine): string => (JSON.parse(data) as { action: string }).action;
 
-  test('freezes the terminal, and says so on it; a person unfreezes it, and it stays so', async () => {
+  test('freezes the terminal with a message on it; after a person unfreezes it, it stays unfrozen', async () => {
     const shell = steno.terminal('ssh', ['-F', steno.config, target()]);
     await shell.until(/[$#] $/);
     shell.write('/bin/true to-freeze\r');
@@ -65,7 +65,7 @@ describe.skipIf(missing.length > 0)('a response', () => {
     expect(await audit('response.take')).toHaveLength(1);
   });
 
-  test('makes the terminal wait for a moderator, says so on it and in the list of locks; a person lifts it', async () => {
+  test('makes the terminal wait for a moderator, with a message on it and a row in the list of locks; a person lifts it', async () => {
     const shell = steno.terminal('ssh', ['-F', steno.config, target()]);
     await shell.until(/[$#] $/);
     shell.write('/bin/true to-moderate\r');

@@ -30,7 +30,7 @@ describe.skipIf(missing.length > 0)('a session on a node of Steno', () => {
   const events = (id: string, ...more: readonly string[]): Promise<KernelEventInfo[]> =>
     steno.json<KernelEventInfo[]>('events', id, ...more).catch(() => []);
   const ended = (id: string): Promise<readonly KernelEventInfo[]> =>
-    // The last process is the first one: what it has left is there when its end is.
+    // The session's first process ends last, so all its events have arrived once its end has.
     eventually(
       () => events(id, '--all'),
       (all) => {
@@ -72,13 +72,13 @@ describe.skipIf(missing.length > 0)('a session on a node of Steno', () => {
       .map((line) => JSON.parse(line) as [number, string, Record<string, unknown>]);
   };
 
-  it('tells in `steno events` what the screen does not show', async () => {
+  it('shows in `steno events` what the screen does not', async () => {
     const { events: all, session } = await run(
       `echo ${Buffer.from('cat /etc/hostname > /dev/null; exec true hidden-word').toString('base64')} | base64 -d | sh`,
     );
     const hidden = all.find(({ kind, data }) => kind === 'exec' && (data['argv'] as string[]).join(' ') === 'true hidden-word')!;
     expect(hidden).toMatchObject({ path: realpathSync('/bin/true'), outcome: 'success' });
-    // No row waits for a digest: one that was not there in time is a row of its own, which names the execution.
+    // Rows do not wait for a digest: a late digest is a row of its own, which names the execution.
     const digest = await eventually(
       async () => [hidden, ...(await events(session.id, '--all')).filter(({ data }) => data['of'] === hidden.place)],
       (rows) => rows.some(({ sha256 }) => sha256 !== ''),
@@ -91,7 +91,7 @@ describe.skipIf(missing.length > 0)('a session on a node of Steno', () => {
     expect(stdout).toContain('base64 -d');
   });
 
-  it('says in the signed recording that it was recorded, and what is missing', async () => {
+  it('has kernel recording and its gaps in the signed recording', async () => {
     const { session } = await run(`/bin/true $(head -c 40000 /dev/zero | tr '\\0' x)`);
     const kinds = await eventually(
       () => lines(session.id),
@@ -107,7 +107,7 @@ describe.skipIf(missing.length > 0)('a session on a node of Steno', () => {
       'g',
       { reason: 'kernel_events', count: 1, from: expect.any(Number), to: expect.any(Number), detail: 'cut' },
     ]);
-    // Where people look, too: in its place among the events, and from their number to the last.
+    // The gap is also shown to people, at its place among the events and in the count of gaps.
     const shown = await eventually(
       () => steno.steno('events', session.id),
       ({ stdout }) => stdout.includes('gap'),
@@ -127,7 +127,7 @@ describe.skipIf(missing.length > 0)('a session on a node of Steno', () => {
     expect((await steno.steno('verify', file)).status).toBe(0);
   });
 
-  it('says where it stopped, and goes on from there', async () => {
+  it('prints where a list stopped, and continues from there', async () => {
     const { session } = await run('for i in 1 2 3 4 5 6 7 8; do /bin/true $i; done');
     const whole = await events(session.id, '--all');
     const pages: KernelEventInfo[] = [];
@@ -144,7 +144,7 @@ describe.skipIf(missing.length > 0)('a session on a node of Steno', () => {
     expect((await steno.steno('events', session.id, '--tree', '--limit', '3')).stderr).toContain('there are more');
   });
 
-  it('follows a terminal session live, also processes that outlive it', async () => {
+  it('follows a terminal session live, including processes that outlive it', async () => {
     const terminal = steno.terminal('ssh', ['-F', steno.config, '-tt', target(), 'sh']);
     await terminal.until(/[#$] $/);
     const session = (
@@ -168,7 +168,7 @@ describe.skipIf(missing.length > 0)('a session on a node of Steno', () => {
     );
   });
 
-  it("is bound to it by the gateway: a client cannot order another session's name", async () => {
+  it('is bound to its recording by the gateway: a client cannot order recording under another session’s id', async () => {
     const forged = JSON.stringify({
       session: '01jd0000000000000000000000',
       mode: 'best_effort',
@@ -183,14 +183,14 @@ describe.skipIf(missing.length > 0)('a session on a node of Steno', () => {
     expect(other.stderr).toContain('SESSION_UNKNOWN');
   });
 
-  it("escapes what a hostile user names his programs, and shows it to nobody's terminal", async () => {
+  it('escapes hostile program names, so that they cannot control a reader’s terminal', async () => {
     const { session } = await run(`exec -a "$(printf '\\033]0;owned\\007\\033[2J')" true`);
     const { stdout } = await steno.steno('events', session.id, '--all');
     expect(stdout).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/);
     expect(stdout).toContain('\\u{1b}]0;owned');
   });
 
-  it('takes place on a node that cannot record only where the role does not demand it', async () => {
+  it('is admitted to a node that cannot record only if the role does not demand recording', async () => {
     const role = (enhanced: object): string => {
       const file = join(steno.folder, 'role.json');
       writeFileSync(
@@ -219,7 +219,7 @@ describe.skipIf(missing.length > 0)('a session on a node of Steno', () => {
       () => run('cat /etc/hostname'),
       ({ events: all }) => !all.some(({ kind, name }) => kind === 'file' && name !== 'execute'),
     );
-    // A program that was looked for in one folder after the other failed to execute in all but the last.
+    // The PATH search leaves failed executions in every folder but the last.
     expect(new Set(only.events.filter(({ name }) => name !== 'execute').map(({ kind }) => kind))).toEqual(
       new Set(['kernel', 'fork', 'exec', 'exit']),
     );

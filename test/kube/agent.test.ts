@@ -1,4 +1,4 @@
-/** kubectl into a cluster that the gateway reaches only through an agent inside it, with the rights of its manifests. */
+/** kubectl in a cluster that the gateway reaches only through an agent inside it, which has the rights of its manifests. */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -38,7 +38,7 @@ describe.skipIf(lacking !== null)('a cluster with an agent inside', () => {
     writeFileSync(path, text);
     return path;
   };
-  /** The agent as its pod starts it: there is no image of it here, so it runs beside the cluster. */
+  /** Starts the agent as its pod would. There is no image here, so it runs beside the cluster. */
   const start = (): void => {
     const { port, hostname } = new URL(/server: "?(https:\/\/[^"\n,}]+)/.exec(readFileSync(kubernetes.admin, 'utf8'))![1]!);
     const own = args.map((word) =>
@@ -105,7 +105,7 @@ describe.skipIf(lacking !== null)('a cluster with an agent inside', () => {
     kubernetes?.close();
   }, 60_000);
 
-  it('is refused in words as long as no agent has joined', async () => {
+  it('is refused with a message as long as no agent has joined', async () => {
     expect(await through('get', 'pods')).toMatchObject({
       status: 1,
       stderr: expect.stringMatching(/kube-inner.*\[NODE_UNREACHABLE\]/) as string,
@@ -126,7 +126,7 @@ describe.skipIf(lacking !== null)('a cluster with an agent inside', () => {
       expect(await can(...words)).toBe('no');
   });
 
-  it('once it has joined, kubectl is as it is without Steno', async () => {
+  it('once it has joined, kubectl works as without Steno', async () => {
     start();
     await eventually(state, (now) => now === 'live');
     for (const words of [
@@ -146,7 +146,7 @@ describe.skipIf(lacking !== null)('a cluster with an agent inside', () => {
   it.each([
     ['WebSocket', {}],
     ['SPDY/3.1', SPDY],
-  ])('exec, cp and port-forward pass and are recorded, over %s', async (_protocol, env) => {
+  ])('exec, cp and port-forward work and are recorded, over %s', async (_protocol, env) => {
     const run = (...words: readonly string[]): Promise<Result> => steno.exec(kubernetes.kubectl, words, { env: { ...steno.env, ...env } });
     const input = 'x'.repeat(300_000);
     const piped = await steno.exec(kubernetes.kubectl, ['exec', '-i', 'box', '--', 'sh', '-c', 'wc -c; exit 7'], {
@@ -176,13 +176,13 @@ describe.skipIf(lacking !== null)('a cluster with an agent inside', () => {
     expect(rows.filter(({ node }) => node === 'inner/default/box').length).toBeGreaterThanOrEqual(3);
   });
 
-  it('is no machine to log in to', async () => {
+  it('is not a node to log in to', async () => {
     const { status, stderr } = await steno.ssh('root@kube-inner.steno', 'id');
     expect(status).not.toBe(0);
     expect(stderr).not.toBe('');
   });
 
-  it('a watch ends when the agent goes, and another agent with its keys takes over', async () => {
+  it('a watch ends with its agent, and another agent with the same keys takes over', async () => {
     const watch = steno.terminal(kubernetes.kubectl, ['get', 'pods', '--watch']);
     await watch.until(/box/);
     await stop();
@@ -195,7 +195,7 @@ describe.skipIf(lacking !== null)('a cluster with an agent inside', () => {
     );
   });
 
-  it('a token of the service account that is renewed counts from then on', async () => {
+  it('a renewed token of the service account is used from then on', async () => {
     writeFileSync(join(serviceAccount, 'token'), await done(direct('create', 'token', 'steno-agent', '-n', 'steno-agent')));
     await done(through('get', 'pods'));
     await done(direct('delete', 'serviceaccount', 'steno-agent', '-n', 'steno-agent'));

@@ -1,4 +1,4 @@
-/** What a mebibyte through `kubectl exec` costs the gateway, counted (../end-to-end/budget.ts). */
+/** The cost of a mebibyte through `kubectl exec` for the gateway, counted (../end-to-end/budget.ts). */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { callsOfEach, expectTransferWithin } from '../end-to-end/budget.js';
 import type { TransferBudget } from '../end-to-end/budget.js';
@@ -12,7 +12,7 @@ const MIB = 32;
 
 describe.skipIf(lacking !== null)('the gateway keeps its budget for a mebibyte', () => {
   let scene: KubeScene;
-  /** Each role allows one resource that the last did not, by which the gateway shows that it has heard of it. */
+  /** Each version of the role allows a new resource, and a request for it shows that the gateway has the new version. */
   const record = async (streams: string, resource: string): Promise<void> => {
     const { steno, kubernetes, file } = scene;
     const rule = { groups: ['system:masters'], resources: ['pods/exec', 'pods', resource] };
@@ -44,9 +44,9 @@ describe.skipIf(lacking !== null)('the gateway keeps its budget for a mebibyte',
     expectTransferWithin(`a mebibyte ${what}`, counted, budget);
   };
 
-  // What is written is what is passed on.
+  // The gateway writes only the forwarded bytes.
   const passedOn = { writesPerRead: 1.5, bytesWritten: 2_300_000 };
-  it('that is recorded as counts and hashes', async () => {
+  it('recorded as counts and hashes', async () => {
     await record('limited', 'services');
     await pass('from the pod over WebSocket', 'true', false, passedOn);
     await pass('to the pod over WebSocket', 'true', true, passedOn);
@@ -54,9 +54,9 @@ describe.skipIf(lacking !== null)('the gateway keeps its budget for a mebibyte',
     await pass('to the pod over SPDY', 'false', true, passedOn);
   });
 
-  // And once to the spool and once to ingest, in base64; each frame with a write of its own, as it has to be there before it is shown.
+  // It also writes them to the spool and to ingest, in base64, with one write per frame, because a frame must be recorded before it is shown.
   const inFull = { writesPerRead: 5, bytesWritten: 8_000_000 };
-  it('that is recorded in full', async () => {
+  it('recorded in full', async () => {
     await record('commands', 'configmaps');
     await pass('from the pod, in full', 'true', false, inFull);
     await pass('to the pod, in full', 'true', true, inFull);

@@ -1,6 +1,6 @@
 /**
- * Other people's clients of Kubernetes, by the same expectations through the gateway and without: helm, `@kubernetes/client-node`, Python's
- * `kubernetes` and kubectl 1.20, which .ci/kubernetes-clients brings; and kubectl by a table of commands.
+ * Third-party Kubernetes clients, with the same expectations through the gateway and without it: helm, `@kubernetes/client-node`, Python's
+ * `kubernetes` and kubectl 1.20, which .ci/kubernetes-clients installs; and kubectl by a table of commands.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { get as httpGet } from 'node:http';
@@ -82,7 +82,7 @@ describe.skipIf(lacking !== null)('clients of Kubernetes', () => {
     scene.steno.exec(program, args, { env: { KUBECONFIG: scene.configs[config] } });
   const kubectl = (config: 'direct' | 'gateway', ...args: readonly string[]): Promise<Result> =>
     run(config, scene.kubernetes.kubectl, args);
-  /** Both results, each after `before` has put the cluster into the same state. */
+  /** Runs it through the gateway and without, each time after `before` has restored the state of the cluster. */
   const both = async (
     ask: (config: 'direct' | 'gateway') => Promise<Result>,
     before?: () => Promise<unknown>,
@@ -160,7 +160,7 @@ describe.skipIf(lacking !== null)('clients of Kubernetes', () => {
       ['a field that cannot be selected by', ['get', 'pods', '--field-selector', 'bogus=1']],
       ['a copy of what is not there', ['cp', 'absent:/x', 'copied']],
       ['a token for a second', ['create', 'token', 'default', '--duration', '1s']],
-    ])('%s is as without the gateway', async (_claim, args, before) => {
+    ])('%s gives the same as without the gateway', async (_claim, args, before) => {
       const words = args.map((word) => (word.endsWith('.json') ? join(scene.steno.folder, word) : word));
       const [ours, theirs] = await both((config) => kubectl(config, ...words), before);
       expect(ours).toEqual(theirs);
@@ -183,7 +183,7 @@ describe.skipIf(lacking !== null)('clients of Kubernetes', () => {
       ];
       for (const name of names) writeFileSync(join(tree, name), name.repeat(5_000));
       writeFileSync(join(tree, 'empty'), '');
-      // kubectl does not copy every name; it must be the same ones.
+      // kubectl cannot copy every name; both ways must copy the same ones.
       const copied = async (config: 'direct' | 'gateway'): Promise<ReadonlyMap<string, string | null>> => {
         await succeeded(kubectl(config, 'cp', tree, `box:/tmp/${config}`));
         const back = join(scene.steno.folder, `back-${config}`);
@@ -197,7 +197,7 @@ describe.skipIf(lacking !== null)('clients of Kubernetes', () => {
       expect(whole.length).toBeGreaterThanOrEqual(names.length - 1);
     });
 
-    it('a watch shows what it shows without the gateway', async () => {
+    it('a watch shows the same as without the gateway', async () => {
       await restored();
       const args = ['get', 'bx', '-w', '--output-watch-events', '--no-headers'];
       const watches = (['direct', 'gateway'] as const).map((config) =>
@@ -218,7 +218,7 @@ describe.skipIf(lacking !== null)('clients of Kubernetes', () => {
     });
   });
 
-  it('@kubernetes/client-node finds what it finds without the gateway', async () => {
+  it('@kubernetes/client-node gives the same as without the gateway', async () => {
     const script = join(root, 'test/kube/clients/client.mjs');
     const [ours, theirs] = await both((config) => run(config, process.execPath, [script, scene.configs[config]]));
     expect([theirs.status, theirs.stderr]).toEqual([0, '']);
@@ -302,7 +302,7 @@ describe.skipIf(lacking !== null)('clients of Kubernetes', () => {
       ['a pod that is not there', ['exec', 'absent', '--', 'true']],
       ['resources', ['api-resources', '--no-headers', '-o', 'name']],
       ['a CRD', ['get', 'bx', '-o', 'name']],
-    ])('%s are as without the gateway', async (_claim, args) => {
+    ])('%s give the same as without the gateway', async (_claim, args) => {
       const [ours, theirs] = await both((config) => old(config, ...args));
       expect(ours).toEqual(theirs);
     });
@@ -324,7 +324,7 @@ describe.skipIf(lacking !== null)('clients of Kubernetes', () => {
     });
   });
 
-  it('steno kube ls says that the cluster is ready, and its version', async () => {
+  it('`steno kube ls` shows the version of the cluster and that it is ready', async () => {
     const version = JSON.parse(await succeeded(kubectl('direct', 'version', '-o', 'json'))) as { serverVersion: { gitVersion: string } };
     const listed = await scene.steno.json<{ last_seen_at: number }[]>('kube', 'ls');
     expect(listed).toMatchObject([{ name: 'east', state: 'ready', version: version.serverVersion.gitVersion, reason: null }]);

@@ -1,5 +1,5 @@
-/** kubectl where a role asks for a second factor: refused with an address, confirmed in Chromium, let through. */
-import { mkdirSync, writeFileSync } from 'node:fs';
+/** kubectl under a role that asks for a second factor: refused with an address, confirmed in Chromium, then admitted. */
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { spawn } from 'node:child_process';
 import { Secret, TOTP } from 'otpauth';
@@ -8,13 +8,13 @@ import type { BrowserContext, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Invitation } from '#schemas/api/people/users.js';
 import { headless } from '../../viewer/api/testing/chromium.js';
+import { takePicture } from '../../viewer/api/testing/pictures.js';
 import { Steno, bin } from '../end-to-end/machine.js';
 import type { Result } from '../end-to-end/machine.js';
 import { lacking, startKubernetes } from './kubernetes.js';
 import type { Kubernetes } from './kubernetes.js';
 
 if (lacking !== null) console.warn(`skipped: ${lacking}`);
-const pictures = process.env['STENO_TEST_PICTURES'];
 const ADDRESS = /http\S+confirm#[A-Za-z0-9_-]{43}/;
 
 describe.skipIf(lacking !== null)('kubectl under a role that asks for a second factor', () => {
@@ -24,7 +24,7 @@ describe.skipIf(lacking !== null)('kubectl under a role that asks for a second f
   let page: Page;
   let totp: TOTP;
   let steps = 0;
-  /** Each code counts once. */
+  /** Each code is valid once. */
   const code = (): string => totp.generate({ timestamp: Date.now() + 30_000 * steps++ });
   const environment = (): NodeJS.ProcessEnv => ({
     ...steno.env,
@@ -42,11 +42,6 @@ describe.skipIf(lacking !== null)('kubectl under a role that asks for a second f
     writeFileSync(path, text);
     return path;
   };
-  const picture = async (name: string): Promise<void> => {
-    if (pictures === undefined) return;
-    mkdirSync(pictures, { recursive: true });
-    await page.screenshot({ path: join(pictures, `${name}.png`) });
-  };
   const confirm = async (refused: Result): Promise<void> => {
     expect(refused).toMatchObject({
       status: 1,
@@ -55,11 +50,11 @@ describe.skipIf(lacking !== null)('kubectl under a role that asks for a second f
     await page.goto('about:blank');
     await page.goto(ADDRESS.exec(refused.stderr)![0]);
     await page.waitForSelector('text=Let kubectl go on?');
-    await picture('asked');
+    await takePicture(page, 'kube-asked');
     await page.fill('input[name=code]', code());
     await page.click('button.primary:has-text("Confirm")');
     await page.waitForSelector('text=Run the command again');
-    await picture('confirmed');
+    await takePicture(page, 'kube-confirmed');
   };
 
   beforeAll(async () => {
@@ -116,18 +111,18 @@ describe.skipIf(lacking !== null)('kubectl under a role that asks for a second f
     for (const name of ['west', 'east']) await done(steno.exec(process.execPath, [bin, 'kube', 'login', name], { env: environment() }));
   }
 
-  it('exec is refused with the address, passes after the code, and so do cp and port-forward then', async () => {
+  it('exec is refused with the address; after the code, exec, cp and port-forward pass', async () => {
     await login();
     expect(await done(through('get', 'pod', 'box', '-o', 'name'))).toBe('pod/box\n');
     await confirm(await through('exec', 'box', '--', 'echo', 'hello'));
     expect(await done(through('exec', 'box', '--', 'echo', 'hello'))).toBe('hello\n');
     await done(through('cp', file('sent', 'text'), 'box:/tmp/sent'));
     expect(await done(through('exec', 'box', '--', 'cat', '/tmp/sent'))).toBe('text');
-    // Another cluster is another question.
+    // Another cluster needs a confirmation of its own.
     expect((await through('--context', 'steno-west', 'exec', 'box', '--', 'true')).stderr).toMatch(ADDRESS);
   }, 120_000);
 
-  it('writes are asked where a role says so, and reading is not; a confirmation counts for both', async () => {
+  it('a role can ask for writes but not for reads; a confirmation covers both exec and writes', async () => {
     const west = ['--context', 'steno-west'];
     await done(through(...west, 'get', 'pods'));
     expect(await done(through(...west, 'auth', 'can-i', 'delete', 'pods'))).toBe('yes\n');

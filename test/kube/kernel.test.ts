@@ -31,7 +31,7 @@ describe.skipIf(why !== null)('commands in pods', () => {
     scene.steno.terminal(scene.kubernetes.kubectl, words, undefined, env);
   const direct = (...words: readonly string[]): Promise<Result> =>
     scene.steno.exec(scene.kubernetes.kubectl, ['--kubeconfig', scene.kubernetes.admin, ...words]);
-  /** The sessions whose command holds these words. */
+  /** The sessions whose command contains these words. */
   const sessions = async (words: string): Promise<readonly SessionRow[]> =>
     (await scene.steno.json<SessionRow[]>('sessions')).filter(({ command }) => command.includes(words));
   const session = async (words: string): Promise<SessionRow> =>
@@ -71,7 +71,7 @@ describe.skipIf(why !== null)('commands in pods', () => {
     await scene?.close();
   }, 60_000);
 
-  it.each(protocols)('over %s: programs, files, connections and users of a command are of its session', async (protocol, env) => {
+  it.each(protocols)('over %s: programs, files, connections and users of a command belong to its session', async (protocol, env) => {
     const mark = `mark-${protocol}`;
     const script = `cat /etc/passwd > /tmp/${mark}; wget -q -O /dev/null http://127.0.0.1:8080/file; su nobody -c 'id -u'; echo ${mark}`;
     const { status, stdout } = await kubectl(['exec', 'box', '--', 'sh', '-c', script], env);
@@ -94,21 +94,21 @@ describe.skipIf(why !== null)('commands in pods', () => {
       expect(data).toMatchObject({ container, namespace: 'default', pod_name: 'box' });
     const made = all.find(({ kind, path }) => kind === 'file' && path === `/tmp/${mark}`)!;
     expect(made.name).toBe('create');
-    // The same file, as this machine names it.
+    // The same file by its path on the host.
     expect(readFileSync(String(made.data['host_path']), 'utf8')).toMatch(/^root:.*:\/root:\/bin\/sh\n/);
     expect(all).toContainEqual(expect.objectContaining({ kind: 'connect', address: '127.0.0.1', port: 8080, outcome: 'success' }));
     expect(all.filter(({ kind }) => kind === 'privilege').map(({ data }) => JSON.stringify(data))).toContainEqual(
       expect.stringContaining('65534'),
     );
     expect(await gaps(id)).toEqual([]);
-    // Signed, with an end.
+    // The event log is signed and complete.
     await eventually(
       () => scene.steno.json<{ readonly ok: boolean; readonly event_log?: { readonly end: string } }>('verify', id).catch(() => null),
       (verdict) => verdict?.ok === true && verdict.event_log?.end === 'complete',
     );
   });
 
-  it.each(protocols)('over %s: a shell on a terminal is followed as long as it runs', async (protocol, env) => {
+  it.each(protocols)('over %s: a shell on a terminal is followed until it ends', async (protocol, env) => {
     const shell = terminal(['exec', '-it', 'box', '--', 'env', `NAME=${protocol}`, 'sh'], env);
     await shell.until(/# /);
     shell.write('cat /proc/self/status > /dev/null\r');
@@ -124,7 +124,7 @@ describe.skipIf(why !== null)('commands in pods', () => {
     expect(argvOf(all)).toEqual([`env NAME=${protocol} sh`, 'sh', 'cat /proc/self/status', 'sh -c exit 3']);
   });
 
-  it('two commands of the same words at the same time are each of their own session', async () => {
+  it('two concurrent identical commands each belong to their own session', async () => {
     const words = ['exec', '-i', 'box', '--', 'sh', '-c', 'echo ready; read -r which; cat "/etc/$which"'];
     const both = [terminal(words), terminal(words)];
     for (const one of both) await one.until(/ready/);
@@ -148,7 +148,7 @@ describe.skipIf(why !== null)('commands in pods', () => {
     expect(opened.map(({ length }) => length)).toEqual([1, 1]);
   });
 
-  it('what the container itself does is of no session, not even the same words', async () => {
+  it('the container’s own processes belong to no session, even with the same command', async () => {
     const loop = "while :; do sh -c 'echo tick > /tmp/tick'; sleep 0.05; done";
     const main = { name: 'main', image: 'localhost/busybox:1', imagePullPolicy: 'Never', command: ['sh', '-c', loop] };
     const pod = {
@@ -168,7 +168,7 @@ describe.skipIf(why !== null)('commands in pods', () => {
     expect([argvOf(all), exits(all), await gaps(id)]).toEqual([['sh -c echo tick > /tmp/tick'], 1, []]);
   });
 
-  it('the same words beside Steno, before the command has shown anything, are a gap that says so', async () => {
+  it('the same command past Steno, before the first output, leaves a gap with that reason', async () => {
     const silent = terminal(['exec', '-i', 'box', '--', 'sh', '-c', 'read -r silent']);
     const { id } = await session('read -r silent');
     await eventually(
@@ -184,7 +184,7 @@ describe.skipIf(why !== null)('commands in pods', () => {
     await silent.ended;
   });
 
-  it('a command that does not exist is an error and no gap; a script is recognized', async () => {
+  it('a command that does not exist is an error without a gap; a script is recognized', async () => {
     const { status, stderr } = await kubectl(['exec', 'box', '--', '/bin/absent']);
     expect(status).not.toBe(0);
     expect(stderr).toMatch(/absent/);
@@ -207,7 +207,7 @@ describe.skipIf(why !== null)('commands in pods', () => {
     ['run', 'WebSocket', {}, ['run', 'own-1', ...image, '-it', '--restart=Never', '--', 'sh']],
     ['run', 'SPDY', protocols[1][1], ['run', 'own-2', ...image, '-it', '--restart=Never', '--', 'sh']],
     ['debug', 'WebSocket', {}, ['debug', 'box', ...image, '-it', '--target=main', '--', 'sh']],
-  ])('%s attaches to a container over %s: what it does from then on is of the session', async (verb, protocol, env, words) => {
+  ])('%s attaches to a container over %s: its later events belong to the session', async (verb, protocol, env, words) => {
     const mark = `${verb}-${protocol}`;
     const shell = terminal(words, env);
     await shell.until(/# /);
@@ -215,7 +215,7 @@ describe.skipIf(why !== null)('commands in pods', () => {
     await shell.until(/done-0/);
     shell.write('exit\r');
     await shell.ended;
-    // Of a session that attaches there is no command.
+    // A session that attaches has no command.
     const found = await eventually(
       async () => {
         for (const { id, command } of await scene.steno.json<SessionRow[]>('sessions')) {
@@ -232,7 +232,7 @@ describe.skipIf(why !== null)('commands in pods', () => {
     expect(await gaps(found!.id)).toEqual([BEFORE]);
   });
 
-  it('nothing is of the session any more when nobody is attached', async () => {
+  it('no event belongs to the session after it has detached', async () => {
     const pod = 'pod/busy';
     const ticks = (all: readonly KernelEventInfo[]): number => all.filter(({ path }) => path === '/tmp/tick').length;
     const before = new Set((await scene.steno.json<SessionRow[]>('sessions')).map(({ id }) => id));
@@ -256,7 +256,7 @@ describe.skipIf(why !== null)('commands in pods', () => {
     expect(ticks(await events(id))).toBe(ticks(all));
   });
 
-  it('a cluster whose nodes run no agent has gaps', async () => {
+  it('a session in a cluster without agents has a gap', async () => {
     await succeeded(scene.steno.steno('kube', 'add', 'west', '--kubeconfig', scene.kubernetes.admin, '--labels', 'env=dev'));
     await succeeded(scene.steno.steno('kube', 'login', 'west'));
     try {
@@ -271,7 +271,7 @@ describe.skipIf(why !== null)('commands in pods', () => {
     }
   });
 
-  it('a strict role takes commands where an agent runs, and nothing that it cannot watch', async () => {
+  it('a strict role admits commands on nodes with an agent, and refuses requests that cannot be watched', async () => {
     await demand();
     expect(await succeeded(kubectl(['exec', 'box', '--', 'echo', 'strict']))).toBe('strict\n');
     expect(await kubectl(['exec', 'box', '--', 'sh', '-c', 'exit 7'])).toMatchObject({ status: 7 });
@@ -283,7 +283,7 @@ describe.skipIf(why !== null)('commands in pods', () => {
     );
   });
 
-  it('an agent that dies in the middle is a gap from there on, and ends a strict session', async () => {
+  it('an agent that dies leaves a gap from then on and ends a strict session', async () => {
     const shell = terminal(['exec', '-it', 'box', '--', 'sh', '-c', 'echo in-the-middle; exec sh']);
     await shell.until(/in-the-middle/);
     await shell.until(/# /);

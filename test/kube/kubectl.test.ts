@@ -1,4 +1,4 @@
-/** kubectl through the gateway, and directly, against a real Kubernetes. */
+/** kubectl through the gateway and directly, against a real Kubernetes. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { get as httpGet } from 'node:http';
 import { join } from 'node:path';
@@ -20,7 +20,7 @@ spec:
   containers: [{name: main, image: "localhost/busybox:1", imagePullPolicy: Never, command: [sh, -c, "echo started; mkdir /www; head -c 300000 /dev/zero | tr '\\\\0' x > /www/file; httpd -f -p 127.0.0.1:8080 -h /www"]}]
 `;
 
-/** The body of an answer of a web server behind a forwarded port. */
+/** The response body of a web server behind a forwarded port. */
 function fetched(port: number, path: string): Promise<string> {
   return new Promise((resolve, reject) => {
     httpGet({ host: '127.0.0.1', port, path, agent: false }, (answer) => {
@@ -72,7 +72,7 @@ describe.skipIf(lacking !== null)('kubectl through the gateway', () => {
     kubernetes?.close();
   }, 60_000);
 
-  it('is written into the kubeconfig without a secret, and the cluster is listed', async () => {
+  it('is configured in the kubeconfig without a secret, and the cluster is listed', async () => {
     expect(await steno.json('kube', 'ls')).toMatchObject([{ name: 'east', labels: { env: 'dev' } }]);
     const written = readFileSync(join(steno.folder, '.kube/config'), 'utf8');
     expect(written).toContain('client.authentication.k8s.io/v1');
@@ -91,7 +91,7 @@ describe.skipIf(lacking !== null)('kubectl through the gateway', () => {
     ['get', '--raw', '/readyz'],
     ['get', 'pod', 'absent'],
     ['rollout', 'status', 'deployment/absent'],
-  ])('prints what it prints without the gateway: %s %s %s', async (...args) => {
+  ])('prints the same as without the gateway: %s %s %s', async (...args) => {
     const [ours, theirs] = [await through(...args), await direct(...args)];
     expect(ours).toEqual(theirs);
   });
@@ -106,14 +106,14 @@ describe.skipIf(lacking !== null)('kubectl through the gateway', () => {
     expect(await done(through('get', 'pods', '-n', 'shop', '-o', 'name'))).toBe('');
   });
 
-  it('is the user and the groups of the role to the API server, whatever --as says', async () => {
+  it('appears to the API server as the user and the groups of the role, whatever --as says', async () => {
     const who = JSON.parse(await done(through('auth', 'whoami', '-o', 'json', '--as', 'somebody', '--as-group', 'others'))) as {
       status: { userInfo: { username: string; groups: string[] } };
     };
     expect(who.status.userInfo).toMatchObject({ username: `steno:${steno.login}`, groups: ['system:masters', 'system:authenticated'] });
   });
 
-  it('is refused in the words of the role, before the API server is asked', async () => {
+  it('is refused by the role before the API server is asked', async () => {
     await rules({ ...everything, namespaces: ['shop'], resources: ['pods', 'configmaps'], verbs: ['get', 'list', 'create'] });
     const refusals = await eventually(
       () => Promise.all([through('get', 'secrets'), through('delete', 'pod', 'box'), through('get', 'nodes')]),
@@ -152,7 +152,7 @@ describe.skipIf(lacking !== null)('kubectl through the gateway', () => {
     const watch = steno.terminal(kubernetes.kubectl, ['get', 'configmaps', '-A', '--watch-only', '-o', 'name']);
     try {
       await done(direct('create', 'configmap', 'hidden', '--namespace=kube-public'));
-      // Whether the watch has begun shows only in what it shows.
+      // Only its output shows whether the watch has begun.
       let number = 0;
       await eventually(
         async () => {
@@ -176,7 +176,7 @@ describe.skipIf(lacking !== null)('kubectl through the gateway', () => {
     );
   });
 
-  it('does not pass on what is not recorded', async () => {
+  it('refuses requests that cannot be recorded', async () => {
     const refused = await through('get', '--raw', '/api/v1/nodes/node1/proxy');
     expect(refused).toMatchObject({ status: 1, stderr: expect.stringMatching(/KUBE_UNSUPPORTED/) as string });
   });
@@ -195,7 +195,7 @@ describe.skipIf(lacking !== null)('kubectl through the gateway', () => {
         await steno.exec(kubernetes.kubectl, ['--kubeconfig', kubernetes.admin, ...args], options),
       ];
     };
-    /** Identifiers that containerd makes up. */
+    /** Removes random identifiers of containerd. */
     const settled = ({ stderr, ...rest }: Result): Result => ({ ...rest, stderr: stderr.replace(/[0-9a-f]{64}/g, '') });
 
     it.each([
@@ -208,7 +208,7 @@ describe.skipIf(lacking !== null)('kubectl through the gateway', () => {
       ['a pod that is not there', ['exec', 'absent', '--', 'true'], undefined],
       ['a container that is not there', ['exec', 'box', '-c', 'absent', '--', 'true'], undefined],
       ['a port of a pod that is not there', ['port-forward', 'pod/absent', ':80'], undefined],
-    ] as const)('%s as without the gateway', async (_claim, args, input) => {
+    ] as const)('%s: the same as without the gateway', async (_claim, args, input) => {
       const [ours, theirs] = await both(args, input);
       expect(settled(ours)).toEqual(settled(theirs));
     });
@@ -221,7 +221,7 @@ describe.skipIf(lacking !== null)('kubectl through the gateway', () => {
       shell.write('exit 3\r');
       expect(await shell.ended).toBe(3);
       const hits = await eventually(
-        // The event of the request has these words as well.
+        // The event of the request contains these words too.
         () => steno.json<{ session: string }[]>('search', `${mark}-terminal`, 'kind:screen'),
         (found) => found.length > 0,
       );
@@ -229,7 +229,7 @@ describe.skipIf(lacking !== null)('kubectl through the gateway', () => {
       expect(row).toMatchObject({ kind: 'exec', tty: true, node: 'east/default/box', exit_code: 3 });
     });
 
-    it('files with odd names, both ways', async () => {
+    it('files with odd names, in both directions', async () => {
       const tree = join(steno.folder, `tree-${mark}`);
       mkdirSync(join(tree, 'a b'), { recursive: true });
       for (const name of ['a b/plain', "quote'", 'ümläut', '-dash', 'star*']) writeFileSync(join(tree, name), name.repeat(10_000));
@@ -241,7 +241,7 @@ describe.skipIf(lacking !== null)('kubectl through the gateway', () => {
         expect(readFileSync(join(back, name), 'utf8')).toBe(readFileSync(join(tree, name), 'utf8'));
     });
 
-    it('port-forward: many connections at a time, each whole, recorded as one session', async () => {
+    it('port-forward: many concurrent connections, each intact, recorded as one session', async () => {
       const forward = steno.terminal(kubernetes.kubectl, ['port-forward', 'pod/box', ':8080'], undefined, env);
       await forward.until(/Forwarding from 127.0.0.1:\d+ -> 8080/);
       const port = Number(/127.0.0.1:(\d+) -> 8080/.exec(forward.text())![1]);
@@ -266,7 +266,7 @@ describe.skipIf(lacking !== null)('kubectl through the gateway', () => {
       return found.find((row) => command.test(row.command))!;
     };
 
-    it('without a terminal: output, errors, input, half-close and exit code as without the gateway, and all of it recorded', async () => {
+    it('without a terminal: output, errors, input, half-close and exit code are the same as without the gateway, and recorded', async () => {
       const script = 'cat; echo oops >&2; exit 7';
       const run = (asked: readonly string[]): Promise<Result> =>
         steno.exec(kubernetes.kubectl, [...asked, 'exec', '-i', 'box', '--', 'sh', '-c', script], { input: 'from stdin\n' });
@@ -289,7 +289,7 @@ describe.skipIf(lacking !== null)('kubectl through the gateway', () => {
       expect(seen.find(({ session }) => session === row.id)!.text).toContain('oops');
     });
 
-    it('with a terminal: keys, size and output; found by what was on the screen', async () => {
+    it('with a terminal: keys, size and output; a search finds the screen', async () => {
       const shell = steno.terminal(kubernetes.kubectl, ['exec', '-it', 'box', '--', 'sh'], { cols: 100, rows: 30 });
       await shell.until(/# /);
       shell.write("stty size; echo mar''ker-one\r");
@@ -304,14 +304,14 @@ describe.skipIf(lacking !== null)('kubectl through the gateway', () => {
       expect(row).toMatchObject({ command: 'sh', tty: true, node: 'east/default/box', exit_code: 3 });
     });
 
-    it('copies files both ways', async () => {
+    it('copies files in both directions', async () => {
       const [from, back] = [file('file', 'x'.repeat(300_000)), join(steno.folder, 'back')];
       await done(through('cp', from, 'box:/tmp/file'));
       await done(through('cp', 'box:/tmp/file', back));
       expect(readFileSync(back, 'utf8')).toBe(readFileSync(from, 'utf8'));
     });
 
-    it('a pod that is not there, and a command that is not, say what they say without the gateway', async () => {
+    it('a missing pod and a missing command give the same errors as without the gateway', async () => {
       for (const args of [
         ['exec', 'absent', '--', 'true'],
         ['exec', 'box', '--', 'absent-program'],
@@ -322,7 +322,7 @@ describe.skipIf(lacking !== null)('kubectl through the gateway', () => {
       }
     });
 
-    it('is frozen, thawed and ended by the verbs for sessions', async () => {
+    it('is frozen, unfrozen and ended by the session commands', async () => {
       const shell = steno.terminal(kubernetes.kubectl, ['exec', '-it', 'box', '--', 'sh', '-c', "echo fro''zen-shell; exec sh"]);
       await shell.until(/frozen-shell/);
       const live = await eventually(
@@ -332,7 +332,7 @@ describe.skipIf(lacking !== null)('kubectl through the gateway', () => {
       const { id } = live.find(({ state, command }) => state === 'live' && command.includes('zen-shell'))!;
       await done(steno.steno('sessions', 'freeze', id, '--reason', 'look'));
       await shell.until(/is frozen/);
-      // Said again while typing, at most every five seconds: then keys have arrived, and were discarded.
+      // The message repeats while typing, at most every five seconds: the second one shows that keys arrived and were discarded.
       await eventually(
         async () => {
           shell.write('touch /tmp/ran-while-frozen\r');
@@ -351,7 +351,7 @@ describe.skipIf(lacking !== null)('kubectl through the gateway', () => {
     });
   });
 
-  it('a cluster that is removed is gone for kubectl as well, until it is added again', async () => {
+  it('a removed cluster is gone for kubectl too, until it is added again', async () => {
     await done(steno.steno('kube', 'rm', 'east'));
     await eventually(
       () => through('get', 'pods'),
@@ -364,7 +364,7 @@ describe.skipIf(lacking !== null)('kubectl through the gateway', () => {
     );
   });
 
-  it('a lock on the cluster ends what is open there, and whoever comes reads why', async () => {
+  it('a lock on the cluster ends open sessions and refuses new ones with its reason', async () => {
     const watch = steno.terminal(kubernetes.kubectl, ['get', 'pods', '--watch']);
     await watch.until(/box/);
     const { id, effects } = await steno.json<{ id: string; effects: { applied: { connections: number }[] } }>(
@@ -384,7 +384,7 @@ describe.skipIf(lacking !== null)('kubectl through the gateway', () => {
     );
   });
 
-  it('a role that changes ends a watch that is open, and refuses what follows', async () => {
+  it('a changed role ends an open watch and refuses later requests', async () => {
     const watch = steno.terminal(kubernetes.kubectl, ['get', 'pods', '--watch']);
     await watch.until(/box/);
     await rules({ ...everything, resources: ['configmaps'] });
@@ -392,7 +392,7 @@ describe.skipIf(lacking !== null)('kubectl through the gateway', () => {
     expect((await through('get', 'pods')).stderr).toMatch(/ACCESS_DENIED/);
   });
 
-  it('a gateway that is killed in the middle of an exec: kubectl ends with an error, and what was shown is recorded', async () => {
+  it('kubectl exits with an error when the gateway is killed during an exec, and its output is recorded', async () => {
     await rules(everything);
     await eventually(
       () => through('get', 'pod', 'box'),
@@ -412,19 +412,19 @@ describe.skipIf(lacking !== null)('kubectl through the gateway', () => {
       (all) => all.some(({ id, state }) => id === hits[0]!.session && state !== 'live'),
     );
     expect(rows.find(({ id }) => id === hits[0]!.session)).toMatchObject({ node: 'east/default/box', user: steno.login });
-    // The one that takes its place serves as before.
+    // The restarted gateway serves as before.
     await eventually(
       () => through('exec', 'box', '--', 'echo', 'again'),
       ({ stdout }) => stdout === 'again\n',
     );
   });
 
-  it('bodies of writes are in their events where a role says so, and values of Secrets are not', async () => {
+  it('events contain the bodies of writes if a role says so, but not the values of Secrets', async () => {
     const path = file(
       'bodies.json',
       JSON.stringify({ kind: 'role', name: 'kube', allow: { kubernetes: [everything] }, recording: { bodies: 'writes' } }),
     );
-    // Nothing is allowed in between: what is allowed again is allowed by the role as it is now.
+    // Deny first: once the request is allowed again, the new role is in force.
     await rules({ ...everything, resources: ['configmaps'] });
     await eventually(
       () => through('get', 'pod', 'box'),
@@ -435,7 +435,7 @@ describe.skipIf(lacking !== null)('kubectl through the gateway', () => {
       () => through('get', 'pod', 'box'),
       ({ status }) => status === 0,
     );
-    // `kubectl create configmap` would send protobuf, of which there is type, size and digest alone.
+    // `kubectl create configmap` would send protobuf, which is recorded as type, size and digest only.
     const seen = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'seen' }, data: { colour: 'mauve-7' } };
     await done(through('apply', '-f', file('seen.json', JSON.stringify(seen))));
     const secret = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'hidden-7' }, stringData: { password: 'correct-horse-7' } };
@@ -448,8 +448,8 @@ describe.skipIf(lacking !== null)('kubectl through the gateway', () => {
     await done(through('create', 'secret', 'generic', 'hidden-8', '--from-literal=password=correct-horse-7'));
   });
 
-  // Last: the embedded store belongs to one process at a time.
-  it('every request is in the event store, refused ones too, under the id that the cluster audits it by', async () => {
+  // Last, because the embedded store belongs to one process at a time.
+  it('every request, refused or not, is in the event store under the cluster’s audit id', async () => {
     await steno.stop();
     const store = await openEventStore({ kind: 'chdb', path: join(steno.data, 'store/events') });
     try {

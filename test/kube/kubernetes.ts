@@ -1,6 +1,6 @@
 /**
- * A real Kubernetes of one node for tests, where .ci/kubernetes has built it: started on free loopback ports with its state in a
- * folder of its own, stopped by the pids that it left.
+ * A real Kubernetes of one node, built by .ci/kubernetes: started on free loopback ports with its state in a folder of its own,
+ * stopped by its pid files.
  */
 import { execFile, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync } from 'node:fs';
@@ -10,13 +10,13 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { freePort } from '#runtime/http/free-port.js';
 
-/** Of the repository, also for what runs compiled. */
+/** Root of the repository, also for compiled code. */
 const root = fileURLToPath(new URL('../../', import.meta.url)).replace(/dist\/$/, '');
 const built = join(root, 'node_modules/.cache/kubernetes');
 const script = (name: string): string => join(root, 'test/kube', name);
 const run = promisify(execFile);
 
-/** Why it cannot run here; null: it can. */
+/** Why Kubernetes cannot run on this machine, or null. */
 export const lacking: string | null =
   process.getuid?.() !== 0
     ? 'needs root'
@@ -28,7 +28,7 @@ export const lacking: string | null =
 
 export interface Kubernetes {
   readonly kubectl: string;
-  /** With every right. */
+  /** Kubeconfig with every right. */
   readonly admin: string;
   close(): void;
 }
@@ -49,7 +49,7 @@ export async function startKubernetes(): Promise<Kubernetes> {
   return { kubectl: join(built, 'bin/kubectl'), admin: join(state, 'admin.kubeconfig'), close };
 }
 
-/** As many different free ports. */
+/** This many different free ports. */
 async function freePorts(count: number): Promise<readonly number[]> {
   const ports = new Set<number>();
   while (ports.size < count) ports.add(await freePort());

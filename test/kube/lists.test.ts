@@ -1,4 +1,4 @@
-/** Lists and watches of a real API server in each form that it has, of which roles show all, certain objects, or keys alone. */
+/** Lists and watches of a real API server in every form, with roles that show everything, certain objects, or only keys. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { eventually } from '../end-to-end/machine.js';
 import { lacking } from './kubernetes.js';
@@ -40,7 +40,7 @@ const PARTIAL_ONE = 'application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.i
 const PROTOBUF = 'application/vnd.kubernetes.protobuf';
 const STREAMED = 'watch=true&sendInitialEvents=true&allowWatchBookmarks=true&resourceVersionMatch=NotOlderThan&timeoutSeconds=20';
 
-/** The value of the Secret; and what it becomes in base64, wherever it begins. */
+/** The value of the Secret, and its base64 forms at every alignment. */
 const TELLS = 'hunter2-of-the-vault';
 const traces = [
   TELLS,
@@ -59,7 +59,7 @@ const eventsOf = ({ body }: Answered): readonly Event[] =>
     .split('\n')
     .slice(0, -1)
     .map((line) => JSON.parse(line) as Event);
-/** Of a streamed list; an API server whose etcd is too old for one says so in an event. */
+/** Whether a streamed list is complete. An API server whose etcd is too old sends an error event. */
 const isOver = (body: Buffer): boolean =>
   /k8s\.io\/initial-events-end|"type":"ERROR"/.test(body.toString('latin1')) && body.at(-1) === 0x0a;
 
@@ -69,7 +69,7 @@ describe.skipIf(lacking !== null)('a list of a real API server', () => {
   const kubectl = (...args: readonly string[]) => scene.steno.exec(scene.kubernetes.kubectl, args);
   const beside = (...args: readonly string[]) => succeeded(kubectl('--kubeconfig', scene.configs.direct, ...args));
   let said = 0;
-  /** Each role allows one request that the last did not, by which the gateway shows that it has heard of it. */
+  /** Each version of the role allows a new request, which shows that the gateway has the new version. */
   const role = async (rule: object, more: object = {}): Promise<void> => {
     const sign = `sign-${said++}`;
     const rules = [
@@ -108,7 +108,7 @@ describe.skipIf(lacking !== null)('a list of a real API server', () => {
     await scene?.close();
   }, 60_000);
 
-  describe('that roles allow whole', () => {
+  describe('that roles show completely', () => {
     beforeAll(() => role({ groups: ['system:masters'], verbs: ['get', 'list', 'watch'] }));
 
     it.each([
@@ -117,7 +117,7 @@ describe.skipIf(lacking !== null)('a list of a real API server', () => {
       ['a table', TABLE],
       ['a table in protobuf, which it is refused as', `${PROTOBUF};as=Table;v=v1;g=meta.k8s.io`],
       ['metadata alone', PARTIAL],
-    ])('as %s is what it is beside the gateway, byte for byte, in one piece and in several', async (_claim, accept) => {
+    ])('as %s is byte for byte the same as directly, in one page and in several', async (_claim, accept) => {
       const { resourceVersion = '' } = listOf(await ask(direct, MAPS, { accept: JSON_FORM })).metadata;
       const exactly = `${MAPS}?resourceVersion=${resourceVersion}&resourceVersionMatch=Exact`;
       for (const path of [exactly, `${exactly}&limit=2`, `${exactly}&limit=500`]) {
@@ -127,7 +127,7 @@ describe.skipIf(lacking !== null)('a list of a real API server', () => {
       }
     });
 
-    it('streamed as a watch is what it is beside the gateway', async () => {
+    it('streamed as a watch is the same as directly', async () => {
       const [ours, theirs] = await both(`${MAPS}?${STREAMED}`, JSON_FORM, isOver);
       expect(theirs.status).toBe(200);
       const names = (answer: Answered) =>
@@ -136,7 +136,7 @@ describe.skipIf(lacking !== null)('a list of a real API server', () => {
     });
   });
 
-  describe('of which roles allow a namespace', () => {
+  describe('of which roles show one namespace', () => {
     beforeAll(() => role({ groups: ['system:masters'], verbs: ['get', 'list', 'watch'], namespaces: ['shop'] }));
     const shown = ({ metadata }: One): boolean => metadata.namespace === 'shop';
     const part = ({ kind, items, rows, columnDefinitions }: List) => ({
@@ -151,12 +151,12 @@ describe.skipIf(lacking !== null)('a list of a real API server', () => {
       ['a table, by a client that takes others as well', `${TABLE},application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json`],
       ['metadata alone', PARTIAL],
       ['JSON, by a client that prefers protobuf', `${PROTOBUF}, application/json`],
-    ])('as %s is that part of what it is beside the gateway, whatever piece or version is asked for', async (_claim, accept) => {
+    ])('as %s is that part of the direct answer, for any page and version', async (_claim, accept) => {
       const plain = accept.startsWith(PROTOBUF) ? JSON_FORM : accept;
       const first = listOf(await ask(direct, `${MAPS}?limit=2`, { accept: JSON_FORM })).metadata;
       expect(first.continue).toBeTruthy();
       const version = first.resourceVersion!;
-      // The cache of the API server may lag behind the newest version, but knows of this one.
+      // The API server's cache may lag behind the newest version, but has this one.
       const older = listOf(await ask(direct, '/api/v1/namespaces/shop/configmaps/a')).metadata.resourceVersion!;
       for (const [query, all = query] of [
         [''],
@@ -186,7 +186,7 @@ describe.skipIf(lacking !== null)('a list of a real API server', () => {
     });
 
     it.each(['resourceVersionMatch=Exact', 'resourceVersion=0&resourceVersionMatch=Exact', 'resourceVersion=x', 'continue=x'])(
-      'that the API server refuses is refused in its words: %s',
+      'that the API server refuses is refused with the same message: %s',
       async (query) => {
         const [ours, theirs] = await both(`${MAPS}?${query}`, JSON_FORM);
         expect(theirs.status).toBeGreaterThanOrEqual(400);
@@ -208,13 +208,13 @@ describe.skipIf(lacking !== null)('a list of a real API server', () => {
       expect(told(eventsOf(ours))).toEqual(told(expected));
     });
 
-    it('is refused to who takes protobuf alone', async () => {
+    it('is refused to a client that accepts only protobuf', async () => {
       const { status, body } = await ask(gateway, MAPS, { accept: PROTOBUF });
       expect([status, body.toString()]).toEqual([403, expect.stringContaining('KUBE_UNSUPPORTED') as string]);
     });
   });
 
-  describe('of which a role hides values', () => {
+  describe('with values that a role hides', () => {
     beforeAll(() => role({ groups: ['system:masters'] }, { kubernetes_values: ['secrets'] }));
     beforeEach(async () => expect(tells((await ask(direct, `${SECRETS}/db`)).body)).toBe(true));
 
@@ -230,7 +230,7 @@ describe.skipIf(lacking !== null)('a list of a real API server', () => {
       'application/cbor',
       'application/json;stream=watch',
       '*/*',
-    ])('no value is in what is got, listed or watched as %s', async (accept) => {
+    ])('has no value in a get, list or watch as %s', async (accept) => {
       for (const [path, until] of [
         [`${SECRETS}/db`],
         [`${SECRETS}/db?includeObject=Object`],

@@ -1,4 +1,4 @@
-/** kubectl where a role demands others, and `steno join` of what it runs: against a real Kubernetes, over WebSocket and over SPDY. */
+/** kubectl under a role that demands participants, and `steno join` of its sessions: against a real Kubernetes, over WebSocket and SPDY. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Ca } from '../../authority/ca/ca.js';
 import { bin, eventually } from '../end-to-end/machine.js';
@@ -47,7 +47,7 @@ describe.skipIf(lacking !== null)('kubectl under a role that demands a moderator
   it.each([
     ['WebSocket', 'true'],
     ['SPDY', 'false'],
-  ])('a shell over %s starts once somebody has joined, who sees it and ends it', async (_claim, sockets) => {
+  ])('a shell over %s starts once a moderator has joined, who sees it and can end it', async (_claim, sockets) => {
     const shell = kubectl(sockets, 'exec', '-it', 'box', '--', 'sh');
     const session = await asked(shell);
     shell.write('echo too-earl""y\r');
@@ -69,7 +69,7 @@ describe.skipIf(lacking !== null)('kubectl under a role that demands a moderator
     expect(row).toMatchObject({ command: 'sh', tty: true, node: 'east/default/box' });
   });
 
-  it('a command waits likewise, and its output, errors and exit code are what they are without', async () => {
+  it('a command waits too; its output, errors and exit code are the same as without a moderator', async () => {
     const command = kubectl('true', 'exec', 'box', '--', 'sh', '-c', 'echo out; echo err >&2; exit 7');
     const joined = joining(await asked(command), 'moderator');
     expect(await command.ended).toBe(7);
@@ -79,7 +79,7 @@ describe.skipIf(lacking !== null)('kubectl under a role that demands a moderator
     await joined.ended;
   });
 
-  it('what the API server refuses after that reads as it does without', async () => {
+  it('a later refusal by the API server reads the same as without a moderator', async () => {
     const command = kubectl('true', 'exec', 'box', '-c', 'absent', '--', 'true');
     const joined = joining(await asked(command), 'moderator');
     await command.until(/container (?:not found|absent is not valid)|absent/);
@@ -87,7 +87,7 @@ describe.skipIf(lacking !== null)('kubectl under a role that demands a moderator
     await joined.ended;
   });
 
-  it('Ctrl-C gives up', async () => {
+  it('Ctrl-C stops waiting', async () => {
     const shell = kubectl('true', 'exec', '-it', 'box', '--', 'sh');
     await asked(shell);
     shell.write('\u0003');

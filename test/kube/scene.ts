@@ -1,4 +1,4 @@
-/** A real Kubernetes, a Steno in front of it, and a user who may do everything there: what tests and the bench run clients on. */
+/** A real Kubernetes behind a Steno, and a user who may do everything there, for tests and the benchmark. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Steno } from '../end-to-end/machine.js';
@@ -9,21 +9,21 @@ import type { Kubernetes } from './kubernetes.js';
 export interface KubeScene {
   readonly steno: Steno;
   readonly kubernetes: Kubernetes;
-  /** Kubeconfigs of the same cluster. */
+  /** Kubeconfigs for the same cluster. */
   readonly configs: Readonly<Record<'direct' | 'gateway', string>>;
-  /** Writes a file beside what Steno keeps; answers its path. */
+  /** Writes a file into Steno's folder. Returns its path. */
   file(name: string, text: string): string;
   close(): Promise<void>;
 }
 
-/** Standard output. Rejects with everything that was printed when the program failed. */
+/** Resolves with standard output. Rejects with all output if the program fails. */
 export async function succeeded(asked: Promise<Result>): Promise<string> {
   const { status, stdout, stderr } = await asked;
   if (status !== 0) throw new Error(`${status}: ${stderr}${stdout}`);
   return stdout;
 }
 
-/** `options`: more of `steno up`. With one pod, `box`, which serves 300,000 bytes at its port 8080. */
+/** `options`: further options of `steno up`. The cluster has one pod, `box`, which serves 300,000 bytes on port 8080. */
 export async function openKubeScene(...options: readonly string[]): Promise<KubeScene> {
   const steno = new Steno();
   let kubernetes: Kubernetes | undefined;

@@ -1,4 +1,4 @@
-/** Requests to the API server, through the gateway and beside it: bytes as they come, where kubectl would show what it makes of them. */
+/** Raw requests to the API server, through the gateway and directly: kubectl would show only its own view of the bytes. */
 import { readFileSync } from 'node:fs';
 import { Agent, request } from 'node:https';
 import { join } from 'node:path';
@@ -6,10 +6,10 @@ import { parse } from 'yaml';
 import { KUBE_SERVER_NAME } from '#schemas/kube/kube-cluster.js';
 import type { KubeScene } from './scene.js';
 
-/** One connection, which stays open. */
+/** One connection, kept open. */
 export interface Way {
   readonly agent: Agent;
-  /** Of the API server; paths are put behind it. */
+  /** Base URL of the API server. */
   readonly server: string;
 }
 
@@ -35,7 +35,7 @@ export function directWay({ configs }: KubeScene): Way {
   return { agent: new Agent({ ...tls, keepAlive: true, maxSockets: 1 }), server: cluster.server };
 }
 
-/** With the certificate of the login, as kubectl is given it. */
+/** Uses the certificate of the login, as kubectl does. */
 export function gatewayWay({ configs, steno }: KubeScene): Way {
   const { cluster } = read(configs.gateway).clusters[0]!;
   const home = join(steno.folder, 'home');
@@ -50,7 +50,7 @@ export interface Answered {
   readonly body: Buffer;
 }
 
-/** `until`: the answer is enough and is cut off. */
+/** Ends the response once `until` returns true. */
 export function ask(
   { agent, server }: Way,
   path: string,

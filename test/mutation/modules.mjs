@@ -1,6 +1,6 @@
 /**
- * The modules whose tests are themselves tested: those that decide who may do what, and whether a recording is whole.
- * `atLeast` is the share of mutants, in percent, that their tests notice; CONTRIBUTING.md has the date. Raise it with a test, never lower it.
+ * The modules under mutation testing: those that decide who may do what, and whether a recording is whole. `atLeast` is the
+ * percentage of mutants that their tests must notice; CONTRIBUTING.md has the dates. Raise it with a test, never lower it.
  */
 // @ts-check
 

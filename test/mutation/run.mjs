@@ -1,10 +1,11 @@
 /**
- * `npm run mutate`: changes the code of each module in modules.mjs, one operator or condition at a time, and tells which changes no
- * test notices. Fails when a module's score is below what is written there. `npm run mutate -- policy chain` runs those modules,
- * `npm run mutate -- schemas/search` any folder, with the tests in it.
+ * `npm run mutate`: changes the code of each module in modules.mjs, one operator or condition at a time, and lists the changes that
+ * no test notices. Fails if a module's score is below its floor. `npm run mutate -- policy chain` runs those modules,
+ * `npm run mutate -- schemas/search` any folder with the tests in it.
  *
- * Stryker is no dependency of the package: 64 MB, used by hand and in `.ci/full`. It is installed into node_modules/.cache, at a
- * fixed version, and finds the vitest of this repository from there. Works on a copy of the sources below the system's folder for temporary files.
+ * Stryker is not a dependency of the package: it has 64 MB and is used by hand and in `.ci/full`. The script installs a fixed
+ * version into node_modules/.cache, where it finds the vitest of this repository, and works on a copy of the sources in the
+ * system's temporary folder.
  */
 // @ts-check
 import { spawnSync } from 'node:child_process';
@@ -14,7 +15,7 @@ import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { modules } from './modules.mjs';
 
-/** The last one for Node.js 20. */
+/** The last version for Node.js 20. */
 const VERSION = '9.6.1';
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const installed = join(root, 'node_modules/.cache/mutation', VERSION);
@@ -33,7 +34,7 @@ function install() {
   mkdirSync(installed, { recursive: true });
   writeFileSync(join(installed, 'package.json'), '{ "private": true }\n');
   const packages = ['core', 'vitest-runner'].map((name) => `@stryker-mutator/${name}@${VERSION}`);
-  // Without peers: a second vitest beside the tests' own would collect no tests.
+  // Without peer dependencies: a second vitest would collect no tests.
   const { status } = spawnSync('npm', ['install', '--legacy-peer-deps', '--no-audit', '--no-fund', '--silent', ...packages], {
     cwd: installed,
     stdio: 'inherit',
@@ -59,14 +60,14 @@ function mutate({ name, mutate: sources, tests, atLeast }, work) {
     testRunner: 'vitest',
     vitest: { configFile: 'test/mutation/vitest.config.ts', related: false },
     coverageAnalysis: 'perTest',
-    // The compiler checks the words that the code compares; what is left are messages for people.
+    // String literals are not mutated: the compiler checks those that the code compares, and the rest are messages for people.
     mutator: { excludedMutations: ['StringLiteral'] },
     mutate: [...sources, '!**/*.test.ts', '!**/testing/**', '!**/*.d.ts'],
     ignorePatterns: ['/dist', '/docs', '/bench', '/viewer/web/dist'],
     tempDirName: join(work, 'copy'),
     reporters: ['json'],
     jsonReporter: { fileName: report },
-    // The variable that names the tests is the same for every worker.
+    // Every worker reads the tests from this variable.
     concurrency: Number(process.env['STENO_MUTATION_WORKERS'] ?? 2),
   };
   const file = join(work, 'options.json');

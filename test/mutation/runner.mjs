@@ -1,6 +1,6 @@
 /**
- * Runs tests as vitest does, but a file that cannot be loaded has a test that fails. Stryker looks at tests alone: it takes a mutant
- * that breaks what a file makes while it is loaded, such as an encoded certificate, for one that nothing notices.
+ * Runs tests as vitest does, but gives a file that cannot be loaded a failing test. Stryker looks only at tests: otherwise a mutant
+ * that breaks the loading of a file, such as the making of a certificate, would count as unnoticed.
  */
 // @ts-check
 import { TestRunner, test } from 'vitest';

@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
-/** What Stryker runs, in its copy of the sources: tests of one module, without programs or servers (STENO_MUTATION_TESTS names them). */
+/** Stryker's vitest configuration in its copy of the sources: tests of one module, named by STENO_MUTATION_TESTS, without programs or servers. */
 export default defineConfig({
   resolve: { conditions: ['source'] },
   ssr: { resolve: { conditions: ['source'] } },

@@ -1,6 +1,6 @@
 /**
- * The two packages of a release, as people get them: Steno is served by the files of the one, and asked by the other, which npm
- * installed into an empty prefix. Only the dependencies of the first are those of this repository.
+ * The two packages of a release as users get them. The files of the full package run the services; npm installs the client
+ * package into an empty prefix, and its command talks to them. The full package uses this repository's node_modules.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
@@ -36,7 +36,7 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 describe('the package', () => {
-  it('has what runs and no tests, sources or paths of the machine that made it', () => {
+  it('has all runtime files, and no tests, sources or paths of the build machine', () => {
     const files = filesIn(whole).filter((file) => !file.startsWith('node_modules'));
     expect(files.filter((file) => /\.(?:test|d)\.[jt]s|\.tsx?$|\.map$|tsbuildinfo|\btesting\//.test(file))).toEqual([]);
     for (const needed of ['bin/steno', 'dist/cli/main.js', 'dist/web/index.html', 'agent/bpf/steno.bpf.o', 'analyzer/rules', 'patches'])
@@ -45,7 +45,7 @@ describe('the package', () => {
     expect(named.stdout).toBe('');
   });
 
-  it('of the client installs no native code, runs no script of a package, and is small', () => {
+  it('of the client is small, has no native code and runs no install scripts', () => {
     const files = filesIn(prefix);
     expect(files.filter((file) => /\.(node|so|dll|dylib|gyp)$/.test(file))).toEqual([]);
     const installed = join(prefix, 'lib/node_modules/steno-client/node_modules');
@@ -57,13 +57,13 @@ describe('the package', () => {
       return ['preinstall', 'install', 'postinstall'].some((script) => scripts?.[script] !== undefined);
     });
     expect(scripts).toEqual([]);
-    // Each has to be argued for: whoever adds one raises this number.
+    // Every dependency needs a justification: raise this number with it.
     expect(packages.sort()).toHaveLength(16);
     const bom = JSON.parse(readFileSync(join(out, `steno-client-${version}.cdx.json`), 'utf8')) as { components: { name: string }[] };
     expect(bom.components.map(({ name }) => name).sort()).toEqual(packages);
   });
 
-  it('comes with sums that hold', () => {
+  it('comes with correct checksums', () => {
     expect(execFileSync('sha256sum', ['-c', 'SHA256SUMS'], { cwd: out, encoding: 'utf8' }).match(/: OK$/gm)).toHaveLength(4);
   });
 });
@@ -78,7 +78,7 @@ describe('the client', () => {
   beforeAll(() => steno.start());
   afterAll(() => steno.dispose());
 
-  it('says its version and its verbs, and which package has the others', async () => {
+  it('prints its version and its commands, and names the package with the others', async () => {
     expect((await ask('--version')).trim()).toBe(version);
     const help = await ask('--help');
     expect(help).toMatch(/^ +verify /m);
@@ -89,7 +89,7 @@ describe('the client', () => {
     }
   });
 
-  it('every verb has its files', async () => {
+  it('every command has its files', async () => {
     const verbs = [...(await ask('--help')).matchAll(/^ {2}([a-z]+)(?: |\|)/gm)].map(([, verb]) => verb!);
     expect(verbs.length).toBeGreaterThan(25);
     for (const verb of verbs) if (verb !== 'help') await ask(verb, '--help');

@@ -1,6 +1,6 @@
 /**
- * Steno's verdicts on rules and events beside those of pySigma, by its SQLite backend, and of rsigma's evaluator. Where the two differ, the specification says why: each
- * difference is named here, and one that is not fails.
+ * Compares Steno's verdicts on rules and events with those of pySigma (SQLite backend) and of rsigma's evaluator. Every known
+ * difference is listed with the reason from the specification; any other difference fails.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
@@ -26,7 +26,7 @@ type Example = Pick<RowWriter, 'other'> & { readonly row: EventRow };
 
 const example = (writer: RowWriter): Example => ({ row: writer.row(), other: writer.other });
 
-/** For each rule, the numbers of the events that it matches. */
+/** For each rule, the indexes of the events that it matches. */
 function ours(rules: readonly EvaluableRule[], events: readonly Example[]): readonly (readonly number[])[] {
   const matcher = new RuleMatcher(rules);
   const found = rules.map((): number[] => []);
@@ -37,9 +37,9 @@ function ours(rules: readonly EvaluableRule[], events: readonly Example[]): read
 describe.skipIf(!hasPysigma)('pySigma, which test/peers/sigma/build brings', () => {
   it('decides as Steno does on every kind of selection', () => {
     expect(differingSelections((texts, events) => pysigma(texts, events, Object.keys(processes.fields)))).toEqual([
-      // Rows have '' for what is absent, and the peer's table has NULL: `CommandLine = ''` does not hold there.
+      // A missing value is '' in rows and NULL in the peer's table, where `CommandLine = ''` is false.
       'the empty text',
-      // "Keyword search requires fulltext_field": the backend has keywords over one text of the whole event only.
+      // "Keyword search requires fulltext_field": the backend supports keywords only over one text of the whole event.
       'a keyword is anywhere',
       'keywords are any of them',
       'all keywords',
@@ -59,12 +59,12 @@ describe.skipIf(!hasPysigma)('pySigma, which test/peers/sigma/build brings', () 
 describe.skipIf(!hasRsigma)('rsigma, which test/peers/sigma/build-rsigma builds', () => {
   it('decides as Steno does on every kind of selection', () => {
     expect(differingSelections((texts, events) => rsigma(texts, events).answers)).toEqual([
-      // Of a list it takes a value that is unlike one of them; Steno, as the specification has lists, one that is unlike all.
+      // For a negated list it accepts a value that differs from one entry; Steno follows the specification and requires that it differs from all.
       'neq',
-      // It takes no event that lacks the field; in Steno's rows what is absent is ''.
+      // It matches no event without the field; in Steno's rows a missing value is ''.
       'neq with contains',
       'the empty text',
-      // It compares a keyword with a wildcard, and keywords that must all be there, with whole values; Steno looks for them anywhere in one.
+      // It compares keywords with wildcards, and keywords under `all`, with whole values; Steno searches within values.
       'all keywords',
       'a keyword with a wildcard',
     ]);
@@ -111,7 +111,7 @@ interface Difference {
   readonly theirs: unknown;
 }
 
-/** SigmaHQ's rules on events made from them: where a peer decides otherwise. */
+/** SigmaHQ's rules on events made from them: the cases in which a peer decides otherwise. */
 function corpus(
   peer: (rules: readonly string[], events: readonly PeerEvent[], columns: readonly string[]) => readonly PeerAnswer[],
 ): readonly Difference[] {
@@ -143,7 +143,7 @@ function corpus(
         differing.push({ title: rules[i]!.rule.title, ours: said(found, events), theirs: said(answers[i]!, events) });
     }
   }
-  // Every rule was satisfied by something, or nearly.
+  // Nearly every rule matched some event.
   expect(pairs).toBeGreaterThan(set.evaluable.length);
   return differing;
 }
@@ -156,7 +156,7 @@ function said(answer: PeerAnswer, events: readonly Readonly<Record<string, strin
   return typeof answer === 'string' ? answer : answer.map((i) => JSON.stringify(events[i]));
 }
 
-/** What people ask a shell to do, and what attackers do, where it lies beside the checkout. */
+/** Benign and malicious command lines, if they are present beside the checkout. */
 function commandRows(): readonly Example[] {
   return ['attack', 'benign'].flatMap((name) => {
     const file = `${shared}commands/${name}.jsonl`;

@@ -1,9 +1,9 @@
-/** Other implementations of Sigma, which test/peers/sigma/build and build-rsigma bring: given rules and events, the events that each rule matches. */
+/** Other implementations of Sigma, built by test/peers/sigma/build and build-rsigma: given rules and events, they return the events that each rule matches. */
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** The sources of this file; from `dist/` too. */
+/** Folder of the sources, also for compiled code. */
 const root = [new URL('../../', import.meta.url), new URL('../../../', import.meta.url)]
   .map(({ pathname }) => pathname)
   .find((path) => existsSync(join(path, 'package.json')))!;
@@ -13,10 +13,10 @@ const python = join(cache, 'pysigma/bin/python');
 export const hasPysigma = existsSync(join(cache, 'pysigma/built'));
 
 export type PeerEvent = Readonly<Record<string, string>>;
-/** Numbers of events, or what the peer said of the rule. */
+/** Indexes of events, or the peer's error for the rule. */
 export type PeerAnswer = readonly number[] | string;
 
-/** `columns`: fields that a rule may ask for, whether or not an event has them. */
+/** `columns`: fields that rules may name, whether or not an event has them. */
 export function pysigma(rules: readonly string[], events: readonly PeerEvent[], columns: readonly string[]): readonly PeerAnswer[] {
   const { status, stdout, stderr } = spawnSync(python, [join(root, 'test/peers/sigma/peer.py')], {
     input: JSON.stringify({ rules, events, columns }),
@@ -32,7 +32,7 @@ export const hasRsigma = existsSync(join(cache, 'rsigma/built'));
 
 export interface RsigmaAnswer {
   readonly answers: readonly PeerAnswer[];
-  /** Events that an engine with all rules takes on one core, the best of `rounds`; 0 without rounds. */
+  /** Events per second that an engine with all rules evaluates on one core, the best of `rounds`; 0 without rounds. */
   readonly perSecond: number;
 }
 

@@ -1,9 +1,9 @@
 /**
- * `npm run audit`: asks the registry which versions in package-lock.json have known flaws, and compares the answer with
- * accepted-advisories.json, where each accepted one stands with a reason and a day on which it is looked at again.
+ * `npm run audit`: asks the registry for advisories on the versions in package-lock.json, and compares them with
+ * accepted-advisories.json, which has a reason and a review date for each accepted one.
  *
- * Ends with 1 when an advisory of `moderate` or worse is not accepted, when a reason has run out, or when an accepted advisory
- * is no longer reported (so that the list stays true). A registry without audits is said, and counts as skipped. Tested in audit.test.ts.
+ * Exits with 1 if an advisory of `moderate` or worse is not accepted, if a review date has passed, or if an accepted advisory
+ * is no longer reported (so that the list stays true). A registry without audits is reported and counts as skipped. Tested in audit.test.ts.
  */
 // @ts-check
 import { spawnSync } from 'node:child_process';

@@ -1,4 +1,4 @@
-/** `npm run audit` against a registry of our own that answers as npm's does (POST /-/npm/v1/security/advisories/bulk). */
+/** `npm run audit` against a local registry with npm's protocol (POST /-/npm/v1/security/advisories/bulk). */
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -49,7 +49,7 @@ beforeEach(async () => {
       const body = Buffer.concat(chunks);
       const bulk = request.url === '/-/npm/v1/security/advisories/bulk';
       if (bulk) asked = JSON.parse((request.headers['content-encoding'] === 'gzip' ? gunzipSync(body) : body).toString());
-      // Metadata of the package, from which npm learns which versions there are.
+      // Metadata of the package, with its versions.
       const metadata = {
         name: 'left-pad',
         'dist-tags': { latest: '1.0.0' },
@@ -94,7 +94,7 @@ const known = {
   until: '2999-01-01',
 };
 
-test('an advisory that nobody accepted fails, and says which package', async () => {
+test('an advisory that is not accepted fails with the name of the package', async () => {
   expect(await audit([])).toMatchObject({
     code: 1,
     text: expect.stringContaining('GHSA-aaaa-bbbb-cccc (high) in left-pad: it breaks') as string,
@@ -102,19 +102,19 @@ test('an advisory that nobody accepted fails, and says which package', async () 
   expect(asked).toEqual({ 'left-pad': ['1.0.0'] });
 });
 
-test('one that is accepted with a reason passes, until the reason runs out', async () => {
+test('an accepted advisory passes until its review date', async () => {
   expect(await audit([known])).toMatchObject({ code: 0, text: expect.stringContaining('1 advisories') as string });
   expect(await audit([{ ...known, until: '2020-01-01' }])).toMatchObject({ code: 1, text: expect.stringContaining('ran out') as string });
   expect(await audit([{ ...known, reason: 'no' }])).toMatchObject({ code: 1, text: expect.stringContaining('without a reason') as string });
 });
 
-test('one that is no longer reported must leave the list', async () => {
+test('an accepted advisory that is no longer reported fails', async () => {
   answer = { status: 200, advisories: {} };
   expect(await audit([known])).toMatchObject({ code: 1, text: expect.stringContaining('no longer reported') as string });
   expect(await audit([])).toMatchObject({ code: 0 });
 });
 
-test('a registry that answers no audits is said, and is no failure', async () => {
+test('a registry without audits is reported and does not fail', async () => {
   answer = { status: 405, advisories: {} };
   expect(await audit([])).toMatchObject({ code: 0, text: expect.stringContaining('skipped: npm audit') as string });
 });

@@ -1,12 +1,12 @@
 /**
- * Prints why a test failed when its file ends. vitest's own reporter says it at the end of the run, which a run that is
- * cut off by a time limit never reaches.
+ * Prints failures when their file ends. vitest's own reporter prints them at the end of the run, which a run that hits a time
+ * limit never reaches.
  */
 // @ts-check
 import { relative } from 'node:path';
 import { root } from './needs.mjs';
 
-/** An error is printed to this many characters: a whole log may hang on it. */
+/** Limit for the text of an error, in characters: it may contain a whole log. */
 const MOST = 4_000;
 
 export default class Failures {
@@ -25,7 +25,7 @@ export default class Failures {
  */
 function print(where, errors) {
   for (const { stack = '', message } of errors) {
-    // The stack of a test that took too long does not say so.
+    // The stack of a timed-out test does not contain its message.
     const text = stack.includes(message) ? stack : `${message}\n${stack}`;
     process.stdout.write(`failed: ${where}\n${text.slice(0, MOST)}\n`);
   }

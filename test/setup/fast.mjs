@@ -1,6 +1,6 @@
 /**
- * `npm run test:fast`: the tests that need neither root, nor another program, nor a server or database of ours, from the
- * sources. A minute on two cores; what to run after every change, and on every version of Node.js.
+ * `npm run test:fast`: the tests that need no root, no other program, and no server or database of ours, run from the
+ * sources. They take a minute on two cores; run them after every change and on every version of Node.js.
  */
 // @ts-check
 import { spawnSync } from 'node:child_process';
@@ -27,7 +27,7 @@ const serving = [
 const files = testFiles()
   .filter((file) => needsOf(file).length === 0)
   .filter((file) => !serving.some((pattern) => pattern.test(relative(root, file))));
-// Whole paths: vitest takes each name for a part of a path, and `agent/x.test.ts` would bring `test/agent/x.test.ts` along.
+// Absolute paths: vitest matches any part of a path, so `agent/x.test.ts` would also select `test/agent/x.test.ts`.
 const { status } = spawnSync(process.execPath, [join(root, 'node_modules/vitest/vitest.mjs'), 'run', ...files, ...process.argv.slice(2)], {
   cwd: root,
   stdio: 'inherit',

@@ -1,7 +1,7 @@
 /**
  * `npm run setup:tests`: installs the programs that tests start, on Debian and Ubuntu, by apt-get. Needs root, or sudo
- * without a password. A package that this release does not have is named and left out. Then builds what is no package,
- * after `npm install`: an S3 server, pySigma, and clients on other libraries, each where its compiler is there.
+ * without a password. Skips packages that this release does not have, and names them. Then builds the programs that are not
+ * packaged (run `npm install` first): an S3 server, pySigma, and clients on other libraries, each if its compiler is installed.
  */
 // @ts-check
 import { spawnSync } from 'node:child_process';
@@ -45,11 +45,11 @@ if (wanted.length > 0) {
   wanted = wanted.filter((name) => !absent.includes(name));
   if (wanted.length > 0 && asRoot(['apt-get', 'install', '-y', '-qq', '--no-install-recommends', ...wanted], true) !== 0) process.exit(1);
 }
-// sshd separates privileges in a folder that its service would make.
+// Folder for sshd's privilege separation, which its service would make.
 if (root) mkdirSync('/run/sshd', { recursive: true });
 process.stdout.write('The programs that the tests start are installed.\n');
 
-// `npm ci` empties node_modules, where these are kept.
+// `npm ci` empties node_modules, which contains them.
 const folder = fileURLToPath(new URL('../../', import.meta.url));
 if (existsSync(join(folder, 'node_modules/vitest'))) {
   for (const script of ['test/peers/versitygw', 'test/peers/sigma/build', 'test/clients/build']) {

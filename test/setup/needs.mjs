@@ -1,8 +1,7 @@
 /**
- * Which programs a test file starts, read from its source: its own and that of the test support which it imports, to any
- * depth. Product code does not count; what a whole Steno starts by itself is said by the support that starts one, in a
- * comment `@needs NAME, NAME`. An aid that keeps people from waiting for what cannot pass, not a proof.
- * Tested in setup.test.ts.
+ * Finds the programs that a test file starts in its source and in the test support that it imports, to any depth. Product
+ * code does not count: test support that starts a whole Steno names the programs that Steno starts, in a comment
+ * `@needs NAME, NAME`. A heuristic that saves waiting for tests that cannot pass, not a proof. Tested in setup.test.ts.
  */
 // @ts-check
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
@@ -12,7 +11,7 @@ import { missingPrograms, programs } from './programs.mjs';
 
 export const root = fileURLToPath(new URL('../../', import.meta.url));
 
-/** Tests, and what only tests import. @param {string} file absolute */
+/** Tests and test support. @param {string} file absolute */
 export const isTestSupport = (file) =>
   /\.test\.tsx?$|\/testing\/|\/testkit\.ts$|\/(?:conformance|openssh-oracle|s3server|faulty|trial)\.ts$/.test(file) ||
   relative(root, file).startsWith('test/');
@@ -42,7 +41,7 @@ export function needsOf(testFile) {
   return programs.map((program) => program.name).filter((name) => found.has(name));
 }
 
-/** Of those, the ones that are not on this machine. @param {string} testFile @returns {string[]} */
+/** Programs of the test file that are missing on this machine. @param {string} testFile @returns {string[]} */
 export function missingFor(testFile) {
   const missing = new Set(missingPrograms().map((program) => program.name));
   return missing.size === 0 ? [] : needsOf(testFile).filter((name) => missing.has(name));

@@ -1,7 +1,6 @@
 /**
- * The programs of other people that tests start: where each is found, the Debian package that brings it, and how a test
- * shows that it uses it. Plain JavaScript without a dependency, since it runs before anything is installed or built.
- * Tested in setup.test.ts.
+ * The third-party programs that tests start: how to find each, its Debian package, and how to recognize a test that uses
+ * it. Plain JavaScript without dependencies, since it runs before anything is installed or built. Tested in setup.test.ts.
  */
 // @ts-check
 import { accessSync, constants, existsSync, readdirSync } from 'node:fs';
@@ -15,7 +14,7 @@ import { delimiter, join } from 'node:path';
  * @property {RegExp} used      matches the source of a test, or of its support code, that starts the program
  */
 
-/** As the shell would find it, and where Debian keeps what only root runs. @param {string} name */
+/** Searches PATH, and the sbin folders in which Debian keeps programs for root. @param {string} name */
 export function onPath(name) {
   const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/sbin'];
   return folders.some((folder) => {
@@ -113,7 +112,7 @@ export const programs = [
 ];
 
 /**
- * What makes a test fuller where it is there, beyond `programs`: tests look for these themselves, and leave a case out.
+ * Optional programs: tests look for these themselves, and skip the cases that need a missing one.
  * @type {readonly string[]}
  */
 const furtherPackages = [
@@ -136,13 +135,13 @@ const furtherPackages = [
   'g++',
 ];
 
-/** Every Debian package that the whole suite wants. @returns {string[]} */
+/** Every Debian package that the whole suite uses. @returns {string[]} */
 export const packages = () => [...new Set([...programs.map((program) => program.package), ...furtherPackages])];
 
 /** @returns {Program[]} */
 export const missingPrograms = () => programs.filter((program) => !program.present());
 
-/** The line that a person pastes. @param {readonly Program[]} missing */
+/** The install command to paste. @param {readonly Program[]} missing */
 export const installLine = (missing) =>
   `sudo apt-get install -y --no-install-recommends ${[...new Set(missing.map((program) => program.package))].join(' ')}`;
 

@@ -1,11 +1,11 @@
 /**
- * `npm test`: says within seconds which programs are missing, builds, runs every test, and ends with the test files
- * that were skipped for want of a program, the ten slowest files, and the counts on a line of their own. Arguments go to vitest, `-- gateway/`
- * runs what is in that folder.
+ * `npm test`: lists missing programs within seconds, builds, runs every test, and finally prints the test files skipped for
+ * missing programs, the ten slowest files, and the counts on a line of their own. Arguments go to vitest: `-- gateway/` runs
+ * the tests in that folder.
  *
- * A few failed files run once more, one after the other with nothing beside them. A test that passes then is printed as
- * unstable, with how often it failed: it is a fault to mend, but of a race or of a busy machine, and no reason to refuse
- * a change that did not touch it.
+ * If only a few files failed, they run once more, one at a time with nothing else running. A test that passes then is
+ * printed as unstable, with the number of its failures. It has a fault, a race or a limit too short for a busy machine, but
+ * does not block a change that did not touch it.
  */
 // @ts-check
 import { spawnSync } from 'node:child_process';
@@ -47,10 +47,10 @@ if (build.status !== 0) process.exit(build.status ?? 1);
 
 /** Times in ms since 1970. @typedef {{ name: string, status: string, startTime: number, endTime: number, assertionResults: { status: string, fullName: string }[] }} FileResult */
 
-/** Says at once what failed. */
+/** Prints failures at once. */
 const failures = join(root, 'test/setup/failures.mjs');
 
-/** More failed files than these are no race, and are not run again. */
+/** If more files failed, the cause is no race, and they are not run again. */
 const mostRepeated = 5;
 
 const folder = mkdtempSync(join(tmpdir(), 'steno-tests-'));
@@ -80,7 +80,7 @@ process.stdout.write(counted.line);
 process.exit(counted.whole ? 0 : 1);
 
 /**
- * Runs vitest. Answers what became of each file, or undefined when it wrote no report or failed beside its tests.
+ * Runs vitest. Returns the result of each file, or undefined if vitest wrote no report or failed outside the tests.
  * @param {string} name
  * @param {readonly string[]} args
  * @returns {FileResult[] | undefined}
@@ -102,7 +102,7 @@ function run(name, args) {
   );
   try {
     const files = /** @type {{ testResults: FileResult[] }} */ (JSON.parse(readFileSync(results, 'utf8'))).testResults;
-    // An error outside of any test fails the run, though no file says so.
+    // An error outside all tests fails the run but appears in no file.
     return vitest.status === 0 || files.some((file) => file.status === 'failed') ? files : undefined;
   } catch {
     return undefined;
@@ -117,7 +117,7 @@ function count(files) {
   if (files === undefined) return { line: '0 passed, 1 failed\n', whole: false };
   const tests = files.flatMap((file) => file.assertionResults);
   const having = (/** @type {string} */ status) => tests.filter((test) => test.status === status).length;
-  // A file that could not be loaded has failed, though none of its tests ran.
+  // A file that could not be loaded has failed, although none of its tests ran.
   const broken = files.filter((file) => file.status === 'failed' && file.assertionResults.every((test) => test.status !== 'failed')).length;
   const left = tests.length - having('passed') - having('failed');
   const whyKnown = new Set([...skipped.values()].flat());

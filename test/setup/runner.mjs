@@ -1,6 +1,6 @@
 /**
- * Runs tests as vitest does, but does not load files that start a program which is not on this machine (needs.mjs): each
- * counts as one skipped test that says what it wants.
+ * Runs tests as vitest does, but does not load files that start a program which is missing on this machine (needs.mjs).
+ * Each such file counts as one skipped test that names the program.
  */
 // @ts-check
 import { TestRunner, test } from 'vitest';

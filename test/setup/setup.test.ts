@@ -1,4 +1,4 @@
-/** What `npm test` says and skips where programs are missing: on a machine whose PATH holds nothing but Node.js. */
+/** `npm test` with missing programs: its output and skipped tests on a machine whose PATH has only Node.js. */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -21,7 +21,7 @@ const { needsOf, testFiles, isTestSupport, root } = await load<{
   root: string;
 }>('needs.mjs');
 
-/** What every Debian has, in packages that cannot be removed. */
+/** Programs of essential Debian packages. */
 const elsewhere = new Set([
   'bash',
   'cat',
@@ -55,14 +55,14 @@ const elsewhere = new Set([
 ]);
 
 describe('which programs a test file starts', () => {
-  it('is read from its source and that of its support', () => {
+  it('is read from its source and from its support', () => {
     expect(needsOf(join(root, 'schemas/base/duration.test.ts'))).toEqual([]);
     expect(needsOf(join(root, 'gateway/ssh/relay/forwarding.test.ts'))).toEqual(expect.arrayContaining('ssh sshd'.split(' ')));
     expect(needsOf(join(root, 'viewer/api/page.test.ts'))).toContain('chromium');
     expect(needsOf(join(root, 'stores/state/postgres.test.ts'))).toEqual(['postgres']);
   });
 
-  it('names no program that no test starts, and every first word of a child process is known', () => {
+  it('the table names only programs that tests start, and tests start only known programs', () => {
     const files = testFiles();
     expect(files.length).toBeGreaterThan(200);
     const used = new Set(files.flatMap(needsOf));
@@ -83,7 +83,7 @@ describe('which programs a test file starts', () => {
     expect(unknown).toEqual([]);
   });
 
-  it('each program has a Debian package, which the installation names once', () => {
+  it('each program has a Debian package, which the install command names once', () => {
     expect(new Set(packages()).size).toBe(packages().length);
     for (const program of programs) expect(packages()).toContain(program.package);
   });
@@ -99,8 +99,8 @@ describe('where the programs are missing', () => {
   });
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-  it('npm test says so before it builds, with the line that installs them', () => {
-    // `npm run build` ends with 42 here, and so does the test command: nothing ran before what it says.
+  it('npm test reports them before it builds, with the install command', () => {
+    // `npm run build` exits with 42 here, and so does the test command: the report came before the build.
     const { status, stdout } = spawnSync(process.execPath, [join(here.pathname, 'run.mjs')], { env: { PATH: folder }, encoding: 'utf8' });
     expect(status).toBe(42);
     expect(stdout).toMatch(/^Not installed here: ssh, ssh-keygen, /);
@@ -109,7 +109,7 @@ describe('where the programs are missing', () => {
     expect(stdout).toMatch(/sudo apt-get install -y --no-install-recommends openssh-client /);
   });
 
-  it('a file that needs one is skipped, whole; others run', () => {
+  it('a file that needs one is skipped completely; others run', () => {
     const report = join(folder, 'report.json');
     spawnSync(
       process.execPath,

@@ -1,12 +1,12 @@
 /**
- * Empties root's shell start-up files for the tests, in a mount namespace that the tests have to themselves.
+ * Empties root's shell start-up files for the tests, in a mount namespace of their own.
  *
- * The sessions that tests open on this machine run root's shell, and what its owner starts there (version managers,
- * prompts) would run in each of them. That slows every test. It also couples them: a shell killed by one test can leave
- * a lock behind that each later shell waits for, for a minute at a time.
+ * Sessions of tests run root's shell on this machine, and its start-up files (version managers, prompts) would run in each
+ * of them. That slows every test. It also couples them: a shell killed by one test can leave a lock behind that each later
+ * shell waits for, for up to a minute.
  *
- * vitest calls `setup` before it starts its workers, which inherit the namespace. Another user than root cannot make
- * one, and keeps the start-up files.
+ * vitest calls `setup` before it starts its workers, which inherit the namespace. Only root can make one; for other users
+ * the start-up files stay.
  */
 // @ts-check
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -20,7 +20,7 @@ const MS_BIND = 0x1000;
 const MS_REC = 0x4000;
 const MS_PRIVATE = 0x40000;
 
-/** What bash, dash, zsh and ksh read from the home folder. */
+/** Start-up files of bash, dash, zsh and ksh in the home folder. */
 export const START_UP_FILES = [
   '.bashrc',
   '.bash_profile',
@@ -48,7 +48,7 @@ export function setup() {
   const libc = koffi.load(null);
   const unshare = libc.func('int unshare(int flags)');
   const mount = libc.func('int mount(const char *source, const char *target, const char *type, unsigned long flags, const void *data)');
-  // Applies to the calling thread, the one that starts processes: its children get the namespace.
+  // Applies to the calling thread, which starts the child processes, so they inherit the namespace.
   if (unshare(CLONE_NEWNS) !== 0) return keep('unshare');
   if (mount(null, '/', null, MS_REC | MS_PRIVATE, null) !== 0) return keep('mount /');
   const folder = mkdtempSync(join(tmpdir(), 'steno-tests-'));

@@ -1,4 +1,4 @@
-/** The tests' own mount namespace, in which root's shells start without root's start-up files. */
+/** The mount namespace of the tests, in which root's shells have empty start-up files. */
 import { existsSync, readFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';

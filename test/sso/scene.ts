@@ -1,6 +1,6 @@
 /**
- * A whole Steno beside real identity providers, and a real browser in front of both: what the tests of single sign-on
- * share. The SAML provider is `samlp` behind two small pages: who are you, and a form that posts the response.
+ * Shared by the tests of single sign-on: a whole Steno, real identity providers, and a real browser. The SAML provider is
+ * `samlp` behind two small pages: a sign-in form, and a form that posts the response.
  */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -18,14 +18,14 @@ export function openBrowser(): Promise<Browser> {
 export interface SamlProvider {
   readonly entityId: string;
   readonly ssoUrl: string;
-  /** Changes the response on its way: gets and gives the XML. */
+  /** Alters the response in transit: takes and returns XML. */
   spoil: (xml: string) => string;
   /** The last response that was posted. */
   last: string;
   close(): Promise<void>;
 }
 
-/** `steno`: certificate of the key that requests of a connector must be signed with. */
+/** `steno`: certificate of the key that signs the requests of a connector. */
 export async function samlProvider(
   idp: SigningKey,
   steno: (connector: string) => Promise<string>,
@@ -87,13 +87,13 @@ export async function samlProvider(
   return self;
 }
 
-/** Which connector asks is said by the request itself: its key is looked up by that. */
+/** Reads from the unverified request which connector sent it, in order to look up its key. */
 function unverified(url: URL): { readonly assertionConsumerServiceURL: string } {
   const xml = inflateRawSync(Buffer.from(url.searchParams.get('SAMLRequest') ?? '', 'base64')).toString();
   return { assertionConsumerServiceURL: /AssertionConsumerServiceURL="([^"]+)"/.exec(xml)![1]! };
 }
 
-/** Fills in the pages of either provider, as far as they come. */
+/** Fills in whichever pages the provider shows. */
 export async function logInAtProvider(context: BrowserContext, name: string): Promise<void> {
   const page = context.pages()[0]!;
   const saml = page.getByLabel('Name');

@@ -1,6 +1,6 @@
 /**
  * Single sign-on from end to end: a browser and `steno login --auth` against a real OpenID provider and a real SAML
- * provider, down to a session on a node; and what comes of answers that are forged.
+ * provider, up to a session on a node; and forged answers.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -148,7 +148,7 @@ describe.each(providers)('by %s', (_, label, connector) => {
     expect(sessions.find((one) => one.user === user)).toMatchObject({ command: 'echo here $((20+3))' });
   });
 
-  test('nothing that maps to a role is a refusal that says so, and an audit row', async () => {
+  test('a user whose traits map to no role is refused with that reason and audited', async () => {
     await page.goto(`${web}/sign-in`);
     await page.getByRole('button', { name: label }).click();
     await logInAtProvider(context, 'nobody');
@@ -162,7 +162,7 @@ describe.each(providers)('by %s', (_, label, connector) => {
 });
 
 describe('an answer', () => {
-  test('taken to another browser is refused: nobody signs another in', async () => {
+  test('that is opened in another browser is refused, so nobody can sign another person in', async () => {
     await page.goto(`${web}/sign-in`);
     await page.getByRole('button', { name: 'Example SAML' }).click();
     await page.getByLabel('Name').waitFor();
@@ -205,7 +205,7 @@ describe('an answer', () => {
     expect(answer.headers.get('location')).toMatch(/^\/sign-in\?refused=(LOGIN_ATTEMPT_OVER|NOT_FOUND|BAD_REQUEST)$/);
   });
 
-  test('that nobody asked for is refused', async () => {
+  test('that is unsolicited is refused', async () => {
     const answer = await fetch(`${web}/api/login/callback/adfs`, {
       method: 'POST',
       redirect: 'manual',
@@ -215,7 +215,7 @@ describe('an answer', () => {
     expect(await eventually(lastFailure, (row) => row?.code === 'LOGIN_ATTEMPT_OVER')).toMatchObject({ target: 'adfs' });
   });
 
-  test('that nobody asked for begins a login where the connector wants that, and is not believed', async () => {
+  test('that is unsolicited starts a new login if the connector allows it, and is not trusted itself', async () => {
     await steno.steno('apply', '-f', join(steno.folder, 'documents/portal.yaml'));
     await page.setContent(
       `<form method="post" action="${web}/api/login/callback/portal"><input name="SAMLResponse" value="PGEvPg=="><button>Tile</button></form>`,
@@ -225,7 +225,7 @@ describe('an answer', () => {
     await page.getByRole('link', { name: 'carol' }).waitFor();
   });
 
-  test('never leads elsewhere: not where the login began with a foreign address', async () => {
+  test('never redirects elsewhere, even if the login began with a foreign address', async () => {
     for (const next of ['https://evil.example.com/', '//evil.example.com', '/\\evil.example.com']) {
       await page.goto(`${web}/sign-in`);
       const { url } = (await page.evaluate(
@@ -245,7 +245,7 @@ describe('an answer', () => {
   });
 });
 
-test('connectors are resources that keep their secrets', async () => {
+test('connectors are resources that do not reveal their secrets', async () => {
   expect((await steno.steno('get', 'oidc')).stdout).toMatch(/^openid +http:\S+ +sre +Example OpenID\n$/);
   const { stdout } = await steno.steno('get', 'oidc', 'openid');
   expect(stdout).toContain('client_id: steno');
@@ -259,7 +259,7 @@ test('connectors are resources that keep their secrets', async () => {
   expect((await steno.steno('get', 'saml', 'openid')).stderr).toContain('is of kind oidc');
 });
 
-test('signing out signs out of the provider where the connector says so', async () => {
+test('signing out also signs out of the provider if the connector says so', async () => {
   await page.goto(`${web}/sign-in`);
   await page.getByRole('button', { name: 'Example OpenID' }).click();
   await logInAtProvider(context, 'ann');
@@ -269,7 +269,7 @@ test('signing out signs out of the provider where the connector says so', async 
   expect((await context.cookies(web)).filter(({ name }) => name === 'steno_session')).toEqual([]);
 });
 
-test('a connector that is removed takes its sessions with it', async () => {
+test('removing a connector ends its sessions', async () => {
   await page.goto(`${web}/sign-in`);
   await page.getByRole('button', { name: 'Example SAML' }).click();
   await logInAtProvider(context, 'bob');

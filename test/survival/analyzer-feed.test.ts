@@ -101,7 +101,7 @@ const store = async (made: ReturnType<typeof makeSession>): Promise<void> => {
 };
 
 describe('an analyzer and the feed of an ingest', () => {
-  test('a row that the feed brings is a finding in the store', async () => {
+  test('a row from the feed becomes a finding in the store', async () => {
     const feed = new RowFeed();
     const ingest = await feeding(feed);
     const { analyzer, found } = analyzing([ingest.url]);
@@ -117,7 +117,7 @@ describe('an analyzer and the feed of an ingest', () => {
     await ingest.stop();
   });
 
-  test('what was stored while the ingest was away is found when it is back', async () => {
+  test('rows stored while the ingest was away are found when it is back', async () => {
     const feed = new RowFeed();
     const ingest = await feeding(feed);
     const { analyzer, found } = analyzing([ingest.url]);
@@ -132,7 +132,7 @@ describe('an analyzer and the feed of an ingest', () => {
     await again.stop();
   });
 
-  test('an ingest that sends what are no rows is left, and come back to', async () => {
+  test('disconnects from an ingest that sends invalid rows, and reconnects later', async () => {
     const feed = new RowFeed();
     const ingest = await feeding(feed);
     ingest.sockets.once('connection', (socket) => socket.send('{"events":1}'));
@@ -142,7 +142,7 @@ describe('an analyzer and the feed of an ingest', () => {
     await ingest.stop();
   });
 
-  test('a follower that does not read is disconnected, and loses nothing', async () => {
+  test('a follower that does not read is disconnected and loses no row', async () => {
     const feed = new RowFeed(1);
     const ingest = await feeding(feed);
     const { analyzer, found } = analyzing([ingest.url]);
@@ -157,7 +157,7 @@ describe('an analyzer and the feed of an ingest', () => {
     await ingest.stop();
   });
 
-  test('other rules meet what a session that goes on has done already', async () => {
+  test('new rules are applied to the earlier events of a live session', async () => {
     const feed = new RowFeed();
     const ingest = await feeding(feed);
     const { analyzer, found } = analyzing([ingest.url]);
@@ -172,7 +172,7 @@ describe('an analyzer and the feed of an ingest', () => {
     await ingest.stop();
   });
 
-  test('one of two works; the other takes over', async () => {
+  test('one of two analyzers works; the other takes over', async () => {
     const feed = new RowFeed();
     const ingest = await feeding(feed);
     let holder: symbol | null = null;

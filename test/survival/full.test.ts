@@ -1,7 +1,7 @@
 /**
- * Full disks: the spool's, and that of the objects. Both are file systems of a few MiB, which another file fills.
+ * Full disks: that of the spool and that of the objects. Both are file systems of a few MiB, filled by another file.
  *
- * Mounting needs root; without it this file says so and is skipped.
+ * Mounting needs root; without root, this file is skipped with a message.
  */
 import { execFileSync } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
@@ -21,7 +21,7 @@ function mount(folder: string, size: string): void {
   mounted.push(folder);
 }
 
-/** Leaves no byte of the file system; answers with what frees it. */
+/** Fills the file system completely. Returns a function that frees it. */
 function fill(folder: string): () => void {
   const file = join(folder, 'other');
   const fd = openSync(file, 'w');
@@ -65,7 +65,7 @@ describe.skipIf(refused !== null)('a full disk', () => {
     expect(status, stderr).toBe(0);
   }
 
-  it('of the objects: nothing is acknowledged, the session goes on, and everything arrives when there is room', async () => {
+  it('of the objects: nothing is acknowledged, the session continues, and everything arrives once there is room', async () => {
     const scene = new Scene(steno);
     await scene.opened();
     free = fill(objects);
@@ -84,7 +84,7 @@ describe.skipIf(refused !== null)('a full disk', () => {
     expect(await scene.check()).toBe('complete');
   });
 
-  it('of the spool: strict sessions end with the reason in their terminal, best_effort ones go on, and both is audited', async () => {
+  it('of the spool: strict sessions end with the reason on their terminal, best_effort sessions continue, and both are audited', async () => {
     const strict = new Scene(steno);
     await strict.opened();
     strict.print();
@@ -107,7 +107,7 @@ describe.skipIf(refused !== null)('a full disk', () => {
       () => audit(steno, 'recording.lost'),
       (rows) => rows.some(({ session, code }) => session === bestEffort.session && code === 'SPOOL_FULL'),
     );
-    // Nobody bound to a strict recording gets in meanwhile.
+    // Users under a strict role are refused meanwhile.
     await apply('strict');
     const late = await steno.ssh(`${steno.login}@local.steno`, 'echo ran');
     expect(late.stdout).toBe('');
@@ -125,7 +125,7 @@ describe.skipIf(refused !== null)('a full disk', () => {
     );
     await bestEffort.printedMore();
     await bestEffort.leave();
-    // Some of what it showed is missing, by its role: it verifies, and says where.
+    // Some output is missing, as its role permits: the recording verifies and has gaps for it.
     expect(await bestEffort.check({ lost: true })).toBe('complete');
     expect(await strict.check({ lost: true })).toBe('interrupted');
   });

@@ -1,8 +1,8 @@
 /**
- * `kill -9` of any process at any moment: what a terminal showed is recorded, proven and found, once.
+ * `kill -9` of any process at any moment: everything that a terminal showed is recorded, signed and searchable, once.
  *
- * Each break point is met twice: "failed" kills before the step is done, "but done" when it is done and nobody has been
- * told. Closing, storing and sealing go on while the test looks on, so a kill may also come a moment late.
+ * Each break point is tested twice: "failed" kills before the step is done, "but done" kills after it is done and before
+ * anybody is told. Closing, storing and sealing continue while the test watches, so a kill may also come slightly late.
  */
 import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
@@ -19,10 +19,10 @@ import { Steno, eventually } from '../end-to-end/machine.js';
 import { A_PART, Scene, api, seen } from './scene.js';
 
 type Child = 'gateway' | 'store' | 'authority' | 'agent';
-/** `supervisor`: `steno up` alone, its children see it go. `everything`: all five at once, as by the kernel. */
+/** `supervisor`: `steno up` alone, whose children notice. `everything`: all five at once, as when the kernel kills them. */
 type Victim = Child | 'supervisor' | 'everything';
 
-/** Brings a scene to where the kill comes. */
+/** Brings a scene to the moment of the kill. */
 const moments = {
   'a recording begins: its header is written': (scene) => scene.recorded(),
   'a recording begins: the shell has its prompt': (scene) => scene.opened(),
@@ -79,7 +79,7 @@ async function leaving(scene: Scene, filler = 0): Promise<void> {
 
 type Moment = keyof typeof moments;
 
-/** What becomes of the session: it goes on, or it ends; and what the last checkpoint says. */
+/** The expected fate of the session, and the end that its last checkpoint may state. */
 interface Outcome {
   readonly session: 'goes on' | 'ends' | 'either';
   readonly end: readonly ('complete' | 'interrupted')[];
@@ -150,7 +150,7 @@ const table: readonly { readonly victim: Victim; readonly at: readonly [Moment, 
 
 const steno = new Steno();
 const scenes: Scene[] = [];
-/** Sessions after those of scenes, in the order of their numbers. */
+/** Sessions after those of the scenes, in the order of their numbers. */
 const numbered: string[] = [];
 
 beforeAll(async () => {
@@ -159,12 +159,12 @@ beforeAll(async () => {
 });
 afterAll(() => steno.dispose());
 
-/** Kills, and answers with what brings everything back. */
+/** Kills the victim. Returns a function that brings everything back. */
 function kill(victim: Victim): () => Promise<void> {
   const { processes } = steno.run;
   if (victim === 'supervisor' || victim === 'everything') {
     const pids = victim === 'everything' ? [steno.pid, ...Object.values(processes)] : [steno.pid];
-    // Stopped first, all of them: between two kills the gateway would see others go, and end its sessions in order.
+    // Stop all of them first: between two kills the gateway would notice and end its sessions in order.
     for (const pid of pids) process.kill(pid, 'SIGSTOP');
     for (const pid of pids) process.kill(pid, 'SIGKILL');
     return async () => {
@@ -202,7 +202,7 @@ describe.each(table)('kill -9 of $victim', ({ victim, at }) => {
       await scene.leave();
     }
     expect(end).toContain(await scene.check());
-    // A recording that was completed for its gateway is listed as interrupted before it is sealed.
+    // A recording that ingest completed for a dead gateway is listed as interrupted before it is sealed.
     await expect.poll(() => [...scene.objects].sort()).toEqual(['recording.cast.zst']);
   });
 });
@@ -240,7 +240,7 @@ describe('kill -9 of store while the last part of an upload is stored, which end
 });
 
 describe('after all of this', () => {
-  it('every recording still verifies, and the numbers of the gateway have no hole', async () => {
+  it('every recording still verifies, and the gateway’s session numbers have no gap', async () => {
     const client = openClient(openHome(steno.env));
     const verify = await openVerifier(client.profile.recording_ca);
     const counters: number[] = [];

@@ -60,7 +60,7 @@ beforeEach(async () => {
   for (const { name } of await listed()) await admin.call('DELETE', `/v1/hash-lists/${name}`);
 });
 
-test('a list is in force when its import is finished, for analyzers by the version of the rules', async () => {
+test('a list is in force once its import is finished, and analyzers see it by the version of the rules', async () => {
   const bytes = bytesOf([hex('a'), hex('b')]);
   await piece('base', idOf(bytes), 1, bytes);
   expect([await listed(), (await good()).lists]).toEqual([[], []]);
@@ -72,11 +72,11 @@ test('a list is in force when its import is finished, for analyzers by the versi
   expect(((await asAnalyzer('/v1/hash-set')) as { version: number }).version).toBeGreaterThan(version);
   const known = await good();
   expect([known.has(hex('a')), known.has(hex('b')), known.has(hex('c'))]).toEqual([true, true, false]);
-  // Finished again, as after an answer that was lost.
+  // Finished a second time, as after a lost answer.
   expect(await finish('base', idOf(bytes), 1)).toEqual(made);
 });
 
-test('an import replaces the list of its name whole, and one that is read already is not read again', async () => {
+test('an import replaces the whole list of its name, and an analyzer reads a list only once', async () => {
   await put('a', [hex('1'), hex('2')]);
   await put('b', [hex('3')]);
   const before = await good();
@@ -89,7 +89,7 @@ test('an import replaces the list of its name whole, and one that is read alread
   await expect(admin.call('DELETE', '/v1/hash-lists/a')).rejects.toMatchObject({ code: 'NOT_FOUND' });
 });
 
-test('several pieces are one list; whatever is missing, unordered or not full is refused', async () => {
+test('several pieces form one list; a missing, unordered or incomplete piece is refused', async () => {
   const many = Array.from({ length: PIECE_HASHES + 5 }, (_, i) => hex(`many ${i}`));
   expect(await put('many', many)).toMatchObject({ count: PIECE_HASHES + 5 });
   const known = await good();
@@ -110,7 +110,7 @@ test('several pieces are one list; whatever is missing, unordered or not full is
   expect((await listed()).map(({ name }) => name)).toEqual(['many']);
 });
 
-test('what is not finished within a day is forgotten; a finished import takes no further piece', async () => {
+test('an import is dropped unless it is finished within a day; a finished import accepts no further piece', async () => {
   const bytes = bytesOf([hex('slow')]);
   await piece('slow', idOf(bytes), 1, bytes);
   const state = await openState({ kind: 'sqlite', file: join(folder, 'authority', 'state.sqlite') });
@@ -126,14 +126,14 @@ test('what is not finished within a day is forgotten; a finished import takes no
   expect([(await good()).has(hex('other')), (await good()).has(hex('slow'))]).toEqual([true, false]);
 });
 
-test('who may create makes lists and replaces none', async () => {
+test('a user who may only create can add lists but not replace them', async () => {
   await put('theirs', [hex('1')], maker);
   await expect(put('theirs', [hex('2')], maker)).rejects.toMatchObject({ code: 'ACCESS_DENIED' });
   await expect(maker.call('DELETE', '/v1/hash-lists/theirs')).rejects.toMatchObject({ code: 'ACCESS_DENIED' });
   await expect(maker.call('POST', '/v1/hash-set')).rejects.toMatchObject({ code: 'ACCESS_DENIED' });
 });
 
-test('of any hashes: known is what was imported', async () => {
+test('for any hashes: exactly the imported ones are known', async () => {
   const some = fc.uniqueArray(
     fc.nat(60).map((n) => hex(String(n))),
     { minLength: 1, maxLength: 40 },

@@ -1,4 +1,4 @@
-/** A node whose rows ingest does not take, one of them or all of a session: what of the others is stored, and who is told. */
+/** A node with rows that ingest refuses, one row or all rows of a session: the other rows are stored, and the loss is reported. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { KernelRow } from '#schemas/kernel/kernel.js';
 import { KERNEL_BLOCKS } from '#schemas/kernel/kernel.js';
@@ -70,7 +70,7 @@ const row = (session: string, index: number, size: number | null = 1): KernelRow
   '{"pid":1}',
 ];
 
-/** Sends a batch as a node does, until nothing of it is under way; what was lost. */
+/** Sends a batch as a node does, until it is settled. Returns the losses. */
 async function send(id: string, rows: readonly KernelRow[]): Promise<readonly LostRows[]> {
   const client = new UplinkClient(`wss://${address}/uplink`, await services.certify('agent/web-1'));
   await client.opened();
@@ -98,7 +98,7 @@ async function stored(session: string, from: number): Promise<number[]> {
   return rows.map(({ index }) => index).filter((index) => index >= from);
 }
 
-/** How many rows the audit says were refused of what is about `session`, once it says so of as many batches. */
+/** Number of refused rows of `session` in the audit log, once it has this many batches. */
 async function refused(session: string, batches: number): Promise<number[]> {
   for (;;) {
     const { rows } = await events.audit({ session });
@@ -108,15 +108,15 @@ async function refused(session: string, batches: number): Promise<number[]> {
   }
 }
 
-test('one bad row costs itself: all others are stored, the node learns which session lost it, the audit names the session', async () => {
+test('one bad row loses only itself: all others are stored, the node learns which session lost it, and the audit names the session', async () => {
   const rows = Array.from({ length: 200 }, (_, i) => row(here.session, 1_000 + i, i === 77 ? 2 ** 64 : 1));
   expect(await send('5.0-200', rows)).toEqual([{ session: here.session, count: 1, first_ms: 1_077, last_ms: 1_077, storable: true }]);
   expect(await stored(here.session, 1_000)).toEqual(rows.map(([, , index]) => index).filter((index) => index !== 1_077));
-  // The batch as it came, and the row.
+  // The original batch, and the row.
   expect(await refused(here.session, 2)).toEqual([1, 200]);
 });
 
-test('rows of a session on another node, and of one that never was, cost no other session anything', async () => {
+test('rows of a session on another node or of an unknown session lose no other session’s rows', async () => {
   const never = sessionId(Date.now() - 2 * 86_400_000, new Uint8Array(10));
   const rows = Array.from({ length: 30 }, (_, i) => row([here.session, elsewhere.session, never][i % 3]!, 5_000 + i));
   const lost = await send('6.0-30', rows);

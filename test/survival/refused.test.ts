@@ -1,9 +1,9 @@
 /**
- * Stores that refuse, answer wrongly, or are away: nothing is acknowledged meanwhile, sessions go on and new ones begin,
- * and afterwards everything is there once.
+ * Stores that refuse, answer wrongly, or are away: nothing is acknowledged meanwhile, sessions continue and new ones begin,
+ * and afterwards everything is stored once.
  *
- * The object store is a real S3 server with a place to answer in its stead. Each way to fail is met twice: the request
- * was not done, and it was done and reported as failed.
+ * The object store is a real S3 server with a hook that can answer in its place. Each failure is tested twice: the request
+ * was not done, and it was done but reported as failed.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:net';
@@ -52,7 +52,7 @@ function cut(request: IncomingMessage): true {
   return true;
 }
 
-/** The server does its work; what it answers becomes this instead. */
+/** Lets the server do its work, but replaces its answer. */
 function instead(response: ServerResponse, act: (end: ServerResponse['end']) => void): false {
   const end = response.end.bind(response) as ServerResponse['end'];
   response.writeHead = (() => response) as typeof response.writeHead;
@@ -85,9 +85,9 @@ const trouble: readonly (readonly [string, string, (request: IncomingMessage, re
 ];
 
 /**
- * A session that was there before, one that comes and goes meanwhile: neither notices. Answers both.
+ * Runs a session that began before the failure and one that begins and ends during it: neither notices. Returns both.
  *
- * Nothing is acknowledged, unless writes are `done` though reported as failed: a later try finds the object there.
+ * Nothing is acknowledged, unless writes are `done` but reported as failed: then a later attempt finds the object.
  */
 async function sessionsGoOn(break_: () => void, done = false): Promise<readonly Scene[]> {
   const before = new Scene(steno);
@@ -125,7 +125,7 @@ describe('the object store', () => {
         s3.intercept = undefined;
       };
     }, how === 'but done');
-    // Rows come before objects: what was printed is found all the same, unless not even reading is possible.
+    // Rows are written before objects, so a search finds the output, unless reading fails too.
     const readable = !name.includes('every connection');
     if (readable)
       await eventually(
@@ -135,7 +135,7 @@ describe('the object store', () => {
     await everythingArrives(scenes);
   });
 
-  it('that it was away is in the audit', async () => {
+  it('its outage is in the audit log', async () => {
     const rows = await eventually(
       () => audit(steno, 'store.unavailable'),
       ({ length }) => length > 0,
@@ -145,7 +145,7 @@ describe('the object store', () => {
 });
 
 describe('ingest', () => {
-  it('stopped for a while: it does not answer, and nobody hangs up', async () => {
+  it('stopped for a while: it does not answer, and no connection is closed', async () => {
     const pid = steno.run.processes['store']!;
     const scenes = await sessionsGoOn(() => {
       process.kill(pid, 'SIGSTOP');
@@ -154,7 +154,7 @@ describe('ingest', () => {
     await everythingArrives(scenes);
   });
 
-  it('killed, and kept from starting again: its port is taken', async () => {
+  it('killed and unable to restart: its port is taken', async () => {
     const port = Number(/:(\d+)$/.exec((steno.run as unknown as { ingest: string }).ingest)![1]);
     const pid = steno.run.processes['store']!;
     const thief = createServer((socket) => socket.destroy());
@@ -174,7 +174,7 @@ describe('ingest', () => {
   });
 });
 
-/** Takes the port as soon as the one who had it is gone. */
+/** Takes the port as soon as its previous owner is gone. */
 function listenOn(server: Server, port: number): void {
   server.on('error', () => setImmediate(() => server.listen(port, '127.0.0.1')));
   server.listen(port, '127.0.0.1');

@@ -1,4 +1,4 @@
-/** The rules of an analyzer, from a real authority that changes, restarts and is given what cannot be read. */
+/** The rules of an analyzer, from a real authority that changes, restarts and gets unreadable rules. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -30,7 +30,7 @@ const rulesOf = (set: DetectorSet): readonly string[] => {
 const reported = async (n: number): Promise<RuleInfo['analyzed']> =>
   ((await admin.call('GET', '/v1/rules')) as RuleInfo[]).find(({ id }) => id === uuid(n))?.analyzed ?? null;
 
-/** The next set for which it holds. */
+/** The next set for which `holds` is true. */
 async function until(holds: (set: DetectorSet) => boolean): Promise<DetectorSet> {
   for (let seen = 0; ; seen += 1) {
     while (sets.length <= seen) await new Promise<void>((resolve) => (onSet = resolve));
@@ -69,7 +69,7 @@ const start = async (): Promise<void> => {
   sets.unshift(first);
 };
 
-test('rules of files and of the authority are in force together, and each change of the authority makes another set', async () => {
+test('rules from files and from the authority are in force together, and each change at the authority makes a new set', async () => {
   await put(2);
   await start();
   expect(rulesOf(sets[0]!)).toEqual([uuid(1), uuid(2)]);
@@ -86,7 +86,7 @@ test('rules of files and of the authority are in force together, and each change
   await until((set) => rulesOf(set).join() === uuid(1));
 });
 
-test('a rule that cannot be read keeps nothing else out, and its line says why', async () => {
+test('an unreadable rule does not affect others, and its row gives the reason', async () => {
   await put(2, 'title: [');
   await put(3);
   await put(1);
@@ -100,7 +100,7 @@ test('a rule that cannot be read keeps nothing else out, and its line says why',
   await expect.poll(async () => (await reported(2))?.state, { timeout: 60_000 }).toBe('loaded');
 });
 
-test('files that are not valid keep a start from happening; later they leave in force what was', async () => {
+test('invalid files prevent a start; later they leave the previous set in force', async () => {
   writeFileSync(join(files, 'bad.yml'), 'title: [');
   await expect(start()).rejects.toMatchObject({ code: 'RULE_INVALID' });
   rmSync(join(files, 'bad.yml'));

@@ -1,10 +1,9 @@
 /**
- * What every row of the tables does: somebody types in a shell that prints numbered lines, something breaks at a known
- * moment, and afterwards it is compared what the terminal showed with what is recorded, proven and found.
+ * The script of every row of the tables: a user works in a shell that prints numbered lines, a failure happens at a known
+ * moment, and afterwards the output of the terminal is compared with the recording, its signatures and the search index.
  *
- * Moments are seen in the files of the spool and of the object store, looked at again and again without sleeping, so
- * that the break comes within a millisecond. A moment that is over too soon is no fault: what must hold afterwards is
- * the same. Nothing here waits for a time.
+ * Moments are detected in the files of the spool and of the object store, polled without sleeping, so that the failure
+ * comes within a millisecond. A missed moment is no fault: the same must hold afterwards. Nothing here waits for a time.
  */
 import { execFileSync } from 'node:child_process';
 import { createWriteStream, existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
@@ -20,10 +19,10 @@ import { openHome } from '../../cli/client/home.js';
 import { bin, eventually } from '../end-to-end/machine.js';
 import type { Steno, Terminal } from '../end-to-end/machine.js';
 
-/** More than the lines that bring a checkpoint (256 KiB), random, so that compression does not save a full disk. */
+/** More than the 256 KiB of lines that trigger a checkpoint; random, so that compression does not help a full disk. */
 export const A_PART = 300_000;
 
-/** Prints `TAGn000001`, `TAGn000002`, … until a file is made or nobody is there to read; with bytes to print, these come after line 20. */
+/** Prints `TAGn000001`, `TAGn000002`, … until a file exists or its reader is gone; filler bytes, if any, follow line 20. */
 const program = `#!/bin/sh
 tag=$1 stop=$2 filler=$3
 i=1
@@ -47,7 +46,7 @@ export class Scene {
   readonly #stop: string;
   #printing = false;
 
-  /** Dials at once; `opened` tells when the shell is there. */
+  /** Connects at once; `opened` resolves when the shell is ready. */
   constructor(steno: Steno) {
     this.steno = steno;
     this.tag = `s${process.pid}x${++scenes}`;
@@ -65,7 +64,7 @@ export class Scene {
     return readdirSync(this.spool).filter((name) => /^[0-9a-z]{26}\.cast$/.test(name));
   }
 
-  /** Resolves when the recording has begun, before the shell runs: its header is written. */
+  /** Resolves when the header of the recording is written, before the shell runs. */
   async recorded(): Promise<void> {
     await seen(
       () => {
@@ -91,7 +90,7 @@ export class Scene {
     await this.terminal.until(new RegExp(`${this.tag}n${String(line).padStart(6, '0')}\r`));
   }
 
-  /** Some more lines than now. */
+  /** Waits for some more lines. */
   async printedMore(): Promise<void> {
     await this.printed((this.#shownLines(this.terminal.text()).length || 0) + 5);
   }
@@ -101,7 +100,7 @@ export class Scene {
     await this.terminal.until(new RegExp(`${this.tag}done\r\n[^\r\n]*[$#] $`));
   }
 
-  /** Ends the shell, if it is still there. */
+  /** Ends the shell if it still runs. */
   async leave(): Promise<void> {
     writeFileSync(this.#stop, '');
     const gone = this.terminal.ended;
@@ -115,7 +114,7 @@ export class Scene {
     return [...text.matchAll(new RegExp(`${this.tag}n\\d{6}(?=\r\n)`, 'g'))].map(([line]) => line);
   }
 
-  /** Files of the recording in the object store, when that is a folder. Its event log is a file of its own, tested in test/kernel/. */
+  /** Files of the recording in the object store, if that is a folder. Without the event log, which test/kernel/ tests. */
   get objects(): readonly string[] {
     const root = join(this.steno.data, 'store', 'objects', 'recordings');
     return existsSync(root)
@@ -138,7 +137,7 @@ export class Scene {
     return textOf(join(this.spool, `${this.session}.state`));
   }
 
-  /** Nothing is left in the spool: ingest has acknowledged the end. */
+  /** Whether the spool has nothing left, because ingest has acknowledged the end. */
   get forgotten(): boolean {
     return !existsSync(join(this.spool, `${this.session}.cast`)) && !existsSync(join(this.spool, `${this.session}.state`));
   }
@@ -147,10 +146,10 @@ export class Scene {
     return api<SessionList>(this.steno, '/api/sessions?limit=50').then(({ sessions }) => sessions.find(({ id }) => id === this.session));
   }
 
-  /** Lines of the sequence that search knows, with how often. */
+  /** Lines of the sequence that a search finds, with their counts. */
   async found(): Promise<Map<string, number>> {
     const found = new Map<string, number>();
-    // A hundred hits are the most that one search answers.
+    // One search returns at most a hundred hits.
     for (let hundred = 0, more = true; more; hundred++) {
       const { hits } = await api<SearchResult>(
         this.steno,
@@ -163,8 +162,8 @@ export class Scene {
   }
 
   /**
-   * Everything that was shown is recorded, proven and found once; with `lost`, all but what a gap stands for. Answers
-   * how the recording ended.
+   * Checks that all output is recorded, signed and searchable once; with `lost`, except where there is a gap. Returns how
+   * the recording ended.
    */
   async check({ lost = false } = {}): Promise<string> {
     const { steno, session } = this;
@@ -193,7 +192,7 @@ export class Scene {
     ]);
     const verdict = JSON.parse(verified.stdout) as { ok: boolean; end: string; session: string };
     expect(verdict, verified.stdout).toMatchObject({ ok: true, session });
-    // What ssh itself and the gateway say at the end was never in the session.
+    // The last messages of ssh and of the gateway are not part of the session.
     const own =
       last === undefined
         ? shown.split(/(?:\r\n)?steno: |Connection /)[0]!
@@ -221,7 +220,7 @@ export class Scene {
   }
 }
 
-/** A signed request to the viewer, as the verbs make them. */
+/** A signed request to the viewer, as the command makes it. */
 export function api<T>(steno: Steno, path: string): Promise<T> {
   return openClient(openHome(steno.env)).viewer('GET', path) as Promise<T>;
 }
@@ -231,7 +230,7 @@ export async function audit(steno: Steno, event: string): Promise<readonly Audit
   return 'rows' in answer ? answer.rows : answer;
 }
 
-/** Looks again at every turn of the event loop. */
+/** Polls at every turn of the event loop. */
 export async function seen(look: () => boolean, otherwise: () => string = () => 'never seen', limitMs = 30_000): Promise<void> {
   for (const deadline = Date.now() + limitMs; !look(); await new Promise((resolve) => setImmediate(resolve))) {
     if (Date.now() > deadline) throw new Error(otherwise());

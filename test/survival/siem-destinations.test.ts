@@ -1,4 +1,4 @@
-/** SIEM destinations that an authority keeps, served by a real store to a real collector while documents and secrets change and the authority goes away. */
+/** SIEM destinations of an authority: a real store sends to a real collector while documents and secrets change and the authority goes away. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -84,7 +84,7 @@ async function store(count: number): Promise<readonly string[]> {
 }
 const taken = (ids: readonly string[]): boolean => ids.every((id) => collector.taken.includes(id));
 
-test('a document is served as soon as it is there, by the terms of the last one, and no longer than it is there', async () => {
+test('a document takes effect at once, in its latest version, until it is removed', async () => {
   const before = await store(3);
   secret('lake', 'first');
   await put('lake', { token: { file: 'lake' } });
@@ -94,13 +94,13 @@ test('a document is served as soon as it is there, by the terms of the last one,
   expect(taken(before.slice(0, 1))).toBe(false);
   expect([...collector.authorizations]).toEqual(['Bearer first']);
 
-  // A document that is put as it was starts nothing anew.
+  // Writing an unchanged document restarts nothing.
   await put('lake', { token: { file: 'lake' } });
   await put('other', { format: 'syslog', url: undefined, address: '127.0.0.1:1' });
   await until(() => stateOf('other') !== undefined);
   expect(started).toBe(2);
 
-  // Another secret, under the same document.
+  // A new secret under the same document.
   secret('lake', 'second');
   await until(() => started === 3);
   const second = await store(20);
@@ -114,13 +114,13 @@ test('a document is served as soon as it is there, by the terms of the last one,
   await until(() => stateOf('other') === 'failing');
   expect(collector.taken).toHaveLength(sofar);
 
-  // Its place in what is stored is kept under its name.
+  // Its position in the stored rows is kept under its name.
   await put('lake');
   await until(() => taken(meanwhile));
   expect(new Set(collector.taken)).toEqual(new Set([...first, ...second, ...meanwhile]));
 }, 60_000);
 
-test('one that cannot be served says why, and the others are', async () => {
+test('a document that cannot be served reports the reason, and the others are served', async () => {
   await put('lacking', { token: { file: 'nowhere' } });
   await put('from-a-file');
   await put('served');
@@ -133,12 +133,12 @@ test('one that cannot be served says why, and the others are', async () => {
   const rows = await store(5);
   await until(() => taken(rows));
   expect(new Set(collector.taken)).toEqual(new Set(rows));
-  // The secret comes, and the document is served without being touched.
+  // Once the secret exists, the unchanged document is served.
   secret('nowhere', 'here');
   await until(() => stateOf('lacking') === 'sending');
 }, 60_000);
 
-test('an authority that is away keeps nothing from being sent', async () => {
+test('rows are sent while the authority is away', async () => {
   await put('lake');
   await until(() => stateOf('lake') === 'sending');
   await authority.close();

@@ -1,13 +1,13 @@
 /**
- * The kill matrix as a soak: round after round, a random set of processes is killed at a random moment while people print,
- * upload and download. Afterwards nothing that a client received is missing from the recording, nothing is there twice or
- * out of order, uploads that were said to be done are exact, the gateway's numbers have no hole, and no process holds more
- * and more descriptors. Takes a quarter of a minute a round, so it runs only where it is asked for:
+ * Soak test of the kill matrix: in each round, a random set of processes is killed at a random moment while users print,
+ * upload and download. Afterwards everything that a client received is in the recording, once and in order, uploads that
+ * were reported as done are exact, the gateway's session numbers have no gap, and no process leaks descriptors. A round
+ * takes a quarter of a minute, so the test runs only on request:
  *
  *     STENO_TEST_SOAK=20 [STENO_TEST_SOAK_SEED=7] npx vitest run test/survival/soak.test.ts
  *
- * Kills come at a random time, not at a moment that is waited for: killed.test.ts has the moments. Where a round fails, its
- * seed is in the message, and the same seed gives the same kills.
+ * Kills come at a random time; killed.test.ts kills at known moments. The message of a failed round contains its seed, and
+ * the same seed gives the same kills.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
@@ -26,9 +26,9 @@ import { freePort } from '#runtime/http/free-port.js';
 
 const rounds = Number(process.env['STENO_TEST_SOAK'] ?? 0);
 const seed = Number(process.env['STENO_TEST_SOAK_SEED'] ?? Date.now() % 1_000_000);
-/** What a process may hold while nobody but the test is connected. They begin with 30 to 110. */
+/** Limit of descriptors per process while only the test is connected. Processes start with 30 to 110. */
 const DESCRIPTORS: Readonly<Record<string, number>> = { authority: 80, gateway: 90, agent: 110, store: 220 };
-/** Far above what a machine at rest needs: this one also runs the clients, and perhaps other tests. */
+/** Far more than an idle machine needs: this one also runs the clients, and perhaps other tests. */
 const NEXT_SSH_MS = 30_000;
 
 const children = ['gateway', 'authority', 'store', 'agent'] as const;
@@ -50,14 +50,14 @@ const listen: string[] = [];
 const scenes: Scene[] = [];
 const waits: { readonly victims: string; readonly ms: number }[] = [];
 
-/** The same ports at every start, so that the client's configuration stays good. */
+/** The same ports at every start, so that the client's configuration stays valid. */
 async function start(): Promise<void> {
   await steno.start(...listen);
 }
 
 const digest = (file: string): string => createHash('sha256').update(readFileSync(file)).digest('hex');
 
-/** Kills; resolves with how long it took until somebody could connect again and run a command. */
+/** Kills; resolves with the time until a user could connect again and run a command. */
 async function kill(victims: Victims): Promise<number> {
   const before = steno.run.processes;
   const killed = victims === 'everything' ? Object.values(before) : victims.map((name) => before[name]!);
@@ -149,7 +149,7 @@ describe.skipIf(rounds === 0)(`kills at random, seed ${seed}`, () => {
     240_000,
   );
 
-  it('every recording is sealed and verifies, and the numbers of the gateway have no hole', async () => {
+  it('every recording is sealed and verifies, and the gateway’s session numbers have no gap', async () => {
     const sessions = await eventually(
       allSessions,
       (all) => all.every(({ state }) => state === 'sealed' || state === 'interrupted'),
@@ -165,7 +165,7 @@ describe.skipIf(rounds === 0)(`kills at random, seed ${seed}`, () => {
       expect(numbers.has(verdict.checkpoint.counter), `number ${verdict.checkpoint.counter} twice`).toBe(false);
       numbers.add(verdict.checkpoint.counter);
     }
-    // Where the gateway died before anything was shown, the audit has the number.
+    // If the gateway died before any output, the audit log has the number.
     for (const { data } of [...(await audit(steno, 'recording.empty')), ...(await audit(steno, 'recording.impossible'))]) {
       const { counter } = JSON.parse(data) as { counter: number | null };
       if (counter !== null) numbers.add(counter);

@@ -1,7 +1,7 @@
 /**
- * What was shown is stored exactly once, its chain is whole, the spool is free and the session closed, wherever a process,
- * a connection or the power dies: first every single step of sessions whose parts end in every way, then whole histories
- * of steps and deaths by chance (`STENO_MODEL_RUNS` of them; seed and path of a failure are printed).
+ * All output is stored exactly once, its chain is whole, the spool is free and the session closed, wherever a process, a
+ * connection or the power fails. The test first tries every single step of sessions whose parts end in every way, and then
+ * random histories of steps and failures (`STENO_MODEL_RUNS` of them; seed and path of a failure are printed).
  */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
@@ -12,7 +12,7 @@ import { World } from './uplink-world.js';
 const RUNS = Number(process.env['STENO_MODEL_RUNS'] ?? 150);
 const whens = ['before', 'midway', 'after'] as const satisfies readonly Death['when'][];
 
-/** Sessions by where their last block ends: within a part, at the end of one, and so that it ends one itself. */
+/** Sessions whose last block ends within a part, at the end of a part, or so that it ends a part itself. */
 const sessions: Readonly<Record<string, (world: World) => void>> = {
   'a few bytes': (world) => world.append(100),
   'one part and a half': (world) => {
@@ -39,7 +39,7 @@ const sessions: Readonly<Record<string, (world: World) => void>> = {
   },
 };
 
-/** A session from its first byte until nothing is left to do; `meanwhile` after each round. */
+/** Runs a session from its first byte until nothing is left to do, and calls `meanwhile` after each round. */
 async function run(world: World, session: (world: World) => void, meanwhile: () => void = () => undefined): Promise<void> {
   world.connect();
   session(world);
@@ -69,7 +69,7 @@ async function inWorld(act: (world: World) => Promise<void>): Promise<void> {
 describe.each(Object.entries(sessions))('a session of %s', (_name, session) => {
   test('arrives', () => inWorld((world) => run(world, session)));
 
-  test('survives the death of its gateway at every call to the disk, then of the next one while it recovers', async () => {
+  test('survives the death of its gateway at every disk call, and then of the next gateway during recovery', async () => {
     for (let nth = 1, reached = true; reached; nth++) {
       for (const when of whens) {
         await inWorld(async (world) => {
@@ -115,13 +115,13 @@ describe.each(Object.entries(sessions))('a session of %s', (_name, session) => {
   });
 });
 
-test('a gateway of before, stuck: the journal has an open part and the last one at the same block, and ingest has the first', () =>
+test('an older gateway that was stuck: its journal has an open part and the last part at the same block, and ingest has the first', () =>
   inWorld(async (world) => {
     sessions['a last block that crosses the size of a part']!(world);
     world.end();
     await world.sync();
     world.connect();
-    // Ingest stores the open part and dies before it hears of the end; the gateway is started anew.
+    // Ingest stores the open part and dies before it learns of the end; the gateway restarts.
     for (let waited = 0; world.storedParts === 0 && waited < 100; waited++) {
       world.send(1);
       await world.toIngest(1);
@@ -132,7 +132,7 @@ test('a gateway of before, stuck: the journal has an open part and the last one 
     expect(world.storedParts).toBe(1);
   }));
 
-// ---- histories by chance ---------------------------------------------------------------------------------------------
+// ---- random histories ------------------------------------------------------------------------------------------------
 
 class Step implements fc.AsyncCommand<object, World> {
   readonly #text: string;
@@ -180,7 +180,7 @@ const steps = [
   fc.constant(new Step('stores go', (world) => world.goStores())),
 ];
 
-test(`${RUNS} histories by chance`, { timeout: 600_000 }, async () => {
+test(`${RUNS} random histories`, { timeout: 600_000 }, async () => {
   await fc.assert(
     fc.asyncProperty(fc.commands(steps, { maxCommands: 60, size: 'max' }), async (commands) => {
       await inWorld((world) => fc.asyncModelRun(() => ({ model: {}, real: world }), commands));

@@ -1,11 +1,11 @@
 /**
- * Journal and acknowledgements, from the recorder's first byte to the freed spool, in one process and step by step: the
- * real spool, signed log, sender and recovery of the gateway, the real uplink connection, writer and commit of ingest.
- * Between them lies a wire that carries a frame only when it is told to, and stores that answer only when they are let.
+ * Journal and acknowledgements from the recorder's first byte to the freed spool, in one process and step by step: the
+ * real spool, signed log, sender and recovery of the gateway, and the real uplink connection, writer and commit of ingest.
+ * The simulated wire between them carries a frame only on command, and stores answer only when allowed.
  *
- * Any step may be the last of a process: the gateway dies before, within or after any call to the file system, ingest
- * before or after any write to a store, and the connection between any two frames. What a machine loses with its power
- * is the length of files that was not synced. Used by uplink-model.test.ts.
+ * Any step may be the last of a process: the gateway dies before, within or after any file system call, ingest before or
+ * after any write to a store, and the connection between any two frames. A power failure truncates files to their synced
+ * length. Used by uplink-model.test.ts.
  */
 import { createHash } from 'node:crypto';
 import { EventEmitter } from 'node:events';
@@ -50,13 +50,13 @@ const STARTED_AT = 1_763_800_000_000;
 const authority = new RecordingAuthority();
 const identity = authority.certify(GATEWAY);
 
-/** Where a process dies: at its `nth` step from now (from 1). */
+/** A process dies at its `nth` step from now, counted from 1. */
 export interface Death {
   readonly nth: number;
   readonly when: 'before' | 'midway' | 'after';
 }
 
-/** Counts the steps of one process and ends its life at one of them. */
+/** Counts the steps of one process and kills it at one of them. */
 class Life {
   dead = false;
   steps = 0;
@@ -66,7 +66,7 @@ class Life {
     this.#death = death === null ? null : { nth: this.steps + death.nth, when: death.when };
   }
 
-  /** When this step is the last: how it ends. */
+  /** How this step ends if it is the last one. */
   step(): Death['when'] | null {
     if (this.dead) return 'before';
     this.steps += 1;
@@ -76,13 +76,13 @@ class Life {
   }
 }
 
-/** What survives every process: objects and rows. */
+/** Objects and rows, which survive every process. */
 class Stores {
   readonly objects = new Map<string, Uint8Array>();
   readonly sessions = new Map<string, SessionRow>();
 }
 
-/** Ingest's way to the stores: each write is a step of its life, and waits while the store answers nobody. */
+/** Ingest's access to the stores: each write is a step of its life, and waits while the store does not answer. */
 class StoreAccess {
   readonly #stores: Stores;
   readonly life = new Life();
@@ -144,7 +144,7 @@ async function* inOrder(objects: ReadonlyMap<string, Uint8Array>, prefix: string
   for (const key of [...objects.keys()].filter((one) => one.startsWith(prefix)).sort()) yield { key, size: objects.get(key)!.length };
 }
 
-/** Both ends of a connection; frames lie in it until they are let through. */
+/** Both ends of a connection; holds frames until they are let through. */
 class Wire extends EventEmitter {
   readonly OPEN = 1;
   readyState = 1;
@@ -180,7 +180,7 @@ interface Ingest {
 interface Gateway {
   readonly life: Life;
   readonly spool: Spool;
-  /** Null: what was found needs no log. */
+  /** Null if the recovered session needs no log. */
   log: SignedLog | null;
 }
 
@@ -198,17 +198,17 @@ export class World {
   ingest: Ingest | null = null;
   #wire: Wire | null = null;
   #at = 0;
-  /** Everything that `append` returned for. */
+  /** Everything that `append` has confirmed. */
   shown = '';
-  /** So much of it was synced. */
+  /** Synced length. */
   #durable = 0;
   #pieces = 0;
-  /** Power was lost: what was not synced may be gone. */
+  /** Whether power was lost, so that unsynced bytes may be gone. */
   powerLost = false;
-  /** Whoever died before the header was written never showed anything. */
+  /** A gateway that died before the header was written never showed any output. */
   empty = false;
   readonly faults: string[] = [];
-  /** Frames that went over the wire, both ways. */
+  /** Number of frames that went over the wire, both ways. */
   frames = 0;
 
   private constructor(zstd: Zstd) {
@@ -237,7 +237,7 @@ export class World {
     wallClock: () => STARTED_AT + this.#at,
   };
 
-  /** The first start begins the session; every later one finds what the one before left. `death`: of this start. */
+  /** The first start begins the session; every later one recovers the state that the previous one left. `death`: of this start. */
   startGateway(death: Death | null = null): void {
     if (this.gateway !== null) return;
     const life = new Life();
@@ -306,14 +306,14 @@ export class World {
         this.#descriptors.add(fd);
         return fd;
       },
-      // A dead process closes nothing: the number may be another's by now.
+      // A dead process closes nothing: another process may have the descriptor number by now.
       close: (fd) => {
         if (!life.dead && this.#descriptors.delete(fd)) diskFiles.close(fd);
       },
     };
   }
 
-  /** Runs a step of the gateway; when its life ended meanwhile, all that it held in memory is gone. */
+  /** Runs a step of the gateway; if the gateway dies in it, its memory is dropped. */
   #alive(act: (gateway: Gateway) => void): void {
     const { gateway } = this;
     if (gateway === null) return;
@@ -351,7 +351,7 @@ export class World {
     this.gateway?.life.plan(death);
   }
 
-  /** `bytes` of text, all of it different. */
+  /** Appends `bytes` of text without repetition. */
   append(bytes: number): void {
     const text = Array.from({ length: Math.ceil(bytes / 16) }, () => `${String(this.#pieces++).padStart(14, '0')}\r\n`).join('');
     this.#alive(({ log }) => {
@@ -361,7 +361,7 @@ export class World {
     });
   }
 
-  /** Bytes of lines, and how many of them are in blocks. */
+  /** Bytes of lines, and how many of these bytes are in blocks. */
   get written(): { readonly bytes: number; readonly cut: number } {
     return { bytes: this.gateway?.log?.files.size ?? 0, cut: this.gateway?.log?.bytes ?? 0 };
   }
@@ -389,7 +389,7 @@ export class World {
     const { gateway } = this;
     const { length } = this.shown;
     await gateway?.spool.flush();
-    // What was asked for at once is under way by itself.
+    // Wait for the urgent flush too, which a checkpoint starts by itself.
     if (gateway?.log != null) await gateway.spool.flushSoon(gateway.log.files);
     if (gateway?.life.dead === false && !this.powerLost) this.#durable = length;
     this.#alive(() => undefined);
@@ -405,7 +405,7 @@ export class World {
     const eventRetry = retry();
     const objectRetry = retry();
     const { objects } = access;
-    // What ingest asks of it while it writes.
+    // The calls that ingest makes while it writes.
     const events = access.events as unknown as EventStore;
     const batch = new RowBatch(events, eventRetry, 0);
     const writers = new WriterTable();
@@ -489,7 +489,7 @@ export class World {
     wire?.cut();
   }
 
-  /** The gateway puts frames on the wire; answers how many. */
+  /** Makes the gateway put frames on the wire. Returns their number. */
   send(frames: number): number {
     let sent = 0;
     this.#alive(({ spool, life }) => {
@@ -537,7 +537,7 @@ export class World {
     return moved;
   }
 
-  /** What runtime/uplink/client.ts does with an answer. */
+  /** Handles an answer as runtime/uplink/client.ts does. */
   #take(spool: Spool, bytes: Uint8Array): void {
     const frame = decodeUplink(bytes);
     if (frame.kind === 'hello') return;
@@ -565,7 +565,7 @@ export class World {
     }
   }
 
-  /** Lets everything run that only waits for its turn. */
+  /** Runs all pending microtasks and callbacks. */
   async rest(): Promise<void> {
     for (let turn = 0; turn < 12; turn++) await new Promise((resolve) => setImmediate(resolve));
     this.#alive(() => undefined);
@@ -577,16 +577,16 @@ export class World {
     return readdirSync(this.folder).filter((name) => name.startsWith(this.session));
   }
 
-  /** One round of everything that is due on a connection that stands; answers how many frames moved. */
+  /** One round of all due work on an open connection. Returns the number of moved frames. */
   async round(): Promise<number> {
     this.send(Infinity);
     const moved = (await this.toIngest(Infinity)) + this.toGateway(Infinity);
-    // After a refusal that may pass, the client opens again.
+    // After a retryable refusal, the client opens the session again.
     if (this.#wire !== null) this.#openAll();
     return moved;
   }
 
-  /** Everything works again and nobody does anything more. Throws when something is left to do that nobody does. */
+  /** Runs without failures until nothing happens any more. Throws if work is left that nobody does. */
   async quiet(): Promise<void> {
     this.gateway?.life.plan(null);
     this.ingest?.access.life.plan(null);
@@ -607,7 +607,7 @@ export class World {
     return [...this.#stores.objects.keys()].filter((key) => key.startsWith(recordingPrefix(this.session, STARTED_AT))).length;
   }
 
-  /** What is wrong at the end; nothing, if all is well. */
+  /** Violations of the properties at the end; empty if all hold. */
   problems(): string[] {
     const problems = [...this.faults];
     const { unstored, bytes } = this.gateway!.spool;
@@ -625,7 +625,7 @@ export class World {
     const row = this.#stores.sessions.get(this.session);
     if (row?.state === 'live') problems.push('its row says that it is live');
     const text = textIn(objects, this.#zstd);
-    // What was being written when the gateway died may be there, and was not shown.
+    // A line that was being written when the gateway died may exist, although it was never shown.
     if (!(text.startsWith(this.shown) || (text.length >= least && this.shown.startsWith(text))))
       problems.push(`of ${this.shown.length} characters shown, ${text.length} are stored, and not the same`);
     return problems;

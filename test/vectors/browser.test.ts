@@ -1,4 +1,4 @@
-/** What the page checks with says the same as what `steno verify` checks with. */
+/** The page's verifier gives the same verdicts as `steno verify`. */
 import { generateKeyPairSync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
@@ -21,7 +21,7 @@ describe('signatures, in the page as in Node', () => {
   it.each(keys)('%s', (_, make) => {
     const [key, other] = [make(), make()];
     const data = Buffer.from('what was signed');
-    // Several: numbers of ECDSA are shorter now and then.
+    // Several signatures: ECDSA integers are sometimes shorter.
     for (let i = 0; i < 20; i++) {
       const signature = key.sign(data);
       const bent = Buffer.from(signature);
@@ -41,7 +41,7 @@ describe('signatures, in the page as in Node', () => {
     expect(pageFingerprint(key.publicBlob)).toBe(fingerprint(key.publicBlob));
   });
 
-  it('a key of another type is refused by name, not called bad', () => {
+  it('a key of an unsupported type is refused as such, not as a bad signature', () => {
     const rsa = loadPrivateKey(
       generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ type: 'pkcs8', format: 'pem' }) as string,
     );

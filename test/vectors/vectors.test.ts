@@ -1,4 +1,4 @@
-/** Recordings and event logs of every released format version, kept as they were: they must verify for ever. */
+/** Recordings and event logs of every released format version, unchanged: they must verify for ever. */
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -10,7 +10,7 @@ import { openVerifier } from '#runtime/ssh/verifier.js';
 const folder = new URL('./', import.meta.url);
 const path = (name: string): string => fileURLToPath(new URL(name, folder));
 
-/** What was said of each when it was made. */
+/** The verdict on each when it was made. */
 const said = {
   'recording-1': {
     session: '01m81krgqv6mg1356zdaq08hnc',
@@ -27,13 +27,13 @@ const said = {
 } as const;
 
 describe('test vectors', () => {
-  it('there is one for each format version up to now', () => {
+  it('there is one for each format version', () => {
     const names = readdirSync(folder).filter((name) => name.endsWith('.cast.zst'));
     expect(names.map((name) => name.replace(/\.cast\.zst$/, '')).sort()).toEqual(Object.keys(said).sort());
   });
 
   describe.each(Object.entries(said))('%s', (name, { session, blocks, head, log }) => {
-    it('verifies, and says the same as when it was made', async () => {
+    it('verifies with the same verdict as when it was made', async () => {
       const ca = parseAuthorizedLine(readFileSync(path(`${name}.ca.pub`), 'utf8'));
       const verify = await openVerifier([formatPublicLine(ca.blob)]);
       const verdict = verify(readFileSync(path(`${name}.cast.zst`)));

@@ -1,7 +1,7 @@
 /**
- * Alterations of a recording, generated: of every frame, of every line, of every field of lines and proofs, and of the file.
- * Each is also tried with what it breaks made right again, as far as somebody without a key can: checksums, tags, the
- * checkpoint's numbers and the seek table.
+ * Generates alterations of a recording: of every frame, every line, every field of lines and proofs, and of the file. Each
+ * is also tried in a repaired form, as far as an attacker without a key can repair it: checksums, tags, the checkpoint's
+ * numbers and the seek table.
  */
 import { chainNext, chainStart, toHex } from '#schemas/recording/chain.js';
 import { cutBlocks } from '#schemas/recording/block.js';
@@ -13,11 +13,11 @@ import type { Piece } from './surgery.js';
 
 export interface Alteration {
   readonly what: string;
-  /** Made when it is asked for; null where the alteration cannot be. */
+  /** Made on demand; null if the alteration is impossible. */
   readonly file: () => Buffer | null;
 }
 
-/** `below` gives numbers that look random; `many`: how many of each kind. */
+/** `below` returns pseudo-random numbers; `many`: number of alterations of each kind. */
 export function* alterations(file: Buffer, zstd: Zstd, below: (n: number) => number, many: number): Generator<Alteration> {
   const pieces = piecesOf(file);
   const times = function* (): Generator<number> {
@@ -83,7 +83,7 @@ export function* alterations(file: Buffer, zstd: Zstd, below: (n: number) => num
         ),
       );
     }
-    // The head of a frame decides how all of it is read.
+    // The header of a frame decides how the whole frame is parsed.
     for (let place = 0; place < Math.min(bytes.length, 16); place++) {
       const bit = below(8);
       yield {
@@ -116,7 +116,7 @@ export function* alterations(file: Buffer, zstd: Zstd, below: (n: number) => num
   }
 }
 
-/** The length of a skippable frame set to what it is. */
+/** Corrects the length of a skippable frame. */
 function resized(bytes: Buffer): Buffer {
   const copy = Buffer.from(bytes);
   copy.writeUInt32LE(copy.length - 8, 4);
@@ -165,7 +165,7 @@ function changedByte(line: Buffer, place: number, bit: number): Buffer {
   return copy;
 }
 
-/** Every value in the JSON of a line changed, one at a time: another of its kind, one of another kind, none. */
+/** Changes every value in the JSON of a line, one at a time: to another value of its type, to another type, and to none. */
 function* fieldsOf(line: Buffer): Generator<{ readonly what: string; readonly line: Buffer }> {
   let value: unknown;
   try {
@@ -190,7 +190,7 @@ function* fieldsOf(line: Buffer): Generator<{ readonly what: string; readonly li
   }
 }
 
-/** Tags, block, bytes, at and head of every proof as the lines now say; the signature stays as it was. Null where they say nothing. */
+/** Recomputes tags, block, bytes, at and head of every proof from the lines and keeps the signature. Null if that is impossible. */
 function resignedAsFarAsPossible(pieces: readonly Piece[], zstd: Zstd): Piece[] | null {
   try {
     let [n, at, bytes] = [0, 0, 0];
@@ -255,7 +255,7 @@ function* alteredProof(pieces: readonly Piece[], i: number, below: (n: number) =
   }
 }
 
-/** What a recording says, as far as it is proven: its signed lines, and how it ended. */
+/** The proven content of a recording: its signed lines and its end. */
 export function saying(file: Uint8Array, zstd: Zstd): string {
   const pieces = piecesOf(file);
   const lines = pieces.filter(({ kind }) => kind === 'data').flatMap(({ bytes }) => linesOf(zstd.decompress(bytes)));

@@ -1,6 +1,6 @@
 /**
- * The two verifiers over thousands of altered recordings of every kind: they answer alike, and what they take for good says the
- * same, line for line, as the recording that it was made from. STENO_TEST_LONG=1 tries some 32,000, others at every run.
+ * The two verifiers over thousands of altered recordings of every kind: they agree, and every recording that they accept is the
+ * same, line for line, as its original. STENO_TEST_LONG=1 tries some 32,000, different ones in every run.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openZstd } from '#runtime/zstd.js';
@@ -37,13 +37,13 @@ beforeAll(async () => {
 });
 afterAll(() => verifiers?.close());
 
-/** `share`: one in so many is tried. */
+/** `share`: one in `share` alterations is tried. */
 function* some(all: Iterable<Alteration>, share: number, below: (n: number) => number): Generator<Alteration> {
   for (const alteration of all) if (share === 1 || below(share) === 0) yield alteration;
 }
 
-describe('altered in every way we can make up', () => {
-  it('the recordings are those that are named here', () => {
+describe('altered in every way', () => {
+  it('the list names all recordings', () => {
     expect(corpus.recordings.map(({ name }) => name)).toEqual(kinds);
   });
 
@@ -55,7 +55,7 @@ describe('altered in every way we can make up', () => {
       const said = saying(file, zstd);
       const wrong: string[] = [];
       const counts = new Map<number, number>();
-      // A small recording is altered all over; of a large one a share, since each costs rendering it.
+      // All alterations of a small recording, but only a share for a large one, because each must be rendered.
       const [many, share] = long ? [12, 1] : file.length < 2000 ? [1, 3] : [1, Math.ceil(file.length / 8_000)];
       const asked: Promise<void>[] = [];
       for (const { what, file: make } of some(alterations(file, zstd, below, many), share, below)) {
@@ -66,7 +66,7 @@ describe('altered in every way we can make up', () => {
         if (ours.code === 0 && saying(altered, zstd) !== said) wrong.push(`${what}: taken for good`);
         asked.push(
           verifiers.theirs(altered).then((theirs) => {
-            // What a keyframe shows is the one thing that only a verifier with a terminal sees; the other goes on to the steps behind.
+            // Only a verifier with a terminal emulator can check what a keyframe shows; the other continues with the later steps.
             const blind = ours.code === 10 && /keyframe before block \d+ is not what/.test(ours.text) && [0, 10, 11].includes(theirs.code);
             if (ours.code !== theirs.code && !blind) wrong.push(`${what}: ${ours.code} ${ours.text} | ${theirs.code} ${theirs.text}`);
           }),

@@ -1,4 +1,4 @@
-/** The rows of the table in docs/format.md, "Cases", each with files that are such. */
+/** The rows of the table in docs/format.md, "Cases", each with matching files. */
 import { createHash } from 'node:crypto';
 import { checkpointText } from '#schemas/recording/checkpoint.js';
 import type { Checkpoint } from '#schemas/recording/checkpoint.js';
@@ -16,10 +16,10 @@ import { certificatePiece, closed, data, isKeyframe, joined, linesOf, made, piec
 import type { Making, Piece } from './surgery.js';
 
 export interface Case {
-  /** As the table says it. */
+  /** The text in the table. */
   readonly row: string;
   readonly code: number;
-  /** Of a verifier without a terminal, where it differs. */
+  /** The code of a verifier without a terminal emulator, if it differs. */
   readonly blind?: number;
   readonly files: readonly Buffer[];
 }
@@ -36,7 +36,7 @@ export function makeCases({ recordings, objects, caKey, gateway }: Corpus, zstd:
   const [certificate, lines, proof] = short as [Piece, Piece, Piece, Piece];
   const all = (): Buffer[] => recordings.filter(({ code }) => code === 0).map(({ file }) => file);
   const content = (piece: Piece): Buffer => Buffer.from(zstd.decompress(piece.bytes));
-  /** Changes the lines of frame `n` of the long one. */
+  /** Changes the lines of frame `n` of the long recording. */
   const relined = (change: (lines: Buffer[]) => readonly Buffer[], n = 1): Buffer =>
     closed(long.map((piece, i) => (i === n ? data(zstd, Buffer.concat(change(linesOf(content(piece))))) : piece)));
   const keyframeAt = (lines: readonly Buffer[]): number => lines.findIndex(isKeyframe);
@@ -61,7 +61,7 @@ export function makeCases({ recordings, objects, caKey, gateway }: Corpus, zstd:
       void (bytes[offset]! ^= 1);
   const swapped = (pieces: readonly Piece[], a: number): Piece[] => pieces.map((_, i) => pieces[i === a ? a + 1 : i === a + 1 ? a : i]!);
 
-  // Made anew by somebody with a key.
+  // Recordings made from scratch by an attacker with a key.
   const mallory = generateKey();
   const recorder = new Recorder(gateway);
   const story = (
@@ -116,7 +116,7 @@ export function makeCases({ recordings, objects, caKey, gateway }: Corpus, zstd:
     forged({ key: mallory, certificate: issue({ principals: [name === '' ? 'gw-1' : name] }, mallory) }, { gateway: name });
   const trustLine = formatPublicLine(mallory.publicBlob);
   const withoutCaSignature = (): Buffer => {
-    // A certificate that names the trusted CA and carries a signature of somebody else.
+    // A certificate that names the trusted CA but has another signer's signature.
     const honest = issue({});
     const bad = issue({}, mallory);
     return Buffer.concat([honest.subarray(0, honest.length - 64), bad.subarray(bad.length - 64)]);

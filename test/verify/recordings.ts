@@ -1,6 +1,6 @@
 /**
- * Authentic recordings of every kind, made by the real ingest and sealed and exported by the real code: what the two
- * verifiers are tried on. Lines and checkpoints come from ingest's testkit; test/end-to-end has the gateway's own.
+ * Authentic recordings of every kind for the two verifiers, stored, sealed and exported by the real code. Lines and checkpoints
+ * come from the test recorder; test/end-to-end has recordings of a real gateway.
  */
 import { generateKey } from '#runtime/ssh/keys.js';
 import type { SshPrivateKey } from '#runtime/ssh/keys.js';
@@ -24,11 +24,11 @@ import { RecordingReader } from '#recordings/read/recording-reader.js';
 export interface AuthenticRecording {
   readonly name: string;
   readonly file: Buffer;
-  /** Exit code: a recording that is not over is authentic and truncated. */
+  /** Expected exit code: a recording that is not over is authentic but truncated. */
   readonly code: number;
 }
 
-/** Numbers that look random and are the same at every run. */
+/** Pseudo-random numbers, the same in every run. */
 export function random(seed: number): (below: number) => number {
   let state = seed >>> 0;
   return (below) => {
@@ -49,7 +49,7 @@ function terminal(identity: RecordingIdentity, more: Partial<Recorder['header'][
     .line(4, { code: 'x', data: '0' });
 }
 
-/** Several epochs: anchors, with a screen that a scrolling region, a saved cursor and colours make worth comparing. */
+/** Several epochs with anchors, and a screen with a scrolling region, a saved cursor and colours. */
 function long(identity: RecordingIdentity, every: number): Recorder {
   const next = random(7);
   const recorder = new Recorder(identity);
@@ -62,7 +62,7 @@ function long(identity: RecordingIdentity, every: number): Recorder {
   return recorder.output(1200, '\x1b8done\x1b[?1049h\x1b[2;3Hfull screen').line(5, { code: 'x', data: '0' });
 }
 
-/** Rows of the kernel, of which the gateway signs two parts as they come. */
+/** Kernel rows, which the gateway signs in two parts. */
 function eventLog(identity: RecordingIdentity): Recorder {
   const recorder = new Recorder(identity, { stream: 'events' });
   for (let i = 0; i < 12; i++) {
@@ -83,11 +83,11 @@ async function whole(pieces: AsyncIterable<Uint8Array>): Promise<Buffer> {
 
 export interface Corpus {
   readonly ca: RecordingAuthority;
-  /** The key of the recording CA, and a gateway that it certified. */
+  /** The key of the recording CA, and a gateway certified by it. */
   readonly caKey: SshPrivateKey;
   readonly gateway: RecordingIdentity;
   readonly recordings: readonly AuthenticRecording[];
-  /** The objects of a sealed recording behind its certificate, as they lie in the store. */
+  /** The stored objects of a sealed recording, after its certificate. */
   readonly objects: Buffer;
 }
 
@@ -127,7 +127,7 @@ export async function makeCorpus(): Promise<Corpus> {
   const exported = async ({ header }: Recorder): Promise<Buffer> => {
     const { session, started_at: startedAt, stream } = header.steno;
     if (stream === 'events') return whole(exportFile(objects, (await eventLogIndex(objects, recordingPrefix(session, startedAt)))!));
-    // A reader of its own: what was read as parts is sealed later.
+    // A new reader each time: a reader keeps the parts it has read, which may have been sealed since.
     const index = (await new RecordingReader(objects, zstd).index(session, startedAt))!;
     const parts = { objects, zstd, reader, events, sessions: undefined as never, painter: undefined as never };
     return whole(exportRecording(parts, { tty: true } as never, index, 'cast.zst'));
@@ -191,12 +191,12 @@ export async function makeCorpus(): Promise<Corpus> {
   );
   await ingest.close();
 
-  // Without repacking parts stay, under a manifest.
+  // Without repacking, the parts stay and get a manifest.
   ingest = await start(false);
   address = ingest.addresses['uplink']!;
   await addSealed('terminal, in parts', long(gateway, 12).close());
   const two = new Recorder(gateway).output(5, 'one\r\n').output(1200, 'two\r\n').output(1200, '$ ').checkpoint();
-  // The recording goes on under a renewed certificate, and its end brings no lines.
+  // The recording continues under a renewed certificate, and ends without further lines.
   const before = [...two.made];
   const rest = resigned(two, renewed);
   await deliver(address, two, before);
@@ -219,7 +219,7 @@ export async function makeCorpus(): Promise<Corpus> {
   return corpus;
 }
 
-/** What closes `recorder` with another key of the same gateway: the block that is open, a checkpoint, then an end that covers nothing more. */
+/** Closes `recorder` with another key of the same gateway: the open block, a checkpoint, then an end that covers nothing more. */
 function resigned(recorder: Recorder, identity: RecordingIdentity): readonly Made[] {
   const from = recorder.made.length;
   recorder.close('complete');

@@ -1,4 +1,4 @@
-/** Recordings taken apart into frames, and put together again as somebody who alters them would. */
+/** Takes recordings apart into frames and reassembles them, as an attacker would. */
 import { BlockCutter } from '#schemas/recording/block.js';
 import { chainNext, chainStart, toHex } from '#schemas/recording/chain.js';
 import type { Checkpoint, SignedCheckpoint } from '#schemas/recording/checkpoint.js';
@@ -16,7 +16,7 @@ export type PieceKind = 'certificate' | 'data' | 'part' | 'index' | 'seek-table'
 export interface Piece {
   readonly kind: PieceKind;
   readonly bytes: Buffer;
-  /** What it decompresses to; 0 for all but data. */
+  /** Decompressed length; 0 for frames other than data. */
   readonly decompressed: number;
 }
 
@@ -30,7 +30,7 @@ export function piecesOf(file: Uint8Array): Piece[] {
 
 export const joined = (pieces: readonly Piece[]): Buffer => Buffer.concat(pieces.map(({ bytes }) => bytes));
 
-/** With a seek table over what stands there now, in place of any. */
+/** Replaces the seek table with one for the current frames. */
 export function closed(pieces: readonly Piece[]): Buffer {
   const rest = pieces.filter(({ kind }) => kind !== 'seek-table');
   return Buffer.concat([
@@ -57,7 +57,7 @@ export function proofOf({ bytes }: Piece): PartProof {
 }
 export const proofPiece = (proof: PartProof): Piece => ({ kind: 'part', bytes: Buffer.from(encodeProof(proof)), decompressed: 0 });
 
-/** Lines with their newlines. */
+/** Lines including their newlines. */
 export function linesOf(content: Uint8Array): Buffer[] {
   const bytes = Buffer.from(content);
   const lines: Buffer[] = [];
@@ -74,12 +74,12 @@ export interface Making {
   readonly zstd: Zstd;
   readonly key: SshPrivateKey;
   readonly certificate: Uint8Array;
-  /** What is signed, made from what should be. */
+  /** Alters the checkpoint before it is signed. */
   readonly change?: (checkpoint: Checkpoint) => Checkpoint;
   readonly signature?: (checkpoint: Checkpoint) => SignedCheckpoint;
 }
 
-/** A whole file of one part, signed by whoever holds the key; keyframes are among the lines, in no block. */
+/** A file of one part, signed with this key; keyframes are among the lines but in no block. */
 export function made(
   lines: readonly Buffer[],
   identity: { readonly session: string; readonly gateway: string; readonly counter: number },

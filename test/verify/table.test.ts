@@ -1,4 +1,4 @@
-/** The table in docs/format.md, row by row: both verifiers answer what it says, and it has no row that is not tried. */
+/** The table in docs/format.md, row by row: both verifiers give its codes, and every row is tried. */
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openZstd } from '#runtime/zstd.js';
@@ -23,7 +23,7 @@ beforeAll(async () => {
 afterAll(() => verifiers?.close());
 
 describe('cases of docs/format.md', () => {
-  it('are those that are tried here', () => {
+  it('are all tried here', () => {
     expect(cases.map(({ row, code }) => ({ row, code }))).toEqual(table);
   });
 
@@ -38,8 +38,8 @@ describe('cases of docs/format.md', () => {
   });
 });
 
-describe('what is said of verify.py', () => {
-  it('is as long as README and format.md say', () => {
+describe('the description of verify.py', () => {
+  it('states its length in README.md and format.md', () => {
     const lines = readFileSync(new URL('../../docs/verify.py', import.meta.url), 'utf8').split('\n').length - 1;
     const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
     expect([readme, page].map((text) => /(\d+) lines of Python/.exec(text)?.[1])).toEqual([String(lines), String(lines)]);

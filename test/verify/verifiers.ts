@@ -1,4 +1,4 @@
-/** The two verifiers, each asked about any number of files: `steno verify` as its verb runs it, and docs/verify.py in one Python process. */
+/** The two verifiers for any number of files: `steno verify` in this process, and docs/verify.py in one Python process. */
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -7,7 +7,7 @@ import { openVerifier } from '#runtime/ssh/verifier.js';
 import { KeyframeCheck } from '#recordings/render/keyframe-check.js';
 
 export interface Answer {
-  /** The exit code. */
+  /** Exit code. */
   readonly code: number;
   readonly text: string;
   readonly keyframes: number;

@@ -2,14 +2,13 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import axe from 'axe-core';
-import type { AxeResults } from 'axe-core';
 import { chromium } from 'playwright-core';
 import type { BrowserContext, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Comparison } from '#schemas/api/recordings/compare.js';
 import type { LineBody } from '#schemas/recording/line.js';
 import { buildPage } from './testing/built-page.js';
+import { accessibilityFaults } from './testing/accessible.js';
 import { headless, watchPage } from './testing/chromium.js';
 import { takePicture } from './testing/pictures.js';
 import { replayed } from './testing/replayed.js';
@@ -170,14 +169,7 @@ test.each([
     await page.goto(`${stand.url}${path}`);
     await page.waitForSelector(path.includes('b=') ? '.compared-row' : path.startsWith('/sessions') ? '.row-choose' : '.empty');
     expect(await page.evaluate('document.documentElement.scrollWidth <= innerWidth'), path).toBe(true);
-    for (const colorScheme of ['light', 'dark'] as const) {
-      await page.emulateMedia({ colorScheme });
-      await page.evaluate(axe.source);
-      const { violations } = await page.evaluate<AxeResults>(`axe.run({ exclude: ['.terminal'] })`);
-      const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
-      expect(serious.map(({ id, nodes }) => [id, ...nodes.map(({ html }) => html.slice(0, 200))])).toEqual([]);
-    }
-    await page.emulateMedia({ colorScheme: 'light' });
+    expect(await accessibilityFaults(page, ['.terminal'])).toEqual([]);
   }
   await page.setViewportSize({ width: 1440, height: 900 });
 });

@@ -10,6 +10,7 @@ import type { PublicAddresses } from '#schemas/api/front/sign-in.js';
 import { MAX_TERMINAL_MESSAGE, openTerminal } from '#schemas/api/front/terminal.js';
 import type { IndexProgress, QueueReport } from '#schemas/api/recordings/status.js';
 import { StenoError } from '#schemas/base/errors.js';
+import { formatHostPort, requireHostPort } from '#schemas/base/host-port.js';
 import type { EventStore } from '#stores/events/contract.js';
 import type { ObjectStore } from '#stores/objects/contract.js';
 import type { Log } from '#runtime/log.js';
@@ -27,7 +28,6 @@ import { findingAndCaseRoutes } from './cases/routes.js';
 import { exportRoutes } from './export/routes.js';
 import { frontRoutes } from './front/front.js';
 import { patternRoutes } from './patterns/routes.js';
-import { parseEndpoint } from './http/endpoint.js';
 import { ownHosts, sourceAddress } from './http/guard.js';
 import { pageRoute } from './http/page-route.js';
 import { receivedBody, serving } from './http/serve.js';
@@ -75,9 +75,9 @@ export interface ViewerDeps {
   readonly analysis?: () => Analysis | null;
   /** How far a rebuild of the event store is; null when nothing is missing. */
   readonly rebuilding?: () => IndexProgress | null;
-  /** `own_since` of the snapshot: what is older is not shown to them as their own; ms since 1970. */
+  /** `own_since` of the snapshot, in ms since 1970: older recordings are not shown to the user as their own. */
   readonly ownSince: () => Readonly<Record<string, number>>;
-  /** Searches stored events for matches of rules; left out: nobody may. */
+  /** Searches stored events for matches of rules; omitted if hunts are not available. */
   readonly hunter?: Hunter;
   /** Checks every answer against what its endpoint declares: for tests. */
   readonly checkAnswers?: boolean;
@@ -98,7 +98,7 @@ export interface RunningViewer extends Running {
 export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promise<RunningViewer> {
   const { objects, events, authority, log, clock } = deps;
   const zstd = await openZstd();
-  const { host, port } = parseEndpoint(config.listen);
+  const { host, port } = requireHostPort(config.listen);
   const access = new Access(deps.ownSince);
   const identities = new Identities(authority, deps.requests, access, clock, config.addresses?.web.startsWith('https:') ?? false);
   const disclosures = new Disclosures(authority, clock);
@@ -164,7 +164,7 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
     ...(config.addresses === undefined ? [] : [new URL(config.addresses.web).host]),
   ]);
   return {
-    addresses: { web: `${host.includes(':') ? `[${host}]` : host}:${actual}` },
+    addresses: { web: formatHostPort({ host, port: actual }) },
     routes,
     async close() {
       stopWatching();

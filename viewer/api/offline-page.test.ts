@@ -13,6 +13,7 @@ import { readContainer } from '#schemas/recording/container.js';
 import { offlinePage, readOfflinePage } from '#recordings/offline/page-file.js';
 import { buildPage } from './testing/built-page.js';
 import { headless, watchPage } from './testing/chromium.js';
+import { takePicture } from './testing/pictures.js';
 import { recordLog } from './testing/event-log.js';
 import { record } from './testing/recorded.js';
 import { openStand } from './testing/stand.js';
@@ -26,23 +27,6 @@ let file: string;
 let html: Buffer;
 const complaints: string[] = [];
 const requested: string[] = [];
-const pictures = process.env['STENO_TEST_PICTURES'];
-
-async function picture(name: string): Promise<void> {
-  if (pictures === undefined) return;
-  for (const [width, height, colorScheme] of [
-    [1440, 1100, 'light'],
-    [1440, 1100, 'dark'],
-    [1024, 900, 'light'],
-    [390, 844, 'dark'],
-  ] as const) {
-    await page.setViewportSize({ width, height });
-    await page.emulateMedia({ colorScheme });
-    await page.screenshot({ path: join(pictures, `${name}-${width}-${colorScheme}.png`), fullPage: width !== 1024 });
-  }
-  await page.emulateMedia({ colorScheme: 'light' });
-  await page.setViewportSize({ width: 1440, height: 900 });
-}
 
 /** Escape sequences, markup, marks of direction, links and titles: what a recording must not get to act by. */
 const hostile = [
@@ -136,14 +120,14 @@ const screen = (): Promise<string> => page.locator('.terminal').innerText();
 test('it replays from disk with the network off, and is consistent until the reader brings a key', async () => {
   expect(await open(html)).toBe('consistent');
   await page.waitForSelector('.player[data-phase=paused]');
-  await picture('consistent');
+  await takePicture(page, 'consistent');
   await page.fill('#ca', `# the key\n${formatPublicLine(stand.recorder.ca.publicBlob, 'recording')}\n`);
   await page.waitForSelector('[data-trust=verified]');
   await page.click('.covered summary');
-  await picture('verified');
+  await takePicture(page, 'verified');
   await page.fill('#ca', formatPublicLine(generateKey().publicBlob));
   await page.waitForSelector('[data-trust=foreign]');
-  await picture('foreign');
+  await takePicture(page, 'foreign');
   await page.fill('#ca', 'not a key');
   await page.waitForSelector('.trust-complaint');
   await page.waitForSelector('[data-trust=consistent]');
@@ -173,7 +157,7 @@ test('a page that was made under a watermark shows it over everything, and stays
   await page.waitForSelector('.below > .watermark');
   const said = await page.locator('.watermark').evaluateAll((marks) => marks.map((mark) => mark.getAttribute('data-watermark')));
   expect(said).toEqual(['ann, 2026-05-03 09:30 UTC', 'ann, 2026-05-03 09:30 UTC']);
-  await picture('watermark');
+  await takePicture(page, 'offline-watermark');
   // Taking the statement out of the file is a change like any other.
   expect(await open(Buffer.from(marked.toString('latin1').replace(',"watermark":true', ''), 'latin1'))).toBe('broken');
   expect(complaints).toEqual([]);
@@ -270,5 +254,5 @@ test('where a block was changed it says so, and shows what comes before', async 
     /Broken: The recording is broken, at block 9[\s\S]*Up to \d+:\d\d nothing was found changed/,
   );
   expect(await page.locator('.transcript').innerText()).not.toContain('line 29');
-  await picture('broken');
+  await takePicture(page, 'broken');
 });

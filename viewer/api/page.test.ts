@@ -13,6 +13,7 @@ import { partKey, recordingPrefix } from '#schemas/recording/layout.js';
 import type { LineBody } from '#schemas/recording/line.js';
 import { buildPage } from './testing/built-page.js';
 import { executablePath, headless, watchPage } from './testing/chromium.js';
+import { takePicture } from './testing/pictures.js';
 import { recordLog } from './testing/event-log.js';
 import { record } from './testing/recorded.js';
 import type { Recorded } from './testing/recorded.js';
@@ -32,24 +33,6 @@ function* counting(): Generator<readonly [number, LineBody]> {
     if (second === 100) yield [second * 1000, { code: 'r', data: '100x30' }];
     yield [second * 1000, { code: 'o', data: `\u001b[2J\u001b[Hsecond ${second}\r\n` }];
   }
-}
-
-/** Where pictures go, for people who want to look at the page. */
-const pictures = process.env['STENO_TEST_PICTURES'];
-async function picture(name: string): Promise<void> {
-  if (pictures === undefined) return;
-  for (const [width, height, colorScheme] of [
-    [1440, 900, 'light'],
-    [1440, 900, 'dark'],
-    [1024, 768, 'light'],
-    [390, 844, 'dark'],
-  ] as const) {
-    await page.setViewportSize({ width, height });
-    await page.emulateMedia({ colorScheme });
-    await page.screenshot({ path: join(pictures, `${name}-${width}-${colorScheme}.png`), fullPage: true });
-  }
-  await page.emulateMedia({ colorScheme: 'light' });
-  await page.setViewportSize({ width: 1280, height: 800 });
 }
 
 const terminal = (): Promise<string> => page.locator('.ap-term').innerText();
@@ -440,7 +423,7 @@ describe('a person', () => {
     expect(download.suggestedFilename()).toBe('_list.csv');
     expect(readFileSync(await download.path())).toEqual(content);
     expect(stand.disclosures.at(-1)).toMatchObject({ event: 'recording.export', session: id, format: 'file 1', code: null });
-    await picture('files');
+    await takePicture(page, 'files');
   });
 
   test('goes back to the list as it was, of which nothing is left to the next person', async () => {

@@ -2,14 +2,13 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import axe from 'axe-core';
-import type { AxeResults } from 'axe-core';
 import { chromium } from 'playwright-core';
 import type { BrowserContext, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { LineBody } from '#schemas/recording/line.js';
 import { exampleFindingRow } from '#stores/events/examples.js';
 import { buildPage } from './testing/built-page.js';
+import { accessibilityFaults } from './testing/accessible.js';
 import { headless, watchPage } from './testing/chromium.js';
 import { takePicture } from './testing/pictures.js';
 import { replayed } from './testing/replayed.js';
@@ -353,15 +352,7 @@ test.each(['commands', 'processes', 'files', 'network', 'notable', 'transcript']
     await page.waitForSelector('.lane-finding .marker');
     await tab(name);
     await page.waitForSelector(name === 'transcript' ? '.lines mark' : '.virtual > li');
-    for (const colorScheme of ['light', 'dark'] as const) {
-      await page.emulateMedia({ colorScheme });
-      await page.evaluate(axe.source);
-      // What the terminal draws is in the colours of who was recorded; the transcript says the same.
-      const { violations } = await page.evaluate<AxeResults>(`axe.run({ exclude: ['.terminal'] })`);
-      const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
-      expect(serious.map(({ id, nodes }) => [id, ...nodes.map(({ html }) => html.slice(0, 200))])).toEqual([]);
-    }
-    await page.emulateMedia({ colorScheme: 'light' });
+    expect(await accessibilityFaults(page, ['.terminal'])).toEqual([]);
   },
 );
 

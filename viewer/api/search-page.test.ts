@@ -8,6 +8,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { exampleEventRow, exampleFindingRow } from '#stores/events/examples.js';
 import { buildPage } from './testing/built-page.js';
 import { executablePath } from './testing/chromium.js';
+import { takePicture } from './testing/pictures.js';
 import { headless, watchPage } from './testing/chromium.js';
 import { record } from './testing/recorded.js';
 import { openStand } from './testing/stand.js';
@@ -19,24 +20,6 @@ let context: BrowserContext;
 let page: Page;
 const complaints: string[] = [];
 const start = Date.UTC(2026, 0, 31, 12);
-
-/** Where pictures go, for people who want to look at the page. */
-const pictures = process.env['STENO_TEST_PICTURES'];
-async function picture(name: string): Promise<void> {
-  if (pictures === undefined) return;
-  for (const [width, height, colorScheme] of [
-    [1440, 900, 'light'],
-    [1440, 900, 'dark'],
-    [1024, 768, 'light'],
-    [390, 844, 'dark'],
-  ] as const) {
-    await page.setViewportSize({ width, height });
-    await page.emulateMedia({ colorScheme });
-    await page.screenshot({ path: join(pictures, `${name}-${width}-${colorScheme}.png`) });
-  }
-  await page.emulateMedia({ colorScheme: 'light' });
-  await page.setViewportSize({ width: 1440, height: 900 });
-}
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'steno-search-page-'));
@@ -171,7 +154,7 @@ const groups = (): Promise<number> => page.locator('.group').count();
 test('an empty search teaches the language by examples that can be followed', async () => {
   await page.click('.nav >> text=Search');
   await page.waitForSelector('.examples');
-  await picture('empty');
+  await takePicture(page, 'empty');
   await page.click('.examples a >> nth=0');
   await page.waitForSelector('.group');
   expect(query()).toBe('shadow');
@@ -185,7 +168,7 @@ test('hits stand under their session, with counts of what, who and where, and ba
   expect(await first.locator('mark').first().innerText()).toBe('shadow');
   expect(await page.locator('.facets').innerText()).toContain('screen');
   await page.waitForSelector('.histogram .bar');
-  await picture('hits');
+  await takePicture(page, 'hits');
   await page.click('.pager a');
   await expect.poll(groups, patience).toBe(10);
   await page.goBack();
@@ -197,7 +180,7 @@ test('a facet narrows, a minus leaves out, and a dragged span of bars bounds the
   await expect.poll(groups, patience).toBe(1);
   expect(query()).toBe('shadow kind:finding');
   expect(await page.locator('.found-hit').innerText()).toContain('<img src=x onerror=alert(1)>');
-  await picture('finding');
+  await takePicture(page, 'finding');
   await page.goBack();
   await expect.poll(groups, patience).toBe(20);
   await page.locator('.facets li', { hasText: 'screen' }).hover();
@@ -230,7 +213,7 @@ test('sessions stand as bars on one axis of time, and one opens where the span b
     expect(x).toBeGreaterThanOrEqual(box.x - 1);
     expect(x + width).toBeLessThanOrEqual(box.x + box.width + 5);
   }
-  await picture('spans');
+  await takePicture(page, 'spans');
   await page.locator('.spans li', { hasText: 'erin' }).locator('a').click();
   await page.waitForSelector('.player');
   expect(new URL(page.url()).searchParams.get('t')).toBe(String(Date.UTC(2026, 1, 1, 6) - start + 172_800_000));
@@ -246,7 +229,7 @@ test('fields and their values are completed while typing', async () => {
   expect(await page.inputValue('.search-box input')).toBe('user:');
   await page.locator('.search-box input').pressSequentially('ca');
   await page.locator('.suggestions li', { hasText: 'carol' }).waitFor();
-  await picture('completion');
+  await takePicture(page, 'completion');
   await page.keyboard.press('ArrowDown');
   await page.keyboard.press('Enter');
   expect(await page.inputValue('.search-box input')).toBe('user:carol ');
@@ -263,7 +246,7 @@ test('what is wrong is pointed at, and nothing is asked', async () => {
   await fault.waitFor();
   expect(await fault.innerText()).toContain('port: takes a number or a range');
   expect(query()).toBe('user:carol port:4444');
-  await picture('fault');
+  await takePicture(page, 'fault');
 });
 
 test('a hit opens the replay at its moment', async () => {

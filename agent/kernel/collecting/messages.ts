@@ -33,7 +33,7 @@ export interface LostRows {
 
 export type ToCollector =
   | { readonly kind: 'begin'; readonly session: BeginSession }
-  /** Read everything there is, and report what is missing. */
+  /** Read all pending records, and report missing ones. */
   | { readonly kind: 'settle'; readonly number: number; readonly ask: number }
   /** The channel is gone, so gaps go into the log from now on. */
   | { readonly kind: 'ended'; readonly number: number }

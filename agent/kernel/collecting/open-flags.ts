@@ -1,4 +1,4 @@
-/** How files are opened that the user of a session controls: nothing of them may act, wait, or lead elsewhere. */
+/** Flags for opening files that the user of a session controls: an open must have no side effect, not block, and not follow links. */
 import { constants } from 'node:fs';
 
 /** include/uapi/asm-generic/fcntl.h: a descriptor that refers to the file without opening it. Node does not define it. */

@@ -91,7 +91,7 @@ export class RowSender {
   #late = 0;
   /** Batches in flight, with their file. */
   readonly #batches = new Map<string, number>();
-  /** Those of them that wait for their sessions to become known and block nothing. */
+  /** Those of the batches that wait for their sessions to become known; they block no others. */
   readonly #parked = new Set<string>();
   readonly #unstored = new Map<number, { batches: number; refused: boolean }>();
   /** Sessions named by the file being read, and events of sessions that arrived before they were named. */
@@ -102,7 +102,7 @@ export class RowSender {
   readonly #members = new Members();
   /** Files up to this one belong to an earlier node service, whose sessions are no longer followed. */
   readonly #leftThrough: number;
-  /** Of the sessions that gateways sign, those without an end so far, with the time of their last record. */
+  /** Sessions signed by gateways that have not ended, with the time of their last record. */
   readonly #leftOpen = new Map<string, { readonly session: NamedSession; last: number }>();
   #reading = false;
   #gatherUntil = 0;

@@ -318,7 +318,7 @@ export class KernelPrograms {
         ask(detach, 0);
         for (const pid of named) ask(unname, pid);
       },
-      // Who is of it and does nothing any more stays in the kernel's table, and counts no more.
+      // Idle processes of the session stay in the kernel's table but do not count any more.
       forget: () => void Atomics.store(this.#counters, slotRange(number)[0] + PROCESSES, 0n),
     };
   }

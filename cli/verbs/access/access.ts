@@ -1,4 +1,4 @@
-/** `steno access check`: why somebody may, or may not, act as a login on a node. */
+/** `steno access check`: explains whether a user may act as a login on a node. */
 import { Command } from 'commander';
 import { checkAccess } from '#schemas/api/access/roles.js';
 import { call } from '#schemas/endpoint/endpoint.js';
@@ -56,7 +56,7 @@ export function explanation({ user, node, login, allowed, reason, lock, because,
   return `${lines.join('\n')}\n`;
 }
 
-/** One grant after the other, then what is denied. */
+/** Lists the grants, then the denials. */
 function forwardingWords({ allow, deny }: Forwarding): string {
   const words = (
     { to, ...flags }: { readonly to?: readonly string[] | undefined } & Readonly<Record<string, unknown>>,

@@ -1,5 +1,5 @@
 /**
- * `steno lock`, `steno locks`, `steno unlock`: blocking somebody at once, and letting them in again.
+ * `steno lock`, `steno locks`, `steno unlock`: block access at once, list locks, and lift them.
  *
  * All three speak to the authority alone: a lock needs neither viewer nor event store, and nothing is asked before it is set.
  * Tested in test/end-to-end/locks.test.ts and test/end-to-end/containment.test.ts.
@@ -79,7 +79,7 @@ export function lockCommand(): Command {
           expires_at: ttl === undefined ? null : Date.now() + ttl,
         };
         await call(client.authority, putLock, { params: { name: lock.id }, body: lock });
-        // The lock is in force from here on; everything below only tells what it did.
+        // The lock is in force from here on; everything below only reports its effects.
         const effects = await effectsOf(client, lock.id);
         if (asJson === true) return json(standardOutput, { ...lock, effects });
         const { out, env } = standardOutput;

@@ -167,7 +167,7 @@ function isCurrent(home: Home): boolean {
 }
 
 function tell(options: LoginOptions, home: Home, login: LoginResult, inAgent: boolean, link: string | undefined): void {
-  // One JSON value: with requests it is that of the certificate that carries them.
+  // Print one JSON value: with requests, that of the certificate that contains them.
   if (options.json === true && options.request !== undefined) return;
   if (options.json === true) {
     json(standardOutput, {

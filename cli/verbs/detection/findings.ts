@@ -213,7 +213,7 @@ const LOOKED_AT = 2_000;
 /** Length of the ids that analyzers generate. */
 const WHOLE = 40;
 
-/** The id that begins so; what is found nowhere is taken as it is. Throws USAGE for the beginning of several. */
+/** Completes the beginning of an id; returns it unchanged if no id has it. Throws USAGE if several do. */
 export async function wholeId(client: Client, begun: string): Promise<string> {
   if (begun.length >= WHOLE) return begun;
   const query = { from: Date.now() - LOOKED_BACK_MS };

@@ -52,7 +52,7 @@ async function importFile(path: string, options: { readonly name?: string; reado
   const bytes = Buffer.from(hashes.join(''), 'hex');
   const digest = createHash('sha256').update(bytes).digest('hex');
   const { authority } = openClient(openHome());
-  // Named after its content: an import that broke off goes on where it is tried again.
+  // Named after its content, so that a retry continues an interrupted import.
   const id = digest.slice(0, 16);
   const pieces = Math.ceil(hashes.length / PIECE_HASHES);
   const size = bytes.length / hashes.length;
@@ -67,7 +67,7 @@ async function importFile(path: string, options: { readonly name?: string; reado
   out.write(`${styled(out, env, 'green', '✓')} ${visible(name)} has ${made.count} known-good executables\n`);
 }
 
-/** Of a file: what a name may have of it. */
+/** The part of a file name that is valid in the name of a list. */
 function nameOf(file: string): string {
   const name = file
     .replace(/\.[^.]*$/, '')

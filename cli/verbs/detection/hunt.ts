@@ -1,4 +1,4 @@
-/** `steno hunt`: rules over what is stored, with progress. Ctrl-C cancels. Tested in test/kernel/hunt.test.ts. */
+/** `steno hunt`: runs rules over stored events, with progress. Ctrl-C cancels. Tested in test/kernel/hunt.test.ts. */
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -183,7 +183,7 @@ function describe({ title, id, level, count, fresh, findings, days, examples, fa
   ]);
 }
 
-/** A program by its command line, all others by what they are about. */
+/** Describes a program by its command line, other events by their object. */
 function eventText({ kind, path, name, address }: HuntExample): string {
   return kind === 'exec' ? name || path : [kind, name, path || address].filter((part) => part !== '').join(' ');
 }

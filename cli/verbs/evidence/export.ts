@@ -90,7 +90,7 @@ export function exportCommand(): Command {
     });
 }
 
-/** Writes the recording and the log beside it, and says of each of the two whether it is all there. */
+/** Writes the recording and the log beside it, and reports whether each is complete. */
 async function exportBoth(client: Client, id: string, recordingFile: string): Promise<void> {
   const logFile = `${recordingFile.replace(/\.cast\.zst$/, '')}.events.zst`;
   const { recording, log } = await fetchFiles(client, id, { recording: recordingFile, log: logFile }, await meter(client, id));

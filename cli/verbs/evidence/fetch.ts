@@ -20,7 +20,7 @@ export function noneThere(error: unknown): null {
   throw error;
 }
 
-/** Looks again, twice a second, while what is found is unfinished and `patience` ms have not passed. */
+/** Polls twice a second until the result is finished or `patience` ms have passed. */
 export async function untilFinished<T>(look: () => Promise<T>, unfinished: (found: T) => boolean, patience: number): Promise<T> {
   for (const until = Date.now() + patience; ; await sleep(500)) {
     const found = await look();

@@ -1,4 +1,4 @@
-/** The signed files of a session on this machine: fetched, waited for, and looked at. What `steno export` has in all its forms. */
+/** Fetches the signed files of a session to this machine, waits for unfinished ones, and checks them. Shared by all forms of `steno export`. */
 import { createWriteStream, readFileSync, statSync } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
 import type { Transform } from 'node:stream';
@@ -16,7 +16,7 @@ export interface FetchedFiles {
   readonly hasLog: boolean;
 }
 
-/** Writes the recording, and its event log where there is one; that of a session which has just ended is waited for. */
+/** Writes the recording and its event log, if there is one; waits for the event log of a session that has just ended. */
 export async function fetchFiles(
   client: Client,
   id: string,

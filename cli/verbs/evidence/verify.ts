@@ -92,7 +92,7 @@ interface PageFiles {
   readonly code: 'own' | 'other' | null;
 }
 
-/** The files of a page; null for what is none. Throws PAGE_MALFORMED. */
+/** The files in a page; null if the input is not a page. Throws PAGE_MALFORMED. */
 async function readPage(target: string): Promise<PageFiles | null> {
   const stat = statSync(target, { throwIfNoEntry: false });
   if (stat?.isFile() !== true || stat.size > MAX_VERIFY_BYTES) return null;
@@ -142,7 +142,7 @@ async function readTarget(target: string, format: 'cast.zst' | 'events.zst'): Pr
 interface Reported {
   readonly target: string;
   readonly asJson: boolean;
-  /** Of a page. */
+  /** Verdict on a page. */
   readonly code: PageFiles['code'];
   readonly bundle: CheckedBundle | null;
 }

@@ -5,6 +5,7 @@ import { homedir, hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { StenoError } from '#schemas/base/errors.js';
+import { requireHostPort } from '#schemas/base/host-port.js';
 import { isName } from '#schemas/base/identity.js';
 import { caPin, parseJoinToken, sshModes } from '#schemas/join.js';
 import type { SshMode } from '#schemas/join.js';
@@ -18,7 +19,6 @@ import type { LabelCommand } from '../../../agent/node/labels.js';
 import { readSettings, startNode } from '../../../agent/node/node.js';
 import type { NodeSettings } from '../../../agent/node/node.js';
 import { configureSshd, sshdHostKey, undoSshd } from '../../../agent/node/sshd.js';
-import { splitAddress } from '../../client/home.js';
 import { json, standardOutput, styled } from '../../terminal/output.js';
 import { credential, tellReady } from '../../machine/service-manager.js';
 import { parseLabels } from './nodes.js';
@@ -57,7 +57,7 @@ export function agentCommand(): Command {
     .description('make this machine a node: join through a gateway, and hold a tunnel to it')
     .enablePositionalOptions()
     .option('--gateway <host:port,...>', 'tunnel ports of gateways; each gets a tunnel', (text) => {
-      for (const address of text.split(',')) splitAddress(address);
+      for (const address of text.split(',')) requireHostPort(address);
       return text.split(',');
     })
     .option('--ca-pin <sha256:hex,...>', 'what the service CA must be', (text) => {
@@ -190,7 +190,7 @@ function readToken({ token: given, tokenFile }: AgentOptions): string | undefine
     (tokenFile === undefined
       ? (process.env['STENO_TOKEN'] ?? credential('steno.token'))
       : readFileSync(tokenFile === '-' ? 0 : tokenFile, 'utf8'));
-  // Programs of sessions inherit nothing of it.
+  // Programs of sessions must not inherit it.
   delete process.env['STENO_TOKEN'];
   if (text === undefined || text.trim() === '') return undefined;
   if (parseJoinToken(text.trim()) === null) throw new StenoError('USAGE', 'the token was not issued by `steno tokens add`');

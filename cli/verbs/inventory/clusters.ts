@@ -7,10 +7,11 @@ import { call } from '#schemas/endpoint/endpoint.js';
 import type { SignedStatement, TrustedCluster } from '#schemas/documents/cluster.js';
 import { MAX_STATEMENT, parseStatement, signedStatement } from '#schemas/documents/cluster.js';
 import { StenoError } from '#schemas/base/errors.js';
+import { requireHostPort } from '#schemas/base/host-port.js';
 import { isName } from '#schemas/base/identity.js';
 import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 import { openClient } from '../../client/client.js';
-import { openHome, splitAddress } from '../../client/home.js';
+import { openHome } from '../../client/home.js';
 import { json, moment, standardOutput, styled, table } from '../../terminal/output.js';
 
 type RoleMap = Readonly<Record<string, readonly string[]>>;
@@ -66,7 +67,7 @@ export function clustersCommand(): Command {
     .action(async (options: { gateway?: string[]; updates?: string }) => {
       const client = openClient(openHome());
       const gateways = options.gateway ?? [client.profile.ssh];
-      for (const gateway of gateways) splitAddress(gateway);
+      for (const gateway of gateways) requireHostPort(gateway);
       const signed = await call(client.authority, exportCluster, {
         body: {
           gateways,

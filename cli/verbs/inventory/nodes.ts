@@ -9,12 +9,13 @@ import { createJoinToken, deleteJoinToken, listJoinTokens } from '#schemas/api/i
 import type { JoinTokenCreated } from '#schemas/api/inventory/join-tokens.js';
 import { deleteServiceToken, listServiceTokens } from '#schemas/api/services/services.js';
 import { formatDuration, parseDuration } from '#schemas/base/duration.js';
+import { requireHostPort } from '#schemas/base/host-port.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { isName } from '#schemas/base/identity.js';
 import { labelKey, labelPattern } from '#schemas/join.js';
 import type { TokenKind } from '#schemas/service-join.js';
 import { openClient } from '../../client/client.js';
-import { openHome, splitAddress } from '../../client/home.js';
+import { openHome } from '../../client/home.js';
 import { json, moment, standardOutput, styled, table, visible } from '../../terminal/output.js';
 import { readHostKeys } from '../../client/host-keys.js';
 import { addServiceToken, isJoiningKind } from './services.js';
@@ -38,7 +39,7 @@ export function labelText(labels: Readonly<Record<string, string>>): string {
     .join(',');
 }
 
-/** A node, `cluster` null for our own; of one of another cluster, what that says of it. */
+/** A node; `cluster` is null for our own. A node of another cluster is shown as that cluster describes it. */
 type Listed = Pick<NodeStatus, 'name' | 'state' | 'labels' | 'last_seen_at' | 'since' | 'tunnel_key'> & {
   readonly cluster: string | null;
   readonly kind: NodeStatus['kind'] | null;
@@ -131,7 +132,7 @@ function addAndRemove(command: Command): void {
         options: { labels: Record<string, string>; hostKey?: string; nodePrincipals?: boolean; json?: boolean },
       ) => {
         if (!isName(name)) throw new StenoError('USAGE', `"${name}" is no node name: lower-case letters, digits, dot, dash and underscore`);
-        splitAddress(address);
+        requireHostPort(address);
         const hostKeys = options.hostKey === undefined ? [] : readHostKeys(readFileSync(options.hostKey, 'utf8'));
         if (options.hostKey !== undefined && hostKeys.length === 0) throw new StenoError('USAGE', `no host key in ${options.hostKey}`);
         const node = await call(openClient(openHome()).authority, putNode, {
@@ -295,7 +296,7 @@ interface Token {
   readonly node_labels: readonly string[];
 }
 
-/** Those of services are shown to whoever administers everything, those of nodes to whoever may list them. */
+/** Tokens of services are shown to users who administer everything, tokens of nodes to users who may list them. */
 async function listTokens(): Promise<readonly Token[]> {
   const { authority } = openClient(openHome());
   const none = (error: unknown): [] => {

@@ -68,7 +68,7 @@ login, at every \`steno ssh\`, and by \`steno ca status\`: let a phase last as l
         options.phase === undefined
           ? { grace_ms: options.grace }
           : { phase: options.phase, ...(options.force === true ? { force: true } : {}) };
-      // The CA of users last: what it drops may be the certificate that this very command is signed with.
+      // The user CA last: the dropped key may have signed this command's own certificate.
       const names = name === 'all' ? [...NAMES.filter((each) => each !== 'ssh-user'), 'ssh-user'] : [name];
       const reports: CaReport[] = [];
       for (const each of names) {

@@ -120,7 +120,7 @@ function namesIn(path: string): readonly string[] {
   try {
     return readdirSync(path);
   } catch {
-    // There is none, or it is another user's.
+    // There is no such file, or it belongs to another user.
     return [];
   }
 }

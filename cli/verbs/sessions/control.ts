@@ -17,7 +17,7 @@ import { lockId } from '../access/locks.js';
 /** A session that has ended never comes back: the lock that ended it need not stay. */
 const END_MS = 3_600_000;
 
-/** What holds the input of a session. */
+/** The locks that hold a session's input. */
 const kinds: ReadonlySet<Lock['target_kind']> = new Set(['session-input', 'session-moderation']);
 
 interface Options {

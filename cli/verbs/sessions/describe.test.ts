@@ -1,25 +1,10 @@
 import { expect, it } from 'vitest';
 import type { KernelEventInfo } from '#schemas/kernel/event-info.js';
 import { kernelKinds } from '#schemas/kernel/kernel.js';
+import { exampleKernelEvent } from '#schemas/testing/recordings.js';
 import { describe } from './describe.js';
 
-const event = (kind: string, more: Partial<KernelEventInfo> = {}): KernelEventInfo => ({
-  place: '2147483649.0',
-  at: 0,
-  offset: 0,
-  kind,
-  path: '',
-  size: null,
-  sha256: '',
-  address: '',
-  port: null,
-  name: '',
-  reason: '',
-  outcome: 'success',
-  count: null,
-  data: {},
-  ...more,
-});
+const event = (kind: string, more: Partial<KernelEventInfo> = {}): KernelEventInfo => exampleKernelEvent({ kind, ...more });
 
 it('a file that matters and was read says so; another is an opening like any', () => {
   expect(describe(event('file', { name: 'open', reason: 'read', path: '/etc/shadow', data: { matters: 'credentials' } }))).toBe(

@@ -12,7 +12,7 @@ export function time(ms: number): string {
 
 const kindWidth = 9;
 
-/** Every text of it escaped: all of a row is what a node says, names and reasons not excepted. */
+/** Escapes every text, because the node controls the whole row, including names and reasons. */
 function harmless(value: unknown): unknown {
   if (typeof value === 'string') return visible(value);
   if (Array.isArray(value)) return value.map(harmless);
@@ -20,7 +20,7 @@ function harmless(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([key, part]) => [key, harmless(part)]));
 }
 
-/** From when to when, where it says so. */
+/** The time span, if the event has one. */
 function spanOf({ data }: KernelEventInfo): string {
   const { first_ms: first, last_ms: last } = data;
   if (typeof first !== 'number') return '';

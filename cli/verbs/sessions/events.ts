@@ -117,7 +117,7 @@ class Events {
   readonly #session: string;
   readonly #options: Options;
   readonly #told = new Set<string>();
-  /** Behind this event goes on what is read next. */
+  /** Position after which the next read continues. */
   #after: string;
   readonly showsGaps: boolean;
   /** The session from inside of which this one was opened. */
@@ -133,7 +133,7 @@ class Events {
     this.showsGaps = options.kind === undefined || options.kind.includes('gap');
   }
 
-  /** To the end of what is there now; called again, what has come since. */
+  /** Reads to the current end; a further call reads newer events. */
   async *read(): AsyncGenerator<KernelEventInfo> {
     const { tree, all, kind } = this.#options;
     for (;;) {
@@ -148,7 +148,7 @@ class Events {
           limit: PAGE,
           after: this.#after === '' ? undefined : this.#after,
           kinds: kind?.join(','),
-          // A tree needs the forks; what was only read would bury it.
+          // A tree needs the forks, and reads of files would clutter it.
           only: all === true ? undefined : tree === true ? 'tree' : 'changes',
         },
       });

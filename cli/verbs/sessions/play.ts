@@ -102,7 +102,7 @@ class Playback {
     if (this.#index.live) standardOutput.err.write(`The session is live; played up to ${clock(this.#index.duration)}.\n`);
   }
 
-  /** Plays to the end; answers where to go on when a key asked to jump, else null. */
+  /** Plays to the end. Returns the target if a key asked for a jump, otherwise null. */
   async #playFrom(from: number): Promise<number | null> {
     const filter = new TerminalFilter();
     const { segments } = this.#index;

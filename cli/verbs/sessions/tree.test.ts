@@ -1,25 +1,11 @@
 import { expect, it } from 'vitest';
 import type { KernelEventInfo } from '#schemas/kernel/event-info.js';
+import { exampleKernelEvent } from '#schemas/testing/recordings.js';
 import { treeLines } from './tree.js';
 
 let index = 0;
-const event = (kind: string, data: object, more: Partial<KernelEventInfo> = {}): KernelEventInfo => ({
-  place: `2147483649.${++index}`,
-  at: 0,
-  offset: index * 10,
-  kind,
-  path: '',
-  size: null,
-  sha256: '',
-  address: '',
-  port: null,
-  name: '',
-  reason: '',
-  outcome: 'success',
-  count: null,
-  data: { ...data },
-  ...more,
-});
+const event = (kind: string, data: object, more: Partial<KernelEventInfo> = {}): KernelEventInfo =>
+  exampleKernelEvent({ place: `2147483649.${++index}`, offset: index * 10, kind, data: { ...data }, ...more });
 const exec = (pid: number, ...argv: readonly string[]): KernelEventInfo => event('exec', { pid, argv }, { path: `/usr/bin/${argv[0]!}` });
 const made = (pid: number, path: string): KernelEventInfo => event('file', { pid }, { name: 'create', path, reason: 'write' });
 const events = [

@@ -1,6 +1,6 @@
 /**
- * The tree of a session's processes, as text: each program, below it what it did in turn, then the processes that it started. On a
- * terminal long lines go on below their beginning. Tested in tree.test.ts.
+ * Prints the process tree of a session: each program, below it its actions in order, then the processes that it started. On a
+ * terminal, long lines are wrapped and indented. Tested in tree.test.ts.
  */
 import type { KernelEventInfo } from '#schemas/kernel/event-info.js';
 import { fold, processForest } from '#schemas/kernel/process-tree.js';
@@ -22,7 +22,7 @@ export function treeLines(events: readonly KernelEventInfo[], all: boolean, colu
   const { out, env } = standardOutput;
   const dim = (text: string): string => styled(out, env, 'dim', text);
   const lines: string[] = [];
-  /** `first` stands before the text, `rest` before what goes on below it. */
+  /** `first` is the prefix of the first line, `rest` of continuation lines. */
   const add = (offset: number, first: string, rest: string, text: string): void => {
     const at = time(offset).padStart(9);
     const before = displayWidth(at) + 2 + Math.max(displayWidth(first), displayWidth(rest));
@@ -39,7 +39,7 @@ export function treeLines(events: readonly KernelEventInfo[], all: boolean, colu
     const failed = node.exit === null || node.exit.outcome === 'success' ? '' : `  ${styled(out, env, 'red', visible(node.exit.name))}`;
     const title =
       node.login === true ? dim('(the login by the node service)') : begin === undefined ? dim('(a copy of its parent)') : execution(begin);
-    // Below the process's own line stands what is the process's; its children hang on the same line further down.
+    // The process's actions are directly below its line; its children follow on the same branch.
     const below = `${rest}${node.children.length > 0 ? '│ ' : '  '}`;
     add(
       node.login === true ? node.acts[0]!.offset : (begin?.offset ?? node.started),

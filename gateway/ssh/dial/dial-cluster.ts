@@ -9,7 +9,7 @@ import type { RemoteNode } from '#schemas/documents/cluster.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { gatewayPrincipal } from '#schemas/base/identity.js';
 import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
-import { dial, parseAddress } from './dial.js';
+import { dial, dialAddress } from './dial.js';
 import type { DialRequest } from './dial.js';
 import type { Transport } from '../transport/transport.js';
 
@@ -18,7 +18,7 @@ export async function dialCluster(request: DialRequest, { cluster, inner, node }
   const hostAuthorities = cluster.ssh_host_ca.map((line) => parseAuthorizedLine(line).blob);
   let failure = new StenoError('NODE_UNREACHABLE', `no gateway of cluster ${cluster.name} is known`);
   for (const address of cluster.gateways) {
-    if (parseAddress(address) === null) continue;
+    if (dialAddress(address) === undefined) continue;
     try {
       return await dial({
         ...request,

@@ -12,6 +12,8 @@
  */
 import { connect } from 'node:net';
 import { StenoError } from '#schemas/base/errors.js';
+import { parseHostPort } from '#schemas/base/host-port.js';
+import type { HostPort } from '#schemas/base/host-port.js';
 import type { NodeRecord } from '#schemas/policy/role.js';
 import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 import { userAuthData, userAuthRequest } from '#schemas/ssh/user-auth.js';
@@ -152,8 +154,8 @@ export async function dial({
 
 /** Returns a function that cancels the attempt before it is connected. */
 function connectTo(node: NodeRecord, connected: (wire: Wire) => void, fail: (error: StenoError) => void): () => void {
-  const address = parseAddress(node.address);
-  if (address === null) throw new StenoError('NODE_UNREACHABLE', `${node.name} has no valid address`);
+  const address = dialAddress(node.address);
+  if (address === undefined) throw new StenoError('NODE_UNREACHABLE', `${node.name} has no valid address`);
   const socket = connect({ ...address, noDelay: true });
   const unreachable = (error: NodeJS.ErrnoException): void =>
     fail(new StenoError('NODE_UNREACHABLE', `${node.name} at ${node.address} (${error.code ?? 'connection lost'})`));
@@ -173,9 +175,8 @@ function authenticate(sessionId: Buffer, login: string, key: SshPrivateKey, cert
   return new SshWriter().raw(request).string(signature).bytes();
 }
 
-const addressPattern = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]\s]+)):(\d{1,5})$/;
-export function parseAddress(text: string): { readonly host: string; readonly port: number } | null {
-  const match = addressPattern.exec(text);
-  const port = Number(match?.[3]);
-  return match === null || port < 1 || port > 65_535 ? null : { host: match[1] ?? match[2]!, port };
+/** Where a node listens, or undefined if its record has no such address. */
+export function dialAddress(text: string): HostPort | undefined {
+  const address = parseHostPort(text);
+  return address?.port === 0 ? undefined : address;
 }

@@ -7,8 +7,11 @@
  * 20 s after its turn came (connection.ts). Tested in listener.test.ts and strangers.test.ts.
  */
 import { createServer } from 'node:net';
-import type { AddressInfo, Server, Socket } from 'node:net';
+import type { Server, Socket } from 'node:net';
 import { StenoError } from '#schemas/base/errors.js';
+import { formatHostPort } from '#schemas/base/host-port.js';
+import type { HostPort } from '#schemas/base/host-port.js';
+import { listenAt } from '#runtime/http/listen.js';
 import type { Log } from '#runtime/log.js';
 import { machineId } from '#runtime/machine.js';
 import { unmappedAddress } from '#schemas/base/ip-address.js';
@@ -67,21 +70,14 @@ export class SshListener {
   }
 
   /** Rejects with PORT_TAKEN. */
-  async listen(host: string, port: number): Promise<string> {
+  async listen(at: HostPort): Promise<string> {
     const { arrivals } = this.#deps;
     if (arrivals !== undefined) {
       arrivals.open((socket) => this.#arrived(socket, arrivals));
       return arrivals.address;
     }
-    await new Promise<void>((resolve, reject) => {
-      this.#server.once('error', (error: NodeJS.ErrnoException) =>
-        reject(error.code === 'EADDRINUSE' ? new StenoError('PORT_TAKEN', `${host}:${port}`) : error),
-      );
-      this.#server.listen(port, host, resolve);
-    });
-    this.#server.on('error', (error) => this.#deps.log.error({ err: error }, 'the listener failed'));
-    const address = this.#server.address() as AddressInfo;
-    return `${address.family === 'IPv6' ? `[${address.address}]` : address.address}:${address.port}`;
+    const bound = await listenAt(this.#server, at, (error) => this.#deps.log.error({ err: error }, 'the listener failed'));
+    return formatHostPort(bound);
   }
 
   /** Accepts no more connections, so that load balancers and clients with other addresses go elsewhere at once. */

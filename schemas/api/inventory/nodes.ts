@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { parseServiceName } from '../../base/identity.js';
 import { isHostName } from '../../base/host-name.js';
+import { parseHostPort } from '../../base/host-port.js';
 import { emptyBody, endpoint, noAnswer, noBody, noParams, signingErrors } from '../../endpoint/endpoint.js';
 import { labels, list, moment, name, record, textMap, texts } from '../../endpoint/fields.js';
 import { gatewayAddress, signedJoin, signedNodeRequest, signedTrust } from '../../join.js';
@@ -215,12 +216,10 @@ export const nodeEndpoints = [
   deleteNode,
 ] as const;
 
-/** `host:port` or `[IPv6]:port`; a host that could be read as an option of a program is none. */
+/** Refuses hosts that a program could read as an option. */
 function isAddress(text: string): boolean {
-  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text);
-  const host = match?.[1] ?? match?.[2];
-  const port = Number(match?.[3]);
-  return host !== undefined && isHostName(host) && port >= 1 && port <= 65_535;
+  const address = parseHostPort(text);
+  return address !== undefined && isHostName(address.host) && address.port >= 1;
 }
 
 function isIngest(text: string): boolean {

@@ -1,4 +1,4 @@
-/** Audit rows, newest first; and what they say about who looked at which session. */
+/** Audit rows, newest first, and the views of sessions that they record. */
 import type { AuditRow } from '#schemas/events/rows.js';
 import type { Engine } from '../engine/engine.js';
 import { auditQuery, parseQuery, viewsQuery } from '../contract.js';

@@ -16,7 +16,7 @@ import { pageOf, readSettings } from './paging.js';
 import { addVisible } from './visible.js';
 
 const version = "JSONExtractUInt(data, 'version')";
-/** One row for each finding that somebody decided about. */
+/** One row for each finding with a decision. */
 const triaged =
   `SELECT target AS triaged, argMax(JSONExtractString(data, 'state'), ${version}) AS said FROM audit ` +
   `WHERE event = '${TRIAGE_EVENT}' AND outcome = 'success' GROUP BY target`;

@@ -1,4 +1,4 @@
-/** Records of the kernel, whose texts users choose: whatever they hold becomes rows that ingest takes. */
+/** Kernel records, which contain text that users choose: any record must become rows that ingest accepts. */
 import { kernelRow } from '#schemas/kernel/kernel.js';
 import type { KernelRow } from '#schemas/kernel/kernel.js';
 import { BATCH_BYTES } from '../../../agent/kernel/collecting/batch-text.js';

@@ -1,4 +1,4 @@
-/** What clients of Kubernetes send, and what containers answer: frames of SPDY and of WebSocket channels. */
+/** Input of Kubernetes clients and output of containers: SPDY frames and frames of WebSocket channels. */
 import {
   parseClientFrame,
   exitCodeOf,
@@ -65,7 +65,7 @@ const spdy: Target = {
     }),
 };
 
-/** Without how data was cut. */
+/** Joins data, regardless of how it was cut. */
 function summary(frames: readonly Frame[]): unknown[] {
   const data = new Map<number, string>();
   const rest: unknown[] = [];
@@ -111,7 +111,7 @@ const channels: Target = {
           const reader = new ResizeReader();
           return pieces.flatMap((piece) => [...reader.push(piece)].map((size) => size.toString('latin1')));
         };
-        // Garbage beyond the limit comes out as it is, in pieces; sizes do not depend on how they arrive.
+        // The reader passes on overlong garbage in pieces. Only well-formed sizes must not depend on how they arrive.
         const whole = sizes([input]);
         if (whole.every((size) => size.endsWith('}') && size.length < 256) && input.length < 256)
           claimEqual(sizes(Array.from(input, (byte) => Buffer.of(byte))), whole, 'sizes are the same however they arrive');

@@ -1,4 +1,4 @@
-/** What reaches a node: modes of terminals, frames between its service and its helpers, and where forwardings lead. */
+/** Input of a node: terminal modes, frames between its service and its helpers, and destinations of forwardings. */
 import { FrameError, FrameReader, encodeFrame } from '../../../agent/helper/frames.js';
 import { isPlace, parseAnswer, parseOrder } from '../../../agent/helper/messages.js';
 import { decodeModes, sttyWords } from '../../../agent/ssh/modes.js';
@@ -19,7 +19,7 @@ const modes: Target = {
       check(input) {
         for (const words of sttyWords(decodeModes(input))) {
           claim(words.length > 0 && words.length <= 400, 'a call of stty has words, and not many');
-          // What comes from outside is numbers alone: no word of another's can become an option or a path.
+          // The result contains only numbers of the input, so no outside text can become an option or a path.
           for (const word of words) claim(/^(-?[a-z0-9]{2,8}|0x[0-9a-f]{2}|undef|\d{1,7})$/.test(word), `a word of stty: ${word}`);
         }
       },

@@ -1,4 +1,4 @@
-/** What the page's SSH client reads before the other side has proved anything, and the gateway's words that it shows. */
+/** Unauthenticated input of the page's SSH client, and the gateway's messages that it shows. */
 import { SshWriter } from '#schemas/ssh/wire.js';
 import { FrameReader, MAX_FRAME_DATA, encodeFrame } from '#schemas/terminal/frames.js';
 import type { TerminalFrame } from '#schemas/terminal/frames.js';
@@ -11,7 +11,7 @@ import { confirmationIn } from '../../../viewer/web/terminal/end.js';
 import { claim, claimEqual, parsed, utf8 } from '../target.js';
 import type { Target } from '../target.js';
 
-/** Everything that a buffer makes of these bytes, handed over in pieces of this size. */
+/** Everything that a buffer decodes from these bytes in pieces of this size. */
 function cut(input: Buffer, pieces: number): unknown {
   const buffer = new PacketBuffer();
   const found: unknown[] = [];
@@ -145,7 +145,7 @@ const seedFrames: readonly TerminalFrame[] = [
   { kind: 'data', offset: 5, received: 10, bytes: utf8('again') },
   { kind: 'end' },
 ];
-/** All frames of these bytes, and what a stream that has sent ten makes of them. */
+/** All frames in these bytes, and the result of a stream that has sent ten bytes. */
 const frames = (input: Buffer, pieces: number): unknown => {
   const reader = new FrameReader();
   const found: unknown[] = [];

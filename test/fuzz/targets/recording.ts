@@ -1,4 +1,4 @@
-/** Recordings, which anybody may have made: container, proofs, compressed frames, lines, and what draws them. */
+/** Recordings, which may come from anybody: container, proofs, compressed frames, lines, and their rendering. */
 import * as zlib from 'node:zlib';
 import { openVerifier } from '#runtime/ssh/verifier.js';
 import { MAX_COMPRESS_BYTES, contentSize, openZstd } from '#runtime/zstd.js';
@@ -24,7 +24,7 @@ import type { Target } from '../target.js';
 
 let made: Promise<Corpus> | undefined;
 const corpus = (): Promise<Corpus> => (made ??= makeCorpus());
-/** Real recordings of which a mutation still reaches the inside. */
+/** Real recordings, small enough that mutations reach their inner parts. */
 const MAX_SEED = 12_000;
 
 const container: Target = {
@@ -66,7 +66,7 @@ const sealed: Target = {
     return {
       seeds: [objects.length <= MAX_SEED ? objects : objects.subarray(objects.length - MAX_SEED)],
       check(input) {
-        // Read from its end without waiting: the promise of a rejected read must be looked at, or it ends the process.
+        // `check` is synchronous, so an unexpected error of this promise is thrown from a microtask, where it ends the process.
         let over: unknown;
         readSealed({ session: '01kanar9g0dtjvf0yq516zc20n', startedAt: 1, size: input.length }, (offset, length) => {
           claim(offset >= 0 && length >= 0 && offset + length <= input.length, 'reads stay in the object');
@@ -93,7 +93,7 @@ const frames: Target = {
   maxLength: 4096,
   async open() {
     const zstd = await openZstd();
-    // Node.js knows zstd from 22.15 on: the reference library itself is then asked as well.
+    // Node.js has zstd from 22.15 on: compare with the reference library then.
     const reference = (zlib as { readonly zstdDecompressSync?: (bytes: Uint8Array) => Buffer }).zstdDecompressSync;
     return {
       seeds: ['', 'x', '[0,"o","hello"]\n'.repeat(20), 'ab'.repeat(9000)]

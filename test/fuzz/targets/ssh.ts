@@ -172,7 +172,7 @@ const offer: Target = {
   },
 };
 
-/** ssh2's own reading of a peer: the identification line, then packets, before any key is agreed. */
+/** ssh2's parser of a peer: the identification line, then packets, before the key exchange. */
 const packets: Target = {
   name: 'ssh-packets',
   covers: ['node_modules/ssh2/lib'],
@@ -230,7 +230,7 @@ const packets: Target = {
     };
     await Promise.resolve();
     return {
-      // The first byte says which reading is tried: 0, a connection's first bytes; else, the payload of one message.
+      // The first byte selects the parser: 0 for the first bytes of a connection, otherwise the payload of one message.
       seeds: [
         Buffer.concat([Buffer.of(0), utf8('SSH-2.0-x\r\n'), framed(kexInit)]),
         Buffer.concat([
@@ -274,18 +274,18 @@ const packets: Target = {
           endsItsConnection(() => protocol.parse(input.subarray(1), 0, input.length - 1));
           return;
         }
-        // As after a key exchange.
+        // The state after a key exchange.
         protocol._kex = { sessionID: Buffer.alloc(32) };
         const payload = input.subarray(1);
         const handler = payload.length === 0 ? undefined : handlers[payload[0]!];
-        // Messages of the key exchange are read in their order only, by the reading above.
+        // The parser above covers key exchange messages, which are valid only in their order.
         if (handler !== undefined && (payload[0]! < 20 || payload[0]! > 49)) endsItsConnection(() => handler(protocol, payload));
       },
     };
   },
 };
 
-/** Whatever ssh2 throws ends that connection and no other (gateway/ssh/transport/transport.ts, ssh2's server): what counts is that it ends, and soon. */
+/** An error of ssh2 ends that connection and no other (gateway/ssh/transport/transport.ts, ssh2's server), so the property is only that parsing ends soon. */
 function endsItsConnection(read: () => unknown): void {
   try {
     read();

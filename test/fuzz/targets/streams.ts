@@ -1,4 +1,4 @@
-/** The observers of file transfers: whatever two peers say, told at once or byte by byte, the same facts come out, and bounded ones. */
+/** The observers of file transfers: for any dialogue of two peers, at once or byte by byte, the facts are the same and bounded. */
 import { setFlagsFromString } from 'node:v8';
 import type { FileFact, Gap } from '#schemas/recording/line.js';
 import { earlyPool, listPool } from '../../../gateway/streams/observing/budget.js';

@@ -1,4 +1,4 @@
-/** Documents and expressions that people write, and what identity providers send. */
+/** Documents and expressions that people write, and answers of identity providers. */
 import { createPrivateKey } from 'node:crypto';
 import { ExpressionError, compileExpression } from '#schemas/policy/label-expression.js';
 import { parseTemplate } from '#schemas/policy/login-template.js';

@@ -1,4 +1,4 @@
-/** What services say to each other, and what the first bytes of their connections are. */
+/** Messages between services, and the first bytes of their connections. */
 import { decodeUplink, encodeUplink } from '#schemas/uplink.js';
 import { agentMessage, decodeFrame, encodeFrame, gatewayMessage, openStream, parseTunnelJson } from '#schemas/tunnel.js';
 import { decodeOpening, encodeOpening } from '#schemas/api/recordings/opening.js';
@@ -174,7 +174,7 @@ const texts: Target = {
             'an opening is read again',
           );
         } catch (error) {
-          // Read by the page, from its own server.
+          // The page reads these from its own server.
           if (!(error instanceof SyntaxError)) throw error;
         }
         let end = 0;

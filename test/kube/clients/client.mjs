@@ -1,4 +1,4 @@
-/** What programs do with `@kubernetes/client-node`, and what came of it as JSON: `client.mjs KUBECONFIG`. Run through the gateway and without. */
+/** Typical calls of `@kubernetes/client-node`, with their results as JSON: `client.mjs KUBECONFIG`. Run through the gateway and without. */
 // @ts-check
 import { createServer, connect } from 'node:net';
 import { PassThrough, Writable } from 'node:stream';
@@ -19,7 +19,7 @@ async function claim(name, ask) {
   }
 }
 
-/** Keeps what is written to it. */
+/** A stream that collects its input. */
 class Kept extends Writable {
   text = '';
   /** @type {(() => void)[]} */
@@ -43,7 +43,7 @@ function execute(command, input, tty) {
       .exec('default', 'box', 'main', command, out, err, input, tty, (said) => (status = said))
       .then((socket) => {
         socket.onclose = () => {
-          // Identifiers that containerd makes up.
+          // Random identifiers of containerd.
           const words = [status?.details?.causes?.[0]?.message, status?.message].map((said) => said?.replace(/[0-9a-f]{62,64}/g, ''));
           resolve([out.text, err.text, status?.status, ...words]);
         };
@@ -94,7 +94,7 @@ await claim('a forwarded port', async () => {
   client.write('GET /file HTTP/1.0\r\n\r\n');
   const got = await new Promise((resolve) => {
     let text = '';
-    // This client does not tell when the pod ends the connection.
+    // This client does not report when the pod ends the connection.
     client.on('data', (chunk) => {
       text += chunk.toString('latin1');
       const [head, body = ''] = text.split('\r\n\r\n', 2);

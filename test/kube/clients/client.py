@@ -83,7 +83,7 @@ def _():
 
 @claim('a watch')
 def _():
-    # Without a version to begin at, an API server on an old etcd waits for a newer one than there is.
+    # Without a start version, an API server on an old etcd waits for a version that does not exist yet.
     for event in watch.Watch().stream(v1.list_namespaced_pod, 'default', resource_version='0', timeout_seconds=30):
         return [event['type'], event['object'].metadata.name]
 

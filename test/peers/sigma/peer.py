@@ -17,7 +17,7 @@ request = json.load(sys.stdin)
 columns = sorted({name for event in request["events"] for name in event} | set(request["columns"]))
 database = sqlite3.connect(":memory:")
 database.create_function("REGEXP", 2, lambda pattern, text: text is not None and re.search(pattern, str(text)) is not None, deterministic=True)
-# Sigma compares without regard to case, and a number with its digits; the backend leaves both to the table where it writes `=`.
+# Sigma ignores case and compares a number with its digits; where the backend writes `=`, the table must do both.
 database.execute("CREATE TABLE logs (number INTEGER, %s)" % ", ".join('"%s" COLLATE NOCASE' % name for name in columns))
 database.executemany(
     "INSERT INTO logs VALUES (%s)" % ", ".join("?" * (len(columns) + 1)),

@@ -1,4 +1,4 @@
-/** Who has used what: the last session of each user on each node as each login, for access reviews. Tested in viewer/api/main.test.ts. */
+/** Use of access, for access reviews: the last session of each user on each node as each login. Tested in viewer/api/main.test.ts. */
 import type { AccessUse } from '#schemas/api/recordings/audit.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { EventStore } from '#stores/events/contract.js';

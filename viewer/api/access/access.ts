@@ -28,7 +28,7 @@ export interface Viewer {
   readonly view: View;
 }
 
-/** Which rows a query may return. `each`: those that `visible` lets through; `nobody`: wish and right do not meet. */
+/** Rows that a query may return. `each`: those that `visible` admits; `nobody`: none, because the filter excludes all permitted rows. */
 export type Narrowed =
   | { readonly kind: 'any' }
   | { readonly kind: 'user'; readonly user: string }

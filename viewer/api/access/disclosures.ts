@@ -32,7 +32,7 @@ export class Disclosures {
     this.#told = new LRUCache({ max: REMEMBERED, ttl: REPEAT_MS, ttlResolution: 0, perf: { now: clock } });
   }
 
-  /** Runs `open`, which says by what it throws whether it may be. Free for actions that show nothing of a recording. */
+  /** Runs `open`, which throws if access is refused, and reports the access or the refusal. Actions that show nothing of a recording are not reported. */
   async of<T extends Disclosed>(
     viewer: Viewer,
     action: SessionAction,

@@ -28,7 +28,7 @@ export interface ViewerAuthority {
   liveSessions(sessions: readonly string[]): Promise<readonly LiveSessionDetails[]>;
   /** Ends a web session; free for one that is over. */
   signOut(token: string, client?: string): Promise<void>;
-  /** For calls of somebody else: whose web session it is, and from which address they come. They reject with the refusal of the authority. */
+  /** For calls on behalf of a user: names the web session and the client's address. They reject with the authority's refusal. */
   relaying(who: { readonly session?: string | undefined; readonly client: string }): Send;
   /** Called when roles, locks or grants have changed; returns how to stop. */
   onChange(callback: () => void): () => void;

@@ -1,5 +1,5 @@
 /**
- * Who looked at which session: for who may read the audit log, and of sessions that they may list. Tested in test/cases/views.test.ts.
+ * Lists views of sessions, for users who may read the audit log, limited to sessions that they may list. Tested in test/cases/views.test.ts.
  */
 import type { z } from 'zod';
 import type { SessionViews, listViews } from '#schemas/api/recordings/audit.js';

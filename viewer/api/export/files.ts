@@ -60,7 +60,7 @@ export async function takeFile(parts: FileParts, row: SessionRow, n: number): Pr
   });
 }
 
-/** The index is read anew each time: a session that is sealed meanwhile has other objects. */
+/** Rereads the index each time: a session that is sealed meanwhile has different objects. */
 function linesOf(parts: FileParts, row: SessionRow): Chunks {
   return async function* () {
     const index = await parts.reader.index(row.session, row.started_at);

@@ -16,7 +16,7 @@ const EXPORTS_AT_A_TIME = 8;
 export function exportRoutes(serving: Serving, parts: ExportParts & PageParts & { readonly log: Log }): void {
   const { sessions, reader, log } = parts;
   let exporting = 0;
-  /** Throws TOO_MANY. What it answers gives the slot back, once. */
+  /** Throws TOO_MANY. Returns a function that releases the slot; further calls have no effect. */
   const takeSlot = (): (() => void) => {
     if (exporting >= EXPORTS_AT_A_TIME) throw new StenoError('TOO_MANY', 'exports at a time');
     exporting += 1;

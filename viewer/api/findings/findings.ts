@@ -63,7 +63,7 @@ export class Findings {
     return scope === null ? [] : this.#parts.events.countFindings({ ...query, ...scope, tiers: PAGING });
   }
 
-  /** When somebody looked is in the audit log: who may not read it learns nothing of it, added up neither. */
+  /** Times of views are in the audit log: a user who may not read it gets no statistics about them either. */
   async response(viewer: Viewer, { from: wanted, to: until }: z.output<typeof showResponse.query>): Promise<Answer<typeof showResponse>> {
     const { events, clock } = this.#parts;
     requireReading(viewer, 'audit');
@@ -143,7 +143,7 @@ export class Findings {
   }
 }
 
-/** The first moment of the month so many before that of `at`, in UTC. */
+/** The first moment of the month that is this many months before that of `at`, in UTC. */
 function monthsBefore(at: number, months: number): number {
   const date = new Date(at);
   return Date.UTC(date.getUTCFullYear(), date.getUTCMonth() - months, 1);
@@ -178,7 +178,7 @@ function linkTo(session: string, offset: number | null): string | null {
   return session === '' ? null : `/sessions/${session}${offset === null ? '' : `?t=${offset}`}`;
 }
 
-/** `data` comes from the analyzer; what is no text in it is none. */
+/** `data` comes from the analyzer; values that are not strings are ignored. */
 function textsOf(data: string): (name: string) => string {
   let values: Readonly<Record<string, unknown>> = {};
   try {

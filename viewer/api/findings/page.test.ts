@@ -8,6 +8,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { exampleAuditRow, exampleEventRow, exampleFindingRow } from '#stores/events/examples.js';
 import { buildPage } from '../testing/built-page.js';
 import { headless, watchPage } from '../testing/chromium.js';
+import { takePicture } from '../testing/pictures.js';
 import { record } from '../testing/recorded.js';
 import type { Recorded } from '../testing/recorded.js';
 import { openStand } from '../testing/stand.js';
@@ -175,24 +176,8 @@ test('response is drawn by month, with what is in the table below', async () => 
   // The newest of these months: three findings a minute apart, looked at five minutes after the first.
   expect(await figures.filter({ hasText: monthName(made[0]!) }).innerText()).toMatch(/3\s+4 min of 3, nine of ten 5 min\s+29 min of 3/);
   expect(await page.locator('.response-measure').first().innerText()).toMatch(/% faster/);
-  await picture('response');
+  await takePicture(page, 'response');
   expect(complaints).toEqual([]);
 });
 
 const monthName = (at: number): string => new Intl.DateTimeFormat('en-US', { month: 'short', year: 'numeric', timeZone: 'UTC' }).format(at);
-
-/** Where pictures go, for people who want to look at the page. */
-const pictures = process.env['STENO_TEST_PICTURES'];
-async function picture(name: string): Promise<void> {
-  if (pictures === undefined) return;
-  for (const [width, height, colorScheme] of [
-    [1440, 1000, 'light'],
-    [1440, 1000, 'dark'],
-    [1024, 768, 'light'],
-    [390, 844, 'dark'],
-  ] as const) {
-    await page.setViewportSize({ width, height });
-    await page.emulateMedia({ colorScheme });
-    await page.screenshot({ path: join(pictures, `${name}-${width}-${colorScheme}.png`), fullPage: true });
-  }
-}

@@ -1,4 +1,4 @@
-/** What other clusters ask: our statement, and their signed questions, which the authority answers. Tested in test/end-to-end/clusters.test.ts. */
+/** Requests of other clusters: for our statement, and their signed questions, which the authority answers. Tested in test/end-to-end/clusters.test.ts. */
 import { askClusterNodes, showCluster } from '#schemas/api/front/clusters.js';
 import { answerClusterNodes } from '#schemas/api/inventory/clusters.js';
 import { call } from '#schemas/endpoint/endpoint.js';

@@ -1,4 +1,4 @@
-/** The public face of the authority, put together: signing in and out, logins, webhooks, other clusters, and what is only passed on. */
+/** Assembles the public interface of the authority: signing in and out, logins, webhooks, other clusters, and relayed endpoints. */
 import type { PublicAddresses } from '#schemas/api/front/sign-in.js';
 import type { Identities, ViewerAuthority } from '../access/identity.js';
 import type { Serving } from '../http/serve.js';
@@ -11,7 +11,7 @@ import { samlMetadataRoute } from './sso.js';
 export interface FrontParts {
   readonly authority: ViewerAuthority;
   readonly identities: Identities;
-  /** Throws NOT_FOUND where this server was not told. */
+  /** Throws NOT_FOUND if this server has no such setting. */
   readonly addresses: () => PublicAddresses;
 }
 

@@ -1,4 +1,4 @@
-/** Who the caller is, one-time links in, and the way out. Tested in viewer/api/main.test.ts. */
+/** Identity of the caller, one-time sign-in links, and sign-out. Tested in viewer/api/main.test.ts. */
 import { showMe, signInByLink, signOut } from '#schemas/api/front/sign-in.js';
 import { meOf } from '../access/access.js';
 import { clearedCookie } from '../access/identity.js';

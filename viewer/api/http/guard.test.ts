@@ -2,19 +2,8 @@ import rateLimit from '@fastify/rate-limit';
 import fastify from 'fastify';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { StenoError } from '#schemas/base/errors.js';
-import { parseEndpoint } from './endpoint.js';
 import { checkHost, checkOrigin, limited, ownHosts, sourceAddress } from './guard.js';
 import type { Limits } from './guard.js';
-
-test.each([
-  ['127.0.0.1:80', { host: '127.0.0.1', port: 80 }],
-  ['[::1]:0', { host: '::1', port: 0 }],
-  ['steno.example:8090', { host: 'steno.example', port: 8090 }],
-] as const)('%s is an endpoint', (text, expected) => expect(parseEndpoint(text)).toEqual(expected));
-
-test.each(['', '80', ':80', 'a:b', 'a:99999', '::1:80', 'a b:1', '[x]:1'])('%s is none', (text) =>
-  expect(() => parseEndpoint(text)).toThrow(),
-);
 
 test('on a loopback address its usual names are ours, on another only itself and what is configured', () => {
   expect([...ownHosts('127.0.0.1', 8090, [])].sort()).toEqual(['127.0.0.1:8090', '[::1]:8090', 'localhost:8090']);

@@ -24,7 +24,7 @@ export interface Asked<Of extends ViewerEndpoint> {
 type Sent<Of extends ViewerEndpoint> = Of extends { readonly media: string } ? FastifyReply : z.input<Of['answer']>;
 
 export interface ServeOptions extends Pick<RouteShorthandOptions, 'onRequest' | 'bodyLimit' | 'config'> {
-  /** The body goes to the authority as it came, which parses it and audits what it refuses. */
+  /** Passes the body on unchanged to the authority, which parses it and audits refusals. */
   readonly passesBody?: true;
 }
 

@@ -49,7 +49,7 @@ export async function makeServer({ log, proxies, hosts, sockets }: ServerParts):
     requestTimeout: REQUEST_TIMEOUT_MS,
     keepAliveTimeout: REQUEST_TIMEOUT_MS,
     connectionTimeout: 0,
-    // Strangers that say nothing or too slowly are gone within twelve seconds; answers and sockets take what they take.
+    // Silent or slow strangers are disconnected within twelve seconds; responses and WebSockets have no time limit.
     http: { headersTimeout: REQUEST_TIMEOUT_MS, connectionsCheckingInterval: 2_000 },
     trustProxy: [...proxies],
     exposeHeadRoutes: false,

@@ -28,7 +28,7 @@ export interface LiveSource {
   readonly urls: readonly string[];
   /** Client certificate of kind viewer, and the CA of the ingests'. */
   readonly tls: ConnectionOptions;
-  /** Name of the ingest that has a session; null where nobody says so. */
+  /** Name of the ingest that has a session; null if unknown. */
   readonly find: (session: string) => Promise<string | null>;
   /** Called back when an ingest was removed; returns how to stop. */
   readonly onRemoved?: (callback: () => void) => () => void;
@@ -180,7 +180,7 @@ export class LiveRelay {
     viewer.on('error', () => end(liveCloses.over, ''));
   }
 
-  /** The ingest that has the session, by what is known, then those of which nothing is known. */
+  /** The ingest known to have the session first, then the unknown ones. */
   async #ordered(session: string): Promise<readonly string[]> {
     const { urls, find } = this.#source;
     if (urls.length === 1) return urls;

@@ -23,7 +23,7 @@ export interface FindParts {
   readonly clock: () => number;
 }
 
-/** Throws BAD_REQUEST with the place of what is wrong. */
+/** Throws BAD_REQUEST with the place of the error. */
 export function expressionOf(q: string, clock: () => number): SearchExpression {
   try {
     return parseSearch(q, clock());

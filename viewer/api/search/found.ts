@@ -1,4 +1,4 @@
-/** Rows that a search found, as hits: what each says in one line, and where it leads. */
+/** Turns found rows into hits: one line of text each, and a link. */
 import type { FoundHit } from '#schemas/api/recordings/find.js';
 import { gapText } from '#schemas/kernel/kernel-gap.js';
 import type { EventRow, FindingRow } from '#schemas/events/rows.js';

@@ -25,7 +25,7 @@ export interface ScheduledParts extends Pick<FindParts, 'events' | 'access' | 'c
   readonly log: Log;
 }
 
-/** How often it is asked what is due; a period is a minute at least. */
+/** Interval of asking for due searches; a period is at least a minute. */
 const ASK_MS = 15_000;
 
 export class ScheduledSearches {
@@ -53,7 +53,7 @@ export class ScheduledSearches {
     await this.#running;
   }
 
-  /** Runs what is due now. Never rejects. */
+  /** Runs the due searches. Never rejects. */
   run(): Promise<void> {
     this.#running ??= this.#runDue().finally(() => {
       this.#running = undefined;
@@ -114,7 +114,7 @@ export class ScheduledSearches {
   }
 }
 
-/** Rows that telling of a hit writes, and that looking at it writes, with the query in them: found anew each time, they would never end. */
+/** Audit rows about announcing and viewing hits, which contain the query: finding them would cause new hits without end. */
 function isOwnTrace(found: FoundRow): boolean {
   return found.table === 'audit' && /^(?:search\..*|webhook\.send|recording\.search)$/.test(found.row.event);
 }

@@ -111,7 +111,7 @@ function markOf({ offset_ms: offset, name: text, reason: prompt, data }: EventRo
   return mark === 'end' ? { kind: 'end', offset, exit: typeof exit === 'string' ? exit : '' } : null;
 }
 
-/** Null for a row that does not say who did it: no process of this session can be told by it. */
+/** Null for a row without a process: it identifies no process of this session. */
 function ranOf(row: EventRow): Ran | null {
   const offset = row.offset_ms;
   const data = valuesOf(row.data);

@@ -75,7 +75,7 @@ export function sessionRoutes(serving: Serving, { events, clock, sessions, reade
     const row = await sessions.place(askingOf(viewer, request, 'view'), parseSessionId(id));
     if (!/^\d{1,7}$/.test(n)) throw new StenoError('NOT_FOUND');
     const { start, lines, frame } = await reader.segment(row.session, row.started_at, Number(n));
-    // Sealing numbers segments anew: who holds an older index sees it by the start.
+    // Sealing renumbers segments: a client with an older index notices by the start.
     return sendLines(request, reply.header(SEGMENT_START, start), { lines, frame });
   });
   serving.signedIn(listFacts, async (viewer, { request, params }) =>

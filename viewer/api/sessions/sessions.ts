@@ -31,7 +31,7 @@ export const MAX_FACTS = 10_000;
 const factKinds = eventKinds.filter((kind) => kind !== 'shell');
 const MAX_MARKERS = 2_000;
 const PLACES_KEPT = 10_000;
-/** Rows of sealed sessions change no more, but for a reindexing. */
+/** Rows of sealed sessions do not change, except by a reindex. */
 const SEALED_KEPT = 2_000;
 const SEALED_KEPT_MS = 60_000;
 
@@ -135,7 +135,7 @@ export class Sessions {
     return row;
   }
 
-  /** Whether an asker of before may still; nothing is told. */
+  /** Re-checks an earlier caller's permission, without an audit report. */
   async recheck(viewer: Viewer, action: SessionAction, id: string): Promise<void> {
     const place = await this.#place(id);
     if (place === undefined) throw new StenoError('SESSION_UNKNOWN');
@@ -240,7 +240,7 @@ export class Sessions {
     };
   }
 
-  /** What has to be drawn over what the viewer is shown of it, now; undefined for nothing. */
+  /** The watermark for what this user is shown of the session; undefined if none is due. */
   watermark(viewer: Viewer, row: SeenSession): Watermark | undefined {
     return this.#access.isMarked(viewer, row) ? { viewer: viewer.user, at: this.#clock() } : undefined;
   }
@@ -306,7 +306,7 @@ function storedPlace({ block, index }: { readonly block: number; readonly index:
   return { block: Math.max(0, block - KERNEL_BLOCKS), index };
 }
 
-/** A gap line of the recording, in the words of the gaps that nodes tell by themselves; where it begins, if it says so. */
+/** Describes a gap line of the recording like a gap event of a node; with its beginning, if it has one. */
 function kernelGapOf(row: EventRow): KernelEventInfo {
   const { detail, from, to } = parsed(row.data);
   return {

@@ -4,7 +4,7 @@ import type { SessionTimeline } from '#schemas/api/recordings/replay.js';
 import type { SessionRow } from '#schemas/events/rows.js';
 import type { EventStore } from '#stores/events/contract.js';
 
-/** Shorter pauses are those of somebody who reads or thinks. */
+/** Shorter pauses are for reading or thinking. */
 const LEAST_IDLE_MS = 5_000;
 /** Share of the session, which counts if the session is long. */
 const LEAST_IDLE_SHARE = 1 / 200;

@@ -11,6 +11,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { exampleAuditRow } from '#stores/events/examples.js';
 import { buildPage } from '../testing/built-page.js';
 import { executablePath, headless, watchPage } from '../testing/chromium.js';
+import { takePicture } from '../testing/pictures.js';
 import { record } from '../testing/recorded.js';
 import { openStand } from '../testing/stand.js';
 import type { Stand } from '../testing/stand.js';
@@ -23,24 +24,6 @@ let context: BrowserContext;
 let page: Page;
 const complaints: string[] = [];
 const WAIT = 60_000;
-
-/** Where pictures go, for people who want to look at the page. */
-const pictures = process.env['STENO_TEST_PICTURES'];
-async function picture(name: string): Promise<void> {
-  if (pictures === undefined) return;
-  for (const [width, height, colorScheme] of [
-    [1440, 900, 'light'],
-    [1440, 900, 'dark'],
-    [1024, 768, 'light'],
-    [390, 844, 'dark'],
-  ] as const) {
-    await page.setViewportSize({ width, height });
-    await page.emulateMedia({ colorScheme });
-    await page.screenshot({ path: join(pictures, `${name}-${width}-${colorScheme}.png`) });
-  }
-  await page.emulateMedia({ colorScheme: 'light' });
-  await page.setViewportSize({ width: 1440, height: 900 });
-}
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'steno-sql-page-'));
@@ -102,7 +85,7 @@ test('runs a query that comes with Steno, says what it proves, and shows the has
   expect(await page.locator('.sql-rows b').count()).toBe(0);
   expect(await page.locator('.sql-rows').innerText()).toContain('carol <b>x</b>');
   expect(new URL(page.url()).searchParams.get('pack')).toBe('cc6.1-sessions');
-  await picture('sql-pack');
+  await takePicture(page, 'sql-pack');
 }, 120_000);
 
 test('keeps a query under a name, opens it again, and deletes it', async () => {
@@ -112,7 +95,7 @@ test('keeps a query under a name, opens it again, and deletes it', async () => {
   await page.getByRole('textbox', { name: 'Name of the query' }).fill('who <b>works</b>');
   await page.getByRole('checkbox', { name: 'Let others see it' }).check();
   expect(await page.getByRole('combobox', { name: 'Schedule' }).count(), 'SQL has none').toBe(0);
-  await picture('sql-saving');
+  await takePicture(page, 'sql-saving');
   await page.getByRole('button', { name: 'Save', exact: true }).click();
   const saved = page.locator('.sql-saved li');
   await saved.waitFor();
@@ -120,7 +103,7 @@ test('keeps a query under a name, opens it again, and deletes it', async () => {
   await editor().fill('SELECT 1');
   await saved.getByRole('button').first().click();
   await expect.poll(() => editor().inputValue(), { timeout: WAIT }).toBe(sql);
-  await picture('sql-saved');
+  await takePicture(page, 'sql-saved');
   await saved.hover();
   await saved.getByRole('button', { name: 'Delete who <b>works</b>' }).click();
   await expect.poll(() => saved.count(), { timeout: WAIT }).toBe(0);
@@ -132,7 +115,7 @@ test('draws the answer', async () => {
   await page.getByText('3 rows').waitFor();
   await page.getByRole('button', { name: 'Chart' }).click();
   expect(await page.locator('.sql-chart .bar').count()).toBe(3);
-  await picture('sql-chart');
+  await takePicture(page, 'sql-chart');
   await editor().fill('SELECT toDate(started_at) AS day, count() AS sessions FROM sessions GROUP BY day ORDER BY day');
   await page.keyboard.press('Control+Enter');
   await page.getByRole('columnheader', { name: 'day' }).waitFor();
@@ -170,7 +153,7 @@ test('says what is refused, and cancels', async () => {
   await editor().fill("SELECT * FROM url('http://127.0.0.1/', 'TSV', 'a String')");
   await run();
   await page.getByRole('alert').filter({ hasText: 'table function url' }).waitFor();
-  await picture('sql-refused');
+  await takePicture(page, 'sql-refused');
   await editor().fill(
     'WITH n AS (SELECT arrayJoin(range(30000)) AS i FROM (SELECT session FROM sessions LIMIT 1)) SELECT count() FROM n AS a, n AS b, n AS c, n AS d WHERE a.i + b.i + c.i + d.i = 77777777',
   );
@@ -187,7 +170,7 @@ test('the page of a session says who looked at it, and leads to each time', asyn
   const viewed = page.getByRole('region', { name: 'Viewed by' });
   await viewed.getByText('bob').waitFor();
   expect(await viewed.locator('li').allInnerTexts()).toEqual([expect.stringMatching(/^bob ×2/), expect.stringMatching(/^ann/)]);
-  await picture('viewed-by');
+  await takePicture(page, 'viewed-by');
   await viewed.getByRole('link', { name: 'Each time' }).click();
   await page.locator('.audit tbody tr').first().waitFor();
   expect(await page.locator('.audit tbody tr').count()).toBe(3);

@@ -104,7 +104,7 @@ export class Queries {
     };
   }
 
-  /** Sessions as in their list; what is in them as where they are searched; findings and the audit log by the rights to read those. */
+  /** Sessions are scoped as in the list, their content as in search, and findings and the audit log by the rights to read those. */
   scope(viewer: Viewer): SqlScope {
     const { access } = this.#parts;
     return {

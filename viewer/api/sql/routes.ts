@@ -1,4 +1,4 @@
-/** The routes of people's SQL: queries as JSON lines, and what they may be about. Whoever closes the connection cancels. Tested in sql.test.ts. */
+/** The routes of users' SQL: queries as JSON lines, and their schema. Closing the connection cancels the query. Tested in sql.test.ts. */
 import { Readable } from 'node:stream';
 import { runSql, showSqlSchema } from '#schemas/api/recordings/sql.js';
 import type { SqlLine } from '#schemas/api/recordings/sql.js';

@@ -44,7 +44,7 @@ export async function reachGateway(source: GatewaySource, wanted: SshStreamFor, 
       return await reach(address, source.tls, wanted, signal);
     } catch (error) {
       if (error instanceof StenoError && error.code === 'RECONNECT_REFUSED') throw error;
-      // Most gateways do not hold what is to be resumed.
+      // Most gateways do not hold the terminal to be resumed.
       if (wanted.resume === undefined || wanted.resume === NEW)
         log.warn({ err: error, gateway: address }, 'a gateway does not take a terminal');
     }

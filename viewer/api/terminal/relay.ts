@@ -76,7 +76,7 @@ export class TerminalRelay {
       if (upstream === undefined) return;
       const stream = upstream;
       if (!lost && resume !== undefined && stream.writable) stream.write(encodeFrame({ kind: 'end' }));
-      // What the browser sent last goes first: it may have ended the stream itself.
+      // Forward the browser's last message first: it may have ended the stream itself.
       const linger = setTimeout(() => stream.destroy(), LINGER_MS);
       stream.once('close', () => clearTimeout(linger));
       stream.end(() => stream.destroy());

@@ -18,7 +18,7 @@ import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.atomic.AtomicLong;
 
-/** What ../PROTOCOL.md describes, over any library: each peer says how its library opens connections and channels. */
+/** The protocol of ../PROTOCOL.md over any library: subclasses open connections and channels with theirs. */
 abstract class Peer {
   /** A channel with a program, a shell or a forwarded connection at its far end. */
   interface Channel extends AutoCloseable {
@@ -26,7 +26,7 @@ abstract class Peer {
 
     InputStream out() throws IOException;
 
-    /** Null where there is none. */
+    /** Null if there is none. */
     InputStream err() throws IOException;
 
     void resize(int columns, int rows) throws Exception;
@@ -69,7 +69,7 @@ abstract class Peer {
 
     Channel direct(String host, int port) throws Exception;
 
-    /** Has the server listen on 127.0.0.1 and passes what comes to a local port; answers the server's port. */
+    /** Makes the server listen on 127.0.0.1 and forwards its connections to a local port. Returns the server's port. */
     int listen(int localPort) throws Exception;
 
     void unlisten(int port) throws Exception;
@@ -90,7 +90,7 @@ abstract class Peer {
 
   abstract Connection connect(boolean agent) throws Exception;
 
-  /** Whether keys can be exchanged again only while no data is on its way: the library loses its way otherwise. */
+  /** Whether the library fails to rekey while data is in transit. */
   boolean rekeysAtRest() {
     return false;
   }

@@ -86,7 +86,7 @@ static int split(char *line, char *words[], int most)
 	return count;
 }
 
-/* What went wrong, if the last call failed. */
+/* The error of the last failed call. */
 static const char *problem;
 
 static int fail(const char *what) { problem = what; return -1; }
@@ -133,7 +133,7 @@ static ssh_channel open_channel(ssh_session session)
 	return channel;
 }
 
-/* Sends the input while it takes what comes back, until both ends are over. */
+/* Sends the input and reads the output concurrently, until both ends are closed. */
 static int pump(ssh_session session, ssh_channel channel, struct bytes input, struct bytes back[2])
 {
 	char chunk[32768];

@@ -1,6 +1,6 @@
 /**
- * A peer on ssh2 as Steno has it: the published package cannot present a certificate, so this uses the copy that Steno
- * patches, whose client then signs with the type of the plain key. What it understands is in ../PROTOCOL.md.
+ * A peer on ssh2 as Steno patches it: the published package cannot present a certificate. The patched client signs with the
+ * type of the plain key. The requests are described in ../PROTOCOL.md.
  */
 import { createReadStream, createWriteStream, readFileSync, writeFileSync } from 'node:fs';
 import { once } from 'node:events';
@@ -23,7 +23,7 @@ function knownKeys() {
     .map(([, , key]) => key);
 }
 
-/** The private key, which says of itself what the certificate says. */
+/** The private key, presented with the type and the public blob of the certificate. */
 function certifiedKey() {
   const [type, blob] = readFileSync(`${env.PEER_KEY}-cert.pub`, 'utf8').split(' ');
   const key = ssh2.utils.parseKey(readFileSync(env.PEER_KEY));
@@ -62,7 +62,7 @@ async function ended(stream) {
 async function run(client, command, input, out) {
   const stream = await exec(client, command);
   const over = ended(stream);
-  // A program that reads nothing may be over, and its channel closed, before the end of its input is sent.
+  // A program that reads nothing may exit, and its channel close, before the end of its input is sent.
   const given = pipeline(createReadStream(input), stream).catch((error) => {
     if (error.code !== 'ERR_STREAM_PREMATURE_CLOSE') throw error;
   });

@@ -55,7 +55,7 @@ fn say(first: &str, rest: &[&str]) {
     println!("{line}");
 }
 
-/// What the server opens towards us.
+/// Channels that the server opens.
 struct Ours {
     forwarded: mpsc::Sender<Channel<Msg>>,
 }
@@ -118,7 +118,7 @@ async fn connect(auth: &str, rekey: bool) -> Outcome<Connection> {
     Ok(Connection { handle, forwarded })
 }
 
-/// Takes what comes until the channel closes.
+/// Reads until the channel closes.
 async fn collect(channel: &mut russh::ChannelReadHalf) -> (Vec<u8>, Vec<u8>, String) {
     let (mut stdout, mut stderr, mut exit) = (Vec::new(), Vec::new(), String::new());
     while let Some(message) = channel.wait().await {

@@ -1,6 +1,6 @@
 //! Verdicts and speed of rsigma. Reads `{"rules": [yaml], "events": [{field: value}], "rounds": n}` from standard input; writes
-//! `{"answers": [...], "per_second": x}`: for each rule the numbers of the events that it matches, or what rsigma said of it, and how many events a
-//! second an engine with all rules takes on one core, by the best of `rounds`; 0 without rounds.
+//! `{"answers": [...], "per_second": x}`: for each rule the indexes of the events that it matches, or rsigma's error, and the events per second that an
+//! engine with all rules evaluates on one core, the best of `rounds`; 0 without rounds.
 use std::io::{Read, Write};
 use std::time::Instant;
 
