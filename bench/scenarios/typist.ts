@@ -6,8 +6,8 @@ export class Typist {
   #wanted = '';
   #resolve: () => void = () => undefined;
 
-  constructor(args: readonly string[], command = 'stty -icanon echo; echo ready; exec cat >/dev/null') {
-    this.#terminal = pty.spawn('ssh', ['-tt', ...args, command], { cols: 80, rows: 24 });
+  constructor(args: readonly string[]) {
+    this.#terminal = pty.spawn('ssh', ['-tt', ...args, 'stty -icanon echo; echo ready; exec cat >/dev/null'], { cols: 80, rows: 24 });
     let seen = '';
     this.#terminal.onData((data) => {
       seen = (seen + data).slice(-64);
