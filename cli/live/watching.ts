@@ -1,11 +1,11 @@
 /**
- * Watching a live session with the `ssh` of this machine, between whom and this terminal `steno join` stands: keys that go back in time are its
- * own, all others go on to the gateway.
+ * Watches a live session with the `ssh` of this machine. `steno join` sits between this terminal and `ssh`: it handles the keys that go back in
+ * time and forwards all others to the gateway.
  *
  *     live ──Space, left, `/`──► past ──up to now, `q`──► live          ssh ends: over
  *
- * What the session prints while the past is shown is dropped, and the gateway asked to draw the screen anew behind it. The terminal's size goes
- * to the gateway as a variable, and as terminals report it when it changes, since the `ssh` has none. Tested in test/end-to-end/join-past.test.ts.
+ * Output that arrives while the past is shown is dropped; on the way back the gateway is asked to redraw the screen. `ssh` runs on pipes and knows
+ * no terminal size, so `steno join` sends the size as a variable, and after each resize as a terminal's size report. Tested in test/end-to-end/join-past.test.ts.
  */
 import { spawn } from 'node:child_process';
 import { StringDecoder } from 'node:string_decoder';

@@ -21,11 +21,11 @@ import { PresenceProofs } from './presence-proofs.js';
 import { LEAVE_MODES, ScreenReplay } from './screen-replay.js';
 
 const MAX_PARTICIPANTS = 1_024;
-/** An echo reaches its user before this machine is busy with sending it to others. */
+/** Gives an echo time to reach the session's user before the gateway is busy sending it to others. */
 const GATHER_MS = 2;
-/** So much is not gathered any longer: a session that floods is sent as it comes. */
+/** From this size on, output is sent in the next turn: a flood is not gathered. */
 const GATHER_BYTES = 16 * 1024;
-/** As many as there are slabs that are kept (edge/outbox.ts): more at once would allocate memory for each. */
+/** The number of slabs that edge/outbox.ts keeps: a larger batch would allocate memory for each further participant. */
 const AT_A_TIME = 16;
 /** Screens are drawn at most this often, in ms: somebody who falls behind again and again costs no more. */
 const FRAME_MS = 100;
@@ -56,9 +56,9 @@ export class Audience implements SessionWatcher {
   #fresh: Buffer[] = [];
   #freshBytes = 0;
   #gathering: NodeJS.Timeout | undefined;
-  /** Will be sent in the next turn. */
+  /** A round begins in the next turn of the event loop. */
   #due = false;
-  /** Those who have yet to be sent what was offered. */
+  /** Participants whose queues have not been flushed in this round. */
   #unsent: readonly Participant[] = [];
   #sent = 0;
   readonly #wanting = new Set<Participant>();
@@ -239,7 +239,7 @@ export class Audience implements SessionWatcher {
     this.#schedule();
   }
 
-  /** While some are being sent to, what comes is gathered until all of them were. */
+  /** While a round is under way, output is gathered for the next one. */
   #schedule(): void {
     if (this.#unsent.length > 0) return;
     if (this.#freshBytes < GATHER_BYTES) {

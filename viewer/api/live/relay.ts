@@ -106,7 +106,7 @@ export class LiveRelay {
     const sent = (): void => {
       if (heldSince === null) return;
       if (viewer.bufferedAmount > MAX_BACKLOG) {
-        // Something left.
+        // Some of it was sent.
         heldSince = performance.now();
         return;
       }
@@ -128,7 +128,7 @@ export class LiveRelay {
       }
       if (viewer.bufferedAmount <= MAX_BACKLOG) return;
       heldSince ??= performance.now();
-      // Also where it is another feed than was held before.
+      // After a reconnect the feed is a new one, which is not paused yet.
       feed?.pause();
     };
     /** Resolves when the ingest has closed: whether it has said that the session is over, and whether it had the session. */

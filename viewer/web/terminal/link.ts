@@ -42,7 +42,7 @@ export interface LinkEnvironment {
   onOnline(callback: () => void): () => void;
   /** As `onOnline`, when the page goes away. */
   onLeave(callback: () => void): () => void;
-  /** Why the viewer turned a WebSocket away, which browsers do not say; null: it did not, or does not answer. */
+  /** Asks why the viewer refused a WebSocket, since browsers do not tell; null: it did not refuse, or does not answer. */
   refused(): Promise<StenoError | null>;
 }
 
@@ -188,7 +188,7 @@ export class TerminalLink {
     this.#lost();
   }
 
-  /** An attempt that was refused would be made in vain again and again. */
+  /** Ends the link if the viewer refuses the user: further attempts would be in vain. */
   async #askWhy(): Promise<void> {
     if (this.#asking) return;
     this.#asking = true;
