@@ -1,7 +1,8 @@
 /**
  * `npm run bench [-- NAME…]`: Steno and its peer, interleaved in one run. Writes bench/results.md.
  *
- * Names are the keys of `scenarios`. `--quick` reduces everything, as a smoke test; `--minutes=N` is the length of the outage and of kernel_hour.
+ * Names are the keys of `scenarios`. `--quick` reduces everything, as a smoke test; `--minutes=N` is the length of the outage and of kernel_hour;
+ * `--millions=N`: rows of each kind of search.
  */
 import { execFileSync } from 'node:child_process';
 import { cpus, totalmem } from 'node:os';
@@ -44,7 +45,10 @@ const args = process.argv.slice(2);
 const quick = args.includes('--quick');
 const wanted = args.filter((arg) => !arg.startsWith('--'));
 const rounds = quick ? 2 : 5;
-const minutes = Number(args.find((arg) => arg.startsWith('--minutes='))?.slice(10) ?? 10);
+const option = (name: string, otherwise: number): number =>
+  Number(args.find((arg) => arg.startsWith(`--${name}=`))?.slice(name.length + 3) ?? otherwise);
+const minutes = option('minutes', 10);
+const millions = option('millions', 10);
 
 const scenarios: readonly [string, (field: Field) => Promise<Section>][] = [
   ['connect', (field) => connecting(field, quick ? 3 : 15)],
@@ -69,7 +73,7 @@ const scenarios: readonly [string, (field: Field) => Promise<Section>][] = [
   ['certificates', (field) => certificates(field, rounds, quick ? 200 : 4_000)],
   ['locks', (field) => locks(field, quick ? 20 : 200)],
   ['searchable', (field) => searchable(field, quick ? 3 : 30)],
-  ['search', () => (quick ? searching(1, 1, 3) : searching(10, 300, 30))],
+  ['search', () => (quick ? searching(1, 1, 3) : searching(millions, 30 * millions, 30))],
   ['policy', () => policy(rounds)],
   ['sigma', () => sigma(rounds, quick ? 2_000 : 100_000)],
   ['baselines', () => baselines(quick ? 1 : 100)],

@@ -1,31 +1,67 @@
 /**
- * The screen at one moment as PNG. resvg (WebAssembly) paints the SVG of picture-svg.ts with fonts from npm packages, so that a picture is the same on
- * every machine ([decision 0161](../../docs/decisions/0161-pictures-as-png.md)). Painting takes up to seconds, and the same process answers searches:
- * a worker thread paints, one picture at a time. Tested in picture-png.test.ts.
+ * The screen at one moment as PNG, and a span as GIF. resvg (WebAssembly) paints the SVG of picture-svg.ts with fonts from npm packages, so that a
+ * picture is the same on every machine ([decision 0161](../../docs/decisions/0161-pictures-as-png.md)). Painting takes up to seconds, and the same
+ * process answers searches: a worker thread paints, one picture or frame at a time. Tested in picture-png.test.ts and animation.test.ts.
  */
 import { openJobThread } from '#runtime/job-thread.js';
 import { StenoError } from '#schemas/base/errors.js';
 
 const LIMIT_MS = 60_000;
-/** Pictures in the queue; beyond this, TOO_MANY. */
+/** Pictures and animations that are queued or being made; beyond this, TOO_MANY. */
 const MAX_WAITING = 16;
-/** Pixels of a picture: four bytes each while it is painted. */
+/** Animations at a time: each holds its last frame in the thread. */
+const MAX_ANIMATIONS = 2;
+/** What one animation may take of the thread. */
+const ANIMATION_LIMIT_MS = 120_000;
+/** Pixels of a picture, four bytes each while it is painted. */
 const MAX_PIXELS = 16_000_000;
+const MAX_ANIMATION_PIXELS = 2_000_000;
 const ZOOM = 2;
 
-export interface PaintOrder {
-  readonly svg: string;
-  readonly zoom: number;
+interface PictureSize {
+  readonly width: number;
+  readonly height: number;
 }
 
-/** Twice as large as the SVG, for high-density screens; less for a huge terminal. */
-export function zoomFor({ width, height }: { readonly width: number; readonly height: number }): number {
-  return Math.min(ZOOM, Math.sqrt(MAX_PIXELS / (width * height)));
+/** From the pixel `top` to before the pixel `bottom`, over the whole width. */
+export interface Band {
+  readonly top: number;
+  readonly bottom: number;
+}
+
+export interface AnimationFrame {
+  readonly svg: string;
+  /** Where it may differ from the frame before it; the first frame is all bands. */
+  readonly bands: readonly Band[];
+  /** How long it is shown, in hundredths of a second. */
+  readonly centiseconds: number;
+}
+
+export type PaintOrder =
+  | { readonly kind: 'png'; readonly svg: string; readonly zoom: number }
+  /** `overlay`: drawn over every frame of the animation. */
+  | { readonly kind: 'begin'; readonly animation: number; readonly zoom: number; readonly overlay: string | null }
+  | ({ readonly kind: 'frame'; readonly animation: number; readonly zoom: number } & AnimationFrame)
+  | { readonly kind: 'end' | 'forget'; readonly animation: number };
+
+/** Twice as large as the SVG, for screens of today; less where the terminal was huge. */
+export function zoomFor({ width, height }: PictureSize, pixels = MAX_PIXELS): number {
+  return Math.min(ZOOM, Math.sqrt(pixels / (width * height)));
+}
+
+/** A GIF that is made frame by frame: the bytes of all calls in order are the file. */
+export interface Animation {
+  add(frame: AnimationFrame): Promise<Uint8Array>;
+  end(): Promise<Uint8Array>;
+  /** Whatever became of it; may be called again. */
+  close(): Promise<void>;
 }
 
 export interface PicturePainter {
-  /** Rejects with TOO_MANY if the queue is full, with TOO_LARGE if painting takes longer than `LIMIT_MS`. */
-  paint(svg: string, size: { readonly width: number; readonly height: number }): Promise<Uint8Array>;
+  /** Throws TOO_MANY when others wait already, TOO_LARGE for a picture that takes too long. */
+  paint(svg: string, size: PictureSize): Promise<Uint8Array>;
+  /** Throws as `paint` does. Pictures are painted between its frames. `overlay`: a drawing over nothing that each frame has above it. */
+  animate(size: PictureSize, overlay: string | null): Animation;
   close(): Promise<void>;
 }
 
@@ -36,12 +72,51 @@ export function openPicturePainter(module = new URL('./picture-thread.js', impor
     error: () => new StenoError('TOO_LARGE', 'this picture takes too long: take it as SVG'),
   });
   let waiting = 0;
+  let animations = 0;
+  let numbered = 0;
+  let closed = false;
+  const admit = (): void => {
+    if (waiting >= MAX_WAITING) throw new StenoError('TOO_MANY', 'pictures at a time');
+    waiting += 1;
+  };
   return {
     async paint(svg, size) {
-      if (waiting >= MAX_WAITING) throw new StenoError('TOO_MANY', 'pictures at a time');
-      waiting += 1;
-      return thread.run({ svg, zoom: zoomFor(size) }).finally(() => (waiting -= 1));
+      admit();
+      return thread.run({ kind: 'png', svg, zoom: zoomFor(size) }).finally(() => (waiting -= 1));
     },
-    close: () => thread.close(),
+    animate(size, overlay) {
+      if (animations >= MAX_ANIMATIONS) throw new StenoError('TOO_MANY', 'animations at a time');
+      admit();
+      animations += 1;
+      const animation = (numbered += 1);
+      const zoom = zoomFor(size, MAX_ANIMATION_PIXELS);
+      let begun: Promise<unknown> | null = null;
+      let taken = 0;
+      let open = true;
+      return {
+        async add(frame) {
+          const began = performance.now();
+          begun ??= thread.run({ kind: 'begin', animation, zoom, overlay });
+          await begun;
+          const bytes = await thread.run({ kind: 'frame', animation, zoom, ...frame });
+          taken += performance.now() - began;
+          if (taken > ANIMATION_LIMIT_MS) throw new StenoError('TOO_LARGE', 'this animation takes too long: take a shorter span');
+          return bytes;
+        },
+        end: () => thread.run({ kind: 'end', animation }),
+        async close() {
+          if (!open) return;
+          open = false;
+          waiting -= 1;
+          animations -= 1;
+          // A thread that ended, or never began, has nothing to forget.
+          if (begun !== null && !closed) await thread.run({ kind: 'forget', animation }).catch(() => undefined);
+        },
+      };
+    },
+    close() {
+      closed = true;
+      return thread.close();
+    },
   };
 }

@@ -13,6 +13,7 @@ const BASELINE = 13.5;
 const PAD = 12;
 const PAPER = '#101114';
 const INK = '#d9d7d0';
+const paper = `<rect width="100%" height="100%" fill="${PAPER}"/>\n`;
 const entities: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
 
 export function pictureSize({ cols, rows }: Pick<Picture, 'cols' | 'rows'>): { readonly width: number; readonly height: number } {
@@ -20,13 +21,44 @@ export function pictureSize({ cols, rows }: Pick<Picture, 'cols' | 'rows'>): { r
 }
 
 /** `title`: one line that names the session and the moment. */
-export function pictureSvg({ lines, ...screen }: Picture, title: string, mark?: Watermark): string {
-  const { width, height } = pictureSize(screen);
+export function pictureSvg(picture: Picture, title: string, mark?: Watermark): string {
+  return documentSvg(pictureSize(picture), `<title>${escaped(title)}</title>\n${paper}`, pictureRows(picture, picture.rows), mark);
+}
+
+/** The drawing of each row; `count` of them, empty below the screen. */
+export function pictureRows({ lines }: Pick<Picture, 'lines'>, count: number): readonly string[] {
+  return Array.from({ length: count }, (_, row) => lineSvg(lines[row] ?? [], row));
+}
+
+/** A picture of which only these rows count: they are drawn, and what reaches into them. Without a watermark, which `markSvg` draws once. */
+export function partSvg(rows: readonly string[], screen: Pick<Picture, 'cols' | 'rows'>, changed: readonly number[]): string {
+  const drawn = new Set(changed.flatMap((row) => [row - 1, row, row + 1]));
+  return documentSvg(
+    pictureSize(screen),
+    paper,
+    rows.filter((_, row) => drawn.has(row)),
+  );
+}
+
+/** The watermark of a picture of this size, over nothing. */
+export function markSvg(screen: Pick<Picture, 'cols' | 'rows'>, mark: Watermark): string {
+  return documentSvg(pictureSize(screen), '', [], mark);
+}
+
+/** From which to which pixel a row stands, of the picture before it is enlarged; the first and the last with the edge of the picture. */
+export function rowEdges(row: number, rows: number): { readonly top: number; readonly bottom: number } {
+  return { top: row === 0 ? 0 : PAD + row * LINE, bottom: PAD + (row + 1) * LINE + (row === rows - 1 ? PAD : 0) };
+}
+
+function documentSvg(
+  { width, height }: { readonly width: number; readonly height: number },
+  head: string,
+  rows: readonly string[],
+  mark?: Watermark,
+): string {
   return `<?xml version="1.0" encoding="UTF-8"?>
 <svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" font-family="ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace" font-size="14">
-<title>${escaped(title)}</title>
-<rect width="100%" height="100%" fill="${PAPER}"/>
-${lines.map(lineSvg).join('')}${mark === undefined ? '' : watermarkSvg(watermarkText(mark), { width, height }, escaped)}</svg>
+${head}${rows.join('')}${mark === undefined ? '' : watermarkSvg(watermarkText(mark), { width, height }, escaped)}</svg>
 `;
 }
 

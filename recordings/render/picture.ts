@@ -6,6 +6,7 @@
 import xterm from '@xterm/headless';
 import type { IBufferCell } from '@xterm/headless';
 import { isSize, parseLine, parseSize, peekLine } from '#schemas/recording/line.js';
+import type { RecordingLine } from '#schemas/recording/line.js';
 
 export interface Run {
   readonly text: string;
@@ -28,6 +29,13 @@ export interface Picture {
   readonly lines: readonly (readonly Run[])[];
 }
 
+interface Size {
+  readonly cols: number;
+  readonly rows: number;
+}
+
+/** Of the emulator. */
+export const MIN_COLS = 2;
 /** Characters written to the emulator at a time. */
 const CHUNK = 65_536;
 const NEWLINE = 0x0a;
@@ -38,45 +46,73 @@ const unseen =
 
 /** `lines`: a segment, which begins with a keyframe; `start`: session time before its first line, `until`: of the picture, both in ms. */
 export async function pictureAt(lines: Uint8Array, start: number, until: number): Promise<Picture> {
-  const terminal = new xterm.Terminal({ cols: 80, rows: 24, scrollback: 0, allowProposedApi: true, logLevel: 'off' });
+  const screen = new DrawnScreen();
   try {
-    const write = (text: string): Promise<void> => new Promise((resolve) => terminal.write(text, resolve));
-    let waiting = '';
-    const resize = async (size: { readonly cols: number; readonly rows: number }): Promise<void> => {
-      await write(waiting);
-      waiting = '';
-      if (isSize(size.cols) && isSize(size.rows)) terminal.resize(Math.max(2, size.cols), size.rows);
-    };
-    let at = start;
-    let drawn = false;
-    for (let from = 0; from < lines.length;) {
-      const end = lines.indexOf(NEWLINE, from);
-      if (end < 0) break;
-      const text = decoder.decode(lines.subarray(from, end));
-      const line = parseLine(text) ?? { ...peekLine(text), code: 'unknown' as const };
-      from = end + 1;
-      if (line.code === 'k') {
-        // Later keyframes repeat what is drawn already.
-        if (drawn) continue;
-        drawn = true;
-        await resize(line.data);
-        waiting += line.data.screen;
-        continue;
-      }
-      at += line.interval;
+    for (const { at, line } of timedLines(lines, start)) {
       if (at > until) break;
-      if (line.code === 'o') waiting += line.data;
-      const size = line.code === 'r' ? parseSize(line.data) : null;
-      if (size !== null) await resize(size);
-      if (waiting.length >= CHUNK) {
-        await write(waiting);
-        waiting = '';
-      }
+      await screen.draw(line);
     }
-    await write(waiting);
-    return shown(terminal);
+    return await screen.picture();
   } finally {
-    terminal.dispose();
+    screen.dispose();
+  }
+}
+
+type AnyLine = RecordingLine | { readonly code: 'unknown'; readonly interval: number };
+
+/** The lines of a segment, each with its session time. Keyframes take no time. */
+export function* timedLines(lines: Uint8Array, start: number): Generator<{ readonly at: number; readonly line: AnyLine }, void> {
+  let at = start;
+  for (let from = 0; from < lines.length;) {
+    const end = lines.indexOf(NEWLINE, from);
+    if (end < 0) return;
+    const text = decoder.decode(lines.subarray(from, end));
+    const line = parseLine(text) ?? { ...peekLine(text), code: 'unknown' as const };
+    from = end + 1;
+    if (line.code !== 'k') at += line.interval;
+    yield { at, line };
+  }
+}
+
+/** A terminal that lines are drawn on, from a first keyframe on. */
+export class DrawnScreen {
+  readonly #terminal = new xterm.Terminal({ cols: 80, rows: 24, scrollback: 0, allowProposedApi: true, logLevel: 'off' });
+  #waiting = '';
+  #begun = false;
+
+  /** Later keyframes repeat what is drawn already. */
+  async draw(line: AnyLine): Promise<void> {
+    if (line.code === 'k') {
+      if (this.#begun) return;
+      this.#begun = true;
+      await this.#resize(line.data);
+      this.#waiting += line.data.screen;
+      return;
+    }
+    if (line.code === 'o') this.#waiting += line.data;
+    const size = line.code === 'r' ? parseSize(line.data) : null;
+    if (size !== null) await this.#resize(size);
+    if (this.#waiting.length >= CHUNK) await this.#write();
+  }
+
+  async picture(): Promise<Picture> {
+    await this.#write();
+    return shown(this.#terminal);
+  }
+
+  dispose(): void {
+    this.#terminal.dispose();
+  }
+
+  #write(): Promise<void> {
+    const text = this.#waiting;
+    this.#waiting = '';
+    return new Promise((resolve) => this.#terminal.write(text, resolve));
+  }
+
+  async #resize({ cols, rows }: Size): Promise<void> {
+    await this.#write();
+    if (isSize(cols) && isSize(rows)) this.#terminal.resize(Math.max(MIN_COLS, cols), rows);
   }
 }
 

@@ -96,7 +96,7 @@ test('a note is attached to the moment on the screen, and its mark on the timeli
   await ann.goto(`${scene.url}/sessions/${shell.id}`);
   await ann.locator('.notes-list .note-at').first().click();
   await expect.poll(() => ann.locator('.ap-term').innerText()).toContain('root:$y$');
-  expect(await ann.locator('.marker-marker').count()).toBe(2);
+  expect(await ann.locator('.marker-note').count()).toBe(2);
   await takePicture(ann, 'session-notes');
 });
 

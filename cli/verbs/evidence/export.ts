@@ -23,9 +23,7 @@ import { completenessOf, fetchFiles, writeWhole } from './session-files.js';
 import { writePage } from './page.js';
 
 /** Formats without an option or a verb of their own. */
-const recordingFormats = exportFormats.filter(
-  (format) => format !== 'html' && format !== 'svg' && format !== 'png' && !/^events\.(?:csv|ocsf)$/.test(format),
-);
+const recordingFormats = exportFormats.filter((format) => !/^(?:html|svg|png|gif|events\.(?:csv|ocsf))$/.test(format));
 
 interface Options {
   readonly format: ExportFormat;

@@ -9,9 +9,9 @@ import { isSessionId } from '#schemas/recording/line.js';
 /** A recording that is verified is held in memory whole. */
 export const MAX_VERIFY_BYTES = 1 << 30;
 
-/** `at`: of a picture, session time in ms. */
-export function exportOf(id: string, format: ExportFormat, at?: number): string {
-  return targetOf(exportSession.path, { id }, { format, at });
+/** `at`: of a picture, `until`: of an animation that begins there, session time in ms. */
+export function exportOf(id: string, format: ExportFormat, { at, until }: { readonly at?: number; readonly until?: number } = {}): string {
+  return targetOf(exportSession.path, { id }, { format, at, until });
 }
 
 /** The session has no event log, or its Steno knows of none. */

@@ -103,8 +103,22 @@ const kernelEventList = record({
 });
 export type KernelEventList = z.output<typeof kernelEventList>;
 
-export const exportFormats = ['cast.zst', 'events.zst', 'html', 'cast', 'txt', 'json', 'events.csv', 'events.ocsf', 'svg', 'png'] as const;
+export const exportFormats = [
+  'cast.zst',
+  'events.zst',
+  'html',
+  'cast',
+  'txt',
+  'json',
+  'events.csv',
+  'events.ocsf',
+  'svg',
+  'png',
+  'gif',
+] as const;
 export type ExportFormat = (typeof exportFormats)[number];
+/** The longest span of an animation, in ms. */
+export const MAX_ANIMATION_MS = 60_000;
 
 /** An id that is none is answered like a session that does not exist, so any text is taken. */
 const params = z.strictObject({ id: z.string() });
@@ -228,13 +242,15 @@ export const exportSession = viewerEndpoint({
   method: 'GET',
   path: '/api/sessions/:id/export',
   summary:
-    'Export a recording: verifiable, as a page that verifies itself, as lines, as text, or as JSON; its events as CSV or OCSF; a picture of its screen.',
+    'Export a recording: verifiable, as a page that verifies itself, as lines, as text, or as JSON; its events as CSV or OCSF; a picture of its screen, or of a span as an animation.',
   admits: ['user'],
   params,
   query: z.strictObject({
     format: z.enum(exportFormats).default('cast.zst'),
-    /** Of a picture: session time in ms. */
+    /** Of a picture, and where an animation begins: session time in ms. */
     at: queryInteger(0, 999_999_999_999).optional(),
+    /** Where an animation ends, at most a minute later. */
+    until: queryInteger(0, 999_999_999_999).optional(),
   }),
   body: noBody,
   answer: z.string(),

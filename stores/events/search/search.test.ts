@@ -286,3 +286,17 @@ test('signals are found by who names a tier, a rule or a technique', async () =>
     ),
   ).toEqual([0, 1, 1, 1, 0, 0]);
 });
+
+test('rows that are stored many times are found once, and hide none behind them', async () => {
+  const session = exampleSession(900);
+  const rows = Array.from({ length: 10 }, (_, index) => exampleScreenRow({ session, index, at: exampleStart + index, text: 'manyfold' }));
+  for (let time = 0; time < 5; time += 1) await fixture.store.insert('screen', rows, `manyfold ${time}`);
+  const found: number[] = [];
+  let cursor: string | undefined;
+  do {
+    const page = await fixture.store.searchRows({ expression: parseSearch('manyfold', 0), scope: everything, limit: 3, cursor });
+    found.push(...page.rows.map(({ row }) => (row as { readonly index: number }).index));
+    cursor = page.next ?? undefined;
+  } while (cursor !== undefined && found.length < 100);
+  expect(found).toEqual([9, 8, 7, 6, 5, 4, 3, 2, 1, 0]);
+});

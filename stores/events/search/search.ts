@@ -152,7 +152,7 @@ export async function searchRows(engine: Engine, query: SearchHits): Promise<Pag
   const rows: FoundRow[] = [];
   for (const { table, conditions } of tablesAsked(expression, scope)) {
     if (after !== undefined) addAfter(conditions, table, after);
-    rows.push(...(await readRows(engine, table, conditions, `LIMIT ${limit + 1}`)));
+    rows.push(...(await readNewest(engine, table, conditions, limit + 1)));
   }
   rows.sort(byMoment);
   return pageOf(rows, limit, ({ table, row }) => [momentOf(table, row), rankOf(table), identityOf(table, row)] as never);
@@ -170,15 +170,42 @@ function addAfter(conditions: Conditions, table: SearchTable, [at, rank, identit
 }
 
 async function readRows(engine: Engine, table: SearchTable, conditions: Conditions, limit: string): Promise<FoundRow[]> {
-  const order = [table.moment, ...table.identity].map((name) => `${name} DESC`).join(', ');
+  const { source, places } = newestFirst(table, conditions);
   // Repeats of a row stand side by side in this order and are dropped before the limit counts.
-  const distinct = table.final ? '' : `LIMIT 1 BY ${[table.moment, ...table.identity].join(', ')} `;
-  const source = `SELECT ${selectColumns(table.name)} FROM ${table.name}${table.final ? ' FINAL' : ''} WHERE ${conditions.where} ORDER BY ${order} `;
+  const distinct = table.final ? '' : `LIMIT 1 BY ${places} `;
   const sql =
     limit.includes(' BY ') && !table.final
       ? `SELECT * FROM (${source}${distinct}) ${limit} ${indexedSettings('search_hits')}`
       : `${source}${distinct}${limit} ${indexedSettings('search_hits')}`;
-  const found = await engine.read(sql, conditions.parameters);
+  return decoded(table, await engine.read(sql, conditions.parameters));
+}
+
+/**
+ * The newest rows. To drop repeats the engine would sort everything that was found, texts included: it is asked for twice as many
+ * rows instead, which it picks by their moment alone, and repeats, which are rare, are dropped here.
+ */
+async function readNewest(engine: Engine, table: SearchTable, conditions: Conditions, count: number): Promise<FoundRow[]> {
+  if (table.final) return readRows(engine, table, conditions, `LIMIT ${count}`);
+  const { source } = newestFirst(table, conditions);
+  const rows = decoded(table, await engine.read(`${source}LIMIT ${2 * count} ${indexedSettings('search_hits')}`, conditions.parameters));
+  const place = ({ row }: FoundRow): string => JSON.stringify([momentOf(table.name, row), ...identityOf(table.name, row)]);
+  const different = rows.filter((one, i) => i === 0 || place(one) !== place(rows[i - 1]!));
+  // So many repeats that some of the rows wanted may stand behind them.
+  if (different.length < count && rows.length === 2 * count) return readRows(engine, table, conditions, `LIMIT ${count}`);
+  return different.slice(0, count);
+}
+
+function newestFirst(table: SearchTable, conditions: Conditions): { readonly source: string; readonly places: string } {
+  const columns = [table.moment, ...table.identity];
+  return {
+    source:
+      `SELECT ${selectColumns(table.name)} FROM ${table.name}${table.final ? ' FINAL' : ''} WHERE ${conditions.where} ` +
+      `ORDER BY ${columns.map((name) => `${name} DESC`).join(', ')} `,
+    places: columns.join(', '),
+  };
+}
+
+function decoded(table: SearchTable, found: readonly (readonly unknown[])[]): FoundRow[] {
   return found.map((values) => ({ table: table.name, row: decodeRow(table.name, values) }) as FoundRow);
 }
 

@@ -9,6 +9,7 @@
  *   json       session, header, facts and rendered lines
  *   events.*   every event of the session, of its recording and of the kernel: as CSV, or a line of OCSF each
  *   svg, png   the screen at one moment
+ *   gif        a span of it, animated
  *
  * Tested in export.test.ts with `verifyRecording` and stock `zstd`.
  */
@@ -29,6 +30,8 @@ import type { OfflineContent } from '#recordings/offline/page-file.js';
 import { eventLogIndex } from '#recordings/read/event-log.js';
 import { exportFile, exportLines } from '#recordings/read/export-file.js';
 import type { RecordingIndex, RecordingReader } from '#recordings/read/recording-reader.js';
+import { animationGif } from '#recordings/render/animation.js';
+import type { Span, TimedSegment } from '#recordings/render/animation.js';
 import { pictureAt } from '#recordings/render/picture.js';
 import { pictureSize, pictureSvg } from '#recordings/render/picture-svg.js';
 import type { PicturePainter } from '#recordings/render/picture-png.js';
@@ -68,11 +71,13 @@ export const exportTypes: Readonly<Record<ExportFormat, string>> = {
   'events.ocsf': 'application/x-ndjson',
   svg: 'image/svg+xml; charset=utf-8',
   png: 'image/png',
+  gif: 'image/gif',
 };
 
-/** Of what is drawn for somebody: the moment in ms of session time, and the watermark where a role asks for one. */
+/** Of what is drawn for somebody: the moment or span in ms of session time, and the watermark where a role asks for one. */
 export interface Drawn {
   readonly at?: number | undefined;
+  readonly until?: number | undefined;
   readonly mark?: Watermark | undefined;
 }
 
@@ -81,7 +86,7 @@ export function exportRecording(
   row: SessionRow,
   index: RecordingIndex,
   format: Exclude<ExportFormat, 'html'>,
-  { at = 0, mark }: Drawn = {},
+  { at = 0, until = at, mark }: Drawn = {},
 ): AsyncGenerator<Uint8Array, void> {
   switch (format) {
     case 'cast.zst':
@@ -101,6 +106,8 @@ export function exportRecording(
     case 'svg':
     case 'png':
       return picture(parts, row, index, { format, at, mark });
+    case 'gif':
+      return animationGif(parts.painter, () => segmentsOf(parts, row, index, { from: at, to: until }), { from: at, to: until }, mark);
   }
 }
 
@@ -124,16 +131,34 @@ async function* picture(
   { format, at, mark }: { readonly format: 'svg' | 'png'; readonly at: number; readonly mark: Watermark | undefined },
 ): AsyncGenerator<Uint8Array, void> {
   const { session, started_at: startedAt, login, node } = row;
-  const n = Math.max(
-    0,
-    index.segments.findLastIndex(({ start }) => start <= at),
-  );
-  if (index.segments.length === 0) throw new StenoError('NOT_FOUND', 'nothing of this moment is stored');
-  const { start, lines } = await reader.segment(session, startedAt, n);
+  const { start, lines } = await reader.segment(session, startedAt, segmentAt(index, at));
   const title = `${login}@${node}, ${new Date(startedAt + at).toISOString()}, ${(at / 1000).toFixed(1)} s into session ${session}`;
   const screen = await pictureAt(lines, start, at);
   const svg = pictureSvg(screen, title, mark);
   yield format === 'svg' ? encoder.encode(svg) : await painter.paint(svg, pictureSize(screen));
+}
+
+function segmentAt({ segments }: RecordingIndex, at: number): number {
+  if (segments.length === 0) throw new StenoError('NOT_FOUND', 'nothing of this moment is stored');
+  return Math.max(
+    0,
+    segments.findLastIndex(({ start }) => start <= at),
+  );
+}
+
+async function* segmentsOf(
+  { reader }: ExportParts,
+  { session, started_at: startedAt }: SessionRow,
+  index: RecordingIndex,
+  { from, to }: Span,
+): AsyncGenerator<TimedSegment> {
+  const first = segmentAt(index, from);
+  for (let n = first; n === first || (index.segments[n]?.start ?? Number.POSITIVE_INFINITY) <= to; n++) {
+    const segment = await reader.segment(session, startedAt, n);
+    // Sealed since the index was read: begun again.
+    if (segment.start !== index.segments[n]!.start) throw new StenoError('STORE_NOT_FOUND', 'the recording was repacked');
+    yield segment;
+  }
 }
 
 const columns = [

@@ -1,7 +1,8 @@
 /** The routes of exports and of files in recordings: so many at a time, each streamed. Tested in viewer/api/main.test.ts, files.test.ts. */
 import { Readable } from 'node:stream';
 import { listRecordedFiles, takeRecordedFile } from '#schemas/api/recordings/files.js';
-import { exportSession } from '#schemas/api/recordings/sessions.js';
+import { MAX_ANIMATION_MS, exportSession } from '#schemas/api/recordings/sessions.js';
+import type { ExportFormat } from '#schemas/api/recordings/sessions.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { Log } from '#runtime/log.js';
 import { sourceAddress } from '../http/guard.js';
@@ -33,8 +34,8 @@ export function exportRoutes(serving: Serving, parts: ExportParts & PageParts & 
     stream.once('error', (error) => log.error({ err: error, session }, 'export failed'));
     return stream;
   };
-  serving.signedIn(exportSession, async (viewer, { request, reply, params, query: { format, at } }) => {
-    if (at !== undefined && format !== 'svg' && format !== 'png') throw new StenoError('BAD_REQUEST', 'at: is for a picture');
+  serving.signedIn(exportSession, async (viewer, { request, reply, params, query: { format, at, until } }) => {
+    requireMoments(format, at, until);
     const asking = { viewer, action: 'export', source: sourceAddress(request), format } as const;
     const row = await sessions.row(asking, parseSessionId(params.id));
     const stream = await sending(row.session, async () => {
@@ -44,7 +45,7 @@ export function exportRoutes(serving: Serving, parts: ExportParts & PageParts & 
         const mark = sessions.watermark(viewer, row);
         return format === 'html'
           ? exportPage(parts, row, index, { by: viewer.user, mark })
-          : exportRecording(parts, row, index, format, { at, mark });
+          : exportRecording(parts, row, index, format, { at, until, mark });
       });
       return Readable.from(source, { objectMode: false });
     });
@@ -70,6 +71,17 @@ export function exportRoutes(serving: Serving, parts: ExportParts & PageParts & 
     });
     return reply.header('content-disposition', `attachment; filename="${name}"`).type('application/octet-stream').send(stream);
   });
+}
+
+/** Throws BAD_REQUEST. */
+function requireMoments(format: ExportFormat, at: number | undefined, until: number | undefined): void {
+  const isDrawn = format === 'svg' || format === 'png' || format === 'gif';
+  if (at !== undefined && !isDrawn) throw new StenoError('BAD_REQUEST', 'at: is for a picture');
+  if (until !== undefined && format !== 'gif') throw new StenoError('BAD_REQUEST', 'until: is for an animation');
+  if (format !== 'gif') return;
+  if (at === undefined || until === undefined) throw new StenoError('BAD_REQUEST', 'an animation takes at and until');
+  if (until <= at || until - at > MAX_ANIMATION_MS)
+    throw new StenoError('BAD_REQUEST', `until: after at, and at most ${MAX_ANIMATION_MS / 1000} s`);
 }
 
 function once(run: () => void): () => void {

@@ -134,6 +134,13 @@ function Frame({
   readonly onSignOut: () => void;
 }): ReactNode {
   const [path] = useLocation();
+  // On a phone the views are wider than the screen: the one that is shown is in sight.
+  useEffect(() => {
+    const here = document.querySelector<HTMLElement>('.top .nav[aria-current]');
+    const views = here?.parentElement;
+    if (here !== null && views !== null && views !== undefined)
+      views.scrollLeft = here.offsetLeft - views.offsetLeft - (views.clientWidth - here.offsetWidth) / 2;
+  }, [path]);
   const signOut = (): void => {
     void ask('POST /api/sign-out', {})
       .then(({ next }) => {
@@ -185,7 +192,7 @@ function Frame({
             </NavLink>
           )}
           {me.audit && (
-            <NavLink to="/audit" here={path === '/audit'}>
+            <NavLink to="/audit" here={path.startsWith('/audit')}>
               Audit
             </NavLink>
           )}
@@ -220,7 +227,7 @@ function Frame({
           {me.findings && (
             <Route path="/patterns">
               <Suspense fallback={<div className="page" aria-busy="true" />}>
-                <PatternsPage />
+                <PatternsPage me={me} />
               </Suspense>
             </Route>
           )}

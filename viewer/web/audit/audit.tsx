@@ -7,6 +7,7 @@ import { Empty, Failure, useTitle } from '../parts/basics.js';
 import { ChoiceFilter, MomentFilter, TextFilter, useFilters } from '../parts/filters.js';
 import { SafeText } from '../parts/safe-text.js';
 import { queryText } from '../parts/query-text.js';
+import { SectionHead, auditSections } from '../parts/section-nav.js';
 import { useAnswer } from '../parts/use-json.js';
 
 export { SiemPage } from './siem.js';
@@ -28,11 +29,7 @@ export function AuditPage(): ReactNode {
   const { data, error } = useAnswer('GET /api/audit', { query: { ...values, before, limit: 100 } }, before === null ? 5_000 : undefined);
   return (
     <section className="page">
-      <div className="page-head">
-        <h1>Audit</h1>
-        <Link to="/audit/views">Who viewed what</Link>
-        <Link to="/audit/siem">Sent to a SIEM</Link>
-      </div>
+      <SectionHead title="Audit" here="/audit" sections={auditSections} />
       <details className="filters" open={matchMedia('(min-width: 900px)').matches}>
         <summary>Filters</summary>
         <div className="filter-row">

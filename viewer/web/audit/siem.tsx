@@ -5,6 +5,7 @@ import type { SiemReport } from '#schemas/api/recordings/status.js';
 import { Empty, Failure, useTitle } from '../parts/basics.js';
 import { duration, numbered } from '../parts/format.js';
 import { SafeText } from '../parts/safe-text.js';
+import { SectionHead, auditSections } from '../parts/section-nav.js';
 import { useAnswer } from '../parts/use-json.js';
 
 /** Destinations are counted every ten seconds. */
@@ -23,10 +24,10 @@ export function SiemPage(): ReactNode {
   const destinations = data?.analysis?.siem ?? [];
   return (
     <section className="page">
-      <div className="page-head">
-        <h1>Sent to a SIEM</h1>
-        <Link to="/audit?event=siem.">Changes of destinations, in the audit log</Link>
-      </div>
+      <SectionHead title="Sent to a SIEM" here="/audit/siem" sections={auditSections} />
+      <p className="page-about">
+        Where everything stored is sent on to. <Link to="/audit?event=siem.">Changes of destinations, in the audit log</Link>
+      </p>
       {error !== null && <Failure error={error} />}
       {data !== null && data.analysis === null && (
         <Empty title="Nothing is known here">

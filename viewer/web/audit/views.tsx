@@ -7,6 +7,7 @@ import { ChoiceFilter, MomentFilter, TextFilter, useFilters } from '../parts/fil
 import { isoTime, moment } from '../parts/format.js';
 import { queryText } from '../parts/query-text.js';
 import { SafeText } from '../parts/safe-text.js';
+import { SectionHead, auditSections } from '../parts/section-nav.js';
 import { useAnswer } from '../parts/use-json.js';
 
 const names = ['by', 'viewer', 'session', 'from', 'to'] as const;
@@ -25,10 +26,10 @@ export function ViewsPage(): ReactNode {
   const groups = groupsOf(data?.rows ?? [], byViewer);
   return (
     <section className="page">
-      <div className="page-head">
-        <h1>Who viewed what</h1>
-        <Link to="/audit?event=recording.">Each time, in the audit log</Link>
-      </div>
+      <SectionHead title="Who viewed what" here="/audit/views" sections={auditSections} />
+      <p className="page-about">
+        Sums by session or viewer. <Link to="/audit?event=recording.">Each time, in the audit log</Link>
+      </p>
       <details className="filters" open={matchMedia('(min-width: 900px)').matches}>
         <summary>Filters</summary>
         <div className="filter-row">

@@ -15,7 +15,7 @@ import { visible } from '../parts/text.js';
 import { useAnswer } from '../parts/use-json.js';
 import { CaseActs } from './acts.js';
 import { CaseState } from './cases.js';
-import { SafeLines } from './safe-lines.js';
+import { SafeLines } from '../parts/safe-lines.js';
 import { stepsOf } from '#schemas/api/cases/steps.js';
 import './cases.css';
 
@@ -24,12 +24,12 @@ const REFRESH_MS = 10_000;
 export function CasePage({ id, me }: { readonly id: string; readonly me: Me }): ReactNode {
   const { data, error, reload } = useAnswer('GET /api/cases/:id', { params: { id } }, REFRESH_MS);
   useTitle(data === null ? 'Case' : visible(data.head.title));
-  if (data === null) return <section className="page cases">{error !== null && <Failure error={error} />}</section>;
+  if (data === null) return <section className="page reading cases">{error !== null && <Failure error={error} />}</section>;
   const { head, summary, timeline, sessions, hidden } = data;
   const steps = stepsOf(data);
   const may = me.cases.update && (head.state === 'open' || head.state === 'investigating');
   return (
-    <section className="page cases">
+    <section className="page reading cases">
       <div className="case-head">
         <div>
           <p className="crumb">

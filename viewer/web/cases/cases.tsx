@@ -29,7 +29,7 @@ export function CasesPage({ me }: { readonly me: Me }): ReactNode {
   const { data, error } = useAnswer('GET /api/cases', { query: { state: chosen } }, REFRESH_MS);
   const [opening, setOpening] = useState(false);
   return (
-    <section className="page cases">
+    <section className="page reading cases">
       <div className="page-head">
         <h1>Cases</h1>
         <nav className="case-states" aria-label="State">

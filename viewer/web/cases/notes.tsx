@@ -13,7 +13,7 @@ import { clock, isoTime, moment } from '../parts/format.js';
 import { SafeText } from '../parts/safe-text.js';
 import { useAnswer } from '../parts/use-json.js';
 import { AddToCase } from './add-to-case.js';
-import { SafeLines } from './safe-lines.js';
+import { SafeLines } from '../parts/safe-lines.js';
 import './cases.css';
 
 const REFRESH_MS = 10_000;
@@ -28,7 +28,7 @@ export interface Position {
 export interface Notes {
   readonly notes: readonly Note[];
   /** Ticks of a timeline. */
-  readonly markers: readonly { readonly at: number; readonly label: string; readonly kind: 'marker' }[];
+  readonly markers: readonly { readonly at: number; readonly label: string; readonly kind: 'note' }[];
   readonly error: ApiFailure | null;
   readonly reload: () => void;
 }
@@ -40,7 +40,7 @@ export function useNotes(session: string, ready: boolean): Notes {
   const markers = useMemo(
     () =>
       notes.flatMap(({ offset, text, created_by: by }) =>
-        offset === null ? [] : [{ at: offset, kind: 'marker' as const, label: `${by}: ${text === '' ? 'bookmark' : text}` }],
+        offset === null ? [] : [{ at: offset, kind: 'note' as const, label: `${by}: ${text === '' ? 'bookmark' : text}` }],
       ),
     [notes],
   );

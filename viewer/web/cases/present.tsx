@@ -11,7 +11,7 @@ import { visible } from '../parts/text.js';
 import { useAnswer } from '../parts/use-json.js';
 import { Player } from '../player/player.js';
 import { useReplay } from '../player/use-replay.js';
-import { SafeLines } from './safe-lines.js';
+import { SafeLines } from '../parts/safe-lines.js';
 import { stepsOf } from '#schemas/api/cases/steps.js';
 import type { Step } from '#schemas/api/cases/steps.js';
 import './cases.css';
@@ -21,7 +21,7 @@ const none: readonly never[] = [];
 export function PresentPage({ id }: { readonly id: string }): ReactNode {
   const { data, error } = useAnswer('GET /api/cases/:id', { params: { id } });
   useTitle(data === null ? 'Case' : `${visible(data.head.title)} · Review`);
-  if (data === null) return <section className="page cases">{error !== null && <Failure error={error} />}</section>;
+  if (data === null) return <section className="page reading cases">{error !== null && <Failure error={error} />}</section>;
   return <Review view={data} />;
 }
 
@@ -47,7 +47,7 @@ function Review({ view }: { readonly view: CaseView }): ReactNode {
   const step = steps[n - 1];
   const { head } = view;
   return (
-    <section className="page cases present">
+    <section className="page reading cases present">
       <div className="present-head">
         <p className="crumb">
           <Link to={`/cases/${head.id}`}>

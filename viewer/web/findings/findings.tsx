@@ -12,6 +12,7 @@ import { clock, isoTime, moment } from '../parts/format.js';
 import { ask } from '../parts/endpoints.js';
 import { queryText } from '../parts/query-text.js';
 import { SafeText } from '../parts/safe-text.js';
+import { SectionHead, findingSections } from '../parts/section-nav.js';
 import { useAnswer } from '../parts/use-json.js';
 import './findings.css';
 
@@ -61,9 +62,8 @@ export function FindingsPage({ me }: { readonly me: Me }): ReactNode {
   const suppressed = sum(counts.data, (one) => one.state === 'suppressed');
   const filtered = names.some((name) => values[name] !== null);
   return (
-    <section className="page findings">
-      <div className="page-head">
-        <h1>Findings</h1>
+    <section className="page reading findings">
+      <SectionHead title="Findings" here="/findings" sections={findingSections(me.audit)}>
         {sum(counts.data, (one) => one.state === 'open') > 0 && (
           <span className="count">{sum(counts.data, (one) => one.state === 'open')} open</span>
         )}
@@ -72,18 +72,7 @@ export function FindingsPage({ me }: { readonly me: Me }): ReactNode {
             {suppressed} suppressed
           </Link>
         )}
-        {me.audit && (
-          <Link to="/findings/response" className="aside">
-            Response
-          </Link>
-        )}
-        <Link to="/patterns" className="aside">
-          Patterns
-        </Link>
-        <Link to="/rules" className="aside">
-          Rules
-        </Link>
-      </div>
+      </SectionHead>
       <details className="filters" open={matchMedia('(min-width: 900px)').matches}>
         <summary>Filters</summary>
         <div className="filter-row">

@@ -1,11 +1,11 @@
 /** How fast people respond to findings: four measures by month, each with its newest median, its trend, and the figures below. */
 import type { ReactNode } from 'react';
-import { Link } from 'wouter';
 import { responseMeasures, trendOf } from '#schemas/events/response.js';
 import type { ResponseMeasure, ResponseMonth } from '#schemas/events/response.js';
 import { Empty, Failure, useTitle } from '../parts/basics.js';
 import { MomentFilter, useFilters } from '../parts/filters.js';
 import { numbered } from '../parts/format.js';
+import { SectionHead, findingSections } from '../parts/section-nav.js';
 import { useAnswer } from '../parts/use-json.js';
 import { plotOf, spanText } from './response-plot.js';
 import type { Column, Plot } from './response-plot.js';
@@ -27,13 +27,8 @@ export function ResponsePage(): ReactNode {
   const { data, error } = useAnswer('GET /api/finding-response', { query: { from: filters.get('from'), to: filters.get('to') } });
   const months = data?.months ?? [];
   return (
-    <section className="page response">
-      <div className="page-head">
-        <h1>Response</h1>
-        <Link to="/findings" className="aside">
-          Findings
-        </Link>
-      </div>
+    <section className="page reading response">
+      <SectionHead title="Response" here="/findings/response" sections={findingSections(true)} />
       <p className="hint">How long it took, from the moment that a finding is about. Signals and what was suppressed do not count.</p>
       <div className="filter-row response-filters">
         <MomentFilter label="From; a year back" name="from" filters={filters} />

@@ -1,11 +1,13 @@
 /** Every rule that the analyzer evaluates: what it looks for, how often it matched, what it costs, and what happens by itself. */
 import type { ReactNode } from 'react';
 import { Link, useSearchParams } from 'wouter';
+import type { Me } from '#schemas/api/front/sign-in.js';
 import type { CatalogueRule } from '#schemas/api/detection/rule-catalogue.js';
 import { Empty, Failure, useTitle } from '../parts/basics.js';
 import { ChoiceFilter, TextFilter, useFilters } from '../parts/filters.js';
 import { queryText } from '../parts/query-text.js';
 import { SafeText } from '../parts/safe-text.js';
+import { SectionHead, findingSections } from '../parts/section-nav.js';
 import { useAnswer } from '../parts/use-json.js';
 import './findings.css';
 
@@ -22,7 +24,7 @@ const sorts = [
   ['cost', 'cost'],
 ] as const;
 
-export function RulesPage(): ReactNode {
+export function RulesPage({ me }: { readonly me: Me }): ReactNode {
   useTitle('Rules');
   const [query] = useSearchParams();
   const filters = useFilters(names);
@@ -31,16 +33,12 @@ export function RulesPage(): ReactNode {
   const shown = rules.filter((rule) => fits(rule, query)).sort(comparisons[query.get('sort') ?? ''] ?? bySeverity);
   return (
     <section className="page rules">
-      <div className="page-head">
-        <h1>Rules</h1>
+      <SectionHead title="Rules" here="/rules" sections={findingSections(me.audit)}>
         {data !== null && (
           <span className="count">{shown.length === rules.length ? rules.length : `${shown.length} of ${rules.length}`}</span>
         )}
         {data?.dry_run === true && <span className="aside">Responses are only written to the audit log</span>}
-        <Link to="/findings" className="aside">
-          Findings
-        </Link>
-      </div>
+      </SectionHead>
       <details className="filters" open={matchMedia('(min-width: 900px)').matches}>
         <summary>Filters</summary>
         <div className="filter-row">

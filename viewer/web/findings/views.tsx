@@ -10,7 +10,7 @@ export function FindingViews({ me }: { readonly me: Me }): ReactNode {
   return (
     <Switch>
       <Route path="/rules">
-        <RulesPage />
+        <RulesPage me={me} />
       </Route>
       {me.audit && (
         <Route path="/findings/response">

@@ -1,12 +1,14 @@
 /** What recurs over sessions: commands that ran before findings, nodes that stand out, and the hours of the week. */
 import type { ReactNode } from 'react';
 import { Link } from 'wouter';
+import type { Me } from '#schemas/api/front/sign-in.js';
 import type { SessionPatterns } from '#schemas/api/recordings/patterns.js';
 import { Empty, Failure, useTitle } from '../parts/basics.js';
 import { MomentFilter, useFilters } from '../parts/filters.js';
 import { moment } from '../parts/format.js';
 import { queryText } from '../parts/query-text.js';
 import { SafeText } from '../parts/safe-text.js';
+import { SectionHead, findingSections } from '../parts/section-nav.js';
 import { useAnswer } from '../parts/use-json.js';
 import { hourGrid, liftText, shareText } from './figures.js';
 import './patterns.css';
@@ -15,18 +17,13 @@ const names = ['from', 'to'] as const;
 const days = ['Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat', 'Sun'] as const;
 const MAX_NODES = 20;
 
-export function PatternsPage(): ReactNode {
+export function PatternsPage({ me }: { readonly me: Me }): ReactNode {
   useTitle('Patterns');
   const filters = useFilters(names);
   const { data, error } = useAnswer('GET /api/patterns', { query: { from: filters.get('from'), to: filters.get('to') } });
   return (
     <section className="page patterns">
-      <div className="page-head">
-        <h1>Patterns</h1>
-        <Link to="/findings" className="aside">
-          Findings
-        </Link>
-      </div>
+      <SectionHead title="Patterns" here="/patterns" sections={findingSections(me.audit)} />
       <p className="hint">
         What recurs over the sessions that you may view. A lead, not a proof: what ran before a finding need not have led to it.
       </p>
@@ -68,43 +65,45 @@ function Commands({ data: { commands, incidents } }: { readonly data: SessionPat
             : 'No command ran before the findings of two sessions. Commands are known where the kernel is watched, where shells mark them, or where a session was opened with one.'}
         </p>
       ) : (
-        <table className="pattern-table">
-          <thead>
-            <tr>
-              <th scope="col">Command</th>
-              <th scope="col">Before findings</th>
-              <th scope="col">Other sessions</th>
-              <th scope="col">How telling</th>
-              <th scope="col">The newest</th>
-            </tr>
-          </thead>
-          <tbody>
-            {commands.map(({ command, before, others, lift, sessions }) => (
-              <tr key={command}>
-                <th scope="row">
-                  <Link to={`/search${queryText({ q: `exe:${command.split(' ')[0]!}` })}`}>
-                    <code>
-                      <SafeText text={command} />
-                    </code>
-                  </Link>
-                </th>
-                <td>
-                  <Bar part={before} of={incidents} /> {before.toLocaleString()} <small>of {incidents.toLocaleString()}</small>
-                </td>
-                <td>{others.toLocaleString()}</td>
-                <td>{liftText(lift)}</td>
-                <td className="pattern-links">
-                  {sessions.map((id, i) => (
-                    <Link key={id} to={`/sessions/${id}`} title={id}>
-                      <span className="sr">Session {id}, </span>
-                      {i + 1}
-                    </Link>
-                  ))}
-                </td>
+        <div className="scroll">
+          <table className="pattern-table">
+            <thead>
+              <tr>
+                <th scope="col">Command</th>
+                <th scope="col">Before findings</th>
+                <th scope="col">Other sessions</th>
+                <th scope="col">How telling</th>
+                <th scope="col">The newest</th>
               </tr>
-            ))}
-          </tbody>
-        </table>
+            </thead>
+            <tbody>
+              {commands.map(({ command, before, others, lift, sessions }) => (
+                <tr key={command}>
+                  <th scope="row">
+                    <Link to={`/search${queryText({ q: `exe:${command.split(' ')[0]!}` })}`}>
+                      <code>
+                        <SafeText text={command} />
+                      </code>
+                    </Link>
+                  </th>
+                  <td>
+                    <Bar part={before} of={incidents} /> {before.toLocaleString()} <small>of {incidents.toLocaleString()}</small>
+                  </td>
+                  <td>{others.toLocaleString()}</td>
+                  <td>{liftText(lift)}</td>
+                  <td className="pattern-links">
+                    {sessions.map((id, i) => (
+                      <Link key={id} to={`/sessions/${id}`} title={id}>
+                        <span className="sr">Session {id}, </span>
+                        {i + 1}
+                      </Link>
+                    ))}
+                  </td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
       )}
     </section>
   );
@@ -124,32 +123,34 @@ function Nodes({ data: { nodes, sessions, incidents } }: { readonly data: Sessio
   return (
     <section>
       <h2 className="pattern-title">Nodes</h2>
-      <table className="pattern-table">
-        <thead>
-          <tr>
-            <th scope="col">Node</th>
-            <th scope="col">Sessions</th>
-            <th scope="col">With findings</th>
-            <th scope="col">Against all</th>
-          </tr>
-        </thead>
-        <tbody>
-          {shown.map((node) => (
-            <tr key={node.node}>
-              <th scope="row">
-                <Link to={`/sessions${queryText({ node: node.node })}`}>
-                  <SafeText text={node.node} />
-                </Link>
-              </th>
-              <td>{node.sessions.toLocaleString()}</td>
-              <td>
-                <Bar part={node.incidents} of={node.sessions} /> {node.incidents.toLocaleString()}
-              </td>
-              <td>{shareText(node, { sessions, incidents })}</td>
+      <div className="scroll">
+        <table className="pattern-table">
+          <thead>
+            <tr>
+              <th scope="col">Node</th>
+              <th scope="col">Sessions</th>
+              <th scope="col">With findings</th>
+              <th scope="col">Against all</th>
             </tr>
-          ))}
-        </tbody>
-      </table>
+          </thead>
+          <tbody>
+            {shown.map((node) => (
+              <tr key={node.node}>
+                <th scope="row">
+                  <Link to={`/sessions${queryText({ node: node.node })}`}>
+                    <SafeText text={node.node} />
+                  </Link>
+                </th>
+                <td>{node.sessions.toLocaleString()}</td>
+                <td>
+                  <Bar part={node.incidents} of={node.sessions} /> {node.incidents.toLocaleString()}
+                </td>
+                <td>{shareText(node, { sessions, incidents })}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
       {nodes.length > shown.length && <p className="hint">{(nodes.length - shown.length).toLocaleString()} more nodes.</p>}
     </section>
   );

@@ -8,7 +8,7 @@ import { visible } from '../parts/text.js';
 export interface TimelineMarker {
   readonly at: number;
   readonly label: string;
-  readonly kind: 'gap' | 'file' | 'participant' | 'marker' | 'hit' | 'finding';
+  readonly kind: 'gap' | 'file' | 'participant' | 'marker' | 'note' | 'hit' | 'finding';
 }
 
 export const kindText = {
@@ -16,6 +16,7 @@ export const kindText = {
   file: 'File',
   participant: 'Participant',
   marker: 'Marker',
+  note: 'Note',
   hit: 'Found',
   finding: 'Finding',
 } as const;
@@ -41,6 +42,7 @@ const lanes: readonly Lane[] = [
     markers: [],
   },
   { title: 'Findings', name: 'finding', unit: ['finding', 'findings'], counted: null, markers: ['finding'] },
+  { title: 'Notes', name: 'note', unit: ['note', 'notes'], counted: null, markers: ['note'] },
   { title: 'People', name: 'participant', unit: ['participant', 'participants'], counted: null, markers: ['participant'] },
   { title: 'Found', name: 'hit', unit: ['hit', 'hits'], counted: null, markers: ['hit'] },
   { title: 'Gaps', name: 'gap', unit: ['gap', 'gaps'], counted: 'gap', markers: ['gap'] },

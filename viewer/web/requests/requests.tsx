@@ -8,6 +8,7 @@ import type { ApiFailure } from '../parts/api.js';
 import { ask } from '../parts/endpoints.js';
 import { duration, isoTime, moment } from '../parts/format.js';
 import { Copy, Empty, Failure, useTitle } from '../parts/basics.js';
+import { SafeLines } from '../parts/safe-lines.js';
 import { SafeText } from '../parts/safe-text.js';
 import { useAnswer } from '../parts/use-json.js';
 import './requests.css';
@@ -30,7 +31,7 @@ export function RequestsPage({ me }: { readonly me: Me }): ReactNode {
   const mine = all.filter(({ user, state }) => user === me.user && (state === 'pending' || state === 'approved'));
   const rest = all.filter((request) => !waiting.includes(request) && !mine.includes(request));
   return (
-    <div className="page requests">
+    <div className="page reading requests">
       <div className="page-head">
         <h1>Access requests</h1>
         {waiting.length > 0 && <span className="count">{waiting.length} to decide</span>}
@@ -42,7 +43,12 @@ export function RequestsPage({ me }: { readonly me: Me }): ReactNode {
       <Section title="History" requests={rest} me={me} onChange={reload} />
       {data !== null && all.length === 0 && (
         <Empty title="No requests yet">
-          <p>What you ask for, and what others ask of you, appears here.</p>
+          <p>
+            A request gives a role, or a login on some nodes, for a while, once others have approved it. What you ask for, and what others
+            ask of you, appears here.
+          </p>
+          <p>In a terminal:</p>
+          <Copy text="steno request create --role ROLE --reason WHY" label="Copy the command" />
         </Empty>
       )}
     </div>
@@ -100,7 +106,7 @@ function Request({
         ))}
       </ul>
       <p className="why">
-        <SafeText text={reason} />
+        <SafeLines text={reason} />
       </p>
       <p className="facts-line">
         for {duration(request.duration)}, asked <Moment at={request.created_at} />

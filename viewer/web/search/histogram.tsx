@@ -70,7 +70,7 @@ export function Histogram({
             ? `${numbered(overview.total, 'hit')} in ${numbered(overview.sessions, 'session')}`
             : `${(counts.get(under) ?? 0).toLocaleString()} from ${moment(first + under * step)}`}
         </span>
-        <time>{moment(last + step)}</time>
+        <time>{moment(Math.min(last + step, Math.max(last, Date.now())))}</time>
       </figcaption>
     </figure>
   );

@@ -1,5 +1,5 @@
 /** What can be done with a session: invite, compare, verify, export. */
-import type { ReactNode } from 'react';
+import type { MouseEvent, ReactNode } from 'react';
 import { Link } from 'wouter';
 import type { SessionInfo } from '#schemas/api/recordings/sessions.js';
 import type { Position } from '../cases/notes.js';
@@ -16,14 +16,14 @@ const formats = [
   ['events.csv', 'Events as CSV', 'for a spreadsheet'],
   ['events.ocsf', 'Events as OCSF', 'for a SIEM, one object a line'],
 ] as const;
+/** Lengths of an animation, in seconds. */
+const lengths = [5, 15, 60] as const;
 const pictures = [
   ['png', 'Picture', 'the screen at this moment, as PNG'],
   ['svg', 'Picture with text', 'the same as SVG: its text can be selected'],
 ] as const;
 
 export function Actions({ session, replay }: { readonly session: SessionInfo; readonly replay: Position | null }): ReactNode {
-  const picture = (format: 'png' | 'svg', at: number): string =>
-    addressOf('GET /api/sessions/:id/export', { params: { id: session.id }, query: { format, at } });
   return (
     <div className="actions">
       {session.live !== undefined && session.live.invite.length > 0 && <InvitePanel session={session} modes={session.live.invite} />}
@@ -50,24 +50,48 @@ export function Actions({ session, replay }: { readonly session: SessionInfo; re
               <span>{hint}</span>
             </a>
           ))}
-          {replay !== null &&
-            pictures.map(([format, title, hint]) => (
-              <a
-                key={format}
-                className="menu-item"
-                href={picture(format, 0)}
-                download={`${session.id}.${format}`}
-                // The moment is that of the click: the replay goes on while the menu is open.
-                onClick={(event) => {
-                  event.currentTarget.href = picture(format, Math.round(replay.position));
-                }}
-              >
-                <strong>{title}</strong>
-                <span>{hint}</span>
-              </a>
-            ))}
+          {replay !== null && <Pictures id={session.id} replay={replay} />}
         </div>
       </details>
     </div>
+  );
+}
+
+function Pictures({ id, replay }: { readonly id: string; readonly replay: Position }): ReactNode {
+  // The moment is that of the click: the replay goes on while the menu is open.
+  const link = (query: (at: number) => { readonly format: 'png' | 'svg' | 'gif'; readonly at: number; readonly until?: number }) => {
+    const address = (at: number): string => addressOf('GET /api/sessions/:id/export', { params: { id }, query: query(Math.round(at)) });
+    return {
+      href: address(0),
+      download: `${id}.${query(0).format}`,
+      onClick: (event: MouseEvent<HTMLAnchorElement>) => {
+        event.currentTarget.href = address(replay.position);
+      },
+    };
+  };
+  return (
+    <>
+      {pictures.map(([format, title, hint]) => (
+        <a key={format} className="menu-item" {...link((at) => ({ format, at }))}>
+          <strong>{title}</strong>
+          <span>{hint}</span>
+        </a>
+      ))}
+      <div className="menu-item menu-lengths" role="group" aria-label="Animation, as GIF">
+        <strong>Animation</strong>
+        <span>from this moment on, as GIF</span>
+        <p>
+          {lengths.map((seconds) => (
+            <a
+              key={seconds}
+              aria-label={`Animation of ${seconds} seconds`}
+              {...link((at) => ({ format: 'gif', at, until: at + seconds * 1000 }))}
+            >
+              {seconds} s
+            </a>
+          ))}
+        </p>
+      </div>
+    </>
   );
 }

@@ -9,7 +9,7 @@ import type { SessionInfo, SessionList } from '#schemas/api/recordings/sessions.
 import type { IndexProgress } from '#schemas/api/recordings/status.js';
 import { cutText } from '#schemas/recording/line.js';
 import { bytes, dayOf, duration, isoTime, moment, timeOfDay } from '../parts/format.js';
-import { Empty, Exit, Failure, LivePeople, StateBadge, useTitle } from '../parts/basics.js';
+import { Copy, Empty, Exit, Failure, LivePeople, StateBadge, useTitle } from '../parts/basics.js';
 import { ChoiceFilter, MomentFilter, TextFilter, useFilters } from '../parts/filters.js';
 import { SafeText } from '../parts/safe-text.js';
 import { queryText } from '../parts/query-text.js';
@@ -62,7 +62,7 @@ export function SessionsPage({ me }: { readonly me: Me }): ReactNode {
     <section className="page">
       <div className="page-head">
         <h1>Sessions</h1>
-        {live > 0 && <span className="count">{live} live</span>}
+        {live > 0 && <span className="count count-live">{live} live</span>}
         {data !== null && data.sessions.length > 1 && (
           <button type="button" className="quiet compare-choose" aria-pressed={chosen !== null} onClick={() => choose(chosen === null)}>
             {chosen === null ? 'Compare two' : 'Do not compare'}
@@ -155,7 +155,17 @@ function List({
   if (data.sessions.length === 0) {
     return (
       <Empty title={filtered ? 'No session matches' : 'No sessions yet'}>
-        <p>{filtered ? 'Loosen a filter.' : 'Connect through the gateway: the session appears here while it runs.'}</p>
+        {filtered ? (
+          <p>Loosen a filter.</p>
+        ) : (
+          <>
+            <p>
+              Connect through the gateway, or open a terminal on one of your <Link to="/nodes">nodes</Link>: the session appears here while
+              it runs.
+            </p>
+            <Copy text="steno ssh NODE" label="Copy the command" />
+          </>
+        )}
       </Empty>
     );
   }
