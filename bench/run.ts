@@ -21,6 +21,8 @@ import { files } from './scenarios/files.js';
 import { detection } from './scenarios/detection.js';
 import { idle } from './scenarios/idle.js';
 import { liveList, throughTunnel } from './scenarios/nodes.js';
+import { live } from './scenarios/live.js';
+import { liveCrowd } from './scenarios/live-crowd.js';
 import { kube } from './scenarios/kube.js';
 import { kernelHour, kernelStorm } from './scenarios/kernel-complete.js';
 import { kernelCompile } from './scenarios/kernel-compile.js';
@@ -59,6 +61,11 @@ const scenarios: readonly [string, (field: Field) => Promise<Section>][] = [
   ['files', (field) => files(field, rounds, quick ? 32 : 1024, quick ? 200 : 10_000)],
   ['cost', (field) => cost(field, rounds, quick ? 64 : 256)],
   ['idle', (field) => idle(field, quick ? 100 : 10_000)],
+  [
+    'live',
+    (field) => (quick ? live(field, { observers: 10, keys: 40, pauses: 10 }) : live(field, { observers: 50, keys: 1_000, pauses: 200 })),
+  ],
+  ['live_crowd', (field) => (quick ? liveCrowd(field, 40, 8, 20) : liveCrowd(field, 1_000, 200, 200))],
   ['stalled', (field) => stalled(field, quick ? 5 : 100)],
   ['outage', (field) => outage(field, quick ? 0.1 : minutes)],
   ['workers', () => scaling(quick ? 1 : 3, quick ? 3 : 6)],

@@ -27,6 +27,12 @@ export interface SessionJoin {
 
 const pattern = /^join\.([0-9a-z]+)(?:\.([a-z]+)(?:\.(i-[0-9a-z]+))?)?$/;
 
+/**
+ * Variable by which a client says that its user can go back in time, and how large their terminal is, as in `120x30`: `steno join` stands
+ * between the terminal and its `ssh`, which therefore knows no size.
+ */
+export const VIEW_VARIABLE = 'STENO_VIEW';
+
 /** Null unless the user name is an address of a session. Throws nothing. */
 export function parseSessionJoin(userName: string): SessionJoin | null {
   const [, session, written = 'observer', invitation] = pattern.exec(userName) ?? [];

@@ -22,8 +22,8 @@ export class Typist {
     return this.#until('ready\r\n');
   }
 
-  /** Types `count` keys, each after the echo of the previous one, and returns the round trips in µs. */
-  async type(count: number): Promise<number[]> {
+  /** Types `count` keys, each `pauseMs` after the echo of the previous one, and returns the round trips in µs. */
+  async type(count: number, pauseMs = 2): Promise<number[]> {
     const times: number[] = [];
     for (let i = 0; i < count; i++) {
       const key = String.fromCharCode(97 + (i % 26));
@@ -33,7 +33,7 @@ export class Typist {
       await echoed;
       times.push((performance.now() - start) * 1000);
       // People pause between keys; without a pause this would measure a pipe, not a keyboard.
-      await new Promise((resolve) => setTimeout(resolve, 2));
+      await new Promise((resolve) => setTimeout(resolve, pauseMs));
     }
     return times;
   }

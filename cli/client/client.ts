@@ -31,6 +31,15 @@ export interface Client {
   /** The body as it comes, for exports and hunts. To cancel, destroy it. */
   stream(path: string, body?: unknown): Promise<Readable>;
   readonly authority: Send;
+  /** Where a WebSocket of the viewer is opened, and with which headers and CA. The signature counts for a moment. */
+  socket(target: string): SocketAddress;
+}
+
+export interface SocketAddress {
+  readonly url: URL;
+  readonly headers: Readonly<Record<string, string>>;
+  /** PEM; left out: the system's CAs. */
+  readonly ca?: string;
 }
 
 export function openClient(home: Home, now: () => number = Date.now): Client {
@@ -53,6 +62,12 @@ export function openClient(home: Home, now: () => number = Date.now): Client {
       const method = body === undefined ? 'GET' : 'POST';
       const text = body === undefined ? '' : JSON.stringify(body);
       return viewer(profile, method, target, signed(method, target, text), text);
+    },
+    socket(target) {
+      const url = new URL(target, profile.web);
+      url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
+      const headers = { authorization: signed('GET', target, ''), origin: new URL(profile.web).origin };
+      return { url, headers, ...(profile.web_ca === undefined ? {} : { ca: profile.web_ca }) };
     },
     async authority(method, target, body) {
       const authorization = signed(method, target, body === undefined ? '' : JSON.stringify(body));

@@ -149,6 +149,30 @@ describe('those who have joined a session', () => {
     expect(slow.got.text.length - before).toBeLessThan(QUEUE_BYTES);
   });
 
+  it('are sent to a few at a time, in the order in which the session showed it, however many there are', async () => {
+    const { print, join, session } = scene();
+    const people = Array.from({ length: 60 }, (_, i) => join(`o${i}`, 'observer'));
+    await Promise.all(people.map(({ participant }) => settled(participant)));
+    const have = (words: string): number => people.filter(({ got }) => got.text.includes(words)).length;
+    print('first ');
+    // Nobody has it in the turn in which the session’s user gets it.
+    expect(have('first')).toBe(0);
+    const steps: number[] = [];
+    await until(() => {
+      steps.push(have('first'));
+      // What comes while it is being sent.
+      if (steps.at(-1)! > 0 && steps.at(-2) === 0) print('second ');
+      return have('second') === people.length;
+    });
+    expect(Math.max(...steps.slice(1).map((count, i) => count - steps[i]!))).toBeLessThanOrEqual(16);
+    for (const { got } of people) expect(got.text).toMatch(/first second $/);
+    // A flood is not gathered, and what is left when the session ends is sent before its last words.
+    print('x'.repeat(20_000));
+    print('last');
+    session.leave();
+    for (const { got } of people) expect([got.text.endsWith('last'), got.ended]).toEqual([true, ['steno: session s1 has ended']]);
+  });
+
   it('hear why the session is over', async () => {
     const { session, join, emptied } = scene();
     const bob = join('bob', 'observer');

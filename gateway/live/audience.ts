@@ -1,8 +1,8 @@
 /**
  * Everybody who has joined one live session: what they are sent, and what of theirs reaches it.
  *
- * The session is never slowed by them. What it shows is copied once and sent on in a turn of its own, after its user has it; whoever
- * does not take it falls behind alone (participant.ts). Observers' and moderators' input, and the size of every participant's
+ * The session is never slowed by them. What it shows is copied once, gathered for `GATHER_MS` and sent on in turns of `AT_A_TIME`, after its user
+ * has it, so that no key of anybody at this gateway waits for all of them; whoever does not take it falls behind alone (participant.ts). Observers' and moderators' input, and the size of every participant's
  * terminal, end here: of the session they see only what `LiveSession` shows. Limits: `MAX_PARTICIPANTS`; a peer's unread input is at most
  * what the protocol takes from them (a window). Tested in audience.test.ts, and with stock clients in ../ssh/server/joined.test.ts.
  */
@@ -21,6 +21,12 @@ import { PresenceProofs } from './presence-proofs.js';
 import { LEAVE_MODES, ScreenReplay } from './screen-replay.js';
 
 const MAX_PARTICIPANTS = 1_024;
+/** Gives an echo time to reach the session's user before the gateway is busy sending it to others. */
+const GATHER_MS = 2;
+/** From this size on, output is sent in the next turn: a flood is not gathered. */
+const GATHER_BYTES = 16 * 1024;
+/** The number of slabs that edge/outbox.ts keeps: a larger batch would allocate memory for each further participant. */
+const AT_A_TIME = 16;
 /** Screens are drawn at most this often, in ms: somebody who falls behind again and again costs no more. */
 const FRAME_MS = 100;
 /** A session that prints faster than it can be drawn is drawn again later. */
@@ -48,7 +54,13 @@ export class Audience implements SessionWatcher {
   readonly #participants = new Set<Participant>();
   /** Shown, and not offered to anybody. */
   #fresh: Buffer[] = [];
-  #turn = false;
+  #freshBytes = 0;
+  #gathering: NodeJS.Timeout | undefined;
+  /** A round begins in the next turn of the event loop. */
+  #due = false;
+  /** Participants whose queues have not been flushed in this round. */
+  #unsent: readonly Participant[] = [];
+  #sent = 0;
   readonly #wanting = new Set<Participant>();
   #replay: ScreenReplay | null = null;
   #framedAt = -Infinity;
@@ -222,14 +234,39 @@ export class Audience implements SessionWatcher {
     if (this.#participants.size === 0) return;
     const copy = this.#plain ? this.#asLines(bytes) : Buffer.from(bytes);
     this.#fresh.push(copy);
+    this.#freshBytes += copy.length;
     this.#replay?.add(copy);
-    if (this.#turn) return;
-    this.#turn = true;
-    setImmediate(() => {
-      this.#turn = false;
-      this.#offer();
-      for (const participant of this.#participants) participant.flush();
-    });
+    this.#schedule();
+  }
+
+  /** While a round is under way, output is gathered for the next one. */
+  #schedule(): void {
+    if (this.#unsent.length > 0) return;
+    if (this.#freshBytes < GATHER_BYTES) {
+      this.#gathering ??= setTimeout(() => this.#distribute(), GATHER_MS);
+      return;
+    }
+    if (this.#due) return;
+    this.#due = true;
+    setImmediate(() => this.#distribute());
+  }
+
+  #distribute(): void {
+    clearTimeout(this.#gathering);
+    this.#gathering = undefined;
+    this.#due = false;
+    this.#offer();
+    this.#unsent = [...this.#participants];
+    this.#sent = 0;
+    this.#sendSome();
+  }
+
+  #sendSome(): void {
+    const until = Math.min(this.#sent + AT_A_TIME, this.#unsent.length);
+    while (this.#sent < until) this.#unsent[this.#sent++]!.flush();
+    if (this.#sent < this.#unsent.length) return void setImmediate(() => this.#sendSome());
+    this.#unsent = [];
+    if (this.#freshBytes > 0) this.#schedule();
   }
 
   resized(cols: number, rows: number): void {
@@ -264,6 +301,7 @@ export class Audience implements SessionWatcher {
     const fresh = this.#fresh;
     if (fresh.length === 0) return;
     this.#fresh = [];
+    this.#freshBytes = 0;
     const bytes = fresh.length === 1 ? fresh[0]! : Buffer.concat(fresh);
     for (const participant of this.#participants) participant.offer(bytes);
   }
@@ -326,7 +364,7 @@ export class Audience implements SessionWatcher {
 
   #help(participant: Participant): void {
     const { user, login, node } = this.#about;
-    this.#tell(participant, helpOf(participant.facts.mode, printable(`${user} (${login}@${node})`, 128)));
+    this.#tell(participant, helpOf(participant.facts.mode, printable(`${user} (${login}@${node})`, 128), participant.goesBack));
   }
 
   #tell(participant: Participant, words: string): void {
@@ -450,12 +488,17 @@ export class Audience implements SessionWatcher {
   #close(): void {
     clearTimeout(this.#timer);
     clearTimeout(this.#patience);
+    clearTimeout(this.#gathering);
+    this.#gathering = undefined;
+    this.#unsent = [];
+    this.#sent = 0;
     this.#presence?.close();
     this.#timer = undefined;
     this.#forgetReplay();
     this.#wanting.clear();
     this.#waiting.clear();
     this.#fresh = [];
+    this.#freshBytes = 0;
     if (this.session.watcher === this) this.session.watcher = null;
     this.#deps.empty();
   }

@@ -71,7 +71,9 @@ export class CommandKeys {
   /** What was done, in order. */
   take(tokens: readonly InputToken[]): readonly Did[] {
     const did: Did[] = [];
-    for (const { kind, bytes } of tokens) {
+    for (const token of tokens) {
+      if (token.kind === 'size') continue;
+      const { kind, bytes } = token;
       if (this.#draft !== null && kind === 'sequence') {
         // ESC by itself gives the message up; arrows and the like do nothing.
         if (bytes.length === 1 && bytes[0] === ESC) did.push(this.#end());
@@ -161,11 +163,11 @@ function textOf(bytes: readonly number[]): string {
   return Buffer.from(bytes).toString();
 }
 
-/** The line that tells a participant what can be done. `whose`: printable. */
-export function helpOf(mode: ParticipantMode, whose: string): string {
+/** The line that tells a participant what can be done. `whose`: printable. `goesBack`: by their client. */
+export function helpOf(mode: ParticipantMode, whose: string, goesBack = false): string {
   switch (mode) {
     case 'observer':
-      return `steno: you watch ${whose} - c says something, q leaves, Ctrl-L redraws`;
+      return `steno: you watch ${whose} - ${goesBack ? 'space goes back, ' : ''}c says something, q leaves, Ctrl-L redraws`;
     case 'peer':
       return `steno: you type into ${whose} - Ctrl-] q leaves, Ctrl-] c says something, Ctrl-] l redraws`;
     case 'moderator':

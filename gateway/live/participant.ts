@@ -22,6 +22,8 @@ const SAY_MS = 10_000;
 export interface ParticipantLink {
   /** Of the participant's own terminal. */
   readonly size: Size;
+  /** The participant's client can go back in the recording. Left out: it cannot. */
+  readonly goesBack?: boolean;
   /** Bytes that can be sent now. */
   readonly room: number;
   /** At most `room` bytes, kept by nobody after this returns. */
@@ -67,6 +69,10 @@ export class Participant {
     this.since = since;
     this.#link = link;
     this.#wantsFrame = wantsFrame;
+  }
+
+  get goesBack(): boolean {
+    return this.#link.goesBack === true;
   }
 
   /** Whether it takes output, and does not wait for a keyframe. */

@@ -3,7 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { TerminalInput } from './terminal-input.js';
 import type { InputToken } from './terminal-input.js';
 
-const passed = (tokens: readonly InputToken[]): string => tokens.map(({ bytes }) => bytes.toString('latin1')).join('');
+const passed = (tokens: readonly InputToken[]): string =>
+  tokens.map((token) => (token.kind === 'size' ? '' : token.bytes.toString('latin1'))).join('');
 const through = (...pieces: readonly string[]): string => {
   const input = new TerminalInput();
   return passed([...pieces.flatMap((piece) => input.push(Buffer.from(piece, 'latin1'))), ...input.flush()]);

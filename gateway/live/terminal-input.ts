@@ -3,7 +3,7 @@
  *
  * The session's output reaches the terminals of all participants, and each of them answers what a program asks of the user's: cursor
  * positions, device attributes, modes, colours, sizes; focus and mouse events follow modes that the program has set. The program
- * expects one answer, that of the session's user, so the others are dropped here.
+ * expects one answer, that of the session's user, so the others are dropped here; a size is told to the gateway alone.
  *
  *     text ──ESC──► escape ──"["──► CSI ──final byte──► text
  *                     ├──"]", "P", "X", "^", "_"──► string ──BEL, ST──► text
@@ -19,6 +19,8 @@ const MAX_SEQUENCE = 64;
 export type InputToken =
   /** Characters and control keys, none of them ESC. */
   | { readonly kind: 'keys'; readonly bytes: Buffer }
+  /** The size of the terminal, as it reports it when asked (CSI 18 t): of the participant's view alone. */
+  | { readonly kind: 'size'; readonly cols: number; readonly rows: number }
   /** Whole: arrows, function keys, the marks around a paste, ESC with a key (Alt). */
   | { readonly kind: 'sequence'; readonly bytes: Buffer };
 
@@ -31,6 +33,7 @@ const BEL = 0x07;
  * `t`, `x` and `$y` with parameters are answers, `M` is a mouse report, and `I` and `O` alone are focus.
  */
 const answer = /^\x1b\[(?:[?>=<][^]*|[0-9;]+[RcntxM]|[0-9;]*\$y|[IO])$/;
+const size = /^\x1b\[8;(\d{1,4});(\d{1,4})t$/;
 
 export class TerminalInput {
   #state: State = 'text';
@@ -125,6 +128,10 @@ export class TerminalInput {
     const bytes = Buffer.from(this.#sequence);
     this.#state = 'text';
     this.#sequence = [];
-    if (bytes.length <= MAX_SEQUENCE && !answer.test(bytes.toString('latin1'))) tokens.push({ kind: 'sequence', bytes });
+    if (bytes.length > MAX_SEQUENCE) return;
+    const text = bytes.toString('latin1');
+    const [, rows, cols] = size.exec(text) ?? [];
+    if (cols !== undefined) tokens.push({ kind: 'size', cols: Number(cols), rows: Number(rows) });
+    else if (!answer.test(text)) tokens.push({ kind: 'sequence', bytes });
   }
 }

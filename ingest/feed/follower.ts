@@ -16,7 +16,8 @@ import { StoredTail } from '#recordings/derive/stored-tail.js';
 import { sha256 } from '#runtime/sha256.js';
 import type { SessionWriter, WriterParts } from '../writing/session-writer.js';
 
-const MAX_BUFFERED = 1 << 20;
+/** For each follower, of whom there may be hundreds. */
+const MAX_BUFFERED = 16 * 1024;
 
 interface Sent {
   readonly n: number;

@@ -234,7 +234,7 @@ export const sessionErrors = {
     'what answers in place of the gateway cannot prove that it is one of this Steno',
     'Reload the page, which gets the current keys of the host CA. If this stays, somebody may be in between.',
   ),
-  GATEWAY_LOST: entry(502, 69, true, 'the connection to the gateway was lost', 'Open the terminal again.'),
+  GATEWAY_LOST: entry(502, 69, true, 'the connection to the gateway was lost', 'Open the terminal, or join the session, again.'),
   RECONNECT_REFUSED: entry(
     410,
     69,

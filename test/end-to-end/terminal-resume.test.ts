@@ -31,6 +31,8 @@ let client = '198.51.100.9';
 let signedIn = true;
 /** Browsers cannot reach the viewer. */
 let unreachable = false;
+/** What the viewer answers whom it turns away. */
+let refusal: StenoError | null = null;
 /** The viewer's ends, newest last. */
 const ends: NodeSocket[] = [];
 
@@ -91,6 +93,7 @@ afterEach(() => {
   client = '198.51.100.9';
   signedIn = true;
   unreachable = false;
+  refusal = null;
 });
 
 const pattern = (from: number, length: number): Buffer => Buffer.from(Uint8Array.from({ length }, (_, i) => ((from + i) * 7919) % 251));
@@ -151,6 +154,7 @@ async function open(near: Near): Promise<Page> {
         return () => undefined;
       },
       onLeave: () => () => undefined,
+      refused: () => Promise.resolve(refusal),
     },
     {
       opened: () => void page.told.push('opened'),
@@ -212,6 +216,20 @@ describe('a terminal of the page', () => {
     page.online();
     await expect.poll(() => page.told.at(-1)).toBe('back');
     expect(near.told).toEqual(['lost', 'resumed 198.51.100.9']);
+  });
+
+  test('ends with the viewer’s words when it is turned away, not when the network is lost', async () => {
+    const near = gatewayEnd(60);
+    const page = await open(near);
+    unreachable = true;
+    page.sockets.at(-1)!.terminate();
+    await expect.poll(() => page.told.at(-1)).toBe('away');
+    await expect.poll(() => page.sockets.length).toBeGreaterThan(2);
+    expect(page.told.at(-1)).toBe('away');
+    refusal = new StenoError('LOCKED', 'stolen laptop');
+    page.online();
+    await expect.poll(() => page.told.at(-1)).toBe('LOCKED');
+    expect(page.link.away).toBe(false);
   });
 
   test('gives up at both ends when its time is over', async () => {
@@ -279,6 +297,7 @@ describe('a terminal of the page', () => {
         open: () => new NodeSocket(`ws://127.0.0.1:${(server.address() as AddressInfo).port}`) as unknown as WebSocket,
         onOnline: () => () => undefined,
         onLeave: () => () => undefined,
+        refused: () => Promise.resolve(null),
       },
       {
         opened: () => link.send(Buffer.from('SSH-2.0-page\r\n')),

@@ -320,6 +320,25 @@ describe('a terminal in the page', () => {
       expect(await ending()).toMatch(/left running/);
     });
 
+    it('is refused with the reason of a lock that was set while it was away', async () => {
+      await open();
+      await state('running');
+      await cut();
+      await state('away');
+      const lock = await steno.json<Lock>('lock', '--user', 'alice', '--reason', 'laptop left on a train');
+      await eventually(
+        () => steno.json<SessionInfo[]>('sessions', '--live'),
+        (rows) => rows.length === 0,
+      );
+      await restore();
+      expect(await ending()).toMatch(/laptop left on a train/);
+      // Nothing tries again behind that.
+      const tried = await page.evaluate<number>('window.sockets.length');
+      await restore();
+      expect(await page.evaluate<number>('window.sockets.length')).toBe(tried);
+      await steno.steno('unlock', lock.id);
+    });
+
     it('ends with its network once the role no longer lets it wait', async () => {
       await open();
       await state('running');

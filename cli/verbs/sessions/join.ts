@@ -18,15 +18,23 @@ export function joinCommand(): Command {
     .addOption(new Option('--mode <mode>', 'as what; roles say which are allowed; an invitation says it itself').choices(participantModes))
     .addHelpText(
       'after',
-      '\nKeys: q leaves (as a peer Ctrl-] q), Ctrl-L draws the screen again, c says something to everybody (as a peer Ctrl-] c);\na moderator pauses with p, resumes with r, ends with t t; the owner hands the keyboard over with h, takes it back with b, refuses peers with x.',
+      '\nAn observer goes back with Space, the left arrow or /, while the session goes on; there, c catches up and q is back to the session.\n\nKeys: q leaves (as a peer Ctrl-] q), Ctrl-L draws the screen again, c says something to everybody (as a peer Ctrl-] c);\na moderator pauses with p, resumes with r, ends with t t; the owner hands the keyboard over with h, takes it back with b, refuses peers with x.',
     )
     .action(async (id: string, { mode }: { readonly mode?: ParticipantMode }) => {
       const home = openHome();
-      const address = formatSessionJoin(await joinOf(home, id, mode));
+      const join = await joinOf(home, id, mode);
+      const address = formatSessionJoin(join);
       if (parseSessionJoin(address) === null) throw new StenoError('USAGE', `"${id}" is no id of a session`);
       readProfile(home);
       await freshTrust(home);
-      const { status, error } = spawnSync('ssh', ['-F', home.sshConfig, '-t', '-l', address, '--', 'steno-gateway'], { stdio: 'inherit' });
+      const ssh = ['-F', home.sshConfig, '-l', address, '--', 'steno-gateway'];
+      // Whoever types or moderates has to see what is, not what was.
+      if (join.mode === 'observer' && process.stdin.isTTY && process.stdout.isTTY) {
+        const { watch } = await import('../../live/watching.js');
+        process.exitCode = await watch(() => openClient(home), join.session, ssh);
+        return;
+      }
+      const { status, error } = spawnSync('ssh', ['-t', ...ssh], { stdio: 'inherit' });
       if (error !== undefined) throw new StenoError('INTERNAL', `ssh: ${error.message}`);
       process.exitCode = status ?? 255;
     });

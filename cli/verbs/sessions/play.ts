@@ -12,7 +12,6 @@ import { Command, InvalidArgumentError } from 'commander';
 import { listSegments, showSegment } from '#schemas/api/recordings/sessions.js';
 import { call } from '#schemas/endpoint/endpoint.js';
 import { targetOf } from '#schemas/endpoint/target.js';
-import { StenoError } from '#schemas/base/errors.js';
 import type { SegmentIndex } from '#schemas/api/recordings/sessions.js';
 import { watermarkText } from '#schemas/offline/watermark.js';
 import { parseLine, parseSize } from '#schemas/recording/line.js';
@@ -20,6 +19,7 @@ import type { Participant, RecordingLine } from '#schemas/recording/line.js';
 import { openClient } from '../../client/client.js';
 import type { Client } from '../../client/client.js';
 import { openHome } from '../../client/home.js';
+import { readText } from '../../live/recording.js';
 import { clock, standardOutput, visible } from '../../terminal/output.js';
 import { TerminalFilter } from '../../terminal/terminal-filter.js';
 import { requireSession } from '../evidence/fetch.js';
@@ -145,12 +145,7 @@ class Playback {
 
   async #lines(n: number): Promise<RecordingLine[]> {
     const body = await this.#client.stream(targetOf(showSegment.path, { id: this.#index.session, n }));
-    body.setEncoding('utf8');
-    let text = '';
-    for await (const chunk of body as AsyncIterable<string>) {
-      text += chunk;
-      if (text.length > 64 << 20) throw new StenoError('TOO_LARGE', `segment ${n}`);
-    }
+    const text = await readText(body, `segment ${n}`);
     return text.split('\n').flatMap((line) => (line === '' || line.startsWith('{') ? [] : (parseLine(line) ?? [])));
   }
 

@@ -8,6 +8,7 @@
  * Limits: at most `WINDOW` bytes of the client's input wait here. Tested in joined.test.ts with stock `ssh`.
  */
 import { StenoError } from '#schemas/base/errors.js';
+import { VIEW_VARIABLE } from '#schemas/session-join.js';
 import { SshReader } from '#schemas/ssh/wire.js';
 import { DISCONNECT, MSG, OPEN_REFUSED } from '#schemas/ssh/numbers.js';
 import type { Audience } from '../../live/audience.js';
@@ -36,6 +37,8 @@ interface Terminal {
   readonly packet: number;
   /** Null until the client requests a terminal. */
   size: { cols: number; rows: number } | null;
+  /** The client has said that it can go back (VIEW_VARIABLE). */
+  goesBack: boolean;
   closed: boolean;
 }
 
@@ -146,7 +149,7 @@ export class Joined {
       return this.#client.send(
         message.openFailure(clientId, OPEN_REFUSED.prohibited, 'steno: who joins a session has one terminal and nothing else'),
       );
-    this.#terminal = { clientId, window, packet, size: null, closed: false };
+    this.#terminal = { clientId, window, packet, size: null, goesBack: false, closed: false };
     this.#client.send(message.openConfirmation(clientId, OWN_ID, WINDOW, MAX_PACKET));
   }
 
@@ -164,6 +167,9 @@ export class Joined {
         if (terminal.size !== null) terminal.size = sizeOf(reader);
         if (this.#participant !== null) this.#audience.command(this.#participant, 'redraw');
         break;
+      case 'env':
+        this.#variable(terminal, reader);
+        break;
       case 'shell':
         if (reply) this.#client.send(message.success(terminal.clientId));
         return this.#join(terminal);
@@ -172,9 +178,29 @@ export class Joined {
         if (reply) this.#client.send(message.success(terminal.clientId));
         return this.end(new StenoError('JOIN_TERMINAL', 'a session is joined without a command'));
       default:
-        known = name === 'env';
+        known = false;
     }
     if (reply) this.#client.send(known ? message.success(terminal.clientId) : message.failure(terminal.clientId));
+  }
+
+  /** Any other variable is taken and ignored. */
+  #variable(terminal: Terminal, reader: SshReader): void {
+    const name = reader.string('the variable', MAX_PACKET);
+    const value = reader.string('its value', MAX_PACKET);
+    if (Buffer.from(name).toString('latin1') !== VIEW_VARIABLE) return;
+    terminal.goesBack = true;
+    const [, cols, rows] = /^(\d{1,4})x(\d{1,4})$/.exec(Buffer.from(value).toString('latin1')) ?? [];
+    if (cols !== undefined) this.#sized(Number(cols), Number(rows));
+  }
+
+  /** The size that the participant's terminal has: of nobody else's concern. */
+  #sized(cols: number, rows: number): void {
+    const terminal = this.#terminal;
+    if (terminal === null || terminal.size === null) return;
+    const size = { cols: clampSize(cols, 80), rows: clampSize(rows, 24) };
+    if (size.cols === terminal.size.cols && size.rows === terminal.size.rows) return;
+    terminal.size = size;
+    if (this.#participant !== null) this.#audience.command(this.#participant, 'redraw');
   }
 
   #join(terminal: Terminal): void {
@@ -202,6 +228,9 @@ export class Joined {
       get size() {
         return terminal.size!;
       },
+      get goesBack() {
+        return terminal.goesBack;
+      },
       get room() {
         return terminal.closed || client.congested ? 0 : Math.min(terminal.window, terminal.packet);
       },
@@ -223,7 +252,9 @@ export class Joined {
     const participant = this.#participant;
     if (participant === null || this.#over) return this.#taken(bytes.length);
     clearTimeout(this.#escape);
-    const did = this.#keys.take(this.#input.push(bytes));
+    const tokens = this.#input.push(bytes);
+    for (const token of tokens) if (token.kind === 'size') this.#sized(token.cols, token.rows);
+    const did = this.#keys.take(tokens);
     const before = this.#typedBytes();
     for (const what of did) this.#do(participant, what);
     // Window for waiting input is granted again once the input is taken.

@@ -16,7 +16,7 @@ import { BlockReader } from '#recordings/read/block-reader.js';
 import { Recorder, RecordingAuthority } from '#recordings/testing/recorder.js';
 import { KeyframeCheck } from '#recordings/render/keyframe-check.js';
 import { scanFrame } from '#recordings/read/recording-reader.js';
-import { parseLines } from '../../../viewer/web/player/segments.js';
+import { parseLines } from '#schemas/player/segments.js';
 import { makeCorpus } from '../../verify/recordings.js';
 import type { Corpus } from '../../verify/recordings.js';
 import { claim, claimEqual, parsed, utf8 } from '../target.js';

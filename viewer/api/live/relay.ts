@@ -8,8 +8,11 @@
  *     looking, at every ingest in vain, for AWAY_MS after it was cut off ──► `unavailable`
  *
  * The authority says which ingest has the session (decision 0076); it is asked first, and the others after it, so that the
- * answer may be late, wrong or missing. The contract with ingest and with browsers is schemas/feed.ts. At most `MAX_BACKLOG`
- * bytes wait for one viewer, and `MAX_VIEWERS` follow at a time. Tested in relay.test.ts.
+ * answer may be late, wrong or missing. The contract with ingest and with browsers is schemas/feed.ts.
+ *
+ * A viewer that reads slowly holds back its own feed: while more than `MAX_BACKLOG` bytes wait for it, nothing is read from ingest, which takes
+ * what comes later from memory or from the store (ingest/feed/follower.ts). One that reads nothing for `STALLED_MS` is closed with `slow`. At
+ * most `MAX_VIEWERS` follow at a time. Tested in relay.test.ts.
  */
 import type { ConnectionOptions, TLSSocket } from 'node:tls';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -31,7 +34,8 @@ export interface LiveSource {
   readonly onRemoved?: (callback: () => void) => () => void;
 }
 
-export const MAX_BACKLOG = 4 << 20;
+const MAX_BACKLOG = 16 * 1024;
+const STALLED_MS = 60_000;
 const MAX_VIEWERS = 256;
 const RECHECK_MS = 5_000;
 const CONNECT_MS = 10_000;
@@ -92,22 +96,40 @@ export class LiveRelay {
       recheck().catch(() => end(liveCloses.signedOut, 'you are no longer signed in'));
     };
     this.#rechecks.add(ask);
-    const timer = setInterval(ask, RECHECK_MS);
+    /** Since when nothing is read for this viewer, monotonic ms; null: it is. */
+    let heldSince: number | null = null;
+    const timer = setInterval(() => {
+      ask();
+      if (heldSince !== null && performance.now() - heldSince > STALLED_MS)
+        end(liveCloses.slow, 'this viewer is too slow for the session; read the replay instead');
+    }, RECHECK_MS);
+    const sent = (): void => {
+      if (heldSince === null) return;
+      if (viewer.bufferedAmount > MAX_BACKLOG) {
+        // Some of it was sent.
+        heldSince = performance.now();
+        return;
+      }
+      heldSince = null;
+      feed?.resume();
+    };
 
     const take = (data: RawData, binary: boolean): void => {
       if (done) return;
       try {
         const step = cursor.take(decodeUplink(binary ? asBytes(data) : new Uint8Array(0)));
         if (step.kind === 'hole') end(liveCloses.behind, 'earlier blocks are stored now');
-        if (step.kind === 'draft') viewer.send(Buffer.concat([step.begins ? BEGINS : GOES_ON, step.bytes]), { binary: false });
-        if (step.kind !== 'block') return;
-        viewer.send(step.lines, { binary: false });
+        if (step.kind === 'draft') viewer.send(Buffer.concat([step.begins ? BEGINS : GOES_ON, step.bytes]), { binary: false }, sent);
+        if (step.kind === 'block') viewer.send(step.lines, { binary: false }, sent);
       } catch (error) {
         this.#log.warn({ err: error, session }, 'ingest sent what is no block');
         end(liveCloses.unavailable, 'the live stream is damaged');
         return;
       }
-      if (viewer.bufferedAmount > MAX_BACKLOG) end(liveCloses.slow, 'this viewer is too slow for the session; read the replay instead');
+      if (viewer.bufferedAmount <= MAX_BACKLOG) return;
+      heldSince ??= performance.now();
+      // After a reconnect the feed is a new one, which is not paused yet.
+      feed?.pause();
     };
     /** Resolves when the ingest has closed: whether it has said that the session is over, and whether it had the session. */
     const read = (url: string): Promise<{ readonly over: boolean; readonly had: boolean }> =>

@@ -42,6 +42,8 @@ export interface LiveDouble {
   /** Sends bytes of a block before it is cut to every follower that asked for drafts. */
   readonly draft: (session: string, n: number, from: number, text: string) => void;
   readonly end: (session: string) => void;
+  /** Bytes that wait for each of its followers. */
+  readonly waiting: (session: string) => readonly number[];
   /** Cuts every follower off. */
   readonly drop: () => void;
   readonly followers: (session: string) => number;
@@ -84,6 +86,7 @@ export async function openLive(only?: ReadonlySet<string>): Promise<LiveDouble> 
     end(session) {
       for (const socket of of(session)) socket.close(1000);
     },
+    waiting: (session) => [...of(session)].map(({ bufferedAmount }) => bufferedAmount),
     drop() {
       for (const socket of sockets.clients) socket.terminate();
     },

@@ -9,7 +9,7 @@ import { queryText } from '../parts/query-text.js';
 import { useAnswer } from '../parts/use-json.js';
 import { useOpening } from '../parts/use-opening.js';
 import { Watermark } from '../parts/watermark.js';
-import type { Replay } from '../player/replay.js';
+import type { Replay } from '#schemas/player/replay.js';
 import { useReplay } from '../player/use-replay.js';
 import { Rows } from './rows.js';
 import { Side } from './side.js';

@@ -10,7 +10,7 @@ import { SafeText } from '../parts/safe-text.js';
 import { Watermark } from '../parts/watermark.js';
 import { Controls, useReplayKeys } from '../player/controls.js';
 import { KeyHelp } from '../player/key-help.js';
-import type { Replay, ReplayIndex } from '../player/replay.js';
+import type { Replay, ReplayIndex } from '#schemas/player/replay.js';
 import { Terminal, aspect, toggleFullscreen } from '../player/terminal.js';
 import { Timeline } from '../player/timeline.js';
 import { usePosition, useReplayState } from '../player/use-replay.js';

@@ -17,10 +17,11 @@ import { visible } from '../parts/text.js';
 import { Watermark } from '../parts/watermark.js';
 import { Controls, useReplayKeys } from '../player/controls.js';
 import { KeyHelp } from '../player/key-help.js';
-import { Replay } from '../player/replay.js';
-import { parseLines } from '../player/segments.js';
+import { Replay } from '#schemas/player/replay.js';
+import { parseLines } from '#schemas/player/segments.js';
 import { Terminal, aspect, toggleFullscreen } from '../player/terminal.js';
 import { Timeline } from '../player/timeline.js';
+import { after } from '../player/timers.js';
 import { useReplayState } from '../player/use-replay.js';
 import { Facts, valuesOf } from '../sessions/facts.js';
 import { EventTable } from './event-table.js';
@@ -146,6 +147,7 @@ function replayOf({ header, duration, segments }: Contents, keeper: Keeper): Rep
     index: { cols: header.term.cols, rows: header.term.rows, duration, live: false, block: 0, segments },
     newlines: tty !== true,
     now: () => performance.now(),
+    after,
     startAt: 0,
     load: async (n) => parseLines((await keeper.ask('segment', { kind: 'segment', n })).text, segments[n]?.start ?? 0, tty !== true),
   });

@@ -4,7 +4,7 @@ import { openZstd } from '#runtime/zstd.js';
 import { openCompletenessCheck, openVerifier } from '#runtime/ssh/verifier.js';
 import { KeyframeCheck } from '#recordings/render/keyframe-check.js';
 import { verifyInBrowser } from '../verify/browser-verifier.js';
-import { parseLines } from '../player/segments.js';
+import { parseLines } from '#schemas/player/segments.js';
 import { scanEvents, scanRecording, segmentText } from './scan.js';
 import type { Scanned } from './scan.js';
 

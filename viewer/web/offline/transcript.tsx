@@ -4,7 +4,7 @@ import type { ReactNode } from 'react';
 import { lastAtOrBefore } from '#schemas/api/recordings/opening.js';
 import { clock } from '../parts/format.js';
 import { MarkedTexts, SafeText } from '../parts/safe-text.js';
-import type { Replay } from '../player/replay.js';
+import type { Replay } from '#schemas/player/replay.js';
 import { usePosition } from '../player/use-replay.js';
 import type { SeenText } from './messages.js';
 

@@ -12,7 +12,7 @@ import { ApiFailure } from '../parts/api.js';
 import { Failure } from '../parts/basics.js';
 import { clock } from '../parts/format.js';
 import { Watermark } from '../parts/watermark.js';
-import type { Replay } from '../player/replay.js';
+import type { Replay } from '#schemas/player/replay.js';
 import { usePosition } from '../player/use-replay.js';
 import { Commands } from './commands.js';
 import { Processes } from './processes.js';

@@ -4,9 +4,12 @@ import type { ApiError } from '#schemas/endpoint/endpoint.js';
 export class ApiFailure extends Error {
   readonly code: string;
   readonly fix: string;
+  /** What the message says beyond that of the catalogue. */
+  readonly detail: string | undefined;
 
-  constructor(code: string, message: string, fix: string) {
+  constructor(code: string, message: string, fix: string, detail?: string) {
     super(message);
+    this.detail = detail;
     this.code = code;
     this.fix = fix;
   }
@@ -26,7 +29,7 @@ export async function send(path: string, init: RequestInit): Promise<Response> {
   const body = (await response.json().catch(() => null)) as ApiError | null;
   const { code, message, fix, detail } = body?.error ?? { code: 'INTERNAL', message: `status ${response.status}`, fix: '' };
   if (code === 'NOT_SIGNED_IN') window.dispatchEvent(new Event(signedOut));
-  throw new ApiFailure(code, detail === undefined ? message : `${message}: ${detail}`, fix);
+  throw new ApiFailure(code, detail === undefined ? message : `${message}: ${detail}`, fix, detail);
 }
 
 export async function getJson<T>(path: string, signal?: AbortSignal): Promise<T> {

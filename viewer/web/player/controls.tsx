@@ -2,7 +2,7 @@
 import { useEffect } from 'react';
 import type { ReactNode } from 'react';
 import { clock, duration } from '../parts/format.js';
-import type { Replay } from './replay.js';
+import type { Replay } from '#schemas/player/replay.js';
 import { usePosition, useReplayState } from './use-replay.js';
 
 export const speeds = [0.5, 1, 2, 4, 8, 16] as const;

@@ -9,7 +9,7 @@ import { SafeText } from '../parts/safe-text.js';
 import { Watermark } from '../parts/watermark.js';
 import { Controls, useReplayKeys } from './controls.js';
 import { KeyHelp } from './key-help.js';
-import type { Replay, ReplayIndex } from './replay.js';
+import type { Replay, ReplayIndex } from '#schemas/player/replay.js';
 import { Terminal, aspect, toggleFullscreen } from './terminal.js';
 import { Timeline } from './timeline.js';
 import type { TimelineMarker } from './lanes.js';

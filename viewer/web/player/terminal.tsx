@@ -2,8 +2,8 @@
 import { useLayoutEffect, useRef } from 'react';
 import type { ReactNode } from 'react';
 import { create } from 'asciinema-player';
-import type { Driver, DriverFactory } from 'asciinema-player';
-import type { Replay } from './replay.js';
+import type { Dispatch, Driver, DriverFactory } from 'asciinema-player';
+import type { Replay } from '#schemas/player/replay.js';
 
 const inert: Driver = {
   init: () => undefined,
@@ -16,12 +16,30 @@ const inert: Driver = {
   getDuration: () => undefined,
 };
 
+function driverOf(replay: Replay, dispatch: Dispatch): Driver {
+  return {
+    // Both name the same events, of which these typings know more.
+    init: () => replay.open((name, data) => dispatch(name, data as never)),
+    play: () => replay.play(),
+    pause: () => replay.pause(),
+    seek: async (where) => (typeof where === 'number' ? replay.seek(where * 1000).then(() => true) : false),
+    step: () => undefined,
+    stop: () => replay.close(),
+    getTiming: () => {
+      const { phase, speed } = replay.state;
+      const rate = phase === 'playing' ? speed : 0;
+      return { time: replay.position / 1000, rate, sampledAt: performance.timeOrigin + performance.now() };
+    },
+    getDuration: () => replay.state.duration / 1000,
+  };
+}
+
 export function Terminal({ replay, cols, rows }: { readonly replay: Replay; readonly cols: number; readonly rows: number }): ReactNode {
   const box = useRef<HTMLDivElement>(null);
   useLayoutEffect(() => {
     // The player asks for its driver once its terminal is loaded: by then it may be gone, and must not take the replay.
     let gone = false;
-    const driver: DriverFactory = (callbacks) => (gone ? inert : replay.driver(callbacks));
+    const driver: DriverFactory = (callbacks) => (gone ? inert : driverOf(replay, callbacks.dispatch));
     const player = create(driver, box.current!, {
       cols,
       rows,

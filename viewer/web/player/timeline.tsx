@@ -3,7 +3,7 @@ import { useCallback, useEffect, useRef, useState } from 'react';
 import type { KeyboardEvent, PointerEvent, ReactNode } from 'react';
 import { clock } from '../parts/format.js';
 import type { SessionTimeline } from '#schemas/api/recordings/replay.js';
-import type { Replay } from './replay.js';
+import type { Replay } from '#schemas/player/replay.js';
 import { Density, Lanes } from './lanes.js';
 import type { TimelineMarker } from './lanes.js';
 import { usePosition, useReplayState } from './use-replay.js';

@@ -1,24 +1,16 @@
-/**
- * A replay for a session: its index, its segments, and the live socket while it runs.
- *
- * Whatever the socket closes with (schemas/feed.ts), the index is read again and, while the session lives, the socket is
- * opened anew after the last block known: sooner when that is because blocks were stored meanwhile or the session ended.
- */
+/** A replay for a session: its index, its segments, and the live socket while it runs (schemas/player/). */
 import { useEffect, useLayoutEffect, useState, useSyncExternalStore } from 'react';
-import { liveCloses } from '#schemas/feed.js';
+import { Follower } from '#schemas/player/follower.js';
+import type { SocketEvents } from '#schemas/player/follower.js';
 import { ApiFailure } from '../parts/api.js';
 import { addressOf, ask, respond } from '../parts/endpoints.js';
 import type { Opened } from '../parts/opening.js';
 import { afterFrame } from './after-frame.js';
-import { Replay } from './replay.js';
-import type { ReplayIndex, ReplayState } from './replay.js';
-import { parseLines } from './segments.js';
-import type { ParsedLines } from './segments.js';
-
-/** A tail longer than this asks whether segments have taken it over. Characters. */
-const TAIL_CHARACTERS = 1 << 20;
-const INDEX_AGAIN_MS = 30_000;
-const RETRY_MS = 1_000;
+import { after } from './timers.js';
+import { Replay } from '#schemas/player/replay.js';
+import type { ReplayIndex, ReplayState } from '#schemas/player/replay.js';
+import { parseLines } from '#schemas/player/segments.js';
+import type { ParsedLines } from '#schemas/player/segments.js';
 
 export interface OpenReplay {
   readonly replay: Replay;
@@ -34,75 +26,43 @@ export function useReplay(opened: Opened | null, startAt: number | null): OpenRe
   useLayoutEffect(() => {
     if (opened === null) return undefined;
     const { id, tty } = opened.session;
-    let closed = false;
-    let socket: WebSocket | null = null;
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    let index: ReplayIndex = opened.index;
-
-    const refresh = async (): Promise<void> => {
-      index = await ask('GET /api/sessions/:id/segments', { params: { id } });
-      if (closed) return;
-      replay.update(index);
-      setOpen({ replay, index });
-    };
-    const again = (ms: number): void => {
-      clearTimeout(timer);
-      timer = setTimeout(() => {
-        refresh().then(
-          () => {
-            if (!closed && index.live && socket === null) connect();
-            else if (index.live) again(INDEX_AGAIN_MS);
-          },
-          () => again(RETRY_MS * 3),
-        );
-      }, ms);
-    };
-    const connect = (): void => {
-      if (closed) return;
-      const url = new URL(
-        addressOf('GET /api/sessions/:id/live', { params: { id }, query: { after: replay.block, drafts: '1' } }),
-        location.href,
-      );
+    const readIndex = (): Promise<ReplayIndex> => ask('GET /api/sessions/:id/segments', { params: { id } });
+    const connect = (block: number, { message, closed }: SocketEvents): (() => void) => {
+      const url = new URL(addressOf('GET /api/sessions/:id/live', { params: { id }, query: { after: block, drafts: '1' } }), location.href);
       url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
-      socket = new WebSocket(url);
+      const socket = new WebSocket(url);
       socket.onmessage = ({ data }) => {
-        if (closed || typeof data !== 'string') return;
-        if (data.startsWith('=') || data.startsWith('+')) replay.draft(data.slice(1), data.startsWith('='));
-        else replay.live(data);
-        if (replay.tailCharacters > TAIL_CHARACTERS) again(0);
+        if (typeof data === 'string') message(data);
       };
-      socket.onclose = ({ code }) => {
-        socket = null;
-        if (!closed) again(code === liveCloses.over || code === liveCloses.behind ? RETRY_MS / 4 : RETRY_MS);
-      };
-      again(INDEX_AGAIN_MS);
+      socket.onclose = ({ code }) => closed(code);
+      return () => socket.close();
     };
     const parse = (from: number, text: string): ParsedLines => parseLines(text, from, !tty);
     const load = async (n: number): Promise<ParsedLines> => {
       const segment = await respond('GET /api/sessions/:id/segments/:n', { params: { id, n: String(n) } });
       const from = Number(segment.headers.get('x-steno-segment-start'));
       const text = await segment.text();
-      if (from === index.segments[n]?.start) return parse(from, text);
+      if (from === follower.index.segments[n]?.start) return parse(from, text);
       // The session was sealed meanwhile, and its segments are numbered anew.
-      await refresh();
+      await follower.refresh();
       throw new ApiFailure('NOT_FOUND', 'this part has moved', 'Seek again.');
     };
     const { first, lines } = opened;
+    const { index } = opened;
     const replay = new Replay({
       index,
       newlines: !tty,
       now: () => performance.now(),
+      after,
       startAt: startAt ?? (index.live ? 'end' : 0),
       load,
       later: afterFrame,
       first: first === null ? null : { n: first, lines: parse(index.segments[first]!.start, lines) },
     });
     setOpen({ replay, index });
-    if (index.live) connect();
+    const follower = new Follower({ replay, index, readIndex, connect, after, indexed: (newer) => setOpen({ replay, index: newer }) });
     return () => {
-      closed = true;
-      clearTimeout(timer);
-      socket?.close();
+      follower.close();
       replay.close();
       setOpen(null);
     };

@@ -149,6 +149,16 @@ const browser: LinkEnvironment = {
     ),
   onOnline: (callback) => listening('online', callback),
   onLeave: (callback) => listening('pagehide', callback),
+  async refused() {
+    try {
+      await ask('GET /api/me', {});
+      return null;
+    } catch (error) {
+      // Signed out or locked; any other refusal may pass.
+      const { code = '', detail } = error instanceof ApiFailure ? error : {};
+      return code === 'LOCKED' || code === 'NOT_SIGNED_IN' ? new StenoError(code, detail) : null;
+    }
+  },
 };
 
 function listening(event: 'online' | 'pagehide', callback: () => void): () => void {

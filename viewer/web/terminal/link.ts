@@ -3,7 +3,7 @@
  *
  *     opening ──first byte: SSH──► plain ──closed──► over                         a gateway that knows no frames
  *        └──first byte: a frame──► attached ──closed or silent, with a ticket──► away ──challenge, proof, `resumed`──► attached
- *                                     └──closed without one, ended, misused──► over ◄──refused, ended, time over──┘
+ *                                     └──closed without one, ended, misused──► over ◄──refused, locked, ended, time over──┘
  *
  * The ticket comes from the gateway inside SSH; its secret becomes a key that cannot be read again. `away` lasts as long as the ticket says, and
  * tries again after `RETRY_MS`, and at once when the browser is online. A gateway that says nothing for `SILENCE_MS` counts as lost. Bytes that
@@ -42,6 +42,8 @@ export interface LinkEnvironment {
   onOnline(callback: () => void): () => void;
   /** As `onOnline`, when the page goes away. */
   onLeave(callback: () => void): () => void;
+  /** Asks why the viewer refused a WebSocket, since browsers do not tell; null: it did not refuse, or does not answer. */
+  refused(): Promise<StenoError | null>;
 }
 
 export const SILENCE_MS = 25_000;
@@ -72,6 +74,7 @@ export class TerminalLink {
   #saidAt = performance.now();
   #lostAt = 0;
   #attempts = 0;
+  #asking = false;
   #retry: ReturnType<typeof setTimeout> | undefined;
   #attempt: ReturnType<typeof setTimeout> | undefined;
   readonly #watch: ReturnType<typeof setInterval>;
@@ -181,7 +184,17 @@ export class TerminalLink {
   #closed(code: number, reason: string): void {
     const goesOn = (this.#stage === 'attached' || this.#stage === 'away') && this.#mayResume(code);
     if (!goesOn) return this.#end(closeError(code, reason));
+    if (this.#stage === 'away') void this.#askWhy();
     this.#lost();
+  }
+
+  /** Ends the link if the viewer refuses the user: further attempts would be in vain. */
+  async #askWhy(): Promise<void> {
+    if (this.#asking) return;
+    this.#asking = true;
+    const why = await this.#environment.refused();
+    this.#asking = false;
+    if (why !== null && this.#stage === 'away') this.#end(why);
   }
 
   #mayResume(code: number): boolean {

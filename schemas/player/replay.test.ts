@@ -1,8 +1,7 @@
-import type { Dispatch } from 'asciinema-player';
 import fc from 'fast-check';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { Replay } from './replay.js';
-import type { ReplayIndex } from './replay.js';
+import type { Dispatch, ReplayIndex } from './replay.js';
 import { parseLines } from './segments.js';
 
 /** Three segments of ten seconds, a line a second, and what a terminal would hold: the text since the last reset. */
@@ -21,6 +20,16 @@ const textOf = (n: number): string => {
 };
 const screenAt = (ms: number): string => Array.from({ length: Math.floor(ms / 1000) }, (_, i) => `${i + 1}.`).join('');
 
+// The types of this folder are those of no runtime.
+declare function setTimeout(run: () => void, ms: number): number;
+declare function clearTimeout(timer: number): void;
+
+const driverOf = (replay: Replay, dispatch: Dispatch) => ({ init: (): Promise<void> => replay.open(dispatch) });
+const after = (ms: number, run: () => void): (() => void) => {
+  const timer = setTimeout(run, ms);
+  return () => clearTimeout(timer);
+};
+
 function open(index: ReplayIndex = stored, startAt: number | 'end' = 0) {
   const terminal = { text: '', resets: 0 };
   const asked: number[] = [];
@@ -35,13 +44,14 @@ function open(index: ReplayIndex = stored, startAt: number | 'end' = 0) {
     index,
     newlines: false,
     now: () => Date.now(),
+    after,
     startAt,
     load: async (n) => {
       asked.push(n);
       return parseLines(textOf(n), n * 10_000, false);
     },
   });
-  const driver = replay.driver({ dispatch });
+  const driver = driverOf(replay, dispatch);
   return { replay, driver, terminal, asked };
 }
 
@@ -114,12 +124,14 @@ test('idle time is skipped on wish', async () => {
     index,
     newlines: false,
     now: () => Date.now(),
+    after,
     startAt: 0,
     load: async () => parseLines('[1,"o","a"]\n[590,"o","b"]\n[9,"o","c"]\n', 0, false),
   });
-  const driver = replay.driver({
-    dispatch: ((name: string, data: unknown) => void (name === 'output' && (terminal.text += String(data)))) as Dispatch,
-  });
+  const driver = driverOf(
+    replay,
+    ((name: string, data: unknown) => void (name === 'output' && (terminal.text += String(data)))) as Dispatch,
+  );
   await driver.init();
   replay.setSkipIdle(true);
   replay.play();
@@ -269,13 +281,14 @@ test('a segment that cannot be read is said, and a later seek tries again', asyn
     index: stored,
     newlines: false,
     now: () => Date.now(),
+    after,
     startAt: 0,
     load: async (n) => {
       if (broken) throw new Error('the store does not answer');
       return parseLines(textOf(n), n * 10_000, false);
     },
   });
-  const driver = replay.driver({ dispatch: (() => undefined) as Dispatch });
+  const driver = driverOf(replay, (() => undefined) as Dispatch);
   await driver.init();
   expect([replay.state.phase, replay.state.error]).toEqual(['failed', 'the store does not answer']);
   broken = false;
@@ -306,10 +319,11 @@ test('a recording that is opened at a damaged segment shows the others', async (
     index: stored,
     newlines: false,
     now: () => Date.now(),
+    after,
     startAt: 25_000,
     load: async (n) => (n === 2 ? Promise.reject(new Error('it is damaged')) : parseLines(textOf(n), n * 10_000, false)),
   });
-  const driver = replay.driver({ dispatch: ((name: string, data: never) => void (name === 'output' && shown.push(data))) as Dispatch });
+  const driver = driverOf(replay, ((name: string, data: never) => void (name === 'output' && shown.push(data))) as Dispatch);
   await driver.init();
   expect([replay.state.phase, replay.state.error]).toEqual(['failed', 'it is damaged']);
   await replay.seek(2_000);
@@ -331,15 +345,14 @@ test('played from the start to its end, a recording shows its lines alone, whate
           index: { ...stored, segments: claimed.map((start) => ({ start })) },
           newlines: false,
           now: () => Date.now(),
+          after,
           startAt: 0,
           load: async (n) => parseLines((forged[n]! ? keyframe('FORGED') : '') + textOf(n), n * 10_000, false),
         });
-        const driver = replay.driver({
-          dispatch: ((name: string, data: never) => {
-            if (name === 'reset') shown.push((data as { init: string }).init);
-            if (name === 'output') shown.push(data);
-          }) as Dispatch,
-        });
+        const driver = driverOf(replay, ((name: string, data: never) => {
+          if (name === 'reset') shown.push((data as { init: string }).init);
+          if (name === 'output') shown.push(data);
+        }) as Dispatch);
         await driver.init();
         replay.setSpeed(speed);
         replay.play();

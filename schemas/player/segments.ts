@@ -1,10 +1,10 @@
 /**
- * Segments of a recording as the player needs them: parsed once, kept while there is room, fetched ahead.
+ * Segments of a recording as players need them: parsed once, kept while there is room, fetched ahead.
  *
  * Lines come from a recording and are hostile: what is no line of the format is skipped, sizes are clamped. Memory is
  * bounded by `CACHE_CHARACTERS` of parsed text, however long the session. Tested in segments.test.ts.
  */
-import { isSize, parseSize } from '#schemas/recording/line.js';
+import { isSize, parseSize } from '../recording/line.js';
 
 /** A change of the screen. `at`: session time in ms. */
 export type ScreenEvent =

@@ -1,5 +1,5 @@
 /**
- * Replays a recording from its segments: a driver for asciinema-player, which keeps only the terminal and its drawing.
+ * Replays a recording from its segments onto a terminal: the page's, which is asciinema-player's, and that of `steno join`.
  *
  *     loading ──► paused ◄──► playing ──last event──► ended
  *                    ▲  seek │  ▲  seek                 │ seek or play
@@ -8,10 +8,9 @@
  * The player's own segmented driver asks for another index, reads the neighbours of every segment, and knows neither
  * speed changes nor skipped idle time nor live sessions; hence this one. A seek needs one segment: its keyframe, then
  * its events up to the moment. The next segment is fetched ahead. A live session's tail behaves as one more segment;
- * at its end the replay follows. Time is passed in. Tested in replay.test.ts.
+ * at its end the replay follows. Clock and timers are passed in. Tested in replay.test.ts.
  */
-import type { Dispatch, Driver, DriverFactory } from 'asciinema-player';
-import { segmentAt } from '#schemas/api/recordings/opening.js';
+import { segmentAt } from '../api/recordings/opening.js';
 import { SegmentCache } from './segments.js';
 import type { ParsedLines, ScreenEvent, Size } from './segments.js';
 import { Tail } from './tail.js';
@@ -24,6 +23,18 @@ export interface ReplayIndex extends Size {
   readonly segments: readonly { readonly start: number }[];
 }
 
+/** What the terminal is told; the names are those of asciinema-player's drivers. */
+export interface ReplayEvents {
+  readonly reset: { readonly size: Size; readonly init: string; readonly theme: null };
+  readonly output: string;
+  readonly resize: Size;
+  readonly playing: undefined;
+  readonly pause: undefined;
+  readonly seeked: undefined;
+  readonly ended: undefined;
+}
+export type Dispatch = <Name extends keyof ReplayEvents>(name: Name, data?: ReplayEvents[Name]) => void;
+
 export interface ReplayParts {
   readonly index: ReplayIndex;
   readonly load: (n: number) => Promise<ParsedLines>;
@@ -33,6 +44,8 @@ export interface ReplayParts {
   readonly newlines: boolean;
   /** Monotonic ms. */
   readonly now: () => number;
+  /** Runs it once after so many ms, unless what this answers is called before. */
+  readonly after: (ms: number, run: () => void) => () => void;
   /** Runs what may wait until the screen is drawn. */
   readonly later?: (run: () => void) => void;
   /** Where to begin in ms; `end` follows a live session. */
@@ -80,7 +93,8 @@ export class Replay {
   #target: number | null = null;
   /** While playing: the moment at which the session clock showed `#position`. */
   #since = 0;
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  /** Calls the timer off; undefined: none runs. */
+  #timer: (() => void) | undefined;
   /** Counts seeks: what an older one still waits for no longer counts. */
   #generation = 0;
   /** Whether idle time was skipped before catching up began; null while nobody catches up. */
@@ -104,19 +118,13 @@ export class Replay {
     };
   }
 
-  readonly driver: DriverFactory = ({ dispatch }): Driver => {
+  /** Shows the moment where the replay begins on this terminal, and everything from then on. */
+  async open(dispatch: Dispatch): Promise<void> {
     this.#dispatch = dispatch;
-    return {
-      init: () => this.#start(),
-      play: () => this.play(),
-      pause: () => this.pause(),
-      seek: async (where) => (typeof where === 'number' ? this.seek(where * 1000).then(() => true) : false),
-      step: () => undefined,
-      stop: () => this.close(),
-      getTiming: () => ({ time: this.position / 1000, rate: this.#rate(), sampledAt: performance.timeOrigin + performance.now() }),
-      getDuration: () => this.#state.duration / 1000,
-    };
-  };
+    const { startAt } = this.#parts;
+    if (startAt === 'end' && this.#state.live) return this.follow();
+    await this.seek(startAt === 'end' ? 0 : startAt);
+  }
 
   get state(): ReplayState {
     return this.#state;
@@ -313,15 +321,6 @@ export class Replay {
     this.#listeners.clear();
   }
 
-  async #start(): Promise<void> {
-    const { startAt } = this.#parts;
-    if (startAt === 'end' && this.#state.live) {
-      await this.follow();
-      return;
-    }
-    await this.seek(startAt === 'end' ? 0 : startAt);
-  }
-
   /** Session time of the next or last change of the screen beyond `here`; null at the end. */
   async #changeBeside(here: number, direction: 1 | -1): Promise<number | null> {
     const { segments } = this.#index;
@@ -390,13 +389,13 @@ export class Replay {
     if (event !== undefined) {
       const ahead = event.at - this.position;
       if (this.#state.skipIdle && ahead > IDLE_MS) {
-        this.#timer = setTimeout(() => {
+        this.#timer = this.#parts.after(IDLE_SHOWN_MS, () => {
           this.#position = event.at;
           this.#since = this.#parts.now();
           this.#tick();
-        }, IDLE_SHOWN_MS);
+        });
       } else {
-        this.#timer = setTimeout(() => this.#tick(), Math.max(FRAME_MS / 4, Math.min(ahead / this.#state.speed, 2 ** 30)));
+        this.#timer = this.#parts.after(Math.max(FRAME_MS / 4, Math.min(ahead / this.#state.speed, 2 ** 30)), () => this.#tick());
       }
       return;
     }
@@ -410,7 +409,7 @@ export class Replay {
       return;
     }
     const rest = this.#state.skipIdle ? Math.min(this.#state.duration - this.position, IDLE_MS) : this.#state.duration - this.position;
-    this.#timer = setTimeout(() => this.#finish(), Math.max(0, rest / this.#state.speed));
+    this.#timer = this.#parts.after(Math.max(0, rest / this.#state.speed), () => this.#finish());
   }
 
   #tick(): void {
@@ -487,7 +486,7 @@ export class Replay {
   }
 
   #clearTimer(): void {
-    clearTimeout(this.#timer);
+    this.#timer?.();
     this.#timer = undefined;
   }
 
@@ -501,10 +500,6 @@ export class Replay {
   #lengths(): Pick<ReplayState, 'duration' | 'cut'> {
     const { duration } = this.#index;
     return { duration: Math.max(duration, this.#tail.until), cut: Math.max(duration, this.#tail.cut) };
-  }
-
-  #rate(): number {
-    return this.#state.phase === 'playing' ? this.#state.speed : 0;
   }
 
   #set(change: Partial<ReplayState>): void {

@@ -1,0 +1,100 @@
+/**
+ * Keeps the replay of a live session up to date: the live socket, and the index of segments.
+ *
+ * Whatever the socket closes with (schemas/feed.ts), the index is read again and, while the session lives, the socket is opened anew after
+ * the last block known: sooner when that is because blocks were stored meanwhile or the session ended. Only `misuse` is final: what the
+ * caller asks for will not be given. Tested in follower.test.ts, and in the page in test/end-to-end/live-page.test.ts.
+ */
+import { liveCloses } from '../feed.js';
+import type { Replay, ReplayIndex } from './replay.js';
+
+/** A tail longer than this asks whether segments have taken it over. Characters. */
+const TAIL_CHARACTERS = 1 << 20;
+const INDEX_AGAIN_MS = 30_000;
+const RETRY_MS = 1_000;
+
+export interface SocketEvents {
+  message(text: string): void;
+  /** Called once, with a code of `liveCloses`, or of the WebSocket. */
+  closed(code: number): void;
+}
+
+export interface FollowerParts<Index extends ReplayIndex> {
+  readonly replay: Replay;
+  /** As the replay has it. */
+  readonly index: Index;
+  readonly readIndex: () => Promise<Index>;
+  /** Opens the socket after a block, drafts included, and answers how to close it. */
+  readonly connect: (after: number, events: SocketEvents) => () => void;
+  /** As in `ReplayParts`. */
+  readonly after: (ms: number, run: () => void) => () => void;
+  /** The index was read again, and the replay has it. */
+  readonly indexed?: (index: Index) => void;
+}
+
+export class Follower<Index extends ReplayIndex> {
+  readonly #parts: FollowerParts<Index>;
+  #index: Index;
+  #hangUp: (() => void) | null = null;
+  #timer: () => void = () => undefined;
+  #over = false;
+
+  constructor(parts: FollowerParts<Index>) {
+    this.#parts = parts;
+    this.#index = parts.index;
+    if (parts.index.live) this.#connect();
+  }
+
+  get index(): Index {
+    return this.#index;
+  }
+
+  async refresh(): Promise<void> {
+    const index = await this.#parts.readIndex();
+    if (this.#over) return;
+    this.#index = index;
+    this.#parts.replay.update(index);
+    this.#parts.indexed?.(index);
+  }
+
+  close(): void {
+    this.#over = true;
+    this.#timer();
+    this.#hangUp?.();
+    this.#hangUp = null;
+  }
+
+  #again(ms: number): void {
+    this.#timer();
+    if (this.#over) return;
+    this.#timer = this.#parts.after(ms, () => {
+      this.refresh().then(
+        () => {
+          if (!this.#index.live) return;
+          if (this.#hangUp === null) this.#connect();
+          else this.#again(INDEX_AGAIN_MS);
+        },
+        () => this.#again(RETRY_MS * 3),
+      );
+    });
+  }
+
+  #connect(): void {
+    if (this.#over) return;
+    const { replay, connect } = this.#parts;
+    this.#hangUp = connect(replay.block, {
+      message: (text) => {
+        if (this.#over) return;
+        if (text.startsWith('=') || text.startsWith('+')) replay.draft(text.slice(1), text.startsWith('='));
+        else replay.live(text);
+        if (replay.tailCharacters > TAIL_CHARACTERS) this.#again(0);
+      },
+      closed: (code) => {
+        this.#hangUp = null;
+        if (code === liveCloses.misuse) this.#timer();
+        else this.#again(code === liveCloses.over || code === liveCloses.behind ? RETRY_MS / 4 : RETRY_MS);
+      },
+    });
+    this.#again(INDEX_AGAIN_MS);
+  }
+}
