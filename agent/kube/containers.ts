@@ -39,13 +39,23 @@ export async function machineNamespace(): Promise<number> {
 }
 
 /**
- * The machine's first process, which an agent in a container sees too. Where that one hides its namespaces, the first of the kernel, whose mounts
- * are the machine's, and where there is none, the agent itself.
+ * A process that sees the machine's mounts. The first one, which an agent in a container sees too, may hide its namespaces; then the
+ * kernel's first one, which is in the namespace that the machine began with, unless the agent itself has the machine's root: then it
+ * is in no container, at most in a copy of that namespace, and what it starts is there with it.
  */
 async function machineProcess(): Promise<string> {
   if ((await mountNamespace('/proc/1')) !== 0) return '/proc/1';
   const second = await readFile('/proc/2/comm', 'utf8').catch(() => '');
-  return second === 'kthreadd\n' && (await mountNamespace('/proc/2')) !== 0 ? '/proc/2' : '/proc/self';
+  if (second !== 'kthreadd\n' || (await mountNamespace('/proc/2')) === 0) return '/proc/self';
+  const [own, machine] = await Promise.all(['/proc/self', '/proc/2'].map(rootOf));
+  return own === machine ? '/proc/self' : '/proc/2';
+}
+
+/** The file system and folder that are `/` for a process; the last of mounts on one another is seen. */
+async function rootOf(process: string): Promise<string> {
+  const mounts = mountsIn(await readFile(join(process, 'mountinfo'), 'utf8').catch(() => ''));
+  const root = mounts.findLast(({ point }) => point === '/');
+  return root === undefined ? '' : `${root.device} ${root.root}`;
 }
 
 async function mountNamespace(process: string): Promise<number> {

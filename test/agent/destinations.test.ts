@@ -148,12 +148,15 @@ describe('the node service', () => {
   const address = Object.values(networkInterfaces())
     .flatMap((list) => list ?? [])
     .find(({ internal, family }) => !internal && family === 'IPv4')?.address;
-  it.skipIf(address === undefined)('does not connect to itself by its network address or its host name if a role closes loopback', async () => {
-    expect(await reach({}, `${address!}:${echoPort}`)).toMatchObject(through);
-    expect(await reach({ loopback: false }, `${address!}:${echoPort}`)).toMatchObject(refused);
-    const resolved = await lookup(hostname()).catch(() => null);
-    if (resolved !== null) expect(await reach({ loopback: false }, `${hostname()}:${echoPort}`)).toMatchObject(refused);
-  });
+  it.skipIf(address === undefined)(
+    'does not connect to itself by its network address or its host name if a role closes loopback',
+    async () => {
+      expect(await reach({}, `${address!}:${echoPort}`)).toMatchObject(through);
+      expect(await reach({ loopback: false }, `${address!}:${echoPort}`)).toMatchObject(refused);
+      const resolved = await lookup(hostname()).catch(() => null);
+      if (resolved !== null) expect(await reach({ loopback: false }, `${hostname()}:${echoPort}`)).toMatchObject(refused);
+    },
+  );
 
   it('continues after an invalid port', async () => {
     const rules = { allow: [forwardSettings.parse({})], deny: [] };

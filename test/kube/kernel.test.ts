@@ -184,6 +184,36 @@ describe.skipIf(why !== null)('commands in pods', () => {
     await silent.ended;
   });
 
+  it('entering the mounts of the node is an escape, and so is a program there', async () => {
+    const main = {
+      ...{ name: 'main', image: 'localhost/busybox:1', imagePullPolicy: 'Never', command: ['sleep', '2147483647'] },
+      securityContext: { privileged: true },
+    };
+    const pod = {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name: 'rooted' },
+      spec: {
+        hostPID: true,
+        terminationGracePeriodSeconds: 0,
+        containers: [main],
+      },
+    };
+    await succeeded(direct('apply', '-f', scene.file('rooted.json', JSON.stringify(pod))));
+    await succeeded(direct('wait', '--for=condition=Ready', 'pod/rooted', '--timeout=90s'));
+    await succeeded(kubectl(['exec', 'rooted', '--', 'sh', '-c', `nsenter -t ${node.pid()} -m -- /bin/true; echo has-entered`]));
+    const { id } = await session('has-entered');
+    const all = await eventually(
+      () => events(id),
+      (some) => some.some(({ kind, name }) => kind === 'kernel' && name === 'end'),
+    );
+    expect(await gaps(id)).toEqual([]);
+    const entered = all.filter(({ kind }) => kind === 'escape').map(({ name, reason }) => [name, reason]);
+    expect(entered).toContainEqual(['setns', 'namespaces of the node']);
+    expect(entered).toContainEqual([expect.stringContaining('true'), 'namespaces of the node']);
+    await succeeded(direct('delete', 'pod', 'rooted', '--grace-period=0', '--force'));
+  });
+
   it('rows of the kernel are found by their pod, as those of the recording are', async () => {
     const mark = 'found-by-pod';
     await succeeded(kubectl(['exec', 'box', '--', 'sh', '-c', `true > /tmp/${mark}`]));
