@@ -85,6 +85,8 @@ export async function detection(seconds: number, sessions: number): Promise<Sect
     const seen = await noticed(scene, seconds, marks, receiver.arrived);
     await steno.stop();
     await steno.start('--rules', rules, '--responses', acting);
+    // Its ports are others now.
+    await steno.json('login', '--data', steno.data);
     const quiet = [await ended(scene, 'to-freeze', FREEZE, sessions), await ended(scene, 'to-end', END, sessions)] as const;
     const busy = await beside(scene, async () => [
       await ended(scene, 'to-freeze', FREEZE, sessions),
@@ -214,9 +216,9 @@ async function ended({ steno }: Scene, name: string, rule: string, count: number
   const before = answers().length;
   const moments: { readonly began: number; readonly over: number }[] = [];
   for (let isLate = false; moments.length < count && !isLate;) {
-    const batch = await Promise.all(Array.from({ length: Math.min(AT_A_TIME, count - moments.length) }, () => begin(steno, name)));
+    const batch = await Promise.all(Array.from({ length: Math.min(AT_A_TIME, count - moments.length) }, () => begin(steno)));
     for (const shell of batch) {
-      shell.write('go\r');
+      shell.write(`${name}\r`);
       isLate = !(await inTime(rule === FREEZE ? shell.until(/this session is frozen/) : shell.ended, LATE_MS));
       if (isLate) break;
       const over = now();
@@ -233,8 +235,9 @@ async function ended({ steno }: Scene, name: string, rule: string, count: number
   };
 }
 
-async function begin(steno: Steno, name: string): Promise<Terminal> {
-  const command = `bash -c 'echo rea""dy; read x; echo began:$EPOCHREALTIME; /bin/true ${name}; exec cat'`;
+/** A shell that runs `/bin/true` with the word that is typed: rules look into `bash -c` as well, so no argument may have the word before. */
+async function begin(steno: Steno): Promise<Terminal> {
+  const command = `bash -c 'echo rea""dy; read x; echo began:$EPOCHREALTIME; /bin/true $x; exec cat'`;
   const shell = steno.terminal('ssh', ['-F', steno.config, '-tt', `${steno.login}@local.steno`, command]);
   await shell.until(/ready/);
   return shell;
