@@ -272,6 +272,25 @@ describe('recordings', () => {
     expect(ingest.faults).toEqual([]);
   });
 
+  test('are not held back by event logs, of which 4 MiB each and 12 MiB together may be unacknowledged', async () => {
+    let acks = false;
+    ingest.hooks.acks = () => acks;
+    const logs = Array.from({ length: 5 }, () => new Recorded(recordings, 100, 60_000, 200, 'events'));
+    connect();
+    const arrived = (): number[] => logs.map(({ session }) => ingest.recordings.get(`${session}/events`)?.blocks.length ?? 0);
+    const bytes = (): number => arrived().reduce((sum, blocks) => sum + blocks * 60_000, 0);
+    await ingest.when(() => bytes() >= 12 << 20);
+    const recorded = new Recorded(recordings, 15, 60_000, 100);
+    await ingest.when(() => ingest.recordings.get(recorded.session)?.blocks.length === 15);
+    expect(bytes()).toBeLessThan((12 << 20) + 2 * 60_000);
+    expect(Math.max(...arrived()) * 60_000).toBeLessThan((4 << 20) + 60_000);
+    acks = true;
+    await ingest.close();
+    await ingest.listen();
+    await recordings.when(() => recorded.finished && logs.every(({ finished }) => finished));
+    expect(ingest.faults).toEqual([]);
+  });
+
   test('refused for good are handed back; refused for now are offered again', async () => {
     const codes = new Map<string, string | null>();
     ingest.hooks.refuseOpen = (session) => {

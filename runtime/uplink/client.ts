@@ -23,7 +23,7 @@
  *     idle ──work──► opening ──resume──► sending ──close sent──► waiting ──ack closed──► gone
  *                       │ refuse, or nothing at `stored`──► refused (quarantined by its source)
  *
- * Only data sent but not yet acknowledged as received is held here: at most 1 MiB per recording, 4 MiB per event log, and 16 MiB in all. Everything
+ * Only data sent but not yet acknowledged as received is held here: at most 1 MiB per recording, 4 MiB per event log, 12 MiB of event logs and 16 MiB in all. Everything
  * else stays on disk with its source. Tested in client.test.ts.
  */
 import type { ConnectionOptions, TLSSocket } from 'node:tls';
@@ -52,6 +52,8 @@ import type { BatchSource, Draft, OutgoingFrame, RecordingSource, SessionSource 
 const SESSION_WINDOW = 1 << 20;
 /** A busy node makes 4 MiB of events a second, and ingest confirms them once they are inserted. */
 const EVENT_LOG_WINDOW = 4 << 20;
+/** Of all event logs together: the rest of TOTAL_WINDOW is for recordings, which somebody may be watching. */
+const EVENT_LOGS_WINDOW = 12 << 20;
 const TOTAL_WINDOW = 16 << 20;
 const EVENT_WINDOW = 12;
 /** Bytes sent per turn of the event loop: a keystroke must not wait behind a backlog. */
@@ -129,6 +131,8 @@ export class UplinkClient {
   #flows = new Map<string, Flow>();
   #ready: Flow[] = [];
   #bytes = 0;
+  /** Of them, those of event logs. */
+  #logBytes = 0;
   #eventsInFlight = new Map<string, BatchSource>();
   #proven: NodeJS.Timeout | null = null;
   /** Batches in flight when a peer refused the connection, with a count. */
@@ -272,7 +276,7 @@ export class UplinkClient {
     this.#up = false;
     this.#flows.clear();
     this.#ready = [];
-    this.#bytes = 0;
+    this.#bytes = this.#logBytes = 0;
     this.#eventsInFlight.clear();
   }
 
@@ -367,8 +371,7 @@ export class UplinkClient {
     if (flow === undefined || flow.state === 'opening') return;
     while (flow.inFlight.length > 0 && flow.inFlight[0]!.n <= received) {
       const { bytes } = flow.inFlight.shift()!;
-      flow.bytes -= bytes;
-      this.#bytes -= bytes;
+      this.#count(flow, -bytes);
     }
     if (closed) this.#end(flow);
     if (stored > flow.stored || closed) this.#prove();
@@ -435,8 +438,7 @@ export class UplinkClient {
 
   #end(flow: Flow): void {
     this.#flows.delete(keyOf(flow.source));
-    this.#bytes -= flow.bytes;
-    flow.bytes = 0;
+    this.#count(flow, -flow.bytes);
   }
 
   #enqueue(flow: Flow): void {
@@ -461,8 +463,8 @@ export class UplinkClient {
     while (this.#up && this.#ready.length > 0 && sent < TURN_BYTES && this.#bytes < TOTAL_WINDOW) {
       const flow = this.#ready.shift()!;
       if (!this.#flows.has(keyOf(flow.source))) continue;
-      if (flow.bytes >= (flow.source.stream === 'events' ? EVENT_LOG_WINDOW : SESSION_WINDOW)) {
-        // The session's next acknowledgement queues it again.
+      if (this.#isFull(flow)) {
+        // Its next acknowledgement queues it again.
         flow.queued = false;
         continue;
       }
@@ -499,9 +501,21 @@ export class UplinkClient {
     const { n, head, content } = frame;
     this.#send(encodeUplink('block', { ...of, n, head }, content));
     flow.inFlight.push({ n, bytes: content.length });
-    flow.bytes += content.length;
-    this.#bytes += content.length;
+    this.#count(flow, content.length);
     return content.length;
+  }
+
+  /** Bytes that were sent and are not acknowledged as received. */
+  #count(flow: Flow, bytes: number): void {
+    flow.bytes += bytes;
+    this.#bytes += bytes;
+    if (flow.source.stream === 'events') this.#logBytes += bytes;
+  }
+
+  /** Whether it has to wait for an acknowledgement of its own. So an event log of which nothing is under way may always send. */
+  #isFull({ source, bytes }: Flow): boolean {
+    if (source.stream !== 'events') return bytes >= SESSION_WINDOW;
+    return bytes >= EVENT_LOG_WINDOW || (bytes > 0 && this.#logBytes >= EVENT_LOGS_WINDOW);
   }
 
   #follow({ session, stream, on }: UplinkHeader<'follow'>): void {
