@@ -294,8 +294,14 @@ describe('a terminal in the page', () => {
       await page.locator('.terminal-screen').click();
       await typed('exit');
       await state('ended');
-      const { stdout } = await steno.steno('export', id, '--format', 'cast');
-      const marks = stdout.split('\n').flatMap((line) => /^\[[^,]+, ?"m", ?"(.*)"\]$/.exec(line)?.[1] ?? []);
+      // The page knows of the end before the recording is stored.
+      const marks = await eventually(
+        async () => {
+          const { stdout } = await steno.steno('export', id, '--format', 'cast');
+          return stdout.split('\n').flatMap((line) => /^\[[^,]+, ?"m", ?"(.*)"\]$/.exec(line)?.[1] ?? []);
+        },
+        (found) => found.length > 1,
+      );
       expect(marks).toEqual([
         expect.stringMatching(/^alice: network lost, waits 120 s$/),
         expect.stringMatching(/^alice: network back after \d+ s$/),
