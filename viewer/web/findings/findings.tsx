@@ -268,7 +268,7 @@ function Decide({ finding: { id, state }, onChange }: Pick<FindingProps, 'findin
           value={reason}
           maxLength={1024}
           required
-          // The pressed button was replaced by this one.
+          // This field replaced the button that was pressed.
           autoFocus
           onChange={(event) => setReason(event.target.value)}
           placeholder={asking === 'dismissed' ? 'Why is this a false alarm?' : asking === 'resolved' ? 'What was done?' : 'Why again?'}
