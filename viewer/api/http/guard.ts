@@ -1,7 +1,8 @@
 /**
  * Checks applied to every request before anything else handles it.
  *
- * - Host: only this server's own names are accepted; a page of another site whose name resolves to this address (DNS rebinding) sends its own name and is refused.
+ * - Host: only this server's own names are accepted; a page of another site whose name resolves to this address
+ *   (DNS rebinding) sends its own name and is refused.
  * - Origin: a request that changes something, or opens a WebSocket, with a cookie must come from our own pages (CSRF).
  * - Headers: the page may load and contact nothing but this server. `wasm-unsafe-eval` is for the player's terminal.
  * - Limits: counters per address and in total, bounded in memory.

@@ -21,8 +21,7 @@ export type Trust =
  * none.
  */
 export function trustOf(came: Checked, own: Checked | null, faults: readonly string[]): Trust {
-  // The reader's key takes precedence over the embedded ones: anybody may have signed a recording that the reader's key does not
-  // verify.
+  // The reader's key takes precedence over the embedded ones: without it, anybody may have signed the recording.
   const checked = own !== null && own.recording.kind === 'verified' ? own : came;
   const { recording, log, unfinished } = checked;
   if (recording.kind === 'refused') return broken('The recording', recording);
