@@ -1,4 +1,4 @@
-/** A rebuild that is cut off is known, and goes on where it was. Killing a real process: test/end-to-end/reindex.test.ts. */
+/** An interrupted rebuild is detected and continues where it stopped. Killing a real process: test/end-to-end/reindex.test.ts. */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
