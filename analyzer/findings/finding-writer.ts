@@ -4,7 +4,7 @@
  *   1. the row of a finding is inserted       crash before: the session has no mark (../following/session-run.ts) and is replayed; the
  *                                             same detection gives the same id, and the row appears then
  *   2. waiting parties are notified           crash before: the replay inserts the row again, which changes nothing, and notifies again.
- *                                             `known` says which findings the store had: what was told about them is theirs to decide
+ *                                             `known` says which findings the store had; receivers decide how to treat those
  *
  * Findings that arrive during an insert go into the next one. Inserts are retried until the store answers; up to `MAX_WAITING` findings
  * wait, and further ones are dropped and counted, and their sessions get no mark. Tested in finding-writer.test.ts.

@@ -249,7 +249,7 @@ async function play(scene: WorldPlan, actions: readonly Action[]): Promise<void>
         const isDone = await attempt(step.kind, () =>
           world.requests.review(reviewer, wanted.id, { decision: 'approve', reason: '', via: 'steno' }, { actor: reviewer, source: '' }),
         );
-        // The reach that the reviewer, whom they do not control, saw: later additions do not count as granted. Whoever was granted
+        // The reach that an uncontrolled reviewer saw is granted; later additions do not count as granted. A user who was granted
         // everything may do everything.
         if (isDone && controlled.has(wanted.user) && (await world.author(wanted.user)).everything) return;
         if (isDone && !controlled.has(reviewer)) for (const atom of await world.reach(wanted.user, true)) allowed.add(atom);

@@ -1,14 +1,14 @@
 /**
- * Replays a recording from its segments onto a terminal: the page's, which is asciinema-player's, and that of `steno join`.
+ * Replays a recording from its segments onto a terminal: that of the page (asciinema-player), or that of `steno join`.
  *
  *     loading ──► paused ◄──► playing ──last event──► ended
  *                    ▲  seek │  ▲  seek                 │ seek or play
  *                    └───────┴──┴────────────────────────┘          failed: a segment cannot be read; seek tries again
  *
- * The player's own segmented driver asks for another index, reads the neighbours of every segment, and knows neither
- * speed changes nor skipped idle time nor live sessions; hence this one. A seek needs one segment: its keyframe, then
- * its events up to the moment. The next segment is fetched ahead. A live session's tail behaves as one more segment;
- * at its end the replay follows. Clock and timers are passed in. Tested in replay.test.ts.
+ * The player's own segmented driver needs a different index, reads the neighbours of every segment, and supports neither speed changes
+ * nor skipping idle time nor live sessions; hence this one. A seek needs one segment: its keyframe, then its events up to the moment.
+ * The next segment is prefetched. A live session's tail behaves as one more segment; at its end the replay follows. Clock and timers
+ * are passed in. Tested in replay.test.ts.
  */
 import { segmentAt } from '../api/recordings/opening.js';
 import { SegmentCache } from './segments.js';

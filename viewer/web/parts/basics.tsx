@@ -91,7 +91,7 @@ export function Copy({ text, label }: { readonly text: string; readonly label: s
   };
   return (
     <div className="command">
-      {/* Longer than its box it scrolls, by keyboard too. */}
+      {/* Content longer than its box scrolls, by keyboard too. */}
       <code tabIndex={0}>{text}</code>
       <button type="button" className="quiet" onClick={copy} aria-label={label}>
         {done ? 'Copied' : 'Copy'}

@@ -140,7 +140,7 @@ export function SqlPage({ me }: { readonly me: Me }): ReactNode {
                 </label>
               )}
               <div className="sql-run">
-                {/* Keys: one element that turned from Cancel into Run within a click would submit. */}
+                {/* The keys keep these separate elements: one that changed from Cancel to Run within a click would submit. */}
                 {running ? (
                   <button key="cancel" type="button" className="sql-cancel" onClick={cancel}>
                     Cancel
