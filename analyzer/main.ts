@@ -5,8 +5,8 @@
  *                             ▲                                                        │
  *                             └────────────── what the feeds did not bring ────────────┘
  *
- * Nothing is kept here that is not in the event store: it can be killed at any moment, and a session without a mark is replayed.
- * Where several analyzers share a store, one works under a lease and the others wait for it. Tested in test/survival/analyzer-feed.test.ts.
+ * All state is in the event store, so the process can be killed at any moment; a session without a mark is replayed. If several
+ * analyzers share a store, one works under a lease and the others wait for the lease. Tested in test/survival/analyzer-feed.test.ts.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ConnectionOptions } from 'node:tls';
@@ -31,21 +31,24 @@ export interface AnalyzerParts {
   readonly events: EventStore;
   /** `wss://HOST:PORT` of every ingest. */
   readonly ingests: readonly string[];
-  /** `ServiceIdentity.tlsClientOptions(['ingest'])`, asked at each connection. */
+  /** `ServiceIdentity.tlsClientOptions(['ingest'])`, read for each connection. */
   readonly tls: () => ConnectionOptions;
   readonly rules: DetectorSet;
   /** Milliseconds. */
   readonly lookBack: number;
-  /** What is said of sending on and of announcing. */
+  /** Reports of sending to SIEMs and of announcing. */
   readonly siem?: () => readonly SiemReport[];
   readonly announced?: () => Announcer['counts'];
-  /** Left out: nobody else shares the store. */
+  /** If omitted, nobody else shares the store. */
   readonly alone?: Alone;
-  /** This analyzer follows sessions from now on. */
+  /** Called when this analyzer starts to follow sessions. */
   readonly onActive?: () => void;
-  /** Told of each finding when it is made, and again after a restart if its session has no mark. `session`: as far as it is known. */
+  /** Called for each finding when it is made, and again after a restart if its session has no mark. `session`: as far as it is known. */
   readonly onFinding?: (row: FindingRow, session: SessionRow | null) => void;
-  /** Told when it is durable, and again after a restart as above: the session gets no mark before this resolves, and none if it rejects. */
+  /**
+   * Called when the finding is durable, and again after a restart as above: the session gets no mark before this resolves, and none if
+   * it rejects.
+   */
   readonly onWritten?: (row: FindingRow) => Promise<void> | void;
   readonly log: Log;
   /** ms since 1970. */
@@ -56,11 +59,11 @@ export interface AnalyzerParts {
 }
 
 export interface RunningAnalyzer extends Running {
-  /** What `steno status` and metrics show; `hits`: matches, `costs`: milliseconds of each rule since the start, by its id. */
+  /** The figures for `steno status` and metrics; `hits`: matches, `costs`: milliseconds, of each rule since the start, by its id. */
   analysis(): { readonly report: AnalysisReport; readonly hits: ReadonlyMap<string, number>; readonly costs: ReadonlyMap<string, number> };
-  /** Other rules are in force from now on: sessions that are not over are analyzed again, from their first row. */
+  /** Puts different rules into force: sessions that are not over are analyzed again, from their first row. */
   reload(rules: DetectorSet): void;
-  /** An ingest was removed: whom the feeds are connected to is asked again. */
+  /** Called when an ingest was removed: reconnects the feeds, which checks the other ends again. */
   reconnect(): void;
 }
 
@@ -68,7 +71,7 @@ const LEASE = 'analyze/sessions';
 const STANDBY_MS = 1_000;
 /** A node sends the last rows of a session within seconds of its end. */
 const GRACE_MS = 5_000;
-/** A process that outlives its session goes on telling what it does. */
+/** A process that outlives its session continues to report events. */
 const IDLE_MS = 600_000;
 const idle: FollowerReport = { open: 0, behind: 0, rows: 0, oldest: null, overflow: 0 };
 

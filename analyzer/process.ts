@@ -1,6 +1,6 @@
 /**
- * An analyzer as a process, or as a part of the one that holds the embedded stores. Order: stores, rules (strictly: one that is not valid
- * keeps it from starting), identity and authority, analyzer.
+ * An analyzer as a process, or as part of the process that holds the embedded stores. Order: stores, rules (strictly: an invalid rule
+ * prevents the start), identity and authority, analyzer.
  */
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
@@ -29,7 +29,7 @@ import { startExport } from './siem/start.js';
 
 export interface AnalyzerProcessParts {
   readonly log: Log;
-  /** Of an ingest in the same process. */
+  /** The stores of an ingest in the same process. */
   readonly beside?: { readonly stores: Stores };
 }
 
@@ -61,7 +61,7 @@ export async function startAnalyzerProcess(config: AnalyzerServiceConfig & Joini
       close: leave,
     } = await openMember('analyzer', config, { dir: join(config.data, 'analyzer-keys') }, { log, clock });
     opened.push(leave);
-    // The embedded event store opens for one process at a time: a holder that was killed keeps nobody waiting.
+    // The embedded event store can be open in only one process at a time, so a holder that was killed delays nobody.
     const holder = config.events === undefined ? 'embedded' : randomBytes(8).toString('hex');
     const responder = new Responder({ authority, log, clock });
     opened.push(() => responder.close());

@@ -175,7 +175,7 @@ describe.skipIf('missing' in programs)(`two authorities on one store${'missing' 
         if (locks.length > 0) resolve();
       }),
     );
-    // The pool finds its connections dead at their first use.
+    // The pool notices dead connections at their first use.
     const failures: string[] = [];
     for (let done = false; !done;)
       done = await admin.call('PUT', '/v1/locks/l-1', lock).then(

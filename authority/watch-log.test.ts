@@ -6,10 +6,10 @@ import type { WatchMessage } from '#schemas/watch.js';
 import { anySnapshot, emptySnapshot } from '../schemas/testing/snapshots.js';
 import { SnapshotLog } from './watch-log.js';
 
-/** A watcher, and what is on its way to it: a connection delivers in order, and loses what was not delivered when it is cut. */
+/** A watcher, and the messages in flight to it: a connection delivers in order, and loses undelivered messages when it is cut. */
 interface Watching {
   readonly reader: WatchReader;
-  /** `plain`: one that knows no deltas. */
+  /** `plain`: a watcher that does not support deltas. */
   readonly plain: boolean;
   inFlight: string[] | null;
 }

@@ -1,5 +1,5 @@
 /**
- * Ingest: accepts uplinks, writes the stores, acknowledges; and passes live sessions on to viewers.
+ * Ingest: accepts uplinks, writes to the stores, acknowledges, and passes live sessions on to viewers.
  *
  *   wss /uplink                        peers of kind gateway (sessions and events), authority (events), agent (kernel events)
  *   wss /live?session=ID&after=BLOCK   peers of kind viewer

@@ -1,4 +1,7 @@
-/** The account of a user number, by getent(1), so that NSS sources count. Answers are kept for a minute. Tested in login-watch.test.ts. */
+/**
+ * Looks up the account of a uid with getent(1), so that NSS sources count. Answers are cached for a minute. Tested in
+ * login-watch.test.ts.
+ */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { LRUCache } from 'lru-cache';
@@ -10,7 +13,7 @@ const TIMEOUT_MS = 5_000;
 export class Accounts {
   readonly #names = new LRUCache<number, string>({ max: 1_000, ttl: KEPT_MS });
 
-  /** '' where there is none, or the source of it does not answer. */
+  /** '' if there is no such account, or if its source does not answer. */
   async nameOf(uid: number): Promise<string> {
     const known = this.#names.get(uid);
     if (known !== undefined) return known;

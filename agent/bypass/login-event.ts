@@ -1,4 +1,4 @@
-/** From a login that was seen to the event that tells of it. Tested in login-record.test.ts. */
+/** Turns an observed login into its event. Tested in login-record.test.ts. */
 import { isIP } from 'node:net';
 import type { FreeEvent } from '#runtime/uplink/free-event-rows.js';
 import type { LoginRecord } from './login-record.js';
@@ -15,7 +15,7 @@ function doorOf(program: string): Door {
   return program === 'login' || program === 'sulogin' ? 'console' : 'sshd';
 }
 
-/** `account`: of the uid, by the machine's own list; '' where it has none. `at`: ms since 1970. */
+/** `account`: the name of the uid on this machine; '' if it has none. `at`: ms since 1970. */
 export function loginEvent(record: LoginRecord, account: string, at: number): FreeEvent {
   const { door, program, argv, argvCut, pid, doorPid, uid, variables } = record;
   const [address = '', port = ''] = door.startsWith('su') ? [] : (variables.get('SSH_CONNECTION') ?? '').split(' ');
@@ -46,7 +46,7 @@ export function loginEvent(record: LoginRecord, account: string, at: number): Fr
   };
 }
 
-/** Logins that could not be recorded, as a gap with `count`. */
+/** A gap for logins that could not be recorded, with their `count`. */
 export function lostLogins(count: number, at: number): FreeEvent {
   return { kind: 'gap', user: '', at, outcome: 'failure', name: 'logins_lost', reason: 'the ring of logins was full', count };
 }

@@ -1,4 +1,4 @@
-/** Records as the kernel writes them, and the events that they become. */
+/** Records as the kernel writes them, and the events made from them. */
 import { expect, test } from 'vitest';
 import { freeRow } from '#schemas/events/free-rows.js';
 import { freeEventRows } from '#runtime/uplink/free-event-rows.js';

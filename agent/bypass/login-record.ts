@@ -1,24 +1,24 @@
 /**
- * Reads `struct login` of agent/bpf/events.h: little endian, field by field, in its order. Tested in login-record.test.ts, and by real
+ * Reads `struct login` of agent/bpf/events.h: little endian, field by field, in order. Tested in login-record.test.ts, and with real
  * logins in login-watch.test.ts.
  */
 
 export interface LoginRecord {
   /** CLOCK_BOOTTIME, ns. */
   readonly time: bigint;
-  /** Process of the started program, and of the program that started it. */
+  /** The started program's process, and that of the program that started it. */
   readonly pid: number;
   readonly doorPid: number;
   readonly uid: number;
-  /** Logins that the ring had no room for, since it was made. */
+  /** Logins for which the ring had no room, since the ring was created. */
   readonly lost: number;
-  /** The name of the file that lets people in: `sshd-session`, `su`. */
+  /** The name of the program that admits users: `sshd-session`, `su`. */
   readonly door: string;
-  /** As it was asked for. */
+  /** The path as requested. */
   readonly program: string;
   readonly argv: readonly string[];
   readonly argvCut: boolean;
-  /** Of the first variables of the environment that it began with, those that are named in `KEPT`. */
+  /** From the first variables of its initial environment: those named in `KEPT`. */
   readonly variables: ReadonlyMap<string, string>;
 }
 
@@ -30,7 +30,7 @@ const ENVIRONMENT = ARGUMENTS + MAX_ARGUMENTS;
 const MAX_ENVIRONMENT = 2048;
 export const LOGIN_BYTES = ENVIRONMENT + MAX_ENVIRONMENT;
 
-/** Others can hold secrets, and stay in the kernel's ring. */
+/** Other variables can hold secrets and stay in the kernel's ring. */
 const KEPT: ReadonlySet<string> = new Set(['SSH_CONNECTION', 'SSH_TTY', 'SSH_ORIGINAL_COMMAND', 'LOGNAME', 'USER', 'SUDO_USER']);
 
 /** Null if the record is incomplete. */
@@ -58,7 +58,7 @@ export function readLogin(bytes: Uint8Array): LoginRecord | null {
   };
 }
 
-/** Each ended by a zero; what comes behind the last is one that was cut. */
+/** Each text ends with a NUL; text after the last NUL was cut off. */
 function texts(bytes: Buffer): readonly string[] {
   const all = bytes.toString('utf8').split('\0');
   if (all.at(-1) === '') all.pop();

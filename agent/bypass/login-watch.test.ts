@@ -1,4 +1,7 @@
-/** Real logins that no session made, in the running kernel: an sshd, su and cron beside this process, which is the node service here. */
+/**
+ * Real logins outside any session, in the running kernel: an sshd, su and cron that are not children of this process, which acts as the
+ * node service.
+ */
 import { execFile, execFileSync, spawn } from 'node:child_process';
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -60,7 +63,7 @@ describe.skipIf(why !== null)('logins that belong to no session', () => {
     ({ port } = server.address() as AddressInfo);
     server.close();
     await once(server, 'close');
-    // Keys are read as the account that logs in.
+    // sshd reads the keys as the account that logs in.
     chmodSync(folder, 0o755);
     writeFileSync(
       file('config'),
@@ -83,7 +86,7 @@ describe.skipIf(why !== null)('logins that belong to no session', () => {
       },
       log: openLog('agent', 'silent'),
     });
-    // It leaves its parent: what is below this process counts as a session's.
+    // The daemon detaches from its parent: descendants of this process count as a session's.
     execFileSync('mkdir', ['-p', '/run/sshd']);
     execFileSync(sshdPath, ['-f', file('config'), '-E', file('log')]);
   }, 60_000);
@@ -133,7 +136,7 @@ describe.skipIf(why !== null)('logins that belong to no session', () => {
     const ended = once(client, 'exit');
     client.kill();
     await ended;
-    // The next look tells of the next one only.
+    // The next look reports only the next connection.
     const next = spawn('ssh', ['-N', ...words('nobody')], { stdio: 'ignore' });
     await until((one) => one.reason === 'no program was started' && one !== event);
     next.kill();
@@ -148,7 +151,7 @@ describe.skipIf(why !== null)('logins that belong to no session', () => {
           .once('exit', () => resolve()),
       );
     await inSession('followed');
-    // Below this process, and not followed: a session whose role records no kernel events.
+    // A descendant of this process that is not followed: a session whose role records no kernel events.
     await run('su', ['nobody', '-s', '/bin/sh', '-c', ': not-followed; /bin/true']);
     await ssh('/bin/echo', 'after-these');
     await until((one) => ran(one).includes('after-these'));

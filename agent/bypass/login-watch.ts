@@ -1,10 +1,12 @@
 /**
- * Logins on this node that belong to no session: read from the kernel's ring (agent/bpf/logins.h), kept on disk until ingest has them.
+ * Records logins on this node that belong to no session: reads them from the kernel's ring (agent/bpf/logins.h) and keeps them on disk
+ * until ingest has stored them.
  *
  *     ring ──every 200 ms──► account looked up ──► queue on disk ──► uplink ──► ingest, as events of kind `login` without a session
  *
- * Every five seconds also connections of sshd without a program (quiet-logins.ts). What the ring had no room for is told as a gap with its count. Logins from before the start are not told of. Tested in
- * login-watch.test.ts with a real sshd, su and cron.
+ * Every five seconds it also looks for sshd connections without a program (quiet-logins.ts). Logins for which the ring had no room are
+ * reported as a gap with their count. Logins from before the start are not reported. Tested in login-watch.test.ts with a real sshd, su
+ * and cron.
  */
 import type { FreeEvent } from '#runtime/uplink/free-event-rows.js';
 import type { Log } from '#runtime/log.js';
@@ -23,7 +25,7 @@ const TURN_BYTES = 1 << 18;
 
 export interface LoginWatchParts {
   readonly ring: RingPlace;
-  /** Takes an event and keeps it. Never throws. */
+  /** Takes an event and stores it. Never throws. */
   readonly tell: (event: FreeEvent) => void;
   readonly log: Log;
   /** ms since 1970. */

@@ -1,8 +1,10 @@
 /**
- * Connections to the sshd of this machine for which no program was started: `ssh -N` for its forwardings, and files by sshd's own SFTP.
+ * Finds connections to this machine's sshd for which no program was started: `ssh -N` for its forwardings, and files through sshd's
+ * built-in SFTP.
  *
- * No execution tells of them, so every five seconds the processes of sshd that have become an account are looked for. One that is over
- * sooner is not seen, and neither is one of root, which sshd does not leave. An aid, not a boundary. Tested in login-watch.test.ts.
+ * No execution reveals these, so every five seconds this looks for sshd processes that have switched to an account. A connection that
+ * ends sooner is not seen, and neither is one of root, since sshd then does not switch. An aid, not a boundary. Tested in
+ * login-watch.test.ts.
  */
 import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
 import type { FreeEvent } from '#runtime/uplink/free-event-rows.js';
@@ -20,13 +22,13 @@ interface Process {
   readonly pid: number;
   readonly parent: number;
   readonly name: string;
-  /** Ticks since the machine started. */
+  /** In clock ticks since the machine started. */
   readonly started: number;
 }
 
 export class QuietLogins {
   readonly #accounts: Accounts;
-  /** By pid: when it started. */
+  /** Start time by pid. */
   #told = new Map<number, number>();
 
   constructor(accounts: Accounts) {
@@ -91,7 +93,7 @@ function processOf(pid: number): Process | null {
   const text = read(`/proc/${pid}/stat`);
   const [open, close] = [text.indexOf('('), text.lastIndexOf(')')];
   if (open < 0 || close < 0) return null;
-  // From the state on: fields 3 and following of proc(5).
+  // The fields from the state on: fields 3 and following of proc(5).
   const fields = text.slice(close + 2).split(' ');
   return { pid, parent: Number(fields[1]), name: text.slice(open + 1, close), started: Number(fields[19]) };
 }
@@ -105,7 +107,7 @@ function isBelow(top: number, { parent }: Process, processes: ReadonlyMap<number
   return false;
 }
 
-/** Address and port of the other end of its first TCP connection from elsewhere. */
+/** Address and port of the remote end of the process's first TCP connection from elsewhere. */
 function peerOf(pid: number): readonly [string, number] | null {
   const sockets = new Set<string>();
   try {
@@ -114,7 +116,7 @@ function peerOf(pid: number): readonly [string, number] | null {
       if (inode !== undefined) sockets.add(inode);
     }
   } catch {
-    // It has ended, or a descriptor was closed.
+    // The process has ended, or a descriptor was closed.
   }
   if (sockets.size === 0) return null;
   for (const table of ['tcp', 'tcp6']) {
@@ -129,7 +131,7 @@ function peerOf(pid: number): readonly [string, number] | null {
   return null;
 }
 
-/** Words of 32 bits, each in the order of the machine, which is little endian. */
+/** 32-bit words, each in the machine's byte order, which is little endian. */
 export function addressOf(hex: string): string {
   const bytes = (hex.match(/.{8}/g) ?? []).flatMap((word) => [...Buffer.from(word, 'hex').reverse()]);
   if (bytes.length === 4) return bytes.join('.');

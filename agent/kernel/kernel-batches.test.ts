@@ -31,7 +31,7 @@ interface Ended {
   readonly lost: readonly LostRows[];
 }
 
-/** Answers each batch until none waits; what ingest took, in the order in which it came. */
+/** Answers batches until none waits; returns the accepted rows in order of arrival. */
 function ingest(batches: KernelBatches, refuses: (rows: readonly KernelRow[]) => string | null): { taken: KernelRow[]; ids: string[] } {
   const taken: KernelRow[] = [];
   const ids: string[] = [];
@@ -161,7 +161,7 @@ describe('a batch of a session that ingest does not know yet', () => {
     for (const { act } of waits.splice(0)) act();
     expect(early(batches, new Set([A, B])).map((one) => one[2])).toEqual(Array.from({ length: 20 }, (_, i) => 2 * i));
     expect(ended).toEqual(Array.from({ length: 20 }, (_, i) => ({ batch: `7.${i}`, lost: [] })));
-    // Its memory was given back once.
+    // Its memory was given back exactly once.
     expect(parked).toHaveLength(20);
     expect(batches.empty).toBe(true);
   });

@@ -173,8 +173,8 @@ export class KernelRecorder {
   }
 
   /**
-   * As `session`, for a command that a container runtime is about to start: nothing is followed before one process fits. Throws
-   * KERNEL_RECORDING_IMPOSSIBLE. The window is the caller's to close.
+   * Like `session`, for a command that a container runtime is about to start: nothing is followed until one process fits. Throws
+   * KERNEL_RECORDING_IMPOSSIBLE. The caller must close the window.
    */
   expect(
     order: KernelOrder,
@@ -192,7 +192,7 @@ export class KernelRecorder {
   }
 
   /**
-   * As `session`, for what runs in a container already, until the session ends: nothing is followed before it is named. Throws
+   * Like `session`, for processes already running in a container, until the session ends: nothing is followed until it is named. Throws
    * KERNEL_RECORDING_IMPOSSIBLE.
    */
   attach(order: KernelOrder, way: EventsWay | null, report: (report: KernelReport) => void, container: ContainerPlace): AttachedSession {
@@ -237,7 +237,7 @@ export class KernelRecorder {
     return { programs, number, followed };
   }
 
-  /** Where logins outside any session are reported from now on; null if they cannot be seen. */
+  /** Starts watching logins outside any session, and returns the ring that reports them; null if they cannot be watched. */
   watchLogins(): RingPlace | null {
     try {
       return this.#programs?.watchLogins() ?? null;
@@ -381,7 +381,7 @@ export class KernelRecorder {
     this.#watchdog.unref();
   }
 
-  /** Open sessions are told as of a gap without an end; new ones are refused or run without. */
+  /** Reports to open sessions a gap without an end; new sessions are refused or run without recording. */
   #fail(reason: string): void {
     if (this.#failed !== null) return;
     this.#failed = `kernel events are no longer collected: ${reason}`;

@@ -19,7 +19,7 @@ import type { KernelLoad } from './kernel-recorder.js';
 /** Batches in flight to a gateway, which acknowledges them after about a minute; a slow session produces ten per second. */
 const BATCH_WINDOW = 2_000;
 
-/** Logins kept on disk, in batches of up to 256: beyond, they wait in memory, and then are dropped and counted. */
+/** Limit of logins on disk, in batches of up to 256: further ones wait in memory, and are then dropped and counted. */
 const MAX_LOGIN_BATCHES = 256;
 
 export interface KernelEvents {

@@ -13,7 +13,7 @@ import { pino } from 'pino';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { ApiWay, clusterAccess } from './api-way.js';
 
-/** A stand-in for an API server, and the way to it behind a socket in place of a tunnel's stream. */
+/** A stand-in for an API server, and the relay to it behind a socket instead of a tunnel's stream. */
 let folder: string;
 let api: Server;
 let way: ApiWay;

@@ -1,12 +1,13 @@
 /**
- * The way of gateways to the API server of the cluster that the agent runs in: HTTP/1.1 comes out of a tunnel's streams, is given the
- * credential of the agent's service account, and goes on over TLS.
+ * Relays gateways to the API server of the cluster in which the agent runs: HTTP/1.1 arrives on a tunnel's streams, gets the credential
+ * of the agent's service account, and is sent on over TLS.
  *
  *     gateway ══tunnel, agent/NAME══► agent ──TLS, bearer token of the service account──► API server
  *
- * The account may impersonate and nothing else (deploy/kubernetes/), and whom it does is what the gateway says. The credential never leaves
- * the cluster, and the agent connects to this one address, whatever a request names. The token is read again as the kubelet renews it.
- * Bodies, watches and changed protocols pass with back-pressure. Tested in api-way.test.ts, and test/kube/agent.test.ts with a real cluster.
+ * The account may impersonate and nothing else (deploy/kubernetes/), and the gateway says whom to impersonate. The credential never
+ * leaves the cluster, and the agent connects only to this address, whatever a request names. The token is reread, since the kubelet
+ * renews it. Bodies, watches and protocol upgrades are relayed with back-pressure. Tested in api-way.test.ts, and in
+ * test/kube/agent.test.ts with a real cluster.
  */
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -23,17 +24,17 @@ import type { Log } from '#runtime/log.js';
 export interface ClusterAccess {
   readonly host: string;
   readonly port: number;
-  /** Holds `token` and `ca.crt`, as a kubelet mounts them. */
+  /** The folder with `token` and `ca.crt`, as mounted by a kubelet. */
   readonly serviceAccount: string;
 }
 
 export const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
-/** As the gateway bounds what it takes of clients, and groups of roles beside it. */
+/** The gateway's limit for client requests, plus room for the groups of roles. */
 const MAX_HEADERS = 131_072;
 const TOKEN_MS = 10_000;
 const MAX_TOKEN = 16_384;
 
-/** Where a pod finds its API server. Throws USAGE outside of one. */
+/** The API server's address as given to a pod. Throws USAGE outside of a pod. */
 export function clusterAccess(env: NodeJS.ProcessEnv, serviceAccount: string): ClusterAccess {
   const [host, port] = [env['KUBERNETES_SERVICE_HOST'], Number(env['KUBERNETES_SERVICE_PORT'])];
   if (host === undefined || !Number.isInteger(port) || port < 1 || port > 65_535)
@@ -50,7 +51,7 @@ export class ApiWay {
   readonly #open = new Set<Duplex>();
   #token = { text: '', readAt: -Infinity };
 
-  /** Throws what reading the CA throws. */
+  /** Throws if the CA cannot be read. */
   constructor(access: ClusterAccess, log: Log) {
     this.#access = access;
     this.#log = log;
@@ -65,7 +66,7 @@ export class ApiWay {
     this.#server.on('clientError', (_, stream) => void stream.destroy());
   }
 
-  /** One stream of a tunnel. */
+  /** Takes one stream of a tunnel. */
   take(stream: Duplex): void {
     this.#open.add(stream);
     stream.on('error', () => stream.destroy());
@@ -136,7 +137,7 @@ export class ApiWay {
       if (/^[A-Za-z0-9._~+/=-]+$/.test(text) && text.length <= MAX_TOKEN) this.#token = { text, readAt: now };
       else this.#log.warn('the token of the service account is none');
     } catch (error) {
-      // The last one may still count.
+      // The previous token may still be valid.
       this.#log.warn({ err: error }, 'the token of the service account cannot be read');
     }
     return this.#token.text;
@@ -166,7 +167,7 @@ const dropped: ReadonlySet<string> = new Set([
   'upgrade',
 ]);
 
-/** Headers of one connection that count on the other as well, in their order. */
+/** The headers of one connection that also apply to the other, in order. */
 function passed(raw: readonly string[], kept: readonly string[] = []): [string, string][] {
   const headers: [string, string][] = [];
   for (let at = 0; at < raw.length; at += 2) {
@@ -176,7 +177,7 @@ function passed(raw: readonly string[], kept: readonly string[] = []): [string, 
   return headers;
 }
 
-/** The head of an answer as bytes. `last`: the body that follows ends with the connection. */
+/** The head of a response as bytes. `last`: the following body ends with the connection. */
 function headOf({ statusCode, statusMessage, rawHeaders }: IncomingMessage, last = false): string {
   const headers = last
     ? passed(rawHeaders).filter(([name]) => name.toLowerCase() !== 'transfer-encoding')

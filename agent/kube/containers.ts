@@ -1,7 +1,7 @@
 /**
- * Finds a container of this machine by the id that its runtime gave it: the control group of that id, a process in it, and the
- * process's mount namespace, which no other container has. Whatever the runtime, its driver of control groups and their version: the
- * folder's name has the id (../kernel/rows/container.ts). Tested in containers.test.ts.
+ * Finds a container of this machine by its runtime's id: the control group of that id, a process in it, and the process's mount
+ * namespace, which no other container shares. This works with any runtime, cgroup driver and cgroup version, because the folder's name
+ * contains the id (../kernel/rows/container.ts). Tested in containers.test.ts.
  */
 import { existsSync } from 'node:fs';
 import { readFile, readdir, readlink } from 'node:fs/promises';
@@ -9,21 +9,21 @@ import { join } from 'node:path';
 import { containerOf } from '../kernel/rows/container.js';
 
 export interface RunningContainer {
-  /** Its first process, in this machine's numbers. */
+  /** Its first process, by its number on this machine. */
   readonly pid: number;
   /** Number of its mount namespace. */
   readonly mntNs: number;
   /** The folder of its control group. */
   readonly group: string;
-  /** The pod's UID, where the control groups name it. */
+  /** The pod's UID, if the control groups contain it. */
   readonly podUid: string | undefined;
 }
 
-/** Folders of control groups below one another, at most: `kubepods.slice/kubepods-burstable.slice/…-podUID.slice/cri-containerd-ID.scope`. */
+/** Maximum nesting of control group folders: `kubepods.slice/kubepods-burstable.slice/…-podUID.slice/cri-containerd-ID.scope`. */
 const MAX_DEPTH = 8;
 const MAX_FOLDERS = 20_000;
 
-/** `root`: where control groups are mounted. Null: no such container runs here. */
+/** `root`: the mount point of control groups. Null: no such container is running here. */
 export async function findContainer(id: string, root = '/sys/fs/cgroup', proc = '/proc'): Promise<RunningContainer | null> {
   const group = await groupOf(id, hierarchyOf(root));
   if (group === null) return null;
@@ -33,15 +33,15 @@ export async function findContainer(id: string, root = '/sys/fs/cgroup', proc = 
   return mntNs === 0 ? null : { pid, mntNs, group, podUid: containerOf(group.split('/').reverse()).pod };
 }
 
-/** The number of this machine's own mount namespace; 0: it cannot be told. */
+/** The number of this machine's own mount namespace; 0: it cannot be determined. */
 export async function machineNamespace(): Promise<number> {
   return mountNamespace(await machineProcess());
 }
 
 /**
- * A process that sees the machine's mounts. The first one, which an agent in a container sees too, may hide its namespaces; then the
- * kernel's first one, which is in the namespace that the machine began with, unless the agent itself has the machine's root: then it
- * is in no container, at most in a copy of that namespace, and what it starts is there with it.
+ * A process that sees the machine's mounts. Process 1, which an agent in a container sees too, may hide its namespaces. The kernel's
+ * first thread is then used, which is in the machine's initial namespace, unless the agent itself has the machine's root: then the
+ * agent is in no container, at most in a copy of that namespace, and the processes that it starts are there as well.
  */
 async function machineProcess(): Promise<string> {
   if ((await mountNamespace('/proc/1')) !== 0) return '/proc/1';
@@ -51,7 +51,7 @@ async function machineProcess(): Promise<string> {
   return own === machine ? '/proc/self' : '/proc/2';
 }
 
-/** The file system and folder that are `/` for a process; the last of mounts on one another is seen. */
+/** The file system and folder that are `/` for a process; of stacked mounts, the last one is visible. */
 async function rootOf(process: string): Promise<string> {
   const mounts = mountsIn(await readFile(join(process, 'mountinfo'), 'utf8').catch(() => ''));
   const root = mounts.findLast(({ point }) => point === '/');
@@ -65,14 +65,14 @@ async function mountNamespace(process: string): Promise<number> {
 
 interface Mount {
   readonly device: string;
-  /** What of its file system it shows, and where. */
+  /** The part of its file system that the mount shows. */
   readonly root: string;
   readonly point: string;
 }
 
 const MAX_MOUNTS = 512;
 
-/** Where the mounts of a container's process are on this machine, by their paths inside, the longest first; '': nowhere. */
+/** The locations on this machine of the mounts of a container's process, by their paths inside, longest first; '': none. */
 export async function mountsOf(pid: number): Promise<readonly [inside: string, outside: string][]> {
   const [inside, outside] = await Promise.all(
     [`/proc/${pid}`, await machineProcess()].map((process) => readFile(join(process, 'mountinfo'), 'utf8').catch(() => '')),
@@ -80,10 +80,10 @@ export async function mountsOf(pid: number): Promise<readonly [inside: string, o
   return placesOf(inside!, outside!);
 }
 
-/** As `mountsOf`, of two texts in the form of proc_pid_mountinfo(5). */
+/** Like `mountsOf`, from two texts in the form of proc_pid_mountinfo(5). */
 export function placesOf(inside: string, outside: string): readonly [inside: string, outside: string][] {
   const machine = mountsIn(outside);
-  // Of mounts on one another the last one is seen.
+  // Of stacked mounts, the last one is visible.
   const seen = new Map(mountsIn(inside).map((mount) => [mount.point, mount]));
   return [...seen.values()]
     .slice(-MAX_MOUNTS)
@@ -107,12 +107,12 @@ function mountsIn(text: string): readonly Mount[] {
   });
 }
 
-/** Without the octal escapes of spaces, newlines and backslashes. */
+/** Decodes the octal escapes of spaces, newlines and backslashes. */
 function plain(text: string): string {
   return text.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
 }
 
-/** Of the second version; of the first one a controller that every runtime puts containers into. */
+/** The hierarchy of version 2; for version 1, that of a controller into which every runtime puts containers. */
 function hierarchyOf(root: string): string {
   if (existsSync(join(root, 'cgroup.controllers'))) return root;
   return ['pids', 'memory', 'cpu', 'systemd'].map((name) => join(root, name)).find((path) => existsSync(path)) ?? root;
@@ -130,7 +130,7 @@ async function groupOf(id: string, root: string): Promise<string | null> {
         const path = join(folder, entry.name);
         const found = containerOf([entry.name]).container;
         if (found === id) return path;
-        // What is below another container is that container's.
+        // A group below another container belongs to that container.
         if (found === undefined) next.push(path);
       }
     }
@@ -139,7 +139,7 @@ async function groupOf(id: string, root: string): Promise<string | null> {
   return null;
 }
 
-/** The processes of a container, and of groups that it has made below its own. */
+/** The processes of a container, including those in groups that it created below its own. */
 export async function processesOf(group: string): Promise<readonly number[]> {
   const pids: number[] = [];
   let level: readonly string[] = [group];
@@ -163,14 +163,14 @@ async function pidsIn(list: string): Promise<readonly number[]> {
     .map(Number);
 }
 
-/** When a process started, in the clock's ticks: no later process of its number has the same. Null: it is gone. */
+/** When a process started, in clock ticks: no later process of the same number has the same value. Null: the process is gone. */
 export async function startOf(pid: number, proc = '/proc'): Promise<bigint | null> {
   const stat = await readFile(join(proc, String(pid), 'stat'), 'latin1').catch(() => '');
   const started = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
   return started === undefined ? null : BigInt(started);
 }
 
-/** The one that started first: those that came later may have namespaces of their own. */
+/** The process that started first: later ones may have namespaces of their own. */
 async function firstProcess(list: string, proc: string): Promise<number | null> {
   let first: { readonly pid: number; readonly started: bigint } | null = null;
   for (const pid of await pidsIn(list)) {

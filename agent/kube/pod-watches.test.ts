@@ -11,7 +11,7 @@ import { PodWatches } from './pod-watches.js';
 
 const id = 'a'.repeat(64);
 
-/** What the recorder was asked for, and what the kernel has counted. */
+/** Requests to the recorder, and the kernel's count. */
 interface Asked {
   readonly argv: readonly string[];
   readonly report: (report: KernelReport) => void;
@@ -19,7 +19,7 @@ interface Asked {
   readonly told: string[];
 }
 
-/** A control group of this process and its parent. */
+/** A control group with this process and its parent. */
 let group: string;
 let asked: Asked[];
 let watches: PodWatches;
@@ -58,7 +58,7 @@ beforeEach(() => {
   return () => rmSync(group, { recursive: true });
 });
 
-/** The gateway's end of a conversation. */
+/** The gateway's side of a conversation. */
 class Gateway {
   readonly reports: { readonly state: string; readonly reason?: string }[] = [];
   ended = false;
@@ -103,7 +103,7 @@ class Gateway {
     this.#gateway.end();
   }
 
-  /** By the agent. */
+  /** Whether the agent disconnected. */
   get cutOff(): boolean {
     return this.#agent.destroyed;
   }

@@ -7,11 +7,12 @@
  *
  *     order without a command: container found ──► nobody else attached ──► its processes followed ──on, started──► over: followed no more
  *
- * Whose process it is. The runtime puts a process into the container that executes the command; a gateway cannot know its number, nor
- * the runtime the session. What both know is the container and the arguments. So of each container and argument list one command is
- * expected at a time, from before the API server is asked until the gateway has seen that its command runs (output, or its end): the
- * command has started in that time, and if one process alone has fitted in it, that is the command. If two have, somebody else has started
- * the same command in the same container, and nobody can say which is which: the recording says so, and a strict session ends.
+ * How the process is identified. The runtime starts a process in the container that executes the command; the gateway cannot know the
+ * process's number, and the runtime does not know the session. Both know the container and the arguments. Therefore only one command
+ * per container and argument list is expected at a time, from before the API server is asked until the gateway has seen that its
+ * command is running (output, or its end). The command has started within that time, and if exactly one process fitted, it is the
+ * command. If two fitted, somebody else has started the same command in the same container, and the two cannot be told apart: the
+ * recording says so, and a strict session ends.
  *
  * Tested in pod-watches.test.ts, and in test/kube/ with the real kubelet.
  */
@@ -29,11 +30,11 @@ import type { ContainerPlace } from '../kernel/rows/container-place.js';
 import { findContainer, machineNamespace, mountsOf, processesOf, startOf } from './containers.js';
 import type { RunningContainer } from './containers.js';
 
-/** How long a command waits for another one of the same arguments that has not shown anything yet. */
+/** How long a command waits for another one with the same arguments that has not produced any output yet. */
 const TURN_MS = 10_000;
 const LOOK_MS = 10;
 const LOOK_AGAIN_MS = 1_000;
-/** How often the processes of a container are listed until none is new: those that are followed make none that is not. */
+/** Limit of how often the processes of a container are listed until none is new: children of followed processes are followed themselves. */
 const MAX_ROUNDS = 20;
 
 export interface PodWatchDeps {
@@ -45,14 +46,14 @@ export interface PodWatchDeps {
 
 export class PodWatches {
   readonly #deps: PodWatchDeps;
-  /** By container and arguments: when the one that is expected now, and all that wait for it, are done. */
+  /** By container and arguments: resolves when the currently expected command, and all that wait for it, are done. */
   readonly #turns = new Map<string, Promise<void>>();
 
   constructor(deps: PodWatchDeps) {
     this.#deps = deps;
   }
 
-  /** One stream of a tunnel. */
+  /** Takes one stream of a tunnel. */
   take(stream: Duplex): void {
     let watch: PodWatch | null = null;
     stream.on('error', () => stream.destroy());
@@ -66,7 +67,7 @@ export class PodWatches {
     });
   }
 
-  /** Resolves with what ends the turn; null: it did not come in time. */
+  /** Resolves with a function that ends the turn; null: the turn did not come in time. */
   async #turn(key: string): Promise<(() => void) | null> {
     const before = this.#turns.get(key);
     let done: () => void = () => undefined;
@@ -99,7 +100,7 @@ class PodWatch {
   readonly #deps: PodWatchDeps;
   readonly #begun: Promise<void>;
   #session: FollowedSession | null = null;
-  /** Of a command; null: somebody attaches. */
+  /** The window of a command; null for a session that attaches. */
   #window: ExecWindow | null = null;
   #endTurn: (() => void) | null = null;
   #looking: NodeJS.Timeout | undefined;
@@ -117,12 +118,12 @@ class PodWatch {
     });
   }
 
-  /** By now the command has run: what has not fitted yet is not it, and nothing else may fit. */
+  /** The command is running by now: a process that has not fitted yet is not the command, and no other may fit. */
   shown(): void {
     void this.#begun.then(() => this.#decide());
   }
 
-  /** The command is over. */
+  /** The command has ended. */
   async over(): Promise<void> {
     await this.#begun;
     this.#look();
@@ -132,7 +133,7 @@ class PodWatch {
     this.#stream.end();
   }
 
-  /** The stream is gone; what still runs is followed, and its gaps go into the event log. */
+  /** The stream is gone; processes still running are followed, and their gaps go into the event log. */
   close(): void {
     this.#closed = true;
     this.#session?.end();
@@ -152,7 +153,7 @@ class PodWatch {
       inside: container.mntNs,
       machine: await machineNamespace(),
     };
-    // The path before the command's name does not tell scripts apart (../kernel/probes/expected-exec.ts).
+    // Scripts cannot be told apart by the path before the command's name (../kernel/probes/expected-exec.ts).
     const key = argv.length === 0 ? [] : [argv[0]!.replace(/^.*\//s, ''), ...argv.slice(1)];
     this.#endTurn = await turn(JSON.stringify([container.mntNs, ...key]));
     if (this.#endTurn === null)
@@ -181,7 +182,7 @@ class PodWatch {
     this.#window = session.window;
   }
 
-  /** Processes may be made meanwhile by those that are not followed yet: it looks until there are no others. */
+  /** Processes that are not followed yet may create others meanwhile: list them until there are no new ones. */
   async #attach({ group }: RunningContainer, place: ContainerPlace): Promise<void> {
     const session = this.#deps.recorder.attach(this.#kernelOrder, this.#order.events ?? null, this.#report, place);
     this.#session = session;
@@ -228,7 +229,7 @@ class PodWatch {
 
   #decide(): void {
     this.#look();
-    // Who is attached stays so until the session is over.
+    // An attached session stays attached until it is over.
     if (this.#endTurn === null || this.#window === null) return;
     this.#closeWindow();
     if (!this.#started) this.#off('the command was not recognized when it started');

@@ -54,7 +54,7 @@ export function invocation(
   }
   const words = [...assignments(forced), '-', ...assignments(client), '--', ...program];
   const root = { cwd: '/', env: { PATH: path, HOME: '/' } };
-  // Sets the user that the kernel's audit names from here on, as pam_loginuid(8) does for sshd: Debian's su(1) does not.
+  // Sets the user that the kernel's audit records from here on, as pam_loginuid(8) does for sshd: Debian's su(1) does not set it.
   const attributed = `{ echo ${account.uid} >/proc/self/loginuid; } 2>/dev/null; `;
   if (!hasPamSu()) {
     return {

@@ -63,9 +63,9 @@ export interface NodeConfig {
   readonly token: string | undefined;
   readonly labels: Readonly<Record<string, string>>;
   readonly labelCommands: readonly LabelCommand[];
-  /** With `ssh: kubernetes`; left out: as a pod finds it. */
+  /** Only with `ssh: kubernetes`; if omitted, the address given to a pod. */
   readonly cluster?: ClusterAccess;
-  /** Whether logins on this machine that belong to no session are told. */
+  /** Whether to report logins on this machine that belong to no session. */
   readonly watchLogins: boolean;
   readonly cloud: { readonly kind: Cloud; readonly endpoint?: string | undefined } | null;
 }
@@ -104,7 +104,7 @@ export async function startNode(
   const kernel =
     settings.ssh === 'service' || settings.ssh === 'pods'
       ? startKernelEvents(settings.name, dataDir, { gateways: gateways.addresses }, identity, log, {
-          // Accounts of the machine are not those of the container that the agent is in.
+          // The accounts of the machine are not those of the agent's container.
           logins: config.watchLogins && settings.ssh === 'service',
         })
       : null;
@@ -231,7 +231,7 @@ export async function startNode(
           onTrust,
           onStream: (stream, source, kind) => {
             if (kind === 'pod') return pods === null ? void stream.on('error', () => undefined).destroy() : pods.take(stream);
-            // Who takes sessions takes no requests, and the other way round.
+            // An agent that takes sessions takes no requests to the API server, and vice versa.
             if ((kind === 'kubernetes') !== (way !== null) || settings.ssh === 'pods') stream.on('error', () => undefined).destroy();
             else if (way !== null) way.take(stream);
             else if (service === null) toSshd(stream, settings.sshd, log);

@@ -2,7 +2,7 @@
  * Configures this machine's sshd as a node, keeps its files fresh, and undoes the configuration.
  *
  *     DIR/sshd/user_ca.pub        the user CAs, for TrustedUserCAKeys; read by sshd at each login. They are accepted for
- *                                 `LOGIN@NODE` alone (AuthorizedPrincipalsCommand): a certificate for another node is refused
+ *                                 `LOGIN@NODE` only (AuthorizedPrincipalsCommand): a certificate for another node is refused
  *     DIR/sshd/host-cert.pub      the certificate of its host key, for HostCertificate; read when sshd (re)loads
  *     DIR/sshd/configured.json    the changes made by `configure`, for `undo` and for reloads
  *     CONFIG.d/steno.conf         the drop-in, beside the configuration

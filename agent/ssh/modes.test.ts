@@ -95,7 +95,7 @@ describe('terminal modes', () => {
     for (const list of sttyWords(
       decodeModes(encode(...Array.from({ length: 159 }, (_, i) => [i + 1, i + 1 === 128 || i + 1 === 129 ? 9_600 : 1] as const))),
     )) {
-      // Without a terminal stty says so, and of a word that it does not know it says that instead.
+      // Without a terminal stty reports that; for an unknown word it reports the word.
       expect(
         spawnSync('stty', [...list], { stdio: ['ignore', 'pipe', 'pipe'], encoding: 'utf8', env: { ...process.env, LC_ALL: 'C' } }).stderr,
       ).not.toMatch(/invalid|missing/);

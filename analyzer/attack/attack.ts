@@ -1,13 +1,13 @@
 /**
- * The techniques that rules name: whether there is such a one, what it is called, and what replaced one that there was. The table is `table.ts`
- * (docs/decisions/0103-the-attack-map.md). Tested in attack.test.ts.
+ * The ATT&CK techniques that rules name: whether an id exists, its name, and the replacement of a withdrawn id. The data is in
+ * `table.ts` (docs/decisions/0103-the-attack-map.md). Tested in attack.test.ts.
  */
 import { attackTable } from './table.js';
 
 export interface Technique {
   readonly id: string;
   readonly name: string;
-  /** Names as in tags of rules: `credential-access`. */
+  /** Names as in the tags of rules: `credential-access`. */
   readonly tactics: readonly string[];
 }
 
@@ -21,7 +21,7 @@ export const techniques: ReadonlyMap<string, Technique> = new Map(
     }),
 );
 
-/** Ids of the release before that are no longer used, with what they became. */
+/** Ids from the previous release that are no longer used, with their replacements. */
 export const moved: ReadonlyMap<string, string> = new Map([
   ['T1070.001', 'T1685.005'],
   ['T1070.002', 'T1685.006'],
@@ -42,12 +42,12 @@ export const moved: ReadonlyMap<string, string> = new Map([
   ['T1672', 'T1684.002'],
 ]);
 
-/** The id that is used now. */
+/** The current id of a technique. */
 export function currentId(id: string): string {
   return moved.get(id) ?? id;
 }
 
-/** What is wrong with an id of a rule; null: nothing. */
+/** The fault of a technique id in a rule; null if there is none. */
 export function faultOfTechnique(id: string): string | null {
   if (techniques.has(id)) return null;
   const now = moved.get(id);

@@ -1,6 +1,7 @@
 /**
- * Techniques of MITRE ATT&CK for Enterprise, as of the release of 2026-04-14: id, name, tactics. A table that was made from the published data and is
- * not edited by hand; a newer release replaces it whole. © 2026 The MITRE Corporation. Reproduced with the permission of The MITRE Corporation.
+ * Techniques of MITRE ATT&CK for Enterprise, as of the release of 2026-04-14: id, name, tactics. The table is generated from the
+ * published data and is not edited by hand; a newer release replaces it completely. © 2026 The MITRE Corporation. Reproduced with the
+ * permission of The MITRE Corporation.
  */
 export const attackRelease = '2026-04-14';
 

@@ -135,7 +135,7 @@ describe('baselines', () => {
       ['one of which too little is known', [role('dba', 12, 19, 9)], large, []],
     ])('%s', async (_, roles, change, expected) => {
       expect(said(await found({ ...pastOf(3), roles }, [], change))).toEqual(expected);
-      // Who has a past of their own is compared with that.
+      // A user with enough history is compared with that history.
       expect(said(await found({ ...pastOf(60), roles }, [], change)).filter((text) => text.includes('for-role'))).toEqual([]);
     }); // prettier-ignore
   });

@@ -1,6 +1,6 @@
 /**
- * What of a session is unusual for its user, for people with the user's roles, and for people on such nodes, as findings of the tier `signal` with their numbers. Tested in
- * detector.test.ts.
+ * Reports what is unusual in a session for its user, for people with the user's roles, and for people on similar nodes, as findings of
+ * the tier `signal` with their numbers. Tested in detector.test.ts.
  */
 import { eventId } from '#schemas/events/rows.js';
 import type { EventRow, SessionRow } from '#schemas/events/rows.js';
@@ -12,9 +12,9 @@ import { measures, roleMeasures } from './profile.js';
 import type { Measure, Past, PeerProfile } from './profile.js';
 import { OF_ROLES, unusualHourForRoles, unusualForRoles } from './roles.js';
 
-/** Findings of one rule in one session; what else is new is counted. */
+/** Findings per rule and session; further new values are only counted. */
 const MAX_FINDINGS = 20;
-/** Different values of one session that are looked at. */
+/** Distinct values of one session that are examined. */
 const MAX_VALUES = 5_000;
 const HOUR = 3_600_000;
 
@@ -26,7 +26,7 @@ const verbs: Readonly<Record<Habit, readonly [string, string]>> = {
   destination: ['connect to', 'connected to'],
   port: ['connect to port', 'connected to port'],
 };
-/** Below these nothing is too much. */
+/** Values below these are never unusual. */
 const LEAST: Readonly<Record<Measure, number>> = { bytes_in: 10 << 20, bytes_out: 10 << 20, duration: HOUR, files: 200 };
 const measured: Readonly<Record<Measure, string>> = {
   bytes_in: 'sent to the node',
@@ -74,7 +74,7 @@ export class BaselineDetector implements Detector {
     this.#history = history;
   }
 
-  /** What was new, and not told because its rule had told enough of the session. */
+  /** Number of new values that were not reported, because their rule had reported enough in this session. */
   get beyond(): number {
     return this.#beyond;
   }
@@ -130,7 +130,7 @@ export class BaselineDetector implements Detector {
   }
 }
 
-/** Cold start: a user with little history is compared with the people who have the same roles, and with nobody else. */
+/** Cold start: a user with little history is compared only with the people who have the same roles. */
 function isKnown({ until, user: { sessions } }: Past): boolean {
   const oldest = sessions.at(-1);
   return oldest !== undefined && sessions.length >= ENOUGH.sessions && until - oldest.started_at >= ENOUGH.days * 86_400_000;
@@ -159,9 +159,9 @@ function judge(past: Past, name: string, act: Act, novelty: number): Judged | nu
   return { rule: first[habit], reason: `${name} never ${verbs[habit][1]} ${value} ${during}; ${share}` };
 }
 
-/** Against the people with the same roles, of whom more is known than of a user who is new. */
+/** Compares with the people who have the same roles, of whom more is known than of a new user. */
 function judgeByRole({ user, peers, roles, days }: Past, name: string, { habit, value }: Act): Judged | null {
-  // Pairs are counted of users alone.
+  // Pairs are counted only per user.
   if (habit === 'pair' || user.acts.get(habit)?.has(value) === true || user.truncated.has(habit)) return null;
   const timesOf = ({ acts, truncated }: PeerProfile): number | null => acts.get(habit)?.get(value) ?? (truncated.has(habit) ? null : 0);
   const found = rareInEvery(roles.map((role) => ({ where: role.where, people: role.people, others: timesOf(role) })));
@@ -185,7 +185,7 @@ function beginning({ user: { sessions }, days }: Past, session: SessionRow): rea
   const found: Detection[] = [];
   const nodes = new Set(sessions.map((one) => one.node));
   const logins = new Set(sessions.map((one) => one.login));
-  // Somebody who goes to another node every other time is not told of.
+  // A user who visits a new node every other session is not reported.
   const newNodes = noveltyOf(counts(sessions.map((one) => one.node)));
   if (!nodes.has(node) && !isTriedOften(newNodes))
     found.push(ofSession(firstNode, `${user} never used ${node} ${during}, but ${nodes.size} other nodes`, session, started_at));
@@ -228,7 +228,7 @@ function ending({ user: { sessions } }: Past, session: SessionRow, files: number
   });
 }
 
-/** Of a user who is new: what is unusual for the people with their roles. */
+/** For a new user: measures that are unusual for the people with the user's roles. */
 function byRoles(session: SessionRow, at: number, judged: readonly (Judged | null)[]): readonly Detection[] {
   return judged.flatMap((one) => (one === null ? [] : [ofSession(one.rule, one.reason, session, at)]));
 }

@@ -1,6 +1,7 @@
 /**
- * What is counted of events: the program by its name, the program with its subcommand (`systemctl restart`), the program with that of its
- * parent (`sshd > bash`), the address and the port of a connection. Each is written twice, here and as SQL; history.test.ts compares the two on generated rows.
+ * The counted acts of events: the program by its name, the program with its subcommand (`systemctl restart`), the program with that of
+ * its parent (`sshd > bash`), the address and the port of a connection. Each is implemented twice, here and as SQL; history.test.ts
+ * compares the two on generated rows.
  */
 import type { EventRow } from '#schemas/events/rows.js';
 
@@ -12,17 +13,17 @@ export interface Act {
   readonly value: string;
 }
 
-/** A word behind the program that is no path, option or number. */
+/** The word after the program, unless it is a path, an option or a number. */
 const SUBCOMMAND = '^[^ ]* ([a-z][a-z-]{1,20})( |$)';
 const subcommand = new RegExp(SUBCOMMAND);
 const MAX_VALUE = 200;
 
-/** Processes of one session of which the program is known; of a session with more, the oldest are forgotten. */
+/** Processes per session whose program is remembered; beyond that, the oldest are forgotten. */
 const MAX_PROCESSES = 10_000;
 
 /**
- * The acts of a session, its rows in their order. The parent's program is what the process with that number was last seen to execute; forks
- * are not followed, as the query for the past does not follow them.
+ * Reads the acts of a session from its rows in order. The parent's program is the one that the process with that number was last seen
+ * to execute; forks are not followed, because the query for the past does not follow them either.
  */
 export class ActReader {
   readonly #programs = new Map<string, string>();
@@ -78,8 +79,8 @@ function filled(acts: readonly Act[]): readonly Act[] {
 }
 
 /**
- * Rows `session`, `user`, `habit`, `value`, of the sessions that the subquery names. Pairs cost a join of all executions with themselves, so they are
- * asked for of one user and not of everybody.
+ * Rows `session`, `user`, `habit`, `value` of the sessions selected by the subquery. Pairs need a join of all executions with
+ * themselves, so they are requested for one user and not for everybody.
  */
 export function actsSql(sessions: string, asked: { readonly pairs: boolean }): string {
   const last = (text: string): string => `arrayElement(splitByChar('/', ${text}), -1)`;
@@ -110,7 +111,10 @@ const option = new RegExp(OPTION);
 const firstWord = new RegExp(WORD);
 const MAX_OPTIONS = 4;
 
-/** How a program was called, without what it was called for: its name, its subcommand, and options as they stand: `tar -czf`. '' for none. */
+/**
+ * The form in which a program was called, without its operands: its name, its subcommand, and its options as written: `tar -czf`. ''
+ * for none.
+ */
 export function formOf(path: string, command: string): string {
   const words = command.split(' ').slice(1);
   const subcommand = firstWord.test(words[0] ?? '') ? [words[0]!] : [];
@@ -120,7 +124,7 @@ export function formOf(path: string, command: string): string {
   return Buffer.byteLength(form) > MAX_VALUE ? '' : form;
 }
 
-/** Rows `session`, `value` of all executions, as `formOf` has it. */
+/** Rows `session`, `value` of all executions, in the form that `formOf` returns. */
 export function formsSql(sessions: string): string {
   const program = `arrayElement(splitByChar('/', path), -1)`;
   const words = `arraySlice(splitByChar(' ', name), 2)`;

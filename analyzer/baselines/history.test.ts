@@ -1,4 +1,4 @@
-/** The past in ClickHouse beside a count of the same rows in JavaScript; and that what is stored later changes no earlier answer. */
+/** Compares the past in ClickHouse with a count of the same rows in JavaScript; rows stored later change no earlier answer. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -77,7 +77,7 @@ async function put(all: readonly Made[]): Promise<void> {
   if (rows.length > 0) await store.insert('events', rows, `e${made}`);
 }
 
-/** Of the sessions that count, how often each is done by different ones of something. */
+/** Counts, for the sessions that count, by how many distinct values (user, node) each act was performed. */
 function counted(all: readonly Made[], distinct: (session: SessionRow) => string, pairs = true): unknown {
   const found = new Map<string, Set<string>>();
   for (const { session, rows } of all) {

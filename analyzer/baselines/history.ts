@@ -1,11 +1,12 @@
 /**
- * The past as the event store tells it, up to a moment that does not move: the midnight (UTC) before the session began, at least six hours
- * earlier. Only sessions that had ended by then count, so what is stored later changes no earlier answer, unless rows of such a session
- * arrive more than six hours late. The window is 90 days; what is older is forgotten.
+ * The past of users and nodes from the event store, up to a fixed moment: the midnight (UTC) before the session began, at least six
+ * hours earlier. Only sessions that had ended by then count, so rows stored later change no earlier answer, unless rows of such a
+ * session arrive more than six hours late. The window is 90 days; older sessions are ignored.
  *
- * Bounded, however large the store is: the last 500 sessions of the user, the last 2,000 on nodes with the label, the last 2,000 with each of at
- * most MAX_ROLES roles, the last 2,000 of all. A profile is read once for each user, label or role, and day; where that fails, it fails for the rest of the day,
- * and of roles alone nothing is said then. Tested in history.test.ts.
+ * The amount is bounded, however large the store is: the last 500 sessions of the user, the last 2,000 on nodes with the label, the
+ * last 2,000 with each of at most MAX_ROLES roles, the last 2,000 of all. A profile is read once per user, label or role, and day. If
+ * reading fails, the failure lasts for the rest of the day; if only reading a role fails, nothing is reported by role. Tested in
+ * history.test.ts.
  */
 import { LRUCache } from 'lru-cache';
 import { StenoError } from '#schemas/base/errors.js';
@@ -21,13 +22,13 @@ const SETTLED = 6 * 3_600_000;
 export const DAYS = 90;
 const MAX_SESSIONS = 500;
 const MAX_SESSIONS_OF_PEERS = 2_000;
-/** A user with more is compared with nobody by role: one that was left out might explain what they do. */
+/** A user with more roles is not compared by role: a role that was left out might explain the user's behaviour. */
 const MAX_ROLES = 4;
 const MAX_VALUES = 20_000;
 const LIMITS = { maxRows: MAX_VALUES, maxSeconds: 20 } as const;
 
 export interface HistoryOptions {
-  /** Labels of nodes by which people are compared: the first that the session's node has. */
+  /** Labels of nodes by which people are compared: the first of these that the session's node has. */
   readonly labels: readonly string[];
 }
 
@@ -60,7 +61,7 @@ export class StoredHistory {
     return { until, days: DAYS, user, peers, roles: await this.#roles(session.roles, until) };
   }
 
-  /** One after the other: each is heavy, and a day asks for it once. */
+  /** Reads roles one after another: each query is heavy and runs once a day. */
   async #roles(names: readonly string[], until: number): Promise<readonly RoleProfile[]> {
     const roles = [...new Set(names)].sort();
     if (roles.length > MAX_ROLES) return [];
@@ -141,12 +142,12 @@ export class StoredHistory {
   }
 }
 
-/** The midnight at which the past ends for a session. */
+/** The midnight at which the history for a session ends. */
 export function untilOf({ started_at }: Pick<SessionRow, 'started_at'>): number {
   return Math.floor((started_at - SETTLED) / DAY) * DAY;
 }
 
-/** The newest sessions that were over by then, at most `most`. */
+/** The newest sessions, at most `most`, that had ended by then. */
 function endedSql(condition: string, until: number, columns: string, most: number): string {
   const moment = (at: number): string =>
     `toDateTime64('${new Date(Math.max(0, at)).toISOString().slice(0, 23).replace('T', ' ')}', 3, 'UTC')`;
@@ -169,11 +170,11 @@ function actsOf({ rows, truncated }: SqlResult): Pick<UserProfile, 'acts' | 'tru
     acts.set(habit as Habit, of);
     of.set(String(value), Number(times));
   }
-  // Which habits the values belong to that were left out is not known.
+  // The habits to which the omitted values belong are unknown.
   return { acts, truncated: new Set<Habit>(truncated ? habits : []) };
 }
 
-/** A failure is kept as well: what took too long once would hold up the next session, too. Outages are the store's business to wait out. */
+/** Caches failures too: a query that took too long would delay the next session as well. The store waits out its own outages. */
 function kept<T>(cache: LRUCache<string, Promise<T>>, key: string, read: () => Promise<T>): Promise<T> {
   const known = cache.get(key);
   if (known !== undefined) return known;

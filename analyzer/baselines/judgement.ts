@@ -1,22 +1,25 @@
 /**
- * Whether something is unusual, by counts that a reader can check. Every judgement says nothing until there is enough history, and each
- * answers the numbers that it was made from. Tested in judgement.test.ts.
+ * Decides whether something is unusual, from counts that a reader can check. No judgement is made without enough history, and each
+ * returns the numbers on which it is based. Tested in judgement.test.ts.
  */
 
-/** History below which nothing is said. */
+/** Minimum history; below it, nothing is reported. */
 export const ENOUGH = { sessions: 10, days: 7, people: 5, measured: 20, hours: 24 } as const;
 
-/** A user who does something new this often surprises nobody with it: the share of what was done in one session only (Good and Turing). */
+/**
+ * For a user who does new things at least this often, a new one is no surprise. The value is the share of acts that occurred in only
+ * one session (Good and Turing).
+ */
 const MAX_NOVELTY = 0.05;
-/** At most this many others did it, and at most this share of them. */
+/** At most this many others did it, and at most a small share of them. */
 const MAX_OTHERS = 2;
 const MAX_SHARE = 0.2;
 /** Distance from the median, in robust standard deviations of the logarithm. */
 const FAR = 5;
-/** Of the logarithm: a user whose sessions are all alike is allowed half as much again. */
+/** Minimum deviation of the logarithm: a user whose sessions are all alike may still vary by half as much again. */
 const LEAST_DEVIATION = 0.25;
 
-/** The estimated share of acts that are new to this user. */
+/** The estimated probability that an act is new to this user. */
 export function noveltyOf(sessionsOfValue: Iterable<number>): number {
   let once = 0;
   let all = 0;
@@ -31,20 +34,20 @@ export function isTriedOften(novelty: number): boolean {
   return novelty > MAX_NOVELTY;
 }
 
-/** `others` of `people` did it: the expected share under a Beta prior of one half each way is small. */
+/** `others` of `people` did it: rare if the expected share, under a Beta prior of one half on each side, is small. */
 export function isRare(others: number, people: number): boolean {
   return people >= ENOUGH.people && others <= MAX_OTHERS && (others + 0.5) / (people + 1) <= MAX_SHARE;
 }
 
-/** What people of one kind are known to have done: `others` of `people`; null: not known. */
+/** What is known about one group of people: `others` of `people` did it; null: unknown. */
 export interface Shared {
   readonly people: number;
   readonly others: number | null;
 }
 
 /**
- * Which of a session's roles shows best that something is unusual for all of them: the one with the most people. Null where one of them explains
- * it, where one is not known, or where none has enough people. A role with few people explains what any other of them did.
+ * The role that best shows that something is unusual for all of a session's roles: the one with the most people. Null if one of the
+ * roles explains it, if one is unknown, or if none has enough people. A role with few people explains whatever any other of them did.
  */
 export function rareInEvery<Role extends Shared>(roles: readonly Role[]): (Role & { readonly others: number }) | null {
   let best: (Role & { readonly others: number }) | null = null;
@@ -56,7 +59,7 @@ export function rareInEvery<Role extends Shared>(roles: readonly Role[]): (Role 
   return best;
 }
 
-/** Sessions that began within an hour of this time of the day, and how likely none would be if hours were all alike (Poisson). */
+/** Sessions that began within an hour of this time of day, and the probability of none if all hours were alike (Poisson). */
 export function hoursAround(starts: readonly number[], at: number): { readonly near: number; readonly chance: number } {
   const day = 86_400_000;
   const near = starts.filter((start) => {
@@ -69,11 +72,11 @@ export function hoursAround(starts: readonly number[], at: number): { readonly n
 export interface Spread {
   readonly median: number;
   readonly largest: number;
-  /** Robust standard deviations above the median, of the logarithm. */
+  /** Robust standard deviations of the logarithm above the median. */
   readonly above: number;
 }
 
-/** Median and MAD of logarithms; null where the history is too short. */
+/** Median and MAD of the logarithms; null if the history is too short. */
 export function spreadOf(past: readonly number[], value: number): Spread | null {
   if (past.length < ENOUGH.measured) return null;
   const logs = past.map(Math.log1p);

@@ -1,6 +1,7 @@
 /**
- * Hours and amounts of a user who is new, against the sessions of the people with the user's roles. Something is unusual when it is for every
- * role of which enough is known; a role of which less is known explains it by a single session that was like it. Tested in detector.test.ts.
+ * Compares hours and amounts of a new user with the sessions of the people who have the user's roles. Something is unusual if it is
+ * unusual for every role with enough history; a role with less history explains it with a single similar session. Tested in
+ * detector.test.ts.
  */
 import type { SessionRow } from '#schemas/events/rows.js';
 import type { RuleFacts } from '../detection/detector.js';
@@ -52,7 +53,7 @@ export function unusualHourForRoles({ roles, days }: Past, { started_at }: Sessi
   };
 }
 
-/** `least`: below it nothing is too much. `shown`: the value, for people. */
+/** `least`: values below it are never unusual. `shown`: formats the value for people. */
 export function unusualForRoles(
   { roles }: Past,
   session: SessionRow,
@@ -81,7 +82,7 @@ function isKnown({ people, sessions }: RoleProfile, enough: number): boolean {
   return people >= ENOUGH.people && sessions.length >= enough;
 }
 
-/** Of the roles of which enough is known, the one with the most people. */
+/** Of the roles with enough history, the one with the most people. */
 function largestOf(roles: readonly RoleProfile[], enough: number): RoleProfile | null {
   const known = roles.filter((role) => isKnown(role, enough));
   return known.reduce<RoleProfile | null>((best, role) => (best === null || role.people > best.people ? role : best), null);

@@ -63,7 +63,7 @@ describe('an example', () => {
       const taken = new RuleMatcher([{ scope: source, predicate: { kind: 'truth', truth: true } }]);
       for (const [name, field] of Object.entries(source.fields)) {
         const values = field.kind === 'cases' ? field.of.map(({ text }) => text) : ['7'];
-        // Where a field is what the source selects by, any value of it is a different event.
+        // If the source selects by this field, every other value of it means a different event.
         if (field.kind === 'text' && field.column === 'name' && source.name === 'network_connection') continue;
         for (const value of values) expect(taken.match(exampleRow(source, { [name]: value })), name).toEqual([0]);
       }

@@ -1,5 +1,5 @@
 /**
- * Tests of rules: files beside them that say which events a rule matches and which it does not.
+ * Tests of rules: files next to the rules that list events which a rule must match or must not match.
  *
  *     rule: 0ef1a1e8-…          # an id; left out: the rule of the file of the same name, without `.test`
  *     cases:
@@ -7,8 +7,8 @@
  *         event: { Image: /usr/bin/cat, CommandLine: cat /etc/shadow, User: root }
  *         matches: true
  *
- * A rule with a purpose (docs/rules.md) is tested with the `reason:` of an access request beside the event.
- * An event is written with the field names of the rule's log source. Tests of a correlation list several, with times: sequence.ts. Tested in
+ * A rule with a purpose (docs/rules.md) is tested with the `reason:` of an access request in addition to the event. An event is written
+ * with the field names of the rule's log source. Tests of a correlation list several events with times: sequence.ts. Tested in
  * cases.test.ts.
  */
 import { z } from 'zod';
@@ -30,7 +30,7 @@ const caseFile = z.strictObject({
           name: z.string().min(1).max(256),
           event: event.optional(),
           events: sequence.optional(),
-          /** Of an access request, for a rule with a purpose. */
+          /** Reason of an access request, for a rule with a purpose. */
           reason: z.string().max(4096).optional(),
           matches: z.boolean(),
         })
@@ -45,11 +45,11 @@ export interface CaseResult {
   /** The rule's title. */
   readonly rule: string;
   readonly name: string;
-  /** Null: it decided as the case says. */
+  /** Null: the rule decided as the case says. */
   readonly failure: string | null;
 }
 
-/** Throws DOCUMENT_INVALID for a file that is no test, RULE_INVALID for one of no rule that can be evaluated. */
+/** Throws DOCUMENT_INVALID for a file that is not a test, RULE_INVALID if the tested rule does not exist or cannot be evaluated. */
 export function runCases(file: RuleFile, rules: RuleSet): readonly CaseResult[] {
   const { rule: named, cases } = parseAs(file.text, file.name, caseFile);
   const meant = ruleOf(file, named, rules);
@@ -85,7 +85,7 @@ function deciderOf({ scope, predicate }: EvaluableRule): (facts: z.output<typeof
   };
 }
 
-/** Of a file with several rules the one that makes findings, where there is only one. */
+/** In a file with several rules, the one that makes findings, if there is only one. */
 function ruleOf(file: RuleFile, named: string | undefined, rules: RuleSet): EvaluableRule | CorrelationPlan {
   const { evaluable, correlations, silent, lacking } = rules;
   const beside = file.name.replace(/\.test(\.ya?ml)$/, '$1');

@@ -1,4 +1,4 @@
-/** A row as a rule of its log source sees it: the fields that are there, by their names in the rule. Tested in cases.test.ts. */
+/** A row in terms of its log source: the fields that are present, by their names in rules. Tested in cases.test.ts. */
 import type { EventRow } from '#schemas/events/rows.js';
 import { EventView, evaluationOf } from '../matching/evaluate.js';
 import type { Program } from '../predicate/field.js';

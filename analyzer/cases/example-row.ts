@@ -1,4 +1,4 @@
-/** A row of `events` as an author of rules describes it: by the fields of the rule's log source. Tested in cases.test.ts. */
+/** Builds a row of `events` from an example by a rule's author, who uses the fields of the rule's log source. Tested in cases.test.ts. */
 import type { EventRow } from '#schemas/events/rows.js';
 import type { Source } from '../sources/source.js';
 import { ExampleError, RowWriter } from './row-writer.js';
@@ -9,7 +9,7 @@ export function exampleRow(source: Source, fields: Readonly<Record<string, Examp
   return writerOf(source, fields).row();
 }
 
-/** Throws an ExampleError for a field, or a value, that the source does not have. */
+/** Throws an ExampleError for a field or a value that the source does not have. */
 export function writerOf(source: Source, fields: Readonly<Record<string, ExampleValue>>): RowWriter {
   const writer = new RowWriter(source);
   for (const [name, value] of Object.entries(fields)) {

@@ -1,4 +1,4 @@
-/** A row of `events` written field by field, from one that a log source takes. Tested in cases.test.ts. */
+/** Writes a row of `events` field by field, starting from a row that the log source accepts. Tested in cases.test.ts. */
 import { noFacts } from '#schemas/events/rows.js';
 import type { EventRow } from '#schemas/events/rows.js';
 import type { Field, Program } from '../predicate/field.js';
@@ -6,7 +6,7 @@ import { shapeOf } from '../predicate/pattern.js';
 import type { Predicate } from '../predicate/predicate.js';
 import type { Source } from '../sources/source.js';
 
-/** What is wrong with an example, for people. */
+/** A fault in an example, in words for the author. */
 export class ExampleError extends Error {}
 
 export class RowWriter {
@@ -20,7 +20,7 @@ export class RowWriter {
     this.satisfy(source.selects);
   }
 
-  /** Writes what makes the predicate hold: the first branch of an `any`, the text of a pattern. What must not be is left as it is. */
+  /** Writes values that satisfy the predicate: the first branch of an `any`, the text of a pattern. Negated tests are left alone. */
   satisfy(predicate: Predicate<Field>): void {
     switch (predicate.kind) {
       case 'all':
@@ -38,7 +38,7 @@ export class RowWriter {
     }
   }
 
-  /** Throws an ExampleError where a number is expected and there is none. */
+  /** Throws an ExampleError if a number is expected and the text is not one. */
   write(field: Field, text: string): void {
     switch (field.kind) {
       case 'text':
@@ -59,7 +59,7 @@ export class RowWriter {
     }
   }
 
-  /** The program that the row leaves out. */
+  /** The other program, which the row does not contain. */
   get other(): Program | null {
     return this.#other;
   }

@@ -1,4 +1,4 @@
-/** Tests of correlations: several events with times, as an author of rules describes them. Tested in sequence.test.ts. */
+/** Tests of correlations: several events with times, as described by the author of a rule. Tested in sequence.test.ts. */
 import { z } from 'zod';
 import type { EventRow } from '#schemas/events/rows.js';
 import { CorrelationStream } from '../correlation/stream.js';
@@ -14,7 +14,7 @@ const START = 1_800_000_000_000;
 
 export const event = z.record(z.string().max(256), z.union([z.string().max(65_536), z.number(), z.boolean()]));
 
-/** Events in the order in which they arrive; `source` is needed where the correlation's rules have several log sources. */
+/** Events in the order of arrival; `source` is required if the correlation's rules have several log sources. */
 export const sequence = z
   .array(
     z.strictObject({
@@ -29,7 +29,7 @@ export const sequence = z
   .min(1)
   .max(1_000);
 
-/** Throws an ExampleError for an event that is none of its source. */
+/** Throws an ExampleError for an event that does not belong to its source. */
 export function correlationHolds(plan: CorrelationPlan, events: z.output<typeof sequence>): boolean {
   const stream = new CorrelationStream([plan]);
   const sources = new Map(sourcesOf(plan).map((source) => [source.name, source]));

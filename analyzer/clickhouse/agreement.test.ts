@@ -19,7 +19,7 @@ import type { Predicate, Test } from '../predicate/predicate.js';
 import { compileRegex } from '../predicate/regex.js';
 import { conditionOf } from './sql.js';
 
-/** Pieces that fit each other often, with everything that needs an escape or has a case somewhere. */
+/** Pieces that often match each other, including everything that needs escaping or has case in some language. */
 const pieces = [
   '/etc/',
   'shadow',
@@ -109,7 +109,7 @@ const fields = fc.constantFrom<Field>(
 const pattern = fc
   .array(fc.oneof({ weight: 3, arbitrary: texts }, fc.constant(ANY), fc.constant(ONE)), { maxLength: 5 })
   .map((parts) => patternOf(parts as (string | typeof ANY | typeof ONE)[]))
-  // The empty text is `absent`, and no pattern (predicate.ts).
+  // The empty text is `absent`, and not a pattern (predicate.ts).
   .filter((made) => made.length > 0);
 const expressions = [
   'shadow',
@@ -227,7 +227,7 @@ describe('a predicate in ClickHouse and in the stream', () => {
       }),
       { numRuns: 400, seed: 7 },
     );
-    // Not by matching nothing, or everything.
+    // The agreement must not come from matching nothing or everything.
     expect(decided).toBeGreaterThan(100);
   });
 

@@ -1,7 +1,8 @@
 /**
- * Rules with a field that no row has (`NormalCommandLine`) cannot be decided by ClickHouse. It can find the rows that they may match: the
- * predicate with every test of such a field taken for what lets most rows through. The streaming matcher decides about those, so that a search
- * of the past finds what the stream would have found. Tested in candidates.test.ts.
+ * Rules with a field that rows do not contain (`NormalCommandLine`) cannot be decided by ClickHouse. ClickHouse can find the rows that
+ * they may match, with a predicate in which every test of such a field is replaced by the constant that admits more rows. The streaming
+ * matcher then decides about those rows, so that a search of the past finds what the stream would have found. Tested in
+ * candidates.test.ts.
  */
 import type { Field } from '../predicate/field.js';
 import { all, always, any, never, not } from '../predicate/predicate.js';
@@ -9,7 +10,7 @@ import type { Predicate } from '../predicate/predicate.js';
 
 export interface Candidates {
   readonly predicate: Predicate<Field>;
-  /** The predicate is the rule's own: every row that it finds is a match. */
+  /** Whether the predicate is the rule's own, so that every row found is a match. */
   readonly exact: boolean;
 }
 
@@ -31,7 +32,7 @@ export function isStreamOnly(predicate: Predicate<Field>): boolean {
   }
 }
 
-/** `most`: the predicate is to hold for at least the rows that it held for; otherwise for at most those. */
+/** `most`: the result must hold for at least the rows for which `predicate` holds; otherwise for at most those. */
 function widened(predicate: Predicate<Field>, most: boolean): Predicate<Field> {
   switch (predicate.kind) {
     case 'truth':

@@ -1,7 +1,7 @@
 /**
- * A predicate as a condition in ClickHouse's SQL over the table `events`. It decides as the streaming matcher does, for every row:
- * agreement.test.ts runs both on generated rules and rows. Every text of a rule passes through `write`, which makes it a bound
- * parameter or a literal.
+ * Translates a predicate into a condition of ClickHouse SQL over the table `events`. The condition and the streaming matcher decide
+ * alike for every row: agreement.test.ts runs both on generated rules and rows. Every text of a rule passes through `write`, which
+ * makes it a bound parameter or a literal.
  *
  * No expression here is NULL: a field that is absent is `''`, as in the rows.
  */
@@ -14,7 +14,7 @@ import { ANY, ONE, foldPattern, shapeOf } from '../predicate/pattern.js';
 import type { Pattern } from '../predicate/pattern.js';
 import type { Comparison, Part, Predicate, Test } from '../predicate/predicate.js';
 
-/** Where a condition with this predicate finds its columns, to stand behind FROM. `where` as in `eventsWithOther`. */
+/** The relation, for a FROM clause, in which a condition with this predicate finds its columns. `where`: see `eventsWithOther`. */
 export function relationOf(predicate: Predicate<Field>, where = '1'): string {
   return asksForOther(predicate) ? eventsWithOther(where) : `(SELECT * FROM events WHERE (${where}))`;
 }
@@ -34,8 +34,8 @@ function asksForOther(predicate: Predicate<Field>): boolean {
 }
 
 /**
- * Throws RULE_STREAM_ONLY for a field that no row has: what `candidatesOf` (candidates.ts) makes of such a predicate finds the rows, and the
- * streaming matcher decides.
+ * Throws RULE_STREAM_ONLY for a field that rows do not contain: use `candidatesOf` (candidates.ts) to find the rows, and the streaming
+ * matcher to decide.
  */
 export function conditionOf(predicate: Predicate<Field>, write: WriteText): string {
   switch (predicate.kind) {
@@ -51,7 +51,7 @@ export function conditionOf(predicate: Predicate<Field>, write: WriteText): stri
   }
 }
 
-/** A text that is never NULL. */
+/** A text expression that is never NULL. */
 export function fieldText(field: Field, write: WriteText): string {
   switch (field.kind) {
     case 'text':
@@ -65,7 +65,7 @@ export function fieldText(field: Field, write: WriteText): string {
     case 'data': {
       // JSON functions of ClickHouse count list elements from 1.
       const path = field.path.map((part) => (typeof part === 'number' ? String(part + 1) : write(part))).join(', ');
-      // JSONExtractString makes a text of a number, too.
+      // JSONExtractString also converts numbers to text.
       return field.type === 'text'
         ? `if(JSONType(data, ${path}) = 'String', JSONExtractString(data, ${path}), '')`
         : `if(JSONType(data, ${path}) IN ('Int64', 'UInt64'), toString(JSONExtractInt(data, ${path})), '')`;
@@ -126,7 +126,10 @@ function likePiece(piece: Pattern[number]): string {
   return piece.replace(/[\\%_]/g, '\\$&');
 }
 
-/** As a range of the 16 bytes of an IPv6 address, in which IPv4 is mapped: no function here fails on a text that is no address. */
+/**
+ * A range of the 16 bytes of an IPv6 address, into which IPv4 is mapped: none of these functions fails on a text that is not an
+ * address.
+ */
 function networkOf(text: string, written: string): string {
   const block = parseBlock(written)!;
   const mapped = block.bytes.length === 4;
@@ -135,7 +138,7 @@ function networkOf(text: string, written: string): string {
   const highest = bytes.map((byte, i) => byte | (0xff >>> Math.min(8, Math.max(0, bits - 8 * i))));
   const address = `toIPv6OrNull(replaceRegexpOne(${text}, '%[^%]*$', ''))`;
   const inside = `${address} BETWEEN ${ipv6(bytes)} AND ${ipv6(highest)}`;
-  // A block of IPv6 holds no IPv4, though `::/0` holds the range in which IPv4 is mapped.
+  // An IPv6 block contains no IPv4 address, although `::/0` includes the range into which IPv4 is mapped.
   return mapped
     ? `ifNull(${inside}, false)`
     : `ifNull(${inside} AND NOT (${address} BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255')), false)`;

@@ -24,7 +24,7 @@ const rules = ['a', 'b', 'c']
   .concat('title: n\nname: n\nlogsource: { category: network_connection }\ndetection: { s: { Initiated: true }, condition: s }\n')
   .join('---\n');
 
-/** `inner`, where a correlation names it, stands before it. */
+/** `inner`, if a correlation names it, comes before that correlation. */
 function plansOf(correlations: readonly string[]): readonly CorrelationPlan[] {
   const text = [rules, ...correlations.map((one, i) => `title: k${i}\nname: k${i}\ncorrelation: ${one}\n`)].join('---\n');
   const { correlations: plans, lacking, faults } = loadRules([{ name: 'c.yml', text }]);
@@ -37,7 +37,7 @@ const base: EventRow = {
   session: '', source: 'kernel', emitter: 'agent/x', block: 1, index: 0, at: START, offset_ms: 0, kind: 'exec', user: '', node: '', login: 'root', ...noFacts, outcome: 'success',
 }; // prettier-ignore
 
-/** Moments on a coarse grid, so that many are the same, and many differ by a time span exactly. */
+/** Moments on a coarse grid, so that many coincide, and many differ by exactly one time span. */
 const facts: fc.Arbitrary<Partial<EventRow>> = fc
   .tuple(
     fc.nat(60).map((n) => START + n * 500),
@@ -74,7 +74,7 @@ const plain: fc.Arbitrary<string> = fc.oneof(
   fc.tuple(timespan, groupBy).map(([span, by]) => `{ type: temporal_ordered, rules: [a, b, a], timespan: ${span}, group-by: ${by} }`),
 ); // prettier-ignore
 
-/** The first names the second of two, or the second by itself. */
+/** Two correlations of which the first names the second, or the second alone. */
 const correlations: fc.Arbitrary<readonly string[]> = fc.oneof(
   { weight: 3, arbitrary: plain.map((one) => [one]) },
   {
@@ -138,11 +138,11 @@ function sorted(answers: readonly Answer[]): readonly Answer[] {
 let tokens = 0;
 async function store(rows: readonly EventRow[]): Promise<void> {
   await engine.command('TRUNCATE TABLE events');
-  // Twice: what is stored twice counts once.
+  // Insert twice: rows stored twice count once.
   for (const part of [rows, rows.slice(0, 5)]) await new ClickHouseEventStore(engine).insert('events', part, `t${tokens++}`);
 }
 
-/** None is behind another by as much as a decision waits. */
+/** No row is later than the delay before a decision. */
 function arrival(rows: readonly EventRow[], delays: readonly number[]): readonly EventRow[] {
   const order = rows.map((row, i) => ({ row, arrives: row.at + delays[i % delays.length]! * (SETTLES_AFTER - 1) }));
   const once = order.toSorted((a, b) => a.arrives - b.arrives).map(({ row }) => row);

@@ -1,6 +1,6 @@
 /**
- * Correlations as detectors: those that group by `SessionId` look at one session at a time, the others across all. A detection for each
- * group and time span of the calendar, the first moment in it. Tested in detector.test.ts.
+ * Correlations as detectors: those that group by `SessionId` examine one session at a time, the others all sessions. There is one
+ * detection per group and calendar time span, at its first moment. Tested in detector.test.ts.
  */
 import { createHash } from 'node:crypto';
 import type { Detection, Detector, Observation, RuleFacts, SessionDetector } from '../detection/detector.js';
@@ -11,10 +11,10 @@ import type { CorrelationPlan, RuleSet } from '../sigma/rule-set.js';
 import { CorrelationStream, LIMITS, noCounts } from './stream.js';
 import type { Firing, Limits } from './stream.js';
 
-/** One session is given a tenth of what all may have. */
+/** One session gets a tenth of the limits for all. */
 const LIMITS_OF_SESSION: Limits = { groups: 5_000, occurrences: 20_000, occurrencesOfGroup: LIMITS.occurrencesOfGroup };
 
-/** At most two, and none for a kind of which there is no correlation. Correlations that only others count make no detections. */
+/** At most two detectors; none for a kind without correlations. Correlations that only others count make no detections. */
 export function correlationDetectors({ correlations, silent }: Pick<RuleSet, 'correlations' | 'silent'>): readonly CorrelationDetector[] {
   const loud = correlations.filter(({ rule }) => !silent.has(rule));
   return ([true, false] as const)
@@ -26,7 +26,7 @@ class CorrelationDetector implements Detector {
   readonly name: string;
   readonly rules: readonly RuleFacts[];
   readonly scope: Detector['scope'];
-  /** Of all sessions, since the start. */
+  /** For all sessions, since the start. */
   readonly counters = noCounts();
   /** In the order of `rules`. */
   readonly plans: readonly CorrelationPlan[];
@@ -61,7 +61,7 @@ class CorrelationDetector implements Detector {
 
   #detection(firing: Firing): readonly Detection[] {
     const rule = this.#facts.get(firing.plan);
-    // An inner correlation that nobody asked to report.
+    // An inner correlation that is not to be reported.
     if (rule === undefined) return [];
     const { session, user, node, login, offset_ms } = firing.last.origin;
     const key = createHash('sha256')
@@ -74,7 +74,7 @@ class CorrelationDetector implements Detector {
   }
 }
 
-/** A correlation is about several events: the tier `session`, unless the rule says another. */
+/** A correlation concerns several events: the tier is `session` unless the rule specifies another. */
 function correlationFacts({ rule }: CorrelationPlan): RuleFacts {
   return { ...factsOf(rule), tier: rule.tier ?? 'session' };
 }

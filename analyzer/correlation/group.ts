@@ -1,35 +1,35 @@
 /**
- * The occurrences of one group, and at which moments the correlation holds. Occurrences arrive in any order; each is inserted in its place,
- * and only moments whose window it is in are decided again. Tested in detector.test.ts.
+ * The occurrences of one group, and the moments at which the correlation holds. Occurrences may arrive in any order; each is inserted
+ * in its place, and only moments whose window contains it are decided again. Tested in detector.test.ts.
  */
 import type { CorrelationPlan } from '../sigma/correlation-plan.js';
 import { bucketOf } from './occurrence.js';
 import type { Occurrence } from './occurrence.js';
 import { decide } from './window.js';
 
-/** An occurrence this much behind those that arrived before it still finds everything that its windows need. */
+/** An occurrence that is at most this much behind those that arrived before it still finds everything that its windows need. */
 export const LEAST_LATENESS = 60_000;
-/** Moments that one late occurrence has decided again, for types that look at each occurrence of the window. */
+/** Limit of moments that one late occurrence causes to be decided again, for types that examine each occurrence of the window. */
 const MAX_REDONE = 64;
-/** A window is not tidied before it has this many. */
+/** A window with fewer items is not pruned. */
 const TIDY = 64;
-/** What is kept is measured from the earliest of the last few arrivals, so that one clock that jumps ahead throws nothing away. */
+/** Retention is measured from the earliest of the last few arrivals, so that one clock that jumps ahead discards nothing. */
 const RECENT = 8;
 
 export interface Holding {
   readonly at: number;
   readonly figure: number;
   readonly window: readonly Occurrence[];
-  /** False: nothing but what an outer correlation counts. */
+  /** False: the firing matters only to an outer correlation that counts it. */
   readonly isFirst: boolean;
 }
 
 export interface Counters {
-  /** The same occurrence again. */
+  /** Occurrences that arrived more than once. */
   repeated: number;
-  /** Occurrences that were dropped because too many were kept. */
+  /** Occurrences that were dropped because too many were held. */
   forgotten: number;
-  /** Arrived after what they belong to was decided. */
+  /** Occurrences that arrived after their moments were decided. */
   late: number;
   /** Moments that were not decided again. */
   skipped: number;
@@ -42,7 +42,7 @@ export class GroupWindow {
   readonly #feeds: boolean;
   readonly #most: number;
   readonly #counters: Counters;
-  /** The first moment of each time span of the calendar. */
+  /** The first moment of each calendar time span. */
   readonly #first = new Map<number, number>();
   readonly #recent: number[] = [];
   #arrivals = 0;
@@ -55,7 +55,7 @@ export class GroupWindow {
     this.#counters = counters;
   }
 
-  /** False: it is there already. */
+  /** Returns false if the occurrence is there already. */
   insert(occurrence: Occurrence): boolean {
     const place = this.#placeOf(occurrence);
     const there = this.items[place];
@@ -67,7 +67,7 @@ export class GroupWindow {
     return true;
   }
 
-  /** Decides the moments whose windows the occurrence is in, which has been inserted. */
+  /** Decides the moments whose windows contain the inserted occurrence. */
   after(occurrence: Occurrence): readonly Holding[] {
     const found: Holding[] = [];
     const isCheap = this.#plan.rule.correlation.type === 'event_count';
@@ -104,14 +104,14 @@ export class GroupWindow {
 
   #remember(bucket: number, at: number): void {
     this.#first.set(bucket, at);
-    // Ten spans back nothing is kept that could be decided again.
+    // Nothing older than ten spans is kept, so those moments cannot be decided again.
     if (this.#first.size > 10) this.#first.delete(Math.min(...this.#first.keys()));
   }
 
   #tidy(): void {
     const oldest = Math.min(...this.#recent) - this.#span - Math.max(this.#span, LEAST_LATENESS);
     const over = this.#firstAt(oldest);
-    // An array is moved for each removal: never for a few.
+    // Each removal moves the array: do not do it for a few items.
     if (over > this.items.length / 4) this.items.splice(0, over);
     if (this.items.length <= this.#most) return;
     const dropped = this.items.length - Math.floor((this.#most * 7) / 8);
@@ -119,7 +119,7 @@ export class GroupWindow {
     this.#counters.forgotten += dropped;
   }
 
-  /** The first with this moment, or behind. */
+  /** Index of the first occurrence at or after this moment. */
   #firstAt(moment: number): number {
     return this.#search((item) => item.at >= moment);
   }

@@ -1,6 +1,6 @@
 /**
- * A correlation as ClickHouse's SQL over the table `events`: the answers of stream.ts over everything stored. agreement.test.ts compares
- * the two. An inner correlation is a subquery; rows that came twice count once, by their keys.
+ * A correlation as ClickHouse SQL over the table `events`: the answers of stream.ts over all stored rows. agreement.test.ts compares
+ * the two. An inner correlation is a subquery; rows that arrived twice count once, by their keys.
  */
 import type { WriteText } from '#stores/events/queries/visible.js';
 import { conditionOf, fieldText, relationOf } from '../clickhouse/sql.js';
@@ -12,13 +12,13 @@ import type { CorrelationPlan, Step } from '../sigma/correlation-plan.js';
 import { nameOf } from './occurrence.js';
 
 const MAX_EVIDENCE = 100;
-/** Before every moment. */
+/** A value before every moment. */
 const NEVER = -9_007_199_254_740_991;
 
 /**
- * One row for each group and time span of the calendar in which it holds: `group_` (texts in the order of `group-by`), `at_` (the first
- * moment, in milliseconds), `evidence` (ids of events, oldest first). `where`: which rows of `events`; whole sessions where a rule asks for
- * the program of another process.
+ * One row for each group and calendar time span in which the correlation holds: `group_` (texts in the order of `group-by`), `at_` (the
+ * first moment, in milliseconds), `evidence` (ids of events, oldest first). `where`: selects rows of `events`, or whole sessions if a
+ * rule tests the program of another process.
  */
 export function correlationSql(plan: CorrelationPlan, write: WriteText, where = '1'): string {
   const { ms } = plan.rule.correlation.timespan;
@@ -55,7 +55,7 @@ function stepSql(step: Step, number: number, write: WriteText, where: string): s
   }
   const { rule, group, value } = step;
   const fields = [...group, ...(value === null ? [] : [value])];
-  // Only the shape of the condition decides where its columns come from.
+  // The shape of the condition alone decides where its columns come from.
   const asked: Predicate<Field> = all([rule.predicate, ...fields.map((field) => test(field, { kind: 'absent' }))]);
   const padded = (column: string): string => `leftPad(toString(${column}), 10, '0')`;
   const place = (of: (column: string) => string): string =>
@@ -71,7 +71,7 @@ function texts(of: readonly string[]): string {
   return `CAST([${of.join(', ')}], 'Array(String)')`;
 }
 
-/** Every occurrence at whose moment the correlation holds: `group_`, `at_`, `evidence` of that occurrence. */
+/** Every occurrence at whose moment the correlation holds: `group_`, `at_`, and the `evidence` of that occurrence. */
 function firingsOf(plan: CorrelationPlan, write: WriteText, where: string): string {
   const { correlation } = plan.rule;
   const occurrences = occurrencesOf(plan, write, where);
@@ -143,7 +143,7 @@ function expressionSql(predicate: Predicate<string | null>, rules: readonly stri
   }
 }
 
-/** For each step, when the latest sequence of the steps up to it began that ends with this occurrence. */
+/** For each step, the start of the latest sequence of the steps up to it that ends with this occurrence. */
 function inOrder(steps: number, occurrences: string, ms: number): string {
   const order = 'PARTITION BY group_ ORDER BY at_ ASC, key ASC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING';
   let sql = `SELECT *, if(has(steps, 0), at_, ${NEVER}) AS began FROM (${occurrences})`;

@@ -5,11 +5,13 @@
  *                                                    ▲                                                        │
  *                                                    └────────── occurrence of an outer correlation ◄─────────┘
  *
- * A condition that only more occurrences can satisfy is reported at once. Every other one (`lt`, `eq`, averages, `not`) is decided when the
- * stream has passed its moment by `SETTLES_AFTER`, so that events which are late by less than that count. Where a late event makes an
- * earlier moment hold, or adds to the first one, the firing comes again: of firings with one key, the earliest `at` counts, then the latest.
+ * A condition that more occurrences can only satisfy is reported immediately. Any other condition (`lt`, `eq`, averages, `not`) is
+ * decided when the stream has passed its moment by `SETTLES_AFTER`, so that events which are late by less than that still count. If a
+ * late event makes an earlier moment hold, or adds to the first one, the firing is emitted again: of firings with one key, the earliest
+ * `at` counts, then the latest emitted.
  *
- * Bounded: groups, occurrences of a group and of all groups. What is dropped is counted. Tested in detector.test.ts and agreement.test.ts.
+ * Groups, occurrences per group and occurrences of all groups are bounded; dropped ones are counted. Tested in detector.test.ts and
+ * agreement.test.ts.
  */
 import type { EventRow } from '#schemas/events/rows.js';
 import { eventId } from '#schemas/events/rows.js';
@@ -44,18 +46,18 @@ export interface Firing {
   readonly bucket: number;
   readonly at: number;
   readonly figure: number;
-  /** The last occurrence of the window. */
+  /** The latest occurrence in the window. */
   readonly last: Occurrence;
-  /** Oldest first, the last hundred. */
+  /** Oldest first; the last hundred. */
   readonly evidence: readonly string[];
 }
 
 interface Node {
   readonly plan: CorrelationPlan;
   readonly isMonotone: boolean;
-  /** How long after a moment it is decided. */
+  /** Delay after a moment until it is decided. */
   readonly settles: number;
-  /** Whose steps it is. */
+  /** The outer correlations that count this one as a step. */
   readonly outer: { readonly node: Node; readonly step: number; readonly groups: readonly number[]; readonly value: number | null }[];
 }
 
@@ -63,7 +65,7 @@ interface Group {
   readonly node: Node;
   readonly values: readonly string[];
   readonly window: GroupWindow;
-  /** Moments that are still to be decided. */
+  /** Moments that are still undecided. */
   readonly open: Set<number>;
 }
 
@@ -74,15 +76,15 @@ export class CorrelationStream {
   readonly #rules: readonly EvaluableRule[];
   readonly #reader = new RowReader();
   readonly #limits: Limits;
-  /** The one longest without an occurrence first. */
+  /** Least recently used group first. */
   readonly #groups = new Map<string, Group>();
   #occurrences = 0;
-  /** By when they are to be decided. */
+  /** Ordered by the time at which they are due. */
   readonly #waiting: { readonly due: number; readonly at: number; readonly group: Group }[] = [];
   readonly #recent: number[] = [];
   #arrivals = 0;
 
-  /** `plans` with those that they contain. */
+  /** `plans`, and the plans that they contain. */
   constructor(plans: readonly CorrelationPlan[], limits: Limits = LIMITS, counters: Counters = noCounts()) {
     this.#limits = limits;
     this.counters = counters;
@@ -108,15 +110,15 @@ export class CorrelationStream {
     return firings;
   }
 
-  /** The stream has come to a moment; decides what waited for it. */
+  /** Called when the stream has reached a moment; decides the moments that are now due. */
   pass(moment: number, firings: Firing[] = []): readonly Firing[] {
-    // The earliest of the last few, so that one clock that is ahead decides nothing.
+    // The earliest of the last few, so that one clock that is ahead does not decide anything early.
     this.#recent[this.#arrivals++ % 8] = moment;
     this.#settle(Math.min(...this.#recent), firings);
     return firings;
   }
 
-  /** How long after an event the answers still depend on it. */
+  /** How long an event affects later answers. */
   get memory(): number {
     const memoryOf = ({ rule, steps }: CorrelationPlan): number => {
       const inner = steps.map((step) => (step.kind === 'correlation' ? memoryOf(step.plan) : 0));
@@ -126,7 +128,7 @@ export class CorrelationStream {
     return Math.max(0, ...this.#nodes.map(({ plan }) => memoryOf(plan)));
   }
 
-  /** Nothing more will come: decides everything. */
+  /** Called at the end of the stream: decides everything. */
   end(): readonly Firing[] {
     const firings: Firing[] = [];
     this.#settle(Infinity, firings);
@@ -232,7 +234,7 @@ export class CorrelationStream {
 
   #settle(passed: number, firings: Firing[]): void {
     let done = 0;
-    // Deciding one may make an outer correlation wait: those are due later, behind this place.
+    // A decision may queue moments of an outer correlation: those are due later and come after this position.
     for (; done < this.#waiting.length && this.#waiting[done]!.due <= passed; done += 1) {
       const { at, group } = this.#waiting[done]!;
       if (group.open.delete(at)) this.#report(group, group.window.at(at), firings);
@@ -241,7 +243,7 @@ export class CorrelationStream {
   }
 }
 
-/** Inner ones first. */
+/** Inner correlations first. */
 function nodesOf(plans: readonly CorrelationPlan[]): readonly Node[] {
   const nodes = new Map<CorrelationPlan, Node>();
   const visit = (plan: CorrelationPlan): Node => {

@@ -1,6 +1,6 @@
 /**
- * Whether a correlation holds at a moment: of the occurrences of one group inside (moment - timespan, moment]. The definition knows moments
- * only, so arrival in any order leads to the same answer. The same in SQL: sql.ts; agreement.test.ts compares the two.
+ * Whether a correlation holds at a moment, for the occurrences of one group in (moment - timespan, moment]. The definition depends on
+ * moments alone, so the order of arrival does not change the answer. The SQL counterpart is sql.ts; agreement.test.ts compares the two.
  */
 import { numberOf } from '../predicate/predicate.js';
 import type { Predicate } from '../predicate/predicate.js';
@@ -8,10 +8,10 @@ import type { Bound, Correlation } from '../sigma/correlation.js';
 import type { CorrelationPlan } from '../sigma/correlation-plan.js';
 import type { Occurrence } from './occurrence.js';
 
-/** What was compared, or null: it does not hold. */
+/** The compared figure, or null if the correlation does not hold. */
 export type Verdict = { readonly figure: number } | null;
 
-/** `from` inclusive, `to` exclusive; the last has the moment in question. */
+/** `from` inclusive, `to` exclusive; the last occurrence is at the moment in question. */
 export function decide(plan: CorrelationPlan, items: readonly Occurrence[], from: number, to: number): Verdict {
   const { correlation } = plan.rule;
   switch (correlation.type) {
@@ -37,8 +37,8 @@ export function decide(plan: CorrelationPlan, items: readonly Occurrence[], from
 }
 
 /**
- * More occurrences never make it cease to hold, so it is reported at once, and late occurrences only ever add. All others are decided
- * when what is late by a little has arrived.
+ * Whether more occurrences can never make it stop holding: then it is reported immediately, and late occurrences only add to it. All
+ * others are decided once slightly late events have arrived.
  */
 export function isMonotone({ type, bounds, expression }: Correlation): boolean {
   switch (type) {
@@ -98,7 +98,10 @@ export function within(bounds: readonly Bound[], figure: number): boolean {
   });
 }
 
-/** Each step by an occurrence of its own, the last step at the moment in question. Taking each as early as possible loses nothing. */
+/**
+ * Each step needs an occurrence of its own, and the last step one at the moment in question. Taking each as early as possible loses
+ * nothing.
+ */
 function isInOrder(steps: number, items: readonly Occurrence[], from: number, to: number): boolean {
   const moment = items[to - 1]!.at;
   let step = 0;
@@ -133,12 +136,12 @@ function figureOf(plan: CorrelationPlan, correlation: Correlation, items: readon
   }
 }
 
-/** Exact, so that no order of adding makes a difference. */
+/** Exact, so that the order of the summands makes no difference. */
 function sumOf(numbers: readonly number[]): number {
   return Number(numbers.reduce((sum, number) => sum + BigInt(number), 0n));
 }
 
-/** Between two numbers on a straight line, as `quantileExactInclusive` of ClickHouse. */
+/** Interpolates linearly between two numbers, like `quantileExactInclusive` of ClickHouse. */
 function percentileOf(numbers: readonly number[], level: number): number {
   const sorted = Float64Array.from(numbers).sort();
   const place = level * (sorted.length - 1) + 1;

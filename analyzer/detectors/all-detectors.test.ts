@@ -1,4 +1,4 @@
-/** All detectors on one session, with the past in chDB: rules, a correlation, a baseline and the risk score, and the same again in a replay. */
+/** All detectors on one session, with the past in chDB: rules, a correlation, a baseline and the risk score; a replay gives the same. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

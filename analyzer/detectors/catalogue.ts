@@ -1,8 +1,8 @@
 /**
- * What the authority is told of the rules in force (`steno rules ls`): each with its hits and its cost.
+ * Reports the rules in force to the authority (`steno rules ls`), each with its hits and its cost.
  *
- * Only the active analyzer reports. It sends every rule when it becomes active and when other rules come into force, and later those whose
- * numbers changed by more than a tenth: a quiet analyzer writes nothing. Tested in catalogue.test.ts.
+ * Only the active analyzer reports. It sends every rule when it becomes active and when different rules come into force; later it sends
+ * only rules whose numbers changed by more than a tenth, so an idle analyzer writes nothing. Tested in catalogue.test.ts.
  */
 import { REPORTED_RULES, reportCatalogue } from '#schemas/api/detection/rule-catalogue.js';
 import type { CatalogueReport } from '#schemas/api/detection/rule-catalogue.js';
@@ -17,10 +17,10 @@ export interface CatalogueParts {
   readonly isKept: (rule: string) => boolean;
 }
 
-/** Detectors whose rules are Sigma documents; those of others are programs. */
+/** Detectors whose rules are Sigma documents; the rules of other detectors are programs. */
 const sigmaDetectors: ReadonlySet<string> = new Set(['sigma', 'lines', 'correlation', 'correlation-across']);
 
-/** A rule that several detectors evaluate (`sigma` and `lines`) is one, under the first. */
+/** A rule that several detectors evaluate (`sigma` and `lines`) appears once, under the first. */
 export function catalogueOf({ detectors, version, isKept }: CatalogueParts): readonly CatalogueReport[] {
   const found = new Map<string, CatalogueReport>();
   for (const detector of detectors)
@@ -54,7 +54,7 @@ function oneOf(detector: MeteredDetector, rule: RuleFacts): Omit<CatalogueReport
 
 export class CatalogueReporter {
   readonly #send: Send;
-  /** What the authority was told, by rule. Empty: everything has to be told. */
+  /** The last report of each rule. Empty: everything has to be reported. */
   #told = new Map<string, CatalogueReport>();
   #reporting: Promise<void> = Promise.resolve();
 
@@ -62,12 +62,12 @@ export class CatalogueReporter {
     this.#send = send;
   }
 
-  /** The next report begins anew: other rules are in force, or another analyzer has reported meanwhile. */
+  /** The next report starts over: different rules are in force, or another analyzer has reported meanwhile. */
   reset(): void {
     this.#told = new Map();
   }
 
-  /** Reports follow one another. Rejects with what the authority refuses with; the next report then begins anew. */
+  /** Reports are serialized. Rejects with the authority's refusal; the next report then starts over. */
   report(rules: readonly CatalogueReport[]): Promise<void> {
     this.#reporting = this.#reporting.catch(() => undefined).then(() => this.#report(rules));
     return this.#reporting;

@@ -12,7 +12,7 @@ level: high
 modified: 2026-01-31
 `;
 
-/** What both rules match. */
+/** A row that both rules match. */
 const row = exampleEventRow({ source: 'kernel', kind: 'exec', name: 'nmap', path: '/x', outcome: 'success', data: '{"pid":1,"ppid":2}' });
 
 describe('the detectors of a set of rules', () => {
@@ -31,7 +31,7 @@ describe('the detectors of a set of rules', () => {
     const [sigma] = set.perSession;
     expect((await sigma!.open(exampleSessionRow())).take({ kind: 'event', row })).toHaveLength(1);
     expect(set.counts().hits.get(id)).toBe(1);
-    // The rule, the three thresholds of the risk score, and the rules that are programs.
+    // The rule, the three thresholds of the risk score, and the rules implemented as programs.
     expect(set.rules).toBe(4 + recorderDetectors().flatMap(({ rules }) => rules).length);
   });
 });

@@ -20,13 +20,13 @@ import type { RuleBook } from './rule-book.js';
 import { SigmaDetector } from './sigma.js';
 
 export interface DetectorSet {
-  /** Names the rules, for the mark of a session. */
+  /** Identifies the rules, for the mark of a session. */
   readonly hash: string;
   readonly perSession: readonly Detector[];
   readonly across: readonly Detector[];
-  /** How many rules there are, over all detectors. */
+  /** Number of rules over all detectors. */
   readonly rules: number;
-  /** Of a rule, by its id; part of the identity of a finding. */
+  /** Version of a rule, by its id; part of the identity of a finding. */
   version(rule: string): number;
   counts(): DetectorCounts;
   /** Every rule with its numbers since the start. */
@@ -34,17 +34,17 @@ export interface DetectorSet {
 }
 
 export interface DetectorCounts {
-  /** Matches since the start, by id of the rule. */
+  /** Matches since the start, by rule id. */
   readonly hits: ReadonlyMap<string, number>;
-  /** Milliseconds that each rule took, estimated from a sample. */
+  /** Milliseconds spent on each rule, estimated from a sample. */
   readonly costs: ReadonlyMap<string, number>;
-  /** Matches that were left out because a session or a group had its limit. */
+  /** Matches omitted because a session or a group had reached its limit. */
   readonly beyond: number;
 }
 
 /**
- * `history`: where baselines and requests are read; without it nothing is compared with the past. `trackers`: what tickets begin with that the
- * reason of a request has to name one of; none: no ticket is asked for.
+ * `history`: the store from which baselines and requests are read; without it, nothing is compared with the past. `trackers`: prefixes
+ * of tickets, one of which the reason of a request must name; if there are none, no ticket is required.
  */
 export function detectorsOf(
   book: RuleBook,
@@ -59,7 +59,7 @@ export function detectorsOf(
   const lines = lineDetector(loud.map(({ rule, scope, predicate }) => ({ scope, predicate, facts: factsOf(rule) })));
   const correlations = correlationDetectors(book);
   const past = history === null ? [] : pastDetectors(reporting, history, good, trackers);
-  // Last, since it weighs what the others find.
+  // Last, since it weighs the detections of the others.
   const detectors: readonly Detector[] = [
     sigma,
     lines,
@@ -85,7 +85,7 @@ export function detectorsOf(
   };
 }
 
-/** By rule, over all detectors; costs only where a rule is measured by itself. */
+/** By rule, over all detectors; costs only for rules that are measured individually. */
 function countsOf(detectors: readonly MeteredDetector[]): Pick<DetectorCounts, 'hits' | 'costs'> {
   const hits = new Map<string, number>();
   const costs = new Map<string, number>();

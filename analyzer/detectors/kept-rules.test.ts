@@ -74,7 +74,7 @@ test('what is read is one version of the set, however it changes meanwhile', asy
       noted();
       const send: Send = async (_method, _target, body) => {
         const first = version;
-        // As the authority reads: the version, then a page.
+        // In the order of the authority's reads: the version, then a page.
         for (const { at, id, there } of steps.filter((one) => one.at === calls)) {
           void at;
           version += 1;

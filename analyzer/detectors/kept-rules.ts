@@ -1,10 +1,10 @@
 /**
- * The rules that the authority keeps, beside those of files: read whole whenever the watch says that the set has changed.
+ * The rules kept by the authority, in addition to those in files: read completely whenever the watch reports a change of the set.
  *
  *     snapshot.rule_set changes ──► read every page; the version changed meanwhile: again ──► a book ──► told, and reported
  *
- * A rule of the authority that is not valid is left out by itself and reported as refused: those of files, and the others, stand. One
- * whose id a file has is refused too. Tested in kept-rules.test.ts.
+ * An invalid rule of the authority is left out and reported as refused; all other rules stay in force. A rule whose id a file also has
+ * is refused too. Tested in kept-rules.test.ts.
  */
 import { KnownGood, readKnownGood } from '../software/known-good.js';
 import { readHoneyTokens } from '#schemas/api/detection/honey.js';
@@ -25,14 +25,14 @@ export interface KeptRule {
 }
 
 export interface KeptRules {
-  /** Of the set. */
+  /** Version of the set. */
   readonly version: number;
   readonly rules: readonly KeptRule[];
 }
 
 type Report = Parameters<typeof call<typeof reportRules>>[2]['body'] extends { readonly rules: readonly (infer One)[] } ? One : never;
 
-/** Rules of one reading, of one version. */
+/** Reads all rules, of one version. */
 export async function readKeptRules(send: Send): Promise<KeptRules> {
   for (;;) {
     const rules: KeptRule[] = [];
@@ -46,7 +46,7 @@ export async function readKeptRules(send: Send): Promise<KeptRules> {
       after = page.next;
     }
     if (!changed) {
-      // A rule that changed behind the version that was asked first shows in the version now.
+      // A rule that changed after the version was first read is detected by comparing the version now.
       const now = await call(send, readRuleSet, { body: { after: rules.at(-1)?.id ?? '' } });
       if (now.version === first) return { version: first, rules };
     }
@@ -60,7 +60,7 @@ export interface KeptSet {
   readonly good: KnownGood;
 }
 
-/** `before`: lists of hashes that are still there are not read again. */
+/** `before`: hash lists that still exist are not read again. */
 export async function readKeptSet(send: Send, before: KnownGood): Promise<KeptSet> {
   for (;;) {
     const rules = await readKeptRules(send);
@@ -73,7 +73,7 @@ export async function readKeptSet(send: Send, before: KnownGood): Promise<KeptSe
 
 export interface KeptBook {
   readonly set: RuleSet;
-  /** By the id of a rule. */
+  /** By rule id. */
   readonly versions: ReadonlyMap<string, number>;
   readonly reports: readonly Omit<Report, 'hits'>[];
 }
@@ -87,7 +87,7 @@ export function bookOf(files: readonly RuleFile[], kept: readonly KeptRule[]): K
     reports.set(id, { id, version, state, detail: detail.slice(0, MAX_DETAIL) });
   };
   const nameOf = ({ id }: KeptRule): string => `authority:${id}`;
-  // A document that cannot be read, or is another than it was sent as, is left out first.
+  // First leave out documents that cannot be read or do not match the id under which they were sent.
   let taken = kept.filter((rule) => {
     const fault = faultOf(rule);
     if (fault !== null) report(rule, 'refused', fault);
@@ -97,7 +97,7 @@ export function bookOf(files: readonly RuleFile[], kept: readonly KeptRule[]): K
     const set = loadRules([...files, ...taken.map((rule) => ({ name: nameOf(rule), text: rule.text }))]);
     const faulty = taken.filter((rule) => set.faults.some(({ detail }) => detail?.startsWith(`${nameOf(rule)}:`) === true));
     if (faulty.length > 0) {
-      // Names another rule that there is not, has the id of a file's: without it the rest is loaded again.
+      // Such a rule names a rule that does not exist, or has the id of a file's rule: load the rest again without it.
       for (const rule of faulty)
         report(rule, 'refused', set.faults.find(({ detail }) => detail?.startsWith(`${nameOf(rule)}:`) === true)?.detail);
       taken = taken.filter((rule) => !faulty.includes(rule));

@@ -1,11 +1,11 @@
 /**
- * A detector with a meter: what it was given, what it found by rule, and how long it took, estimated from one observation in `SAMPLE`.
- * A clock is read here and nowhere in a detector: nothing that is found depends on it. Tested in metered.test.ts.
+ * A detector with a meter: number of observations, detections by rule, and time spent, estimated from one observation in `SAMPLE`. The
+ * clock is read here and never inside a detector, so no detection depends on it. Tested in metered.test.ts.
  */
 import type { SessionRow } from '#schemas/events/rows.js';
 import type { Detection, Detector, Observation, RuleFacts, SessionDetector } from '../detection/detector.js';
 
-/** A prime, so that what repeats itself is not always or never measured. */
+/** A prime, so that repeating patterns are neither always nor never measured. */
 const SAMPLE = 61;
 
 export class MeteredDetector implements Detector {
@@ -29,7 +29,7 @@ export class MeteredDetector implements Detector {
     return this.#observations;
   }
 
-  /** Milliseconds of the detector as a whole. */
+  /** Milliseconds spent in the detector as a whole. */
   get ms(): number {
     return this.#ms;
   }
@@ -38,7 +38,7 @@ export class MeteredDetector implements Detector {
     return this.#detector.meters?.hits.get(rule) ?? this.#found.get(rule) ?? 0;
   }
 
-  /** Milliseconds of one rule; undefined where only the detector as a whole is measured. */
+  /** Milliseconds spent on one rule; undefined if only the detector as a whole is measured. */
   cost(rule: string): number | undefined {
     const { meters } = this.#detector;
     if (meters !== undefined) return meters.costs.get(rule) ?? 0;

@@ -1,4 +1,4 @@
-/** The detectors that compare a session with what is stored: its user's past, programs of nodes, and the requests that it was under. */
+/** The detectors that compare a session with stored data: its user's past, programs of nodes, and the access requests of the session. */
 import type { EventStore } from '#stores/events/contract.js';
 import { BaselineDetector } from '../baselines/detector.js';
 import { StoredHistory } from '../baselines/history.js';
@@ -14,7 +14,7 @@ import { factsOf } from '../sigma/rule-facts.js';
 import type { RuleBook } from './rule-book.js';
 import { SigmaDetector } from './sigma.js';
 
-/** `rules`: those that make findings, with a purpose or without. */
+/** `rules`: the rules that make findings, with or without a purpose. */
 export function pastDetectors(
   rules: RuleBook['evaluable'],
   history: Pick<EventStore, 'readOnlySql' | 'scan'>,
@@ -30,7 +30,7 @@ export function pastDetectors(
   ];
 }
 
-/** The rules that have a purpose, on programs that ran and on lines that were typed. */
+/** Rules with a purpose, applied to programs that ran and to lines that were typed. */
 function purposeDetector(rules: RuleBook['evaluable'], history: Pick<EventStore, 'scan'>, trackers: readonly string[]): PurposeDetector {
   const drifting = rules.filter(({ rule }) => rule.purpose !== null);
   const detectors = [

@@ -1,8 +1,8 @@
 /**
- * The rules in force: those that come with Steno, those of a folder, or of both, read strictly.
+ * The rules in force from files: those that come with Steno, those of a folder, or both, read strictly.
  *
- * A rule's version is part of the identity of its findings: for rules of files it is the day of `modified`, else of `date`, as a number
- * (20260131), else 1. `hash` names the whole of them: it stands in each session's mark. Tested in rule-book.test.ts.
+ * A rule's version is part of the identity of its findings: for rules in files it is the day of `modified`, otherwise of `date`, as a
+ * number (20260131), otherwise 1. `hash` identifies the whole set and is written to each session's mark. Tested in rule-book.test.ts.
  */
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
@@ -16,11 +16,11 @@ import type { RuleFile, RuleSet } from '../sigma/rule-set.js';
 export interface RuleBook extends RuleSet {
   readonly hash: string;
   readonly files: number;
-  /** Of rules that the authority keeps, by their ids; they count there. */
+  /** Versions that the authority keeps for its rules, by rule id. */
   readonly versions?: ReadonlyMap<string, number>;
 }
 
-/** Seen from the sources as from `dist/`; null where Steno was installed without. */
+/** Works from the sources and from `dist/`; null if Steno was installed without them. */
 export function builtInRules(): string | null {
   for (let folder = dirname(fileURLToPath(import.meta.url)); ; folder = dirname(folder)) {
     const rules = join(folder, 'analyzer', 'rules');
@@ -35,7 +35,7 @@ export function readRuleBook(folders: readonly string[]): RuleBook {
   return { ...loadRules(files), hash: hashOf(files), files: files.length };
 }
 
-/** The same, of files. */
+/** Reads the rule files of the folders. */
 export function readFolders(folders: readonly string[]): readonly RuleFile[] {
   const files: readonly RuleFile[] = folders.flatMap((folder) => readRuleFiles(folder).rules);
   const set = loadRules(files);

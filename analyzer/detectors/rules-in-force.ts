@@ -1,11 +1,11 @@
 /**
- * The rules that an analyzer evaluates: those of its files, and those that the authority keeps.
+ * The rules that an analyzer evaluates: those in its files, and those kept by the authority.
  *
  *     start ──files read strictly──► the authority's read ──► in force ◄─────────────┐
  *                                                               │ files (SIGHUP), or the set of the authority has changed
  *                                                               └──► read again; what cannot be read leaves those before in force
  *
- * What became of each rule of the authority is reported when a set comes into force, and every minute with its matches. Tested in
+ * The outcome for each rule of the authority is reported when a set comes into force, and every minute with its matches. Tested in
  * test/survival/rules-in-force.test.ts.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -25,10 +25,10 @@ export interface RulesInForceParts {
   readonly folders: readonly string[];
   readonly history: Pick<EventStore, 'readOnlySql' | 'scan'>;
   readonly authority: Pick<AuthorityClient, 'current' | 'onChange' | 'detection'>;
-  /** What tickets begin with that a reason has to name one of. */
+  /** Prefixes of tickets, one of which a reason must name. */
   readonly trackers?: readonly string[];
   readonly log: Log;
-  /** Left out: this analyzer is the only one. */
+  /** If omitted, this analyzer is the only one. */
   readonly active?: () => boolean;
   readonly reportEveryMs?: number;
   readonly retryMs?: number;
@@ -36,7 +36,7 @@ export interface RulesInForceParts {
 
 const REPORT_EVERY_MS = 60_000;
 const RETRY_MS = 2_000;
-/** A folder of rules comes in several calls: each set in force replays every open session, so changes that follow each other go together. */
+/** A folder of rules arrives in several calls, and each new set replays every open session, so successive changes are combined. */
 const SETTLE_MS = 250;
 
 export class RulesInForce {
@@ -55,14 +55,14 @@ export class RulesInForce {
     this.#catalogue = new CatalogueReporter(parts.authority.detection);
   }
 
-  /** The first set. `onSet` is told of every later one. */
+  /** Returns the first set; `onSet` is called with every later one. */
   async start(onSet: (set: DetectorSet) => void): Promise<DetectorSet> {
     const { authority } = this.#parts;
     while (!(await this.#readKept()) && !this.#closing.signal.aborted) await this.#pause();
     const first = this.load();
     this.#onSet = onSet;
     this.#releases.push(authority.onChange(() => this.#changed()));
-    // What has changed since it was read.
+    // Something may have changed since it was read.
     this.#changed();
     const timer = setInterval(() => void this.#report(), this.#parts.reportEveryMs ?? REPORT_EVERY_MS);
     timer.unref();
@@ -70,7 +70,7 @@ export class RulesInForce {
     return first;
   }
 
-  /** From files as they are now. Throws what keeps them from being read; then the set before stands. */
+  /** Reads the files again. Throws the reason if they cannot be read; the previous set then stays in force. */
   load(): DetectorSet {
     const { folders, history, log } = this.#parts;
     const files = readFolders(folders);
@@ -126,13 +126,13 @@ export class RulesInForce {
     }
   }
 
-  /** False: the authority is away. */
+  /** Returns false if the authority is unreachable. */
   async #readKept(): Promise<boolean> {
     try {
       this.#kept = await readKeptSet(this.#parts.authority.detection, this.#kept.good);
       return true;
     } catch (error) {
-      // An authority of before keeps no rules.
+      // An older authority keeps no rules.
       if (error instanceof StenoError && error.code === 'NOT_FOUND') return true;
       if (!this.#closing.signal.aborted) this.#parts.log.warn({ err: error }, 'failed to read the rules of the authority; trying again');
       return false;
@@ -146,7 +146,7 @@ export class RulesInForce {
       await reportKept(this.#parts.authority.detection, this.#reports, set.counts().hits);
       if (this.#parts.active?.() ?? true) await this.#catalogue.report(set.catalogue());
     } catch (error) {
-      // An authority of before knows no catalogue.
+      // An older authority has no catalogue.
       if (error instanceof StenoError && error.code === 'NOT_FOUND') return;
       if (!this.#closing.signal.aborted) this.#parts.log.warn({ err: error }, 'failed to report on rules; trying again in a minute');
     }

@@ -1,9 +1,9 @@
 /**
- * Every enabled Sigma rule as one detector: the streaming matcher over the events of a session in their order, with the programs of
- * parents (../lineage/process-table.ts).
+ * Every enabled Sigma rule as one detector: the streaming matcher over the events of a session in order, with the programs of parents
+ * (../lineage/process-table.ts).
  *
- * Matches of one rule within a minute are one finding, and those of a signal one of the session (`actKey`). At most `MAX_KEYS` findings of
- * one rule in one session; further matches are counted. Tested in sigma.test.ts.
+ * Matches of one rule within the same minute are one finding; those of a signal are one finding per session (`actKey`). A rule makes at
+ * most `MAX_KEYS` findings in one session; further matches are counted. Tested in sigma.test.ts.
  */
 import { eventId } from '#schemas/events/rows.js';
 import type { EventRow } from '#schemas/events/rows.js';
@@ -16,7 +16,7 @@ import type { EvaluableRule } from '../sigma/rule-set.js';
 
 const MAX_KEYS = 100;
 const MAX_SHOWN = 200;
-/** A prime, so that what repeats itself is not always or never measured. */
+/** A prime, so that repeating patterns are neither always nor never measured. */
 const COST_SAMPLE = 127;
 
 export class SigmaDetector implements Detector {
@@ -40,7 +40,7 @@ export class SigmaDetector implements Detector {
     return this.#hits;
   }
 
-  /** Milliseconds that the evaluation of each rule took since the start, by its id: measured on one event of `COST_SAMPLE`, and scaled. */
+  /** Milliseconds spent on each rule since the start, by its id: measured on one event in `COST_SAMPLE` and scaled. */
   get costs(): ReadonlyMap<string, number> {
     return this.#costs;
   }
@@ -94,7 +94,7 @@ function detectionOf(rule: RuleFacts, row: EventRow, key: string): Detection {
   return { rule, reason: reasonOf(row), session, user, node, login, at, offset_ms, row: null, evidence: [eventId(row)], key };
 }
 
-/** What happened, with the values that a reader looks for. */
+/** Describes the event with the values that a reader looks for. */
 function reasonOf({ kind, name, path, address, port }: EventRow): string {
   const shown = (text: string): string => (text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text);
   switch (kind) {

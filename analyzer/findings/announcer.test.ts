@@ -21,7 +21,7 @@ test('whatever fails and however often, each finding is noted at least once befo
         expect(findings.length).toBeLessThanOrEqual(30);
         expect(JSON.stringify(findings).length).toBeLessThan(70_000);
         const how = left.shift() ?? 'ok';
-        // The authority refuses for one of them, always the same.
+        // The authority always refuses batches that contain this finding.
         if (findings.some(({ id }) => id === 'f3') && failures.includes('refused')) throw new StenoError('BAD_REQUEST', 'f3');
         if (how === 'away') throw new StenoError('NOT_RUNNING');
         for (const { id } of findings) noted.add(id);

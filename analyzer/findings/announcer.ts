@@ -1,9 +1,9 @@
 /**
- * Tells the authority of new findings, so that webhooks hear of them and suppressions count (authority/detection/announcements.ts).
+ * Announces new findings to the authority, so that webhooks are notified and suppressions apply (authority/detection/announcements.ts).
  *
- * `tell` resolves when the authority has noted the finding: its session is not marked as analyzed before, so that after a crash the
- * replay tells again, which is free there. While the authority is away findings wait here, in the order in which they came, up to
- * `MAX_WAITING`; beyond, the oldest are let go and counted, and their sessions get no mark. Tested in announcer.test.ts.
+ * `tell` resolves when the authority has recorded the finding. The session is not marked as analyzed before that, so that after a crash
+ * the replay announces again, which is harmless. While the authority is unreachable, findings wait here in order of arrival, up to
+ * `MAX_WAITING`; beyond that, the oldest are dropped and counted, and their sessions get no mark. Tested in announcer.test.ts.
  */
 import type { AnnouncedFinding } from '#schemas/api/detection/suppressions.js';
 import { StenoError } from '#schemas/base/errors.js';
@@ -20,7 +20,7 @@ export interface AnnouncerParts {
 
 const MAX_WAITING = 20_000;
 const BATCH = 30;
-/** Below what the authority takes in one call. */
+/** Below the size that the authority accepts in one call. */
 const BATCH_CHARACTERS = 60_000;
 const LONGEST_RETRY_MS = 10_000;
 
@@ -47,7 +47,7 @@ export class Announcer {
     return { told: this.#told, waiting: this.#queue.length, dropped: this.#dropped, refused: this.#refused };
   }
 
-  /** Rejects when the finding was let go, refused, or the announcer closes first. */
+  /** Rejects if the finding was dropped or refused, or if the announcer closes first. */
   tell(row: FindingRow): Promise<void> {
     if (this.#closing.signal.aborted) return Promise.reject(new StenoError('DRAINING'));
     if (this.#queue.length >= MAX_WAITING) {
@@ -69,7 +69,7 @@ export class Announcer {
   }
 
   async #run(): Promise<void> {
-    // What is found in this turn of the event loop goes together.
+    // Findings of this turn of the event loop are sent together.
     await new Promise((resolve) => setImmediate(resolve));
     let wait = this.#parts.firstRetryMs ?? 250;
     let size = BATCH;
@@ -86,7 +86,7 @@ export class Announcer {
           for (const { reject } of batch) reject(error);
           return;
         }
-        // One that the authority cannot take does not keep others from being told.
+        // A finding that the authority cannot accept must not block the others.
         const refused = error instanceof StenoError && ['BAD_REQUEST', 'TOO_LARGE'].includes(error.code);
         if (refused && batch.length === 1) {
           this.#refused += 1;
@@ -113,7 +113,7 @@ export class Announcer {
   }
 }
 
-/** What of a row goes along: its evidence stays in the event store. */
+/** The part of a row that is announced: its evidence stays in the event store. */
 export function announcedOf(row: FindingRow): AnnouncedFinding {
   const { id, rule, rule_version, severity, techniques, session, user, node, login, at, offset_ms } = row;
   const data = JSON.parse(row.data) as Readonly<Record<string, unknown>>;

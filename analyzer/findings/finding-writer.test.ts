@@ -7,7 +7,7 @@ import { FindingWriter } from './finding-writer.js';
 
 const rows = (count: number): FindingRow[] => Array.from({ length: count }, (_, i) => exampleFindingRow({ id: `f${i}` }));
 
-/** A table, which answers each insert as the test says. */
+/** A table that answers each insert as the test specifies. */
 function table(answers: (insert: number, rows: readonly FindingRow[]) => Error | null = () => null) {
   const inserted = new Map<string, FindingRow>();
   let inserts = 0;

@@ -1,13 +1,13 @@
 /**
- * Findings on their way into the event store.
+ * Writes findings to the event store.
  *
  *   1. the row of a finding is inserted       crash before: the session has no mark (../following/session-run.ts) and is replayed; the
  *                                             same detection gives the same id, and the row appears then
- *   2. whoever waits for findings is told     crash before: the replay inserts the row again, which changes nothing, and tells again.
- *                                             `known` says which findings the store had: what was told about them is theirs to decide
+ *   2. waiting parties are notified           crash before: the replay inserts the row again, which changes nothing, and notifies again.
+ *                                             `known` says which findings the store had; receivers decide how to treat those
  *
- * What arrives while an insert runs goes together with the next. A store that does not answer is asked again until it does; up to
- * `MAX_WAITING` findings wait, beyond that they are dropped and counted, and their sessions get no mark. Tested in finding-writer.test.ts.
+ * Findings that arrive during an insert go into the next one. Inserts are retried until the store answers; up to `MAX_WAITING` findings
+ * wait, and further ones are dropped and counted, and their sessions get no mark. Tested in finding-writer.test.ts.
  */
 import { createHash } from 'node:crypto';
 import { StenoError } from '#schemas/base/errors.js';
@@ -49,7 +49,7 @@ export class FindingWriter {
     return this.#queue.length;
   }
 
-  /** Resolves when the row is durable. Rejects when too many wait, when the store refuses it, and on close. */
+  /** Resolves when the row is durable. Rejects if too many findings wait, if the store refuses the row, and on close. */
   add(row: FindingRow): Promise<void> {
     if (this.#queue.length >= MAX_WAITING) {
       this.#dropped += 1;
@@ -61,13 +61,13 @@ export class FindingWriter {
     });
   }
 
-  /** Waits for the insert that is under way; call after the retry was closed. */
+  /** Waits for the insert in progress; call it after closing the retry. */
   async close(): Promise<void> {
     await this.#running;
   }
 
   async #run(): Promise<void> {
-    // Let what is found in this turn of the event loop come along.
+    // Findings of this turn of the event loop are inserted together.
     await new Promise((resolve) => setImmediate(resolve));
     while (this.#queue.length > 0) await this.#insert(this.#queue.splice(0, MAX_INSERT));
     this.#running = undefined;

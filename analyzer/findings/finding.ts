@@ -1,8 +1,8 @@
 /**
- * From a detection to the row of its finding.
+ * Turns a detection into the row of its finding.
  *
- * The id is a function of rule, rule version, session and key, so that the same match found again (after a restart, by a replay, by
- * two analyzers at once) is the same row. Tested in finding.test.ts.
+ * The id is a function of rule, rule version, session and key, so that the same match found again (after a restart, by a replay, by two
+ * analyzers at the same time) is the same row. Tested in finding.test.ts.
  */
 import { createHash } from 'node:crypto';
 import type { FindingRow } from '#schemas/events/rows.js';
@@ -10,7 +10,7 @@ import type { Detection } from '../detection/detector.js';
 
 const MAX_TEXT = 2_048;
 const MAX_EVIDENCE = 100;
-/** The last that a row can have. */
+/** The latest moment that a row can have. */
 const LAST_MOMENT = 7_258_118_400_000;
 
 export function findingId(rule: string, version: number, session: string, key: string): string {
@@ -20,13 +20,13 @@ export function findingId(rule: string, version: number, session: string, key: s
     .slice(0, 40);
 }
 
-/** `version`: of the rule. Text that a detector took from events is cut to what a row can hold. */
+/** `version`: of the rule. Text that a detector took from events is cut to the size that a row can hold. */
 export function findingOf(detection: Detection, version: number): FindingRow {
   const { rule, session, key, at, offset_ms, row } = detection;
   const id = findingId(rule.id, version, session, key);
   return {
     id,
-    // Of rows of one finding the earliest moment counts (../following/found.ts).
+    // Of the rows of one finding, the earliest moment wins (../following/found.ts).
     version: LAST_MOMENT - at,
     rule: rule.id.slice(0, 255),
     rule_version: version,
@@ -51,7 +51,7 @@ export function findingOf(detection: Detection, version: number): FindingRow {
   };
 }
 
-/** Whether it only tags its session: nobody is told of it. */
+/** Whether the finding only tags its session and nobody is notified. */
 export function isSignal({ data }: Pick<FindingRow, 'data'>): boolean {
   return (JSON.parse(data) as { readonly tier?: unknown }).tier === 'signal';
 }

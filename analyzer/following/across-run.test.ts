@@ -48,7 +48,7 @@ test('counts over sessions, and gives the same finding after a restart in the mi
   await one.begin();
   for (const row of rows) one.take({ kind: 'event', row });
   for (const row of rows) one.take({ kind: 'event', row });
-  // Time passes by what happens.
+  // Time advances with the observations.
   const later = { ...rows[2]!, index: 99, name: 'beta', at: rows[2]!.at + 3_600_000 };
   one.take({ kind: 'event', row: later });
   expect(whole.at(-1)).toMatchObject({ severity: 'high', node: 'web-3' });
@@ -57,7 +57,7 @@ test('counts over sessions, and gives the same finding after a restart in the mi
   await fixture.store.insert('events', rows.slice(0, 2), 'before');
   const cut: FindingRow[] = [];
   const other = across(cut);
-  // What comes while the past is read waits for it.
+  // An observation that arrives while the past is read is held.
   other.take({ kind: 'event', row: rows[2]! });
   await other.begin();
   other.take({ kind: 'event', row: later });

@@ -1,12 +1,13 @@
 /**
- * Detectors that look across sessions: opened once, and told what every session did.
+ * Runs detectors that look across sessions: opened once, and given every session's observations.
  *
- *     opened ──rows of the last `memory` read from the store, in the order of their moments──► told of everything that comes
+ *     opened ──rows of the last `memory` read from the store, in the order of their moments──► given everything that arrives
  *
- * Detectors that name kinds of events are given those, of no session: all of them, also what the feeds did not bring (`missed`), perhaps twice.
+ * Detectors that name kinds of events get the sessionless events of those kinds: all of them, including those that the feeds missed
+ * (`missed`), some perhaps twice.
  *
- * What comes meanwhile waits, at most `MAX_HELD` observations. A row can be told again (after a restart, by a replay): these detectors
- * count one with the same place once. Tested in across-run.test.ts.
+ * Observations that arrive during the start are held, at most `MAX_HELD`. A row can be delivered again (after a restart, by a replay):
+ * these detectors count rows with the same place once. Tested in across-run.test.ts.
  */
 import type { EventKind } from '#schemas/events/kinds.js';
 import type { EventRow } from '#schemas/events/rows.js';
@@ -16,10 +17,10 @@ import { Found } from './found.js';
 import type { RunParts } from './found.js';
 
 const MAX_HELD = 100_000;
-/** Rows of the past that a start reads. */
+/** Limit of past rows read at a start. */
 const MAX_HISTORY = 200_000;
 const PAGE = 1_000;
-/** Events are sent by a node as soon as it can; of what came late to the store while no feed stood, so much is read again. */
+/** A node sends events as soon as it can; after an interruption of the feed, this much of the past is read again for events stored late. */
 const MISSED_MS = 86_400_000;
 const MAX_REMEMBERED = 100_000;
 
@@ -39,7 +40,7 @@ export class AcrossRun {
     this.#parts = parts;
   }
 
-  /** Observations and rows of the past that were left out. */
+  /** Observations and past rows that were omitted. */
   get dropped(): number {
     return this.#dropped;
   }
@@ -51,7 +52,7 @@ export class AcrossRun {
     else this.#dropped += 1;
   }
 
-  /** Resolves when the past was read. Rejects with what the store rejects with; it may be called again then. */
+  /** Resolves when the past has been read. Rejects as the store does; it may then be called again. */
   async begin(): Promise<void> {
     const { detectors, clock, onFault } = this.#parts;
     if (detectors.length === 0) {
@@ -76,13 +77,13 @@ export class AcrossRun {
     for (const observation of held) this.#observe(observation);
   }
 
-  /** A feed stands again: what it did not bring meanwhile is read. */
+  /** Called when a feed is connected again: reads the events that the feed missed. */
   async missed(): Promise<void> {
     if (this.#held !== null) return;
     for (const row of await this.#ofKinds(MISSED_MS)) this.#observe({ kind: 'event', row }, 'of kinds');
   }
 
-  /** Of the last `most` ms, and as far as the detectors remember. */
+  /** Events of the last `most` ms, limited to the detectors' memory. */
   async #ofKinds(most: number): Promise<readonly EventRow[]> {
     const { detectors, clock } = this.#parts;
     const named = detectors.filter((one) => kindsOf(one) !== null);
@@ -104,7 +105,7 @@ export class AcrossRun {
     return rows.reverse();
   }
 
-  /** `to`: which detectors are told. */
+  /** `to`: which detectors get the observation. */
   #observe(observation: Observation, to: 'each' | 'all' | 'of kinds' = 'each'): void {
     for (const one of [...this.#detectors]) {
       if (one.kinds === null ? to === 'of kinds' : to === 'all' || !isOf(observation, one.kinds)) continue;

@@ -1,8 +1,7 @@
 /**
- * The detectors of one session, and what they have taken: a run from the session's first row to its last.
+ * Runs the detectors of one session, from the session's first row to its last, and records which rows they have taken.
  *
- * A detector that throws is switched off for the session and counted; the others go on.
- * Tested in follower.test.ts.
+ * A detector that throws is switched off for the session and counted; the others continue. Tested in follower.test.ts.
  */
 import type { EventRow, ScreenRow, SessionRow } from '#schemas/events/rows.js';
 import type { EventSource } from '#schemas/events/kinds.js';
@@ -12,7 +11,7 @@ import type { RunParts } from './found.js';
 import { LoginRows } from './login-rows.js';
 import { StreamPlaces } from './row-place.js';
 
-/** Findings of one session; a rule that matches everything fills no table. */
+/** Findings per session, so that a rule that matches everything does not fill the table. */
 const MAX_FINDINGS = 2_000;
 
 interface Opened {
@@ -21,7 +20,7 @@ interface Opened {
 }
 
 export interface SessionRunParts extends RunParts {
-  /** Everything that this session did, for who looks across sessions: once, unless the session is replayed. */
+  /** Called with every observation of this session, for detectors across sessions: once each, unless the session is replayed. */
   readonly onObservation: (observation: Observation) => void;
 }
 
@@ -29,7 +28,7 @@ export class DetectionRun {
   readonly #parts: SessionRunParts;
   readonly #detectors: Opened[];
   readonly #found = new Found(MAX_FINDINGS, { forgets: false });
-  /** Failed while they were told of a detection. */
+  /** Detectors that failed while processing another's detection. */
   readonly #failed = new Set<Opened>();
   readonly #login = new LoginRows();
   readonly places = new StreamPlaces();
@@ -67,7 +66,7 @@ export class DetectionRun {
     return this.#events.get(source) ?? 0;
   }
 
-  /** False for a row that was taken before. */
+  /** Returns false for a row that was taken before. */
   event(row: EventRow): boolean {
     if (!this.places.takeEvent(row)) return false;
     this.#events.set(row.source, this.events(row.source) + 1);
@@ -86,7 +85,7 @@ export class DetectionRun {
     this.#observe({ kind: 'end', session });
   }
 
-  /** Lets the detectors go; `places` stay. */
+  /** Releases the detectors; `places` are kept. */
   release(): void {
     this.#detectors.length = 0;
   }
@@ -118,7 +117,7 @@ export class DetectionRun {
     if (this.#found.take(detection, this.#parts)) this.#detected(detection, by);
   }
 
-  /** Tells detectors that weigh what others found. */
+  /** Passes a detection to the detectors that weigh those of others. */
   #detected(detection: Detection, by: SessionDetector): void {
     for (const opened of [...this.#detectors]) {
       if (this.#failed.has(opened) || opened.detector === by || opened.detector.detected === undefined) continue;

@@ -3,7 +3,7 @@
  *
  *     connecting ──open──► following ──closed──► waiting, 250 ms doubling to 5 s ──► connecting
  *
- * `onOpen` says that a new connection was made: rows before it are to be read from the store. What is no message of rows ends the
+ * `onOpen` reports a new connection: earlier rows must be read from the store. A message that is not a valid row message ends the
  * connection and is counted. Tested in test/survival/analyzer-feed.test.ts.
  */
 import type { ConnectionOptions } from 'node:tls';
@@ -17,11 +17,11 @@ import type { Log } from '#runtime/log.js';
 const CONNECT_MS = 5_000;
 const FIRST_WAIT_MS = 250;
 const LONGEST_WAIT_MS = 5_000;
-/** Ingest pings every 20 s; a connection on which nothing comes is gone. */
+/** Ingest pings every 20 s; a connection silent for longer is lost. */
 const SILENT_MS = 60_000;
 
 export interface FeedClientParts {
-  /** Asked at each connection: certificates are renewed meanwhile. */
+  /** Read for each connection: certificates are renewed meanwhile. */
   readonly tls: () => ConnectionOptions;
   readonly onOpen: () => void;
   readonly onRows: (rows: RowMessage) => void;
@@ -53,7 +53,7 @@ export class FeedClient {
     return this.#malformed;
   }
 
-  /** Ends the connection, and makes another: the service at its other end may not be one of ours any more. */
+  /** Closes the connection and opens another: the service at its other end may have been removed. */
   reconnect(): void {
     this.#socket?.terminate();
   }

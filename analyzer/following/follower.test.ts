@@ -51,7 +51,7 @@ function watched(): { readonly store: EventStore; readonly marked: (session: str
 
 interface Life {
   readonly follower: Follower;
-  /** As a kill does: nothing more is written, nothing is waited for. */
+  /** As on a kill: nothing more is written, and nothing is awaited. */
   kill(): void;
 }
 
@@ -89,7 +89,7 @@ function start(store: EventStore, detectors: readonly Detector[] = [new SigmaDet
   };
 }
 
-/** What a run over the rows in their order finds. */
+/** The findings of a run over the rows in order. */
 async function replayed({ live, ended, events, screen }: MadeSession): Promise<readonly FindingRow[]> {
   const found: FindingRow[] = [];
   const run = await DetectionRun.open(
@@ -133,7 +133,7 @@ describe('a session that is followed', () => {
     const { follower, kill } = start(store, undefined, found);
     follower.take({ ...empty, events: made.events.slice(0, 110_000), sessions: [made.live] });
     release();
-    // The rest comes while those before are taken.
+    // The rest arrives while the earlier rows are being taken.
     await new Promise((resolve) => setImmediate(resolve));
     follower.take({ ...empty, events: made.events.slice(110_000) });
     await expect.poll(() => found.length).toBe(1);
@@ -146,7 +146,7 @@ describe('a session that is followed', () => {
   test('gives the findings of a replay, whatever the feed loses or repeats, and however often the analyzer dies', async () => {
     const fate = fc.record({
       happens: fc.constantFrom('told', 'told twice', 'lost', 'killed after', 'killed and lost', 'reconnected'),
-      /** After how many further batches the rows are in the store. */
+      /** Number of further batches after which the rows are in the store. */
       lag: fc.nat({ max: 3 }),
     });
     await fc.assert(
@@ -169,7 +169,7 @@ describe('a session that is followed', () => {
               if (batch[table].length > 0) await fixture.store.insert(table, batch[table] as never[], `${session} ${i} ${table}`);
           }
         };
-        /** As ingest does for who connects. */
+        /** What ingest does for a new connection. */
         const connect = (): void => {
           void life.follower.missed();
           for (const { batch } of pending) life.follower.take(batch);

@@ -1,9 +1,10 @@
 /**
- * All sessions: rows of the feeds go to their sessions, and what the feeds did not bring is found by looking into the store.
+ * Follows all sessions: distributes the rows of the feeds to their sessions, and finds rows that the feeds missed in the store.
  *
- * The feed makes it fast, the store makes it whole: at each new connection and once an hour the sessions of the last `lookBack`, and
- * every `SWEEP_MS` those of the last hour, without a mark (session-run.ts) are looked for, newest first; each is read from where it is. A finished session is kept in
- * memory, without its detectors, until `MAX_FINISHED` others have come. Tested in follower.test.ts.
+ * The feed provides speed, the store completeness. The follower searches for sessions without a mark (session-run.ts), newest first:
+ * those of the last `lookBack` at each new connection and once an hour, and those of the last hour every `SWEEP_MS`. Each session is
+ * read from its current position. A finished session is kept in memory, without its detectors, until `MAX_FINISHED` others have
+ * finished. Tested in follower.test.ts.
  */
 import { LRUCache } from 'lru-cache';
 import type { EventRow, ScreenRow } from '#schemas/events/rows.js';
@@ -13,29 +14,29 @@ import type { SessionParts } from './session-run.js';
 
 const SWEEP_MS = 30_000;
 const SWEEP_SESSIONS = 10_000;
-/** Most looks are for what began lately: over millions of sessions a whole one takes the event store a second. */
+/** Most sweeps cover only recent sessions: over millions of sessions, a full sweep takes the event store a second. */
 const RECENT_MS = 3_600_000;
 const WHOLE_EVERY_MS = 3_600_000;
-/** Sessions that read the store at the same time. */
+/** Number of sessions that may read the store at the same time. */
 const READERS = 4;
 const MAX_OPEN = 20_000;
 const MAX_FINISHED = 20_000;
 
 export interface FollowerOptions extends Omit<SessionParts, 'reading' | 'onRows' | 'onState' | 'holding'> {
-  /** Milliseconds: sessions that began earlier and have no mark are left to a hunt. */
+  /** Milliseconds: older sessions without a mark are left to a hunt. */
   readonly lookBack: number;
   readonly sweepMs?: number;
 }
 
 export interface FollowerReport {
-  /** Sessions that are followed, and of these, those that are behind. */
+  /** Sessions being followed, and how many of these are behind. */
   readonly open: number;
   readonly behind: number;
   /** Rows taken since the start. */
   readonly rows: number;
-  /** ms since 1970 of the oldest row that was not looked at yet; null when there is none. */
+  /** ms since 1970 of the oldest row that has not been examined yet; null if there is none. */
   readonly oldest: number | null;
-  /** Sessions that were not followed because too many were. */
+  /** Sessions that were not followed because there were too many. */
   readonly overflow: number;
 }
 
@@ -50,7 +51,7 @@ export class Follower {
   #overflow = 0;
   #sweep: Promise<void> | undefined;
   #sweepAgain = false;
-  /** ms since 1970 when the next look is over all of `lookBack`. */
+  /** ms since 1970 at which the next sweep covers all of `lookBack`. */
   #wholeAt = 0;
   readonly #timer: NodeJS.Timeout;
   #closed = false;
@@ -71,14 +72,14 @@ export class Follower {
     for (const row of sessions) this.#sessionOf(row.session)?.known(row);
   }
 
-  /** After a connection was made: what came before is read from the store. */
+  /** Called after a new connection: earlier rows are read from the store. */
   async missed(): Promise<void> {
     for (const run of this.#open.values()) run.catchUp();
     this.#wholeAt = 0;
     await this.sweep();
   }
 
-  /** Looks for sessions without a mark. */
+  /** Searches for sessions without a mark. */
   async sweep(): Promise<void> {
     if (this.#sweep !== undefined) {
       this.#sweepAgain = true;
@@ -158,7 +159,7 @@ export class Follower {
         () => this.#closed,
       );
       if (this.#closed) return;
-      // Where there are more, the next look finds those that are older than the ones of this one.
+      // If there are more, the next sweep finds the sessions older than these.
       if (isWhole && rows.length < SWEEP_SESSIONS) this.#wholeAt = now + WHOLE_EVERY_MS;
       for (const row of rows) if (!this.#finished.has(row.session)) this.#sessionOf(row.session)?.known(row);
     } catch (error) {

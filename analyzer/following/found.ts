@@ -1,6 +1,7 @@
 /**
- * Which findings a run has told. Of detections with one key the earliest counts, and of these the one that came last: it is told again then,
- * with a version that is higher the earlier the moment, so that the same row is left in the store whatever the order of arrival.
+ * Tracks the findings that a run has reported. Of detections with the same key the earliest moment wins, and of those the latest to
+ * arrive. The finding is then reported again with a version that is higher the earlier its moment is, so that the store ends up with
+ * the same row in any order of arrival.
  */
 import { LRUCache } from 'lru-cache';
 import type { FindingRow } from '#schemas/events/rows.js';
@@ -9,12 +10,12 @@ import { findingOf } from '../findings/finding.js';
 
 export interface RunParts {
   readonly detectors: readonly Detector[];
-  /** Of a rule, by its id; part of the identity of a finding. */
+  /** Version of a rule, by its id; part of the identity of a finding. */
   readonly ruleVersion: (rule: string) => number;
-  /** `first`: the run has not told of this finding before. */
+  /** `first`: the run has not reported this finding before. */
   readonly onFinding: (row: FindingRow, first: boolean) => void;
   readonly onFault: (detector: string, error: unknown) => void;
-  /** A finding was left out, since there are too many. */
+  /** Called when a finding is omitted because there are too many. */
   readonly onBeyond: () => void;
 }
 
@@ -25,7 +26,7 @@ export class Found {
   readonly #most: number;
   readonly #forgets: boolean;
 
-  /** `forgets`: beyond `most` the oldest are forgotten; otherwise no more are told. */
+  /** `forgets`: beyond `most`, the oldest are forgotten; otherwise no more are reported. */
   constructor(most: number, { forgets }: { readonly forgets: boolean }) {
     this.#told = new LRUCache({ max: most });
     this.#most = most;
@@ -36,7 +37,7 @@ export class Found {
     return this.#told.size;
   }
 
-  /** Whether the detection is the first of its finding. */
+  /** Returns whether the detection is the first of its finding. */
   take(detection: Detection, { ruleVersion, onFinding, onBeyond }: Telling): boolean {
     const row = findingOf(detection, ruleVersion(detection.rule.id));
     const before = this.#told.get(row.id);

@@ -1,26 +1,26 @@
 /**
- * What the node service's own login does before anything of the user's runs: it has the user's command in the arguments of each of its programs, and
- * it reads the account's password entry. Rules would take both for the user's.
+ * Filters out the node service's own login, which runs before anything of the user: its programs have the user's command among their
+ * arguments, and it reads the account's password entry. Rules would attribute both to the user.
  *
  *     login  ── the first execution sets the login up (agent/login/invocation.ts) ──► its shells and su(1) are the login's own
  *     user   ── the account's shell was executed, or any execution is something else ──► for good
  *
- * Nothing of the user's runs before the account's shell, so nothing can hide in what is left out. Tested in login-rows.test.ts.
+ * Nothing of the user runs before the account's shell, so nothing can hide in the omitted rows. Tested in login-rows.test.ts.
  */
 import { HANDOVER } from '#schemas/kernel/process-tree.js';
 import type { EventKind } from '#schemas/events/kinds.js';
 import type { EventRow } from '#schemas/events/rows.js';
 
 const SET_UP = /^\{ echo \d+ >\/proc\/self\/loginuid; \} 2>\/dev\/null; /;
-/** What a process does; loss, and rows about the recording itself, are told in any phase. */
+/** Acts of a process; losses, and rows about the recording itself, are passed on in any phase. */
 const acts: ReadonlySet<EventKind> = new Set(['exit', 'file', 'connect', 'listen', 'dns', 'fork', 'accept', 'send', 'privilege', 'system']);
 
 export class LoginRows {
   #phase: 'start' | 'login' | 'user' = 'start';
-  /** The process that said it was handing over: what it executes next is the account's shell. */
+  /** The process that announced the handover: its next execution is the account's shell. */
   #handing: number | null = null;
 
-  /** Whether the row is of the login itself. Rows in their order. */
+  /** Returns whether the row belongs to the login itself. Call it with rows in order. */
   take({ source, kind, data }: Pick<EventRow, 'source' | 'kind' | 'data'>): boolean {
     if (source !== 'kernel' || this.#phase === 'user') return false;
     if (kind !== 'exec') return this.#phase === 'login' && acts.has(kind);
@@ -29,7 +29,7 @@ export class LoginRows {
     const isHandover = argv.some((argument) => argument.startsWith(HANDOVER));
     if (this.#phase === 'start') this.#phase = isSetUp ? 'login' : 'user';
     else if ((pid !== null && pid === this.#handing) || !(isSetUp || isHandover)) this.#phase = 'user';
-    // su(1) is given the text of the handover too, and runs it as `sh -c`.
+    // su(1) also gets the text of the handover and runs it as `sh -c`.
     if (isHandover && argv[1] === '-c') this.#handing = pid;
     return this.#phase === 'login';
   }

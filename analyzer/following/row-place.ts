@@ -1,7 +1,7 @@
-/** Where a row stands in its stream, and how far each stream of a session was taken. Tested in follower.test.ts. */
+/** The position of a row in its stream, and how far each stream of a session has been taken. Tested in follower.test.ts. */
 import type { EventRow, ScreenRow } from '#schemas/events/rows.js';
 
-/** Rows of one read of the store. */
+/** Rows per read of the store. */
 export const ROWS = 1_000;
 
 export interface RowPlace {
@@ -15,7 +15,7 @@ interface Place {
 }
 
 export class StreamPlaces {
-  /** By source and emitter: asked for each row, so no names are put together. */
+  /** By source and emitter: looked up for each row, so the two are not joined into one key. */
   readonly #events = new Map<string, Map<string, Place>>();
   #screen: Place | null = null;
 
@@ -23,7 +23,7 @@ export class StreamPlaces {
     return this.#screen === null ? null : { ...this.#screen };
   }
 
-  /** Where the only emitter of a source is; null when there is none, or more than one. */
+  /** The position of the only emitter of a source; null if there is none, or more than one. */
   ofOnly(source: string): RowPlace | null {
     const emitters = this.#events.get(source);
     if (emitters?.size !== 1) return null;
@@ -31,12 +31,12 @@ export class StreamPlaces {
     return { ...place! };
   }
 
-  /** Whether a row comes behind all that was taken of its stream. */
+  /** Whether a row comes after everything taken from its stream. */
   isBehind(row: EventRow | ScreenRow): boolean {
     return isAfter(row, 'source' in row ? this.#events.get(row.source)?.get(row.emitter) : this.#screen);
   }
 
-  /** False for a row that is not behind the last one of its stream. */
+  /** Returns false for a row that does not come after the last one of its stream. */
   takeEvent({ source, emitter, block, index }: EventRow): boolean {
     let emitters = this.#events.get(source);
     if (emitters === undefined) this.#events.set(source, (emitters = new Map<string, Place>()));

@@ -7,23 +7,23 @@
  *        │                                  │                                                                          ▼
  *        └──────── rows after the mark: from the start ◄───────────────────────────────────────────────────────── analyzed
  *
- * While the store is read, rows of the feed wait. Each stream is read up to the first of them and no further, since the feed brings the
- * rest in order: a session that is followed from its start is never read from the store.
+ * While the store is read, rows from the feed wait. Each stream is read only up to the first of these, since the feed brings the rest
+ * in order: a session that is followed from its start is never read from the store.
  *
- * Rows of the feed wait in memory until the session is live, at most `MAX_HELD` of one session and `MAX_HELD_IN_ALL`: they may not be in the store
- * yet. Beyond that they are let go, and the count at the end finds what was missed.
+ * Rows from the feed wait in memory until the session is live, because they may not be in the store yet: at most `MAX_HELD` of one
+ * session and `MAX_HELD_IN_ALL` in total. Beyond that they are dropped, and the count at the end reveals missed rows.
  *
- * A session is over when its own row says so and its node has said that the last process is gone. Where the node has not, because it is away or
- * a process lives on, the session counts as over `graceMs` after its end if its kernel told nothing, and otherwise when `idleMs` have passed
- * without a row.
+ * A session is over when its own row says so and its node has reported that the last process is gone. If the node has not, because it
+ * is unreachable or a process is still running, the session counts as over `graceMs` after its end if there were no kernel rows, and
+ * otherwise when `idleMs` have passed without a row.
  *
  * Write order at the end:
  *   1. the findings are in the store       crash before: no mark, the session is replayed from its first row
  *   2. the mark, an audit row `session.analyzed` with the rules and the numbers of rows
  *                                          crash before: as above; the same findings are written again, which changes nothing
  *
- * Before the mark the rows taken are counted against the rows stored: what the feed left out is found here, and the session is then
- * replayed whole. Tested in follower.test.ts.
+ * Before the mark is written, the number of rows taken is compared with the number stored: this reveals rows that the feed missed, and
+ * the session is then replayed from its first row. Tested in follower.test.ts.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { StenoError } from '#schemas/base/errors.js';
@@ -38,18 +38,21 @@ import { sessionSources, storedEvents, storedScreen } from './stored-rows.js';
 import type { ReadStore } from './stored-rows.js';
 
 export const ANALYZED = 'session.analyzed';
-/** Ten seconds of a busy node: as long as the past of a user may take to be read. Fewer, and a session that is that busy from its start is never caught up with. */
+/**
+ * Ten seconds of a busy node, the time that reading a user's past may take. With a lower limit, a session that is this busy from its
+ * start would never catch up.
+ */
 const MAX_HELD = 200_000;
 const MAX_HELD_IN_ALL = 500_000;
 /**
- * When, and how many times, rows that the feed brought are looked for in the store: after 100 ms, 200 and so on up to a second, six seconds in all. Rows of
- * drafts come up to a second before their block.
+ * How often, and after which delays, rows that the feed brought are looked up in the store: after 100 ms, 200 ms and so on up to a
+ * second, six seconds in total. Rows of drafts arrive up to a second before their block.
  */
 const STORED_LOOK_MS = 100;
 const LONGEST_LOOK_MS = 1_000;
 const STORED_LOOKS = 10;
 const MAX_REPLAYS = 3;
-/** Held rows that are taken at once: keystrokes and inserts of the same process come in between. */
+/** Number of held rows taken in one turn, so that keystrokes and inserts of the same process are handled in between. */
 const TURN_ROWS = 1_000;
 
 export interface SessionParts extends Omit<SessionRunParts, 'onFinding'> {
@@ -64,10 +67,10 @@ export interface SessionParts extends Omit<SessionRunParts, 'onFinding'> {
   readonly reading: <T>(work: () => Promise<T>) => Promise<T>;
   readonly graceMs: number;
   readonly idleMs: number;
-  /** Of the rules in force, for the mark. */
+  /** Hash of the rules in force, for the mark. */
   readonly rules: string;
   readonly onRows: (count: number) => void;
-  /** Rows that all sessions hold. */
+  /** Number of rows that all sessions hold. */
   readonly holding: { rows: number };
   readonly onState: (state: SessionState) => void;
 }
@@ -81,18 +84,21 @@ export class SessionRun {
   #run: DetectionRun | null = null;
   #state: SessionState = 'waiting';
   #held: (EventRow | ScreenRow)[] = [];
-  /** The first row held of each stream, and of rows that arrived since the feed was last connected: from it on the feed has brought everything. */
+  /**
+   * For each stream, the first held row that arrived since the feed was last connected: from that row on, the feed has brought
+   * everything.
+   */
   readonly #heldFrom = new Map<EventSource | 'screen', EventRow | ScreenRow>();
   #again = false;
   #writing: Promise<unknown>[] = [];
   #failed = false;
   #replays = 0;
   #kernelEnded = false;
-  /** ms since 1970 when the last row of the kernel came, or was read. */
+  /** ms since 1970 at which the last kernel row arrived or was read. */
   #kernelAt: number | null = null;
   #grace: NodeJS.Timeout | undefined;
   #closed = false;
-  /** ms since 1970 of the oldest row that is held back. */
+  /** ms since 1970 of the oldest held row. */
   #oldest: number | null = null;
 
   constructor(session: string, parts: SessionParts) {
@@ -108,7 +114,7 @@ export class SessionRun {
     return this.#oldest;
   }
 
-  /** The session's own row, as the feed or a look into the store tells it. */
+  /** Takes the session's own row, from the feed or from a read of the store. */
   known(row: SessionRow): void {
     if (this.#row === null || row.version > this.#row.version) this.#row = row;
     if (this.#state === 'waiting') this.#read();
@@ -122,7 +128,7 @@ export class SessionRun {
       return;
     }
     if (this.#state === 'analyzed') {
-      // Sent again, or later than anybody waited: the places of the run tell which.
+      // The row was sent again, or arrived after everybody had stopped waiting: the run's places tell which.
       if (this.#run !== null && !this.#run.places.isBehind(row)) return;
       this.#run = null;
       this.#move('waiting');
@@ -133,7 +139,7 @@ export class SessionRun {
     this.#hold(row);
   }
 
-  /** Rows may have been missed: the store is read from where this session is. */
+  /** Rows may have been missed: reads the store from this session's position. */
   catchUp(): void {
     if (this.#state === 'live') this.#read();
     else if (this.#state === 'reading' || this.#state === 'checking') this.#again = true;
@@ -206,7 +212,7 @@ export class SessionRun {
     do {
       this.#again = false;
       for (const source of sessionSources) {
-        // A session has one emitter of each source; where it has more, all is read and what was taken is passed over.
+        // A session normally has one emitter per source; if it has more, everything is read and rows already taken are skipped.
         const after = run.places.ofOnly(source);
         await this.#each(source, () => storedEvents(store, this.session, source, after));
       }
@@ -224,7 +230,7 @@ export class SessionRun {
     this.#settle();
   }
 
-  /** Until nothing is held, or rows were let go meanwhile: then what follows them has to be read first. */
+  /** Takes held rows until none are left, or until rows were dropped meanwhile: then the rows after those must be read first. */
   async #takeHeld(): Promise<void> {
     while (this.#held.length > 0 && !this.#again && !this.#closed) {
       const held = this.#letGo();
@@ -250,7 +256,7 @@ export class SessionRun {
         for await (const page of pages()) {
           for (const row of page) this.#feed(row);
           if (this.#closed || this.#isHeld(stream, page.at(-1))) return;
-          // Keystrokes and inserts of the same process come first.
+          // Let keystrokes and inserts of the same process run first.
           await new Promise((resolve) => setImmediate(resolve));
         }
       },
@@ -258,7 +264,7 @@ export class SessionRun {
     );
   }
 
-  /** Whether the feed has brought this row of the store, and so every later one of its emitter. */
+  /** Whether the feed has brought this row of the store, and therefore every later row of its emitter. */
   #isHeld(stream: EventSource | 'screen', row: EventRow | ScreenRow | undefined): boolean {
     const first = this.#heldFrom.get(stream);
     if (row === undefined || first === undefined) return false;
@@ -274,7 +280,7 @@ export class SessionRun {
     if (this.#writing.length > 100) this.#writing = [Promise.all(this.#writing)];
   }
 
-  /** Over, and nothing more is to come? */
+  /** Checks whether the session is over and no more rows are expected. */
   #settle(): void {
     clearTimeout(this.#grace);
     this.#grace = undefined;
@@ -286,7 +292,7 @@ export class SessionRun {
   #waitMs({ ended_at: endedAt }: SessionRow): number {
     const { graceMs, idleMs, clock } = this.#parts;
     if (this.#kernelEnded) return 0;
-    // Of rows that were stored long ago nothing says when they came: the wait begins when they were read.
+    // For rows stored long ago the time of arrival is unknown: the wait begins when they were read.
     const [from, span] = this.#kernelAt === null ? [endedAt ?? 0, graceMs] : [this.#kernelAt, idleMs];
     return Math.min(span, Math.max(0, from + span - clock()));
   }
@@ -318,7 +324,7 @@ export class SessionRun {
       } else {
         this.#replays += 1;
         this.#run = null;
-        // What is missing may come after the first row held.
+        // Missing rows may come after the first held row.
         this.#heldFrom.clear();
         return this.#read();
       }
@@ -326,7 +332,7 @@ export class SessionRun {
     const row = this.#row!;
     run.end(row);
     await Promise.all(this.#writing);
-    // Without a mark it is looked at again.
+    // Without a mark, the session will be examined again.
     if (this.#failed) throw new StenoError('STORE_UNAVAILABLE', 'a finding was not written');
     await retry.run(
       () =>
@@ -343,7 +349,7 @@ export class SessionRun {
     for (const held of this.#letGo()) this.take(held);
   }
 
-  /** A source of which the store has other rows than were taken. */
+  /** A source for which the store has a different number of rows than were taken. */
   async #differing(stopped: () => boolean): Promise<EventSource | undefined> {
     const { store, retry } = this.#parts;
     const run = this.#run!;

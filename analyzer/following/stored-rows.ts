@@ -1,4 +1,4 @@
-/** Rows of one session as the store has them, from a place on, in the order in which a detector takes them. */
+/** Rows of one session from the store, from a given place on, in the order in which a detector takes them. */
 import type { EventRow, ScreenRow } from '#schemas/events/rows.js';
 import type { EventSource } from '#schemas/events/kinds.js';
 import type { EventStore } from '#stores/events/contract.js';
@@ -10,10 +10,10 @@ export type ReadStore = Pick<
   'session' | 'events' | 'screenRows' | 'countKinds' | 'sessionsWithoutAudit' | 'findings' | 'insert'
 >;
 
-/** The sources that tell of sessions. */
+/** The sources with events of sessions. */
 export const sessionSources = ['recording', 'kernel'] as const satisfies readonly EventSource[];
 
-/** `after`: of the only emitter of this source; null from the beginning. */
+/** `after`: the place of the only emitter of this source; null: from the beginning. */
 export async function* storedEvents(
   store: Pick<EventStore, 'events'>,
   session: string,

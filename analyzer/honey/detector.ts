@@ -1,10 +1,10 @@
 /**
- * Honey tokens: wherever one appears, a finding at once. One pass of an automaton over each text looks for all of them
- * (../matching/automaton.ts). No finding has a token's text: its reason masks it.
+ * Honey tokens: reports a finding as soon as one appears anywhere. One pass of an automaton over each text searches for all tokens
+ * (../matching/automaton.ts). No finding contains a token's text: the reason masks it.
  *
- * Looked at: lines of screens, command lines and arguments, paths of files that were opened, changed or transferred, names that were looked
- * up, addresses. Not found: a token that is cut by the edge of a screen's line or by the limit of an argument, that is written in another
- * form (base64), or that goes through a connection without being shown. Tested in detector.test.ts.
+ * Searched: lines of screens, command lines and arguments, paths of files that were opened, changed or transferred, resolved names, and
+ * addresses. Not found: a token that is cut by the edge of a screen line or by the limit of an argument, that is encoded (base64), or
+ * that goes through a connection without being displayed. Tested in detector.test.ts.
  */
 import { eventId } from '#schemas/events/rows.js';
 import type { EventRow, ScreenRow, SessionRow } from '#schemas/events/rows.js';
@@ -60,7 +60,7 @@ class SessionHoney implements SessionDetector {
   readonly #session: SessionRow;
   readonly #tokens: readonly WatchedToken[];
   readonly #automaton: LiteralAutomaton;
-  /** Token and where: each is told once. Bounded by the number of tokens. */
+  /** Pairs of token and place: each is reported once. Bounded by the number of tokens. */
   readonly #told = new Set<string>();
 
   constructor(session: SessionRow, tokens: readonly WatchedToken[], automaton: LiteralAutomaton) {

@@ -12,7 +12,7 @@ export function ownRuleFiles(): RuleFolder {
   return readRuleFiles(folder);
 }
 
-/** Throws RULE_INVALID: a rule of Steno's own is always valid. */
+/** Throws RULE_INVALID, which is a bug: Steno's own rules must be valid. */
 export function ownRules(): RuleSet {
   const set = loadRules(ownRuleFiles().rules);
   const [fault] = set.faults;

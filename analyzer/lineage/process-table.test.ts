@@ -7,7 +7,7 @@ const session = '01m81gpp13j0br7sqn8qcecmxs';
 const row = (kind: EventRow['kind'], data: Readonly<Record<string, number>>, path = ''): EventRow => ({
   session, source: 'kernel', emitter: 'agent/a', block: 0, index: 0, at: 0, offset_ms: 0, kind, user: '', node: '', login: '', ...noFacts, path, name: path, data: JSON.stringify(data),
 }); // prettier-ignore
-/** What each row's answer is, in order. */
+/** The answer for each row, in order. */
 function told(...rows: readonly EventRow[]): readonly (string | null)[] {
   const table = new ProcessTable();
   return rows.map((one) => table.take(one)?.path ?? null);

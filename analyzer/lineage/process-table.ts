@@ -1,18 +1,19 @@
 /**
- * Which program a process runs, from the forks and executions of its session in their order: what an event does not say of the process that
- * acted, or of the parent of one that was started. The same answer in SQL: relation.ts; relation.test.ts compares the two.
+ * Determines which program a process runs, from the forks and executions of its session in order. An event does not contain the program
+ * of the process that acted, or that of the parent of a started process. The SQL counterpart is relation.ts; relation.test.ts compares
+ * the two.
  *
- *     fork   the child runs what its parent runs
+ *     fork   the child runs its parent's program
  *     exec   the process runs the program of the row
  *
- * A program is handed on over `MAX_FORKS` forks without an execution, and no further: SQL needs a bound. Unknown is what began before the
- * session was recorded.
+ * A program is inherited over at most `MAX_FORKS` forks without an execution, because SQL needs a bound. Processes that began before
+ * the recording are unknown.
  */
 import type { EventRow } from '#schemas/events/rows.js';
 import type { Program } from '../predicate/field.js';
 
 export const MAX_FORKS = 2;
-/** Processes of one session; one with more forgets those that ended, then the oldest. */
+/** Limit per session; beyond it, processes that ended are forgotten first, then the oldest. */
 const MAX_PROCESSES = 10_000;
 const MAX_SESSIONS = 10_000;
 
@@ -23,13 +24,13 @@ interface Process {
 }
 
 export class ProcessTable {
-  /** By session and emitter, the one longest without an event first. */
+  /** By session and emitter, least recently used first. */
   readonly #sessions = new Map<string, Map<number, Process>>();
   #recent: { readonly session: string; readonly emitter: string; readonly processes: Map<number, Process> } | null = null;
 
   /**
-   * Takes the next row, and answers the program that the row leaves out: of `exec` that of the parent, of every other kind that of
-   * the process that acted. Rows of one session come in their order; null where the program is not known.
+   * Takes the next row and returns the program that the row does not contain: for `exec` that of the parent, for every other kind that
+   * of the process that acted. Rows of one session come in order; null if the program is unknown.
    */
   take(row: EventRow): Program | null {
     if (row.source !== 'kernel' || row.session === '') return null;
@@ -41,14 +42,14 @@ export class ProcessTable {
     else if (row.kind === 'fork' && child !== undefined) {
       if (other !== undefined && other.forks < MAX_FORKS)
         put(processes, child, { program: other.program, forks: other.forks + 1, ended: false });
-      // The number may have been another process's before.
+      // The number may have belonged to another process before.
       else processes.delete(child);
     } else if (row.kind === 'exit' && other !== undefined) other.ended = true;
     return other?.program ?? null;
   }
 
   #processesOf({ session, emitter }: EventRow): Map<number, Process> {
-    // Rows of one session come one after the other.
+    // Rows of one session usually arrive in sequence.
     const recent = this.#recent;
     if (recent?.session === session && recent.emitter === emitter) return recent.processes;
     const key = `${session} ${emitter}`;
@@ -75,7 +76,7 @@ interface Numbers {
   readonly child: number | undefined;
 }
 
-/** Several tables take the same row, and events of one process that follow one another often have the same data. */
+/** Several tables take the same row, and successive events of a process often have the same data. */
 let lastData = '';
 let lastNumbers: Numbers = { pid: undefined, ppid: undefined, child: undefined };
 

@@ -1,4 +1,4 @@
-/** The program of another process, in the stream and in ClickHouse: generated sessions, each row's answer compared. */
+/** The program of another process, in the stream and in ClickHouse: compares each row's answer on generated sessions. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,19 +1,19 @@
 /**
- * The rows of `events` with what `process-table.ts` answers for each: the columns `other_path` and `other_name`, `''` where it is not
- * known. For conditions with a field of another process; others read `events` itself. Tested in relation.test.ts.
+ * The rows of `events` with the answer of `process-table.ts` for each: the columns `other_path` and `other_name`, `''` if unknown. For
+ * conditions with a field of another process; other conditions read `events` itself. Tested in relation.test.ts.
  *
- * `births` holds, of each process number, when it became something: by an execution, or as the child of a fork. Each is resolved to a
- * program by the birth of its parent before it, once for each fork that a program is handed on over.
+ * `births` contains, for each process number, the times at which it became something: by an execution, or as the child of a fork. Each
+ * birth is resolved to a program by the preceding birth of its parent, in one step for each fork over which a program is inherited.
  */
 import { MAX_FORKS } from './process-table.js';
 
-/** A number that a row has in `data`; -1, which no process has, for none. */
+/** A number in `data` of a row; -1, which is no process's number, if there is none. */
 const numberIn = (key: string): string => `if(JSONType(data, '${key}') IN ('Int64', 'UInt64'), JSONExtractInt(data, '${key}'), -1)`;
 const position = 'toUInt64(block) * 4294967296 + `index`';
 
 /**
- * To stand behind FROM. `where`: of the rows of `events`, which sessions; it must leave no row of a session out. `wanted`: which of their rows are
- * answered; programs are known from all of them.
+ * For a FROM clause. `where`: selects sessions among the rows of `events`; it must not omit any row of a session. `wanted`: which of
+ * their rows are returned; programs are determined from all of them.
  */
 export function eventsWithOther(where: string, wanted = '1'): string {
   const isOurs = "source = 'kernel' AND session != ''";
@@ -32,7 +32,7 @@ export function eventsWithOther(where: string, wanted = '1'): string {
   );
 }
 
-/** What is not known yet takes the program of its parent, or looks one fork further up. */
+/** An unresolved birth takes the program of its parent, or refers to the birth one fork further up. */
 function inherited(of: string, births: string): string {
   return (
     `SELECT c.session AS session, c.emitter AS emitter, c.born AS born, c.process AS process, c.known OR p.known AS known, ` +

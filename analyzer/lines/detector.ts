@@ -1,8 +1,9 @@
 /**
- * Rules about programs and files, on command lines that no kernel told of: what was typed behind a prompt, the command of a session, and scripts
- * that a shell was started with. Matches have the rule's own id; what the kernel shows as well is the same finding by its key.
+ * Applies rules about programs and files to command lines for which there are no kernel events: lines typed behind a prompt, the
+ * command of a session, and scripts with which a shell was started. Matches carry the rule's own id; a match that the kernel also shows
+ * is the same finding, by its key.
  *
- * A line of a screen is read when something else appears: until then it may still be typed. Tested in detector.test.ts.
+ * A line of a screen is read when something else appears: until then it may still be edited. Tested in detector.test.ts.
  */
 import { eventId, noFacts } from '#schemas/events/rows.js';
 import type { EventRow, ScreenRow } from '#schemas/events/rows.js';
@@ -18,17 +19,17 @@ export interface LineRule extends MatchedRule {
   readonly facts: RuleFacts;
 }
 
-/** Lines that are remembered so that one that scrolls is read once. */
+/** Lines that are remembered, so that a line that scrolls is read once. */
 const MAX_LINES = 4_096;
 
-/** Since the start. `lines`: that were examined. */
+/** Since the start. `lines`: number of lines examined. */
 interface LineMeters {
   readonly hits: Map<string, number>;
   readonly costs: Map<string, number>;
   lines: number;
 }
 
-/** One line in so many is measured; a prime, so that what repeats itself is not always or never measured. */
+/** One line in this many is measured; a prime, so that repeating patterns are neither always nor never measured. */
 const COST_SAMPLE = 13;
 
 export function lineDetector(rules: readonly LineRule[]): Detector {
@@ -148,7 +149,7 @@ class LineReader implements SessionDetector {
   }
 }
 
-/** Rules on one line, as a shell is given it. */
+/** Applies rules to one line, as a shell would receive it. */
 export class LineMatcher {
   readonly #matcher: RuleMatcher;
 
@@ -156,17 +157,17 @@ export class LineMatcher {
     this.#matcher = new RuleMatcher(rules);
   }
 
-  /** The numbers of the rules that match what the line would start. `base`: whose line it is, and when. */
+  /** The numbers of the rules that match a program started by the line. `base`: whose line it is, and when. */
   match(line: string, base: EventRow, cost?: (rule: number, ms: number) => void): ReadonlySet<number> {
     const rows = rowsOfLine(line, base);
-    // The line as it is, as the command line of its first program: for rules that look at a whole pipeline.
+    // The line itself as the command line of its first program, for rules about a whole pipeline.
     const path = rows.find(({ row }) => row.kind === 'exec')?.row.path ?? '';
     const whole: EventRow = { ...base, kind: 'exec', path, name: line.slice(0, 4_096), outcome: 'success' };
     return new Set([{ row: whole, other: null }, ...rows].flatMap(({ row, other }) => [...this.#matcher.match(row, other, cost)]));
   }
 }
 
-/** Of `sh -c SCRIPT`. */
+/** The script of `sh -c SCRIPT`. */
 function scriptOf(data: string): string | undefined {
   let argv: unknown;
   try {

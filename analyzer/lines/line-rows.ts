@@ -1,9 +1,9 @@
 /**
- * The rows that the kernel would give for a command line: what it starts, the files that it names, the connections that it opens. So every rule
- * about programs and files also decides about lines that were typed or ordered where no kernel was watched, about commands that a shell
- * does itself (`history -c`), and about scripts that are decoded on the way.
+ * The rows that the kernel would report for a command line: the programs that it starts, the files that it names, the connections that
+ * it opens. With them, every rule about programs and files also decides about lines that were typed or ordered where no kernel was
+ * watched, about commands built into the shell (`history -c`), and about scripts that are decoded on the way.
  *
- * Programs without a path are taken to be in `/usr/bin`; commands of the shell itself are in `builtin/`, where no program is. Tested in
+ * Programs without a path are assumed to be in `/usr/bin`; shell builtins are in `builtin/`, where no program is. Tested in
  * line-rows.test.ts.
  */
 import type { EventRow } from '#schemas/events/rows.js';
@@ -13,7 +13,7 @@ import type { Program } from '../predicate/field.js';
 
 export interface LineRow {
   readonly row: EventRow;
-  /** As `ProcessTable` would say. */
+  /** The same answer as from `ProcessTable`. */
   readonly other: Program | null;
 }
 

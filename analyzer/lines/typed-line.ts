@@ -1,6 +1,6 @@
 /**
- * The command that a line of a screen shows behind a prompt. A guess from how prompts usually look (`ann@web-3:~$ `, `[ann@web-3 ~]# `, `$ `,
- * `bash-5.2$ `): an aid where the kernel says nothing, not a boundary. Tested in typed-line.test.ts.
+ * The command that a line of a screen shows behind a prompt. A guess from the usual forms of prompts (`ann@web-3:~$ `, `[ann@web-3 ~]#
+ * `, `$ `, `bash-5.2$ `): an aid if there are no kernel events, not a boundary. Tested in typed-line.test.ts.
  */
 
 const MAX_LINE = 8_192;
@@ -16,7 +16,7 @@ const prompt = new RegExp(
     ')\\s+(\\S[^\\n]*)$',
 );
 
-/** Undefined: no prompt, or nothing behind it. */
+/** Undefined: there is no prompt, or nothing after it. */
 export function typedCommand(text: string): string | undefined {
   if (text.length > MAX_LINE) return undefined;
   const command = prompt.exec(text)?.[1]?.trimEnd();

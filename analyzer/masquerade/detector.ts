@@ -1,6 +1,6 @@
 /**
- * A finding when a hundred programs of a session look as if somebody other than its user ran them. Says nothing until the user has run 200 and
- * all users 1,000 more, and at most once in a session. Tested in masquerade.test.ts.
+ * Reports a finding when a hundred programs of a session look as if somebody other than its user ran them. Reports nothing until the
+ * user has run 200 programs and all users 1,000 more, and at most one finding per session. Tested in masquerade.test.ts.
  */
 import { eventId } from '#schemas/events/rows.js';
 import type { EventRow, SessionRow } from '#schemas/events/rows.js';
@@ -76,7 +76,7 @@ function detectionOf(
   const reason =
     `${BLOCK} programs in a row score ${mean.toFixed(2)}, where ${user}'s own are expected at ${expected.toFixed(2)} and hardly ever below ${limit.toFixed(2)}: ` +
     `${never} of them ${user} never ran so in ${past.days} days (${past.user.total} programs)${examples}`;
-  // The least familiar first, as many as prove it.
+  // The least familiar ones first, up to the number given as evidence.
   const evidence = [...block].sort((a, b) => familiarity.score(a.form) - familiarity.score(b.form)).slice(0, 20).map(({ row }) => row); // prettier-ignore
   evidence.sort((a, b) => a.at - b.at || a.block - b.block || a.index - b.index);
   return { rule: RULE, reason, session, user, node, login, at, offset_ms, row: null, evidence: evidence.map(eventId), key: 'session' };

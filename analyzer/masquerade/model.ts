@@ -1,6 +1,6 @@
 /**
- * How likely it is that commands are a user's own, by what the user ran before and what everybody runs: naive Bayes over tokens, whose sum a
- * reader can take apart.
+ * The likelihood that commands are a user's own, from the commands that the user ran before and those that everybody runs: naive Bayes
+ * over tokens, so that a reader can break the sum down.
  *
  *     of a token      log( share of it in the user's past, smoothed by everybody's ÷ share of it in everybody's past )
  *     of a block      the mean over a hundred commands; low: somebody else
@@ -23,16 +23,17 @@ export function countsOf(tokens: Iterable<string>): Counts {
 }
 
 /**
- * How many standard deviations below the expected score of a user's own block one is told of: chosen with `npm run eval masquerade` on seed
- * 1. Own blocks spread more than single commands drawn at random, since commands come in runs and habits change.
+ * How many standard deviations below the expected score of the user's own blocks a block is reported: chosen with `npm run eval
+ * masquerade` on seed 1. A user's own blocks vary more than commands drawn independently, since commands come in runs and habits
+ * change.
  */
 export const DEVIATIONS = 4.5;
 export const BLOCK = 100;
-/** Commands of the user, and of others, without which nothing is said. */
+/** Minimum number of commands of the user, and of others, below which nothing is reported. */
 export const ENOUGH_OWN = 200;
 export const ENOUGH_OTHERS = 1_000;
 
-/** How many commands of everybody the user's own past begins with. */
+/** Weight, in commands, of everybody's distribution in the user's own past. */
 const PRIOR = 20;
 const LEAST = -4;
 const LEAST_DEVIATION = 0.02;
@@ -46,19 +47,20 @@ export class Familiarity {
     this.#everybody = everybody;
   }
 
-  /** Above 0: more the user's than anybody's. */
+  /** Above 0: more typical of the user than of everybody. */
   score(token: string): number {
     return this.#scoreOf(token, this.#user.of.get(token) ?? 0, this.#user.total);
   }
 
-  /** Of a block. */
+  /** The mean over a block. */
   mean(tokens: readonly string[]): number {
     return tokens.reduce((sum, token) => sum + this.score(token), 0) / tokens.length;
   }
 
   /**
-   * What a block of the user's own comes to: each command of the past scored by the rest of the past, so that what was run once counts as new
-   * once. A limit that is the same for all users would not do: where everybody does the same work, own commands are nobody's in particular.
+   * The expected score of a block of the user's own: each command of the past is scored by the rest of the past, so that a command that
+   * ran once counts as new once. One limit for all users would not work: if everybody does the same work, a user's own commands are not
+   * characteristic.
    */
   own(): { readonly expected: number; readonly deviation: number } {
     const { of, total } = this.#user;

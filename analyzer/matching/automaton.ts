@@ -1,5 +1,5 @@
 /**
- * Many literals searched for in one pass over a text (Aho and Corasick 1975), without regard to the case of A to Z.
+ * Searches a text for many literals in one pass (Aho and Corasick 1975), ignoring the case of A to Z.
  *
  * The table has a row for each state and a column for each class of characters: one for each that occurs in a literal, and one for
  * all others. Bounded by `MAX_CELLS`, four bytes each. Tested in automaton.test.ts.
@@ -10,7 +10,7 @@ import { fold } from '../predicate/pattern.js';
 export interface Literal {
   /** Not empty. */
   readonly text: string;
-  /** It only counts at the beginning, or at the end, of a text. */
+  /** Whether the literal matches only at the beginning, or only at the end, of a text. */
   readonly start: boolean;
   readonly end: boolean;
 }
@@ -34,11 +34,11 @@ export class LiteralAutomaton {
   readonly #width: number;
   /** The next state, times the width, for a state and a class. */
   readonly #table: Int32Array;
-  /** What ends in a state, longer literals first; -1: nothing. */
+  /** Literals that end in a state, longer ones first; -1: none. */
   readonly #ends: Int32Array;
   readonly #outputs: readonly (readonly Output[])[];
 
-  /** `value` is reported for a literal that is found. */
+  /** `value` is reported when the literal is found. */
   constructor(literals: readonly { readonly literal: Literal; readonly value: number }[]) {
     let classes = 1;
     const folded = literals.map(({ literal, value }) => ({ ...literal, text: fold(literal.text), value }));
@@ -72,7 +72,7 @@ export class LiteralAutomaton {
     this.#outputs = outputs;
   }
 
-  /** Calls `found` for each value whose literal is in the text; more than once where it is there more than once. */
+  /** Calls `found` for the value of each literal in the text; more than once if a literal occurs more than once. */
   search(text: string, found: (value: number) => void): void {
     const table = this.#table;
     const ends = this.#ends;
@@ -104,7 +104,10 @@ export class LiteralAutomaton {
   }
 }
 
-/** Fills the missing transitions by the longest suffix that is also a beginning, breadth first, and gathers what ends there. */
+/**
+ * Fills in the missing transitions, breadth first, using the longest suffix that is also a prefix, and collects the literals that end
+ * in each state.
+ */
 function link(
   table: Int32Array,
   classes: number,

@@ -1,4 +1,7 @@
-/** A predicate as a function of an event, read through a view that keeps what several rules ask for. Tested in matcher.test.ts. */
+/**
+ * Compiles a predicate into a function of an event, which is read through a view that caches values shared by several rules. Tested in
+ * matcher.test.ts.
+ */
 import { holds, parseAddress, parseBlock } from '#schemas/base/ip-address.js';
 import type { EventRow } from '#schemas/events/rows.js';
 import { RowReader, fieldKey } from '../predicate/field.js';
@@ -11,7 +14,7 @@ import type { Part, Predicate, Test } from '../predicate/predicate.js';
 
 const ASCII = /^[\x00-\x7f]*$/;
 
-/** One event at a time. A field has a number, given when the rules are compiled. */
+/** Holds one event at a time. Each field has a number, assigned when the rules are compiled. */
 export class EventView {
   readonly #reader = new RowReader();
   readonly #numbers = new Map<string, number>();
@@ -112,9 +115,9 @@ function testOf(field: number, test: Test<Field>, view: EventView): Evaluation {
   }
 }
 
-/** False where a text that every match has is not there: looking for some texts is far cheaper than trying the expression. */
+/** False if a text that every match contains is missing: looking for texts is far cheaper than trying the expression. */
 function mayMatch(event: EventView, field: number, sets: readonly (readonly string[])[]): boolean {
-  // Letters beyond ASCII may stand for some within it.
+  // Letters beyond ASCII may fold to letters within it.
   if (sets.length === 0 || !event.isAscii(field)) return true;
   const folded = event.folded(field);
   return sets.every((set) => set.some((text) => folded.includes(text)));

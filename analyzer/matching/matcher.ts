@@ -24,7 +24,7 @@ import type { Evaluation } from './evaluate.js';
 import { foldTrigger, triggersOf } from './triggers.js';
 import type { Trigger } from './triggers.js';
 
-/** Which events a group of rules is about, and of what kinds those are: no event of another kind satisfies `selects`. */
+/** The events to which a group of rules applies, and their kinds: no event of another kind satisfies `selects`. */
 export interface Scope {
   readonly name: string;
   readonly kinds: readonly EventKind[];
@@ -38,7 +38,7 @@ export interface MatchedRule {
 
 export const MAX_RULES = 20_000;
 
-/** Letters that triggers have in their plain form. */
+/** Letters that triggers contain in their plain form. */
 const unfolded = /[\u212a\u017f]/;
 
 export class RuleMatcher {
@@ -61,8 +61,9 @@ export class RuleMatcher {
   }
 
   /**
-   * The numbers of the rules that match, in ascending order for each scope. The list is good until the next call. `other`: the program that
-   * the row leaves out (../lineage/process-table.ts); null where it is not known. `cost`: told of each rule that was evaluated, and for how long.
+   * The numbers of the matching rules, ascending within each scope. The list is valid until the next call. `other`: the program that
+   * the row does not contain (../lineage/process-table.ts); null if unknown. `cost`: called with each evaluated rule and the time that
+   * it took.
    */
   match(row: EventRow, other: Program | null = null, cost?: (rule: number, ms: number) => void): readonly number[] {
     const matched = this.#matched;
@@ -79,12 +80,15 @@ export class RuleMatcher {
 class ScopeIndex {
   readonly #selects: Evaluation;
   readonly #rules: readonly { readonly number: number; readonly matches: Evaluation }[];
-  /** Without triggers: evaluated for every event. */
+  /** Rules without triggers, which are evaluated for every event. */
   readonly #untriggered: readonly number[];
   readonly #fields: readonly { readonly field: number; readonly automaton: LiteralAutomaton }[];
   /** By literal: the rules that it triggers. */
   readonly #triggered: number[][] = [];
-  /** The round in which a literal was last found, and a rule last became a candidate: nothing is cleared between events. */
+  /**
+   * The round in which each literal was last found, and each rule last became a candidate: with this, nothing needs clearing between
+   * events.
+   */
   readonly #literalRound: Uint32Array;
   readonly #ruleRound: Uint32Array;
   readonly #candidates: number[];
@@ -154,7 +158,7 @@ class ScopeIndex {
     }
   };
 
-  /** After 2^32 events a round of old could be taken for this one. */
+  /** After 2^32 events an old round could be mistaken for the current one. */
   #restart(): void {
     this.#literalRound.fill(0);
     this.#ruleRound.fill(0);
@@ -162,7 +166,7 @@ class ScopeIndex {
   }
 }
 
-/** A predicate for events of one kind: what it asks of the column `kind` is decided. */
+/** The predicate for events of one kind: its tests of the column `kind` are already decided. */
 function ofKind(predicate: Predicate<Field>, kind: EventKind): Predicate<Field> {
   switch (predicate.kind) {
     case 'truth':

@@ -1,21 +1,21 @@
 /**
- * Texts of which one is in everything that a regular expression matches: what `triggers.ts` looks for before the expression is tried. Reads the
- * syntax of RE2; what it does not know gives null, which only costs time. Tested in regex-literals.test.ts.
+ * Finds texts of which at least one is in everything that a regular expression matches: `triggers.ts` looks for these before the
+ * expression is tried. Reads the syntax of RE2; unknown syntax gives null, which only costs time. Tested in regex-literals.test.ts.
  */
 
-/** More texts than this are not worth looking for. */
+/** Larger sets of texts are not worth searching for. */
 const MAX_TEXTS = 512;
 const MAX_EXACT = 64;
-/** Sets of one expression; more would cost more than they save. */
+/** Sets per expression; more would cost more than they save. */
 const MAX_SETS = 8;
 const MAX_DEPTH = 64;
 
 interface Facts {
-  /** Everything that the part matches, where that is a short list. */
+  /** Everything that the part matches, if that is a short list. */
   readonly exact: readonly string[] | null;
-  /** One of these is in everything that the part matches. */
+  /** Everything that the part matches contains one of these. */
   readonly need: readonly string[] | null;
-  /** Of each of these sets, one is in everything that the part matches. */
+  /** Everything that the part matches contains one text of each of these sets. */
   readonly every?: readonly (readonly string[])[];
 }
 
@@ -24,13 +24,13 @@ const empty: Facts = { exact: [''], need: null };
 
 class Unknown extends Error {}
 
-/** Null: there are none that are worth looking for. In small letters where case does not count. */
+/** Null: there are none worth searching for. In lower case if the expression ignores case. */
 export function literalsOf(expression: string, ignoresCase: boolean): readonly string[] | null {
   const facts = factsOf(expression, ignoresCase);
   return facts === null ? null : usable(best([facts]));
 }
 
-/** Sets of texts: of each set, one is in everything that the expression matches. Empty where nothing is known. */
+/** Sets of texts: everything that the expression matches contains one text of each set. Empty if nothing is known. */
 export function requiredSetsOf(expression: string, ignoresCase: boolean): readonly (readonly string[])[] {
   const facts = factsOf(expression, ignoresCase);
   if (facts === null) return [];
@@ -56,7 +56,7 @@ function usable(texts: readonly string[] | null): readonly string[] | null {
   return texts !== null && texts.length > 0 && texts.length <= MAX_TEXTS && texts.every((text) => text.length > 1) ? texts : null;
 }
 
-/** Of several sets of which each would do, the one that is found least often. */
+/** Of several sufficient sets, the one that is found least often. */
 function best(parts: readonly Facts[]): readonly string[] | null {
   const cost = (texts: readonly string[]): number => texts.reduce((sum, text) => sum + 2 ** -Math.min(24, text.length), 0);
   return parts
@@ -170,7 +170,7 @@ class Reader {
 
   #literal(c: string): Facts {
     if (!this.#ignoresCase) return { exact: [c], need: null };
-    // Beyond A to Z there are letters whose case RE2 knows and we do not.
+    // Beyond A to Z there are letters whose case folding RE2 knows and this module does not.
     return c > '\u007f' ? nothing : { exact: [c.toLowerCase()], need: null };
   }
 

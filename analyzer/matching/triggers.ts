@@ -1,7 +1,7 @@
 /**
- * What must be in an event for a rule to match it: literals of which at least one is there whenever the rule matches. A rule is
- * evaluated for an event only if one of its triggers is found, so a set that is too small would lose matches, and one that is too
- * large only costs time. Tested in triggers.test.ts and by matcher.test.ts, where every rule is evaluated without them as well.
+ * Derives the triggers of a rule: literals of which at least one is in every event that the rule matches. A rule is evaluated for an
+ * event only if one of its triggers is found, so a set that is too small would lose matches, and one that is too large only costs time.
+ * Tested in triggers.test.ts and by matcher.test.ts, where every rule is evaluated without triggers as well.
  */
 import type { Field } from '../predicate/field.js';
 import { ANY, fold, longestPiece } from '../predicate/pattern.js';
@@ -16,11 +16,11 @@ export interface Trigger extends Literal {
 
 interface Choice {
   readonly triggers: readonly Trigger[];
-  /** How often an event is expected to have one of them: a guess, for choosing. */
+  /** Estimated frequency of events that contain one of the literals, used to choose between sets. */
   readonly cost: number;
 }
 
-/** Null: there is no such set, and the rule must be evaluated for every event. */
+/** Null: there is no such set, so the rule must be evaluated for every event. */
 export function triggersOf(predicate: Predicate<Field>): readonly Trigger[] | null {
   return choose(predicate)?.triggers ?? null;
 }
@@ -43,7 +43,7 @@ function choose(predicate: Predicate<Field>): Choice | null {
     case 'test': {
       const literals = literalsOfTest(predicate.test);
       if (literals === null) return null;
-      // Fields inside `data` cost the parsing of its JSON for every event, a normal form the reading of a command line as well.
+      // A field inside `data` requires parsing JSON for every event; a normal form also requires parsing a command line.
       const weight = { data: 64, derived: 512, text: 1, number: 1, other: 1 }[predicate.field.kind];
       const costOf = ({ text, start, end }: Literal): number => weight / 2 ** Math.min(24, text.length + (start && end ? 4 : 0));
       return {
@@ -77,8 +77,8 @@ function literalOfPattern(pattern: Pattern): Literal | null {
 }
 
 /**
- * Without regard to case RE2 takes U+212A for a k and U+017F for an s. Triggers and the texts that they are looked for in have the plain letters
- * for them: an event more may become a candidate, and none fewer.
+ * When RE2 ignores case, it treats U+212A as k and U+017F as s. Both are replaced by the plain letters in triggers and in searched
+ * texts: this can add a candidate event but never lose one.
  */
 export function foldTrigger(text: string): string {
   return fold(/[\u212a\u017f]/.test(text) ? text.replaceAll('\u212a', 'k').replaceAll('\u017f', 's') : text);

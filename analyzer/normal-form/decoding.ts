@@ -1,14 +1,14 @@
 /**
- * What a command prints, where that can be told without running it: the programs by which scripts are hidden (`base64 -d`, `xxd -r -p`, `rev`,
- * `tr`, `printf`, …), on texts that are in the command line. And texts hidden in the code of other languages. Texts are bytes, one character
- * each. Bounded: what would be longer than `MAX_OUTPUT` is not known. Tested in interpret.test.ts.
+ * Determines the output of a command without running it, where that is possible: of programs used to hide scripts (`base64 -d`, `xxd -r
+ * -p`, `rev`, `tr`, `printf`, …) on texts in the command line. Also finds texts hidden in code of other languages. Texts are bytes, one
+ * character each. Output longer than `MAX_OUTPUT` counts as unknown. Tested in interpret.test.ts.
  */
 import { gunzipSync, inflateSync } from 'node:zlib';
 import { ansi } from './shell-words.js';
 
 const MAX_OUTPUT = 65_536;
 
-/** Undefined: it cannot be told. `input` is what the command reads. */
+/** Undefined: the output cannot be determined. `input`: the command's input. */
 export function printed(program: string, args: readonly string[], input: string | undefined): string | undefined {
   const output = outputOf(program, args, input);
   return output === undefined || output.length > MAX_OUTPUT ? undefined : output;
@@ -129,7 +129,7 @@ function setOf(written: string): readonly string[] {
   return set;
 }
 
-/** `s/from/to/g` of texts without the signs of an expression. */
+/** `s/from/to/g` for texts without regular expression syntax. */
 function replaced(input: string, [script = '']: readonly string[]): string | undefined {
   const [, , from, to = ''] = /^s(.)([^.*[\]\\^$+?(){}|]+?)\1((?:(?!\1).)*)\1g?$/.exec(script) ?? [];
   return from === undefined ? undefined : input.split(from).join(to);
@@ -141,7 +141,7 @@ function inflated(input: string): string | undefined {
     try {
       return inflate(bytes, { maxOutputLength: MAX_OUTPUT }).toString('latin1');
     } catch {
-      // Not of this form.
+      // The text is not in this encoding.
     }
   }
   return undefined;
@@ -150,7 +150,7 @@ function inflated(input: string): string | undefined {
 const LITERALS = 16;
 const isText = (text: string): boolean => text.length >= 4 && /^[\t\n\r\x20-\x7e]+$/.test(text);
 
-/** Texts that the code of an interpreter (python, perl, php, ruby, node, …) has in it in another form. */
+/** Texts that code of an interpreter (python, perl, php, ruby, node, …) contains in encoded form. */
 export function revealed(code: string, depth = 3): readonly string[] {
   const found = new Set<string>();
   const add = (text: string | undefined): void => {
@@ -170,7 +170,7 @@ export function revealed(code: string, depth = 3): readonly string[] {
     add(String.fromCharCode(...numbers.filter((number) => number >= 9 && number < 127).slice(0, 4_096)));
   }
   if (/::-1|reverse|strrev/.test(code)) add([...code].reverse().join(''));
-  // Texts in pieces: 'so'+'cket', "/bin"."/sh", concat.
+  // Split texts: 'so'+'cket', "/bin"."/sh", concat.
   const joined = code.replace(/(['"])\s*(?:\+|\.\.?|,|<>)\s*(['"])/g, '');
   if (joined !== code) add(joined);
   const rotated = /rot_?13|tr\/a-zA-Z\/n-za-mN-ZA-M\/|tr\/A-Za-z\/N-ZA-Mn-za-m\//i.test(code)

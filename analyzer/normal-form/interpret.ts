@@ -1,8 +1,9 @@
 /**
- * A command line as the programs it would start, without running it: pipelines, wrappers (`sudo`, `find -exec`), scripts inside scripts
- * (`sh -c`, `eval`, `$(…)`, here-documents to a shell) and scripts that are decoded on the way (`echo … | base64 -d | sh`).
+ * Determines the programs that a command line would start, without running it: pipelines, wrappers (`sudo`, `find -exec`), scripts
+ * inside scripts (`sh -c`, `eval`, `$(…)`, here-documents to a shell) and scripts that are decoded on the way (`echo … | base64 -d |
+ * sh`).
  *
- * An aid, not a boundary: what depends on files, on the environment or on the network is not known here. Tested in interpret.test.ts.
+ * An aid, not a boundary: anything that depends on files, the environment or the network is unknown here. Tested in interpret.test.ts.
  */
 import { printed, revealed } from './decoding.js';
 import { ShellReader, limits } from './shell-words.js';
@@ -16,11 +17,11 @@ export interface Execution {
   readonly joint: Joint;
   readonly assignments: readonly (readonly [string, string])[];
   readonly redirects: readonly Redirect[];
-  /** The place, in the list, of the program that starts it; -1: the shell that reads the line. */
+  /** Index in the list of the program that starts this one; -1: the shell that reads the line. */
   readonly parent: number;
-  /** It was not written as it reads here: quoting inside a word, variables, an encoding. */
+  /** Whether the command was obscured: by quoting inside a word, variables, or an encoding. */
   readonly hidden: boolean;
-  /** Code of an interpreter in another form: decoded texts in it, or what it reads from a known input. */
+  /** Hidden code of an interpreter: decoded texts in its code, or its known input. */
   readonly revealed: readonly string[];
 }
 
@@ -58,7 +59,7 @@ class Interpretation {
     ['SHELL', '/bin/bash'],
   ]);
 
-  /** What the script prints, where it can be told. */
+  /** The output of the script, if it can be determined. */
   script(text: string, parent: number, depth: number, hidden: boolean): string | undefined {
     if (depth > limits.depth) return undefined;
     const substitute = (inner: string): string | undefined => this.#silently(inner, depth + 1);
@@ -72,7 +73,7 @@ class Interpretation {
     return printedAll.includes(undefined) ? undefined : printedAll.join('\n');
   }
 
-  /** The value of `$(…)`: nothing is listed, since `script` lists the inner commands when it comes to the command. */
+  /** The value of `$(…)`: nothing is listed here, because `script` lists the inner commands when it reaches the command. */
   #silently(text: string, depth: number): string | undefined {
     const length = this.executions.length;
     const value = this.script(text, -1, depth, true);
@@ -96,7 +97,7 @@ class Interpretation {
   ): string | undefined {
     if (this.executions.length >= limits.commands) return undefined;
     const escape = /^:?!+(?=[\w/])/.exec(argv[0] ?? '');
-    // Of an editor or a pager: `!sh`, `:!sh`.
+    // Shell escapes of an editor or a pager: `!sh`, `:!sh`.
     if (escape !== null) {
       const from = parent < 0 ? this.executions.length - 1 : parent;
       return this.#run([argv[0]!.slice(escape[0].length), ...argv.slice(1)], command, input, from, depth, hidden);
@@ -119,7 +120,7 @@ class Interpretation {
   }
 }
 
-/** What a shell, or `eval`, is given to run. */
+/** The script that a shell, or `eval`, is given to run. */
 function scriptOf(
   program: string,
   argv: readonly string[],
@@ -138,20 +139,20 @@ function scriptOf(
   return (readsInput || sources) && input !== undefined ? { text: input, isBytes: true } : undefined;
 }
 
-/** A program's name that the text does not have in one piece. */
+/** Whether the program's name does not occur in one piece in the text. */
 function isHidden({ words }: Command, text: string): boolean {
   const [first] = words;
   return first !== undefined && /^[\w./-]{2,}$/.test(first) && !text.includes(first);
 }
 
-/** Never throws. The outermost programs first, each before those that it starts. */
+/** Never throws. Outermost programs first, each before the programs that it starts. */
 export function interpret(line: string): readonly Execution[] {
   const interpretation = new Interpretation();
   interpretation.script(line, -1, 0, false);
   return interpretation.executions;
 }
 
-/** For argv of a program that was started: the kernel has it without quotes, so it is not read as a shell would. */
+/** For the argv of a started program: the kernel reports it without quotes, so it is not parsed as shell input. */
 export function interpretArguments(argv: readonly string[]): readonly Execution[] {
   return interpret(argv.map(quoted).join(' '));
 }

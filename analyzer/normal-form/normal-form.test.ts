@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { MAX_NORMAL, normalForm, normalFormOf, shapeOfCommand } from './normal-form.js';
 
-/** Ways to write one text as one word of a shell, each with the same meaning. */
+/** Equivalent spellings of a text as one shell word. */
 const ways: readonly ((text: string) => string)[] = [
   (text) => `'${text}'`,
   (text) => `"${text}"`,

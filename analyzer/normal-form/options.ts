@@ -1,9 +1,10 @@
 /**
- * Options in one order: those of one letter taken apart (`-la` is `-a -l`) and sorted, operands behind them in their order. Only for programs that
- * take options in any order, and whose options with arguments are listed. Tested in normal-form.test.ts.
+ * Puts options into one order: combined single-letter options are split (`-la` is `-a -l`) and sorted, with operands after them in
+ * their original order. Only for programs that take options in any order and whose options with arguments are listed. Tested in
+ * normal-form.test.ts.
  */
 
-/** Letters of options that have an argument. */
+/** Letters of options that take an argument. */
 const known: Readonly<Record<string, string>> = {
   ls: 'ITw', rm: '', cp: 'tS', mv: 'tS', mkdir: 'm', rmdir: '', chmod: '', chown: '', cat: '', head: 'nc', tail: 'ncs', wc: '', sort: 'kotST',
   uniq: 'fsw', cut: 'bcdf', grep: 'efmABC', egrep: 'efmABC', fgrep: 'efmABC', base64: 'w', uname: '', id: '', who: '', w: '', last: 'nf', df: 'tx',

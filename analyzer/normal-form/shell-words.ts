@@ -1,19 +1,19 @@
 /**
- * A command line as a shell would read it: commands with their words, quoting removed and known variables put in, so that what differs only
- * in writing reads the same: `c'u'rl`, `cu\rl`, `$'\x63url'`, `a=cu;b=rl;$a$b`, `cat${IFS}/etc/passwd`.
+ * Parses a command line like a shell: into commands and their words, with quoting removed and known variables expanded, so that
+ * different spellings read the same: `c'u'rl`, `cu\rl`, `$'\x63url'`, `a=cu;b=rl;$a$b`, `cat${IFS}/etc/passwd`.
  *
- * An aid, not a boundary: a shell has more than one grammar, and who writes a new obfuscation is not found by it. What is not known is kept as
- * it was written. Never throws; bounded by `limits`. Tested in shell-words.test.ts.
+ * An aid, not a boundary: shells have more than one grammar, and a new kind of obfuscation is not recognized. Anything unknown is kept
+ * as written. Never throws; bounded by `limits`. Tested in shell-words.test.ts.
  */
 
 export const limits = {
-  /** Characters of a command line that are read. */
+  /** Maximum number of characters read. */
   length: 32_768,
   commands: 256,
   words: 2_048,
-  /** Scripts inside scripts: `sh -c`, `eval`, substitutions, decoded texts. */
+  /** Nesting depth of scripts: `sh -c`, `eval`, substitutions, decoded texts. */
   depth: 6,
-  /** Characters that one word may grow to by variables. */
+  /** Maximum length of a word after variable expansion. */
   word: 16_384,
 } as const;
 
@@ -23,7 +23,7 @@ export interface Redirect {
   readonly target: string;
 }
 
-/** What joins a command to the one before it. */
+/** The operator that joins a command to the previous one. */
 export type Joint = 'begin' | 'next' | 'pipe' | 'and' | 'or' | 'background';
 
 export interface Command {
@@ -31,11 +31,11 @@ export interface Command {
   readonly words: readonly string[];
   readonly assignments: readonly (readonly [string, string])[];
   readonly redirects: readonly Redirect[];
-  /** Scripts in `$(…)`, backquotes, `<(…)` and `>(…)`, as they were written. */
+  /** Scripts in `$(…)`, backquotes, `<(…)` and `>(…)`, as written. */
   readonly inner: readonly string[];
 }
 
-/** What a `$(…)` prints, where it can be told without running it. */
+/** The output of a `$(…)`, if it can be determined without running it. */
 export type Substitute = (script: string) => string | undefined;
 
 const WORD_ENDS = new Set([' ', '\t', '\n', ';', '|', '&', '<', '>', '(', ')']);
@@ -57,7 +57,7 @@ export class ShellReader {
   #pending: { readonly delimiter: string; readonly index: number }[] = [];
   #wordCount = 0;
 
-  /** `variables` is written to: an assignment counts for what follows. */
+  /** `variables` is modified: an assignment affects the commands after it. */
   constructor(text: string, variables: Map<string, string> = new Map(), substitute: Substitute = () => undefined) {
     this.#text = text.slice(0, limits.length);
     this.#variables = variables;
@@ -159,7 +159,7 @@ export class ShellReader {
     this.#words.push(...words);
   }
 
-  /** One word of the text, which is several or none after variables without quotes are put in. */
+  /** One word of the text, which becomes several words or none after unquoted variables are expanded. */
   #read(): readonly string[] {
     const text = this.#text;
     let word = '';
@@ -266,7 +266,7 @@ export class ShellReader {
     return body.replace(/\\([`\\$])/g, '$1');
   }
 
-  /** From `from` to the parenthesis that closes, which is passed over. */
+  /** The text from `from` to the matching closing parenthesis, which is skipped. */
   #balanced(from: number): string {
     const text = this.#text;
     let depth = 1;
@@ -287,7 +287,7 @@ export class ShellReader {
   }
 }
 
-/** `${name…}` with what stands behind the name; undefined where it cannot be told. */
+/** `${name…}` with an operator after the name; undefined if the value cannot be determined. */
 function operated(value: string | undefined, operator: string): string | undefined {
   const otherwise = /^:?-(.*)$/s.exec(operator);
   if (otherwise !== null) return value === undefined || value === '' ? otherwise[1] : value;

@@ -1,12 +1,12 @@
 /**
- * Programs that run another program, which is named in their arguments: `sudo -u root sh`, `find . -exec sh {} ;`, `timeout 5 nc …`.
- * Tested in interpret.test.ts.
+ * Programs that run another program named in their arguments: `sudo -u root sh`, `find . -exec sh {} ;`, `timeout 5 nc …`. Tested in
+ * interpret.test.ts.
  */
 
 interface Wrapper {
-  /** Letters of options that take an argument of their own. */
+  /** Letters of options that take an argument. */
   readonly options: string;
-  /** Operands before the program. */
+  /** Number of operands before the program. */
   readonly operands: number;
 }
 
@@ -26,7 +26,7 @@ const wrappers: ReadonlyMap<string, Wrapper> = new Map([
   ['start-stop-daemon', wrapper('nxpuagcs')], ['catchsegv', wrapper()], ['stdout', wrapper()], ['hexec', wrapper()], ['logsave', wrapper('', 1)],
 ]); // prettier-ignore
 
-/** The arguments of the program that `argv` runs, or null. */
+/** The argv of the program that `argv` runs, or null. */
 export function wrapped(program: string, argv: readonly string[]): readonly string[] | null {
   if (program === 'find') return executedByFind(argv);
   const known = wrappers.get(program);
@@ -51,7 +51,7 @@ export function wrapped(program: string, argv: readonly string[]): readonly stri
     if (operands === 0) break;
     operands -= 1;
   }
-  // `command -v x` and `command -V x` only ask.
+  // `command -v x` and `command -V x` only look the command up.
   if (program === 'command' && /^-[vV]/.test(argv[1] ?? '')) return null;
   return at < argv.length ? argv.slice(at) : null;
 }

@@ -1,6 +1,6 @@
 /**
- * Where a field's value is in a row of `events`: a text, a number, or absent (`''`). Tested in ../clickhouse/agreement.test.ts,
- * where the reading here is compared with the SQL for the same field.
+ * The location of a field's value in a row of `events`: a text, a number, or absent (`''`). Tested in ../clickhouse/agreement.test.ts,
+ * which compares the reading here with the SQL for the same field.
  */
 import type { EventRow } from '#schemas/events/rows.js';
 import { normalForm, normalFormOf } from '../normal-form/normal-form.js';
@@ -9,24 +9,27 @@ export type TextColumn =
   'session' | 'kind' | 'source' | 'user' | 'node' | 'login' | 'path' | 'sha256' | 'address' | 'name' | 'reason' | 'outcome';
 export type NumberColumn = 'port' | 'size';
 
-/** What a process runs. */
+/** The program that a process runs. */
 export interface Program {
   readonly path: string;
   readonly command: string;
 }
 
 export type Field =
-  /** `before` is put in front of a value that is there, as in `SHA256=…` */
+  /** `before` is prefixed to a value that is present, as in `SHA256=…` */
   | { readonly kind: 'text'; readonly column: TextColumn; readonly before?: string }
   | { readonly kind: 'number'; readonly column: NumberColumn }
-  /** A text, or a whole number, at this path of the JSON in `data`; a number of the path counts from 0 in a list. */
+  /** A text, or a whole number, at this path of the JSON in `data`; a number in the path is a list index, starting at 0. */
   | { readonly kind: 'data'; readonly path: readonly (string | number)[]; readonly type: 'text' | 'number' }
-  /** Of the program of another process: of the parent for `exec`, of the process that acted for every other kind (../lineage/). */
+  /** A field of another process's program: of the parent for `exec`, of the process that acted for every other kind (../lineage/). */
   | { readonly kind: 'other'; readonly what: keyof Program }
-  /** The command line in its normal form (../normal-form/): not in ClickHouse, so a rule with it is for the stream only. */
+  /**
+   * The command line in its normal form (../normal-form/): not available in ClickHouse, so a rule that uses it works on the stream
+   * only.
+   */
   | { readonly kind: 'derived'; readonly what: 'normalCommand' };
 
-/** What distinguishes fields. */
+/** Identifies a field. */
 export function fieldKey(field: Field): string {
   switch (field.kind) {
     case 'data':
@@ -40,7 +43,7 @@ export function fieldKey(field: Field): string {
   }
 }
 
-/** The JSON of `data` is parsed at most once a row, and only for rules that look into it. */
+/** Parses the JSON of `data` at most once per row, and only for rules that use it. */
 export class RowReader {
   #row: EventRow | undefined;
   #other: Program | null = null;
@@ -76,7 +79,7 @@ export class RowReader {
     if (name === '') return '';
     this.#inside([], 'text');
     const argv = isRecord(this.#data) ? this.#data.argv : undefined;
-    // A line of the kernel has lost its quotes; the list of arguments has not.
+    // The kernel's command line has lost its quotes; the list of arguments has not.
     return isTexts(argv) && argv.length > 0 ? normalFormOf(argv) : normalForm(name);
   }
 

@@ -11,7 +11,7 @@ const piece = fc.oneof(
 const patterns = fc.array(piece, { maxLength: 7 }).map((parts) => patternOf(parts as Pattern));
 const texts = fc.array(fc.constantFrom('a', 'b', '😀', '\n', '.'), { minLength: 1, maxLength: 9 }).map((parts) => parts.join(''));
 
-/** The same as an expression of JavaScript, which backtracks: for short texts only. */
+/** The equivalent JavaScript expression, which backtracks: for short texts only. */
 function oracle(pattern: Pattern): RegExp {
   const body = pattern.map((one) => (one === ANY ? '.*' : one === ONE ? '.' : one.replace(/\./g, '\\.')));
   return new RegExp(`^${body.join('')}$`, 'su');
@@ -38,7 +38,7 @@ describe('patterns', () => {
     const pattern = patternOf([...Array.from({ length: 200 }, () => [ANY, 'a'] as const).flat(), 'b']);
     const began = process.cpuUsage();
     expect(matcherOf(pattern)('a'.repeat(32_768))).toBe(false);
-    // A matcher that backtracks would not end.
+    // A backtracking matcher would not finish.
     expect(process.cpuUsage(began).user).toBeLessThan(5_000_000);
   });
 

@@ -1,14 +1,14 @@
 /**
- * Texts with wildcards, as Sigma has them: a pattern describes the whole of a text. `contains` is a pattern with a wildcard at
+ * Texts with wildcards, as in Sigma: a pattern describes a whole text. `contains` is a pattern with a wildcard at
  * both ends. `?` is one character (a code point), `*` any number of them. Tested in pattern.test.ts.
  */
 export const ANY = Symbol('any characters');
 export const ONE = Symbol('one character');
 
-/** No two texts and no two `ANY` stand side by side; `[]` is the empty text. */
+/** No two texts and no two `ANY` are adjacent; `[]` is the empty text. */
 export type Pattern = readonly (string | typeof ANY | typeof ONE)[];
 
-/** Brings pieces into the form that `Pattern` promises. */
+/** Normalizes pieces into the form that `Pattern` guarantees. */
 export function patternOf(pieces: Pattern): Pattern {
   const pattern: (string | typeof ANY | typeof ONE)[] = [];
   for (const piece of pieces) {
@@ -40,7 +40,7 @@ export function shapeOf(pattern: Pattern): Shape {
   return { kind: 'wild' };
 }
 
-/** A to Z made small, and nothing else. */
+/** Converts A to Z to lower case, and nothing else. */
 export function fold(text: string): string {
   return /^[\u0000-\u007f]*$/.test(text) ? text.toLowerCase() : text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
 }
@@ -49,7 +49,7 @@ export function foldPattern(pattern: Pattern): Pattern {
   return pattern.map((piece) => (typeof piece === 'string' ? fold(piece) : piece));
 }
 
-/** Decides for texts that are not empty; `*` and `?` never match nothing at all. Folding is the caller's business. */
+/** Decides for non-empty texts; `*` and `?` never match the empty text. Folding is up to the caller. */
 export function matcherOf(pattern: Pattern): (text: string) => boolean {
   const shape = shapeOf(pattern);
   switch (shape.kind) {
@@ -69,8 +69,8 @@ export function matcherOf(pattern: Pattern): (text: string) => boolean {
 }
 
 /**
- * The pieces between wildcards, each found as early as it can be: then what is left is longest, so no other choice could succeed
- * where this one fails. Time is at most the length of the text times the length of the pattern.
+ * Matches the pieces between wildcards, each as early as possible: this leaves the longest rest, so no other choice could succeed where
+ * this one fails. Time is at most the length of the text times the length of the pattern.
  */
 function wildMatcher(pattern: Pattern): (text: string) => boolean {
   const parts: (string | typeof ONE)[][] = [[]];
@@ -94,7 +94,7 @@ function wildMatcher(pattern: Pattern): (text: string) => boolean {
   };
 }
 
-/** Where `part` ends when it begins at `at`, or -1. */
+/** The offset after `part` if `part` matches at `at`, or -1. */
 function endAt(part: readonly (string | typeof ONE)[], text: string, at: number): number {
   let position = at;
   for (const piece of part) {
@@ -126,7 +126,7 @@ function next(text: string, at: number): number {
   return at + ((text.codePointAt(at) ?? 0) > 0xffff ? 2 : 1);
 }
 
-/** Where the last part must begin to end with the text, or -1. */
+/** The offset at which the last part must begin to end with the text, or -1. */
 function startOfLast(part: readonly (string | typeof ONE)[], text: string): number {
   let at = text.length;
   for (const piece of part.toReversed()) {
@@ -140,7 +140,7 @@ function startOfLast(part: readonly (string | typeof ONE)[], text: string): numb
   return at;
 }
 
-/** The longest text that every match contains; undefined where there is none. */
+/** The longest text that every match contains; undefined if there is none. */
 export function longestPiece(pattern: Pattern): string | undefined {
   const texts = pattern.filter((piece) => typeof piece === 'string');
   return texts.toSorted((a, b) => b.length - a.length)[0];

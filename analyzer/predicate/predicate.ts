@@ -1,6 +1,7 @@
 /**
- * The one form of a rule's condition, from which the streaming matcher (`../matching/`) and the ClickHouse predicate
- * (`../clickhouse/`) are made. `F` names a field: a word of the rule's language before fields are mapped, a `Field` after.
+ * The common form of a rule's condition, from which both the streaming matcher (`../matching/`) and the ClickHouse predicate
+ * (`../clickhouse/`) are made. `F` is the type of a field: a name in the rule's language before fields are mapped, a `Field`
+ * afterwards.
  *
  * Two-valued: a field that is absent satisfies `absent` and no other test, and `not` turns that around. In rows of the event
  * store an absent text is `''`, so an empty text and an absent one are the same thing here.
@@ -20,12 +21,12 @@ export type Predicate<F> =
 export type Test<F> =
   | { readonly kind: 'pattern'; readonly pattern: Pattern; readonly cased: boolean }
   | { readonly kind: 'regex'; readonly regex: Regex }
-  /** The field is the text of an address inside the block; IPv4-mapped IPv6 is IPv4. */
+  /** The field is the text of an address within the block; IPv4-mapped IPv6 counts as IPv4. */
   | { readonly kind: 'network'; readonly block: string }
   /** The field is a number, in decimal digits where it is a text. */
   | { readonly kind: 'number'; readonly is: Comparison; readonly value: number }
   | { readonly kind: 'absent' }
-  /** The field is, or contains, begins or ends with, the text of another field, which is not absent. */
+  /** The field equals, contains, begins or ends with the text of another field, which must be present. */
   | { readonly kind: 'same'; readonly as: F; readonly part: Part; readonly cased: boolean };
 
 export type Comparison = 'lt' | 'lte' | 'gt' | 'gte';
@@ -61,7 +62,7 @@ function joined<F>(kind: 'all' | 'any', of: readonly Predicate<F>[]): Predicate<
   return open.length === 1 ? open[0]! : { kind, of: open };
 }
 
-/** How many tests and joins there are, counting what stands in several places several times. */
+/** The number of tests and joins; one used in several places counts several times. */
 export function sizeOf<F>(predicate: Predicate<F>): number {
   switch (predicate.kind) {
     case 'truth':
@@ -77,7 +78,7 @@ export function sizeOf<F>(predicate: Predicate<F>): number {
 
 const digits = /^-?[0-9]{1,15}$/;
 
-/** The number that a text is for comparisons: what ClickHouse and JavaScript both hold exactly. Null for any other text. */
+/** The numeric value of a text for comparisons, if ClickHouse and JavaScript both represent it exactly. Null for any other text. */
 export function numberOf(text: string): number | null {
   return digits.test(text) ? Number(text) : null;
 }

@@ -1,25 +1,25 @@
 /**
- * Regular expressions, in the syntax of RE2 and with its promise: time linear in the text, whatever the expression. Sigma asks
- * for PCRE; look-around, backreferences and possessive quantifiers have no linear matcher and are refused. ClickHouse's `match` is RE2
- * itself; here RE2JS, a port of it, decides the same. Tested in regex.test.ts, and against ClickHouse in ../clickhouse/agreement.test.ts.
+ * Regular expressions, in the syntax of RE2 and with its guarantee: time linear in the text, for any expression. Sigma specifies PCRE;
+ * look-around, backreferences and possessive quantifiers have no linear matcher and are refused. ClickHouse's `match` is RE2 itself;
+ * here RE2JS, a port of it, decides the same. Tested in regex.test.ts, and against ClickHouse in ../clickhouse/agreement.test.ts.
  */
 import { RE2JS } from 're2js';
 
-/** Instructions of the compiled program. RE2 in ClickHouse has 8 MiB for a program and its states, which this is well within. */
+/** Instructions of the compiled program. RE2 in ClickHouse has 8 MiB for a program and its states, which this is well below. */
 const MAX_PROGRAM = 5_000;
 const MAX_LENGTH = 2_048;
 
 export interface Regex {
   readonly text: string;
   readonly flags: readonly Flag[];
-  /** With its flags in front: `(?-s)` is no default of ClickHouse, where a dot matches an end of line. */
+  /** With its flags in front: `(?-s)` is not ClickHouse's default, where a dot matches a line end. */
   readonly source: string;
   readonly program: RE2JS;
 }
 
 export type Flag = 'i' | 'm' | 's';
 
-/** Throws a RegexError that says what is wrong. */
+/** Throws a RegexError that describes the fault. */
 export function compileRegex(text: string, flags: readonly Flag[]): Regex {
   if (text.length > MAX_LENGTH) throw new RegexError(`is longer than ${MAX_LENGTH} characters`);
   if (text.includes('\0')) throw new RegexError('has a NUL in it');

@@ -1,4 +1,4 @@
-/** Sessions under requests whose reasons stand in the audit log of a real store. */
+/** Sessions under access requests whose reasons are in the audit log of a real store. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

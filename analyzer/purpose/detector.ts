@@ -1,13 +1,13 @@
 /**
- * Purpose drift: what a session did against the reasons of the access requests that it was under. By rules that a reader can check, never by
- * a model: Sigma rules with a `purpose` (docs/rules.md), on programs that ran and on lines that were typed, and three programs:
+ * Purpose drift: compares a session's acts with the reasons of its access requests. It uses rules that a reader can check, never a
+ * model: Sigma rules with a `purpose` (docs/rules.md), applied to programs that ran and lines that were typed, and three programs:
  *
  *   steno/drift-node             a reason names another node, and not this one
  *   steno/drift-service          a reason names services, and another one was stopped, started or changed
- *   steno/reason-without-ticket  no reason names a ticket of the trackers that are configured
+ *   steno/reason-without-ticket  no reason names a ticket of a configured tracker
  *
- * A session under several requests drifts from all of their reasons or from none. One without a request has no purpose to drift from.
- * Tested in detector.test.ts.
+ * A session under several requests drifts only if it drifts from all of their reasons. A session without a request has no purpose to
+ * drift from. Tested in detector.test.ts.
  */
 import { eventId } from '#schemas/events/rows.js';
 import type { EventRow, SessionRow } from '#schemas/events/rows.js';
@@ -45,11 +45,11 @@ const withoutTicket = program(
 
 export interface PurposeParts {
   readonly requests: RequestReader;
-  /** The rules with a purpose, by id. */
+  /** Rules with a purpose, by id. */
   readonly purposes: ReadonlyMap<string, Purpose>;
-  /** They evaluate those rules, whatever the reason. */
+  /** The detectors that evaluate those rules, regardless of the reason. */
   readonly detectors: readonly Detector[];
-  /** What tickets begin with; empty: none is asked for. */
+  /** Prefixes of tickets; empty: no ticket is required. */
   readonly trackers: readonly string[];
 }
 
@@ -115,7 +115,7 @@ class SessionPurpose implements SessionDetector {
   #atStart(): readonly Detection[] {
     const { session, reasons, nodes, trackers } = this.#parts;
     const found: Detection[] = [];
-    // A name without digit, dash or dot may be a plain word.
+    // A name without a digit, dash or dot may be an ordinary word.
     const named = [...this.#words].filter((word) => /[\d.-]/.test(word) && nodes.has(word)).sort();
     if (named.length > 0 && !this.#words.has(session.node.toLowerCase()))
       found.push(this.#found(driftNode, `${session.node}, where the reason names ${named.slice(0, 5).join(', ')}; ${this.#said()}`));

@@ -1,11 +1,10 @@
 /**
- * Reasons of access requests against rules: phrases, as a reader would look for them. Letters of either case are the same, blanks of any
- * length are one, and a phrase begins and ends where a word does: `read only` is in "Read  only, please" and not in "thread only".
- * Tested in reason.test.ts.
+ * Compares reasons of access requests with rules by phrases, as a reader would. Case is ignored, any run of blanks counts as one, and a
+ * phrase begins and ends at word boundaries: `read only` is in "Read  only, please" and not in "thread only". Tested in reason.test.ts.
  */
 import type { Purpose } from '../sigma/rule.js';
 
-/** Longer reasons are compared up to here. */
+/** Longer reasons are compared up to this length. */
 const MAX_REASON = 4_096;
 
 export function isPurpose({ reason: wanted, unless }: Purpose, reason: string): boolean {
@@ -13,7 +12,7 @@ export function isPurpose({ reason: wanted, unless }: Purpose, reason: string): 
   return (wanted.length === 0 || wanted.some((phrase) => has(text, phrase))) && !unless.some((phrase) => has(text, phrase));
 }
 
-/** Words that may be names of machines and services: of letters, digits, dots, dashes and underscores. */
+/** Words that may be names of machines or services: letters, digits, dots, dashes and underscores. */
 export function wordsOf(reason: string): ReadonlySet<string> {
   const words =
     reason
@@ -23,7 +22,7 @@ export function wordsOf(reason: string): ReadonlySet<string> {
   return new Set(words.map((word) => word.replace(/^[._-]+|[._-]+$/g, '')).filter((word) => word !== ''));
 }
 
-/** Of one of these trackers, by what its tickets begin with: `OPS` for OPS-17, `OPS 17` and OPS17. */
+/** Whether the reason names a ticket with one of these prefixes: `OPS` for OPS-17, `OPS 17` and OPS17. */
 export function namesTicket(reason: string, trackers: readonly string[]): boolean {
   const tickets = reason
     .slice(0, MAX_REASON)
@@ -32,7 +31,7 @@ export function namesTicket(reason: string, trackers: readonly string[]): boolea
   return [...tickets].some(([, tracker]) => trackers.includes(tracker!));
 }
 
-/** Runs of what is neither letter nor digit are one blank, with one at each end. */
+/** Replaces every run of characters other than letters and digits by one blank, with one at each end. */
 function plain(text: string): string {
   return ` ${text
     .slice(0, MAX_REASON)

@@ -1,7 +1,7 @@
 /**
- * What the analyzer knows of a session's access requests: their reasons, from the audit log, and which nodes there are, so that a reason can
- * name one. A request is made before its session begins and its row never changes; nodes are those of sessions of 90 days up to the same midnight as
- * baselines. Tested in detector.test.ts.
+ * The analyzer's knowledge about access requests of a session: their reasons, from the audit log, and the names of nodes, so that a
+ * name in a reason can be recognized. A request is made before its session begins and its row never changes; nodes are those of
+ * sessions in the 90 days up to the same midnight as for baselines. Tested in detector.test.ts.
  */
 import { LRUCache } from 'lru-cache';
 import type { SessionRow } from '#schemas/events/rows.js';
@@ -16,9 +16,9 @@ export interface RequestReason {
 }
 
 export interface RequestReader {
-  /** In the order in which the session's certificate named them; those that nothing is known of are left out. */
+  /** In the order in which the session's certificate names the requests; unknown requests are left out. */
   reasons(session: SessionRow): Promise<readonly RequestReason[]>;
-  /** Names of nodes that people used. */
+  /** Names of nodes that people have used. */
   nodes(session: SessionRow): Promise<ReadonlySet<string>>;
 }
 
@@ -40,7 +40,7 @@ export class StoredRequests implements RequestReader {
       .filter((id) => id !== '')
       .slice(0, MAX_REQUESTS);
     if (ids.length === 0) return [];
-    // By whom it was asked for: nobody else's row has a say in what the session was for.
+    // Only rows of the user who made the request count: nobody else may define the purpose of the session.
     const rows = await this.#store.scan(
       `SELECT target, argMin(data, (at, id)) FROM audit WHERE event = 'request.create' AND outcome = 'success' AND actor = ${literal(user)} ` +
         `AND target IN (${ids.map(literal).join(', ')}) GROUP BY target`,
@@ -64,7 +64,7 @@ export class StoredRequests implements RequestReader {
       )
       .then((rows) => new Set(rows.map(([node]) => String(node).toLowerCase())));
     this.#nodes.set(String(until), reading);
-    // A failure is not kept: the next session asks again.
+    // Failures are not cached: the next session tries again.
     reading.catch(() => this.#nodes.delete(String(until)));
     return reading;
   }

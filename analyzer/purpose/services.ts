@@ -1,6 +1,6 @@
-/** Services that reasons name, and which one a command changes. Tested in detector.test.ts. */
+/** Recognizes services named in reasons, and the service that a command changes. Tested in detector.test.ts. */
 
-/** Names of one service; the first is the one that is told. */
+/** Names of one service; findings use the first. */
 const families: readonly (readonly string[])[] = [
   ['apache', 'apache2', 'httpd'],
   ['bind', 'bind9', 'named'],
@@ -46,7 +46,7 @@ const acts = new Set([
   'kill',
 ]);
 
-/** The services, each by the first of its names, that some words name. */
+/** The services named by these words, each by the first of its names. */
 export function servicesIn(words: ReadonlySet<string>): ReadonlySet<string> {
   return new Set([...words].flatMap((word) => familyOf.get(word) ?? []));
 }
@@ -69,7 +69,7 @@ export function unitOf(program: string, argv: readonly string[]): string | null 
   return name === '' ? null : name;
 }
 
-/** Whether a unit is of none of these services: `php8.2-fpm` is of `php-fpm`, `postgresql-15` of `postgresql`. */
+/** Whether a unit belongs to none of these services: `php8.2-fpm` belongs to `php-fpm`, `postgresql-15` to `postgresql`. */
 export function isOtherService(unit: string, services: ReadonlySet<string>): boolean {
   const plain = unit.replace(/[\d.]+/g, '').replace(/-+$/, '');
   return [unit, plain].every((name) => !services.has(familyOf.get(name) ?? name));

@@ -1,4 +1,4 @@
-/** Logins that belong to no session, as findings; and that none of them is lost while no feed stands. */
+/** Logins that belong to no session become findings, and none is lost while no feed is connected. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { noFacts } from '#schemas/events/rows.js';
 import type { EventRow, FindingRow } from '#schemas/events/rows.js';
@@ -70,7 +70,7 @@ describe('logins that belong to no session', () => {
       login(9, { name: 'cron', address: '', data: 'not json' }),
     ];
     for (const row of rows) run.take({ kind: 'event', row });
-    // Of a session, and of other kinds: none of its business.
+    // Logins of a session, and other kinds: not for this detector.
     run.take({ kind: 'event', row: login(10, { session: '01jd0000000000000000000000' }) });
     run.take({ kind: 'event', row: login(11, { kind: 'gap' }) });
     expect(found.map(text)).toEqual([

@@ -1,14 +1,14 @@
 /**
- * Logins on a node that belong to no session: events of kind `login`, which the agent tells (agent/bypass/). By sshd or the console, by su,
- * and jobs of cron are rules of their own, so that each can be suppressed, or answered, by itself. Tested in bypass.test.ts and
- * test/kernel/bypass.test.ts.
+ * Logins on a node that belong to no session: events of kind `login`, which the agent reports (agent/bypass/). Logins through sshd or
+ * the console, through su, and jobs of cron have separate rules, so that each can be suppressed, or responded to, by itself. Tested in
+ * bypass.test.ts and test/kernel/bypass.test.ts.
  */
 import type { EventRow } from '#schemas/events/rows.js';
 import type { Detection, Detector, RuleFacts, SessionDetector } from '../detection/detector.js';
 import { dataOf, happened, recorderRule } from './recorder-rule.js';
 
 const DAY_MS = 86_400_000;
-/** What a start reads of the past: an analyzer may have been away for so long. */
+/** How much of the past is read at a start: an analyzer may have been down for this long. */
 const MEMORY_MS = 7 * DAY_MS;
 const MAX_COMMAND = 300;
 
@@ -48,7 +48,7 @@ class BypassWatch implements SessionDetector {
     const { row } = observation;
     const rule = ruleOf(row.name);
     const command = commandOf(row);
-    // A job runs as long as its table stands; people are counted by the day.
+    // A job runs as long as its crontab entry exists; logins of people are grouped by day.
     const key =
       rule === cronBeside ? [row.node, row.login, command] : [row.node, row.login, row.name, row.address, Math.floor(row.at / DAY_MS)];
     return [happened(rule, [row], reasonOf(row, command), key.join(' ').slice(0, 400))];

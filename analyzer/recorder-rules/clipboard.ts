@@ -1,5 +1,5 @@
 /**
- * What passes by the clipboard of the user's terminal, and what is put in by it: OSC 52 and pastes, of which the recorder tells sizes and never
+ * Clipboard writes and pastes on the user's terminal: OSC 52 and bracketed pastes, of which the recorder reports sizes and never
  * contents. Tested in clipboard.test.ts.
  */
 import type { EventRow } from '#schemas/events/rows.js';
@@ -39,19 +39,19 @@ const pasteStorm = recorderRule(
   'Look at what ran afterwards: a script or a file came in without a transfer. Echoed lines are in the recording.',
 );
 
-/** Editors copy pages; more is a file. */
+/** Editors copy pages of text; anything larger is a file. */
 const ONE_WRITE_BYTES = 64 << 10;
 const SESSION_BYTES = 256 << 10;
 const PASTE_BYTES = 64 << 10;
 const PASTE_LINES = 500;
-/** So many pastes of more than 1 KiB within a minute. */
+/** This many pastes of more than 1 KiB within a minute. */
 const STORM_PASTES = 10;
 const STORM_MS = 60_000;
 
 class ClipboardWatch implements SessionDetector {
   readonly #told = new Set<RuleFacts>();
   #written = 0;
-  /** Of the last pastes, oldest first. */
+  /** The most recent pastes, oldest first. */
   readonly #pastes: EventRow[] = [];
 
   take(observation: Observation): readonly Detection[] {

@@ -1,15 +1,15 @@
 /**
- * Configuration that a session changed (SOC 2, CC7.2), with the SHA-256 before and after as far as they are known: rows of the agent about
- * files that decide what a machine runs by itself and who comes in (schemas/kernel/configuration.ts). A rule for each kind of file, so that
- * each can be suppressed, or answered, by itself. That somebody writes there is what Sigma rules find; this says whether the content is
- * another. Tested in configuration.test.ts.
+ * Configuration changed by a session (SOC 2, CC7.2), with the SHA-256 before and after as far as they are known: rows of the agent
+ * about files that decide what a machine runs by itself and who may log in (schemas/kernel/configuration.ts). There is one rule for
+ * each kind of file, so that each can be suppressed, or responded to, by itself. Sigma rules find that somebody writes to such a file;
+ * this rule reports whether the content changed. Tested in configuration.test.ts.
  */
 import { CONTENT_ROW, configurationKinds, configurationOf } from '#schemas/kernel/configuration.js';
 import type { ConfigurationKind } from '#schemas/kernel/configuration.js';
 import type { Detection, Detector, RuleFacts, SessionDetector } from '../detection/detector.js';
 import { dataOf, happened, perSession, recorderRule } from './recorder-rule.js';
 
-/** Findings of one rule in one session. */
+/** Findings per rule and session. */
 const MAX_FINDINGS = 20;
 
 const rule = (kind: ConfigurationKind, title: string, severity: RuleFacts['severity'], technique: string): RuleFacts =>

@@ -1,9 +1,9 @@
-/** What the rules of this folder share: from an observation to a detection. */
+/** Helpers shared by the rules of this folder: from an observation to a detection. */
 import { eventId } from '#schemas/events/rows.js';
 import type { EventRow, FindingRow, ScreenRow, Tier } from '#schemas/events/rows.js';
 import type { Detection, Detector, RuleFacts, SessionDetector } from '../detection/detector.js';
 
-/** A rule of Steno's own that is a program: its id is `steno/NAME`. */
+/** A rule of Steno's own that is implemented as a program: its id is `steno/NAME`. */
 export function recorderRule(
   name: string,
   title: string,
@@ -15,7 +15,7 @@ export function recorderRule(
   return { id: `steno/${name}`, title, severity, tier, techniques, advice };
 }
 
-/** A detector of one session that is made of a function for each session. */
+/** A per-session detector made from a function that opens one session. */
 export function perSession(name: string, rules: readonly RuleFacts[], open: () => SessionDetector): Detector {
   return { name, rules, scope: { kind: 'perSession' }, open };
 }
@@ -25,13 +25,13 @@ export function seen(rule: RuleFacts, row: ScreenRow, reason: string, key: strin
   return { rule, reason, session, user, node, login, at, offset_ms, row: row.row, evidence: [], key };
 }
 
-/** `rows`: the events that prove it, the one that completed it last. */
+/** `rows`: the events that prove the detection, ending with the one that completed it. */
 export function happened(rule: RuleFacts, rows: readonly [EventRow, ...EventRow[]], reason: string, key: string): Detection {
   const { session, user, node, login, at, offset_ms } = rows.at(-1)!;
   return { rule, reason, session, user, node, login, at, offset_ms, row: null, evidence: rows.slice(-100).map(eventId), key };
 }
 
-/** Whole numbers, and texts, at keys of a row's `data`. */
+/** The values in a row's `data`. */
 export function dataOf(row: EventRow): Readonly<Record<string, unknown>> {
   try {
     const value: unknown = JSON.parse(row.data);

@@ -1,4 +1,7 @@
-/** Rules that only a recorder can have, as detectors: they see the screen and the kernel of one session together, or what a node did beside its sessions. */
+/**
+ * Rules that only a recorder can have, as detectors: they see screen and kernel of one session together, and activity of a node outside
+ * its sessions.
+ */
 import type { Detector } from '../detection/detector.js';
 import { bypassDetector } from './bypass.js';
 import { clipboardDetector } from './clipboard.js';

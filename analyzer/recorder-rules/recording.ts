@@ -1,6 +1,6 @@
 /**
- * What only the recorder knows: parts that are missing, ways out of what is watched, connections that were forwarded, and much data that left
- * over the terminal. Tested in recording.test.ts.
+ * Findings from facts that only the recorder knows: missing parts, escapes from what is watched, forwarded connections, and large
+ * amounts of data sent over the terminal. Tested in recording.test.ts.
  */
 import type { EventRow, ScreenRow, SessionRow } from '#schemas/events/rows.js';
 import type { Detection, Detector, Observation, RuleFacts, SessionDetector } from '../detection/detector.js';
@@ -109,7 +109,7 @@ class RecordingWatch implements SessionDetector {
         return this.#forward(row);
       case 'stream':
         if (row.reason === 'unechoed') return this.#unechoed(row);
-        // Clipboard and pastes are what clipboard.ts looks at.
+        // clipboard.ts handles the clipboard and pastes.
         return row.reason === '' ? this.#forward(row) : [];
       default:
         return [];
@@ -130,7 +130,7 @@ class RecordingWatch implements SessionDetector {
     return this.#once(tunnelled, () => happened(tunnelled, [row], reason, ''));
   }
 
-  /** The recorder tells of more than 1 KiB that the terminal did not echo. */
+  /** The recorder reports more than 1 KiB that the terminal did not echo. */
   #unechoed(row: EventRow): readonly Detection[] {
     const reason = `${row.size ?? 0} bytes went to a program without being shown`;
     return [happened(unechoedInput, [row], reason, `${this.#inputs++}`)];

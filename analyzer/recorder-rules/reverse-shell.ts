@@ -1,12 +1,12 @@
 /**
- * A shell that takes its commands from a connection, by what the kernel saw and not by how it was written: a process opened a connection to
- * elsewhere (or accepted one), and the same process, or a child of it, became a shell without a script.
+ * Finds a shell that takes its commands from a connection, from kernel events and not from the text of a command: a process opened a
+ * connection to elsewhere (or accepted one), and the same process, or a child of it, became a shell without a script.
  *
  *     connect, pid 7          connect, pid 7
  *     exec sh -i, pid 7       fork 7 → 8;  exec sh, pid 8
  *
- * What a descriptor is open on is in no row, so that the shell's input is the connection is concluded, not seen: programs that connect and then start
- * a shell for a person (an editor with a remote file) would look alike. Tested in reverse-shell.test.ts.
+ * Rows do not contain what a descriptor is open on, so the shell's input is inferred and not observed: programs that connect and then
+ * start a shell for a person (an editor with a remote file) look the same. Tested in reverse-shell.test.ts.
  */
 import type { EventKind } from '#schemas/events/kinds.js';
 import type { EventRow } from '#schemas/events/rows.js';
@@ -24,13 +24,13 @@ const reverseShell = recorderRule(
 );
 
 const MAX_PROCESSES = 4_096;
-/** Between the connection and the shell. */
+/** Maximum time between the connection and the shell. */
 const WITHIN_MS = 60_000;
-/** These connect and start shells for the person at the terminal. */
+/** Programs that connect and start shells for the user at the terminal. */
 const ordinary =
   /^(?:ssh|sshd|mosh-client|tmux|screen|vim?|nvim|emacs|code|node_modules|git|sudo|su|login|dockerd?|podman|kubectl|make|apt(?:-get)?|dpkg|dnf|yum|npm|yarn)$/;
 
-/** What tells of processes and connections. Most events are of files, and their data need not be read. */
+/** Kinds of events about processes and connections. Most events are about files, whose data need not be read. */
 const told: ReadonlySet<EventKind> = new Set(['connect', 'accept', 'fork', 'exec', 'exit']);
 
 interface Process {
@@ -58,7 +58,7 @@ class ConnectionWatch implements SessionDetector {
       case 'fork': {
         const child = numberAt(data, 'child');
         if (child === null) return [];
-        // A shell's subshell forks once, a pipeline in it twice.
+        // A subshell forks once, a pipeline in it twice.
         if (known.forks < 2) this.#put(key(child), { ...known, forks: known.forks + 1 });
         else this.#processes.delete(key(child));
         return [];
@@ -75,7 +75,7 @@ class ConnectionWatch implements SessionDetector {
 
   #exec(row: EventRow, key: string, { program, connection }: Process, argv: readonly string[]): readonly Detection[] {
     const name = basename(row.path);
-    // A program that is not a shell may keep the connection and start one: `nc -e`, a wrapper.
+    // A program other than a shell may keep the connection and start a shell: `nc -e`, a wrapper.
     this.#put(key, { program: name, connection: shells.has(name) ? null : connection, forks: 0 });
     if (row.outcome !== 'success' || connection === null || !shells.has(name) || ordinary.test(program)) return [];
     if (row.at - connection.at > WITHIN_MS || !hasNoScript(argv)) return [];
@@ -100,7 +100,7 @@ function argumentsOf(value: unknown): readonly string[] {
   return Array.isArray(value) ? value.filter((one) => typeof one === 'string') : [];
 }
 
-/** Nothing but options, none of which is a command. */
+/** Whether there are only options, none of which is a command. */
 function hasNoScript(argv: readonly string[]): boolean {
   return argv.slice(1).every((word) => /^-/.test(word) && !/^-[a-zA-Z]*c/.test(word));
 }

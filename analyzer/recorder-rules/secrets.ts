@@ -1,8 +1,10 @@
 /**
- * Credentials that a screen shows: printed by a program, or typed where they echoed. A finding has the kind of the credential, its first characters
- * and its length, never the credential: whoever may read findings need not be allowed to view the session.
+ * Finds credentials shown on a screen: printed by a program, or typed where they were echoed. A finding contains the kind of the
+ * credential, its first characters and its length, never the credential: users who may read findings need not be allowed to view the
+ * session.
  *
- * Forms of which a credential is known by itself, so that a hash of a file or a UUID is none. Tested in secrets.test.ts.
+ * Only forms that identify a credential by themselves are used, so that a file hash or a UUID is not reported. Tested in
+ * secrets.test.ts.
  */
 import type { ScreenRow } from '#schemas/events/rows.js';
 import type { Detection, Detector, Observation, SessionDetector } from '../detection/detector.js';
@@ -54,7 +56,7 @@ const forms: readonly Form[] = [
   { kind: 'password in an address', pattern: /\b[a-z][a-z0-9+.-]{1,20}:\/\/[^\s:@/]{1,64}:([^\s:@/*<{$]{4,128})@[\w.-]/i },
 ];
 
-/** Of command lines: what these options and variables are given. */
+/** Forms in command lines: the values of these options and variables. */
 const arguments_: readonly Form[] = [
   { kind: 'password of an option', pattern: /\s--?(?:password|passwd|pass|passphrase|token|secret|api-key)[= ]["']?([^\s"'$<{(-][^\s"']{3,127})/i },
   { kind: 'password of curl', pattern: /\bcurl\b[^|;]{0,2000}\s(?:-u|--user)[= ]?["']?[^\s:"']{1,64}:([^\s"'$]{4,128})/ },
@@ -63,11 +65,11 @@ const arguments_: readonly Form[] = [
   { kind: 'password in a variable', pattern: /\b(?:export\s{1,8})?\w{0,64}(?:PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|SECRET_ACCESS_KEY)=["']?([^\s"'$<{(][^\s"']{5,255})/ },
 ]; // prettier-ignore
 
-/** What stands where a password would, and is none. */
+/** Placeholders that stand in the place of a password. */
 const placeholder =
   /^(?:x{3,}|\*+|\.{3,}|<.*|changeme|password|passwd|secret|example|your[_-].*|redacted|null|none|true|false|file:.*|\/.*)$/i;
 
-/** Distinct credentials that are told of in one session. */
+/** Distinct credentials reported in one session. */
 const MAX_FOUND = 200;
 const MAX_LINE = 16_384;
 
@@ -85,7 +87,7 @@ export function secretsIn(text: string, of: readonly Form[] = forms): readonly F
   });
 }
 
-/** The first four characters at most, and never more than a fifth. */
+/** At most the first four characters, and never more than a fifth. */
 export function masked({ kind, secret }: FoundSecret): string {
   if (kind === 'private key') return kind;
   const known = secret.slice(0, Math.min(4, Math.floor(secret.length / 5)));
@@ -107,7 +109,7 @@ class SecretWatch implements SessionDetector {
     return secrets.flatMap((found) => {
       if (this.#found.has(found.secret) || this.#found.size >= MAX_FOUND) return [];
       this.#found.set(found.secret, this.#found.size);
-      // The key says which of the session's credentials it is: a digest of a short password could be guessed from.
+      // The key numbers the session's credentials: a digest would let a short password be guessed.
       const key = `${found.kind} ${this.#found.size}`;
       return [seen(isTyped ? typed : printed, row, `${isTyped ? 'typed' : 'shown'}: ${masked(found)}`, key)];
     });

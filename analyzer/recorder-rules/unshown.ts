@@ -1,6 +1,7 @@
 /**
- * A program that a shell at a terminal started and whose name never appeared on the screen: it came from a start file, a prompt, a completion,
- * a key binding, or from somebody who took care not to be read. Known at the end of the session. Tested in recording.test.ts.
+ * Finds programs that a shell at a terminal started and whose name never appeared on the screen: they came from a startup file, a
+ * prompt, a completion, a key binding, or from a user who avoided being read. Decided at the end of the session. Tested in
+ * recording.test.ts.
  */
 import type { EventRow } from '#schemas/events/rows.js';
 import type { Detection, Detector, Observation, SessionDetector } from '../detection/detector.js';
@@ -70,7 +71,7 @@ class ScreenWatch implements SessionDetector {
   }
 }
 
-/** `python3` for `python3.11`, `vi` for `vim.basic`: names by which a program is called. */
+/** Other names by which a program is called: `python3` for `python3.11`, `vi` for `vim.basic`. */
 function alternatives(name: string): readonly string[] {
   return [name.replace(/[\d.]+$/, ''), name.split('.')[0]!, name.replace(/\.\w+$/, '')].filter((other) => other.length > 1);
 }

@@ -11,7 +11,7 @@ const data = JSON.stringify({ title: 't', tier: 'alert', reason: 'ran it' });
 const finding = (more: Partial<FindingRow> = {}): FindingRow => exampleFindingRow({ at: Date.now(), data, ...more });
 const live = exampleSessionRow({ state: 'live', roles: ['dev'] });
 
-/** An authority that answers as told, and a promise of the n-th call. */
+/** An authority that answers as specified, and a promise for the n-th call. */
 function authority(answer: (call: number) => Error | null = () => null) {
   const calls: (ResponseRequest & { readonly id: string })[] = [];
   let waiting: (() => void)[] = [];

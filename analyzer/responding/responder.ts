@@ -1,12 +1,12 @@
 /**
- * Findings on their way to the authority, which decides what is done about them by itself (authority/detection/responses.ts).
+ * Sends findings to the authority, which decides about automatic responses (authority/detection/responses.ts).
  *
  *     finding of a session that is not known to be over, not older than MAX_AGE_MS ──► asked ──answer──► done
  *                                                                                      └─ fails ─► asked again while it is young enough
  *
- * A finding is sent when it is made, beside its row: neither waits for the other. A crash repeats both (the session has no mark and is replayed), and
- * both are the same when done twice, by the finding's id. At most `MAX_ASKING` are under way; what comes beyond waits, and is dropped and
- * counted beyond MAX_WAITING. Tested in responder.test.ts.
+ * A finding is sent when it is made, in parallel with its row: neither waits for the other. A crash repeats both (the session has no
+ * mark and is replayed), and both are idempotent by the finding's id. At most `MAX_ASKING` requests are in progress; further findings
+ * wait, and those beyond MAX_WAITING are dropped and counted. Tested in responder.test.ts.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FindingRow, SessionRow, Tier } from '#schemas/events/rows.js';
@@ -42,7 +42,7 @@ export class Responder {
     return this.#dropped;
   }
 
-  /** Never throws, waits for nothing. */
+  /** Never throws and does not wait for anything. */
   tell(row: FindingRow, session: SessionRow | null): void {
     if (session === null || session.state !== 'live' || !this.#isYoung(row)) return;
     if (this.#waiting.length >= MAX_WAITING) {

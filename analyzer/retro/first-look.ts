@@ -1,11 +1,12 @@
 /**
- * Which rows any of many rules could match, asked of ClickHouse in one pass: the rules' literals (../matching/triggers.ts) become expressions of
- * `multiMatchAny`, which reads a text once however many there are. Rules are decided about for the rows that have one.
+ * Finds the rows that any of many rules could match, in one pass of ClickHouse: the rules' literals (../matching/triggers.ts) become
+ * expressions of `multiMatchAny`, which reads a text once regardless of their number. The rules are then decided for the rows that
+ * contain a literal.
  *
  * `multiSearchAnyCaseInsensitive` is no substitute: its time grows with the number of needles. Letters are folded by `lower`, as
  * everywhere in rules. Tested in hunt.test.ts, where every rule is also decided without a first look.
  *
- * A field inside of `data` is looked for in its JSON text. A writer may escape any character there (`\u0073`), so a row with such an
+ * A field inside `data` is searched for in the JSON text. A writer may escape any character there (`\u0073`), so a row with such an
  * escape counts as a candidate, whatever else is in it.
  */
 import { literal } from '#stores/events/queries/visible.js';
@@ -15,9 +16,9 @@ import { triggersOf } from '../matching/triggers.js';
 import { asksForOther, loosened } from './loosened.js';
 
 export interface FirstLook {
-  /** Of the rules: those that a look can tell nothing of. */
+  /** The rules about which this look says nothing. */
   readonly unknown: readonly number[];
-  /** A condition: a rule that is not `unknown` could match. */
+  /** A condition under which some rule that is not `unknown` could match. */
   readonly any: string;
 }
 
@@ -43,9 +44,9 @@ export function firstLook(rules: readonly { readonly number: number; readonly pr
   return { unknown, any: conditions.length === 0 ? 'false' : `(${conditions.join(' OR ')})` };
 }
 
-/** Of which at least one is in every row that the rule matches. Null: there are none. */
+/** Literals of which at least one is in every row that the rule matches. Null: there are none. */
 function ownSigns(predicate: Predicate<Field>): readonly { readonly column: string; readonly expression: string }[] | null {
-  // The kind of a row is asked for by itself, and every number is a short text.
+  // The kind of a row is tested separately, and every number is a short text.
   const visible = loosened(
     predicate,
     (one) =>
@@ -60,14 +61,14 @@ function ownSigns(predicate: Predicate<Field>): readonly { readonly column: stri
   for (const { field, text, start, end } of triggers) {
     if (field.kind === 'text') {
       const { before } = field;
-      // What is put in front of the column is not in it.
+      // The column does not contain the prefix that the field adds.
       const own = before === undefined ? text : withoutBefore(text, before.toLowerCase());
       if (own === null) return null;
       found.push({ column: field.column, expression: `${start ? '^' : ''}${escaped(own)}${end ? '$' : ''}` });
     } else if (field.kind === 'data') {
       const piece = plainPiece(text);
       if (piece === null) return null;
-      // Quotes around a text are written as they are: only those inside of it are escaped.
+      // Quotes around a text are written as they are; only those inside it are escaped.
       const isWhole = field.type === 'text' && piece === text;
       found.push({ column: 'data', expression: `${isWhole && start ? '"' : ''}${escaped(piece)}${isWhole && end ? '"' : ''}` });
     } else return null;
@@ -84,7 +85,7 @@ function plainPieces({ test }: Extract<Predicate<Field>, { kind: 'test' }>): str
   return triggers === null || triggers.length === 0 ? null : plainPiece(triggers[0]!.text);
 }
 
-/** The longest part that JSON writes as it is, unless it escapes what it need not. */
+/** The longest part that JSON writes unescaped, unless the writer escapes more than necessary. */
 function plainPiece(text: string): string | null {
   const [longest = ''] = text.split(/[^ !#-.0-[\]-~]+/).toSorted((a, b) => b.length - a.length);
   return longest.length < 2 ? null : longest;

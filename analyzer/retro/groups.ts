@@ -1,11 +1,12 @@
 /**
- * Many rules over one slice in one pass. Rows that could match any of them are grouped by what the rules read of a row, and the streaming
- * matcher decides about each group once: a command that ran a million times is decided about once.
+ * Evaluates many rules over one slice in one pass. Rows that could match any of them are grouped by the fields that the rules read, and
+ * the streaming matcher decides each group once: a command that ran a million times is decided once.
  *
  *     rows of a kind in the slice ─► with a literal of some rule ─► grouped: fields, day ─► matcher ─► counts and examples of each rule
  *
- * A rule about the program of another process is only known to be possible by this: whole sessions decide (passes.ts). Both forms of a
- * condition agree (../clickhouse/agreement.test.ts), so it does not show which of them decided. Tested in hunt.test.ts.
+ * For a rule about the program of another process, this only shows that a match is possible: whole sessions decide (passes.ts). Both
+ * forms of a condition agree (../clickhouse/agreement.test.ts), so it makes no difference which of them decides. Tested in
+ * hunt.test.ts.
  */
 import type { EventKind, EventSource } from '#schemas/events/kinds.js';
 import { noFacts } from '#schemas/events/rows.js';
@@ -25,9 +26,9 @@ import type { Slice } from './statements.js';
 
 /** Sessions that are joined with themselves in one statement. */
 export const JOINED_SESSIONS = 500;
-/** More than these, and the slice is too wide. */
+/** With more groups than this, the slice is too wide. */
 export const MAX_GROUPS = 10_000;
-/** Rules in one pass: some ten literals each, in a statement of at most 256 KiB. */
+/** Rules per pass: about ten literals each, in a statement of at most 256 KiB. */
 const RULES = 400;
 
 export interface NumberedRule {
@@ -43,7 +44,7 @@ export interface Decided {
   readonly shown: readonly (readonly unknown[])[];
 }
 
-/** What groups match; `possible`: rules about another program, which the row itself does not rule out. */
+/** The matches of groups; `possible`: rules about another program that the row itself does not rule out. */
 export interface Decisions {
   readonly decided: readonly Decided[];
   readonly possible: ReadonlySet<number>;
@@ -51,12 +52,12 @@ export interface Decisions {
 
 export interface Pass {
   readonly rules: readonly number[];
-  /** Answers at most `MAX_GROUPS` rows and one. */
+  /** The statement returns at most `MAX_GROUPS` + 1 rows. */
   statement(slice: Slice, examples: number): string;
   decide(groups: readonly (readonly unknown[])[]): Decisions;
 }
 
-/** `unknown`: rules that have no literal by which rows could be chosen. */
+/** `unknown`: rules without literals by which rows could be selected. */
 export function passesOf(rules: readonly NumberedRule[]): { readonly unknown: readonly number[]; readonly passes: readonly Pass[] } {
   const { unknown } = firstLook(rules);
   const left = new Set(unknown);
@@ -91,20 +92,23 @@ function passOf(kind: EventKind, rules: readonly NumberedRule[]): Pass {
   };
 }
 
-/** Of another program nothing is read: such a rule is taken for what the row itself allows. */
+/** Fields of another program are not read: such a rule counts as matching if the row itself allows it. */
 function ownRule({ scope, predicate }: MatchedRule): MatchedRule {
   return { scope, predicate: loosened(predicate, (test) => !asksForOther(test)) };
 }
 
-/** Rules about another program, which whole sessions decide about: those in which a row allows it, and a program ran as the other must be. */
+/**
+ * Rules about another program, which are decided on whole sessions: those that contain both a row that allows a match and an execution
+ * that fits the other program.
+ */
 export interface JoinedPass {
   readonly rules: readonly number[];
-  /** Rows of no session: of these no other program is known. */
+  /** Rows without a session, for which no other program is known. */
   free(slice: Slice, examples: number): string;
-  /** The sessions that are worth it. */
+  /** The sessions worth examining. */
   sessions(slice: Slice): string;
   statement(slice: Slice, examples: number, sessions: readonly string[]): string;
-  /** Of the answer of `free` or of `statement`. */
+  /** Decides the groups returned by `free` or `statement`. */
   decide(groups: readonly (readonly unknown[])[]): readonly Decided[];
 }
 
@@ -147,7 +151,7 @@ function joinedPassOf(kind: EventKind, rules: readonly NumberedRule[]): JoinedPa
   };
 }
 
-/** Rows of one kind by what rules read of them, and the rules that match a group. */
+/** Rows of one kind grouped by the fields that rules read, and the rules that match a group. */
 class Groups {
   readonly #kind: EventKind;
   readonly #keys: Keys;
@@ -177,7 +181,7 @@ class Groups {
     );
   }
 
-  /** `rule`: the place of the rule in the list that was given. */
+  /** `rule`: index of the rule in the given list. */
   *matches(groups: readonly (readonly unknown[])[]): Generator<Decided> {
     const { length } = this.#columns;
     for (const group of groups) {
@@ -212,7 +216,7 @@ function valueOf(column: string, value: unknown): unknown {
 
 interface Keys {
   readonly columns: readonly string[];
-  /** Members of `data`; the column itself where a rule reads more than members. */
+  /** Members of `data`; the column itself if a rule reads more than members. */
   readonly members: readonly string[];
   readonly whole: boolean;
 }

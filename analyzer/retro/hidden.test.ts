@@ -1,6 +1,6 @@
 /**
- * A hunt by somebody who may not see every session: from a store with hidden rows it answers what it answers from one without them, in counts,
- * days, range, examples, comparison with findings and failures, and so does any expression that the engine might evaluate before a filter.
+ * A hunt by a user who may not see every session: a store with hidden rows gives the same answer as a store without them, in counts,
+ * days, range, examples, comparison with findings and failures, even for expressions that the engine might evaluate before a filter.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -28,7 +28,7 @@ const SESSIONS = 60;
 const RULES = ['rule-a', 'rule-b'] as const;
 
 const folder = mkdtempSync(join(tmpdir(), 'steno-hunt-hidden-'));
-/** With hidden sessions, and without. */
+/** One store with the hidden sessions, one without. */
 let whole: EventStore;
 let shown: EventStore;
 
@@ -115,7 +115,7 @@ async function answer(store: EventStore, searched: readonly SearchedRule[], from
   }
 }
 
-/** Statements of one store, then of the other: an embedded store is of one process at a time. */
+/** Queries one store, then the other: only one process can open an embedded store at a time. */
 async function both<T>(ask: (store: EventStore) => Promise<T>): Promise<readonly [T, T]> {
   whole = await openEventStore({ kind: 'chdb', path: join(folder, 'whole') });
   const first = await ask(whole).finally(() => whole.close());

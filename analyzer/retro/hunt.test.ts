@@ -1,4 +1,4 @@
-/** Hunts over generated sessions, beside the streaming matcher on the same rows: the same matches, whatever the slices. */
+/** Hunts over generated sessions, compared with the streaming matcher on the same rows: the same matches, for any slices. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -37,7 +37,7 @@ const facts: fc.Arbitrary<Partial<EventRow>> = fc.oneof(
       outcome: 'success',
       path: `/bin/${argv[0]!}`,
       name: argv.join(' '),
-      // A writer may escape what it need not.
+      // A writer may escape more than necessary.
       data: JSON.stringify({ pid: of, ppid, argv }).replace(escapes ? 'cat' : /^$/, '\\u0063at'),
     })),
   },
@@ -113,7 +113,10 @@ afterAll(async () => {
 });
 
 const reader = { indexed: true, read: (sql: string) => engine.read(sql, {}) };
-/** Each question of the time finds it `ms` later: by a second, slices stay as they are; by less, each is twice as wide as the one before. */
+/**
+ * A clock that advances by `ms` each time it is read: with a second, slices keep their width; with less, each is twice as wide as the
+ * one before.
+ */
 const ticking = (ms = 1_000): (() => number) => {
   let now = 0;
   return () => (now += ms);
@@ -124,7 +127,7 @@ async function hunted(rules: readonly SearchedRule[], range: Partial<HuntRange> 
   throw new Error('no result');
 }
 
-/** What the matcher takes, in order of time. */
+/** The rows that the matcher matches, in order of time. */
 function streamed(one: SearchedRule, from = 0, to = Number.POSITIVE_INFINITY): readonly EventRow[] {
   const matcher = new RuleMatcher([one]);
   const table = new ProcessTable();
@@ -152,7 +155,7 @@ describe('a hunt', () => {
         async (rules, begin, tick) => {
           const from = begin === null ? undefined : START + begin;
           const to = begin === null ? undefined : START + begin + 86_400_000;
-          // Together, and the first by itself: in passes, and by a statement of its own.
+          // All together, and the first alone: in passes, and with its own statement.
           const found = await hunted(rules, { from, to }, tick);
           expect(await hunted(rules.slice(0, 1), { from, to }, tick)).toEqual(found.slice(0, 1));
           for (const [i, matches] of found.entries()) {
@@ -167,7 +170,7 @@ describe('a hunt', () => {
       ),
       { numRuns: 20, seed: 13 },
     );
-    // Not by finding nothing, or everything.
+    // The agreement must not come from finding nothing or everything.
     expect(some).toBeGreaterThan(15);
   }, 240_000);
 
@@ -203,7 +206,7 @@ describe('a hunt', () => {
     const begin = START + 40 * 86_400_000;
     const many = Array.from({ length: 30_000 }, (_, index): EventRow => ({
       ...{ session: sessions[0]!, source: 'kernel', emitter: 'agent/a', block: 9, index, offset_ms: 0, kind: 'file', ...noFacts },
-      // A row each tenth of a second for the first half, and then as many in a minute.
+      // One row every tenth of a second in the first half, and then as many rows within a minute.
       ...{ at: begin + (index < 15_000 ? index * 100 : 1_500_000 + Math.floor((index - 15_000) / 300)) },
       ...{ user: 'ann', node: 'a', login: 'root', name: 'create', outcome: 'success', path: `/tmp/much/${index}`, data: '{"pid":1}' },
     }));

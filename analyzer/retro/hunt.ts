@@ -5,14 +5,14 @@
  *                  │                              └► possible: rules about other programs ─► one pass for all of them, over whole sessions
  *                  └── too many groups ─► half the slice
  *
- * A rule has statements of its own (passes.ts) where it has findings, which say what is fresh, where no literal chooses rows for it, where the
- * engine refuses a pass, and where a slice that is short already has too many groups.
+ * A rule gets statements of its own (passes.ts) if it has findings, which determine which matches are fresh, if no literal selects rows
+ * for it, if the engine refuses a pass, or if a slice that is already short has too many groups.
  *
- * One rule alone has a statement, and no pass. The width follows from how long statements took, so that a cancelled hunt ends within a few
- * seconds, on a thousand events and on a hundred million. Matches are counted by their identity, each once, with the earliest as examples;
- * nothing is written. Deterministic for what is stored: no answer depends on the slices.
+ * A single rule gets a statement and no pass. The width follows from how long statements took, so that a cancelled hunt ends within a
+ * few seconds, on a thousand events and on a hundred million. Matches are counted by their identity, each once, with the earliest as
+ * examples; nothing is written. Deterministic for what is stored: no answer depends on the slices.
  *
- * A rule whose statement the engine refuses, for instance because it is too heavy, is reported as failed, and the others go on.
+ * A rule whose statement the engine refuses, for instance because it is too heavy, is reported as failed, and the others continue.
  * Tested in hunt.test.ts.
  */
 import { StenoError } from '#schemas/base/errors.js';
@@ -25,15 +25,15 @@ import { searchOf } from './passes.js';
 import type { Search, SearchedRule } from './passes.js';
 import type { Slice } from './statements.js';
 
-/** Where events are read; SQL is of this folder, with every text of a rule as a literal. */
+/** Reads events; the SQL comes from this folder, with every text of a rule as a literal. */
 export interface EventReader {
-  /** The caller views everything: tables are read as they are, and their indexes can be used. */
+  /** The caller may view everything: tables are read directly, so their indexes can be used. */
   readonly indexed?: boolean;
   read(sql: string): Promise<readonly (readonly unknown[])[]>;
 }
 
 export interface HuntRange {
-  /** ms since 1970; left out: the first and the last stored event. */
+  /** ms since 1970; by default the first and the last stored event. */
   readonly from?: number | undefined;
   /** Exclusive. */
   readonly to?: number | undefined;
@@ -41,7 +41,7 @@ export interface HuntRange {
   readonly examples: number;
 }
 
-/** With the place of the event, by which its finding is known. */
+/** Includes the place of the event, by which its finding is recognized. */
 export interface Example extends HuntExample {
   readonly source: string;
   readonly emitter: string;
@@ -54,16 +54,16 @@ export interface RuleMatches extends HuntMatches {
 }
 
 export type HuntStep =
-  /** `done`: of 1. */
+  /** `done`: progress from 0 to 1. */
   | { readonly kind: 'progress'; readonly done: number; readonly matches: number }
-  /** `rules`: in the order in which they were given. `range`: what was looked at; null without any event. */
+  /** `rules`: in the given order. `range`: the range that was searched; null if there are no events. */
   | { readonly kind: 'result'; readonly range: Slice | null; readonly rules: readonly RuleMatches[] };
 
 const SLICES = 16;
-/** Between these a slice is as it should be. */
+/** A slice should take a time between these bounds. */
 const SHORT_MS = 1_000;
 const LONG_MS = 4_000;
-/** No slice is narrowed below this, ms. */
+/** Slices are not narrowed below this, in ms. */
 const NARROWEST = 60_000;
 
 /** Ends early, without a result, once `signal` is aborted. */
@@ -263,7 +263,7 @@ class Found {
     }
   }
 
-  /** Throws what is no rule's fault: without the store none could be searched for. */
+  /** Throws errors that are not a rule's fault: without the store, no rule could be searched for. */
   fail(error: unknown): void {
     if (!(error instanceof StenoError) || error.code === 'STORE_UNAVAILABLE') throw error;
     this.#failure ??= { code: error.code, detail: error.detail ?? '' };

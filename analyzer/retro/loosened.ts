@@ -1,5 +1,5 @@
 /**
- * Predicates that are true at least wherever another one is: what a pass over many events may ask first, because it is cheaper.
+ * Weakens predicates: the result is true at least wherever the original is, and cheaper, so a pass over many events can test it first.
  * Tested in hunt.test.ts.
  */
 import type { Field } from '../predicate/field.js';
@@ -8,7 +8,7 @@ import type { Predicate } from '../predicate/predicate.js';
 
 type FieldTest = Extract<Predicate<Field>, { kind: 'test' }>;
 
-/** Every row that satisfies `predicate` satisfies the answer, which has no test that `keep` refuses. */
+/** Every row that satisfies `predicate` satisfies the result, which contains no test that `keep` refuses. */
 export function loosened(predicate: Predicate<Field>, keep: (test: FieldTest) => boolean): Predicate<Field> {
   return rewritten(predicate, keep, true);
 }
@@ -48,15 +48,15 @@ export function hasOther(predicate: Predicate<Field>): boolean {
 }
 
 /**
- * What the execution of the other program satisfies whenever a row satisfies `predicate`, as a predicate of that execution's own row;
- * null where a row without a known other program may satisfy it too.
+ * A predicate that the other program's execution satisfies, in its own row, whenever a row satisfies `predicate`; null if a row whose
+ * other program is unknown may satisfy `predicate` too.
  */
 export function requiredOfOther(predicate: Predicate<Field>): Predicate<Field> | null {
   const asked = loosened(predicate, ({ field, test }) => field.kind === 'other' && test.kind !== 'same');
   return holdsForAbsent(asked) ? null : aboutOwnRow(asked);
 }
 
-/** The same for rows of which no other program is known. */
+/** The predicate for rows whose other program is unknown. */
 export function withoutOther(predicate: Predicate<Field>): Predicate<Field> {
   switch (predicate.kind) {
     case 'truth':
@@ -69,13 +69,13 @@ export function withoutOther(predicate: Predicate<Field>): Predicate<Field> {
       return any(predicate.of.map(withoutOther));
     case 'test': {
       if (!asksForOther(predicate)) return predicate;
-      // `same` holds for no absent field: neither as what is compared nor as what it is compared with.
+      // `same` never holds for an absent field, on either side of the comparison.
       return predicate.test.kind === 'absent' ? always : never;
     }
   }
 }
 
-/** With every field absent: `absent` holds, and no other test. */
+/** Evaluates with every field absent: `absent` holds, and no other test. */
 function holdsForAbsent(predicate: Predicate<Field>): boolean {
   switch (predicate.kind) {
     case 'truth':

@@ -2,11 +2,11 @@
  * The statements that look for the matches of one rule in a slice of time. Tested in hunt.test.ts.
  *
  * A rule about the program of another process (`ParentImage`) needs whole sessions, which are joined with themselves
- * (../lineage/relation.ts). Which sessions are worth that is asked first: those with a row that matches but for the other program, and
- * in which a program ran as the other must be.
+ * (../lineage/relation.ts). A first query selects the sessions that are worth a join: those with a row that matches apart from the
+ * other program, and with an execution that fits the other program.
  *
- * Conditions of many rules are not put into one statement: the engine then evaluates more than the rule that could match, and runs out of
- * memory (docs/decisions/0104-retro-hunts.md). Many rules are decided about in groups.ts.
+ * Conditions of many rules are not combined into one statement: the engine would evaluate more than the rule that could match, and run
+ * out of memory (docs/decisions/0104-retro-hunts.md). groups.ts handles many rules.
  */
 import type { EventKind } from '#schemas/events/kinds.js';
 import { literal } from '#stores/events/queries/visible.js';
@@ -23,7 +23,7 @@ import type { Slice } from './statements.js';
 import { wordCondition } from './tokens.js';
 
 export interface SearchedRule {
-  /** Of its findings; left out where it has none. */
+  /** Id of the rule in its findings; omitted if it has none. */
   readonly id?: string;
   readonly scope: Scope;
   readonly predicate: Predicate<Field>;
@@ -33,19 +33,19 @@ export interface SearchedRule {
 export interface Search {
   readonly number: number;
   counts(slice: Slice, examples: number): string;
-  /** For rules about another program: what is in sessions, of which `counts` leaves out every row. */
+  /** For rules about another program: the rows in sessions, all of which `counts` leaves out. */
   readonly joined: null | {
     sessions(slice: Slice): string;
     counts(slice: Slice, examples: number, sessions: readonly string[]): string;
   };
   /**
-   * Answers `[kept, all]`: how many findings of the rule have a match for evidence or in their session, and how many there are. The evidence of a
-   * finding is what came first, which may be the line that was typed and no event at all.
+   * Returns `[kept, all]`: how many findings of the rule have a match as evidence or in their session, and how many findings there are.
+   * The evidence of a finding is its first occurrence, which may be a typed line and not an event.
    */
   compared(range: Slice): string;
 }
 
-/** `indexed`: the index of words can be used. */
+/** `indexed`: whether the word index can be used. */
 export function searchOf(rule: SearchedRule, number: number, indexed: boolean): Search {
   const whole = all([rule.scope.selects, rule.predicate]);
   const sought = rule.predicate;
@@ -63,7 +63,7 @@ export function searchOf(rule: SearchedRule, number: number, indexed: boolean): 
   const isOwn: Parameters<typeof loosened>[1] = (one) => !asksForOther(one);
   const own = loosened(whole, isOwn);
   const required = requiredOfOther(whole);
-  // Of a row of no session no other program is known.
+  // For a row without a session, no other program is known.
   const free = withoutOther(whole);
   return {
     number,
@@ -86,8 +86,9 @@ export function searchOf(rule: SearchedRule, number: number, indexed: boolean): 
 }
 
 /**
- * Rows of a relation that satisfy a predicate and further conditions. `sought`: a part of the predicate with literals worth looking for first:
- * what a log source asks of its rows (`outcome` is `success`) is longer than most, and true of nearly all.
+ * Rows of a relation that satisfy a predicate and further conditions. `sought`: the part of the predicate whose literals are worth
+ * searching for first; the conditions of a log source (`outcome` is `success`) are longer than most literals, and true of nearly all
+ * rows.
  */
 function matches(
   relation: string,

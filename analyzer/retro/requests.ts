@@ -1,6 +1,6 @@
 /**
- * A hunt as somebody asks for it: rules as text or by name, and beside what matches a comparison with the findings there are.
- * Tested in test/kernel/hunt.test.ts.
+ * Runs a hunt as a user requests it: with rules as text or by name, and with a comparison of the matches with existing findings. Tested
+ * in test/kernel/hunt.test.ts.
  */
 import type { HuntLine, HuntRequest, HuntedRule } from '#schemas/api/recordings/hunts.js';
 import { StenoError } from '#schemas/base/errors.js';
@@ -12,7 +12,7 @@ import type { EvaluableRule, RuleSet } from '../sigma/rule-set.js';
 import { hunt } from './hunt.js';
 import type { EventReader, RuleMatches } from './hunt.js';
 
-/** The most rules of one hunt. */
+/** Maximum number of rules in one hunt. */
 const MAX_RULES = 2_000;
 
 /** Throws RULE_INVALID, NOT_FOUND and RULES_TOO_LARGE before the first line. */
@@ -32,7 +32,7 @@ export async function* huntLines(
   }
 }
 
-/** A hunt searches events; it does not know under which request a session was. */
+/** A hunt searches events; it does not know the access requests of a session. */
 function withoutPurposes({ evaluable, lacking }: RuleSet): Pick<RuleSet, 'evaluable' | 'lacking'> {
   const missing = ['the reasons of access requests, which a hunt does not read'];
   return {

@@ -3,15 +3,15 @@ import { formatMoment } from '#stores/events/engine/columns.js';
 import { literal } from '#stores/events/queries/visible.js';
 
 export interface Slice {
-  /** ms since 1970; inclusive, exclusive. */
+  /** ms since 1970; `from` inclusive, `to` exclusive. */
   readonly from: number;
   readonly to: number;
 }
 
-/** Rows that the engine holds twice for a while have one identity, and the same moment. */
+/** Copies of a row that the engine holds for a while share one identity and one moment. */
 export const IDENTITY = 'sipHash128(session, source, emitter, block, `index`)';
 
-/** Of an example, in the order in which hunt.ts reads it. */
+/** Columns of an example, in the order in which hunt.ts reads them. */
 export const SHOWN =
   '(toUnixTimestamp64Milli(at), session, source, emitter, block, `index`, offset_ms, kind, user, node, login, path, name, address)';
 

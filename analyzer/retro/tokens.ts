@@ -1,6 +1,7 @@
 /**
- * Whole words of which every row that a rule matches has one: with these the index of words (`eventText`) passes over what cannot match, unread.
- * A word is whole where what stands beside it in the rule separates words, or the field begins or ends there. Tested in hunt.test.ts.
+ * Finds whole words of which every row that a rule matches contains at least one: with these, the word index (`eventText`) skips rows
+ * that cannot match without reading them. A word is whole if the adjacent characters in the rule separate words, or if the field begins
+ * or ends there. Tested in hunt.test.ts.
  */
 import { eventText } from '#stores/events/queries/text-match.js';
 import { literal } from '#stores/events/queries/visible.js';
@@ -10,13 +11,13 @@ import { fold } from '../predicate/pattern.js';
 import type { Pattern } from '../predicate/pattern.js';
 import type { Predicate, Test } from '../predicate/predicate.js';
 
-/** More are no help, and a function of the engine takes no more. */
+/** More words do not help, and the engine's function does not accept more. */
 const MAX_WORDS = 64;
-/** In nearly every row. */
+/** Shorter words are in nearly every row. */
 const SHORTEST = 3;
 const columns: ReadonlySet<string> = new Set(['path', 'name', 'address']);
 
-/** A condition of `events`; null where there are no such words. */
+/** A condition on `events`; null if there are no such words. */
 export function wordCondition(predicate: Predicate<Field>): string | null {
   const words = [...new Set(choose(predicate)?.words ?? [])];
   if (words.length === 0 || words.length > MAX_WORDS) return null;
@@ -25,7 +26,7 @@ export function wordCondition(predicate: Predicate<Field>): string | null {
 
 interface Choice {
   readonly words: readonly string[];
-  /** How often a row is expected to have one of them: a guess, for choosing. */
+  /** Estimated frequency of rows that contain one of the words, used to choose. */
   readonly cost: number;
 }
 
@@ -72,7 +73,7 @@ function wordOfPattern(pattern: Pattern): string | null {
   return words.reduce<string | null>((best, word) => (word !== null && word.length > (best?.length ?? 0) ? word : best), null);
 }
 
-/** `begins`, `ends`: the field does, too, and a word there is whole. */
+/** `begins`, `ends`: whether the field begins or ends there too, so that a word there is whole. */
 function longestWord(text: string, begins: boolean, ends: boolean): string | null {
   let best: string | null = null;
   for (const { 0: word, index } of fold(text).matchAll(/[a-z0-9]+/g)) {
@@ -84,7 +85,7 @@ function longestWord(text: string, begins: boolean, ends: boolean): string | nul
   return best;
 }
 
-/** A character beyond ASCII is a part of words. */
+/** A character beyond ASCII counts as part of a word. */
 function isSeparator(character: string): boolean {
   return /^[\u0000-\u007f]$/.test(character);
 }

@@ -1,6 +1,6 @@
 /**
- * A finding when the risk score of a session passes a threshold: how a chain of commands is found of which each by itself is common. It
- * looks at what other detectors of the session found. Tested in risk.test.ts.
+ * Reports a finding when the risk score of a session passes a threshold. This finds chains of commands that are common individually. It
+ * examines the detections of the session's other detectors. Tested in risk.test.ts.
  */
 import type { Detection, Detector, RuleFacts, SessionDetector } from '../detection/detector.js';
 import { RiskScore, WEIGHTS } from './score.js';
@@ -58,7 +58,7 @@ export class RiskDetector implements Detector {
       if (last !== undefined && !evidence.includes(last) && evidence.length < MAX_EVIDENCE) evidence.push(last);
       const before = passed;
       while (passed < thresholds.length && risk.score >= thresholds[passed]!.score) passed += 1;
-      // Of several thresholds at once, the highest.
+      // If several thresholds are passed together, report the highest.
       if (passed === before) return [];
       return [{ ...detection, rule: this.rules[passed - 1]!, reason: reasonOf(risk), evidence: [...evidence], key: 'score' }];
     };

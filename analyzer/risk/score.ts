@@ -2,7 +2,7 @@
  * The risk score of a session: a sum that a reader can add up by hand.
  *
  *     weight       = points of the severity × factor of the tier
- *     repeats      = the second finding of a rule counts half, the third a quarter, …: a rule comes to less than twice its weight
+ *     repeats      = the second finding of a rule counts half, the third a quarter, …: a rule adds less than twice its weight
  *     same event   = of several rules about one event the heaviest counts whole, every other a quarter
  *
  * Tested in risk.test.ts.
@@ -15,7 +15,7 @@ export interface RiskWeights {
 }
 
 export const WEIGHTS: RiskWeights = {
-  // What everybody does all day adds nothing: measured over sessions of everyday commands by `npm run eval`.
+  // Everyday activity adds nothing: measured on sessions of everyday commands with `npm run eval`.
   severity: { info: 0, low: 2, medium: 8, high: 20, critical: 50 },
   tier: { signal: 1, alert: 1.5, session: 1.5 },
 };
@@ -26,7 +26,7 @@ export interface Contribution {
   readonly points: number;
 }
 
-/** Beyond these, findings are counted and add nothing. */
+/** Beyond these limits, findings are counted and add nothing. */
 const MAX_RULES = 1_000;
 const MAX_KEYS = 10_000;
 
@@ -34,7 +34,7 @@ export class RiskScore {
   readonly #weights: RiskWeights;
   readonly #rules = new Map<string, { rule: RuleFacts; findings: number; points: number }>();
   readonly #keys = new Set<string>();
-  /** By event, the heaviest weight so far. */
+  /** By event: the heaviest weight so far. */
   readonly #heaviest = new Map<string, number>();
   #score = 0;
   #beyond = 0;
@@ -51,7 +51,7 @@ export class RiskScore {
     return this.#beyond;
   }
 
-  /** What it adds; 0 for a finding that there is already. */
+  /** Returns the added score; 0 for a finding that is already included. */
   add({ rule, key, evidence }: Detection): number {
     const identity = `${rule.id}\0${key}`;
     if (this.#keys.has(identity)) return 0;

@@ -1,5 +1,5 @@
 /**
- * Where rows go by a file in YAML, which `steno up --siem` and the analyzer's field `siem` name, beside the destinations that the
+ * SIEM destinations from a YAML file, named by `steno up --siem` or the analyzer's field `siem`, in addition to those that the
  * authority keeps (schemas/documents/siem.ts). Explained in docs/siem.md.
  *
  *     destinations:
@@ -12,9 +12,9 @@ import { MAX_SIEM_DESTINATIONS, siemFields, siemMaxMessage, siemUrl } from '#sch
 
 const common = {
   ...siemFields,
-  /** PEM, of the authorities that the other side's certificate may be from; the system's when left out. */
+  /** PEM file of CAs that may have issued the server's certificate; by default those of the system. */
   ca_file: path.optional(),
-  /** PEM, of this side, where the other one asks for it. */
+  /** PEM file of our client certificate, if the server requires one. */
   certificate_file: path.optional(),
   key_file: path.optional(),
 };
@@ -23,7 +23,7 @@ const ocsf = z.strictObject({
   ...common,
   format: z.literal('ocsf'),
   url: siemUrl,
-  /** Holds the token that goes along as `Authorization: Bearer`. */
+  /** File with the token that is sent as `Authorization: Bearer`. */
   token_file: path.optional(),
 });
 

@@ -1,4 +1,4 @@
-/** Everything stored reaches a collector over HTTPS, whatever fails on the way: rows of a real store, a real TLS server with faults. */
+/** Every stored row reaches a collector over HTTPS despite faults: rows of a real store, a real TLS server with injected faults. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -88,7 +88,7 @@ describe('sending on what is stored', () => {
     await until(() => running.report().lag_ms === 0);
     expect(running.report()).toMatchObject({ name: of.name, state: 'sending', sent: 22, refused: 0, waiting: 0, error: '' });
     await running.close();
-    // Away for a while: what was stored meanwhile is sent by the next.
+    // After an interruption, the next exporter sends the rows stored meanwhile.
     const later = rowsOf(2, { at: 1_000 });
     await store.insert('events', later, 'while away');
     const again = exporter(of);
@@ -133,7 +133,7 @@ describe('sending on what is stored', () => {
       rows: fc.integer({ min: 1, max: 20 }),
       fates: fc.array(fate, { maxLength: 4 }),
       again: fc.boolean(),
-      /** Ends the exporter in the middle and starts another. */
+      /** Stops the exporter in the middle and starts another. */
       restart: fc.boolean(),
       keepFails: fc.boolean(),
     });

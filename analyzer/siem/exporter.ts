@@ -1,5 +1,5 @@
 /**
- * What is stored, sent on to one destination: events, audit rows and findings, in the order in which they were stored, each at least once.
+ * Sends stored rows to one destination: events, audit rows and findings, in the order in which they were stored, each at least once.
  *
  *     position read ──► page of rows ──► lines ──► delivered ──► position kept ──► next page, or a look every second
  *                          ▲                          │
@@ -8,8 +8,9 @@
  *   1. a page is delivered     crash before 2: it is delivered again, with the same ids
  *   2. its position is kept    crash after: nothing is repeated
  *
- * While a destination is away nothing but one page is held; rows wait in the event store, as long as it keeps them. A line that the destination
- * refuses by itself is counted, logged and passed over. Of several analyzers the one with the lease sends. Tested in exporter.test.ts.
+ * While a destination is unreachable, only one page is held; rows wait in the event store as long as it keeps them. A line that the
+ * destination refuses on its own is counted, logged and skipped. Of several analyzers the one with the lease sends. Tested in
+ * exporter.test.ts.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
@@ -28,7 +29,7 @@ export interface ExporterParts {
   readonly store: ExportedStore;
   readonly destination: Pick<SiemDestination, 'name' | 'format' | 'send' | 'from'>;
   readonly way: WayOut;
-  /** Left out: nobody else shares the store. */
+  /** If omitted, nobody else shares the store. */
   readonly alone?: Alone;
   readonly log: Log;
   /** ms since 1970. */
@@ -63,7 +64,7 @@ export class Exporter {
   #refused = 0;
   #waiting = 0;
   #countedAt = 0;
-  /** ms since 1970, since when there is something that was not delivered. */
+  /** ms since 1970 from which on there have been undelivered rows. */
   #behindSince: number | null = null;
 
   constructor(parts: ExporterParts) {
@@ -132,7 +133,7 @@ export class Exporter {
     }
   }
 
-  /** Where to go on; a destination that is new begins at a place that is kept at once, so that nothing behind it is lost. */
+  /** The position at which to continue; for a new destination, the initial position is saved immediately, so that no later row is lost. */
   async #begin(): Promise<void> {
     const { destination, store } = this.#parts;
     const text = await store.readPosition(`siem/${destination.name}`);
@@ -145,7 +146,7 @@ export class Exporter {
     if (added.length > 0) await this.#keep();
   }
 
-  /** Whether there is more. */
+  /** Returns whether there are more rows. */
   async #page(table: ChangeTable, signal: AbortSignal): Promise<boolean> {
     const { store, pageRows = PAGE_ROWS } = this.#parts;
     const after = this.#positions[table]!;
@@ -159,7 +160,7 @@ export class Exporter {
     return more;
   }
 
-  /** Resolves when it was delivered, or when the signal aborts. */
+  /** Resolves when the lines were delivered, or when the signal aborts. */
   async #deliver(lines: readonly Line[], signal: AbortSignal): Promise<void> {
     const { way, log, destination, firstRetryMs = FIRST_RETRY_MS } = this.#parts;
     let wait = firstRetryMs;
@@ -215,7 +216,7 @@ export class Exporter {
   }
 }
 
-/** Each at most `MAX_BATCH_BYTES`, or one line. */
+/** Each batch has at most `MAX_BATCH_BYTES`, or one line. */
 function* batches(lines: readonly Line[]): Generator<readonly Line[]> {
   let batch: Line[] = [];
   let bytes = 0;

@@ -1,6 +1,6 @@
 /**
- * OCSF as JSON lines by POST: a batch is delivered when the answer says 2xx. What the collector says about the content (400, 413, 422) refuses
- * it; everything else, redirects among them, is tried again. Tested in exporter.test.ts.
+ * OCSF as JSON lines by POST: a batch is delivered when the response is 2xx. Statuses about the content (400, 413, 422) refuse the
+ * batch; any other response, including redirects, is retried. Tested in exporter.test.ts.
  */
 import { request as plainRequest } from 'node:http';
 import type { IncomingMessage } from 'node:http';
@@ -47,7 +47,7 @@ export class HttpsWayOut implements WayOut {
           response.resume();
         };
         const sent = isPlain ? plainRequest(url, options, take) : request(url, { ...options, agent: this.#agent! }, take);
-        // Of a whole answer, not of a silence: a collector that trickles holds nobody up for ever.
+        // A time limit for the whole response, not for silence, so that a collector that trickles bytes delays nobody for ever.
         const timer = setTimeout(() => sent.destroy(new Error('the collector does not answer')), this.#timeoutMs);
         sent.on('close', () => clearTimeout(timer));
         sent.on('timeout', () => sent.destroy(new Error('the collector does not answer')));
@@ -58,7 +58,7 @@ export class HttpsWayOut implements WayOut {
       if (REFUSALS.has(status)) throw new RefusedLines(`the collector answered ${status}`);
       throw new Error(`the collector answered ${status}`);
     } catch (error) {
-      // The next connection shows what the credentials are then.
+      // The next connection then presents the current credentials.
       if (!(error instanceof RefusedLines)) this.close();
       throw error;
     }

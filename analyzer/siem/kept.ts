@@ -1,12 +1,12 @@
 /**
- * The SIEM destinations that the authority keeps: each has an exporter as long as its document and its secrets stay as they are.
+ * Runs the SIEM destinations that the authority keeps: each has one exporter until its document or its secrets change.
  *
  *     snapshot.siem_set changes, or a minute went by ──► the set is read ──► what is new starts, what is gone ends,
  *                                                                            what changed ends and starts where it was
  *
- * The minute is for secrets, which change without their document. While the authority is away, what runs goes on. A destination whose
- * secret cannot be read, or whose name a file of this analyzer has too, is not served and is reported as failing. Tested in
- * test/survival/siem-destinations.test.ts.
+ * The set is read every minute because secrets can change without their document. While the authority is unreachable, running exporters
+ * continue. A destination whose secret cannot be read, or whose name is also in this analyzer's file, is not served and is reported as
+ * failing. Tested in test/survival/siem-destinations.test.ts.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { z } from 'zod';
@@ -24,7 +24,7 @@ type Kept = z.output<typeof readSiemSet.answer>[number];
 export interface KeptDestinationsParts {
   readonly authority: Pick<AuthorityClient, 'current' | 'onChange' | 'detection'>;
   readonly start: (document: Kept['document'], credentials: Credentials) => Exporter;
-  /** Names that the file of this analyzer has. */
+  /** Names in this analyzer's file. */
   readonly named: ReadonlySet<string>;
   readonly log: Log;
   readonly lookMs?: number;
@@ -36,7 +36,7 @@ const RETRY_MS = 2_000;
 
 interface Served {
   readonly document: Kept['document'];
-  /** The whole entry as JSON: what differs is served anew. */
+  /** The whole entry as JSON: a changed entry restarts its exporter. */
   readonly entry: string;
   readonly by: { readonly kind: 'exporter'; readonly exporter: Exporter } | { readonly kind: 'fault'; readonly error: string };
 }
@@ -79,14 +79,14 @@ export class KeptDestinations {
   async #follow(): Promise<void> {
     const { authority, log, lookMs = LOOK_MS, retryMs = RETRY_MS } = this.#parts;
     while (!this.#closing.signal.aborted) {
-      // Made before the set is read: a change meanwhile is not slept through.
+      // Create this before the set is read, so that a change during the read ends the next wait.
       this.#wake = new AbortController();
       let wait = lookMs;
       try {
         await this.#serve(await call(authority.detection, readSiemSet, {}));
       } catch (error) {
         if (this.#closing.signal.aborted) return;
-        // An authority of before keeps no destinations.
+        // An older authority keeps no destinations.
         if (!(error instanceof StenoError && error.code === 'NOT_FOUND')) {
           log.warn({ err: error }, 'failed to read the SIEM destinations of the authority; trying again');
           wait = retryMs;
@@ -100,7 +100,7 @@ export class KeptDestinations {
     const before = this.#served;
     const wanted = new Map(set.map((kept) => [kept.document.name, { kept, entry: JSON.stringify(kept) }]));
     const over = [...before].filter(([name, { entry }]) => wanted.get(name)?.entry !== entry);
-    // First what ends: two exporters under one name would send twice, and from a position that the other moves.
+    // First end exporters: two under one name would send twice, and each from a position that the other moves.
     await Promise.all(over.map(([, served]) => end(served)));
     if (this.#closing.signal.aborted) {
       this.#served = new Map([...before].filter(([name]) => !over.some(([gone]) => gone === name)));

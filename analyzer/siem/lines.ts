@@ -1,11 +1,11 @@
-/** From rows to lines on their way. Tested in ocsf.test.ts. */
+/** Converts rows into lines for sending. Tested in ocsf.test.ts. */
 import type { AuditRow, EventRow, EventTables, FindingRow } from '#schemas/events/rows.js';
 import { ocsfAudit, ocsfEvent } from '#schemas/ocsf/rows.js';
 import type { ChangeTable } from '#stores/events/contract.js';
 import { ocsfFindingRow } from './ocsf.js';
 import type { Line } from './sending.js';
 
-/** Levels of syslog. */
+/** Syslog severities. */
 const CRITICAL = 2;
 const ERROR = 3;
 const WARNING = 4;

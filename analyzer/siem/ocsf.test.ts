@@ -1,4 +1,4 @@
-/** Rows as OCSF, and as messages of syslog: whole, identified, and within their bounds whatever a row holds. */
+/** Rows as OCSF and as syslog messages: complete, identified, and within their limits for any content. */
 import { describe, expect, it } from 'vitest';
 import { eventKinds } from '#schemas/events/kinds.js';
 import { eventId } from '#schemas/events/rows.js';

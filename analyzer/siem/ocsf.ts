@@ -1,4 +1,7 @@
-/** Findings as events of OCSF 1.5; one that changes has a `metadata.uid` for each version. Events and audit rows: schemas/ocsf/rows.ts. Tested in ocsf.test.ts. */
+/**
+ * Findings as OCSF 1.5 events; a finding that changes gets a new `metadata.uid` for each version. Events and audit rows:
+ * schemas/ocsf/rows.ts. Tested in ocsf.test.ts.
+ */
 import type { FindingRow } from '#schemas/events/rows.js';
 import { ocsfDetection } from '#schemas/ocsf/finding.js';
 import { whole } from '#schemas/ocsf/rows.js';

@@ -1,10 +1,10 @@
 /**
- * What a way out has to do.
+ * The obligations of a transport.
  *
- * `send` resolves when the other side has said that it has all of the lines, and rejects otherwise; whether it has some of them is then not
- * known, and all are sent again. It holds one batch, at most `MAX_BATCH_BYTES` and one line, and gives up by itself after `TIMEOUT_MS` without
- * progress. `RefusedLines`: the other side will never take these lines, so that they are sent one by one, and one that is refused
- * by itself is passed over.
+ * `send` resolves when the other side has confirmed all lines, and rejects otherwise; in that case some lines may have arrived, and all
+ * are sent again. A transport holds one batch, at most `MAX_BATCH_BYTES` and one line, and gives up after `TIMEOUT_MS` without
+ * progress. `RefusedLines`: the other side will never accept these lines; they are then sent one by one, and a line refused on its own
+ * is skipped.
  */
 import { readFileSync } from 'node:fs';
 import type { SecureContextOptions } from 'node:tls';
@@ -14,10 +14,10 @@ import type { SiemDestination } from './config.js';
 export const MAX_BATCH_BYTES = 1 << 20;
 export const TIMEOUT_MS = 30_000;
 
-/** A row on its way: as one line of OCSF, and what a header of syslog says of it. */
+/** A row to send: one line of OCSF, and the fields of a syslog header. */
 export interface Line {
   readonly json: string;
-  /** 0 emergency to 7 debug, of syslog. */
+  /** Syslog severity, 0 emergency to 7 debug. */
   readonly level: number;
   /** ms since 1970. */
   readonly at: number;
@@ -33,7 +33,7 @@ export interface WayOut {
 
 export class RefusedLines extends Error {}
 
-/** What is shown and asked for at a connection; `ca`, `certificate` and `key` in PEM. */
+/** Credentials presented and required on a connection; `ca`, `certificate` and `key` in PEM. */
 export interface Credentials {
   readonly ca?: string;
   readonly certificate?: string;
@@ -41,10 +41,10 @@ export interface Credentials {
   readonly token?: string;
 }
 
-/** Called at each connection: a certificate or token can be replaced without a restart. */
+/** Called for each connection, so that a certificate or token can be replaced without a restart. */
 export type ReadCredentials = () => Credentials;
 
-/** Throws when a file cannot be read; a token also when others can read its file. */
+/** Throws if a file cannot be read, and also if others can read the file of a token. */
 export function credentialsInFiles(destination: SiemDestination): ReadCredentials {
   const { ca_file: ca, certificate_file: certificate, key_file: key } = destination;
   const token = destination.format === 'ocsf' ? destination.token_file : undefined;

@@ -1,4 +1,4 @@
-/** Exporters of all destinations: of a file, and of the documents that the authority keeps. */
+/** Starts the exporters of all destinations: those in a file, and those that the authority keeps. */
 import { readConfig } from '#runtime/service/config.js';
 import type { SiemReport } from '#schemas/api/recordings/status.js';
 import type { SiemDocument } from '#schemas/documents/siem.js';
@@ -28,7 +28,7 @@ export interface ExportParts {
   readonly clock: () => number;
 }
 
-/** Throws CONFIG_INVALID. `file` left out: what the authority keeps is everything. */
+/** Throws CONFIG_INVALID. Without `file`, only the authority's destinations are served. */
 export function startExport(file: string | undefined, parts: ExportParts): Export {
   const { store, alone, log, clock } = parts;
   const begin = (destination: SiemDestination | SiemDocument, credentials: ReadCredentials): Exporter => {

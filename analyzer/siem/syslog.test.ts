@@ -1,4 +1,4 @@
-/** Rows to a real rsyslog over TLS, and what happens when the receiver goes away in the middle. */
+/** Sends rows to a real rsyslog over TLS, also with a receiver that goes away in the middle. */
 import { execFileSync, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -54,7 +54,7 @@ input(type="imtcp" port="${port}" address="127.0.0.1" ruleset="steno")
     const server: ChildProcess = spawn(rsyslogd, ['-n', '-f', file('rsyslog.conf'), '-i', file('pid')], { stdio: 'ignore' });
     try {
       const way = to(port);
-      // Until it listens.
+      // Wait until it listens.
       for (;;) {
         try {
           await way.send(lines, never);
@@ -63,7 +63,7 @@ input(type="imtcp" port="${port}" address="127.0.0.1" ruleset="steno")
           if (!String(error).includes('ECONNREFUSED')) throw error;
         }
       }
-      // It writes what it has read; a stop writes the rest.
+      // rsyslog writes what it has read; stopping it writes the rest.
       server.kill('SIGTERM');
       await once(server, 'exit');
       const received = readFileSync(file('received'), 'utf8').split('\n').slice(0, -1);

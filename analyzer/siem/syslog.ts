@@ -1,26 +1,26 @@
 /**
- * Syslog over TLS: RFC 5424 messages, each behind its length (RFC 5425). The text of a message is the row as OCSF.
+ * Syslog over TLS: RFC 5424 messages, each preceded by its length (RFC 5425). The text of a message is the row as OCSF.
  *
- * The protocol has no acknowledgement. What stands for one: a batch is one connection, which this side ends (close_notify) behind the last message;
- * the receiver has read all of it when it ends the connection too, and one that dies with something unread resets it instead. A receiver that
- * ends before this side has is no success: this side waits a moment for that. One that ends by itself in the very moment in which it is asked to,
- * and has not read everything, cannot be told from one that has. What the receiver does with what it has read is its own affair: give it a queue on disk. Tested in
- * syslog.test.ts, with rsyslog.
+ * The protocol has no acknowledgement. As a substitute, each batch is one connection, which this side ends (close_notify) after the
+ * last message. The receiver has read everything if it then ends the connection too; a receiver that dies with unread data resets the
+ * connection instead. If the receiver ends first, the batch has failed: this side waits a moment to detect that. A receiver that
+ * happens to end at the very moment at which this side does, without having read everything, cannot be distinguished from one that has.
+ * Processing after the read is the receiver's responsibility: give it a queue on disk. Tested in syslog.test.ts, with rsyslog.
  */
 import { connect } from 'node:tls';
 import { requireHostPort } from '#schemas/base/host-port.js';
 import { TIMEOUT_MS, secureContext } from './sending.js';
 import type { Line, ReadCredentials, WayOut } from './sending.js';
 
-/** Log audit. */
+/** Log audit (RFC 5424 facility 13). */
 const FACILITY = 13;
-/** Between the last byte and the end of the connection on this side. */
+/** Delay between the last byte and the end of the connection on this side. */
 const ASKED_AFTER_MS = 50;
 
 export interface SyslogReceiver {
   /** `HOST:PORT`. */
   readonly address: string;
-  /** Bytes of a message: what is longer is cut. */
+  /** Maximum bytes of a message: longer ones are cut. */
   readonly max_message: number;
 }
 
@@ -48,7 +48,7 @@ export class SyslogWayOut implements WayOut {
       const timer = setTimeout(() => socket.destroy(new Error('the receiver does not end the connection')), this.#timeoutMs);
       signal.addEventListener('abort', abort, { once: true });
       socket.on('secureConnect', () => {
-        // Whoever ends by itself, as when it is stopped or tired of waiting, does so before it is asked to.
+        // A receiver that ends on its own, because it stops or times out, does so before this side ends.
         socket.write(bytes, () => {
           setTimeout(() => {
             asked = true;
@@ -72,18 +72,18 @@ export class SyslogWayOut implements WayOut {
   }
 
   close(): void {
-    // Nothing stays open between batches.
+    // No connection stays open between batches.
   }
 }
 
-/** By its length in bytes; what is longer than `most` is cut. */
+/** A message preceded by its length in bytes; a message longer than `most` is cut. */
 export function frame({ json, level, at, node, kind }: Line, most: number): Buffer {
   const head = `<${FACILITY * 8 + level}>1 ${new Date(at).toISOString()} ${word(node, 255)} steno - ${word(kind, 32)} - `;
   const text = head + shortened(json, most - Buffer.byteLength(head));
   return Buffer.from(`${Buffer.byteLength(text)} ${text}`);
 }
 
-/** Without the row's own `data`, without the row, or its identity alone: still JSON, and it says that it was cut. */
+/** The event without the row's own `data`, without the row, or only its identity: still JSON, and marked as cut. */
 function shortened(json: string, most: number): string {
   if (Buffer.byteLength(json) <= most) return json;
   const event = JSON.parse(json) as Record<string, unknown> & { metadata: unknown; unmapped: { steno: Record<string, unknown> } };
@@ -103,7 +103,7 @@ function word(text: string, most: number): string {
   return text.replace(/[^!-~]/g, '?').slice(0, most) || '-';
 }
 
-/** Of an address by numbers there is none. */
+/** A numeric address has no server name. */
 function serverName(host: string): string {
   return /^[\d.]+$|:/.test(host) ? '' : host;
 }

@@ -5,8 +5,8 @@
  *     and     = not ("and" not)*
  *     not     = "not" not | "(" or ")" | ("1" | "any" | "all") "of" ("them" | pattern) | identifier
  *
- * `them` is every identifier that does not begin with `_`. Behind a `|` stood an aggregation in Sigma 1, which is read over: rules that
- * have one are listed, and not evaluated. Tested in condition.test.ts.
+ * `them` is every identifier that does not begin with `_`. In Sigma 1, a `|` was followed by an aggregation, which is skipped here:
+ * rules that have one are listed, and not evaluated. Tested in condition.test.ts.
  */
 import { ANY, matcherOf, patternOf } from '../predicate/pattern.js';
 import { all, any, not } from '../predicate/predicate.js';
@@ -21,7 +21,7 @@ interface Token {
   readonly at: number;
 }
 
-/** Where in the condition, and what. */
+/** The position in the condition, and the fault. */
 export class ConditionError extends Error {
   readonly at: number;
   readonly length: number;
@@ -35,7 +35,7 @@ export class ConditionError extends Error {
 
 export interface Condition {
   readonly predicate: Predicate<RuleField>;
-  /** Of Sigma 1: what stands behind the `|`; null for none. */
+  /** Sigma 1: the text after the `|`; null for none. */
   readonly aggregation: string | null;
 }
 

@@ -1,6 +1,6 @@
 /**
- * The rules for Linux and Kubernetes that SigmaHQ publishes: every one parses, and is evaluable in both forms or says what is missing.
- * They are no part of this repository (Detection Rule License 1.1): the tests look for them beside the checkout.
+ * SigmaHQ's published rules for Linux and Kubernetes: each one parses, and either can be evaluated in both forms or reports what is
+ * missing. They are not part of this repository (Detection Rule License 1.1): the tests look for them next to the checkout.
  */
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

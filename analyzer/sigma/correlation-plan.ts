@@ -1,6 +1,7 @@
 /**
- * From a correlation, which names rules and fields, to a plan that can be evaluated: each rule looked up, each field of `group-by` mapped
- * onto the log source of each rule. A correlation is a step of another one by its groups. Tested in correlation.test.ts.
+ * Turns a correlation, which names rules and fields, into a plan that can be evaluated: each rule is looked up, and each field of
+ * `group-by` is mapped onto the log source of each rule. A correlation can be a step of another one through its groups. Tested in
+ * correlation.test.ts.
  */
 import { StenoError } from '#schemas/base/errors.js';
 import type { Field } from '../predicate/field.js';
@@ -11,27 +12,27 @@ import type { CorrelationRule, DetectionRule, SigmaDocument } from './rule.js';
 
 type Rule = DetectionRule | CorrelationRule;
 
-/** A rule that can be evaluated: `scope` and `predicate` are its two forms' common beginning. */
+/** A rule that can be evaluated: `scope` and `predicate` are shared by its two forms. */
 export interface EvaluableRule {
   readonly rule: DetectionRule;
   readonly scope: Source;
   readonly predicate: Predicate<Field>;
 }
 
-/** One of the rules that a correlation names, with where the values of a match are: `value` null for types that have none. */
+/** One of the rules that a correlation names, with the locations of the values of a match: `value` is null for types that use none. */
 export type Step =
   | { readonly kind: 'rule'; readonly rule: EvaluableRule; readonly group: readonly Field[]; readonly value: Field | null }
-  /** Numbers of the inner correlation's own groups. */
+  /** Indexes of the inner correlation's own groups. */
   | { readonly kind: 'correlation'; readonly plan: CorrelationPlan; readonly group: readonly number[]; readonly value: number | null };
 
 export interface CorrelationPlan {
   readonly rule: CorrelationRule;
   readonly steps: readonly Step[];
-  /** Numbers of the groups that are a session's id. With one, the correlation never looks beyond a session. */
+  /** Indexes of the groups that are a session's id. With one, the correlation never looks beyond a session. */
   readonly sessionGroups: readonly number[];
 }
 
-/** The most that a count can be compared with: windows hold no more occurrences. */
+/** The largest number that a count can be compared with: windows hold no more occurrences. */
 export const MAX_COUNT = 10_000;
 const MAX_NESTED = 8;
 
@@ -139,7 +140,7 @@ function ofInner(correlation: Correlation, name: string, inner: CorrelationPlan 
   return missing.length > 0 ? missing : { kind: 'correlation', plan: inner, group, value };
 }
 
-/** The field of this rule that a field of the correlation means. */
+/** The field of this rule to which a field of the correlation refers. */
 function aliased({ aliases }: Correlation, rule: string, asked: string): string {
   return aliases.get(asked)?.get(rule) ?? asked;
 }

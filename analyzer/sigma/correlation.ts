@@ -10,7 +10,7 @@ import type { RuleField } from '../sources/mapping.js';
 import { ConditionError, parseCondition } from './condition.js';
 import type { Entry, RuleDocument } from './document.js';
 
-/** What a type needs beside rules and a time span. */
+/** Requirements of a type in addition to rules and a time span. */
 const types = {
   event_count: { condition: true, field: false },
   value_count: { condition: true, field: true },
@@ -31,22 +31,22 @@ export interface Bound {
 
 export interface Correlation {
   readonly type: CorrelationType;
-  /** Ids or names of rules, correlations among them, in their order. */
+  /** Ids or names of rules, including correlations, in order. */
   readonly rules: readonly string[];
   readonly groupBy: readonly string[];
   /** As written, and in milliseconds. */
   readonly timespan: { readonly text: string; readonly ms: number };
-  /** All of them hold. For `temporal`, of the number of different rules that matched; empty: every rule. */
+  /** All of them must hold. For `temporal`, bounds on the number of different rules that matched; empty: every rule. */
   readonly bounds: readonly Bound[];
-  /** For `temporal` with a condition in words: `test` of a field that is the name of a rule. */
+  /** For `temporal` with a written condition: `test` of a field that is the name of a rule. */
   readonly expression: Predicate<RuleField> | null;
-  /** What is counted, or calculated with; '' for none. */
+  /** The field that is counted or used in a calculation; '' for none. */
   readonly field: string;
   /** 0 to 100. */
   readonly percentile: number;
   /** For each alias, the field of each rule. */
   readonly aliases: ReadonlyMap<string, ReadonlyMap<string, string>>;
-  /** The rules that it names also make findings of their own. */
+  /** Whether the named rules also make findings of their own. */
   readonly generate: boolean;
 }
 

@@ -9,17 +9,17 @@ import type { Entry } from './document.js';
 import { itemPredicate } from './item.js';
 import type { Parsing } from './item.js';
 
-/** Tests and joins of one rule, with selections counted as often as its condition names them. */
+/** Limit of tests and joins in one rule; a selection counts each time that the condition names it. */
 const MAX_SIZE = 50_000;
 const MAX_CONDITION = 4_096;
 
 export interface Detection {
   readonly predicate: Predicate<RuleField>;
-  /** What stands behind a `|` in a condition of Sigma 1. */
+  /** The text after a `|` in a condition of Sigma 1. */
   readonly aggregation: string | null;
 }
 
-/** `entries`: those that are search identifiers, without the condition itself. */
+/** `entries`: the search identifiers, without the condition itself. */
 export function parseDetection(entries: readonly Entry[], condition: Node, parsing: Parsing): Detection {
   const { document } = parsing;
   const selections = new Map<string, Predicate<RuleField>>();
@@ -51,7 +51,7 @@ function conditionAt(
   }
 }
 
-/** A map is all of its fields, a list is any of its entries; an entry that is no map is a keyword. */
+/** A map requires all of its fields, a list any of its entries; an entry that is not a map is a keyword. */
 function search(node: Node | null, at: Node, parsing: Parsing): Predicate<RuleField> {
   const { document } = parsing;
   if (isMap(node)) {

@@ -1,15 +1,15 @@
-/** YAML nodes of a rule with their places: what is wrong is said with file, line, column and the lines around it. */
+/** YAML nodes of a rule with their positions: faults are reported with file, line, column and the lines around. */
 import { isMap, isScalar, isSeq } from 'yaml';
 import type { Node, Scalar, YAMLMap } from 'yaml';
 import { StenoError } from '#schemas/base/errors.js';
 import { parseDocument, splitDocuments } from '#runtime/resources/document.js';
 import type { Parsed } from '#runtime/resources/document.js';
 
-/** A key of a map with what stands there. */
+/** A key of a map with its value. */
 export interface Entry {
   readonly key: string;
   readonly keyNode: Scalar;
-  /** Null: nothing stands there. */
+  /** Null: the key has no value. */
   readonly value: Node | null;
 }
 
@@ -20,7 +20,7 @@ export class RuleDocument {
   readonly #source: string;
   readonly #parsed: Parsed;
 
-  /** Throws RULE_INVALID. Bounds are those of every document: 64 KiB, no aliases, nested 32 deep (runtime/resources/document.ts). */
+  /** Throws RULE_INVALID. The limits are those of every document: 64 KiB, no aliases, nested 32 deep (runtime/resources/document.ts). */
   constructor(source: string, file: string, firstLine: number) {
     this.file = file;
     this.firstLine = firstLine;
@@ -36,7 +36,7 @@ export class RuleDocument {
     return asRuleError(this.#parsed.fault(message, start, isScalar(at) ? end : undefined));
   }
 
-  /** At a character of a text; of a text that is not written as it reads, at its beginning. */
+  /** A fault at a character of a text; if the text is not written as it reads, at its beginning. */
   faultInside(message: string, at: Scalar, offset: number, length: number): StenoError {
     const [start = 0] = at.range ?? [];
     const inside = this.#source.indexOf(String(at.value), start);
@@ -53,7 +53,7 @@ export class RuleDocument {
     }));
   }
 
-  /** The text at a key of the document; undefined where the key is not. */
+  /** The text at a key of the document; undefined if the key is missing. */
   text(entries: readonly Entry[], key: string, most: number): string | undefined {
     const entry = entries.find((one) => one.key === key);
     if (entry === undefined) return undefined;
@@ -65,7 +65,7 @@ export class RuleDocument {
     return text;
   }
 
-  /** Texts of a list, or one text that stands there by itself. */
+  /** The texts of a list, or a single text. */
   texts(value: Node | null, what: string, most: number): readonly { readonly text: string; readonly node: Scalar }[] {
     const items = isSeq(value) ? (value.items as Node[]) : value === null ? [] : [value];
     if (items.length > most) throw this.fault(`${what} has at most ${most} entries`, value);

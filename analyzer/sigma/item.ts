@@ -1,6 +1,6 @@
 /**
- * One entry of a selection: `Field|modifier|…: value or values`, as in the Sigma modifiers specification 2.1. Modifiers apply from left to
- * right; a combination that means nothing is an error. Tested in rule.test.ts.
+ * One entry of a selection: `Field|modifier|…: value or values`, as in the Sigma modifiers specification 2.1. Modifiers apply from left
+ * to right; a meaningless combination is an error. Tested in rule.test.ts.
  */
 import { isScalar, isSeq } from 'yaml';
 import type { Node, Scalar } from 'yaml';
@@ -20,7 +20,7 @@ export interface Parsing {
   readonly document: RuleDocument;
   /** Values of `%name%`, for `expand`. */
   readonly placeholders: ReadonlyMap<string, readonly string[]>;
-  /** Sentences about what the rule needs and was not given. */
+  /** Sentences about features that the rule needs and that were not provided. */
   readonly missing: Set<string>;
 }
 
@@ -33,10 +33,10 @@ const encodings: Readonly<Record<string, Encoding>> = { wide: 'utf16le', utf16le
 const timeParts = ['minute', 'hour', 'day', 'week', 'month', 'year'];
 const flags: readonly string[] = ['i', 'm', 's'];
 
-/** What a list of modifiers comes to. */
+/** The combined effect of a list of modifiers. */
 interface Modifiers {
   readonly operator: Part | Comparison | 're' | 'cidr' | 'exists' | 'fieldref';
-  /** Of `fieldref`. */
+  /** Set by `fieldref`. */
   readonly part: Part;
   readonly flags: readonly Flag[];
   /** In order: encodings, base64, base64offset, windash, expand. */
@@ -166,7 +166,7 @@ function placed(pattern: Pattern, part: Part): Pattern {
   ] as Pattern);
 }
 
-/** The texts that a value stands for once its modifiers have changed it. */
+/** The texts that a value represents after its modifiers are applied. */
 function textsOf(value: string, node: Scalar, changes: readonly string[], parsing: Parsing): readonly Pattern[] {
   const { document } = parsing;
   let patterns: readonly Pattern[] = [parseText(value)];
@@ -201,7 +201,7 @@ function textsOf(value: string, node: Scalar, changes: readonly string[], parsin
   if (encoding === 'utf8') return patterns;
   return patterns.map((pattern) => {
     const text = plainText(pattern)!;
-    // A row holds text: bytes that are none cannot be in it.
+    // A row holds text: bytes that are not text cannot be in it.
     if (encoding === 'utf16' || /[^\u0000-\u007f]/.test(text))
       throw document.fault(`${changes.at(-1)!} without base64 makes bytes that are no text`, node);
     return patternOf([encode(text, encoding).toString('latin1')]);
@@ -214,7 +214,7 @@ function plainOrFault(pattern: Pattern, change: string, node: Scalar, document: 
   return text;
 }
 
-/** Every way to put values in the place of `%name%`. */
+/** Every substitution of values for `%name%`. */
 function expanded(value: string, node: Scalar, { document, placeholders, missing }: Parsing): readonly Pattern[] {
   let ways: Pattern[] = [[]];
   value.split(/%([\w.-]+)%/).forEach((part, i) => {

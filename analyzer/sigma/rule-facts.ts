@@ -1,9 +1,9 @@
-/** What a list of rules, and a finding, say of a Sigma rule. Tested in rule.test.ts. */
+/** The facts about a Sigma rule that lists of rules and findings show. Tested in rule.test.ts. */
 import type { RuleFacts } from '../detection/detector.js';
 import type { CorrelationRule, DetectionRule } from './rule.js';
 
 /**
- * A rule that does not say its tier is an alert only from the level `high`: measured on what people ask a shell to do, published rules of the
+ * A rule that does not specify its tier is an alert only from level `high` on: measured on everyday shell commands, published rules of
  * level `medium` match up to one command in a hundred.
  */
 export function factsOf({ id, name, title, level, tier, techniques, advice, file }: DetectionRule | CorrelationRule): RuleFacts {

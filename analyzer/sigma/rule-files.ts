@@ -1,4 +1,4 @@
-/** Rules and their tests in a folder, read in the order of their names. Tested in rule-files.test.ts. */
+/** Reads the rules and their tests in a folder, ordered by name. Tested in rule-files.test.ts. */
 import { readFileSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -15,8 +15,8 @@ export interface RuleFolder {
 }
 
 /**
- * A file by itself is a rule whatever its name. Of a folder, every `.yml` and `.yaml` in it and below it; links are not followed, and what
- * begins with a dot is passed over. Throws NOT_FOUND, TOO_LARGE, RULES_TOO_LARGE.
+ * A single file is a rule whatever its name. In a folder, every `.yml` and `.yaml` at any depth is read; links are not followed, and
+ * names that begin with a dot are skipped. Throws NOT_FOUND, TOO_LARGE, RULES_TOO_LARGE.
  */
 export function readRuleFiles(path: string): RuleFolder {
   const names: string[] = [];

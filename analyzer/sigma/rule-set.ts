@@ -1,6 +1,6 @@
 /**
- * Rules and filters of many files as one set: filters applied, fields mapped, and of each rule whether it can be evaluated or what
- * is missing. A document that is not valid does not keep the others from loading. Tested in rule-set.test.ts.
+ * Combines rules and filters of many files into one set: applies filters, maps fields, and determines for each rule whether it can be
+ * evaluated or what is missing. An invalid document does not prevent the others from loading. Tested in rule-set.test.ts.
  */
 import { StenoError } from '#schemas/base/errors.js';
 import { all, never } from '../predicate/predicate.js';
@@ -16,7 +16,7 @@ import type { CorrelationRule, DetectionRule, FilterRule, RuleOptions, SigmaDocu
 export type { CorrelationPlan, EvaluableRule } from './correlation-plan.js';
 
 export interface RuleFile {
-  /** For people. */
+  /** For display. */
   readonly name: string;
   readonly text: string;
 }
@@ -25,11 +25,11 @@ export interface RuleSet {
   readonly evaluable: readonly EvaluableRule[];
   /** In the order in which they are written. */
   readonly correlations: readonly CorrelationPlan[];
-  /** Rules that make no finding by themselves: a correlation names them and does not say `generate`. */
+  /** Rules that make no finding of their own: a correlation names them and does not set `generate`. */
   readonly silent: ReadonlySet<DetectionRule | CorrelationRule>;
-  /** With sentences about what Steno has not. */
+  /** With sentences about features that Steno lacks. */
   readonly lacking: readonly { readonly rule: DetectionRule | CorrelationRule; readonly missing: readonly string[] }[];
-  /** RULE_INVALID, one for each document that is not valid. */
+  /** RULE_INVALID, one for each invalid document. */
   readonly faults: readonly StenoError[];
 }
 
@@ -97,7 +97,7 @@ function evaluableOf(rule: DetectionRule, filters: readonly FilterRule[]): Evalu
   return { rule, scope: source, predicate: mapped.predicate };
 }
 
-/** A filter is for rules of its own log source; what it leaves open is any. */
+/** A filter applies to rules of its own log source; parts of the log source that the filter omits match any. */
 function isFor(filter: FilterRule, rule: DetectionRule): boolean {
   const fits = (key: keyof LogSource): boolean => filter.logSource[key] === undefined || filter.logSource[key] === rule.logSource[key];
   if (!fits('product') || !fits('category') || !fits('service')) return false;

@@ -11,7 +11,7 @@ const whole = (detection: string): string => `${head}detection:\n${detection.rep
 const load = (detection: string, placeholders?: Map<string, string[]>): RuleSet =>
   loadRules([{ name: 'r.yml', text: whole(detection) }], placeholders === undefined ? {} : { placeholders });
 
-/** Which of the command lines a selection takes. */
+/** The command lines that a selection matches. */
 function taken(selection: string, commands: readonly string[], facts: Readonly<Record<string, string | number>> = {}): readonly string[] {
   const { evaluable, faults, lacking } = load(`sel:\n${selection.replace(/^/gm, '  ')}\ncondition: sel`);
   expect([faults, lacking]).toEqual([[], []]);
@@ -53,7 +53,7 @@ describe('selections and modifiers', () => {
   });
 });
 
-/** The first line of what is said of a text. */
+/** The first line of the fault reported for a text. */
 function fault(text: string): string {
   const [first] = loadRules([{ name: 'r.yml', text }]).faults;
   expect(first, text).toBeInstanceOf(StenoError);

@@ -1,6 +1,6 @@
 /**
- * One document of the Sigma specification 2.1: a rule, a correlation, or a filter for rules. Read strictly where the specification defines a
- * field; fields of other names are allowed there, and passed over here. Tested in rule.test.ts.
+ * One document of the Sigma specification 2.1: a rule, a correlation, or a filter for rules. Fields that the specification defines are
+ * read strictly; it allows other fields, which are ignored here. Tested in rule.test.ts.
  */
 import type { Node } from 'yaml';
 import { tiers } from '#schemas/events/rows.js';
@@ -18,9 +18,9 @@ import type { Parsing } from './item.js';
 export const levels = ['informational', 'low', 'medium', 'high', 'critical'] as const;
 /** Phrases of the reason of an access request, in lower case (../purpose/reason.ts). */
 export interface Purpose {
-  /** One of them is in the reason; none: any reason. */
+  /** The reason must contain one of these; none: any reason. */
   readonly reason: readonly string[];
-  /** None of them is. */
+  /** The reason must contain none of these. */
   readonly unless: readonly string[];
 }
 export type Level = (typeof levels)[number];
@@ -33,13 +33,13 @@ interface Head {
   readonly title: string;
   /** A UUID; '' for none. */
   readonly id: string;
-  /** Of correlations: by which others refer to the rule. '' for none. */
+  /** For correlations: the name by which others refer to the rule. '' for none. */
   readonly name: string;
-  /** Of `modified`, else of `date`, as in 20260131; 0 for neither. */
+  /** `modified`, otherwise `date`, as a number such as 20260131; 0 for neither. */
   readonly day: number;
 }
 
-/** What findings come from: rules and correlations. */
+/** Documents that make findings: rules and correlations. */
 interface Finding extends Head {
   readonly level: Level;
   readonly status: Status | null;
@@ -47,13 +47,13 @@ interface Finding extends Head {
   readonly tags: readonly string[];
   /** ATT&CK ids, as in `T1003.008`. */
   readonly techniques: readonly string[];
-  /** By the tag `steno.tier.…`; null where the rule has none. */
+  /** From the tag `steno.tier.…`; null if the rule has none. */
   readonly tier: Tier | null;
-  /** What a reader of a finding should do next: `steno: { advice: … }`. '' for none. */
+  /** Advice on what the reader of a finding should do next: `steno: { advice: … }`. '' for none. */
   readonly advice: string;
-  /** Only under access requests whose reasons fit; null: whatever the reason, and without any. */
+  /** The rule applies only under access requests whose reasons fit; null: under any reason, and without a request. */
   readonly purpose: Purpose | null;
-  /** What it needs, and was not given or cannot be evaluated here. */
+  /** Features that the rule needs and that were not provided or are not supported here. */
   readonly missing: readonly string[];
 }
 
@@ -71,7 +71,7 @@ export interface CorrelationRule extends Finding {
 export interface FilterRule extends Head {
   readonly kind: 'filter';
   readonly logSource: LogSource;
-  /** Ids or names of the rules it is for; null: every rule of its log source. */
+  /** Ids or names of the rules to which it applies; null: every rule of its log source. */
   readonly rules: readonly string[] | null;
   readonly predicate: Predicate<RuleField>;
   readonly missing: readonly string[];
@@ -122,7 +122,7 @@ export function parseRule(source: string, file: string, firstLine: number, { pla
     }
     default: {
       const { inner, condition } = bodyOf(document, only);
-      // Of Sigma 1, for aggregations.
+      // From Sigma 1, for aggregations.
       const searches = inner.filter(({ key }) => key !== 'condition' && key !== 'timeframe');
       const { predicate, aggregation } = parseDetection(searches, condition, parsing);
       if (aggregation !== null)

@@ -1,10 +1,10 @@
-/** Texts of rules: wildcards and their escapes, and the modifiers that change a text. Tested in value.test.ts. */
+/** Text values of rules: wildcards and their escapes, and the modifiers that change a text. Tested in value.test.ts. */
 import { ANY, ONE, patternOf } from '../predicate/pattern.js';
 import type { Pattern } from '../predicate/pattern.js';
 
 /**
- * Sigma rules specification 2.1, "Escaping": `*` and `?` are wild, a backslash before them or before another backslash takes their
- * meaning away, and a backslash before anything else is itself.
+ * Sigma rules specification 2.1, "Escaping": `*` and `?` are wildcards, a backslash before one of them or before another backslash
+ * removes the special meaning, and a backslash before anything else is literal.
  */
 export function parseText(text: string): Pattern {
   const pieces: (string | typeof ANY | typeof ONE)[] = [];
@@ -44,7 +44,7 @@ export function encode(text: string, encoding: Encoding): Buffer {
   return Buffer.concat([Buffer.from([0xff, 0xfe]), little]);
 }
 
-/** What stands in base64 wherever the bytes stand in a longer text: at each of three places relative to its groups. */
+/** The base64 text that appears when the bytes occur within a longer text: one for each of the three alignments to base64 groups. */
 export function base64Offsets(bytes: Buffer): readonly string[] {
   const first = [0, 2, 3];
   const last = [0, 3, 2];
@@ -54,11 +54,11 @@ export function base64Offsets(bytes: Buffer): readonly string[] {
   });
 }
 
-/** The signs that programs of Windows, and what is pasted into them, take for the beginning of an option. */
+/** Characters that Windows programs, and text pasted into them, accept as the start of an option. */
 const dashes = ['-', '/', '\u2013', '\u2014', '\u2015'];
 const MAX_DASHES = 4;
 
-/** Every way to write the options in a text; undefined for more than four of them. */
+/** Every spelling of the options in a text; undefined for more than four options. */
 export function dashed(pattern: Pattern): readonly Pattern[] | undefined {
   let ways: (string | typeof ANY | typeof ONE)[][] = [[]];
   let found = 0;

@@ -34,7 +34,7 @@ beforeAll(async () => {
       ran(2, 'web-1', NOW - 3 * DAY, 0, '/usr/bin/p0', hash('p0 updated')),
       ran(3, 'web-2', NOW - 3 * DAY, 0, '/opt/tool', hash('tool')),
       ran(3, 'web-2', NOW - 3 * DAY, 1, '/usr/bin/p1', hash('p1 updated')),
-      // Of the day of the session itself, and older than the window: no past.
+      // From the day of the session itself, or older than the window: not part of the past.
       ran(4, 'web-2', NOW - 60_000, 0, '/opt/today', hash('today')),
       ran(5, 'web-2', NOW - 120 * DAY, 0, '/opt/old', hash('old')),
     ],

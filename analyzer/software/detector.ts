@@ -1,10 +1,11 @@
 /**
- * Software that changed (SOC 2, CC7.2): programs that a session ran whose SHA-256 no node is known to have run, and programs that are not
- * what they were at the same path of the node. With both hashes in the reason.
+ * Changed software (SOC 2, CC7.2): programs run by a session whose SHA-256 no node is known to have run, and programs whose content
+ * differs from the one last seen at the same path of the node. The reason contains both hashes.
  *
- * A package that is updated changes programs too, on every node: the reason says whether another node runs the same. A node of which
- * little is known yet says nothing, nor is a program a finding whose hash a list of the authority calls good (`steno hashes`). Programs whose content the agent could not hash are not looked at; their rows say so
- * (`sha256_missing`). Tested in detector.test.ts.
+ * A package update changes programs too, on every node: the reason says whether another node runs the same content. Nothing is reported
+ * for a node about which little is known yet, nor for a program whose hash is on one of the authority's known-good lists (`steno
+ * hashes`). Programs whose content the agent could not hash are not examined; their rows say so (`sha256_missing`). Tested in
+ * detector.test.ts.
  */
 import { eventId } from '#schemas/events/rows.js';
 import type { EventRow, SessionRow } from '#schemas/events/rows.js';
@@ -12,9 +13,9 @@ import type { Detection, Detector, Observation, RuleFacts, SessionDetector } fro
 import { KnownGood } from './known-good.js';
 import type { KnownSoftware } from './known-software.js';
 
-/** Programs of a node that must be known before a further one counts as new. */
+/** Number of known programs on a node from which on a further one counts as new. */
 export const ENOUGH_PROGRAMS = 20;
-/** Findings of one rule in one session. */
+/** Findings per rule and session. */
 const MAX_FINDINGS = 20;
 
 const newProgram: RuleFacts = {
@@ -46,7 +47,7 @@ export class SoftwareDetector implements Detector {
 
   readonly #good: KnownGood;
 
-  /** `good`: executables that are no finding, whatever ran before. */
+  /** `good`: executables that are never a finding, whatever ran before. */
   constructor(past: SoftwareReader, good: KnownGood = new KnownGood()) {
     this.#past = past;
     this.#good = good;
@@ -74,7 +75,7 @@ class SessionSoftware implements SessionDetector {
   take(observation: Observation): readonly Detection[] {
     if (observation.kind !== 'event') return [];
     const { row } = observation;
-    // A hash that took longer than the program's start has a row of its own.
+    // A hash that took longer than the program's start arrives in a row of its own.
     const isRun = row.kind === 'exec' ? row.outcome === 'success' : row.kind === 'file' && row.name === 'digest';
     if (row.source !== 'kernel' || row.sha256 === '' || !isRun) return [];
     const { node, fleet, whole } = this.#known;

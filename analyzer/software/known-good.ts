@@ -1,5 +1,5 @@
 /**
- * Executables that the authority's lists call good, by SHA-256: sorted bytes, searched by halving. An import never changes, so it is read
+ * Executables on the authority's known-good lists, by SHA-256: sorted bytes with binary search. An import never changes, so it is read
  * once; 500,000 hashes take 16 MB. Tested in test/survival/known-hashes.test.ts.
  */
 import { HASH_BYTES, readHashLists, readHashPiece } from '#schemas/api/detection/hashes.js';
@@ -9,9 +9,9 @@ import type { Send } from '#schemas/endpoint/endpoint.js';
 
 export interface GoodList {
   readonly name: string;
-  /** Names its content. */
+  /** Identifies the content. */
   readonly import: string;
-  /** Bytes of SHA-256, ascending. */
+  /** SHA-256 values, ascending. */
   readonly hashes: Uint8Array;
 }
 
@@ -43,10 +43,10 @@ function isIn(hashes: Uint8Array, wanted: Buffer): boolean {
   return false;
 }
 
-/** `before`: imports that are still there are not read again. Null: this authority keeps no lists. */
+/** `before`: imports that still exist are not read again. Null: this authority keeps no lists. */
 export async function readKnownGood(send: Send, before: KnownGood): Promise<{ readonly version: number; readonly good: KnownGood } | null> {
   const set = await call(send, readHashLists, {}).catch((error: unknown) => {
-    // An authority of before keeps no lists.
+    // An older authority keeps no lists.
     if (error instanceof StenoError && error.code === 'NOT_FOUND') return null;
     throw error;
   });
@@ -64,7 +64,7 @@ export async function readKnownGood(send: Send, before: KnownGood): Promise<{ re
         if (error instanceof StenoError && error.code === 'NOT_FOUND') return null;
         throw error;
       });
-      // Replaced while it was read: the version has changed.
+      // The import was replaced while it was read: the version has changed.
       if (answer === null) return { version: -1, good: before };
       read.push(Buffer.from(answer.hashes, 'base64'));
     }

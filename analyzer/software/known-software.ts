@@ -1,8 +1,8 @@
 /**
- * Which programs ran before a session, by their SHA-256: on its node by path, and on any node. Up to the same midnight as baselines
- * (../baselines/history.ts), so what is stored later changes no earlier answer. The window is 90 days.
+ * Programs that ran before a session, by SHA-256: on its node by path, and on any node. The history ends at the same midnight as for
+ * baselines (../baselines/history.ts), so rows stored later change no earlier answer. The window is 90 days.
  *
- * Read once for each node, and for the fleet, and day. Tested in detector.test.ts.
+ * Read once per day for each node, and for the fleet. Tested in detector.test.ts.
  */
 import { LRUCache } from 'lru-cache';
 import type { SessionRow } from '#schemas/events/rows.js';
@@ -11,16 +11,16 @@ import { formatMoment } from '#stores/events/engine/columns.js';
 import { literal } from '#stores/events/queries/visible.js';
 import { DAYS, untilOf } from '../baselines/history.js';
 
-/** Where there are more, nothing that is missing counts as new. */
+/** If there are more, a program that is missing does not count as new. */
 export const MAX_PROGRAMS = 50_000;
 const DAY = 86_400_000;
 
 export interface KnownSoftware {
   /** The last SHA-256 of each path on the node. */
   readonly node: ReadonlyMap<string, string>;
-  /** Of any node. */
+  /** SHA-256 values on any node. */
   readonly fleet: ReadonlySet<string>;
-  /** False: there are programs that are left out here. */
+  /** False: some programs are omitted here. */
   readonly whole: boolean;
 }
 
@@ -52,7 +52,7 @@ export class StoredSoftware {
     };
   }
 
-  /** A failure is not kept: the next session asks again. */
+  /** Failures are not cached: the next session tries again. */
   #kept<T extends readonly (readonly unknown[])[]>(cache: LRUCache<string, Promise<T>>, key: string, sql: string): Promise<T> {
     const known = cache.get(key);
     if (known !== undefined) return known;

@@ -1,12 +1,12 @@
 /**
- * Records of the Linux audit daemon, as far as events of the kernel say the same: an `EXECVE` record is a program that was started,
- * a `PATH` record a file that an operation was about. Steno's events have no `SYSCALL` records and no keys of audit rules.
+ * Records of the Linux audit daemon, as far as kernel events contain the same information: an `EXECVE` record is a program that was
+ * started, a `PATH` record a file that an operation used. Steno's events have no `SYSCALL` records and no keys of audit rules.
  */
 import { any, not } from '../predicate/predicate.js';
 import { data, is, kernel, oneOf, session, text } from './source.js';
 import type { Source, SourceField } from './source.js';
 
-/** More arguments than any published rule asks for. */
+/** More arguments than any published rule uses. */
 const ARGUMENTS = 32;
 const created = ['create', 'mkdir', 'mknod', 'symlink', 'link', 'rename'];
 const deleted = ['unlink', 'rmdir'];

@@ -13,19 +13,19 @@ const hashes: Readonly<Record<string, SourceField>> = {
   Hashes: { kind: 'text', column: 'sha256', before: 'SHA256=' },
 };
 
-/** Who did it, as far as every row of the kernel says. */
+/** The user who acted, as far as every kernel row says. */
 const actor: Readonly<Record<string, SourceField>> = {
   ...session,
   ProcessId: data('number', 'pid'),
   Computer: text('node'),
-  /** The kernel tells of numbers: of root's name we are sure, and of no other. */
+  /** The kernel reports numeric ids: only root's name is certain. */
   User: {
     kind: 'cases',
     of: [{ text: 'root', when: any([is(data('number', 'euid'), '0'), rootByRealId()]) }],
   },
 };
 
-/** `euid` is only told where it is another than `uid`. */
+/** `euid` is only reported if it differs from `uid`. */
 function rootByRealId(): ReturnType<typeof is> {
   const euid: Field = data('number', 'euid');
   return { kind: 'all', of: [is(data('number', 'uid'), '0'), { kind: 'test', field: euid, test: { kind: 'absent' } }] };
@@ -36,7 +36,7 @@ const program: Readonly<Record<string, SourceField>> = { Image: other('path'), C
 const file = { ...actor, ...program, TargetFilename: text('path') };
 const made = any([
   oneOf(operation, ['create', 'rename', 'link', 'symlink', 'mknod']),
-  // An existing file that is opened to be written anew.
+  // An existing file that is opened for writing and truncated.
   contains(reason, ',truncate'),
 ]);
 
@@ -99,7 +99,7 @@ export const linuxSources: readonly Source[] = [
       SourceIp: data('text', 'local_address'),
       SourcePort: data('number', 'local_port'),
       Protocol: operation,
-      // Connections that come in are events of the kind `accept`.
+      // Incoming connections are events of kind `accept`.
       Initiated: { kind: 'cases', of: [{ text: 'true', when: always }] },
     },
     keywords: [text('address')],

@@ -1,4 +1,4 @@
-/** From what a rule says of its log source to the events it is about, or to what Steno lacks. Tested in sources.test.ts. */
+/** Maps a rule's log source to the events to which it applies, or to what Steno lacks. Tested in sources.test.ts. */
 import { auditd } from './auditd.js';
 import { linuxSources } from './linux.js';
 import type { Source } from './source.js';

@@ -1,6 +1,6 @@
 /**
- * From the field names of a rule to places in rows. What Steno does not have is said, and never taken for absent: in a filter
- * an absent field would silence nothing, and in a selection it would match nothing. Tested in sources.test.ts.
+ * Maps field names of a rule to locations in rows. A field that Steno does not have is reported and never treated as absent: in a
+ * filter an absent field would suppress nothing, and in a selection it would match nothing. Tested in sources.test.ts.
  */
 import type { Field } from '../predicate/field.js';
 import { fold, shapeOf } from '../predicate/pattern.js';
@@ -13,7 +13,7 @@ export type RuleField = string | null;
 
 export interface Mapped {
   readonly predicate: Predicate<Field>;
-  /** Sentences about what the rule needs and Steno has not; the predicate counts only without any. */
+  /** Sentences about features that the rule needs and Steno lacks; the predicate is valid only if there are none. */
   readonly missing: readonly string[];
 }
 
@@ -59,7 +59,7 @@ function mapTest(source: Source, name: RuleField, of: Test<RuleField>, missing: 
   const field = fieldOf(source, name);
   if (field === undefined) return lack(withoutField(source, name));
   if (field.kind !== 'cases') return test(field, of);
-  // Whether the field is like something, or is there at all, cannot be said of values that rows do not tell.
+  // Whether the field matches a pattern, or is present at all, cannot be decided for values that rows do not contain.
   const asked = of.kind === 'pattern' ? shapeOf(of.pattern) : null;
   if (asked?.kind !== 'whole') return lack(`field ${name} of ${source.name} with a condition other than a whole text`);
   const isAsked = (text: string): boolean => (of.kind === 'pattern' && of.cased ? text === asked.text : fold(text) === fold(asked.text));

@@ -1,6 +1,6 @@
 /**
- * What Sigma calls a log source, on Steno's events: which rows belong to it, and where its fields are. The tables are
- * `linux.ts` and `auditd.ts`; docs/rules.md shows them to people, and a test compares the two. Tested in sources.test.ts.
+ * A Sigma log source, defined on Steno's events: which rows belong to it, and where its fields are. The tables are `linux.ts` and
+ * `auditd.ts`; docs/rules.md documents them, and a test compares the two. Tested in sources.test.ts.
  */
 import type { EventKind } from '#schemas/events/kinds.js';
 import type { Field } from '../predicate/field.js';
@@ -13,13 +13,16 @@ export interface Source {
   readonly kinds: readonly EventKind[];
   readonly selects: Predicate<Field>;
   readonly fields: Readonly<Record<string, SourceField>>;
-  /** Where keywords are searched for; none: rows have no text that stands for a whole line of a log. */
+  /** Fields in which keywords are searched; if there are none, rows have no text that represents a whole log line. */
   readonly keywords: readonly Field[];
 }
 
 export type SourceField =
   | Field
-  /** One of a few texts, each where its condition holds. Rows tell of no other value, so a rule that asks for one is not evaluable. */
+  /**
+   * One of a few texts, each with the condition under which it applies. Rows contain no other value, so a rule that tests for one
+   * cannot be evaluated.
+   */
   | { readonly kind: 'cases'; readonly of: readonly { readonly text: string; readonly when: Predicate<Field> }[] };
 
 export const text = (column: Extract<Field, { kind: 'text' }>['column']): Field => ({ kind: 'text', column });
@@ -28,7 +31,7 @@ export const normalCommand: Field = { kind: 'derived', what: 'normalCommand' };
 export const port: Field = { kind: 'number', column: 'port' };
 export const data = (type: 'text' | 'number', ...path: readonly (string | number)[]): Field => ({ kind: 'data', path, type });
 
-/** Of the session that an event belongs to, for correlations to group by: these are facts of Steno, and no log has them. */
+/** Fields of the event's session, by which correlations can group: these are facts of Steno that no log contains. */
 export const session: Readonly<Record<string, SourceField>> = {
   SessionId: text('session'),
   SessionUser: text('user'),
@@ -43,7 +46,7 @@ export function contains(field: Field, value: string): Predicate<Field> {
   return test(field, { kind: 'pattern', pattern: patternOf([ANY, value, ANY]), cased: true });
 }
 
-/** Events of a node's kernel, of one kind. */
+/** Kernel events of a node, of one kind. */
 export function kernel(kind: EventKind, ...further: readonly Predicate<Field>[]): Predicate<Field> {
   return all([is(text('kind'), kind), is(text('source'), 'kernel'), ...further]);
 }

@@ -1,4 +1,4 @@
-/** Events made from a rule's own condition: one for each way to satisfy it, as far as texts can be written down. For tests. */
+/** Generates events from a rule's own condition: one for each way to satisfy it, as far as texts can be constructed. For tests. */
 import { fieldKey } from '../predicate/field.js';
 import type { Field } from '../predicate/field.js';
 import { ANY, ONE } from '../predicate/pattern.js';
@@ -12,8 +12,8 @@ export interface FieldText {
 const MOST = 12;
 
 /**
- * Texts of fields that satisfy the predicate where fields are not asked twice and nothing is negated; a text that several tests put
- * into one field is all of theirs, one after the other. Whether they do satisfy it is for an implementation to say.
+ * Texts of fields that satisfy the predicate, if no field is tested twice and nothing is negated; if several tests concern one field,
+ * their texts are concatenated. Whether the result really satisfies the predicate is for the implementation under test to decide.
  */
 export function waysToSatisfy(predicate: Predicate<Field>): readonly (readonly FieldText[])[] {
   return ways(predicate).map((facts) => {
@@ -26,7 +26,7 @@ export function waysToSatisfy(predicate: Predicate<Field>): readonly (readonly F
   });
 }
 
-/** A path goes behind what stands there, so that both beginnings and ends have a chance. */
+/** A path is appended to the existing text, so that both prefixes and suffixes can match. */
 function join(first: string, second: string): string {
   return first.includes(second) ? first : first + second;
 }

@@ -1,6 +1,6 @@
 /**
- * Selections with command lines that each takes and leaves: what the Sigma specification says of modifiers, as data. `sigma/rule.test.ts` runs
- * them here, and test/peers/sigma.test.ts with pySigma.
+ * Selections with command lines that each matches and does not match: the Sigma specification's modifiers, as data.
+ * `sigma/rule.test.ts` runs them here, and test/peers/sigma.test.ts with pySigma.
  */
 const b64 = (text: string): string => Buffer.from(text).toString('base64');
 

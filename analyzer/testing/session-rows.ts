@@ -6,7 +6,7 @@ import { loadRules } from '../sigma/rule-set.js';
 import type { RuleSet } from '../sigma/rule-set.js';
 
 let made = 0;
-/** Of now, so that a look back finds it. */
+/** With the current time, so that a look back finds it. */
 function newSessionId(): string {
   made += 1;
   const bytes = new Uint8Array(10);
@@ -22,7 +22,7 @@ export interface MadeSession {
   readonly screen: readonly ScreenRow[];
 }
 
-/** `commands` run one after the other; each is a row of the kernel, one of the recording, and a line of the screen. */
+/** `commands` run one after another; each produces a kernel row, a recording row, and a line of the screen. */
 export function makeSession(commands: readonly string[], { last = true }: { readonly last?: boolean } = {}): MadeSession {
   const session = newSessionId();
   const startedAt = Date.now();

@@ -27,7 +27,7 @@ test('of every gateway that is there, what a lock has ended is told; the word of
     { gateway: 'west', connections: 0, sessions: 0 },
   ]);
 
-  // Set again as it is: the same lock. Changed, or lifted: what was said is of another.
+  // Set again unchanged, it is the same lock. Changed or lifted, earlier reports concern another lock.
   await admin.call('PUT', '/v1/locks/l-1', lock);
   expect((await effects()).applied).toHaveLength(2);
   await admin.call('PUT', '/v1/locks/l-1', { ...lock, target: 'eve' });

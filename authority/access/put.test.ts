@@ -44,15 +44,15 @@ describe('PUT', () => {
       await admin.call('POST', '/v1/users', { name: `may-${name}`, roles: [name, 'shared'] });
       return person(authority, dir, admin, `may-${name}`, [name, 'shared'], cleanup);
     };
-    // A new node takes every login that roles open on it.
+    // A new node requires every login that roles open on it.
     await admin.call(
       'PUT',
       '/v1/roles/shared',
       roleSchema.parse({ kind: 'role', name: 'shared', allow: { nodes: { '*': '*' }, logins: ['*', 'root'] } }),
     );
-    // Those that make nothing: they change what is there already, or refuse.
+    // Routes that create nothing: they change something existing, or refuse.
     const changing = new Set(['/v1/users/:name', '/v1/ca/:name/rotation', '/v1/rules/:name/enabled']);
-    // Puts what is in force only once the import is finished, which asks for the verb.
+    // A piece takes effect only when the import is finished, and that call requires the verb.
     changing.add('/v1/hash-lists/:name/pieces');
     const paths = made().filter(({ path }) => !changing.has(path));
     expect(paths.map(({ path }) => path).sort()).toEqual(Object.keys(things).sort());

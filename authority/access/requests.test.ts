@@ -188,7 +188,7 @@ describe('a request for a role', () => {
     const [old, used] = [await ask(dev), await ask(dev)];
     for (const lead of leads.slice(0, 2)) await review(lead, used, 'approve');
     time.now = Date.now() + 25 * 3_600_000;
-    // Certificates of this scene are over by then too: the state is read.
+    // The certificates of this scene have expired by then too, so read the state.
     const state = await openState({ kind: 'sqlite', file: join(dataDir, 'authority', 'state.sqlite') });
     await expect
       .poll(
@@ -216,7 +216,7 @@ describe('a request for a role', () => {
     const three = await ask(await as('finn', ['dev']));
     for (const lead of leads.slice(0, 2)) await review(lead, three, 'approve');
     await admin.call('DELETE', '/v1/users/finn');
-    // The name is locked as long as certificates of the first one may be in use.
+    // The name is locked as long as certificates of the first user may be in use.
     const locks = (await admin.call('GET', '/v1/locks')) as LockRecord[];
     for (const { id, target } of locks) if (target === 'finn') await admin.call('DELETE', `/v1/locks/${id}`);
     await expect(as('finn', ['dev'])).rejects.toEqual(refusal('USER_NAME_USED'));
@@ -304,7 +304,7 @@ describe('nobody', () => {
     [
       'reviews through what was granted',
       async ({ authority, admin, dev, leads, as }) => {
-        // A request that grants a role that approves: the approval of its own kind would beget the next.
+        // Requests a role that may approve: an approval through a granted role would otherwise lead to the next one.
         await admin.call('PUT', '/v1/roles/dev', {
           kind: 'role',
           name: 'dev',

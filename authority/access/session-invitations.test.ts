@@ -127,7 +127,7 @@ describe('an invitation', () => {
     await expect(carol({ user: 'carol' })).rejects.toMatchObject({ code: 'ACCESS_DENIED' });
     await expect(sam()).rejects.toMatchObject({ code: 'ACCESS_DENIED' });
     await expect(mallory()).rejects.toMatchObject({ code: 'SESSION_NOT_LIVE' });
-    // Roles that somebody lost since they signed in count no more.
+    // Roles lost since the sign-in no longer count.
     await admin.call('PUT', '/v1/users/carol', { roles: ['nothing'] });
     await expect(carol()).rejects.toMatchObject({ code: expect.stringMatching(/SESSION_NOT_LIVE|NOT_SIGNED_IN/) });
     await admin.call('POST', '/v1/users/sam/disable', { reason: '' });

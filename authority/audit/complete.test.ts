@@ -1,4 +1,4 @@
-/** Every route of the authority leaves a row when it refuses, and every one that changes something when it does. */
+/** Every route of the authority leaves an audit row when it refuses, and every changing route leaves one when it acts. */
 import { Agent } from 'node:https';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -43,7 +43,7 @@ let gateway: Awaited<ReturnType<typeof clientOf>>;
 
 beforeAll(async () => {
   dataDir = temporaryFolder(cleanup);
-  // Every refusal of this file has a row of its own.
+  // Every refusal of this file must have a row of its own.
   const responses = responsePolicy.parse({ responses: [{ rules: ['r9'], action: 'freeze' }] });
   authority = await authorityIn(dataDir, cleanup, { responses }, Date.now, { refusalBurst: 10_000 });
   admin = await administrator(authority, cleanup);
@@ -91,7 +91,7 @@ async function rowsSince<T>(act: () => Promise<T>): Promise<{ readonly rows: rea
 }
 
 const concrete = (path: string): string => path.replace(/:name/g, 'something').replace(/:(\w+)/g, '$1');
-/** Somebody real whom the route does not admit, or who lacks what it asks for. */
+/** An authenticated caller whom the route does not admit, or who lacks the permission. */
 function outsider({ admits, method, path }: Pick<Route, 'admits' | 'method' | 'path'>): () => Promise<unknown> {
   const target = concrete(path);
   const call: AuthorityCall = { method, target, ...(method === 'GET' || method === 'DELETE' ? {} : { body: { no: 'such field' } }) };
@@ -104,9 +104,9 @@ describe('what is refused leaves a row with actor, target, outcome, code, reason
     expect(authority.routes.length).toBeGreaterThan(50);
     const missing: string[] = [];
     for (const entry of authority.routes) {
-      // Answers anybody, and asks for nothing.
+      // Answers anybody, and requires nothing.
       if (entry.path === '/healthz') continue;
-      // Answers to nobody but the owner, who is refused nothing but a bad body; without a body there is nothing to refuse.
+      // Admits only the owner, who can only be refused for a bad body; without a body there is nothing to refuse.
       if (entry.admits.every((who) => who === 'owner') && entry.method === 'GET') continue;
       const { rows, error } = await rowsSince(outsider(entry));
       const head = `${entry.method} ${entry.path}`;
@@ -193,7 +193,7 @@ const ticket = async (): Promise<string> =>
     .ticket;
 const openedCase = async (): Promise<string> => ((await admin.call('POST', '/v1/cases', { title: 'a case' })) as { id: string }).id;
 
-/** A success of each route that changes something, and the event of its row. */
+/** A success of each changing route, and the event of its row. */
 async function hashesImported(name: string): Promise<unknown> {
   const id = 'ab'.repeat(8);
   await admin.call('PUT', `/v1/hash-lists/${name}/pieces`, { import: id, piece: 1, hashes: Buffer.alloc(32, 7).toString('base64') });
@@ -455,7 +455,7 @@ const successes: Readonly<Record<string, readonly [event: string, act: () => Pro
   'PUT /v1/ca/:name/rotation': ['ca.rotate', () => admin.call('PUT', '/v1/ca/recording/rotation', { phase: 'init' })],
 };
 
-/** Successes that need another machine, an authenticator or a person, and are driven where these are; here they are only refused. */
+/** Successes that need another machine, an authenticator or a person, and are tested elsewhere; here they are only refused. */
 const elsewhere: ReadonlySet<string> = new Set([
   'POST /v1/invitation/accept',
   'POST /v1/account/devices',
@@ -485,7 +485,7 @@ const elsewhere: ReadonlySet<string> = new Set([
   'PUT /v1/nodes/held',
   'POST /v1/services/renew',
 ]);
-/** Kept up every few seconds: who was granted what is told when it is granted. */
+/** Refreshed every few seconds: the grant is audited when it is granted. */
 const kept: ReadonlySet<string> = new Set([
   'PUT /v1/session-places',
   'PUT /v1/lock-effects',
@@ -494,13 +494,13 @@ const kept: ReadonlySet<string> = new Set([
   'POST /v1/leases/release',
   'PUT /v1/rule-states',
   'PUT /v1/rule-catalogue',
-  // Each finding that is suppressed leaves a row; what is told of others is told when it is sent.
+  // Each suppressed finding leaves a row; for others, the sending is audited.
   'POST /v1/finding-announcements',
-  // What is taken is reported; what is reported leaves a row where something new was found, or where it begins to fail.
+  // A taken search is reported later; the report leaves a row if there are new hits, or if the search begins to fail.
   'POST /v1/saved-search-runs',
   'POST /v1/saved-search-results',
 ]);
-/** Asked with a body, and nothing is done: the act is the call that follows. */
+/** Requests with a body that change nothing: the act is the following call. */
 const questions: ReadonlySet<string> = new Set([
   'POST /v1/invitation',
   'POST /v1/invitation/totp',

@@ -71,7 +71,7 @@ export interface UserGrant extends Pick<UserIdentity, 'user' | 'traits' | 'mfa' 
   readonly notAfter?: number;
 }
 
-/** `only`: the logins that the certificate names, of those that the roles allow; left out: all of them. */
+/** `only`: the logins that the certificate names, out of those that the roles allow; if omitted, all of them. */
 export function userShape(grant: UserGrant, publicKey: Uint8Array, now: number, only?: readonly string[]): CertificateShape {
   const { user, roles } = grant;
   const all = [...roles, ...grant.granted];

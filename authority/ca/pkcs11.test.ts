@@ -17,7 +17,7 @@ if (module === undefined) process.stdout.write("skipped: PKCS#11, for Debian's p
 const cleanup = new Cleanup();
 const refusal = (code: string): unknown => expect.objectContaining({ code });
 
-// The library reads its configuration once in a process: all tests share one token.
+// The library reads its configuration once per process, so all tests share one token.
 describe.skipIf(module === undefined)('CA keys in a token', () => {
   let config: SignerConfig;
   let tokens: string;
@@ -36,7 +36,7 @@ describe.skipIf(module === undefined)('CA keys in a token', () => {
   afterAll(() => cleanup.run());
 
   const keyFile = (name: string): string => join(folder, name);
-  /** What ssh-keygen makes of a certificate: it checks the signature of the CA when it verifies nothing else. */
+  /** The output of ssh-keygen for a certificate; it checks the CA's signature even if it verifies nothing else. */
   const shown = (line: string): string => {
     writeFileSync(keyFile('cert.pub'), `${line}\n`);
     return execFileSync('ssh-keygen', ['-L', '-f', keyFile('cert.pub')], { encoding: 'utf8' });
@@ -94,7 +94,7 @@ describe.skipIf(module === undefined)('CA keys in a token', () => {
     await authority.close();
   });
 
-  // A process that is logged in is not asked for a PIN: here nobody is any more.
+  // A logged-in process is not asked for a PIN: make sure that nobody is logged in any more.
   test('behind a wrong PIN, in an unknown token or in no library at all are an error that says so; the PIN is tried once', async () => {
     writeFileSync(keyFile('wrong-pin'), 'wrong-0000\n', { mode: 0o600 });
     const wrong = openToken({ ...config, pin_file: keyFile('wrong-pin') }, { log: silent });

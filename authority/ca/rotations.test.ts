@@ -73,7 +73,7 @@ describe('a rotation', () => {
       ]);
       if (name !== 'x509-service') expect(held()).toBe(plain(trusted()[0]!));
       expect(gateway.current().recording_ca_retired).toHaveLength(name === 'recording' ? 1 : 0);
-      // Who enrols or logs in now is of the new keys, and the two sides still know each other.
+      // Services that enrol and users that log in now get the new keys, and both sides still accept each other.
       await clientOf(authority, { kind: 'viewer', name: 'local' }, cleanup);
       await administrator(authority, cleanup);
     },
@@ -87,7 +87,7 @@ describe('a rotation', () => {
       if (phase !== undefined) {
         await rotate(admin, 'ssh-user', { phase });
         await rotate(admin, 'x509-user', { phase });
-        // The caller's own certificate may be of the key that is gone now.
+        // The caller's own certificate may be from the retired key.
         admin = await administrator(authority, cleanup);
       }
       const { login } = admin;
@@ -141,7 +141,7 @@ describe('a rotation', () => {
     const authority = await authorityIn(temporaryFolder(cleanup), cleanup, {}, () => now);
     const admin = await administrator(authority, cleanup);
     const gateway = await clientOf(authority, gatewayConfig, cleanup);
-    // A service that cannot renew: its keys are not what the authority would take.
+    // A service that cannot renew: the authority would not accept its keys.
     gateway.identity.renewWith(() => Promise.reject(new Error('on purpose')));
     for (const phase of steps.slice(0, 3)) {
       now += 1_000;
@@ -158,7 +158,7 @@ describe('a rotation', () => {
     const dir = temporaryFolder(cleanup);
     let now = Date.now();
     const first = await authorityIn(dir, cleanup, {}, () => now);
-    // Over the socket: to TLS and signed requests, which know the real time, certificates of a clock that is ahead are not valid yet.
+    // Over the socket: TLS and signed requests use the real time, for which certificates from a clock that is ahead are not valid yet.
     const begun = (await onSocket(first, {
       method: 'PUT',
       target: '/v1/ca/x509-user/rotation',
@@ -171,7 +171,7 @@ describe('a rotation', () => {
       const authority = await authorityIn(dir, cleanup, {}, () => now);
       const report = async (): Promise<CaReport> =>
         ((await onSocket(authority, { method: 'GET', target: '/v1/ca' })) as CaReport[]).find(({ name }) => name === 'x509-user')!;
-      // What is due at the start is done right after it.
+      // Steps that are due at the start are performed right after it.
       let latest = await report();
       while (latest.next_at !== null && latest.next_at <= now) latest = await report();
       await authority.close();

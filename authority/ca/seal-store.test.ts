@@ -72,12 +72,12 @@ describe('another seal', () => {
     const before = await casOf(dir);
     const old = readFileSync(keyFile(dir));
     await reseal(dir, undefined, { kind: 'file' });
-    // As a crash between commit and renaming leaves it.
+    // The state after a crash between commit and rename.
     renameSync(keyFile(dir), `${keyFile(dir)}.next`);
     writeFileSync(keyFile(dir), old, { mode: 0o600 });
     expect(await casOf(dir)).toEqual(before);
     expect(existsSync(`${keyFile(dir)}.next`)).toBe(false);
-    // As a crash before the commit leaves it.
+    // The state after a crash before the commit.
     writeFileSync(`${keyFile(dir)}.next`, randomBytes(32), { mode: 0o600 });
     expect(await casOf(dir)).toEqual(before);
   });

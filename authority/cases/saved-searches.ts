@@ -1,6 +1,6 @@
 /**
- * Saved searches and saved SQL: who keeps, shares and deletes them (docs/decisions/0125-saved-searches.md, 0136-saved-sql.md). What runs
- * on a schedule is in search-runs.ts. Tested in test/cases/saved-searches.test.ts.
+ * Saved searches and saved SQL: who keeps, shares and deletes them (docs/decisions/0125-saved-searches.md, 0136-saved-sql.md).
+ * Scheduled runs are in search-runs.ts. Tested in test/cases/saved-searches.test.ts.
  */
 import {
   MAX_SAVED,
@@ -103,10 +103,10 @@ interface Saving {
   readonly every: number | null;
 }
 
-/** Throws TOO_MANY, USER_UNKNOWN; BAD_REQUEST where the name is that of something in the other language. */
+/** Throws TOO_MANY, USER_UNKNOWN; BAD_REQUEST if the name is taken by a search in the other language. */
 async function save(tx: Tx, { owner, name, language, query, shared, every }: Saving, now: number): Promise<SearchRow> {
   const user = await tx.selectFrom('users').select('name').where('name', '=', owner).executeTakeFirst();
-  // A user of another cluster has no account here with whose removal the search could be removed.
+  // A user of another cluster has no account here whose removal would remove the search.
   if (user === undefined) throw new StenoError('USER_UNKNOWN', owner);
   const own = await tx.selectFrom('saved_searches').selectAll().where('owner', '=', owner).execute();
   const before = own.find((row) => row.name === name);

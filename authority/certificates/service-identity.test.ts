@@ -19,7 +19,7 @@ const cleanup = new Cleanup();
 afterEach(() => cleanup.run());
 const refusal = (code: string): unknown => expect.objectContaining({ code });
 
-/** What a client of `kinds` hears from a server that lets `admitted` in: its greeting, or nothing. */
+/** What a client of `kinds` receives from a server that admits `admitted`: its greeting, or nothing. */
 async function greeting(
   server: ServiceIdentity,
   admitted: readonly ServiceKind[],
@@ -142,7 +142,7 @@ describe('renewal', () => {
       });
     }
     while (renewals.length < 4) {
-      // Less than the patience of a call to the authority, whose timer is held too.
+      // Less than the time limit of a call to the authority, whose timer is paused too.
       now += 5_000;
       vi.advanceTimersByTime(5_000);
       while (underWay > 0) await new Promise((resolve) => setImmediate(resolve));

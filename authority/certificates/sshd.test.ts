@@ -1,4 +1,4 @@
-/** What a stock OpenSSH server makes of Steno's certificates. Skipped where there is no sshd, or not as root. */
+/** How a stock OpenSSH server treats Steno's certificates. Skipped without sshd, or if not run as root. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
@@ -175,7 +175,7 @@ describe.skipIf(!existsSync(sshd) || process.getuid?.() !== 0)('an OpenSSH serve
       other: expected.other,
       otherBound: false,
     });
-    // Once it is marked, its certificates open it alone; without the lines in place it would refuse them.
+    // Once the node is marked, its certificates are valid on it only; without the configured lines it would refuse them.
     await admin.call('PUT', '/v1/nodes/web-1', {
       name: 'web-1',
       kind: 'openssh',

@@ -1,4 +1,4 @@
-/** A gateway that was taken over asks for session certificates in the name of users. */
+/** A compromised gateway requests session certificates in the name of users. */
 import { createHash, randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -295,7 +295,7 @@ it('one connection is worth one node and login through one gateway, in whatever 
   await fc.assert(
     fc.asyncProperty(fc.array(wish, { minLength: 1, maxLength: 12 }), fc.boolean(), async (wishes, together) => {
       const ids = [randomBytes(32), randomBytes(64), randomBytes(48)];
-      // Whoever connects signs for one login; a gateway that was taken over may ask for whatever it likes with it.
+      // A connecting user signs for one login; a compromised gateway may use that signature in any request.
       const signedFor = ['deploy', 'app', 'deploy'];
       const people = [ann, bob];
       const ask = async ({ connection, gateway, node, login, person }: (typeof wishes)[number]): Promise<string | null> => {
@@ -316,7 +316,7 @@ it('one connection is worth one node and login through one gateway, in whatever 
         granted.set(connection, (granted.get(connection) ?? new Set()).add(text));
       }
       for (const [, texts] of granted) expect(texts.size).toBe(1);
-      // What was honest from the start is never refused.
+      // An honest first request is never refused.
       const first = wishes.find(({ connection, login, person }) => login === signedFor[connection] && person === connection % 2);
       if (first !== undefined) expect(granted.has(first.connection)).toBe(true);
     }),

@@ -79,7 +79,7 @@ beforeAll(async () => {
     url: `${url}ocsf`,
     token: { file: 'hook' },
   });
-  // Tells of access requests alone, as every webhook that does not say otherwise.
+  // Subscribed only to access requests, the default for webhooks.
   await admin.call('PUT', '/v1/webhooks/requests', { ...hook, name: 'requests' });
 });
 

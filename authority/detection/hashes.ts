@@ -69,7 +69,7 @@ export function hashRoutes({ records, directory, clock }: HashParts): readonly R
           .where('rule', '=', key)
           .where('version', '=', HEAD)
           .executeTakeFirst();
-        // Sent again: the caller finds by the digest of the answer to `finish` whether it is the same.
+        // The request was repeated: the caller can tell from the digest in the answer to `finish` whether the import is the same.
         if (finished !== undefined) return;
         const row = { text: bytes.toString('base64'), origin: '{}', by: caller.actor, at };
         await tx
@@ -85,7 +85,7 @@ export function hashRoutes({ records, directory, clock }: HashParts): readonly R
       const made = await records.actOn(async (tx) => {
         const all = await heads(tx);
         const done = all.find((one) => one.name === name && one.import === body.import);
-        // Asked again because the answer was lost.
+        // The request was repeated because the answer was lost.
         if (done !== undefined) return { result: done, rows: [] };
         const others = all.filter((one) => one.name !== name);
         const { count, digest } = await contentOf(tx, key, body.pieces);

@@ -1,9 +1,9 @@
 /**
- * Which rules are evaluated, what each cost and matched, and what this authority would do about a finding of it. The active analyzer
- * reports; the authority adds the responses, which an analyzer does not know.
+ * The rules that analyzers evaluate, with the cost and the matches of each, and this authority's response to a finding of it. The
+ * active analyzer reports; the authority adds the responses, which an analyzer does not know.
  *
- * Kept in `rule_reports` under `@ID`, which is no id of a rule: beside the reports on rules that the authority keeps. Tested in
- * rule-catalogue.test.ts.
+ * Stored in `rule_reports` under `@ID`, which cannot be the id of a rule: next to the reports on rules that the authority keeps. Tested
+ * in rule-catalogue.test.ts.
  */
 import { sql } from 'kysely';
 import { MAX_CATALOGUE, catalogueFacts, reportCatalogue, showCatalogue } from '#schemas/api/detection/rule-catalogue.js';

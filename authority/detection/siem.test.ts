@@ -1,4 +1,4 @@
-/** SIEM destinations at a real authority: who may write them, who gets the secrets, and what is told of a change. */
+/** SIEM destinations at a real authority: who may write them, who gets the secrets, and the announcement of changes. */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

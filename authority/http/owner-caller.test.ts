@@ -17,7 +17,7 @@ test('the kernel says which process connected, also when another holds the conne
   const server = createServer().listen(path);
   cleanup.add(() => void server.close());
   await once(server, 'listening');
-  // A program connects and hands the connection to a child.
+  // A program that connects and passes the connection to a child.
   const child = spawn('/usr/bin/python3', [
     '-c',
     `import socket, os, time\ns = socket.socket(socket.AF_UNIX); s.connect(${JSON.stringify(path)})\nif os.fork() == 0: s.sendall(b'child'); time.sleep(60)\ntime.sleep(60)`,

@@ -71,8 +71,8 @@ export class PowerGuard {
   }
 
   /**
-   * The same for the user of a web session (web-sessions/person.ts), who acts by what they hold permanently now. Throws
-   * ACCESS_DENIED for one who is gone.
+   * The same for the user of a web session (web-sessions/person.ts), who acts with their current permanent roles. Throws ACCESS_DENIED
+   * if the user no longer exists.
    */
   async authorOnPage({ user: name, caller }: { readonly user: string; readonly caller: Caller }): Promise<Author> {
     const user = await this.#records.read((db) => findUser(db, name));
@@ -129,10 +129,10 @@ export class PowerGuard {
   /** Grants for the node count like roles: it may be denied in the same way. Throws POWER_LACKING. */
   mayLabel(author: Author, change: Relabelling): void {
     if (author.everything) return;
-    // What goes to the cluster would go through their machine.
+    // Requests to the cluster would go through their machine.
     if (change.after.labels[KUBE_LABEL] !== change.before?.labels[KUBE_LABEL])
       throw new StenoError('POWER_LACKING', `the label ${KUBE_LABEL}, which makes a machine the way into a Kubernetes cluster`);
-    // What it says of commands in pods is believed.
+    // The node's reports about commands in pods are trusted.
     if (change.after.labels[KUBE_NODE_LABEL] !== change.before?.labels[KUBE_NODE_LABEL])
       throw new StenoError('POWER_LACKING', `the label ${KUBE_NODE_LABEL}, which makes a machine the node of a Kubernetes cluster`);
     const { roles, grants } = this.#directory.current();
@@ -166,8 +166,8 @@ export class PowerGuard {
   }
 
   /**
-   * Whether the author may invite others into this session, in this mode. `about`: what its gateway says of it; undefined: nothing is
-   * known. Throws SESSION_NOT_LIVE to those who may not know of it, and ACCESS_DENIED.
+   * Whether the author may invite others into this session, in this mode. `about`: the gateway's description of the session; undefined:
+   * nothing is known. Throws SESSION_NOT_LIVE for authors who may not know of the session, and ACCESS_DENIED.
    */
   mayInvite({ subject }: Author, about: LiveSessionDetails | undefined, mode: InvitedMode): void {
     if (about === undefined) throw new StenoError('SESSION_NOT_LIVE');
@@ -198,7 +198,7 @@ export class PowerGuard {
   ): Promise<readonly AuditRow[]> {
     const before = others === 'keep' ? user.handlers : [];
     const handlers = [...new Set([...before, ...this.handlersOf(author)])].sort();
-    // Once nobody controls it any more, its past is visible again, except that of another user who had its name.
+    // Once nobody controls the account any more, its past is visible again, except that of another user who had its name.
     const own = !author.everything
       ? now
       : handlers.length > 0 || others === 'keep'

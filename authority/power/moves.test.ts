@@ -30,7 +30,7 @@ test('what is said to be for who administers everything is for nobody else', () 
     const { admits } = routes.find((one) => nameOf(one) === route)!;
     const only = admits.every((who) => who === 'owner' || who === 'administer');
     if (check === 'everything') expect(only, route).toBe(true);
-    // What a person does by a verb or as anybody is not their own without more.
+    // Acts that any user may perform, or that need a verb, do not count as `own` without further reason.
     if (check === 'own')
       expect(
         admits.some((who) => who.includes(':') || who === 'administer'),
@@ -40,7 +40,7 @@ test('what is said to be for who administers everything is for nobody else', () 
 });
 
 describe('verbs match what a route does', () => {
-  /** By method; what a PUT of something new is, it finds out itself. */
+  /** By method; a PUT determines itself whether it creates something. */
   const fitting: Readonly<Record<string, readonly string[]>> = {
     GET: ['list', 'read'],
     POST: ['create', 'update'],

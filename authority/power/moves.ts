@@ -7,16 +7,16 @@
  */
 
 /**
- * everything: open to who administers everything, or to the machine's owner
+ * everything: open only to users who administer everything, or to the machine's owner
  * account:    `mayHand`: the account, before and after, can do nothing that the author cannot
- * role:       `mayWriteRole`: whoever holds the role gets nothing that the author lacks
- * labels:     `mayLabel`, `mayStandFor`: what labels, addresses and keys of nodes open
+ * role:       `mayWriteRole`: holders of the role get nothing that the author lacks
+ * labels:     `mayLabel`, `mayStandFor`: the access that labels, addresses and keys of nodes open
  * connector:  `mayMapTo`, and `mayHand` for its users
- * lock:       `mayLift`: not on an account that the author has had in their hands
- * request:    the rules of roles on asking and approving, pinned roles, and other hands
- * session:    `mayInvite`: what roles let the author invite others to
+ * lock:       `mayLift`: not on an account that the author has controlled
+ * request:    the rules of roles on asking and approving, pinned roles, and no common controller of both accounts
+ * session:    `mayInvite`: the modes in which roles let the author invite others
  * own:        the caller's own account, session or service, by its own credentials
- * takes:      takes power away, only tells, or is all that the verb is about; the verb is enough
+ * takes:      takes power away, only reports, or is exactly what the verb permits; the verb is enough
  */
 export type Check = 'everything' | 'account' | 'role' | 'labels' | 'connector' | 'lock' | 'request' | 'session' | 'own' | 'takes';
 

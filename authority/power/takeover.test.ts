@@ -1,4 +1,4 @@
-/** Attacks on a running authority, by signed requests, each as it once succeeded. */
+/** Attacks on a running authority by signed requests, each of which once succeeded. */
 import { afterEach, describe, expect, test } from 'vitest';
 import type { AccessRequest, RequestView } from '#schemas/documents/access-request.js';
 import type { LockRecord } from '#schemas/api/access/locks.js';
@@ -45,7 +45,7 @@ interface Scene {
   readonly admin: Administrator;
   /** A user with these roles and traits, signed in. */
   readonly as: (name: string, roles: readonly string[], traits?: Readonly<Record<string, readonly string[]>>) => Promise<Signer>;
-  /** The certificate of a user that is there: whoever has the invitation has the account. */
+  /** A certificate of an existing user: the holder of an invitation controls the account. */
   readonly sign: (name: string, roles: readonly string[]) => Promise<Signer>;
 }
 
@@ -147,7 +147,7 @@ describe('accounts', () => {
     await use(second, request);
     const hers = await ask(lena, 'dba');
     await expect(approve(second, hers)).rejects.toEqual(refusal('SELF_REVIEW'));
-    // An account that somebody resets who administers everything is in nobody's hands any more.
+    // Once a user who administers everything resets an account, nobody else controls it any more.
     await admin.call('POST', '/v1/users/third/reset');
     await expect(approve(third, hers)).resolves.toMatchObject({ state: 'approved' });
   });
@@ -187,14 +187,14 @@ describe('roles that are granted', () => {
     const request = await ask(ed, 'guest');
     const rich = { kind: 'role', name: 'guest', allow: { nodes: { '*': '*' }, logins: ['root'] } };
     await expect(ed.call('PUT', '/v1/roles/guest', rich)).rejects.toEqual(refusal('POWER_LACKING', 'login root'));
-    // Whoever changes it rightly: the request was about another role.
+    // After a permitted change, the pending request is about a different role.
     await admin.call('PUT', '/v1/roles/guest', rich);
     await expect(approve(lena, request)).rejects.toEqual(refusal('REQUEST_STALE', 'role guest'));
     expect(await ed.call('GET', `/v1/requests/${request.id}`)).toMatchObject({ changed: ['guest'], revisions: { guest: 1 } });
     const again = await ask(ed, 'guest');
     await approve(lena, again);
     await use(ed, again);
-    // Narrower counts on; wider does not, and back again does.
+    // A narrowed role stays valid; a widened one does not, and is valid again when restored.
     await admin.call('PUT', '/v1/roles/guest', { ...rich, allow: { nodes: { env: 'dev' }, logins: ['root'] } });
     await use(ed, again);
     await admin.call('PUT', '/v1/roles/guest', { ...rich, allow: { nodes: { '*': '*' }, logins: ['root', 'ops'] } });
@@ -260,7 +260,7 @@ describe('nodes', () => {
     const labelled = node('web', { env: 'dev', [label]: 'east' });
     await expect(own.call('PUT', '/v1/nodes/web', labelled)).rejects.toEqual(refusal('POWER_LACKING', `the label ${label}, which`));
     await admin.call('PUT', '/v1/nodes/web', labelled);
-    // Nor is it taken away.
+    // Nor is it removed.
     await expect(own.call('PUT', '/v1/nodes/web', node('web', { env: 'dev' }))).rejects.toEqual(refusal('POWER_LACKING'));
   });
 

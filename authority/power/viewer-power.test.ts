@@ -1,4 +1,4 @@
-/** What the certificate of a viewer opens at the authority, whole: a route that admits it and is not here fails this test. */
+/** Everything that a viewer's certificate permits at the authority: a route that admits a viewer and is not listed here fails this test. */
 import { generateKeyPairSync } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
@@ -8,7 +8,7 @@ import type { RunningAuthority } from '../app.js';
 
 const p256 = (): string => generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({ type: 'spki', format: 'pem' }).toString();
 const token = 'A'.repeat(43);
-/** Acts for the user of a web session, whose token only their browser has: with a body that would do. */
+/** Acts for the user of a web session, whose token only the user's browser has; each with an acceptable body. */
 const bySession: Readonly<Record<string, unknown>> = {
   'GET /v1/web-session': undefined,
   'GET /v1/account': undefined,
@@ -49,7 +49,10 @@ const bySession: Readonly<Record<string, unknown>> = {
   'GET /v1/terminal/nodes': undefined,
   'POST /v1/terminal/certificate': { public_key: formatPublicLine(generateKey().publicBlob), node: 'n', login: 'l' },
 };
-/** Takes a secret that somebody shows: a password with a code, a passkey's answer, a link, a token, a provider's answer, a signature. */
+/**
+ * Routes that take a secret from the user: a password with a code, a passkey's answer, a link, a token, a provider's answer, a
+ * signature.
+ */
 const bySecret = [
   'POST /v1/sign-in',
   'POST /v1/login/local',
@@ -67,7 +70,7 @@ const bySecret = [
   'POST /v1/webhooks/:name/answer',
   'DELETE /v1/web-session',
 ];
-/** What anybody may begin, or read, who reaches the page; and what the viewer itself has to know and tell. */
+/** Routes that anybody who reaches the page may call, and those that the viewer itself needs. */
 const open = [
   'GET /v1/login/methods',
   'POST /v1/login/passkey-options',

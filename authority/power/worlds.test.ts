@@ -1,10 +1,10 @@
 /**
- * The property that decision 0054 promises, looked for a counterexample: in small worlds somebody who does not administer
- * everything does whatever the authority lets them, as every account that they can lay hands on. What these accounts reach
- * together never grows beyond what they reached at first and what others granted; and nobody else gains what they lack.
+ * Searches for counterexamples to the property that decision 0054 promises: in small worlds, a user who does not administer everything
+ * does whatever the authority permits, as every account that they can take control of. The combined reach of these accounts never grows
+ * beyond their initial reach and what others granted; and nobody else gains power that they lack.
  *
- * STENO_WORLDS says how many worlds, STENO_WORLDS_SEED which. The suite always runs the same ones: a counterexample that takes
- * thousands of worlds to show would fail somebody else's change. Other worlds are for whoever looks.
+ * STENO_WORLDS sets the number of worlds, STENO_WORLDS_SEED selects them. The suite always runs the same ones: a counterexample that
+ * takes thousands of worlds to find would fail somebody else's change. Other worlds are for deliberate searches.
  */
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -28,13 +28,13 @@ beforeAll(async () => {
 });
 afterAll(() => cleanup.run());
 
-/** How often each kind of change was made, and how often refused: whether the generator is any good. */
+/** How often each kind of change was made, and how often refused, to judge the generator. */
 const done = new Map<string, number>();
 const kinds = [
   ...[['user'], ['bot'], ['edit'], ['reset', 'token'], ['remove'], ['connect'], ['come'], ['role', 'tweak', 'compose'], ['forget']],
   ...[['node', 'relabel'], ['drop'], ['join'], ['ask'], ['wish'], ['agree', 'approve']],
 ];
-/** Made by the step at hand. */
+/** Changes made by the current step. */
 let changes = 0;
 
 async function attempt(kind: string, act: () => Promise<unknown>): Promise<boolean> {
@@ -50,7 +50,7 @@ async function attempt(kind: string, act: () => Promise<unknown>): Promise<boole
   }
 }
 
-/** A role that is there, under another name perhaps, with one field of another. */
+/** An existing role, perhaps under another name, with one field taken from another role. */
 function tweaked(found: Role, { to, field, other }: Extract<Action, { kind: 'tweak' }>): object {
   const from = other as Role;
   const copy = { ...found, name: to };
@@ -60,7 +60,7 @@ function tweaked(found: Role, { to, field, other }: Extract<Action, { kind: 'twe
   return field === 'nothing' ? copy : { ...copy, [field]: (from as unknown as Record<string, unknown>)[field] };
 }
 
-/** Some clauses of the actor's roles, as a role of its own. */
+/** Some clauses of the actor's roles as a new role. */
 function composed(own: readonly Role[], { to, keep, from }: Extract<Action, { kind: 'compose' }>): object {
   const [base, other] = from.map((at) => own[at % own.length]!) as [Role, Role];
   const { allow } = base;
@@ -111,7 +111,7 @@ async function play(scene: WorldPlan, actions: readonly Action[]): Promise<void>
     const rolesFor = async (wanted: readonly string[] | 'mine'): Promise<readonly string[]> =>
       wanted === 'mine' ? (await world.author(actor)).subject.roles.map(({ name }) => name) : wanted;
     const target = 'of' in step ? (typeof step.of === 'string' ? step.of : all[step.of % all.length]!) : '';
-    // Terms of sessions are looked at where labels change them: a role that is narrowed may take its terms with it.
+    // Session terms are compared only for steps that change labels: a narrowed role may take its terms with it.
     const isLabelling = step.kind === 'node' || step.kind === 'relabel';
     const withTerms = new Map<string, ReadonlySet<string>>();
     if (isLabelling) for (const name of all) withTerms.set(name, await world.reach(name, true));
@@ -208,7 +208,7 @@ async function play(scene: WorldPlan, actions: readonly Action[]): Promise<void>
         break;
       case 'join':
         if (!(await attempt('join', async () => world.token(await world.author(actor), step.labels)))) break;
-        // That a machine is there is for whoever is let onto every machine; its labels are the actor's doing.
+        // The mere existence of a machine matters to users who may use every machine; its labels are the actor's doing.
         await world.join({});
         for (const name of all) {
           const there = [...(await world.reach(name, true))].filter((atom) => atom.includes(JOINED));
@@ -249,18 +249,18 @@ async function play(scene: WorldPlan, actions: readonly Action[]): Promise<void>
         const isDone = await attempt(step.kind, () =>
           world.requests.review(reviewer, wanted.id, { decision: 'approve', reason: '', via: 'steno' }, { actor: reviewer, source: '' }),
         );
-        // As the reviewer, who is nobody of theirs, saw it: whatever comes of it later is not granted.
-        // Who was granted everything may do everything.
+        // The reach that an uncontrolled reviewer saw is granted; later additions do not count as granted. A user who was granted
+        // everything may do everything.
         if (isDone && controlled.has(wanted.user) && (await world.author(wanted.user)).everything) return;
         if (isDone && !controlled.has(reviewer)) for (const atom of await world.reach(wanted.user, true)) allowed.add(atom);
-        // What roles let somebody approve for others is theirs to give.
+        // Power that roles let somebody approve for others may be given by them.
         const before = others.get(wanted.user);
         if (isDone && before !== undefined && !controlled.has(wanted.user))
           others.set(wanted.user, new Set([...before, ...(await world.reach(wanted.user, true))]));
         break;
       }
     }
-    // What was refused has changed nothing; whether that is so is seen at the end.
+    // A refused step changes nothing; that is checked at the end.
     if (changes === 0 && step !== actions.at(-1)) continue;
     for (const atom of await unionOf(controlled))
       if (!isAllowed(atom)) throw new Error(`after ${JSON.stringify(step)} they reach: ${atom}`);
@@ -268,9 +268,9 @@ async function play(scene: WorldPlan, actions: readonly Action[]): Promise<void>
       if (controlled.has(name)) continue;
       const assertKept = async (now: ReadonlySet<string>, then: ReadonlySet<string>): Promise<void> => {
         for (const atom of now) {
-          // To ask for what one has is no gain.
+          // Permission to request power that one has is no gain.
           const isOwn = then.has(atom) || (atom.startsWith(ASKING) && then.has(atom.slice(ASKING.length)));
-          // Who administers everything may do all of it anyway.
+          // A user who administers everything may do all of it anyway.
           if (!isOwn && !isAllowed(atom) && !(await world.author(name)).everything)
             throw new Error(`after ${JSON.stringify(step)} ${name} reaches: ${atom}`);
         }
@@ -289,7 +289,7 @@ test(`in ${WORLDS} worlds nobody comes by power that they did not have and were 
     ...(seed === undefined ? {} : { seed: Number(seed) }),
   });
   if (process.env['STENO_WORLDS'] !== undefined) console.log(Object.fromEntries([...done].sort()));
-  // A generator of which everything is refused would prove nothing: a change of every kind is made again and again.
+  // A generator whose steps are all refused would prove nothing: every kind of change must succeed repeatedly.
   const made = (group: readonly string[]): number => group.reduce((sum, kind) => sum + (done.get(kind) ?? 0), 0);
   if (WORLDS >= 60) expect(kinds.filter((group) => made(group) < WORLDS / 60)).toEqual([]);
 }, 36_000_000);

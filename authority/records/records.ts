@@ -95,7 +95,7 @@ export class Records {
     return allNodes(this.#db);
   }
 
-  /** Those in force at `now`. */
+  /** Locks in force at `now`. */
   locks(now: number): Promise<readonly LockRecord[]> {
     return locksInForce(this.#db, now);
   }
@@ -354,7 +354,7 @@ export async function nodesNamed(db: Reader, names: readonly string[]): Promise<
   return nodes;
 }
 
-/** Those in force at `now`. */
+/** Locks in force at `now`. */
 export async function locksInForce(db: Reader, now: number): Promise<readonly LockRecord[]> {
   const rows = await db.selectFrom('locks').selectAll().orderBy('id').execute();
   return rows
@@ -370,7 +370,7 @@ export async function locksInForce(db: Reader, now: number): Promise<readonly Lo
     }));
 }
 
-/** Words to live sessions that are still published. */
+/** Notices to live sessions that are still published. */
 export async function noticesInForce(db: Reader, now: number): Promise<readonly SessionNotice[]> {
   const rows = await db.selectFrom('session_notices').selectAll().where('expires_at', '>', now).orderBy('id').execute();
   return rows.map(({ created_by: by, expires_at, ...notice }) => ({ ...notice, by, expires_at: Number(expires_at) }));

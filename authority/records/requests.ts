@@ -1,8 +1,8 @@
 /**
- * Access requests in the state store: writes within a transaction, reads on any connection; and the end of those whose subject has
- * changed: a user's, when the account passes to somebody else, because grants are given to a person; and those that name a node, when the
- * name is removed or comes to mean another machine, because the grant was for that machine. Tested in ../access/requests.test.ts and
- * ../power/takeover.test.ts.
+ * Access requests in the state store: writes within a transaction, reads on any connection. Also ends requests whose subject has
+ * changed: those of a user, when the account passes to somebody else, because grants are given to a person; and those that name a node,
+ * when the name is removed or comes to mean another machine, because the grant was for that machine. Tested in
+ * ../access/requests.test.ts and ../power/takeover.test.ts.
  */
 import type { Kysely } from 'kysely';
 import { changedRoles, scopeOfItems, stateAt } from '#schemas/documents/access-request.js';

@@ -16,7 +16,7 @@ export async function invitationNamed(db: Reader, id: string): Promise<StoredInv
   return db.selectFrom('session_invitations').selectAll().where('id', '=', id).executeTakeFirst();
 }
 
-/** Newest first. `user` null: of everybody. */
+/** Newest first. `user` null: everybody's. */
 export async function invitationsOf(db: Reader, user: string | null): Promise<readonly StoredInvitation[]> {
   return db
     .selectFrom('session_invitations')

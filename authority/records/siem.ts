@@ -10,7 +10,7 @@ export async function siemDestinations(db: Reader): Promise<readonly SiemDocumen
   return rows.map(({ document }) => siemSchema.parse(JSON.parse(document)));
 }
 
-/** The same as long as every document is, and different otherwise. */
+/** Equal as long as all documents are equal, and different otherwise. */
 export async function siemSetDigest(db: Reader): Promise<string> {
   const rows = await db.selectFrom('siem_destinations').select('document').orderBy('name').execute();
   return createHash('sha256')

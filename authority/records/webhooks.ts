@@ -61,7 +61,7 @@ export function enqueueSearchHits(tx: Tx, notice: SearchHitNotice, now: number):
   return putOut(tx, { event, request: '', payload: JSON.stringify(notice) }, about, () => true, now);
 }
 
-/** An invitation, as it was made. */
+/** Queues an invitation as it was created. */
 export function enqueueInvitation(tx: Tx, invitation: SessionInvitationView, now: number): Promise<readonly AuditRow[]> {
   const event = 'session.invited';
   return putOut(tx, { event, request: '', payload: JSON.stringify(invitation) }, { event, invitation: invitation.id }, () => true, now);

@@ -1,4 +1,4 @@
-/** `steno services rm`: what is removed loses every connection at once, at both ends, and gets no new one. */
+/** `steno services rm`: a removed service loses every connection immediately, at both ends, and gets no new one. */
 import { once } from 'node:events';
 import { join } from 'node:path';
 import type { AddressInfo } from 'node:net';
@@ -59,7 +59,7 @@ async function listening(identity: ServiceIdentity): Promise<{ readonly server: 
   return { server, port: (server.address() as AddressInfo).port };
 }
 
-/** Connects and hears the greeting; null when nothing came. */
+/** Connects and reads the greeting; null if none came. */
 async function greeted(identity: ServiceIdentity, port: number): Promise<TLSSocket | null> {
   const socket = connect({ ...identity.tlsClientOptions(['ingest']), host: '127.0.0.1', port });
   cleanup.add(() => void socket.destroy());
@@ -101,7 +101,7 @@ test('a gateway that is removed is cut off by ingest and authority, is told so, 
   await expect(gateway.authority.clusterStatement()).rejects.toEqual(refusal('SERVICE_REMOVED'));
   await expect(gateway.authority.lockEffects([])).rejects.toEqual(refusal('SERVICE_REMOVED'));
   expect(await greeted(gateway.identity, port)).toBeNull();
-  // It holds no session any more, and nobody else was cut off.
+  // It holds no session any more, and no other service was disconnected.
   expect(await viewer.authority.liveSession('01hf7yat0000000000000000ab')).toBeNull();
   expect(ours.destroyed).toBe(false);
 });

@@ -1,5 +1,5 @@
 /**
- * The user behind a call: its signer, or the owner of the web session for which the viewer relays it, with the roles that count now.
+ * The user behind a call: its signer, or the owner of the web session for which the viewer relays it, with the user's current roles.
  *
  * Tested in ../access/requests.test.ts.
  */

@@ -32,7 +32,7 @@ export function webSessionRoutes(links: Links, terminals: Terminals): readonly R
   ];
 }
 
-/** Whose web session the viewer passes on; from here on the audit names them. Throws NOT_SIGNED_IN, LOCKED. */
+/** The user whose web session the viewer relays; from here on the audit names that user. Throws NOT_SIGNED_IN, LOCKED. */
 async function holder(
   links: Links,
   { headers, caller, behalf }: Context<unknown>,

@@ -1,4 +1,4 @@
-/** Certificates for terminals in the page: what they name, how long they live, and who gets none. */
+/** Certificates for terminals in the page: their contents, their lifetime, and refusals. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { TerminalCertificate, TerminalNode } from '#schemas/api/people/terminals.js';
 import { loginPrincipal } from '#schemas/base/identity.js';

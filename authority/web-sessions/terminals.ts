@@ -1,11 +1,11 @@
 /**
- * Terminals in the page: the nodes that the user of a web session may open one on, and the certificate for a key that the
- * browser made and keeps.
+ * Terminals in the page: the nodes that the user of a web session may open one on, and the certificate for a key that the browser
+ * generated and keeps.
  *
  * The certificate never grants more than `steno login` would have granted when the web session began:
- *   1. it ends with the web session, and at the least `max_ttl` of the roles after the sign-in;
- *   2. it names one login, which the roles must allow on the node requested, and counts from the browser's address alone;
- *   3. it lives `TERMINAL_TTL_S`, long enough to connect. Only where a role ends sessions with their certificate
+ *   1. it ends with the web session, and at the latest the smallest `max_ttl` of the roles after the sign-in;
+ *   2. it names one login, which the roles must allow on the requested node, and is valid only from the browser's address;
+ *   3. it lives `TERMINAL_TTL_S`, long enough to connect. Only if a role ends sessions with their certificate
  *      (`disconnect_expired_cert`) does it live as long as 1 allows.
  * The gateway then decides as for every other client: roles, locks, second factor, limits, recording. Decision 0129. Tested in
  * terminals.test.ts.
@@ -57,7 +57,7 @@ export class Terminals {
 
   /**
    * Throws NODE_UNKNOWN, ACCESS_DENIED or LOCKED as the gateway would, so that a refusal is shown before anything is dialled;
-   * LOGIN_TOO_OLD when the sign-in is older than a certificate of the roles may be.
+   * LOGIN_TOO_OLD if the sign-in is older than the roles allow a certificate to be.
    */
   async certify(web: WebIdentity, { public_key, node: name, login }: TerminalRequest, caller: Caller): Promise<TerminalCertificate> {
     const { ca, directory, clock } = this.#parts;
@@ -108,7 +108,7 @@ function lastSecond({ since, expires_at }: WebIdentity, ttl: number, untilTheEnd
   return untilTheEnd ? end : Math.min(end, seconds + TERMINAL_TTL_S);
 }
 
-/** The browser's address; of IPv6 its /64, since browsers change the rest by themselves (RFC 8981). Throws ACCESS_DENIED. */
+/** The browser's address; for IPv6 its /64, since browsers change the remaining bits by themselves (RFC 8981). Throws ACCESS_DENIED. */
 export function sourceBlock(address: string): string {
   const bytes = parseAddress(address);
   if (bytes === undefined) throw new StenoError('ACCESS_DENIED', 'the address of the browser is unknown');

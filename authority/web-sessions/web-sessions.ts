@@ -21,7 +21,7 @@ import type { Records, Tx, WebSession } from '../records/records.js';
 const LINK_MS = 10 * 60_000;
 const SESSION_MS = 12 * 3_600_000;
 
-/** How a web session was started, beside the user. */
+/** How a web session was started, in addition to its user. */
 export type SignInWay = Pick<WebSession, 'via' | 'mfa'>;
 
 export class Links {
@@ -102,7 +102,7 @@ export class Links {
     return { token, ...(await this.userNow(user, mfa)), expires_at: expiresAt, via, mfa, since };
   }
 
-  /** What a user may do now, by their own roles and without access requests. Throws as `identity`. */
+  /** A user's current rights, from their own roles without access requests. Throws like `identity`. */
   async userNow(user: string, mfa: string | null = null): Promise<Pick<WebIdentity, 'user' | 'traits' | 'roles'>> {
     const record = await this.#records.user(user);
     if (record === undefined || record.disabled) throw new StenoError('NOT_SIGNED_IN', 'the user no longer exists or is disabled');

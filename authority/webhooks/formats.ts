@@ -41,10 +41,10 @@ function escapeSlack(text: string): string {
 }
 
 export interface NewIssue {
-  /** Beside `steno`. */
+  /** Added to the label `steno`. */
   readonly label: string;
   readonly summary: string;
-  /** A paragraph each. */
+  /** One paragraph each. */
   readonly lines: readonly string[];
 }
 

@@ -1,6 +1,6 @@
 /**
- * Webhook messages about an invitation into a live session, by format. Pure; text of users is plain and cut. The link is no secret: the
- * invitation counts for its user alone. Tested in invitation-messages.test.ts.
+ * Webhook messages about an invitation into a live session, by format. Pure; text of users is plain and cut. The link is not secret:
+ * the invitation is valid for its user only. Tested in invitation-messages.test.ts.
  */
 import type { SessionInvitationView } from '#schemas/documents/session-invitation.js';
 import type { JiraWebhook } from '#schemas/documents/webhook.js';

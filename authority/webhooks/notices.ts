@@ -1,4 +1,7 @@
-/** Messages about something that happened once, with all that is said of it as the payload; requests are told by their course (messages.ts). */
+/**
+ * Messages about single events, whose payload contains everything to report; access requests are reported along their course
+ * (messages.ts).
+ */
 import type { SearchHitNotice } from '#schemas/api/cases/saved-searches.js';
 import type { AnnouncedFinding } from '#schemas/api/detection/suppressions.js';
 import type { SessionInvitationView } from '#schemas/documents/session-invitation.js';
@@ -14,9 +17,9 @@ interface NoticeMessages<Payload> {
   slack(payload: Payload, web: string): Outgoing;
   issue(webhook: JiraWebhook, token: string, payload: Payload, web: string): Outgoing;
   json(payload: Payload, web: string, delivery: string, secret: string, now: number): Outgoing;
-  /** Left out: OCSF has no event for it. */
+  /** If omitted, OCSF has no event for it. */
   ocsf?(payload: Payload, web: string, delivery: string, token: string, now: number): Outgoing;
-  /** What the audit says of it. */
+  /** The facts for the audit. */
   about(payload: Payload): Readonly<Record<string, string>>;
 }
 
@@ -35,7 +38,7 @@ const invitation: NoticeMessages<SessionInvitationView> = {
   about: ({ id }) => ({ invitation: id }),
 };
 
-/** Payloads are what this authority queued under the event. */
+/** Payloads are those that this authority queued under the event. */
 export const notices: Readonly<Record<NoticeEvent, NoticeMessages<unknown>>> = {
   'finding.new': finding as NoticeMessages<unknown>,
   'search.hit': hits as NoticeMessages<unknown>,

@@ -1,6 +1,6 @@
 /**
- * Webhook messages about new hits of a scheduled search, by format. Pure. A message says where hits are and holds nothing of what was
- * recorded: whoever reads the channel need not be allowed to view the sessions, and links lead to a page that asks. Tested in
+ * Webhook messages about new hits of a scheduled search, by format. Pure. A message gives the places of hits and contains nothing of
+ * what was recorded: readers of the channel need not be allowed to view the sessions, and links lead to a page that checks. Tested in
  * search-messages.test.ts.
  */
 import type { SearchHitNotice } from '#schemas/api/cases/saved-searches.js';
@@ -18,7 +18,7 @@ function searchLink({ search }: SearchHitNotice, web: string): string {
   return `${web}/search?q=${encodeURIComponent(search.query)}`;
 }
 
-/** Null for what belongs to no session: the search finds it. */
+/** Null for a row without a session, which the search finds. */
 export function hitLink({ session, time }: Hit, web: string): string | null {
   return session === '' ? null : `${web}/sessions/${session}${time === null ? '' : `?t=${time}`}`;
 }

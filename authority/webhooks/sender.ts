@@ -224,7 +224,7 @@ function targetOf(webhook: Webhook, secrets: ReadSecret): string {
   return target.replace(/\/$/, '');
 }
 
-/** Never rejects. `wantsKey`: the answer names what was made. */
+/** Never rejects. `wantsKey`: the answer names the created object. */
 function post(target: string, { path, headers, body }: Outgoing, wantsKey: boolean): Promise<Outcome> {
   const url = new URL(target + path);
   return new Promise((resolve) => {

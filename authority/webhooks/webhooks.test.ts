@@ -41,7 +41,7 @@ interface Received {
   readonly body: string;
 }
 
-/** Somebody's server on loopback, which answers as it is told, one answer a call, the last one again and again. */
+/** A receiver on loopback with specified answers, one per call; the last one repeats. */
 async function receiver(
   ...answers: readonly { readonly status: number; readonly body?: string; readonly headers?: Record<string, string> }[]
 ): Promise<{ url: string; received: Received[] }> {

@@ -16,7 +16,7 @@ import { StoredTail } from '#recordings/derive/stored-tail.js';
 import { sha256 } from '#runtime/sha256.js';
 import type { SessionWriter, WriterParts } from '../writing/session-writer.js';
 
-/** For each follower, of whom there may be hundreds. */
+/** Limit per follower; there may be hundreds of followers. */
 const MAX_BUFFERED = 16 * 1024;
 
 interface Sent {
@@ -25,7 +25,7 @@ interface Sent {
   readonly content: Uint8Array;
 }
 
-/** Follows from block `after` + 1 on. `drafts`: also what is recorded of a block before that is cut. */
+/** Follows from block `after` + 1 on. `drafts`: also sends what is recorded of a block before the block is complete. */
 export async function follow(
   socket: WebSocket,
   parts: WriterParts,
@@ -42,7 +42,7 @@ export async function follow(
 
 async function sendBlocks(socket: WebSocket, parts: WriterParts, writer: SessionWriter, after: number, drafts: boolean): Promise<void> {
   let last = Math.max(0, after);
-  /** Bytes sent of the draft of block `n`. */
+  /** Number of bytes sent of the draft of block `n`. */
   let drafted = { n: 0, to: 0 };
   const open = (): boolean => socket.readyState === socket.OPEN;
   while (open()) {
@@ -59,7 +59,7 @@ async function sendBlocks(socket: WebSocket, parts: WriterParts, writer: Session
     if (last < writer.last) continue;
     const { draft } = writer;
     if (drafts && draft !== null && draft.n === last + 1) {
-      // A draft that became shorter has begun anew.
+      // A draft that became shorter has started over.
       const from = drafted.n === draft.n && drafted.to <= draft.content.length ? drafted.to : 0;
       const bytes = draft.content.subarray(from);
       if (bytes.length > 0) await send(socket, encodeUplink('draft', { session: writer.session, n: draft.n, from }, bytes));

@@ -12,12 +12,12 @@ import type { RowMessage } from '#schemas/row-feed.js';
 const MAX_BUFFERED = 64 << 20;
 
 export class RowFeed {
-  /** Whether each takes what events share once (`GROUPED_ROWS_PATH`). */
+  /** For each follower, whether it wants the fields that events share sent only once (`GROUPED_ROWS_PATH`). */
   readonly #followers = new Map<WebSocket, boolean>();
   readonly #maxBuffered: number;
   readonly #onFollowed: (on: boolean) => void;
 
-  /** `onFollowed`: called for each follower that comes (true), and when the last has gone. */
+  /** `onFollowed`: called with true for each new follower, and with false when the last one has left. */
   constructor(maxBuffered = MAX_BUFFERED, onFollowed: (on: boolean) => void = () => undefined) {
     this.#maxBuffered = maxBuffered;
     this.#onFollowed = onFollowed;

@@ -1,4 +1,4 @@
-/** A rebuild that is cut off is known, and goes on where it was. Killing a real process: test/end-to-end/reindex.test.ts. */
+/** An interrupted rebuild is detected and continues where it stopped. Killing a real process: test/end-to-end/reindex.test.ts. */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
@@ -121,7 +121,7 @@ test('goes on behind the recordings that were done, and from the start when thei
   const second = await RebuildMark.begin(path(), await parts());
   expect(prefixes().map((prefix) => second.isDone(prefix))).toEqual([true, true, true, false, false, false]);
   expect(second.state.lost).toBe(true);
-  // The same mark beside another event store.
+  // The same mark next to another event store.
   n += 1;
   await fresh.close();
   fresh = await openEventStore({ kind: 'chdb', path: `${folder.path}/events${n}` });

@@ -1,4 +1,4 @@
-/** Damaged recordings in the middle of good ones: each sort is named, and all that is good is indexed. */
+/** Damaged recordings among good ones: each kind of damage is named, and everything good is indexed. */
 import { randomBytes } from 'node:crypto';
 import { truncate, writeFile, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -50,7 +50,7 @@ interface Running {
   readonly client: UplinkClient;
   close(): Promise<void>;
 }
-/** One packs into one object, the other keeps the parts under a manifest. */
+/** One ingest repacks into one object, the other keeps the parts under a manifest. */
 let packing: Running;
 let keeping: Running;
 
@@ -90,7 +90,7 @@ async function stored(word: string, sealed: boolean): Promise<string> {
   const { client } = sealed ? packing : keeping;
   await client.deliver(recorder.session, recorder.made);
   const prefix = recordingPrefix(recorder.session, recorder.header.steno.started_at);
-  // Sealing is over when its last step is: nothing of ingest's touches what is damaged now.
+  // Sealing ends with its last step: from here on ingest touches nothing that the test damages.
   while ((await events.session(recorder.session))?.state !== 'sealed') await new Promise((resolve) => setTimeout(resolve, 5));
   return prefix;
 }

@@ -101,7 +101,7 @@ test('a newer version is refused as such', () => {
   expect(() => parseManifest(Buffer.from(JSON.stringify({ ...whole, version: 2 })))).toThrow(/version/);
 });
 
-/** A sealed object around frames that are never opened here: four bytes of magic, then what stands for their bytes. */
+/** A sealed object around frames that are never opened here: four bytes of magic, then a placeholder for their bytes. */
 const signature = Buffer.concat([
   Buffer.from([0, 0, 0, 11]),
   Buffer.from('ssh-ed25519'),

@@ -1,4 +1,4 @@
-/** Two ingests over the same stores: never do both seal a session, and one that dies while it seals is replaced. */
+/** Two ingests over the same stores: both never seal the same session, and an ingest that dies while sealing is replaced. */
 import { join } from 'node:path';
 import type { Kysely } from 'kysely';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -61,7 +61,7 @@ afterEach(async () => {
 interface Ingest {
   readonly objects: Gated;
   readonly address: string;
-  /** How each try to seal has ended; `next` waits for one more. */
+  /** The outcomes of attempts to seal; `next` waits for one more. */
   readonly outcomes: string[];
   next(): Promise<string>;
 }
@@ -108,7 +108,7 @@ async function ingestNamed(name: string): Promise<Ingest> {
   };
 }
 
-/** A session that the ingest has stored, and stands before the sealed object of. */
+/** A session that the ingest has stored, paused before its sealed object is put. */
 async function sealing(one: Ingest): Promise<{ readonly session: string; readonly key: string; readonly release: () => void }> {
   let release = (): void => undefined;
   one.objects.gate = new Promise((resolve) => {
@@ -152,7 +152,7 @@ test('one that stands still for longer than its lease is replaced, and does noth
   release();
   expect(await lost).toBe('LEASE_LOST');
   expect(one.objects.faults.calls('delete')).toBe(deleted);
-  // Sealing is a function of the parts: what was put once more is the same.
+  // Sealing is a function of the parts: an object put again is the same.
   expect(Buffer.compare(await other.objects.get(key), sealed)).toBe(0);
   expect(await damaged()).toBe(0);
 });

@@ -130,7 +130,7 @@ describe('refused, told and audited, and nothing is stored:', () => {
       for (const each of made(recorder)) client.send(encodeMade(recorder.session, each));
       const refused = await client.next((frame) => frame.kind === 'refuse');
       expect(refused.header).toMatchObject({ session: recorder.session, code });
-      // The connection goes on for other sessions.
+      // The connection continues for other sessions.
       const good = recorded();
       await client.deliver(good.session, good.made);
       await client.close();
@@ -186,7 +186,7 @@ test.each([
     login: '',
     data: '{}',
   };
-  // A batch of a name that came before is free: each case has its own.
+  // A batch with a known name is accepted without effect: each case needs its own name.
   client.send(encodeUplink('events', { id: row.id }, Buffer.from(JSON.stringify([row]))));
   expect((await client.next((frame) => frame.kind === 'refuse')).header).toMatchObject({ events: 'bad', code: 'UPLINK_MALFORMED' });
   await client.next((frame) => frame.kind === 'ack' && 'events' in frame.header && frame.header.events === row.id);
@@ -377,7 +377,7 @@ test('who follows with drafts has the gateway send them, gets what continues the
     while (text().length < bytes) await follower.next((frame) => frame.kind === 'draft' && text().length >= bytes);
     return text();
   };
-  // Neither another block's, nor past a hole, nor more than a block may be.
+  // Refused: a draft of another block, one after a hole, and one larger than a block.
   draft(1, 0, 'no');
   draft(3, 0, 'no');
   draft(2, 4, 'no');

@@ -60,7 +60,7 @@ export interface UplinkParts extends WriterParts {
   readonly writers: WriterTable;
   readonly kernel: KernelEvents;
   readonly onClosed: (session: string, startedAt: number) => void;
-  /** Whether somebody follows rows. */
+  /** Whether anybody follows rows. */
   readonly followed: () => boolean;
   readonly log: Log;
   /** ms since 1970. */
@@ -273,11 +273,14 @@ export class UplinkConnection {
     }
   }
 
-  /** Somebody follows rows from now on, or nobody any more: drafts of event logs are wanted from their beginning, or not at all. */
+  /**
+   * Called when somebody starts to follow rows, or when nobody does any more: drafts of event logs are needed from their beginning, or
+   * not at all.
+   */
   followed(on: boolean): void {
     for (const { of, writer } of this.#sessions.values()) {
       if (!(writer instanceof EventLogWriter)) continue;
-      // Who has just come must not miss what was told of a draft before.
+      // A new follower must not miss the part of a draft that was sent before.
       writer.forgetDraft();
       this.#follow(of, on);
     }

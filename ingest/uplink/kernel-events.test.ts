@@ -78,7 +78,7 @@ describe('events of the kernel', () => {
   test('are bound to the session that they name: whose it is, where, and when', async () => {
     const node = await agent('web-1');
     expect((await node.send('1.0', [row(recorder.session, 0), row(recorder.session, 2, { 3: 9 })])).kind).toBe('ack');
-    // Again, as after a lost connection: nothing is there twice.
+    // The same rows again, as after a lost connection: nothing is stored twice.
     expect((await node.send('1.0', [row(recorder.session, 0), row(recorder.session, 2, { 3: 9 })])).kind).toBe('ack');
     const { rows } = await events.events({ session: recorder.session, source: 'kernel', order: 'session' });
     const startedAt = recorder.header.steno.started_at;

@@ -44,7 +44,7 @@ let gateway: UplinkClient;
 
 async function serve(): Promise<void> {
   ingest = await startIngest(
-    // Sealing goes on beside a test: what it reads stays where it is.
+    // Sealing runs in parallel with a test, so keep the objects that the test reads.
     { listen: '127.0.0.1:0', repack: false },
     {
       tls: await services.certify('ingest/local'),
@@ -160,7 +160,7 @@ test('whoever follows rows is told those of a draft ahead of their block, from i
   sender.send(encodeUplink('open', { session, stream: 'events' }));
   await sender.next((frame) => frame.kind === 'resume');
   await follows(1);
-  // A line is told once it is whole.
+  // A line is sent once it is complete.
   draft(0, content.subarray(0, ends[1]! + 5));
   await first.until(1);
   draft(ends[1]! + 5, content.subarray(ends[1]! + 5, ends[2]));
@@ -168,7 +168,7 @@ test('whoever follows rows is told those of a draft ahead of their block, from i
   expect(first.indexes).toEqual([0, 2]);
   const second = await told();
   await follows(2);
-  // It began before the second came.
+  // This draft began before the second follower came.
   draft(ends[2]!, content.subarray(ends[2]));
   draft(0, content.subarray(0, ends[3]));
   await Promise.all([first.until(5), second.until(3)]);
@@ -176,7 +176,7 @@ test('whoever follows rows is told those of a draft ahead of their block, from i
     [0, 2, 0, 2, 4],
     [0, 2, 4],
   ]);
-  // What cannot be read is nobody's row; the block says what it is.
+  // An unreadable line makes no row; the block reports the fault.
   draft(0, Buffer.concat([content.subarray(0, ends[0]), Buffer.from('[0,"e",[1,2]]\n[0,"x"]\n')]));
   sender.send(encodeMade(session, block!, 'events'));
   await Promise.all([first.until(8), second.until(6)]);
@@ -241,7 +241,7 @@ test('an empty event store is filled again with the same rows, byte for byte', a
   await gateway.deliver(log.session, log.made, 'events');
   await gateway.deliver(log.session, recording.made);
   const before = await rowsOf();
-  // One embedded store at a time: what is inserted is compared.
+  // There can be only one embedded store at a time, so inserts are compared.
   const inserted: EventRow[] = [];
   const store = {
     insert: (table: string, rows: readonly unknown[]) => {
@@ -310,7 +310,7 @@ test('an ingest that is started anew goes on behind what is stored, and takes no
   add(10);
   log.checkpoint();
   expect(await gateway.deliver(log.session, log.made, 'events')).toBeGreaterThan(0);
-  // Row 10 is in no block yet.
+  // Row 10 is not in any block yet.
   expect((await rowsOf()).map(({ index }) => index).sort((a, b) => a - b)).toEqual([0, 2, 4, 6, 8]);
   await gateway.close();
   await ingest.close();
@@ -335,7 +335,7 @@ test('rows that a node brings by itself are refused where the session has a log'
   filled();
   await gateway.deliver(log.session, log.made, 'events');
   expect((await bring('behind', 20)).header).toMatchObject({ code: 'UPLINK_UNAUTHENTICATED' });
-  // What the log has, the node may have brought to a gateway that has finished it: it need not keep it, and it changes nothing.
+  // A node may resend rows that the log already has to a gateway that has finished the log: they are acknowledged and change nothing.
   const stored = await rowsOf();
   for (const index of [0, 18]) expect((await bring(`again ${index}`, index, { 9: 'forged' })).kind).toBe('ack');
   expect(await rowsOf()).toEqual(stored);
@@ -349,7 +349,7 @@ describe('a log that was exported and altered', () => {
     await gateway.deliver(log.session, log.made, 'events');
     file = await exported();
   });
-  /** The same file with other lines in its data frames. */
+  /** The same file with different lines in its data frames. */
   function altered(change: (text: string, frame: number) => string): Buffer {
     let frame = 0;
     return Buffer.concat(

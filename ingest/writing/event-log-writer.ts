@@ -7,8 +7,8 @@
  *                     │  ──close──► closed       the same, and nothing follows
  *                     └──anything wrong──► refused (the caller tells the gateway and the audit)
  *
- * While an analyzer follows, whole lines of drafts are rows too, told ahead and nowhere else: the block brings the same rows, which are
- * taken once by their positions. What is wrong with a draft is said of its block.
+ * While an analyzer follows, whole lines of drafts also become rows, which are sent to the analyzer in advance and stored nowhere. The
+ * block brings the same rows, and their positions ensure that each is taken once. Errors in a draft are reported for its block.
  *
  * Writes follow the order of commit.ts: rows, certificate and part, acknowledgement. Rows are derived from the lines and the
  * header alone (recordings/derive/logged-events.ts), so nothing waits for the recording's own row. Tested in
@@ -43,7 +43,10 @@ interface StoredLog {
   readonly places: EventPlaces;
 }
 
-/** Of the next block: the bytes so far, how many of them are lines that were told, the position of the last row told, and the header they count for. */
+/**
+ * The draft of the next block: the bytes so far, how many of them are lines already sent, the position of the last row sent, and the
+ * header they belong to.
+ */
 interface Draft {
   readonly n: number;
   readonly content: Buffer;
@@ -128,7 +131,7 @@ export class EventLogWriter implements StreamWriter {
     return Promise.resolve();
   }
 
-  /** Takes bytes of the next block from byte `from` on. What does not continue the draft is dropped: the block brings it. */
+  /** Takes bytes of the next block, from byte `from` on. Bytes that do not continue the draft are dropped; the block brings them. */
   drafts(n: number, from: number, bytes: Uint8Array): void {
     const begun: Draft = { n, content: Buffer.alloc(0), told: 0, places: new EventPlaces(this.#places.last), header: this.#header };
     const before = from === 0 ? begun : this.#draft;
@@ -153,7 +156,7 @@ export class EventLogWriter implements StreamWriter {
     }
   }
 
-  /** What continues the draft is dropped until a draft begins anew. */
+  /** From now on, bytes are dropped until a new draft begins. */
   forgetDraft(): void {
     this.#draft = null;
   }

@@ -38,7 +38,7 @@ function session(): Recorder {
 
 type Store = 'objects' | 'events';
 type Mode = 'fail-before' | 'fail-after' | 'crash-before' | 'crash-after';
-/** Where it breaks: the n-th call of an operation from when the session is opened. */
+/** Where the fault occurs: the n-th call of an operation after the session is opened. */
 const steps: readonly {
   readonly name: string;
   readonly store: Store;
@@ -120,7 +120,7 @@ describe('whatever breaks, what was acknowledged is there, once, and the same', 
             () => 'cut off',
           );
           await broken.reached;
-          // As a crash would have it, nothing that comes after this call is done.
+          // As in a crash, nothing after this call takes effect.
           objects.faults.refuseAll();
           events.faults.refuseAll();
           const closing = ingest.close();
@@ -156,7 +156,7 @@ describe('whatever breaks, what was acknowledged is there, once, and the same', 
     await ingest.close();
     const prefix = recordingPrefix(recorder.session, recorder.header.steno.started_at);
     const rows = await derived(recorder, realObjects);
-    // Undone, so that it can be sealed again, this time with repacking.
+    // Undo this, so that the session can be sealed again, this time with repacking.
     await realObjects.delete(manifestKey(prefix));
     const parts = await all(realObjects, prefix);
     for (const { operation, call } of cuts) {
@@ -207,7 +207,7 @@ describe('whatever breaks, what was acknowledged is there, once, and the same', 
     await ingest.close();
   });
 
-  /** The n-th call breaks; the calls before it are as usual. */
+  /** The n-th call fails; earlier calls succeed. */
   function plan(
     faults: FaultyObjectStore['faults'],
     operation: ObjectOperation,
@@ -218,7 +218,7 @@ describe('whatever breaks, what was acknowledged is there, once, and the same', 
     if (mode === 'fail-before') faults.failBefore(operation, 2);
     if (mode === 'fail-after') faults.failAfter(operation, 2);
     if (mode.startsWith('fail')) return { reached: Promise.resolve(), release: () => undefined };
-    // Held before it is done and then done, or held at the next try after it was done and reported as failed.
+    // Paused before the operation and then done, or paused at the retry after it was done and reported as failed.
     if (mode === 'crash-after') faults.failAfter(operation);
     const held = faults.hold(operation);
     return { reached: held.reached, release: held.release };
@@ -260,7 +260,7 @@ describe('whatever breaks, what was acknowledged is there, once, and the same', 
         zstd,
       ),
     ).toMatchObject({ ok: true, parts: 3 });
-    // The same blocks through another ingest that nothing happened to.
+    // The same blocks through another ingest without faults.
     const clean = await start(cleanObjects, realEvents);
     const client = await UplinkClient.connect(clean.addresses['uplink']!, tls, identity);
     await client.deliver(recorder.session, recorder.made);

@@ -28,7 +28,7 @@ afterAll(async () => {
   await folder?.remove();
 });
 
-/** A store whose `n`-th call waits for `meanwhile` first. */
+/** A store whose `n`-th call first waits for `meanwhile`. */
 function interrupted(inner: ObjectStore, n: number, meanwhile: () => Promise<void>): ObjectStore & { readonly calls: () => number } {
   let calls = 0;
   const before = async (): Promise<void> => {

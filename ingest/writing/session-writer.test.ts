@@ -134,7 +134,7 @@ test('parts that are signed while one is written are put in their order, and the
   const parts = puts.filter((key) => key.includes('part-'));
   expect(parts.length).toBe(closes);
   expect(parts).toEqual([...parts].sort());
-  // The session as it begins, after the group that was held up, and after all that was signed meanwhile.
+  // The session at its beginning, after the delayed group, and after everything signed meanwhile.
   expect([...new Set(versions)]).toEqual([0, 1, closes]);
 });
 
@@ -181,7 +181,7 @@ async function write(objects: ObjectStore, recorder: Recorder, sleeps: boolean):
     if (made.kind === 'block') await writer.block(made.n, made.head, made.content);
     else {
       const { done } = await writer.checkpoint(made.part, made.checkpoint, made.kind === 'close');
-      // Sometimes the part is still on its way when the session falls asleep.
+      // Sometimes the part is still being written when the session falls asleep.
       if (made.part % 2 === 0) await done;
     }
   }

@@ -38,7 +38,7 @@ export interface WriterParts extends CommitParts, RecoveryParts {
   readonly eventRetry: StoreRetry;
   /** Public key lines of the recording CA. */
   readonly trusted: () => readonly string[];
-  /** Called with rows of an event log ahead of their block, which brings them again. */
+  /** Called with rows of an event log ahead of their block, which brings the same rows again. */
   readonly onDraft?: (events: readonly EventRow[]) => void;
 }
 
@@ -48,7 +48,7 @@ export interface StreamWriter {
   readonly received: number;
   readonly closed: boolean;
   readonly startedAt: number;
-  /** Bytes of a block that is not cut yet. */
+  /** Bytes of a block that is not complete yet. */
   drafts(n: number, from: number, bytes: Uint8Array): void;
   block(n: number, headHex: string, content: Uint8Array): Promise<void>;
   checkpoint(
@@ -72,7 +72,7 @@ export interface WriterOwner {
   readonly onProgress: () => void;
   /** Called when storing failed for good. */
   readonly onFailure: (error: unknown) => void;
-  /** Called when the first starts to follow a recording, and when the last has stopped. */
+  /** Called with true when the first follower of a recording starts, and with false when the last has stopped. */
   readonly onFollowed: (on: boolean) => void;
 }
 
@@ -84,7 +84,7 @@ interface CommittingPart {
   readonly commit: PartCommit;
 }
 
-/** The beginning of a block that is not cut yet, for followers alone. */
+/** The beginning of a block that is not complete yet, for followers only. */
 interface Draft {
   readonly n: number;
   readonly content: Uint8Array;
@@ -225,7 +225,7 @@ export class SessionWriter implements StreamWriter {
     this.#projection = null;
   }
 
-  /** Somebody follows; answers how to stop. */
+  /** Registers a follower; returns a function that ends it. */
   followed(): () => void {
     if (this.#followers++ === 0) this.#owner.onFollowed(true);
     let follows = true;
@@ -235,7 +235,7 @@ export class SessionWriter implements StreamWriter {
     };
   }
 
-  /** Takes bytes of the next block from byte `from` on. What does not continue the draft is dropped: the block brings it. */
+  /** Takes bytes of the next block, from byte `from` on. Bytes that do not continue the draft are dropped; the block brings them. */
   drafts(n: number, from: number, bytes: Uint8Array): void {
     const before = from === 0 ? new Uint8Array(0) : this.#draft?.n === n ? this.#draft.content : null;
     if (n !== this.#chain.n + 1 || before?.length !== from || from + bytes.length > MAX_DRAFT_BYTES) return;

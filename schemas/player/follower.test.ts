@@ -6,7 +6,7 @@ import { Replay } from './replay.js';
 import type { ReplayIndex } from './replay.js';
 import { parseLines } from './segments.js';
 
-// The types of this folder are those of no runtime.
+// The types of this folder belong to no runtime.
 declare function setTimeout(run: () => void, ms: number): number;
 declare function clearTimeout(timer: number): void;
 

@@ -1,34 +1,35 @@
 /**
- * Keeps the replay of a live session up to date: the live socket, and the index of segments.
+ * Keeps the replay of a live session up to date, using the live socket and the index of segments.
  *
- * Whatever the socket closes with (schemas/feed.ts), the index is read again and, while the session lives, the socket is opened anew after
- * the last block known: sooner when that is because blocks were stored meanwhile or the session ended. Only `misuse` is final: what the
- * caller asks for will not be given. Tested in follower.test.ts, and in the page in test/end-to-end/live-page.test.ts.
+ * Whenever the socket closes, for any reason (schemas/feed.ts), the follower reads the index again and, while the session is live,
+ * opens the socket again after the last known block. It waits less if the socket closed because blocks were stored or the session
+ * ended. Only `misuse` is final: the server will not serve this request. Tested in follower.test.ts, and in the page in
+ * test/end-to-end/live-page.test.ts.
  */
 import { liveCloses } from '../feed.js';
 import type { Replay, ReplayIndex } from './replay.js';
 
-/** A tail longer than this asks whether segments have taken it over. Characters. */
+/** A tail longer than this makes the follower check whether segments have taken over its blocks. In characters. */
 const TAIL_CHARACTERS = 1 << 20;
 const INDEX_AGAIN_MS = 30_000;
 const RETRY_MS = 1_000;
 
 export interface SocketEvents {
   message(text: string): void;
-  /** Called once, with a code of `liveCloses`, or of the WebSocket. */
+  /** Called once, with a code of `liveCloses` or a WebSocket close code. */
   closed(code: number): void;
 }
 
 export interface FollowerParts<Index extends ReplayIndex> {
   readonly replay: Replay;
-  /** As the replay has it. */
+  /** The index that the replay has. */
   readonly index: Index;
   readonly readIndex: () => Promise<Index>;
-  /** Opens the socket after a block, drafts included, and answers how to close it. */
+  /** Opens the socket after block `after`, drafts included; returns a function that closes it. */
   readonly connect: (after: number, events: SocketEvents) => () => void;
-  /** As in `ReplayParts`. */
+  /** See `ReplayParts`. */
   readonly after: (ms: number, run: () => void) => () => void;
-  /** The index was read again, and the replay has it. */
+  /** Called when the index was read again and passed to the replay. */
   readonly indexed?: (index: Index) => void;
 }
 

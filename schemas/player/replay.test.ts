@@ -4,7 +4,7 @@ import { Replay } from './replay.js';
 import type { Dispatch, ReplayIndex } from './replay.js';
 import { parseLines } from './segments.js';
 
-/** Three segments of ten seconds, a line a second, and what a terminal would hold: the text since the last reset. */
+/** Three segments of ten seconds, one line a second, and the expected content of the terminal: the text since the last reset. */
 const stored: ReplayIndex = {
   cols: 80,
   rows: 24,
@@ -20,7 +20,7 @@ const textOf = (n: number): string => {
 };
 const screenAt = (ms: number): string => Array.from({ length: Math.floor(ms / 1000) }, (_, i) => `${i + 1}.`).join('');
 
-// The types of this folder are those of no runtime.
+// The types of this folder belong to no runtime.
 declare function setTimeout(run: () => void, ms: number): number;
 declare function clearTimeout(timer: number): void;
 
@@ -168,7 +168,7 @@ test('what was missed of a live session is caught up with, and then followed at 
   await vi.advanceTimersByTimeAsync(3_000);
   expect(terminal.text).toBe(`${screenAt(50_000)}650.`);
   expect(replay.state).toMatchObject({ phase: 'playing', following: true, speed: 1, skipIdle: false });
-  // Going back then is at the speed of the session; whoever skips idle time goes on doing so.
+  // Seeking back then plays at the session's own speed; skipping of idle time stays on.
   await replay.seek(20_000);
   replay.setSkipIdle(true);
   replay.setSpeed(8);
@@ -197,7 +197,7 @@ test('whoever pauses, goes back, catches up and goes live in any order sees what
         segments: Array.from({ length: segments }, (_, n) => ({ start: n * 10_000 })),
       });
       let [seconds, segments, drafted] = [20, 2, ''];
-      // A moment whose output came in pieces: whoever paused there saw those that had come.
+      // A moment whose output came in pieces: pausing there showed only the pieces received so far.
       const inPieces = new Set<number>();
       const { replay, driver, terminal } = open(index(segments), 'end');
       await driver.init();
@@ -243,7 +243,7 @@ test('a block that is not what was drafted of it is drawn anew', async () => {
   replay.live('[1,"o","31."]\n[2,"o","33."]\n');
   await vi.advanceTimersByTimeAsync(0);
   expect([terminal.text, replay.state.following, replay.position]).toEqual([`${screenAt(31_000)}33.`, true, 33_000]);
-  // Nor is a draft that begins as no other did.
+  // Nor is a draft that begins differently from every other.
   replay.draft('[1,"o","34', true);
   replay.draft('[1,"o","x', true);
   await vi.advanceTimersByTimeAsync(0);

@@ -1,14 +1,14 @@
 /**
- * Replays a recording from its segments onto a terminal: the page's, which is asciinema-player's, and that of `steno join`.
+ * Replays a recording from its segments onto a terminal: that of the page (asciinema-player), or that of `steno join`.
  *
  *     loading ──► paused ◄──► playing ──last event──► ended
  *                    ▲  seek │  ▲  seek                 │ seek or play
  *                    └───────┴──┴────────────────────────┘          failed: a segment cannot be read; seek tries again
  *
- * The player's own segmented driver asks for another index, reads the neighbours of every segment, and knows neither
- * speed changes nor skipped idle time nor live sessions; hence this one. A seek needs one segment: its keyframe, then
- * its events up to the moment. The next segment is fetched ahead. A live session's tail behaves as one more segment;
- * at its end the replay follows. Clock and timers are passed in. Tested in replay.test.ts.
+ * The player's own segmented driver needs a different index, reads the neighbours of every segment, and supports neither speed changes
+ * nor skipping idle time nor live sessions; hence this one. A seek needs one segment: its keyframe, then its events up to the moment.
+ * The next segment is prefetched. A live session's tail behaves as one more segment; at its end the replay follows. Clock and timers
+ * are passed in. Tested in replay.test.ts.
  */
 import { segmentAt } from '../api/recordings/opening.js';
 import { SegmentCache } from './segments.js';
@@ -23,7 +23,7 @@ export interface ReplayIndex extends Size {
   readonly segments: readonly { readonly start: number }[];
 }
 
-/** What the terminal is told; the names are those of asciinema-player's drivers. */
+/** Events dispatched to the terminal; the names are those of asciinema-player's drivers. */
 export interface ReplayEvents {
   readonly reset: { readonly size: Size; readonly init: string; readonly theme: null };
   readonly output: string;
@@ -38,24 +38,24 @@ export type Dispatch = <Name extends keyof ReplayEvents>(name: Name, data?: Repl
 export interface ReplayParts {
   readonly index: ReplayIndex;
   readonly load: (n: number) => Promise<ParsedLines>;
-  /** A segment that is known already. */
+  /** A segment that is already loaded. */
   readonly first?: { readonly n: number; readonly lines: ParsedLines } | null;
-  /** A bare newline also returns the carriage: sessions without a terminal. */
+  /** Whether a bare newline also returns the carriage, as in sessions without a terminal. */
   readonly newlines: boolean;
   /** Monotonic ms. */
   readonly now: () => number;
-  /** Runs it once after so many ms, unless what this answers is called before. */
+  /** Runs `run` once after `ms`, unless the returned function is called first. */
   readonly after: (ms: number, run: () => void) => () => void;
-  /** Runs what may wait until the screen is drawn. */
+  /** Runs work that can wait until the screen is drawn. */
   readonly later?: (run: () => void) => void;
-  /** Where to begin in ms; `end` follows a live session. */
+  /** Where to start, in ms; `end` follows a live session. */
   readonly startAt: number | 'end';
 }
 
 export interface ReplayState {
   readonly phase: 'loading' | 'paused' | 'playing' | 'ended' | 'failed';
   readonly duration: number;
-  /** Session time in ms up to which blocks are cut: no search finds what came after. */
+  /** Session time in ms up to which blocks are complete; a search finds nothing later. */
   readonly cut: number;
   readonly live: boolean;
   readonly following: boolean;
@@ -67,11 +67,11 @@ export interface ReplayState {
 /** Idle time beyond this is skipped, in session ms, after waiting `IDLE_SHOWN_MS` of real time. */
 export const IDLE_MS = 2_000;
 const IDLE_SHOWN_MS = 400;
-/** How fast what was missed of a live session is shown. */
+/** Speed at which the missed part of a live session is played. */
 const CATCH_UP_SPEED = 4;
-/** Output within a frame is drawn together. */
+/** Output within one frame is drawn together. */
 const FRAME_MS = 16;
-/** Strings of this length are fed at once: fewer calls into the terminal. */
+/** Output is fed to the terminal in strings of up to this length, to make fewer calls. */
 const FEED_CHARACTERS = 1 << 17;
 
 export class Replay {
@@ -82,22 +82,22 @@ export class Replay {
   #index: ReplayIndex;
   #state: ReplayState;
   #dispatch: Dispatch | null = null;
-  /** Index of the segment the terminal stands in; `segments.length` is the tail. */
+  /** Index of the segment that the terminal is in; `segments.length` means the tail. */
   #segment = 0;
-  /** Whether anything was drawn at all: a first segment that cannot be read leaves the terminal nowhere. */
+  /** Whether anything has been drawn: if the first segment cannot be read, the terminal has no position. */
   #placed = false;
   #events: readonly ScreenEvent[] = [];
   #next = 0;
   #position = 0;
-  /** Where a seek under way leads. */
+  /** The target of a seek in progress. */
   #target: number | null = null;
-  /** While playing: the moment at which the session clock showed `#position`. */
+  /** While playing: the monotonic time at which the session clock read `#position`. */
   #since = 0;
-  /** Calls the timer off; undefined: none runs. */
+  /** Cancels the running timer; undefined if none is running. */
   #timer: (() => void) | undefined;
-  /** Counts seeks: what an older one still waits for no longer counts. */
+  /** Counts seeks, so that the continuation of an older seek is ignored. */
   #generation = 0;
-  /** Whether idle time was skipped before catching up began; null while nobody catches up. */
+  /** Whether idle time was being skipped before catching up began; null when not catching up. */
   #skippedBefore: boolean | null = null;
 
   constructor(parts: ReplayParts) {
@@ -118,7 +118,7 @@ export class Replay {
     };
   }
 
-  /** Shows the moment where the replay begins on this terminal, and everything from then on. */
+  /** Connects this terminal, shows the starting moment on it, and dispatches everything from then on. */
   async open(dispatch: Dispatch): Promise<void> {
     this.#dispatch = dispatch;
     const { startAt } = this.#parts;
@@ -179,7 +179,7 @@ export class Replay {
     this.#reschedule();
   }
 
-  /** Shows the screen at `target` ms; goes on playing if it was. Resolves when the terminal has it. */
+  /** Shows the screen at `target` ms and keeps playing if it was playing. Resolves when the terminal shows it. */
   async seek(target: number): Promise<void> {
     const resume = this.#state.phase === 'playing';
     const generation = ++this.#generation;
@@ -202,7 +202,7 @@ export class Replay {
     if (resume) this.#schedule();
   }
 
-  /** To the next change of the screen, or to the one before; pauses. Resolves when the terminal shows it. */
+  /** Pauses and steps to the next or the previous change of the screen. Resolves when the terminal shows it. */
   async step(direction: 1 | -1): Promise<void> {
     this.pause();
     const generation = this.#generation;
@@ -217,16 +217,16 @@ export class Replay {
     if (generation === this.#generation && at !== null) await this.seek(at);
   }
 
-  /** Fetches what a seek to `target` would need: somebody is about to go there. */
+  /** Prefetches the segment that a seek to `target` would need, because a seek there is likely. */
   prepare(target: number): void {
     const { segments, duration } = this.#index;
     if (segments.length > 0 && target < duration) this.#cache.prefetch(segmentAt(segments, target));
   }
 
-  /** To the end of a live session, and on with it. */
+  /** Jumps to the end of a live session and follows it. */
   async follow(): Promise<void> {
     if (!this.#state.live) return;
-    // Blocks may come while the segment before them is fetched.
+    // Blocks may arrive while the segment before them is fetched.
     do {
       await this.seek(this.#tail.until);
       if (this.#state.phase === 'failed' || this.#dispatch === null) return;
@@ -235,7 +235,7 @@ export class Replay {
     this.#dispatch?.('playing');
   }
 
-  /** Plays what was missed of a live session, fast and without its idle time, and then follows it. */
+  /** Plays the missed part of a live session fast and without idle time, then follows the session. */
   catchUp(): void {
     if (!this.#state.live || this.#state.following) return;
     this.#skippedBefore ??= this.#state.skipIdle;
@@ -245,18 +245,18 @@ export class Replay {
     else this.#reschedule();
   }
 
-  /** Lines of the next block of a live session. */
+  /** Takes the lines of the next block of a live session. */
   live(text: string): void {
     this.#took(this.#tail.append(text));
   }
 
-  /** Lines of a block that is not cut yet (schemas/feed.ts). */
+  /** Takes lines of a block that is not complete yet (schemas/feed.ts). */
   draft(text: string, begins: boolean): void {
     this.#took(this.#tail.draft(text, begins));
   }
 
   #took({ events, differs }: Appended): void {
-    // Who follows has seen every segment to its end, and goes on in the tail.
+    // While following, every segment has been played to its end and the replay continues in the tail.
     if (this.#state.following) this.#segment = this.#index.segments.length;
     if (this.#segment === this.#index.segments.length) this.#events = this.#tail.events;
     if (this.#state.following) {
@@ -266,7 +266,7 @@ export class Replay {
     }
     this.#set(this.#lengths());
     if (differs && this.#segment === this.#index.segments.length) {
-      // The terminal shows what was drafted: drawn anew from the keyframe before it.
+      // The terminal shows the draft, which differs from the block: redraw from the keyframe before it.
       this.#placed = false;
       void (this.#state.following ? this.follow() : this.seek(this.#target ?? this.position));
       return;
@@ -274,17 +274,17 @@ export class Replay {
     if (!this.#state.following && this.#state.phase === 'playing' && this.#timer === undefined) this.#schedule();
   }
 
-  /** The last block that is known, to ask for what follows. */
+  /** The last known block, from which the live socket continues. */
   get block(): number {
     return this.#tail.block;
   }
 
-  /** Characters waiting in the tail for a segment to take them over. */
+  /** Characters in the tail that no segment has taken over yet. */
   get tailCharacters(): number {
     return this.#tail.characters;
   }
 
-  /** A newer index of the same recording. */
+  /** Takes a newer index of the same recording. */
   update(index: ReplayIndex): void {
     const wasTail = this.#segment === this.#index.segments.length;
     const behind = index.block > this.#tail.block;
@@ -292,7 +292,7 @@ export class Replay {
     const dropped = this.#tail.stored(index.block, index.duration);
     const segments = this.#index.segments.length;
     this.#index = index;
-    // The last segment of an unsealed recording never grows, but a repacked recording numbers them anew.
+    // The last segment of an unsealed recording never grows, but repacking renumbers the segments.
     if (repacked) this.#cache.clear();
     this.#set({ ...this.#lengths(), live: index.live });
     if (wasTail) {
@@ -321,7 +321,7 @@ export class Replay {
     this.#listeners.clear();
   }
 
-  /** Session time of the next or last change of the screen beyond `here`; null at the end. */
+  /** Session time of the nearest change of the screen after or before `here`; null if there is none. */
   async #changeBeside(here: number, direction: 1 | -1): Promise<number | null> {
     const { segments } = this.#index;
     const tail = this.#tail.events;
@@ -335,7 +335,7 @@ export class Replay {
     return null;
   }
 
-  /** Brings the terminal to `target`: forward from where it stands if that is in the same segment, else from a keyframe. */
+  /** Brings the terminal to `target`: forward from its position if `target` is in the same segment, otherwise from a keyframe. */
   async #show(target: number, generation: number): Promise<void> {
     const { segments } = this.#index;
     const inTail = this.#tail.events.length > 0 && target >= this.#index.duration;
@@ -346,7 +346,7 @@ export class Replay {
       const base = Math.min(wanted, segments.length - 1);
       const lines = base < 0 ? null : (this.#cache.peek(base) ?? (await this.#cache.get(base)));
       if (generation !== this.#generation) return;
-      // In the first segment nothing was drawn yet, whatever a keyframe there may say.
+      // At the start of the first segment nothing has been drawn yet, even if a keyframe there says otherwise.
       const frame = (base > 0 ? lines?.keyframe : null) ?? { cols: this.#index.cols, rows: this.#index.rows, screen: '' };
       this.#dispatch?.('reset', { size: { cols: frame.cols, rows: frame.rows }, init: frame.screen, theme: null });
       this.#segment = wanted;
@@ -404,7 +404,7 @@ export class Replay {
       return;
     }
     if (this.#state.live) {
-      // All that came so far is shown: on with it.
+      // Everything received so far has been shown: start following.
       this.#set(this.#caughtUp());
       return;
     }
@@ -421,7 +421,7 @@ export class Replay {
     this.#schedule();
   }
 
-  /** On to the segment after this one; its events go on where this one's ended, so its keyframe is not needed. */
+  /** Moves on to the next segment; its events continue where this one's ended, so its keyframe is not needed. */
   async #advance(): Promise<void> {
     const generation = this.#generation;
     const n = this.#segment + 1;
@@ -454,7 +454,7 @@ export class Replay {
   #prefetch(): void {
     const generation = this.#generation;
     (this.#parts.later ?? ((run) => run()))(() => {
-      // Of seeks that follow each other only the last one's neighbour is wanted.
+      // In a series of seeks, only the last one needs its next segment prefetched.
       if (generation === this.#generation && this.#segment + 1 < this.#index.segments.length) this.#cache.prefetch(this.#segment + 1);
     });
   }
@@ -471,7 +471,7 @@ export class Replay {
     this.#set({ phase: 'failed', following: false, error: error instanceof Error ? error.message : 'this part cannot be read' });
   }
 
-  /** Makes the clock's present reading its new origin. */
+  /** Makes the clock's current reading its new origin. */
   #rebase(): void {
     this.#position = this.position;
     this.#since = this.#parts.now();
@@ -490,7 +490,7 @@ export class Replay {
     this.#timer = undefined;
   }
 
-  /** At the end of a live session: who looks back next does so at the speed of the session. */
+  /** The state changes at the end of a live session: a later seek back plays at the session's own speed again. */
   #caughtUp(): Partial<ReplayState> {
     const skipIdle = this.#skippedBefore ?? this.#state.skipIdle;
     this.#skippedBefore = null;
@@ -514,7 +514,7 @@ function countUntil(events: readonly ScreenEvent[], from: number, until: number)
   return i - from;
 }
 
-/** Whether the segments known before are the first of the newer index. */
+/** Whether the segments of the older index are the first segments of the newer one. */
 function segmentsContinue(before: ReplayIndex, after: ReplayIndex): boolean {
   return after.segments.length >= before.segments.length && before.segments.every(({ start }, n) => after.segments[n]!.start === start);
 }

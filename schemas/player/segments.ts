@@ -1,8 +1,8 @@
 /**
- * Segments of a recording as players need them: parsed once, kept while there is room, fetched ahead.
+ * Segments of a recording for players: parsed once, cached within a limit, prefetched.
  *
- * Lines come from a recording and are hostile: what is no line of the format is skipped, sizes are clamped. Memory is
- * bounded by `CACHE_CHARACTERS` of parsed text, however long the session. Tested in segments.test.ts.
+ * Lines come from a recording and are hostile: a line that does not fit the format is skipped, sizes are clamped. Memory is
+ * bounded by `CACHE_CHARACTERS` of parsed text, regardless of the length of the session. Tested in segments.test.ts.
  */
 import { isSize, parseSize } from '../recording/line.js';
 
@@ -17,7 +17,7 @@ export interface Size {
 }
 
 export interface ParsedLines {
-  /** The keyframe that is the first of the lines; any other is ignored. */
+  /** The keyframe, if it is the first of the lines; later ones are ignored. */
   readonly keyframe: (Size & { readonly screen: string }) | null;
   readonly events: readonly ScreenEvent[];
   /** Session time of the last line. */
@@ -27,7 +27,7 @@ export interface ParsedLines {
 
 const CACHE_CHARACTERS = 24 << 20;
 
-/** `start`: session time of the line before the first. `newlines`: a bare newline also returns the carriage (no terminal). */
+/** `start`: session time of the line before the first one. `newlines`: a bare newline also returns the carriage (no terminal). */
 export function parseLines(text: string, start: number, newlines: boolean): ParsedLines {
   let keyframe: ParsedLines['keyframe'] = null;
   const events: ScreenEvent[] = [];
@@ -82,7 +82,7 @@ export class SegmentCache {
   get(n: number): Promise<ParsedLines> {
     const known = this.#entries.get(n);
     if (known !== undefined) {
-      // Maps keep insertion order: what was used last goes to the end.
+      // Maps keep insertion order: move the most recently used entry to the end.
       this.#entries.delete(n);
       this.#entries.set(n, known);
       return known.promise;
@@ -108,7 +108,7 @@ export class SegmentCache {
     this.#characters += value.characters;
   }
 
-  /** What is there without waiting. */
+  /** The segment if it is already loaded. */
   peek(n: number): ParsedLines | undefined {
     return this.#entries.get(n)?.value;
   }

@@ -40,7 +40,7 @@ test('whatever pieces drafts come in, again after a reconnect or not, the events
       fc.nat(8),
       (newlines, lines, cuts, end) => {
         const tail = new Tail(3, 1000, newlines);
-        // As the recorder writes them: an output is appended escaped, a character at a time here, every other line at once.
+        // As the recorder writes them: output is appended escaped, here one character at a time, every other line at once.
         const writes = lines.flatMap(({ code, data }, i) => {
           const whole = `[${i % 2 === 0 ? 0 : 0.5},"${code}",${JSON.stringify(data)}]\n`;
           if (code !== 'o') return [whole];
@@ -48,7 +48,7 @@ test('whatever pieces drafts come in, again after a reconnect or not, the events
           return [`[${i % 2 === 0 ? 0 : 0.5},"o","`, ...escaped, '"]\n'];
         });
         const all = writes.join('');
-        // Perhaps the block ends before the last line that was drafted of it.
+        // The block may end before the last line of its draft.
         const ends = [...all.matchAll(/\n/g)].map(({ index }) => index + 1);
         const first = all.slice(0, ends[end % ends.length]);
         const seen: ScreenEvent[] = [];

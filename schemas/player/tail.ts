@@ -1,10 +1,10 @@
 /**
- * The tail of a live session: blocks that came over the socket and are not in a segment yet, in order. Dropped block by
- * block as segments take them over.
+ * The tail of a live session: blocks that came over the socket and are not in a segment yet, in order. Each is dropped once a segment
+ * contains it.
  *
- * Of the block that comes next, a draft may be here. Its events are only added to: what the block has beyond its draft
- * follows as further events, so that a place among the events stays good. A draft may also go beyond its block: its last line was open,
- * and too long for the block. Tested in tail.test.ts.
+ * The tail may also hold a draft of the next block. The events of a draft are only appended to: whatever the block has beyond its draft
+ * follows as further events, so that an index into the events stays valid. A draft may also extend past its block, if the draft's last
+ * line was still open and then turned out too long for the block. Tested in tail.test.ts.
  */
 import { parseLines } from './segments.js';
 import type { ParsedLines, ScreenEvent } from './segments.js';
@@ -15,19 +15,19 @@ interface TailBlock {
   readonly characters: number;
 }
 
-/** What was drafted after the last block. */
+/** Text drafted after the last block. */
 interface Draft {
   readonly text: string;
-  /** Its events as they came, output perhaps in pieces, each with its number among `whole`. */
+  /** The draft's events as they came, with output possibly in pieces; `of` is the index of each in `whole`. */
   readonly pieces: readonly { readonly event: ScreenEvent; readonly of: number }[];
-  /** The same, each output whole. */
+  /** The same events, each output in one piece. */
   readonly whole: readonly ScreenEvent[];
   readonly until: number;
 }
 
 export interface Appended {
   readonly events: readonly ScreenEvent[];
-  /** The block does not begin as its draft did, so what was drawn is not what was recorded. */
+  /** The block does not begin like its draft, so the screen shows something that was not recorded. */
   readonly differs: boolean;
 }
 
@@ -38,14 +38,14 @@ export class Tail {
   #until: number;
   #draft: Draft | null = null;
 
-  /** After block `block`, at session time `until` in ms. */
+  /** Starts after block `block`, at session time `until` in ms. */
   constructor(block: number, until: number, newlines: boolean) {
     this.#block = block;
     this.#until = until;
     this.#newlines = newlines;
   }
 
-  /** The last block that is known here or in a segment. A draft is no block yet. */
+  /** The last block known here or in a segment. A draft does not count. */
   get block(): number {
     return this.#block;
   }
@@ -55,7 +55,7 @@ export class Tail {
     return this.#draft?.until ?? this.#until;
   }
 
-  /** Session time of the last line of a block. */
+  /** Session time of the last line of the last complete block. */
   get cut(): number {
     return this.#until;
   }
@@ -68,7 +68,7 @@ export class Tail {
     return [...this.#blocks.flatMap(({ events }) => events), ...(this.#draft?.pieces ?? []).map(({ event }) => event)];
   }
 
-  /** Takes the next block's lines and returns the events that its draft did not have. */
+  /** Takes the next block's lines and returns the events that its draft did not contain. */
   append(text: string): Appended {
     const start = this.#until;
     const { events, until, characters } = parseLines(text, start, this.#newlines);
@@ -93,7 +93,7 @@ export class Tail {
     return rest === null ? { events, differs: true } : { events: rest.map(({ event }) => event), differs: false };
   }
 
-  /** Takes the first text that was drafted after the last block, or (`begins` false) text that follows. Returns the events that are new. */
+  /** Takes the first text drafted after the last block, or (`begins` false) the text that follows it. Returns the new events. */
   draft(text: string, begins: boolean): Appended {
     const before = this.#draft ?? { text: '', pieces: [], whole: [], until: this.#until };
     const all = begins ? text : before.text + text;
@@ -104,7 +104,7 @@ export class Tail {
       return { events: rest.map(({ event }) => event), differs: false };
     }
     if (beyond(events, before.whole) !== null) {
-      // The same draft comes again, piece by piece.
+      // The same draft is being sent again, piece by piece.
       this.#draft = { ...before, text: all };
       return { events: [], differs: false };
     }
@@ -112,7 +112,7 @@ export class Tail {
     return { events, differs: true };
   }
 
-  /** Segments now reach to `block`, at session time `until`. Returns how many events left the tail. */
+  /** Called when segments reach to `block`, at session time `until`. Returns how many events left the tail. */
   stored(block: number, until: number): number {
     let dropped = 0;
     while (this.#blocks.length > 0 && this.#blocks[0]!.n <= block) dropped += this.#blocks.shift()!.events.length;
@@ -125,13 +125,13 @@ export class Tail {
     return dropped;
   }
 
-  /** Lines of which the last may lack its end. */
+  /** Parses lines of which the last may be incomplete. */
   #drafted(text: string): ParsedLines {
     return parseLines(text.endsWith('\n') ? text : `${text}"]`, this.#until, this.#newlines);
   }
 }
 
-/** What `events` have beyond `begun`, of which the last output may go on; null unless they begin with them. */
+/** The part of `events` after `begun`, whose last output may have grown; null unless `events` begins with `begun`. */
 function beyond(begun: readonly ScreenEvent[], events: readonly ScreenEvent[]): Draft['pieces'] | null {
   const last = begun.length - 1;
   for (const [i, before] of begun.entries()) {

@@ -1,4 +1,4 @@
-/** Two sessions beside each other: what the API tells to whom, and the page in real Chromium. */
+/** Two sessions side by side: the API's answers for different users, and the page in real Chromium. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -28,7 +28,7 @@ const picture = (name: string): Promise<void> => takePicture(page, name);
 
 const PROMPT = 'deploy@web-3:~$ ';
 const HOSTILE = '<img src=x onerror="document.title=\'owned\'">\u202egnp';
-/** Commands three seconds apart, each with what it printed. */
+/** Commands three seconds apart, each with its output. */
 const lines = (...typed: readonly (readonly [string, string])[]): (readonly [number, LineBody])[] => [
   [10, { code: 'o', data: PROMPT }],
   ...typed.map(([text, output], i) => [1_000 + i * 3_000, { code: 'o', data: `${text}\r\n${output}${PROMPT}` }] as const),

@@ -5,15 +5,15 @@ import { eventsServer, hostPort, httpsBase, ingests, memberFields, objectsUrl, w
 
 export const viewerConfig = z.strictObject({
   ...memberFields,
-  /** Address of the page and its API, without TLS: put a proxy with a certificate in front. */
+  /** Address of the page and its API, without TLS: put a proxy with a certificate in front of it. */
   listen: hostPort,
-  /** How people reach the page, such as https://steno.example.com. */
+  /** The address at which users reach the page, such as https://steno.example.com. */
   address: webBase,
-  /** How users reach a gateway. */
+  /** The address at which users reach a gateway. */
   ssh: hostPort,
-  /** How commands of users reach the authority; the first of `authorities` when left out. */
+  /** The address at which users' commands reach the authority; if omitted, the first of `authorities`. */
   authority_address: httpsBase.optional(),
-  /** Proxies in front, whose X-Forwarded-For counts. */
+  /** Proxies in front of this server whose X-Forwarded-For is trusted. */
   proxies: z
     .array(z.string().refine((text) => isIP(text) !== 0, 'is not an IP address'))
     .max(64)

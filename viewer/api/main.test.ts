@@ -33,7 +33,7 @@ interface Answer {
   readonly text: string;
 }
 
-/** With the path as given: `fetch` would tidy it, and would not let a test choose Host. */
+/** Sends the path unmodified: `fetch` would normalize it, and would not let a test choose Host. */
 function call(path: string, options: { method?: string; headers?: Record<string, string>; body?: string } = {}): Promise<Answer> {
   const { hostname, port } = new URL(stand.url);
   return new Promise((resolve, reject) => {
@@ -199,7 +199,7 @@ describe('rules on sessions', () => {
       [theirs.id, ofTheirs],
     ] as const) {
       for (const [i, path] of perSession(id).entries()) expect((await call(path, { headers })).status, path).toBe(statuses[i]);
-      // What is shown first takes both rights: to list the session and to view it.
+      // The opening requires both rights: to list the session and to view it.
       const [info, segments] = statuses;
       expect((await call(openingPath(id, null), { headers })).status).toBe(segments === 200 ? info : segments);
     }
@@ -227,7 +227,7 @@ describe('rules on sessions', () => {
     });
     const closed = new Promise<number>((resolve) => socket.on('close', resolve));
     await new Promise((resolve) => socket.on('open', resolve));
-    // Taken away while they look.
+    // The right is withdrawn while they watch.
     stand.role('follower', rule(['list', 'view']));
     expect(await closed).toBe(4401);
   });
@@ -543,7 +543,7 @@ describe('sessions', () => {
         const coding = response.headers.get('content-encoding') ?? 'identity';
         used.add(coding);
         expect(accepted).toContain(coding);
-        // fetch undoes gzip, and leaves a coding that it does not know.
+        // fetch decodes gzip, and leaves a coding unchanged that it does not know.
         const bytes = Buffer.from(await response.arrayBuffer());
         return Buffer.from(coding === 'zstd' ? zstd.decompress(bytes) : bytes).toString('utf8');
       };
@@ -551,7 +551,7 @@ describe('sessions', () => {
       for (const accepted of ['gzip', 'zstd', 'gzip, zstd', 'br, ZSTD;q=0, gzip;q=0.5', 'gzip;q=0, zstd;q=0.0, identity'])
         expect(await fetchAs(accepted.toLowerCase() + ', identity'), `${path} as ${accepted}`).toBe(plain);
     }
-    // These are too short to be worth gzip: seek-budget.test.ts has it.
+    // These segments are too short for gzip: seek-budget.test.ts covers it.
     if (kind === 'sealed') expect([...used].sort()).toEqual(['identity', 'zstd']);
   });
 
@@ -669,7 +669,7 @@ describe('the live socket', () => {
       socket.on('error', () => undefined);
     });
 
-  /** The answer to an upgrade that is refused, once the server has closed the connection. */
+  /** The response to a refused upgrade, once the server has closed the connection. */
   const upgrade = async (asked: {
     readonly path: string;
     readonly method?: string;
@@ -722,7 +722,7 @@ describe('the live socket', () => {
   });
 });
 
-// Last, since it adds rows to sessions that others look at.
+// Last, since it adds rows to sessions that other tests use.
 test('a session that was opened from inside of another names it, to who may list that one', async () => {
   const { startedAt: at, id } = mine;
   const row = { user: 'x', node: 'x', login: 'x', at, offset_ms: 0, ...noFacts };

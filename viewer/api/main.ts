@@ -1,9 +1,9 @@
 /**
  * viewer/api: search, replay, export and live join over HTTP, and the page that shows them.
  *
- * Every request passes Host, then for /api identity, then the handler, which asks access.ts; a socket passes Origin too, and all
- * of them before it is upgraded. Queries are parsed strictly, answers are never stored by browsers.
- * Nothing of a request but method, route and status is logged. Tested in main.test.ts.
+ * Every request passes the Host check, under /api the identity check, then its handler, which asks access.ts; a WebSocket request also
+ * passes the Origin check, and all checks come before the upgrade. Queries are parsed strictly; browsers are told never to store
+ * answers. Of a request only method, route and status are logged. Tested in main.test.ts.
  */
 import type { FastifyRequest } from 'fastify';
 import type { PublicAddresses } from '#schemas/api/front/sign-in.js';
@@ -51,11 +51,11 @@ export interface ViewerConfig {
   /** Folder of the built page. */
   readonly webRoot: string;
   readonly version: string;
-  /** Other `host:port` values of the Host header this server is reached by, behind a proxy for instance. */
+  /** Other `host:port` values of the Host header at which this server is reached, for example behind a proxy. */
   readonly hosts?: readonly string[];
-  /** How people and commands reach this Steno; `web` is the base URL of this server as they type it. */
+  /** The addresses at which users and commands reach this Steno; `web` is the base URL of this server as users type it. */
   readonly addresses?: PublicAddresses;
-  /** Addresses of proxies whose X-Forwarded-For counts. */
+  /** Addresses of proxies whose X-Forwarded-For is trusted. */
   readonly proxies?: readonly string[];
 }
 
@@ -67,31 +67,31 @@ export interface ViewerDeps {
   readonly live: LiveSource;
   /** Address of the gateway for browsers' terminals; omitted if there is no gateway. */
   readonly gateways?: GatewaySource;
-  /** Public key lines of every recording CA that ever counted: what a page checks recordings with. */
+  /** Public key lines of every recording CA, including retired ones: an exported page checks recordings with them. */
   readonly recordingCas: () => readonly string[];
   /** Background queues of the stages in this process. */
   readonly queues?: () => readonly QueueReport[];
   /** Set when an analyzer runs in the same process. */
   readonly analysis?: () => Analysis | null;
-  /** How far a rebuild of the event store is; null when nothing is missing. */
+  /** Progress of a rebuild of the event store; null if nothing is missing. */
   readonly rebuilding?: () => IndexProgress | null;
-  /** `own_since` of the snapshot, in ms since 1970: older recordings are not shown to the user as their own. */
+  /** `own_since` of the snapshot, in ms since 1970: older recordings are not treated as the user's own. */
   readonly ownSince: () => Readonly<Record<string, number>>;
   /** Searches stored events for matches of rules; omitted if hunts are not available. */
   readonly hunter?: Hunter;
-  /** Checks every answer against what its endpoint declares: for tests. */
+  /** For tests: checks every answer against its endpoint's declaration. */
   readonly checkAnswers?: boolean;
-  /** Runs scheduled searches that the authority gives out. */
+  /** Whether this viewer runs the scheduled searches that the authority hands out. */
   readonly scheduled?: boolean;
   readonly log: Log;
   /** ms since 1970. */
   readonly clock: () => number;
-  /** Left out: one of its own. It is closed with the viewer. */
+  /** If omitted, the viewer creates its own. Closed with the viewer. */
   readonly painter?: PicturePainter;
 }
 
 export interface RunningViewer extends Running {
-  /** What it answers. */
+  /** The routes it serves. */
   readonly routes: readonly ViewerRoute[];
 }
 

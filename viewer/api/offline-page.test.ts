@@ -1,4 +1,4 @@
-/** A session as one HTML file, opened from disk in real Chromium with no network: it replays, and says how far it may be believed. */
+/** A session as one HTML file, opened from disk in real Chromium without network: it replays, and says how far it can be trusted. */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -28,7 +28,7 @@ let html: Buffer;
 const complaints: string[] = [];
 const requested: string[] = [];
 
-/** Escape sequences, markup, marks of direction, links and titles: what a recording must not get to act by. */
+/** Escape sequences, markup, bidirectional marks, links and titles: recorded content that must have no effect. */
 const hostile = [
   '</script><script>document.title="owned"</script><img src=x onerror="document.title=\'owned\'">\r\n',
   '\u202egnp.exe\u202c \u2066hidden\u2069 \u200bzero\r\n',
@@ -158,7 +158,7 @@ test('a page that was made under a watermark shows it over everything, and stays
   const said = await page.locator('.watermark').evaluateAll((marks) => marks.map((mark) => mark.getAttribute('data-watermark')));
   expect(said).toEqual(['ann, 2026-05-03 09:30 UTC', 'ann, 2026-05-03 09:30 UTC']);
   await takePicture(page, 'offline-watermark');
-  // Taking the statement out of the file is a change like any other.
+  // Removing the statement from the file is a change like any other.
   expect(await open(Buffer.from(marked.toString('latin1').replace(',"watermark":true', ''), 'latin1'))).toBe('broken');
   expect(complaints).toEqual([]);
 });
@@ -206,7 +206,7 @@ test('a changed byte anywhere breaks it, or keeps it from starting', async () =>
   const outcomes = new Map<string, number>();
   const last = html.lastIndexOf('<script type="application/json"');
   const about = html.indexOf('</script>', last);
-  // Everywhere, with more of them where the session is than in the code.
+  // Positions throughout the file, more of them in the session than in the code.
   const places = [
     ...Array.from({ length: 8 }, (_, i) => Math.floor((html.indexOf('<style>') * i) / 8) + 3),
     html.indexOf('<style>') + 500,
@@ -215,12 +215,12 @@ test('a changed byte anywhere breaks it, or keeps it from starting', async () =>
   ];
   for (const at of places) {
     const changed = Buffer.from(html);
-    // Into another character of the same kind, so that base64 stays base64.
+    // Replace it with another character of the same kind, so that the base64 stays valid.
     const byte = changed[at]!;
     changed[at] = byte === 0x41 ? 0x42 : 0x41;
     await writeFile(file, changed);
     await page.goto(pathToFileURL(file).href);
-    // A page whose code was changed stays as it was written; one that runs comes to a verdict.
+    // A page whose code was changed keeps its initial text; a page that runs reaches a verdict.
     const outcome = (await page.locator('.unstarted').count()) > 0 ? 'not started' : await settled();
     outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
     expect(['broken', 'not started'], `byte ${at}, which was ${JSON.stringify(html.toString('latin1', at - 20, at + 20))}`).toContain(

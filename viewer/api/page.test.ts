@@ -1,4 +1,4 @@
-/** The page in real Chromium, against real stores: what a person does, by keyboard and pointer of the driver. */
+/** The page in real Chromium, against real stores: user actions, with the driver's keyboard and pointer. */
 import { fileURLToPath } from 'node:url';
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
@@ -27,7 +27,7 @@ let page: Page;
 let long: Recorded;
 const complaints: string[] = [];
 
-/** 200 seconds, one line a second, its number at the top left of a cleared screen; wider from second 100 on. */
+/** 200 seconds, one line a second with its number at the top left of a cleared screen; wider from second 100 on. */
 function* counting(): Generator<readonly [number, LineBody]> {
   for (let second = 0; second <= 200; second++) {
     if (second === 100) yield [second * 1000, { code: 'r', data: '100x30' }];
@@ -261,7 +261,7 @@ describe('a person', () => {
     expect(await page.locator('.verify-own .command code').innerText()).toBe(`steno verify ${long.id}`);
 
     const bent = await record(stand, { user: 'mallory', state: 'sealed', blocksPerPart: 20, lines: counting() });
-    // The third part says something else, in a frame that is whole and with a proof that was good.
+    // The third part has different content, in an intact frame and with a proof that was valid.
     const key = partKey(recordingPrefix(bent.id, bent.startedAt), 3);
     const altered = [...readContainer(await stand.objects.get(key))].map((segment) => {
       if (segment.kind !== 'data') return segment.kind === 'proof' ? encodeProof(segment.proof) : encodeSeekTable([]);
@@ -271,7 +271,7 @@ describe('a person', () => {
     await stand.objects.delete(key);
     await stand.objects.put(key, Buffer.concat(altered));
     const bad = await verdictOf(bent.id);
-    // Of each block one byte of the chain is kept: in 1 of 256 cases the one after it is named.
+    // One byte of the chain is kept per block: in 1 of 256 cases the following block is named.
     const named = Number(/Not verified: block (\d+)/.exec(bad)?.[1]);
     expect([46, 47]).toContain(named);
     expect(bad).toContain(`Everything up to 0:${named - 2} of session time is as it was signed.`);
@@ -320,7 +320,7 @@ describe('a person', () => {
 
     await recordLog(stand, logged, { commands, end: 'complete', session: long.id });
     expect(await verdicts()).toContain(`The event log is of session ${long.id}`);
-    // The browser notes the answer that there is no log.
+    // The browser logs the response that there is no log.
     expect(complaints.splice(0).every((text) => text.startsWith('Failed to load resource'))).toBe(true);
   });
 
@@ -336,7 +336,7 @@ describe('a person', () => {
     await page.locator('.track').focus();
     await page.keyboard.press('Home');
     await shows('second 0');
-    // Of the damaged part, when it was asked for by its number.
+    // The browser logs the failed request for the damaged part.
     expect(complaints.splice(0).every((text) => text.startsWith('Failed to load resource'))).toBe(true);
   });
 
@@ -434,7 +434,7 @@ describe('a person', () => {
     const held = new Promise<void>((resolve) => (release = resolve));
     await page.route('**/api/sessions?*', async (route) => {
       await held;
-      // What is shown no more was given up.
+      // A request for something no longer shown was aborted.
       await route.continue().catch(() => undefined);
     });
     await page.goBack();
@@ -451,10 +451,10 @@ describe('a person', () => {
     expect(complaints).toEqual([]);
     await page.locator('.who button').click();
     await page.waitForSelector('.sign-in-card');
-    // At a session's own address: signing in leads back to it, and to its replay.
+    // Sign in at a session's own address: this leads back to the session and its replay.
     await page.goto(`${stand.url}/sessions/${long.id}?t=123000`);
     await page.waitForSelector('.sign-in-card');
-    // Within the same document: only the fragment changes.
+    // Within the same document, only the fragment changes.
     await page.goto(`${stand.url}/sessions/${long.id}?t=123000#sign-in=${stand.link('yves', 'all')}`);
     await shows('second 123');
     await page.locator('.who button').click();

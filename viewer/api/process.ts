@@ -1,4 +1,4 @@
-/** A viewer as a process, or as a part of the one that holds the embedded stores. Order: stores, identity and authority, viewer. */
+/** A viewer as a process, or as part of the process that holds the embedded stores. Order: stores, identity and authority, viewer. */
 import { join } from 'node:path';
 import type { QueueReport, IndexProgress } from '#schemas/api/recordings/status.js';
 import { RequestVerifier } from '#runtime/http/request-auth.js';
@@ -19,14 +19,14 @@ export interface ViewerProcessParts {
   readonly version: string;
   /** Folder of the built page. */
   readonly webRoot: string;
-  /** Rules are another stage's: whoever starts both hands it in. */
+  /** Rules belong to another stage, so the caller that starts both passes the hunter in. */
   readonly hunter?: Hunter;
   /** Set when an ingest runs in the same process. */
   readonly beside?: {
     readonly stores: Stores;
     readonly queues: () => readonly QueueReport[];
     readonly rebuilding: () => IndexProgress | null;
-    /** Null while there is no analyzer. */
+    /** Returns null while there is no analyzer. */
     readonly analysis?: () => Analysis | null;
   };
 }
@@ -65,7 +65,7 @@ export async function startViewerProcess(config: ViewerServiceConfig & Joining, 
           urls: config.ingest,
           onRemoved: (callback) => identity.removed.onChange((kinds) => kinds.has('ingest') && callback()),
           find: async (session) => (await authority.liveSession(session))?.ingest ?? null,
-          // Asked at each connection: certificates are renewed meanwhile.
+          // Read for each connection: certificates are renewed meanwhile.
           get tls() {
             return identity.tlsClientOptions(['ingest']);
           },

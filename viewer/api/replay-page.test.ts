@@ -1,4 +1,4 @@
-/** The session page in real Chromium: what stands beside the replay follows its clock, and everything leads to its moment. */
+/** The session page in real Chromium: the panes follow the replay's clock, and every row seeks to its moment. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -175,7 +175,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-/** On a machine that is busy, a second is nothing. */
+/** On a busy machine, a second is too short. */
 const soon = <T>(look: () => Promise<T>) => expect.poll(look, { timeout: 60_000 });
 const shows = (text: string): Promise<void> => soon(() => page.locator('.ap-term').innerText()).toContain(text);
 const open = async (session: Recorded, query = ''): Promise<void> => {
@@ -256,7 +256,7 @@ test('the transcript follows the clock, is searched and leads to the moment of a
   await page.waitForSelector('.lines li[data-place]');
   await page.locator('.lines li', { hasText: 'daemon:*' }).locator('button').click();
   await shows('daemon:*');
-  // The prompt that came with it stands below it.
+  // The prompt that appeared with it is below it.
   await soon(() => page.locator('.lines li[aria-current]').innerText()).toMatch(/0:16\s+deploy@web-3:~\$/);
   expect(await page.locator('.lines').innerText()).toContain('<script>alert(1)</script>');
   await page.fill('.transcript-bar input', 'part39');
@@ -272,7 +272,7 @@ test('the transcript follows the clock, is searched and leads to the moment of a
 test('the timeline has a lane for what there is, and a press leads to it', async () => {
   await open(incident);
   await page.waitForSelector('.lane-finding .marker');
-  // Events and findings come by answers of their own.
+  // Events and findings arrive in separate responses.
   await soon(() => page.locator('.lane-title').allInnerTexts()).toEqual(['Programs', 'Files', 'Network', 'Privileges', 'Findings', 'Gaps']);
   await page.locator('.lane-finding .marker').click();
   await soon(() => page.locator('.time b').innerText()).toBe('0:15');
@@ -371,7 +371,7 @@ test('a watermark that a role asks for stands over player, panes and facts, in f
     const said = await page.locator('.watermark').evaluateAll((marks) => marks.map((mark) => mark.getAttribute('data-watermark')));
     expect(said).toEqual(Array.from({ length: 3 }, () => expect.stringMatching(/^wanda, \d{4}-\d\d-\d\d \d\d:\d\d UTC$/)));
     for (const box of ['.player', '.panes', '.below']) {
-      // Nothing of the box is drawn after it, and it takes no clicks.
+      // Nothing of the box is drawn above it, and it takes no clicks.
       const above = await page.evaluate<{ covers: boolean; last: boolean; clicks: string }>(`(() => {
         const box = document.querySelector('${box}');
         const mark = box.querySelector(':scope > .watermark');

@@ -1,4 +1,4 @@
-/** The search page in real Chromium: a responder types a question, narrows it, and opens the moment. */
+/** The search page in real Chromium: a responder types a query, narrows it, and opens a moment. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -197,7 +197,7 @@ test('a facet narrows, a minus leaves out, and a dragged span of bars bounds the
 });
 
 test('sessions stand as bars on one axis of time, and one opens where the span begins', async () => {
-  // One began two days before and runs for a week: it was there, though nothing of it happened in the span.
+  // One session began two days earlier and runs for a week: it existed in the span although nothing happened in it then.
   const span = 'during:2026-02-01T06..2026-02-02T06';
   await page.goto(`${stand.url}/search?q=${encodeURIComponent(`kind:command ${span}`)}`);
   await page.click('.search-views >> text=Sessions in time');

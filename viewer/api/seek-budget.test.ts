@@ -1,4 +1,4 @@
-/** What opening a long recording and seeking in it fetch, counted in real Chromium: bytes and requests, whatever the length. */
+/** The bytes and requests that opening a long recording and seeking in it cost, counted in real Chromium, independent of the length. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -25,7 +25,7 @@ let recording: Recorded;
 
 const WORDS = ['compile', 'link', 'ok', 'warning:', 'unused', 'variable', 'src/main.rs', 'running', 'test', 'passed', 'in', '0.03s'];
 
-/** 8 MB as builds print them, over four hours; each line says its number. */
+/** 8 MB of build output over four hours; each line contains its number. */
 function* lines(): Generator<readonly [number, LineBody]> {
   let seed = 1;
   for (let i = 0; i < LINES; i++) {
@@ -60,7 +60,7 @@ interface Fetched {
   readonly bytes: number;
 }
 
-/** What the page fetches of recordings while `act` is carried out and until nothing is fetched any more. */
+/** Counts what the page fetches of recordings from the start of `act` until fetching stops. */
 async function fetched(act: () => Promise<unknown>): Promise<Fetched> {
   let requests = 0;
   const sizes: Promise<number>[] = [];

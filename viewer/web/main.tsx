@@ -1,4 +1,4 @@
-// First: it asks for what the page will show.
+// This import must be first: it requests the data that the page will show.
 import './parts/opening.js';
 import { StrictMode } from 'react';
 import { QueryClientProvider } from '@tanstack/react-query';

@@ -7,8 +7,8 @@ import type { Plugin } from 'vite';
 const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
 
 /**
- * The player carries its terminal, WebAssembly, as base64 in a string, which is decoded and compiled at every start. As a
- * file of its own it comes beside the scripts, is compiled while it comes, and what was compiled is kept by the browser.
+ * The player carries its terminal, which is WebAssembly, as base64 in a string that is decoded and compiled at every start. As a
+ * separate file, it is loaded in parallel with the scripts, is compiled while it loads, and the browser caches the compiled code.
  */
 function terminalAsFile(): Plugin {
   const inline = /base64Decode\("([A-Za-z0-9+/=]{1000,})"\)/;
@@ -42,7 +42,7 @@ function terminalAsFile(): Plugin {
 }
 
 /**
- * xterm.js writes `<style>` elements and `style` attributes, which the page's policy forbids. The elements become those of
+ * xterm.js writes `<style>` elements and `style` attributes, which the page's policy forbids. The elements are replaced by that of
  * terminal/style-element.ts, and the attributes are set through CSSOM, which the policy allows.
  */
 function terminalWithoutInlineStyles(): Plugin {

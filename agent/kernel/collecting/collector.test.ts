@@ -20,7 +20,7 @@ describe.skipIf(missing.length > 0)('the collector', () => {
     const folder = mkdtempSync(join(tmpdir(), 'steno-collector-'));
     const programs = KernelPrograms.open();
     const boot = bootClock();
-    /** Of each run, rows by batch. */
+    /** For each run, the number of rows by batch. */
     const batches: Map<string, number>[] = [];
     /** Collects until `enough`; `store`: acknowledges. */
     const collect = async (
@@ -75,11 +75,11 @@ describe.skipIf(missing.length > 0)('the collector', () => {
       );
       expect(readdirSync(folder)).toContain('1.log');
       const again = await collect(null, true, over, () => Promise.resolve());
-      // What it takes to know a file's digest is gone with the process that ran; everything else is the same.
+      // The process whose file's digest is needed is gone; everything else is the same.
       const plain = (rows: readonly KernelRow[]): unknown => rows.map((row) => (row[4] === 'exec' ? [...row.slice(0, 7), row[9]] : row));
       expect(plain(again)).toEqual(plain(first));
       expect(new Set(again.map((row) => `${row[1]} ${row[2]}`)).size).toBe(again.length);
-      // What ingest knows by its name is the same rows, or it has another name.
+      // A batch name that ingest knows contains the same rows; otherwise the batch has another name.
       const [before, after] = batches as [Map<string, number>, Map<string, number>];
       for (const [id, count] of after) if (before.has(id)) expect(count).toBe(before.get(id));
       for (const id of after.keys()) expect(id).toMatch(/^1\.\d+-\d+$/);
@@ -129,7 +129,7 @@ describe.skipIf(missing.length > 0)('the collector', () => {
     }
   });
 
-  /** A collector whose thread this test plays: it looks when it is told to. */
+  /** A collector whose thread this test replaces: it looks when told to. */
   async function watched(
     act: (world: {
       readonly programs: KernelPrograms;
@@ -137,7 +137,7 @@ describe.skipIf(missing.length > 0)('the collector', () => {
       readonly posted: FromCollector[];
       readonly clock: { ahead: number };
       readonly begin: (number: number, session: string) => ToCollector;
-      /** Resolves once what was posted fits. */
+      /** Resolves once `fits` holds for the posted messages. */
       readonly until: (fits: () => boolean) => Promise<void>;
       readonly rows: () => KernelRow[];
     }) => Promise<void>,
@@ -197,7 +197,7 @@ describe.skipIf(missing.length > 0)('the collector', () => {
       inbox.push(begin(1, SESSION));
       await until(() => inbox.length === 0);
       programs.begin(1, ['exec', 'file'], cat);
-      // Announced before its first process is made, as by the node service, and all of it is over before anyone looks.
+      // Announced before its first process exists, as by the node service, and finished before the next look.
       inbox.push({ kind: 'settle', number: 1, ask: 1 }, begin(2, OTHER));
       programs.begin(2, ['exec', 'file'], cat);
       await until(() => posted.some(({ kind }) => kind === 'settled') && seenOf(rows(), OTHER).includes('exit'));
@@ -217,7 +217,7 @@ describe.skipIf(missing.length > 0)('the collector', () => {
       await until(() => seenOf(rows(), OTHER).includes('exit'));
       expect(seenOf(rows(), OTHER)).toEqual(seenOf(rows(), SESSION));
       clock.ahead = HELD_MS + 1_000;
-      // Something is written, so that it is looked at the time.
+      // Write something, so that the time is checked.
       inbox.push(begin(4, '01jd0000000000000000000003'));
       programs.begin(4, ['exec', 'file'], cat);
       await until(() => seenOf(rows(), '01jd0000000000000000000003').includes('exit'));
@@ -252,7 +252,7 @@ describe.skipIf(missing.length > 0)('the collector', () => {
   it('makes rows that ingest takes of what hostile programs do', async () => {
     const probe = new Probe();
     try {
-      // The probe checks each row as ingest does.
+      // The probe validates each row as ingest does.
       const cutting = await probe.run('python3', [
         '-c',
         'import tempfile, os\nf = tempfile.TemporaryFile()\nfor n in (-1, -2**63, 2**63 - 1):\n  try: os.ftruncate(f.fileno(), n)\n  except OSError: pass',

@@ -416,7 +416,7 @@ export class Collector {
     const container = this.#sessions.get(record.session)?.session.container;
     const found = this.#digests.of({
       pid: record.pid,
-      // Under the same name the machine has another file.
+      // On the machine, another file has that name.
       path: container === undefined ? path : (hostPathOf(container, path) ?? ''),
       inode: facts.inode,
       size: facts.size,

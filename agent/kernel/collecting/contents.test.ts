@@ -1,4 +1,4 @@
-/** Against files of a real folder whose paths are on the list, by a home with keys in it; and one session in the real kernel. */
+/** Uses files in a real folder whose paths are on the list, because it is a home with keys; and one session in the real kernel. */
 import { createHash } from 'node:crypto';
 import {
   closeSync,
@@ -127,7 +127,7 @@ describe('content of configuration', () => {
     changed();
     await settled();
     expect(changes.map(({ content }) => content)).toEqual([{ missing: 'other mounts' }, { sha256: hash('ours'), size: 4 }]);
-    // Its change time cannot be set back, so the change is put into the future.
+    // The change time cannot be set back, so the recorded change is moved into the future.
     const later = new Contents({
       now: () => Date.now() + 60_000,
       emit: (_, change) => void changes.push(change),

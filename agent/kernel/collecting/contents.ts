@@ -1,16 +1,16 @@
 /**
- * SHA-256 of configuration (schemas/kernel/configuration.ts) before and after a session changed it.
+ * SHA-256 of configuration files (schemas/kernel/configuration.ts) before and after a session changed them.
  *
- *     session begins ──► files of the list that are not known as they are now are read: "before"
- *     opened for writing, renamed or linked onto, truncated, removed ──► settled: the process has it open no more ──► read: "after"
- *     last process gone ──► what has not settled is read at once ──► the session's last row
+ *     session begins ──► listed files whose current state is not known are read: "before"
+ *     opened for writing, renamed or linked onto, truncated, removed ──► settled: the process has closed it ──► read: "after"
+ *     last process gone ──► files that have not settled are read immediately ──► the session's last row
  *
- * The kernel tells of an open and not of a close, so a file is looked at until the process that opened it has it open no more, at most for
- * `LONGEST_MS`. "Before" is what was read last and before the change; what changed outside of sessions since then is not known.
+ * The kernel reports an open but not a close, so a file is examined until the process that opened it no longer has it open, for at most
+ * `LONGEST_MS`. "Before" is the last content read before the change; changes outside of sessions since that read are not known.
  *
- * The user controls what is at a path. It is opened with O_PATH and read through the same descriptor only if it is a regular file of at
- * most 1 MiB whose name is the path itself, links of its folders included: nothing outside of the list is read. Processes in another mount
- * namespace see other files under these names: theirs are not read, and the row says so. Tested in contents.test.ts.
+ * The user controls what is at a path. The path is opened with O_PATH and read through the same descriptor only if it is a regular file
+ * of at most 1 MiB whose name is the path itself, with links in its folders resolved: nothing outside the list is read. Processes in
+ * another mount namespace see other files under these names: those files are not read, and the row says so. Tested in contents.test.ts.
  */
 import { createHash } from 'node:crypto';
 import { open, readFile, readdir, readlink } from 'node:fs/promises';
@@ -19,13 +19,13 @@ import { LRUCache } from 'lru-cache';
 import { MAX_CONFIGURATION_BYTES, configurationOf } from '#schemas/kernel/configuration.js';
 import { CONTENT, PLACE } from './open-flags.js';
 
-/** After the last change, before a file is looked at. */
+/** Delay between the last change and the first look at a file. */
 const SETTLE_MS = 200;
-/** A file that stays open is read then, as it is. */
+/** A file that stays open this long is read as it is. */
 const LONGEST_MS = 60_000;
-/** Changed files of all sessions that wait; beyond it the oldest is read at once. */
+/** Limit of changed files waiting, over all sessions; beyond it the oldest is read immediately. */
 const MAX_WAITING = 256;
-/** Rows of one session: a loop that rewrites a file fills no log. */
+/** Rows per session, so that a loop that rewrites a file does not fill the log. */
 const MAX_ROWS = 500;
 /** Longest wait for a file system at the end of a session. */
 const ANSWER_MS = 5_000;
@@ -33,7 +33,7 @@ const MAX_KNOWN = 8_192;
 const MAX_LISTED = 2_000;
 const MAX_HOMES = 500;
 const MAX_DESCRIPTORS = 4_096;
-/** Between a change and the time that the file system puts on it. */
+/** Maximum difference between a change and the time that the file system records for it. */
 const CHANGED_WITHIN_MS = 2_000;
 const SCAN_EVERY_MS = 10_000;
 
@@ -46,7 +46,7 @@ export interface ContentChange {
   readonly pid: number;
   readonly path: string;
   readonly content: Content;
-  /** What was known of it before the change, and when that was read (ms since 1970). */
+  /** The content known before the change, and when it was read (ms since 1970). */
   readonly before: { readonly sha256: string; readonly at: number } | null;
 }
 
@@ -60,7 +60,7 @@ interface Waiting {
 }
 
 interface Known {
-  /** Inode, size and times. */
+  /** Key made of inode, size and times. */
   readonly state: string;
   readonly sha256: string;
   readonly at: number;
@@ -69,16 +69,16 @@ interface Known {
 export interface ContentsParts {
   /** ms since 1970. */
   readonly now: () => number;
-  /** `number`: of the session. */
+  /** `number`: number of the session. */
   readonly emit: (number: number, change: ContentChange) => void;
-  /** Whether a process sees the files that this one sees; null: it is gone. */
+  /** Whether a process sees the same files as this one; null: the process is gone. */
   readonly isOurs?: (pid: number) => Promise<boolean | null>;
 }
 
 interface Read {
   readonly content: Content;
   readonly state: string;
-  /** ms since 1970 of the last change; of what is not there: now and ever. */
+  /** ms since 1970 of the last change; for a missing file, a value later than any time. */
   readonly changed: number;
 }
 
@@ -91,18 +91,18 @@ export class Contents {
   readonly #known = new LRUCache<string, Known>({ max: MAX_KNOWN });
   /** By session and path. */
   readonly #waiting = new Map<string, Waiting>();
-  /** Of each session: rows made, and those whose file is being read. */
+  /** For each session: rows made so far, and changes whose file is being read. */
   readonly #sessions = new Map<number, { rows: number; reading: number }>();
   #scanning: Promise<void> | null = null;
   #scannedAt = -Infinity;
-  /** One file after the other: a file system that does not answer blocks one thread. */
+  /** Files are read one after another, so a file system that does not answer blocks only one thread. */
   #busySince: number | null = null;
 
   constructor(parts: ContentsParts) {
     this.#parts = parts;
   }
 
-  /** A session begins: what is not known as it is now is read. Resolves when that is done; never rejects. */
+  /** Called when a session begins: reads the listed files whose current state is not known. Resolves when done; never rejects. */
   scan(paths?: readonly string[]): Promise<void> {
     const now = this.#parts.now();
     if (this.#scanning === null && now - this.#scannedAt < SCAN_EVERY_MS) return Promise.resolve();
@@ -115,7 +115,7 @@ export class Contents {
     return this.#scanning;
   }
 
-  /** A process has changed what is at a path of the list, or has begun to. `at`: ms since 1970. */
+  /** Called when a process has changed, or begun to change, the file at a listed path. `at`: ms since 1970. */
   changed(number: number, pid: number, path: string, at: number): void {
     const key = `${number} ${path}`;
     const due = this.#parts.now() + SETTLE_MS;
@@ -134,16 +134,17 @@ export class Contents {
     if (this.#waiting.size > MAX_WAITING) this.#waiting.values().next().value!.due = 0;
   }
 
-  /** Whether rows of the session are still to come; `last`: they come at once, since its last process is gone. */
+  /** Whether rows of the session are still to come; `last`: make them immediately, since the session's last process is gone. */
   pending(number: number, last: boolean): boolean {
     if (last) for (const waiting of this.#waiting.values()) if (waiting.number === number) waiting.due = 0;
-    // A file system that does not answer keeps no session from ending: its rows are missing then, the writes themselves are not.
+    // A file system that does not answer must not keep a session from ending: its content rows are then missing, but not the writes
+    // themselves.
     if (this.#busySince !== null && this.#parts.now() - this.#busySince > ANSWER_MS) return false;
     const waits = [...this.#waiting.values()].some((waiting) => waiting.number === number);
     return waits || (this.#sessions.get(number)?.reading ?? 0) > 0;
   }
 
-  /** The session is over. */
+  /** Called when the session is over. */
   forget(number: number): void {
     this.#sessions.delete(number);
     for (const [key, waiting] of this.#waiting) if (waiting.number === number) this.#waiting.delete(key);
@@ -177,15 +178,15 @@ export class Contents {
       waiting.due = now + SETTLE_MS;
       return;
     }
-    // A change from here on is another one.
+    // A change from here on counts as another one.
     this.#waiting.delete(key);
     const ours = await (this.#parts.isOurs ?? isInOurMounts)(pid);
     const read = ours === false ? absent('other mounts') : await this.#read(path);
-    // Of a process that is gone nobody can say whose files it saw: this file must have changed when it did.
+    // If the process is gone, it is unknown which files it saw: accept this file only if it changed at that time.
     const { content, state } = ours === null && read.changed < first - CHANGED_WITHIN_MS ? absent('other mounts') : read;
     if ('sha256' in content) this.#known.set(path, { state, sha256: content.sha256, at: this.#parts.now() });
     else if (content.missing !== 'other mounts') this.#known.delete(path);
-    // The same as before: somebody opened it for writing and wrote nothing, or wrote it back.
+    // The content is the same as before: the file was opened for writing and not written, or written back.
     if (
       of === undefined ||
       this.#sessions.get(number) !== of ||
@@ -202,7 +203,7 @@ export class Contents {
       if (configurationOf(path) === null) continue;
       const { content, state } = await this.#read(path);
       if ('sha256' in content) {
-        // Not while a session changes it: what is read may be half of it.
+        // Do not read a file while a session is changing it: the content could be incomplete.
         const changing = [...this.#waiting.values()].some((waiting) => waiting.path === path);
         if (!changing && this.#known.get(path)?.state !== state)
           this.#known.set(path, { state, sha256: content.sha256, at: this.#parts.now() });
@@ -222,7 +223,7 @@ export class Contents {
       const facts = await place.stat({ bigint: true });
       if (!facts.isFile()) return absent(facts.isSymbolicLink() ? 'a link' : 'no regular file');
       const through = `/proc/self/fd/${place.fd}`;
-      // A folder of the path that is a link leads elsewhere.
+      // The path leads elsewhere through a folder that is a link.
       if ((await readlink(through)) !== path) return absent('elsewhere');
       if (facts.size > BigInt(MAX_CONFIGURATION_BYTES)) return absent('too large');
       const state = `${facts.dev} ${facts.ino} ${facts.size} ${facts.mtimeNs} ${facts.ctimeNs}`;
@@ -252,7 +253,7 @@ export class Contents {
   }
 }
 
-/** The files of the list that are there, at most `MAX_LISTED`. */
+/** The listed files that exist, at most `MAX_LISTED`. */
 async function listed(): Promise<readonly string[]> {
   const found = [...files];
   for (const folder of folders) {
@@ -266,7 +267,7 @@ async function listed(): Promise<readonly string[]> {
   return found.slice(0, MAX_LISTED);
 }
 
-/** Whether a process has the path open; false once it is gone. */
+/** Whether a process has the path open; false if the process is gone. */
 async function isOpenIn(pid: number, path: string): Promise<boolean> {
   const folder = `/proc/${pid}/fd`;
   const descriptors = await readdir(folder).catch(() => []);

@@ -70,7 +70,7 @@ it("does not wait at what the user has put in the file's place: a pipe that nobo
   for (const [file, ...args] of swaps) {
     rmSync(path, { recursive: true, force: true });
     if (spawnSync(file, args).status !== 0) continue;
-    // More than are worked on at a time: each would hold one up for ever.
+    // More than are computed at a time: each of them would block one.
     const inode = lstatSync(path).ino;
     const found = await Promise.all(Array.from({ length: 6 }, () => digests.of({ ...ran, inode })));
     expect(new Set(found.map((digest) => JSON.stringify(digest)))).toEqual(new Set([JSON.stringify({ missing: 'gone' })]));
@@ -92,7 +92,7 @@ it('is known by the state that the kernel names, once it was made of that very s
   expect(digests.known(before.state!.key)).toBeNull();
   await digests.of(before);
   expect(digests.known(before.state!.key)).toEqual({ sha256 });
-  // The same inode and size, and other content: another state, of which nothing is known yet.
+  // The same inode and size with other content is another state, about which nothing is known yet.
   const bytes = readFileSync(path);
   bytes[0]! ^= 1;
   writeFileSync(path, bytes);
@@ -128,12 +128,12 @@ it('a FIFO, a terminal or a link put where the program was is not opened, and ho
       return open(place, how);
     }) as typeof open,
   });
-  // More than there are turns and threads.
+  // More than there are slots and threads.
   const attacks = Array.from({ length: 12 }, () => digests.of({ ...ran, path: fifo }));
   expect(await digests.of(ran)).toEqual({ sha256 });
   expect(new Set((await Promise.all(attacks)).map((digest) => JSON.stringify(digest)))).toEqual(new Set(['{"missing":"gone"}']));
   for (const path of ['/dev/tty', '/dev/ptmx', link]) expect(await digests.of({ ...ran, path })).toEqual({ missing: 'gone' });
-  // The kernel's inode of it does not help either.
+  // The inode that the kernel reported does not help either.
   expect(await watching.of({ ...ran, path: fifo, inode: statSync(fifo).ino })).toEqual({ missing: 'gone' });
   expect(opened.every((one) => ((one as [string, number])[1] & 0o10_000_000) !== 0)).toBe(true);
 });

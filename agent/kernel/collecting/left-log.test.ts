@@ -31,7 +31,7 @@ function record(kind: number, number: number, facts: object): Buffer {
 
 const gaps = 9_000;
 
-/** What a node service leaves that was killed: files that nobody writes to any more. */
+/** The log of a killed node service: files that nobody writes to any more. */
 function leaveLog(files: number): void {
   for (let file = 0; file < files; file++) {
     const log = new EventLog(folder);
@@ -63,11 +63,12 @@ describe('a log that a node service before left', () => {
       },
     });
     await sender.send(true);
-    // Each acknowledgement comes when as much was sent as may be, so that the end of a file is reached before its first.
+    // Each acknowledgement comes when as much as possible was sent, so that the end of a file is reached before its first batch is
+    // acknowledged.
     for (let acknowledged = 0; acknowledged < sent.length; acknowledged++) {
       const { id, payload } = sent[acknowledged]!;
       sender.stored(id, false, payload);
-      // One more turn than a file takes; `send` begins nothing while another is under way.
+      // One more turn than a file takes; `send` does nothing while another is in progress.
       for (let turn = 0; turn < 12; turn++) {
         await nextTurn();
         await sender.send(true);

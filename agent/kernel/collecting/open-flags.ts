@@ -5,7 +5,7 @@ import { constants } from 'node:fs';
 export const O_PATH = 0o10_000_000;
 const { O_NOFOLLOW, O_NONBLOCK, O_NOCTTY, O_RDONLY } = constants;
 
-/** What is at a path, without following it. */
+/** Opens the file at a path itself, without following links. */
 export const PLACE = O_PATH | O_NOFOLLOW;
-/** To read: neither waits for a writer nor takes a terminal. */
+/** Opens for reading, without waiting for a writer and without acquiring a terminal. */
 export const CONTENT = O_RDONLY | O_NONBLOCK | O_NOCTTY;

@@ -43,7 +43,7 @@ function executed(session: number): Buffer {
 const clock = { boot_ns: 0, offset_ms: 0, error_ms: 0 };
 const named = (facts: object): string => JSON.stringify({ session: SESSION, mode: 'strict', classes: ['exec'], clock, ...facts });
 
-/** What becomes of a log that an earlier node service left. */
+/** The rows made from a log that an earlier node service left. */
 async function rowsOf(records: readonly Buffer[]): Promise<readonly KernelRow[]> {
   const log = new EventLog(folder);
   for (const one of records) expect(log.append(one)).toBe(true);
@@ -185,7 +185,7 @@ it('rows of sessions that gateways sign go in batches of their own, in the order
       ],
     ],
   ]);
-  // The way is none of the event store's business.
+  // The event store must not learn the way.
   expect(batches[0]!.rows[0]![14]).not.toContain('8024');
 });
 

@@ -25,7 +25,7 @@ describe.skipIf(missing.length > 0)('a process that runs already', () => {
     shell.stdin!.end();
     await gone;
   });
-  /** Of the shell: a child, or a program in its place. */
+  /** Tells the shell to run something: as a child, or in its own place. */
   const run = async (words: string): Promise<void> => {
     const told = once(shell.stdout!, 'data');
     shell.stdin!.write(`${words}\n`);
@@ -40,7 +40,7 @@ describe.skipIf(missing.length > 0)('a process that runs already', () => {
     expect(attached.add(shell.pid!)).toBe(true);
     expect(attached.add(shell.pid!)).toBe(false);
     await run('/bin/true');
-    // It, its child, and what that executed and ended with.
+    // The process, its child, and the child's execution and exit.
     expect(counters()).toMatchObject({ seen: 4, lost: 0, processes: 1 });
   });
 

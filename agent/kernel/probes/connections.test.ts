@@ -26,7 +26,7 @@ describe.skipIf(missing.length > 0)('a connection is told by its socket', () => 
     rmSync(folder, { recursive: true, force: true });
   });
 
-  /** The connections that came about, as the session's rows say: local ports. */
+  /** The connections that were established, according to the session's rows: local ports. */
   const made = ({ seen }: Outcome, port: number): readonly unknown[] =>
     seen.filter((one) => one.kind === 'connect' && one.port === port && one.outcome === 'success').map(({ data }) => data['local_port']);
 
@@ -45,7 +45,7 @@ describe.skipIf(missing.length > 0)('a connection is told by its socket', () => 
     expect(outcome.code).toBe(0);
     expect(came).toHaveLength(1);
     expect(made(outcome, port)).toEqual(came);
-    // Nothing was told of it but that it was under way.
+    // The rows only say that it was in progress.
     expect(
       outcome.seen.filter((one) => one.kind === 'connect' && one.port === port && one.outcome !== 'success').map((one) => one.outcome),
     ).toEqual(
@@ -73,7 +73,7 @@ describe.skipIf(missing.length > 0)('a connection is told by its socket', () => 
         if (came.length > 0) accepted();
       });
     });
-    // The attack's word on its output lets the server accept.
+    // The attack's output tells the server to accept.
     const outcome = await probe.run(compiled('connect-ways', folder), [mode, String(port)], {
       classes: ['network'],
       onOutput: (text) => {
@@ -103,7 +103,7 @@ s = socket.socket(); s.bind(("127.0.0.1", 0)); s.connect(s.getsockname())
       ['127.0.0.1', 'success'],
     ]);
     expect(tcp[1]!.data['local_port']).toBe(tcp[1]!.port);
-    // Where no way leads anywhere it does not come so far that a socket could tell.
+    // If no route leads there, the call fails before a socket could report it.
     const nowhere = await probe.run(
       'unshare',
       ['-n', '/usr/bin/python3', '-c', "import socket\ntry: socket.create_connection(('192.0.2.1', 7))\nexcept OSError: pass"],

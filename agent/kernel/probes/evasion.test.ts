@@ -38,7 +38,7 @@ describe.skipIf(missing.length > 0)('what is seen of', () => {
   const outside = spawn('sleep', ['600'], { stdio: 'ignore' });
   beforeAll(async () => {
     probe = new Probe();
-    // By its real path, as the kernel names it.
+    // The real path, as the kernel reports it.
     folder = realpathSync(mkdtempSync(join(tmpdir(), 'steno-evasion-')));
     writeFileSync(join(folder, 'secret'), 'secret\n');
     await new Promise<void>((resolve) => server.listen(join(folder, 'socket'), resolve));

@@ -12,7 +12,7 @@ import type { Seen } from '../testing/probe.js';
 const missing = hasCompiler() ? obstacles() : [{ what: 'clang is not installed', fix: '' }];
 if (missing.length > 0) console.log(`skipped: ${explain(missing)}`);
 
-/** A filter that says of unlink, chmod and setxattr that they were done, and lets all else through. */
+/** A filter that fakes the success of unlink, chmod and setxattr, and allows everything else. */
 const lying = `
 import ctypes, os, struct, platform
 numbers = {"x86_64": (87, 263, 90, 268, 188), "aarch64": (35, 53, 5)}[platform.machine()]
@@ -52,7 +52,7 @@ os.close(os.open(${path}, os.O_RDONLY))
 `,
     ]);
     expect(code, output).toBe(0);
-    // The witness is the file.
+    // The file itself is the evidence.
     expect(existsSync(kept)).toBe(true);
     const told = seen
       .filter(({ kind, path: where }) => kind === 'file' && where === kept)
@@ -76,22 +76,22 @@ os.close(os.open(${path}, os.O_RDONLY))
       console.log('skipped: this machine has no FUSE');
       return skip();
     }
-    // The witness is what it wrote: the bytes of echo ran.
+    // Its output is the evidence: the bytes of echo ran.
     expect(outcome.output).toContain('executed');
     const exec = outcome.seen.find(({ kind, path }) => kind === 'exec' && path === join(mount, 'program'))!;
     expect(exec).toMatchObject({ reason: 'served by a program', data: { filesystem: 'fuse' } });
     expect(exec.sha256 === '' || exec.data['sha256_unconfirmed'] === true).toBe(true);
-    // An executable of a disk is not.
+    // An executable on a disk is not marked.
     expect(outcome.seen.find(({ kind, path }) => kind === 'exec' && path.endsWith('two-faces'))).toMatchObject({ reason: '' });
   });
 
-  // Last: what it does to the thread of this test cannot be taken back.
+  // Last: its effect on this test's thread cannot be undone.
   it('nothing by a filter that the node service itself is under, as in a container', async () => {
     const plain = async (): Promise<readonly Seen[]> => (await probe.sh(`touch ${folder}/plain; rm ${folder}/plain`)).seen;
     expect((await plain()).filter(({ data }) => data['filtered'] !== undefined)).toEqual([]);
     const libc = koffi.load('libc.so.6');
     const prctl = libc.func('int prctl(int option, unsigned long a, void *b, unsigned long c, unsigned long d)');
-    // One instruction: all is let through (SECCOMP_RET_ALLOW).
+    // One instruction that allows everything (SECCOMP_RET_ALLOW).
     const code = Buffer.from('06000000' + '0000ff7f', 'hex');
     const program = Buffer.alloc(16);
     program.writeUInt16LE(1, 0);
@@ -104,7 +104,7 @@ os.close(os.open(${path}, os.O_RDONLY))
         .filter(({ name, path }) => name === 'unlink' && path === `${folder}/plain`)
         .map(({ reason, data }) => [reason, data['filtered']]),
     ).toEqual([['', undefined]]);
-    // One more, of the session, is the session's.
+    // A further filter, installed by the session, counts as the session's.
     const more = await probe.run('/usr/bin/python3', ['-c', `${lying}\nos.unlink(${JSON.stringify(join(folder, 'kept'))})`]);
     expect(more.seen.filter(({ name }) => name === 'unlink').map(({ reason }) => reason)).toEqual(['unconfirmed']);
   });

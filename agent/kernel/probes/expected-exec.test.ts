@@ -11,7 +11,7 @@ import { Probe, commands } from '../testing/probe.js';
 const missing = obstacles();
 if (missing.length > 0) console.log(`skipped: ${explain(missing)}`);
 
-/** A mount namespace with a shell that runs what it is told stands for the container; nsenter stands for the runtime. */
+/** A mount namespace with a shell that runs commands given to it represents the container; nsenter represents the runtime. */
 describe.skipIf(missing.length > 0)('a command that is put into a container', () => {
   let probe: Probe;
   let folder: string;
@@ -33,12 +33,12 @@ describe.skipIf(missing.length > 0)('a command that is put into a container', ()
     rmSync(folder, { recursive: true, force: true });
   });
   const enter = (words: readonly string[]): readonly string[] => ['-t', String(container.pid!), '-m', '--', ...words];
-  /** `others` are put into the container before it. */
+  /** `others` are started in the container first. */
   const run = (words: readonly string[], others: readonly (readonly string[])[] = [], as = words): ReturnType<Probe['run']> => {
     const all = [...others, words].map((one) => ['nsenter', ...enter(one)].map((word) => `'${word}'`).join(' '));
     return probe.run('/bin/sh', ['-c', all.join('\n')], { expect: { mntNs, argv: as } });
   };
-  /** Of the children of the container's own shell. */
+  /** Runs commands as children of the container's own shell. */
   const byItself = async (words: readonly string[]): Promise<void> => {
     const told = once(container.stdout!, 'data');
     container.stdin!.write(`${words.join(' ')}\necho done\n`);

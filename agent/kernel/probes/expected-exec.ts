@@ -1,19 +1,20 @@
 /**
- * How the programs recognize the command that a container runtime is about to start (agent/bpf/containers.h): by the container's mount
- * namespace and a hash of its arguments. A command that turns out to be a script is recognized by its name and what follows it, since
- * the kernel puts the interpreter before the arguments. Tested in expected-exec.test.ts against the running kernel.
+ * Tells the programs how to recognize the command that a container runtime is about to start (agent/bpf/containers.h): by the
+ * container's mount namespace and a hash of the arguments. A command that turns out to be a script is recognized by its name and the
+ * following arguments, since the kernel puts the interpreter before the arguments. Tested in expected-exec.test.ts against the running
+ * kernel.
  */
 import type { KernelEventClass } from '#schemas/policy/role.js';
 
 export interface ExpectedExec {
-  /** Number of the mount namespace, as `/proc/PID/ns/mnt` names it. */
+  /** Number of the mount namespace, as in `/proc/PID/ns/mnt`. */
   readonly mntNs: number;
   readonly argv: readonly string[];
 }
 
 /** An expectation in the kernel, until it is closed. */
 export interface ExecWindow {
-  /** How many processes have fitted so far; the first of them is followed. */
+  /** Number of processes that have fitted so far; the first of them is followed. */
   matches(): number;
   close(): void;
 }
@@ -30,7 +31,7 @@ const PLAIN = 1;
 const SCRIPT = 2;
 const ORDER_BYTES = 32;
 
-/** `struct expect_order` for a program, and for a script, of this command. */
+/** `struct expect_order` for this command as a program, and as a script. */
 export function expectOrders({ mntNs, argv }: ExpectedExec, number: number, classes: readonly KernelEventClass[]): readonly Buffer[] {
   const words = argv.map((word) => Buffer.from(`${word}\0`));
   const whole = Buffer.concat(words);
@@ -38,7 +39,7 @@ export function expectOrders({ mntNs, argv }: ExpectedExec, number: number, clas
   const name = Buffer.from((argv[0] ?? '').replace(/^.*\//s, ''));
   return [
     [PLAIN, hash(whole), whole.length] as const,
-    // The kernel hashes what it has read of all arguments.
+    // The kernel hashes the total length of all arguments that it has read.
     [SCRIPT, hash(rest, hash(name)), rest.length] as const,
   ].map(([form, value, length]) => {
     const order = Buffer.alloc(ORDER_BYTES);
@@ -52,7 +53,7 @@ export function expectOrders({ mntNs, argv }: ExpectedExec, number: number, clas
   });
 }
 
-/** FNV-1a. No secret: whoever finds two commands of one hash has two that are told apart no better than equal ones. */
+/** FNV-1a. Need not be cryptographic: two commands with the same hash are just as indistinguishable as two identical commands. */
 function hash(bytes: Uint8Array, seed = HASH_SEED): bigint {
   let value = seed;
   for (const byte of bytes.subarray(0, ARGUMENTS_MAX)) value = BigInt.asUintN(64, (value ^ BigInt(byte)) * HASH_PRIME);

@@ -9,7 +9,7 @@ import type { Outcome, Seen } from '../testing/probe.js';
 const missing = obstacles();
 if (missing.length > 0) console.log(`skipped: kernel events cannot be recorded here: ${explain(missing)}`);
 
-/** Numbers that differ by architecture are asked of Python, or are those of both. */
+/** Numbers that differ by architecture are obtained from Python; the others are the same everywhere. */
 const prelude = `
 import ctypes, fcntl, os, struct, stat
 libc = ctypes.CDLL(None, use_errno=True)
@@ -59,7 +59,7 @@ assert libc.mprotect(ctypes.c_void_p(0), ctypes.c_size_t(4096), 5) == -1
 `);
     expect(told(outcome, 'map')).toEqual([['map', '/library', 'executable', 'success']]);
     const memory = outcome.seen.filter(({ name, path, reason }) => name === 'map' && path === '' && reason.startsWith('executable memory'));
-    // Once for each way and image of a process, however often.
+    // Once for each method and process image, however often it happens.
     expect(memory.filter(({ reason }) => reason === 'executable memory,writable')).toHaveLength(1);
     expect(memory.length).toBeLessThanOrEqual(4);
     expect(outcome.seen.some(({ name, path }) => name === 'map' && /libc(-[\d.]+)?\.so/.test(path))).toBe(true);
@@ -166,7 +166,7 @@ os.open("one", os.O_PATH | os.O_RDWR)
       .filter(({ name }) => name === 'link')
       .map(({ path, data }) => [path.slice(folder.length), data['from']]);
     expect(links.map(([path]) => path)).toEqual(['/named', '/again']);
-    // The first has its name by then: both are the file, and not what names it in /proc.
+    // The first link has its name by then: both rows name the file, not its entry in /proc.
     expect(links.map(([, from]) => String(from).startsWith(`${folder}/`))).toEqual([true, true]);
     expect(told(outcome, 'exchange')).toEqual([['exchange', '/two', '', 'success']]);
     expect(told(outcome, 'open')).toContainEqual(['open', '/one', 'path', 'success']);

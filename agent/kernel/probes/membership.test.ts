@@ -28,7 +28,7 @@ describe.skipIf(missing.length > 0)('a process is of its session until its last 
     });
     expect(counters).toMatchObject({ lost: 0, unfollowed: 0, processes: 0 });
     const count = (kind: string): number => seen.filter((one) => one.kind === kind).length;
-    // The witnesses are the program, which waits for each, and the kernel's own forks.
+    // The evidence is the program, which waits for each child, and the kernel's own forks.
     expect([count('fork'), count('exit')]).toEqual([rounds + 2, rounds + 2]);
     expect(commands({ seen })).toContain('/bin/echo afterwards');
   });

@@ -143,7 +143,7 @@ os.unlink("file")
     expect(create!.reason).toBe('write,create,beginning cut');
     const [unlink] = files(outcome, 'unlink').filter(({ path }) => path.endsWith('/d299/file'));
     expect([unlink!.path.startsWith('…/'), unlink!.reason]).toEqual([true, 'beginning cut']);
-    // Up to where it is looked at they are whole.
+    // Paths up to this depth are complete.
     expect(
       files(outcome, 'mkdir')
         .find(({ path }) => path.endsWith('/d100'))!

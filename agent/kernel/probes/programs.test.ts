@@ -212,7 +212,7 @@ os.system("true")
       new Set(['kernel', 'fork', 'exec', 'exit']),
     );
     expect(await kindsOf({ classes: ['file'] })).toEqual(new Set(['kernel', 'file']));
-    // A C library that asks a name service daemon makes connections of its own.
+    // A C library that queries a name service daemon makes connections of its own.
     const network = await kindsOf({ classes: ['network'] });
     expect(network).toContain('send');
     expect([...network].filter((kind) => !['kernel', 'connect', 'send'].includes(kind))).toEqual([]);
@@ -238,7 +238,7 @@ os.system("true")
       const lost = gaps.reduce((sum, { count }) => sum + count, 0);
       expect(lost).toBe(counters.lost);
       expect(rows + lost).toBe(counters.seen);
-      // The witness is the program: what of its opens is not among the rows is among the lost, with its exit.
+      // The program is the evidence: its opens without a row are among the lost events, as is its exit.
       const others = counters.seen - opens;
       const kept = seen.filter(({ kind, path }) => kind === 'file' && path === '/etc/hostname').length;
       const keptOthers = rows - kept;
@@ -271,7 +271,7 @@ os.system("true")
     execFileSync(new URL('../../bpf/build.sh', import.meta.url).pathname, [fresh]);
     const committed = new URL('../../bpf/steno.bpf.o', import.meta.url).pathname;
     if (version !== '14') {
-      // Another compiler writes other instructions: the programs and maps must be the same.
+      // Another compiler emits different instructions: only programs and maps must be the same.
       const names = (file: string): string =>
         execFileSync('llvm-objdump', ['-h', file], { encoding: 'utf8' })
           .split('\n')

@@ -20,10 +20,10 @@ import { SYSCALLS, operationTable } from './syscalls.js';
 
 /** Slots for counters: session n uses slot n mod `SLOTS`. */
 export const SLOTS = 4096;
-/** What the ring of logins holds (agent/bpf/logins.h). */
+/** Size in bytes of the ring of logins (agent/bpf/logins.h). */
 const LOGIN_RING = 1 << 18;
 const COUNTERS_BYTES = 48;
-/** Place of `processes` among a session's counters. */
+/** Index of `processes` among a session's counters. */
 const PROCESSES = 4;
 export const PAGE = 4096;
 /** Capacity of the ring for unread events, in bytes: a power of two. */
@@ -134,14 +134,14 @@ export interface RingPlace {
   readonly size: number;
 }
 
-/** Processes that a session is attached to. */
+/** The running processes to which a session is attached. */
 export interface AttachedProcesses {
-  /** False: it is named already. */
+  /** Returns false if the process is named already. */
   add(pid: number): boolean;
-  /** For one that was another process by the time it was named. */
+  /** For a process number that belonged to another process by the time it was named. */
   remove(pid: number): void;
   detach(): void;
-  /** After `detach`, once its last events were read: the session has no processes. */
+  /** Call after `detach`, once the last events were read: the session then has no processes. */
   forget(): void;
 }
 
@@ -231,8 +231,8 @@ export class KernelPrograms {
   }
 
   /**
-   * Tells of logins that no descendant of this process made, from now on until `close`: the ring where they are told. Throws
-   * KERNEL_RECORDING_IMPOSSIBLE when the kernel does not take the program.
+   * From now until `close`, reports logins that no descendant of this process made; returns the ring that reports them. Throws
+   * KERNEL_RECORDING_IMPOSSIBLE if the kernel refuses the program.
    */
   watchLogins(): RingPlace {
     const libbpf = this.#libbpf;
@@ -267,8 +267,8 @@ export class KernelPrograms {
   }
 
   /**
-   * Follows, as the first process of session `number`, the command that a container runtime starts next in a container. No two
-   * windows may expect the same: throws KERNEL_RECORDING_IMPOSSIBLE.
+   * Follows the command that a container runtime starts next in a container, as the first process of session `number`. Two windows must
+   * not expect the same command: throws KERNEL_RECORDING_IMPOSSIBLE.
    */
   expect(number: number, classes: readonly KernelEventClass[], exec: ExpectedExec): ExecWindow {
     this.attach();
@@ -289,8 +289,8 @@ export class KernelPrograms {
   }
 
   /**
-   * Follows, as session `number`, processes that run already: each from the next thing that it does on, unless another session has it.
-   * From `detach` on they are of no session again.
+   * Follows processes that are already running, as session `number`: each from its next event on, unless another session has it. After
+   * `detach` they belong to no session again.
    */
   attachTo(number: number, classes: readonly KernelEventClass[]): AttachedProcesses {
     this.attach();
@@ -318,7 +318,7 @@ export class KernelPrograms {
         ask(detach, 0);
         for (const pid of named) ask(unname, pid);
       },
-      // Idle processes of the session stay in the kernel's table but do not count any more.
+      // Idle processes of the session stay in the kernel's table but no longer count.
       forget: () => void Atomics.store(this.#counters, slotRange(number)[0] + PROCESSES, 0n),
     };
   }

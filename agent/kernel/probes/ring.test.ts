@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { Ring, isDiscarded, stride } from './ring.js';
 
-/** A ring as the kernel keeps it, with a writer beside it. */
+/** A ring in the kernel's layout, with a writer. */
 function memory(size: number): {
   readonly ring: Ring;
   write(bytes: Buffer, flags?: number): void;

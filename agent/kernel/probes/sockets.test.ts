@@ -95,7 +95,7 @@ u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.connect(("127.0.0.77", 5
       'message.test A',
       'written.test A',
     ]);
-    // A piece that is no question is seen as what it is.
+    // A piece that is not a question is recorded as a plain send.
     expect(seen.filter(({ kind }) => kind === 'send').map(({ port, name, data }) => [port, name, data['uid']])).toEqual([[53, 'tcp', 0]]);
   });
 
@@ -180,7 +180,7 @@ for i in range(50):
 again = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); again.connect(a.getsockname()); a.sendto(b"y", again.getsockname()); again.recvmsg(10)
 r, w = os.pipe(); os.write(w, b"x"); os.read(r, 1)
 `);
-    // By read the kernel does not say from whom.
+    // For read(2) the kernel does not report the sender.
     expect(
       seen.filter(({ kind, name }) => kind === 'accept' && name === 'udp').map(({ reason, address, port }) => [reason, address, port]),
     ).toEqual([['first received', '', null], ...Array.from({ length: 3 }, () => ['first received', '127.0.0.81', 4011])]);

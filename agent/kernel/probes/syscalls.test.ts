@@ -14,7 +14,8 @@ it.each(headers)("%s: the numbers are those of the kernel's headers", (column, f
   const text = readFileSync(file, 'utf8');
   let compared = 0;
   for (const [, name, number] of text.matchAll(/#define __NR(?:3264)?_(\w+) (\d+)\b/g)) {
-    // On 32 bits the plain names are the old calls; the table has the new ones under them, and the old under names of their own.
+    // On 32 bits the plain names mean the old calls; the table lists the new ones under those names, and the old ones under separate
+    // names.
     const wide = column === 'x32' && new RegExp(`__NR_${name}(32|64)\\b`).test(text) && !/^(umount|open|openat|link|stat)$/.test(name!);
     const known = wide ? undefined : numberOf(name!, column);
     if (known === undefined || known < 0) continue;

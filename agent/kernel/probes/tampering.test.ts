@@ -1,4 +1,4 @@
-/** What root can do to the recorder of its own session without ending it, done for real. */
+/** What root can do to the recorder of its own session without ending it, performed for real. */
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -8,7 +8,7 @@ import { Probe } from '../testing/probe.js';
 const missing = obstacles();
 if (missing.length > 0) console.log(`skipped: kernel events cannot be recorded here: ${explain(missing)}`);
 
-/** bpf(2) and the maps of the recorder, by their ids; nobody else's are touched. */
+/** bpf(2), and the recorder's maps by their ids; no other process's maps are touched. */
 const prelude = `
 import ctypes, mmap, os, struct, sys, time
 libc = ctypes.CDLL(None, use_errno=True)
@@ -23,7 +23,7 @@ def by_id(number):
 const MAP_HASH = 1;
 const MAP_RINGBUF = 27;
 
-/** Of this process: map ids by type. */
+/** Map ids of this process by type. */
 function maps(type: number): readonly { readonly id: number; readonly frozen: boolean; readonly keySize: number }[] {
   return readdirSync('/proc/self/fdinfo').flatMap((fd) => {
     let text: string;
@@ -37,7 +37,7 @@ function maps(type: number): readonly { readonly id: number; readonly frozen: bo
   });
 }
 
-/** Of this process: ids of the maps of a name, as bpftool lists them. */
+/** Ids of this process's maps of a given name, as bpftool lists them. */
 function named(name: string): readonly number[] {
   const own = new Set(
     readdirSync('/proc/self/fdinfo').flatMap((fd) => {

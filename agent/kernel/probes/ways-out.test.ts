@@ -1,4 +1,4 @@
-/** Ways out through programs that were started outside the session, each by the real program. */
+/** Escapes through programs that were started outside the session, each with the real program. */
 import { execFileSync, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, realpathSync, rmSync, watch, writeFileSync } from 'node:fs';
@@ -21,7 +21,7 @@ describe.skipIf(missing.length > 0)('out of the session', () => {
     children.push(child);
     return child;
   };
-  /** Until somebody outside has made a file of this name. */
+  /** Resolves once somebody outside has created a file of this name. */
   const made = (name: string): Promise<void> =>
     new Promise((resolve) => {
       const watcher = watch(folder, () => {
@@ -53,7 +53,7 @@ describe.skipIf(missing.length > 0)('out of the session', () => {
       const outcome = await sh(`tmux -S quiet new-window -d 'touch by-tmux'`);
       await made('by-tmux');
       expect([outcome.code, ways(outcome)], outcome.output).toEqual([0, ['tmux']]);
-      // The server ran it: of the session there is the asking only.
+      // The server ran it: of the session, only the request is recorded.
       expect(ran(outcome, '/usr/bin/touch')).toBe(false);
     } finally {
       execFileSync('tmux', ['-S', join(folder, 'quiet'), 'kill-server']);

@@ -5,7 +5,7 @@ import { RING_HEADER, isDiscarded, stride } from '../probes/ring.js';
 
 const DISCARD = 0x4000_0000;
 
-/** One record as the ring has it; what is behind its end is whatever lay there. */
+/** One record as the ring has it, followed by arbitrary bytes. */
 function record(time: number, tid: number, text: string, kind: number = kinds.file, header = 0): Buffer {
   const length = RECORD_BYTES + text.length;
   const bytes = Buffer.alloc(stride(length), time & 0xff);

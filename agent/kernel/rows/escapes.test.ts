@@ -53,7 +53,7 @@ it('goes by who listens, and whether that is of the session', () => {
   expect(unix('/home/eve/quiet', { peer: 9, peer_name: 'tmux: server', peer_in_session: false })).toBe('tmux');
   expect(unix('/home/eve/quiet', { peer: 9, peer_name: 'tmux: server', peer_in_session: true })).toBeNull();
   expect(unix('/tmp/bus', { peer: 9, peer_name: 'dbus-daemon', peer_in_session: false })).toBe('dbus');
-  // Asked by a link; what it led to is elsewhere.
+  // Requested through a link; the target is elsewhere.
   expect(unix('/srv/engine', { asked: '/run/docker.sock', peer: 9, peer_name: 'engine', peer_in_session: false })).toBe('docker');
   expect(unix('/run/docker.sock', { peer: 9, peer_name: 'dockerd', peer_in_session: true })).toBeNull();
   expect(unix('/run/mysqld/mysqld.sock', { peer: 9, peer_name: 'mysqld', peer_in_session: false })).toBeNull();

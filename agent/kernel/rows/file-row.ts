@@ -86,7 +86,7 @@ function openedFor(asked: number): string {
   return text;
 }
 
-/** Which path has other content, or is going to have, after a call that succeeded; null: none. Cheap, since it is asked of every file event. */
+/** The path whose content a successful call changes or is about to change; null: none. Cheap, since it is computed for every file event. */
 export function changedPath(record: KernelRecord): string | null {
   const op = opNames.get(record.op);
   if (op === undefined || record.result < 0) return null;

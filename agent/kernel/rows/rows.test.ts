@@ -63,7 +63,7 @@ function rowsOf(bytes: Buffer, file = LAST_FILE, ordinal = 0): KernelRow[] {
   return rows;
 }
 
-/** What ingest says of a row, and that it fits behind any that a batch may hold already. */
+/** The faults that ingest finds in a row, and whether the row fits after any that a batch may already hold. */
 function faultsOf(rows: readonly KernelRow[]): unknown[] {
   const bytes = rows.reduce((sum, row) => sum + Buffer.byteLength(JSON.stringify(row)) + 1, 0);
   const faults: unknown[] = rows.flatMap((row) => kernelRow.safeParse(JSON.parse(JSON.stringify(row))).error?.issues ?? []);
@@ -76,7 +76,7 @@ const u64 = fc.oneof(
 );
 const i64 = u64.map((value) => BigInt.asIntN(64, value));
 const u32 = fc.oneof(fc.constantFrom(0, 1, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff), fc.integer({ min: 0, max: 0xffff_ffff }));
-/** As long as the programs of agent/bpf ever make them, of what takes most room. */
+/** The maximum length that the programs of agent/bpf produce, of the characters that take most room. */
 const long = fc
   .tuple(fc.constantFrom(0x01, 0x22, 0x5c, 0x0a, 0x00, 0xff, 0x41, 0xe4), fc.constantFrom(255, 4_096, 33_000, 65_536))
   .map(([byte, length]) => {
@@ -93,7 +93,7 @@ const fixed = (length: number): fc.Arbitrary<Uint8Array> =>
   fc
     .tuple(fc.uint8Array({ minLength: length, maxLength: length }), text)
     .map(([head, tail]) => new Uint8Array(Buffer.concat([head, tail])));
-/** The tail's lengths are right, so that the rest is read. */
+/** The lengths at the end are valid, so that the rest is parsed. */
 const execFacts = fc.tuple(fixed(EXEC_FACTS_BYTES), fc.boolean()).map(([facts, right]) => {
   if (right) Buffer.from(facts.buffer).writeUInt32LE(facts.length - EXEC_FACTS_BYTES, 60);
   if (right) Buffer.from(facts.buffer).writeUInt32LE(0, 64);
@@ -137,7 +137,7 @@ describe('no record whatever makes a row that ingest refuses', () => {
       fc.property(fc.uint8Array({ minLength: RECORD_BYTES, maxLength: 1_000 }), fc.constantFrom(...Object.values(kinds)), (bytes, kind) => {
         const record = Buffer.from(bytes);
         record[12] = kind;
-        // Lengths by chance nearly always reach beyond the end.
+        // Random lengths nearly always exceed the record.
         for (let i = 0; i < 4; i++) record.writeUInt32LE(record.readUInt32LE(64 + 4 * i) % 64, 64 + 4 * i);
         expect(faultsOf(rowsOf(record))).toEqual([]);
       }),

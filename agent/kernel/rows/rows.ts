@@ -50,7 +50,7 @@ export interface SessionClock {
   readonly boot_ns: number;
   readonly offset_ms: number;
   readonly error_ms: number;
-  /** Of a command in a container. */
+  /** For a command in a container. */
   readonly container?: ContainerPlace;
 }
 

@@ -232,7 +232,7 @@ export function systemRow(record: KernelRecord): Row {
     }
     case 'chroot': {
       const { path, marks } = at(0);
-      // Where it succeeded, the namespace that the new root is in: a root in another one is `/` as well.
+      // If the call succeeded, record the namespace of the new root: a root in another namespace is `/` as well.
       return { ...base, path, ...because(...marks), data: base.outcome === 'success' ? { ...data, mnt_ns: record.c } : data };
     }
     case 'umount':

@@ -41,9 +41,9 @@ export interface Outcome {
   readonly counters: SessionCounters;
   readonly code: number | null;
   readonly output: string;
-  /** How many processes fitted what was expected. */
+  /** Number of processes that fitted the expectation. */
   readonly matches: number;
-  /** As they would be sent. */
+  /** In the form in which they would be sent. */
   readonly rows: readonly KernelRow[];
 }
 
@@ -58,7 +58,7 @@ export interface ProbeOptions {
   readonly onOutput?: (text: string) => void;
   /** Bytes the log may hold. */
   readonly budget?: number;
-  /** The program itself is of no session: the first process that fits this is. */
+  /** The program itself belongs to no session: the first process that fits this one does. */
   readonly expect?: ExpectedExec;
 }
 

@@ -1,7 +1,6 @@
 /**
- * Ways of doing something in a session that the screen, or a simple recorder of commands, does not show; each as a thing
- * to be really done, with what is to be seen of it. docs/evasion.md has the same rows; evasion.test.ts runs each and
- * compares.
+ * Ways of doing something in a session that the screen, or a simple recorder of commands, does not show; each one is really performed,
+ * and lists the expected events. docs/evasion.md has the same rows; evasion.test.ts runs each and compares.
  *
  * In scripts, `$MARK` is an executable that reads `$SECRET`; both lie in the test's folder, which is the current one.
  */
@@ -12,18 +11,18 @@ export interface Technique {
   readonly name: string;
   /** The second column of the table. */
   readonly seen: string;
-  /** Programs it needs, beside those of every Debian. */
+  /** Programs that it needs in addition to those of every Debian. */
   readonly needs?: readonly string[];
   readonly script: string;
   readonly input?: string;
-  /** Throws, or answers false, when it was not seen. */
+  /** Throws, or returns false, if it was not recorded. */
   readonly check: (outcome: Outcome, folder: string) => boolean;
 }
 
 const exec = (outcome: Outcome, wanted: (data: Seen['data'], path: string) => boolean): boolean =>
   outcome.seen.some(({ kind, data, path }) => kind === 'exec' && wanted(data, path));
 const argv = (data: Seen['data']): string => (data['argv'] as readonly string[]).join(' ');
-/** The marker ran, inside the session, and what it read is known. */
+/** The marker ran inside the session, and the file that it read is recorded. */
 const marked = (outcome: Outcome, folder: string): boolean =>
   exec(outcome, (data) => argv(data).includes('MARKED')) && read(outcome, `${folder}/secret`);
 const read = ({ seen }: Outcome, path: string): boolean =>
@@ -213,7 +212,7 @@ export const techniques: readonly Technique[] = [
     name: 'systemd-run',
     seen: 'systemd-run itself, and an escape: the bus or socket it asks over. Commands run by systemd are outside the session',
     needs: ['systemd-run'],
-    // In a /run of its own, where somebody outside the session listens, whether or not systemd runs here.
+    // In a /run of its own, with a listener outside the session, whether or not systemd is running here.
     script:
       'unshare -m sh -c "mount -t tmpfs none /run && mkdir -p /run/systemd/system && ln -s $SOCKET /run/systemd/private && timeout 5 systemd-run --quiet true" || true',
     check: (outcome) =>
@@ -228,7 +227,7 @@ export const techniques: readonly Technique[] = [
   {
     name: 'a helper of the kernel',
     seen: 'an escape: core_pattern, modprobe, release_agent, uevent_helper or a handler of binfmt_misc that is written, wherever it is mounted',
-    // What stands there is written again.
+    // Write the existing value back.
     script: 'p=/proc/sys/kernel/core_pattern; [ -w $p ] && v=$(cat $p) && printf %s "$v" >$p',
     check: (outcome) => escaped(outcome, 'kernel helper'),
   },
@@ -248,7 +247,7 @@ export const techniques: readonly Technique[] = [
   {
     name: 'ssh to this machine',
     seen: "an escape: a connection to the machine's own port of ssh, telnet, rsh, docker or the kubelet. Through the gateway it is a session of its own, which names the one it was opened in",
-    // In a network of its own, where somebody listens on that port.
+    // In a network namespace of its own, with a listener on that port.
     script: `unshare -n sh -c 'ip link set lo up && exec /usr/bin/python3 -c "
 import socket
 server = socket.create_server((\\"127.0.0.1\\", 22))
@@ -285,7 +284,7 @@ void _start(void) {
 }
 `;
 
-/** Opens its argument through io_uring: one submission, made by hand, waited for. */
+/** Opens its argument through io_uring: one hand-made submission, whose completion is awaited. */
 export const ringSource = `
 #include <linux/io_uring.h>
 #include <sys/mman.h>

@@ -1,4 +1,4 @@
-/** A collector of JSON lines over HTTPS that fails when told to; and a certificate for it. */
+/** A collector of JSON lines over HTTPS with injectable faults, and a certificate for it. */
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -7,7 +7,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 
-/** What becomes of the next request: answered, refused for good, taken and not answered, cut off before it is read. */
+/** The outcome of the next request: answered, refused for good, accepted but not answered, or cut off before it is read. */
 export type Fate = 'take' | 'take, and cut off' | 'cut off' | 'busy' | 'refuse' | 'redirect';
 
 export interface Certificate {
@@ -15,7 +15,7 @@ export interface Certificate {
   readonly key: string;
 }
 
-/** For localhost and 127.0.0.1, signed by itself; paths of both files. */
+/** A self-signed certificate for localhost and 127.0.0.1; returns the paths of both files. */
 export function makeCertificate(folder: string): Certificate {
   const [certificate, key] = [join(folder, 'server.pem'), join(folder, 'server.key')];
   execFileSync(
@@ -30,11 +30,11 @@ export function makeCertificate(folder: string): Certificate {
 }
 
 export class Collector {
-  /** `metadata.uid` of every line that was taken, in order. */
+  /** `metadata.uid` of every accepted line, in order. */
   readonly taken: string[] = [];
-  /** One for each request to come; then all are taken. */
+  /** The outcomes of the next requests, one each; later requests are accepted. */
   fates: Fate[] = [];
-  /** A line with this text is refused, and everything that comes with it. */
+  /** A batch that contains a line with this text is refused. */
   poison: string | null = null;
   readonly authorizations = new Set<string | undefined>();
   readonly #server;

@@ -16,7 +16,7 @@ afterEach(() => cleanup.run());
 let folders: { readonly home: string; readonly away: string };
 let [home, away]: [Administrator, Administrator] = [undefined as never, undefined as never];
 let ann: Signer;
-/** What the address of away's statements does with a question; it may be anybody's server. */
+/** What the server at the address in away's statements does with a question; it may be anybody's server. */
 let carry: (question: SignedStatement, toAway: (question: SignedStatement) => Promise<unknown>) => Promise<unknown>;
 let asked: SignedStatement[];
 

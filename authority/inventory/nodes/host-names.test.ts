@@ -41,7 +41,7 @@ let gateway: AuthorityClient;
 beforeAll(async () => {
   dir = temporaryFolder(cleanup);
   mkdirSync(join(dir, 'authority'), { mode: 0o700 });
-  // Nodes of a version that let them have any name.
+  // Nodes of a version that allowed any name.
   const state = await openState({ kind: 'sqlite', file: join(dir, 'authority', 'state.sqlite') });
   for (const name of ['localhost', 'taken.example.com']) {
     await state
@@ -154,7 +154,7 @@ describe('a name of a gateway', () => {
           () => null,
         );
         expect(certified === null).toBe(!given);
-        // Whatever was given: none of its names is a gateway's to anybody who dials it.
+        // For any input, none of its names leads a client to a gateway.
         for (const principal of certified ?? []) expect(reserved.has(canonicalHost(principal)), principal).toBe(false);
         if (!given)
           expect(
@@ -242,7 +242,7 @@ describe('a node of a version that let it have such a name', () => {
   });
 });
 
-/** Of an IPv4 address, as inet_aton(3) reads it. */
+/** The numbers of an IPv4 address, as inet_aton(3) parses it. */
 function numbers(name: string): readonly string[] {
   const bytes = /^\d+\.\d+\.\d+\.\d+$/.test(name) ? name.split('.').map(Number) : [];
   if (bytes.length === 0) return [];

@@ -185,7 +185,7 @@ export class Joining {
     const text = Buffer.from(hostKeyText(request.node, request.time));
     if (!verify(parseAuthorizedLine(request.host_key).blob, Buffer.from(request.host_signature, 'base64'), text))
       throw new StenoError('CERT_BAD_SIGNATURE', 'of the host key');
-    // Identified by its text, since one text has many valid signatures: whoever relays a renewal could otherwise repeat it.
+    // Identified by its text, since one text has many valid signatures: otherwise anybody who relays a renewal could repeat it.
     const once = `renewal:${createHash('sha256').update(renewal).digest('hex')}`;
     if (!(await this.#parts.records.claimNonce(once, request.time + 2 * NODE_REQUEST_WINDOW_MS)))
       throw new StenoError('REQUEST_REPLAYED', 'this renewal was taken already');

@@ -91,7 +91,7 @@ test('viewers read who is in a session, as its gateway said last, while that gat
   const joined = people(one, { participants: [...people(one).participants, bob], awaits: '1 moderator' });
   await east.nodes.held(held('0', { sessions: { up: [], down: [], details: [joined] } }));
   expect(await viewer.liveSessions([one])).toEqual([joined]);
-  // Another gateway neither changes it nor stands before it.
+  // Another gateway can neither change it nor take precedence.
   clock.now += 1;
   await west.nodes.held(held('2', { all: [], sessions: { up: [], down: [], details: [people(one, { awaits: 'mallory' })] } }));
   await west.nodes.held(held('2', { sessions: { up: [one], down: [], details: [people(one, { awaits: 'mallory' })] } }));

@@ -8,7 +8,7 @@ import { chunks } from '../../records/records.js';
 import type { Reader, Tx } from '../../records/records.js';
 import { endSessionInvitations, markUsed } from '../../records/session-invitations.js';
 
-/** Per holder: as many as an ingest accepts on one connection. */
+/** Limit per holder, the number that an ingest accepts on one connection. */
 const MAX_LIVE_SESSIONS = 20_000;
 const GATEWAY = 'gateway/';
 const INGEST = 'ingest/';
@@ -31,7 +31,7 @@ export async function beginSessions(tx: Tx, holder: string, sessions: readonly s
   if (Number(count) > MAX_LIVE_SESSIONS) throw new StenoError('TOO_MANY', `live sessions of ${holder}`);
 }
 
-/** Invitations into them end too: with those of this holder alone. */
+/** Ends the sessions of this holder, and with them the invitations into them; other holders' sessions are not affected. */
 export async function endSessions(tx: Tx, holder: string, sessions: readonly string[], now: number): Promise<void> {
   for (const part of chunks(sessions)) {
     const ended = await tx
@@ -48,7 +48,7 @@ export async function endSessions(tx: Tx, holder: string, sessions: readonly str
   }
 }
 
-/** Of sessions that the holder has; details of others are passed over. */
+/** Stores details of sessions that the holder has; details of others are ignored. */
 export async function describeSessions(tx: Tx, holder: string, all: readonly LiveSessionDetails[], now: number): Promise<void> {
   for (const details of all) {
     const { numUpdatedRows } = await tx
@@ -62,7 +62,7 @@ export async function describeSessions(tx: Tx, holder: string, all: readonly Liv
   }
 }
 
-/** In no order. As in `sessionHolder`, the first gateway that named a session is believed. */
+/** Unordered. As in `sessionHolder`, the first gateway that reported a session is believed. */
 export async function sessionDetails(db: Reader, sessions: readonly string[], after: number): Promise<readonly LiveSessionDetails[]> {
   const found = new Map<string, LiveSessionDetails>();
   for (const part of chunks(sessions)) {

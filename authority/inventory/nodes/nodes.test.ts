@@ -271,7 +271,7 @@ describe('a node that has joined', () => {
     expect(next).toBeGreaterThan(now + 20 * 3_600_000);
     now = next + 3_600_000;
     expect(await renew()).toBeGreaterThan(now);
-    // The administrator of these tests has a certificate of the day before.
+    // The administrator of these tests has a certificate from the day before.
     now = before;
   });
 
@@ -282,7 +282,7 @@ describe('a node that has joined', () => {
     await send(renewal);
     const refusals: readonly [string, unknown][] = [
       ['REQUEST_REPLAYED', renewal],
-      // Another signature of the same text is the same renewal.
+      // A different signature of the same text is the same renewal.
       ['REQUEST_REPLAYED', { ...renewal, signature: keys.service.sign(Buffer.from(nodeText(renewal.request))).toString('base64') }],
       ['REQUEST_REPLAYED', signRenewal(keys, 'self', now - 400_000)],
       ['CERT_BAD_SIGNATURE', signRenewal(newKeys(), 'self', now)],
@@ -311,7 +311,7 @@ describe('a node that has joined', () => {
       gateway('PUT', '/v1/nodes/held', { epoch: epoch.repeat(16), address: '192.0.2.1:8024', up: [], down: [], ...more });
     expect(await held('a', {})).toEqual({ known: false, gateways: [] });
     expect(await held('a', { all: ['self'] })).toEqual({ known: true, gateways: ['192.0.2.1:8024'] });
-    // What nodes are to dial is in what an authority signs, not in what a gateway says.
+    // The addresses that nodes dial come from the authority's signed document, not from a gateway.
     expect(JSON.parse(((await gateway('GET', '/v1/nodes/trust')) as { document: string }).document)).toMatchObject({
       gateways: ['192.0.2.1:8024'],
     });

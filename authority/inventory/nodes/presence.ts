@@ -64,7 +64,7 @@ export class Presence {
     return this.#records.read((db) => sessionHolder(db, session, this.#clock() - HOLDER_SILENCE_MS));
   }
 
-  /** Who is in these sessions; those that no connected gateway holds are left out. */
+  /** The participants of these sessions; sessions that no connected gateway holds are left out. */
   details(sessions: readonly string[]): Promise<readonly LiveSessionDetails[]> {
     return this.#records.read((db) => sessionDetails(db, sessions, this.#clock() - HOLDER_SILENCE_MS));
   }

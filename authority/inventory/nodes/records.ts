@@ -219,7 +219,7 @@ export async function liveNodes(tx: Tx, after: number): Promise<ReadonlyMap<stri
   return live;
 }
 
-/** Of these nodes. */
+/** When each of these nodes was last seen. */
 export async function lastSeen(tx: Tx, nodes: readonly string[]): Promise<ReadonlyMap<string, number | null>> {
   const seen = new Map<string, number | null>();
   for (const part of chunks(nodes)) {

@@ -1,6 +1,6 @@
 /**
- * Routes of nodes: records and tokens for administrators, joining and presence for gateways, the live list for everybody, and where a
- * live session is for gateways and viewers.
+ * Routes of nodes: records and tokens for administrators, joining and presence for gateways, the live list for everybody, and the
+ * holder of a live session for gateways and viewers.
  *
  * A user sees only the nodes that a role lets them reach; `access:read` lets reviewers see another user's list. Tested in
  * nodes.test.ts.

@@ -1,14 +1,17 @@
-/** What confirmations of sessions and of requests to Kubernetes share. Tested in session-confirmations.test.ts and kube-confirmations.test.ts. */
+/**
+ * Definitions common to confirmations of sessions and of requests to Kubernetes. Tested in session-confirmations.test.ts and
+ * kube-confirmations.test.ts.
+ */
 import type { ConfirmationFacts } from '#schemas/api/people/confirmations.js';
 
 export const MAX_WAITING_PER_USER = 20;
-/** How long requests to Kubernetes wait for their confirmation, and how long one counts from then on. */
+/** How long a request to Kubernetes waits for its confirmation, and how long a confirmation is valid from then on. */
 export const KUBE_CONFIRMATION_MS = 300_000;
 
-/** No node has a slash in its name, and no login of one a colon: an approval for a cluster lets nobody into a node. */
+/** A node's name contains no slash, and a login on a node no colon: an approval for a cluster admits nobody to a node. */
 const KUBE = 'kubernetes/';
 
-/** Where rows of confirmations name the node. */
+/** The value in the node column of confirmations. */
 export function kubeNode(cluster: string): string {
   return `${KUBE}${cluster}`;
 }

@@ -18,7 +18,7 @@ let gateways: AuthorityClient[];
 let certificate: string;
 const refusal = (code: string): unknown => expect.objectContaining({ code });
 
-/** The x509 certificate that a login of this user brings, as kubectl shows it: base64 of DER. */
+/** The x509 certificate from a login of this user, as kubectl presents it: base64 of DER. */
 async function certified(session: string): Promise<string> {
   const { publicKey } = generateKeyPairSync('ec', {
     namedCurve: 'P-256',
@@ -89,7 +89,7 @@ describe('where kubectl needs a second factor', () => {
       user: 'ann',
       source_address: '198.51.100.4',
     });
-    // What waits for one place says nothing of another.
+    // A request pending for one cluster does not apply to another.
     expect(await ask({ token: first.token, cluster: 'west' })).not.toMatchObject({ token: first.token });
     expect(await ask({ token: first.token, source_address: '203.0.113.1' })).not.toMatchObject({ token: first.token });
   });

@@ -1,14 +1,14 @@
 /**
- * Second factors for requests to Kubernetes: kubectl has no place to ask in, so a request that needs one is refused with an address,
- * and passes when it is made again.
+ * Second factors for requests to Kubernetes: kubectl cannot prompt for one, so a request that needs it is refused with an address, and
+ * succeeds when repeated after the confirmation.
  *
  *     refused, waiting ──code or passkey of this very user──► approved ──for five minutes──► (gone)
  *          │                └──denied──► denied
  *          └──five minutes──► (gone)
  *
- * An approval counts for this user, cluster and address, through whichever gateway, for every request that its role asks one for:
- * `kubectl cp` of a folder or `apply` of a chart is many. That a gateway heeds it rests on the gateway, which has the cluster's
- * credential; what the user proves is checked here, as for sessions (session-confirmations.ts), and the same page shows it. Tested in
+ * An approval is valid for this user, cluster and address, through any gateway, for every request whose role requires one: `kubectl cp`
+ * of a folder or `apply` of a chart makes many requests. Enforcement is up to the gateway, which has the cluster's credential; the
+ * user's proof is checked here, as for sessions (session-confirmations.ts), and the same page shows it. Tested in
  * kube-confirmations.test.ts.
  */
 import type { KubeConfirmation, KubeConfirmationRequest } from '#schemas/api/people/confirmations.js';
@@ -40,7 +40,7 @@ export class KubeConfirmations {
     this.#parts = parts;
   }
 
-  /** Throws CERT_*, LOCKED, ACCESS_DENIED, REQUEST_OVER for a certificate that does not count; KUBE_CLUSTER_UNKNOWN, TOO_MANY. */
+  /** Throws CERT_*, LOCKED, ACCESS_DENIED, REQUEST_OVER for an invalid certificate; KUBE_CLUSTER_UNKNOWN, TOO_MANY. */
   async ask(gateway: ServiceName, request: KubeConfirmationRequest): Promise<KubeConfirmation> {
     const { records, directory, clock, web } = this.#parts;
     const now = clock();
@@ -75,7 +75,7 @@ export class KubeConfirmations {
     return { state: 'waiting', token, url: `${web}/confirm#${token}`, expires_at };
   }
 
-  /** What became of what was asked for before; undefined: nothing that still waits for the same. */
+  /** The outcome of an earlier identical request; undefined if none is still pending. */
   async #known(
     token: string | undefined,
     place: { readonly user: string; readonly node: string; readonly source: string },

@@ -83,7 +83,7 @@ describe('a login of a command through a browser', () => {
     for (const one of decided) if (one.status === 'rejected') expect(one.reason).toEqual(refusal('LOGIN_TOO_OLD'));
     const later = await begin();
     await expect(decide(later.user_code, vic.session)).rejects.toEqual(refusal('LOGIN_TOO_OLD'));
-    // What is shown says so before, and to deny needs nothing.
+    // The page shows beforehand that the sign-in is not fresh; denying does not need a fresh one.
     expect(await world.relay('POST', '/v1/login/device/facts', { user_code: later.user_code }, { session: vic.session })).toMatchObject({
       fresh: false,
     });
@@ -191,7 +191,7 @@ describe('single sign-on', () => {
     'code-none': { user: 'none', roles: [], traits: {}, mfa: null },
     'code-path': { user: '../x', roles: ['dev'], traits: {}, mfa: null },
   };
-  /** A provider that gives out codes: whom each proves. */
+  /** A provider that hands out codes: the user that each one proves. */
   const connector: Connector = {
     name: 'corp',
     label: 'Corp',

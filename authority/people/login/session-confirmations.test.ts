@@ -47,7 +47,7 @@ beforeAll(async () => {
 afterAll(() => cleanup.run());
 const refusal = (code: string): unknown => expect.objectContaining({ code });
 
-/** Asks as the gateway does; resolves with the token once it is known, and with the approval when it comes. */
+/** Requests a confirmation as the gateway does; resolves with the token once known, and with the approval when it arrives. */
 function ask(): { readonly token: Promise<string>; readonly approval: Promise<string> } {
   const { login, node, user_certificate, source_address } = request;
   let tell: (url: string) => void = () => undefined;

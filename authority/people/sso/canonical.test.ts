@@ -35,7 +35,7 @@ describe('the canonical form', () => {
   });
 });
 
-/** xml-crypto brings the typings of browsers, which do not go with Node's. */
+/** xml-crypto's typings are those of browsers, which are incompatible with Node's. */
 const load = createRequire(import.meta.url);
 const { DOMParser } = load('@xmldom/xmldom') as {
   readonly DOMParser: new () => { parseFromString(text: string, type: string): { readonly documentElement: unknown } };

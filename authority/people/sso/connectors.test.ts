@@ -1,4 +1,4 @@
-/** Connectors as they are kept: on SQLite, and on PostgreSQL for two authorities. */
+/** Stored connectors: on SQLite, and on PostgreSQL for two authorities. */
 import { randomBytes } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -83,7 +83,7 @@ describe.each([
           ? { kind: 'sqlite', file: join(folder, 'state.sqlite') }
           : { kind: 'postgres', url: await server.newDatabase() };
       const sealer = createSealer(randomBytes(32));
-      // SQLite is for one authority.
+      // SQLite serves one authority.
       for (let i = 0; i < (server === undefined ? 1 : 2); i += 1) stores.push(new Records(await openState(state)));
       [one, two] = [stores[0]!, stores.at(-1)!].map(
         (records) =>
@@ -202,7 +202,7 @@ describe.each([
       expect(await logIn('id-2', 'joe')).toContain('SSO_NAME');
       await users('remove');
       expect(await logIn('id-2', 'joe')).toBe('accepted');
-      // Once it was a user's who was removed, it is that person's until somebody releases it.
+      // A name of a removed user belongs to that person until somebody releases it.
       await stores[0]!.actOn(async (tx) => ({ result: await keepName(tx, 'joe', 1), rows: [] }));
       expect(await logIn('id-2', 'joe')).toBe('accepted');
       expect(await logIn('id-3', 'joe')).toContain('SSO_NAME');

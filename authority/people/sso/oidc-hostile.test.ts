@@ -1,4 +1,4 @@
-/** A provider that lies: it answers every call, and each answer may be spoilt. */
+/** A hostile provider: it answers every call, and each answer may be corrupted. */
 import 'reflect-metadata';
 import { createHmac, createPublicKey, generateKeyPairSync, sign, webcrypto } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
@@ -26,7 +26,7 @@ const other = generateKeyPairSync('rsa', { modulusLength: 2048 });
 interface Lies {
   readonly header?: Readonly<Record<string, unknown>>;
   readonly claims?: Readonly<Record<string, unknown>>;
-  /** Makes the signature; with the right key unless given. */
+  /** Makes the signature, by default with the right key. */
   readonly sign?: (text: string) => Buffer;
   readonly metadata?: (issuer: string) => Readonly<Record<string, unknown>>;
   readonly userinfo?: Readonly<Record<string, unknown>>;

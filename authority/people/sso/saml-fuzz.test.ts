@@ -1,6 +1,6 @@
 /**
- * Mutants of real responses: each is refused, or says exactly what was signed. Whatever a mutation does to the document,
- * no other name, group or request may come out of it, and no other error than a refusal.
+ * Mutants of real responses: each is refused, or yields exactly what was signed. No mutation of the document may yield another name,
+ * group or request, or any error other than a refusal.
  */
 import fc from 'fast-check';
 import { beforeAll, describe, expect, test } from 'vitest';
@@ -31,7 +31,7 @@ beforeAll(async () => {
     respond(idp, good),
     respond(idp, { ...good, signResponse: true }),
     respond(idp, { ...good, encryptionCert: own.cert, encryptionPublicKey: own.cert }),
-    // Not ours: whatever is cut out of it and put elsewhere must not count.
+    // From another provider: pieces cut out of it and placed elsewhere must have no effect.
     respond(other, good, { ...ann, nameId: 'root' }),
   ]);
   truth = samples.slice(0, 3).map((xml) => readSamlResponse(xml, expected));
@@ -43,7 +43,7 @@ type Mutation =
   | ({ readonly kind: 'copy'; readonly to: number; readonly sample: number } & Cut)
   | { readonly kind: 'insert'; readonly to: number; readonly text: string };
 
-/** Places are fractions, so that they shrink and fit every sample; elements are the units that wrapping attacks move. */
+/** Positions are fractions, so that they shrink and fit every sample; elements are the units that wrapping attacks move. */
 const place = fc.integer({ min: 0, max: 100_000 });
 const tokens = fc.constantFrom(
   '<!---->',
@@ -132,7 +132,7 @@ describe('a mutant of a real response', () => {
       }),
       { numRuns: 2_500, interruptAfterTimeLimit: 20_000 },
     );
-    // Both happen, or the mutations are too wild or too tame to show anything.
+    // Both outcomes must occur, or the mutations are too wild or too tame to show anything.
     expect(Math.min(refused, same)).toBeGreaterThan(20);
   });
 

@@ -1,4 +1,4 @@
-/** SAML against a real identity provider, and against everything that passes itself off as one. */
+/** SAML against a real identity provider, and against impostors of every kind. */
 import { createHash, sign } from 'node:crypto';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { samlConnectorSchema } from '#schemas/documents/connector.js';
@@ -301,7 +301,7 @@ describe('a response is refused', () => {
   });
 });
 
-/** The eight ways of "On Breaking SAML" (2012), and what duplicates of IDs add to them. */
+/** The eight attacks of "On Breaking SAML" (2012), and variants with duplicate IDs. */
 describe('signature wrapping', () => {
   const mallory: Person = { nameId: 'root', nameIdFormat: PERSISTENT, attributes: ann.attributes };
   const parts = async (signResponse: boolean) => {

@@ -86,7 +86,7 @@ function write({ local, attributes: list, content }: Tree): string {
   return `<${local}${list.map((one) => ` ${one.local}="${escapeXml(one.value)}"`).join('')}>${content.map((node) => (typeof node === 'string' ? escapeXml(node) : write(node))).join('')}</${local}>`;
 }
 
-/** Text that touches is one. */
+/** Merges adjacent text. */
 function plain({ local, attributes: list, content }: Tree | XmlElement): Tree {
   const joined = content.reduce<(Tree | string)[]>((all, node) => {
     const last = all.at(-1);

@@ -70,7 +70,7 @@ describe('a name that was used', () => {
     await admin.call('DELETE', '/v1/users/carol');
     await unlock();
     await admin.call('POST', '/v1/user-names/carol/release');
-    // Certificates tell seconds.
+    // Certificates have a resolution of one second.
     await new Promise((resolve) => setTimeout(resolve, 1_100));
     const changed = new Promise<Snapshot>((resolve) => {
       const stop = viewer.onChange((snapshot) => {

@@ -1,4 +1,4 @@
-/** Two authorities on one PostgreSQL are no two chances: whatever counts once counts once for both. */
+/** Two authorities on one PostgreSQL do not give two chances: anything that is valid once is valid once for both. */
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { BotToken } from '#schemas/api/people/bots.js';
@@ -39,7 +39,7 @@ describe.skipIf('missing' in programs)(
       await cleanup.run();
       await server.close();
     });
-    /** The same call at both, several times, all at once: how many were answered. */
+    /** Sends the same call to both, several times concurrently; returns how many succeeded. */
     const answered = async (target: string, body: unknown, client = '192.0.2.7'): Promise<number> => {
       const results = await Promise.allSettled(
         Array.from({ length: 6 }, (_, i) => viewers[i % 2]!.relaying({ client })('POST', target, body)),

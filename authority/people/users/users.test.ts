@@ -219,7 +219,7 @@ describe('signing in', () => {
     await expect(bob.login({ code: bob.code(0) })).rejects.toEqual(refusal('LOGIN_FAILED'));
   });
 
-  // Enrolling took the code of now: a clock half a minute behind shows one that is used up.
+  // Enrolment used the current code: a clock half a minute behind shows one that is used up.
   test.each([
     [-3, 'refused'],
     [-1, 'refused'],

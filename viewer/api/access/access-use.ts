@@ -7,7 +7,7 @@ import type { Viewer } from './access.js';
 
 const MAX_ROWS = 100_000;
 
-/** Throws ACCESS_DENIED, or QUERY_TOO_HEAVY where there is more than one answer can hold. */
+/** Throws ACCESS_DENIED, or QUERY_TOO_HEAVY if there are more rows than an answer can hold. */
 export async function accessUse(events: EventStore, viewer: Viewer): Promise<readonly AccessUse[]> {
   requireReading(viewer, 'access');
   const { rows, truncated } = await events.sessionUse(MAX_ROWS);

@@ -2,9 +2,9 @@
  * Who may do what with which sessions: the policy of schemas/policy/session.ts, applied to every list, session, segment,
  * search, export and live call.
  *
- * A session that may not be listed is answered like one that does not exist, so that ids cannot be probed. Queries carry the
- * policy as a condition (`visible`), which the event store evaluates: it decides as `may` does. Tested as a table in
- * access.test.ts.
+ * A request for a session that may not be listed gets the same answer as one for a session that does not exist, so that ids cannot be
+ * probed. Queries carry the policy as a condition (`visible`), which the event store evaluates: the condition and `may` decide alike.
+ * Tested as a table in access.test.ts.
  */
 import type { Me } from '#schemas/api/front/sign-in.js';
 import { StenoError } from '#schemas/base/errors.js';
@@ -21,10 +21,10 @@ export type View = SessionScope;
 
 export interface Viewer {
   readonly user: string;
-  /** Names. */
+  /** Names of the viewer's roles. */
   readonly roles: readonly string[];
   readonly subject: Subject;
-  /** How much of the list they see. */
+  /** How much of the list of sessions the viewer sees. */
   readonly view: View;
 }
 
@@ -35,7 +35,7 @@ export type Narrowed =
   | { readonly kind: 'each'; readonly user: string | undefined; readonly visible: Condition }
   | { readonly kind: 'nobody' };
 
-/** The facts that decisions rest on; labels are those of the node when the session began. */
+/** The facts on which decisions depend; the labels are those of the node when the session began. */
 export type SeenSession = SessionTarget & Pick<SessionRow, 'labels' | 'labels_known'>;
 
 export class Access {
@@ -52,27 +52,27 @@ export class Access {
     return { user: subject.user, roles: subject.roles.map(({ name }) => name), subject, view: sessionScope(subject, 'list') };
   }
 
-  /** `mode`: of what a rule allows by mode. */
+  /** `mode`: the join mode, for rules that depend on it. */
   may(viewer: Viewer, action: SessionAction, session: SeenSession, mode?: JoinMode): boolean {
     return decideSession(viewer.subject, action, session, labelsOf(session), mode).allowed;
   }
 
-  /** Whether what the viewer sees of it carries a watermark. */
+  /** Whether content of the session shown to the viewer carries a watermark. */
   isMarked(viewer: Viewer, session: SeenSession): boolean {
     return asksForWatermark(viewer.subject, session, labelsOf(session));
   }
 
-  /** `may` for counts and people's SQL: which sessions they see. Undefined: every one. */
+  /** `may` as a condition, for counts and users' SQL: the sessions that the viewer may access. Undefined: all of them. */
   visible(viewer: Viewer, action: SessionAction): Condition | undefined {
     return sessionScope(viewer.subject, action) === 'all' ? undefined : sessionCondition(viewer.subject, action);
   }
 
-  /** Whether there may be any session at all for this. */
+  /** Whether the viewer may do this with any session at all. */
   sees(viewer: Viewer, action: SessionAction): boolean {
     return sessionScope(viewer.subject, action) !== 'none';
   }
 
-  /** Throws SESSION_UNKNOWN for a session that may not even be listed, ACCESS_DENIED for what roles keep from it. */
+  /** Throws SESSION_UNKNOWN if the session may not even be listed, ACCESS_DENIED if roles forbid the action. */
   require(viewer: Viewer, action: SessionAction, session: SeenSession): void {
     const verdict = decideSession(viewer.subject, action, session, labelsOf(session));
     if (verdict.allowed) return;
@@ -80,7 +80,7 @@ export class Access {
     throw new StenoError('ACCESS_DENIED', verdict.reason);
   }
 
-  /** Throws ACCESS_DENIED for who may do this with no session at all. */
+  /** Throws ACCESS_DENIED if the viewer may do this with no session at all. */
   narrow(viewer: Viewer, action: SessionAction, wanted: string | undefined): Narrowed {
     const scope = sessionScope(viewer.subject, action);
     if (scope === 'none')
@@ -120,7 +120,7 @@ export function meOf(viewer: Viewer): Me {
   };
 }
 
-/** Throws ACCESS_DENIED unless roles allow to read this. `view: all` reads the audit log and findings too. */
+/** Throws ACCESS_DENIED unless the viewer's roles permit reading this kind. `view: all` also permits reading the audit log and findings. */
 export function requireReading(viewer: Viewer, kind: ResourceKind): void {
   const verdict = readingVerdict(viewer, kind);
   if (!verdict.allowed) throw new StenoError('ACCESS_DENIED', verdict.reason);

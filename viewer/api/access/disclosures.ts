@@ -1,6 +1,6 @@
 /**
- * Tells the authority of every recording that is opened, followed or exported, of every search and query, and of refusals, before
- * anything of it is sent: what cannot be told is not shown. A person who looks at one session again and again is told of once in five
+ * Reports every recording that is opened, followed or exported, every search and query, and every refusal to the authority before any
+ * content is sent: if the report fails, nothing is shown. Repeated views of one session by the same user are reported once in five
  * minutes; searches, exports and refusals each time. Tested in viewer/api/main.test.ts.
  */
 import { LRUCache } from 'lru-cache';
@@ -56,7 +56,7 @@ export class Disclosures {
     return session;
   }
 
-  /** Runs a search, and tells of it before its hits are anybody's. */
+  /** Runs a search and reports it before any hit is returned. */
   async ofSearch<T>(
     viewer: Viewer,
     source: string,
@@ -85,7 +85,7 @@ export class Disclosures {
     return found;
   }
 
-  /** Tells of SQL that was run, before its rows are anybody's, or that failed. */
+  /** Reports SQL that was run before any row is returned, and SQL that failed. */
   async ofQuery(
     viewer: Viewer,
     source: string,

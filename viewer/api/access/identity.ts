@@ -1,9 +1,9 @@
 /**
- * Who sends a request: the holder of a web session (cookie) or of a user certificate (signed request, `steno` command).
+ * Identifies the sender of a request: the holder of a web session (cookie) or of a user certificate (signed request, `steno` command).
  *
- * The cookie is HttpOnly and SameSite=Strict, so no script reads it and no other site sends it. What the authority says
- * about a cookie is remembered for `REMEMBER_MS` under a hash of it, or until the authority says that something changed.
- * Tokens are never logged. Tested in viewer/api/main.test.ts.
+ * The cookie is HttpOnly and SameSite=Strict, so no script reads it and no other site sends it. The authority's answer about a cookie
+ * is cached for `REMEMBER_MS` under a hash of the cookie, or until the authority reports a change. Tokens are never logged. Tested in
+ * viewer/api/main.test.ts.
  */
 import { createHash } from 'node:crypto';
 import { parse, serialize } from 'cookie';
@@ -20,23 +20,23 @@ import type { Access, Viewer } from './access.js';
 export interface ViewerAuthority {
   /** Turns a one-time token into a web session. Throws LINK_USED. */
   signIn(token: string, client?: string): Promise<WebIdentity>;
-  /** The holder of a web session. Throws NOT_SIGNED_IN when it is unknown, over or locked. */
+  /** The holder of a web session. Throws NOT_SIGNED_IN if the session is unknown, expired or locked. */
   webSession(token: string): Promise<WebIdentity>;
-  /** This cluster's signed statement about itself. Throws NOT_FOUND until somebody has exported it. */
+  /** This cluster's signed statement about itself. Throws NOT_FOUND until it has been exported once. */
   clusterStatement(): Promise<SignedStatement>;
   /** Participants of these live sessions; unknown sessions are left out. */
   liveSessions(sessions: readonly string[]): Promise<readonly LiveSessionDetails[]>;
-  /** Ends a web session; free for one that is over. */
+  /** Ends a web session; no effect if the session is over already. */
   signOut(token: string, client?: string): Promise<void>;
   /** For calls on behalf of a user: names the web session and the client's address. They reject with the authority's refusal. */
   relaying(who: { readonly session?: string | undefined; readonly client: string }): Send;
-  /** Called when roles, locks or grants have changed; returns how to stop. */
+  /** Called when roles, locks or grants have changed; returns a function that unsubscribes. */
   onChange(callback: () => void): () => void;
 }
 
 export interface RequestVerifying {
   verify(request: ReceivedRequest): Caller;
-  /** A caller of before, by what roles are now; throws when they would be refused. */
+  /** Evaluates an earlier caller against the current roles; throws if the caller would be refused now. */
   recheck(identity: UserIdentity): Caller;
 }
 
@@ -52,14 +52,17 @@ export interface IncomingFacts {
 
 export interface Identified extends Viewer {
   readonly by: 'cookie' | 'signature';
-  /** The same person by what roles are now; throws when they would be refused. */
+  /** The same user under the current roles; throws if the user would be refused now. */
   readonly recheck: () => Promise<Viewer>;
-  /** ms since 1970, from which the identity no longer counts. */
+  /** When the identity expires, in ms since 1970. */
   readonly expiresAt: number;
 }
 
 const COOKIE = 'steno_session';
-/** Over TLS: browsers take a cookie of such a name from this very host over TLS alone, so no neighbour can plant a session of theirs (RFC 6265bis, 4.1.3.2). */
+/**
+ * Name of the cookie over TLS: browsers accept a `__Host-` cookie only from this very host and only over TLS, so a neighbouring host
+ * cannot plant a session of its own (RFC 6265bis, 4.1.3.2).
+ */
 const HOST_COOKIE = `__Host-${COOKIE}`;
 const REMEMBER_MS = 1_000;
 const REMEMBER_MAX = 1_000;
@@ -72,7 +75,7 @@ export class Identities {
   readonly secure: boolean;
   readonly #known: LRUCache<string, Identified>;
 
-  /** `secure`: the page is served over TLS, so the cookie never goes without. */
+  /** `secure`: the page is served over TLS, so the cookie is never sent without TLS. */
   constructor(authority: ViewerAuthority, requests: RequestVerifying, access: Access, clock: () => number, secure = false) {
     this.#access = access;
     this.secure = secure;
@@ -91,7 +94,7 @@ export class Identities {
     this.#known.clear();
   }
 
-  /** A web session that the authority has just begun. */
+  /** Identifies a web session that the authority has just begun. */
   begin(web: WebIdentity): { readonly identity: Identified; readonly cookie: string } {
     const maxAge = Math.max(0, Math.floor((web.expires_at - this.#clock()) / 1000));
     return {
@@ -107,7 +110,7 @@ export class Identities {
     await this.#authority.signOut(token, client);
   }
 
-  /** Throws NOT_SIGNED_IN, or why a signed request is refused. */
+  /** Throws NOT_SIGNED_IN, or the reason why a signed request is refused. */
   async identify(request: IncomingFacts): Promise<Identified> {
     if (request.authorization !== undefined) {
       const { identity, roles } = this.#requests.verify({
@@ -157,12 +160,12 @@ export class Identities {
   }
 }
 
-/** The header that takes the cookie away. */
+/** The header that deletes the cookie. */
 export function clearedCookie(secure: boolean): string {
   return serialize(cookieName(secure), '', { httpOnly: true, sameSite: 'strict', path: '/', maxAge: 0, secure });
 }
 
-/** `secure`: the page is served over TLS; a cookie of the plain name is then none of ours. */
+/** `secure`: the page is served over TLS; a cookie of the plain name is then ignored. */
 export function cookieToken(header: string | undefined, secure: boolean): string | null {
   if (header === undefined || header.length > 8192) return null;
   const token = parse(header)[cookieName(secure)];

@@ -1,12 +1,12 @@
 /**
- * Cases and notes for one asker. The authority keeps them and knows of sessions their ids alone; here stands what they are about, and
- * only where the asker may view it:
+ * Cases and notes as one user may read them. The authority keeps them and knows only the ids of sessions; this module adds their
+ * subjects, and only those that the user may view:
  *
- * - a session, a moment and the notes on them: who may view the session;
- * - a finding: who may also read findings (../findings/findings.ts);
- * - a search, the title, summary and history of a case: who may read cases.
+ * - a session, a moment and the notes on them: users who may view the session;
+ * - a finding: users who may also read findings (../findings/findings.ts);
+ * - a search, the title, summary and history of a case: users who may read cases.
  *
- * What is left out is counted and nothing more is said of it. Tested in test/cases/visibility.test.ts.
+ * Omitted entries are counted, and nothing else about them is revealed. Tested in test/cases/visibility.test.ts.
  */
 import type { CaseBook, CaseHead, CaseItem } from '#schemas/api/cases/cases.js';
 import { listCaseHeads, readCase } from '#schemas/api/cases/cases.js';
@@ -38,7 +38,7 @@ const LOOKED_UP_AT_ONCE = 8;
 /** The entries of a case that its reader may view. */
 export interface ReadableCase {
   readonly book: CaseBook;
-  /** By id. */
+  /** By session id. */
   readonly sessions: ReadonlyMap<string, SessionRow>;
   readonly timeline: readonly TimelineEntry[];
   readonly hidden: number;
@@ -83,7 +83,7 @@ export async function readableCase(parts: CaseParts, viewer: Viewer, id: string)
   return { book, sessions, timeline, hidden: book.items.length - shown.size };
 }
 
-/** Throws SESSION_UNKNOWN and ACCESS_DENIED as the session itself does; showing them is a look at it. */
+/** Throws SESSION_UNKNOWN and ACCESS_DENIED as for the session itself; showing its notes counts as viewing the session. */
 export async function notesFor(parts: CaseParts, viewer: Viewer, source: string, session: string): Promise<readonly Note[]> {
   const row = await parts.sessions.row({ viewer, action: 'view', source }, session);
   return notesOf(parts, [row.session]);
@@ -98,7 +98,7 @@ async function notesOf(parts: CaseParts, sessions: readonly string[]): Promise<r
 
 const blank = { item: '', session: '', offset: null, title: '', text: '', by: '', severity: '', link: null } as const;
 
-/** Null: not for this reader. */
+/** Null: this reader may not see the entry. */
 async function entriesOf(
   { findings }: CaseParts,
   viewer: Viewer,
@@ -144,7 +144,7 @@ function linkTo(session: string, offset: number | null): string {
   return `/sessions/${session}${offset === null ? '' : `?t=${offset}`}`;
 }
 
-/** Asks as the viewer itself; the answer is restricted here. */
+/** Sends as the viewer service itself; the answer is restricted in this module. */
 export function asViewer({ authority }: Pick<CaseParts, 'authority'>): Send {
   return authority.relaying({ client: '' });
 }

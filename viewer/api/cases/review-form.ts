@@ -4,13 +4,13 @@ import type { SessionRow } from '#schemas/events/rows.js';
 import type { Watermark } from '#schemas/offline/watermark.js';
 import type { Picture } from '#recordings/render/picture.js';
 
-/** One entry of the timeline as it goes out. */
+/** One timeline entry as it is exported. */
 export interface Shown {
   readonly entry: TimelineEntry;
   readonly row: Pick<SessionRow, 'user' | 'login' | 'node'> | undefined;
-  /** The screen, why there is none, or null where none belongs. */
+  /** The screen, the reason why there is none, or null if the entry has no screen. */
   readonly picture: Picture | string | null;
-  /** Of the picture. */
+  /** The watermark of the picture. */
   readonly mark?: Watermark | undefined;
 }
 

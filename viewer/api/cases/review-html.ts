@@ -1,6 +1,6 @@
 /**
- * A review as one HTML file: no script, nothing from elsewhere, and a policy in it that forbids both. All text passes `escaped`; the
- * colours of a screen are `#rrggbb` of our own making (recordings/render/picture.ts).
+ * A review as one HTML file: no script, no external resource, and a policy in the file that forbids both. All text is passed through
+ * `escaped`; the colours of a screen are `#rrggbb` values that Steno generates (recordings/render/picture.ts).
  */
 import { watermarkSvg, watermarkText } from '#schemas/offline/watermark.js';
 import type { Watermark } from '#schemas/offline/watermark.js';
@@ -8,7 +8,7 @@ import type { Picture, Run } from '#recordings/render/picture.js';
 import { clockOf, headingOf, utc } from './review-form.js';
 import type { Review, Shown } from './review-form.js';
 
-// Controls but for line feeds, invisible formatting and marks of direction: seen as U+FFFD.
+// Controls except line feeds, invisible formatting and bidirectional marks: replaced by U+FFFD.
 const unseen = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g;
 const entities: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
 

@@ -1,5 +1,5 @@
 /**
- * A review as Markdown. Text of people and of recordings is escaped so that it is no markup, no link and no HTML in any dialect; a screen
+ * A review as Markdown. Text of users and of recordings is escaped so that no dialect reads it as markup, a link or HTML; a screen
  * stands in a fence longer than any run of backticks in it.
  */
 import { watermarkText } from '#schemas/offline/watermark.js';
@@ -9,7 +9,10 @@ import type { Review, Shown } from './review-form.js';
 
 const unseen = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g;
 
-/** In one line; every sign of ASCII that could mean something is escaped, and `<`, `>` and `&` are entities, which CommonMark and HTML both read as text. */
+/**
+ * On one line; every ASCII character that could be markup is escaped, and `<`, `>` and `&` are entities, which both CommonMark and HTML
+ * read as text.
+ */
 export function markdownText(text: string): string {
   return text
     .replace(/\s*[\r\n]+\s*/g, ' ')

@@ -1,9 +1,10 @@
 /**
- * The after-action review of a case as a file: its timeline, and for each moment the screen as it was. Of sessions that the asker may
- * view and not export it has the words alone, and says so. Each session whose screens go along is told to the authority as exported.
+ * The after-action review of a case as a file: its timeline, and for each moment the screen as it was. For sessions that the user may
+ * view but not export, the review contains only the text, and says so. Each session whose screens are included is reported to the
+ * authority as exported.
  *
- * Text of users and of recordings is escaped for the format, here and nowhere else: review-html.ts, review-markdown.ts.
- * Tested in test/cases/review.test.ts.
+ * Text of users and of recordings is escaped for the format in review-html.ts and review-markdown.ts only. Tested in
+ * test/cases/review.test.ts.
  */
 import type { ReviewFormat } from '#schemas/api/cases/workbench.js';
 import { stepsOf } from '#schemas/api/cases/steps.js';
@@ -32,7 +33,7 @@ export interface ReviewWanted {
   readonly format: ReviewFormat;
 }
 
-/** More moments than this have no picture. */
+/** Moments beyond this number have no picture. */
 const MAX_PICTURES = 200;
 
 export const reviewTypes: Readonly<Record<ReviewFormat, string>> = {
@@ -80,7 +81,7 @@ export async function makeReview(parts: ReviewParts, { viewer, source, id, forma
   return format === 'html' ? htmlReview(review) : markdownReview(review);
 }
 
-/** The session, or why its screens stay here. */
+/** The session, or the reason why its screens are not included. */
 async function mayExport(
   { sessions }: ReviewParts,
   viewer: Viewer,

@@ -1,4 +1,7 @@
-/** The routes of findings, cases and notes. What changes them is passed on to the authority (../front/relay.ts). Tested in test/cases/visibility.test.ts. */
+/**
+ * The routes of findings, cases and notes. Changes to them are relayed to the authority (../front/relay.ts). Tested in
+ * test/cases/visibility.test.ts.
+ */
 import { makeNoteTicket } from '#schemas/api/cases/notes.js';
 import { listCases, listNotes, reviewCase, showCase, showNoteTicket } from '#schemas/api/cases/workbench.js';
 import { findingRoutes } from '../findings/routes.js';

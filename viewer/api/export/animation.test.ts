@@ -1,4 +1,4 @@
-/** Animations as anybody takes them, decoded by Chromium: which frames, how long, and that each is the PNG of its moment. */
+/** Exported animations, decoded by Chromium: which frames there are, how long they last, and that each equals the PNG of its moment. */
 import { chromium } from 'playwright-core';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -23,7 +23,7 @@ beforeAll(async () => {
     lines: [
       output(1_000, '\u001b[1;32mdeploy@web-3\u001b[0m:~$ '),
       output(3_000, 'ls'),
-      // Nobody sees it: no frame.
+      // This change is invisible: no frame.
       output(3_500, '\u001b[0m'),
       output(
         4_250,
@@ -37,7 +37,7 @@ beforeAll(async () => {
   });
   browser = await chromium.launch(headless);
   page = await browser.newPage();
-  // A page of its own that may decode: with no server behind it.
+  // A separate page that may decode images, without a server behind it.
   await page.route('https://pictures.invalid/', (route) => route.fulfill({ contentType: 'text/html', body: '<!doctype html>' }));
   await page.goto('https://pictures.invalid/');
 }, 240_000);
@@ -58,7 +58,10 @@ interface Compared {
   readonly frames: readonly { readonly ms: number; readonly worst: number; readonly mean: number; readonly differing: number }[];
 }
 
-/** Each frame beside the picture of its place in the list: how far the channel that is farthest off is, the mean of all, and how many pixels are off by 60. */
+/**
+ * Compares each frame with the picture at the same index: the largest difference of any channel, the mean difference, and the number of
+ * pixels that differ by 60.
+ */
 async function compared(gif: Buffer, pngs: readonly Buffer[]): Promise<Compared> {
   return page.evaluate<Compared>(`(async () => {
     const bytes = (text) => Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
@@ -108,7 +111,7 @@ test('each frame is the picture of its moment, and is shown until the next', asy
     expect(worst).toBeLessThan(24);
     expect(mean).toBeLessThan(0.5);
   }
-  // The comparison is able to fail: a frame is not the picture of another moment.
+  // The comparison can fail: a frame differs from the picture of another moment.
   const shifted = await compared(gif.bytes, [...pngs.slice(1), pngs[0]!]);
   for (const { differing } of shifted.frames) expect(differing).toBeGreaterThan(300);
 });

@@ -234,7 +234,7 @@ describe('events and pictures', () => {
     expect(await picture(1_000)).not.toContain('after');
     expect(await picture(9_999)).toContain('&lt;after&gt;');
     const png = await download(hostile.id, 'png&at=1000');
-    // Of the terminal's size, twice: 80 by 24 cells.
+    // The size of the terminal, 80 by 24 cells, doubled.
     expect([png.subarray(1, 4).toString(), png.readUInt32BE(16), png.readUInt32BE(20)]).toEqual(['PNG', 1392, 912]);
     expect(png.equals(await download(hostile.id, 'png&at=1000'))).toBe(true);
     expect(png.equals(await download(hostile.id, 'png&at=9999'))).toBe(false);

@@ -1,5 +1,5 @@
 /**
- * Exports, streamed: at no time is more held than one frame and one page of rows.
+ * Exports, streamed: at most one frame and one page of rows are held at a time.
  *
  *   cast.zst   a file that verifies offline with the recording CA's public key (recordings/read/export-file.ts)
  *   events.zst the same of the session's event log: the kernel events that its gateway signed
@@ -47,10 +47,10 @@ export interface ExportParts {
   readonly painter: PicturePainter;
 }
 
-/** The parts of a page besides its files. */
+/** The parts of an offline page other than its files. */
 export interface PageParts {
   readonly objects: ObjectStore;
-  /** Folder of the built page, which has the code of offline pages. */
+  /** Folder of the built page, which contains the code of offline pages. */
   readonly webRoot: string;
   readonly version: string;
   /** Public key lines of the recording CA. */
@@ -74,7 +74,7 @@ export const exportTypes: Readonly<Record<ExportFormat, string>> = {
   gif: 'image/gif',
 };
 
-/** Of what is drawn for somebody: the moment or span in ms of session time, and the watermark where a role asks for one. */
+/** Options of drawn output: the moment or span in ms of session time, and the watermark if a role requires one. */
 export interface Drawn {
   readonly at?: number | undefined;
   readonly until?: number | undefined;
@@ -111,7 +111,7 @@ export function exportRecording(
   }
 }
 
-/** A watermark is its first line and its last: text has nothing to draw over. */
+/** The watermark is the first and the last line, since text has nothing to draw over. */
 async function* text(
   parts: ExportParts,
   row: SessionRow,
@@ -155,7 +155,7 @@ async function* segmentsOf(
   const first = segmentAt(index, from);
   for (let n = first; n === first || (index.segments[n]?.start ?? Number.POSITIVE_INFINITY) <= to; n++) {
     const segment = await reader.segment(session, startedAt, n);
-    // Sealed since the index was read: begun again.
+    // The session was sealed after the index was read: begin again.
     if (segment.start !== index.segments[n]!.start) throw new StenoError('STORE_NOT_FOUND', 'the recording was repacked');
     yield segment;
   }
@@ -181,7 +181,7 @@ const columns = [
   ...(['sha256', 'count', 'cluster', 'namespace', 'pod', 'container', 'emitter', 'block', 'index', 'data'] as const),
 ];
 
-/** Cells that a spreadsheet would take for a formula are text (schemas/sql/csv.ts). A watermark is a column of its own. */
+/** Cells that a spreadsheet would take for a formula are written as text (schemas/sql/csv.ts). A watermark has its own column. */
 async function* eventsCsv(parts: ExportParts, row: SessionRow, mark: Watermark | undefined): AsyncGenerator<Uint8Array, void> {
   const marked = mark === undefined ? [] : [watermarkText(mark)];
   yield encoder.encode(csvRow(['session', ...columns, ...marked.map(() => 'watermark')]));
@@ -208,7 +208,7 @@ async function* eventsOf({ events }: ExportParts, { session }: SessionRow): Asyn
   }
 }
 
-/** Refuses a page too large for browsers before a byte is sent. */
+/** Refuses a page too large for browsers before any byte is sent. */
 export async function* exportPage(
   parts: PageParts,
   row: SessionRow,
@@ -249,12 +249,12 @@ async function* exportLog({ objects }: ExportParts, row: SessionRow): AsyncGener
   yield* exportFile(objects, index);
 }
 
-/** Read before the first byte is sent: nearly every recording that is not sealed yet, whole. */
+/** Bytes read before the first byte is sent: this covers nearly every unsealed recording completely. */
 const HEAD_START_BYTES = 8 << 20;
 
 /**
- * Begins an export. When a part goes while it is read, because the session is being sealed, it begins again at the
- * sealed object; once bytes are on their way that is too late, hence the head start. `make` reads the index anew.
+ * Begins an export. If a part disappears while it is read, because the session is being sealed, the export restarts from the sealed
+ * object. Once bytes have been sent, it is too late for that, hence the head start. `make` reads the index again.
  */
 export async function beginExport(make: () => Promise<AsyncGenerator<Uint8Array, void>>): Promise<AsyncGenerator<Uint8Array, void>> {
   for (let attempt = 0; ; attempt++) {

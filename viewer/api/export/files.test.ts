@@ -1,4 +1,4 @@
-/** Files of a recording through the API: which there are, their bytes, and who may have them. */
+/** Files of a recording through the API: their list, their bytes, and who may download them. */
 import { createHash, randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { listRecordedFiles } from '#schemas/api/recordings/files.js';

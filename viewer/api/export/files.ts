@@ -1,7 +1,8 @@
 /**
- * Files of a recording, listed and taken out. What is sent is what the gateway hashed: the content is put together in a file of this
- * machine, compared with its digest, and sent only then. That the digest is the gateway's is what `steno verify` says; here the
- * recording is read as it is stored. Memory is flat, and one file at a time takes its size of temporary disk. Tested in files.test.ts.
+ * Lists and extracts the files of a recording. The server sends only content that the gateway hashed: it assembles the content in a
+ * temporary file, compares it with the digest, and only then sends it. Whether the digest is the gateway's is for `steno verify` to
+ * check; this module reads the recording as stored. Memory use is constant; one file at a time takes its size in temporary disk space.
+ * Tested in files.test.ts.
  */
 import { mkdtemp, open, rm } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
@@ -23,7 +24,7 @@ const MAX_FILE_BYTES = 2 * 2 ** 30;
 
 type FileParts = Pick<ExportParts, 'objects' | 'zstd' | 'reader'>;
 
-/** Throws NOT_FOUND where nothing is stored yet, RECORDING_MALFORMED, STORE_NOT_FOUND. */
+/** Throws NOT_FOUND if nothing is stored yet, RECORDING_MALFORMED, STORE_NOT_FOUND. */
 export async function filesOf(parts: FileParts, row: SessionRow): Promise<Answer<typeof listRecordedFiles>> {
   const { files, more } = await twice(() => listFiles(linesOf(parts, row)()));
   const listed = files.slice(0, MAX_LISTED_FILES).map((file) => ({ ...file, protocol: file.protocol ?? '' }));
@@ -32,7 +33,7 @@ export async function filesOf(parts: FileParts, row: SessionRow): Promise<Answer
 
 export interface TakenFile {
   readonly file: RecordedFile;
-  /** Open, at its beginning, and without a name: it is gone when it is closed. */
+  /** Open, positioned at the beginning, and already unlinked: closing it deletes it. */
   readonly content: FileHandle;
 }
 
@@ -60,7 +61,7 @@ export async function takeFile(parts: FileParts, row: SessionRow, n: number): Pr
   });
 }
 
-/** Rereads the index each time: a session that is sealed meanwhile has different objects. */
+/** Reads the index again each time: a session that is sealed meanwhile has different objects. */
 function linesOf(parts: FileParts, row: SessionRow): Chunks {
   return async function* () {
     const index = await parts.reader.index(row.session, row.started_at);
@@ -69,7 +70,7 @@ function linesOf(parts: FileParts, row: SessionRow): Chunks {
   };
 }
 
-/** A part may go while it is read, because the session is being sealed: then the sealed object is there. */
+/** Retries once: a part may disappear while it is read, because the session is being sealed; then the sealed object exists. */
 async function twice<T>(run: () => Promise<T>): Promise<T> {
   try {
     return await run();

@@ -1,4 +1,7 @@
-/** The routes of exports and of files in recordings: so many at a time, each streamed. Tested in viewer/api/main.test.ts, files.test.ts. */
+/**
+ * The routes of exports and of files in recordings: streamed, with a limit on how many run at a time. Tested in
+ * viewer/api/main.test.ts, files.test.ts.
+ */
 import { Readable } from 'node:stream';
 import { listRecordedFiles, takeRecordedFile } from '#schemas/api/recordings/files.js';
 import { MAX_ANIMATION_MS, exportSession } from '#schemas/api/recordings/sessions.js';
@@ -23,7 +26,7 @@ export function exportRoutes(serving: Serving, parts: ExportParts & PageParts & 
     exporting += 1;
     return once(() => (exporting -= 1));
   };
-  /** Begins, and holds the slot until all is sent. */
+  /** Begins the export, and holds the slot until everything is sent. */
   const sending = async (session: string, begin: () => Promise<Readable>): Promise<Readable> => {
     const release = takeSlot();
     const stream = await begin().catch((error: unknown) => {

@@ -155,7 +155,7 @@ test('response adds up what may be seen, for who may also read the audit log', a
     'looks',
   );
   const month = Date.UTC(2026, 4, 1);
-  // a1 after two seconds, a2 after six: the earlier decision about it was later still.
+  // a1 after two seconds, a2 after six: the earlier decision about a2 came later still.
   expect(await response('all')).toMatchObject({
     ...{ from: at, to: at + 10_000 },
     months: [

@@ -1,9 +1,10 @@
 /**
- * Findings in the words of the HTTP interface, cut down to what the asker may see.
+ * Findings in the types of the HTTP interface, restricted to what the user may see.
  *
- * Two things let somebody see a finding: the right to read findings, and the right to view the session that it is about. Without
- * the first, whoever may see their own sessions would learn that they were noticed. One about no session is seen by who views all
- * sessions. Showing one with its evidence is looking at its session, and the authority is told. Tested in findings.test.ts.
+ * Seeing a finding requires two rights: to read findings, and to view the session that the finding is about. Without the first, users
+ * who may view their own sessions would learn that they were noticed. A finding about no session is visible to users who view all
+ * sessions. Showing a finding with its evidence counts as viewing its session and is reported to the authority. Tested in
+ * findings.test.ts.
  */
 import type { z } from 'zod';
 import type { FindingCounts, FindingDetail, FindingEvidence, FindingInfo, FindingList } from '#schemas/api/recordings/findings.js';
@@ -20,7 +21,7 @@ import { parseSessionId } from '../http/query.js';
 import type { Sessions } from '../sessions/sessions.js';
 
 const MAX_EVIDENCE = 100;
-/** Signals tag sessions; what people are to look at is in the other tiers. */
+/** The tiers that people should look at; signals only tag sessions. */
 const PAGING = ['alert', 'session'] as const;
 /** Months of response shown by default, including the current one. */
 const MONTHS = 12;
@@ -63,7 +64,7 @@ export class Findings {
     return scope === null ? [] : this.#parts.events.countFindings({ ...query, ...scope, tiers: PAGING });
   }
 
-  /** Times of views are in the audit log: a user who may not read it gets no statistics about them either. */
+  /** The times of views are in the audit log: users who may not read it get no statistics about views either. */
   async response(viewer: Viewer, { from: wanted, to: until }: z.output<typeof showResponse.query>): Promise<Answer<typeof showResponse>> {
     const { events, clock } = this.#parts;
     requireReading(viewer, 'audit');
@@ -74,7 +75,7 @@ export class Findings {
     return { from, to, months: scope === null ? [] : await events.responseByMonth({ from, to, ...scope, tiers: PAGING }) };
   }
 
-  /** One that the viewer may see, as a list would have it. */
+  /** A finding that the viewer may see, in the form of a list entry. */
   async named(viewer: Viewer, id: string): Promise<FindingInfo | undefined> {
     let scope: Scope | null;
     try {
@@ -102,7 +103,7 @@ export class Findings {
     if (found === undefined) throw new StenoError('NOT_FOUND', 'finding');
     if (found.session !== '') await sessions.row({ viewer, action: 'view', source }, found.session);
     const rows = await events.eventsNamed(found.evidence.slice(0, MAX_EVIDENCE));
-    // A sequence may have events of several sessions: each is shown to whom its own is.
+    // A sequence may contain events of several sessions: each event is shown only to users who may view its session.
     const seen = new Map<string, boolean>([
       [found.session, true],
       ['', access.visible(viewer, 'view') === undefined],
@@ -116,17 +117,17 @@ export class Findings {
     return { finding: infoOf(found), evidence, missing: found.evidence.length - evidence.length };
   }
 
-  /** A user without the right to read findings who asks for a session's findings is reported as looking at the session. */
+  /** Reports a user who asks for a session's findings without the right to read findings as viewing the session. */
   async #tellRefused(viewer: Viewer, source: string, id: string): Promise<void> {
     const { events, access, sessions } = this.#parts;
     const [hidden] = findingIdPattern.test(id) ? (await events.findings({ id, limit: 1 })).rows : [];
     const row = hidden === undefined || hidden.session === '' ? undefined : await events.session(hidden.session);
-    // The caller hears the same refusal whether or not there is such a finding.
+    // The caller gets the same refusal whether or not the finding exists.
     if (row !== undefined && !access.may(viewer, 'view', row))
       await sessions.row({ viewer, action: 'view', source }, row.session).catch(() => undefined);
   }
 
-  /** Null: wish and right do not meet. */
+  /** Null: the wanted findings and the permitted ones do not overlap. */
   #scope(viewer: Viewer, wanted: string | undefined): Scope | null {
     requireReading(viewer, 'finding');
     const scope = this.#parts.access.narrow(viewer, 'view', wanted);
@@ -143,7 +144,7 @@ export class Findings {
   }
 }
 
-/** The first moment of the month that is this many months before that of `at`, in UTC. */
+/** The first moment, in UTC, of the month that is `months` before the month of `at`. */
 function monthsBefore(at: number, months: number): number {
   const date = new Date(at);
   return Date.UTC(date.getUTCFullYear(), date.getUTCMonth() - months, 1);
@@ -185,7 +186,7 @@ function textsOf(data: string): (name: string) => string {
     const parsed: unknown = JSON.parse(data);
     if (typeof parsed === 'object' && parsed !== null) values = parsed as Readonly<Record<string, unknown>>;
   } catch {
-    // Shown without.
+    // Malformed data: show the finding without it.
   }
   return (name) => {
     const value = Object.hasOwn(values, name) ? values[name] : undefined;

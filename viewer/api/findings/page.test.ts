@@ -88,7 +88,7 @@ test('a finding says what, why, who, where and when; its evidence opens the repl
   const text = await first.innerText();
   for (const part of ['high', 'Shadow file read', 'cat (pid 4711) read /etc/shadow', 'alice', 'root@web-3', 'T1003.008'])
     expect(text).toContain(part);
-  // Counts are asked for by themselves, every five seconds.
+  // Counts are polled separately, every five seconds.
   await expect.poll(() => page.locator('.page-head').innerText(), { timeout: 20_000 }).toContain('3 open');
   await first.getByRole('button', { name: 'Evidence' }).click();
   await first.locator('.evidence li').nth(1).waitFor();
@@ -173,7 +173,7 @@ test('response is drawn by month, with what is in the table below', async () => 
   expect(await page.locator('.response-measure').count()).toBe(4);
   const figures = page.locator('.response-figures tbody tr');
   expect(await figures.count()).toBeGreaterThanOrEqual(9);
-  // The newest of these months: three findings a minute apart, looked at five minutes after the first.
+  // The newest of these months: three findings a minute apart, viewed five minutes after the first.
   expect(await figures.filter({ hasText: monthName(made[0]!) }).innerText()).toMatch(/3\s+4 min of 3, nine of ten 5 min\s+29 min of 3/);
   expect(await page.locator('.response-measure').first().innerText()).toMatch(/% faster/);
   await takePicture(page, 'response');

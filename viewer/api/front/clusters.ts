@@ -1,4 +1,7 @@
-/** Requests of other clusters: for our statement, and their signed questions, which the authority answers. Tested in test/end-to-end/clusters.test.ts. */
+/**
+ * Requests from other clusters: for our statement, and signed questions, which the authority answers. Tested in
+ * test/end-to-end/clusters.test.ts.
+ */
 import { askClusterNodes, showCluster } from '#schemas/api/front/clusters.js';
 import { answerClusterNodes } from '#schemas/api/inventory/clusters.js';
 import { call } from '#schemas/endpoint/endpoint.js';
@@ -7,7 +10,7 @@ import { fromOtherSites, limited, sourceAddress } from '../http/guard.js';
 import type { Serving } from '../http/serve.js';
 
 const STATEMENTS = { address: 20 };
-/** A user and their roles, in JSON in JSON, with signatures. */
+/** A user and their roles, as JSON within JSON, with signatures. */
 const MAX_QUESTION = 128 * 1024;
 const QUESTIONS = { all: 1_200 };
 

@@ -1,6 +1,6 @@
 /**
- * Passes answers of webhooks on to the authority as they came: byte for byte, since the bytes are signed; of the headers
- * only those that sign go along. Answers are bounded in size and number. Tested in test/end-to-end/requests.test.ts.
+ * Relays the answers of webhooks to the authority unmodified: byte for byte, since the bytes are signed; of the headers, only those
+ * that carry the signature are relayed. Answers are limited in size and number. Tested in test/end-to-end/requests.test.ts.
  */
 import type { FastifyInstance } from 'fastify';
 import { answerWebhook, callbackHeaders } from '#schemas/api/access/webhooks.js';
@@ -18,7 +18,7 @@ export async function hookRoutes(
 ): Promise<void> {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'buffer', bodyLimit: MAX_ANSWER }, (_request, body, done) => done(null, body));
-  // It carries no cookie; its signature is all that counts, and the authority checks it.
+  // The request carries no cookie; only its signature counts, and the authority checks it.
   app.post('/hooks/:name', { bodyLimit: MAX_ANSWER, onRequest: limited(app, ANSWERS), config: fromOtherSites }, async (request) => {
     const { name } = request.params as { name: string };
     if (!/^[a-z0-9][a-z0-9_-]{0,62}$/.test(name)) throw new StenoError('NOT_FOUND');
@@ -30,7 +30,7 @@ export async function hookRoutes(
     );
     const body = Buffer.isBuffer(request.body) ? request.body.toString('base64') : '';
     await call(authority.relaying({ client: sourceAddress(request) }), answerWebhook, { params: { name }, body: { body, headers } });
-    // The caller learns that the answer was accepted, and nothing about the access request.
+    // The caller learns only that the answer was accepted, nothing about the access request.
     return {};
   });
 }

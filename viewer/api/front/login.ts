@@ -1,10 +1,10 @@
 /**
- * Logging in, enrolling and confirming, passed on to the authority: browsers and commands speak to this server only.
+ * Logging in, enrolling and confirming, relayed to the authority: browsers and commands talk to this server only.
  *
- * The authority decides everything; here are the cookie, the bounds of a body, the limits per address, and whose
- * address it was. A login gives the browser a new session and ends the one it had (fixation). Answers to the callback
- * of a provider lead to a page of ours, with a code of the catalogue in the address and nothing else. Nothing of a body
- * is logged. Tested in test/end-to-end/users.test.ts.
+ * The authority makes all decisions; this module handles the cookie, body limits, limits per address, and the client's address. A login
+ * gives the browser a new session and ends its previous one (session fixation). A provider's callback is answered with a redirect to
+ * one of our pages, with a code of the catalogue in the address and nothing else. Bodies are never logged. Tested in
+ * test/end-to-end/users.test.ts.
  */
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { parse, serialize } from 'cookie';
@@ -49,11 +49,11 @@ export interface LoginRouteDeps {
   readonly addresses: () => PublicAddresses;
 }
 
-/** An answer of an authenticator, with room. */
+/** An authenticator's answer, with some room. */
 const MAX_BODY = 48 * 1024;
 /** A signed SAML response, as a form. */
 const MAX_FORM = 256 * 1024;
-/** Logins and what belongs to them; and how often commands that wait for an approval may ask. */
+/** Logins and related requests, and polls by commands that wait for an approval. */
 const LOGINS = { address: 60, all: 600 };
 const POLLS = { address: 600 };
 const BINDING = 'steno_login';
@@ -68,7 +68,7 @@ export function loginRoutes(serving: Serving, { authority, identities, addresses
   const onRequest = limited(app, LOGINS);
   relayRoutes(app, { authority, secure: identities.secure, logins: onRequest });
   const by = (request: FastifyRequest): Send => authority.relaying({ client: sourceAddress(request) });
-  /** The browser's new session, instead of the one it came with. */
+  /** Gives the browser its new session and ends the previous one. */
   const signedIn = async (request: FastifyRequest, reply: FastifyReply, web: WebIdentity): Promise<Me> => {
     await identities.signOut(request.headers.cookie, sourceAddress(request)).catch(() => undefined);
     const { identity, cookie } = identities.begin(web);
@@ -92,7 +92,7 @@ export function loginRoutes(serving: Serving, { authority, identities, addresses
     signInWithConnector,
     async ({ request, reply, params, body }) => {
       const { url, binding } = await call(by(request), beginSingleSignOn, { params, body });
-      // Lax: the provider sends the browser back from another site. Only the callback ever sees it.
+      // Lax, because the provider redirects the browser from another site. The cookie is sent to the callback only.
       void reply.header(
         'set-cookie',
         serialize(BINDING, binding, { httpOnly: true, sameSite: 'lax', path: BINDING_PATH, maxAge: BINDING_S, secure: identities.secure }),
@@ -125,7 +125,7 @@ export function loginRoutes(serving: Serving, { authority, identities, addresses
         const form = parseInput(fields, request.body);
         const state = cut(form['RelayState'] ?? form['state']);
         await call(by(request), parkSingleSignOn, { params: { name: nameOf(request) }, body: { state, form } });
-        // A form from another site comes without the cookie; the page it leads to comes with it.
+        // A form from another site arrives without the cookie; the page to which this redirects gets it.
         return await reply.redirect(`${BINDING_PATH}/${nameOf(request)}?state=${state}`, 303);
       } catch (error) {
         const code = error instanceof StenoError ? error.code : 'INTERNAL';
@@ -170,7 +170,7 @@ export function loginRoutes(serving: Serving, { authority, identities, addresses
   );
 }
 
-/** A malformed token is left to the authority to refuse, which audits it. */
+/** A malformed token is passed on for the authority to refuse, which audits it. */
 function cut(text: string | undefined): string {
   return (text ?? '').slice(0, 128);
 }

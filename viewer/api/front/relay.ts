@@ -1,7 +1,7 @@
 /**
- * Endpoints of the authority that this server passes on: those that say so in their declaration (`relayed`), under `/api` in
- * place of `/v1`. The authority parses bodies and decides everything; here are the bound of a body, the limits per address, the
- * cookie, and whose address it was. Tested in test/end-to-end/users.test.ts and test/end-to-end/requests.test.ts.
+ * Endpoints of the authority that this server relays: those that declare it (`relayed`), under `/api` instead of `/v1`. The authority
+ * parses bodies and makes all decisions; this module handles body limits, limits per address, the cookie, and the client's address.
+ * Tested in test/end-to-end/users.test.ts and test/end-to-end/requests.test.ts.
  */
 import type { FastifyInstance, onRequestAsyncHookHandler } from 'fastify';
 import { authorityEndpoints } from '#schemas/api/authority.js';
@@ -16,9 +16,9 @@ import { parseInput } from '../http/query.js';
 
 export interface RelayRouteDeps {
   readonly authority: Pick<ViewerAuthority, 'relaying'>;
-  /** The page is served over TLS. */
+  /** Whether the page is served over TLS. */
   readonly secure: boolean;
-  /** Counts what belongs to logins. */
+  /** Rate limit for requests that belong to logins. */
   readonly logins: onRequestAsyncHookHandler;
 }
 

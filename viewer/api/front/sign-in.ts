@@ -7,7 +7,7 @@ import { limited, sourceAddress } from '../http/guard.js';
 import type { Serving } from '../http/serve.js';
 import { connectorOf, providerLogout } from './sso.js';
 
-/** A minute. */
+/** Requests per minute. */
 const SIGN_INS = { address: 20, all: 300 };
 
 export function signInRoutes(

@@ -1,6 +1,6 @@
 /**
- * Single sign-on needs from this server, besides the login itself: the metadata that a SAML provider reads, the
- * way to sign out of the provider too, and what becomes of an answer that nobody asked for. Tested in test/sso/sso.test.ts.
+ * Single sign-on apart from the login itself: the metadata that a SAML provider reads, signing out of the provider too, and unsolicited
+ * answers. Tested in test/sso/sso.test.ts.
  */
 import { showSamlMetadata } from '#schemas/api/front/sign-in.js';
 import { showConnectorLogout, showConnectorMetadata, showConnectorUnasked } from '#schemas/api/people/connectors.js';
@@ -11,10 +11,10 @@ import type { ViewerAuthority } from '../access/identity.js';
 import { sourceAddress } from '../http/guard.js';
 import type { Serving } from '../http/serve.js';
 
-/** The authority, as far as it is asked here. */
+/** The part of the authority that this module calls. */
 type Asked = Pick<ViewerAuthority, 'relaying'>;
 
-/** Public, as the provider asks for it. It holds an address, a certificate, and nothing secret. */
+/** Public, as the provider requires. The metadata contains an address and a certificate, and nothing secret. */
 export function samlMetadataRoute(serving: Serving, authority: Asked): void {
   serving.open(showSamlMetadata, async ({ request, reply, params }) => {
     const { xml } = await call(authority.relaying({ client: sourceAddress(request) }), showConnectorMetadata, { params });
@@ -30,7 +30,7 @@ export async function unasked(authority: Asked, connector: string, client: strin
   return begin ? `/sign-in?auth=${connector}` : null;
 }
 
-/** The connector that began the browser's web session; null for another way, or no session. */
+/** The connector that began the browser's web session; null if the session began another way, or if there is none. */
 export async function connectorOf(
   authority: { webSession(token: string): Promise<WebIdentity> },
   cookie: string | undefined,

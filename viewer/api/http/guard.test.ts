@@ -85,9 +85,9 @@ describe('limits', () => {
     const { app, ask } = await limitedServer({ address: 1 }, ['10.0.0.1', '10.0.0.2']);
     const via = (forwarded: string): Asking => ({ from: '10.0.0.1', forwarded });
     expect(await each(ask, [via('192.0.2.1'), via('192.0.2.2'), via('198.51.100.7, 192.0.2.1')])).toEqual([200, 200, 'after 60 s']);
-    // A second proxy of ours on the way.
+    // A second trusted proxy on the way.
     expect(await ask(via('192.0.2.1, 10.0.0.2'))).toBe('after 60 s');
-    // A stranger who claims to be a proxy is counted under their own address.
+    // A stranger that claims to be a proxy is counted under its own address.
     expect(
       await each(ask, [
         { from: '192.0.2.9', forwarded: '192.0.2.10' },

@@ -1,11 +1,11 @@
 /**
- * Checks that every request passes before anything else handles it.
+ * Checks applied to every request before anything else handles it.
  *
- * - Host: only the names this server is known by; a page of another site whose name resolves to this address
- *   (DNS rebinding) carries its own name and is refused.
+ * - Host: only this server's own names are accepted; a page of another site whose name resolves to this address
+ *   (DNS rebinding) sends its own name and is refused.
  * - Origin: a request that changes something, or opens a WebSocket, with a cookie must come from our own pages (CSRF).
  * - Headers: the page may load and contact nothing but this server. `wasm-unsafe-eval` is for the player's terminal.
- * - Limits: counters of addresses and of everybody, bounded in memory.
+ * - Limits: counters per address and in total, bounded in memory.
  *
  * Tested in guard.test.ts and viewer/api/main.test.ts.
  */
@@ -16,7 +16,7 @@ import helmet from 'helmet';
 import { StenoError } from '#schemas/base/errors.js';
 import { sourceKey, unmappedAddress } from '#schemas/base/ip-address.js';
 
-/** Strict-Transport-Security is for the proxy that has the certificate: it binds every port of the host for a year. */
+/** Strict-Transport-Security is left to the proxy that has the certificate: the header binds every port of the host for a year. */
 export const securityHeaders = helmet({
   contentSecurityPolicy: {
     useDefaults: false,
@@ -35,7 +35,7 @@ export const securityHeaders = helmet({
   strictTransportSecurity: false,
   xFrameOptions: { action: 'deny' },
 });
-/** Helmet knows no such header. */
+/** Helmet does not set this header. */
 export const PERMISSIONS_POLICY = 'camera=(), geolocation=(), microphone=(), payment=(), usb=()';
 
 declare module 'fastify' {
@@ -43,12 +43,15 @@ declare module 'fastify' {
     readonly fromOtherSites?: boolean;
   }
 }
-/** `config` of routes that take what pages and servers of other sites send: it counts by what is in it, not by a cookie. */
+/**
+ * `config` of routes that accept requests from pages and servers of other sites: these are authorized by their content, not by a
+ * cookie.
+ */
 export const fromOtherSites = { fromOtherSites: true } as const;
 
 const loopbackNames = ['localhost', '127.0.0.1', '[::1]'];
 
-/** The values of `Host` that are ours. On a loopback address its usual names count too. */
+/** The accepted values of `Host`. For a loopback address, the usual loopback names are accepted too. */
 export function ownHosts(address: string, port: number, extra: readonly string[]): ReadonlySet<string> {
   const bare = address.includes(':') ? `[${address}]` : address;
   const names = loopbackNames.includes(bare) ? [bare, ...loopbackNames] : [bare];
@@ -60,7 +63,7 @@ export function checkHost(hosts: ReadonlySet<string>, host: string | undefined):
     throw new StenoError('BAD_REQUEST', 'this server is not known by that host name');
 }
 
-/** `Origin` must name the very host the request went to. Browsers always send it with POST and WebSocket. */
+/** `Origin` must name the host to which the request was sent. Browsers always send it with POST and WebSocket. */
 export function checkOrigin(host: string | undefined, origin: string | undefined): void {
   const own = host?.toLowerCase();
   if (own === undefined || (origin !== `http://${own}` && origin !== `https://${own}`)) {
@@ -69,8 +72,8 @@ export function checkOrigin(host: string | undefined, origin: string | undefined
 }
 
 /**
- * The address of who asks. Behind proxies of ours (`trustProxy`) fastify takes the last address of X-Forwarded-For that is
- * not itself such a proxy: what stands before it anybody may have written. What is no address there counts for nothing.
+ * The client's address. Behind trusted proxies (`trustProxy`) fastify takes the last address of X-Forwarded-For that is not itself such
+ * a proxy: anybody may have written the entries before it. An entry that is not an address is ignored.
  */
 export function sourceAddress({ ip, socket }: Pick<FastifyRequest, 'ip' | 'socket'>): string {
   const address = isIP(ip) === 0 ? (socket.remoteAddress ?? '') : ip;
@@ -88,8 +91,8 @@ export interface Limits {
 const WINDOW_MS = 60_000;
 
 /**
- * Counts requests when their head is there, before a body is read, in windows of a minute, and refuses with TOO_MANY what is over a
- * limit. The counters of the 5,000 addresses that came last are kept. Routes that share limits share what this returns.
+ * Counts requests per minute once their headers have arrived, before a body is read, and refuses those over a limit with TOO_MANY.
+ * Counters of the 5,000 most recent addresses are kept. Routes that share a limit share the returned hook.
  */
 export function limited(app: FastifyInstance, { address, all }: Limits): onRequestAsyncHookHandler {
   const counters = [

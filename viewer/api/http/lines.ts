@@ -1,18 +1,18 @@
 /**
- * Answers with lines of a recording, in the smallest form that the client takes: as the zstd frame they are stored in
- * (RFC 8878, content coding of RFC 9659), else as gzip, else as they are. Terminal output shrinks to a tenth, and a
- * replay seeks over networks of all kinds. Tested in viewer/api/main.test.ts.
+ * Answers with lines of a recording, in the smallest form that the client accepts: as the stored zstd frame (RFC 8878, content coding
+ * of RFC 9659), otherwise as gzip, otherwise uncompressed. Terminal output shrinks to a tenth, and a replay seeks over networks of all
+ * kinds. Tested in viewer/api/main.test.ts.
  */
 import { promisify } from 'node:util';
 import { constants, gzip } from 'node:zlib';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 
-/** In a thread of libuv's pool. */
+/** Runs in libuv's thread pool. */
 const compress = promisify(gzip);
-/** Below, the coding's own bytes and the time are not worth it. */
+/** Below this size, compression is not worth the overhead. */
 const MIN_BYTES = 1024;
 
-/** `frame`: the zstd frame whose whole content is `lines`, or null. */
+/** `frame`: the zstd frame that contains exactly `lines`, or null. */
 export async function sendLines(
   request: FastifyRequest,
   reply: FastifyReply,
@@ -26,7 +26,7 @@ export async function sendLines(
   return reply.header('content-encoding', 'gzip').send(bytes);
 }
 
-/** The content codings of the Accept-Encoding field (RFC 9110, 12.5.3), without those of weight 0. `*` names none. */
+/** The content codings of the Accept-Encoding field (RFC 9110, 12.5.3), without those of weight 0. `*` is ignored. */
 export function acceptedCodings({ headers }: Pick<FastifyRequest, 'headers'>): ReadonlySet<string> {
   const accepted = new Set<string>();
   const field = String(headers['accept-encoding'] ?? '').slice(0, 1_024);

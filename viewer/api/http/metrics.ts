@@ -1,9 +1,9 @@
 /**
- * `GET /metrics`: what waits in the background and how many connections were turned away, as Prometheus reads it (text format 0.0.4).
+ * `GET /metrics`: background queues and the number of refused connections, in Prometheus text format 0.0.4.
  *
- * Only programs on this machine may ask, and only directly. The connection comes from a loopback address, `Host` is a name of loopback,
- * and no proxy has passed it on; everybody else hears that there is no such thing. There are counts in it and no names.
- * Tested in metrics.test.ts and viewer/api/main.test.ts.
+ * Only programs on this machine may ask, and only directly: the connection comes from a loopback address, `Host` is a loopback name,
+ * and no proxy relayed the request; everybody else gets a not-found answer. The metrics contain counts and no names. Tested in
+ * metrics.test.ts and viewer/api/main.test.ts.
  */
 import type { IncomingMessage } from 'node:http';
 import type { QueueReport } from '#schemas/api/recordings/status.js';

@@ -1,10 +1,13 @@
-/** The page and its files: whatever no other route answers. Tested in viewer/api/main.test.ts and viewer/api/page.test.ts. */
+/** The page and its files, for every path that no other route answers. Tested in viewer/api/main.test.ts and viewer/api/page.test.ts. */
 import type { FastifyInstance } from 'fastify';
 import { StenoError } from '#schemas/base/errors.js';
 import { acceptedCodings } from './lines.js';
 import { findFile, loadPage, openingOf } from './static.js';
 
-/** Reads the files below `webRoot`, once. `signedIn`: whether a cookie of ours comes along; what the page will ask for first is named in a header then. */
+/**
+ * Reads the files below `webRoot` once. `signedIn`: whether the request carries our cookie; if so, a header names the data that the
+ * page will request first.
+ */
 export async function pageRoute(app: FastifyInstance, webRoot: string, signedIn: (cookie: string | undefined) => boolean): Promise<void> {
   const page = await loadPage(webRoot);
   app.get('/*', (request, reply) => {

@@ -1,6 +1,6 @@
 /**
- * Parses what came with a request. Every value is bounded by its schema; an unknown or repeated name is an error, so that a mistyped
- * filter never silently widens a result. Tested in query.test.ts.
+ * Parses request input. Every value is bounded by its schema; an unknown or repeated name is an error, so that a mistyped filter never
+ * silently widens a result. Tested in query.test.ts.
  */
 import type { z } from 'zod';
 import { StenoError } from '#schemas/base/errors.js';
@@ -15,7 +15,7 @@ export function parseInput<T extends z.ZodType>(schema: T, input: unknown): z.ou
   throw new StenoError('BAD_REQUEST', `${where ?? ''}: ${issue?.code === 'unrecognized_keys' ? 'unknown' : (issue?.message ?? 'invalid')}`);
 }
 
-/** The session id in a path; anything else is as unknown as a session that does not exist. */
+/** The session id in a path; a malformed id gets the same answer as an unknown session. */
 export function parseSessionId(value: string): string {
   if (!isSessionId(value)) throw new StenoError('SESSION_UNKNOWN');
   return value;

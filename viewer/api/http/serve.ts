@@ -1,6 +1,6 @@
 /**
- * The routes of declared endpoints (schemas/api/viewer.ts). Who asks is identified first; then parameters, query and body are
- * parsed by the declaration; then the handler asks access.ts. Tested in viewer/api/main.test.ts.
+ * The routes of declared endpoints (schemas/api/viewer.ts). The caller is identified first; then parameters, query and body are parsed
+ * as declared; then the handler asks access.ts. Tested in viewer/api/main.test.ts.
  */
 import { Readable } from 'node:stream';
 import { StenoError } from '#schemas/base/errors.js';
@@ -24,13 +24,13 @@ export interface Asked<Of extends ViewerEndpoint> {
 type Sent<Of extends ViewerEndpoint> = Of extends { readonly media: string } ? FastifyReply : z.input<Of['answer']>;
 
 export interface ServeOptions extends Pick<RouteShorthandOptions, 'onRequest' | 'bodyLimit' | 'config'> {
-  /** Passes the body on unchanged to the authority, which parses it and audits refusals. */
+  /** Relays the body unchanged to the authority, which parses it and audits refusals. */
   readonly passesBody?: true;
 }
 
 export interface Serving {
   readonly app: FastifyInstance;
-  /** For whoever asks. */
+  /** For any caller. */
   open<Of extends ViewerEndpoint>(declared: Of, run: (asked: Asked<Of>) => Promise<Sent<Of>>, options?: ServeOptions): void;
   /** For the holder of a web session or a user certificate. */
   signedIn<Of extends ViewerEndpoint>(
@@ -42,7 +42,7 @@ export interface Serving {
 
 export interface ServingParts {
   readonly identify: (request: FastifyRequest) => Promise<Identified>;
-  /** Answers and error codes that the endpoint does not declare become INTERNAL: for tests. */
+  /** For tests: answers and error codes that the endpoint does not declare become INTERNAL. */
   readonly checkAnswers: boolean;
 }
 
@@ -85,12 +85,12 @@ export function serving(app: FastifyInstance, { identify, checkAnswers }: Servin
 
 const bodies = new WeakMap<FastifyRequest, Buffer>();
 
-/** The bytes of a request's body, which its signature covers; undefined where its endpoint takes none. */
+/** The bytes of a request's body, which its signature covers; undefined if the endpoint takes no body. */
 export function receivedBody(request: FastifyRequest): Uint8Array | undefined {
   return bodies.get(request);
 }
 
-/** Hands the body on to the parser whole. Its length is bounded here, as the parser would. */
+/** Passes the complete body to the parser. Its length is limited here, as the parser would. */
 async function keepBody(request: FastifyRequest, _: FastifyReply, payload: AsyncIterable<Buffer>): Promise<Readable> {
   const chunks: Buffer[] = [];
   let length = 0;
@@ -104,7 +104,7 @@ async function keepBody(request: FastifyRequest, _: FastifyReply, payload: Async
   return Readable.from([body], { objectMode: false });
 }
 
-/** A body that the endpoint does not take is not looked at. */
+/** Ignores a body that the endpoint does not take. */
 function bodyOf({ body }: ViewerEndpoint, request: FastifyRequest, passesBody: boolean): unknown {
   if ((body as unknown) === noBody) return undefined;
   return passesBody ? (request.body ?? {}) : parseInput(body, request.body);

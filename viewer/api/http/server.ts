@@ -1,6 +1,6 @@
 /**
- * The server as every route finds it: bounds, limits, security headers, Host and Origin, and how refusals are answered.
- * Tested in viewer/api/main.test.ts.
+ * The server common to all routes: limits, security headers, Host and Origin checks, and the form of refusals. Tested in
+ * viewer/api/main.test.ts.
  */
 import rateLimit from '@fastify/rate-limit';
 import websocket from '@fastify/websocket';
@@ -17,7 +17,7 @@ import { PERMISSIONS_POLICY, checkHost, checkOrigin, securityHeaders } from './g
 /** A browser opens six connections at once, and a whole office may come from one address. */
 const slots: SlotLimits = { ...defaultSlots, start: 200, full: 600, perSource: 100, reserve: 200 };
 const MAX_CONNECTIONS = 4096;
-/** For a whole request to arrive, which is at most 4 KiB of body. */
+/** Time limit for receiving a complete request with a body of at most 4 KiB. */
 const REQUEST_TIMEOUT_MS = 10_000;
 
 export interface ViewerRoute {
@@ -28,9 +28,9 @@ export interface ViewerRoute {
 export interface ServerParts {
   readonly log: Log;
   readonly proxies: ReadonlySet<string>;
-  /** Values of `Host` that are ours. */
+  /** The accepted values of `Host`. */
   readonly hosts: () => ReadonlySet<string>;
-  /** The routes that are WebSockets, and bytes of the largest message that one of them takes. */
+  /** The paths of WebSocket routes, and the size in bytes of the largest message that one of them accepts. */
   readonly sockets: { readonly paths: readonly string[]; readonly maxPayload: number };
 }
 
@@ -38,7 +38,7 @@ export interface ViewerServer {
   readonly app: FastifyInstance;
   readonly strangers: StrangerGuard;
   readonly slots: StrangerSlots;
-  /** What it answers. */
+  /** The routes it serves. */
   readonly routes: readonly ViewerRoute[];
 }
 
@@ -59,10 +59,10 @@ export async function makeServer({ log, proxies, hosts, sockets }: ServerParts):
     for (const each of [method].flat()) routes.push({ method: each, path: url });
   });
   app.server.maxConnections = MAX_CONNECTIONS;
-  // A stranger is a connection that has sent no whole request head yet; behind a proxy of ours there are none.
+  // A stranger is a connection that has not sent a complete request header yet; behind our own proxy there are none.
   const strangerSlots = new StrangerSlots(slots, { log });
   const strangers = new StrangerGuard(app.server, strangerSlots, { exempt: proxies });
-  // Only JSON is understood, so no form of another site can be posted here.
+  // Only JSON is accepted, so a form of another site cannot be posted here.
   app.removeContentTypeParser('text/plain');
 
   await app.register(rateLimit, { global: false });

@@ -30,15 +30,15 @@ const types: Readonly<Record<string, string>> = {
 const MAX_BYTES = 32 << 20;
 
 /**
- * What the page at this address will ask for first, for a `Link` header: the browser then has it on its way while it
- * loads the scripts. It follows from the address alone; who may have it is decided when it is asked for.
+ * The data that the page at this address will request first, for a `Link` header: the browser then fetches it while it loads the
+ * scripts. It depends on the address alone; access is checked when the data is requested.
  */
 export function openingOf(url: string): string | null {
   const match = /^\/sessions\/([0-9a-z]{26})(?:\?(.*))?$/.exec(url);
   return match === null ? null : openingPath(match[1]!, momentOf(new URLSearchParams(match[2] ?? '').get('t')));
 }
 
-/** Files by path, `/index.html` among them; empty when the page was not built. */
+/** Files by path, including `/index.html`; empty if the page was not built. */
 export async function loadPage(root: string): Promise<ReadonlyMap<string, StaticFile>> {
   const files = new Map<string, StaticFile>();
   let total = 0;

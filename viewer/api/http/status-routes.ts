@@ -1,4 +1,4 @@
-/** The routes of the state of this server: for people, for the check of recordings, for programs that measure. Tested in viewer/api/main.test.ts. */
+/** The routes for the state of this server, the recording CA and metrics. Tested in viewer/api/main.test.ts. */
 import { showMetrics, showRecordingCa, showStatus } from '#schemas/api/recordings/status.js';
 import type { IndexProgress, QueueReport } from '#schemas/api/recordings/status.js';
 import { StenoError } from '#schemas/base/errors.js';

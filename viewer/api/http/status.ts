@@ -1,4 +1,4 @@
-/** The state of what this stage reads, for `steno status` and `steno doctor`. Tested in viewer/api/main.test.ts. */
+/** The state of the stores and queues that this stage reads, for `steno status` and `steno doctor`. Tested in viewer/api/main.test.ts. */
 import type { AnalysisReport, IndexProgress, QueueReport, StatusReport } from '#schemas/api/recordings/status.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { Condition } from '#schemas/policy/session-condition.js';

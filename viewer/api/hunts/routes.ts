@@ -1,6 +1,7 @@
 /**
- * The route of retro-hunts: rules over the events that the caller may view, as JSON lines. Whoever closes the connection cancels. The
- * authority is told of a hunt before anything is searched. Tested in test/kernel/hunt.test.ts and test/end-to-end/viewer-audit.test.ts.
+ * The route of retro-hunts: rules over the events that the caller may view, as JSON lines. Closing the connection cancels the hunt. A
+ * hunt is reported to the authority before anything is searched. Tested in test/kernel/hunt.test.ts and
+ * test/end-to-end/viewer-audit.test.ts.
  */
 import { Readable } from 'node:stream';
 import { MAX_HUNT_RULES, huntRules } from '#schemas/api/recordings/hunts.js';
@@ -14,10 +15,10 @@ import type { Disclosures } from '../access/disclosures.js';
 import { sourceAddress } from '../http/guard.js';
 import type { Serving } from '../http/serve.js';
 
-/** Throws before its first line where the rules cannot be searched for. */
+/** Throws before its first line if the rules cannot be searched for. */
 export type Hunter = (
   request: HuntRequest,
-  /** `indexed`: tables are read as they are, without the filter of a role. */
+  /** `indexed`: tables are read directly, without the filter of a role. */
   reader: { readonly indexed: boolean; read(sql: string): Promise<readonly (readonly unknown[])[]> },
   clock: () => number,
   signal: AbortSignal,
@@ -32,7 +33,7 @@ export interface HuntParts {
   readonly clock: () => number;
 }
 
-/** Each keeps the lane of people's questions busy. */
+/** Each hunt occupies the store's lane for users' queries. */
 const HUNTS_AT_A_TIME = 2;
 
 export function huntRoutes(serving: Serving, { hunter, events, access, disclosures, log, clock }: HuntParts): void {
@@ -53,7 +54,7 @@ export function huntRoutes(serving: Serving, { hunter, events, access, disclosur
         access.narrow(viewer, 'view', undefined);
         if (hunter === undefined) throw new StenoError('NOT_FOUND', 'this server searches for no rules');
         if (hunting >= HUNTS_AT_A_TIME) throw new StenoError('TOO_MANY', 'hunts at a time');
-        // Before anything is waited for: hunts that begin together count each other.
+        // Count the hunt before the first await, so that hunts that begin together count each other.
         hunting += 1;
         counted = true;
         const visible = access.visible(viewer, 'view');

@@ -1,6 +1,6 @@
 /**
- * The WebSocket of a live session. Who asks is identified and admitted before the connection is upgraded, so a refusal is an
- * ordinary answer of HTTP; Host and Origin are checked with every request (main.ts). Tested in viewer/api/main.test.ts.
+ * The WebSocket of a live session. The caller is identified and admitted before the connection is upgraded, so a refusal is an ordinary
+ * HTTP response; Host and Origin are checked on every request (main.ts). Tested in viewer/api/main.test.ts.
  */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { followSession } from '#schemas/api/recordings/sessions.js';
@@ -25,7 +25,7 @@ export interface LiveRouteDeps {
   readonly clock: () => number;
 }
 
-/** Returns the relay of those who follow. */
+/** Returns the relay that serves the followers. */
 export function liveRoute(app: FastifyInstance, { sessions, source, log, identify, clock }: LiveRouteDeps): LiveRelay {
   const relay = new LiveRelay(source, log);
   const admitted = new WeakMap<FastifyRequest, Follow>();

@@ -111,7 +111,7 @@ test('a viewer that reads nothing holds back its own feed alone, and has everyth
   await Promise.all([slow.count(1), quick.count(1)]);
   slow.socket.pause();
   const big = `[0,"o","${'x'.repeat(60_000)}"]\n`;
-  // More than the socket buffers of four kernels' ends take.
+  // More than the socket buffers at the four ends hold.
   const blocks = Math.ceil((48 << 20) / big.length);
   for (let n = 2; n < 2 + blocks; n++) {
     stand.live.publish(session.id, n, `[0,"o","${n}"]\n${big}`);
@@ -119,7 +119,7 @@ test('a viewer that reads nothing holds back its own feed alone, and has everyth
   }
   await quick.count(blocks + 1);
   await expect.poll(() => [...stand.live.waiting(session.id)].sort((a, b) => a - b)[0]).toBe(0);
-  // What the viewer does not take waits where it came from.
+  // Data that the viewer does not read waits at its source.
   expect(Math.max(...stand.live.waiting(session.id))).toBeGreaterThan(16 << 20);
   slow.socket.resume();
   await slow.count(blocks + 1);

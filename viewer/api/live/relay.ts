@@ -1,5 +1,5 @@
 /**
- * Follows a live session: blocks that ingest has not stored yet, relayed as text, one message a block or draft.
+ * Follows a live session: blocks that ingest has not stored yet, relayed as text, one message per block or draft.
  *
  *     looking ──the ingest that has it──► relaying ──`over`──► closed
  *        ▲                                   │
@@ -7,12 +7,12 @@
  *                                            └── ingest no longer has it `behind`, too slow `slow`, signed out `signedOut` ──► closed
  *     looking, at every ingest in vain, for AWAY_MS after it was cut off ──► `unavailable`
  *
- * The authority says which ingest has the session (decision 0076); it is asked first, and the others after it, so that the
- * answer may be late, wrong or missing. The contract with ingest and with browsers is schemas/feed.ts.
+ * The authority says which ingest has the session (decision 0076); that ingest is tried first and the others after it, so the answer
+ * may be late, wrong or missing. The contract with ingest and with browsers is schemas/feed.ts.
  *
- * A viewer that reads slowly holds back its own feed: while more than `MAX_BACKLOG` bytes wait for it, nothing is read from ingest, which takes
- * what comes later from memory or from the store (ingest/feed/follower.ts). One that reads nothing for `STALLED_MS` is closed with `slow`. At
- * most `MAX_VIEWERS` follow at a time. Tested in relay.test.ts.
+ * A viewer that reads slowly holds back its own feed: while more than `MAX_BACKLOG` bytes wait for it, nothing is read from ingest,
+ * which serves later blocks from memory or from the store (ingest/feed/follower.ts). A viewer that reads nothing for `STALLED_MS` is
+ * closed with `slow`. At most `MAX_VIEWERS` follow at a time. Tested in relay.test.ts.
  */
 import type { ConnectionOptions, TLSSocket } from 'node:tls';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -24,13 +24,13 @@ import type { Log } from '#runtime/log.js';
 import { peerService } from '#runtime/service/identity.js';
 
 export interface LiveSource {
-  /** `wss://host:port` of ingests, at least one. */
+  /** `wss://host:port` of the ingests, at least one. */
   readonly urls: readonly string[];
-  /** Client certificate of kind viewer, and the CA of the ingests'. */
+  /** Client certificate of kind viewer, and the CA of the ingests' certificates. */
   readonly tls: ConnectionOptions;
   /** Name of the ingest that has a session; null if unknown. */
   readonly find: (session: string) => Promise<string | null>;
-  /** Called back when an ingest was removed; returns how to stop. */
+  /** Called back when an ingest was removed; returns a function that unsubscribes. */
   readonly onRemoved?: (callback: () => void) => () => void;
 }
 
@@ -39,13 +39,16 @@ const STALLED_MS = 60_000;
 const MAX_VIEWERS = 256;
 const RECHECK_MS = 5_000;
 const CONNECT_MS = 10_000;
-/** A gateway whose ingest is restarted is at another one within a second. */
+/** If an ingest restarts, its gateways move to another one within a second. */
 const AWAY_MS = 5_000;
 const AGAIN_MS = 250;
-/** An ingest that does not have the session closes at once; one that was open for longer had it, and nothing was printed. */
+/**
+ * An ingest that does not have the session closes at once; a connection open for longer than this had the session, which printed
+ * nothing.
+ */
 const SILENT_MS = 1_000;
 
-/** Before the bytes of a draft (schemas/feed.ts). */
+/** Prefix of a draft's bytes (schemas/feed.ts). */
 const BEGINS = Buffer.from('=');
 const GOES_ON = Buffer.from('+');
 
@@ -53,9 +56,9 @@ export interface Follow {
   readonly session: string;
   /** The last block the viewer has. */
   readonly after: number;
-  /** Whether the viewer takes drafts. */
+  /** Whether the viewer accepts drafts. */
   readonly drafts: boolean;
-  /** Throws when the viewer is no longer signed in. */
+  /** Throws if the viewer is no longer signed in. */
   readonly recheck: () => Promise<void>;
 }
 
@@ -65,7 +68,7 @@ export class LiveRelay {
   readonly #open = new Set<() => void>();
   readonly #rechecks = new Set<() => void>();
   readonly #feeds = new Set<WebSocket>();
-  /** Names of ingests by address, as their certificates said last. */
+  /** Names of ingests by address, from their most recent certificates. */
   readonly #names = new Map<string, string>();
 
   constructor(source: LiveSource, log: Log) {
@@ -96,7 +99,7 @@ export class LiveRelay {
       recheck().catch(() => end(liveCloses.signedOut, 'you are no longer signed in'));
     };
     this.#rechecks.add(ask);
-    /** Since when nothing is read for this viewer, monotonic ms; null: it is. */
+    /** When reading for this viewer was paused, monotonic ms; null: it is not paused. */
     let heldSince: number | null = null;
     const timer = setInterval(() => {
       ask();
@@ -106,7 +109,7 @@ export class LiveRelay {
     const sent = (): void => {
       if (heldSince === null) return;
       if (viewer.bufferedAmount > MAX_BACKLOG) {
-        // Some of it was sent.
+        // The viewer took some of the backlog.
         heldSince = performance.now();
         return;
       }
@@ -128,10 +131,10 @@ export class LiveRelay {
       }
       if (viewer.bufferedAmount <= MAX_BACKLOG) return;
       heldSince ??= performance.now();
-      // After a reconnect the feed is a new one, which is not paused yet.
+      // After a reconnect, the new feed is not paused yet.
       feed?.pause();
     };
-    /** Resolves when the ingest has closed: whether it has said that the session is over, and whether it had the session. */
+    /** Resolves when the ingest has closed: `over`, whether it reported the end of the session; `had`, whether it had the session. */
     const read = (url: string): Promise<{ readonly over: boolean; readonly had: boolean }> =>
       new Promise((resolve) => {
         const socket = new WebSocket(new URL(formatFeedRequest({ session, after: cursor.last, drafts }), url), UPLINK_PROTOCOL, {
@@ -174,13 +177,13 @@ export class LiveRelay {
       this.#log.error({ err: error, session }, 'following a live session failed');
       end(liveCloses.unavailable, 'the live stream was cut off');
     });
-    // A viewer has nothing to say.
+    // A viewer must not send anything.
     viewer.on('message', () => end(liveCloses.misuse, 'this socket only sends'));
     viewer.on('close', () => end(liveCloses.over, ''));
     viewer.on('error', () => end(liveCloses.over, ''));
   }
 
-  /** The ingest known to have the session first, then the unknown ones. */
+  /** The ingest known to have the session first, then the ingests with unknown names. */
   async #ordered(session: string): Promise<readonly string[]> {
     const { urls, find } = this.#source;
     if (urls.length === 1) return urls;
@@ -192,12 +195,12 @@ export class LiveRelay {
     return [...urls].sort((a, b) => rank(a) - rank(b));
   }
 
-  /** Asks of every viewer whether they may still follow: something that decides it has changed. */
+  /** Checks again whether each viewer may still follow, because the facts for that decision changed. */
   recheck(): void {
     for (const ask of this.#rechecks) ask();
   }
 
-  /** Looks for every session's ingest anew: the one at hand may not be one of ours any more. */
+  /** Locates every session's ingest again, because the current one may have been removed. */
   reconnect(): void {
     for (const feed of this.#feeds) feed.terminate();
   }

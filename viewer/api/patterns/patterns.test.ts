@@ -1,4 +1,4 @@
-/** Patterns over sessions: whom they are told of what, and the page in real Chromium. */
+/** Patterns over sessions: which users get which figures, and the page in real Chromium. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -37,7 +37,7 @@ interface Session {
   readonly finding?: boolean;
 }
 
-/** With a command each second, and a finding after the last one. */
+/** One command a second, and a finding after the last one. */
 async function session({ user, node = 'web-3', hour, commands, finding = false }: Session): Promise<Recorded> {
   made += 1;
   const recorded = await replayed(
@@ -123,7 +123,7 @@ test('sessions alike are those that ran the same commands', async () => {
 
 test('what somebody may not view changes no number, name or order of what they are told', async () => {
   const before = [await patterns('alice', 'own'), await patterns('carl', 'web'), await alike(first.id, 'alice', 'own')];
-  // Sessions that neither may view: one user's on another node, alike and not, with findings and without.
+  // Sessions that neither user may view: another user's on another node, similar and dissimilar, with and without findings.
   for (let i = 0; i < 4; i++)
     await session({
       user: 'mallory',

@@ -1,7 +1,7 @@
 /**
- * Patterns over the sessions that the asker may view, and no other: what they may not view changes no number. Commands before findings
- * take the right to read findings, too. Asking is told to the authority like a search, since what it answers comes out of sessions; asking for what
- * is like one session is also looking at that one. Tested in patterns.test.ts.
+ * Patterns over the sessions that the user may view, and no others: sessions that the user may not view change no number. Commands
+ * before findings also require the right to read findings. A request is reported to the authority like a search, since its answer is
+ * derived from sessions; asking for sessions similar to a given one also counts as viewing that one. Tested in patterns.test.ts.
  */
 import type { z } from 'zod';
 import type { AlikeSessions, SessionPatterns, showPatterns } from '#schemas/api/recordings/patterns.js';
@@ -67,7 +67,7 @@ export async function alikeFor(parts: PatternParts, viewer: Viewer, source: stri
   );
 }
 
-/** Throws ACCESS_DENIED for who may view none. */
+/** Throws ACCESS_DENIED if the user may view no session. */
 function scopeOf({ access }: PatternParts, viewer: Viewer) {
   access.narrow(viewer, 'view', undefined);
   const visible = access.visible(viewer, 'view');

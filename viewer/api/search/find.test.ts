@@ -1,4 +1,4 @@
-/** Searches through the API: what is found, by whom, and what the audit log is told of it. */
+/** Searches through the API: what each user finds, and the audit rows of searches. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { FoundHits, FoundOverview, FoundSessions } from '#schemas/api/recordings/find.js';
 import { exampleAuditRow, exampleEventRow, exampleFindingRow } from '#stores/events/examples.js';

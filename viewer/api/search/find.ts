@@ -1,6 +1,6 @@
 /**
- * Searches in the language of schemas/search. What is found is what recordings hold: it takes the right to view, and the audit log its
- * own. Tested in find.test.ts.
+ * Searches in the query language of schemas/search. Hits show content of recordings, so a search requires the right to view; hits in
+ * the audit log require the right to read the audit log. Tested in find.test.ts.
  */
 import type { FoundHits, FoundOverview, FoundSessions, FoundSpans, completedFields } from '#schemas/api/recordings/find.js';
 import { StenoError } from '#schemas/base/errors.js';
@@ -23,7 +23,7 @@ export interface FindParts {
   readonly clock: () => number;
 }
 
-/** Throws BAD_REQUEST with the place of the error. */
+/** Throws BAD_REQUEST with the position of the error. */
 export function expressionOf(q: string, clock: () => number): SearchExpression {
   try {
     return parseSearch(q, clock());
@@ -33,7 +33,7 @@ export function expressionOf(q: string, clock: () => number): SearchExpression {
   }
 }
 
-/** Rows that a viewer may find. Throws ACCESS_DENIED. */
+/** The rows that a viewer may find. Throws ACCESS_DENIED. */
 export function scopeOf(access: Access, viewer: Viewer): SearchScope {
   const audit = readingVerdict(viewer, 'audit').allowed;
   const scope = access.narrow(viewer, 'view', undefined);
@@ -75,7 +75,7 @@ export async function findBySession(
   return { groups, next: page.next };
 }
 
-/** Rows of no session have no time span and are left out. */
+/** Rows without a session have no time span and are left out. */
 export async function findSpansOf(
   { events, access, sessions, clock }: FindParts,
   viewer: Viewer,

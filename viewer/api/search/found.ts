@@ -7,11 +7,11 @@ import type { FoundRow } from '#stores/events/search-contract.js';
 
 /** Lines of context on each side. */
 const CONTEXT = 2;
-/** Read on each side: rows at the hit's own moment, itself among them, are sorted out here. */
+/** Rows read on each side: rows at the hit's own moment, including the hit, are sorted out here. */
 const CONTEXT_READ = 12;
-/** The store bounds how many places one query may name. */
+/** The store limits the number of places in one query. */
 const PLACES_A_QUERY = 25;
-/** A line of a hit is cut here; the moment itself shows all of it. */
+/** A line of a hit is cut at this length; the moment itself shows the whole line. */
 const MAX_TEXT = 2000;
 
 export async function hitsOf(events: EventStore, found: readonly FoundRow[], q: string): Promise<readonly FoundHit[]> {

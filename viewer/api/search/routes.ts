@@ -1,4 +1,4 @@
-/** The routes of questions over all sessions: screens, the audit log, how access was used, SQL. Tested in viewer/api/main.test.ts. */
+/** The routes of queries over all sessions: screens, the audit log, use of access, SQL. Tested in viewer/api/main.test.ts. */
 import { listAccessUse, listAudit, listViews } from '#schemas/api/recordings/audit.js';
 import type { FoundSessions } from '#schemas/api/recordings/find.js';
 import { findHits, findOverview, findSessions, findSpans, findValues } from '#schemas/api/recordings/find.js';

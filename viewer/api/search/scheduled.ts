@@ -1,9 +1,9 @@
 /**
- * Runs the scheduled searches that the authority gives to this viewer, and reports what they find (../../../authority/cases/saved-searches.ts
- * has the order of writes). A run finds what the owner may view at that moment and no more.
+ * Runs the scheduled searches that the authority hands to this viewer, and reports their hits
+ * (../../../authority/cases/saved-searches.ts has the order of writes). A run finds only what the owner may view at that moment.
  *
- * A run reads from where the last one that succeeded began, less a week, since rows may be stored late; the authority knows which hits
- * were told. What finds more than MAX_RUN_HITS in that time fails and says so: part of an answer would leave out hits without a word.
+ * A run starts one week before the beginning of the last successful run, since rows may be stored late; the authority knows which hits
+ * were already reported. A run that finds more than MAX_RUN_HITS fails and says so, because a partial answer would omit hits silently.
  * Tested in test/cases/saved-searches.test.ts.
  */
 import { createHash } from 'node:crypto';
@@ -20,12 +20,12 @@ import type { FindParts } from './find.js';
 import { placeOf } from './found.js';
 
 export interface ScheduledParts extends Pick<FindParts, 'events' | 'access' | 'clock'> {
-  /** To the authority, as this viewer. */
+  /** Sends to the authority, as this viewer. */
   readonly send: Send;
   readonly log: Log;
 }
 
-/** Interval of asking for due searches; a period is at least a minute. */
+/** Interval between requests for due searches; a period is at least a minute. */
 const ASK_MS = 15_000;
 
 export class ScheduledSearches {
@@ -64,7 +64,7 @@ export class ScheduledSearches {
   async #runDue(): Promise<void> {
     const { send, log } = this.#parts;
     try {
-      // Some are given at a time, and each once a period.
+      // The authority hands out a few at a time, and each search once per period.
       for (;;) {
         const runs = await call(send, takeSearchRuns, { body: {} });
         if (runs.length === 0) return;
@@ -114,12 +114,12 @@ export class ScheduledSearches {
   }
 }
 
-/** Audit rows about announcing and viewing hits, which contain the query: finding them would cause new hits without end. */
+/** Audit rows about reporting and viewing hits contain the query: finding them would create new hits endlessly. */
 function isOwnTrace(found: FoundRow): boolean {
   return found.table === 'audit' && /^(?:search\..*|webhook\.send|recording\.search)$/.test(found.row.event);
 }
 
-/** The same for the same row, however often it is stored; of a session the command, which does not change. */
+/** Identifies a row, however often it is stored; for a session, by the command, which does not change. */
 function keyOf(found: FoundRow): string {
   return createHash('sha256')
     .update(`${found.table}\0${identityOf(found)}`)

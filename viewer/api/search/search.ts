@@ -1,7 +1,7 @@
 /**
- * Search over what was seen on screens, each hit in its context: the lines that appeared just before and after it.
+ * Search over text that appeared on screens, each hit in its context: the lines that appeared just before and after it.
  *
- * The context of `HITS_A_QUERY` hits is one query. Tested in viewer/api/main.test.ts.
+ * The context of up to `HITS_A_QUERY` hits is one query. Tested in viewer/api/main.test.ts.
  */
 import type { SearchHit, SearchResult, searchScreens } from '#schemas/api/recordings/search.js';
 import type { EventStore, ScreenHit } from '#stores/events/contract.js';
@@ -10,7 +10,7 @@ import type { Access, Viewer } from '../access/access.js';
 
 /** Lines of context on each side. */
 const CONTEXT = 2;
-/** Read on each side: rows at the hit's own moment, itself among them, are sorted out here. */
+/** Rows read on each side: rows at the hit's own moment, including the hit, are sorted out here. */
 const CONTEXT_READ = 12;
 const HITS_A_QUERY = 25;
 
@@ -32,7 +32,7 @@ export async function search(
   const visible = scope.kind === 'each' ? scope.visible : undefined;
   const page = await events.searchScreen({ ...filters, text: q, mode, limit, cursor: before, user: whose, visible });
   const contexts: Around[] = [];
-  // The store bounds how many places one query may name.
+  // The store limits the number of places in one query.
   for (let from = 0; from < page.rows.length; from += HITS_A_QUERY)
     contexts.push(...(await contextOf(events, page.rows.slice(from, from + HITS_A_QUERY))));
   const hits = page.rows.map((hit, i): SearchHit => ({

@@ -1,8 +1,9 @@
 /**
- * Reads what the commands of a session are derived from, so much at a time. Tested in viewer/api/replay-page.test.ts.
+ * Reads the rows from which the commands of a session are derived, a limited number at a time. Tested in
+ * viewer/api/replay-page.test.ts.
  *
- * `MAX_LINES` lines, as many marks of the shell and `MAX_EVENTS` kernel events are read for one answer; it says where it ends, and the next one begins there. What
- * was derived of sealed sessions is kept for a while: a page asks again when somebody comes back.
+ * One answer reads `MAX_LINES` lines, as many shell marks and `MAX_EVENTS` kernel events; it says where it ends, and the next answer
+ * begins there. Results for sealed sessions are cached for a while, since a page asks again when a user returns.
  */
 import { LRUCache } from 'lru-cache';
 import type { CommandList } from '#schemas/api/recordings/commands.js';
@@ -43,7 +44,7 @@ export class CommandLists {
     const kernel = await this.#kernel(row, from);
     const marks = await this.#marks(row, from);
     const ends = [lines.until, kernel.until, marks.until].filter((end) => end !== null);
-    // Nothing is concluded where either side is missing.
+    // Nothing is concluded if either side is missing.
     const until = ends.length === 0 ? null : Math.max(from + 1, Math.min(...ends));
     const within = <T extends { readonly offset: number }>(all: readonly T[]): readonly T[] =>
       until === null ? all : all.filter(({ offset }) => offset < until);

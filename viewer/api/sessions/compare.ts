@@ -1,4 +1,7 @@
-/** Two sessions compared for who may view both: reads what recordings/derive/comparison.ts compares. Tested in viewer/api/compare-page.test.ts. */
+/**
+ * Compares two sessions for users who may view both: reads the input of recordings/derive/comparison.ts. Tested in
+ * viewer/api/compare-page.test.ts.
+ */
 import type { Comparison } from '#schemas/api/recordings/compare.js';
 import type { SessionRow } from '#schemas/events/rows.js';
 import type { EventStore } from '#stores/events/contract.js';

@@ -1,4 +1,4 @@
-/** Who is in live sessions: shown with the session, to whoever may list it. */
+/** Participants of live sessions: shown with the session to users who may list it. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { SessionInfo, SessionList } from '#schemas/api/recordings/sessions.js';
 import { record } from '../testing/recorded.js';

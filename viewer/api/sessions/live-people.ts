@@ -1,6 +1,6 @@
 /**
- * Who is in live sessions, as gateways tell the authority: asked for the sessions of a page that somebody may list anyway. A list
- * does without it when the authority does not answer in time. Tested in viewer/api/main.test.ts.
+ * The participants of live sessions, as gateways report them to the authority; requested for the sessions on a page, all of which the
+ * user may list. A list omits them if the authority does not answer in time. Tested in viewer/api/main.test.ts.
  */
 import { invitedModes } from '#schemas/documents/session-invitation.js';
 import type { InvitedMode } from '#schemas/documents/session-invitation.js';
@@ -18,7 +18,7 @@ export class LivePeople {
     this.#log = log;
   }
 
-  /** By session. `rows`: at most a page of the list. `mayInvite`: whether who asks may invite into such a session in this mode. */
+  /** By session. `rows`: at most a page of the list. `mayInvite`: whether the user may invite into such a session in this mode. */
   async of<Row extends Pick<SessionRow, 'session' | 'state'>>(
     rows: readonly Row[],
     mayInvite: (row: Row, mode: InvitedMode) => boolean,

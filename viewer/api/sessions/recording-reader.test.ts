@@ -94,7 +94,7 @@ test('a frame splits at its keyframes, wherever they stand', () => {
 test('keyframes that somebody put at the beginning are not drawn: the first segment begins with an empty screen', async () => {
   const forged = '[0,"k",{"cols":9,"rows":9,"screen":"forged"}]\n';
   const reader = new RecordingReader(stand.objects, stand.zstd);
-  // Before the header, behind it, and behind the first line: nowhere there does a block begin.
+  // Before the header, after it, and after the first line: no block begins at these places.
   const lines: readonly (readonly [number, LineBody])[] = [
     [10, { code: 'o', data: 'a' }],
     [20, { code: 'o', data: 'b' }],

@@ -1,4 +1,4 @@
-/** What stands beside a replay, over HTTP and real stores: lines in pages, the timeline, events from a moment on. */
+/** Data for the panes, over HTTP and real stores: lines in pages, the timeline, events from a given moment on. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { LineBody } from '#schemas/recording/line.js';
 import type { SessionTimeline, TranscriptPage } from '#schemas/api/recordings/replay.js';
@@ -17,7 +17,7 @@ const LINES = 1_000;
 beforeAll(async () => {
   stand = await openStand();
   const lines = Array.from({ length: LINES }, (_, i): readonly [number, LineBody] => [
-    // The second half comes at once, as a listing does.
+    // The second half comes at one moment, like a listing.
     i < LINES / 2 ? i * 100 : 600_000,
     { code: 'o', data: `line ${i}\r\n` },
   ]);
@@ -67,7 +67,7 @@ test('the timeline counts by parts of equal length, and tells the long pause', a
   const { width, lanes, idle } = (await ask<SessionTimeline>('/timeline?parts=100')).body;
   expect(width).toBe(6_000);
   expect(lanes.map(({ lane }) => lane)).toEqual(['output', 'program']);
-  // With the shell, of which the recording tells.
+  // Includes the shell, which the recording reports.
   expect(lanes[1]!.parts.reduce((sum, { amount }) => sum + amount, 0)).toBe(301);
   expect(lanes[1]!.parts[1]).toEqual({ part: 1, first: 6_000, amount: 6 });
   expect(idle).toEqual([{ from: 49_900, to: 600_000 }]);

@@ -32,7 +32,7 @@ import { transcript } from './transcript.js';
 import { timelineOf } from './timeline.js';
 import type { Asking, Sessions } from './sessions.js';
 
-/** Session time in ms of the line before the segment, as in the index it belongs to. */
+/** Session time in ms of the line before the segment, as in the index to which the segment belongs. */
 const SEGMENT_START = 'x-steno-segment-start';
 
 export interface SessionRouteParts {
@@ -75,7 +75,7 @@ export function sessionRoutes(serving: Serving, { events, clock, sessions, reade
     const row = await sessions.place(askingOf(viewer, request, 'view'), parseSessionId(id));
     if (!/^\d{1,7}$/.test(n)) throw new StenoError('NOT_FOUND');
     const { start, lines, frame } = await reader.segment(row.session, row.started_at, Number(n));
-    // Sealing renumbers segments: a client with an older index notices by the start.
+    // Sealing renumbers segments: a client with an older index notices that by the start.
     return sendLines(request, reply.header(SEGMENT_START, start), { lines, frame });
   });
   serving.signedIn(listFacts, async (viewer, { request, params }) =>

@@ -1,6 +1,6 @@
 /**
- * Lists of sessions, one session, its facts and its audit rows: rows of the event store in the words of the HTTP
- * interface, cut down to what the asker may see. Tested in viewer/api/main.test.ts.
+ * Lists of sessions, one session, its facts and its audit rows: rows of the event store in the types of the HTTP interface, restricted
+ * to what the user may see. Tested in viewer/api/main.test.ts.
  */
 import { LRUCache } from 'lru-cache';
 import type { KernelEventList, SegmentIndex, SessionFact, SessionInfo, SessionList, SessionRef } from '#schemas/api/recordings/sessions.js';
@@ -25,9 +25,9 @@ import { LivePeople } from './live-people.js';
 
 export { LivePeople };
 
-/** More facts than this are cut; the export holds them all. */
+/** Facts beyond this number are omitted; the export contains all of them. */
 export const MAX_FACTS = 10_000;
-/** Shell marks are left out: they are in the list of commands, and would fill this one. */
+/** Shell marks are left out: they are in the list of commands and would fill this one. */
 const factKinds = eventKinds.filter((kind) => kind !== 'shell');
 const MAX_MARKERS = 2_000;
 const PLACES_KEPT = 10_000;
@@ -77,7 +77,7 @@ export class Sessions {
     return { sessions: rows.map((row) => ({ ...this.info(row), ...outer.get(row.session), ...live.get(row.session) })), next };
   }
 
-  /** The facts of one session, with what takes a look at others. */
+  /** The facts of one session, including those that require looking up other sessions. */
   async described(viewer: Viewer, row: SessionRow): Promise<SessionInfo> {
     const [outer, live] = await Promise.all([this.#openedFrom(viewer, [row]), this.#liveOf(viewer, [row])]);
     return { ...this.info(row), ...outer.get(row.session), ...live.get(row.session) };
@@ -87,12 +87,12 @@ export class Sessions {
     return this.#people.of(rows, (row, mode) => this.#access.may(viewer, 'invite', row, mode));
   }
 
-  /** By session: the one it was opened from, where the viewer may list that one. */
+  /** By session: the session from which it was opened, if the viewer may list that one. */
   async #openedFrom(
     viewer: Viewer,
     rows: readonly Pick<SessionRow, 'session'>[],
   ): Promise<ReadonlyMap<string, { readonly opened_from: SessionRef }>> {
-    // A look through too many events: no reason to withhold the sessions themselves.
+    // The lookup would scan too many events, which is no reason to withhold the sessions themselves.
     const pairs = await this.#events.openedFrom(rows.map(({ session }) => session)).catch((error: unknown) => {
       if (error instanceof StenoError && error.code === 'QUERY_TOO_HEAVY') return [];
       throw error;
@@ -112,7 +112,7 @@ export class Sessions {
     );
   }
 
-  /** Throws SESSION_UNKNOWN for what does not exist and for what may not be listed, alike; ACCESS_DENIED for the rest. */
+  /** Throws SESSION_UNKNOWN both for sessions that do not exist and for those that may not be listed; otherwise ACCESS_DENIED. */
   async row(asking: Asking, id: string): Promise<SessionRow> {
     const { viewer, action, source, format } = asking;
     await this.#mayAtAll(asking, id);
@@ -127,7 +127,7 @@ export class Sessions {
     if (row.state === 'sealed') this.#sealed.set(row.session, row);
   }
 
-  /** A session that is shown whole: its place in the list and its recording. */
+  /** A session about to be shown completely: its list entry and its recording. */
   async opened(asking: Omit<Asking, 'action'>, id: string): Promise<SessionRow> {
     const row = await this.row({ ...asking, action: 'view' }, id);
     this.#access.narrow(asking.viewer, 'list', undefined);
@@ -135,14 +135,14 @@ export class Sessions {
     return row;
   }
 
-  /** Re-checks an earlier caller's permission, without an audit report. */
+  /** Checks an earlier caller's permission again, without an audit report. */
   async recheck(viewer: Viewer, action: SessionAction, id: string): Promise<void> {
     const place = await this.#place(id);
     if (place === undefined) throw new StenoError('SESSION_UNKNOWN');
     this.#access.require(viewer, action, place);
   }
 
-  /** The immutable facts of a session, cached: a seek must not wait for a query. */
+  /** The immutable facts of a session, cached so that a seek does not wait for a query. */
   async place(asking: Asking, id: string): Promise<SessionPlace> {
     const { viewer, action, source } = asking;
     await this.#mayAtAll(asking, id);

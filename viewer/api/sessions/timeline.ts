@@ -1,15 +1,15 @@
-/** When a session did something, for its timeline. Tested in viewer/api/sessions/replay-data.test.ts. */
+/** The activity of a session over time, for its timeline. Tested in viewer/api/sessions/replay-data.test.ts. */
 import { timelineLanes } from '#schemas/api/recordings/replay.js';
 import type { SessionTimeline } from '#schemas/api/recordings/replay.js';
 import type { SessionRow } from '#schemas/events/rows.js';
 import type { EventStore } from '#stores/events/contract.js';
 
-/** Shorter pauses are for reading or thinking. */
+/** Shorter pauses count as reading or thinking. */
 const LEAST_IDLE_MS = 5_000;
-/** Share of the session, which counts if the session is long. */
+/** Minimum pause as a share of the session, which applies to long sessions. */
 const LEAST_IDLE_SHARE = 1 / 200;
 
-/** `parts`: how many there are at most, of equal length; `now` ends a session that runs. */
+/** `parts`: the maximum number of parts, all of equal length; `now` is the end of a running session. */
 export async function timelineOf(
   events: Pick<EventStore, 'timeline'>,
   row: Pick<SessionRow, 'session' | 'started_at' | 'ended_at'>,

@@ -4,7 +4,7 @@ import type { listLines } from '#schemas/api/recordings/replay.js';
 import type { EventStore, ScreenLine } from '#stores/events/contract.js';
 import type { z } from 'zod';
 
-/** Lines before the moment that was asked for. */
+/** Number of lines before the requested moment. */
 const BEFORE = 50;
 
 type Store = Pick<EventStore, 'screenLines' | 'screenAround'>;

@@ -1,6 +1,6 @@
 /**
- * The page SQL in real Chromium: an auditor runs a query of the pack, draws it, takes it as a file, cancels one, and is told what is refused.
- * And who looked at a session, on its page.
+ * The SQL page in real Chromium: an auditor runs a query of the pack, charts it, downloads it, cancels one, and sees refusals. Also the
+ * list of viewers on a session's page.
  */
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -18,7 +18,7 @@ import type { Stand } from '../testing/stand.js';
 
 let folder: string;
 let stand: Stand;
-/** A session that bob looked at twice and ann once. */
+/** A session that bob viewed twice and ann once. */
 let looked = '';
 let context: BrowserContext;
 let page: Page;
@@ -81,7 +81,7 @@ test('runs a query that comes with Steno, says what it proves, and shows the has
   await page.getByText('24 rows').waitFor();
   const hash = /sha256 ([0-9a-f]{64})/.exec(await page.locator('.sql-answer .command').innerText())?.[1];
   expect(stand.disclosures.at(-1)).toMatchObject({ event: 'recording.query', actor: 'ann', rows: 24, hash });
-  // Recorded text is text.
+  // Recorded text is rendered as text.
   expect(await page.locator('.sql-rows b').count()).toBe(0);
   expect(await page.locator('.sql-rows').innerText()).toContain('carol <b>x</b>');
   expect(new URL(page.url()).searchParams.get('pack')).toBe('cc6.1-sessions');
@@ -182,6 +182,6 @@ test('who may not run SQL has no way there, and nothing went wrong on the page',
   await other.getByRole('link', { name: 'Audit' }).waitFor({ timeout: WAIT });
   expect(await other.getByRole('link', { name: 'SQL', exact: true }).count()).toBe(0);
   await other.close();
-  // The browser itself notes what the server refuses.
+  // The browser itself logs requests that the server refuses.
   expect(complaints.filter((text) => !text.startsWith('Failed to load resource'))).toEqual([]);
 }, 120_000);

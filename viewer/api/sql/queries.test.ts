@@ -1,4 +1,4 @@
-/** What becomes of a query whose reader goes away, on a store that takes its time to end what is cancelled. */
+/** Queries whose reader disconnects, on a store that is slow to end cancelled queries. */
 import { expect, test } from 'vitest';
 import { StenoError } from '#schemas/base/errors.js';
 import type { QueryDisclosure } from '#schemas/disclosure.js';

@@ -1,6 +1,6 @@
 /**
- * A person's SQL, run for somebody: what their roles show is its scope; its answer is hashed; the authority is told of it with the hash before
- * the first row goes out, and of what was refused or cancelled. Tested in sql.test.ts.
+ * Runs a user's SQL: the user's roles define its scope, its answer is hashed, and the query is reported to the authority with the hash
+ * before the first row is sent; refused and cancelled queries are reported too. Tested in sql.test.ts.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import type { SqlColumnInfo, SqlDone, SqlLine, SqlRequest } from '#schemas/api/recordings/sql.js';
@@ -19,7 +19,7 @@ export interface QueryParts {
   readonly clock: () => number;
 }
 
-/** Each holds an answer in memory; they run one after another on the embedded store. */
+/** Each query holds an answer in memory; on the embedded store they run one after another. */
 const AT_A_TIME = 8;
 const OF_ONE = 2;
 const PROGRESS_MS = 500;
@@ -33,8 +33,10 @@ export class Queries {
     this.#parts = parts;
   }
 
-  /** Throws what refuses the query before its first line; the lines end with `done` or throw. Whoever aborts gets QUERY_CANCELLED,
-   * which is told also when nobody reads the lines any more. A query has its place among those of its user until it has ended. */
+  /**
+   * Throws the reason of a refusal before its first line; the lines end with `done` or throw. A caller that aborts gets
+   * QUERY_CANCELLED, which is reported even if nobody reads the lines any more. A query occupies its user's slot until it has ended.
+   */
   async *run(viewer: Viewer, source: string, request: SqlRequest, signal: AbortSignal): AsyncGenerator<SqlLine> {
     const { clock } = this.#parts;
     const started = clock();
@@ -47,7 +49,7 @@ export class Queries {
         for (;;) {
           const line = await Promise.race([work.result.then(() => null), work.progress()]);
           if (line === null) break;
-          // A client that hangs up may end this generator here, before the query, which is being cancelled, has ended.
+          // A client that hangs up may end this generator here, while the cancelled query is still ending.
           left = work.result;
           yield { kind: 'progress', ms: clock() - started, ...line };
           left = null;
@@ -90,9 +92,9 @@ export class Queries {
     const result = events.readOnlySql(sql, { maxRows: rows, maxSeconds: seconds, sample }, scope, { mark, signal }).finally(() => {
       over = true;
     });
-    // The client that waits for a line of progress may have hung up.
+    // The client may hang up while it waits for a progress line.
     result.catch(() => undefined);
-    // Rows that are not theirs are read, too.
+    // The rows read include rows that the user may not see.
     const counted = scope.listed === undefined && scope.viewed === undefined && scope.findings && scope.audit;
     return {
       result,
@@ -104,7 +106,7 @@ export class Queries {
     };
   }
 
-  /** Sessions are scoped as in the list, their content as in search, and findings and the audit log by the rights to read those. */
+  /** Sessions are scoped as in the list, their content as in search, and findings and the audit log by the rights to read them. */
   scope(viewer: Viewer): SqlScope {
     const { access } = this.#parts;
     return {
@@ -147,7 +149,7 @@ function hashOf(result: SqlResult): string {
   return hash.digest('hex');
 }
 
-/** When the work has ended, or so many ms have passed. */
+/** Resolves when the work has ended, or after `ms`. */
 async function soon(work: Promise<unknown>, ms: number): Promise<void> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const passed = new Promise<void>((resolve) => {

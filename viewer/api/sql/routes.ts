@@ -13,7 +13,7 @@ import { Queries } from './queries.js';
 import type { QueryParts } from './queries.js';
 import { soc2Pack } from './soc2/pack.js';
 
-/** Characters of four bytes, each escaped. */
+/** Characters of four bytes, all of them escaped. */
 const BODY_LIMIT = 12 * MAX_SQL + 4096;
 
 export function sqlRoutes(serving: Serving, parts: QueryParts & { readonly log: Log }): void {

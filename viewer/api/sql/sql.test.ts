@@ -1,4 +1,4 @@
-/** SQL through the API: whose rows it reads, what the authority is told, limits, cancelling, and what is refused. */
+/** SQL through the API: whose rows it reads, its audit rows, limits, cancelling, and refusals. */
 import { createHash } from 'node:crypto';
 import { request as httpRequest } from 'node:http';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';

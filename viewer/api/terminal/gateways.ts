@@ -1,7 +1,7 @@
 /**
  * Connects to a gateway for a browser: mutual TLS with the viewer's service certificate, then the bytes of one SSH connection
- * (gateway/tunnel/ssh-relay.ts). The authority says which gateways are connected; they are tried in a random order, so that
- * viewers spread terminals over them. Tested in test/end-to-end/terminal-relay.test.ts.
+ * (gateway/tunnel/ssh-relay.ts). The authority lists the connected gateways; they are tried in random order, which spreads terminals
+ * over them. Tested in test/end-to-end/terminal-relay.test.ts.
  */
 import { request } from 'node:https';
 import type { Duplex } from 'node:stream';
@@ -13,29 +13,29 @@ import { SSH_RELAY, SSH_RELAY_PATH } from '#schemas/tunnel.js';
 import type { Log } from '#runtime/log.js';
 
 export interface GatewaySource {
-  /** `host:port` of the gateways that are connected now. */
+  /** `host:port` of the gateways that are currently connected. */
   readonly list: () => Promise<readonly string[]>;
-  /** Client certificate of kind viewer, and the CA of the gateways'. */
+  /** Client certificate of kind viewer, and the CA of the gateways' certificates. */
   readonly tls: ConnectionOptions;
 }
 
-/** For one gateway: a person waits, and there may be others. */
+/** Time limit for one gateway: a user is waiting, and there may be other gateways. */
 const CONNECT_MS = 4_000;
 
 export interface SshStream {
   readonly stream: Duplex;
-  /** Bytes that came with the answer. */
+  /** Bytes that arrived together with the answer. */
   readonly head: Buffer;
 }
 
 export interface SshStreamFor {
   /** The browser's address. */
   readonly client: string;
-  /** `NEW`, or what is to be resumed, which one gateway holds; left out: a stream without frames. */
+  /** `NEW`, or the id of a terminal to resume, which one gateway holds; if omitted, a stream without frames. */
   readonly resume?: string;
 }
 
-/** Rejects with GATEWAY_UNREACHABLE, and RECONNECT_REFUSED where the gateway that held the terminal has it no more. */
+/** Rejects with GATEWAY_UNREACHABLE, or with RECONNECT_REFUSED if the gateway that held the terminal no longer has it. */
 export async function reachGateway(source: GatewaySource, wanted: SshStreamFor, signal: AbortSignal, log: Log): Promise<SshStream> {
   const gateways = shuffled(await source.list());
   for (const address of gateways) {
@@ -64,7 +64,7 @@ function reach(address: string, tls: ConnectionOptions, { client, resume }: SshS
         ...{ connection: 'Upgrade', upgrade: SSH_RELAY, [CLIENT_ADDRESS_HEADER]: client },
         ...(resume === undefined ? {} : { [RESUME_HEADER]: resume }),
       },
-      // Each connection is one terminal, and none is used again.
+      // Each connection carries one terminal and is never reused.
       agent: false,
       signal: AbortSignal.any([signal, AbortSignal.timeout(CONNECT_MS)]),
     });

@@ -1,16 +1,16 @@
 /**
- * Terminals of browsers: the bytes of one SSH connection, from the page's WebSocket to a gateway and back. Nothing of them is
- * read here: the page and the gateway speak SSH with each other, so a viewer neither sees nor can alter a session.
+ * Terminals of browsers: the bytes of one SSH connection, from the page's WebSocket to a gateway and back. The viewer does not read
+ * them: the page and the gateway speak SSH with each other, so the viewer can neither see nor alter a session.
  *
  *     dialling ──a gateway took it──► relaying ──either side ended──► closed
  *        └──none did──► `unavailable`  └──signed out, silent, misused──► closed with that code
  *
- * A stream in frames (`resume`, decision 0165) outlives a lost browser at the gateway. So where the viewer ends it for good, it says
- * so by an `end` frame of its own: the page sends whole frames, one message each, so the frame stands between two of them.
+ * A stream in frames (`resume`, decision 0165) outlives a lost browser at the gateway. Therefore, to end it for good, the viewer sends
+ * an `end` frame of its own: the page sends one whole frame per message, so the `end` frame falls between two of them.
  *
- * Each way stops reading while the other side does not take what was read: at most `HIGH_WATER` bytes and one message wait per
- * way. Limits: `MAX_TERMINALS` in all and `MAX_PER_USER`; a browser that answers no ping for `PING_MS`, and a terminal on which
- * nothing passed for `IDLE_MS`, are closed. What roles say about idle sessions the gateway enforces. Decision 0129. Tested in
+ * Each direction stops reading while the receiver does not accept data: at most `HIGH_WATER` bytes and one message wait per direction.
+ * Limits: `MAX_TERMINALS` in total and `MAX_PER_USER`; a browser that does not answer a ping within `PING_MS`, and a terminal without
+ * traffic for `IDLE_MS`, are closed. The gateway enforces the roles' limits on idle sessions. Decision 0129. Tested in
  * test/end-to-end/terminal-relay.test.ts.
  */
 import type { RawData, WebSocket } from 'ws';
@@ -27,16 +27,16 @@ export const HIGH_WATER = 256 * 1024;
 const RECHECK_MS = 5_000;
 const PING_MS = 30_000;
 const IDLE_MS = 4 * 3_600_000;
-/** A gateway that does not read the last frame is left. */
+/** A gateway that does not read the last frame within this time is disconnected. */
 const LINGER_MS = 3_000;
 
 export interface Opening {
   readonly user: string;
   /** The browser's address, on which limits and certificates depend. */
   readonly client: string;
-  /** As in gateways.ts. */
+  /** See gateways.ts. */
   readonly resume?: string;
-  /** Throws when the user is no longer signed in. */
+  /** Throws if the user is no longer signed in. */
   readonly recheck: () => Promise<void>;
 }
 
@@ -61,7 +61,7 @@ export class TerminalRelay {
     const left = new AbortController();
     let upstream: SshStream['stream'] | undefined;
     let done = false;
-    /** `lost`: the browser may come back. */
+    /** `lost`: the browser may reconnect. */
     const end = (code: number, reason: string, lost = false): void => {
       if (done) return;
       done = true;
@@ -70,7 +70,7 @@ export class TerminalRelay {
       this.#open.delete(stop);
       this.#rechecks.delete(ask);
       left.abort();
-      // A browser that stopped reading must not keep its close from arriving.
+      // Resume a paused browser, so that its close can arrive.
       browser.resume();
       browser.close(code, reason);
       if (upstream === undefined) return;
@@ -93,7 +93,7 @@ export class TerminalRelay {
       if (bytes > SAY_BYTES) passedAt = performance.now();
     };
     const pings = setInterval(() => {
-      // While nothing is read of the browser, no answer of it is either.
+      // While the browser is paused, its pongs are not read either.
       if (!answered && !browser.isPaused) return end(terminalCloses.lost, 'the browser does not answer', true);
       if (performance.now() - passedAt > IDLE_MS) return end(terminalCloses.idle, 'nothing happened for hours');
       answered = false;
@@ -104,7 +104,7 @@ export class TerminalRelay {
     });
     browser.on('message', (data, binary) => {
       if (!binary) return end(terminalCloses.misuse, 'messages are binary');
-      // The client speaks first only after the gateway took the connection (`pause` below).
+      // The client speaks first, but only after the gateway accepted the connection (`pause` below).
       if (upstream === undefined) return;
       const bytes = asBytes(data);
       passed(bytes.length);
@@ -141,7 +141,7 @@ export class TerminalRelay {
     );
   }
 
-  /** Asks for every terminal whether its user is still signed in: something that decides it has changed. */
+  /** Checks again for every terminal whether its user is still signed in, because the facts for that decision changed. */
   recheck(): void {
     for (const ask of this.#rechecks) ask();
   }

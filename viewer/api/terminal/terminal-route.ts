@@ -1,9 +1,8 @@
 /**
- * The WebSocket of a terminal in the page. Who asks is identified before the connection is upgraded, so a refusal is an ordinary
- * answer of HTTP; Host and Origin are checked with every request (../http/server.ts). It is for web sessions alone: whoever
- * signs requests with a certificate has an SSH client. What a user may reach the gateway decides, by the certificate shown
- * inside. Tested in
- * test/end-to-end/terminal.test.ts.
+ * The WebSocket of a terminal in the page. The caller is identified before the connection is upgraded, so a refusal is an ordinary HTTP
+ * response; Host and Origin are checked on every request (../http/server.ts). Only web sessions may use it: a caller that signs
+ * requests with a certificate has an SSH client. The gateway decides which nodes the user may reach, by the certificate shown inside
+ * SSH. Tested in test/end-to-end/terminal.test.ts.
  */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { openTerminal } from '#schemas/api/front/terminal.js';
@@ -19,7 +18,7 @@ import type { Opening } from './relay.js';
 export type { GatewaySource } from './gateways.js';
 
 export interface TerminalRouteDeps {
-  /** Left out: no gateway. */
+  /** If omitted, there is no gateway. */
   readonly gateways: GatewaySource | undefined;
   readonly identify: (request: FastifyRequest) => Promise<Identified>;
   readonly log: Log;
@@ -28,7 +27,7 @@ export interface TerminalRouteDeps {
 
 const noGateways: GatewaySource = { list: async () => [], tls: {} };
 
-/** Returns the relay of the terminals that are open. */
+/** Returns the relay that holds the open terminals. */
 export function terminalRoute(app: FastifyInstance, { gateways = noGateways, identify, log, clock }: TerminalRouteDeps): TerminalRelay {
   const relay = new TerminalRelay(gateways, log);
   const admitted = new WeakMap<FastifyRequest, Opening>();

@@ -1,4 +1,4 @@
-/** How tests and benchmarks start the real browser: without a screen, and without what it would ask of the network by itself. */
+/** Starts the real browser for tests and benchmarks: headless, and without network requests of its own. */
 import type { LaunchOptions, Page } from 'playwright-core';
 
 export const executablePath = process.env['STENO_CHROMIUM'] ?? '/usr/bin/chromium';
@@ -17,12 +17,12 @@ export const headless: LaunchOptions = {
   ],
 };
 
-/** Chromium says so on a busy machine, where the page's scripts start seconds after the browser fetched ahead for them. */
+/** Chromium logs this on a busy machine, where the page's scripts start seconds after the browser preloaded data for them. */
 const LATE_PRELOAD = /was preloaded using link preload but not used within a few seconds/;
 
 /**
- * Waits of this page last up to a minute. What goes wrong in it (errors and warnings of the console, uncaught errors,
- * dialogs) is added to `complaints`.
+ * Waits on this page last up to a minute. Problems on the page (errors and warnings of the console, uncaught errors, dialogs) are added
+ * to `complaints`.
  */
 export function watchPage(page: Page, complaints: string[]): void {
   page.setDefaultTimeout(60_000);

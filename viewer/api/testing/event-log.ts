@@ -1,4 +1,4 @@
-/** The event log of a made recording, signed by the same gateway and put beside it: what a node of that session would have sent. */
+/** The event log for a generated recording, signed by the same gateway and stored with it, as a node would have sent it. */
 import { TAG_BYTES } from '#schemas/recording/chain.js';
 import { encodeProof, encodeSeekTable } from '#schemas/recording/container.js';
 import { eventPartKey, recordingPrefix } from '#schemas/recording/layout.js';
@@ -9,15 +9,15 @@ import { Recorder } from '#recordings/testing/recorder.js';
 import type { Recorded, Stores } from './recorded.js';
 
 export interface LogOptions {
-  /** What each row names as the command that ran. */
+  /** The command that each row reports as executed. */
   readonly commands: readonly string[];
-  /** Left out: not closed yet. */
+  /** If omitted, the log is not closed yet. */
   readonly end?: 'complete' | 'interrupted';
-  /** Of the header, where it is to be another's. */
+  /** Session id in the header, if it should be another session's. */
   readonly session?: string;
 }
 
-/** Stores the log as one part, in place of one that is there; returns the key of its object. */
+/** Stores the log as one part, replacing an existing one; returns the key of its object. */
 export async function recordLog({ objects, zstd, recorder }: Stores, recording: Recorded, options: LogOptions): Promise<string> {
   const { id, startedAt, row } = recording;
   const certificate = fingerprint(recorder.certificate);

@@ -1,6 +1,6 @@
 /**
- * Pictures of pages in the state to which a test has brought them. With `STENO_TEST_PICTURES=FOLDER`, every picture in three widths and both colour
- * schemes, for people who change the page; with `STENO_DOCS_PICTURES`, the pictures of `docs/` (`npm run docs:pictures`).
+ * Pictures of pages in the state that a test has reached. With `STENO_TEST_PICTURES=FOLDER`, every picture in three widths and both
+ * colour schemes, for people who change the page; with `STENO_DOCS_PICTURES`, the pictures of `docs/` (`npm run docs:pictures`).
  */
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -17,7 +17,7 @@ export const documented: Readonly<Record<string, string>> = {
 const folder = process.env['STENO_TEST_PICTURES'];
 const isForDocs = process.env['STENO_DOCS_PICTURES'] !== undefined;
 const docs = fileURLToPath(new URL('../../../docs/', import.meta.url));
-/** Two frames: the last change is painted by then. */
+/** Two frames: the last change has been painted by then. */
 const DRAWN = 'new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))';
 
 /** Leaves the viewport as it was, in the light scheme. */

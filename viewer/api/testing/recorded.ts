@@ -64,7 +64,7 @@ export interface Recorded {
   /** Encoded blocks in order. */
   readonly blocks: readonly { readonly n: number; readonly lines: string }[];
   readonly row: SessionRow;
-  /** Stores what is left of a live session and lists it as sealed. */
+  /** Stores the rest of a live session and lists it as sealed. */
   readonly seal: () => Promise<void>;
 }
 
@@ -80,10 +80,10 @@ export interface RecordedOptions {
   readonly rows?: number;
   /** Session time in ms, then what happened. */
   readonly lines: Iterable<readonly [at: number, body: LineBody]>;
-  /** Of the node; null: the recording does not say. */
+  /** Labels of the node; null: the recording does not contain them. */
   readonly labels?: Readonly<Record<string, string>> | null;
   readonly exitCode?: number;
-  /** Blocks of one part; one part in all unless told. */
+  /** Blocks per part; by default all are in one part. */
   readonly blocksPerPart?: number;
   /** live: as much as `storedParts` says is stored. parts: all, without manifest. sealed: with manifest. repacked: one object. */
   readonly state: 'live' | 'parts' | 'sealed' | 'repacked';

@@ -1,4 +1,4 @@
-/** Recordings as ingest leaves them: with the rows that are derived from their lines, and the kernel events of a node beside them. */
+/** Recordings as ingest leaves them: with the rows derived from their lines, and kernel events of a node. */
 import { Projection } from '#recordings/derive/projection.js';
 import type { Rows } from '#recordings/derive/projection.js';
 import { BlockReader } from '#recordings/read/block-reader.js';
@@ -53,7 +53,7 @@ export async function replayed(
   return recorded;
 }
 
-/** An insert costs the same whatever it holds, so there are as few as may be. */
+/** An insert costs the same whatever its size, so make as few as possible. */
 async function insert<Table extends 'screen' | 'events'>(
   { events: store }: Stores,
   token: string,

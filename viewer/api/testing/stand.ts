@@ -39,12 +39,12 @@ export interface LiveDouble {
   readonly url: string;
   /** Sends a block to every follower of the session, now and later. */
   readonly publish: (session: string, n: number, lines: string) => void;
-  /** Sends bytes of a block before it is cut to every follower that asked for drafts. */
+  /** Sends bytes of an unfinished block to every follower that asked for drafts. */
   readonly draft: (session: string, n: number, from: number, text: string) => void;
   readonly end: (session: string) => void;
-  /** Bytes that wait for each of its followers. */
+  /** Bytes waiting for each of its followers. */
   readonly waiting: (session: string) => readonly number[];
-  /** Cuts every follower off. */
+  /** Disconnects every follower. */
   readonly drop: () => void;
   readonly followers: (session: string) => number;
   /** Blocks up to this number are no longer in memory. */
@@ -52,7 +52,7 @@ export interface LiveDouble {
   readonly close: () => Promise<void>;
 }
 
-/** `only`: sessions that it has; it closes with `away` to followers of others. Left out: all. */
+/** `only`: the sessions that it has; followers of others are closed with `away`. If omitted, it has all. */
 export async function openLive(only?: ReadonlySet<string>): Promise<LiveDouble> {
   const server = createServer();
   const sockets = new WebSocketServer({ server });
@@ -110,11 +110,11 @@ export interface Stand extends Stores {
   readonly signIn: (user: string, view: string) => string;
   /** A one-time token. */
   readonly link: (user: string, view: string) => string;
-  /** From now on, who signed in with this word holds this role. */
+  /** From now on, the user who signed in with this word has this role. */
   readonly role: (word: string, role: object) => void;
-  /** What the authority knows of live sessions. */
+  /** The authority's details of live sessions. */
   readonly people: Map<string, LiveSessionDetails>;
-  /** What the authority was told. */
+  /** The reports that the authority received. */
   readonly disclosures: Disclosure[];
   readonly close: () => Promise<void>;
 }
@@ -149,7 +149,7 @@ export async function openStand(webRoot?: string): Promise<Stand> {
       since: Date.now(),
     };
   };
-  /** As the authority's audit row reaches the store. */
+  /** Inserts the authority's audit row of the decision into the store. */
   let decisions = 0;
   const triage = async (target: string, { state, reason }: { state: string; reason: string }): Promise<object> => {
     const [version, at] = [(decisions += 1), Date.now()];
@@ -157,7 +157,7 @@ export async function openStand(webRoot?: string): Promise<Stand> {
     await events.insert('audit', [exampleAuditRow({ ...row, data: JSON.stringify({ state, version, reason }) })], `triage-${version}`);
     return { finding: target, state, version, by: 'root', at, reason };
   };
-  /** Of one person: who may save what, and see it, is tested with an authority. */
+  /** Saved searches of one user; permissions for them are tested with a real authority. */
   const saved: SavedSearch[] = [];
   const keep = (asked: Pick<SavedSearch, 'name' | 'language' | 'query' | 'shared' | 'every_ms'>): SavedSearch => {
     const times = { created_at: 1, updated_at: 1, next_at: null, ran_at: null, told: 0 };
@@ -228,7 +228,7 @@ export async function openStand(webRoot?: string): Promise<Stand> {
       live: { urls: [live.url], tls: {}, find: async () => null },
       recordingCas: () => [formatPublicLine(recorder.ca.publicBlob, 'recording')],
       checkAnswers: true,
-      // A thread is started from a file that Node runs by itself: the built one.
+      // Node starts a thread from a file that it can run by itself: the built one.
       painter: openPicturePainter(new URL('../../../dist/recordings/render/picture-thread.js', import.meta.url)),
       log: pino({ level: 'silent' }),
       clock: Date.now,

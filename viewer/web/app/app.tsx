@@ -1,6 +1,6 @@
 /**
- * The page: who is signed in, what the address names, and the frame around it. Without an identity only the sign-in
- * page is shown; the address stays, so that signing in leads back to it.
+ * The application shell: identifies the user, routes by the address, and draws the frame around each view. Without an identity it shows
+ * only the sign-in page; the address is kept, so that signing in leads back to it.
  */
 import { Suspense, useEffect, useState } from 'react';
 import type { ReactNode, SubmitEvent } from 'react';
@@ -30,7 +30,7 @@ import { queries } from '../parts/use-json.js';
 type Identity =
   { readonly kind: 'unknown' } | { readonly kind: 'nobody'; readonly refusal: string | null } | { readonly kind: 'user'; readonly me: Me };
 
-/** The token in the address, which is taken out of it at once: it must not stay in the history. */
+/** The token in the address, removed from the address immediately so that it does not stay in the history. */
 function takeToken(): string | null {
   const match = /^#sign-in=(.+)$/.exec(location.hash);
   if (match === null) return null;
@@ -64,7 +64,7 @@ async function identify(): Promise<Identity> {
   );
 }
 
-/** Whose answers are kept. */
+/** The user whose answers are cached. */
 let shownTo: string | null = null;
 
 export function App(): ReactNode {
@@ -76,7 +76,7 @@ export function App(): ReactNode {
     setIdentity(next);
   };
   useEffect(() => {
-    // A token counts once: a second run of this effect must wait for the first.
+    // A token works once: a second run of this effect must wait for the first.
     signingIn ??= identify();
     void signingIn.then(show);
     const onSignedOut = (): void => show({ kind: 'nobody', refusal: null });
@@ -134,7 +134,7 @@ function Frame({
   readonly onSignOut: () => void;
 }): ReactNode {
   const [path] = useLocation();
-  // On a phone the views are wider than the screen: the one that is shown is in sight.
+  // On a phone the navigation is wider than the screen: scroll the current view's link into sight.
   useEffect(() => {
     const here = document.querySelector<HTMLElement>('.top .nav[aria-current]');
     const views = here?.parentElement;
@@ -144,7 +144,7 @@ function Frame({
   const signOut = (): void => {
     void ask('POST /api/sign-out', {})
       .then(({ next }) => {
-        // The provider of single sign-on signs out, too, and sends the browser back.
+        // Sign out of the single sign-on provider too, which sends the browser back.
         if (next !== null) location.assign(next);
       })
       .catch(() => undefined)
@@ -280,7 +280,7 @@ function NavLink({ to, here, children }: { readonly to: string; readonly here: b
   );
 }
 
-/** Search from anywhere; `/` leads here. */
+/** Search from any page; `/` focuses it. */
 function QuickSearch(): ReactNode {
   const [text, setText] = useState('');
   useEffect(() => {

@@ -1,6 +1,6 @@
 /**
- * What waits in the background, in the header: nothing while nothing waits. It is asked for every ten seconds, and only for
- * who may view every session; nobody else is told.
+ * Background work in the header; shows nothing while nothing is waiting. Polled every ten seconds, and only for users who may view
+ * every session; other users are not told.
  */
 import type { ReactNode } from 'react';
 import type { QueueName, QueueReport } from '#schemas/api/recordings/status.js';
@@ -8,7 +8,7 @@ import { bytes } from '../parts/format.js';
 import { useAnswer } from '../parts/use-json.js';
 
 const EVERY_MS = 10_000;
-/** What is done sooner is nobody's concern. */
+/** Work that finishes sooner is not shown. */
 const SHOWN_AFTER_MS = 5_000;
 
 const words: Readonly<Record<QueueName, string>> = {

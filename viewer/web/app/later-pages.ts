@@ -1,4 +1,4 @@
-/** Pages that are loaded when somebody goes there. */
+/** Pages that are loaded on first visit. */
 import { lazy } from 'react';
 
 export const SqlPage = lazy(async () => ({ default: (await import('../sql/sql.js')).SqlPage }));

@@ -1,4 +1,4 @@
-/** The audit log: who did what to Steno itself, and what was refused. */
+/** The audit log: actions on Steno itself by users, and refusals. */
 import type { ReactNode } from 'react';
 import { Link, useSearchParams } from 'wouter';
 import type { AuditRow } from '#schemas/events/rows.js';

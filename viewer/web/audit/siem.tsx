@@ -1,4 +1,4 @@
-/** Where everything stored is sent on to: how much was delivered, how much waits, since when, and why it fails. */
+/** SIEM forwarding: for each destination, how much was delivered, how much is waiting and since when, and why delivery fails. */
 import type { ReactNode } from 'react';
 import { Link } from 'wouter';
 import type { SiemReport } from '#schemas/api/recordings/status.js';
@@ -8,7 +8,7 @@ import { SafeText } from '../parts/safe-text.js';
 import { SectionHead, auditSections } from '../parts/section-nav.js';
 import { useAnswer } from '../parts/use-json.js';
 
-/** Destinations are counted every ten seconds. */
+/** The counts of destinations are updated every ten seconds. */
 const EVERY_MS = 5_000;
 
 const states: Readonly<Record<SiemReport['state'], string>> = {

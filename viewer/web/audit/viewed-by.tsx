@@ -1,4 +1,4 @@
-/** On the page of a session, for who may read the audit log: everybody who opened, followed or exported it, newest first. */
+/** On the page of a session, for users who may read the audit log: everybody who opened, followed or exported it, newest first. */
 import type { ReactNode } from 'react';
 import { Link } from 'wouter';
 import type { AuditRow } from '#schemas/events/rows.js';
@@ -53,7 +53,7 @@ export function ViewedBy({ session }: { readonly session: string }): ReactNode {
   );
 }
 
-/** `refused`: they were never let in. Rows come newest first. */
+/** `refused`: the user was never let in. Rows come newest first. */
 function lookedOf(rows: readonly AuditRow[]): readonly Looked[] {
   const people = new Map<string, Looked>();
   for (const { actor, at, event, outcome } of rows) {

@@ -1,4 +1,4 @@
-/** Who viewed what: for each session who opened, followed or exported it, or for each viewer which sessions. */
+/** The access report: for each session, who opened, followed or exported it; or for each viewer, which sessions. */
 import type { ReactNode } from 'react';
 import { Link, useSearchParams } from 'wouter';
 import type { SessionViews } from '#schemas/api/recordings/audit.js';
@@ -75,7 +75,7 @@ export function ViewsPage(): ReactNode {
   );
 }
 
-/** In the order of the last look. */
+/** Ordered by the most recent view. */
 function groupsOf(rows: readonly SessionViews[], byViewer: boolean): readonly (readonly [string, readonly SessionViews[]])[] {
   const groups = new Map<string, SessionViews[]>();
   for (const row of rows) {
@@ -88,7 +88,7 @@ function groupsOf(rows: readonly SessionViews[], byViewer: boolean): readonly (r
 interface RowProps {
   readonly row: SessionViews;
   readonly byViewer: boolean;
-  /** Rows of the group that this one begins; 0: it begins none. */
+  /** Number of rows in the group that this row begins; 0 if it begins none. */
   readonly head: number;
 }
 

@@ -1,4 +1,4 @@
-/** What may be done with a case now: take it on, investigate, close by two people, open it again. */
+/** The actions available on a case: take it, investigate, close with the approval of two people, reopen. */
 import { useState } from 'react';
 import type { ReactNode } from 'react';
 import type { CaseHead } from '#schemas/api/cases/cases.js';
@@ -61,7 +61,7 @@ export function CaseActs({ head, me, onChange }: CaseActsProps): ReactNode {
           maxLength={4096}
           rows={2}
           required
-          // The button that was pressed has made place for it.
+          // This field replaced the button that was pressed.
           autoFocus
           onChange={(event) => setReason(event.target.value)}
           placeholder={acts[asking].asks}

@@ -1,4 +1,4 @@
-/** A button that puts something into a case: one of those that are open, or a new one. */
+/** A button that adds something to a case, either an open one or a new one. */
 import { useState } from 'react';
 import type { ReactNode } from 'react';
 import { Link } from 'wouter';
@@ -15,7 +15,7 @@ type Items = Given<'POST /api/cases/:name/items'>['body']['items'];
 
 export interface AddToCaseProps {
   readonly me: Me;
-  /** What is added, as it is when a case is chosen. */
+  /** The items to add, evaluated when a case is chosen. */
   readonly items: () => Items;
   readonly label?: string;
 }

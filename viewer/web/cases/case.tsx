@@ -1,4 +1,4 @@
-/** One case: what it is about, where it stands, and its timeline over every session that it holds. */
+/** One case: its subject, its state, and its timeline across all its sessions. */
 import { useState } from 'react';
 import type { ReactNode } from 'react';
 import { Link } from 'wouter';

@@ -1,4 +1,4 @@
-/** The list of cases, and where one is opened. */
+/** The list of cases, and the form that opens one. */
 import { useState } from 'react';
 import type { ReactNode } from 'react';
 import { Link, useSearchParams } from 'wouter';

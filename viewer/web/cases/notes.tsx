@@ -1,6 +1,6 @@
 /**
- * Notes beside a replay: what people wrote on its moments, and where one more is written. `useNotes` gives the page of a session the
- * notes for its timeline.
+ * Notes next to a replay: the list of notes on moments of the session, and the form for a new one. `useNotes` gives the session page
+ * the notes for its timeline.
  */
 import { useMemo, useState } from 'react';
 import type { ReactNode } from 'react';
@@ -19,7 +19,7 @@ import './cases.css';
 const REFRESH_MS = 10_000;
 const none: readonly never[] = [];
 
-/** What is needed of a replay. */
+/** The part of a replay that notes need. */
 export interface Position {
   readonly position: number;
   seek(ms: number): unknown;
@@ -27,13 +27,13 @@ export interface Position {
 
 export interface Notes {
   readonly notes: readonly Note[];
-  /** Ticks of a timeline. */
+  /** Marks on a timeline. */
   readonly markers: readonly { readonly at: number; readonly label: string; readonly kind: 'note' }[];
   readonly error: ApiFailure | null;
   readonly reload: () => void;
 }
 
-/** `ready`: the replay is drawn; notes come after it. */
+/** `ready`: whether the replay is drawn; notes are loaded after it. */
 export function useNotes(session: string, ready: boolean): Notes {
   const { data, error, reload } = useAnswer('GET /api/sessions/:id/notes', ready ? { params: { id: session } } : null, REFRESH_MS);
   const notes = data ?? none;
@@ -135,7 +135,7 @@ function WriteNote({
   readonly onChange: () => void;
 }): ReactNode {
   const [text, setText] = useState('');
-  // The moment at which somebody began to write: the replay may go on meanwhile.
+  // The moment at which the user began to write: the replay may continue meanwhile.
   const [at, setAt] = useState<number | null>(null);
   const [error, setError] = useState<ApiFailure | null>(null);
   const save = (offset: number, words: string): void => {

@@ -1,4 +1,4 @@
-/** The moments of a case one after another, for a room: the replay large, what was written beside it, and two buttons. */
+/** Presents the moments of a case one after another to an audience: the replay large, the notes next to it, and two buttons. */
 import { useEffect } from 'react';
 import type { ReactNode } from 'react';
 import { Link, useSearchParams } from 'wouter';

@@ -1,4 +1,4 @@
-/** Two sessions beside each other: two replays, each with its clock, and below them what one did and the other did not. `?a=ID&b=ID`. */
+/** Two sessions side by side: two replays, each with its own clock, and below them the differences in commands. `?a=ID&b=ID`. */
 import { useCallback, useMemo, useState } from 'react';
 import type { ReactNode } from 'react';
 import { Link, useSearchParams } from 'wouter';

@@ -1,4 +1,4 @@
-/** The commands of two sessions in aligned rows. A time leads its side there; the arrow leads both. */
+/** The commands of two sessions in aligned rows. Clicking a time seeks that side; the arrow seeks both sides. */
 import { useState } from 'react';
 import type { ReactNode } from 'react';
 import type { ComparedCommand, ComparedRow, OutputLine } from '#schemas/api/recordings/compare.js';
@@ -7,7 +7,7 @@ import { SafeText } from '../parts/safe-text.js';
 import { sideTitle } from './side.js';
 import type { SideName } from './side.js';
 
-/** Rows drawn at once; more on demand. */
+/** Rows drawn at first; more on demand. */
 const PAGE = 200;
 
 const kindText: Readonly<Record<ComparedRow['kind'], string>> = {
@@ -17,7 +17,7 @@ const kindText: Readonly<Record<ComparedRow['kind'], string>> = {
   right: 'Right only',
 };
 
-/** Whether there is nothing to see in it for who looks for differences. */
+/** Whether the row shows no difference. */
 function isSame(row: ComparedRow): boolean {
   return row.kind === 'same' && row.output === 'same' && row.left?.exit === row.right?.exit;
 }

@@ -1,4 +1,4 @@
-/** One of two sessions: its replay with a clock of its own. Keys are those of the side that was used last. */
+/** One of two sessions: its replay with its own clock. Keyboard shortcuts apply to the side that was used last. */
 import { useCallback, useMemo, useRef } from 'react';
 import type { CSSProperties, ReactNode } from 'react';
 import { Link } from 'wouter';
@@ -25,7 +25,7 @@ export interface SideProps {
   readonly replay: Replay;
   readonly index: ReplayIndex;
   readonly watermark: Mark | undefined;
-  /** Where its commands begin; ascending, ms. */
+  /** Start times of the commands, ascending, in ms. */
   readonly stops: readonly number[];
   readonly active: boolean;
   readonly onActive: (side: SideName) => void;
@@ -102,7 +102,7 @@ function SideHead({ side, session }: Pick<SideProps, 'side' | 'session'>): React
   );
 }
 
-/** The moment on the wall. */
+/** The wall-clock time of the current position. */
 function Clock({ replay, startedAt }: { readonly replay: Replay; readonly startedAt: number }): ReactNode {
   const position = usePosition(replay);
   return (

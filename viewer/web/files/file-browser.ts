@@ -1,12 +1,12 @@
 /**
- * The files of a node beside its terminal: one folder that is shown, and transfers, one after the other.
+ * The file browser of a node's terminal: one current folder, and transfers that run one at a time.
  *
  *     opening ──SFTP answers──► open ──the channel ends, or the terminal──► over
  *     a transfer: waiting ──its turn──► running ──► done, failed, cancelled
  *                    ▲                     └── the name is taken ──► asks ──replace──► waiting
  *
- * A download is gathered as blobs, which the browser keeps out of the page's memory, and saved when it is whole. Tested against OpenSSH
- * in test/end-to-end/page-ssh.test.ts, and in Chromium in terminal-files.test.ts beside it.
+ * A download is collected as blobs, which the browser keeps outside the page's memory, and is saved when it is complete. Tested against
+ * OpenSSH in test/end-to-end/page-ssh.test.ts, and in Chromium in terminal-files.test.ts beside it.
  */
 import { StenoError } from '#schemas/base/errors.js';
 import { utf8Bytes } from '#schemas/ssh/wire.js';
@@ -18,34 +18,34 @@ import type { Entry } from './sftp.js';
 export interface Transfer {
   readonly id: number;
   readonly direction: 'up' | 'down';
-  /** As it came: to be shown as text alone. */
+  /** The name as the server sent it: show it as text only. */
   readonly name: string;
-  /** Bytes; null where it is not known. */
+  /** Bytes; null if unknown. */
   readonly total: number | null;
   readonly done: number;
   readonly state: 'waiting' | 'running' | 'asks' | 'done' | 'failed' | 'cancelled';
-  /** Of one that failed. */
+  /** The reason of a failed transfer. */
   readonly why: string;
 }
 
 export interface FilesState {
   readonly phase: 'opening' | 'open' | 'over';
-  /** What the gateway or the node said last, such as whom the session waits for, or why it is over. */
+  /** The last message of the gateway or the node, such as whom the session is waiting for or why it ended. */
   readonly said: string;
-  /** Null until one is shown. */
+  /** Null until a folder is shown. */
   readonly folder: { readonly path: Uint8Array; readonly entries: readonly Entry[]; readonly cut: boolean } | null;
   readonly loading: boolean;
-  /** Why the last folder asked for is not shown. */
+  /** Why the last requested folder is not shown. */
   readonly error: string;
   readonly transfers: readonly Transfer[];
 }
 
-/** What a browser keeps for one download. Beyond it is the work of `sftp`. */
+/** Limit of a download in the browser; use `sftp` for larger files. */
 const MAX_DOWNLOAD = 2 ** 31;
 const BLOB_BYTES = 8 << 20;
 const PROGRESS_MS = 100;
 const MAX_TRANSFERS = 200;
-/** Bytes, as in the file systems of nodes. */
+/** Bytes, the limit of the nodes' file systems. */
 const MAX_NAME = 255;
 
 interface Job {
@@ -55,7 +55,7 @@ interface Job {
 }
 
 export interface FileBrowserParts {
-  /** Opens the channel; null: no terminal runs. */
+  /** Opens the channel; null if no terminal is running. */
   readonly open: (events: SubsystemEvents) => Subsystem | null;
   readonly save: (name: string, content: Blob) => void;
   /** Monotonic ms. */
@@ -72,7 +72,7 @@ export class FileBrowser {
   #state: FilesState = { phase: 'opening', said: '', folder: null, loading: true, error: '', transfers: [] };
   #queue: Promise<void> = Promise.resolve();
   #ids = 0;
-  /** Counts folders asked for: an older answer no longer counts. */
+  /** Counts requested folders, so that the answer to an older request is ignored. */
   #asked = 0;
 
   constructor(parts: FileBrowserParts) {
@@ -107,7 +107,7 @@ export class FileBrowser {
     return () => this.#listeners.delete(listener);
   };
 
-  /** Shows a folder: a path as somebody typed it, or as the node says it. */
+  /** Shows a folder, given as a path that the user typed or that the node sent. */
   async go(path: string | Uint8Array): Promise<void> {
     const mine = ++this.#asked;
     this.#set({ loading: true, error: '' });
@@ -124,7 +124,7 @@ export class FileBrowser {
     if (this.#state.folder !== null) void this.go(joined(this.#state.folder.path, utf8Bytes('..')));
   }
 
-  /** Goes into a folder; downloads anything else. Of a link it is asked what it leads to. */
+  /** Opens a folder; downloads anything else. For a link, the node is asked for the target. */
   async pick(entry: Entry): Promise<void> {
     const { folder } = this.#state;
     if (folder === null) return;
@@ -138,22 +138,22 @@ export class FileBrowser {
     }
   }
 
-  /** Makes a folder in the one that is shown. */
+  /** Makes a folder in the current one. */
   makeFolder(name: string): Promise<void> {
     return this.#alter((folder) => this.#client.makeFolder(pathOf(folder, name)));
   }
 
-  /** Of a name that is taken nothing is overwritten. */
+  /** Renames an entry; an existing entry of that name is not overwritten. */
   rename(entry: Entry, name: string): Promise<void> {
     return this.#alter(async (folder) => {
       const to = pathOf(folder, name);
-      // Not every server refuses to overwrite, though version 3 says so.
+      // Version 3 of SFTP forbids overwriting, but not every server complies.
       if (await this.#isThere(to)) throw new Error('This name is taken');
       await this.#client.rename(joined(folder, entry.name), to);
     });
   }
 
-  /** Removes a file, a link, or a folder in which nothing is. */
+  /** Removes a file, a link, or an empty folder. */
   remove(entry: Entry): Promise<void> {
     return this.#alter((folder) => this.#client.remove(joined(folder, entry.name), entry.kind));
   }
@@ -167,7 +167,7 @@ export class FileBrowser {
     }
   }
 
-  /** Overwrites what has the name that an upload asks about. */
+  /** Overwrites the file whose name the upload conflicts with. */
   replace(id: number): void {
     const job = this.#jobs.get(id);
     if (job !== undefined && this.#transfer(id)?.state === 'asks') this.#enqueue(id, job);
@@ -192,7 +192,7 @@ export class FileBrowser {
       await this.#client.open();
       this.#set({ phase: 'open', said: '' });
     } catch {
-      // Why is said where the channel ends.
+      // The reason is reported where the channel ends.
       return;
     }
     await this.go('.');
@@ -243,7 +243,7 @@ export class FileBrowser {
     if (this.#state.folder !== null && !this.#state.loading) void this.go(this.#state.folder.path);
   }
 
-  /** What has this name, a link followed; null: nothing. */
+  /** The entry of this name, with links followed; null if there is none. */
   async #found(path: Uint8Array): Promise<Entry | null> {
     return this.#client.stat(path).catch((error: unknown) => {
       if (error instanceof SftpRefusal && error.missing) return null;
@@ -251,14 +251,14 @@ export class FileBrowser {
     });
   }
 
-  /** Also a link that leads nowhere. */
+  /** Also true for a dangling link. */
   async #isThere(path: Uint8Array): Promise<boolean> {
     if ((await this.#found(path)) !== null) return true;
     const { folder } = this.#state;
     return folder !== null && folder.entries.some(({ name }) => textOf(joined(folder.path, name)) === textOf(path));
   }
 
-  /** Changes something in the folder that is shown, then shows it as it is now. */
+  /** Changes something in the current folder, then reloads the folder. */
   async #alter(change: (folder: Uint8Array) => Promise<void>): Promise<void> {
     const { folder } = this.#state;
     if (folder === null) return;
@@ -307,7 +307,7 @@ export class FileBrowser {
     return this.#state.transfers.find((one) => one.id === id);
   }
 
-  /** Of one that was cancelled nothing changes. */
+  /** Updates a transfer; a cancelled transfer no longer changes. */
   #change(id: number, change: Partial<Transfer>): void {
     this.#set({
       transfers: this.#state.transfers.map((one) => (one.id === id && one.state !== 'cancelled' ? { ...one, ...change } : one)),
@@ -320,7 +320,7 @@ export class FileBrowser {
   }
 }
 
-/** Throws what is wrong with the name. */
+/** Throws if the name is not valid. */
 function pathOf(folder: Uint8Array, name: string): Uint8Array {
   const bytes = utf8Bytes(name);
   if (name === '' || name === '.' || name === '..' || /[/\0]/.test(name)) throw new Error('That is no name');
@@ -328,12 +328,12 @@ function pathOf(folder: Uint8Array, name: string): Uint8Array {
   return joined(folder, bytes);
 }
 
-/** To show; what is no UTF-8 is replaced. */
+/** For display: invalid UTF-8 is replaced. */
 export function textOf(bytes: Uint8Array): string {
   return new TextDecoder().decode(bytes);
 }
 
-/** A name that says to nobody that it is something else. */
+/** A file name that cannot be mistaken for something else. */
 function savedName(name: string): string {
   return name.replace(/[\p{C}\p{Zl}\p{Zp}/\\]/gu, '_').slice(0, 200) || 'file';
 }
@@ -343,7 +343,7 @@ function inOrder(a: Entry, b: Entry): number {
   return folders === 0 ? textOf(a.name).localeCompare(textOf(b.name)) : folders;
 }
 
-/** The gateway's last lines: whom the session waits for, and how they join it. */
+/** The last lines from the gateway: whom the session is waiting for, and how they join it. */
 function lastLines(text: string): string {
   const lines = text.split(/\r?\n/).flatMap((line) => /^steno: +(.{1,400})$/.exec(line.trimEnd())?.[1] ?? []);
   return lines.slice(-3).join('\n');

@@ -1,4 +1,4 @@
-/** The files of the node, beside its terminal: folders to go through, downloads and uploads with how far they are. */
+/** The files of the node, next to its terminal: folders to browse, and the progress of downloads and uploads. */
 import { useEffect, useRef, useState, useSyncExternalStore } from 'react';
 import type { DragEvent, ReactNode } from 'react';
 import type { Subsystem, SubsystemEvents } from '../ssh/session.js';
@@ -11,11 +11,11 @@ import type { Entry } from './sftp.js';
 import './files.css';
 
 export interface FilesPanelProps {
-  /** Starts a subsystem beside the shell; null: no shell runs. The same function for the same terminal. */
+  /** Starts a subsystem next to the shell; null if no shell is running. The function stays the same for the same terminal. */
   readonly subsystem: (name: string, events: SubsystemEvents) => Subsystem | null;
-  /** Transfers go on while it is. */
+  /** Transfers continue while the panel is hidden. */
   readonly hidden: boolean;
-  /** Ends the channel, and with it what is being transferred. */
+  /** Ends the channel and its running transfers. */
   readonly onClose: () => void;
 }
 
@@ -108,13 +108,13 @@ function Browser({ browser, onAgain }: { readonly browser: FileBrowser; readonly
 
 function Place({ browser, state: { folder } }: { readonly browser: FileBrowser; readonly state: FilesState }): ReactNode {
   const input = useRef<HTMLInputElement>(null);
-  /** A path was entered, and its folder is not there yet. */
+  /** A path was entered, and its folder has not been shown yet. */
   const asked = useRef(false);
   const path = folder === null ? '' : textOf(folder.path);
   const [naming, setNaming] = useState(false);
   const onFolder = (): void => setNaming(!naming);
   useEffect(() => {
-    // What is typed meanwhile stays; the path of a folder that was refused goes with the next that is shown.
+    // Text typed meanwhile is kept; the path of a refused folder is replaced when the next folder is shown.
     const box = input.current;
     if (box !== null && (document.activeElement !== box || asked.current)) box.value = path;
     asked.current = false;
@@ -156,7 +156,7 @@ function Place({ browser, state: { folder } }: { readonly browser: FileBrowser; 
   );
 }
 
-/** Asks for a name. */
+/** A form that asks for a name. */
 function Naming({
   label,
   act,
@@ -336,6 +336,6 @@ function save(name: string, content: Blob): void {
   link.href = URL.createObjectURL(content);
   link.download = name;
   link.click();
-  // The browser has taken it over by the next turn, whatever it asks its user.
+  // The browser has taken the URL over by the next turn, even if it asks the user first.
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }

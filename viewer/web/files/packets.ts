@@ -1,11 +1,11 @@
 /**
- * SFTP version 3 as the page speaks it (draft-ietf-secsh-filexfer-02): `u32 length ‖ u8 type ‖ u32 id ‖ fields`. Requests are written and
- * replies read side by side; what a server sends is hostile: every length is bounded, what is not understood ends the channel. Paths and
- * names are bytes, since a node's need not be UTF-8. Tested in packets.test.ts.
+ * SFTP version 3 as the page speaks it (draft-ietf-secsh-filexfer-02): `u32 length ‖ u8 type ‖ u32 id ‖ fields`. The writers of
+ * requests and the readers of replies stand side by side. Server data is hostile: every length is bounded, and anything unknown ends
+ * the channel. Paths and names are bytes, since a node's need not be UTF-8. Tested in packets.test.ts.
  */
 import { SshReader, SshWriter, concatBytes } from '#schemas/ssh/wire.js';
 
-/** Longest packet believed: OpenSSH stops there too. */
+/** Longest accepted packet; OpenSSH has the same limit. */
 const MAX_PACKET = 256 * 1024;
 const MAX_HANDLE = 256;
 const MAX_PATH = 32 * 1024;
@@ -26,15 +26,15 @@ export type Request =
   | { readonly kind: 'read'; readonly handle: Uint8Array; readonly offset: number; readonly length: number }
   | { readonly kind: 'write'; readonly handle: Uint8Array; readonly offset: number; readonly bytes: Uint8Array }
   | { readonly kind: 'opendir' | 'realpath' | 'stat' | 'remove' | 'mkdir' | 'rmdir'; readonly path: Uint8Array }
-  /** Of version 3: fails where `to` is taken. */
+  /** In version 3, fails if `to` exists. */
   | { readonly kind: 'rename'; readonly path: Uint8Array; readonly to: Uint8Array };
 
 export interface Attributes {
-  /** Bytes; null where the server does not say. */
+  /** Bytes; null if the server does not say. */
   readonly size: number | null;
-  /** With the kind of file in its upper bits; null likewise. */
+  /** With the file type in the upper bits; null if the server does not say. */
   readonly mode: number | null;
-  /** Seconds since 1970; null likewise. */
+  /** Seconds since 1970; null if the server does not say. */
   readonly modified: number | null;
 }
 
@@ -80,7 +80,7 @@ function framed(writer: SshWriter): Uint8Array {
   return new SshWriter().string(writer.bytes()).bytes();
 }
 
-/** Cuts what arrives, in pieces of any size, into replies. Throws SSH_PROTOCOL. */
+/** Cuts incoming data, which arrives in pieces of any size, into replies. Throws SSH_PROTOCOL. */
 export class ReplyBuffer {
   #bytes: Uint8Array = new Uint8Array(0);
   #later: Uint8Array[] = [];
@@ -91,7 +91,7 @@ export class ReplyBuffer {
     this.#waiting += bytes.length;
   }
 
-  /** Null while the next is not whole. What a reply holds is its own. */
+  /** Null while the next reply is incomplete. The bytes in a reply are copies. */
   next(): Reply | null {
     if (this.#bytes.length < 4) this.#join();
     if (this.#bytes.length < 4) return null;
@@ -121,11 +121,11 @@ function replyOf(packet: Uint8Array): Reply {
   const id = reader.uint32('the id');
   switch (type) {
     case REPLY.version:
-      // Extensions follow; none is used.
+      // Extensions follow; the client uses none.
       if (id !== VERSION) reader.fail(`it speaks version ${id} of SFTP`);
       return { kind: 'version' };
     case REPLY.status:
-      // A text follows, in no known language; the code says as much.
+      // An error text follows, in an unspecified language; the code carries the same information.
       return { kind: 'status', id, code: reader.uint32('the status') };
     case REPLY.handle:
       return { kind: 'handle', id, handle: reader.string('the handle', MAX_HANDLE) };
@@ -134,7 +134,7 @@ function replyOf(packet: Uint8Array): Reply {
     case REPLY.attrs:
       return { kind: 'attrs', id, attributes: attributesOf(reader) };
     case REPLY.name: {
-      // Each has at least two lengths and its flags.
+      // Each entry has at least two lengths and its flags.
       const count = reader.uint32('the count');
       if (count > reader.remaining / 12) reader.fail('it names more files than it sends');
       const names = Array.from({ length: count }, () => {

@@ -1,20 +1,20 @@
 /**
- * A client of SFTP over a channel: folders are listed and made, files read, written, renamed and removed, a bounded number of requests
- * at a time.
+ * An SFTP client over a channel: lists and makes folders; reads, writes, renames and removes files; with a bounded number of requests
+ * in flight.
  *
- *     opening ──VERSION──► open ──the channel ends, or what comes is no SFTP──► over: every call fails with the reason
+ *     opening ──VERSION──► open ──the channel ends, or a malformed reply──► over: every call fails with the reason
  *
- * Knows neither DOM nor SSH. Tested in test/end-to-end/page-ssh.test.ts against OpenSSH.
+ * It depends on neither DOM nor SSH. Tested in test/end-to-end/page-ssh.test.ts against OpenSSH.
  */
 import { StenoError } from '#schemas/base/errors.js';
 import { concatBytes, utf8Bytes } from '#schemas/ssh/wire.js';
 import { OPEN, ReplyBuffer, initPacket, requestPacket } from './packets.js';
 import type { Attributes, Reply, Request } from './packets.js';
 
-/** Bytes of one read or write, which every server takes, and how many are on their way. */
+/** Bytes per read or write, a size that every server accepts, and the number of requests in flight. */
 const CHUNK = 32 * 1024;
 const AHEAD = 24;
-/** More of a folder is not listed. */
+/** Entries of a folder beyond this are not listed. */
 export const MAX_ENTRIES = 2_000;
 
 const [NO_MORE, KIND, FOLDER, FILE, LINK] = [1, 0o170_000, 0o040_000, 0o100_000, 0o120_000];
@@ -25,7 +25,7 @@ const words: Readonly<Record<number, string>> = {
   8: 'The node cannot do that',
 };
 
-/** A request that the node refused; the channel goes on. */
+/** The node refused a request; the channel stays open. */
 export class SftpRefusal extends Error {
   readonly missing: boolean;
 
@@ -59,12 +59,12 @@ export class SftpClient {
   #over: Error | null = null;
   #opening: Waiting | null = null;
 
-  /** `send`: false when too much waits already. */
+  /** `send` returns false when too much is already waiting. */
   constructor(send: (bytes: Uint8Array) => boolean) {
     this.#send = send;
   }
 
-  /** Agrees on the version; before it nothing may be asked. */
+  /** Negotiates the version; nothing may be requested before. */
   async open(): Promise<void> {
     await new Promise<Reply>((resolve, reject) => {
       this.#opening = { resolve, reject };
@@ -73,7 +73,7 @@ export class SftpClient {
     });
   }
 
-  /** Throws SSH_PROTOCOL: the channel is of no more use then. */
+  /** Throws SSH_PROTOCOL, after which the channel is unusable. */
   receive(bytes: Uint8Array): void {
     if (this.#over !== null) return;
     this.#buffer.put(bytes);
@@ -85,7 +85,7 @@ export class SftpClient {
     }
   }
 
-  /** The channel is over: whatever is asked fails with this. */
+  /** The channel has ended: all calls fail with this error. */
   ended(why: Error): void {
     if (this.#over !== null) return;
     this.#over = why;
@@ -94,7 +94,7 @@ export class SftpClient {
     this.#waiting.clear();
   }
 
-  /** The absolute path of what is named; `.` is where sessions begin. */
+  /** The absolute path of a name; `.` is the directory in which sessions start. */
   async realPath(path: Uint8Array): Promise<Uint8Array> {
     const reply = await this.#ask({ kind: 'realpath', path });
     const name = reply.kind === 'name' ? reply.names[0]?.name : undefined;
@@ -106,7 +106,7 @@ export class SftpClient {
     return reply.kind === 'attrs' ? entryOf(path, reply.attributes) : wrong();
   }
 
-  /** `cut`: there are more than `MAX_ENTRIES`. */
+  /** `cut`: whether there are more than `MAX_ENTRIES`. */
   async list(path: Uint8Array): Promise<{ readonly entries: readonly Entry[]; readonly cut: boolean }> {
     const handle = await this.#handle({ kind: 'opendir', path });
     const entries: Entry[] = [];
@@ -123,14 +123,14 @@ export class SftpClient {
     return { entries: entries.slice(0, MAX_ENTRIES), cut: entries.length > MAX_ENTRIES };
   }
 
-  /** The bytes of a file in their order, to its end as it is when that is reached. */
+  /** The bytes of a file in order, up to its end at the time the end is reached. */
   async *read(path: Uint8Array): AsyncGenerator<Uint8Array, void> {
     const handle = await this.#handle({ kind: 'open', path, flags: OPEN.read });
     const ahead: Promise<Uint8Array>[] = [];
     let offset = 0;
     const ask = (): void => {
       const range = this.#range(handle, offset);
-      // Whoever stops early does not wait for the rest.
+      // A caller that stops early does not wait for the rest.
       range.catch(() => undefined);
       ahead.push(range);
       offset += CHUNK;
@@ -148,7 +148,7 @@ export class SftpClient {
     }
   }
 
-  /** Writes a file anew. `written`: how many bytes the node has. What it has when this fails stays there. */
+  /** Writes a file from scratch. `written`: number of bytes that the node has. Bytes already written stay on the node if this fails. */
   async write(path: Uint8Array, content: Blob, written: (bytes: number) => void, signal: AbortSignal): Promise<void> {
     const handle = await this.#handle({ kind: 'open', path, flags: OPEN.write | OPEN.create | OPEN.truncate });
     const ahead: Promise<number>[] = [];
@@ -174,7 +174,7 @@ export class SftpClient {
       this.#forget(handle);
       throw error;
     }
-    // Some servers say only now that the disk is full.
+    // Some servers report a full disk only now.
     accepted(await this.#ask({ kind: 'close', handle }));
   }
 
@@ -182,7 +182,7 @@ export class SftpClient {
     accepted(await this.#ask({ kind: 'mkdir', path }));
   }
 
-  /** Fails where `to` is taken. */
+  /** Fails if `to` exists. */
   async rename(path: Uint8Array, to: Uint8Array): Promise<void> {
     accepted(await this.#ask({ kind: 'rename', path, to }));
   }
@@ -192,7 +192,7 @@ export class SftpClient {
     accepted(await this.#ask({ kind: kind === 'folder' ? 'rmdir' : 'remove', path }));
   }
 
-  /** `CHUNK` bytes from `offset` on, fewer at the end of the file alone: servers may give less than was asked for. */
+  /** `CHUNK` bytes from `offset` on, fewer only at the end of the file: servers may return less than was requested. */
   async #range(handle: Uint8Array, offset: number): Promise<Uint8Array> {
     const pieces: Uint8Array[] = [];
     let have = 0;
@@ -215,7 +215,7 @@ export class SftpClient {
     this.#ask({ kind: 'close', handle }).catch(() => undefined);
   }
 
-  /** Null at the end of what is read. */
+  /** Null at the end of the file or the listing. */
   async #askOrEnd(request: Request): Promise<Reply | null> {
     const reply = await this.#askAnyhow(request);
     if (reply.kind !== 'status') return reply;

@@ -1,4 +1,4 @@
-/** What rules noticed: newest first, each with why it was made and the moment that it leads to. */
+/** Findings, newest first, each with its reason and a link to its moment. */
 import { useState } from 'react';
 import type { ReactNode } from 'react';
 import { Link, useSearchParams } from 'wouter';
@@ -18,7 +18,7 @@ import './findings.css';
 
 const REFRESH_MS = 5_000;
 const names = ['state', 'severity', 'tier', 'rule', 'user', 'node', 'session', 'from', 'to'] as const;
-/** What still wants somebody. */
+/** States of findings that still need attention. */
 const UNSETTLED = 'open,acknowledged';
 const states = [
   ['', 'to look at'],
@@ -268,7 +268,7 @@ function Decide({ finding: { id, state }, onChange }: Pick<FindingProps, 'findin
           value={reason}
           maxLength={1024}
           required
-          // The button that was pressed has made place for it.
+          // This field replaced the button that was pressed.
           autoFocus
           onChange={(event) => setReason(event.target.value)}
           placeholder={asking === 'dismissed' ? 'Why is this a false alarm?' : asking === 'resolved' ? 'What was done?' : 'Why again?'}

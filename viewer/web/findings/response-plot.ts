@@ -1,10 +1,13 @@
-/** Where the months of a measure stand in its plot: durations on a scale of powers, since minutes and weeks meet there. Tested in response-plot.test.ts. */
+/**
+ * Positions of the months of a measure in its plot. Durations are on a logarithmic scale, since they range from minutes to weeks.
+ * Tested in response-plot.test.ts.
+ */
 import type { ResponseMeasure, ResponseMonth } from '#schemas/events/response.js';
 
 export const MAX_MONTHS = 24;
 
 export interface Column {
-  /** ms since 1970, its first moment in UTC. */
+  /** The first moment of the month in UTC, ms since 1970. */
   readonly month: number;
   readonly count: number;
   readonly median: number | null;
@@ -12,11 +15,11 @@ export interface Column {
 }
 
 export interface Plot {
-  /** Every month from the first to the last, those without findings too; the newest where there are more than fit. */
+  /** Every month from the first to the last, including those without findings; only the newest if there are too many to fit. */
   readonly columns: readonly Column[];
   /** Lines of the scale, the lowest first. `share`: 0 at the bottom, 1 at the top. */
   readonly marks: readonly { readonly ms: number; readonly share: number }[];
-  /** Of a duration, 0 to 1. */
+  /** Height of a duration in the plot, 0 to 1. */
   readonly share: (ms: number) => number;
 }
 
@@ -54,7 +57,7 @@ function columnsOf(months: readonly ResponseMonth[], measure: ResponseMeasure): 
   return columns;
 }
 
-/** In the largest unit of which there is one: `40 s`, `3.5 h`. */
+/** In the largest unit of which the duration holds at least one: `40 s`, `3.5 h`. */
 export function spanText(ms: number): string {
   const units = [
     [365 * DAY, 'y'],

@@ -1,4 +1,4 @@
-/** How fast people respond to findings: four measures by month, each with its newest median, its trend, and the figures below. */
+/** How fast people respond to findings: four measures by month, each with its latest median, its trend, and the figures below. */
 import type { ReactNode } from 'react';
 import { responseMeasures, trendOf } from '#schemas/events/response.js';
 import type { ResponseMeasure, ResponseMonth } from '#schemas/events/response.js';

@@ -1,4 +1,4 @@
-/** Every rule that the analyzer evaluates: what it looks for, how often it matched, what it costs, and what happens by itself. */
+/** Every rule that the analyzer evaluates: its condition, its number of matches, its cost, and its automatic actions. */
 import type { ReactNode } from 'react';
 import { Link, useSearchParams } from 'wouter';
 import type { Me } from '#schemas/api/front/sign-in.js';
@@ -136,7 +136,7 @@ function rateOf({ hits, observations }: CatalogueRule): string {
   return percent > 0 && percent < 0.01 ? '<0.01 %' : `${percent.toFixed(percent === 0 ? 0 : 2)} %`;
 }
 
-/** With ~: the time of the detector, divided by its rules. */
+/** With ~: an estimate, the detector's time divided by the number of its rules. */
 function costOf(rule: CatalogueRule): string {
   const ms = costPerRule(rule);
   const text = ms >= 10_000 ? `${(ms / 1_000).toFixed(1)} s` : `${ms.toFixed(ms >= 100 ? 0 : 1)} ms`;

@@ -1,4 +1,4 @@
-/** What was found, how fast people respond to it, and the rules that find it. */
+/** The pages of findings: findings, response times, rules. */
 import type { ReactNode } from 'react';
 import { Route, Switch } from 'wouter';
 import type { Me } from '#schemas/api/front/sign-in.js';

@@ -1,4 +1,4 @@
-/** A user's own account: devices, password, recovery codes. Changing anything needs a sign-in of the last ten minutes. */
+/** A user's own account: devices, password, recovery codes. Any change needs a sign-in within the last ten minutes. */
 import { useState } from 'react';
 import type { ReactNode } from 'react';
 import type { Me } from '#schemas/api/front/sign-in.js';

@@ -1,4 +1,4 @@
-/** What the pages of logging in are built of: a card, fields, a question that waits for its answer, codes to keep. */
+/** Building blocks of the login pages: a card, fields, a form that waits for its answer, recovery codes. */
 import { useEffect, useId, useRef, useState } from 'react';
 import type { InputHTMLAttributes, ReactNode, SubmitEvent } from 'react';
 import { encode } from 'uqr';
@@ -44,7 +44,7 @@ export function Field({
   );
 }
 
-/** Runs one thing at a time; says whether it runs, and how it failed. */
+/** Runs one task at a time; reports whether it is running and how it failed. */
 export function useTask(): {
   readonly busy: boolean;
   readonly failure: ApiFailure | null;
@@ -95,7 +95,7 @@ export function Form({
   );
 }
 
-/** The address of an authenticator app as a picture to scan. Dark on light in every theme: that is what cameras expect. */
+/** The address for an authenticator app as a QR code. Dark on light in every theme, as scanners expect. */
 export function QrCode({ text }: { readonly text: string }): ReactNode {
   const { data, size } = encode(text, { ecc: 'M', border: 3 });
   const path = data.flatMap((row, y) => row.flatMap((dark, x) => (dark ? [`M${x} ${y}h1v1h-1z`] : []))).join('');
@@ -113,7 +113,7 @@ export function QrCode({ text }: { readonly text: string }): ReactNode {
   );
 }
 
-/** Shown once: leaving needs the word that they were kept. */
+/** Shown once: leaving the page requires confirming that the codes were kept. */
 export function RecoveryCodes({ codes, onKept }: { readonly codes: readonly string[]; readonly onKept: () => void }): ReactNode {
   const [kept, setKept] = useState(false);
   const heading = useRef<HTMLHeadingElement>(null);

@@ -1,4 +1,7 @@
-/** Confirming that a session may start, or kubectl go on, with a second factor: where a role asks for it, they show this page's address. */
+/**
+ * Confirms with a second factor that a session may start, or that kubectl may continue. Where a role requires this, ssh and kubectl
+ * show the address of this page.
+ */
 import { useEffect, useState } from 'react';
 import type { ReactNode } from 'react';
 import type { Me } from '#schemas/api/front/sign-in.js';
@@ -11,7 +14,7 @@ import { Card, Field, Form, useTask } from './card.js';
 import { passkeysWorkHere, provePasskey } from './passkey.js';
 import { SignIn } from './sign-in.js';
 
-/** In the fragment, and taken out of the address at once. */
+/** The token is in the fragment and is removed from the address immediately. */
 let token: string | null = null;
 function takeToken(): string {
   if (location.hash.length > 1) {

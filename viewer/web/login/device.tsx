@@ -1,6 +1,6 @@
 /**
- * Approving a login of `steno login`: shows the code, where the request came from and what it would grant, and asks.
- * Whoever sends somebody their own code hopes for a quick yes, so the page says what to compare before.
+ * Approves a login of `steno login`: shows the code, where the request came from and what it would grant, and asks. An attacker who
+ * sends somebody their own code hopes for a quick yes, so the page first says what to compare.
  */
 import { useEffect, useState } from 'react';
 import type { ReactNode } from 'react';
@@ -28,7 +28,7 @@ export function DeviceLoginPage({ onSignedIn }: { readonly onSignedIn: (me: Me) 
     run(async () => setStep({ kind: 'facts', facts: await ask('POST /api/login/device/facts', { body: { user_code: code.trim() } }) }));
   useEffect(() => {
     if (code !== '') look();
-    // Once, for the code in the address.
+    // Runs once, for the code in the address.
     // eslint-disable-next-line react-hooks/exhaustive-deps
   }, []);
 

@@ -1,4 +1,4 @@
-/** An invitation: the invited user chooses how to sign in from now on, and is signed in. The link counts at the very end. */
+/** An invitation: the invited user chooses a way to sign in and is signed in. The link is used up only in the last step. */
 import { useEffect, useState } from 'react';
 import type { ReactNode } from 'react';
 import type { InvitationFacts } from '#schemas/api/people/account.js';
@@ -11,7 +11,7 @@ import { Card, Field, Form, RecoveryCodes, useTask } from './card.js';
 import { makePasskey, passkeysWorkHere } from './passkey.js';
 import { AuthenticatorApp } from './second-factor.js';
 
-/** The token of the link, taken out of the address at once: it must not stay in the history. */
+/** The token of the link, removed from the address immediately so that it does not stay in the history. */
 let taken: string | null = null;
 function takeToken(): string | null {
   if (location.hash.length > 1) {

@@ -1,4 +1,4 @@
-/** Adding an authenticator app: a picture to scan, and the first code as proof that it was. */
+/** Adds an authenticator app: a QR code to scan, and the first code as proof that the app has it. */
 import { useEffect, useRef, useState } from 'react';
 import type { ReactNode } from 'react';
 import type { TotpEnrolment } from '#schemas/api/people/account.js';

@@ -1,6 +1,6 @@
 /**
- * Signing in: by connector, by passkey, or by name, password and code. Name and password are not sent until the code is
- * there, too, and one answer covers all three: which of them was wrong is not told.
+ * Signing in by connector, by passkey, or by name, password and code. Name and password are not sent until the code is entered too, and
+ * one answer covers all three, so it does not reveal which of them was wrong.
  */
 import { useEffect, useRef, useState } from 'react';
 import type { ReactNode } from 'react';
@@ -12,7 +12,7 @@ import { useAnswer } from '../parts/use-json.js';
 import { Card, Field, Form, useTask } from './card.js';
 import { passkeysWorkHere, provePasskey } from './passkey.js';
 
-/** Codes that the callback of a provider puts into the address, in words. */
+/** Messages for the codes that a provider's callback puts into the address. */
 const refusals: Readonly<Record<string, string>> = {
   LOGIN_FAILED: 'This login was not accepted. If you think it should be, ask an administrator: the audit says why.',
   LOGIN_ATTEMPT_OVER: 'This login took too long, was finished already, or was begun in another browser. Begin again.',
@@ -62,7 +62,7 @@ export function SignInPage({ refusal, onSignedIn }: SignInProps): ReactNode {
   );
 }
 
-/** `connector`: begins with this one at once. `user`: only they may go on from here. */
+/** `connector`: start with this one immediately. `user`: only this user may continue. */
 export function SignIn({
   onSignedIn,
   connector = null,

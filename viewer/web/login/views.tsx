@@ -1,4 +1,4 @@
-/** What is approved and confirmed in the browser, by address; the children are shown at every other. */
+/** Routes the pages for approving and confirming in the browser; every other address shows the children. */
 import type { ReactNode } from 'react';
 import { Route, Switch } from 'wouter';
 import type { Me } from '#schemas/api/front/sign-in.js';

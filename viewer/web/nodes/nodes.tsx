@@ -1,4 +1,4 @@
-/** The nodes that the user may reach, each with the logins that the user's roles allow, and the way into a terminal. */
+/** The nodes that the user may reach, each with the logins that the user's roles allow, and a button that opens a terminal. */
 import { useState } from 'react';
 import type { ReactNode } from 'react';
 import { Link } from 'wouter';
@@ -10,9 +10,9 @@ import { useAnswer } from '../parts/use-json.js';
 import './nodes.css';
 
 const REFRESH_MS = 10_000;
-/** More are found by the filter. */
+/** Use the filter to find more. */
 const SHOWN = 200;
-/** As `isLogin` in schemas/base/identity.ts; the authority decides. */
+/** Same as `isLogin` in schemas/base/identity.ts; the authority decides. */
 const LOGIN = '[a-z_][a-z0-9_.\\-]{0,31}';
 
 export function NodesPage(): ReactNode {

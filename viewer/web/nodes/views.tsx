@@ -1,11 +1,11 @@
-/** The list of nodes and the terminal, by address. */
+/** Routes the list of nodes and the terminal. */
 import { Suspense, lazy } from 'react';
 import type { ReactNode } from 'react';
 import { Route, Switch } from 'wouter';
 import type { Me } from '#schemas/api/front/sign-in.js';
 import { NodesPage } from './nodes.js';
 
-/** Loaded when somebody opens one, with the SSH client and xterm.js. */
+/** Loaded on first use, with the SSH client and xterm.js. */
 const TerminalPage = lazy(async () => ({ default: (await import('../terminal/terminal.js')).TerminalPage }));
 
 export const nodeAddress = /^\/(nodes|terminal)$/;

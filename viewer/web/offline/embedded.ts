@@ -1,7 +1,7 @@
 /**
- * The content of a page that stands alone, taken out of its own markup. Everything that may differ is compared with what
- * `offlinePage` writes: base64 in its one spelling, the about block with its digest, and the rest of the markup with what a
- * parser makes of the head and tail that belong to this script and style. Tested in viewer/api/offline-page.test.ts.
+ * Extracts the content of a standalone page from its own markup. Every part that may vary is compared with the output of `offlinePage`:
+ * base64 in its canonical form, the about block with its digest, and the rest of the markup with the parsed head and tail for this
+ * script and style. Tested in viewer/api/offline-page.test.ts.
  */
 import { PART_BYTES, offlineFiles, offlineHead, offlineTail, parseAbout } from '#schemas/offline/page.js';
 import type { OfflineAbout, OfflineFile } from '#schemas/offline/page.js';
@@ -11,18 +11,18 @@ import { toHex } from '#schemas/recording/chain.js';
 export interface Embedded {
   readonly about: OfflineAbout | null;
   readonly files: ReadonlyMap<OfflineFile, ArrayBuffer>;
-  /** What in the page is not as it was written, beside its files. */
+  /** Parts of the page, other than its files, that differ from what was written. */
   readonly faults: readonly string[];
 }
 
-/** Gives the browser a breath this often. */
+/** Yields to the browser after this number of parts. */
 const PARTS_A_TURN = 16;
 const encoder = new TextEncoder();
 
-/** Takes the parts out of the document: what is left of it is small. `onShare`: of 1. */
+/** Removes the parts from the document, so that the rest of it is small. `onShare`: progress from 0 to 1. */
 export async function takeEmbedded(page: Document, onShare: (share: number) => void): Promise<Embedded> {
   const faults: string[] = [];
-  // Behind it stands how far the reading is.
+  // Read this before the progress display replaces it.
   const root = page.getElementById('root')?.innerHTML ?? '';
   const nodes = [...page.querySelectorAll('script[data-part]')];
   const pieces = new Map<OfflineFile, Uint8Array[]>();
@@ -51,7 +51,7 @@ export async function takeEmbedded(page: Document, onShare: (share: number) => v
   return { about, files: new Map([...pieces].map(([name, list]) => [name, joined(list)])), faults };
 }
 
-/** Null for what is not base64 as it is written. */
+/** Null unless the text is canonical base64. */
 function decoded(text: string): Uint8Array | null {
   let binary: string;
   try {
@@ -65,7 +65,7 @@ function decoded(text: string): Uint8Array | null {
   return bytes;
 }
 
-/** Both sides through the same parser: how a tag is spelled makes no difference, what it says does. */
+/** Passes both sides through the same parser, so that the spelling of a tag makes no difference and its meaning does. */
 function isAsWritten(page: Document, root: string, about: OfflineAbout, text: string): boolean {
   const script = page.body.querySelector(':scope > script:not([type])')?.textContent ?? '';
   const style = page.querySelector('style')?.textContent ?? '';
@@ -83,7 +83,7 @@ function isAsWritten(page: Document, root: string, about: OfflineAbout, text: st
   }
 }
 
-/** In memory of its own, so that it can be handed to a worker. */
+/** Joined into a separate buffer, so that it can be transferred to a worker. */
 function joined(list: readonly Uint8Array[]): ArrayBuffer {
   const whole = new Uint8Array(list.reduce((sum, { length }) => sum + length, 0));
   let offset = 0;

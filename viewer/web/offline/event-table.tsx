@@ -1,4 +1,4 @@
-/** Kernel events of the signed log, as they stand there. */
+/** Kernel events of the signed log, in log order. */
 import { useMemo, useState } from 'react';
 import type { ReactNode } from 'react';
 import type { KernelEventInfo } from '#schemas/kernel/event-info.js';

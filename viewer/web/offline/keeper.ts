@@ -1,4 +1,4 @@
-/** The page's side of its worker: an order is answered once. */
+/** The page's side of its worker: each order is answered once. */
 import OfflineWorker from './worker.ts?worker&inline';
 import type { Answer, Order, Said } from './messages.js';
 
@@ -6,7 +6,7 @@ export class Keeper {
   readonly #worker = new OfflineWorker();
   readonly #waiting = new Map<number, { readonly resolve: (answer: Answer) => void; readonly reject: (error: Error) => void }>();
   #next = 1;
-  /** Told of bytes that the check of the moment has been through: each twice. */
+  /** Called with bytes processed by the running check; each byte is counted twice. */
   onProgress: (bytes: number) => void = () => undefined;
 
   constructor() {

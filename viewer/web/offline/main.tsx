@@ -1,4 +1,4 @@
-/** A recorded session as one file: the page that it becomes when a browser opens it. Nothing is fetched. */
+/** Entry point of a recorded session exported as one file. The page fetches nothing. */
 import { createRoot } from 'react-dom/client';
 import 'asciinema-player/dist/bundle/asciinema-player.css';
 import '../app/style.css';
@@ -9,7 +9,7 @@ import { takeEmbedded } from './embedded.js';
 import { Keeper } from './keeper.js';
 import { OfflinePage, Reading, Unreadable } from './page.js';
 
-// The policy of the page forbids code that is made of text.
+// The page's policy forbids code made from text.
 config({ jitless: true });
 
 async function start(): Promise<void> {
@@ -17,7 +17,7 @@ async function start(): Promise<void> {
   const taking = takeEmbedded(document, (share) => {
     if (note !== null) note.textContent = `Reading the recording: ${Math.floor(share * 100)} %`;
   });
-  // It runs: what the page says of itself when it does not is no longer true.
+  // The script is running, so the note that it did not start is no longer true.
   note?.classList.replace('unstarted', 'starting-page');
   const { about, files, faults } = await taking;
   const root = createRoot(document.getElementById('root')!);

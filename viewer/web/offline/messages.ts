@@ -1,4 +1,4 @@
-/** What the page and its worker say to each other. The worker has the files; the page has what is shown of them. */
+/** Messages between the page and its worker. The worker holds the files; the page holds what it shows of them. */
 import type { OfflineFile } from '#schemas/offline/page.js';
 import type { RecordingHeader } from '#schemas/recording/line.js';
 import type { SessionFact } from '#schemas/api/recordings/sessions.js';
@@ -10,18 +10,18 @@ export interface OfflineFiles {
   readonly events: ArrayBuffer | null;
 }
 
-/** Each order is answered by its number, in the order of orders. */
+/** Each order is answered by its number, in the order in which orders were sent. */
 export type Order =
   | { readonly kind: 'open'; readonly files: OfflineFiles; readonly session: string }
   | { readonly kind: 'check'; readonly cas: readonly string[] }
   | { readonly kind: 'segment'; readonly n: number }
   | { readonly kind: 'file'; readonly name: OfflineFile };
 
-/** `log`: null where the recording names none. */
+/** `log`: null if the recording names no event log. */
 export interface Checked {
   readonly recording: Outcome;
   readonly log: LogOutcome | null;
-  /** The log shows no fault, and its end is not there. */
+  /** The log shows no fault so far, but its end is missing. */
   readonly unfinished: boolean;
 }
 
@@ -31,15 +31,15 @@ export interface SeenText {
   readonly text: string;
 }
 
-/** What can be read of the recording, as far as nothing in it was found changed. */
+/** The readable content of the recording, up to the first altered block. */
 export interface Contents {
   readonly header: RecordingHeader;
-  /** Session time in ms of the last line that counts. */
+  /** Session time in ms of the last valid line. */
   readonly duration: number;
-  /** Session time in ms of the line before each. */
+  /** Session time in ms of the line before each segment. */
   readonly segments: readonly { readonly start: number }[];
   readonly transcript: readonly SeenText[];
-  /** Lines that were seen and are not in `transcript`. */
+  /** Number of lines that were seen and are not in `transcript`. */
   readonly untold: number;
   readonly facts: readonly SessionFact[];
   readonly events: readonly KernelEventInfo[];

@@ -1,6 +1,6 @@
 /**
- * The page that stands alone: how far it may be believed, the replay, the transcript, events, and who it was. What is signed and
- * what only came along are told apart. Text of the recording is drawn as text (`SafeText`) or by the terminal.
+ * The standalone page: how far the recording can be trusted, the replay, the transcript, events, and who the user was. The page
+ * distinguishes signed content from unsigned additions. Text of the recording is drawn as text (`SafeText`) or by the terminal.
  */
 import { useCallback, useEffect, useMemo, useRef, useState } from 'react';
 import type { CSSProperties, ReactNode } from 'react';
@@ -32,7 +32,7 @@ import { TrustPanel } from './trust-panel.js';
 
 export interface OfflineProps {
   readonly about: OfflineAbout;
-  /** Null where not even a header can be read. */
+  /** Null if not even a header can be read. */
   readonly contents: Contents | null;
   readonly faults: readonly string[];
   readonly keeper: Keeper;
@@ -247,7 +247,7 @@ function Details({
   );
 }
 
-/** What only came along: it is as true as whoever exported it. */
+/** Unsigned additions: as trustworthy as the person who exported the page. */
 function Unsigned({ about: { unsigned, made_at: at, made_by: by, steno } }: { readonly about: OfflineAbout }): ReactNode {
   const { requests, roles, notes } = unsigned;
   return (

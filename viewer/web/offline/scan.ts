@@ -1,9 +1,9 @@
 /**
- * What a page that stands alone shows of its files: segments for the player, the transcript, facts and kernel events.
+ * Content that a standalone page shows from its files: segments for the player, the transcript, facts and kernel events.
  *
- * It runs behind the verifier and stops before the first block that the verifier refused, so that nothing is shown that was
- * found changed. Lines are hostile all the same: one that cannot be read is left out. Bounds: `MAX_TRANSCRIPT` lines, `MAX_FACTS`
- * facts, `MAX_EVENTS` events; what is beyond is counted. One frame is held at a time. Tested in scan.test.ts.
+ * The scan runs after the verifier and stops before the first block that the verifier refused, so that nothing altered is shown. Lines
+ * are hostile nevertheless: unreadable lines are skipped. Bounds: `MAX_TRANSCRIPT` lines, `MAX_FACTS` facts, `MAX_EVENTS` events;
+ * anything beyond is only counted. One frame is held at a time. Tested in scan.test.ts.
  */
 import type { SessionFact } from '#schemas/api/recordings/sessions.js';
 import type { KernelEventInfo } from '#schemas/kernel/event-info.js';
@@ -27,7 +27,7 @@ export const MAX_EVENTS = 10_000;
 export interface Scanned {
   readonly header: RecordingHeader;
   readonly duration: number;
-  /** The data frames of each segment: where they lie in the file, and where the lines stop that count. */
+  /** The data frames of each segment: their place in the file, and the offset at which valid lines end. */
   readonly segments: readonly ScannedSegment[];
   readonly transcript: readonly SeenText[];
   readonly untold: number;
@@ -48,7 +48,7 @@ interface Line {
   /** Session time in ms. */
   readonly at: number;
   readonly startsBlock: boolean;
-  /** Of its end in the frame. */
+  /** Offset of the line's end in its frame. */
   readonly end: number;
 }
 
@@ -57,7 +57,7 @@ const NEWLINE = 0x0a;
 const OPEN_BRACE = 0x7b;
 const decoder = new TextDecoder('utf-8');
 
-/** `before`: the first block that does not count; null: all count. Null for a file without a header. */
+/** `before`: the first block that is not valid; null if all are. Returns null for a file without a header. */
 export function scanRecording(file: Uint8Array, decompress: Decompress, before: number | null): Scanned | null {
   let header: RecordingHeader | null = null;
   let index: ScreenIndex | PlainIndex | null = null;
@@ -99,7 +99,7 @@ export function scanRecording(file: Uint8Array, decompress: Decompress, before: 
       facts.push(...eventRows(header, block).map(factOf));
     }
     if (until === 0) continue;
-    // Without a keyframe the terminal is as the lines before left it: then the segment before goes on.
+    // Without a keyframe the terminal continues from the lines before, so the previous segment is extended.
     if (segments.length === 0 || keyframe || tty !== true) segments.push({ start: from, frames: [] });
     segments.at(-1)!.frames.push({ offset: frame.offset, length: frame.length, until });
   }
@@ -110,7 +110,7 @@ export function scanRecording(file: Uint8Array, decompress: Decompress, before: 
   return { header, duration, segments, transcript, untold, facts: facts.slice(0, MAX_FACTS), exit };
 }
 
-/** The lines of a segment as the player takes them. */
+/** The lines of a segment in the form that the player takes. */
 export function segmentText(file: Uint8Array, decompress: Decompress, { frames }: ScannedSegment): string {
   return frames
     .map(({ offset, length, until }) => {
@@ -120,7 +120,7 @@ export function segmentText(file: Uint8Array, decompress: Decompress, { frames }
     .join('');
 }
 
-/** Rows of an event log that was found good, or of what of it is there. */
+/** Rows of a verified event log, or of the part that is present. */
 export function scanEvents(
   file: Uint8Array,
   decompress: Decompress,
@@ -145,7 +145,7 @@ export function scanEvents(
 interface Frame {
   readonly offset: number;
   readonly length: number;
-  /** Of the first frame. */
+  /** Read from the first frame. */
   readonly header: RecordingHeader | null;
   readonly lines: readonly Line[];
 }
@@ -187,7 +187,7 @@ function* framesOf(file: Uint8Array, decompress: Decompress, before: number | nu
       if (over) return;
     }
   } catch {
-    // The verifier has said what is wrong here: what was read until then counts.
+    // The verifier has already reported this damage; the lines read so far are valid.
   }
 }
 

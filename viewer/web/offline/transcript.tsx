@@ -1,4 +1,4 @@
-/** What was on the screen, line by line with its time: to read, search, copy, and to jump by. */
+/** The lines of the screen with their times: to read, search and copy, and to jump to. */
 import { useMemo, useState } from 'react';
 import type { ReactNode } from 'react';
 import { lastAtOrBefore } from '#schemas/api/recordings/opening.js';
@@ -8,7 +8,7 @@ import type { Replay } from '#schemas/player/replay.js';
 import { usePosition } from '../player/use-replay.js';
 import type { SeenText } from './messages.js';
 
-/** Rows drawn at once; more on demand. */
+/** Rows drawn at first; more on demand. */
 const PAGE = 300;
 
 export function Transcript({

@@ -1,4 +1,4 @@
-/** Whether the recording is what a gateway signed, and whose word that is: the first thing that a page that stands alone shows. */
+/** Whether the recording is as a gateway signed it, and by whose key: the first thing that a standalone page shows. */
 import { useCallback, useEffect, useState } from 'react';
 import type { DragEvent, ReactNode } from 'react';
 import type { OfflineAbout } from '#schemas/offline/page.js';

@@ -1,11 +1,11 @@
 /**
- * How far a reader may believe a page that stands alone.
+ * How far a reader can trust a standalone page.
  *
  *     checking ──► consistent ──a key of the reader's──► verified
  *         │            └────────────────────────────────► foreign      that key signed nothing here
  *         └──► broken                                                  a byte was changed, or the end is missing
  *
- * Only a key that the reader brought makes a recording verified: whoever makes a recording up makes up a key as well.
+ * Only a key that the reader supplies makes a recording verified: somebody who forges a recording also makes up a key.
  * Tested in trust.test.ts.
  */
 import type { LogOutcome, Refused, Verified } from '../verify/outcome.js';
@@ -16,9 +16,12 @@ export type Trust =
   | { readonly kind: 'consistent' | 'verified' | 'foreign'; readonly recording: Verified; readonly log: LogOutcome | null }
   | { readonly kind: 'broken'; readonly title: string; readonly detail: string; readonly until: number | null };
 
-/** `faults`: of the page around the recording. `own`: what the check with the reader's keys found; null while there are none. */
+/**
+ * `faults`: faults of the page around the recording. `own`: the result of the check with the reader's keys; null if the reader gave
+ * none.
+ */
 export function trustOf(came: Checked, own: Checked | null, faults: readonly string[]): Trust {
-  // The reader's key counts whatever came along: without it the recording may have been signed by anybody.
+  // The reader's key takes precedence over the embedded ones: without it, anybody may have signed the recording.
   const checked = own !== null && own.recording.kind === 'verified' ? own : came;
   const { recording, log, unfinished } = checked;
   if (recording.kind === 'refused') return broken('The recording', recording);
@@ -34,7 +37,7 @@ function broken(what: string, { code, message, detail, block, goodUntil }: Refus
   return { kind: 'broken', title, detail: `${message}: ${detail}`, until: block === null ? null : goodUntil };
 }
 
-/** The keys in a text that was pasted or a file that was dropped, as the verifier takes them: of authorized_keys, allowed_signers, or bare. */
+/** The keys in pasted text or a dropped file, in the formats that the verifier takes: authorized_keys, allowed_signers, or bare. */
 export function keysIn(text: string): readonly string[] {
   const found = text
     .slice(0, 1 << 20)

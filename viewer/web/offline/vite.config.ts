@@ -1,6 +1,6 @@
 /**
- * Builds the page that stands alone into `offline/` of the page's folder: one script and one style, which `steno export --html`
- * puts into each file. Everything is inlined, WebAssembly and the worker too: the file has nothing to fetch.
+ * Builds the standalone page into `offline/` in the page's folder: one script and one style, which `steno export --html` puts into each
+ * file. Everything is inlined, including WebAssembly and the worker, because the file cannot fetch anything.
  */
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
@@ -11,7 +11,7 @@ import type { Plugin } from 'vite';
 const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
 const require = createRequire(import.meta.url);
 
-/** Code stands in an element of the page: nothing in it may end that element, or be changed by a parser of HTML. */
+/** The code stands inside an element of the page, so nothing in it may end that element or be changed by an HTML parser. */
 function embeddable(): Plugin {
   return {
     name: 'embeddable',
@@ -35,7 +35,7 @@ export default defineConfig({
   define: { 'process.env.NODE_ENV': '"production"' },
   resolve: {
     conditions: ['source', 'module', 'browser', 'import', 'default'],
-    // Their packages name a module that is not in them, or one without a default export.
+    // These packages name a module that they do not contain, or one without a default export.
     alias: {
       '@xterm/headless': require.resolve('@xterm/headless'),
       '@xterm/addon-serialize': require.resolve('@xterm/addon-serialize'),

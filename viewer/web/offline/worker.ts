@@ -1,6 +1,6 @@
 /**
- * The worker of a page that stands alone: it holds the files, verifies them and answers what the page asks. Verifying takes
- * seconds where a recording is long, in which the page must answer.
+ * The worker of a standalone page: it holds the files, verifies them and answers the page's requests. Verifying a long recording takes
+ * seconds, during which the page must stay responsive.
  */
 import './worker-window.js';
 import { sha256 } from '@noble/hashes/sha2.js';
@@ -47,7 +47,7 @@ async function answer(order: Order): Promise<Answer> {
   }
 }
 
-/** What may be shown follows from the files alone: whose signature counts is another question. */
+/** Which blocks may be shown depends on the files alone; whose signature is trusted is a separate question. */
 function open(files: OfflineFiles, id: string): Answer {
   recording = new Uint8Array(files.recording);
   events = files.events === null ? null : new Uint8Array(files.events);
@@ -72,7 +72,7 @@ function open(files: OfflineFiles, id: string): Answer {
   return { kind: 'opened', contents, digests };
 }
 
-/** The first block that may not be shown. Of parts in a wrong order none has its place. */
+/** The first block that must not be shown. If parts are out of order, no block may be shown. */
 function limitOf(verdict: Verdict): number | null {
   if (verdict.ok) return null;
   return verdict.code === 'VERIFY_REORDERED' ? 1 : verdict.block;

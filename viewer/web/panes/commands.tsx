@@ -1,4 +1,7 @@
-/** The commands of a session, with how each is known, and among them what ran unseen. Each leads to its moment. */
+/**
+ * The commands of a session with how each is known, and in between, programs that ran without appearing on the screen. Each row seeks
+ * to its moment.
+ */
 import { useMemo, useState } from 'react';
 import type { ReactNode } from 'react';
 import type { CommandList, CommandUnit, HiddenProgram } from '#schemas/api/recordings/commands.js';
@@ -11,7 +14,7 @@ export type CommandRow =
   | { readonly kind: 'command'; readonly key: string; readonly start: number; readonly command: CommandUnit }
   | { readonly kind: 'hidden'; readonly key: string; readonly start: number; readonly program: HiddenProgram };
 
-/** In order of time. Programs that other programs started stand among them only when they are asked for. */
+/** In order of time. Programs started by other programs are included only on request. */
 export function commandRows({ commands, hidden }: Pick<CommandList, 'commands' | 'hidden'>): readonly CommandRow[] {
   const rows: CommandRow[] = [
     ...commands.map((command): CommandRow => ({ kind: 'command', key: `c${command.place}`, start: command.at, command })),
@@ -35,7 +38,7 @@ const verdictText = {
   unknown: 'read from the screen alone',
 } as const;
 
-/** How a command is known, and what became of it. */
+/** How a command is known, and its outcome. */
 function knownText({ known, verdict }: CommandUnit): string {
   if (known !== 'marks') return verdictText[verdict];
   return verdict === 'unknown' ? 'marked by the shell' : `marked by the shell, ${verdictText[verdict]}`;

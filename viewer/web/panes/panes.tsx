@@ -1,6 +1,6 @@
 /**
- * What a session did beside its screen, at the moment that the player shows: processes, files, network, what is worth a look, and
- * the lines of the screen. All panes read the player's own position, so they stand where the screen stands.
+ * What a session did apart from its screen, at the player's current moment: processes, files, network, notable events, and the lines of
+ * the screen. All panes use the player's position, so they agree with the screen.
  */
 import { useCallback, useEffect, useMemo, useState } from 'react';
 import type { KeyboardEvent, ReactNode } from 'react';
@@ -40,7 +40,7 @@ export interface PanesProps {
   readonly trail: Trail | null;
   readonly commands: LoadedCommands;
   readonly facts: readonly SessionFact[];
-  /** Nothing is folded away. */
+  /** Show everything: nothing is folded. */
   readonly everything: boolean;
   readonly onEverything: (everything: boolean) => void;
   readonly query: string;
@@ -65,7 +65,7 @@ export function Panes(props: PanesProps): ReactNode {
   const files = useMemo(() => filesOf(acts, facts, everything), [acts, facts, everything]);
   const network = useMemo(() => networkOf(acts, facts, everything), [acts, facts, everything]);
   const notable = useMemo(() => notableOf(acts, folded.other, state.gaps), [acts, folded, state.gaps]);
-  // What there is to begin with: a session without a prompt has no commands, one without an agent on its node no processes.
+  // The initial tab must have content: a session without a prompt has no commands, one without an agent on its node no processes.
   const shown =
     tab ??
     (commands.list !== null && commands.list.commands.length === 0
@@ -188,7 +188,7 @@ function TabBar({
   onShow,
 }: {
   readonly shown: Tab;
-  /** Rows of the pane of that name. */
+  /** Number of rows in the pane of that name. */
   readonly notable: number;
   readonly onShow: (tab: Tab) => void;
 }): ReactNode {

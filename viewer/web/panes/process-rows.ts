@@ -1,5 +1,6 @@
 /**
- * The rows of the process tree, from top to bottom, and what each is at a moment. Pure. Tested in process-rows.test.ts.
+ * The rows of the process tree from top to bottom, and the state of each at a given moment. Pure functions. Tested in
+ * process-rows.test.ts.
  */
 import type { KernelEventInfo } from '#schemas/kernel/event-info.js';
 import { isReading } from '#schemas/kernel/matters.js';
@@ -9,24 +10,24 @@ export interface ProcessRow {
   readonly key: string;
   readonly depth: number;
   readonly kind: 'process' | 'login' | 'copy' | 'act';
-  /** What the process was before this row, where it became something else without a new one. */
+  /** Whether the row continues the process of the row before, which executed another program. */
   readonly again: boolean;
   readonly text: string;
   readonly pid: number;
   /** ms of session time. */
   readonly start: number;
-  /** Null: it goes on to the end of what is known. */
+  /** Null: the process runs to the end of the known events. */
   readonly end: number | null;
-  /** As it ended: `0`, `1`, `SIGKILL`; null while it is not known. */
+  /** How the process ended: `0`, `1`, `SIGKILL`; null if unknown. */
   readonly exit: string | null;
 }
 
-/** Deeper rows are drawn at this depth: a chain of a thousand processes must not leave the page. */
+/** Deeper rows are drawn at this depth, so that a chain of a thousand processes stays on the page. */
 export const MAX_DEPTH = 24;
 
 export function processRows(roots: readonly ProcessNode[]): readonly ProcessRow[] {
   const rows: ProcessRow[] = [];
-  // A stack instead of recursion: how deep a tree is, is up to who is recorded.
+  // A stack instead of recursion: the recorded user controls the depth of the tree.
   const stack: { readonly node: ProcessNode; readonly depth: number }[] = [...roots].reverse().map((node) => ({ node, depth: 0 }));
   for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
     const { node, depth } = next;
@@ -73,13 +74,13 @@ export function processRows(roots: readonly ProcessNode[]): readonly ProcessRow[
 
 export type Phase = 'before' | 'now' | 'over';
 
-/** What something from `start` to `end` is at `position`. */
+/** The state at `position` of something that runs from `start` to `end`. */
 export function phaseOf({ start, end }: { readonly start: number; readonly end: number | null }, position: number): Phase {
   if (start > position) return 'before';
   return end !== null && end <= position ? 'over' : 'now';
 }
 
-/** The row to keep in sight at `position`: what began last. Null: nothing began yet. */
+/** The row to keep in sight at `position`: the last one that has begun. Null if none has. */
 export function latestRow(rows: readonly { readonly start: number }[], position: number): number | null {
   let found: number | null = null;
   for (let i = 0; i < rows.length; i++) {
@@ -89,7 +90,7 @@ export function latestRow(rows: readonly { readonly start: number }[], position:
   return found;
 }
 
-/** Ways out of the session, and the opening of files that matter. */
+/** Escapes from the session, and the opening of files that matter. */
 export const isNotable = ({ kind, data }: KernelEventInfo): boolean => kind === 'escape' || data['matters'] !== undefined;
 
 export function actText({ kind, name, reason, data }: KernelEventInfo): string {
@@ -97,7 +98,7 @@ export function actText({ kind, name, reason, data }: KernelEventInfo): string {
   return `${isReading(reason) ? 'read' : name} (${String(data['matters'])})`;
 }
 
-/** All that the processes did, in order of time. */
+/** Everything that the processes did, in order of time. */
 export function actsOf(roots: readonly ProcessNode[]): readonly KernelEventInfo[] {
   const acts: KernelEventInfo[] = [];
   const stack = [...roots];
@@ -111,11 +112,11 @@ export function actsOf(roots: readonly ProcessNode[]): readonly KernelEventInfo[
 export interface Repeated {
   readonly event: KernelEventInfo;
   readonly times: number;
-  /** Offset of the last one. */
+  /** Offset of the last repetition. */
   readonly last: number;
 }
 
-/** The same done to the same again and again is one row, at its first time. */
+/** Folds repetitions of the same action on the same object into one row, at the time of the first. */
 export function foldRepeats(events: readonly KernelEventInfo[]): readonly Repeated[] {
   const rows = new Map<string, { event: KernelEventInfo; times: number; last: number }>();
   for (const event of events) {

@@ -1,4 +1,4 @@
-/** The processes of a session as of the moment that is shown: those that run, those that are over, those to come. Each leads to its start. */
+/** The processes of a session at the current moment: running, ended, and not yet started. Each row seeks to the start of its process. */
 import { useMemo } from 'react';
 import type { ReactNode } from 'react';
 import { clock } from '../parts/format.js';

@@ -1,4 +1,4 @@
-/** What was touched: files, connections, and what is worth a look, in order of time. Each row leads to its moment. */
+/** Files, connections and notable events, in order of time. Each row seeks to its moment. */
 import { useMemo } from 'react';
 import type { ReactNode } from 'react';
 import type { SessionFact } from '#schemas/api/recordings/sessions.js';
@@ -11,13 +11,13 @@ import { VirtualList } from './virtual-list.js';
 
 export interface Touched {
   readonly key: string;
-  /** ms of session time, of the first and the last time. */
+  /** Session time in ms of the first and the last occurrence. */
   readonly start: number;
   readonly last: number;
   readonly times: number;
   readonly what: string;
   readonly where: string;
-  /** What went wrong, or ''. */
+  /** The error, or ''. */
   readonly fault: string;
   readonly tone: 'plain' | 'alert';
 }
@@ -49,7 +49,7 @@ const valuesOf = ({ data }: SessionFact): Readonly<Record<string, unknown>> =>
   typeof data === 'object' && data !== null ? (data as Readonly<Record<string, unknown>>) : {};
 const byTime = (a: Touched, b: Touched): number => a.start - b.start;
 
-/** From the kernel, and what the gateway saw of transfers. `everything`: repeats one by one. */
+/** Combines kernel events with the gateway's facts about transfers. `everything`: show repetitions as separate rows. */
 export function filesOf(acts: readonly KernelEventInfo[], facts: readonly SessionFact[], everything: boolean): readonly Touched[] {
   const files = acts.filter(({ kind, name }) => kind === 'file' && (everything || name !== 'digest'));
   const transfers = facts.flatMap((fact, i): Touched[] => {
@@ -85,7 +85,7 @@ export function networkOf(acts: readonly KernelEventInfo[], facts: readonly Sess
   return [...touchedOf(network, what, everything), ...forwards].sort(byTime);
 }
 
-/** Ways out of the session, files that matter, privileges and the system, and what is missing. */
+/** Escapes from the session, files that matter, privileges and the system, and gaps. */
 export function notableOf(
   acts: readonly KernelEventInfo[],
   other: readonly KernelEventInfo[],

@@ -42,7 +42,7 @@ test('a moment far into a session that is larger than memory allows is shown fro
   const { trail } = session(1_000_000);
   trail.need(8_000_000);
   await settled(trail, () => (trail.state.events.at(-1)?.offset ?? 0) >= 8_000_000);
-  // 300 s before it there are more events than memory holds.
+  // The 300 s before it contain more events than fit in memory.
   expect(trail.state.since).toBe(7_925_000);
   expect(trail.state.events[0]!.offset).toBe(7_925_000);
   expect(trail.state.events.length).toBeLessThanOrEqual(MAX_EVENTS);

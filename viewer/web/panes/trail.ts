@@ -1,28 +1,28 @@
 /**
- * The kernel events of a session as far as the page needs them: pages from the API, in order, up to a moment that somebody looks at.
+ * The kernel events of a session as far as the page needs them: pages from the API, in order, up to the moment being viewed.
  *
- * Memory is bounded by `MAX_EVENTS`, however long the session. Behind that many the trail begins anew shortly before the moment:
- * what is then known begins at `since`, and processes that began earlier stand at the top of their tree. Tested in trail.test.ts.
+ * Memory is bounded by `MAX_EVENTS`, however long the session. When the limit is reached, the trail restarts shortly before the moment:
+ * the known events then begin at `since`, and processes that began earlier stand at the top of their tree. Tested in trail.test.ts.
  */
 import type { KernelEventList } from '#schemas/api/recordings/sessions.js';
 import type { KernelEventInfo } from '#schemas/kernel/event-info.js';
 
 export const MAX_EVENTS = 20_000;
-/** What is known reaches so far beyond the moment, in ms of session time. */
+/** Events are loaded this far beyond the moment, in ms of session time. */
 const AHEAD_MS = 30_000;
-/** A trail that begins anew begins so long before the moment; where so much happened that memory does not reach it, at a quarter of that. */
+/** A restarted trail begins this long before the moment, or at a quarter of that each time the limit is reached before the moment. */
 const BACK_MS = 300_000;
 const LEAST_BACK_MS = 1_000;
 
 export interface TrailState {
   readonly events: readonly KernelEventInfo[];
-  /** Gaps that the recording tells of. */
+  /** Gaps reported in the recording. */
   readonly gaps: readonly KernelEventInfo[];
-  /** Session time in ms from which on events are known; 0: from the beginning. */
+  /** Session time in ms from which events are known; 0: from the beginning. */
   readonly since: number;
-  /** Whether the session has more behind the last one. */
+  /** Whether the session has more events after the last one. */
   readonly more: boolean;
-  /** Whether the first answer has come. */
+  /** Whether the first answer has arrived. */
   readonly known: boolean;
   readonly error: Error | null;
 }
@@ -34,13 +34,13 @@ export class Trail {
   readonly #listeners = new Set<() => void>();
   #state: TrailState = { events: [], gaps: [], since: 0, more: true, known: false, error: null };
   #wanted = -1;
-  /** Looked at last. */
+  /** The moment viewed last. */
   #moment = 0;
-  /** The moment for which the trail began, and how long before it. */
+  /** The moment for which the trail was started, and how long before that moment it begins. */
   #begun = { moment: Number.NEGATIVE_INFINITY, back: 0 };
   #running = false;
   #closed = false;
-  /** Counts beginnings: an answer for an older one no longer counts. */
+  /** Counts restarts, so that an answer for an older trail is ignored. */
   #generation = 0;
 
   constructor(load: LoadEvents) {
@@ -56,7 +56,7 @@ export class Trail {
     return this.#state;
   }
 
-  /** Somebody looks at this moment: loads what is missing up to it and a little beyond. */
+  /** Called when this moment is viewed: loads missing events up to it and a little beyond. */
   need(moment: number): void {
     const { events, since, more } = this.#state;
     const last = events.at(-1)?.offset ?? since;
@@ -66,23 +66,23 @@ export class Trail {
     else if (far) {
       const near = Math.abs(moment - this.#begun.moment) < BACK_MS;
       const back = near ? Math.max(LEAST_BACK_MS, this.#begun.back / 4) : BACK_MS;
-      // There it is no nearer: more happened in a second than memory holds.
+      // Restarting again would get no closer: that second has more events than fit in memory.
       if (near && this.#begun.back === LEAST_BACK_MS && moment < this.#begun.moment + LEAST_BACK_MS) return;
       this.#begin(moment, back);
     }
     this.#wanted = Math.max(this.#wanted, moment + AHEAD_MS);
-    // After a failure somebody asks again by hand, or the next refresh does: not each frame.
+    // After a failure, only a manual retry or the next refresh asks again, not every frame.
     if (this.#state.error === null) this.#run();
   }
 
-  /** The next page, whatever the moment: somebody has come to the end of a list. */
+  /** Loads the next page regardless of the moment, because the end of a list was reached. */
   next(): void {
     if (this.#state.error !== null) this.#set({ error: null });
     this.#wanted = Math.max(this.#wanted, (this.#state.events.at(-1)?.offset ?? 0) + 1);
     this.#run();
   }
 
-  /** A live session may have more by now. */
+  /** Checks a live session for new events. */
   refresh(): void {
     if (!this.#state.known || this.#state.events.length >= MAX_EVENTS) return;
     this.#set({ more: true, error: null });
@@ -111,12 +111,12 @@ export class Trail {
     void this.#pages(generation).finally(() => {
       if (generation !== this.#generation) return;
       this.#running = false;
-      // Somebody may have asked for more just as the last page had come.
+      // More may have been requested just after the last page arrived.
       if (this.#lacks()) this.#run();
     });
   }
 
-  /** Whether what is wanted is not there and can be loaded. */
+  /** Whether wanted events are missing and can be loaded. */
   #lacks(): boolean {
     const { events, more, known, error } = this.#state;
     const last = events.at(-1);
@@ -129,7 +129,7 @@ export class Trail {
       const last = events.at(-1);
       if (!more || (known && last !== undefined && last.offset >= this.#wanted)) return;
       if (events.length >= MAX_EVENTS) {
-        // The moment lies behind what memory allows.
+        // The moment is beyond the events that fit in memory.
         if (last !== undefined && last.offset < this.#moment) this.need(this.#moment);
         return;
       }

@@ -1,6 +1,6 @@
 /**
- * The lines of the screen as text, each once with the time it first appeared: to read, to copy, to search, and what a screen reader
- * has instead of the terminal. Pages come from the API as they are needed; the page holds `MAX_LINES` at most.
+ * The lines of the screen as text, each once with the time it first appeared: to read, copy and search, and for screen readers in place
+ * of the terminal. Pages are fetched from the API as needed; the page holds `MAX_LINES` at most.
  */
 import { memo, useCallback, useEffect, useLayoutEffect, useRef, useState } from 'react';
 import type { KeyboardEvent, ReactNode } from 'react';
@@ -49,7 +49,7 @@ export function Transcript({ session, live, position, query, onSeek, onSearch }:
   const current = lines.length === 0 || lines[0]!.offset > position ? -1 : lastAtOrBefore(lines.length, (i) => lines[i]!.offset, position);
   const place = lines[current]?.place ?? null;
 
-  // The list is drawn once for its lines; which one is current changes with the clock, and costs two elements.
+  // The list is drawn once per set of lines; a change of the current line, which follows the clock, touches two elements.
   useLayoutEffect(() => {
     const list = box.current;
     if (list === null || place === null) return undefined;
@@ -146,7 +146,7 @@ const Lines = memo(function Lines({
   ));
 });
 
-/** Up and down through the lines: the list is one stop of the tabulator. */
+/** Moves the focus up and down through the lines: the list is a single tab stop. */
 function moveFocus(event: KeyboardEvent<HTMLOListElement>): void {
   const step = event.key === 'ArrowDown' ? 1 : event.key === 'ArrowUp' ? -1 : 0;
   if (step === 0) return;
@@ -158,7 +158,7 @@ function moveFocus(event: KeyboardEvent<HTMLOListElement>): void {
   next.focus();
 }
 
-/** The lines around the position, with what `extend` brings. */
+/** The lines around the position, and those that `extend` adds. */
 function useLines(
   session: string,
   live: boolean,
@@ -214,11 +214,11 @@ function useLines(
     [known, load],
   );
   useEffect(() => {
-    // A failure is not asked again for each frame; the next page is asked for by hand then.
+    // A failed request is not repeated for each frame; the user retries it.
     if (error !== null) return;
     if (known === null) return load({ at: Math.floor(position) }, (page) => page);
     if (known.lines.length === 0) return;
-    // Lines stand as they came to rest, which is not always the order in which they began.
+    // Lines are in the order in which they settled, which is not always the order in which they began.
     const [first, last] = [known.from, known.until];
     const outside = (position < first && known.earlier) || (position > last && known.more);
     if (!outside) return;

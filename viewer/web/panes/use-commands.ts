@@ -1,4 +1,4 @@
-/** The commands of a session: what is told from its beginning on, and on request what follows. */
+/** The commands of a session: those from its beginning, and on request the ones that follow. */
 import { useCallback, useEffect, useState } from 'react';
 import type { CommandList } from '#schemas/api/recordings/commands.js';
 import { ask } from '../parts/endpoints.js';
@@ -10,7 +10,7 @@ const REFRESH_LIVE_MS = 10_000;
 export interface LoadedCommands {
   readonly list: CommandList | null;
   readonly error: Loaded<CommandList>['error'];
-  /** Loads what follows the part that is known. */
+  /** Loads the commands after the known part. */
   readonly more: () => void;
 }
 
@@ -37,7 +37,7 @@ export function useCommands(session: string | null, live: boolean): LoadedComman
                 hidden: [...before.hidden, ...next.hidden],
               },
         ),
-      // It can be asked for again by the same button.
+      // The same button retries it.
       () => undefined,
     );
   }, [session, whole]);

@@ -1,4 +1,4 @@
-/** The trail of a session for views: loaded as far as they look, renewed while the session lives. */
+/** The trail of a session for views: loaded as far as they need, refreshed while the session is live. */
 import { useEffect, useState, useSyncExternalStore } from 'react';
 import { ask } from '../parts/endpoints.js';
 import { Trail } from './trail.js';
@@ -7,7 +7,7 @@ import type { TrailState } from './trail.js';
 const PAGE = 1_000;
 const REFRESH_LIVE_MS = 3_000;
 
-/** `all`: also files that were only read. Null while there is nothing to load yet. */
+/** `all`: includes files that were only read. Null while there is nothing to load yet. */
 export function useTrail(session: string | null, all: boolean, live: boolean): Trail | null {
   const [trail, setTrail] = useState<Trail | null>(null);
   useEffect(() => {

@@ -1,11 +1,11 @@
 /**
- * A list of rows of equal height of which only those in sight exist, however many there are. By keyboard it is one stop: up and
- * down, Home and End go through its rows, and a screen reader hears how many there are.
+ * A list of rows of equal height that renders only the rows in sight. For the keyboard it is a single tab stop: up and down, Home and
+ * End move through its rows, and a screen reader announces how many there are.
  */
 import { useEffect, useLayoutEffect, useRef, useState } from 'react';
 import type { CSSProperties, KeyboardEvent, ReactNode } from 'react';
 
-/** Rows beyond both edges, so that scrolling does not show bare ground. */
+/** Rows rendered beyond both edges, so that scrolling shows no blank area. */
 const BEYOND = 6;
 
 export interface VirtualListProps {
@@ -13,12 +13,12 @@ export interface VirtualListProps {
   readonly count: number;
   /** Pixels. */
   readonly rowHeight: number;
-  /** Row to keep in sight while nobody scrolls or has the focus in here; null: none. */
+  /** The row to keep in sight unless the user scrolls or the list has the focus; null: none. */
   readonly follow: number | null;
   readonly keyOf: (index: number) => string;
   /** `tabIndex` is for the one button in the row. */
   readonly row: (index: number, tabIndex: 0 | -1) => ReactNode;
-  /** The last row came into sight. */
+  /** Called when the last row comes into sight. */
   readonly onEnd?: () => void;
 }
 
@@ -46,13 +46,13 @@ export function VirtualList({ label, count, rowHeight, follow, keyOf, row, onEnd
   };
   useLayoutEffect(() => {
     if (follow !== null && !inUse.current && !box.current!.contains(document.activeElement)) reveal(follow, 2 * rowHeight);
-    // Of what it reads, the row alone is a reason to scroll.
+    // Of the values that the effect reads, only the row should trigger scrolling.
     // eslint-disable-next-line react-hooks/exhaustive-deps
   }, [follow, rowHeight]);
 
   const first = Math.max(0, Math.floor(view.top / rowHeight) - BEYOND);
   const end = Math.min(count, Math.ceil((view.top + view.height) / rowHeight) + BEYOND);
-  // Where the tabulator stops must be there: the row that had the focus, or else the one that is followed, or one in sight.
+  // The tab stop must be rendered: the row that had the focus, otherwise the followed row, otherwise one in sight.
   const isThere = (index: number): boolean => index >= first && index < end;
   const stop = isThere(active) ? active : follow !== null && isThere(follow) ? follow : Math.min(first + BEYOND, Math.max(0, count - 1));
   useEffect(() => {

@@ -1,10 +1,10 @@
-/** Requests to viewer/api. Failures are `ApiFailure`, in the words of the error catalogue. Views call by declaration: endpoints.ts. */
+/** Requests to viewer/api. Failures are `ApiFailure`, with the text of the error catalogue. Views call declared endpoints: endpoints.ts. */
 import type { ApiError } from '#schemas/endpoint/endpoint.js';
 
 export class ApiFailure extends Error {
   readonly code: string;
   readonly fix: string;
-  /** What the message says beyond that of the catalogue. */
+  /** What the message adds to the catalogue's text. */
   readonly detail: string | undefined;
 
   constructor(code: string, message: string, fix: string, detail?: string) {

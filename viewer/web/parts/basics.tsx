@@ -1,4 +1,4 @@
-/** Small pieces that every view uses. */
+/** Small components that every view uses. */
 import { useEffect, useState } from 'react';
 import type { ReactNode } from 'react';
 import type { SessionInfo } from '#schemas/api/recordings/sessions.js';
@@ -46,7 +46,7 @@ export function StateBadge({ state }: { readonly state: SessionInfo['state'] }):
 
 const modeText = { owner: 'owner', observer: 'watching', peer: 'typing', moderator: 'moderating' } as const;
 
-/** Who has joined a live session, and whom it waits for; nothing for one that nobody shares. */
+/** Who has joined a live session, and whom it is waiting for; renders nothing for a session that nobody shares. */
 export function LivePeople({ session: { live } }: { readonly session: Pick<SessionInfo, 'live'> }): ReactNode {
   if (live === undefined) return null;
   const joined = live.participants.filter(({ mode }) => mode !== 'owner');
@@ -68,7 +68,7 @@ export function LivePeople({ session: { live } }: { readonly session: Pick<Sessi
   );
 }
 
-/** How the session went, or null while nobody knows. */
+/** The session's exit, or null while it is unknown. */
 export function Exit({ session }: { readonly session: SessionInfo }): ReactNode {
   if (session.exit_signal !== null && session.exit_signal !== '')
     return <span className="exit exit-bad">SIG{session.exit_signal.replace(/[^A-Z0-9]/g, '')}</span>;
@@ -91,7 +91,7 @@ export function Copy({ text, label }: { readonly text: string; readonly label: s
   };
   return (
     <div className="command">
-      {/* Longer than its box it scrolls, by keyboard too. */}
+      {/* Content longer than its box scrolls, by keyboard too. */}
       <code tabIndex={0}>{text}</code>
       <button type="button" className="quiet" onClick={copy} aria-label={label}>
         {done ? 'Copied' : 'Copy'}
@@ -106,7 +106,7 @@ export function useTitle(title: string): void {
   }, [title]);
 }
 
-/** Names and what they stand for, one below the other. */
+/** Names and values, one pair per line. */
 export type NamedRows = readonly (readonly [name: string, value: ReactNode])[];
 
 export function NamedValues({ rows }: { readonly rows: NamedRows }): ReactNode {

@@ -1,6 +1,6 @@
 /**
- * Calls of endpoints as schemas/api declares them: an address, an input or an answer that is not declared does not compile. Of the
- * declarations types alone come here, so the page carries nothing of what checks values; the server checks them.
+ * Calls of endpoints as schemas/api declares them: an undeclared address, input or answer does not compile. Only types are imported
+ * from the declarations, so the page carries no validation code; the server validates.
  */
 import type { ServedAt, ServedKey } from '#schemas/api/viewer.js';
 import type { Answer, Input } from '#schemas/endpoint/endpoint.js';
@@ -8,7 +8,7 @@ import { targetOf } from '#schemas/endpoint/target.js';
 import { send } from './api.js';
 
 type Empty<Value> = Value | '' | null;
-/** Values of a query that are empty are left out. */
+/** Empty query values are left out. */
 export type Given<Key extends ServedKey> = Omit<Input<ServedAt<Key>>, 'query'> & {
   readonly query?: { readonly [Name in keyof NonNullable<Input<ServedAt<Key>>['query']>]?: Empty<string | number | undefined> };
 };
@@ -21,7 +21,7 @@ interface AnyGiven {
   readonly body?: unknown;
 }
 
-/** For links, and for what is fetched by others. */
+/** For links, and for URLs that something else fetches. */
 export function addressOf<Key extends ServedKey>(key: Key, given: Given<Key>): string {
   const { params = {}, query = {} } = given as AnyGiven;
   const filled = Object.entries(query).filter(([, value]) => value !== '' && value !== null);
@@ -35,7 +35,7 @@ export async function ask<Key extends ServedKey>(key: Key, given: Given<Key>, si
   ) as Answered<Key>;
 }
 
-/** Of an answer that is not JSON. */
+/** For answers that are not JSON. */
 export function respond<Key extends ServedKey>(key: Key, given: Given<Key>, signal?: AbortSignal): Promise<Response> {
   const method = key.slice(0, key.indexOf(' '));
   const { body } = given as AnyGiven;

@@ -1,5 +1,5 @@
 /**
- * Filters that live in the address: what is set can be linked, and the back button undoes it. Text is taken over when
+ * Filters that live in the address, so that filtered views can be linked and the back button undoes a change. Text is applied when
  * typing pauses or Enter is pressed.
  */
 import { useEffect, useRef, useState } from 'react';
@@ -92,7 +92,7 @@ const local = (ms: string): string => {
   return Number.isNaN(date.getTime()) ? '' : date.toISOString().slice(0, 16);
 };
 
-/** A moment of local time; in the address as ms since 1970. */
+/** A moment in local time, kept in the address as ms since 1970. */
 export function MomentFilter({ label, name, filters }: FieldProps): ReactNode {
   return (
     <label className="field">

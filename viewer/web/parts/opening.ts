@@ -1,20 +1,20 @@
 /**
- * The opening of the session that the page's address names, asked for as soon as this module runs: before there is
- * anything to draw with, and on the connection that the server's `Link` header has opened already. It also says who is
- * signed in, so that nothing waits for `/api/me`. Sessions opened later ask when they are shown.
+ * The opening of the session named by the page's address, requested as soon as this module runs: before the code that draws is loaded,
+ * and on the connection that the server's `Link` header has already opened. The opening also says who is signed in, so that nothing
+ * waits for `/api/me`. Sessions opened later request theirs when they are shown.
  */
 import { decodeOpening, momentOf, openingPath } from '#schemas/api/recordings/opening.js';
 import type { SessionOpening } from '#schemas/api/recordings/opening.js';
 import { ApiFailure, getText } from './api.js';
 
 export interface Opened extends SessionOpening {
-  /** Of segment `first`. */
+  /** The lines of segment `first`. */
   readonly lines: string;
 }
 
 export interface Opening {
   readonly answer: Promise<Opened>;
-  /** The answer, once it is there: it can then be drawn with the first rendering. */
+  /** The answer if it has arrived, so that the first rendering can draw it. */
   readonly now: () => Opened | null;
 }
 
@@ -26,12 +26,12 @@ function ask(path: string): Opening {
     const { opening, lines } = decodeOpening(text);
     return (now = { ...opening, lines });
   });
-  // Whoever waits for it hears of a failure.
+  // Callers that await it see the failure.
   answer.catch(() => undefined);
   return { answer, now: () => now };
 }
 
-/** A link that signs in is used first: until then there may be nobody to answer to. */
+/** A sign-in link is used first: until then the request may have no identity. */
 function askEarly(): { readonly path: string; readonly opening: Opening } | null {
   const id = sessionAddress.exec(location.pathname)?.[1];
   if (id === undefined || location.hash.startsWith('#sign-in=')) return null;
@@ -41,7 +41,7 @@ function askEarly(): { readonly path: string; readonly opening: Opening } | null
 
 let early = askEarly();
 early?.opening.answer.catch((error: unknown) => {
-  // Nobody was signed in: once somebody is, it is asked for anew.
+  // Nobody was signed in: request it again once somebody is.
   if (error instanceof ApiFailure && error.code === 'NOT_SIGNED_IN') early = null;
 });
 
@@ -49,7 +49,7 @@ export function earlyOpening(): Opening | null {
   return early?.opening ?? null;
 }
 
-/** Of the session that is shown now; what was asked for early counts once, and for that address only. */
+/** The opening of the session to show; an early request is used once, and only for its own address. */
 export function takeOpening(id: string, at: number | null): Opening {
   const path = openingPath(id, at);
   const known = early;

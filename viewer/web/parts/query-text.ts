@@ -1,4 +1,4 @@
-/** A query without empty values, `''` or with its question mark: for addresses of the page and of the API. */
+/** A query string without empty values: `''`, or with its question mark. For addresses of the page and of the API. */
 export function queryText(values: Readonly<Record<string, string | number | null | undefined>>): string {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(values))

@@ -1,4 +1,4 @@
-/** What people wrote in several lines, as text alone. */
+/** Text of several lines that people wrote, rendered as text nodes only. */
 import type { ReactNode } from 'react';
 import { SafeText } from './safe-text.js';
 

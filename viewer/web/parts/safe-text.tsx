@@ -1,4 +1,4 @@
-/** Text from recordings and clients, as text nodes only, with what would not show made visible. */
+/** Text from recordings and clients, rendered as text nodes only, with invisible characters made visible. */
 import type { ReactNode } from 'react';
 import { rangesOf, visible, visiblePieces } from './text.js';
 
@@ -18,7 +18,7 @@ export function SafeText({ text }: { readonly text: string }): ReactNode {
   );
 }
 
-/** A text with every one of these marked in it. */
+/** Text with every occurrence of the needles marked. */
 export function MarkedTexts({ text, needles }: { readonly text: string; readonly needles: readonly string[] }): ReactNode {
   const shown = visible(text);
   const parts: ReactNode[] = [];

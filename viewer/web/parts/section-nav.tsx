@@ -1,10 +1,10 @@
-/** The head of a page that is one of several on the same subject: its title, and the way to the others, the same on each. */
+/** The head of a page that belongs to a section: its title, and links to the other pages of the section, the same on each. */
 import type { ReactNode } from 'react';
 import { Link } from 'wouter';
 
 export type Section = readonly [to: string, name: string];
 
-/** `here`: the address among the sections. `children` stand between the title and the other pages. */
+/** `here`: the address of this page in the section. `children` stand between the title and the links. */
 export function SectionHead({
   title,
   here,

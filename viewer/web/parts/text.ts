@@ -1,10 +1,9 @@
 /**
- * Text of recordings in lists and tables: everything that does not show as itself is made visible, so that a file name
- * cannot hide, reorder or imitate what stands beside it. An aid to the eye; React writes text nodes in any case.
- * Tested in text.test.ts.
+ * Text of recordings in lists and tables: every character that is not displayed as itself is made visible, so that a file name cannot
+ * hide, reorder or imitate the text around it. This helps the reader; React writes text nodes in any case. Tested in text.test.ts.
  */
 
-/** Controls, line separators, marks of direction, zero-width and invisible characters, lone surrogates, private tags. */
+/** Controls, line separators, bidirectional marks, zero-width and invisible characters, lone surrogates, private tags. */
 const hidden =
   /[\u0000-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]|\udb40[\udc00-\udfff]/g;
 
@@ -15,7 +14,7 @@ export interface Piece {
   readonly text: string;
 }
 
-/** The text in pieces; an `escape` stands for a character that would not show. At most `MAX_SHOWN` characters. */
+/** The text in pieces; an `escape` piece stands for a character that would be invisible. At most `MAX_SHOWN` characters. */
 export function visiblePieces(text: string): readonly Piece[] {
   const shown = text.length > MAX_SHOWN ? text.slice(0, MAX_SHOWN) : text;
   const pieces: Piece[] = [];
@@ -45,7 +44,7 @@ function escapeOf(character: string): string {
   return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u{${code.toString(16)}}`;
 }
 
-/** Where these stand in `text`, without regard to case; from left to right, and none overlaps another. */
+/** The ranges of the needles in `text`, ignoring case, from left to right and without overlaps. */
 export function rangesOf(text: string, needles: readonly string[]): readonly (readonly [number, number])[] {
   const ranges: [number, number][] = [];
   for (const needle of needles.slice(0, 32)) {

@@ -1,6 +1,6 @@
 /**
- * What views load: TanStack Query over the calls of api.ts. Answers are kept for five minutes, so that going back shows them
- * at once and asks again; who signs out leaves none behind (app.tsx).
+ * Data loading for views: TanStack Query over the calls of api.ts. Answers are kept for five minutes, so that going back shows them
+ * immediately and then refreshes them; signing out clears them (app.tsx).
  */
 import { QueryClient, skipToken, useQuery } from '@tanstack/react-query';
 import { getJson } from './api.js';
@@ -13,10 +13,10 @@ export const queries = new QueryClient({
     queries: {
       // Steno may run on this very machine, which needs no network.
       networkMode: 'always',
-      // Each search is written to the audit log, so nothing is asked again because a window came to the front.
+      // Each search is written to the audit log, so a window that regains the focus does not repeat it.
       refetchOnWindowFocus: false,
       refetchOnReconnect: false,
-      // A failure is shown at once; what renews itself tries again by itself.
+      // A failure is shown immediately; polled data is retried by the next poll.
       retry: false,
     },
   },
@@ -26,17 +26,17 @@ export interface Loaded<T> {
   readonly data: T | null;
   readonly error: ApiFailure | null;
   readonly loading: boolean;
-  /** When `data` came, ms since 1970; 0: never. */
+  /** When `data` arrived, ms since 1970; 0: never. */
   readonly at: number;
   readonly reload: () => void;
 }
 
-/** The answer of an endpoint, as `useJson`. Null: nothing to load. */
+/** The answer of an endpoint, loaded like `useJson`. Null: nothing to load. */
 export function useAnswer<Key extends GetKey>(key: Key, given: Given<Key> | null, everyMs?: number): Loaded<Answered<Key>> {
   return useJson<Answered<Key>>(given === null ? null : addressOf(key, given), everyMs);
 }
 
-/** Loads `path` now, when it changes, and every `everyMs` while the page is seen. Null: nothing to load. */
+/** Loads `path` now, when it changes, and every `everyMs` while the page is visible. Null: nothing to load. */
 function useJson<T>(path: string | null, everyMs?: number): Loaded<T> {
   const { data, error, isFetching, dataUpdatedAt, refetch } = useQuery<T, ApiFailure>({
     queryKey: [path],
@@ -48,7 +48,7 @@ function useJson<T>(path: string | null, everyMs?: number): Loaded<T> {
     error,
     loading: isFetching,
     at: dataUpdatedAt,
-    // Asked for again and again, an answer that takes its time would never come.
+    // If each call cancelled the one before, a slow answer would never arrive.
     reload: () => void refetch({ cancelRefetch: false }),
   };
 }

@@ -1,10 +1,10 @@
-/** The answer that a replay begins with, for components: opening.ts asks for it. */
+/** The opening of a replay for components, requested through opening.ts. */
 import { useEffect, useState } from 'react';
 import { ApiFailure } from './api.js';
 import { takeOpening } from './opening.js';
 import type { Opened } from './opening.js';
 
-/** The answer that the page begins with; at once, when it was asked for early and is there. */
+/** The opening of the session; available immediately if it was requested early and has arrived. */
 export function useOpening(id: string, at: number | null): { readonly opened: Opened | null; readonly error: ApiFailure | null } {
   const [opening] = useState(() => takeOpening(id, at));
   const [state, setState] = useState<{ opened: Opened | null; error: ApiFailure | null }>(() => ({ opened: opening.now(), error: null }));

@@ -1,13 +1,13 @@
 /**
- * The watermark that the server asks for, drawn over whatever it is put into: an element of its own above the content, which takes no
- * clicks. What was recorded is text or cells of a terminal and cannot reach it.
+ * The watermark that the server asks for, drawn over its container: a separate element above the content that takes no clicks. Recorded
+ * content is text or terminal cells and cannot cover it.
  */
 import { useId } from 'react';
 import type { ReactNode } from 'react';
 import { watermarkInks, watermarkText, watermarkTile } from '#schemas/offline/watermark.js';
 import type { Watermark as Mark } from '#schemas/offline/watermark.js';
 
-/** Nothing without a mark. The parent is the box that is covered: it needs `position: relative`. */
+/** Renders nothing without a mark. The parent is the box that is covered: it needs `position: relative`. */
 export function Watermark({ mark }: { readonly mark: Mark | undefined }): ReactNode {
   const id = useId();
   if (mark === undefined) return null;

@@ -1,4 +1,4 @@
-/** Sessions that ran the same commands as one, asked for by hand: each question is told to the audit log. */
+/** Sessions that ran the same commands as a given one. Loaded on request only: each query is written to the audit log. */
 import { useState } from 'react';
 import type { ReactNode } from 'react';
 import { Link } from 'wouter';

@@ -1,4 +1,4 @@
-/** Figures of the page of patterns, as text and as a grid. Tested in figures.test.ts. */
+/** Figures of the patterns page, as text and as a grid. Tested in figures.test.ts. */
 import type { SessionPatterns } from '#schemas/api/recordings/patterns.js';
 
 interface Counts {
@@ -10,7 +10,7 @@ interface HourCell extends Counts {
   readonly level: number;
 }
 
-/** Seven days from Monday on, each of 24 hours. */
+/** Seven days starting on Monday, each of 24 hours. */
 export function hourGrid(hours: SessionPatterns['hours']): { readonly cells: readonly (readonly HourCell[])[]; readonly busiest: number } {
   const busiest = Math.max(0, ...hours.map(({ sessions }) => sessions));
   const cells = Array.from({ length: 7 }, (_, day) =>
@@ -29,7 +29,7 @@ export function liftText(lift: number): string {
   return `${lift < 10 ? lift.toFixed(1) : Math.round(lift).toLocaleString()} times as often`;
 }
 
-/** A node's share of sessions with findings against that of all, in words; few sessions say nothing. */
+/** A node's share of sessions with findings compared with that of all nodes, in words; too few sessions are not judged. */
 export function shareText(node: Counts, all: Counts): string {
   if (node.sessions < 5 || all.incidents === 0) return 'too few to tell';
   const ratio = node.incidents / node.sessions / (all.incidents / all.sessions);

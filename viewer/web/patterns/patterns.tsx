@@ -1,4 +1,4 @@
-/** What recurs over sessions: commands that ran before findings, nodes that stand out, and the hours of the week. */
+/** Patterns across sessions: commands that ran before findings, nodes that stand out, and the hours of the week. */
 import type { ReactNode } from 'react';
 import { Link } from 'wouter';
 import type { Me } from '#schemas/api/front/sign-in.js';

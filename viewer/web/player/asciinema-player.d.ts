@@ -1,5 +1,5 @@
 /**
- * What of asciinema-player 3.18 this page uses. The shipped typings leave out custom drivers (a function as source,
+ * The part of asciinema-player 3.18 that this page uses. The shipped typings leave out custom drivers (a function as source,
  * dist/core: `getDriver`) and the events a driver dispatches; these replace them. The VT is the player's own.
  */
 declare module 'asciinema-player' {

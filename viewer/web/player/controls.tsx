@@ -1,4 +1,4 @@
-/** Play, speed, idle time, and how far behind a live session the replay is, with their keys. */
+/** Play, speed, idle time, and the lag behind a live session, with their keys. */
 import { useEffect } from 'react';
 import type { ReactNode } from 'react';
 import { clock, duration } from '../parts/format.js';
@@ -42,7 +42,7 @@ export function Controls({ replay, onFullscreen, onHelp }: ControlsProps): React
                 value={state.speed}
                 onChange={(event) => {
                   replay.setSpeed(Number(event.target.value));
-                  // The keys are the player's again.
+                  // Returns the keys to the player.
                   event.target.blur();
                 }}
                 aria-label="Speed"
@@ -71,10 +71,10 @@ export function Controls({ replay, onFullscreen, onHelp }: ControlsProps): React
   );
 }
 
-/** Less than this behind its end is none: it is what came since the last frame was drawn. */
+/** A smaller lag counts as none: it is what arrived since the last frame was drawn. */
 const BEHIND_MS = 1_000;
 
-/** Whether the session is shown as it happens; if not, how much of it came since, and two ways to its end. */
+/** Whether the session is followed live; if not, the lag and two ways to catch up. */
 function Live({ replay, position }: { readonly replay: Replay; readonly position: number }): ReactNode {
   const { following, duration: end } = useReplayState(replay);
   const behind = end - position;
@@ -100,8 +100,8 @@ function Live({ replay, position }: { readonly replay: Replay; readonly position
   );
 }
 
-/** Keys of the player, wherever the focus is, except while something is typed. */
-/** `replay`: null while the keys are another's. */
+/** Keys of the player, active wherever the focus is, except while the user is typing. */
+/** `replay`: null while something else handles the keys. */
 export function useReplayKeys(
   replay: Replay | null,
   actions: {

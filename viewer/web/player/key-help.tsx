@@ -1,4 +1,4 @@
-/** The keys of the session page, in a dialog of its own. What is listed here is what `useReplayKeys` and the panes answer to. */
+/** A dialog that lists the keys of the session page. Keep the list in step with `useReplayKeys` and the panes. */
 import type { ReactNode, RefObject } from 'react';
 
 const keyHelp: readonly (readonly [keys: readonly string[], does: string])[] = [
@@ -24,7 +24,7 @@ export function KeyHelp({ dialog }: { readonly dialog: RefObject<HTMLDialogEleme
       className="key-help"
       aria-labelledby="key-help-title"
       onClick={(event) => {
-        // On the backdrop: the dialog itself is the target.
+        // A click on the backdrop: the target is the dialog itself.
         if (event.target === event.currentTarget) event.currentTarget.close();
       }}
     >

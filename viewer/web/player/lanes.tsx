@@ -24,7 +24,7 @@ export const kindText = {
 interface Lane {
   readonly title: string;
   readonly name: string;
-  /** What a stretch counts. */
+  /** The unit in which a stretch is counted. */
   readonly unit: readonly [one: string, many: string];
   readonly counted: TimelineLane | null;
   readonly markers: readonly TimelineMarker['kind'][];
@@ -49,7 +49,7 @@ const lanes: readonly Lane[] = [
 ];
 
 const MOST_MARKERS = 500;
-/** Of the width: a press so near a mark means the mark. */
+/** Share of the width: a press this close to a mark selects the mark. */
 const NEAR = 1 / 120;
 const WIDTH = 1_000;
 
@@ -60,7 +60,7 @@ export interface LanesProps {
   readonly onSeek: (ms: number) => void;
 }
 
-/** Drawn once for what it shows: the clock moves the line over it, not the lanes. */
+/** Drawn once per set of data: the clock moves the line above the lanes, not the lanes. */
 export const Lanes = memo(function Lanes({ duration, timeline, markers, onSeek }: LanesProps): ReactNode {
   return lanes.map((lane) => {
     const parts = timeline?.lanes.find(({ lane: of }) => of === lane.counted)?.parts ?? [];
@@ -110,7 +110,7 @@ export const Lanes = memo(function Lanes({ duration, timeline, markers, onSeek }
   });
 });
 
-/** Three strengths: one event, some, many. A path each, however many parts there are. */
+/** Three strengths: one event, some, many. One path for each strength, regardless of the number of parts. */
 function Ticks({ parts, duration }: { readonly parts: readonly TimelinePart[]; readonly duration: number }): ReactNode {
   const most = Math.max(...parts.map(({ amount }) => amount));
   const strengths = [0.5, 0.75, 1];
@@ -122,7 +122,7 @@ function Ticks({ parts, duration }: { readonly parts: readonly TimelinePart[]; r
   return paths.map((d, i) => d !== '' && <path key={i} d={d} opacity={strengths[i]} vectorEffect="non-scaling-stroke" />);
 }
 
-/** How much was printed when, behind the slider. */
+/** The amount of output over time, behind the slider. */
 export const Density = memo(function Density({
   timeline,
   duration,
@@ -137,7 +137,7 @@ export const Density = memo(function Density({
   const width = Math.max(1.5, (timeline.width / duration) * WIDTH);
   let d = '';
   for (const { part, amount } of parts) {
-    // The square root keeps a prompt visible beside a listing of a thousand lines.
+    // The square root keeps a prompt visible next to a listing of a thousand lines.
     const height = Math.max(2, Math.sqrt(amount / most) * 26);
     d += `M${x(part * timeline.width).toFixed(1)} 28h${width.toFixed(1)}v${(-height).toFixed(1)}h${(-width).toFixed(1)}z`;
   }

@@ -15,24 +15,27 @@ import { Timeline } from './timeline.js';
 import type { TimelineMarker } from './lanes.js';
 import { usePosition, useReplayState } from './use-replay.js';
 
-/** A live session that went on for longer may be searched again. By hand: the audit log tells of each search. */
+/**
+ * Once a live session has grown by more than this, it may be searched again, but only on request: each search is written to the audit
+ * log.
+ */
 const UNSEARCHED_MS = 1_000;
 
 export interface PlayerProps {
   readonly replay: Replay;
   readonly index: ReplayIndex;
-  /** Null while it is not known. */
+  /** Null while unknown. */
   readonly timeline: SessionTimeline | null;
   readonly markers: readonly TimelineMarker[];
   /** Ascending by time. */
   readonly hits: readonly SearchHit[];
   readonly query: string;
-  /** When they were searched for, ms since 1970. */
+  /** When the search ran, ms since 1970. */
   readonly searchedAt: number;
   readonly onSearchAgain: () => void;
-  /** Where commands begin; ascending, ms. */
+  /** Start times of the commands, ascending, in ms. */
   readonly stops: readonly number[];
-  /** Drawn over the screen, because the server says so. */
+  /** Drawn over the screen if the server requires it. */
   readonly watermark: Mark | undefined;
 }
 
@@ -50,7 +53,7 @@ export function Player({
 }: PlayerProps): ReactNode {
   const box = useRef<HTMLDivElement>(null);
   const state = useReplayState(replay);
-  /** How long the blocks of the session were when it was searched. */
+  /** The length of the session's complete blocks when it was searched. */
   const [searched, setSearched] = useState(index.duration);
   useEffect(() => setSearched(replay.state.cut), [replay, searchedAt]);
   const drawn = useMemo(
@@ -63,7 +66,7 @@ export function Player({
       const here = replay.position;
       const next = step === 1 ? hits.find(({ time }) => time > here + 1) : hits.findLast(({ time }) => time < here - 1);
       if (next !== undefined) void replay.seek(next.time);
-      // Beyond the last hit lies what came since.
+      // Content that arrived since the search is beyond the last hit.
       else if (step === 1 && query !== '' && replay.state.cut - searched >= UNSEARCHED_MS) onSearchAgain();
     },
     [replay, hits, query, searched, onSearchAgain],

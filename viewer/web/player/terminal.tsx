@@ -18,7 +18,7 @@ const inert: Driver = {
 
 function driverOf(replay: Replay, dispatch: Dispatch): Driver {
   return {
-    // Both name the same events, of which these typings know more.
+    // Both types name the same events; these typings cover more of them.
     init: () => replay.open((name, data) => dispatch(name, data as never)),
     play: () => replay.play(),
     pause: () => replay.pause(),
@@ -37,7 +37,7 @@ function driverOf(replay: Replay, dispatch: Dispatch): Driver {
 export function Terminal({ replay, cols, rows }: { readonly replay: Replay; readonly cols: number; readonly rows: number }): ReactNode {
   const box = useRef<HTMLDivElement>(null);
   useLayoutEffect(() => {
-    // The player asks for its driver once its terminal is loaded: by then it may be gone, and must not take the replay.
+    // The player calls its driver once its terminal is loaded: by then it may have been disposed and must not take the replay.
     let gone = false;
     const driver: DriverFactory = (callbacks) => (gone ? inert : driverOf(replay, callbacks.dispatch));
     const player = create(driver, box.current!, {
@@ -50,7 +50,7 @@ export function Terminal({ replay, cols, rows }: { readonly replay: Replay; read
       cursorMode: 'steady',
       terminalFontFamily: 'ui-monospace, "Cascadia Mono", "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", "Noto Sans Mono", monospace',
     });
-    // The page has its own keys; the player must not take them first.
+    // The page has its own keys; the player must not handle them first.
     const swallow = (event: Event): void => event.stopPropagation();
     player.el.addEventListener('keydown', swallow, { capture: true });
     return () => {

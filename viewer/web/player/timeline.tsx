@@ -1,4 +1,4 @@
-/** The timeline: where the replay stands, and what lies where. A slider for pointer and keys, and below it the lanes (lanes.tsx). */
+/** The timeline: the replay's position, and what happened when. A slider for pointer and keys, and below it the lanes (lanes.tsx). */
 import { useCallback, useEffect, useRef, useState } from 'react';
 import type { KeyboardEvent, PointerEvent, ReactNode } from 'react';
 import { clock } from '../parts/format.js';
@@ -8,12 +8,12 @@ import { Density, Lanes } from './lanes.js';
 import type { TimelineMarker } from './lanes.js';
 import { usePosition, useReplayState } from './use-replay.js';
 
-/** A pointer that rests this long is likely to press: what it points at is fetched by then. */
+/** A pointer that rests this long will probably press: the segment under it is prefetched. */
 const REST_MS = 60;
 
 export interface TimelineProps {
   readonly replay: Replay;
-  /** Null while it is not known. */
+  /** Null while unknown. */
   readonly timeline: SessionTimeline | null;
   readonly markers: readonly TimelineMarker[];
 }

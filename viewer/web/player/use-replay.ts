@@ -1,4 +1,4 @@
-/** A replay for a session: its index, its segments, and the live socket while it runs (schemas/player/). */
+/** A replay for a session: its index, its segments, and the live socket while the session runs (schemas/player/). */
 import { useEffect, useLayoutEffect, useState, useSyncExternalStore } from 'react';
 import { Follower } from '#schemas/player/follower.js';
 import type { SocketEvents } from '#schemas/player/follower.js';
@@ -18,8 +18,8 @@ export interface OpenReplay {
 }
 
 /**
- * Opens the replay with the first answer; `startAt` null is the beginning, or the end of a live session. Effects of
- * layout, here and where the terminal is made: the whole is drawn at once, not the page first and its player a frame later.
+ * Opens the replay with the first answer; with `startAt` null it starts at the beginning, or at the end of a live session. Layout
+ * effects are used here and where the terminal is made, so that the page and its player are drawn in the same frame.
  */
 export function useReplay(opened: Opened | null, startAt: number | null): OpenReplay | null {
   const [open, setOpen] = useState<OpenReplay | null>(null);
@@ -43,7 +43,7 @@ export function useReplay(opened: Opened | null, startAt: number | null): OpenRe
       const from = Number(segment.headers.get('x-steno-segment-start'));
       const text = await segment.text();
       if (from === follower.index.segments[n]?.start) return parse(from, text);
-      // The session was sealed meanwhile, and its segments are numbered anew.
+      // The session was sealed meanwhile, and its segments were renumbered.
       await follower.refresh();
       throw new ApiFailure('NOT_FOUND', 'this part has moved', 'Seek again.');
     };
@@ -66,7 +66,7 @@ export function useReplay(opened: Opened | null, startAt: number | null): OpenRe
       replay.close();
       setOpen(null);
     };
-    // The moment to begin at counts once, when the session is opened.
+    // The starting moment is used once, when the session is opened.
     // eslint-disable-next-line react-hooks/exhaustive-deps
   }, [opened]);
   return open;
@@ -76,7 +76,7 @@ export function useReplayState(replay: Replay): ReplayState {
   return useSyncExternalStore(replay.subscribe, () => replay.state);
 }
 
-/** Whether the first screen is drawn, or there will be none: what else the page shows comes after it. */
+/** Whether the first screen is drawn, or will never be: the rest of the page is loaded after it. */
 export function useDrawn(open: OpenReplay | null, failed: boolean): boolean {
   const [drawn, setDrawn] = useState(false);
   const replay = open?.replay ?? null;
@@ -99,7 +99,7 @@ export function useDrawn(open: OpenReplay | null, failed: boolean): boolean {
   return drawn;
 }
 
-/** The position in ms, renewed with each frame while playing. */
+/** The position in ms, updated each frame while playing. */
 export function usePosition(replay: Replay): number {
   const state = useReplayState(replay);
   const [position, setPosition] = useState(replay.position);

@@ -1,4 +1,4 @@
-/** Access requests: those to decide, a new one, one's own, and what became of all of them. */
+/** Access requests: those to decide, a form for a new one, the user's own, and the outcome of all of them. */
 import { useState } from 'react';
 import type { ReactNode, SubmitEvent } from 'react';
 import { describeItem } from '#schemas/documents/access-request.js';

@@ -1,15 +1,15 @@
-/** What may come next in a query while it is typed: names of fields, and values of the field that stands before. Tested in completion.test.ts. */
+/** Completions of a query while it is typed: field names, and values of the field before the cursor. Tested in completion.test.ts. */
 import { completedFields } from '#schemas/api/recordings/find.js';
 import { fieldFacts, isSearchField, searchFields } from '#schemas/search/fields.js';
 import type { SearchField } from '#schemas/search/fields.js';
 
 export type Completion =
-  /** `from`: offset at which what is typed begins, to be replaced up to the cursor. */
+  /** `from`: offset at which the typed part begins; it is replaced up to the cursor. */
   | { readonly kind: 'field'; readonly prefix: string; readonly from: number }
   | { readonly kind: 'value'; readonly field: SearchField; readonly prefix: string; readonly from: number };
 
 export interface Suggestion {
-  /** What replaces the typed part. */
+  /** The replacement for the typed part. */
   readonly text: string;
   readonly label: string;
   readonly note: string;
@@ -28,7 +28,7 @@ export function completionAt(query: string, cursor: number): Completion | null {
   return { kind: 'value', field, prefix, from: cursor - prefix.length };
 }
 
-/** Suggestions that need no call. Null: ask for values. */
+/** Suggestions that need no request. Null: ask the server for values. */
 export function knownSuggestions(completion: Completion): readonly Suggestion[] | null {
   if (completion.kind === 'field')
     return (Object.keys(searchFields) as SearchField[])
@@ -52,7 +52,7 @@ export function knownSuggestions(completion: Completion): readonly Suggestion[] 
   return completion.prefix === '' ? [{ text: '', label: example, note: fieldFacts(completion.field).text }] : [];
 }
 
-/** How a span may end that has been begun: `2026-03-01..`. */
+/** Possible ends of an unfinished span: `2026-03-01..`. */
 function endsOf(prefix: string): readonly Suggestion[] {
   const begun = prefix.slice(0, prefix.indexOf('..') + 2);
   return ['now', 'today', 'yesterday', '1h', '24h']
@@ -60,7 +60,7 @@ function endsOf(prefix: string): readonly Suggestion[] {
     .filter(({ text }) => text.startsWith(prefix));
 }
 
-/** A value as it must stand in a query. */
+/** A value as it must be written in a query. */
 export function writtenValue(value: string): string {
   return /^[^\s()"\\*/:-][^\s()"\\*]*$/.test(value) ? value : `"${value.replace(/["\\]/g, '\\$&')}"`;
 }

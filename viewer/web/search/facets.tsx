@@ -1,4 +1,4 @@
-/** What the hits are made of: each value narrows the search to itself, or leaves itself out. */
+/** The facets of the hits: each value can narrow the search to itself or exclude itself. */
 import type { ReactNode } from 'react';
 import { Link } from 'wouter';
 import type { FoundOverview } from '#schemas/api/recordings/find.js';

@@ -56,7 +56,7 @@ export function Histogram({
       >
         {chosen !== null && <rect className="chosen" x={chosen[0]} y={0} width={chosen[1] - chosen[0] + 1} height={40} />}
         {[...counts].map(([bar, count]) => {
-          // The square root keeps a bar of one hit visible beside one of ten thousand.
+          // The square root keeps a bar of one hit visible next to one of ten thousand.
           const height = Math.max(2, Math.sqrt(count / most) * 38);
           return (
             <rect key={bar} className={bar === under ? 'bar under' : 'bar'} x={bar + 0.1} y={40 - height} width={0.8} height={height} />

@@ -1,10 +1,10 @@
-/** Changes to a query from the page: a value added, a span of time set. Tested in narrow.test.ts. */
+/** Changes that the page makes to a query: adding a value, setting a time span. Tested in narrow.test.ts. */
 import type { SearchExpression } from '#schemas/search/expression.js';
 import { parseSearch } from '#schemas/search/parse.js';
 import { printSearch } from '#schemas/search/print.js';
 import { writtenValue } from './completion.js';
 
-/** The query, and this of it. */
+/** The query, restricted to this value. */
 export function withValue(query: string, field: string, value: string, without = false): string {
   const asked = /\b(?:or|OR)\b/.test(query) ? `(${query})` : query;
   return `${asked} ${without ? '-' : ''}${field}:${writtenValue(value)}`.trim();
@@ -13,8 +13,8 @@ export function withValue(query: string, field: string, value: string, without =
 const times: ReadonlySet<string> = new Set(['after', 'before', 'during']);
 
 /**
- * The query for what happened within this span, in place of the span that it names now: `during:` would find long sessions again that
- * began before. The query must be one.
+ * The query restricted to events within this span, which replaces the span in the query: `during:` would also find long sessions that
+ * began before. The query must be valid.
  */
 export function within(query: string, from: number, to: number): string {
   const expression = parseSearch(query, Date.now());
@@ -27,7 +27,10 @@ export function within(query: string, from: number, to: number): string {
   return printSearch({ kind: 'all', of: [...kept, ...bounds] });
 }
 
-/** The span that a query names for all that it finds, ms since 1970; `to` is exclusive. Null: none, as where it stands in an alternative. */
+/**
+ * The span that applies to everything a query finds, ms since 1970; `to` is exclusive. Null if there is none, such as a span within an
+ * alternative.
+ */
 export function spanOfSearch(expression: SearchExpression): { readonly from: number | null; readonly to: number | null } {
   const parts: readonly SearchExpression[] = expression.kind === 'all' ? expression.of : [expression];
   const ranges = parts.flatMap((part) =>

@@ -1,4 +1,4 @@
-/** The line in which a query is typed: it completes fields and values, and points at what is wrong. */
+/** The input line of a query: it completes fields and values, and marks errors. */
 import { useEffect, useId, useRef, useState } from 'react';
 import type { KeyboardEvent, ReactNode, SubmitEvent } from 'react';
 import { SearchError } from '#schemas/search/lexer.js';
@@ -42,7 +42,7 @@ export function QueryBox({ query, onSearch }: { readonly query: string; readonly
     setDraft(next.query);
     setCursor(next.cursor);
     setChosen(-1);
-    // After the value has been written, the cursor stands behind it.
+    // Once the value is rendered, place the cursor after it.
     requestAnimationFrame(() => {
       input.current?.focus();
       input.current?.setSelectionRange(next.cursor, next.cursor);
@@ -110,7 +110,7 @@ export function QueryBox({ query, onSearch }: { readonly query: string; readonly
                 id={`${id}-${i}`}
                 role="option"
                 aria-selected={i === chosen}
-                // Before the input loses the focus, which would close the list.
+                // Handle this before the input loses the focus, which would close the list.
                 onPointerDown={(event) => {
                   event.preventDefault();
                   take(suggestion);

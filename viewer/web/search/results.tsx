@@ -1,4 +1,4 @@
-/** Hits by session: who and where, then each hit as a line that opens its moment. */
+/** Hits by session: the user and node, then one line for each hit, which opens the hit's moment. */
 import type { ReactNode } from 'react';
 import { Link } from 'wouter';
 import type { FoundHit, FoundSessions } from '#schemas/api/recordings/find.js';

@@ -1,4 +1,4 @@
-/** Saved searches and saved SQL: what there is, and a form that saves the query that is shown. */
+/** Saved searches and saved SQL: the list, and a form that saves the current query. */
 import { useState } from 'react';
 import type { ReactNode } from 'react';
 import { Link } from 'wouter';
@@ -19,9 +19,9 @@ const periods = [5, 15, 60, 24 * 60].map((minutes) => minutes * 60_000);
 type Language = Saved['language'];
 
 export interface SavedQueries {
-  /** Null until they are known. */
+  /** Null until they are loaded. */
   readonly list: readonly Saved[] | null;
-  /** Of the list, or of the last deletion. */
+  /** The error of loading the list, or of the last deletion. */
   readonly error: ApiFailure | null;
   readonly remove: (saved: Saved) => void;
   readonly reload: () => void;

@@ -1,4 +1,4 @@
-/** Search over everything that was recorded: one query, hits by session, what they are made of, and when. */
+/** Search over all recordings: one query, hits by session, facets, and hits over time. */
 import type { ReactNode } from 'react';
 import { Link, useSearchParams } from 'wouter';
 import { navigate } from 'wouter/use-browser-location';
@@ -98,7 +98,7 @@ export function SearchPage({ me }: { readonly me: Me }): ReactNode {
   );
 }
 
-/** The hits of the sessions, or the sessions on one axis of time. */
+/** The hits by session, or the sessions on one time axis. */
 function Views({ query, inTime }: { readonly query: string; readonly inTime: boolean }): ReactNode {
   const view = (name: string, to: string, current: boolean): ReactNode => (
     <Link to={to} aria-current={current ? 'true' : undefined}>
@@ -113,7 +113,7 @@ function Views({ query, inTime }: { readonly query: string; readonly inTime: boo
   );
 }
 
-/** Null for a query that is none: the box says what is wrong with it. */
+/** Null for an invalid query: the query box reports the error. */
 function marked(query: string): readonly string[] | null {
   try {
     return query.trim() === '' ? [] : needlesOf(parseSearch(query, Date.now()));

@@ -1,4 +1,4 @@
-/** Sessions on an axis of time: where each bar stands, and what is written below. Shares are 0 to 1. Tested in span-rows.test.ts. */
+/** Sessions on a time axis: the position of each bar, and the labels below. Shares are 0 to 1. Tested in span-rows.test.ts. */
 import type { FoundSpans } from '#schemas/api/recordings/find.js';
 
 type Found = FoundSpans['sessions'][number];
@@ -17,7 +17,7 @@ export interface Bar {
   readonly to: number;
   readonly left: number;
   readonly width: number;
-  /** The session goes on beyond the axis. */
+  /** Whether the session began before the axis does. */
   readonly cutLeft: boolean;
   readonly cutRight: boolean;
 }
@@ -26,7 +26,7 @@ const MINUTE = 60_000;
 
 const endOf = ({ session }: Found): number => session.started_at + session.duration;
 
-/** The span that the query names, as far as it lies in the past; where it names no bound, the one of the sessions. */
+/** The span of the query, as far as it lies in the past; a bound that the query lacks is taken from the sessions. */
 export function axisOf(span: { readonly from: number | null; readonly to: number | null }, sessions: readonly Found[], now: number): Axis {
   const from = span.from ?? Math.min(...sessions.map(({ session }) => session.started_at));
   const last = Math.max(...sessions.map(endOf));
@@ -34,7 +34,7 @@ export function axisOf(span: { readonly from: number | null; readonly to: number
   return { from, to: Math.max(to, from + MINUTE) };
 }
 
-/** The earliest first. A session outside the axis, of which a row in it was found, is drawn at the edge. */
+/** Earliest first. A session outside the axis that contains a matching row is drawn at the edge. */
 export function barsOf(sessions: readonly Found[], axis: Axis): readonly Bar[] {
   const length = axis.to - axis.from;
   const inside = (at: number): number => Math.min(axis.to, Math.max(axis.from, at));
@@ -55,13 +55,13 @@ export function barsOf(sessions: readonly Found[], axis: Axis): readonly Bar[] {
     .sort((a, b) => a.session.started_at - b.session.started_at || (a.session.id < b.session.id ? -1 : 1));
 }
 
-/** How many bars stand over one moment, at most. */
+/** The largest number of bars at one moment. */
 export function crowdOf(bars: readonly Bar[]): number {
   const edges = bars.flatMap(({ from, to }) => [
     { at: from, step: 1 },
     { at: to, step: -1 },
   ]);
-  // At one moment those that begin come first: what touches overlaps.
+  // At the same moment, beginnings come before ends: bars that touch overlap.
   edges.sort((a, b) => a.at - b.at || b.step - a.step);
   let [now, most] = [0, 0];
   for (const { step } of edges) {
@@ -76,7 +76,7 @@ const steps = [1, 5, 15, 30, 60, 180, 360, 720, 1440, 2 * 1440, 7 * 1440, 28 * 1
 );
 const MAX_TICKS = 7;
 
-/** Round moments of the reader's own clock, seven at most. */
+/** Round moments of the reader's local time, seven at most. */
 export function ticksOf({ from, to }: Axis): readonly { readonly at: number; readonly share: number }[] {
   const step = steps.find((one) => (to - from) / one < MAX_TICKS) ?? (to - from) / MAX_TICKS;
   const zone = new Date(from).getTimezoneOffset() * MINUTE;
@@ -89,7 +89,7 @@ export function ticksOf({ from, to }: Axis): readonly { readonly at: number; rea
 const hourName = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
 const dayName = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short' });
 
-/** The day at midnight and where ticks are days apart, else the time. */
+/** The date at midnight and where ticks are days apart, otherwise the time. */
 export function tickName(at: number, { from, to }: Axis): string {
   const date = new Date(at);
   const midnight = date.getHours() === 0 && date.getMinutes() === 0;

@@ -1,6 +1,7 @@
 /**
- * The sessions of a search as bars on one axis of time: who was where at the same moment. The axis is the span that the query names,
- * else the one that the sessions fill; a bar that goes on beyond it is open there. Its geometry is tested in span-rows.test.ts.
+ * The sessions of a search as bars on one time axis, which shows who was where at the same moment. The axis is the span of the query,
+ * otherwise the span of the sessions; a bar that extends beyond the axis is drawn open at that end. The geometry is tested in
+ * span-rows.test.ts.
  */
 import type { ReactNode } from 'react';
 import { Link } from 'wouter';

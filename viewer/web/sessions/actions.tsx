@@ -1,4 +1,4 @@
-/** What can be done with a session: invite, compare, verify, export. */
+/** The actions on a session: invite, compare, verify, export. */
 import type { MouseEvent, ReactNode } from 'react';
 import { Link } from 'wouter';
 import type { SessionInfo } from '#schemas/api/recordings/sessions.js';
@@ -58,7 +58,7 @@ export function Actions({ session, replay }: { readonly session: SessionInfo; re
 }
 
 function Pictures({ id, replay }: { readonly id: string; readonly replay: Position }): ReactNode {
-  // The moment is that of the click: the replay goes on while the menu is open.
+  // Take the position at the click: the replay continues while the menu is open.
   const link = (query: (at: number) => { readonly format: 'png' | 'svg' | 'gif'; readonly at: number; readonly until?: number }) => {
     const address = (at: number): string => addressOf('GET /api/sessions/:id/export', { params: { id }, query: query(Math.round(at)) });
     return {

@@ -1,4 +1,7 @@
-/** What the event store knows of a session beside its screen and its files: forwardings, participants, gaps. Each row leads to its moment. */
+/**
+ * Facts about a session from the event store, other than its screen and its files: forwardings, participants, gaps. Each row seeks to
+ * its moment.
+ */
 import type { ReactNode } from 'react';
 import type { SessionFact } from '#schemas/api/recordings/sessions.js';
 import { bytes, clock } from '../parts/format.js';

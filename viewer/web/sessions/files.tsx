@@ -1,7 +1,7 @@
 /**
- * Files that went through the session: transfers and file operations at once, as the event store knows them; then, from the recording
- * itself, also whole streams, and which of all of it can be taken out again. The recording is read whole for that, so a large one is
- * read when somebody asks.
+ * Files that went through the session. Transfers and file operations come from the event store immediately; the recording then adds
+ * whole streams, and tells which files can be extracted. That requires reading the entire recording, so a large one is read only on
+ * request.
  */
 import { useState } from 'react';
 import type { ReactNode } from 'react';
@@ -24,12 +24,12 @@ interface FileRow {
   readonly target: string;
   readonly size: number | null;
   readonly sha256: string;
-  /** What went wrong, or ''. */
+  /** The error, or ''. */
   readonly fault: string;
   readonly recorded: Recorded | null;
 }
 
-/** Recordings up to here are read without being asked. */
+/** Recordings up to this size, in bytes, are read without a request. */
 const READ_AT_ONCE = 16 << 20;
 const failures: ReadonlySet<string> = new Set(['failure', 'unfinished']);
 const ways = { transfer: '', stream: 'stream', unechoed: 'typed without echo' } as const;
@@ -44,13 +44,13 @@ export function Files({
   readonly onSeek: (ms: number) => void;
 }): ReactNode {
   const [wanted, setWanted] = useState(false);
-  // How much went over a terminal is no file.
+  // Bytes that passed over a terminal are not a file.
   const known = facts.filter((fact) => fact.kind === 'file' || fact.kind === 'sftp' || isUnechoed(fact) || (!session.tty && isTotal(fact)));
-  // What goes on grows: a live session is read when somebody asks.
+  // A live session grows, so it is read on request.
   const small = session.state !== 'live' && session.recording_bytes <= READ_AT_ONCE;
   const asked = known.length > 0 && (wanted || small);
   const found = useAnswer('GET /api/sessions/:id/files', asked ? { params: { id: session.id } } : null);
-  // What the recording tells of stands for the fact of the same thing; a fact is never left out otherwise.
+  // An entry from the recording replaces the fact about the same file; no other fact is left out.
   const recorded = (found.data?.files ?? []).map(recordedRow);
   const told = new Set(recorded.map(sameOf));
   const rows = [...factRows(known).filter((row) => !told.has(sameOf(row))), ...recorded].sort((a, b) => a.offset - b.offset);
@@ -104,7 +104,7 @@ export function Files({
   );
 }
 
-/** What is taken out is what the gateway hashed; whoever may not export is told so by the server. */
+/** The extracted content is what the gateway hashed; the server refuses users who may not export. */
 function Content({ session, file }: { readonly session: string; readonly file: Recorded }): ReactNode {
   if (file.missing !== null) return <span className="hint">{file.missing}</span>;
   return (
@@ -116,14 +116,14 @@ function Content({ session, file }: { readonly session: string; readonly file: R
 
 const factOf = (fact: SessionFact): string => (fact.kind === 'stream' ? textOf(valuesOf(fact)['fact']) : '');
 const isTotal = (fact: SessionFact): boolean => factOf(fact) === 'total';
-/** Data that passed by a terminal without being shown: as good as a file, but for its name. */
+/** Data that passed over a terminal without being shown: equivalent to a file without a name. */
 const isUnechoed = (fact: SessionFact): boolean => factOf(fact) === 'unechoed';
 const sameOf = ({ offset, sha256, path }: FileRow): string => `${offset} ${sha256 === '' ? path : sha256}`;
 
 function factRows(facts: readonly SessionFact[]): FileRow[] {
   return facts.flatMap((fact, i): FileRow[] => {
     const v = valuesOf(fact);
-    // The recording has a row for it where the stream is whole.
+    // If the stream is complete, the recording has a row for it.
     if (isTotal(fact)) return [];
     const size = v['size'];
     const outcome = textOf(v['outcome']);

@@ -1,4 +1,4 @@
-/** Inviting somebody into a live session, from its page: the link once, then who is invited and how to take that back. */
+/** Invites a user into a live session from its page: shows the link once, then the invitations and how to revoke them. */
 import { useState } from 'react';
 import type { ReactNode, SubmitEvent } from 'react';
 import type { InvitedMode, SessionInvitationView } from '#schemas/documents/session-invitation.js';
@@ -16,7 +16,7 @@ const spans = [15, 30, 60, 240, 1440].map((minutes) => minutes * 60_000);
 const modeText = { observer: 'watch', peer: 'watch and type' } as const;
 const none: readonly SessionInvitationView[] = [];
 
-/** `modes`: as what the viewer's roles let them invite; at least one. */
+/** `modes`: the participant modes that the viewer's roles let them invite to; at least one. */
 export function InvitePanel({ session, modes }: { readonly session: SessionInfo; readonly modes: readonly InvitedMode[] }): ReactNode {
   const [open, setOpen] = useState(false);
   return (

@@ -1,4 +1,4 @@
-/** What the link of an invitation into a live session leads to: what it is for, and how to go there from a terminal. */
+/** The target of an invitation link to a live session: explains the invitation and how to join from a terminal. */
 import type { ReactNode } from 'react';
 import type { SessionInvitationView } from '#schemas/documents/session-invitation.js';
 import { Copy, Empty, Failure, useTitle } from '../parts/basics.js';

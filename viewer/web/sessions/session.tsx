@@ -1,4 +1,4 @@
-/** One session: its replay, what it did beside its screen, who it was, and how to take it away and check it. */
+/** One session: its replay, the panes of its activity, facts about the user, and how to export and verify it. */
 import { useCallback, useMemo, useState } from 'react';
 import type { ReactNode } from 'react';
 import { Link, useSearchParams } from 'wouter';
@@ -44,8 +44,8 @@ export function SessionPage({ id, me }: { readonly id: string; readonly me: Me }
   const open = useReplay(opened, startAt);
   const empty = open !== null && !open.index.live && open.index.segments.length === 0;
   const drawn = useDrawn(open, error !== null || empty);
-  // What is sealed changes no more: but for the session that it was opened from, its opening said it all. A refused opening leaves
-  // what may be listed.
+  // A sealed session no longer changes, so the opening is sufficient, except for the session that this one was opened from. If the
+  // opening was refused, what may be listed is still shown.
   const info = useAnswer(
     'GET /api/sessions/:id',
     (opened === null && error === null) || (opened?.session.state === 'sealed' && !drawn) ? null : { params: { id } },
@@ -79,7 +79,7 @@ export function SessionPage({ id, me }: { readonly id: string; readonly me: Me }
           const after = new URLSearchParams(before);
           if (text === '') after.delete('q');
           else after.set('q', text);
-          // What is typed here is looked for as it stands.
+          // Text typed here is searched for literally.
           after.set('mode', 'substring');
           return after;
         },
@@ -209,7 +209,7 @@ export function SessionPage({ id, me }: { readonly id: string; readonly me: Me }
   );
 }
 
-/** Findings that were not told to be false alarms; leads to the list of all. */
+/** Findings that were not marked as false alarms; links to the list of all. */
 function FindingsBadge({ id, list }: { readonly id: string; readonly list: FindingList | null }): ReactNode {
   const count = (list?.findings ?? none).filter(({ state }) => state !== 'dismissed' && state !== 'suppressed').length;
   if (count === 0) return null;

@@ -1,4 +1,4 @@
-/** The list of sessions, newest first, by day. Filters and page are in the address; it renews itself. */
+/** The list of sessions by day, newest first. Filters and page are in the address; the list refreshes itself. */
 import { Fragment, useState } from 'react';
 import type { ReactNode } from 'react';
 import { Link, useSearchParams } from 'wouter';
@@ -115,12 +115,15 @@ export function SessionsPage({ me }: { readonly me: Me }): ReactNode {
 }
 
 interface Choice {
-  /** The one that was chosen first. */
+  /** The session that was chosen first. */
   readonly first: string | null;
   readonly toggle: (id: string) => void;
 }
 
-/** `wanted`: `compare` of the address, a session that is chosen already or any other word. Null while nothing is chosen from the list. */
+/**
+ * `wanted`: `compare` in the address: the id of a session already chosen, or any other word. Null while nothing is chosen from the
+ * list.
+ */
 function useChoice(wanted: string | null): Choice | null {
   const [first, setFirst] = useState<string | null>(wanted !== null && isSessionId(wanted) ? wanted : null);
   if (wanted === null) return null;

@@ -1,4 +1,4 @@
-/** The pages of sessions, by address: one of them, joining one, and the list, which is also the first page. */
+/** Routes the pages of sessions: one session, joining one, and the list, which is also the start page. */
 import type { ReactNode } from 'react';
 import { Route, Switch } from 'wouter';
 import type { Me } from '#schemas/api/front/sign-in.js';

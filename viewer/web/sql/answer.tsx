@@ -1,4 +1,4 @@
-/** The answer of a query: what proves it, its rows, a chart, and files of it. */
+/** The answer to a query: its proof, its rows, a chart, and downloads. */
 import { useState } from 'react';
 import type { ReactNode } from 'react';
 import { Link } from 'wouter';
@@ -10,7 +10,7 @@ import { Chart, axesOf } from './chart.js';
 import type { Axes } from './chart.js';
 import type { Answer } from './run.js';
 
-/** Rows drawn at first, and with each click on "more". */
+/** Rows drawn at first, and added with each click on "more". */
 const STEP = 200;
 
 export function AnswerView({ answer }: { readonly answer: Answer }): ReactNode {

@@ -1,4 +1,4 @@
-/** A column of numbers over another column: bars for words, a line for moments. Drawn from the rows that are there, nothing is added up. */
+/** A chart of one numeric column over another column: bars for words, a line for moments. It shows the loaded rows without aggregating. */
 import type { ReactNode } from 'react';
 import type { Answer } from './run.js';
 
@@ -14,7 +14,7 @@ export interface Axes {
 const isNumber = (type: string): boolean => /^(Nullable\()?(U?Int|Float|Decimal)/.test(type);
 const isMoment = (type: string): boolean => /^(Nullable\()?Date/.test(type);
 
-/** The first pair that makes a chart; null where no column holds numbers. */
+/** The first pair of columns that makes a chart; null if no column holds numbers. */
 export function axesOf({ columns }: Answer): Axes | null {
   const y = columns.findIndex(({ type }) => isNumber(type));
   if (y < 0 || columns.length < 2) return null;

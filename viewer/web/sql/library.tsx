@@ -1,4 +1,4 @@
-/** What can be asked: queries that people saved, those that come with Steno, and the views with their columns. */
+/** The query library: queries that people saved, those that come with Steno, and the views with their columns. */
 import type { ReactNode } from 'react';
 import type { PackQuery, SqlSchema } from '#schemas/api/recordings/sql.js';
 import { Failure } from '../parts/basics.js';
@@ -17,7 +17,7 @@ export function Library({
   readonly schema: SqlSchema;
   readonly chosen: string;
   readonly saved: SavedQueries;
-  /** Who looks: only one's own are deleted here. */
+  /** The current user: users can delete only their own queries here. */
   readonly user: string;
   readonly onQuery: (query: PackQuery) => void;
   readonly onSaved: (sql: string) => void;

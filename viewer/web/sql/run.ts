@@ -1,4 +1,4 @@
-/** One query at a time: its progress, its answer, its failure; a new one and leaving the page cancel the one before. */
+/** Runs one query at a time, with its progress, answer and failure; a new query or leaving the page cancels the previous one. */
 import { useEffect, useRef, useState } from 'react';
 import type { SqlColumnInfo, SqlDone, SqlLine } from '#schemas/api/recordings/sql.js';
 import { ApiFailure } from '../parts/api.js';

@@ -1,4 +1,7 @@
-/** SQL: an editor over what one may see, the queries that prove controls, and answers with the hash that the audit log keeps. */
+/**
+ * SQL: an editor over the data that the user may see, the queries that prove controls, and answers with the hash that the audit log
+ * keeps.
+ */
 import { useEffect, useRef, useState } from 'react';
 import type { ReactNode } from 'react';
 import { useSearchParams } from 'wouter';
@@ -15,7 +18,7 @@ import { useRun } from './run.js';
 import './sql.css';
 
 const DAY_MS = 86_400_000;
-/** Longer ones do not fit into an address everywhere. */
+/** Longer queries do not fit into an address everywhere. */
 const MAX_LINKED = 4000;
 const names = ['q', 'pack', 'from', 'to', 'rows', 'sample', 'seed'] as const;
 const start = `SELECT user, node, count() AS sessions, max(started_at) AS last
@@ -35,7 +38,7 @@ export function SqlPage({ me }: { readonly me: Me }): ReactNode {
   const [draft, setDraft] = useState(query.get('q') ?? (packId === '' ? start : ''));
   const editor = useRef<HTMLTextAreaElement>(null);
   const { run, start: begin, cancel } = useRun();
-  // A link to a query of a pack names it alone; its text comes with the schema.
+  // A link to a query of a pack holds only its name; the text comes with the schema.
   useEffect(() => {
     if (pack !== null && draft === '') setDraft(pack.sql);
   }, [pack, draft]);
@@ -137,7 +140,7 @@ export function SqlPage({ me }: { readonly me: Me }): ReactNode {
                 </label>
               )}
               <div className="sql-run">
-                {/* Keys: one element that turned from Cancel into Run within a click would submit. */}
+                {/* The keys keep these separate elements: one that changed from Cancel to Run within a click would submit. */}
                 {running ? (
                   <button key="cancel" type="button" className="sql-cancel" onClick={cancel}>
                     Cancel

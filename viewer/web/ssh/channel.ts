@@ -4,31 +4,31 @@
  *     opening ──CONFIRMATION──► open ──CLOSE of either side──► closing ──CLOSE of the other──► closed
  *        └──────FAILURE──────────────────────────────────────────────────────────────────────► closed
  *
- * Windows: the other side may have `WINDOW` bytes on their way, and gets room again when what came was taken; what is sent waits for
- * room at the other side, at most `MAX_INPUT` bytes, and until `flow` says that somebody reads it. Tested with its users: session.ts.
+ * Windows: the other side may have `WINDOW` bytes in flight, and gets more window as received bytes are consumed. Outgoing bytes, at
+ * most `MAX_INPUT`, wait for window on the other side, and until `flow` is called. Tested through its user, session.ts.
  */
 import { MSG } from '#schemas/ssh/numbers.js';
 import { SshWriter } from '#schemas/ssh/wire.js';
 import type { SshReader } from '#schemas/ssh/wire.js';
 
-/** Bytes of output on their way, and of one message of it. */
+/** Output bytes in flight, and the largest message of output. */
 export const WINDOW = 1 << 20;
 const MAX_DATA = 32 * 1024;
-/** The window is widened when this much of it was taken. */
+/** The window is adjusted after this many bytes were consumed. */
 const WIDEN = WINDOW / 4;
-/** Bytes of a paste that wait. */
+/** Bytes of a paste that may wait. */
 const MAX_INPUT = 16 << 20;
 
 export interface ChannelEvents {
   opened(): void;
   notOpened(code: number, text: string): void;
-  /** `extended`: standard error. `taken`: to be called once these bytes are done with; only then may as many more come. */
+  /** `extended`: standard error. `taken`: call it once these bytes are processed; only then may as many more come. */
   data(bytes: Uint8Array, extended: boolean, taken: () => void): void;
-  /** The answer to the oldest request that wanted one. */
+  /** Called with the answer to the oldest request that wanted one. */
   answered(success: boolean): void;
-  /** `reader`: what follows the name and the flag. */
+  /** `reader`: the fields after the name and the flag. */
   requested(name: string, reader: SshReader): void;
-  /** By the other side; called at most once, and not after `close`. */
+  /** Closed by the other side; called at most once, and not after `close`. */
   closed(): void;
 }
 
@@ -38,10 +38,10 @@ export class Channel {
   #stage: 'opening' | 'open' | 'closing' | 'closed' = 'opening';
   #flowing = false;
   #remoteId = 0;
-  /** Bytes that the other side accepts, and how many in one message. */
+  /** Bytes that the other side accepts, and the maximum for one message. */
   #room = 0;
   #packet = 0;
-  /** Bytes that the other side may still send, and those taken that it was not told of. */
+  /** Bytes that the other side may still send, and consumed bytes not yet returned to its window. */
   #window = WINDOW;
   #taken = 0;
   readonly #input: Uint8Array[] = [];
@@ -53,18 +53,18 @@ export class Channel {
     send(new SshWriter().byte(MSG.channelOpen).utf8('session').uint32(id).uint32(WINDOW).uint32(MAX_DATA).bytes());
   }
 
-  /** Nothing comes for it any more. */
+  /** Whether no more messages will arrive for this channel. */
   get over(): boolean {
     return this.#stage === 'closed';
   }
 
-  /** Somebody reads what is sent: from now on it goes. */
+  /** The other side reads input now: start sending. */
   flow(): void {
     this.#flowing = true;
     this.#sendInput();
   }
 
-  /** False: too much waits already, and none of it was taken. */
+  /** False: too much is already waiting, and none of these bytes were taken. */
   write(bytes: Uint8Array): boolean {
     if (this.#stage === 'closing' || this.#stage === 'closed') return true;
     if (this.#inputBytes + bytes.length > MAX_INPUT) return false;
@@ -84,12 +84,12 @@ export class Channel {
     this.#send(fields(writer).bytes());
   }
 
-  /** Nothing more is sent; what still comes is not handed on. */
+  /** Stops sending; data that still arrives is dropped. */
   close(): void {
     this.#input.length = 0;
     this.#inputBytes = 0;
     if (this.#stage === 'open') this.#sendClose();
-    // While it opens, the answer is awaited: a channel that is not known yet cannot be closed.
+    // While the channel is opening, wait for the answer: a channel whose number is unknown cannot be closed.
     if (this.#stage !== 'closed') this.#stage = 'closing';
   }
 
@@ -171,7 +171,7 @@ export class Channel {
     const wantsReply = reader.byte('the flag') !== 0;
     if (this.#stage !== 'open') return;
     this.#events.requested(name, reader);
-    // `keepalive@openssh.com` and whatever else wants an answer: RFC 4254 section 5.4.
+    // `keepalive@openssh.com` and any other request that wants a reply: RFC 4254 section 5.4.
     if (wantsReply) this.#send(new SshWriter().byte(MSG.channelFailure).uint32(this.#remoteId).bytes());
   }
 

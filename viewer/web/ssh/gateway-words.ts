@@ -1,14 +1,17 @@
-/** What the gateway says last before it ends something, found at the end of what was printed. Hostile: shown as text alone. Tested in ../terminal/end.test.ts. */
+/**
+ * The gateway's last message before it ends something, found at the end of the output. Hostile: show it as text only. Tested in
+ * ../terminal/end.test.ts.
+ */
 
 export interface GatewayWords {
-  /** A sentence without its full stop, and what to do. */
+  /** A sentence without its full stop, and advice. */
   readonly what: string;
   readonly fix: string;
 }
 
 const KEPT = 2_048;
 
-/** The last two lines of the gateway (`explain` in gateway/sessions/refusal.ts): what happened with its code, and what to do. */
+/** The last two lines of the gateway (`explain` in gateway/sessions/refusal.ts): the event with its code, and advice. */
 export function gatewayWords(text: string): GatewayWords | null {
   const lines = text.split(/\r?\n/).flatMap((line) => /^steno: +(.{1,600})$/.exec(line.trimEnd())?.[1] ?? []);
   const at = lines.findLastIndex((line) => / \[[A-Z_]{3,40}\]$/.test(line));
@@ -17,7 +20,7 @@ export function gatewayWords(text: string): GatewayWords | null {
   return { what: capital(what.replace(/ \[[A-Z_]+\]$/, '')), fix: lines[at + 1] ?? '' };
 }
 
-/** The end of what was printed: the gateway's last words are there. */
+/** Keeps the end of the output, where the gateway's last message is. */
 export class LastWords {
   #bytes = new Uint8Array(0);
 

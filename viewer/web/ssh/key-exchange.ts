@@ -1,6 +1,6 @@
 /**
- * Key exchange (RFC 4253 sections 7 and 8, RFC 5656 section 4, RFC 8731), for the one client and the few algorithms that the
- * page has. Every gateway has them all, also in FIPS mode.
+ * Key exchange (RFC 4253 sections 7 and 8, RFC 5656 section 4, RFC 8731), client side only, with the few algorithms that the page
+ * supports. Every gateway supports all of them, also in FIPS mode.
  *
  *     our KEXINIT, its KEXINIT ──agreed──► ECDH_INIT ──► ECDH_REPLY: host certificate, point, signature over H ──► keys
  *
@@ -17,11 +17,11 @@ import { verifySignature } from '../verify/signature.js';
 import { PacketCipher, ephemeral, randomBytes, sha256 } from './web-crypto.js';
 import type { Ephemeral } from './web-crypto.js';
 
-/** Whom the client believes to be the other side. */
+/** The identity that the other side must prove. */
 export interface HostTrust {
-  /** Public key lines of the host CA: two while it is rotated. */
+  /** Public key lines of the host CA: two during a rotation. */
   readonly cas: readonly string[];
-  /** A name that its certificate must have. */
+  /** A principal that the host certificate must have. */
   readonly principal: string;
   /** ms since 1970. */
   readonly now: () => number;
@@ -46,7 +46,7 @@ const macs = ['hmac-sha2-256-etm@openssh.com', 'hmac-sha2-512-etm@openssh.com', 
 
 const MAX_NAMES = 8 * 1024;
 
-/** Our KEXINIT. `first`: of the connection; `curve25519`: the browser has X25519. */
+/** Our KEXINIT. `first`: whether it is the connection's first exchange. `curve25519`: whether the browser has X25519. */
 export function kexInit(first: boolean, curve25519: boolean): Uint8Array {
   const kex: string[] = curve25519 ? ['curve25519-sha256', 'ecdh-sha2-nistp256'] : ['ecdh-sha2-nistp256'];
   const list = new SshWriter()
@@ -65,7 +65,7 @@ export interface Agreed {
   readonly toClient: Cipher;
 }
 
-/** What both KEXINITs agree on: of each list our first that the other side has (RFC 4253 section 7.1). */
+/** The result of negotiation: in each list, our first algorithm that the other side supports (RFC 4253 section 7.1). */
 export function agree(ours: Uint8Array, theirs: Uint8Array, first: boolean): Agreed {
   const [mine, other] = [readKexInit(ours), readKexInit(theirs)];
   if (other.guessed) throw new StenoError('SSH_PROTOCOL', 'it guesses the key exchange');
@@ -93,13 +93,13 @@ export function readKexInit(payload: Uint8Array): { readonly lists: readonly (re
   return { lists, guessed };
 }
 
-/** Two directions of fresh keys. */
+/** Fresh keys for both directions. */
 export interface SessionKeys {
   readonly seal: PacketCipher;
   readonly open: PacketCipher;
 }
 
-/** What both sides have said so far, of which H is the hash. */
+/** The messages of both sides so far, over which H is computed. */
 export interface Transcript {
   readonly clientVersion: string;
   readonly serverVersion: string;
@@ -107,7 +107,7 @@ export interface Transcript {
   readonly serverInit: Uint8Array;
 }
 
-/** One exchange, from both KEXINITs on. */
+/** One key exchange, starting from both KEXINITs. */
 export class KeyExchange {
   readonly #transcript: Transcript;
   readonly #agreed: Agreed;
@@ -130,8 +130,8 @@ export class KeyExchange {
   }
 
   /**
-   * Takes SSH_MSG_KEX_ECDH_REPLY. `sessionId`: of the first exchange, null in it. Rejects with GATEWAY_HOST_KEY unless the other
-   * side proved to be what `trust` wants.
+   * Takes SSH_MSG_KEX_ECDH_REPLY. `sessionId`: H of the first exchange; null during the first one. Rejects with GATEWAY_HOST_KEY unless
+   * the other side proves the identity in `trust`.
    */
   async finish(
     reply: Uint8Array,
@@ -180,7 +180,7 @@ export class KeyExchange {
     };
   }
 
-  /** The certified key of a host certificate that counts. */
+  /** The certified key of a host certificate, if the certificate is valid. */
   #checked(hostKey: Uint8Array, { cas, principal, now }: HostTrust): Uint8Array {
     const certificate = parseCertificate(hostKey);
     if (certificate.certType !== this.#agreed.hostKey) throw new StenoError('GATEWAY_HOST_KEY', 'it shows another kind of key than agreed');

@@ -1,20 +1,20 @@
 /**
- * The binary packet protocol (RFC 4253 section 6), before and after there are keys:
+ * The binary packet protocol (RFC 4253 section 6), unencrypted before the first keys and encrypted after:
  *
  *     uint32 length │ byte padding length │ payload │ padding             plain, multiples of 8 bytes
  *     uint32 length │ encrypted: padding length, payload, padding │ tag   AES-GCM, multiples of 16 (RFC 5647 section 7.2)
  *
- * `PacketBuffer` cuts what arrives, in pieces of any size, into packets. Limits: a packet has at most `MAX_PACKET` bytes, and
- * what arrives is bounded by the channel's window, since nothing else may be long. Tested in packets.test.ts and fuzzed
+ * `PacketBuffer` cuts incoming data, which arrives in pieces of any size, into packets. Limits: a packet has at most `MAX_PACKET`
+ * bytes, and incoming data is bounded by the channel's window, since no other message may be long. Tested in packets.test.ts and fuzzed
  * (test/fuzz/targets/page-ssh.ts).
  */
 import { StenoError } from '#schemas/base/errors.js';
 import { concatBytes } from '#schemas/ssh/wire.js';
 import { PacketCipher, randomBytes } from './web-crypto.js';
 
-/** Twice what the client lets the other side put into one message. */
+/** Twice the maximum that the client allows the other side for one message. */
 export const MAX_PACKET = 64 * 1024;
-/** Lines before the identification, and the identification (RFC 4253 section 4.2). */
+/** Bytes of lines before the identification, and of the identification (RFC 4253 section 4.2). */
 const MAX_PREAMBLE = 8 * 1024;
 const MAX_LINE = 255;
 const MIN_PADDING = 4;
@@ -29,7 +29,7 @@ export class PacketBuffer {
     this.#later.push(bytes);
   }
 
-  /** The other side's identification without its line end, once it is there; other lines before it are skipped. */
+  /** The other side's identification without its line end, or null until it arrives; other lines before it are skipped. */
   identification(): string | null {
     for (;;) {
       this.#join();
@@ -50,13 +50,13 @@ export class PacketBuffer {
   }
   #skipped = 0;
 
-  /** The next packet, or null while it is not whole. `tagged`: encrypted. */
+  /** The next packet, or null while it is incomplete. `tagged`: encrypted. */
   next(tagged: boolean): { readonly length: Uint8Array; readonly body: Uint8Array } | null {
     this.#join();
     if (this.#bytes.length < 4) return null;
     const size = new DataView(this.#bytes.buffer, this.#bytes.byteOffset).getUint32(0);
     const block = tagged ? GCM_BLOCK : PLAIN_BLOCK;
-    // The length counts towards whole blocks of a plain packet only (RFC 4253 section 6, RFC 5647 section 7.2).
+    // The length field counts towards whole blocks only in a plain packet (RFC 4253 section 6, RFC 5647 section 7.2).
     if (size > MAX_PACKET || size < block - (tagged ? 0 : 4) || (size + (tagged ? 0 : 4)) % block !== 0)
       throw new StenoError('SSH_PROTOCOL', 'a packet has an impossible length');
     const end = 4 + size + (tagged ? PacketCipher.tagBytes : 0);
@@ -73,14 +73,14 @@ export class PacketBuffer {
   }
 }
 
-/** The payload of a decrypted or plain packet: never empty. */
+/** The payload of a decrypted or plain packet; never empty. */
 export function payloadOf(body: Uint8Array): Uint8Array {
   const padding = body[0] ?? 0;
   if (padding < MIN_PADDING || padding + 1 >= body.length) throw new StenoError('SSH_PROTOCOL', 'the padding of a packet is wrong');
   return body.subarray(1, body.length - padding);
 }
 
-/** What is encrypted of a packet, and the length before it. */
+/** The part of a packet to be encrypted, and the length before it. */
 export function framed(payload: Uint8Array, tagged: boolean): { readonly length: Uint8Array; readonly body: Uint8Array } {
   const block = tagged ? GCM_BLOCK : PLAIN_BLOCK;
   let padding = block - ((1 + payload.length + (tagged ? 0 : 4)) % block);

@@ -1,14 +1,13 @@
 /**
  * One shell on a node: authentication by certificate (RFC 4252, OpenSSH PROTOCOL.certkeys), then a session channel with a terminal
- * (RFC 4254 section 6), and beside it channels for subsystems such as sftp, which end with it.
+ * (RFC 4254 section 6), and additional channels for subsystems such as sftp, which end with the shell.
  *
  *     securing ──keys──► asking ──SERVICE_ACCEPT──► authenticating ──SUCCESS──► opening ──CONFIRMATION──► starting ──► running
  *         └────────────────┴── refused ──┴───────────────┴── exit, CLOSE, DISCONNECT, cut off ──┴────────────────► over
  *
- * The signature names the host certificate as well (`publickey-hostbound-v00@openssh.com`), so that it is of use at no other
- * server. A gateway that wants a second factor sends a banner and answers later. Windows and bounds: channel.ts. At most
- * `MAX_CHANNELS` channels. Tested in test/end-to-end/page-ssh.test.ts against OpenSSH, and in terminal.test.ts beside it against a
- * gateway.
+ * The signature names the host certificate as well (`publickey-hostbound-v00@openssh.com`), so that it is useless at any other server.
+ * A gateway that requires a second factor sends a banner and answers later. Windows and bounds: channel.ts. At most `MAX_CHANNELS`
+ * channels. Tested in test/end-to-end/page-ssh.test.ts against OpenSSH, and in terminal.test.ts beside it against a gateway.
  */
 import { StenoError } from '#schemas/base/errors.js';
 import { certificateType } from '#schemas/ssh/certificate.js';
@@ -44,54 +43,54 @@ export type End =
   /** The shell ended. */
   | { readonly kind: 'exit'; readonly status: number }
   | { readonly kind: 'signal'; readonly name: string }
-  /** Nothing said how. */
+  /** The connection closed without giving a reason. */
   | { readonly kind: 'closed' }
   | DisconnectedBy
-  /** Not admitted; the banner before has said why. */
+  /** Not admitted; the banner before it gave the reason. */
   | { readonly kind: 'refused' }
   | { readonly kind: 'failed'; readonly error: StenoError }
-  /** By this side. */
+  /** Closed by this side. */
   | { readonly kind: 'left' };
 
 export interface SessionEvents {
-  /** Text of the gateway before anybody is admitted, as it came: hostile until shown to be harmless. */
+  /** Text that the gateway sends before it admits the user, unmodified: hostile until sanitized for display. */
   banner(text: string): void;
-  /** The shell runs. */
+  /** The shell is running. */
   started(): void;
-  /** `drawn`: to be called once these bytes are shown; only then may as many more come. */
+  /** `drawn`: call it once these bytes are shown; only then may as many more come. */
   output(bytes: Uint8Array, drawn: () => void): void;
   /** The id of the recording. */
   recording(id: string): void;
-  /** How to resume this connection over another network; said again when roles change. */
+  /** How to resume this connection over another network; called again when roles change. */
   reconnect(ticket: { readonly id: string; readonly secret: Uint8Array; readonly seconds: number }): void;
   /** Called once; no event follows. */
   ended(end: End): void;
 }
 
 export interface SubsystemEvents {
-  /** What is sent from now on is read. Also said by a gateway that then ends it with its reason. */
+  /** From now on, bytes sent are read. Also called if the gateway then ends the subsystem with a reason. */
   started(): void;
-  /** `taken`: to be called once these bytes are done with; only then may as many more come. */
+  /** `taken`: call it once these bytes are processed; only then may as many more come. */
   data(bytes: Uint8Array, taken: () => void): void;
-  /** Text on standard error, such as the gateway's words: hostile until shown to be harmless. */
+  /** Text on standard error, such as messages of the gateway: hostile until sanitized for display. */
   said(bytes: Uint8Array): void;
-  /** Called once, unless this side closed it; no event follows. `why`: of what refused it, hostile as well; else ''. */
+  /** Called once, unless this side closed it; no event follows. `why`: the reason of a refusal, also hostile; otherwise ''. */
   ended(why: string): void;
 }
 
 export interface Subsystem {
-  /** False: too much waits already, and none of it was taken. */
+  /** False: too much is already waiting, and none of these bytes were taken. */
   send(bytes: Uint8Array): boolean;
   close(): void;
 }
 
-/** The shell's, and those of subsystems; each subsystem is a session of its own to the gateway. */
+/** The shell's channel and those of subsystems; the gateway treats each subsystem as a session of its own. */
 const MAX_CHANNELS = 8;
-/** Bytes of input before the shell's channel is open. */
+/** Bytes of input held before the shell's channel is open. */
 const MAX_EARLY = 16 << 20;
 const MAX_BANNER = 16 * 1024;
 const MAX_BANNERS = 16;
-/** Cells; a terminal beyond that is no window of a browser. */
+/** In cells; no browser window has a larger terminal. */
 const MAX_CELLS = 1_000;
 const TERM = 'xterm-256color';
 
@@ -104,14 +103,14 @@ export class SshSession {
   #stage: Stage = 'securing';
   #size: Size;
   #banners = 0;
-  /** By our number, which is used once. */
+  /** By our channel number, which is never reused. */
   readonly #channels = new Map<number, Channel>();
   #next = 0;
   #shell: Channel | null = null;
   /** Answers outstanding, in order: to `pty-req`, then to `shell`. */
   #asked: ('terminal' | 'shell')[] = [];
   #how: End | null = null;
-  /** What was typed before there was a shell. */
+  /** Input typed before the shell is running. */
   readonly #early: Uint8Array[] = [];
   #earlyBytes = 0;
   readonly #subsystems = new Set<() => void>();
@@ -138,12 +137,15 @@ export class SshSession {
     this.#transport.receive(bytes);
   }
 
-  /** The stream is over. */
+  /** The byte stream has ended. */
   ended(why: StenoError): void {
     this.#transport.ended(why);
   }
 
-  /** What was typed or pasted; before the shell runs it waits. False: too much waits already, and none of it was taken. */
+  /**
+   * Sends typed or pasted input; it waits until the shell is running. False: too much is already waiting, and none of these bytes were
+   * taken.
+   */
   input(bytes: Uint8Array): boolean {
     if (this.#stage === 'over') return true;
     if (this.#shell !== null) return this.#shell.write(bytes);
@@ -160,7 +162,7 @@ export class SshSession {
     this.#shell?.request('window-change', false, (writer) => writer.uint32(cols).uint32(rows).uint32(0).uint32(0));
   }
 
-  /** Starts a subsystem on a channel of its own. Null: no shell runs, or there are too many already. */
+  /** Starts a subsystem on a channel of its own. Null: no shell is running, or there are too many subsystems. */
   subsystem(name: string, events: SubsystemEvents): Subsystem | null {
     if (this.#stage !== 'running' || this.#channels.size >= MAX_CHANNELS) return null;
     let over = false;
@@ -201,12 +203,12 @@ export class SshSession {
     };
   }
 
-  /** New keys, now. */
+  /** Starts a key re-exchange. */
   rekey(): void {
     this.#transport.rekey();
   }
 
-  /** Leaves: the gateway ends the shell. */
+  /** Leaves; the gateway then ends the shell. */
   close(): void {
     this.#transport.disconnect(DISCONNECT.byApplication, '');
   }
@@ -277,7 +279,7 @@ export class SshSession {
         this.#stage = 'starting';
         const { cols, rows } = this.#size;
         this.#asked = ['terminal', 'shell'];
-        // No modes: the terminal of the node keeps its defaults, as ssh does without a terminal of its own.
+        // No terminal modes: the node's terminal keeps its defaults, as for an ssh client without a terminal.
         shell.request('pty-req', true, (writer) =>
           writer.utf8(TERM).uint32(cols).uint32(rows).uint32(0).uint32(0).string(Uint8Array.of(0)),
         );
@@ -341,7 +343,7 @@ export class SshSession {
     this.#stage = 'over';
     this.#early.length = 0;
     for (const cutOff of this.#subsystems) cutOff();
-    // How the shell ended counts for more than how the connection did, unless the gateway says why it ended that.
+    // The shell's exit takes precedence over the end of the connection, unless the gateway gives a reason for the latter.
     const told = end.kind === 'disconnected' && end.text !== '';
     this.#events.ended(told ? end : (this.#how ?? end));
   }

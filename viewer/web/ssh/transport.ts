@@ -4,10 +4,10 @@
  *     identifying ──"SSH-2.0-…"──► exchanging ──NEWKEYS both ways──► open ──KEXINIT of either side──► exchanging
  *          └────────────────────────────┴── malformed, refused, stream over, either side leaves ──┴───► closed
  *
- * WebCrypto answers later, so what arrives is handled in one queue and what leaves in another, each in order. While keys are
- * exchanged nothing else is sent (section 7.1), and what the callers send waits. In the first exchange nothing but the exchange
- * may arrive (strict KEX); every other message there ends the connection. Limits: packets.ts; `MAX_WAITING` bytes to be sent.
- * After `REKEY_BYTES` either way the client asks for new keys (section 9). Tested in test/end-to-end/page-ssh.test.ts.
+ * WebCrypto is asynchronous, so incoming packets are handled in one queue and outgoing ones in another, each in order. During a key
+ * exchange nothing else is sent (section 7.1), and messages of callers wait. During the first exchange only key exchange messages may
+ * arrive (strict KEX); any other message ends the connection. Limits: packets.ts; `MAX_WAITING` bytes to be sent. After `REKEY_BYTES`
+ * in either direction the client requests new keys (section 9). Tested in test/end-to-end/page-ssh.test.ts.
  */
 import { StenoError } from '#schemas/base/errors.js';
 import { PAGE_IDENT } from '#schemas/ssh/page-client.js';
@@ -24,29 +24,32 @@ export interface ByteStream {
 }
 
 export interface TransportEvents {
-  /** The first keys are in use: the other side is the gateway. */
+  /** The first keys are in use, so the other side has proved to be the gateway. */
   secured(): void;
-  /** A message of a service: types 6 and 50 and above. Handled before the next is read. */
+  /** A message for a service: types 6 and 50 and above. It is handled before the next one is read. */
   message(payload: Uint8Array): Promise<void> | void;
   /** Called once; no event follows. Null: this side closed. */
   closed(why: StenoError | DisconnectedBy | null): void;
 }
 
-/** DISCONNECT of the other side: its code, and its words as they came. */
+/** DISCONNECT from the other side: its code, and its text, unmodified. */
 export interface DisconnectedBy {
   readonly kind: 'disconnected';
   readonly code: number;
   readonly text: string;
 }
 
-/** Bytes of messages that wait to be sent: a large paste, and a window to spare. */
+/** Limit for messages waiting to be sent, in bytes: a large paste, and a window to spare. */
 export const MAX_WAITING = 20 << 20;
 const REKEY_BYTES = 1 << 30;
 const VERSION = `SSH-2.0-${PAGE_IDENT}`;
 
 type Stage =
   | { readonly kind: 'identifying' }
-  /** `first`: of the connection. `own`: our KEXINIT. `exchange`: once theirs was there. `keys`: once theirs counted; NEWKEYS must come. */
+  /**
+   * `first`: the connection's first exchange. `own`: our KEXINIT. `exchange`: set once the other side's KEXINIT has arrived. `keys`:
+   * set once the reply has been verified; NEWKEYS must come next.
+   */
   | {
       readonly kind: 'exchanging';
       readonly first: boolean;
@@ -55,7 +58,7 @@ type Stage =
       keys: SessionKeys | null;
     }
   | { readonly kind: 'open' }
-  /** DISCONNECT is on its way; nothing else is sent or read. */
+  /** DISCONNECT is being sent; nothing else is sent or read. */
   | { readonly kind: 'leaving' }
   | { readonly kind: 'closed' };
 type Exchanging = Extract<Stage, { readonly kind: 'exchanging' }>;
@@ -64,7 +67,7 @@ interface Outgoing {
   readonly payload: Uint8Array;
   /** Everything after this packet uses these keys. */
   readonly keys?: SessionKeys;
-  /** The stream is closed behind this packet. */
+  /** Close the stream after this packet. */
   readonly last?: true;
 }
 
@@ -81,10 +84,10 @@ export class Transport {
   #open: SessionKeys['open'] | null = null;
   #curve25519 = false;
   #started = false;
-  /** Packets received since the last NEWKEYS, for UNIMPLEMENTED (strict KEX counts anew). */
+  /** Packets received since the last NEWKEYS, for UNIMPLEMENTED (strict KEX resets the count). */
   #received = 0;
   #sinceKeys = 0;
-  /** Of key exchanges, and messages that may be sent meanwhile. */
+  /** Key exchange messages, and others that may be sent during an exchange. */
   readonly #urgent: Outgoing[] = [];
   readonly #waiting: Uint8Array[] = [];
   #waitingBytes = 0;
@@ -98,23 +101,23 @@ export class Transport {
     this.#events = events;
   }
 
-  /** Sends the identification. */
+  /** Sends our identification. */
   async start(): Promise<void> {
     this.#curve25519 = await hasX25519();
     if (this.closed) return;
     this.#stream.send(new TextEncoder().encode(`${VERSION}\r\n`));
-    // What came before is read now: our identification goes first.
+    // Bytes that arrived earlier are read now, after our identification was sent.
     this.#started = true;
     void this.#read();
   }
 
-  /** Of the first key exchange; what a user signs. */
+  /** Session id, from the first key exchange; user authentication signs it. */
   get sessionId(): Uint8Array {
     if (this.#sessionId === null) throw new StenoError('INTERNAL', 'there are no keys yet');
     return this.#sessionId;
   }
 
-  /** The host certificate of the last key exchange. */
+  /** The host certificate from the last key exchange. */
   get hostKey(): Uint8Array {
     if (this.#hostKey === null) throw new StenoError('INTERNAL', 'there are no keys yet');
     return this.#hostKey;
@@ -131,7 +134,7 @@ export class Transport {
     void this.#read();
   }
 
-  /** The stream is over, for this reason. What arrived before is handled first. */
+  /** The stream has ended, for this reason. Bytes that arrived before are handled first. */
   ended(why: StenoError): void {
     void this.#read().then(() => this.#close(why));
   }
@@ -144,7 +147,7 @@ export class Transport {
     void this.#write();
   }
 
-  /** Asks for new keys. */
+  /** Requests new keys. */
   rekey(): void {
     if (this.#stage.kind === 'open') this.#beginExchange();
   }
@@ -154,7 +157,7 @@ export class Transport {
     this.#leave(code, text, null);
   }
 
-  /** One at a time, so that packets are handled in their order. */
+  /** Runs once at a time, so that packets are handled in order. */
   #read(): Promise<void> {
     if (this.#reading || !this.#started) return this.#last;
     this.#reading = true;
@@ -184,7 +187,7 @@ export class Transport {
         if (this.#sinceKeys > REKEY_BYTES) this.rekey();
       }
     } finally {
-      // In the very turn in which nothing more was found: what comes next must not be left to a reader that has gone.
+      // Reset this in the same turn in which the buffer was found empty: later bytes must start a new reader.
       this.#reading = false;
     }
   }
@@ -196,7 +199,7 @@ export class Transport {
     if (this.#stage.kind === 'exchanging') {
       const { first } = this.#stage;
       if (type >= MSG.kexInit && type < MSG.userauthRequest) return this.#exchange(this.#stage, payload);
-      // Before its own KEXINIT the other side may still send what it likes, except in the first exchange.
+      // Until it sends its own KEXINIT, the other side may send anything, except during the first exchange.
       if (first || (this.#stage.exchange !== null && type > MSG.debug))
         throw new StenoError('SSH_PROTOCOL', `message ${type} in a key exchange`);
     } else if (type === MSG.kexInit) {
@@ -208,7 +211,7 @@ export class Transport {
     this.unimplemented();
   }
 
-  /** Answers the message at hand (RFC 4253 section 11.4). */
+  /** Answers the current message with UNIMPLEMENTED (RFC 4253 section 11.4). */
   unimplemented(): void {
     this.send(
       new SshWriter()
@@ -232,7 +235,7 @@ export class Transport {
     const type = payload[0]!;
     const { first } = stage;
     if (type === MSG.kexInit && stage.exchange === null) {
-      // A strict server's very first packet is its KEXINIT.
+      // With strict KEX, the first packet of the server must be its KEXINIT.
       if (first && this.#received > 0) throw new StenoError('SSH_PROTOCOL', 'a message came before the key exchange');
       stage.exchange = await KeyExchange.begin(
         { clientVersion: VERSION, serverVersion: this.#serverVersion, clientInit: stage.own, serverInit: payload.slice() },
@@ -251,7 +254,7 @@ export class Transport {
     }
     if (type === MSG.newKeys && stage.keys !== null && payload.length === 1) {
       this.#open = stage.keys.open;
-      // Strict KEX: the count begins anew. It is at zero again after this packet.
+      // Strict KEX resets the count, which becomes zero after this packet.
       this.#received = -1;
       this.#sinceKeys = 0;
       this.#stage = { kind: 'open' };
@@ -261,7 +264,7 @@ export class Transport {
     throw new StenoError('SSH_PROTOCOL', `message ${type} out of its turn in a key exchange`);
   }
 
-  /** One at a time: each packet's IV follows from the last. */
+  /** Runs once at a time: the IV of each packet follows from the previous one. */
   async #write(): Promise<void> {
     if (this.#writing) return;
     this.#writing = true;
@@ -303,7 +306,7 @@ export class Transport {
     this.#leave(known.code === 'GATEWAY_HOST_KEY' ? DISCONNECT.hostKeyNotVerifiable : DISCONNECT.protocolError, known.code, known);
   }
 
-  /** Says so to the other side, whether it reads or not, and closes. */
+  /** Sends DISCONNECT, without waiting for the other side to read it, and closes. */
   #leave(code: number, text: string, why: StenoError | null): void {
     if (this.closed) return;
     const payload = new SshWriter().byte(MSG.disconnect).uint32(code).utf8(text).utf8('').bytes();

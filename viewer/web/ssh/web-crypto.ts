@@ -1,13 +1,13 @@
 /**
- * WebCrypto under the names that SSH uses. Pages have it where they are served over TLS or from loopback (secure contexts).
+ * WebCrypto under the names that SSH uses. WebCrypto is available on pages served over TLS or from loopback (secure contexts).
  *
- * A private key made here cannot be exported, by this page or by anything else in it. Tested in key-exchange.test.ts and
+ * A private key made here cannot be exported, neither by this page nor by any code in it. Tested in key-exchange.test.ts and
  * test/end-to-end/page-ssh.test.ts.
  */
 import { StenoError } from '#schemas/base/errors.js';
 import { SshReader, SshWriter } from '#schemas/ssh/wire.js';
 
-/** TypeScript tells memory that is shared with workers apart; none of ours is. */
+/** TypeScript distinguishes memory shared with workers; none is used here. */
 type Owned = Uint8Array<ArrayBuffer>;
 const owned = (bytes: Uint8Array): Owned => bytes as Owned;
 
@@ -26,7 +26,7 @@ export async function sha256(bytes: Uint8Array): Promise<Uint8Array> {
 /** One side's ephemeral key of a key exchange. */
 export interface Ephemeral {
   readonly publicKey: Uint8Array;
-  /** The shared secret, big-endian. Rejects for a point that is none, or that gives nothing but zeros. */
+  /** The shared secret, big-endian. Rejects an invalid point, and one that yields only zeros. */
   derive(peer: Uint8Array): Promise<Uint8Array>;
 }
 
@@ -56,7 +56,7 @@ export async function hasX25519(): Promise<boolean> {
 
 const GCM_TAG = 16;
 
-/** AES-GCM as `aes256-gcm@openssh.com` uses it: the packet's length is authenticated and not encrypted (RFC 5647 section 7.3). */
+/** AES-GCM as in `aes256-gcm@openssh.com`: the packet's length is authenticated but not encrypted (RFC 5647 section 7.3). */
 export class PacketCipher {
   readonly #key: CryptoKey;
   readonly #iv: Owned;
@@ -70,24 +70,24 @@ export class PacketCipher {
 
   static readonly tagBytes = GCM_TAG;
 
-  /** `iv`: twelve bytes, four fixed and a counter of eight. */
+  /** `iv`: twelve bytes, a fixed part of four and a counter of eight. */
   static async of(key: Uint8Array, iv: Uint8Array, use: 'encrypt' | 'decrypt'): Promise<PacketCipher> {
     return new PacketCipher(await crypto.subtle.importKey('raw', owned(key), 'AES-GCM', false, [use]), iv);
   }
 
-  /** Ciphertext and tag. */
+  /** Returns ciphertext and tag. */
   async encrypt(plain: Uint8Array, length: Uint8Array): Promise<Uint8Array> {
     const parameters = this.#next(length);
     return new Uint8Array(await crypto.subtle.encrypt(parameters, this.#key, owned(plain)));
   }
 
-  /** Rejects when the packet was altered. */
+  /** Rejects if the packet was altered. */
   async decrypt(sealed: Uint8Array, length: Uint8Array): Promise<Uint8Array> {
     const parameters = this.#next(length);
     return new Uint8Array(await crypto.subtle.decrypt(parameters, this.#key, owned(sealed)));
   }
 
-  /** Each packet's counter is one above the last (RFC 5647 section 7.1); no IV is ever used twice. */
+  /** Each packet's counter is the previous one plus one (RFC 5647 section 7.1); no IV is ever reused. */
   #next(length: Uint8Array): AesGcmParams {
     const parameters = { name: 'AES-GCM', iv: this.#iv.slice(), additionalData: owned(length), tagLength: GCM_TAG * 8 };
     this.#counter.setBigUint64(0, this.#counter.getBigUint64(0) + 1n);
@@ -95,7 +95,7 @@ export class PacketCipher {
   }
 }
 
-/** The key of a terminal: made here, and of no use elsewhere. ECDSA P-256, which every browser has and FIPS allows. */
+/** The key of a terminal: generated here, and usable nowhere else. ECDSA P-256, which every browser supports and FIPS allows. */
 export interface UserKey {
   readonly type: string;
   /** Blob of the public key (RFC 5656 section 3.1). */

@@ -24,10 +24,10 @@ import type { LinkEnvironment } from './link.js';
 
 export type TerminalState =
   | { readonly kind: 'connecting' }
-  /** `token`: of the page that confirms. */
+  /** `token`: the token of the confirmation page. */
   | { readonly kind: 'confirming'; readonly token: string }
   | { readonly kind: 'running' }
-  /** The network is lost, and the session waits. */
+  /** The network is lost, and the session is waiting. */
   | { readonly kind: 'away' }
   | ({ readonly kind: 'ended' } & Ending);
 
@@ -43,10 +43,13 @@ export interface ConnectionEvents {
 }
 
 export interface Connection {
-  /** Of `full` and `away` nothing was taken: too much waits already, or the network is lost and it would be executed late. */
+  /**
+   * For `full` and `away`, none of the input was taken: too much is already waiting, or the network is lost and the input would run
+   * late.
+   */
   input(bytes: Uint8Array): 'taken' | 'full' | 'away';
   resize(size: Size): void;
-  /** Null: no shell runs, or there are too many already. */
+  /** Null: no shell is running, or there are too many subsystems. */
   readonly subsystem: (name: string, events: SubsystemEvents) => Subsystem | null;
   close(): void;
 }
@@ -154,7 +157,7 @@ const browser: LinkEnvironment = {
       await ask('GET /api/me', {});
       return null;
     } catch (error) {
-      // Signed out or locked; any other refusal may pass.
+      // Signed out or locked; any other refusal may be temporary.
       const { code = '', detail } = error instanceof ApiFailure ? error : {};
       return code === 'LOCKED' || code === 'NOT_SIGNED_IN' ? new StenoError(code, detail) : null;
     }

@@ -1,17 +1,20 @@
-/** How a terminal ended, in words for its user. Tested in end.test.ts. */
+/** Describes to the user how a terminal ended. Tested in end.test.ts. */
 import type { DisconnectedBy } from '../ssh/transport.js';
 import { capital, gatewayWords } from '../ssh/gateway-words.js';
 import type { End } from '../ssh/session.js';
 
 export interface Ending {
-  /** The user ended it, or the shell did by itself. */
+  /** Whether the user ended it, or the shell exited by itself. */
   readonly good: boolean;
-  /** A sentence without its full stop, and what to do; of the gateway's words, which quote others: shown as text alone. */
+  /**
+   * A sentence without its full stop, and advice. Both may come from the gateway's message, which quotes others: show them as text
+   * only.
+   */
   readonly what: string;
   readonly fix: string;
 }
 
-/** A failure in the words of the catalogue. */
+/** An error in the words of the catalogue. */
 interface Explained {
   readonly message: string;
   readonly fix?: string;
@@ -21,13 +24,13 @@ interface Explained {
 export interface Heard {
   /** The gateway's last banner. */
   readonly banner: string;
-  /** The end of what was printed. */
+  /** The end of the output. */
   readonly last: string;
-  /** The shell had begun. */
+  /** Whether the shell had started. */
   readonly ran: boolean;
 }
 
-/** Status of sessions that the gateway ends itself (gateway/ssh/relay/last-messages.ts). */
+/** Exit status of sessions that the gateway ends itself (gateway/ssh/relay/last-messages.ts). */
 const ENDED_BY_GATEWAY = 255;
 
 export function wordsOf(
@@ -36,7 +39,7 @@ export function wordsOf(
 ): Ending {
   switch (end.kind) {
     case 'exit': {
-      // Only what a program prints before it ends like this can look the same; it says nothing that its user has not typed.
+      // Only output of a program that exits with this status can imitate this, and it can only mislead the user who ran it.
       const said = end.status === ENDED_BY_GATEWAY ? endingOf(last) : null;
       if (said !== null) return said;
       return { good: end.status === 0, what: end.status === 0 ? 'The shell ended' : `The shell ended with status ${end.status}`, fix: '' };
@@ -73,7 +76,7 @@ function endingOf(text: string): Ending | null {
   return said === null ? null : { good: false, ...said };
 }
 
-/** The token of the page's address in a banner that asks for a second factor; the address itself is not followed. */
+/** The token from the page address in a banner that asks for a second factor; the address itself is not opened. */
 export function confirmationIn(banner: string): string | null {
   return /\/confirm#([A-Za-z0-9_-]{43})(?![A-Za-z0-9_-])/.exec(banner)?.[1] ?? null;
 }

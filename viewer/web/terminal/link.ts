@@ -1,13 +1,14 @@
 /**
- * The way of a terminal's bytes to its gateway, which outlives a lost network: a WebSocket after the other carries one stream.
+ * The link of a terminal to its gateway, which survives the loss of the network: successive WebSockets carry one byte stream.
  *
  *     opening ──first byte: SSH──► plain ──closed──► over                         a gateway that knows no frames
  *        └──first byte: a frame──► attached ──closed or silent, with a ticket──► away ──challenge, proof, `resumed`──► attached
  *                                     └──closed without one, ended, misused──► over ◄──refused, locked, ended, time over──┘
  *
- * The ticket comes from the gateway inside SSH; its secret becomes a key that cannot be read again. `away` lasts as long as the ticket says, and
- * tries again after `RETRY_MS`, and at once when the browser is online. A gateway that says nothing for `SILENCE_MS` counts as lost. Bytes that
- * the gateway has not confirmed are kept, at most `MAX_KEPT`. Decision 0165. Tested in test/end-to-end/terminal-resume.test.ts.
+ * The ticket comes from the gateway inside SSH; its secret becomes a key that cannot be exported. `away` lasts as long as the ticket
+ * says; the link retries after `RETRY_MS`, and immediately when the browser comes online. A gateway that is silent for `SILENCE_MS`
+ * counts as lost. Bytes that the gateway has not confirmed are kept, up to `MAX_KEPT`. Decision 0165. Tested in
+ * test/end-to-end/terminal-resume.test.ts.
  */
 import { terminalCloses } from '#schemas/api/front/terminal-closes.js';
 import { StenoError } from '#schemas/base/errors.js';
@@ -19,30 +20,30 @@ import { NEW } from '#schemas/terminal/resumption.js';
 export interface ReconnectTicket {
   readonly id: string;
   readonly secret: Uint8Array;
-  /** How long the gateway waits; 0: not at all. */
+  /** How long the gateway keeps the session waiting; 0: not at all. */
   readonly seconds: number;
 }
 
 export interface LinkEvents {
-  /** The gateway is there: bytes may be sent. */
+  /** The gateway is connected: bytes may be sent. */
   opened(): void;
   bytes(bytes: Uint8Array): void;
-  /** The network is lost. What is sent meanwhile arrives once it is back. */
+  /** The network is lost. Bytes sent meanwhile arrive once it is back. */
   away(): void;
   back(): void;
   /** Called once; no event follows. */
   ended(why: StenoError): void;
 }
 
-/** Of a browser, or of a test. */
+/** Provided by a browser, or by a test. */
 export interface LinkEnvironment {
-  /** `resume`: for the query of that name. */
+  /** `resume`: the value of the query parameter of that name. */
   open(resume: string): WebSocket;
-  /** Calls back when the browser is online again, and answers how to call that off. */
+  /** Calls back when the browser is online again; returns a function that cancels this. */
   onOnline(callback: () => void): () => void;
-  /** As `onOnline`, when the page goes away. */
+  /** Like `onOnline`, for when the user leaves the page. */
   onLeave(callback: () => void): () => void;
-  /** Asks why the viewer refused a WebSocket, since browsers do not tell; null: it did not refuse, or does not answer. */
+  /** Asks why the viewer refused a WebSocket, which browsers do not reveal; null: it did not refuse, or does not answer. */
   refused(): Promise<StenoError | null>;
 }
 
@@ -51,7 +52,7 @@ const SAY_MS = 10_000;
 const ATTEMPT_MS = 10_000;
 const RETRY_MS = [0, 500, 1_000, 2_000, 4_000];
 const MAX_KEPT = 24 << 20;
-/** `S` of an SSH identification. */
+/** The `S` of an SSH identification. */
 const PLAIN = 0x53;
 
 interface Ticket {
@@ -188,7 +189,7 @@ export class TerminalLink {
     this.#lost();
   }
 
-  /** Ends the link if the viewer refuses the user: further attempts would be in vain. */
+  /** Ends the link if the viewer refuses the user, since further attempts would fail. */
   async #askWhy(): Promise<void> {
     if (this.#asking) return;
     this.#asking = true;
@@ -202,7 +203,7 @@ export class TerminalLink {
     return this.#ticket !== null && this.#ticket.seconds > 0 && ![signedOut, misuse, idle, gone].some((one) => one === code);
   }
 
-  /** The connection at hand is of no more use. */
+  /** The current WebSocket is lost. */
   #lost(): void {
     const socket = this.#socket;
     this.#socket = null;
@@ -265,7 +266,7 @@ export class TerminalLink {
   }
 }
 
-/** Why the WebSocket ended, if SSH has not said. */
+/** Why the WebSocket ended, unless SSH has given a reason. */
 function closeError(code: number, reason: string): StenoError {
   switch (code) {
     case terminalCloses.signedOut:

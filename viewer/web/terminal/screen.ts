@@ -1,6 +1,6 @@
 /**
- * The terminal on the page: xterm.js, fitted to its box. What is printed is hostile: links of it are not followed, it sets no
- * title, and nothing of it reaches the clipboard. Tested in test/end-to-end/terminal.test.ts.
+ * The terminal on the page: xterm.js, fitted to its box. Output is hostile: its links are not followed, it cannot set a title, and it
+ * cannot reach the clipboard. Tested in test/end-to-end/terminal.test.ts.
  */
 import './style-element.js';
 import { FitAddon } from '@xterm/addon-fit';
@@ -8,12 +8,12 @@ import { Terminal } from '@xterm/xterm';
 import '@xterm/xterm/css/xterm.css';
 
 export interface ScreenEvents {
-  /** Keys, pastes and reports, as bytes for the shell. */
+  /** Keys, pastes and terminal reports, as bytes for the shell. */
   typed(bytes: Uint8Array): void;
   resized(cols: number, rows: number): void;
 }
 
-/** As the replay of a session draws it, in either scheme. */
+/** The same colours as in the replay of a session, in either scheme. */
 const theme = {
   background: '#121316',
   foreground: '#dfddd7',
@@ -35,7 +35,7 @@ export class Screen {
       scrollback: SCROLLBACK_LINES,
       cursorBlink: false,
       theme,
-      // Of OSC 8, whose address a program chooses.
+      // OSC 8 links, whose address a program chooses, are not opened.
       linkHandler: { activate: () => undefined },
     });
     this.#terminal = terminal;
@@ -43,10 +43,10 @@ export class Screen {
     terminal.open(box);
     const encoder = new TextEncoder();
     terminal.onData((text) => events.typed(encoder.encode(text)));
-    // Reports of the mouse, a byte a character.
+    // Mouse reports, one byte per character.
     terminal.onBinary((text) => events.typed(Uint8Array.from(text, (character) => character.charCodeAt(0))));
     terminal.attachCustomKeyEventHandler((event) => {
-      // As in terminals of desktops, since Ctrl+C interrupts. Ctrl+Shift+V is the browser's own.
+      // Ctrl+Shift+C copies, as in desktop terminals, since Ctrl+C interrupts. Ctrl+Shift+V is the browser's own.
       if (event.type !== 'keydown' || !event.ctrlKey || !event.shiftKey || event.code !== 'KeyC') return true;
       event.preventDefault();
       void this.copy();
@@ -73,13 +73,13 @@ export class Screen {
     this.#terminal.focus();
   }
 
-  /** The shell is over: keys go nowhere. */
+  /** The shell has ended: keys are ignored. */
   freeze(): void {
     this.#terminal.options.disableStdin = true;
     this.#terminal.blur();
   }
 
-  /** The selection. False: nothing is selected, or the browser does not allow it. */
+  /** Copies the selection. False: nothing is selected, or the browser does not allow it. */
   async copy(): Promise<boolean> {
     const text = this.#terminal.getSelection();
     if (text === '') return false;
@@ -89,7 +89,7 @@ export class Screen {
     );
   }
 
-  /** In brackets where the program on the terminal asked for them (mode 2004). False: the browser does not allow it. */
+  /** Pastes, in brackets if the program asked for them (mode 2004). False: the browser does not allow it. */
   async paste(): Promise<boolean> {
     const text = await navigator.clipboard.readText().catch(() => null);
     if (text === null) return false;

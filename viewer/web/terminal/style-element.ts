@@ -1,6 +1,6 @@
 /**
- * An element that holds a style sheet, for xterm.js: the page's policy (viewer/api/http/guard.ts) forbids inline `<style>`, but
- * not sheets that scripts construct (CSSOM). The build puts `steno-style` in the place of `style` in xterm.js (vite.config.ts).
+ * An element that holds a style sheet, for xterm.js: the page's policy (viewer/api/http/guard.ts) forbids inline `<style>`, but not
+ * style sheets that scripts construct (CSSOM). The build replaces `style` with `steno-style` in xterm.js (vite.config.ts).
  */
 class StyleElement extends HTMLElement {
   readonly #sheet = new CSSStyleSheet();

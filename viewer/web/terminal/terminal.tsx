@@ -1,4 +1,4 @@
-/** A terminal at full size: `/terminal?node=NAME&login=LOGIN`. Loaded with all it needs when somebody opens one. */
+/** A terminal at full size: `/terminal?node=NAME&login=LOGIN`. Loaded, with everything it needs, on first use. */
 import { useEffect, useRef, useState } from 'react';
 import type { ReactNode } from 'react';
 import { Link, useSearchParams } from 'wouter';
@@ -78,7 +78,7 @@ function TerminalView({
   const lives = running || state.kind === 'away';
   useEffect(() => {
     if (!lives) return undefined;
-    // The shell ends with the page.
+    // Ask before leaving: the shell ends with the page.
     const ask = (event: Event): void => event.preventDefault();
     window.addEventListener('beforeunload', ask);
     return () => window.removeEventListener('beforeunload', ask);

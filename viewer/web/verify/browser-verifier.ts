@@ -1,6 +1,6 @@
 /**
- * `verifyRecording` with what a browser has: the same code that `steno verify` runs, on @noble's digests and curves
- * instead of Node's. Tested in test/vectors/browser.test.ts, against Node's.
+ * `verifyRecording` in a browser: the same code that `steno verify` runs, with @noble's digests and curves instead of Node's. Tested in
+ * test/vectors/browser.test.ts against Node's.
  */
 import { sha256 as sha256Of, sha512 } from '@noble/hashes/sha2.js';
 import { checkpointFault } from '#schemas/recording/checkpoint-check.js';
@@ -15,17 +15,17 @@ export function fingerprint(blob: Uint8Array): string {
 }
 
 export interface BrowserVerifierParts {
-  /** Public key lines of the recording CAs that count. */
+  /** Public key lines of the trusted recording CAs. */
   readonly cas: readonly string[];
-  /** Throws when the frame is damaged. */
+  /** Throws if the frame is damaged. */
   readonly decompress: (frame: Uint8Array) => Uint8Array;
-  /** Told of lines that were unpacked and of lines that were hashed: each byte comes twice. */
+  /** Called with numbers of bytes decompressed and of bytes hashed: each byte is counted twice. */
   readonly onBytes: (bytes: number) => void;
-  /** Of a caller with a terminal; keyframes are unchecked without. */
+  /** For callers with a terminal; without it, keyframes are not checked. */
   readonly screens?: VerifierParts['screens'];
 }
 
-/** `cas` null: whether the file is whole, whoever signed it. */
+/** `cas` null: checks only whether the file is intact, whoever signed it. */
 export function verifyInBrowser(
   file: Uint8Array,
   { cas, decompress, onBytes, screens }: Omit<BrowserVerifierParts, 'cas'> & { readonly cas: BrowserVerifierParts['cas'] | null },

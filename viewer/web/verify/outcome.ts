@@ -1,13 +1,13 @@
 /** The outcome of verifying a recording and its event log, as the page shows it, and the messages to and from the worker. */
 import type { Verdict } from '#schemas/recording/verify.js';
 
-/** The recording first. A log is checked against the recording that was found good last; `file` null: the server has none. */
+/** The recording comes first. A log is checked against the last recording that was found good; `file` null: the server has none. */
 export type VerifyOrder =
   | {
       readonly kind: 'recording';
       readonly file: ArrayBuffer;
       readonly cas: readonly string[];
-      /** The session that was asked for: a good recording of another one is not it. */
+      /** The requested session: a good recording of another session is not accepted. */
       readonly session: string;
     }
   | { readonly kind: 'log'; readonly file: ArrayBuffer | null };
@@ -26,13 +26,13 @@ export interface Verified {
   readonly signedAt: number;
   readonly end: string;
   readonly head: string;
-  /** Keyframes, which seeking draws: the page has no terminal to check them with. */
+  /** Number of keyframes, which seeking draws: the page has no terminal to check them with. */
   readonly keyframes: number;
-  /** The recording says that kernel events were signed beside it. */
+  /** Whether the recording says that kernel events were signed alongside. */
   readonly logged: boolean;
 }
 
-/** `code` in the words of the catalogue; `block`: the first bad or missing one; `goodUntil`: ms of session time. */
+/** `code`: explained by the catalogue. `block`: the first bad or missing one. `goodUntil`: ms of session time. */
 export interface Refused {
   readonly kind: 'refused';
   readonly code: string;
@@ -48,11 +48,11 @@ export type LogOutcome =
 export type WorkerSays =
   | { readonly kind: 'bytes'; readonly bytes: number }
   | { readonly kind: 'recording'; readonly outcome: Outcome }
-  /** `unfinished`: nothing is wrong so far, and the rest may still come. */
+  /** `unfinished`: no fault so far, and the rest may still arrive. */
   | { readonly kind: 'log'; readonly outcome: LogOutcome | null; readonly unfinished: boolean }
   | { readonly kind: 'failed'; readonly reason: string };
 
-/** `message`: of the error catalogue. */
+/** Looks up `message` in the error catalogue. */
 type MessageOf = (code: string) => string;
 
 export function outcomeOf(verdict: Verdict, session: string, message: MessageOf): Outcome {

@@ -1,6 +1,6 @@
 /**
- * Verifying, here and on one's own machine. The page says what it did and whom it believed: it comes from the server that
- * keeps the recording, so whoever distrusts that server takes the command and a CA key that they had before.
+ * Verification, on this page or on the user's own machine. The page says what it checked and which keys it trusted. Page and keys come
+ * from the server that keeps the recording, so users who distrust that server use the command and a CA key that they already have.
  */
 import { useEffect, useState } from 'react';
 import type { ReactNode } from 'react';
@@ -104,7 +104,7 @@ function Shown({
   return <RefusedPanel outcome={outcome} of="" />;
 }
 
-/** `of`: which of the two files, where that is not plain. */
+/** `of`: which of the two files, if that is not obvious. */
 function RefusedPanel({ outcome, of }: { readonly outcome: Refused; readonly of: '' | 'event log' }): ReactNode {
   const where = outcome.block === null ? '' : `: ${of === '' ? '' : 'its '}block ${outcome.block}`;
   return (
@@ -171,11 +171,11 @@ function VerifiedPanel({
   );
 }
 
-/** A log that has not been closed is no fault of anybody yet; one that is altered is. */
+/** A log that has not been closed is not a fault yet; an altered log is. */
 function LogFault({ log: { outcome, unfinished } }: { readonly log: FoundLog }): ReactNode {
   if (outcome.kind === 'verified') return null;
   const missing = outcome.code === 'VERIFY_MISSING_PART';
-  // A hole between parts that are there is not filled later.
+  // A missing part between existing ones will not be filled later.
   if (!unfinished || (missing && outcome.block !== null)) return <RefusedPanel outcome={outcome} of="event log" />;
   return (
     <div className="verdict verdict-unknown">
@@ -195,7 +195,7 @@ function closedAt({ signedAt, end }: { readonly signedAt: number; readonly end: 
   return `${moment(signedAt)}${end === 'interrupted' ? ', after an interruption' : ''}`;
 }
 
-/** The key itself, as `steno ca export recording` prints it: to be compared by eye, its end is enough. */
+/** The key as `steno ca export recording` prints it; for a comparison by eye, its end is enough. */
 function CaKeys({ cas }: { readonly cas: readonly string[] }): ReactNode {
   return cas.map((line) => {
     const [type = '', key = ''] = line.split(' ');

@@ -1,8 +1,7 @@
 /**
- * Signatures of SSH keys with @noble's curves: Ed25519 and the NIST curves, which are all that keys of Steno's CAs and
- * services can be. Another kind of key is refused as one that cannot be checked here, never passed. WebCrypto is not used,
- * because not every browser has its Ed25519, and it refuses other points than OpenSSL does. Tested in
- * test/vectors/browser.test.ts, against Node's.
+ * Verifies SSH signatures with @noble's curves: Ed25519 and the NIST curves, the only kinds that keys of Steno's CAs and services can
+ * have. Any other kind of key is refused as not checkable here, never accepted. WebCrypto is not used, because not every browser has
+ * its Ed25519, and because it refuses other points than OpenSSL does. Tested in test/vectors/browser.test.ts against Node's.
  */
 import { ed25519 } from '@noble/curves/ed25519.js';
 import { p256, p384, p521 } from '@noble/curves/nist.js';
@@ -25,7 +24,7 @@ export function verifySignature(publicBlob: Uint8Array, signatureBlob: Uint8Arra
     if (reader.utf8('the algorithm', 64) !== key.type) return false;
     const signature = reader.string('the signature', 4096);
     reader.end('the signature');
-    // Strict, as OpenSSL is: what only ZIP215 takes for good is not.
+    // Strict, like OpenSSL: signatures that only ZIP215 accepts are refused.
     if (key.kind === 'ed25519') return ed25519.verify(signature, data, key.point, { zip215: false });
     const { curve, bytes } = curves[key.curve];
     const pair = new SshReader(signature, 'SIGNATURE_GARBLED');

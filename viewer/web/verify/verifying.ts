@@ -1,12 +1,12 @@
 /**
- * Downloads a recording with its proof and has it verified; then its event log, where the recording names one.
+ * Downloads a recording with its proof and has it verified; then does the same with its event log, if the recording names one.
  *
  *     downloading ──whole──► checking ──good, and it names a log──► log ──► outcome
  *          │                    └──no log named, or not good──────────────────┘
  *          └─────────────────── any: failed: not allowed, cut off, too large for a page
  *
- * A log closes after its recording, so one that is unfinished is fetched again for some seconds. Each download is an export: it
- * takes that right and is noted as one.
+ * A log closes after its recording, so an unfinished log is fetched again for some seconds. Each download is an export: it requires
+ * that right and is logged as one.
  */
 import type { ExportFormat, SessionInfo } from '#schemas/api/recordings/sessions.js';
 import { logPatience } from '#schemas/recording/event-log-check.js';
@@ -25,9 +25,9 @@ export interface FoundLog {
   readonly unfinished: boolean;
 }
 
-/** The file and its lines are held in memory at once; `steno verify` holds more. */
+/** The file and its lines are in memory at the same time; `steno verify` handles larger recordings. */
 const MAX_LINES_BYTES = 512 << 20;
-/** Compressed; the lines of a log are some fifteen times as long. */
+/** Compressed size; the lines of a log are about fifteen times as large. */
 const MAX_LOG_BYTES = 64 << 20;
 const LOG_AGAIN_MS = 1_000;
 
@@ -95,7 +95,7 @@ class VerifyWorker {
     signal.addEventListener('abort', () => this.close());
   }
 
-  /** Never settles once closed: whoever closed it has gone. */
+  /** Never settles once closed, since the caller has gone. */
   ask(order: VerifyOrder): Promise<WorkerSays> {
     return new Promise((resolve, reject) => {
       this.#worker.onmessage = ({ data }: MessageEvent<WorkerSays>) => {
@@ -127,7 +127,7 @@ function pause(ms: number, signal: AbortSignal): Promise<void> {
   });
 }
 
-/** Never quite whole: what the server said of its size is an estimate. */
+/** Never quite 1: the size that the server reported is an estimate. */
 function shareOf(bytes: number, of: number): number {
   return of === 0 ? 0 : Math.min(0.99, bytes / of);
 }

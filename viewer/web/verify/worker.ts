@@ -1,6 +1,6 @@
 /**
- * Verifies in a thread of its own: hashing a long recording takes seconds, in which the page must answer. It is given a recording,
- * and then, where that names one, its event log: as often as the page has fetched it anew.
+ * Verifies in a separate thread, because hashing a long recording takes seconds, during which the page must stay responsive. The worker
+ * gets a recording, and then, if the recording names one, its event log, each time the page has fetched it again.
  */
 import { StenoError } from '#schemas/base/errors.js';
 import type { ErrorCode } from '#schemas/base/errors.js';
@@ -12,7 +12,7 @@ import { decompressFrame, openFrames } from './frames.js';
 import { logOutcomeOf, outcomeOf } from './outcome.js';
 import type { VerifyOrder, WorkerSays } from './outcome.js';
 
-/** The page is told that often. */
+/** Progress is reported to the page at this interval, in bytes. */
 const TELL_BYTES = 2 << 20;
 
 const say = (what: WorkerSays): void => self.postMessage(what);

@@ -1,4 +1,4 @@
-/** The queries for SOC 2: each runs for an auditor, and says what it is there to say where a control fails. */
+/** The SOC 2 queries: each runs for an auditor and reports a failing control. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
