@@ -56,6 +56,10 @@ it('is told to each of them, and the recording has every byte that one of them w
   await peer.until(/you type into/);
   const observer = steno.terminal(process.execPath, [bin, 'join', session], { cols: 200, rows: 50 }, { STENO_HOME: carol!.home });
   await observer.until(/you watch/);
+  await eventually(
+    () => steno.json<SessionInfo[]>('sessions', '--live'),
+    (rows) => rows.some(({ id, live }) => id === session && live !== undefined),
+  );
   await page.goto(`${new URL(steno.run.web).origin}/sessions/${session}`);
   await page.waitForSelector('.live-button.following');
   scene.print();

@@ -39,7 +39,7 @@ export function expectOrders({ mntNs, argv }: ExpectedExec, number: number, clas
   const name = Buffer.from((argv[0] ?? '').replace(/^.*\//s, ''));
   return [
     [PLAIN, hash(whole), whole.length] as const,
-    // The kernel hashes the total length of all arguments that it has read.
+    // The programs hash the bytes that they have read of all arguments.
     [SCRIPT, hash(rest, hash(name)), rest.length] as const,
   ].map(([form, value, length]) => {
     const order = Buffer.alloc(ORDER_BYTES);
