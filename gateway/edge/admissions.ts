@@ -31,13 +31,13 @@ export interface Entering {
 }
 
 export interface Admissions {
-  /** Calls `begin`, now or later, or destroys the connection; `refused` gets the reason where there is one to log. */
+  /** Calls `begin`, now or later, or destroys the connection; `refused` gets the reason if there is one to log. */
   enter(source: string, connection: Entering, begin: (slot: Slot) => void, refused: (reason: string) => void): void;
   /** Reports what is still uncounted. */
   close(): void;
 }
 
-/** Counts in this process. */
+/** Admissions counted in this process. */
 export class LocalAdmissions implements Admissions {
   readonly #queue: AdmissionQueue;
   readonly #slots: StrangerSlots;

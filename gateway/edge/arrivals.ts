@@ -1,6 +1,5 @@
 /**
- * Connections that another process has accepted and counted (../workers/): what the listeners of a worker take in place of a
- * listening socket.
+ * Connections that another process has accepted and counted (../workers/): a worker's listeners take them in place of a listening socket.
  */
 import type { Server, Socket } from 'node:net';
 import type { Slot, SlotSource } from '#runtime/http/stranger-slots.js';
@@ -9,15 +8,15 @@ import type { Admissions } from './admissions.js';
 export interface Arrivals {
   /** `host:port` at which the other process listens. */
   readonly address: string;
-  /** Gives the slot that the other process took for the connection. */
+  /** Returns the slot that the other process took for the connection. */
   readonly slots: SlotSource;
   /** Calls back with each connection, from which nothing has been read. */
   open(take: (socket: Socket) => void): void;
-  /** No more connections. */
+  /** Takes no more connections. */
   stop(): void;
 }
 
-/** Of the SSH port. Connections that came another way wait in the same queue and count in the same slots. */
+/** Arrivals of the SSH port. SSH connections that arrive another way wait in the same queue and count in the same slots. */
 export interface SshArrivals extends Arrivals {
   readonly admissions: Admissions;
   /** `displace` closes the connection. */

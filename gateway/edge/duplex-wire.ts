@@ -1,6 +1,6 @@
 /**
- * The byte stream of one SSH connection that a viewer brings for a browser, over TLS (../tunnel/ssh-relay.ts). Like a
- * socket-wire, but Node decrypts into memory of its own, so nothing is read into a shared buffer.
+ * The byte stream of one SSH connection that a viewer relays for a browser, over TLS (../tunnel/ssh-relay.ts). Like a
+ * socket-wire, but Node decrypts into its own memory, so nothing is read into a shared buffer.
  *
  * A browser that stops reading stops the viewer, which stops this stream: at most `HIGH_WATER` bytes and one read wait here.
  * Tested in test/end-to-end/terminal-relay.test.ts.

@@ -15,7 +15,7 @@ import { isName, stripDomain } from '#schemas/base/identity.js';
 import type { SocketWire } from './socket-wire.js';
 
 export const MAX_REQUEST = 2048;
-/** Milliseconds of silence after which the gateway speaks first; longer where a helper hands its socket to SSH first. */
+/** Milliseconds of silence after which the gateway speaks first; longer after a CONNECT, where a helper hands its socket to SSH first. */
 const PATIENCE_MS = 250;
 const BOUND_PATIENCE_MS = 2_000;
 const METHOD = Buffer.from('CONNECT ');
@@ -86,6 +86,6 @@ function targetOf(request: string): { readonly node: string } | string {
   if (match === null) return '400 Bad Request';
   const node = stripDomain(match[1]!);
   if (!isName(node)) return '400 Bad Request';
-  // As with `ssh -J`: the gateway leads to port 22 of nodes and nothing else.
+  // As with `ssh -J`: the gateway forwards only to port 22 of nodes.
   return Number(match[2]) === 22 ? { node } : '403 Forbidden';
 }

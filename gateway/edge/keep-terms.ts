@@ -1,13 +1,13 @@
-/** On which terms a connection outlives the network that carries it (resumable-wire.ts). Decision 0165. */
+/** Terms on which a connection outlives the network that carries it (resumable-wire.ts). Decision 0165. */
 
 export interface WireTimers {
   /** Monotonic ms. */
   now(): number;
-  /** Calls once after so many milliseconds; returns a function that calls it off. */
+  /** Calls `callback` once after `ms` milliseconds; returns a function that cancels the call. */
   after(ms: number, callback: () => void): () => void;
 }
 
-/** They keep no process from ending. */
+/** These timers do not keep the process alive. */
 export const realTimers: WireTimers = {
   now: () => performance.now(),
   after(ms, callback) {
@@ -16,19 +16,19 @@ export const realTimers: WireTimers = {
   },
 };
 
-/** On which terms a connection outlives its network. */
+/** Terms on which a connection outlives its network. */
 export interface KeepTerms {
-  /** How long it waits for the browser; 0: not any more. Asked when the network is lost. */
+  /** How long the connection waits for the browser; 0: no longer. Called when the network is lost. */
   readonly ms: () => number;
-  /** Throws the refusal of a browser that comes back from this address. */
+  /** Throws if a browser may not come back from this address. */
   readonly assertFrom: (source: string) => void;
   lost(): void;
-  /** `ms`: how long it was away; 0 when a newer connection replaced one that was not known to be lost. */
+  /** `ms`: how long the browser was away; 0 if a newer connection replaced one that was not known to be lost. */
   resumed(ms: number, source: string): void;
   refused(source: string, why: string): void;
 }
 
-/** What the browser needs to come back. */
+/** The credentials with which the browser can come back. */
 export interface Ticket {
   readonly id: string;
   readonly secret: Buffer;

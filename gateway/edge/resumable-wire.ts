@@ -1,5 +1,5 @@
 /**
- * The byte stream of one SSH connection of a browser that can go on over another network connection, where the user's roles
+ * The byte stream of a browser's SSH connection, which can continue over another network connection if the user's roles
  * allow it (`reconnect`). Decision 0165.
  *
  *     attached ──network lost, kept──► away ──resumed──► attached
@@ -7,10 +7,10 @@
  *        │                              └──ended by the gateway──► parting ──resumed, time over──► closed
  *        └──ended, destroyed, network lost and not kept, misused────────────────────────────────► closed
  *
- * SSH above hears nothing of a lost network: what it sends is kept (schemas/terminal/), and once more than `KEPT` bytes are, it is asked to
- * send no more. A session thus is as one whose client does not read. In `parting` SSH is over and only its last words wait to be
- * fetched. A newer connection that proves itself replaces the one at hand, whose loss need not be known yet. Limits: `MAX_KEPT`
- * bytes; one frame that is not whole. Tested in resumable-wire.test.ts, and over TLS in test/end-to-end/terminal-resume.test.ts.
+ * The SSH layer is not told about a lost network: its output is kept (schemas/terminal/), and once more than `KEPT` bytes are kept, it is
+ * asked to stop sending. The session then behaves like one whose client does not read. In `parting` SSH is over and only its last bytes
+ * wait to be fetched. A newer connection that proves itself replaces the current one, even if that one is not known to be lost. Limits:
+ * `MAX_KEPT` bytes; one incomplete frame. Tested in resumable-wire.test.ts, and over TLS in test/end-to-end/terminal-resume.test.ts.
  */
 import type { Duplex } from 'node:stream';
 import { StenoError } from '#schemas/base/errors.js';
@@ -20,20 +20,20 @@ import { HIGH_WATER } from './socket-wire.js';
 import type { KeepTerms, Ticket, WireTimers } from './keep-terms.js';
 import type { Wire, WireEvents } from './socket-wire.js';
 
-/** Bytes that may wait for the other end to say it has them, beside HIGH_WATER. */
+/** Bytes that may await acknowledgement by the other end, in addition to HIGH_WATER. */
 const KEPT = 1 << 20;
-/** Beyond what the windows of all channels of a page let pass: no client of ours. */
+/** More than the windows of all channels of a page allow: no client of ours gets there. */
 const MAX_KEPT = 16 << 20;
-/** The other end hears something at least so often, in ms, and takes silence for a lost network. */
+/** This end sends something at least this often, in ms; the other end takes silence for a lost network. */
 export const SAY_MS = 10_000;
 /** A peer that does not read our last bytes is cut off after this many milliseconds. */
 const LINGER_MS = 3_000;
 
 export interface ResumableWireDeps {
   readonly timers: WireTimers;
-  /** Makes it known under an id by which it can be found. */
+  /** Registers the wire under an id by which it can be found. */
   keep(wire: ResumableWire, terms: KeepTerms): Ticket;
-  /** It cannot be resumed any more. */
+  /** The wire can no longer be resumed. */
   closed(wire: ResumableWire): void;
 }
 
@@ -122,23 +122,26 @@ export class ResumableWire implements Wire {
     socket?.destroy();
   }
 
-  /** From now on the connection outlives a lost network. */
+  /** Makes the connection outlive a lost network from now on. */
   keep(terms: KeepTerms): Ticket {
     this.#terms = terms;
     return this.#deps.keep(this, terms);
   }
 
-  /** The terms may say something else now. */
+  /** Called when the terms may have changed. */
   recheck(): void {
     if (this.#socket === null && !this.#over) this.#await();
   }
 
-  /** Whether a page that has so many bytes can go on from there. */
+  /** Whether a page that has `received` bytes can continue from there. */
   holds(received: number): boolean {
     return !this.#over && this.#stream.holds(received);
   }
 
-  /** Goes on over `socket`, whose page has proven itself and has `received` bytes, which this end `holds`. `reader`: what came behind the proof. */
+  /**
+   * Continues over `socket`, whose page has proven itself and has `received` bytes (see `holds`). `reader`: holds bytes that followed the
+   * proof.
+   */
   reattach(socket: Duplex, reader: FrameReader, received: number, source: string): void {
     const before = this.#socket;
     const awayMs = before === null ? Math.max(1, Math.round(this.#deps.timers.now() - this.#lostAt)) : 0;
@@ -166,7 +169,7 @@ export class ResumableWire implements Wire {
       this.#reader.put(chunk);
       this.#frames(socket);
     });
-    // A half-closed connection can say nothing any more: as good as lost.
+    // The peer of a half-closed connection can send nothing more: treat the connection as lost.
     socket.on('end', () => socket.destroy());
     socket.once('close', () => this.#lost(socket));
     if (socket.destroyed) process.nextTick(() => this.#lost(socket));
@@ -199,7 +202,7 @@ export class ResumableWire implements Wire {
     this.#terms.lost();
   }
 
-  /** Until the time is over in which the browser may come back. */
+  /** Waits until the browser's time to come back is over. */
   #await(): void {
     this.#cancelAway?.();
     const left = this.#lostAt + (this.#terms?.ms() ?? 0) - this.#deps.timers.now();
@@ -207,7 +210,7 @@ export class ResumableWire implements Wire {
     else this.#cancelAway = this.#deps.timers.after(left, () => this.#close());
   }
 
-  /** The last bytes leave, then the connection does. */
+  /** Sends the last bytes, then closes the connection. */
   #leave(socket: Duplex): void {
     this.flush();
     socket.end();

@@ -30,9 +30,9 @@ export interface Wire {
   send(bytes: Buffer): void;
   /** Sends queued bytes now, if possible, instead of at the end of this turn of the event loop. Calls no callback. */
   flush?(): void;
-  /** From now on the connection outlives a lost network; left out: it cannot. */
+  /** Makes the connection outlive a lost network from now on; absent: not supported. */
   keep?(terms: KeepTerms): Ticket;
-  /** The terms may say something else now. */
+  /** Called when the terms may have changed. */
   recheck?(): void;
   pause(): void;
   resume(): void;
@@ -46,7 +46,7 @@ const LINGER_MS = 3_000;
 /** Shared by all sockets: each read uses the same memory. */
 const readBuffer = Buffer.allocUnsafeSlow(128 * 1024);
 
-/** A wire over a stream of Node's; how its bytes are read is left to those who extend it. */
+/** A wire over a Node stream; subclasses define how its bytes are read. */
 export abstract class StreamWire<S extends Duplex> implements Wire {
   protected readonly stream: S;
   protected events: WireEvents | undefined;

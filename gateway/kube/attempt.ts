@@ -1,4 +1,4 @@
-/** A request that asks to change the protocol, on its way to becoming a session: what both kinds of streams need. */
+/** A request to change the protocol, on its way to becoming a session: the parts that both kinds of streams need. */
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { StenoError } from '#schemas/base/errors.js';
@@ -17,11 +17,11 @@ export interface StreamingDeps extends ProxyDeps {
   readonly recorder: Recorder;
   readonly slots: SessionSlots;
   readonly observe: Observe;
-  /** Of the whole gateway: who has joined which session. */
+  /** The live sessions of the whole gateway, with their participants. */
   readonly live: LiveSessions;
-  /** Left out: no agent records commands in pods. */
+  /** Absent: no agent records commands in pods. */
   readonly pods?: PodWatching;
-  /** Waits for the recording when the gateway ends. */
+  /** Makes the gateway wait for the recording when it shuts down. */
   track(closing: Promise<void>): void;
 }
 
@@ -35,17 +35,17 @@ export interface Attempt {
   readonly entered: Entered;
   readonly upstream: Upstream;
   readonly counts: Counts;
-  /** Throws the reason when a lock, roles or limits have ended it. */
+  /** Throws the reason if a lock, roles or limits have ended the attempt. */
   stopIfEnded(): void;
-  /** Ends it for this reason: once, whoever asks first. */
+  /** Ends the attempt for this reason; only the first call counts. */
   end(error: StenoError): void;
-  /** Whom to tell of an end from here on; at once, if it has ended. */
+  /** Sets the callback for the end from now on; called immediately if the attempt has ended. */
   onEnd(told: (error: StenoError) => void): void;
-  /** The recording, once it is open: it is closed with the attempt. */
+  /** Sets the recording once it is open; it is closed with the attempt. */
   recorded(recording: { readonly session: string; close(): Promise<void> }): void;
 }
 
-/** Who is recorded, on which way to which pod. */
+/** The recorded user, the path of the connection, and the pod. */
 export function factsOf(
   { user: { identity }, source, request: { headers }, entered: { cluster, target, authorized } }: Attempt,
   pod: { readonly container: string; readonly image: string },

@@ -6,7 +6,7 @@
  *        └──roles demand participants──► client accepted ──all have joined──► API server accepts ──► relaying
  *                                                                                └──refuses: its Status is the end
  *
- * Client and API server speak the same protocol, WebSocket or SPDY/3.1; what is between them knows neither (streams/). Tested in
+ * Client and API server speak the same protocol, WebSocket or SPDY/3.1; the relay between them is independent of it (streams/). Tested in
  * streaming.test.ts and watched.test.ts, and in test/kube/ with the real kubectl.
  */
 import type { IncomingMessage } from 'node:http';
@@ -35,7 +35,7 @@ import type { RelayDeps } from './streams/relay.js';
 import { SPDY_PROTOCOL, SpdyPeer, acceptSpdy } from './streams/spdy-peer.js';
 import { WebSocketPeer, acceptWebSocket } from './streams/websocket-peer.js';
 
-/** How a client speaks to the container: null is SPDY/3.1. The API server is asked for the same. */
+/** The client's protocol: WebSocket subprotocols, or null for SPDY/3.1. The gateway uses the same towards the API server. */
 type Protocols = readonly Subprotocol[] | null;
 
 export interface CommandWanted {
@@ -62,7 +62,7 @@ function protocolsOf(subresource: string, request: IncomingMessage): Protocols {
   throw new StenoError('KUBE_UNSUPPORTED', `${subresource} over SPDY without ${SPDY_PROTOCOL}`);
 }
 
-/** Resolves when the session is over. Rejects what became of it before the client was accepted. */
+/** Resolves when the session is over. Rejects if it ended before the client was accepted. */
 export async function runCommand(attempt: Attempt, { command, protocols }: CommandWanted): Promise<void> {
   const { entered, upstream, counts, socket } = attempt;
   const pod = await podOf(upstream, entered, command.container);
@@ -92,7 +92,7 @@ export async function runCommand(attempt: Attempt, { command, protocols }: Comma
     about: isListable(facts) ? aboutOf(facts, tap, command) : null,
   });
   if (moderation.length > 0) {
-    // By the protocol that the client likes best, since the API server is not asked yet.
+    // Uses the protocol that the client prefers, since the API server has not been asked yet.
     const protocol = protocols === null ? null : protocols[0]!;
     const client = await accept(attempt, command, protocol);
     counts.answered(101);
@@ -100,7 +100,7 @@ export async function runCommand(attempt: Attempt, { command, protocols }: Comma
     return relay.run(client, {
       kind: 'awaited',
       demands: moderation,
-      // As roles say by then.
+      // Uses the decision of the roles at that time.
       async connect() {
         const now = { upstream, entered: { ...entered, authorized: entered.decided() } };
         return dialWatched(attempt, watch, () => dial(now, command, protocol === null ? null : [protocol]));
@@ -127,12 +127,12 @@ export async function runCommand(attempt: Attempt, { command, protocols }: Comma
 
 type Facts = ReturnType<typeof factsOf>;
 
-/** Whether its names fit the list of live sessions, by which others join it. */
+/** Whether the session's names fit into the list of live sessions, through which others join it. */
 function isListable({ user, node, login }: Facts): boolean {
   return user.length <= MAX_LIVE_USER && node.length <= MAX_LIVE_NODE && login.length <= MAX_LIVE_LOGIN;
 }
 
-/** What those who may join it are told, and rules decide by. */
+/** The facts shown to participants and used by the rules for joining. */
 function aboutOf({ user, node, login, labels }: Facts, tap: SessionTap, { command }: RemoteCommand): RelayDeps['about'] {
   return {
     ...{ user, node, login, labels: labels ?? null, startedAt: sessionTime(tap.recorder.session) },
@@ -155,7 +155,10 @@ function open(attempt: Attempt, command: RemoteCommand, facts: Facts): Promise<S
   );
 }
 
-/** Who records what the command does in the kernel; null: that is not wanted, or a text why nobody can. Throws KERNEL_RECORDING_IMPOSSIBLE. */
+/**
+ * The agent that records the command's kernel events; null: not requested; a text: the reason why no agent can. Throws
+ * KERNEL_RECORDING_IMPOSSIBLE.
+ */
 function recordingAgent({ deps, entered }: Attempt, pod: PodFacts): NodeRecord | string | null {
   const { enhanced } = entered.authorized.terms!;
   if (enhanced.mode === 'off' || enhanced.classes.length === 0) return null;
@@ -169,7 +172,7 @@ function recordingAgent({ deps, entered }: Attempt, pod: PodFacts): NodeRecord |
   }
 }
 
-/** What cannot be recorded is a gap. */
+/** Starts the kernel recording; if no agent can record, the recording gets a gap. */
 function watchOf(
   attempt: Attempt,
   pod: PodFacts,
@@ -197,12 +200,12 @@ function watchOf(
   });
 }
 
-/** As a shell would be told: plain words as they are, others in quotes. */
+/** The command line as typed in a shell: plain words unchanged, others quoted. */
 function shellWords(words: readonly string[]): string {
   return words.map((word) => (/^[A-Za-z0-9_@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)).join(' ');
 }
 
-/** Whoever records it waits for the command before the API server is asked. Rejects KUBE_UNREACHABLE, or why the attempt has ended. */
+/** Makes the agent expect the command before asking the API server. Rejects KUBE_UNREACHABLE, or the reason why the attempt has ended. */
 async function dialWatched(attempt: Attempt, watch: PodWatch | null, ask: () => Promise<Dialled>): Promise<Dialled> {
   await watch?.begin();
   attempt.stopIfEnded();
@@ -224,7 +227,7 @@ async function dial(
   return { kind: 'accepted', peer: new SpdyPeer(answer.socket, 'client', answer.head, command) };
 }
 
-/** Agrees with the client to a protocol; null: SPDY/3.1. Rejects KUBE_UNREACHABLE when it does not come to that. */
+/** Agrees on the protocol with the client; null: SPDY/3.1. Rejects KUBE_UNREACHABLE if the client is gone. */
 function accept({ request, socket, head }: Attempt, command: RemoteCommand, protocol: Subprotocol | null): Promise<Peer> {
   return new Promise((resolve, reject) => {
     const gone = (): void => reject(new StenoError('KUBE_UNREACHABLE', CLIENT_GONE));

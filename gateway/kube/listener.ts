@@ -1,11 +1,11 @@
 /**
- * The Kubernetes front door: TLS 1.3 with user certificates of Steno, HTTP/1.1 within.
+ * The Kubernetes listener: HTTP/1.1 over TLS 1.3 with Steno's user certificates.
  *
  *     https://HOST:PORT/CLUSTER/api/v1/…      as kubeconfigs name it; the rest of the path is that of the Kubernetes API
  *
- * Its own certificate is the gateway's service certificate, whose DNS name `gateway.steno` no other service has. No TLS session
- * is resumed, so every connection shows its certificate. Bounds: strangers as runtime/http/stranger-slots.ts gives them slots,
- * 10 s for TLS and for each head of 64 KiB, 60 s for a body. Tested in proxy.test.ts.
+ * It shows the gateway's service certificate, whose DNS name `gateway.steno` no other service has. TLS sessions are not resumed, so every
+ * connection shows a user certificate. Limits: slots for strangers (runtime/http/stranger-slots.ts), 10 s for TLS and for each head of at
+ * most 64 KiB, 60 s for a body. Tested in proxy.test.ts.
  */
 import { constants, X509Certificate } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
@@ -39,7 +39,7 @@ export interface KubeListenerDeps extends StreamingDeps {
   readonly identity: Pick<ServiceIdentity, 'tlsServerOptions' | 'onRenewed' | 'renew'>;
   onChange(callback: () => void): () => void;
   readonly log: Log;
-  /** Connections that another process accepts and counts; left out: this one listens. */
+  /** Connections that another process accepts and counts; absent: this process listens. */
   readonly arrivals?: Arrivals | undefined;
 }
 
@@ -48,7 +48,7 @@ export interface KubeListener {
   readonly address: string;
   /** Accepts no more connections. */
   stop(): void;
-  /** Takes nobody in, and ends what is under way. */
+  /** Accepts no more connections and ends the existing ones. */
   close(): Promise<void>;
 }
 
@@ -60,7 +60,7 @@ const IDLE_MS = 90_000;
 /** Rejects PORT_TAKEN. */
 export async function listenForKubernetes(deps: KubeListenerDeps, at: HostPort): Promise<KubeListener> {
   const { identity, log } = deps;
-  // One that was issued before gateways had the name.
+  // The certificate was issued before gateways had this name.
   if (!namesGateway(identity)) await identity.renew();
   const sockets = new Set<Socket>();
   const users = new WeakMap<Socket, CertifiedUser>();
@@ -106,7 +106,7 @@ export async function listenForKubernetes(deps: KubeListenerDeps, at: HostPort):
   server.on('tlsClientError', (error, socket) =>
     log.debug({ source: peerAddress(socket), err: error }, 'TLS of a Kubernetes client failed'),
   );
-  // A head that Node does not parse, or (since Node 22) with more lines than `maxHeadersCount`.
+  // A head that Node cannot parse, or (since Node 22) one with more lines than `maxHeadersCount`.
   server.on('clientError', (_, socket) => {
     if (!socket.writable) return void socket.destroy();
     const limit = setTimeout(() => socket.destroy(), HEAD_MS);

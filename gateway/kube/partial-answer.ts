@@ -1,11 +1,11 @@
 /**
- * Requests of whose answers roles show a part: certain objects of a list or watch (`shows`), or keys without values (`hidesValues`).
+ * Requests whose answers roles show only in part: some objects of a list or watch (`shows`), or keys without values (`hidesValues`).
  *
- *     some objects      GET of a list or watch alone, asked for as one piece
- *     keys alone        whatever answers with an object, writes too. Refused are the writes by which values would be lost or told: PUT, for
- *                       which a client sends back what it was shown, and JSON patches, which copy and test values
+ *     some objects      only GET of a list or watch, requested in one piece
+ *     keys alone        any request answered with an object, writes included. Writes that would lose or reveal values are refused: PUT,
+ *                       with which a client sends back the object it was shown, and JSON patches, which copy and test values
  *
- * Either is asked for as JSON, which filter/ reads. Tested in proxy.test.ts, values.test.ts, and test/kube/.
+ * Both are requested as JSON, which filter/ parses. Tested in proxy.test.ts, values.test.ts, and test/kube/.
  */
 import type { IncomingMessage, OutgoingHttpHeaders } from 'node:http';
 import type { Transform } from 'node:stream';
@@ -19,12 +19,12 @@ import { hideValues } from './filter/values.js';
 import type { Counts } from './requests/request-event.js';
 import type { Entered } from './requests/request.js';
 
-/** Resources whose tables show names and counts; columns of others are anything that their objects hold. */
+/** Resources whose tables show only names and counts; tables of other resources may show any field. */
 const plainTables: ReadonlySet<string> = new Set(['secrets', 'configmaps']);
-/** Bodies that name what is done to an object, and may copy one field of it to another. */
+/** Bodies that list operations on an object, which may copy one field to another. */
 const jsonPatch = /^\s*application\/json-patch\+json\s*(?:;|$)/i;
 
-/** How the API server is asked. Throws KUBE_UNSUPPORTED, KUBE_REQUEST_REFUSED. `plain`: headers as they pass otherwise. */
+/** Headers and query for the API server. Throws KUBE_UNSUPPORTED, KUBE_REQUEST_REFUSED. `plain`: the headers of an unfiltered request. */
 export function askedInPart(
   { authorized, target }: Pick<Entered, 'authorized' | 'target'>,
   { method = '' }: Pick<IncomingMessage, 'method'>,
@@ -51,18 +51,20 @@ function assertKeepsValues(method: string, { 'content-type': type }: OutgoingHtt
   if (method === 'PATCH' && (typeof type !== 'string' || jsonPatch.test(type))) refuse('a JSON patch');
 }
 
-/** Null: the answer passes as it is. Throws KUBE_UNREACHABLE for one that cannot be read, of which nothing passes. */
+/**
+ * The filter for an answer; null: the answer passes unchanged. Throws KUBE_UNREACHABLE for an unreadable answer, which is not passed on.
+ */
 export function partOf({ authorized, decided, target }: Entered, answer: IncomingMessage, counts: Counts): Transform | null {
   const { shows, hidesValues } = authorized;
   const { statusCode = 0 } = answer;
   if (target.kind !== 'resource' || (shows === null && !hidesValues)) return null;
-  // Refusals of the API server hold no objects, and 204 holds nothing.
+  // Refusals of the API server contain no objects, and 204 has no body.
   if (statusCode < 200 || statusCode >= 300 || statusCode === 204) return null;
   if (!isPlainJson(answer)) throw new StenoError('KUBE_UNREACHABLE', 'its answer is not the JSON it was asked for');
   const hide = hidesValues ? hideValues({ encoded: isSecret(target.request) }) : null;
   if (shows !== null) counts.hidden = 0;
   const rules: FilterRules = {
-    // By the roles of now: a watch outlives changes of them.
+    // Uses the current roles: a watch outlives changes of roles.
     shows: shows === null ? null : (object) => decided().shows?.(object) ?? true,
     hide,
     hid: () => (counts.hidden = (counts.hidden ?? 0) + 1),

@@ -29,7 +29,7 @@ const PROTOCOL = 'portforward.k8s.io';
 const TUNNEL = `SPDY/3.1+${PROTOCOL}`;
 const CHANNELS = 'v4.channel.k8s.io';
 
-/** How the client's connections to ports are carried. `channels`: to the ports of its query, one connection to each. */
+/** The carrier of the client's connections to ports. `channels`: one connection to each port in the query. */
 type Carrier = { readonly kind: 'spdy' } | { readonly kind: 'tunnel' } | { readonly kind: 'channels'; readonly ports: readonly number[] };
 
 export interface ForwardWanted {
@@ -43,7 +43,7 @@ export function forwardWanted(query: string, request: IncomingMessage): ForwardW
   const names = offered(request, change === 'websocket' ? 'sec-websocket-protocol' : 'x-stream-protocol-version');
   const [kind, wanted] = change === 'spdy' ? (['spdy', PROTOCOL] as const) : (['tunnel', TUNNEL] as const);
   if (names.includes(wanted)) {
-    // Ports are named by each connection.
+    // Each connection names its port.
     if (query !== '') throw new StenoError('KUBE_REQUEST_REFUSED', 'the parameters of portforward');
     return { kind: 'forward', carrier: { kind } };
   }
@@ -53,7 +53,7 @@ export function forwardWanted(query: string, request: IncomingMessage): ForwardW
   return { kind: 'forward', carrier: { kind: 'channels', ports } };
 }
 
-/** Why a connection to this port of the pod may not be made; null: it may. It leads to the pod's own loopback address. */
+/** The reason for refusing a connection to this port of the pod, null if allowed. Connections go to the pod's loopback address. */
 function refusePort({ forwarding }: KubeAuthorized, port: number): string | null {
   return refuseConnecting(forwarding, { host: '127.0.0.1', port }, false);
 }

@@ -4,10 +4,9 @@
  *     head ──understood, allowed──► access registered ──► upstream ──► answer streams ──► over: one row of events
  *        └──refused──► Status, audit row                     └──lock, roles, limits: both sides are cut off
  *
- * The request is written anew from what was understood of it: the parsed target, headers of a list, a body framed by this
- * gateway. Nothing a client smuggles into the framing or the headers of its own connection reaches the API server. Bodies
- * stream with back-pressure and are never buffered. Tested in proxy.test.ts, with the real kubectl and a real Kubernetes in
- * test/kube/.
+ * The request is rebuilt from its parsed parts: the target, headers from an allowlist, and a body framed by this gateway. Nothing that a
+ * client smuggles into the framing or the headers of its own connection reaches the API server. Bodies stream with back-pressure and are
+ * never buffered. Tested in proxy.test.ts, with the real kubectl and a real Kubernetes in test/kube/.
  */
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
@@ -38,7 +37,7 @@ import type { Upstream, Upstreams } from './requests/upstreams.js';
 
 export interface ProxyDeps {
   readonly registry: SessionRegistry;
-  /** Nothing begins any more. */
+  /** Whether the gateway is draining and starts nothing new. */
   draining(): boolean;
   readonly upstreams: Upstreams;
   readonly confirmations: Confirmations;
@@ -48,14 +47,14 @@ export interface ProxyDeps {
   readonly now: () => number;
 }
 
-/** The API server answers requests that are no watches within 60 s by itself. */
+/** The API server itself limits requests other than watches to 60 s. */
 const ANSWER_MS = 90_000;
 export const CLIENT_GONE = 'the client is gone';
 
-/** Connections that end with the answer they are getting: what follows on them is not answered, whoever sends it. */
+/** Connections that end with the current answer: further requests on them are not answered. */
 const ending = new WeakSet<Socket>();
 
-/** Throws KUBE_REQUEST_REFUSED. `url`: as it stands in the request line, `/CLUSTER/…`. */
+/** Throws KUBE_REQUEST_REFUSED. `url`: from the request line, `/CLUSTER/…`. */
 export function understand(method: string, url: string): Understood {
   const [, cluster, rest] = /^\/([a-z0-9-]{1,63})(\/.*)$/s.exec(url) ?? [];
   const target = rest === undefined ? null : parseKubeTarget(method, rest);
@@ -64,8 +63,8 @@ export function understand(method: string, url: string): Understood {
 }
 
 /**
- * Decides, and registers the access so that snapshots reach it from here on. Throws the refusal, which is audited. `end`: cuts
- * the request off.
+ * Decides, and registers the access so that snapshots apply to it from now on. Throws the refusal, which is audited. `end`: aborts the
+ * request.
  */
 export function enter(
   deps: Pick<ProxyDeps, 'registry' | 'recorder' | 'snapshot' | 'now' | 'draining'>,
@@ -84,7 +83,7 @@ export function enter(
     {
       reauthorize(snapshot, now) {
         decided = authorizeKube(snapshot, user, asked, now);
-        // What streams by as it is cannot be filtered from the middle on.
+        // An answer that began unfiltered cannot be filtered from the middle on.
         if ((streams.whole && decided.shows !== null) || (streams.withValues && decided.hidesValues))
           throw new StenoError('ACCESS_DENIED', 'roles now show a part of what is asked for: ask again');
         for (const tell of told) tell();
@@ -100,7 +99,7 @@ export function enter(
     assertUnexpired(user, deps.now());
     const authorized = authorizeKube(snapshot, user, asked, deps.now());
     [streams.whole, streams.withValues] = [authorized.shows === null, !authorized.hidesValues];
-    // Recording impossible means request impossible, as for sessions.
+    // If recording is impossible, the request is refused, as for sessions.
     if (authorized.terms?.recording.mode === 'strict' && deps.recorder.eventsFull) throw new StenoError('SPOOL_FULL', 'events of requests');
     deps.registry.register(access, { limits: limitsOf(authorized) });
     return {
@@ -116,8 +115,8 @@ export function enter(
 }
 
 /**
- * Asks for a second factor where a role wants one. Resolves with the device that confirmed; undefined: none is wanted. Rejects the refusal,
- * which is audited.
+ * Asks for a second factor if a role requires one. Resolves with the device that confirmed; undefined: none is required. Rejects with the
+ * refusal, which is audited.
  */
 export async function confirmed(
   { confirmations }: Pick<ProxyDeps, 'confirmations'>,
@@ -143,7 +142,7 @@ export async function proxyRequest(
   response: ServerResponse,
 ): Promise<void> {
   if (ending.has(request.socket)) return void request.socket.destroy();
-  // Set once the API server was asked: from then on both sides end together.
+  // Set once the request was sent to the API server: from then on both sides end together.
   let abort: ((error: StenoError) => void) | undefined;
   let ended: StenoError | undefined;
   let entered: Entered | undefined;
@@ -165,7 +164,7 @@ export async function proxyRequest(
       throw new StenoError('KUBE_REQUEST_REFUSED', `${target.request.subresource} without a change of protocol`);
     const framing = framingOf(request);
     const { headers, query } = askedInPart(entered, request, forwardedHeaders(request));
-    // Refusals before this come within the turn in which the head was read: nothing that follows on the connection has been parsed.
+    // Refusals before this point happen in the turn in which the head was read, so no further request on the connection has been parsed.
     mfa = await confirmed(deps, user, source, entered);
     upstream = await deps.upstreams.of(entered.authorized.cluster);
     if (ended !== undefined) throw ended;
@@ -178,7 +177,7 @@ export async function proxyRequest(
   } catch (error) {
     entered?.access.leave();
     refusal = ended ?? asStenoError(error);
-    // What has begun cannot become a refusal; the client sees that it was cut off.
+    // An answer that has begun cannot become a refusal; the client sees that the answer was cut off.
     ending.add(request.socket);
     if (response.headersSent) response.destroy();
     else answerRefusal(response, refusal, understood?.target.kind === 'discovery', upstream?.heardAt());
@@ -193,7 +192,7 @@ export async function proxyRequest(
   );
 }
 
-/** Sees the body as it passes. */
+/** Copies the body as it passes. */
 function copyOf(request: IncomingMessage): BodyCopy {
   const copy = new BodyCopy();
   request.on('data', (chunk: Buffer) => copy.add(chunk));
@@ -206,7 +205,7 @@ function recordedBody(copy: BodyCopy, { target, authorized }: Entered, { headers
   return copy.recorded(target.request, { type: printable(type, 128), encoding, whole: complete }, authorized.bodies.redact);
 }
 
-/** Resolves when the answer has ended, or with an error when one side broke off. */
+/** Resolves when the answer has ended; rejects if one side broke off. */
 function exchange(
   upstream: Upstream,
   entered: Entered,
@@ -236,7 +235,7 @@ function exchange(
       clearTimeout(silence);
       reject(new StenoError('KUBE_UNREACHABLE', (error as NodeJS.ErrnoException).code ?? error.message, { cause: error }));
     });
-    // A server that changes the protocol where nobody asked for it.
+    // The server changed the protocol without being asked.
     outgoing.on('upgrade', (_, socket) => {
       socket.destroy();
       cut(new StenoError('KUBE_UNREACHABLE', 'it changed the protocol'));
@@ -265,7 +264,7 @@ function exchange(
       }
       const { 'content-length': length, etag, ...head } = answeredHeaders(answer);
       response.writeHead(answer.statusCode!, filter === null ? { ...head, ...given({ 'content-length': length, etag }) } : head);
-      // A watch begins with its head, long before its first event.
+      // Send the head of a watch now: its first event may come much later.
       response.flushHeaders();
       if (filter === null) pipeline(answer, response, over);
       else pipeline(answer, filter, response, over);

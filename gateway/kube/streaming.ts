@@ -4,9 +4,9 @@
  *     upgrade ──understood, allowed──► slot ──► recording open ──► API server accepts ──► client accepted ──► relaying ──► over
  *        └──refused: an answer without upgrade     └──strict and impossible: refused    └──refuses: its answer is passed on
  *
- * The recording is open before the API server is asked, and bytes are in the spool before they go on. The connection ends
+ * The recording is open before the API server is asked, and bytes are in the spool before they are passed on. The connection ends
  * when either side ends, when a lock, roles or limits end it (the reason is the last line and the final Status), or when a strict
- * recording fails. Back-pressure reaches whichever side sends. Tested in test/kube/ with the real kubectl, and streaming.test.ts.
+ * recording fails. Back-pressure works in both directions. Tested in test/kube/ with the real kubectl, and in streaming.test.ts.
  */
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';

@@ -1,10 +1,11 @@
 /**
- * Everybody who has joined one live session: what they are sent, and what of theirs reaches it.
+ * All participants of one live session: sends them the session's output, and passes on the input that may reach the session.
  *
- * The session is never slowed by them. What it shows is copied once, gathered for `GATHER_MS` and sent on in turns of `AT_A_TIME`, after its user
- * has it, so that no key of anybody at this gateway waits for all of them; whoever does not take it falls behind alone (participant.ts). Observers' and moderators' input, and the size of every participant's
- * terminal, end here: of the session they see only what `LiveSession` shows. Limits: `MAX_PARTICIPANTS`; a peer's unread input is at most
- * what the protocol takes from them (a window). Tested in audience.test.ts, and with stock clients in ../ssh/server/joined.test.ts.
+ * Participants never slow the session. Its output is copied once, gathered for `GATHER_MS`, and sent after the session's user has it, to
+ * `AT_A_TIME` participants per turn of the event loop, so that no keystroke at this gateway waits for all of them. A participant that does
+ * not read falls behind alone (participant.ts). The input of observers and moderators, and the size of every participant's terminal, end
+ * here; participants see only the part of the session that `LiveSession` shows. Limits: `MAX_PARTICIPANTS`; a peer's unread input is
+ * bounded by the protocol's window. Tested in audience.test.ts, and with stock clients in ../ssh/server/joined.test.ts.
  */
 import { StenoError } from '#schemas/base/errors.js';
 import type { Moderation } from '#schemas/policy/node.js';
@@ -23,16 +24,16 @@ import { LEAVE_MODES, ScreenReplay } from './screen-replay.js';
 const MAX_PARTICIPANTS = 1_024;
 /** Gives an echo time to reach the session's user before the gateway is busy sending it to others. */
 const GATHER_MS = 2;
-/** From this size on, output is sent in the next turn: a flood is not gathered. */
+/** Output of this size or more is sent in the next turn of the event loop: a flood is not gathered. */
 const GATHER_BYTES = 16 * 1024;
 /** The number of slabs that edge/outbox.ts keeps: a larger batch would allocate memory for each further participant. */
 const AT_A_TIME = 16;
-/** Screens are drawn at most this often, in ms: somebody who falls behind again and again costs no more. */
+/** Minimum time between two screens, in ms: limits the cost of a participant who keeps falling behind. */
 const FRAME_MS = 100;
-/** A session that prints faster than it can be drawn is drawn again later. */
+/** A session that prints faster than its screen can be drawn: drawing is abandoned at this many bytes and tried again later. */
 const MAX_BEHIND = 4 << 20;
 const BEHIND_MS = 500;
-/** Within so many ms the key that ends a session has to be pressed twice. */
+/** The key that ends a session has to be pressed twice within this many ms. */
 const END_MS = 3_000;
 
 export interface AudienceDeps {
@@ -41,7 +42,7 @@ export interface AudienceDeps {
   readonly now: () => number;
   /** ms since 1970. */
   readonly clock: () => number;
-  /** Who is there, or whom the session waits for, is another. */
+  /** The participants, or the participants the session waits for, have changed. */
   readonly changed: () => void;
   /** The last participant has left, or the session is over. */
   readonly empty: () => void;
@@ -52,7 +53,7 @@ export class Audience implements SessionWatcher {
   readonly #about: SessionAbout;
   readonly #deps: AudienceDeps;
   readonly #participants = new Set<Participant>();
-  /** Shown, and not offered to anybody. */
+  /** Output shown to the user and not yet offered to the participants. */
   #fresh: Buffer[] = [];
   #freshBytes = 0;
   #gathering: NodeJS.Timeout | undefined;
@@ -65,10 +66,10 @@ export class Audience implements SessionWatcher {
   #replay: ScreenReplay | null = null;
   #framedAt = -Infinity;
   #timer: NodeJS.Timeout | undefined;
-  /** Peers whose input waits for room. */
+  /** Callbacks of peers whose input waits for room. */
   readonly #waiting = new Set<() => void>();
   #demands: readonly Moderation[] = [];
-  /** Starts the session; null once it has started, or where it never waited. */
+  /** Starts the session; null once it has started, or if it never had to wait. */
   #start: (() => void) | null = null;
   #patience: NodeJS.Timeout | undefined;
   #awaited = '';
@@ -92,17 +93,17 @@ export class Audience implements SessionWatcher {
     });
   }
 
-  /** Participants are demanded, by a role of the session's user. */
+  /** A role of the session's user demands participants. */
   get moderated(): boolean {
     return this.#demands.length > 0;
   }
 
-  /** Whom the session waits for, in printable words; empty: nobody. */
+  /** The participants that the session waits for, as printable text; empty: none. */
   get awaited(): string {
     return this.session.gate.holds('absence') ? this.#awaited : '';
   }
 
-  /** Keeps the session from starting until the demands are met, and from going on while they are not. */
+  /** Keeps the session from starting until the demands are met, and freezes it whenever they are not. */
   demand(demands: readonly Moderation[], start: () => void): void {
     this.#demands = demands;
     this.#start = start;
@@ -121,19 +122,19 @@ export class Audience implements SessionWatcher {
     this.#weigh();
   }
 
-  /** What roles say of the participant now. */
+  /** Updates the roles of a participant. */
   changed(participant: Participant, roles: readonly string[]): void {
     participant.facts = { ...participant.facts, roles };
     if (this.#participants.has(participant)) this.#weigh();
   }
 
-  /** Nothing is heard of the participant's client, or it is heard again: meanwhile they count as gone. */
+  /** The participant's client has stopped answering, or answers again. A silent participant counts as gone. */
   silent(participant: Participant, is: boolean): void {
     if (!this.#participants.has(participant) || this.#silent.has(participant) === is) return;
     if (is) this.#silent.add(participant);
     else this.#silent.delete(participant);
     const { mode, user } = participant.facts;
-    // Who counts for nothing is missed by nobody.
+    // No demand depends on this participant, so nobody is told.
     if (!this.moderated && mode !== 'moderator') return;
     const name = printable(user, 64);
     this.session.notice(is ? `nothing is heard of ${name}, who counts as gone until they are back` : `${name} is back`);
@@ -145,7 +146,7 @@ export class Audience implements SessionWatcher {
     return this.#participants;
   }
 
-  /** Throws PARTICIPANTS_TOO_MANY, and SESSION_INVITATION_USED: an invitation lets its user in once. */
+  /** Throws PARTICIPANTS_TOO_MANY, and SESSION_INVITATION_USED: an invitation admits its user once. */
   join(facts: ParticipantFacts, link: ParticipantLink): Participant {
     const { invited = null } = facts;
     if (invited !== null && this.session.invitations.has(invited.id)) throw new StenoError('SESSION_INVITATION_USED');
@@ -163,14 +164,14 @@ export class Audience implements SessionWatcher {
     this.#audit('session.joined', participant, invited === null ? {} : { reason: printable(invited.reason, 256) });
     const why = invited === null ? '' : `, invited by ${printable(invited.by, 64)}: ${printable(invited.reason, 128)}`;
     this.session.notice(`${printable(facts.user, 64)} joined this session as ${facts.mode}${why}`);
-    // Before anything that the session prints, and before it starts where it waited for this participant.
+    // Before any output of the session, and before a session that waited for this participant starts.
     if (this.#plain) this.#frame(participant, this.#heading());
     else participant.flush();
     this.#weigh();
     return participant;
   }
 
-  /** `why`: what the participant is told; null: they are gone already. May be repeated. */
+  /** `why`: the text for the participant; null: they are already gone. May be called again. */
   leave(participant: Participant, why: { readonly lines: readonly string[]; readonly ok: boolean } | null, code = ''): void {
     if (!this.#participants.delete(participant)) return;
     this.#presence?.left(participant);
@@ -213,7 +214,7 @@ export class Audience implements SessionWatcher {
     }
   }
 
-  /** What is no command: what a peer types, a message that is being written, or one that is said. As `type` otherwise. */
+  /** Handles everything that is not a command: a peer's typing, a draft message, or a finished message. Otherwise like `type`. */
   did(participant: Participant, what: Exclude<Did, Command>, again: () => void): number {
     if ('typed' in what) return this.type(participant, what.typed, again);
     if ('said' in what) this.#say(participant, what.said);
@@ -222,7 +223,7 @@ export class Audience implements SessionWatcher {
     return 0;
   }
 
-  /** Input of a peer. Answers how many bytes were taken; `again` is called once more are. */
+  /** Input of a peer. Returns how many bytes were taken; `again` is called once there is room for more. */
   type(participant: Participant, bytes: Buffer, again: () => void): number {
     if (!this.#keyboard.lets(participant)) return bytes.length;
     const taken = this.session.type(participant.facts.user, bytes);
@@ -327,7 +328,7 @@ export class Audience implements SessionWatcher {
     try {
       history = this.session.recorder.history();
     } catch {
-      // The spool's disk does not answer just now.
+      // The spool's disk does not answer at the moment.
       return this.#later(BEHIND_MS);
     }
     this.#replay = new ScreenReplay(history, size);
@@ -342,7 +343,7 @@ export class Audience implements SessionWatcher {
       this.#forgetReplay();
       return this.#later(BEHIND_MS);
     }
-    // Who follows has what the screen shows before those who are to follow get it.
+    // Participants that already follow get all pending output before the new screen is given to the others.
     this.#offer();
     const frame = replay.frame();
     this.#forgetReplay();
@@ -371,7 +372,7 @@ export class Audience implements SessionWatcher {
     participant.tell(words, this.#plain);
   }
 
-  /** What a participant sees of a session without a terminal, before its output. */
+  /** The heading that a participant sees above the output of a session without a terminal. */
   #heading(): Buffer {
     const { user, login, node, kind, command } = this.#about;
     const what = command === '' ? kind : `${kind}: ${command.slice(0, 1_000)}`;
@@ -379,12 +380,12 @@ export class Audience implements SessionWatcher {
     return Buffer.from(text);
   }
 
-  /** Output of a command as lines that steer no terminal; what a file transfer or another protocol says is not text. */
+  /** Output of a command as lines without control sequences; a file transfer or another protocol is not text and yields nothing. */
   #asLines(bytes: Buffer): Buffer {
     return this.#about.kind === 'exec' ? terminalText(bytes.toString()) : Buffer.alloc(0);
   }
 
-  /** Whether the demands of roles and of a lock are met by now, and what follows from it. */
+  /** Checks whether the demands of roles and of a lock are met, and acts on the result. */
   #weigh(): void {
     const present = [...this.#participants].filter((one) => this.#presence?.missing(one) !== true && !this.#silent.has(one));
     const moderator = present.find(({ facts: { mode, user } }) => mode === 'moderator' && user !== this.#about.user);
@@ -420,7 +421,9 @@ export class Audience implements SessionWatcher {
     this.#weigh();
   }
 
-  /** To everybody: it is shown as a line of the session, which all of them get, and stands in its recording by its author. */
+  /**
+   * Says something to everybody: a line in the session's output, which all participants get, and a marker with its author in the recording.
+   */
   #say(participant: Participant, text: string): void {
     const words = harmless(text).trim();
     if (words === '') return;
@@ -504,7 +507,7 @@ export class Audience implements SessionWatcher {
   }
 }
 
-/** Text of a participant on everybody's terminal: nothing that steers one, turns text around, or is not seen. */
+/** A participant's text, safe on every terminal: without control, bidirectional or invisible characters. */
 function harmless(text: string): string {
   return text.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '').slice(0, 400);
 }

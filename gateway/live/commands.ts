@@ -1,8 +1,8 @@
 /**
- * What the keys of a participant mean to the gateway: a table for each mode, and which of them go to the session.
+ * Maps a participant's keys to commands of the gateway, with one table per mode, and tells which keys go to the session.
  *
- * Observers, moderators and the session's owner at a second terminal type nothing into the session, so each key is a command. What a
- * peer types goes to the session, but for `PREFIX` and the key behind it. The key `c` begins a message to everybody in the session:
+ * Observers, moderators and the session's owner at a second terminal type nothing into the session, so each key is a command. A peer's
+ * keys go to the session, except `PREFIX` and the key after it. The key `c` begins a message to everybody in the session:
  *
  *     keys ──"c"──► writing ──Enter──► said ──► keys
  *                      └──ESC, Ctrl-C──► keys
@@ -16,7 +16,7 @@ export type Command = 'leave' | 'redraw' | 'pause' | 'resume' | 'end' | 'help' |
 
 /** Ctrl-]: no shell or editor needs it often. */
 export const PREFIX = 0x1d;
-/** Bytes of a message that is being written; more are not taken. */
+/** Maximum bytes of a draft message; further input is ignored. */
 const MAX_DRAFT = 400;
 
 const [CTRL_C, CTRL_D, CTRL_L, CTRL_U, ESC, BACKSPACE, DELETE] = [0x03, 0x04, 0x0c, 0x15, 0x1b, 0x08, 0x7f];
@@ -43,7 +43,7 @@ const owning: ReadonlyMap<number, Command> = new Map<number, Command>([
   [key('b'), 'take'],
   [key('x'), 'refuse'],
 ]);
-/** Behind the prefix. */
+/** Keys after the prefix. */
 const typing: ReadonlyMap<number, Command> = new Map<number, Command>([
   [key('q'), 'leave'],
   [key('l'), 'redraw'],
@@ -54,9 +54,9 @@ const tables = { observer: observing, moderator: moderating, owner: owning, peer
 export type Did =
   | Command
   | { readonly typed: Buffer }
-  /** A message that is being written, as it stands; null: not any more. */
+  /** The draft message as it stands; null: abandoned. */
   | { readonly draft: string | null }
-  /** A message, to be made harmless. */
+  /** A finished message, not yet sanitized. */
   | { readonly said: string };
 
 export class CommandKeys {
@@ -68,14 +68,14 @@ export class CommandKeys {
     this.#mode = mode;
   }
 
-  /** What was done, in order. */
+  /** Returns the participant's actions in order. */
   take(tokens: readonly InputToken[]): readonly Did[] {
     const did: Did[] = [];
     for (const token of tokens) {
       if (token.kind === 'size') continue;
       const { kind, bytes } = token;
       if (this.#draft !== null && kind === 'sequence') {
-        // ESC by itself gives the message up; arrows and the like do nothing.
+        // ESC by itself abandons the message; arrows and other sequences do nothing.
         if (bytes.length === 1 && bytes[0] === ESC) did.push(this.#end());
         continue;
       }
@@ -93,9 +93,9 @@ export class CommandKeys {
     return did;
   }
 
-  /** All keys up to the one that begins a message; answers where to go on. */
+  /** Handles the keys up to the one that begins a message; returns the offset at which to continue. */
   #press(bytes: Buffer, from: number, did: Did[]): number {
-    // Of what is pasted only the first keys can be meant.
+    // In pasted text, at most the first eight keys are taken as commands.
     for (let at = from; at < Math.min(bytes.length, from + 8); at++) {
       if (bytes[at] === CHAT) {
         this.#begin(did);
@@ -149,7 +149,7 @@ export class CommandKeys {
       }
       if (byte === CTRL_U) draft.length = 0;
       else if (byte === BACKSPACE || byte === DELETE) {
-        // A character of UTF-8 goes whole.
+        // Removes a whole UTF-8 character.
         while (draft.length > 0 && (draft.at(-1)! & 0xc0) === 0x80) draft.pop();
         draft.pop();
       } else if (byte >= 0x20 && draft.length < MAX_DRAFT) draft.push(byte);
@@ -163,7 +163,7 @@ function textOf(bytes: readonly number[]): string {
   return Buffer.from(bytes).toString();
 }
 
-/** The line that tells a participant what can be done. `whose`: printable. `goesBack`: by their client. */
+/** The help line of a participant. `whose`: printable. `goesBack`: the participant's client can go back in the recording. */
 export function helpOf(mode: ParticipantMode, whose: string, goesBack = false): string {
   switch (mode) {
     case 'observer':

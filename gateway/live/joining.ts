@@ -1,9 +1,10 @@
 /**
- * Who may join which live session, and as what: by roles, or by an invitation of somebody whose roles let them invite; asked when somebody joins, and again with every snapshot that can concern them.
+ * Decides who may join which live session, and in which mode: by the user's roles, or by an invitation from a user whose roles permit
+ * inviting. The decision is made when a user joins, and again with every snapshot that can affect it.
  *
- * Joining gives a terminal of the session, or a look at it, and nothing else: no agent, no forwardings, no node. Nobody joins a
- * session of their own but as its owner, who counts for no pair of eyes: they say who types, and talk. Users of other clusters join none. Tested in
- * joining.test.ts.
+ * Joining gives a terminal or a view of the session, and nothing else: no agent, no forwarding, no node. Users join their own sessions
+ * only as the owner, who satisfies no demand for participants, controls who types, and can send messages. Users of other clusters cannot
+ * join any session. Tested in joining.test.ts.
  */
 import { StenoError } from '#schemas/base/errors.js';
 import type { UserIdentity } from '#schemas/base/identity.js';
@@ -22,15 +23,15 @@ import type { LiveSession, SessionAbout } from '../sessions/live-session.js';
 export interface JoinAllowed {
   readonly limits: SessionLimits;
   readonly roles: readonly string[];
-  /** A role of the participant asks for a second factor for each session. */
+  /** A role of the participant requires a second factor for each session. */
   readonly sessionMfa: boolean;
-  /** By which they come; null: by roles of their own. */
+  /** The invitation by which the participant joins; null: by their own roles. */
   readonly invited: SessionInvitation | null;
 }
 
 /**
- * Throws LOCKED, REQUEST_OVER, ACCESS_DENIED, SESSION_NOT_JOINABLE, or SESSION_NOT_LIVE to those who may not know that the session
- * exists. `now`: ms since 1970. `awaited`: the session needs participants, so it can be joined without a terminal too.
+ * Throws LOCKED, REQUEST_OVER, ACCESS_DENIED, SESSION_NOT_JOINABLE, or SESSION_NOT_LIVE if the user may not know that the session
+ * exists. `now`: ms since 1970. `awaited`: the session needs participants, so it can be joined even if it has no terminal.
  */
 export function authorizeJoin(
   snapshot: Snapshot,
@@ -55,7 +56,7 @@ export function authorizeJoin(
   }
   if (about.size() === null && !awaited) throw new StenoError('SESSION_NOT_JOINABLE', 'it has no terminal');
   const { limits, sessionMfa } = termsOf(roles);
-  // Of the limits only that of the certificate is about whoever watches.
+  // Only the certificate's limit applies to a participant.
   return {
     about,
     invited,
@@ -84,13 +85,13 @@ function assertAllowed(
   const target = targetOf(about);
   const join = decideSession(subject, 'join', target, about.labels, mode);
   const verdict = join.allowed && mode === 'moderator' ? decideSession(subject, 'moderate', target, about.labels) : join;
-  // An invitation stands for what no role allows, and against nothing that a role denies.
+  // An invitation replaces a missing permission, but never overrides a denial by a role.
   if (verdict.allowed || (invited && verdict.because === null)) return;
   const known = invited || decideSession(subject, 'list', target, about.labels).allowed;
   throw known ? new StenoError('ACCESS_DENIED', verdict.reason) : new StenoError('SESSION_NOT_LIVE');
 }
 
-/** Throws SESSION_INVITATION_OVER or _FOREIGN. Decided by the roles that who invited had then, as these roles are now. */
+/** Throws SESSION_INVITATION_OVER or _FOREIGN. Uses the roles that the inviting user had then, as those roles are defined now. */
 function assertInvited(
   { invitations, roles: documents, locks }: Snapshot,
   { user }: UserIdentity,
@@ -120,7 +121,7 @@ function assertInvited(
   return invitation;
 }
 
-/** The session as conditions of roles see it. */
+/** The session as seen by the conditions of roles. */
 function targetOf({ user, node, login, kind, startedAt }: SessionAbout): SessionTarget {
   return { user, node, login, kind, started_at: startedAt };
 }

@@ -1,11 +1,12 @@
 /**
- * Who may type into a session beside, or in place of, its user. The user decides, at a second terminal (`steno join ID --mode owner`).
+ * Tracks who may type into a session in addition to, or instead of, its user. The user decides at a second terminal (`steno join ID --mode
+ * owner`).
  *
  *     shared ──hand──► one peer's ──take, Ctrl-] at the session's terminal, the peer leaves──► shared
  *        └──refuse──► the user's alone ──refuse──► shared
  *
- * Peers type by their roles, and nothing here gives that to anybody else. While a peer has the keyboard, the gate holds what the user types
- * (../sessions/input-gate.ts). Tested in keyboard.test.ts, and with stock clients in ../ssh/server/joined.test.ts.
+ * Peers may type because their roles say so; nothing here lets anybody else type. While a peer has the keyboard, the input gate holds the
+ * user's input (../sessions/input-gate.ts). Tested in keyboard.test.ts, and with stock clients in ../ssh/server/joined.test.ts.
  */
 import type { LiveSession } from '../sessions/live-session.js';
 import { printable } from '../sessions/refusal.js';
@@ -21,7 +22,7 @@ export class Keyboard {
   readonly #hooks: KeyboardHooks;
   #holder: Participant | null = null;
   #refused = false;
-  /** Were told that what they type is discarded, since it last changed. */
+  /** Participants who, since the last change, were told that their input is discarded. */
   #told = new Set<Participant>();
 
   constructor(session: LiveSession, hooks: KeyboardHooks) {
@@ -29,7 +30,7 @@ export class Keyboard {
     this.#hooks = hooks;
   }
 
-  /** Whether what this peer types reaches the session. They are told once if not. */
+  /** Whether this peer's input reaches the session. If not, the peer is told once. */
   lets(participant: Participant): boolean {
     if (!this.#refused && (this.#holder === null || this.#holder === participant)) return true;
     if (!this.#told.has(participant)) {
@@ -40,7 +41,7 @@ export class Keyboard {
     return false;
   }
 
-  /** To the first peer, or from the one who has it to the next. */
+  /** Hands the keyboard to the first peer, or from the peer who has it to the next. */
   hand(owner: Participant, peers: readonly Participant[]): void {
     if (peers.length === 0) return this.#hooks.tell(owner, 'steno: nobody is here who could type');
     const next = peers[(this.#holder === null ? 0 : peers.indexOf(this.#holder) + 1) % peers.length]!;
@@ -53,7 +54,7 @@ export class Keyboard {
     this.#hooks.audit(owner, { keyboard: 'handed', to: next.facts.user });
   }
 
-  /** Everybody types again who may. */
+  /** Takes the keyboard back: everybody who may type can type again. */
   take(owner: Participant): void {
     if (this.#holder === null) return this.#hooks.tell(owner, 'steno: nobody else has the keyboard');
     this.#hooks.audit(owner, { keyboard: 'taken' });

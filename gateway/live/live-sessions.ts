@@ -1,6 +1,6 @@
 /**
- * The live sessions of this gateway that somebody has joined, or that wait for somebody, and what is told of them. An audience exists
- * as long.
+ * The live sessions of this gateway that have participants or wait for them, and the details reported about them. An audience exists for
+ * as long as its session has participants or waits for them.
  */
 import { MAX_DETAIL_LABELS, MAX_NAMED_PARTICIPANTS } from '#schemas/api/inventory/live-sessions.js';
 import type { LiveSessionDetails } from '#schemas/api/inventory/live-sessions.js';
@@ -11,7 +11,7 @@ import { Audience } from './audience.js';
 
 export interface LiveSessionsDeps {
   readonly audit: (entry: AuditEntry) => void;
-  /** Who is in a session, or whom it waits for, has changed. */
+  /** The participants of a session, or the participants it waits for, have changed. */
   readonly changed: (session: string) => void;
   /** ms since 1970. */
   readonly now: () => number;
@@ -30,7 +30,7 @@ export class LiveSessions {
     return session !== undefined && (session.needsModerator || this.#audiences.get(session)?.moderated === true);
   }
 
-  /** `start` is called once the participants that the demands name have joined; at once where there are none. */
+  /** Calls `start` once the participants that the demands name have joined; immediately if there are no demands. */
   begin(session: LiveSession, demands: readonly Moderation[], start: () => void): void {
     if (demands.length === 0 || session.about === null) return start();
     this.#make(session, session.about).demand(demands, start);
@@ -40,7 +40,7 @@ export class LiveSessions {
     return this.#audiences.get(session) ?? this.#make(session, about);
   }
 
-  /** What the authority is told of a session, bounded. */
+  /** The details of a session that are reported to the authority, bounded. */
   details(session: LiveSession, { user, node, login, kind, labels, startedAt }: SessionAbout): LiveSessionDetails {
     const audience = this.#audiences.get(session);
     const joined = [...(audience?.participants ?? [])].map(({ facts: { user: who, mode, invited }, since }) => ({

@@ -1,19 +1,20 @@
 /**
- * Sessions that need others: a role demands participants before a session starts, and while it lasts.
+ * Moderated sessions: a role demands participants before a session starts and for as long as it lasts.
  *
  *     awaited ──everybody needed has joined──► met ──somebody needed leaves──► lost ──everybody is back──► met
  *        └──AWAIT_MS, Ctrl-C──► over                                             └──on_leave: terminate──► over
  *
- * While awaited or lost, the input gate is closed; while awaited, the node has not been asked to start anything either. Every demand
- * of every role that allows the session must be met. The session's user counts for none, and nobody counts twice, however many
- * terminals they join with. Tested in moderation.test.ts, and with stock clients in ../ssh/server/moderated.test.ts.
+ * The input gate is closed while participants are awaited or lost; while they are awaited, the node has not been asked to start anything
+ * either. Every demand of every role that allows the session must be met. The session's user counts towards no demand, and a participant
+ * counts once, however many terminals they join with. Tested in moderation.test.ts, and with stock clients in
+ * ../ssh/server/moderated.test.ts.
  */
 import { expressionOf } from '#schemas/policy/compiled.js';
 import type { Moderation } from '#schemas/policy/node.js';
 import type { SessionAbout } from '../sessions/live-session.js';
 import type { ParticipantFacts } from './participant.js';
 
-/** A session that nobody joins ends after so many milliseconds. */
+/** A session that nobody joins ends after this many milliseconds. */
 export const AWAIT_MS = 1_800_000;
 
 /** The demands that these participants do not meet. */
@@ -29,7 +30,7 @@ export function unmet(
   });
 }
 
-/** How often participants have to prove that they are there: as the strictest demand says; null: never. */
+/** Interval at which participants have to prove their presence, in ms, from the strictest demand; null: never. */
 export function presenceMs(demands: readonly Moderation[]): number | null {
   const all = demands.flatMap(({ presence }) => presence ?? []);
   return all.length === 0 ? null : Math.min(...all) * 1000;
@@ -40,7 +41,7 @@ function meets({ modes, where }: Moderation, { user, mode, roles, traits }: Part
   if (where === undefined) return true;
   const { node, login, kind, labels } = about;
   const scope = { user: { name: user, roles, traits }, labels, session: { user: about.user, node, login, kind } };
-  // What is unknown is not met.
+  // An unknown result does not meet the demand.
   return expressionOf(where, 'session').evaluate(scope) === true;
 }
 

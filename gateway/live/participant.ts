@@ -1,11 +1,11 @@
 /**
- * One participant of a live session, and what waits to be sent to them.
+ * One participant of a live session, and the output queued for them.
  *
  *     stale ──a keyframe──► following ──more than QUEUE_BYTES wait──► stale
  *       └───────────────────────┴──leaves, or must──► gone
  *
- * Whoever falls behind loses what waits and gets the screen as it is, once they read again: nobody waits for them. Limits:
- * `QUEUE_BYTES` of output and one keyframe wait at most. Tested in audience.test.ts.
+ * A participant who falls behind loses the queued output and gets the current screen once they read again: nobody waits for them. Limits:
+ * at most `QUEUE_BYTES` of output and one keyframe are queued. Tested in audience.test.ts.
  */
 import { StenoError } from '#schemas/base/errors.js';
 import type { Traits } from '#schemas/base/identity.js';
@@ -14,23 +14,23 @@ import type { ParticipantMode } from '#schemas/session-join.js';
 import type { Size } from './screen-replay.js';
 
 export const QUEUE_BYTES = 48 * 1024;
-/** Messages to others within so many milliseconds: they are lines on somebody's terminal. */
+/** At most `SAY_MOST` messages to others within `SAY_MS` milliseconds: each message is a line on somebody's terminal. */
 const SAY_MOST = 5;
 const SAY_MS = 10_000;
 
-/** What the protocol does that a participant comes by. */
+/** The operations of the protocol by which a participant is connected. */
 export interface ParticipantLink {
-  /** Of the participant's own terminal. */
+  /** Size of the participant's own terminal. */
   readonly size: Size;
-  /** The participant's client can go back in the recording. Left out: it cannot. */
+  /** The participant's client can go back in the recording. Absent: it cannot. */
   readonly goesBack?: boolean;
   /** Bytes that can be sent now. */
   readonly room: number;
-  /** At most `room` bytes, kept by nobody after this returns. */
+  /** Sends at most `room` bytes; the buffer is not kept after this returns. */
   send(bytes: Buffer): void;
-  /** Says why on the terminal, and ends the connection. `ok`: it is no failure. */
+  /** Prints the reason on the terminal and ends the connection. `ok`: it is not a failure. */
   close(lines: readonly string[], ok: boolean): void;
-  /** Asks for the second factor at the address that `shown` gets. Rejects with why it was not proven. Left out: it cannot be asked. */
+  /** Asks for the second factor at the address passed to `shown`. Rejects with the reason for a failed proof. Absent: cannot be asked. */
   prove?(shown: (url: string) => void, signal: AbortSignal): Promise<void>;
 }
 
@@ -38,10 +38,10 @@ export interface ParticipantFacts {
   readonly user: string;
   readonly mode: ParticipantMode;
   readonly source: string;
-  /** As roles say now; changed when they change. */
+  /** The participant's current roles, updated when they change. */
   readonly roles: readonly string[];
   readonly traits: Traits;
-  /** By which they came; null, or left out: by their roles. */
+  /** The invitation by which the participant joined; null or absent: by their roles. */
   readonly invited?: SessionInvitation | null;
 }
 
@@ -55,15 +55,15 @@ export class Participant {
   #queued = 0;
   #stale = true;
   #asked = false;
-  /** Was told what can be done. */
+  /** The participant has been shown the help line. */
   greeted = false;
   gone = false;
-  /** What was to be told while the screen was awaited: the last of it. */
+  /** The latest notice that arrived while the participant waited for a screen. */
   #waiting: { readonly words: string; readonly plain: boolean; readonly whole: boolean } | null = null;
-  /** When they said what, monotonic ms. */
+  /** Times of the participant's recent messages, monotonic ms. */
   #said: number[] = [];
 
-  /** `wantsFrame`: `frame` is to be called soon. */
+  /** `wantsFrame`: requests that `frame` be called soon. */
   constructor(facts: ParticipantFacts, since: number, link: ParticipantLink, wantsFrame: (participant: Participant) => void) {
     this.facts = facts;
     this.since = since;
@@ -75,7 +75,7 @@ export class Participant {
     return this.#link.goesBack === true;
   }
 
-  /** Whether it takes output, and does not wait for a keyframe. */
+  /** Whether the participant takes output and is not waiting for a keyframe. */
   get following(): boolean {
     return !this.#stale && !this.gone;
   }
@@ -91,7 +91,7 @@ export class Participant {
     this.#queued += bytes.length;
   }
 
-  /** Whether they may say something now; it counts. */
+  /** Whether the participant may send a message now. If so, the message is counted. */
   maySay(now: number): boolean {
     this.#said = this.#said.filter((at) => at > now - SAY_MS);
     if (this.#said.length >= SAY_MOST) return false;
@@ -99,7 +99,7 @@ export class Participant {
     return true;
   }
 
-  /** What waits is dropped; the screen comes in its place. */
+  /** Drops the queued output; the screen replaces it. */
   redraw(): void {
     this.#stale = true;
     this.#queue = [];
@@ -107,7 +107,7 @@ export class Participant {
     this.flush();
   }
 
-  /** The screen as it is now; output goes on behind it. */
+  /** Sends the current screen; output continues after it. */
   frame(bytes: Buffer): void {
     this.#asked = false;
     if (!this.#stale || this.gone) return;
@@ -120,15 +120,15 @@ export class Participant {
     if (waiting !== null) this.tell(waiting.words, waiting.plain, waiting.whole);
   }
 
-  /** Rejects where it was not proven that they are there. */
+  /** Rejects if the participant's presence was not proven. */
   async prove(shown: (url: string) => void, signal: AbortSignal): Promise<void> {
     if (this.#link.prove === undefined) throw new StenoError('SESSION_UNCONFIRMED', 'it cannot be asked here');
     return this.#link.prove(shown, signal);
   }
 
   /**
-   * For this participant alone: drawn over the last row of their terminal, and gone with the next redraw; a line where no screen is shown.
-   * `whole`: over as many rows as it needs, wrapped by the terminal, so that an address is copied in one piece.
+   * Shows a notice to this participant alone: over the last row of their terminal until the next redraw, or as a line if no screen is
+   * shown. `whole`: uses as many rows as needed, wrapped by the terminal, so that an address can be copied in one piece.
    */
   tell(words: string, plain = false, whole = false): void {
     if (!this.following) {
@@ -148,7 +148,7 @@ export class Participant {
     this.flush();
   }
 
-  /** Sends what can be sent. */
+  /** Sends as much of the queue as the link has room for. */
   flush(): void {
     while (this.#queue.length > 0 && !this.gone) {
       const room = this.#link.room;
@@ -166,7 +166,7 @@ export class Participant {
     }
   }
 
-  /** Nothing more is sent but this. */
+  /** Sends these lines as the last output. */
   end(lines: readonly string[], ok: boolean): void {
     if (this.gone) return;
     this.gone = true;

@@ -1,28 +1,29 @@
 /**
- * Who of a moderated session's participants has proven to be there, where a role demands that at intervals (`moderation.presence`).
+ * Tracks which participants of a moderated session have proven their presence, where a role demands a proof at intervals
+ * (`moderation.presence`).
  *
  *     there ──ASK_MS before the interval is over──► asked ──second factor──► there
  *                                                     └──interval over──► missing ──second factor──► there
  *
- * Joining begins the first interval. Whoever is asked reads an address to open, where they prove their second factor as for a session;
- * `v` asks again. Who is missing still sees the session, but counts as gone for the demands and as moderator. One question at a
- * time for each participant, with its own time limit at the authority. Tested in presence-proofs.test.ts, and with stock clients in
- * ../ssh/server/moderated.test.ts.
+ * Joining begins the first interval. A participant who is asked is shown an address at which to prove their second factor, as for a
+ * session; `v` asks again. A missing participant still sees the session, but counts as gone for the demands and as moderator. Each
+ * participant has one question open at a time, with its own time limit at the authority. Tested in presence-proofs.test.ts, and with
+ * stock clients in ../ssh/server/moderated.test.ts.
  */
 import { asStenoError, printable } from '../sessions/refusal.js';
 import type { Participant } from './participant.js';
 
-/** An address counts for a minute. */
+/** An address is valid for a minute. */
 const ASK_MS = 60_000;
 
 export interface PresenceDeps {
   /** Monotonic ms. */
   readonly now: () => number;
-  /** Calls once after so many milliseconds; answers how to call it off. */
+  /** Calls `callback` once after `ms` milliseconds; returns a function that cancels the call. */
   readonly after: (ms: number, callback: () => void) => () => void;
-  /** Words for this participant alone, however long. */
+  /** Shows text of any length to this participant alone. */
   readonly tell: (participant: Participant, words: string) => void;
-  /** Somebody is missing now, or there again. */
+  /** A participant is now missing, or present again. */
   readonly changed: (participant: Participant, missing: boolean) => void;
 }
 
@@ -31,7 +32,7 @@ interface Entry {
   since: number;
   missing: boolean;
   asking: AbortController | null;
-  /** What they have to open. */
+  /** The address that the participant has to open. */
   url: string;
   cancel: () => void;
 }
@@ -63,7 +64,7 @@ export class PresenceProofs {
     return this.#entries.get(participant)?.missing === true;
   }
 
-  /** The participant wants to prove it now. */
+  /** The participant wants to prove their presence now. */
   prove(participant: Participant): void {
     const entry = this.#entries.get(participant);
     if (entry === undefined) return;

@@ -1,9 +1,9 @@
 /**
- * The screen of a live session, made when somebody needs it: from the lines of the recording that are still on disk, and what was
- * shown since they were read. No session keeps a terminal: an idle one, watched or not, costs no more than before.
+ * Draws the screen of a live session on demand, from the recording's lines that are still on disk and the output shown since they were
+ * read. No session keeps a terminal, so an idle session, watched or not, costs nothing extra.
  *
- * Works in steps, so that other sessions are served between them. Limits: of a session that printed more than `HISTORY_BYTES`, what
- * has not been drawn again since is missing from the screen. Tested in screen-replay.test.ts.
+ * Works in steps, so that other sessions are served in between. Limits: if a session printed more than `HISTORY_BYTES`, the screen lacks
+ * older output that has not been redrawn since. Tested in screen-replay.test.ts.
  */
 import { StringDecoder } from 'node:string_decoder';
 import { closeText, parseLine } from '#schemas/recording/line.js';
@@ -11,7 +11,7 @@ import type { Keyframe } from '#schemas/recording/line.js';
 import { ScreenTerminal } from '#runtime/terminal/screen-terminal.js';
 import type { History } from '../recorder/recorder.js';
 
-/** Bytes of lines of one step: a few milliseconds. */
+/** Bytes of lines drawn in one step: a few milliseconds of work. */
 const STEP_BYTES = 32 * 1024;
 
 export interface Size {
@@ -25,29 +25,29 @@ export class ScreenReplay {
   readonly #decoder = new StringDecoder('utf8');
   #at = 0;
   #held: Buffer;
-  /** What was shown since the history was read, in order. */
+  /** Output and resizes since the history was read, in order. */
   #since: (Buffer | Size)[] = [];
   #sinceBytes = 0;
 
-  /** `size`: the terminal's size now; that of the beginning is not in the lines. */
+  /** `size`: the terminal's current size; the initial size is not in the lines. */
   constructor({ lines, held }: History, size: Size) {
     this.#lines = lines;
     this.#held = held;
     this.#terminal = new ScreenTerminal(size.cols, size.rows);
   }
 
-  /** Bytes that were added and are not drawn. */
+  /** Bytes added and not yet drawn. */
   get behind(): number {
     return this.#sinceBytes;
   }
 
-  /** Was shown, or has happened, just now. The bytes are kept. */
+  /** Adds output that was just shown, or a resize. The bytes are kept. */
   add(what: Buffer | Size): void {
     this.#since.push(what);
     if (Buffer.isBuffer(what)) this.#sinceBytes += what.length;
   }
 
-  /** Draws on. True: the screen is that of this moment. */
+  /** Draws the next step. True: the screen is up to date. */
   step(): boolean {
     const until = Math.min(this.#lines.length, this.#at + STEP_BYTES);
     while (this.#at < until) {
@@ -73,7 +73,7 @@ export class ScreenReplay {
     return this.#since.length === 0;
   }
 
-  /** Escape sequences that draw this screen on any terminal, whatever it shows. */
+  /** Escape sequences that draw this screen on any terminal, regardless of its current content. */
   frame(): Buffer {
     return Buffer.from(LEAVE_MODES + CLEAR + drawingOf(this.#terminal.keyframe(false)));
   }
@@ -97,7 +97,7 @@ export class ScreenReplay {
 
 const nothing = Buffer.alloc(0);
 
-/** Leaves the other screen, and every mode that a program may have set, without wiping what the participant can scroll back to. */
+/** Leaves the alternate screen, and every mode that a program may have set, without clearing the participant's scrollback. */
 export const LEAVE_MODES = '\x1b[?1049l\x1b[!p\x1b[?1;9;1000;1002;1003;1004;1005;1006;1015;2004l\x1b[?7;25h\x1b>\x1b(B\x0f\x1b[r\x1b[0m';
 const CLEAR = '\x1b[H\x1b[2J';
 
@@ -110,7 +110,7 @@ function readLine(text: string): ReturnType<typeof parseLine> {
   try {
     return parseLine(text);
   } catch {
-    // Of a history that begins amid the recording the first line may be part of one.
+    // If the history begins in the middle of the recording, its first line may be incomplete.
     return null;
   }
 }

@@ -1,16 +1,16 @@
 /**
- * What a participant's terminal sends, told apart: keys, sequences that stand for keys, and what the terminal itself answers.
+ * Splits the input from a participant's terminal into keys, sequences that stand for keys, and the terminal's own answers.
  *
- * The session's output reaches the terminals of all participants, and each of them answers what a program asks of the user's: cursor
- * positions, device attributes, modes, colours, sizes; focus and mouse events follow modes that the program has set. The program
- * expects one answer, that of the session's user, so the others are dropped here; a size is told to the gateway alone.
+ * The session's output reaches the terminals of all participants, and each terminal answers the program's queries: cursor positions,
+ * device attributes, modes, colours, sizes; it also sends focus and mouse events if the program has set those modes. The program expects
+ * one answer, from the session user's terminal, so all other answers are dropped here; a size is reported to the gateway alone.
  *
  *     text ──ESC──► escape ──"["──► CSI ──final byte──► text
  *                     ├──"]", "P", "X", "^", "_"──► string ──BEL, ST──► text
  *                     └──any other──► text
  *
- * Limits: an ESC alone is a key when nothing follows within `ESCAPE_MS`, which `flush` says; an answer that the network cuts right
- * behind its ESC and delays for longer arrives as text. A modified F3 looks like a cursor position and is dropped. A sequence
+ * Limits: a lone ESC is a key if nothing follows within `ESCAPE_MS`, which the caller signals by `flush`; an answer that the network splits
+ * right after its ESC and delays for longer arrives as text. A modified F3 looks like a cursor position and is dropped. A sequence
  * longer than `MAX_SEQUENCE` bytes is dropped. Tested in terminal-input.test.ts.
  */
 export const ESCAPE_MS = 50;
@@ -19,9 +19,9 @@ const MAX_SEQUENCE = 64;
 export type InputToken =
   /** Characters and control keys, none of them ESC. */
   | { readonly kind: 'keys'; readonly bytes: Buffer }
-  /** The size of the terminal, as it reports it when asked (CSI 18 t): of the participant's view alone. */
+  /** The terminal's size, reported on request (CSI 18 t): affects only the participant's own view. */
   | { readonly kind: 'size'; readonly cols: number; readonly rows: number }
-  /** Whole: arrows, function keys, the marks around a paste, ESC with a key (Alt). */
+  /** A complete sequence: arrows, function keys, the marks around a paste, ESC with a key (Alt). */
   | { readonly kind: 'sequence'; readonly bytes: Buffer };
 
 type State = 'text' | 'escape' | 'csi' | 'ss3' | 'string' | 'string-escape' | 'mouse';
@@ -29,15 +29,15 @@ type State = 'text' | 'escape' | 'csi' | 'ss3' | 'string' | 'string-escape' | 'm
 const ESC = 0x1b;
 const BEL = 0x07;
 /**
- * Keys never have a private parameter (`?`, `>`, `=`, `<`); answers, and mouse reports of the newer form, do. Of the others `R`, `c`, `n`,
- * `t`, `x` and `$y` with parameters are answers, `M` is a mouse report, and `I` and `O` alone are focus.
+ * Keys never have a private parameter (`?`, `>`, `=`, `<`); answers and the newer mouse reports do. Among the other sequences, `R`, `c`,
+ * `n`, `t`, `x` and `$y` with parameters are answers, `M` is a mouse report, and `I` and `O` alone are focus events.
  */
 const answer = /^\x1b\[(?:[?>=<][^]*|[0-9;]+[RcntxM]|[0-9;]*\$y|[IO])$/;
 const size = /^\x1b\[8;(\d{1,4});(\d{1,4})t$/;
 
 export class TerminalInput {
   #state: State = 'text';
-  /** The sequence that was begun; of a string nothing is kept. */
+  /** The unfinished sequence; the content of a string is not kept. */
   #sequence: number[] = [];
   /** Bytes of an X10 mouse report still to come. */
   #mouse = 0;
@@ -96,7 +96,7 @@ export class TerminalInput {
         }
         if (this.#sequence.length <= MAX_SEQUENCE) this.#sequence.push(byte);
         if (byte < 0x40 || byte > 0x7e) return;
-        // Three more bytes follow in the oldest form of a mouse report.
+        // The oldest form of a mouse report (X10) has three more bytes.
         if (byte === 0x4d && this.#sequence.length === 3) {
           this.#state = 'mouse';
           this.#mouse = 3;
@@ -111,7 +111,7 @@ export class TerminalInput {
         else if (byte === ESC) this.#state = 'string-escape';
         return;
       case 'string-escape':
-        // ST, or a string that was never ended: then a sequence begins.
+        // ST; any other byte means that the string was never terminated and a new sequence has begun.
         if (byte === 0x5c) this.#state = 'text';
         else {
           this.#state = 'escape';

@@ -78,7 +78,7 @@ export interface SessionRecorder {
    */
   onFailure(callback: (error: StenoError) => void): void;
   /**
-   * Writes held bytes, signs the last checkpoint, and resolves when it is on disk. If the disk refuses, it resolves at once
+   * Writes held bytes, signs the last checkpoint, and resolves when it is on disk. If the disk refuses, it resolves immediately
    * and the end is written as soon as possible. Never rejects; may be called repeatedly.
    */
   close(): Promise<void>;

@@ -390,9 +390,9 @@ export class RecordedSession implements SessionRecorder, Due {
     return false;
   }
 
-  /** Tries to write the gap that says what was lost; if that works, the session is recorded again. */
+  /** Tries to write a gap line for the lost bytes; if that works, the session is recorded again. */
   #resume(now: number): boolean {
-    // At its end a session may use the few bytes that record what is missing.
+    // A session that is ending may still use the few bytes of the gap line that records the loss.
     if (!this.#parts.spool.roomy && !this.#ending) {
       this.#retryAt = now + RETRY_MS;
       return false;

@@ -1,12 +1,12 @@
 /**
- * What an admitted user holds at the gateway: one connection, through whichever front door, and the sessions in it.
+ * An admitted user's access at the gateway: one connection, whatever the protocol, and the sessions in it.
  *
  *     admitted ──(slot)──► bound for a target ──establish──► established ──leave──► gone
  *        └──nowhere to go by itself (ssh -J): registered at once, with no sessions──────┘
  *
- * An established access is re-evaluated with every snapshot that can concern it: it ends when roles, locks or grants no longer allow it, its
- * sessions end, freeze or wait for a moderator when a lock names them, and changed limits and permissions apply to it. Free of any protocol: a front
- * door supplies `AccessSource`. Tested in registry.test.ts, and with stock clients in ../ssh/server/.
+ * An established access is re-evaluated with every snapshot that can affect it: it ends when roles, locks or grants no longer allow it, its
+ * sessions end, freeze or wait for a moderator when a lock names them, and changed limits and permissions apply to it. Independent of the
+ * protocol, which supplies an `AccessSource`. Tested in registry.test.ts, and with stock clients in ../ssh/server/.
  */
 import type { Lock } from '#schemas/documents/lock.js';
 import type { Snapshot } from '#schemas/snapshot.js';
@@ -27,16 +27,16 @@ import type { SessionTarget } from './target.js';
 
 export interface AccessFacts {
   readonly identity: UserIdentity;
-  /** Null: a connection that only leads to further ones. */
+  /** Null: a connection that only carries further connections. */
   readonly target: SessionTarget | null;
   readonly source: string;
 }
 
-/** What a front door does for an access. */
+/** The operations that a protocol provides for an access. */
 export interface AccessSource {
   /**
-   * Decides anew by this snapshot, applies what roles allow now, and answers the limits from now on; null for a connection
-   * that only leads to further ones. Throws the refusal.
+   * Decides again by this snapshot, applies the current permissions, and returns the new limits; null for a connection that only carries
+   * further connections. Throws the refusal.
    */
   reauthorize(snapshot: Snapshot, now: number): SessionLimits | null;
   /** Ends the connection with its reason. */
@@ -51,18 +51,18 @@ export interface AccessDeps {
   readonly onChanged?: (session: LiveSession) => void;
 }
 
-/** What a new snapshot did to an access. */
+/** The effect of a new snapshot on an access. */
 export interface Enforced {
-  /** The lock behind it, or null. */
+  /** The lock that caused the effect, or null. */
   readonly lock: Lock | null;
   readonly connections: number;
   readonly sessions: number;
   readonly frozen: number;
-  /** Writes the audit row: once every user concerned was told. */
+  /** Writes the audit row; called once every affected user has been notified. */
   readonly audit: () => void;
 }
 
-/** Locks in force on sessions, on their input, and on going on without a moderator, by session. */
+/** Locks in force by session: those that end it, freeze its input, or require a moderator. */
 export interface SessionLocks {
   readonly ended: ReadonlyMap<string, Lock>;
   readonly frozen: ReadonlyMap<string, Lock>;
@@ -85,7 +85,7 @@ export class Access {
     this.#deps = deps;
   }
 
-  /** Whether the user's certificate is over: what has begun goes on by its own limits, but nothing begins. */
+  /** Whether the user's certificate has expired: running sessions continue within their own limits, but no session can start. */
   get expired(): boolean {
     return this.#deps.now() >= this.facts.identity.validBefore * 1000;
   }
@@ -94,7 +94,7 @@ export class Access {
     return this.#sessions;
   }
 
-  /** Keeps the slot, which is given back when the access is gone. */
+  /** Holds the slot, which is released when the access is gone. */
   hold(slot: Slot): void {
     this.#slot = slot;
   }
@@ -113,7 +113,7 @@ export class Access {
     this.#limits.set(decision.limits);
   }
 
-  /** The connection is in use. Called for every message: must cost nothing. */
+  /** Notes that the connection is in use. Called for every message, so it must be cheap. */
   active(): void {
     this.#limits?.active();
   }
@@ -129,7 +129,7 @@ export class Access {
     return session;
   }
 
-  /** Shows a notice of the authority, if its session is one of this access. */
+  /** Shows a notice from the authority, if the notice is for a session of this access. */
   show(notice: SessionNotice): void {
     const session = [...this.#sessions].find(({ id }) => id === notice.session);
     if (session === undefined) return;
@@ -157,7 +157,7 @@ export class Access {
     return false;
   }
 
-  /** Applies a new snapshot: ends and freezes at once, and answers what to audit. */
+  /** Applies a new snapshot: ends and freezes sessions immediately, and returns the effects to audit. */
   recheck(snapshot: Snapshot, locks: SessionLocks): readonly Enforced[] {
     const now = this.#deps.now();
     try {
@@ -187,7 +187,7 @@ export class Access {
     });
   }
 
-  /** Gives the slot back, and stops the limits. May be repeated. */
+  /** Releases the slot and stops the limits. May be called again. */
   leave(): void {
     if (this.#over) return;
     this.#over = true;

@@ -1,6 +1,6 @@
 /**
- * What an admitted user may do on a node, by one snapshot: asked when a connection is made, and again of live ones when
- * the snapshot changes. Tested in ../ssh/server/gateway.test.ts; the rules themselves in schemas/policy/node.test.ts.
+ * Decides, by one snapshot, what an admitted user may do on a node: when a connection is made, and again for live connections when the
+ * snapshot changes. Tested in ../ssh/server/gateway.test.ts; the rules themselves in schemas/policy/node.test.ts.
  */
 import type { Snapshot } from '#schemas/snapshot.js';
 import { remoteNode } from '#schemas/documents/cluster.js';
@@ -16,16 +16,18 @@ import { assertCounts, assertUnlocked } from '#runtime/http/request-auth.js';
 export interface Authorized {
   readonly node: NodeRecord;
   readonly decision: Allowed;
-  /** Of the certificate, granted ones included. */
+  /** The roles of the certificate, including granted ones. */
   readonly roles: readonly Role[];
-  /** Set where the way leads through the gateways of a trusted cluster. */
+  /** Set if the node is reached through the gateways of a trusted cluster. */
   readonly remote: RemoteNode | undefined;
 }
 
-/** Throws NODE_UNKNOWN, LOCKED, REQUEST_OVER or ACCESS_DENIED. `now`: ms since 1970. A node of our own comes before one of another cluster. */
+/**
+ * Throws NODE_UNKNOWN, LOCKED, REQUEST_OVER or ACCESS_DENIED. `now`: ms since 1970. A local node takes precedence over another cluster's.
+ */
 export function authorize(snapshot: Snapshot, identity: UserIdentity, target: Target, now: number): Authorized {
   const own = nodeIn(snapshot.nodes, target.node);
-  // Who came from another cluster goes no further: trust is not passed on.
+  // A user of another cluster cannot go on to a third: trust is not transitive.
   const remote = own === undefined && identity.cluster === null ? remoteNode(snapshot.clusters, target.node) : undefined;
   const node = own ?? remote?.node;
   if (node === undefined) throw new StenoError('NODE_UNKNOWN', target.node);
@@ -35,12 +37,12 @@ export function authorize(snapshot: Snapshot, identity: UserIdentity, target: Ta
   return { node, decision, roles, remote };
 }
 
-/** Throws CLUSTER_NO_MFA for a user of another cluster, who has nobody here to confirm to. Of a new session, never of a live one. */
+/** Throws CLUSTER_NO_MFA for a user of another cluster, who cannot confirm a session here. Applied to new sessions, never to live ones. */
 export function assertConfirmable({ cluster }: UserIdentity, { sessionMfa }: Allowed): void {
   if (sessionMfa && cluster !== null) throw new StenoError('CLUSTER_NO_MFA', cluster);
 }
 
-/** Whether a second factor comes before this session. Who may not come in at all, or cannot give one, is told so later, in words. */
+/** Whether this session requires a second factor first. A user who is refused, or cannot give one, gets the reason later, as text. */
 export function needsConfirmation(snapshot: Snapshot, identity: UserIdentity, target: Target, now: number): boolean {
   try {
     return identity.cluster === null && authorize(snapshot, identity, target, now).decision.sessionMfa;
@@ -50,8 +52,8 @@ export function needsConfirmation(snapshot: Snapshot, identity: UserIdentity, ta
 }
 
 /**
- * The roles of the certificate, granted ones included. Throws LOCKED for a lock on the user, a role, request or device of
- * the certificate, or the target if there is one; REQUEST_OVER or ACCESS_DENIED when it no longer counts.
+ * Returns the roles of the certificate, including granted ones. Throws LOCKED for a lock on the user, on a role, request or device of
+ * the certificate, or on the target if there is one; REQUEST_OVER or ACCESS_DENIED if the certificate is no longer valid.
  */
 export function assertAdmitted(snapshot: Snapshot, identity: UserIdentity, target: Target | undefined, now: number): readonly Role[] {
   const roles = assertCounts(identity, snapshot, now);

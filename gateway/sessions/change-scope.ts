@@ -1,10 +1,10 @@
 /**
- * Whom a change of the snapshot can concern: what is decided about everybody else stays as it is, and is not decided again.
+ * Tells which users a change of the snapshot can affect: decisions about all others stay valid and are not made again.
  *
- * What is decided about a user's access follows from the CAs and clusters (a change of these concerns everybody), the roles of
- * the certificate and of its grants, the node or Kubernetes cluster, and locks. So a change is asked which of these it names, by the delta of the
- * watch (schemas/watch.ts). Everybody is concerned where that cannot be told: by the first snapshot, by one that is not the next
- * of the last, and once a lock or a grant has run out. change-scope.test.ts compares with deciding everything again.
+ * The decision about a user's access depends on the CAs and clusters (a change of these affects everybody), the roles of the certificate
+ * and of its grants, the node or Kubernetes cluster, and locks. The delta of the watch (schemas/watch.ts) names which of these changed.
+ * Everybody is affected if the change is unknown: by the first snapshot, by a snapshot that does not directly follow the last one, and
+ * once a lock or a grant has expired. change-scope.test.ts compares the result with deciding everything again.
  */
 import type { Lock } from '#schemas/documents/lock.js';
 import type { Snapshot } from '#schemas/snapshot.js';
@@ -12,7 +12,7 @@ import type { UserIdentity } from '#schemas/base/identity.js';
 import type { SnapshotDelta } from '#schemas/watch.js';
 import type { SessionTarget } from './target.js';
 
-/** Somebody about whom something is decided; `target` null: a connection that only leads to further ones. */
+/** A user to decide about; `target` null: a connection that only carries further connections. */
 export interface Subject {
   readonly identity: Pick<UserIdentity, 'user' | 'roles' | 'requests' | 'mfa' | 'cluster'>;
   readonly target: SessionTarget | null;
@@ -21,12 +21,12 @@ export interface Subject {
 type List = 'roles' | 'locks';
 
 export interface ChangeScope {
-  /** False: nobody, whoever it is. */
+  /** False: the change affects nobody. */
   readonly any: boolean;
   concerns(subject: Subject): boolean;
-  /** A lock on this session, or on its input. */
+  /** Whether a lock on this session, or on its input, has changed. */
   concernsSession(id: string): boolean;
-  /** Whether anything in this list is another. */
+  /** Whether anything in this list has changed. */
   changed(list: List): boolean;
 }
 
@@ -35,14 +35,14 @@ export const everybody: ChangeScope = { any: true, concerns: () => true, concern
 /** Follows the snapshots of a watch, one after the other. */
 export class SnapshotChanges {
   #last: Snapshot | undefined;
-  /** When the first lock or grant of the last snapshot runs out, ms since 1970. */
+  /** Earliest expiry of a lock or grant of the last snapshot, ms since 1970. */
   #due = Infinity;
 
   constructor(current: Snapshot | null) {
     this.#keep(current ?? undefined);
   }
 
-  /** `delta`: what the watch has applied to the last snapshot; null where it got a whole one. `now`: ms since 1970. */
+  /** `delta`: the change that the watch applied to the last snapshot; null if it received a whole snapshot. `now`: ms since 1970. */
   next(snapshot: Snapshot, delta: SnapshotDelta | null, now: number): ChangeScope {
     const before = this.#last;
     const due = this.#due;
@@ -74,7 +74,7 @@ function scopeOf({ put, set, gone }: SnapshotDelta, before: Snapshot): ChangeSco
   );
   const locks = changedLocks(put.locks ?? [], gone.locks ?? [], before);
   const locked = (kind: Lock['target_kind'], target: string): boolean => locks.get(kind)?.has(target) === true;
-  // An invitation holds as long as who invited may invite.
+  // An invitation is valid only as long as the inviting user may invite.
   for (const { user, by, roles: held } of before.invitations)
     if (locked('user', by) || held.some((role) => roles.has(role) || locked('role', role))) users.add(user);
   const lockedRoles = locks.get('role') !== undefined;
@@ -83,7 +83,7 @@ function scopeOf({ put, set, gone }: SnapshotDelta, before: Snapshot): ChangeSco
     any,
     concerns({ identity: { user, roles: own, requests: asked, mfa, cluster }, target }) {
       if (!any) return false;
-      // Roles of grants, and of users of other clusters, are other ones than the certificate names.
+      // Roles from grants, and roles of users of other clusters, differ from those that the certificate names.
       if (
         (roles.size > 0 || lockedRoles) &&
         (asked.length > 0 || cluster !== null || own.some((role) => roles.has(role) || locked('role', role)))
@@ -99,7 +99,7 @@ function scopeOf({ put, set, gone }: SnapshotDelta, before: Snapshot): ChangeSco
   };
 }
 
-/** Targets of locks that are new, changed or gone: of one that was changed, also what it named before. */
+/** Targets of locks that are new, changed or gone; for a changed lock also its earlier target. */
 function changedLocks(
   put: readonly Lock[],
   gone: readonly string[],

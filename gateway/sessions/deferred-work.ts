@@ -1,8 +1,8 @@
 /**
- * Turns of the event loop, one after the other: what takes milliseconds and can wait lets what must not wait go first.
+ * Runs deferrable work one turn of the event loop at a time, so that urgent work goes first.
  *
- * Closing a recording signs and writes; when a lock ends two hundred sessions, their last words leave before any of
- * that. Tested in test/end-to-end/locks.test.ts; measured by bench/scenarios/locks.ts.
+ * Closing a recording signs and writes, which takes milliseconds; when a lock ends two hundred sessions, all of their last messages are
+ * sent before any recording is closed. Tested in test/end-to-end/locks.test.ts; measured by bench/scenarios/locks.ts.
  */
 let last: Promise<void> = Promise.resolve();
 

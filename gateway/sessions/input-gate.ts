@@ -4,11 +4,12 @@
  *     open ──close(hold)──► closed ──last hold reopened──► open
  *                             └─ input of a terminal is discarded; any other stream waits for `reopen`
  *
- * Several may hold it at once, each for its own cause: a freeze (a lock), a moderator whom a lock demands and who is not there, a pause (a
- * participant), the absence of participants that a role demands, and, for the session's user alone, a peer who was handed the keyboard. It opens when none does. Both transitions are facts of the recording. The first input that is discarded
- * while the gate is closed is a gap in it, without bytes and without their number: what is typed may be a password. Output goes
- * on. The user reads on the terminal that input is discarded: when the gate closes, and again while typing, at most every `NOTICE_MS`.
- * Tested in input-gate.test.ts, and with stock ssh in ../ssh/server/freeze.test.ts.
+ * Several causes can hold the gate closed at the same time: a freeze (a lock), a missing moderator whom a lock demands, a pause (by a
+ * participant), missing participants whom a role demands, and, for the session's user alone, a peer who was handed the keyboard. The gate
+ * opens when no cause holds it. Both transitions are recorded as facts. The first input that is discarded while the gate is closed is
+ * recorded as a gap, without the bytes or their number, because the input may be a password. Output continues. The terminal tells the user
+ * that input is discarded: when the gate closes, and again while the user types, at most every `NOTICE_MS`. Tested in input-gate.test.ts,
+ * and with stock ssh in ../ssh/server/freeze.test.ts.
  */
 import type { SessionRecorder } from '../recorder/recorder.js';
 
@@ -19,9 +20,9 @@ export type HoldCause = 'freeze' | 'moderation' | 'pause' | 'absence' | 'keyboar
 export interface GateHooks {
   /** Shows a line on the session's terminal, if it has one. */
   notice(words: string): void;
-  /** As `notice`, and on standard error where there is no terminal. */
+  /** Like `notice`, but on standard error if there is no terminal. */
   announce?(words: string): void;
-  /** Delivers what waited. */
+  /** Delivers the input that waited. */
   reopened(): void;
   /** Monotonic milliseconds. */
   now(): number;
@@ -29,7 +30,7 @@ export interface GateHooks {
 
 interface Hold {
   readonly reason: string;
-  /** What the user reads while it lasts. */
+  /** The text shown to the user while the hold lasts. */
   readonly words: string;
 }
 
@@ -49,7 +50,7 @@ export class InputGate {
     return this.#holds.size === 0;
   }
 
-  /** Whether what peers type reaches the target: who has the keyboard is decided elsewhere (../live/). */
+  /** Whether the input of peers reaches the target; ../live/ decides who has the keyboard. */
   get openToPeers(): boolean {
     return this.open || (this.#holds.size === 1 && this.#holds.has('keyboard'));
   }
@@ -58,7 +59,9 @@ export class InputGate {
     return this.#holds.has(cause);
   }
 
-  /** Closes the gate for this cause. False if it was closed for it already: the first reason stands. `reason`: printable text. `by`: a participant. */
+  /**
+   * Closes the gate for this cause. False if this cause already held it: the first reason stands. `reason`: printable. `by`: a participant.
+   */
   close(reason: string, cause: HoldCause = 'freeze', by?: string): boolean {
     if (this.#holds.has(cause)) return false;
     if (this.open) this.#discarded = false;
@@ -68,7 +71,7 @@ export class InputGate {
     return true;
   }
 
-  /** Opens the gate again, unless another cause holds it. False if it was not closed for this one. */
+  /** Opens the gate again, unless another cause holds it. False if this cause did not hold it. */
   reopen(cause: HoldCause = 'freeze', by?: string): boolean {
     if (!this.#holds.delete(cause)) return false;
     if (!this.open) {
@@ -81,20 +84,20 @@ export class InputGate {
     return true;
   }
 
-  /** Notes that input of a terminal was not delivered, and never will be. */
+  /** Records that input of a terminal was discarded. */
   discard(): void {
     if (!this.#discarded) this.#recorder.gap({ reason: 'input_discarded', stream: 'in' });
     this.#discarded = true;
     if (this.#hooks.now() >= this.#noticedAt + NOTICE_MS) this.#notice();
   }
 
-  /** Whoever runs a command has to know what it waits for. */
+  /** For missing participants or a missing moderator, also tells a user without a terminal why the command waits. */
   #say(cause: HoldCause, words: string): void {
     if ((cause === 'absence' || cause === 'moderation') && this.#hooks.announce !== undefined) this.#hooks.announce(words);
     else this.#hooks.notice(words);
   }
 
-  /** Of several causes the user reads the last. */
+  /** If there are several causes, shows the latest. */
   #notice(): void {
     const last = [...this.#holds.values()].at(-1);
     if (last === undefined) return;

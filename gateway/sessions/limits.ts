@@ -1,14 +1,14 @@
 /**
- * How long a connection to a node may last: its longest length, its idle time, its certificate's end. How many of them
- * a user has at a time is in slots.ts.
+ * Limits how long a connection to a node may last: maximum length, idle time, expiry of the certificate. slots.ts limits how many
+ * connections a user has at a time.
  *
  *     running ──one minute left──► warned ──time is over──► ended
  *        ▲            │
  *        └─ activity, or roles that allow more
  *
- * One timer, set to the next moment that matters: a keystroke only notes its time. Limits are those of the latest
- * snapshot, counted from the beginning of the connection. What counts as activity is what the client sends, and what
- * passes either way without a terminal: a program that redraws a screen does not keep it open, a download does.
+ * One timer is set to the next moment that matters; a keystroke only notes its time. The limits come from the latest snapshot and count
+ * from the beginning of the connection. Activity is any message from the client and, without a terminal, data in either direction: a
+ * program that redraws a screen does not keep the connection open, a download does.
  * Tested in limits.test.ts.
  */
 import { StenoError } from '#schemas/base/errors.js';
@@ -16,13 +16,13 @@ import type { SessionLimits } from '#schemas/policy/node.js';
 
 /** Milliseconds. */
 const WARNING_MS = 60_000;
-/** Timers beyond 24 days overflow, and a clock may be set meanwhile. */
+/** Timers longer than 24 days overflow, and the clock may be changed while one runs. */
 const LONGEST_TIMER_MS = 3_600_000;
 
 export interface LimitClock {
   /** ms since 1970. */
   now(): number;
-  /** Calls once after so many milliseconds; answers how to call it off. */
+  /** Calls `callback` once after `ms` milliseconds; returns a function that cancels the call. */
   after(ms: number, callback: () => void): () => void;
 }
 
@@ -35,7 +35,7 @@ export const realTimers = (now: () => number): LimitClock => ({
 });
 
 export interface LimitEvents {
-  /** A line for the terminals of the connection. */
+  /** Shows a line on the terminals of the connection. */
   warn(line: string): void;
   end(error: StenoError): void;
 }
@@ -54,7 +54,7 @@ export class LimitTimer {
   readonly #certificateEnd: number;
   #limits: SessionLimits | undefined;
   #activeAt: number;
-  /** The end that was warned of. */
+  /** The end for which a warning was shown. */
   #warned = 0;
   #cancel: (() => void) | undefined;
   #over = false;
@@ -68,14 +68,14 @@ export class LimitTimer {
     this.#activeAt = this.#startedAt;
   }
 
-  /** What the roles say now. */
+  /** Sets the current limits of the roles. */
   set(limits: SessionLimits): void {
     if (this.#over) return;
     this.#limits = limits;
     this.#look();
   }
 
-  /** Called for every message that counts: must cost nothing. */
+  /** Called for every message that counts as activity, so it must be cheap. */
   active(): void {
     this.#activeAt = this.#clock.now();
   }
@@ -98,7 +98,7 @@ export class LimitTimer {
     }
     if (left <= WARNING_MS && this.#warned !== end.at) {
       this.#warned = end.at;
-      // Nobody is told of an end that was near from the start.
+      // No warning if the end was near from the start.
       if (end.at - this.#startedAt > WARNING_MS) this.#events.warn(`${end.warning} in ${seconds(left)}`);
     }
     const wait = left > WARNING_MS ? left - WARNING_MS : left;

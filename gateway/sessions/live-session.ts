@@ -1,55 +1,55 @@
 /**
- * One recorded session while it lives, whatever protocol carries it: its input gate, the ways to end it and to speak to whoever
- * is in it, whether a lock demands a moderator, and what it shows to whoever has joined it (../live/). Made by `Access.begin`; tested through registry.test.ts.
+ * One live recorded session, whatever protocol carries it: its input gate, ending it, sending notices to the people in it, whether a lock
+ * demands a moderator, and the output it shows to participants (../live/). Made by `Access.begin`; tested through registry.test.ts.
  */
 import type { SessionKind } from '#schemas/recording/line.js';
 import type { StenoError } from '#schemas/base/errors.js';
 import type { SessionRecorder } from '../recorder/recorder.js';
 import { InputGate } from './input-gate.js';
 
-/** What the protocol that carries a session does for it. */
+/** The operations that the protocol provides for a session. */
 export interface SessionHooks {
-  /** Ends this session with its reason on the terminal; others of the same connection go on. */
+  /** Ends this session and shows the reason on the terminal; other sessions of the connection continue. */
   end(error: StenoError): void;
   /** Shows a line on the session's terminal, if it has one. */
   notice(words: string): void;
-  /** As `notice`, and on standard error where there is no terminal. Left out: the same as `notice`. */
+  /** Like `notice`, but on standard error if there is no terminal. Absent: the same as `notice`. */
   announce?(words: string): void;
-  /** The input gate is open again: what was held is delivered now. */
+  /** The input gate is open again: delivers the input that was held. */
   reopened(): void;
   /**
-   * Sends what a participant typed to the terminal as if the session's user had. Answers how many of the bytes it took; when it
-   * took fewer than all, the watcher hears `roomy` once it takes more. Left out: nobody else can type.
+   * Sends a participant's input to the terminal as if the session's user had typed it. Returns how many bytes were taken; if fewer than
+   * all, the watcher's `roomy` is called once more can be taken. Absent: only the session's user can type.
    */
   type?(bytes: Buffer): number;
 }
 
-/** What those who may join a session, or not, are told and asked about it. */
+/** Facts about a session that decide who may join it and that participants are shown. */
 export interface SessionAbout {
   readonly user: string;
   readonly node: string;
   readonly login: string;
   readonly kind: SessionKind;
-  /** Of the node when the session began; null: not known. */
+  /** Labels of the node when the session began; null: not known. */
   readonly labels: Readonly<Record<string, string>> | null;
   /** ms since 1970. */
   readonly startedAt: number;
-  /** The terminal as it is now; null: the session has none. */
+  /** The current size of the terminal; null: the session has none. */
   size(): { readonly cols: number; readonly rows: number } | null;
-  /** What it runs, where that is a command. */
+  /** The command that the session runs, if any. */
   readonly command: string;
 }
 
-/** Told what a session shows: nothing of it may slow the session. */
+/** Receives the output of a session; must not slow the session. */
 export interface SessionWatcher {
-  /** After it was recorded. `bytes` are good until this returns. */
+  /** Output that has been recorded. `bytes` are valid until this returns. */
   output(bytes: Buffer): void;
   resized(cols: number, rows: number): void;
   /** `type` takes bytes again. */
   roomy(): void;
-  /** The session's user wants the keyboard back that was handed over. */
+  /** The session's user wants to take the keyboard back. */
   takeBack(): void;
-  /** The session is over; null: by itself. */
+  /** The session is over; `reason` null: it ended by itself. */
   left(reason: StenoError | null): void;
 }
 
@@ -60,13 +60,13 @@ export class LiveSession {
   /** Null: nobody can join it. */
   readonly about: SessionAbout | null;
   watcher: SessionWatcher | null = null;
-  /** By which somebody came in; each counts once. */
+  /** Invitations that have been used; each is valid once. */
   readonly invitations = new Set<string>();
   readonly #hooks: SessionHooks;
   readonly #left: (session: LiveSession) => void;
   /** Why a lock demands a moderator; null: none does. */
   #demand: string | null = null;
-  /** Who moderates, as the watcher says; null: nobody. */
+  /** The moderator, as reported by the watcher; null: nobody. */
   #moderator: string | null = null;
   #over = false;
 
@@ -88,7 +88,7 @@ export class LiveSession {
     return this.#over;
   }
 
-  /** A lock demands a moderator, whether one is here or not. */
+  /** Whether a lock demands a moderator, present or not. */
   get needsModerator(): boolean {
     return this.#demand !== null;
   }
@@ -99,8 +99,8 @@ export class LiveSession {
   }
 
   /**
-   * A lock demands that somebody moderates: input is held while nobody does. Null: no lock does any longer. False if that was so
-   * already: the first reason stands. `reason`: printable text.
+   * Sets whether a lock demands a moderator: input is held while nobody moderates. `reason`: printable text; null: no lock demands one any
+   * longer. Returns false if nothing changed: the first reason stands.
    */
   requireModerator(reason: string | null): boolean {
     if (this.#over || (reason === null) === (this.#demand === null)) return false;
@@ -109,7 +109,7 @@ export class LiveSession {
     return true;
   }
 
-  /** Who of the participants moderates, in printable words; null: nobody. */
+  /** Sets the participant who moderates, as printable text; null: nobody. */
   moderatedBy(moderator: string | null): void {
     this.#moderator = moderator;
     if (!this.#over) this.#weigh();
@@ -125,12 +125,12 @@ export class LiveSession {
     else this.#hooks.announce(words);
   }
 
-  /** What the session's terminal is about to show, recorded already. */
+  /** Output that the session's terminal is about to show; it has already been recorded. */
   shown(bytes: Buffer): void {
     if (!this.#over) this.watcher?.output(bytes);
   }
 
-  /** Input of the participant `user`; discarded while the gate is closed. Answers how many bytes were taken. */
+  /** Input of the participant `user`; discarded while the gate is closed. Returns how many bytes were taken. */
   type(user: string, bytes: Buffer): number {
     if (this.#over || this.#hooks.type === undefined) return bytes.length;
     if (!this.gate.openToPeers) {
@@ -149,7 +149,7 @@ export class LiveSession {
     this.#hooks.end(error);
   }
 
-  /** The session has ended. May be repeated. */
+  /** The session has ended. May be called again. */
   leave(reason: StenoError | null = null): void {
     if (this.#over) return;
     this.#over = true;

@@ -1,8 +1,8 @@
 /**
- * Tells the authority which locks this gateway has applied, and what each has ended.
+ * Reports to the authority which locks this gateway has applied, and what each of them ended.
  *
- * Every lock is told once, also one that ended nothing: its absence says that a gateway has not heard of it. What is not
- * heard is told again, with the next change and every RETRY_MS. Nobody waits for it. Tested in lock-effects.test.ts.
+ * Every lock is reported once, even if it ended nothing: a missing report means that a gateway has not received the lock. A failed report
+ * is repeated with the next change and every RETRY_MS. Nothing waits for a report. Tested in lock-effects.test.ts.
  */
 import type { Lock } from '#schemas/documents/lock.js';
 import { MAX_LOCK_EFFECTS } from '#schemas/lock-effect.js';
@@ -12,7 +12,7 @@ import type { Log } from '#runtime/log.js';
 const RETRY_MS = 5_000;
 
 interface Applied extends LockEffect {
-  /** As it was applied: another lock may come under the same id. */
+  /** The lock as it was applied: another lock may get the same id. */
   readonly text: string;
 }
 
@@ -30,7 +30,7 @@ export class LockEffectReporter {
     this.#log = log;
   }
 
-  /** After every snapshot: all locks in force, and what ended by them just now. */
+  /** Called after every snapshot, with all locks in force and the number of connections and sessions that each has just ended. */
   applied(locks: readonly Lock[], ended: ReadonlyMap<string, Pick<LockEffect, 'connections' | 'sessions'>>): void {
     const inForce = new Set<string>();
     for (const lock of locks) {

@@ -1,10 +1,10 @@
 /**
- * The live sessions of this gateway, through whichever front door they came, and the control path to them: snapshots of
- * the authority carry locks, freezes, roles and grants, and each one is applied here.
+ * The live sessions of this gateway, whatever protocol carries them, and the control path to them: the authority's snapshots carry locks,
+ * freezes, roles and grants, and each snapshot is applied here.
  *
- * A snapshot is applied to those whom its change can concern (change-scope.ts), in this order: 1. every connection and session that must end or freeze does so, and its user is told; 2. one audit row
- * each; 3. one summary row per lock. A crash between 1 and 3 leaves the recordings, in which the end or the freeze stands.
- * Tested in registry.test.ts.
+ * A snapshot is applied to the accesses that its change can affect (change-scope.ts), in this order: 1. every connection and session that
+ * must end or freeze does so, and its user is notified; 2. one audit row per effect is written; 3. one summary row per lock is written.
+ * After a crash between 1 and 3, the end or freeze is still in the recordings. Tested in registry.test.ts.
  */
 import type { Lock } from '#schemas/documents/lock.js';
 import type { Snapshot } from '#schemas/snapshot.js';
@@ -24,17 +24,17 @@ export interface RegistryDeps {
   readonly audit: (entry: AuditEntry) => void;
   /** Called when a session begins and when it ends. */
   readonly onSession: (session: LiveSession, live: boolean) => void;
-  /** Whom a session waits for is another. Left out: nobody is told. */
+  /** Called when the participants that a session waits for have changed. */
   readonly onChanged?: (session: LiveSession) => void;
 }
 
 export class SessionRegistry {
   readonly #deps: RegistryDeps;
   readonly #accesses = new Set<Access>();
-  /** How many sessions are live, and who waits until none is. */
+  /** Number of live sessions, and the callbacks that wait until there are none. */
   #live = 0;
   readonly #whenIdle = new Set<() => void>();
-  /** Of the snapshot before: each notice is shown once. */
+  /** Ids of the notices in the previous snapshot: each notice is shown once. */
   #shown: ReadonlySet<string> = new Set();
 
   constructor(deps: RegistryDeps) {
@@ -54,17 +54,17 @@ export class SessionRegistry {
     return new Promise((resolve) => this.#whenIdle.add(resolve));
   }
 
-  /** A line for the terminal of every session. */
+  /** Shows a line on the terminal of every session. */
   notice(words: string): void {
     for (const access of this.#accesses) access.notice(words);
   }
 
-  /** An admitted user's access; it counts once it is `register`ed. */
+  /** Makes an admitted user's access; snapshots apply to it once it is `register`ed. */
   admit(facts: AccessFacts, source: AccessSource): Access {
     return new Access(facts, source, this.#deps);
   }
 
-  /** From now on snapshots are applied to it, until it leaves. `decision`: null for a connection without sessions of its own. */
+  /** Applies snapshots to the access from now on, until it leaves. `decision`: null for a connection without sessions of its own. */
   register(access: Access, decision: Parameters<Access['establish']>[0]): void {
     this.#accesses.add(access);
     access.establish(decision, () => void this.#accesses.delete(access));
@@ -75,7 +75,7 @@ export class SessionRegistry {
     return undefined;
   }
 
-  /** Applies a new snapshot to those whom it can concern. Returns what each lock has ended, by its id. */
+  /** Applies a new snapshot to the accesses that it can affect. Returns how much each lock has ended, by the lock's id. */
   recheck(snapshot: Snapshot, scope = everybody): ReadonlyMap<string, Pick<LockEffect, 'connections' | 'sessions'>> {
     const concerned = scope.any ? [...this.#accesses].filter((access) => access.isConcerned(scope)) : [];
     const locks = concerned.length === 0 ? noLocks : sessionLocks(snapshot, this.#deps.now());
@@ -105,7 +105,7 @@ export class SessionRegistry {
     return new Map([...counts].map(([{ id }, { connections, sessions }]) => [id, { connections, sessions }]));
   }
 
-  /** After locks and freezes. An authority of before publishes none. */
+  /** Runs after locks and freezes. An older authority publishes no notices. */
   #showNotices({ notices = [] }: Partial<Snapshot>): void {
     const fresh = notices.filter(({ id }) => !this.#shown.has(id));
     this.#shown = new Set(notices.map(({ id }) => id));

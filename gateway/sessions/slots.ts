@@ -1,15 +1,15 @@
 /**
- * How many connections to nodes each user has at a time: `max_sessions`, of this gateway and over all of them.
+ * Limits how many connections to nodes each user has at a time: `max_sessions`, on this gateway and over all gateways.
  *
  *     taken here ──role without limit──► in ───────────────────────────────┐
  *         │                              └─ told, when any role has a limit ├──leave──► told that it ended
  *         └──role with a limit──► asked ──granted──► in ───────────────────┘
  *                                   └──refused, or no answer──► no session
  *
- * This gateway's own count comes first and needs nobody. Then the authority is asked, and only where a role sets a limit:
- * a connection without one waits for nothing. It is told of all the same as soon as any role has a limit, afterwards,
- * because it takes a place from a connection that has one. What ended is told until that was heard, with the next
- * question too: who ends a connection here and makes another finds the place free. Without the authority a role with a
+ * This gateway's own count comes first and needs no other service. Then the gateway asks the authority, but only if a role sets a limit:
+ * a connection without a limit never waits. If any role has a limit, the authority is told afterwards about connections without one too,
+ * because they use up slots of connections that have one. The end of a connection is reported until the authority has confirmed it, also
+ * with the next request: a user who ends a connection here and makes another finds the slot free. Without the authority a role with a
  * limit admits nobody (decision 0034). Tested in slots.test.ts and authority/access/session-places.test.ts.
  */
 import type { Snapshot } from '#schemas/snapshot.js';
@@ -19,20 +19,23 @@ import type { Log } from '#runtime/log.js';
 import type { Authority } from './authority.js';
 
 export interface Slot {
-  /** Where a role sets a limit: resolves once the place is had over all gateways. Rejects SESSIONS_TOO_MANY, or why it cannot be asked. */
+  /**
+   * Present if a role sets a limit: resolves once the authority grants the slot. Rejects SESSIONS_TOO_MANY, or the reason why it cannot
+   * ask.
+   */
   readonly granted?: Promise<void>;
-  /** Gives it back, once. */
+  /** Releases the slot, once. */
   leave(): void;
 }
 
 export interface SlotDeps {
-  /** Of this run of the gateway, 16 hexadecimal digits. */
+  /** Id of this run of the gateway, 16 hexadecimal digits. */
   readonly run: string;
   readonly snapshot: () => Snapshot | null;
   readonly log: Log;
 }
 
-/** `maybe`: it was told, and no answer came. */
+/** `maybe`: the slot was reported, and no answer came. */
 type Told = 'no' | 'asked' | 'maybe' | 'yes';
 
 export class SessionSlots {
@@ -41,7 +44,7 @@ export class SessionSlots {
   readonly #timer: NodeJS.Timeout;
   readonly #places = new Map<number, { readonly user: string; told: Told }>();
   readonly #counts = new Map<string, number>();
-  /** Those whose end the authority has not heard of. */
+  /** Slots whose end the authority has not confirmed. */
   readonly #ended = new Set<number>();
   #last = 0;
   #telling: Promise<void> | undefined;
@@ -54,7 +57,7 @@ export class SessionSlots {
     this.#timer.unref();
   }
 
-  /** Throws SESSIONS_TOO_MANY when those of this gateway are enough. `max`: null for any number. */
+  /** Throws SESSIONS_TOO_MANY if the user's connections at this gateway alone reach the limit. `max`: null for any number. */
   take(user: string, max: number | null): Slot {
     const count = this.#counts.get(user) ?? 0;
     if (max !== null && count >= max) throw new StenoError('SESSIONS_TOO_MANY', `${max} at a time`);
@@ -67,12 +70,12 @@ export class SessionSlots {
     return { leave };
   }
 
-  /** Roles may have got a limit: then those without one count too. */
+  /** Called when roles change: if any role now has a limit, connections without one are reported too. */
   recheck(): void {
     if (this.#limited() && [...this.#places.values()].some(({ told }) => told === 'no')) void this.#tell();
   }
 
-  /** Says once more what ended: nobody waits for an authority that is away. */
+  /** Reports ended connections one last time; does not wait for an unreachable authority. */
   async close(): Promise<void> {
     clearInterval(this.#timer);
     await this.#telling;
@@ -93,7 +96,7 @@ export class SessionSlots {
       if (place !== undefined) place.told = 'no';
       this.#leave(number);
       if (error instanceof StenoError && error.code === 'SESSIONS_TOO_MANY') this.#heard(ended);
-      // Nobody knows whether it was taken.
+      // It is unknown whether the slot was taken.
       else this.#end(number);
       throw error instanceof StenoError && error.code === 'NOT_RUNNING'
         ? new StenoError(
@@ -114,7 +117,7 @@ export class SessionSlots {
     const left = (this.#counts.get(place.user) ?? 1) - 1;
     if (left === 0) this.#counts.delete(place.user);
     else this.#counts.set(place.user, left);
-    // One that is asked for ends when the answer is there.
+    // A slot whose request is pending ends when the answer arrives.
     if (place.told === 'yes' || place.told === 'maybe') this.#end(number);
   }
 
@@ -123,7 +126,7 @@ export class SessionSlots {
     void this.#tell();
   }
 
-  /** One after the other; what comes meanwhile goes with the next. */
+  /** Sends one report at a time; changes in the meantime go with the next. */
   #tell(): Promise<void> {
     if (this.#telling !== undefined) {
       this.#again = true;
@@ -148,7 +151,7 @@ export class SessionSlots {
         : [];
       const held = begun.length > 0 || [...this.#places.values()].some(({ told }) => told === 'yes');
       if (ended.length === 0 && !held) return;
-      // From here on its end is to be told.
+      // From here on the end of these slots has to be reported.
       for (const [, place] of begun) place.told = 'yes';
       try {
         const known = await this.#authority.tellPlaces({
@@ -166,7 +169,7 @@ export class SessionSlots {
     } while (this.#again);
   }
 
-  /** The authority has not known this run: what it was told before is to be told again. */
+  /** The authority did not know this run: slots that were reported before have to be reported again. */
   #forgotten(...besides: readonly number[]): boolean {
     const lost = [...this.#places].filter(([number, { told }]) => told === 'yes' && !besides.includes(number));
     for (const [, place] of lost) place.told = 'maybe';

@@ -1,4 +1,4 @@
-/** What a session leads to. Whoever adds a front door adds a kind here, and the compiler names what has to know it. */
+/** The target of a session. To support another protocol, add a kind here; the compiler then points to all code that must handle it. */
 import type { AuditRow } from '#schemas/events/rows.js';
 import type { Target } from '#schemas/base/identity.js';
 import type { KubeRequest } from '#schemas/policy/kubernetes.js';
@@ -7,7 +7,7 @@ import type { KubeRequest } from '#schemas/policy/kubernetes.js';
 export type SessionTarget =
   ({ readonly kind: 'node' } & Target) | { readonly kind: 'kube'; readonly cluster: string; readonly request: KubeRequest | null };
 
-/** Where an audit row says that it happened. */
+/** The columns of an audit row that name the target. */
 export function auditPlace(target: SessionTarget | null): Partial<Pick<AuditRow, 'node' | 'login' | 'target'>> {
   if (target === null) return {};
   if (target.kind === 'node') return { node: target.node, login: target.login, target: target.node };

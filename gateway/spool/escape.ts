@@ -1,6 +1,6 @@
 /**
- * Text as the inside of a JSON string, byte by byte: what `growText` of schemas/recording/line.ts makes of the decoded
- * text, without decoding it. UTF-8 needs no escapes beyond those of ASCII, so valid bytes pass through.
+ * Escapes text for the inside of a JSON string, byte by byte: the same result as `growText` of schemas/recording/line.ts, without
+ * decoding the text. UTF-8 needs no escapes beyond those of ASCII, so valid bytes pass through.
  *
  * Limits: the caller checked that the bytes are whole, valid UTF-8. Tested in escape.test.ts against `growText`.
  */

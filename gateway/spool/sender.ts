@@ -48,7 +48,7 @@ export class Sender implements SessionSource {
   #unstored: SentCheckpoint[] | null = null;
   #stored = 0;
   #storedBytes = 0;
-  /** The block of an event log of which a draft was last asked for. */
+  /** The block of an event log for which a draft was last requested. */
   #asked = 0;
 
   constructor(log: SignedLog, ends: SenderEnds) {
@@ -109,14 +109,14 @@ export class Sender implements SessionSource {
   draft(n: number, to: number): Draft | null {
     const log = this.#log;
     if (this.#n < log.n || log.ended) return null;
-    // A busy log cuts a block sooner than it is asked twice: the block itself is as quick.
+    // A busy log cuts its block before a second request comes, so the block itself arrives as soon as a draft would.
     if (this.stream === 'events' && this.#asked !== log.n + 1) {
       this.#asked = log.n + 1;
       return null;
     }
     const from = n === log.n + 1 ? to : 0;
     const length = log.files.size - log.bytes - from;
-    // More than that is a block that could not be cut, or one that the next line cuts.
+    // A longer rest is a block that could not be cut, or that the next line will cut.
     if (length <= 0 || from + length > MAX_DRAFT_BYTES) return null;
     const bytes = Buffer.allocUnsafe(length);
     return { n: log.n + 1, from, bytes: bytes.subarray(0, log.files.read(log.bytes + from, bytes, length)) };

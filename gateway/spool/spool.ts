@@ -8,7 +8,7 @@
  *     SPOOL/events/                                    audit rows (runtime/uplink/event-queue.ts); `.refused`: kept for inspection
  *     SPOOL/quarantine/                                recordings that ingest refused; nothing reads them
  *
- * Durability: data is written at once and fsynced at most a second later, all dirty sessions together. Room: above `high`
+ * Durability: data is written immediately and fsynced at most a second later, all dirty sessions together. Room: above `high`
  * bytes, sessions are asked to pause until usage falls below `low`; the limit itself is the smaller of the budget and the
  * size that leaves 5 % of the disk free. One process owns the folder. Tested in spool.test.ts.
  */
@@ -89,7 +89,7 @@ export class Spool implements SpoolShare, RecordingSource {
     return this.#bytes > this.#limit * 0.5;
   }
 
-  /** Makes a log visible to the uplink. `ends`: told how far the log is stored, and when it has been removed. */
+  /** Makes a log visible to the uplink. `ends`: callbacks for progress of storing and for the removal of the log. */
   enlist(log: SignedLog, ends: { readonly stored?: (bytes: number) => void; readonly gone?: () => void } = {}): void {
     const { name } = log.files;
     const sender = new Sender(log, {

@@ -84,13 +84,13 @@ export interface TunnelListenerDeps {
   /** `wss://host:port` of the ingests to which kernel events of nodes are forwarded. */
   readonly ingest: readonly string[];
   readonly eventLogs: EventIntakeParts['logs'];
-  /** A participant whom another gateway brings. */
+  /** Takes a participant that another gateway relays. */
   readonly relayed: (socket: WebSocket, gateway: string) => void;
   /** Takes SSH connections that viewers bring for browsers. */
   readonly ssh: Pick<SshRelayDeps, 'taking' | 'accept'>;
   /** ms since 1970. */
   readonly now: () => number;
-  /** Connections that another process accepts and counts; left out: this one listens. */
+  /** Connections that another process accepts and counts; absent: this process listens. */
   readonly arrivals?: Arrivals | undefined;
 }
 
@@ -221,7 +221,7 @@ export async function listenForTunnels(
         browsers.take(socket, head, admitted);
       } catch (error) {
         const known = error instanceof StenoError ? error : new StenoError('INTERNAL');
-        // Another gateway is meant: a viewer asks each.
+        // The terminal belongs to another gateway; viewers ask every gateway.
         if (known.code !== 'RECONNECT_ELSEWHERE') refusals.refused('terminal.refused', sourceOf(request), known);
         refuseUpgrade(socket, known);
       }

@@ -1,12 +1,12 @@
 /**
- * Finds the connection that a browser comes back to, and makes the browser prove that it is the one that opened it.
+ * Finds the connection that a browser wants to resume, and makes the browser prove that it opened that connection.
  *
  *     upgrade /v1/ssh, X-Steno-Resume: ID ──known──► challenge ──proof within PROOF_MS──► the wire goes on
  *         └──unknown, over──► RECONNECT_REFUSED        └──wrong, late, from elsewhere──► refused, and audited
  *
- * The secret went to the page inside SSH, so neither a viewer nor the network knows it; each challenge is new, so a proof counts
- * once. An id names its gateway (`RANDOM@NAME`): viewers ask every gateway, and those that are not meant refuse without an audit row. Limits:
- * `MAX_PROVING` connections that have not proven themselves per wire. Tested in test/end-to-end/terminal-resume.test.ts.
+ * The secret was sent to the page inside SSH, so neither a viewer nor the network knows it; each challenge is new, so a proof is valid
+ * once. An id names its gateway (`RANDOM@NAME`): viewers ask every gateway, and the other gateways refuse without an audit row. Limits: per
+ * wire, `MAX_PROVING` connections without a proof yet. Tested in test/end-to-end/terminal-resume.test.ts.
  */
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { Duplex } from 'node:stream';
@@ -61,7 +61,7 @@ export class Resumptions {
     return kept;
   }
 
-  /** `stream`: upgraded, and answered. `head`: bytes that followed the request. */
+  /** `stream`: upgraded, with the response already sent. `head`: bytes that followed the request. */
   take(kept: Kept, stream: Duplex, head: Buffer, source: string): void {
     const { wire, terms, ticket } = kept;
     const nonce = randomBytes(CHALLENGE_BYTES);
@@ -77,7 +77,7 @@ export class Resumptions {
       done();
       terms.refused(source, why);
       stream.end(encodeFrame({ kind: 'refused' }));
-      // Nothing is read any more: whoever keeps it open is cut off.
+      // Further input is ignored; a peer that keeps the connection open is cut off.
       stream.once(
         'close',
         this.#timers.after(PROOF_MS, () => stream.destroy()),

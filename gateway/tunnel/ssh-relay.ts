@@ -1,13 +1,13 @@
 /**
- * SSH connections of browsers, which viewers bring: an upgraded connection carries the bytes of one SSH connection, and its
- * head names the browser's address.
+ * SSH connections of browsers, relayed by viewers: an upgraded connection carries the bytes of one SSH connection, and its head names the
+ * browser's address.
  *
  *     viewer/NAME ──upgrade /v1/ssh, X-Steno-Client: ADDRESS──► SSH listener, as a stranger from ADDRESS
  *         └──X-Steno-Resume: new──► the same, in frames, so that it can go on over another connection (decision 0165)
  *         └──X-Steno-Resume: ID──► goes on (resumptions.ts)
  *
- * Only a viewer's certificate counts, because whoever names the address decides which limits and which `source-address` of
- * certificates apply. Who connects is decided by SSH alone, as for every other client. Decision 0129. Tested in
+ * Only a viewer's certificate is accepted, because the peer that names the address determines which limits and which `source-address` of
+ * certificates apply. SSH alone identifies the user, as for every other client. Decision 0129. Tested in
  * test/end-to-end/terminal-relay.test.ts.
  */
 import { isIP } from 'node:net';
@@ -28,11 +28,11 @@ import type { WireTimers } from '../edge/keep-terms.js';
 import type { Wire } from '../edge/socket-wire.js';
 import { Resumptions } from './resumptions.js';
 
-/** Of all viewers together; those that are not admitted yet have limits of their own (ssh/server/listener.ts). */
+/** Limit for all viewers together; connections that are not admitted yet have their own limits (ssh/server/listener.ts). */
 export const MAX_RELAYED = 4_096;
 
 export interface SshRelayDeps {
-  /** Whether the peer is a service that was removed. */
+  /** Whether the peer is a removed service. */
   readonly removed: (socket: TLSSocket) => boolean;
   /** False: this gateway takes no more connections, so that viewers go to another. */
   readonly taking: () => boolean;
@@ -58,7 +58,10 @@ export class SshRelays {
     this.#resumptions = new Resumptions(gateway, timers);
   }
 
-  /** The browser's address, and what it wants. Throws what `Resumptions.find` does, CERT_UNKNOWN_CA, SERVICE_REMOVED, DRAINING, TOO_MANY, or BAD_REQUEST for a head that names none. */
+  /**
+   * Returns the browser's address and the kind of connection it wants. Throws the errors of `Resumptions.find`, CERT_UNKNOWN_CA,
+   * SERVICE_REMOVED, DRAINING, TOO_MANY, or BAD_REQUEST if the head names no address.
+   */
   admit(request: IncomingMessage): AdmittedBrowser {
     const socket = request.socket as TLSSocket;
     const service = peerService(socket);
@@ -69,7 +72,7 @@ export class SshRelays {
     if (typeof said !== 'string' || isIP(said) === 0) throw new StenoError('BAD_REQUEST', 'the address of the browser is missing');
     const source = unmappedAddress(said);
     const resume = request.headers[RESUME_HEADER];
-    // Goes on while the gateway drains, as every session does.
+    // Resuming is allowed while the gateway drains, since sessions continue then.
     if (typeof resume === 'string' && resume !== NEW) return { source, way: { kind: 'resume', kept: this.#resumptions.find(resume) } };
     if (!this.#deps.taking()) throw new StenoError('DRAINING');
     if (this.#open.size >= MAX_RELAYED) throw new StenoError('TOO_MANY', 'terminals in browsers');
@@ -93,7 +96,7 @@ export class SshRelays {
     });
   }
 
-  /** Ends what viewers bring that were removed meanwhile. */
+  /** Ends the connections of viewers that were removed in the meantime. */
   recheck(): void {
     for (const stream of this.#open) if (this.#deps.removed(stream as TLSSocket)) stream.destroy();
   }

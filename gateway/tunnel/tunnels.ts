@@ -56,19 +56,19 @@ export class Tunnels {
     return this.#byNode.has(node);
   }
 
-  /** A stream to the node for another worker, whose record of the node names the key. Throws NODE_UNREACHABLE, TOO_MANY. */
+  /** Opens a stream to the node for another worker; `key` is from that worker's record of the node. Throws NODE_UNREACHABLE, TOO_MANY. */
   stream(node: string, key: string, { kind, source }: OpenStream): Duplex {
     const out = new Chunks();
     return new TunnelDuplex(this.#of({ name: node, tunnel_key: key }).open({ kind, source }, out), out);
   }
 
-  /** The way to the API server of the cluster that the node's agent runs in. Throws NODE_UNREACHABLE, TOO_MANY. */
+  /** Opens a stream to the API server of the cluster that the node's agent runs in. Throws NODE_UNREACHABLE, TOO_MANY. */
   openCluster(node: NodeRecord, source: string): Duplex {
     const out = new Chunks();
     return new TunnelDuplex(this.#of(node).open({ kind: 'kubernetes', source }, out), out);
   }
 
-  /** A conversation with the node's agent about a command in a container there. Throws NODE_UNREACHABLE, TOO_MANY. */
+  /** Opens a stream to the node's agent about a command in a container on the node. Throws NODE_UNREACHABLE, TOO_MANY. */
   openPod(node: NodeRecord, source: string): Duplex {
     const out = new Chunks();
     return new TunnelDuplex(this.#of(node).open({ kind: 'pod', source }, out), out);

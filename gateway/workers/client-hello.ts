@@ -5,7 +5,7 @@
  *     message    u8 1 ‖ u24 length ‖ u16 version ‖ 32 random ‖ u8 session id ‖ u16 cipher suites ‖ u8 compression ‖ u16 extensions
  *     extension  u16 type ‖ u16 length ‖ body;  type 0: u16 list ‖ u8 0 ‖ u16 length ‖ name
  *
- * Only routes a connection to one of several processes: whatever is not understood names nobody, and the process that gets the
+ * Used only to route a connection to one of several processes: input that is not understood yields no name, and the process that gets the
  * connection answers it. Reads at most `MAX_HELLO` bytes. Tested in client-hello.test.ts, with ClientHellos of OpenSSL in pieces.
  */
 export const MAX_HELLO = 16_384;
@@ -69,7 +69,7 @@ function nameIn(message: Buffer): HelloName {
   return none;
 }
 
-/** Throws RangeError where the bytes end too early. */
+/** Throws RangeError if the bytes end too early. */
 class Reader {
   readonly #bytes: Buffer;
   #at = 0;

@@ -6,7 +6,7 @@
  *     tunnels     accepted ──slot──► first bytes read ──ClientHello, or anything else──► passed on, to the gateway it names if any
  *                                       └──HELLO_MS──► closed
  *
- * Counting is here and nowhere else, so an address has one count whatever number of workers there is. Tested in
+ * Connections are counted only here, so an address has one count regardless of the number of workers. Tested in
  * test/end-to-end/workers.test.ts.
  */
 import { createServer } from 'node:net';
@@ -31,7 +31,7 @@ export interface FrontDeps {
   readonly turnedAway: (port: PortName, counts: TurnedAway & { readonly sources: number }) => void;
 }
 
-/** Of Node's TCP sockets. */
+/** The handle of a TCP socket of Node. */
 export interface TcpHandle {
   close(): void;
   readStop(): void;
@@ -44,10 +44,10 @@ export class Arrival {
   displaced: () => void = () => this.destroy();
   /** The gateway that the client wants to reach; null: any. */
   wanted: string | null = null;
-  /** What was read from it. */
+  /** The bytes read from the connection. */
   head: Buffer = Buffer.alloc(0);
   #slot: Slot | undefined;
-  /** Null once it was passed on: what is held for a connection here is small. */
+  /** Null once the connection was passed on: the parent keeps little state per connection. */
   #socket: Socket | null;
 
   constructor(port: PortName, socket: Socket) {
@@ -73,7 +73,7 @@ export class Arrival {
     return this.#socket?.destroyed !== false;
   }
 
-  /** Reads until it is known whom the client wants to reach, then stops reading. */
+  /** Reads until the gateway that the client wants to reach is known, then stops reading. */
   readName(done: () => void): void {
     const socket = this.#socket;
     if (socket === null) return;
@@ -93,7 +93,7 @@ export class Arrival {
     socket.once('end', () => this.destroy());
     socket.once('close', () => {
       clearTimeout(limit);
-      // Gone before it was passed on.
+      // Closed before it was passed on.
       if (this.#socket !== null) this.#slot?.release();
     });
   }
@@ -136,7 +136,7 @@ export class Front {
     this.#slots = { kube: new StrangerSlots(defaultSlots, { log }), tunnel: new StrangerSlots(defaultSlots, reporting('tunnel')) };
   }
 
-  /** Of SSH: connections that come through another port count here as well. */
+  /** Admissions of SSH connections, including those that arrive through another port. */
   get admissions(): LocalAdmissions {
     return this.#admissions;
   }
@@ -154,7 +154,7 @@ export class Front {
     for (const server of this.#servers.splice(0)) server.close();
   }
 
-  /** Reports what was turned away since the last report. */
+  /** Reports the connections turned away since the last report. */
   flush(): void {
     this.#admissions.close();
     for (const slots of Object.values(this.#slots)) slots.close();

@@ -1,6 +1,6 @@
 /**
- * Messages between the parent, which holds the listening sockets, and a worker, which holds sessions. Both are one program on one
- * machine, over an IPC channel that nobody else has, so they are typed and not checked.
+ * Messages between the parent, which holds the listening sockets, and a worker, which holds sessions. Both run the same program on one
+ * machine and share a private IPC channel, so messages are typed but not checked.
  *
  *     parent ──config──────────────────────────────────► worker: joins, starts
  *            ◄─ready, or failed with a catalogue code───
@@ -14,26 +14,26 @@ import type { ErrorCode } from '#schemas/base/errors.js';
 
 export type PortName = 'ssh' | 'kube' | 'tunnel';
 
-/** What a worker is told of itself and the others. */
+/** The information that a worker gets about itself and the other workers. */
 export interface WorkerPlace {
   /** From 1. */
   readonly number: number;
-  /** Of all workers: each is a gateway to the rest of the system. */
+  /** Names of all workers: each is a gateway to the rest of the system. */
   readonly names: readonly { readonly number: number; readonly name: string }[];
-  /** Folder of the sockets by which workers reach each other. */
+  /** Folder with the sockets over which workers reach each other. */
   readonly folder: string;
   /** `host:port` where the parent listens. */
   readonly addresses: Partial<Readonly<Record<PortName, string>>>;
-  /** Takes no connections, and is over once its spool is empty. */
+  /** Takes no connections, and exits once its spool is empty. */
   readonly retiring: boolean;
 }
 
-/** The steps of closing that every worker takes before any goes on: sessions of one may go through tunnels of another. */
+/** Phases of closing. No worker goes on before all have reached a phase: sessions of one may go through tunnels of another. */
 export type Phase = 'drained' | 'ended';
 
 export type ToWorker =
   | { readonly kind: 'config'; readonly config: unknown; readonly place: WorkerPlace }
-  /** Its socket comes with it. `head`: bytes that were read from it, base64. */
+  /** Comes with the connection's socket. `head`: bytes already read from the socket, base64. */
   | { readonly kind: 'connection'; readonly port: PortName; readonly id: number; readonly head: string }
   | { readonly kind: 'displace'; readonly id: number }
   | { readonly kind: 'turn'; readonly id: number }
@@ -48,9 +48,9 @@ export type ToWorker =
 export type FromWorker =
   | { readonly kind: 'ready' }
   | { readonly kind: 'failed'; readonly code: ErrorCode; readonly detail: string }
-  /** It cannot go on. */
+  /** The worker cannot continue. */
   | { readonly kind: 'over'; readonly code: ErrorCode; readonly detail: string }
-  /** Ids of the parent are positive, those of connections that ask for a turn negative. */
+  /** Ids given by the parent are positive; ids of connections that ask for a turn are negative. */
   | { readonly kind: 'enter'; readonly id: number; readonly source: string }
   | { readonly kind: 'admitted'; readonly id: number }
   | { readonly kind: 'closed'; readonly id: number }

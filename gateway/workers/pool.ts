@@ -1,15 +1,14 @@
 /**
- * The workers of a gateway: starts them, gives each its share of the connections, and starts again one that died.
+ * The workers of a gateway: starts them, distributes the connections among them, and restarts a worker that died.
  *
  *     worker:  loading ──config──► starting ──ready──► serving ──exit──► waiting (0.1 s, doubled to 5 s) ──► loading
  *                                     └──failed, the first time──► the whole start fails with its error
  *     closing: every worker is told ──all 'drained'──► all go on ──all 'ended'──► all go on ──► exit
  *
- * The first worker starts alone, since the others take its host keys; those that follow start together. A connection goes to the
- * worker with the fewest, and stays there; while none serves it waits in its slot. What a dead worker held is over: its
- * connections are closed by the kernel, its slots and tunnels are given up here, and its recordings are completed by the next
- * process in its place. Tested in test/end-to-end/workers.test.ts
- * and, as a service, in test/end-to-end/worker-service.test.ts.
+ * The first worker starts alone, since the others take its host keys; the others then start together. A connection goes to the worker
+ * with the fewest connections, and stays there; while no worker is serving, it waits in its slot. When a worker dies, the kernel closes
+ * its connections, the parent releases its slots and tunnels, and the process that replaces it completes its recordings. Tested in
+ * test/end-to-end/workers.test.ts and, as a service, in test/end-to-end/worker-service.test.ts.
  */
 import { fork } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
@@ -21,10 +20,10 @@ import type { Arrival, TcpHandle } from './front.js';
 import type { FromWorker, Phase, PortName, ToWorker, WorkerPlace } from './messages.js';
 
 export interface WorkerPlan {
-  /** From 1, as its folder is called. */
+  /** From 1; also the name of the worker's folder. */
   readonly number: number;
   readonly name: string;
-  /** As `place.retiring`. */
+  /** See `WorkerPlace.retiring`. */
   readonly retiring: boolean;
   readonly config: object;
   /** Called before each start. */
@@ -38,16 +37,16 @@ export interface PoolParts {
   readonly module: string;
   readonly plans: readonly WorkerPlan[];
   readonly place: Pick<WorkerPlace, 'folder' | 'addresses'>;
-  /** Counts connections of browsers, which come through the tunnels' port. */
+  /** Counts the connections of browsers, which arrive through the tunnel port. */
   readonly admissions: Admissions;
-  /** A worker says that the gateway cannot go on. */
+  /** Called when a worker reports that the gateway cannot continue. */
   readonly over: (error: StenoError) => void;
   readonly log: Log;
 }
 
 const FIRST_DELAY_MS = 100;
 const LONGEST_DELAY_MS = 5_000;
-/** As long as a service has for its last steps. */
+/** The same time that a service has for its last steps. */
 const END_LIMIT_MS = 12_000;
 
 interface Worker {
@@ -56,9 +55,9 @@ interface Worker {
   child: ChildProcess | null;
   state: 'starting' | 'serving' | 'gone' | 'retired';
   delay: number;
-  /** Connections that it has or waits for, by id. */
+  /** Connections that the worker has or waits for, by id. */
   readonly held: Map<number, { readonly slot: Slot | null; readonly displace: () => void }>;
-  /** Handles on their way to it. */
+  /** Handles on their way to the worker. */
   readonly passing: Set<TcpHandle>;
   readonly tunnels: Set<string>;
   phase: 'open' | Phase;
@@ -78,7 +77,7 @@ export class Pool {
   readonly #waiting = new Set<Arrival>();
   readonly #restarts = new Map<number, number>();
   #lastId = 0;
-  /** `begun`: until all are drained. `drained`: until all have ended their sessions. */
+  /** `begun`: until all workers are drained. `drained`: until all have ended their sessions. */
   #closing: 'no' | 'begun' | Phase = 'no';
   #next = 0;
 
@@ -98,7 +97,7 @@ export class Pool {
     }));
   }
 
-  /** Rejects with the error of a worker that does not start. The caller closes the pool also then. */
+  /** Rejects with the error of a worker that fails to start. The caller must close the pool in that case too. */
   async start(): Promise<void> {
     const [first, ...others] = this.#workers;
     await this.#launch(first!);
@@ -114,7 +113,7 @@ export class Pool {
     }));
   }
 
-  /** Whether a connection that comes now is taken at once. */
+  /** Whether a connection that arrives now is taken immediately. */
   get serving(): boolean {
     return this.#workers.some(({ state, plan }) => state === 'serving' && !plan.retiring);
   }
@@ -141,13 +140,13 @@ export class Pool {
     this.#send(worker, { kind: 'connection', port: arrival.port, id, head: arrival.head.toString('base64') }, handle, passed);
   }
 
-  /** Of strangers that the parent turned away; the first worker keeps the audit. */
+  /** Reports strangers that the parent turned away; the first serving worker writes the audit row. */
   turnedAway(port: PortName, counts: TurnedAway & { readonly sources: number }): void {
     const worker = this.#workers.find(({ state }) => state === 'serving');
     if (worker !== undefined) this.#send(worker, { kind: 'turned_away', port, counts });
   }
 
-  /** Resolves when every worker has exited. `hurry`: aborted when sessions may not go on any longer. */
+  /** Resolves when every worker has exited. `hurry`: aborted when sessions must end now. */
   async close(hurry?: AbortSignal): Promise<void> {
     this.#closing = 'begun';
     for (const arrival of this.#waiting) arrival.destroy();
@@ -166,7 +165,7 @@ export class Pool {
   #choose(wanted: string | null): Worker | undefined {
     const serving = this.#workers.filter(({ state, plan }) => state === 'serving' && !plan.retiring);
     const named = wanted === null ? undefined : this.#workers.find(({ plan }) => plan.name === wanted);
-    // Its sessions are over: whoever wants it is refused by whom it meets, and tries again.
+    // If the named worker is not serving, its sessions are over: another worker refuses the client, which then tries again.
     if (named?.state === 'serving') return named;
     const fewest = Math.min(...serving.map(({ held }) => held.size));
     const least = serving.filter(({ held }) => held.size === fewest);
@@ -196,7 +195,7 @@ export class Pool {
       child.on('exit', (code, signal) => {
         const served = worker.state === 'serving';
         this.#gone(worker);
-        // Not before: its place is free now.
+        // Only now, because the worker's socket is free at this point.
         reject(failure ?? new StenoError('INTERNAL', `the worker ${worker.plan.name} ended with ${signal ?? code}`));
         if (!served || this.#closing !== 'no') return;
         if (worker.plan.retiring && code === 0) {
@@ -285,7 +284,7 @@ export class Pool {
     }
   }
 
-  /** A browser's connection, which the worker has, waits for its turn here. */
+  /** Queues a browser's connection, which the worker holds, for its turn. */
   #enter(worker: Worker, id: number, source: string): void {
     const child = worker.child;
     const displace = (): void => {
@@ -312,7 +311,7 @@ export class Pool {
     );
   }
 
-  /** Lets the workers go on from a phase that all of them have reached. */
+  /** Lets the workers continue once all of them have reached a phase. */
   #pass(): void {
     if (this.#closing === 'no' || this.#closing === 'ended') return;
     const phase = this.#closing === 'begun' ? 'drained' : 'ended';

@@ -1,6 +1,6 @@
 /**
- * What a worker shares with the others of its gateway: connections that the parent accepted, one count of strangers, tunnels that
- * other workers hold, and the order of closing. ../process.ts uses it in place of listening sockets of its own.
+ * State that a worker shares with the other workers of its gateway: connections accepted by the parent, one count of strangers, tunnels
+ * held by other workers, and the order of closing. ../process.ts uses it in place of listening sockets of its own.
  */
 import { Socket } from 'node:net';
 import type { Server } from 'node:net';
@@ -25,7 +25,7 @@ interface Entered {
 
 export interface SharedParts {
   readonly tell: (message: FromWorker) => void;
-  /** A worker that retires has nothing left to do. */
+  /** Called when a retiring worker has nothing left to do. */
   readonly retired: () => void;
   readonly log: Log;
 }
@@ -40,17 +40,17 @@ export class Shared {
   readonly #log: Log;
   readonly #taking = new Map<PortName, (socket: Socket) => void>();
   readonly #slots = new WeakMap<Socket, { readonly id: number; readonly slot: Slot }>();
-  /** How to close connections that have a slot or wait for one, by id. */
+  /** Callbacks that close connections which have a slot or wait for one, by id. */
   readonly #displace = new Map<number, () => void>();
   readonly #entering = new Map<number, Entered>();
-  /** Numbers of the workers that hold a tunnel of the node; the newest last. */
+  /** Numbers of the workers that hold a tunnel of the node, newest last. */
   readonly #tunnels = new Map<string, number[]>();
   readonly #passing = new Map<Phase, () => void>();
   #passed: 'none' | Phase | 'alone' = 'none';
   #lastId = 0;
   #turnedAway: (port: PortName, counts: Counts) => void = () => undefined;
 
-  /** `server`: of `takePlace`. */
+  /** `server`: the server returned by `takePlace`. */
   constructor(place: WorkerPlace, server: Server, { tell, retired, log }: SharedParts) {
     this.#place = place;
     this.#server = server;
@@ -59,7 +59,7 @@ export class Shared {
     this.#log = log;
   }
 
-  /** `empty`: whether nothing is left to send. A worker that retires is then over, without waiting for the others. */
+  /** `empty`: whether nothing is left to send. A retiring worker then ends without waiting for the others. */
   retireWhen(empty: () => boolean): void {
     if (!this.#place.retiring) return;
     const timer = setInterval(() => {
@@ -71,7 +71,7 @@ export class Shared {
     timer.unref();
   }
 
-  /** Where connections of the port come from; undefined if the gateway does not listen there. */
+  /** The source of the port's connections; undefined if the gateway does not listen on that port. */
   arrivals(port: PortName): Arrivals | undefined {
     const address = this.#place.addresses[port];
     if (address === undefined) return undefined;
@@ -91,7 +91,7 @@ export class Shared {
         const id = --this.#lastId;
         this.#entering.set(id, { connection, begin, refused });
         this.#displace.set(id, () => {
-          // It got a turn and no slot.
+          // The connection got a turn but no slot.
           this.#entering.delete(id);
           this.#displace.delete(id);
           connection.destroy();
@@ -104,29 +104,29 @@ export class Shared {
     return { ...arrivals, admissions, slotOf: (socket, displace) => this.#slotOf(socket, displace) };
   }
 
-  /** Calls back with what the parent turned away. */
+  /** Calls back with the counts of strangers that the parent turned away. */
   onTurnedAway(callback: (port: PortName, counts: Counts) => void): void {
     this.#turnedAway = callback;
   }
 
-  /** A node's tunnel to this worker came or went. */
+  /** Reports that a node's tunnel to this worker was opened or closed. */
   held(node: string, held: boolean): void {
     this.#tell({ kind: 'tunnel', node, held });
   }
 
-  /** Serves streams to nodes whose tunnels are here. */
+  /** Serves streams to nodes whose tunnels this worker holds. */
   serve(open: OpenHere): void {
     serveSiblings(this.#server, open, this.#log);
   }
 
-  /** A stream to the node over the tunnel that another worker holds; null if none does. */
+  /** Opens a stream to the node over a tunnel that another worker holds; null if no worker holds one. */
   open(node: NodeRecord, kind: SiblingRequest['kind'], source: string): Duplex | null {
     const worker = this.#tunnels.get(node.name)?.at(-1);
     if (worker === undefined || node.tunnel_key === undefined) return null;
     return askSibling(siblingPath(this.#place.folder, worker), { kind, node: node.name, key: node.tunnel_key, source });
   }
 
-  /** Where to reach a gateway that is a worker beside this one, without what stands before this machine; null for any other. */
+  /** The address of a gateway that is another worker on this machine, without a proxy in between; null for any other gateway. */
   address(gateway: string): string | null {
     return this.#place.names.some(({ name }) => name === gateway) ? (this.#place.addresses.tunnel ?? null) : null;
   }
@@ -139,13 +139,13 @@ export class Shared {
     await passed;
   }
 
-  /** The parent is gone: nobody is waited for. */
+  /** The parent is gone, or this worker retires: closing no longer waits for the others. */
   alone(): void {
     this.#passed = 'alone';
     for (const pass of this.#passing.values()) pass();
   }
 
-  /** Takes a message of the parent; `handle`: a TCP handle that came with it. */
+  /** Handles a message of the parent; `handle`: the TCP handle that came with it. */
   take(message: ToWorker, handle: unknown): void {
     switch (message.kind) {
       case 'connection':
@@ -172,7 +172,7 @@ export class Shared {
       case 'pass':
         this.#passed = message.phase;
         return this.#passing.get(message.phase)?.();
-      // Of the program itself (../worker.ts).
+      // Handled by the program itself (../worker.ts).
       case 'config':
       case 'close':
       case 'hurry':
@@ -185,7 +185,7 @@ export class Shared {
       this.#displace.delete(id);
       this.#tell({ kind: 'closed', id });
     };
-    // Closed on its way here.
+    // The connection was closed on its way here.
     if (handle === undefined || handle === null) return closed();
     const socket = new Socket({ handle, pauseOnCreate: true } as ConstructorParameters<typeof Socket>[0]);
     const taking = this.#taking.get(port);

@@ -1,12 +1,13 @@
 /**
- * The sockets by which the workers of one gateway reach each other: streams to nodes whose agent holds its tunnel to another worker.
+ * Sockets over which the workers of one gateway reach each other: they carry streams to nodes whose agent holds its tunnel to another
+ * worker.
  *
  *     FOLDER/NUMBER.sock    in a folder of mode 0700: whoever connects is of this gateway
  *     connect ──one line of JSON, a `SiblingRequest`──► the bytes of the stream, both ways
  *
- * A socket is also the proof that a worker lives, and with it its spool: the next process in its place waits until the earlier one
- * has exited, however the parent of that one died. Bounds: a line of MAX_LINE bytes within REQUEST_MS; streams as the tunnel
- * bounds them. Tested in siblings.test.ts.
+ * A socket also proves that a worker is alive and uses its spool: a process that replaces a worker waits until the earlier process has
+ * exited, however the parent of the earlier process died. Limits: a line of MAX_LINE bytes within REQUEST_MS; the tunnel limits the
+ * streams. Tested in siblings.test.ts.
  */
 import { rmSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
@@ -23,21 +24,21 @@ const MAX_LINE = 2_048;
 const REQUEST_MS = 5_000;
 /** An earlier process has this long to complete its recordings and exit. */
 const EARLIER_MS = 30_000;
-/** Of `sun_path` on Linux, its final zero left out. */
+/** Length of `sun_path` on Linux, without the terminating zero. */
 const MAX_PATH = 107;
 const NEWLINE = 10;
 
 const siblingRequest = z.strictObject({
   kind: z.enum(['ssh', 'kubernetes', 'pod']),
   node: z.string().refine(isName),
-  /** As in the node's record: of the agent that must hold the tunnel. */
+  /** Key of the agent that must hold the tunnel, from the node's record. */
   key: z.string().max(128),
   /** The user's address. */
   source: z.string().max(256),
 });
 export type SiblingRequest = Readonly<z.infer<typeof siblingRequest>>;
 
-/** Opens a stream to a node whose tunnel is here. Throws NODE_UNREACHABLE, TOO_MANY. */
+/** Opens a stream to a node whose tunnel this worker holds. Throws NODE_UNREACHABLE, TOO_MANY. */
 export type OpenHere = (request: SiblingRequest) => Duplex;
 
 export function siblingPath(folder: string, number: number): string {
@@ -48,8 +49,8 @@ export function siblingPath(folder: string, number: number): string {
 }
 
 /**
- * Waits until no earlier process of this number is left, and takes its place. The socket stays for as long as this process: do
- * not close it. Rejects with ALREADY_RUNNING.
+ * Waits until no earlier process of this number is left, then listens on its socket. The socket must stay open for as long as this process
+ * runs: do not close it. Rejects with ALREADY_RUNNING.
  */
 export async function takePlace(path: string, log: Log, limitMs = EARLIER_MS): Promise<Server> {
   const deadline = performance.now() + limitMs;
@@ -66,7 +67,7 @@ export async function takePlace(path: string, log: Log, limitMs = EARLIER_MS): P
   return server;
 }
 
-/** Whether a process holds the socket; if so, resolves when that process exits, has refused to talk, or after `limitMs`. */
+/** Whether a process holds the socket; if so, resolves when that process exits, closes the connection, or after `limitMs`. */
 function lives(path: string, limitMs: number): Promise<boolean> {
   return new Promise((resolve, reject) => {
     const socket = connect(path);
@@ -101,7 +102,7 @@ export function serveSiblings(server: Server, open: OpenHere, log: Log): void {
   });
 }
 
-/** Asks a sibling for a stream; if there is none, the stream ends at once. */
+/** Asks a sibling for a stream; if the sibling cannot open one, the stream ends immediately. */
 export function askSibling(path: string, request: SiblingRequest): Socket {
   const socket = connect({ path, allowHalfOpen: true });
   socket.write(`${JSON.stringify(request)}\n`);

@@ -1,14 +1,14 @@
 /**
- * Answers of which a role shows a part: objects that may not be seen, and values of those of which keys alone may be, are left out while
- * the answer streams by.
+ * Filters answers of which a role shows only a part: while the answer streams through, it removes objects that the user may not see, and
+ * the values of objects of which the user may see only the keys.
  *
  *     list     {kind, apiVersion, metadata, items: [object, ...]}          or a Table: {..., columnDefinitions, rows: [{cells, object}, ...]}
  *     watch    {type, object}\n ...        BOOKMARK and ERROR name no object and pass; `object` may be a Table with rows
- *     object   whatever answers a request about one, or a Status
+ *     object   the answer to a request about one object, or a Status
  *
- * Where an object's name is not found, the object is left out; where the answer has another form, it is cut off. Not passed on:
- * members of a list that this version does not know, and what counts or names what is left out (`remainingItemCount`, `continue`). One object is
- * held at a time. Tested in filter.test.ts, and with kubectl in test/kube/.
+ * An object whose name is not found is removed; an answer of another form is cut off. Also removed: members of a list that this version
+ * does not know, and members that count or name removed objects (`remainingItemCount`, `continue`). One object is held at a time. Tested
+ * in filter.test.ts, and with kubectl in test/kube/.
  */
 import { Transform } from 'node:stream';
 import type { TransformCallback } from 'node:stream';
@@ -18,23 +18,23 @@ import { isTable } from './values.js';
 import type { HideValues } from './values.js';
 
 export interface FilterRules {
-  /** Null: every object may be seen, and so may how many there are. */
+  /** Null: every object, and the number of objects, may be seen. */
   readonly shows: ((object: KubeObject) => boolean) | null;
-  /** Null: with its values. */
+  /** Null: values are shown. */
   readonly hide: HideValues | null;
-  /** An object was left out. */
+  /** Called when an object was removed. */
   hid(): unknown;
 }
 
 const arrays: ReadonlySet<string> = new Set(['items', 'rows']);
 const plain: ReadonlySet<string> = new Set(['kind', 'apiVersion', 'columnDefinitions']);
 
-/** Bytes of the whole answer, filtered. */
+/** Filters the bytes of a whole list. */
 export class ListFilter extends Transform {
   readonly #rules: FilterRules;
   readonly #members = new Members(arrays);
   #parts: string[] = ['{'];
-  /** Whether a comma belongs in front of the next member, or element. */
+  /** Whether a comma must precede the next member, or element. */
   #later = false;
   #laterElement = false;
 
@@ -74,7 +74,7 @@ export class ListFilter extends Transform {
 
   #member(key: string, json: string): void {
     if (arrays.has(key)) {
-      // `null` where a list is empty.
+      // An empty list may be `null`.
       if (json !== 'null') throw new FormError('a list that is none');
     } else if (key !== 'metadata' && !plain.has(key)) return;
     const value = parse(json);
@@ -104,7 +104,7 @@ export class ListFilter extends Transform {
   }
 }
 
-/** Events of a watch, filtered. */
+/** Filters the events of a watch. */
 export class WatchFilter extends Transform {
   readonly #rules: FilterRules;
   readonly #values = new Values();
@@ -143,7 +143,7 @@ export class WatchFilter extends Transform {
   }
 }
 
-/** One object without its values, held whole. */
+/** Removes the values of one object, which is held whole. */
 export class ObjectFilter extends Transform {
   readonly #hide: HideValues;
   readonly #values = new Values();
@@ -172,7 +172,7 @@ export class ObjectFilter extends Transform {
   }
 }
 
-/** By the name in its metadata; of a row, in that of its object. */
+/** Decides by the name in the object's metadata; for a row, in the metadata of the row's object. */
 function isShown(rules: FilterRules, value: unknown, row: boolean): boolean {
   const { metadata } = record(row ? record(value)['object'] : value);
   if (rules.shows === null) return true;

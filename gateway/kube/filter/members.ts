@@ -1,10 +1,10 @@
 /**
- * Cuts a JSON object that streams by into its members, and the arrays among them that are asked for into their elements: whatever the
- * size of the whole, one member or element is held at a time. Strict: anything but one object, and nothing after it, is an error.
- * `values` cuts a stream of JSON values likewise, as a watch is one. Tested in filter.test.ts.
+ * Splits a streamed JSON object into its members, and requested arrays among them into their elements: whatever the size of the whole, one
+ * member or element is held at a time. Strict: anything but exactly one object is an error. `Values` splits a stream of JSON objects, such
+ * as a watch, in the same way. Tested in filter.test.ts.
  */
 
-/** The answer is not JSON of the form that lists have. */
+/** The answer is not JSON of the expected form. */
 export class FormError extends Error {}
 
 /** An object in etcd has at most 1.5 MiB; aggregated APIs may answer larger ones. */
@@ -28,7 +28,9 @@ class Value {
   #escaped = false;
   #begun = false;
 
-  /** Takes bytes from `at` on; answers where the value ended, or -1 while it goes on. A number or word ends at what follows it. */
+  /**
+   * Takes bytes from `at` on; returns the offset after the value, or -1 if it continues. A number or word ends at the byte that follows it.
+   */
   take(chunk: Buffer, at: number): number {
     const end = this.#scan(chunk, at);
     const upTo = end === -1 ? chunk.length : end;
@@ -38,7 +40,7 @@ class Value {
     return end;
   }
 
-  /** Its text; it can begin anew. */
+  /** Returns the text of the value and resets it for the next one. */
   text(): string {
     const whole = this.#chunks.length === 1 ? this.#chunks[0]! : Buffer.concat(this.#chunks);
     this.#chunks = [];
@@ -92,11 +94,11 @@ export class Members {
   readonly #arrays: ReadonlySet<string>;
   readonly #value = new Value();
   #state: State = 'start';
-  /** Bytes of the key or value that is under way have been taken. */
+  /** Part of the current key or value has been taken. */
   #within = false;
   #key = '';
 
-  /** `arrays`: members that are cut into elements where they are arrays. */
+  /** `arrays`: members that are split into elements if they are arrays. */
   constructor(arrays: ReadonlySet<string>) {
     this.#arrays = arrays;
   }
@@ -184,7 +186,7 @@ export class Members {
     }
   }
 
-  /** Throws FormError when the object is not whole. */
+  /** Throws FormError if the object is incomplete. */
   end(): void {
     if (this.#state !== 'done') throw new FormError('cut short');
   }

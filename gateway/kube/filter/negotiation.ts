@@ -1,8 +1,8 @@
 /**
- * How an answer that is filtered is asked for: as JSON, uncompressed, in one piece. Tested in filter.test.ts.
+ * Requests an answer that is to be filtered as JSON, uncompressed, in one piece. Tested in filter.test.ts.
  *
- * `limit` is left out, since the token for the next piece names the object at which this one ended, whether the role shows it or
- * not; clients take a list that is whole. `includeObject=None` is left out because rows of a table then name nothing.
+ * `limit` is removed, since the token for the next piece names the object at which this piece ended, whether the role shows that object or
+ * not; clients accept a whole list. `includeObject=None` is removed because table rows would then name no object.
  */
 import type { OutgoingHttpHeaders } from 'node:http';
 import { StenoError } from '#schemas/base/errors.js';
@@ -10,7 +10,7 @@ import { parseQuery } from '#schemas/kube/request-line.js';
 
 const forms = new Set(['Table', 'PartialObjectMetadataList', 'PartialObjectMetadata']);
 
-/** `tables`: whether cells show nothing that is hidden. Throws KUBE_UNSUPPORTED for a client that takes no JSON. */
+/** `tables`: whether table cells show no hidden values. Throws KUBE_UNSUPPORTED for a client that does not accept JSON. */
 export function filteredAccept(accept: string | undefined, tables: boolean): string {
   const kept: string[] = [];
   for (const range of (accept ?? 'application/json').split(',')) {

@@ -1,44 +1,44 @@
 /**
- * Where values stand in an object of Kubernetes, and answers that show its keys without them: of Secrets, and of whatever else a role
- * marks.
+ * Finds the values in Kubernetes objects and rewrites answers to show keys without values: for Secrets, and for other resources that a
+ * role marks.
  *
  *     data, stringData, binaryData        each value becomes a marker, and keys stay
- *     metadata.annotations                left out: tools keep copies of the whole object there, each in its own form
- *     metadata.managedFields              left out: elements of lists are named there by their values
- *     everything else                     as it was written
+ *     metadata.annotations                removed: tools keep copies of the whole object there, each in its own form
+ *     metadata.managedFields              removed: it names elements of lists by their values
+ *     everything else                     unchanged
  *
- * Other places (the environment of a pod, `spec` of a custom resource) are not looked into. A Table and a list are rewritten object by
+ * Other fields (the environment of a pod, `spec` of a custom resource) are not examined. A Table and a list are rewritten object by
  * object; a Status passes. Tested in values.test.ts.
  */
 import { Members, parse } from './members.js';
 
 export const MARKER = '[redacted]';
-/** Where clients decode base64. */
+/** The marker in fields that clients decode as base64. */
 export const ENCODED_MARKER = Buffer.from(MARKER).toString('base64');
 
-/** In lower case: readers of JSON differ in how they compare them. */
+/** In lower case, because JSON parsers differ in whether names are case-sensitive. */
 const valued: ReadonlySet<string> = new Set(['data', 'stringdata', 'binarydata']);
 const copies: ReadonlySet<string> = new Set(['annotations', 'managedfields']);
 
-/** Whether a member of an object holds its values. */
+/** Whether this member of an object holds values. */
 export function holdsValues(key: string): boolean {
   return valued.has(key.toLowerCase());
 }
 
-/** JSON of an object, with or without something. Throws FormError. */
+/** Rewrites the JSON of an object. Throws FormError. */
 export type Rewrite = (json: string) => string;
 
 export interface HideValues {
   readonly object: Rewrite;
-  /** Of a Table. */
+  /** A row of a Table. */
   readonly row: Rewrite;
-  /** Of a watch: `{type, object}`. */
+  /** An event of a watch: `{type, object}`. */
   readonly event: Rewrite;
-  /** Whatever an answer is: an object, a list, a Table, or a Status. */
+  /** A whole answer: an object, a list, a Table, or a Status. */
   readonly answer: Rewrite;
 }
 
-/** `encoded`: `data` is base64, as in Secrets, so that the marker has to be too. */
+/** `encoded`: `data` is base64, as in Secrets, so the marker must be too. */
 export function hideValues({ encoded }: { readonly encoded: boolean }): HideValues {
   const object: Rewrite = (json) =>
     rewritten(json, (key, value) => {
@@ -58,12 +58,12 @@ export function hideValues({ encoded }: { readonly encoded: boolean }): HideValu
   return { object, row, event, answer };
 }
 
-/** Of the API server itself: kinds of custom resources are in groups of their own. */
+/** Whether the API server itself made this Table: kinds of custom resources are in other groups. */
 export function isTable(kind: unknown, apiVersion: unknown): boolean {
   return kind === 'Table' && typeof apiVersion === 'string' && apiVersion.startsWith('meta.k8s.io/');
 }
 
-/** Members that are no array of `elements` are changed by `change`; what is not changed stays as it is written, long numbers too. */
+/** Passes members other than the arrays of `elements` to `change`; unchanged members keep their exact text, including long numbers. */
 function rewritten(
   json: string,
   change: (key: string, json: string) => string | null,
@@ -99,7 +99,7 @@ function withoutCopies(metadata: string): string {
   return rewritten(metadata, (key, value) => (copies.has(key.toLowerCase()) ? null : value));
 }
 
-/** That there is no value is none. */
+/** Null is kept: the absence of a value is not a value. */
 function marked(value: unknown, marker: string): unknown {
   if (value === null) return null;
   if (typeof value !== 'object' || Array.isArray(value)) return marker;

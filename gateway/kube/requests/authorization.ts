@@ -1,7 +1,6 @@
 /**
- * What an admitted user may do in a Kubernetes cluster, by one snapshot: asked for each request, and again of those under
- * way when the snapshot changes. The rules themselves are in schemas/policy/kubernetes.ts. Tested in ../proxy.test.ts and
- * ../streaming.test.ts.
+ * Decides, by one snapshot, what an admitted user may do in a Kubernetes cluster: for each request, and again for running requests when
+ * the snapshot changes. The rules themselves are in schemas/policy/kubernetes.ts. Tested in ../proxy.test.ts and ../streaming.test.ts.
  */
 import type { Snapshot } from '#schemas/snapshot.js';
 import { StenoError } from '#schemas/base/errors.js';
@@ -21,17 +20,17 @@ export interface KubeAuthorized {
   readonly impersonate: string;
   readonly groups: readonly string[];
   readonly roles: readonly string[];
-  /** Of a list or watch of which a part may be seen: which objects. */
+  /** For a list or watch that may be seen only in part: tells which objects may be seen. */
   readonly shows: ((object: KubeObject) => boolean) | null;
-  /** Of a port-forward. */
+  /** Rules for a port-forward. */
   readonly forwarding: Forwarding;
-  /** Of a request to a resource; discovery is under none. */
+  /** Terms of a request to a resource; null for discovery. */
   readonly terms: SessionTerms | null;
-  /** A second factor of the last minutes comes first (confirmations.ts). */
+  /** Whether the request needs a recent second factor (confirmations.ts). */
   readonly confirm: boolean;
-  /** Whether the body is recorded, and without the values of which resources (recorded-body.ts). */
+  /** Whether the body is recorded, and the resources whose values are redacted (recorded-body.ts). */
   readonly bodies: { readonly redact: readonly string[] } | null;
-  /** Whether its answer shows keys without values (../partial-answer.ts). */
+  /** Whether the answer shows keys without values (../partial-answer.ts). */
   readonly hidesValues: boolean;
 }
 
@@ -54,14 +53,14 @@ export function authorizeKube(
   const { identity } = user;
   const roles = assertAdmitted(snapshot, identity, undefined, now);
   assertUnlocked(snapshot.locks, [['kube-cluster', name]], now);
-  // An authority of before knows of no clusters.
+  // An older authority publishes no clusters.
   const cluster = ((snapshot.kube_clusters as Snapshot['kube_clusters'] | undefined) ?? []).find((known) => known.name === name);
   if (cluster === undefined) throw new StenoError('KUBE_CLUSTER_UNKNOWN', name);
   const subject = { user: identity.user, traits: identity.traits, roles };
   const names = [...new Set(roles.map((role) => role.name))];
   if (request === null) {
     if (!mayUseCluster(subject, cluster)) throw new StenoError('ACCESS_DENIED', `no role of ${identity.user} allows anything on ${name}`);
-    // Without groups: what every authenticated user of the cluster may discover.
+    // Without groups: only discovery that every authenticated user of the cluster is allowed.
     return {
       cluster,
       impersonate: kubeUserOf(identity),
@@ -81,7 +80,7 @@ export function authorizeKube(
   if (request.subresource === 'portforward' && !reachesLoopback(decision.forwarding))
     throw new StenoError('ACCESS_DENIED', `no role of ${identity.user} allows port forwarding to pods`);
   const { terms } = decision;
-  // Nobody can watch a connection that is forwarded.
+  // Nobody can watch a forwarded connection.
   if (terms.moderation.length > 0 && request.subresource === 'portforward')
     throw new StenoError('MODERATION_IMPOSSIBLE', `role ${terms.moderation[0]!.role}`);
   if (terms.enhanced.mode === 'strict' && request.subresource === 'portforward')
@@ -95,7 +94,7 @@ function reachesLoopback({ allow, deny }: Forwarding): boolean {
   return allow.some(({ local, loopback }) => local && loopback) && !deny.some(({ local, loopback }) => local || loopback);
 }
 
-/** Ways past the recording: to ports of services and nodes, where a kubelet runs commands for whoever reaches it. */
+/** Refuses ways around the recording: proxies to ports of services and nodes, where a kubelet runs commands for anyone who reaches it. */
 function assertSupported({ resource, subresource }: KubeRequest): void {
   if (subresource === 'proxy')
     throw new StenoError('KUBE_UNSUPPORTED', `${resource}/${subresource} is not recorded yet, so it is not passed on`);

@@ -1,8 +1,9 @@
 /**
- * Whether the user of a request has confirmed with a second factor, where a role asks for one: the authority is asked, and its approval
- * remembered until it ends. Without one the refusal says where to confirm, with the same address until that is over.
+ * Checks whether the user of a request has confirmed with a second factor, if a role requires one: asks the authority, and remembers its
+ * approval until it expires. Without an approval the refusal names the address at which to confirm; the address stays the same until it
+ * expires.
  *
- * The device of an approval is looked up among the locks of the newest snapshot with every request. Tested in ../confirmation.test.ts.
+ * Every request checks the device of the approval against the locks of the newest snapshot. Tested in ../confirmation.test.ts.
  */
 import { LRUCache } from 'lru-cache';
 import type { KubeConfirmation, KubeConfirmationRequest } from '#schemas/api/people/confirmations.js';
@@ -28,14 +29,17 @@ const MAX_KNOWN = 10_000;
 export class Confirmations {
   readonly #parts: ConfirmationsParts;
   readonly #known = new LRUCache<string, Known>({ max: MAX_KNOWN });
-  /** Requests that come at once ask once. */
+  /** Concurrent requests share one question to the authority. */
   readonly #asking = new Map<string, Promise<KubeConfirmation>>();
 
   constructor(parts: ConfirmationsParts) {
     this.#parts = parts;
   }
 
-  /** Resolves with the device that confirmed. Rejects KUBE_UNCONFIRMED with where to confirm, LOCKED, or why the authority cannot be asked. */
+  /**
+   * Resolves with the device that confirmed. Rejects KUBE_UNCONFIRMED with the address, LOCKED, or the reason why the authority cannot be
+   * asked.
+   */
   async assertConfirmed(user: CertifiedUser, cluster: string, source: string): Promise<string> {
     const { snapshot, now } = this.#parts;
     const key = JSON.stringify([user.identity.user, cluster, source]);
@@ -63,7 +67,7 @@ export class Confirmations {
         .finally(() => this.#asking.delete(key));
     this.#asking.set(key, asking);
     const answer = await asking;
-    // Who denied it is asked anew by the next request.
+    // After a denial, the next request asks the user again.
     if (answer.state === 'denied') this.#known.delete(key);
     else this.#known.set(key, answer);
     return answer;

@@ -1,7 +1,7 @@
 /**
- * Headers on their way through the gateway. Both directions pass on what is on a list and nothing else: whatever is not on
- * it (Impersonate-*, Authorization, X-Remote-*, Forwarded, Cookie, hop-by-hop headers and what `Connection` names) ends here,
- * in any spelling. Of what passes, each may occur once. Tested in ../proxy.test.ts.
+ * Headers on their way through the gateway. In both directions only headers on an allowlist pass: all others (Impersonate-*,
+ * Authorization, X-Remote-*, Forwarded, Cookie, hop-by-hop headers and headers named by `Connection`) are dropped, in any spelling. A
+ * header that passes may occur only once. Tested in ../proxy.test.ts.
  */
 import type { IncomingMessage, OutgoingHttpHeaders } from 'node:http';
 import { StenoError } from '#schemas/base/errors.js';
@@ -33,7 +33,7 @@ const responseHeaders: ReadonlySet<string> = new Set([
   'x-kubernetes-pf-prioritylevel-uid',
 ]);
 
-/** Node drops the headers beyond so many, so a head that has as many is not understood. */
+/** Node drops headers beyond this number, so a head with this many is refused. */
 export const MAX_HEADER_LINES = 256;
 
 /** Throws KUBE_REQUEST_REFUSED. */
@@ -41,7 +41,7 @@ export function assertWholeHead({ rawHeaders }: Pick<IncomingMessage, 'rawHeader
   if (rawHeaders.length >= 2 * MAX_HEADER_LINES) throw new StenoError('KUBE_REQUEST_REFUSED', `${MAX_HEADER_LINES} headers or more`);
 }
 
-/** Throws KUBE_REQUEST_REFUSED for a header that stands there twice. */
+/** Throws KUBE_REQUEST_REFUSED for a header that occurs twice. */
 export function forwardedHeaders({ rawHeaders }: Pick<IncomingMessage, 'rawHeaders'>): OutgoingHttpHeaders {
   const passed: Record<string, string> = {};
   for (let at = 0; at < rawHeaders.length; at += 2) {
@@ -54,9 +54,9 @@ export function forwardedHeaders({ rawHeaders }: Pick<IncomingMessage, 'rawHeade
 }
 
 /**
- * How the body is framed towards the API server; null: there is none, and nothing may be written. Node writes the body of a GET or
- * DELETE that has no such header after its head as it is, where the API server would read it as a further request on a connection
- * that carries the gateway's credential. Throws KUBE_REQUEST_REFUSED for a body where none belongs.
+ * The headers that frame the body towards the API server; null: there is no body, and nothing may be written. If a GET or DELETE has no
+ * such header, Node writes its body unframed after the head, and the API server would read it as a further request on a connection that
+ * carries the gateway's credential. Throws KUBE_REQUEST_REFUSED for a body that the method does not allow.
  */
 export function framingOf({ method, headers }: Pick<IncomingMessage, 'method' | 'headers'>): OutgoingHttpHeaders | null {
   const length = headers['content-length'];
@@ -68,7 +68,7 @@ export function framingOf({ method, headers }: Pick<IncomingMessage, 'method' | 
   return { 'transfer-encoding': 'chunked' };
 }
 
-/** Who the API server takes the request for, and the id under which it stands in its audit log and in ours. */
+/** The user and groups to impersonate, and the id of the request in the API server's audit log and in ours. */
 export function identityHeaders(impersonate: string, groups: readonly string[], auditId: string): OutgoingHttpHeaders {
   return {
     'impersonate-user': impersonate,
@@ -85,7 +85,7 @@ export function answeredHeaders({ rawHeaders }: Pick<IncomingMessage, 'rawHeader
     if (!responseHeaders.has(name)) continue;
     const before = passed[name];
     const value = rawHeaders[at + 1]!;
-    // The API server gives each of several warnings a line of its own.
+    // The API server sends each warning on its own header line.
     passed[name] = before === undefined || name !== 'warning' ? value : [before, value].flat();
   }
   return passed;

@@ -1,13 +1,14 @@
 /**
- * What is recorded of the body of a request that changes something, where roles say `recording.bodies: writes`.
+ * Records the body of a request that changes something, if roles say `recording.bodies: writes`.
  *
- *     JSON of at most 64 KiB      as it is, but for what is redacted
- *     anything else               its type, size and SHA-256: protobuf and CBOR name no fields, YAML and compressed bodies are not read
+ *     JSON of at most 64 KiB      recorded, with redactions
+ *     anything else               type, size and SHA-256: protobuf and CBOR name no fields, YAML and compressed bodies are not parsed
  *
- * Redacted are the values of Secrets always, and of the resources that roles list in `recording.redact`: whatever stands in `data`, `stringData`
- * and `binaryData`, in any spelling of these words, each `value` of a JSON patch, and annotations, in which `kubectl apply` and others keep a
- * copy of all of it. Names of keys stay. Of such a body there is no digest either, since short values can be guessed by one; of what is not JSON
- * there is only type and size then. The body passes on as it came. Tested in recorded-body.test.ts and ../bodies.test.ts.
+ * The values of Secrets are always redacted, and the values of resources that roles list in `recording.redact`: the content of `data`,
+ * `stringData` and `binaryData`, in any spelling of these words, each `value` of a JSON patch, and annotations, in which `kubectl apply`
+ * and other tools keep a copy of the whole object. Names of keys are kept. A redacted body has no digest, since short values could be
+ * guessed from it; if such a body is not JSON, only its type and size are recorded. The body itself passes unchanged. Tested in
+ * recorded-body.test.ts and ../bodies.test.ts.
  */
 import { createHash } from 'node:crypto';
 import type { Hash } from 'node:crypto';
@@ -16,24 +17,24 @@ import type { KubeRequest } from '#schemas/policy/kubernetes.js';
 import { MARKER, holdsValues } from '../filter/values.js';
 
 export const MAX_RECORDED_BODY = 65_536;
-/** Of what is written: markers may be longer than what they stand for. */
+/** Limit for the recorded JSON: markers may be longer than the values they replace. */
 const MAX_WRITTEN = 98_304;
 const MAX_DEPTH = 100;
 
-/** In the event of the request. */
+/** Part of the request's event. */
 export interface RecordedBody {
   readonly type: string;
   readonly bytes: number;
-  /** Lower-case hex; left out where something is redacted. */
+  /** Lower-case hex; absent if anything is redacted. */
   readonly sha256?: string;
   /** The JSON, redacted. */
   readonly json?: unknown;
-  /** Why there is no JSON. */
+  /** The reason why there is no JSON. */
   readonly omitted?: 'too large' | 'too deep' | 'encoded' | 'not JSON' | 'cut off' | 'credential';
   readonly redacted?: true;
 }
 
-/** A body as it passes: nothing beyond the limit is kept. */
+/** Copies a body as it passes, up to the limit. */
 export class BodyCopy {
   readonly #hash: Hash = createHash('sha256');
   #chunks: Buffer[] = [];
@@ -55,7 +56,7 @@ export class BodyCopy {
     const bytes = this.#bytes;
     const size = { type: type.slice(0, 128), bytes };
     const digest = this.#hash.digest('hex');
-    // A review of a token holds the token.
+    // A TokenReview contains the token.
     if (request.group === 'authentication.k8s.io' && request.resource === 'tokenreviews')
       return { ...size, omitted: 'credential', redacted: true };
     const byRequest = isRedacted(request, redact);
@@ -78,7 +79,7 @@ export class BodyCopy {
   }
 }
 
-/** Of Secrets, and of resources with a pattern. */
+/** Whether the request is about Secrets, or about a resource that matches a pattern. */
 function isRedacted(request: KubeRequest, patterns: readonly string[]): boolean {
   return (request.group === '' && request.resource === 'secrets') || isMarked(request, patterns);
 }
@@ -95,7 +96,7 @@ function isWritable(json: unknown): boolean {
   return Buffer.byteLength(JSON.stringify(json)) <= MAX_WRITTEN;
 }
 
-/** Whether brackets are open within more than `MAX_DEPTH` others: whoever writes or reads it may do so by recursion. */
+/** Whether brackets are nested more than `MAX_DEPTH` deep: code that writes or reads the JSON may be recursive. */
 function isTooDeep(text: Buffer): boolean {
   let depth = 0;
   let quoted = false;
@@ -116,7 +117,7 @@ function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** A Secret sent elsewhere than to its own resource, which the API server refuses. */
+/** Whether the body is or contains a Secret that was sent to another resource, which the API server refuses. */
 function holdsSecret(body: unknown): boolean {
   return isObject(body) && (body['kind'] === 'Secret' || (Array.isArray(body['items']) && body['items'].some(holdsSecret)));
 }
@@ -140,12 +141,12 @@ function redacted(body: unknown): unknown {
   });
 }
 
-/** Keys stay. */
+/** Replaces values, keeps keys. */
 function valuesHidden(value: unknown): unknown {
   return isObject(value) ? mapped(value, (_, each) => hidden(each)) : hidden(value);
 }
 
-/** That a value is taken away is no value. */
+/** Null, which removes a value, is not itself a value. */
 function hidden(value: unknown): unknown {
   return value === null || value === undefined ? value : MARKER;
 }

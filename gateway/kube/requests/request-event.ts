@@ -1,7 +1,7 @@
 /**
- * The row of events that every request to a Kubernetes API leaves when it is over, refused ones included: who, what, how it
- * ended, how long and how much. No queries, where what a command was given stands; bodies as roles say (recorded-body.ts).
- * Tested in ../proxy.test.ts.
+ * The event row that every request to a Kubernetes API leaves when it is over, including refused requests: user, target, outcome,
+ * duration and sizes. Queries are omitted, because they contain the arguments of commands; bodies are included if roles say so
+ * (recorded-body.ts). Tested in ../proxy.test.ts.
  */
 import type { StenoError } from '#schemas/base/errors.js';
 import type { FreeEvent } from '#runtime/uplink/free-event-rows.js';
@@ -10,20 +10,20 @@ import type { CertifiedUser } from '#runtime/http/x509-user.js';
 import type { RecordedBody } from './recorded-body.js';
 import type { Entered, Understood } from './request.js';
 
-/** What is counted while a request runs. */
+/** Figures about a finished request. */
 export interface RequestCounts {
-  /** Of the API server; null where it was not asked or did not answer. */
+  /** Status code of the API server; null if it was not asked or did not answer. */
   readonly code: number | null;
-  /** Until its answer began; null likewise. */
+  /** Time until the answer began; null in the same cases. */
   readonly latencyMs: number | null;
   readonly durationMs: number;
   readonly bytesIn: number;
   readonly bytesOut: number;
-  /** Objects that were left out of a list or watch; null: it was not filtered. */
+  /** Objects removed from a list or watch; null: not filtered. */
   readonly hidden: number | null;
 }
 
-/** What passes while a request runs. */
+/** Counts while a request runs. */
 export class Counts {
   readonly #began = performance.now();
   #code: number | null = null;
@@ -60,13 +60,13 @@ export interface RequestFacts {
   readonly userAgent: string;
   readonly understood: Understood | undefined;
   readonly entered: Pick<Entered, 'authorized' | 'auditId'> | undefined;
-  /** The device of the second factor that this request was confirmed with; undefined: no role asks for one. */
+  /** The device whose second factor confirmed this request; undefined: no role requires one. */
   readonly mfa: string | undefined;
-  /** Where roles say that it is recorded. */
+  /** Present if roles say that bodies are recorded. */
   readonly body?: RecordedBody | undefined;
-  /** Why it was refused or cut off. */
+  /** The reason why the request was refused or aborted. */
   readonly error: StenoError | undefined;
-  /** The recording, of a stream to a container. */
+  /** For a stream to a container: the session of its recording. */
   readonly session?: string;
 }
 

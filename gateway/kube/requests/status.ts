@@ -1,4 +1,4 @@
-/** Refusals as Kubernetes' clients print them: `Status` objects. Tested in ../proxy.test.ts with stock kubectl. */
+/** Refusals in the form that Kubernetes clients print: `Status` objects. Tested in ../proxy.test.ts with stock kubectl. */
 import { STATUS_CODES } from 'node:http';
 import type { ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
@@ -7,7 +7,7 @@ import type { StenoError } from '#schemas/base/errors.js';
 import { KUBE_HEARD_HEADER, KUBE_REFUSAL_HEADER } from '#schemas/kube/kube-cluster.js';
 import { explainError, printable } from '../../sessions/refusal.js';
 
-/** `metav1.StatusReason` by status. */
+/** `metav1.StatusReason` by HTTP status. */
 const reasons: Readonly<Record<number, string>> = {
   400: 'BadRequest',
   401: 'Unauthorized',
@@ -37,20 +37,20 @@ export function statusOf(error: StenoError): { readonly code: number; readonly b
   return { code: status, body: `${JSON.stringify(body)}\n` };
 }
 
-/** An API server's answer that is a Status as it is, and any other as the message of one. */
+/** Returns an API server's answer unchanged if it is a Status; any other answer becomes the message of a Status. */
 export function upstreamStatus(code: number, answer: Buffer): Buffer {
   const text = answer.toString('utf8');
   try {
     const { kind } = JSON.parse(text) as { readonly kind?: unknown };
     if (kind === 'Status') return answer;
   } catch {
-    // Text, then.
+    // Not JSON: treat the answer as text.
   }
   const message = printable(text, 512) || `the API server answered ${code}`;
   return Buffer.from(JSON.stringify({ kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', message, code }));
 }
 
-/** Of a request that wanted to change the protocol: there is no response object for it. */
+/** Refuses a request to change the protocol, for which Node provides no response object. */
 export function refuseUpgrade(socket: Duplex, error: StenoError): void {
   const { code, body } = statusOf(error);
   socket.end(
@@ -59,8 +59,8 @@ export function refuseUpgrade(socket: Duplex, error: StenoError): void {
 }
 
 /**
- * `discovery`: kubectl shows the text of such an answer, and not the message of a `Status`; headers tell `steno kube ls` the code, and
- * `heardAt` to whom the API server's absence is told.
+ * `discovery`: for discovery, kubectl shows the text of the answer and not the message of a `Status`; headers give `steno kube ls` the
+ * code and `heardAt`, the time of the API server's last answer.
  */
 export function answerRefusal(response: ServerResponse, error: StenoError, discovery: boolean, heardAt: number | null = null): void {
   const { code, body } = statusOf(error);
@@ -70,7 +70,7 @@ export function answerRefusal(response: ServerResponse, error: StenoError, disco
     'content-length': Buffer.byteLength(text),
     ...(discovery ? { [KUBE_REFUSAL_HEADER]: error.code } : {}),
     ...(discovery && heardAt !== null ? { [KUBE_HEARD_HEADER]: heardAt } : {}),
-    // What is left of the request's body is not read.
+    // The rest of the request's body is not read.
     connection: 'close',
   });
   response.end(text);

@@ -1,6 +1,6 @@
 /**
- * API servers of Kubernetes clusters: how each is reached, with the credential that the authority told this gateway. Kept in
- * memory only, by the revision in the snapshot; what the snapshot no longer names is forgotten and its idle connections end.
+ * The API servers of Kubernetes clusters: address and credential of each, as the authority gave them to this gateway. Kept in memory
+ * only, by the revision in the snapshot; a cluster that the snapshot no longer names is forgotten and its idle connections end.
  * Tested in upstreams.test.ts.
  */
 import { Agent as HttpAgent, request as httpRequest } from 'node:http';
@@ -13,25 +13,25 @@ import { StenoError } from '#schemas/base/errors.js';
 import type { DirectUpstream, KubeClusterRecord, KubeUpstream } from '#schemas/kube/kube-cluster.js';
 import type { KubeTarget } from '#schemas/kube/request-line.js';
 
-/** As `request` of node:http. */
+/** The same as `request` of node:http. */
 export type AskUpstream = (options: RequestOptions, answered?: (answer: IncomingMessage) => void) => ClientRequest;
 
 export interface Upstream {
-  /** Without a slash at its end. */
+  /** Without a trailing slash. */
   readonly base: URL;
   readonly agent: HttpAgent;
-  /** Of `http` where an agent inside the cluster is asked, through its tunnel. */
+  /** `http.request` if the server is reached through the tunnel of an agent inside the cluster. */
   readonly request: AskUpstream;
-  /** When this gateway last got an answer of the API server that was no error of its own, ms since 1970; null: never at this address. */
+  /** Time of the API server's last answer that was not a server error, ms since 1970; null: none at this address yet. */
   readonly heardAt: () => number | null;
   readonly tls: ConnectionOptions;
-  /** `Authorization`, where the credential is a token. */
+  /** `Authorization` if the credential is a token. */
   readonly headers: Readonly<Record<string, string>>;
 }
 
 export type ReadUpstream = (cluster: string) => Promise<{ readonly revision: number; readonly upstream: KubeUpstream }>;
 
-/** A stream to the agent inside a cluster, by its node. Throws NODE_UNREACHABLE. */
+/** Opens a stream to the agent inside a cluster, by the agent's node. Throws NODE_UNREACHABLE. */
 export type OpenCluster = (node: string, cluster: string) => Duplex;
 
 const MAX_CONNECTIONS = 1_024;
@@ -41,16 +41,18 @@ export class Upstreams {
   readonly #openCluster: OpenCluster;
   readonly #known = new Map<string, { readonly revision: number; readonly upstream: Promise<Upstream> }>();
 
-  /** `openCluster` left out: none is reached through an agent. */
+  /** `openCluster` absent: no cluster is reached through an agent. */
   constructor(read: ReadUpstream, openCluster: OpenCluster = noTunnels) {
     this.#read = read;
     this.#openCluster = openCluster;
   }
 
-  /** Rejects AUTHORITY_UNREACHABLE when the authority has to be asked and does not answer, KUBE_CLUSTER_UNKNOWN when it knows none. */
+  /**
+   * Rejects AUTHORITY_UNREACHABLE if the authority must be asked and does not answer, KUBE_CLUSTER_UNKNOWN if it does not know the cluster.
+   */
   of({ name, revision }: KubeClusterRecord): Promise<Upstream> {
     const known = this.#known.get(name);
-    // An older snapshot may ask while a newer one is known: that is no reason to go back.
+    // A request under an older snapshot may ask while a newer revision is known: keep the newer one.
     if (known !== undefined && known.revision >= revision) return known.upstream;
     const upstream = this.#ask(name);
     const entry = { revision, upstream };
@@ -62,7 +64,7 @@ export class Upstreams {
     return upstream;
   }
 
-  /** Forgets those that are no longer there. */
+  /** Forgets clusters that no longer exist. */
   retain(clusters: readonly KubeClusterRecord[]): void {
     const names = new Set(clusters.map(({ name }) => name));
     for (const [name, { upstream }] of this.#known) {
@@ -93,7 +95,7 @@ function noTunnels(node: string): never {
   throw new StenoError('NODE_UNREACHABLE', `${node} is behind a tunnel, and this gateway takes none`);
 }
 
-/** A stream of a tunnel for each request: it costs no handshake. The agent there adds the credential. */
+/** Uses one tunnel stream per request, which costs no handshake. The agent adds the credential. */
 function inside(cluster: string, node: string, open: OpenCluster): Upstream {
   const agent = new HttpAgent();
   agent.createConnection = () => asSocket(open(node, cluster));
@@ -114,10 +116,10 @@ function heard(request: AskUpstream): Pick<Upstream, 'request' | 'heardAt'> {
   };
 }
 
-/** What stays open of a stream that this side has ended. */
+/** A stream that this side has ended is destroyed after this many milliseconds. */
 const LINGER_MS = 3_000;
 
-/** What Node's client of HTTP asks of sockets beyond streams. */
+/** Adds the socket methods that Node's HTTP client calls. */
 function asSocket(stream: Duplex): Duplex {
   stream.on('finish', () => setTimeout(() => stream.destroy(), LINGER_MS).unref());
   const itself = (): Duplex => stream;
@@ -142,7 +144,7 @@ function connectable({ url, server_name: serverName, ca, credential }: DirectUps
   };
 }
 
-/** Requests under way go on; idle connections end now, and the rest when their requests have. */
+/** Running requests continue; idle connections end now, and the others when their requests have ended. */
 function release(upstream: Promise<Upstream>): void {
   upstream
     .then(({ agent }) => {
@@ -152,7 +154,7 @@ function release(upstream: Promise<Upstream>): void {
     .catch(() => undefined);
 }
 
-/** For the API server: its own address, the target below its base path, the gateway's credential. */
+/** Request options for the API server: its address, the target below its base path, the gateway's credential. */
 export function upstreamRequest(
   { base, agent, headers: credential }: Upstream,
   { path, query }: Pick<KubeTarget, 'path' | 'query'>,

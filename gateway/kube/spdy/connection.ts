@@ -4,9 +4,9 @@
  *     stream    open ──end──► half closed ──end of the other side──► gone
  *                  └────────────── reset, by either side ───────────────┘
  *
- * Streams share the connection's back-pressure, as they do in spdystream: there are no windows. Bounds: MAX_STREAMS streams at a
- * time, answers to pings that nobody reads, and those of frames.ts. What breaks the protocol ends the connection. Tested in
- * spdy.test.ts, and with real clients in test/kube/.
+ * Streams share the connection's back-pressure, as in spdystream: there are no windows. Limits: MAX_STREAMS concurrent streams,
+ * MAX_UNREAD_ANSWERS for unread answers, and the limits of frames.ts. A protocol violation ends the connection. Tested in spdy.test.ts,
+ * and with real clients in test/kube/.
  */
 import type { Duplex } from 'node:stream';
 import { FrameReader, dataFrame, goAwayFrame, pingFrame, rstFrame, synReplyFrame, synStreamFrame } from './frames.js';
@@ -15,17 +15,17 @@ import { HeaderWriter, SpdyError } from './header-block.js';
 import type { Headers } from './header-block.js';
 
 const MAX_STREAMS = 1_024;
-/** Beyond so much that the peer has not read, nothing should be written. */
+/** Nothing more should be written while the peer has not read more than this many bytes. */
 export const HIGH_WATER = 1 << 20;
-/** Answers to pings and refusals on top of it; whoever asks for more without reading is cut off. */
+/** The same including answers to pings and refusals; a peer that causes more without reading is cut off. */
 const MAX_UNREAD_ANSWERS = HIGH_WATER * 2;
-/** RST_STREAM: the stream is refused; the stream is cancelled. */
+/** Status codes of RST_STREAM. */
 const [REFUSED, CANCELLED] = [3, 5];
 
 export interface SpdyEvents {
-  /** The peer opened a stream. False: it is refused. */
+  /** The peer opened a stream. Return false to refuse it. */
   opened(stream: SpdyStream, headers: Headers): boolean;
-  /** Once, with the error where the protocol was broken; no stream hears of anything afterwards. */
+  /** Called once, with the error if the protocol was violated; no stream gets an event afterwards. */
   closed(error: SpdyError | undefined): void;
 }
 
@@ -57,7 +57,7 @@ export class SpdyStream {
     if (!this.#sent && !this.#over && bytes.length > 0) this.#write(dataFrame(this.id, bytes, false));
   }
 
-  /** Sends no more. May be repeated. */
+  /** Sends no more. May be called again. */
   end(): void {
     if (this.#sent || this.#over) return;
     this.#sent = true;
@@ -71,7 +71,7 @@ export class SpdyStream {
     this.#leave();
   }
 
-  /** What the peer sent; false: after it said that it sends no more. */
+  /** Handles data of the peer; false if the peer had already ended its direction. */
   receive(bytes: Buffer, fin: boolean): boolean {
     if (this.#received) return false;
     if (bytes.length > 0) this.events.data(bytes);
@@ -104,7 +104,7 @@ export class SpdyConnection {
   readonly #reader = new FrameReader();
   readonly #writer = new HeaderWriter();
   readonly #streams = new Map<number, SpdyStream>();
-  /** Parity of the ids that this side gives. */
+  /** Parity of the stream ids that this side assigns. */
   readonly #parity: 0 | 1;
   #next: number;
   /** Highest id of the peer so far. */
@@ -112,7 +112,7 @@ export class SpdyConnection {
   #over = false;
   readonly #waiting: (() => void)[] = [];
 
-  /** `head`: what was read with the upgrade already. Paused until `resume`. */
+  /** `head`: bytes already read with the upgrade. Paused until `resume`. */
   constructor(duplex: Duplex, role: 'client' | 'server', head: Buffer, events: SpdyEvents) {
     this.#duplex = duplex;
     this.#events = events;
@@ -132,7 +132,7 @@ export class SpdyConnection {
     duplex.pause();
   }
 
-  /** Bytes that the peer has not read. */
+  /** Bytes written and not yet read by the peer. */
   get unread(): number {
     return this.#duplex.writableLength;
   }
@@ -149,7 +149,7 @@ export class SpdyConnection {
     this.#duplex.resume();
   }
 
-  /** Calls back once the peer has read everything, or never when the connection ends first. */
+  /** Calls back once the peer has read everything, or never if the connection ends first. */
   onDrain(callback: () => void): void {
     this.#waiting.push(callback);
   }
@@ -161,12 +161,12 @@ export class SpdyConnection {
     return stream;
   }
 
-  /** Says that nothing follows, and ends the connection once everything is written. */
+  /** Announces the end, and ends the connection once everything is written. */
   close(): void {
     if (this.#over) return;
     this.#write(goAwayFrame(this.#last));
     this.#duplex.end();
-    // What still comes is read and forgotten: otherwise the end of the other side would never be seen.
+    // Further input is read and dropped: otherwise the end of the other side would go unnoticed.
     this.#duplex.resume();
   }
 
@@ -194,7 +194,7 @@ export class SpdyConnection {
     try {
       for (const frame of this.#reader.push(chunk)) {
         this.#take(frame);
-        // Whoever heard of the frame may have ended the connection.
+        // The handler of the frame may have ended the connection.
         if (this.over) return;
       }
     } catch (error) {
@@ -208,7 +208,7 @@ export class SpdyConnection {
     switch (frame.kind) {
       case 'data': {
         const stream = this.#streams.get(frame.stream);
-        // Of a stream that is gone: it was under way.
+        // Data for a stream that is gone was already in transit.
         if (stream !== undefined && !stream.receive(frame.bytes, frame.fin)) throw new SpdyError('data after the end of a stream');
         return;
       }
@@ -227,7 +227,7 @@ export class SpdyConnection {
         if (frame.id % 2 !== this.#parity) this.#answer(pingFrame(frame.id));
         return;
       case 'go_away':
-        // The connection ends with it: nothing that is under way is waited for, as in spdystream.
+        // The connection ends with this frame: streams in progress are not waited for, as in spdystream.
         return;
     }
   }

@@ -1,5 +1,5 @@
 /**
- * Frames of SPDY/3.1, as `github.com/moby/spdystream` speaks it, which is what clients and servers of Kubernetes use:
+ * Frames of SPDY/3.1 as spoken by `github.com/moby/spdystream`, which Kubernetes clients and servers use:
  *
  *     data       u32 stream ‖ u8 flags ‖ u24 length ‖ bytes
  *     control    u16 0x8003 ‖ u16 type ‖ u8 flags ‖ u24 length ‖
@@ -11,7 +11,7 @@
  *                  7 GOAWAY         u32 last stream ‖ u32 status
  *                  8 HEADERS        u32 stream ‖ header block
  *
- * Data passes in pieces as it arrives, whatever length a frame claims; of control frames at most MAX_CONTROL bytes are held.
+ * Data passes in pieces as it arrives, whatever length a frame claims; a control frame is held, up to MAX_CONTROL bytes.
  * Header blocks are inflated in header-block.ts. Tested in spdy.test.ts and as a fuzz target.
  */
 import { HeaderReader, MAX_BLOCK, SpdyError } from './header-block.js';
@@ -35,12 +35,12 @@ export type Frame =
 /** One direction of a connection, fed with bytes as they arrive. */
 export class FrameReader {
   readonly #headers = new HeaderReader();
-  /** Of a frame that has not arrived whole: its head, or a control frame. */
+  /** The incomplete head of a frame, or an incomplete control frame. */
   #held: Buffer = Buffer.alloc(0);
   /** The data frame whose bytes are passing. */
   #data: { readonly stream: number; readonly fin: boolean; left: number } | undefined;
 
-  /** Throws SpdyError; then nothing more may be read. */
+  /** Throws SpdyError, after which nothing more may be pushed. */
   *push(chunk: Buffer): Generator<Frame, void> {
     let rest = this.#held.length === 0 ? chunk : Buffer.concat([this.#held, chunk]);
     this.#held = Buffer.alloc(0);
@@ -72,11 +72,11 @@ export class FrameReader {
       rest = rest.subarray(8 + length);
       if (frame !== null) yield frame;
     }
-    // A copy: what was pushed may be part of a large buffer.
+    // A copy, since the pushed chunk may be part of a large buffer.
     this.#held = Buffer.from(rest);
   }
 
-  /** Null: of no consequence. */
+  /** Null for a frame that has no effect. */
   #control(kind: number, flags: number, body: Buffer): Frame | null {
     const fixed = (length: number): void => {
       if (body.length !== length) throw new SpdyError(`a control frame ${kind} of ${body.length} bytes`);
@@ -89,7 +89,7 @@ export class FrameReader {
     switch (kind) {
       case type.synStream: {
         atLeast(10);
-        // A stream that one side cannot answer on carries nothing that Kubernetes knows.
+        // Kubernetes does not use unidirectional streams.
         if ((flags & UNIDIRECTIONAL) !== 0) throw new SpdyError('a stream of one direction');
         return { kind: 'syn_stream', stream: id(), headers: this.#headers.read(body.subarray(10)), fin };
       }
@@ -98,7 +98,7 @@ export class FrameReader {
         return { kind: 'syn_reply', stream: id(), headers: this.#headers.read(body.subarray(4)), fin };
       case type.headers:
         atLeast(4);
-        // Nobody asks what is in them, but the next block is compressed with them.
+        // The content is not used, but the next block is compressed relative to it.
         this.#headers.read(body.subarray(4));
         return { kind: 'headers', stream: id(), fin };
       case type.rst:

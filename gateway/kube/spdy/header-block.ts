@@ -1,21 +1,21 @@
 /**
- * Header blocks of SPDY/3.1, as clients of Kubernetes open streams with:
+ * Header blocks of SPDY/3.1, with which Kubernetes clients open streams:
  *
  *     u32 count ‖ count × (u32 length ‖ name ‖ u32 length ‖ value)      compressed: one zlib stream per direction, a sync flush
  *                                                                        after each block, the dictionary below in front
  *
- * A block that ends in a sync flush ends on a byte, so each is inflated by itself with the 32 KiB before it as dictionary: no state
- * inside zlib, and no block inflates beyond its limit. Written blocks are stored, not compressed: they hold no more than the
- * request line did, and any zlib reads them. Tested in spdy.test.ts and as a fuzz target.
+ * A block that ends in a sync flush ends on a byte boundary, so each block is inflated separately with the preceding 32 KiB as dictionary:
+ * zlib keeps no state, and no block inflates beyond its limit. Written blocks are stored, not compressed: they contain no more than the
+ * request line did, and any zlib can read them. Tested in spdy.test.ts and as a fuzz target.
  */
 import { constants, inflateRawSync } from 'node:zlib';
 
-/** What the peer sent is not SPDY as this gateway reads it: the connection is over. */
+/** The peer violated SPDY as this gateway supports it: the connection is over. */
 export class SpdyError extends Error {}
 
 export type Headers = ReadonlyMap<string, string>;
 
-/** Of one block, compressed and not. Clients of Kubernetes send some 200 bytes. */
+/** Limit of one block, both compressed and inflated. Kubernetes clients send some 200 bytes. */
 export const MAX_BLOCK = 16_384;
 const MAX_HEADERS = 64;
 const WINDOW = 32_768;
@@ -38,7 +38,7 @@ export const dictionary = Buffer.concat([...words.split(' ').map((word) => text(
 /** The head of a zlib stream that begins with the dictionary: method and window, flags, Adler-32 of the dictionary. */
 const zlibHead = Buffer.of(0x78, 0xbb, 0xe3, 0xc6, 0xa7, 0xc2);
 
-/** Of one direction of a connection: every block must pass through it, in order. */
+/** Reads the blocks of one direction of a connection: every block must pass through it, in order. */
 export class HeaderReader {
   #window: Buffer = dictionary;
   #begun = false;
@@ -48,7 +48,7 @@ export class HeaderReader {
     if (block.length > MAX_BLOCK) throw new SpdyError('a header block beyond the limit');
     let deflated = block;
     if (!this.#begun) {
-      // Level and window bits are the sender's choice; method, the use of a dictionary and which one are not.
+      // Level and window bits are the sender's choice; the method and the dictionary are fixed.
       const sound = block.length >= 6 && (block[0]! & 0x0f) === 8 && (block[1]! & 0x20) !== 0 && block.readUInt16BE(0) % 31 === 0;
       if (!sound || !block.subarray(2, 6).equals(zlibHead.subarray(2))) throw new SpdyError('headers without the dictionary of SPDY/3');
       deflated = block.subarray(6);
@@ -73,7 +73,7 @@ export class HeaderWriter {
 
   write(headers: Headers): Buffer {
     const plain = Buffer.concat([u32(headers.size), ...[...headers].flatMap(([name, value]) => [text(name), text(value)])]);
-    // One stored block, and the empty one that is a sync flush.
+    // One stored block, and an empty one, which is a sync flush.
     const stored = Buffer.concat([Buffer.of(0), lengthOf(plain.length), plain, Buffer.of(0), lengthOf(0)]);
     const block = this.#begun ? stored : Buffer.concat([zlibHead, stored]);
     this.#begun = true;
@@ -117,7 +117,7 @@ function u32(value: number): Buffer {
   return bytes;
 }
 
-/** Of a stored block: the length, and its complement. */
+/** Length field of a stored block: the length and its complement. */
 function lengthOf(length: number): Buffer {
   const bytes = Buffer.alloc(4);
   bytes.writeUInt16LE(length);

@@ -1,11 +1,11 @@
 /**
- * port-forward as Python's and JavaScript's clients speak it: a WebSocket of `v4.channel.k8s.io` with the ports in the query, one
+ * port-forward as spoken by the Python and JavaScript clients: a WebSocket of `v4.channel.k8s.io` with the ports in the query, one
  * connection to each. Port number `n` of the list has two channels (`portforward/websocket.go` of k8s.io/kubelet):
  *
  *     2n        data, both ways        2n + 1     errors, towards the client alone
  *
- * The first message of each channel is its port as u16, little endian. A channel has no end of its own: when the pod has ended every
- * connection, the WebSocket is closed. The relay sees the streams that kubectl would open. Tested in ../port-forward.test.ts.
+ * The first message of each channel is its port as u16, little endian. A channel cannot be closed by itself: when the pod has ended every
+ * connection, the WebSocket is closed. The relay sees the same streams as with kubectl. Tested in ../port-forward.test.ts.
  */
 import { WebSocket } from 'ws';
 import type { StreamEvents } from '../spdy/connection.js';
@@ -33,7 +33,7 @@ class Channel implements ForwardStream {
     if (!this.#over && bytes.length > 0) this.#send(bytes);
   }
 
-  /** Of both directions: a channel cannot be half closed. */
+  /** Ends both directions: a channel cannot be half closed. */
   end(): void {
     if (this.#over) return;
     this.#over = true;
@@ -59,7 +59,7 @@ export class ChannelClient extends MessageSocket implements ForwardClient {
   #begun = false;
   #over = false;
 
-  /** An open WebSocket; paused. */
+  /** `socket`: open; it is paused. */
   constructor(socket: WebSocket, ports: readonly number[], events: ForwardClientEvents) {
     super(socket);
     this.#ports = ports;
@@ -99,7 +99,7 @@ export class ChannelClient extends MessageSocket implements ForwardClient {
       this.#channels.set(number, channel);
       return { type, channel };
     });
-    // In kubectl's order.
+    // Opened in kubectl's order.
     for (const { type, channel } of channels.reverse()) {
       const headers = new Map([
         ['streamtype', type],
@@ -107,7 +107,7 @@ export class ChannelClient extends MessageSocket implements ForwardClient {
         ['requestid', String(index)],
       ]);
       if (!this.#events.opened(channel, headers)) channel.reset();
-      // The client sends nothing on it, as kubectl says at once.
+      // The client sends nothing on the error channel; kubectl ends its direction immediately.
       else if (type === 'error') channel.events.ended();
     }
   }
@@ -115,7 +115,7 @@ export class ChannelClient extends MessageSocket implements ForwardClient {
   #receive(message: Buffer): void {
     if (this.#over || message.length === 0) return;
     const number = message[0]!;
-    // Errors come from the pod alone.
+    // Only the pod may send errors.
     if (number % 2 === 1 || number >= 2 * this.#ports.length) return this.destroy();
     if (message.length > 1) this.#channels.get(number)?.receive(message.subarray(1));
   }

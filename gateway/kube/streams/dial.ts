@@ -1,4 +1,4 @@
-/** Asks an API server for a stream, as the user and groups of the role. Tested in ../streaming.test.ts. */
+/** Requests a stream from an API server, impersonating the user and groups of the role. Tested in ../streaming.test.ts. */
 import { STATUS_CODES } from 'node:http';
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
@@ -15,19 +15,19 @@ import { WebSocketPeer } from './websocket-peer.js';
 
 export const DIAL_MS = 15_000;
 /**
- * The key that a client masks its frames with. Masking keeps pages of a browser from writing what a proxy between takes for a request; here
- * nobody but the API server reads the connection, within TLS or the tunnel of its agent. A key of zeros leaves the bytes as they are,
- * which ws then neither copies nor changes.
+ * The key with which a client masks its frames. Masking keeps a page in a browser from writing bytes that an intermediate proxy takes for
+ * a request; here only the API server reads the connection, through TLS or the tunnel of its agent. A key of zeros leaves the bytes
+ * unchanged, so ws neither copies nor changes them.
  */
 const zeroMask = (key: Buffer): void => void key.fill(0);
 const MAX_REFUSAL = 65_536;
 
-/** The API server's own answer, as bytes of HTTP. */
+/** The API server's own answer, as HTTP bytes. */
 export interface Refused {
   readonly kind: 'refused';
   readonly code: number;
   readonly answer: Buffer;
-  /** Of the answer. */
+  /** The body of the answer. */
   readonly body: Buffer;
 }
 
@@ -68,7 +68,7 @@ export function dialWebSocket(
   });
 }
 
-/** `protocol`: of Kubernetes, within SPDY/3.1. Rejects KUBE_UNREACHABLE. */
+/** `protocol`: the Kubernetes protocol inside SPDY/3.1. Rejects KUBE_UNREACHABLE. */
 export function dialSpdy(
   upstream: Upstream,
   { authorized, auditId, target }: Entered,
@@ -90,7 +90,7 @@ export function dialSpdy(
     asked.on('response', (answer) => readRefusal(answer, resolve, reject));
     asked.on('upgrade', (answer, socket, head) => {
       clearTimeout(silence);
-      // Errors after the upgrade are ends of the connection, which whoever takes it sees.
+      // An error after the upgrade ends the connection, which its new owner notices.
       socket.on('error', () => socket.destroy());
       if (answer.headers.upgrade?.toLowerCase() === 'spdy/3.1' && answer.headers['x-stream-protocol-version'] === protocol)
         return resolve({ kind: 'accepted', socket, head });
@@ -116,7 +116,7 @@ function readRefusal(answer: IncomingMessage, resolve: (refused: Refused) => voi
   answer.on('end', () => {
     const { statusCode = 502 } = answer;
     const body = Buffer.concat(chunks);
-    // Clients in Python show the head as well. Node let no line break into a value.
+    // Python clients show the head as well. Node allows no line break in a value.
     const passed = { ...answeredHeaders(answer), 'content-length': body.length, connection: 'close' };
     const lines = Object.entries(passed).flatMap(([name, value]) => [value].flat().map((one) => `${name}: ${one}\r\n`));
     const head = `HTTP/1.1 ${statusCode} ${STATUS_CODES[statusCode] ?? ''}\r\n${lines.join('')}\r\n`;

@@ -1,4 +1,4 @@
-/** The client's side of a port-forward, whatever protocol carries it: what the relay needs of it. A `SpdyConnection` is one. */
+/** The client's side of a port-forward as the relay needs it, whatever protocol carries it. A `SpdyConnection` is one. */
 import type { Duplex } from 'node:stream';
 import { SpdyConnection } from '../spdy/connection.js';
 import type { StreamEvents } from '../spdy/connection.js';
@@ -8,13 +8,13 @@ import type { Pausable } from './holds.js';
 export interface ForwardStream {
   events: StreamEvents;
   write(bytes: Buffer): void;
-  /** Sends no more. May be repeated. */
+  /** Sends no more. May be called again. */
   end(): void;
   reset(): void;
 }
 
 export interface ForwardClient extends Pausable {
-  /** Bytes that the client has not read. */
+  /** Bytes sent and not yet read by the client. */
   readonly unread: number;
   onDrain(callback: () => void): void;
   close(): void;
@@ -22,13 +22,13 @@ export interface ForwardClient extends Pausable {
 }
 
 export interface ForwardClientEvents {
-  /** The client opened a stream. False: it is refused. */
+  /** The client opened a stream. Return false to refuse it. */
   opened(stream: ForwardStream, headers: Headers): boolean;
-  /** Once; no stream hears of anything afterwards. */
+  /** Called once; no stream gets an event afterwards. */
   closed(): void;
 }
 
-/** Opened paused, until `resume`. */
+/** The client is paused until `resume`. */
 export type OpenClient = (events: ForwardClientEvents) => ForwardClient;
 
 export interface SpdySide {

@@ -1,6 +1,6 @@
 /**
- * Connections to ports of a pod between a client and an API server, with the recording between them. Each has two streams, told
- * apart by headers: `streamType` error or data, `port`, and `requestID`, which both share.
+ * Relays and records connections to ports of a pod between a client and an API server. Each connection has two streams, distinguished
+ * by their headers: `streamType` error or data, `port`, and `requestID`, which both share.
  *
  *     client opens error, then data ──allowed──► the same opened upstream ──► bytes both ways ──► ended or reset by either side
  *                                       └──refused: the reason on the error stream, nothing upstream
@@ -26,7 +26,7 @@ type StreamType = 'error' | 'data';
 /** One forwarded connection. */
 interface Forwarded {
   readonly port: number;
-  /** In the recording; 0 until its data stream is there. */
+  /** Channel number in the recording; 0 until the data stream has been opened. */
   channel: number;
   /** The client's streams, while they are open. */
   readonly streams: Map<StreamType, ForwardStream>;
@@ -46,7 +46,7 @@ export class ForwardRelay {
   #server: SpdyConnection | undefined;
   #live: LiveSession | undefined;
   #finish: (() => void) | undefined;
-  /** What came from the client while the session was frozen, and the way to read on. */
+  /** Deliveries of client input that arrived while the session was frozen, and the callback that resumes reading. */
   #held: (() => void)[] = [];
   #thaw: (() => void) | undefined;
 
@@ -81,13 +81,13 @@ export class ForwardRelay {
     });
   }
 
-  /** Tells the reason on every connection, and ends all. */
+  /** Reports the reason on every connection, and ends all of them. */
   end(error: StenoError): void {
     for (const forwarded of this.#connections.values()) this.#tell(forwarded, explainError(error).join(' '));
     this.#close();
   }
 
-  /** Roles have changed: connections to ports that they no longer allow end. */
+  /** Applies changed roles: ends connections to ports that they no longer allow. */
   recheck(): void {
     for (const [id, forwarded] of this.#connections) {
       const why = this.#refuses(forwarded.port);
@@ -98,7 +98,7 @@ export class ForwardRelay {
   #opened(stream: ForwardStream, headers: Headers): boolean {
     const [type, port, id] = [headers.get('streamtype'), portOf(headers.get('port')), headers.get('requestid') ?? ''];
     if ((type !== 'error' && type !== 'data') || port === null || !/^\d{1,10}$/.test(id)) return false;
-    // A connection is an effect on the pod: there is none while the session is frozen.
+    // A connection affects the pod, so none is opened while the session is frozen.
     if (this.#finish === undefined || this.#live?.gate.open === false) return false;
     const forwarded: Forwarded = this.#connections.get(id) ?? { port, channel: 0, streams: new Map(), upstream: [] };
     if (forwarded.port !== port || forwarded.streams.has(type)) return false;
@@ -106,7 +106,7 @@ export class ForwardRelay {
     forwarded.streams.set(type, stream);
     const why = this.#access.expired ? explainError(new StenoError('CERT_EXPIRED')).join(' ') : this.#refuses(port);
     if (why !== null) {
-      // Once both are there: a client that waits for the second stream would not read what stands on the first.
+      // Refuse once both streams are open: a client that waits for the second stream would not read the first.
       if (forwarded.streams.size === 2) process.nextTick(() => this.#refuse(id, forwarded, why));
       return true;
     }
@@ -176,7 +176,7 @@ export class ForwardRelay {
     this.#counts.bytesIn += bytes.length;
     this.#access.active();
     if (channel > 0 && !this.#recorder.input(bytes, channel)) this.#awaitSpool(this.#client!);
-    // A strict recording that failed just now has ended the session.
+    // If a strict recording has just failed, the session is over.
     if (this.#finish === undefined) return;
     far.write(bytes);
     this.#awaitReader(this.#server!, this.#client!);
@@ -191,12 +191,12 @@ export class ForwardRelay {
     this.#awaitReader(this.#client!, this.#server!);
   }
 
-  /** The spool is behind: this side is not read until it has room. */
+  /** Stops reading this side until the spool has room. */
   #awaitSpool(side: Pausable): void {
     this.#holds.add(side, (resume) => this.#recorder.onReady(resume));
   }
 
-  /** Does not read `from` while too much waits for `to`. */
+  /** Stops reading `from` while too many bytes wait for `to`. */
   #awaitReader(to: ForwardClient, from: Pausable): void {
     if (to.unread > HIGH_WATER) this.#holds.add(from, (resume) => to.onDrain(resume));
   }
@@ -213,7 +213,7 @@ export class ForwardRelay {
     for (const type of ['error', 'data'] as const) this.#leave(id, forwarded, type);
   }
 
-  /** kubectl prints what stands on the error stream. */
+  /** kubectl prints the content of the error stream. */
   #tell({ streams }: Forwarded, words: string): void {
     streams.get('error')?.write(Buffer.from(`steno: ${words.replace(/^steno: /, '')}`));
     for (const stream of streams.values()) stream.end();

@@ -1,4 +1,4 @@
-/** Reasons not to read a side: it is read again when none is left. */
+/** Counts the reasons for not reading a side; reading resumes when none is left. */
 export interface Pausable {
   pause(): void;
   resume(): void;
@@ -7,7 +7,7 @@ export interface Pausable {
 export class Holds {
   readonly #reasons = new Map<Pausable, number>();
 
-  /** `until`: is given what to call, once, when this reason is gone. */
+  /** `until`: gets a callback to call once when this reason is gone. */
   add(side: Pausable, until: (gone: () => void) => void): void {
     this.#reasons.set(side, (this.#reasons.get(side) ?? 0) + 1);
     side.pause();

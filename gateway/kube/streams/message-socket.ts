@@ -1,4 +1,4 @@
-/** A WebSocket of binary messages that says what waits to be sent. Tested in ../streaming.test.ts and ../port-forward.test.ts. */
+/** A WebSocket of binary messages that reports its unsent bytes. Tested in ../streaming.test.ts and ../port-forward.test.ts. */
 import { WebSocket } from 'ws';
 import { HIGH_WATER, LAST_MESSAGES_MS } from './peer.js';
 
@@ -6,7 +6,7 @@ export abstract class MessageSocket {
   protected readonly socket: WebSocket;
   #drained: (() => void)[] = [];
 
-  /** An open WebSocket; paused. */
+  /** `socket`: open; it is paused. */
   protected constructor(socket: WebSocket) {
     this.socket = socket;
     socket.binaryType = 'nodebuffer';
@@ -38,7 +38,7 @@ export abstract class MessageSocket {
   }
 
   protected closeWith(code: number): void {
-    // Paused, it would not see the answer to the close.
+    // A paused socket would not see the answer to the close.
     this.socket.resume();
     this.socket.close(code);
     setTimeout(() => this.socket.terminate(), LAST_MESSAGES_MS).unref();

@@ -1,4 +1,4 @@
-/** What a client that wants to change the protocol offers. Tested in ../streaming.test.ts. */
+/** Parses the offer of a client that wants to change the protocol. Tested in ../streaming.test.ts. */
 import type { IncomingMessage } from 'node:http';
 import { StenoError } from '#schemas/base/errors.js';
 
@@ -8,7 +8,7 @@ export function protocolChange({ headers, method }: IncomingMessage, subresource
     case 'GET websocket':
       return 'websocket';
     case 'POST spdy/3.1':
-      // Bytes after the head would be taken for those of the new protocol.
+      // A body would be taken for bytes of the new protocol.
       if ((headers['content-length'] ?? '0') === '0' && headers['transfer-encoding'] === undefined) return 'spdy';
       throw new StenoError('KUBE_REQUEST_REFUSED', 'a body where the protocol changes');
     default:
@@ -16,7 +16,7 @@ export function protocolChange({ headers, method }: IncomingMessage, subresource
   }
 }
 
-/** The names in a header that lists them. */
+/** The protocol names listed in a header. */
 export function offered({ headers }: IncomingMessage, header: 'sec-websocket-protocol' | 'x-stream-protocol-version'): readonly string[] {
   return [headers[header] ?? []].flat().flatMap((line) => line.split(',').map((name) => name.trim()));
 }

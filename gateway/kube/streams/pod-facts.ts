@@ -1,4 +1,4 @@
-/** What is known of the container that a stream leads to. Tested in ../streaming.test.ts. */
+/** Facts about the container that a stream goes to. Tested in ../streaming.test.ts. */
 import { randomUUID } from 'node:crypto';
 import { identityHeaders } from '../requests/headers.js';
 import type { Entered } from '../requests/request.js';
@@ -11,16 +11,16 @@ const MAX_POD = 4 << 20;
 export interface PodFacts {
   readonly container: string;
   readonly image: string;
-  /** As its runtime names it; empty while it does not run. */
+  /** The runtime's id of the container; empty while it does not run. */
   readonly id: string;
-  /** UID of the pod, and the name of the node that it is on. */
+  /** UID of the pod, and the name of its node. */
   readonly uid: string;
   readonly node: string;
 }
 
 const NOWHERE = { id: '', uid: '', node: '' };
 
-/** What is known of the container: by the user's own right to read the pod; empty without one. */
+/** Reads the facts with the user's own right to read the pod; empty without that right. */
 export function podOf(upstream: Upstream, { authorized, target }: Entered, container: string): Promise<PodFacts> {
   const path = target.path.replace(/\/[a-z]+$/, '');
   const headers = { accept: 'application/json', ...identityHeaders(authorized.impersonate, authorized.groups, randomUUID()) };
@@ -37,7 +37,7 @@ export function podOf(upstream: Upstream, { authorized, target }: Entered, conta
       answer.on('error', () => resolve(unknown));
       answer.on('end', () => resolve(answer.statusCode === 200 ? factsIn(Buffer.concat(chunks), container) : unknown));
     });
-    // Streams of tunnels have no timeouts of their own.
+    // Tunnel streams have no timeouts.
     const silence = setTimeout(() => asked.destroy(), DIAL_MS);
     asked.on('close', () => {
       clearTimeout(silence);
@@ -48,7 +48,7 @@ export function podOf(upstream: Upstream, { authorized, target }: Entered, conta
   });
 }
 
-/** Names of containers are unique in a pod; without a name it is that of the annotation, or the first. */
+/** Names of containers are unique in a pod; without a name, the container named by the annotation is used, or the first. */
 function factsIn(json: Buffer, wantedContainer: string): PodFacts {
   try {
     const { metadata, spec, status } = JSON.parse(json.toString('utf8')) as {

@@ -1,13 +1,13 @@
 /**
- * Kernel recording of a command in a container, as seen by the gateway: which agent records it, what it is told, and what it reports.
+ * Kernel recording of a command in a container, as seen by the gateway: the agent that records it, the order, and the agent's reports.
  *
  *     found ──order──► awaited ──on──► expected ──started──► recorded ──over──► complete
  *       │                 └──off, ANSWER_MS, stream lost──► missing     └──off, stream lost──► missing
  *       └── expected ──shown, and not started within START_MS──► missing
  *
  * The agent is the one whose node has the label `steno/kubernetes-node` with the cluster and the Kubernetes node's name; the container's
- * id and node are those of the pod's status. A strict session shows nothing before its command was seen to start. What is missing is a
- * gap in the recording, and ends a strict session (../../ssh/relay/kernel-recording.ts). Tested in pod-watch.test.ts, and
+ * id and node come from the pod's status. A strict session shows nothing before the agent has seen its command start. Missing events are a
+ * gap in the recording, and end a strict session (../../ssh/relay/kernel-recording.ts). Tested in pod-watch.test.ts, and
  * in test/kube/ with real agents.
  */
 import type { Duplex } from 'node:stream';
@@ -25,21 +25,21 @@ import type { AuditEntry, SessionRecorder } from '../../recorder/recorder.js';
 import { KernelRecording } from '../../ssh/relay/kernel-recording.js';
 import type { PodFacts } from './pod-facts.js';
 
-/** An agent answers at once; where the same command is starting in the container, it waits for that one. */
+/** An agent answers immediately, unless the same command is already starting in the container, for which it waits first. */
 const ANSWER_MS = 15_000;
-/** From the first sign that the command runs to the agent's word that it has seen it start. */
+/** Limit from the first sign that the command runs to the agent's report that it has seen the command start. */
 const START_MS = 5_000;
-/** For what an agent still has to report when the command is over. */
+/** Time for an agent's last reports after the command has ended. */
 const END_MS = 5_000;
 
-/** Of the gateway: how agents are reached, and where they bring their rows. */
+/** How the gateway reaches agents, and the address to which they send their rows. */
 export interface PodWatching {
   /** Throws NODE_UNREACHABLE, TOO_MANY. */
   open(node: NodeRecord): Duplex;
   readonly events: EventsWay;
 }
 
-/** The agent that can record in this pod. Throws KERNEL_RECORDING_IMPOSSIBLE, in words for the user. */
+/** The agent that can record in this pod. Throws KERNEL_RECORDING_IMPOSSIBLE with a text for the user. */
 export function agentOf(nodes: Snapshot['nodes'], cluster: string, pod: PodFacts): NodeRecord {
   const lacking = (why: string): StenoError => new StenoError('KERNEL_RECORDING_IMPOSSIBLE', why);
   if (pod.node === '') throw lacking('the pod cannot be read with the rights of your roles, so its node is not known');
@@ -68,7 +68,7 @@ export class PodWatch {
   readonly #parts: PodWatchParts;
   readonly #kernel: KernelRecording | null;
   #stream: Duplex | undefined;
-  /** Of the agent, to the order. */
+  /** Whether the agent has answered the order. */
   #answered = false;
   #onAnswer: (() => void) | undefined;
   #started = false;
@@ -77,7 +77,7 @@ export class PodWatch {
   #accepted = false;
   /** Whether the command is known not to have started, although it was accepted. */
   #failed = false;
-  /** The command is over, and the agent has said everything about it. */
+  /** The command is over; and whether the agent has sent its last report about it. */
   #ending = false;
   #agentEnded = false;
   #over = false;
@@ -94,7 +94,7 @@ export class PodWatch {
     );
   }
 
-  /** Resolves when the agent expects the command, or when it does not: that has been recorded, or has ended the session. */
+  /** Resolves when the agent expects the command, or has failed to: the failure has then been recorded, or has ended the session. */
   async begin(): Promise<void> {
     const kernel = this.#kernel;
     if (kernel === null) return;
@@ -124,7 +124,7 @@ export class PodWatch {
     clearTimeout(this.#timer);
   }
 
-  /** A frame of the API server: whether it may be shown now. If not, `onReady` says when. */
+  /** Whether a frame of the API server may be shown now. If not, `onReady` calls back when it may. */
   passes(frame: Buffer): boolean {
     if (this.#kernel === null || this.#over) return true;
     if (!this.#isSign(frame)) return true;
@@ -142,12 +142,12 @@ export class PodWatch {
     else this.#waiting.push(callback);
   }
 
-  /** By the API server: from here on the command may run. */
+  /** The API server has accepted the command: it may run from now on. */
   accepted(): void {
     this.#accepted = true;
   }
 
-  /** Resolves when the agent has reported what is missing. */
+  /** Resolves when the agent has reported any missing events. */
   async complete(): Promise<void> {
     const kernel = this.#kernel;
     if (kernel === null || this.#ending) return;
@@ -173,7 +173,7 @@ export class PodWatch {
     stream?.destroy();
   }
 
-  /** Whether it says that the command runs, or ran. Of errors alone no more is known than that it did not start. */
+  /** Whether the frame shows that the command runs or ran. An error alone only shows that the command did not start. */
   #isSign(frame: Buffer): boolean {
     const data = frame.subarray(1);
     if (data.length === 0) return false;
@@ -191,7 +191,7 @@ export class PodWatch {
       return this.#wake();
     }
     const state = (message as { readonly state?: unknown } | null)?.state;
-    // What a node reports of a command that never ran is no lack.
+    // A report of missing events about a command that never ran is not a loss.
     if (state === 'off') {
       if (this.#failed) return;
       this.#missing = true;

@@ -1,12 +1,12 @@
 /**
- * Frames between a client and a container, with the recording between them: whatever protocol either side speaks. What the client
- * sends is understood or ends the session; bytes are in the spool before they go on.
+ * Relays and records frames between a client and a container, whatever protocol either side speaks. A client frame that cannot be parsed
+ * ends the session; bytes are in the spool before they are passed on.
  *
  *     client there ──nobody is demanded──► server ──► relaying ──► over
  *          └──participants are──► awaited ──all have joined──► the API server is asked ──► relaying
  *                                    └──Ctrl-C, AWAIT_MS──► over
  *
- * Whoever has joined sees what is shown, and types into a terminal, as in sessions over SSH (../../live/). Tested in ../streaming.test.ts
+ * Participants see the output and can type into a terminal, as in sessions over SSH (../../live/). Tested in ../streaming.test.ts
  * and ../moderated.test.ts.
  */
 import { StenoError } from '#schemas/base/errors.js';
@@ -26,26 +26,26 @@ import { HIGH_WATER, frame } from './peer.js';
 import type { Peer } from './peer.js';
 import type { PodWatch } from './pod-watch.js';
 
-/** Of a session without a terminal that is frozen, or has not started. */
+/** Maximum bytes of input held for a session without a terminal that is frozen, or has not started. */
 const MAX_HELD = 4 << 20;
 const CTRL_C = 0x03;
-/** Ctrl-]: by which the user takes the keyboard back. */
+/** Ctrl-]: the key with which the user takes the keyboard back. */
 const TAKE_BACK = 0x1d;
 
 export interface RelayDeps {
   readonly counts: Counts;
   readonly entered: Entered;
   readonly tap: SessionTap;
-  /** Null: nobody records what happens in the kernel. */
+  /** Null: no kernel recording. */
   readonly watch: PodWatch | null;
   readonly live: LiveSessions;
-  /** Streams that the client has. */
+  /** Streams of the client. */
   readonly streams: { readonly tty: boolean; readonly stderr: boolean };
-  /** Null: nobody can join it. The size of its terminal is known here. */
+  /** Null: nobody can join the session. The relay adds the size of the terminal. */
   readonly about: Omit<SessionAbout, 'size'> | null;
 }
 
-/** Whom the container waits for before it is asked to start anything. */
+/** Participants that must join before the API server is asked to start anything. */
 export interface Awaited {
   readonly demands: readonly Moderation[];
   /** Asks the API server. Rejects KUBE_UNREACHABLE. */
@@ -59,13 +59,13 @@ export class ContainerRelay {
   #server: Peer | undefined;
   #client: Peer | undefined;
   #live: LiveSession | undefined;
-  /** What the client sent and the container has not: in order. */
+  /** Client frames not yet sent to the container, in order. */
   #held: Buffer[] = [];
   #heldBytes = 0;
-  /** What the container sent before it may be shown, and how the API server ended after it. */
+  /** Output that may not be shown yet, and the close code of the API server after it. */
   #unshown: Buffer[] = [];
   #serverClosed: Parameters<Peer['close']>[0] | undefined;
-  /** Said before there was anybody to say it to. */
+  /** The last resize, kept for the time when the API server is connected. */
   #resize: Buffer | undefined;
   #ended: StenoError | undefined;
   #finish: (() => void) | undefined;
@@ -74,7 +74,7 @@ export class ContainerRelay {
     this.#deps = deps;
   }
 
-  /** Resolves when the session is over. `client`: accepted by the same protocol as the API server's, which is there or comes later. */
+  /** Resolves when the session is over. `client`: uses the same protocol as the API server, which is connected now or later. */
   run(client: Peer, target: { readonly kind: 'there'; readonly server: Peer } | ({ readonly kind: 'awaited' } & Awaited)): Promise<void> {
     const { entered, tap, about, streams } = this.#deps;
     if (target.kind === 'there') this.#server = target.server;
@@ -104,7 +104,7 @@ export class ContainerRelay {
     });
   }
 
-  /** The client is read meanwhile: it may give up. */
+  /** Waits for participants. The client is read in the meantime, since it may give up. */
   #await(live: LiveSession, { demands, connect }: Awaited): void {
     if (this.#finish === undefined || this.#ended !== undefined) return;
     this.#client!.resume();
@@ -120,7 +120,7 @@ export class ContainerRelay {
     });
   }
 
-  /** Nothing runs before the client has all its streams. */
+  /** Starts the command; the client has all its streams by now. */
   #begin(server: Peer): void {
     if (this.#finish === undefined || this.#ended !== undefined) return;
     server.start({
@@ -137,7 +137,7 @@ export class ContainerRelay {
     });
   }
 
-  /** Tells the reason as the last words and as the final Status, and ends both sides. */
+  /** Shows the reason as the last output and as the final Status, and ends both sides. */
   end(error: StenoError): void {
     this.#ended ??= error;
     const { tap, streams } = this.#deps;
@@ -152,7 +152,7 @@ export class ContainerRelay {
     this.#close(1000);
   }
 
-  /** By the API server, when the client was accepted already: its words are the end. */
+  /** Handles a refusal by the API server after the client was accepted: the client gets it as the final Status. */
   #refused({ code, body }: Refused): void {
     if (this.#client === undefined || this.#finish === undefined) return;
     this.#deps.counts.answered(code);
@@ -200,9 +200,9 @@ export class ContainerRelay {
     if (this.#heldBytes > MAX_HELD) this.end(new StenoError('LOCKED', 'the session is frozen, and more input arrived than can be held'));
   }
 
-  /** Input of a terminal whose session does not take it. */
+  /** Discards terminal input while the input gate is closed. */
   #discard({ data }: Extract<ClientFrame, { kind: 'stdin' }>, { gate, watcher }: LiveSession): void {
-    // Who waits for others may give up.
+    // A user who waits for participants may give up.
     if (this.#server === undefined && data.includes(CTRL_C)) return this.end(new StenoError('MODERATION_AWAITED'));
     if (gate.holds('keyboard') && data.includes(TAKE_BACK)) watcher?.takeBack();
     else gate.discard();
@@ -213,7 +213,7 @@ export class ContainerRelay {
     this.#toServer(bytes);
   }
 
-  /** Of a participant. Answers how many bytes were taken. */
+  /** Handles input of a participant. Returns how many bytes were taken. */
   #type(bytes: Buffer): number {
     if (this.#finish === undefined || this.#server === undefined) return bytes.length;
     if (this.#server.unread > HIGH_WATER) {
@@ -233,7 +233,7 @@ export class ContainerRelay {
     for (const bytes of held) this.#input(bytes);
   }
 
-  /** Nothing of a strict session is shown before its command was seen to start. */
+  /** Holds the output of a strict session until the agent has seen the command start. */
   #awaitKernel(bytes: Buffer): void {
     const { watch } = this.#deps;
     if (this.#finish === undefined) return;
@@ -264,11 +264,11 @@ export class ContainerRelay {
     if (bytes[0] === CHANNEL.stdout || bytes[0] === CHANNEL.stderr) {
       if (!streams.tty) entered.access.active();
       if (data.length > 0 && !tap.output(bytes[0] === CHANNEL.stdout ? 'out' : 'err', data)) this.#awaitSpool(this.#server!);
-      // A strict recording that failed just now: what it lacks is not shown.
+      // If a strict recording has just failed, output that it lacks is not shown.
       if (this.#ended !== undefined) return;
     } else if (bytes[0] === CHANNEL.error) {
       if (data.length > 0) tap.recorder.exit(exitCodeOf(data) ?? 255);
-    } else if (data.length > 0) return; // Of channels that nobody records, the client gets nothing.
+    } else if (data.length > 0) return; // Data of channels that are not recorded is not passed on.
     this.#send(this.#client!, bytes, this.#server!);
   }
 
@@ -276,13 +276,13 @@ export class ContainerRelay {
     if (this.#server !== undefined) this.#send(this.#server, bytes, this.#client!);
   }
 
-  /** Sends, and does not read `from` while too much of it waits. */
+  /** Sends bytes, and stops reading `from` while too many of them wait. */
   #send(to: Peer, bytes: Buffer, from: Peer): void {
     to.send(bytes);
     if (to.unread > HIGH_WATER) this.#holds.add(from, (resume) => to.onDrain(resume));
   }
 
-  /** The spool is behind: this side is not read until it has room. */
+  /** Stops reading this side until the spool has room. */
   #awaitSpool(side: Peer): void {
     this.#holds.add(side, (resume) => this.#deps.tap.recorder.onReady(resume));
   }

@@ -1,11 +1,11 @@
 /**
- * A stream to a container over SPDY/3.1: one stream of the connection for each of error, stdin, stdout, stderr and resize, as
- * `streamType` of its headers says. Protocol `v4.channel.k8s.io`: the final Status is the whole of what comes on the error stream.
+ * A stream to a container over SPDY/3.1: one stream of the connection for each of error, stdin, stdout, stderr and resize, named by the
+ * header `streamType`. Protocol `v4.channel.k8s.io`: the final Status is the entire content of the error stream.
  *
  *     towards the client      it opens the streams that its command has, each once; nothing flows before all are there
  *     towards the API server  this side opens them, in kubectl's order
  *
- * Both are translated into frames. What a client may not send on a stream is reported as a frame of its channel, which the relay
+ * Both are translated into frames. Data that a client may not send on a stream is reported as a frame of that channel, which the relay
  * refuses. Tested in ../streaming.test.ts and test/kube/.
  */
 import type { Duplex } from 'node:stream';
@@ -18,7 +18,7 @@ import { LAST_MESSAGES_MS, HIGH_WATER, frame } from './peer.js';
 import type { Peer, PeerEvents } from './peer.js';
 
 export const SPDY_PROTOCOL = 'v4.channel.k8s.io';
-/** As a kubelet waits for the streams of a command. */
+/** The same time that a kubelet waits for the streams of a command. */
 const STREAMS_MS = 30_000;
 const MAX_STATUS = 65_536;
 const MAX_RESIZE = 256;
@@ -38,7 +38,7 @@ function kindsOf({ stdin, stdout, stderr, tty }: RemoteCommand): readonly Kind[]
   return (['error', 'stdin', 'stdout', 'stderr', 'resize'] as const).filter((kind) => wanted[kind]);
 }
 
-/** Changes the protocol of a client's connection. `protocol`: of Kubernetes, within SPDY/3.1. */
+/** Changes the protocol of a client's connection. `protocol`: the Kubernetes protocol inside SPDY/3.1. */
 export function acceptSpdy(socket: Duplex, protocol: string): void {
   socket.write(
     `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\nX-Stream-Protocol-Version: ${protocol}\r\n\r\n`,
@@ -46,7 +46,7 @@ export function acceptSpdy(socket: Duplex, protocol: string): void {
 }
 
 export class SpdyPeer implements Peer {
-  /** With SPDY, input ends by the end of its stream: more than version 4 of the WebSocket protocol can say. */
+  /** With SPDY, input ends with its stream, which version 4 of the WebSocket protocol cannot express. */
   readonly protocol = 'v5.channel.k8s.io';
   readonly #connection: SpdyConnection;
   readonly #role: 'client' | 'server';
@@ -58,7 +58,7 @@ export class SpdyPeer implements Peer {
   #closing = false;
   #status: Buffer = Buffer.alloc(0);
 
-  /** `role`: of this side. What arrives before `start` waits. */
+  /** `role`: the role of this side. Input that arrives before `start` waits. */
   constructor(duplex: Duplex, role: 'client' | 'server', head: Buffer, command: RemoteCommand) {
     this.#duplex = duplex;
     this.#role = role;
@@ -96,7 +96,7 @@ export class SpdyPeer implements Peer {
     if (kind === undefined || data.length === 0) return;
     const stream = this.#streams.get(kind);
     stream?.write(kind === 'resize' ? Buffer.concat([data, Buffer.from('\n')]) : data);
-    // The Status is what came until the end of its stream.
+    // The end of the error stream completes the Status.
     if (kind === 'error') stream?.end();
   }
 
@@ -120,7 +120,7 @@ export class SpdyPeer implements Peer {
     for (const stream of this.#streams.values()) stream.end();
     this.#connection.close();
     setTimeout(() => this.#connection.destroy(), LAST_MESSAGES_MS).unref();
-    // A client that has the end of every stream has everything: the socket need not wait for it to leave.
+    // An API server that has received the end of every stream has everything, so the socket need not wait for it to close.
     this.#duplex.once('finish', () => this.#role === 'client' && this.#connection.destroy());
   }
 
@@ -134,12 +134,12 @@ export class SpdyPeer implements Peer {
     if (this.#streams.size < this.#kinds.length) return true;
     clearTimeout(this.#deadline);
     this.#connection.pause();
-    // The answer to this stream goes out first.
+    // Send the reply to this stream first.
     process.nextTick(() => !this.#closing && this.#events!.ready());
     return true;
   }
 
-  /** The whole of the error stream is one Status. */
+  /** Delivers the content of the error stream as one Status. */
   #flushStatus(): void {
     const status = this.#status;
     this.#status = Buffer.alloc(0);
@@ -169,11 +169,11 @@ export class SpdyPeer implements Peer {
   }
 }
 
-/** Sizes on a resize stream: JSON objects without objects in them, one after the other, wherever the pieces are cut. */
+/** Reads sizes from a resize stream: a sequence of flat JSON objects, which may be split at any byte. */
 export class ResizeReader {
   #held: Buffer = Buffer.alloc(0);
 
-  /** What is too long for a size comes out as it is, and is refused as one. */
+  /** Input too long for a size is returned unchanged, and then refused as a size. */
   *push(bytes: Buffer): Generator<Buffer> {
     let rest: Buffer = Buffer.concat([this.#held, bytes]);
     this.#held = Buffer.alloc(0);
@@ -187,7 +187,7 @@ export class ResizeReader {
   }
 }
 
-/** Without white space in front. */
+/** Without leading white space. */
 function trimmed(bytes: Buffer): Buffer {
   let at = 0;
   while (at < bytes.length && (bytes[at] === 0x0a || bytes[at] === 0x20 || bytes[at] === 0x0d || bytes[at] === 0x09)) at += 1;

@@ -11,7 +11,7 @@ import { Unmasker } from './unmask.js';
 export class WebSocketPeer extends MessageSocket implements Peer {
   readonly protocol: Subprotocol;
 
-  /** An open WebSocket; paused. */
+  /** `socket`: open; it is paused. */
   constructor(socket: WebSocket, protocol: Subprotocol) {
     super(socket);
     this.protocol = protocol;
@@ -25,7 +25,7 @@ export class WebSocketPeer extends MessageSocket implements Peer {
       over = true;
       events.closed(code);
     };
-    // Text or bytes: the API server makes no difference, and Python's client sends input that is text as text.
+    // Text or binary: the API server treats both alike, and the Python client sends textual input as text.
     socket.on('message', (data) => {
       if (!over) events.frame(data as Buffer);
     });
@@ -46,7 +46,7 @@ export class WebSocketPeer extends MessageSocket implements Peer {
 
 const acceptors = new Map<string, WebSocketServer>();
 
-/** Agrees to `protocol` with the client, and to no other. */
+/** Agrees on `protocol` with the client, and on no other. */
 export function acceptWebSocket(
   request: IncomingMessage,
   socket: Duplex,
@@ -60,11 +60,11 @@ export function acceptWebSocket(
     acceptor.on('headers', (headers) => headers.push(`Sec-WebSocket-Protocol: ${protocol}`));
     acceptors.set(protocol, acceptor);
   }
-  // ws refuses names with a slash, as that of port forwarding has; what was offered has been read.
+  // ws refuses names with a slash, such as the one for port forwarding; the offer has already been read.
   delete request.headers['sec-websocket-protocol'];
   acceptor.handleUpgrade(request, socket, head, accepted);
-  // Nothing is read before this turn is over, so it sees all bytes, `head` too, before ws does. A listener any earlier would be given
-  // `head` alone.
+  // Nothing is read before this turn is over, so the unmasker sees all bytes, including `head`, before ws does. A listener added earlier
+  // would get only `head`.
   const unmasker = new Unmasker();
   socket.prependListener('data', (chunk: Buffer) => unmasker.take(chunk));
 }

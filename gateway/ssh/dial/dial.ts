@@ -167,7 +167,7 @@ function connectTo(node: NodeRecord, connected: (wire: Wire) => void, fail: (err
   return () => void socket.destroy();
 }
 
-/** Sends the request with its signature at once: asking first whether the certificate is acceptable costs a round trip. */
+/** Sends the request with its signature right away: asking first whether the certificate is acceptable costs a round trip. */
 function authenticate(sessionId: Buffer, login: string, key: SshPrivateKey, certificate: Uint8Array): Uint8Array {
   const algorithm = certificateType(key.type === 'ssh-rsa' ? 'rsa-sha2-512' : key.type);
   const request = userAuthRequest({ userName: login, algorithm, publicKey: certificate, hostKey: null });
@@ -175,7 +175,7 @@ function authenticate(sessionId: Buffer, login: string, key: SshPrivateKey, cert
   return new SshWriter().raw(request).string(signature).bytes();
 }
 
-/** Where a node listens, or undefined if its record has no such address. */
+/** The address at which a node listens, or undefined if its record has none. */
 export function dialAddress(text: string): HostPort | undefined {
   const address = parseHostPort(text);
   return address?.port === 0 ? undefined : address;

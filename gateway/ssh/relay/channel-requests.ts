@@ -1,4 +1,4 @@
-/** What a client requested on a channel, as far as a recording states it. */
+/** The client's requests on a channel, as far as a recording states them. */
 export interface SessionRequest {
   /** Nothing flows until the client has requested a shell, command or subsystem. */
   started: boolean;
@@ -13,7 +13,7 @@ export interface ForwardRequest {
   readonly direction: 'local' | 'remote' | 'agent';
   readonly address: string;
   readonly port: number;
-  /** A Unix socket, whose path `address` is. */
+  /** The target is a Unix socket, and `address` is its path. */
   readonly socket: boolean;
   readonly originAddress: string;
   readonly originPort: number;

@@ -1,6 +1,6 @@
 /**
- * The recording of everything a connection forwards: one for all its ports, sockets and the agent, begun with the first of
- * them. Each forwarded channel has a number of its own in it. Tested in forwarding.test.ts.
+ * The recording of everything a connection forwards: one recording for all its ports, sockets and the agent, begun with the first of
+ * them. Each forwarded channel has its own number in the recording. Tested in forwarding.test.ts.
  */
 import type { StenoError } from '#schemas/base/errors.js';
 import type { Recorder, SessionRecorder } from '../../recorder/recorder.js';

@@ -151,7 +151,7 @@ export class FromClient {
     const name = reader.utf8('the request', 128);
     const wantsReply = reader.byte('the flag') !== 0;
     if (channel.awaiting !== null && name !== 'window-change') {
-      // Answered in its turn: after the request that starts the session.
+      // Held until its turn, after the request that starts the session.
       if (channel.awaiting.length >= MAX_AWAITING)
         return this.#sides.endChannel(channel, new StenoError('BAD_REQUEST', 'too many requests'));
       channel.awaiting.push(unpooledCopy(payload));

@@ -37,7 +37,7 @@ export interface KernelRecordingDeps {
   readonly requests: boolean;
   /** Where nodes send rows to this gateway; null: nodes send them to ingest. */
   readonly events: EventsWay | null;
-  /** The node that sends them, where it is not the session's own. */
+  /** The node that sends the rows, if it is not the session's own node. */
   readonly sender?: string;
   /** ms since 1970. */
   readonly now: () => number;
@@ -84,7 +84,7 @@ export class KernelRecording {
     return [message.request(channel, ORDER_REQUEST, JSON.stringify(this.#request(order)))];
   }
 
-  /** The order as a message of its own, for whoever brings it to the node by another way than a channel. */
+  /** The order as a separate message, for callers that send it to the node by other means than a channel. */
   request(): OrderRequest {
     return this.#request(this.#order());
   }
@@ -131,7 +131,7 @@ export class KernelRecording {
     else if (report.data.state === 'off') this.#missing(report.data.reason);
     else if (report.data.state === 'on') {
       this.#state = 'recorded';
-      // Before the fact that says so. A node whose rows find no log sends them to ingest.
+      // The log begins before the fact that announces it. A node whose rows find no log sends them to ingest.
       const log =
         report.data.log === true && this.#deps.requests && this.#deps.events !== null && this.#recorder.logEvents(this.#deps.sender);
       this.#recorder.fact({
@@ -166,7 +166,7 @@ export class KernelRecording {
     this.#missing('the node did not report that it records');
   }
 
-  /** What the node records is not, or not surely, what the session did. */
+  /** The node's events do not, or may not, belong to the session. */
   astray(reason: string): void {
     this.#missing(reason);
   }

@@ -47,9 +47,9 @@ export class NodeInput {
   }
 
   /**
-   * Whether a message with input of the client may go to the node now. While the session's input gate is closed, input of a
-   * terminal is discarded, and the client's window is given back; input of any other stream is held, since a protocol with
-   * a hole in it is corrupt. Limits: `MAX_HELD_INPUT` bytes a channel, beyond which the session ends.
+   * Whether a message with input of the client may go to the node now. While the session's input gate is closed, terminal input is
+   * discarded and its bytes are granted to the client's window again; input of any other stream is held, since a protocol with missing
+   * bytes is corrupt. Limits: `MAX_HELD_INPUT` bytes per channel, beyond which the session ends.
    */
   admit(channel: Channel, payload: Buffer): boolean {
     if (channel.session === null || channel.session.gate.open) return true;
@@ -84,7 +84,7 @@ export class NodeInput {
     this.#sides.toClient(channel, message.windowAdjust(channel.clientId, AWAITING_WINDOW));
   }
 
-  /** Delivers what `admit` held, in order. */
+  /** Delivers the messages that `admit` held, in order. */
   deliverHeld(channel: Channel): void {
     const held = channel.held;
     channel.held = [];
@@ -113,7 +113,9 @@ export class NodeInput {
     return taken;
   }
 
-  /** Whether the node has room for an input message of the client; if participants' input took the room, the message waits in `lateInput`. */
+  /**
+   * Whether the node has room for an input message of the client; if participants' input took the room, the message waits in `lateInput`.
+   */
   takes(channel: Channel, payload: Buffer, bytes: number): boolean {
     if (channel.nodeOwed > 0 && (channel.lateInput.length > 0 || bytes > channel.nodeWindow)) {
       channel.lateInput.push(unpooledCopy(payload));

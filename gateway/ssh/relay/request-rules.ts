@@ -1,5 +1,5 @@
 /**
- * Which requests and channels pass between client and node: the whole policy of the relay on one screen. Anything not named
+ * The requests and channels that pass between client and node: the whole policy of the relay on one screen. Anything not named
  * here is answered as unknown.
  */
 import { REPORT_REQUEST } from '#schemas/kernel/orders.js';

@@ -10,7 +10,7 @@ import type { Budget } from '../../streams/observing/budget.js';
 import type { Follows, StreamObserver } from '../../streams/observing/observer.js';
 import type { SessionRequest } from './channel-requests.js';
 
-/** Who is recorded, and over which path: the same for all recordings of one connection. */
+/** The recorded user and the path to the node: the same for all recordings of one connection. */
 export type ConnectionFacts = Omit<OpenFacts, 'kind' | 'tty'>;
 
 /** Creates the observer that parses the protocol inside a stream and reports file operations. */
@@ -37,7 +37,7 @@ export interface SessionRecordingDeps {
 export class SessionTap {
   readonly recorder: SessionRecorder;
   readonly #observer: StreamObserver | null;
-  /** Told of output that was recorded. */
+  /** Called with output that was recorded. */
   shown: ((bytes: Buffer) => void) | null = null;
   #follows: Follows = 'neither';
 

@@ -32,7 +32,7 @@ import type { Transport } from '../transport/transport.js';
 
 export interface RelayPermissions {
   readonly forwarding: Forwarding;
-  /** The node received the same rules and applies them to the addresses that names resolve to. */
+  /** The node has received the same rules and applies them to the addresses to which names resolve. */
   readonly nodeChecks: boolean;
   readonly agentForwarding: boolean;
   /** Participants required by every session that begins from now on. */
@@ -86,7 +86,7 @@ export class Sides {
     );
   }
 
-  /** Why roles do not allow this forwarding; null if they do. */
+  /** The reason why roles do not allow this forwarding; null if they do. */
   refuses({ direction, address, port, socket }: ForwardRequest): string | null {
     const { forwarding, nodeChecks, agentForwarding } = this.permissions;
     switch (direction) {
@@ -220,7 +220,7 @@ export class Sides {
     if (channel.state !== 'ended' && !channel.nodeClosed) this.client.send(payload);
   }
 
-  /** Ends a channel on the gateway's initiative: the client is told why, and the node that the channel is closed. */
+  /** Ends a channel on the gateway's initiative: tells the client the reason, and the node that the channel is closed. */
   endChannel(channel: Channel, error: StenoError): void {
     if (channel.state === 'ended') return;
     const { purpose, clientId, nodeId } = channel;

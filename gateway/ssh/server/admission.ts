@@ -38,7 +38,7 @@ import type { Transport } from '../transport/transport.js';
 /** How a connection arrived: at the gateway itself, or through a channel of an admitted connection to a node. */
 export type Entry = { readonly kind: 'gateway' } | { readonly kind: 'node'; readonly node: string };
 
-/** Where an admitted connection leads. `jump`: only to further connections through it. `join`: into a live session. */
+/** The destination of an admitted connection. `jump`: only further connections through it. `join`: a live session. */
 export type Destination = { readonly kind: 'jump' } | ({ readonly kind: 'join' } & SessionJoin) | ({ readonly kind: 'node' } & Target);
 
 export interface Admitted {
@@ -129,8 +129,8 @@ export class Admission {
     this.#attempts++;
     if (method === METHOD_PUBLICKEY || method === METHOD_HOSTBOUND)
       return this.#publicKey(payload, reader, userName, method === METHOD_HOSTBOUND);
-    // Every client tries `none` first, to learn the methods; only clients that can never succeed are told at once. As in
-    // sshd, this attempt does not count against the limit, which an agent full of keys needs.
+    // Every client tries `none` first, to learn the methods; only clients that can never succeed are told immediately. As in
+    // sshd, this attempt does not count against the limit, because an agent full of keys needs all attempts.
     if (method === 'none' && !/dropbear/i.test(this.#transport.software)) {
       if (this.#attempts > 1) this.#refusals++;
       return this.#afterRefusal();

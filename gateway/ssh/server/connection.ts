@@ -53,7 +53,7 @@ export interface ConnectionDeps extends ReachDeps, JoinDeps {
   readonly observe: Observe;
   /** Finds sessions held by other gateways; null if there are no other gateways. */
   readonly elsewhere: Elsewhere | null;
-  /** Where nodes send kernel events to this gateway. */
+  /** The address at which nodes send kernel events to this gateway. */
   readonly events: EventsWay | null;
   /** Unadmitted connections are closed after this many milliseconds. */
   readonly admissionMs: number;
@@ -63,10 +63,10 @@ export interface ConnectionDeps extends ReachDeps, JoinDeps {
   enter(wire: Wire, node: string, origin: Origin): void;
 }
 
-/** Where a client connects from; for a connection inside a jump, the origin of the outer connection. */
+/** The origin of a client; for a connection inside a jump, the origin of the outer connection. */
 export interface Origin {
   readonly source: string;
-  /** Null for a browser's connection, which a viewer brings and whose port is unknown. */
+  /** Null for a browser's connection, which a viewer relays and whose port is unknown. */
   readonly connection: ClientConnection | null;
 }
 
@@ -216,13 +216,16 @@ export class Connection {
     );
   }
 
-  /** Frees the stranger slot of an identified user; the second factor has a time limit of its own. */
+  /** Frees the stranger slot of an identified user; the second factor has its own time limit. */
   #mayTakeLonger(): void {
     if (this.#stage.kind === 'stranger') clearTimeout(this.#stage.timer);
     this.#onAdmitted();
   }
 
-  /** Asks the gateway that holds the session, before admission, since it may demand a second factor. A refusal is shown in the user's terminal. */
+  /**
+   * Asks the gateway that holds the session, before admission, since it may demand a second factor. A refusal is shown in the user's
+   * terminal.
+   */
   async #askElsewhere(
     elsewhere: Elsewhere,
     admitted: Admitted,
@@ -265,7 +268,7 @@ export class Connection {
     }
   }
 
-  /** Relays all messages to the gateway that holds the session, which decides. Whatever ends the user's access here ends this too. */
+  /** Relays all messages to the gateway that holds the session, which decides. The relaying also ends with the user's access here. */
   #relayElsewhere(known: Known, accepted: AcceptedElsewhere): void {
     if (this.#deps.draining() || this.#transport.closed) {
       accepted.abandon();
@@ -407,7 +410,7 @@ export class Connection {
           certificate_serial: identity.serial,
           certificate_key_id: identity.keyId,
           recording: decision.recording,
-          // Labels of nodes in another cluster decide nothing here.
+          // Labels of nodes in another cluster have no effect here.
           ...(remote === undefined ? { labels } : {}),
         },
         ...(this.#origin.connection === null ? {} : { connection: this.#origin.connection }),

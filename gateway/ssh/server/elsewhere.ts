@@ -44,7 +44,7 @@ export interface AcceptedElsewhere {
   readonly gateway: string;
   /** Relays until either side ends; call once. `over`: called when the other gateway ends it, with its message if any. */
   relay(client: Transport, over: (text: string) => void): RelayedConnection;
-  /** Gives the join up before it was relayed. */
+  /** Abandons the join before it is relayed. */
   abandon(): void;
 }
 

@@ -1,4 +1,6 @@
-/** Joins an admitted connection to a live session: checks permission and registers what ends the participation. Tested in joined.test.ts. */
+/**
+ * Joins an admitted connection to a live session: checks permission and registers what ends the participation. Tested in joined.test.ts.
+ */
 import type { Snapshot } from '#schemas/snapshot.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { Target, UserIdentity } from '#schemas/base/identity.js';
@@ -33,7 +35,7 @@ export interface Joiner {
   readonly source: string;
 }
 
-/** An access without a target, which permits nothing: the connection of a user whose join was refused needs one. */
+/** An access without a target, which permits nothing; needed by the connection of a user whose join was refused. */
 export function strangerAccess({ registry }: JoinDeps, { identity, source }: Joiner): Access {
   return registry.admit({ identity, target: null, source }, { reauthorize: () => null, end: () => undefined });
 }
@@ -51,7 +53,7 @@ export function unconfirmedJoin({ snapshot, now, registry, live }: JoinDeps, ide
   }
 }
 
-/** Asks this user for their second factor: for a login on a node, at the address that `shown` gets. */
+/** Asks this user for their second factor for a login on a node, at the address passed to `shown`. */
 export type Prove = (about: Target, shown: (url: string) => void, signal: AbortSignal) => Promise<unknown>;
 
 /** Throws the refusal. `end`: ends the connection. Registers the access, so locks and role changes apply to it from now on. */

@@ -37,12 +37,12 @@ interface Terminal {
   readonly packet: number;
   /** Null until the client requests a terminal. */
   size: { cols: number; rows: number } | null;
-  /** The client has said that it can go back (VIEW_VARIABLE). */
+  /** The client has announced that it can go back in the recording (VIEW_VARIABLE). */
   goesBack: boolean;
   closed: boolean;
 }
 
-/** What carries the messages of a participant: their SSH connection, here or at another gateway. */
+/** The carrier of a participant's messages: their SSH connection, here or at another gateway. */
 export interface JoinedClient {
   /** Nothing more should be sent until `Joined.drained` is called. */
   readonly congested: boolean;
@@ -183,7 +183,7 @@ export class Joined {
     if (reply) this.#client.send(known ? message.success(terminal.clientId) : message.failure(terminal.clientId));
   }
 
-  /** Any other variable is taken and ignored. */
+  /** Handles VIEW_VARIABLE; any other variable is accepted and ignored. */
   #variable(terminal: Terminal, reader: SshReader): void {
     const name = reader.string('the variable', MAX_PACKET);
     const value = reader.string('its value', MAX_PACKET);
@@ -193,7 +193,7 @@ export class Joined {
     if (cols !== undefined) this.#sized(Number(cols), Number(rows));
   }
 
-  /** The size that the participant's terminal has: of nobody else's concern. */
+  /** Sets the size of the participant's terminal, which affects nobody else. */
   #sized(cols: number, rows: number): void {
     const terminal = this.#terminal;
     if (terminal === null || terminal.size === null) return;

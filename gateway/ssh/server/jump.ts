@@ -27,7 +27,7 @@ export interface JumpDeps {
   /** Whether the user's certificate has expired: existing inner connections have their own, but no new ones begin. */
   expired(): boolean;
   draining(): boolean;
-  /** A new connection has come through the channel, meant for `node`. */
+  /** Called with a new connection for `node`, which arrived through a channel. */
   enter(wire: Wire, node: string): void;
 }
 
@@ -73,7 +73,7 @@ export class Jump {
     }
   }
 
-  /** Opens no more channels; calls `last` once the inner connections, which print messages of their own, have closed. */
+  /** Opens no more channels; calls `last` once the inner connections, which print their own messages, have closed. */
   end(last: () => void): void {
     if (this.#ending !== undefined) return;
     this.#ending = { last, timer: setTimeout(last, this.#channels.size === 0 ? 0 : INNER_LAST_MESSAGES_MS) };

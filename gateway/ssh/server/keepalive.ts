@@ -1,10 +1,10 @@
 /**
- * Whether a client is still there: whoever shares a session may lose their network without anybody hearing of it.
+ * Detects whether a client is still connected: a participant may lose their network without the gateway noticing.
  *
  *     heard ──nothing for SILENT_MS──► silent ──anything──► heard
  *
- * The client is asked every `ASK_MS`, by a request that every client has to answer (RFC 4254 section 5.4). While it is silent nothing more is
- * sent: what was asked is answered once the network is back. Tested in keepalive.test.ts, and with stock `ssh` in
+ * Every `ASK_MS` the gateway sends a request that every client has to answer (RFC 4254 section 5.4). While the client is silent, no further
+ * requests are sent: pending ones are answered once the network is back. Tested in keepalive.test.ts, and with stock `ssh` in
  * moderated.test.ts.
  */
 import type { WireTimers } from '../../edge/keep-terms.js';
@@ -13,7 +13,7 @@ export const ASK_MS = 8_000;
 export const SILENT_MS = 24_000;
 
 export interface KeepaliveEvents {
-  /** Sends something that is answered. */
+  /** Sends a request that the client must answer. */
   ask(): void;
   silent(is: boolean): void;
 }

@@ -35,7 +35,7 @@ export interface ListenerDeps extends Omit<ConnectionDeps, 'enter' | 'admissionM
   readonly name: string;
   readonly limits?: ListenerLimits | undefined;
   readonly log: Log;
-  /** Connections that another process accepts; left out: this one listens. */
+  /** Connections that another process accepts; absent: this process listens. */
   readonly arrivals?: SshArrivals | undefined;
 }
 
@@ -80,7 +80,7 @@ export class SshListener {
     return formatHostPort(bound);
   }
 
-  /** Accepts no more connections, so that load balancers and clients with other addresses go elsewhere at once. */
+  /** Accepts no more connections, so that load balancers and clients with other addresses go elsewhere immediately. */
   stop(): void {
     this.#deps.arrivals?.stop();
     if (this.#server.listening) this.#server.close();
@@ -107,7 +107,7 @@ export class SshListener {
     this.#enqueue(arrived, origin, (slot) => void this.#greet(arrived, origin, slot));
   }
 
-  /** Another process has queued and counted it. */
+  /** Takes a connection that another process has queued and counted. */
   #arrived(socket: Socket, arrivals: SshArrivals): void {
     const arrived = new Arrived(socket);
     const slot = arrivals.slotOf(socket, () => arrived.destroy());
@@ -120,7 +120,7 @@ export class SshListener {
     void this.#greet(arrived, origin, slot);
   }
 
-  /** Accepts a connection that a viewer brings for a browser at `source`; the same limits apply as to a direct connection. */
+  /** Accepts a connection that a viewer relays for a browser at `source`; the same limits apply as to a direct connection. */
   accept(wire: Wire, source: string): void {
     if (this.#deps.draining()) return wire.destroy();
     const origin = { source, connection: null };
@@ -149,7 +149,7 @@ export class SshListener {
     });
   }
 
-  /** Waits for a turn of the source, then for a slot; `begin` gives the slot back. */
+  /** Waits for a turn of the source, then for a slot; `begin` must release the slot. */
   #enqueue(connection: Entering, { source }: Origin, begin: (slot: Slot) => void): void {
     this.#admissions.enter(source, connection, begin, (reason) => this.#leftEarly(source, reason));
   }

@@ -1,9 +1,9 @@
 /**
- * Lets a terminal of the page outlive a lost network, where the user's roles say how long (`reconnect`).
+ * Lets a terminal of the page outlive a lost network, for the time that the user's roles allow (`reconnect`).
  *
- * Once the session's connection is relayed, the page gets the ticket inside SSH, so that nobody in between has it. Meanwhile everything that
- * ends a session goes on to count: locks, roles, limits. Each loss and each return is in the recording as a mark and in the audit. The
- * browser must come back from an address that its certificate names. Decision 0165. Tested in
+ * Once the session's connection is relayed, the page gets the ticket inside SSH, so that nobody in between can read it. While the network
+ * is lost, everything that can end a session still applies: locks, roles, limits. Each loss and each return is recorded as a mark and
+ * audited. The browser must come back from an address that its certificate names. Decision 0165. Tested in
  * test/end-to-end/terminal-resume.test.ts.
  */
 import { StenoError } from '#schemas/base/errors.js';
@@ -21,7 +21,7 @@ import { auditPlace } from '../../sessions/target.js';
 import type { Transport } from '../transport/transport.js';
 
 export interface Reconnecting {
-  /** Roles say this now. */
+  /** Applies changed roles. */
   permit(decision: Allowed): void;
 }
 
@@ -33,7 +33,7 @@ export interface ReconnectDeps {
   readonly audit: (entry: AuditEntry) => void;
 }
 
-/** Null: this client cannot come back. */
+/** Returns null if this client cannot come back. */
 export function offerReconnect({ wire, client, certificate, access, audit }: ReconnectDeps, decision: Allowed): Reconnecting | null {
   if (wire.keep === undefined || client.software !== PAGE_IDENT) return null;
   let seconds = decision.limits.reconnect ?? 0;
@@ -68,7 +68,7 @@ export function offerReconnect({ wire, client, certificate, access, audit }: Rec
     refused: (source, why) =>
       note('terminal.resume_refused', source, { outcome: 'failure', code: 'RECONNECT_REFUSED', reason: printable(why, 256) }),
   });
-  // Also where roles allow none now: they may later.
+  // Sent even if roles allow no reconnecting now, since they may allow it later.
   const tell = (): void =>
     client.send(
       new SshWriter().byte(MSG.globalRequest).utf8(RECONNECT_REQUEST).byte(0).utf8(ticket.id).string(ticket.secret).uint32(seconds).bytes(),
@@ -85,7 +85,7 @@ export function offerReconnect({ wire, client, certificate, access, audit }: Rec
   };
 }
 
-/** The session, where the connection has one alone. */
+/** The first session of the connection, if there is one. */
 function sessionOf({ sessions }: Access): { readonly session?: string } {
   const [first] = sessions;
   return first === undefined ? {} : { session: first.id };

@@ -1,5 +1,5 @@
 /**
- * Host keys in ssh2's form, with certificates for the names under which the gateway answers: its own, and that of each node
+ * Host keys in ssh2's form, with certificates for the names under which the gateway answers: its own names, and the name of each node
  * whose connections it terminates in the node's place. All names share the same keys, one per kind.
  *
  * Nearly every client accepts the first kind, whose certificate is ready before the gateway speaks. A certificate of another

@@ -55,7 +55,7 @@ export const cryptoReady: Promise<void> = ssh2Crypto.init;
  */
 export const SERVER_IDENT = 'OpenSSH_9.9 Steno';
 const CLIENT_IDENT = 'Steno';
-/** As `MAX_PACKET_SIZE` of the patched ssh2. */
+/** The same as `MAX_PACKET_SIZE` of the patched ssh2. */
 const MAX_PACKET_BYTES = 256 * 1024;
 /** The compiled implementations; the others make ssh2 split packets differently. */
 const gcmClasses: ReadonlySet<string> = new Set(['AESGCMCipherBinding', 'AESGCMDecipherBinding']);
@@ -152,7 +152,7 @@ export class Transport {
     return this.#protocol._kex.sessionID;
   }
 
-  /** Of a server: the key or certificate shown in the first key exchange. */
+  /** The key or certificate that the server showed in the first key exchange. */
   get hostKey(): Buffer | undefined {
     return this.#hostKey;
   }
