@@ -63,7 +63,9 @@ describe('a terminal session', () => {
     const parsed = checkRecording(await ingest.closedSession(session.session));
     expect(parsed.header).toMatchObject({ command: 'top', steno: { counter: 1, gateway: 'gw-1', user: 'alice' } });
     expect(textOf(parsed, 'o')).toBe('$ größer 漢字\r\n');
-    expect(parsed.lines.map(({ code }) => code)).toEqual(['r', 'o', 'j', 'x', 's']);
+    // Output of two writes is one line or two, by how much time is between them.
+    const codes = parsed.lines.map(({ code }) => code).filter((code, i, all) => code !== 'o' || all[i - 1] !== 'o');
+    expect(codes).toEqual(['r', 'o', 'j', 'x', 's']);
     const shown = Buffer.from('$ größer 漢字\r\n');
     expect(parsed.lines.at(-1)?.data).toEqual({
       fact: 'total',

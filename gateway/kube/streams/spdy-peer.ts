@@ -120,7 +120,7 @@ export class SpdyPeer implements Peer {
     for (const stream of this.#streams.values()) stream.end();
     this.#connection.close();
     setTimeout(() => this.#connection.destroy(), LAST_MESSAGES_MS).unref();
-    // An API server that has received the end of every stream has everything, so the socket need not wait for it to close.
+    // Towards the API server, everything has been written by now, so the socket need not wait for the other side to close.
     this.#duplex.once('finish', () => this.#role === 'client' && this.#connection.destroy());
   }
 
