@@ -135,8 +135,7 @@ export function* rowMessages({ events, screen, sessions }: RowMessage, grouped =
         before = null;
       }
       if (isGrouped && (before === null || !sharesWith(row as EventRow, before))) {
-        const end = before === null ? '' : ']';
-        if (before !== null) parts.events.push(`${parts.events.pop()!}${end}`);
+        if (before !== null) parts.events.push(`${parts.events.pop()!}]`);
         parts.events.push(`[${JSON.stringify(sharedValues(row as EventRow))}`);
       }
       if (isGrouped) before = row as EventRow;

@@ -11,7 +11,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { Steno } from '../../test/end-to-end/machine.js';
+import { Steno, eventually } from '../../test/end-to-end/machine.js';
 import type { Terminal } from '../../test/end-to-end/machine.js';
 import { quantile, round3 } from '../measure.js';
 import type { Section } from '../measure.js';
@@ -189,11 +189,9 @@ printf %s "$made" > ${made}; wait
   };
 }
 
-/** Whether it came to be in time. */
-async function within(limitMs: number, isSo: () => boolean): Promise<boolean> {
-  const until = now() + limitMs;
-  while (!isSo() && now() < until) await new Promise((resolve) => setTimeout(resolve, 50));
-  return isSo();
+/** Waits until it is so, but no longer than the limit. */
+async function within(limitMs: number, isSo: () => boolean): Promise<void> {
+  await eventually(() => Promise.resolve(isSo()), Boolean, limitMs).catch(() => undefined);
 }
 
 async function inTime(happens: Promise<unknown>, limitMs: number): Promise<boolean> {

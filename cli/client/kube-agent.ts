@@ -88,5 +88,10 @@ export function agentManifests({ name, image, token, gateways, caPins }: KubeAge
       },
     },
   ];
+  return manifestText(documents);
+}
+
+/** As `kubectl apply -f -` takes them. */
+export function manifestText(documents: readonly object[]): string {
   return documents.map((document) => stringify(document, { lineWidth: 0, aliasDuplicateObjects: false })).join('---\n');
 }

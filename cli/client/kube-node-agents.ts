@@ -3,7 +3,7 @@
  * the kernel. deploy/kubernetes/node-agents.yaml is what they look like, and docs/kubernetes.md says why each privilege is needed. Tested in
  * kube-node-agents.test.ts, and in test/kube/node-agents.test.ts in a real cluster.
  */
-import { stringify } from 'yaml';
+import { manifestText } from './kube-agent.js';
 
 export interface KubeNodeAgents {
   readonly cluster: string;
@@ -97,5 +97,5 @@ export function nodeAgentManifests({ cluster, image, tokens, gateways, caPins }:
       },
     },
   ];
-  return documents.map((document) => stringify(document, { lineWidth: 0, aliasDuplicateObjects: false })).join('---\n');
+  return manifestText(documents);
 }

@@ -1,10 +1,8 @@
 /** The recording of a live session as the viewer has it, followed while the session runs: needs the rights to view and to follow. */
-import type { Readable } from 'node:stream';
 import { WebSocket } from 'ws';
 import { decodeOpening } from '#schemas/api/recordings/opening.js';
 import type { SessionOpening } from '#schemas/api/recordings/opening.js';
 import { followSession, listSegments, openSession, showSegment } from '#schemas/api/recordings/sessions.js';
-import { StenoError } from '#schemas/base/errors.js';
 import { call } from '#schemas/endpoint/endpoint.js';
 import { targetOf } from '#schemas/endpoint/target.js';
 import { liveCloses } from '#schemas/feed.js';
@@ -15,8 +13,8 @@ import type { ReplayIndex } from '#schemas/player/replay.js';
 import { parseLines } from '#schemas/player/segments.js';
 import type { ParsedLines } from '#schemas/player/segments.js';
 import type { Client } from '../client/client.js';
+import { readText } from '../client/read-text.js';
 
-const MAX_TEXT = 64 << 20;
 /** As many bytes as ingest puts into one message, with room for its frame. */
 const MAX_MESSAGE = 1 << 20;
 
@@ -69,21 +67,6 @@ function connect(client: Client, id: string, block: number, { message, closed }:
   socket.on('error', () => undefined);
   socket.on('close', (given) => closed(code ?? given));
   return () => socket.terminate();
-}
-
-/** Throws TOO_LARGE, and NOT_RUNNING when the answer is cut off. `what`: for people. */
-export async function readText(body: Readable, what: string): Promise<string> {
-  body.setEncoding('utf8');
-  let text = '';
-  try {
-    for await (const chunk of body as AsyncIterable<string>) {
-      text += chunk;
-      if (text.length > MAX_TEXT) throw new StenoError('TOO_LARGE', what);
-    }
-  } catch (cause) {
-    throw cause instanceof StenoError ? cause : new StenoError('NOT_RUNNING', 'the answer was cut off', { cause });
-  }
-  return text;
 }
 
 export function after(ms: number, run: () => void): () => void {

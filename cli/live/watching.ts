@@ -10,6 +10,7 @@
 import { spawn } from 'node:child_process';
 import { StringDecoder } from 'node:string_decoder';
 import { StenoError } from '#schemas/base/errors.js';
+import { LEAVE_MODES } from '#runtime/terminal/leave-modes.js';
 import { VIEW_VARIABLE } from '#schemas/session-join.js';
 import type { Client } from '../client/client.js';
 import { failure, standardOutput } from '../terminal/output.js';
@@ -19,9 +20,6 @@ import { PastView } from './past-view.js';
 /** So much of the end of what came is kept, for the gateway's last words. */
 const KEPT = 4_096;
 const REDRAW = '\u000c';
-/** Ends what programs may have set, as the gateway's last words do (gateway/live/screen-replay.ts). */
-const LEAVE_MODES =
-  '\u001b[?1049l\u001b[!p\u001b[?1;9;1000;1002;1003;1004;1005;1006;1015;2004l\u001b[?7;25h\u001b>\u001b(B\u000f\u001b[r\u001b[0m';
 /** What the gateway says at the end, behind a screen or in place of one (gateway/ssh/server/joined.ts). */
 const LAST_WORDS = /(?:\u001b\[\?1049l[^\n]{0,200}\u001b\[\d{1,4};1H|^)\r\n(?:steno: [^\n]*\r\n)+$/;
 

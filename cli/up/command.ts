@@ -9,7 +9,7 @@ import { once } from 'node:events';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { StenoError } from '#schemas/base/errors.js';
-import { parseHostPort } from '#schemas/base/host-port.js';
+import { parseDialAddress } from '#schemas/base/host-port.js';
 import { dataDir } from '../machine/data-paths.js';
 import type { DataDir } from '../machine/data-paths.js';
 import { standardOutput, styled } from '../terminal/output.js';
@@ -207,8 +207,7 @@ function workers(text: string): number | 'auto' {
 
 /** The origin of the address, which is all of it. */
 function hostPort(text: string): string {
-  const address = parseHostPort(text);
-  if (address === undefined || address.port === 0) throw new InvalidArgumentError('Give it as HOST:PORT.');
+  if (parseDialAddress(text) === undefined) throw new InvalidArgumentError('Give it as HOST:PORT.');
   return text;
 }
 

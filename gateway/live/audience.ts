@@ -19,7 +19,8 @@ import { Participant } from './participant.js';
 import type { ParticipantFacts, ParticipantLink } from './participant.js';
 import { AWAIT_MS, demandText, presenceMs, unmet } from './moderation.js';
 import { PresenceProofs } from './presence-proofs.js';
-import { LEAVE_MODES, ScreenReplay } from './screen-replay.js';
+import { LEAVE_MODES } from '#runtime/terminal/leave-modes.js';
+import { ScreenReplay } from './screen-replay.js';
 
 const MAX_PARTICIPANTS = 1_024;
 /** Gives an echo time to reach the session's user before the gateway is busy sending it to others. */

@@ -5,6 +5,7 @@
  * Works in steps, so that other sessions are served in between. Limits: if a session printed more than `HISTORY_BYTES`, the screen lacks
  * older output that has not been redrawn since. Tested in screen-replay.test.ts.
  */
+import { LEAVE_MODES } from '#runtime/terminal/leave-modes.js';
 import { StringDecoder } from 'node:string_decoder';
 import { closeText, parseLine } from '#schemas/recording/line.js';
 import type { Keyframe } from '#schemas/recording/line.js';
@@ -97,8 +98,6 @@ export class ScreenReplay {
 
 const nothing = Buffer.alloc(0);
 
-/** Leaves the alternate screen, and every mode that a program may have set, without clearing the participant's scrollback. */
-export const LEAVE_MODES = '\x1b[?1049l\x1b[!p\x1b[?1;9;1000;1002;1003;1004;1005;1006;1015;2004l\x1b[?7;25h\x1b>\x1b(B\x0f\x1b[r\x1b[0m';
 const CLEAR = '\x1b[H\x1b[2J';
 
 /** The size goes before the screen: terminals that may be resized follow, others ignore it. */

@@ -115,7 +115,12 @@ export class Pool {
 
   /** Whether a connection that arrives now is taken immediately. */
   get serving(): boolean {
-    return this.#workers.some(({ state, plan }) => state === 'serving' && !plan.retiring);
+    return this.#taking.length > 0;
+  }
+
+  /** Workers that new connections are passed to. */
+  get #taking(): readonly Worker[] {
+    return this.#workers.filter(({ state, plan }) => state === 'serving' && !plan.retiring);
   }
 
   deliver(arrival: Arrival): void {
@@ -163,7 +168,7 @@ export class Pool {
   }
 
   #choose(wanted: string | null): Worker | undefined {
-    const serving = this.#workers.filter(({ state, plan }) => state === 'serving' && !plan.retiring);
+    const serving = this.#taking;
     const named = wanted === null ? undefined : this.#workers.find(({ plan }) => plan.name === wanted);
     // If the named worker is not serving, its sessions are over: another worker refuses the client, which then tries again.
     if (named?.state === 'serving') return named;

@@ -133,8 +133,8 @@ export class EventLogWriter implements StreamWriter {
 
   /** Takes bytes of the next block, from byte `from` on. Bytes that do not continue the draft are dropped; the block brings them. */
   drafts(n: number, from: number, bytes: Uint8Array): void {
-    const begun: Draft = { n, content: Buffer.alloc(0), told: 0, places: new EventPlaces(this.#places.last), header: this.#header };
-    const before = from === 0 ? begun : this.#draft;
+    const before: Draft | null =
+      from === 0 ? { n, content: Buffer.alloc(0), told: 0, places: new EventPlaces(this.#places.last), header: this.#header } : this.#draft;
     if (before?.n !== n || n !== this.#chain.n + 1 || before.content.length !== from || from + bytes.length > MAX_DRAFT_BYTES) return;
     this.#draft = null;
     const content = Buffer.concat([before.content, bytes]);

@@ -16,6 +16,12 @@ export function parseHostPort(text: string): HostPort | undefined {
   return host === undefined || port > 65_535 ? undefined : { host, port };
 }
 
+/** An address that can be dialled, so not with port 0. */
+export function parseDialAddress(text: string): HostPort | undefined {
+  const address = parseHostPort(text);
+  return address?.port === 0 ? undefined : address;
+}
+
 /** Throws USAGE. */
 export function requireHostPort(text: string): HostPort {
   const parsed = parseHostPort(text);

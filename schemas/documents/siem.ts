@@ -13,7 +13,7 @@
  * Targets are https or http on this machine, or syslog over TLS. Tested in siem.test.ts.
  */
 import { z } from 'zod';
-import { parseHostPort } from '../base/host-port.js';
+import { parseDialAddress } from '../base/host-port.js';
 import { secretReference } from './secret-reference.js';
 import { isWebhookTarget } from './webhook.js';
 
@@ -51,10 +51,7 @@ export const siemMaxMessage = z.int().min(2_048).max(262_144).default(8_192);
 const address = z
   .string()
   .max(262)
-  .refine((text) => {
-    const parsed = parseHostPort(text);
-    return parsed !== undefined && parsed.port !== 0;
-  }, 'is not HOST:PORT');
+  .refine((text) => parseDialAddress(text) !== undefined, 'is not HOST:PORT');
 
 /** One certificate or several. The authority also parses each. */
 const certificates = z

@@ -12,6 +12,7 @@ import { headless } from '../../viewer/api/testing/chromium.js';
 import { must, viewerOf } from '../end-to-end/client-tools.js';
 import { Steno, bin, eventually } from '../end-to-end/machine.js';
 import type { Terminal } from '../end-to-end/machine.js';
+import { followOnPage } from '../end-to-end/session-page.js';
 import { openAuthorities, person } from '../end-to-end/people.js';
 import type { Person } from '../end-to-end/people.js';
 import { Scene } from './scene.js';
@@ -39,9 +40,6 @@ beforeAll(async () => {
   carol = await person(steno, ca, 'carol', ['helper'], ['nobody']);
   browser = await chromium.launch(headless);
   page = await browser.newPage({ viewport: { width: 1440, height: 900 } });
-  const { stdout } = await steno.steno('login', '--web', '--data', steno.data);
-  await page.goto(/http\S+#sign-in=[A-Za-z0-9_-]{40,}/.exec(stdout)![0]);
-  await page.getByText('Sign out').waitFor();
 }, 120_000);
 afterAll(async () => {
   await browser?.close();
@@ -56,12 +54,12 @@ it('is told to each of them, and the recording has every byte that one of them w
   await peer.until(/you type into/);
   const observer = steno.terminal(process.execPath, [bin, 'join', session], { cols: 200, rows: 50 }, { STENO_HOME: carol!.home });
   await observer.until(/you watch/);
-  await eventually(
+  const isOurs = ({ id, live }: SessionInfo): boolean => id === session && live !== undefined;
+  const listed = await eventually(
     () => steno.json<SessionInfo[]>('sessions', '--live'),
-    (rows) => rows.some(({ id, live }) => id === session && live !== undefined),
+    (rows) => rows.some(isOurs),
   );
-  await page.goto(`${new URL(steno.run.web).origin}/sessions/${session}`);
-  await page.waitForSelector('.live-button.following');
+  await followOnPage(steno, page, listed.find(isOurs)!);
   scene.print();
   const people: readonly (readonly [string, Terminal])[] = [
     ['its user', scene.terminal],

@@ -166,9 +166,15 @@ async function addAgent(name: string, { image, labels }: AddOptions): Promise<vo
     body: { ttl_ms: AGENT_TOKEN_MS, uses: 1, labels: { [KUBE_LABEL]: name }, node_labels: [] },
   });
   const { out, err } = standardOutput;
-  if (gateways.length === 0) err.write('No gateway takes tunnels now; put its address in place of HOST:PORT.\n');
-  out.write(agentManifests({ name: node, image, token, caPins, gateways: gateways.length === 0 ? ['HOST:PORT'] : gateways }));
+  out.write(agentManifests({ name: node, image, token, caPins, gateways: gatewaysFor(gateways) }));
   err.write(`Apply these in ${name} within a day; its agent is then the node ${node}.\n`);
+}
+
+/** The addresses for manifests; if there is none, a placeholder that people are told to replace. */
+function gatewaysFor(gateways: readonly string[]): readonly string[] {
+  if (gateways.length > 0) return gateways;
+  standardOutput.err.write('No gateway takes tunnels now; put its address in place of HOST:PORT.\n');
+  return ['HOST:PORT'];
 }
 
 async function printNodeAgents(cluster: string, nodes: readonly string[], { image }: { readonly image: string }): Promise<void> {
@@ -187,8 +193,7 @@ async function printNodeAgents(cluster: string, nodes: readonly string[], { imag
   }
   const { ca_pins: caPins, gateways } = created!;
   const { out, err } = standardOutput;
-  if (gateways.length === 0) err.write('No gateway takes tunnels now; put its address in place of HOST:PORT.\n');
-  out.write(nodeAgentManifests({ cluster, image, tokens, caPins, gateways: gateways.length === 0 ? ['HOST:PORT'] : gateways }));
+  out.write(nodeAgentManifests({ cluster, image, tokens, caPins, gateways: gatewaysFor(gateways) }));
   err.write(`Apply these in ${cluster} within a day; agents are then the nodes ${nodeAgentName(cluster, 'NODE')}.\n`);
 }
 

@@ -19,7 +19,7 @@ import type { Participant, RecordingLine } from '#schemas/recording/line.js';
 import { openClient } from '../../client/client.js';
 import type { Client } from '../../client/client.js';
 import { openHome } from '../../client/home.js';
-import { readText } from '../../live/recording.js';
+import { readText } from '../../client/read-text.js';
 import { clock, standardOutput, visible } from '../../terminal/output.js';
 import { TerminalFilter } from '../../terminal/terminal-filter.js';
 import { requireSession } from '../evidence/fetch.js';

@@ -7,9 +7,10 @@
  */
 import type { RemoteNode } from '#schemas/documents/cluster.js';
 import { StenoError } from '#schemas/base/errors.js';
+import { parseDialAddress } from '#schemas/base/host-port.js';
 import { gatewayPrincipal } from '#schemas/base/identity.js';
 import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
-import { dial, dialAddress } from './dial.js';
+import { dial } from './dial.js';
 import type { DialRequest } from './dial.js';
 import type { Transport } from '../transport/transport.js';
 
@@ -18,7 +19,7 @@ export async function dialCluster(request: DialRequest, { cluster, inner, node }
   const hostAuthorities = cluster.ssh_host_ca.map((line) => parseAuthorizedLine(line).blob);
   let failure = new StenoError('NODE_UNREACHABLE', `no gateway of cluster ${cluster.name} is known`);
   for (const address of cluster.gateways) {
-    if (dialAddress(address) === undefined) continue;
+    if (parseDialAddress(address) === undefined) continue;
     try {
       return await dial({
         ...request,

@@ -12,8 +12,7 @@
  */
 import { connect } from 'node:net';
 import { StenoError } from '#schemas/base/errors.js';
-import { parseHostPort } from '#schemas/base/host-port.js';
-import type { HostPort } from '#schemas/base/host-port.js';
+import { parseDialAddress } from '#schemas/base/host-port.js';
 import type { NodeRecord } from '#schemas/policy/role.js';
 import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 import { userAuthData, userAuthRequest } from '#schemas/ssh/user-auth.js';
@@ -154,7 +153,7 @@ export async function dial({
 
 /** Returns a function that cancels the attempt before it is connected. */
 function connectTo(node: NodeRecord, connected: (wire: Wire) => void, fail: (error: StenoError) => void): () => void {
-  const address = dialAddress(node.address);
+  const address = parseDialAddress(node.address);
   if (address === undefined) throw new StenoError('NODE_UNREACHABLE', `${node.name} has no valid address`);
   const socket = connect({ ...address, noDelay: true });
   const unreachable = (error: NodeJS.ErrnoException): void =>
@@ -173,10 +172,4 @@ function authenticate(sessionId: Buffer, login: string, key: SshPrivateKey, cert
   const request = userAuthRequest({ userName: login, algorithm, publicKey: certificate, hostKey: null });
   const signature = key.sign(userAuthData(sessionId, request));
   return new SshWriter().raw(request).string(signature).bytes();
-}
-
-/** The address at which a node listens, or undefined if its record has none. */
-export function dialAddress(text: string): HostPort | undefined {
-  const address = parseHostPort(text);
-  return address?.port === 0 ? undefined : address;
 }

@@ -14,7 +14,7 @@ import { DISCONNECT, MSG, OPEN_REFUSED } from '#schemas/ssh/numbers.js';
 import type { Audience } from '../../live/audience.js';
 import { CommandKeys } from '../../live/commands.js';
 import type { Participant, ParticipantFacts, ParticipantLink } from '../../live/participant.js';
-import { LEAVE_MODES } from '../../live/screen-replay.js';
+import { LEAVE_MODES } from '#runtime/terminal/leave-modes.js';
 import { ESCAPE_MS, TerminalInput } from '../../live/terminal-input.js';
 import { asStenoError, explainError } from '../../sessions/refusal.js';
 import { clampSize, dataOf } from '../relay/message-fields.js';

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { parseServiceName } from '../../base/identity.js';
 import { isHostName } from '../../base/host-name.js';
-import { parseHostPort } from '../../base/host-port.js';
+import { parseDialAddress } from '../../base/host-port.js';
 import { emptyBody, endpoint, noAnswer, noBody, noParams, signingErrors } from '../../endpoint/endpoint.js';
 import { labels, list, moment, name, record, textMap, texts } from '../../endpoint/fields.js';
 import { gatewayAddress, signedJoin, signedNodeRequest, signedTrust } from '../../join.js';
@@ -218,8 +218,8 @@ export const nodeEndpoints = [
 
 /** Refuses hosts that a program could read as an option. */
 function isAddress(text: string): boolean {
-  const address = parseHostPort(text);
-  return address !== undefined && isHostName(address.host) && address.port >= 1;
+  const address = parseDialAddress(text);
+  return address !== undefined && isHostName(address.host);
 }
 
 function isIngest(text: string): boolean {

@@ -14,6 +14,7 @@
  * Tested in export.test.ts with `verifyRecording` and stock `zstd`.
  */
 import type { ExportFormat } from '#schemas/api/recordings/sessions.js';
+import { lastAtOrBefore } from '#schemas/api/recordings/opening.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { recordingPrefix } from '#schemas/recording/layout.js';
 import { watermarkText } from '#schemas/offline/watermark.js';
@@ -140,10 +141,7 @@ async function* picture(
 
 function segmentAt({ segments }: RecordingIndex, at: number): number {
   if (segments.length === 0) throw new StenoError('NOT_FOUND', 'nothing of this moment is stored');
-  return Math.max(
-    0,
-    segments.findLastIndex(({ start }) => start <= at),
-  );
+  return lastAtOrBefore(segments.length, (n) => segments[n]!.start, at);
 }
 
 async function* segmentsOf(

@@ -47,8 +47,7 @@ export function useReplay(opened: Opened | null, startAt: number | null): OpenRe
       await follower.refresh();
       throw new ApiFailure('NOT_FOUND', 'this part has moved', 'Seek again.');
     };
-    const { first, lines } = opened;
-    const { index } = opened;
+    const { first, lines, index } = opened;
     const replay = new Replay({
       index,
       newlines: !tty,
