@@ -6,12 +6,11 @@
  *                             └────────────── what the feeds did not bring ────────────┘
  *
  * All state is in the event store, so the process can be killed at any moment; a session without a mark is replayed. If several
- * analyzers share a store, one works under a lease and the others wait for the lease. Tested in test/survival/analyzer-feed.test.ts.
+ * analyzers share a store, each follows some of the sessions (sharing/). Tested in test/survival/analyzer-feed.test.ts and
+ * test/survival/analyzers.test.ts.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { ConnectionOptions } from 'node:tls';
 import type { AnalysisReport, SiemReport } from '#schemas/api/recordings/status.js';
-import { StenoError } from '#schemas/base/errors.js';
 import type { FindingRow, SessionRow } from '#schemas/events/rows.js';
 import type { Log } from '#runtime/log.js';
 import { analysisMetrics } from '#runtime/service/analysis-metrics.js';
@@ -21,11 +20,14 @@ import type { Alone } from '#stores/leases/keeper.js';
 import { StoreRetry } from '#stores/store-retry.js';
 import type { DetectorSet } from './detectors/detector-set.js';
 import type { Announcer } from './findings/announcer.js';
+import { SHARES, allShares } from '#schemas/events/shares.js';
 import { FindingWriter } from './findings/finding-writer.js';
 import { AcrossRun } from './following/across-run.js';
 import { FeedClient } from './following/feed-client.js';
 import { Follower } from './following/follower.js';
 import type { FollowerReport } from './following/follower.js';
+import { Membership } from './sharing/membership.js';
+import type { Assignment } from './sharing/membership.js';
 
 export interface AnalyzerParts {
   readonly events: EventStore;
@@ -41,7 +43,9 @@ export interface AnalyzerParts {
   readonly announced?: () => Announcer['counts'];
   /** If omitted, nobody else shares the store. */
   readonly alone?: Alone;
-  /** Called when this analyzer starts to follow sessions. */
+  /** Names of held leases with a prefix. If omitted, another analyzer may only wait for this one to leave. */
+  readonly held?: (prefix: string) => Promise<readonly string[]>;
+  /** Called when this analyzer starts to follow sessions, and again when its part changes. */
   readonly onActive?: () => void;
   /** Called for each finding when it is made, and again after a restart if its session has no mark. `session`: as far as it is known. */
   readonly onFinding?: (row: FindingRow, session: SessionRow | null) => void;
@@ -67,8 +71,6 @@ export interface RunningAnalyzer extends Running {
   reconnect(): void;
 }
 
-const LEASE = 'analyze/sessions';
-const STANDBY_MS = 1_000;
 /** A node sends the last rows of a session within seconds of its end. */
 const GRACE_MS = 5_000;
 /** A process that outlives its session continues to report events. */
@@ -90,7 +92,7 @@ export function startAnalyzer(parts: AnalyzerParts): RunningAnalyzer {
   let follower: Follower | null = null;
   let clients: FeedClient[] = [];
   let stopAcross = (): void => undefined;
-  const closing = new AbortController();
+  let assignment: Assignment | null = null;
 
   const write = async (row: FindingRow, session: SessionRow | null, first: boolean): Promise<void> => {
     if (first) parts.onFinding?.(row, session);
@@ -107,8 +109,7 @@ export function startAnalyzer(parts: AnalyzerParts): RunningAnalyzer {
       beyond += 1;
     },
   };
-  const follow = (): void => {
-    const over = new AbortController();
+  const lookAcross = (): AcrossRun => {
     const across = new AcrossRun({
       ...running,
       detectors: rules.across,
@@ -119,11 +120,18 @@ export function startAnalyzer(parts: AnalyzerParts): RunningAnalyzer {
     void retry
       .run(
         () => across.begin(),
-        () => over.signal.aborted,
+        () => across.closed,
       )
       .catch((error: unknown) => {
-        if (!over.signal.aborted) log.error({ err: error }, 'failed to read the past; nothing is looked for across sessions');
+        if (!across.closed) log.error({ err: error }, 'failed to read the past; nothing is looked for across sessions');
       });
+    return across;
+  };
+  const follow = ({ shares, leads }: Assignment): void => {
+    const isShared = shares.size < SHARES;
+    // With sessions that others follow, the past is read when the feeds are open: from then on nothing is missed.
+    let across = leads && !isShared ? lookAcross() : null;
+    let isOver = false;
     const current = new Follower({
       ...running,
       store: events,
@@ -136,21 +144,33 @@ export function startAnalyzer(parts: AnalyzerParts): RunningAnalyzer {
       idleMs: parts.idleMs ?? IDLE_MS,
       ...(parts.sweepMs === undefined ? {} : { sweepMs: parts.sweepMs }),
       detectors: rules.perSession,
-      onObservation: (observation) => across.take(observation),
+      ...(isShared ? { shares } : {}),
+      onObservation: (observation) => across?.take(observation),
       write,
     });
     const unread = (error: unknown): void => {
-      if (!over.signal.aborted) log.warn({ err: error }, 'failed to read what belongs to no session; it is read at the next connection');
+      if (!isOver) log.warn({ err: error }, 'failed to read what belongs to no session; it is read at the next connection');
     };
     follower = current;
     parts.onActive?.();
-    stopAcross = () => over.abort();
+    stopAcross = () => {
+      isOver = true;
+      across?.close();
+    };
     clients = parts.ingests.map(
       (url) =>
         new FeedClient(url, {
           tls: parts.tls,
           log,
-          onOpen: () => void Promise.all([current.missed(), across.missed().catch(unread)]),
+          shares: leads || !isShared ? null : shares,
+          onOpen: () => {
+            // Rows that the feed missed of sessions that others follow: the past is read again.
+            if (leads && isShared) {
+              across?.close();
+              across = lookAcross();
+            }
+            void Promise.all([current.missed(), isShared ? undefined : across?.missed().catch(unread)]);
+          },
           onRows: (rows) => current.take(rows),
         }),
     );
@@ -163,26 +183,15 @@ export function startAnalyzer(parts: AnalyzerParts): RunningAnalyzer {
     follower = null;
   };
 
-  const run = async (): Promise<void> => {
-    const { alone } = parts;
-    if (alone === undefined) return follow();
-    while (!closing.signal.aborted) {
-      try {
-        const { kind } = await alone(LEASE, async ({ signal }) => {
-          log.info('analyzing sessions');
-          follow();
-          await aborted(AbortSignal.any([signal, closing.signal]));
-          stop();
-        });
-        if (kind === 'done' && !closing.signal.aborted) log.warn('another analyzer has taken over');
-      } catch (error) {
-        stop();
-        log.warn({ err: error }, 'failed to ask for the lease of the analyzer; trying again');
-      }
-      await sleep(STANDBY_MS, undefined, { signal: closing.signal }).catch(() => undefined);
-    }
+  const assign = (next: Assignment | null): void => {
+    stop();
+    assignment = next;
+    if (next !== null) follow(next);
   };
-  const lasting = run();
+  const { alone, held } = parts;
+  let membership: Membership | null = null;
+  if (alone === undefined) assign({ shares: allShares, leads: true });
+  else membership = new Membership({ alone, ...(held === undefined ? {} : { held }), log, onAssignment: assign });
   const analysis: RunningAnalyzer['analysis'] = () => {
     const { open, behind, rows, oldest, overflow } = follower?.report() ?? idle;
     const counts = rules.counts();
@@ -190,6 +199,8 @@ export function startAnalyzer(parts: AnalyzerParts): RunningAnalyzer {
     return {
       report: {
         active: follower !== null,
+        leads: assignment?.leads ?? false,
+        share: (assignment?.shares.size ?? 0) / SHARES,
         rules: rules.rules,
         feeds: parts.ingests.length,
         feeds_open: clients.filter((client) => client.open).length,
@@ -220,26 +231,17 @@ export function startAnalyzer(parts: AnalyzerParts): RunningAnalyzer {
     analysis,
     reload: (next) => {
       rules = next;
-      if (follower === null) return;
-      stop();
-      follow();
+      assign(assignment);
     },
     reconnect: () => {
       for (const client of clients) client.reconnect();
     },
     async close() {
-      closing.abort(new StenoError('DRAINING'));
+      const left = membership?.close();
       stop();
       retry.close();
-      await lasting;
+      await left;
       await writer.close();
     },
   };
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
 }

@@ -61,7 +61,7 @@ export async function startAnalyzerProcess(config: AnalyzerServiceConfig & Joini
       close: leave,
     } = await openMember('analyzer', config, { dir: join(config.data, 'analyzer-keys') }, { log, clock });
     opened.push(leave);
-    // The embedded event store can be open in only one process at a time, so a holder that was killed delays nobody.
+    // Only one process at a time can open the embedded event store, so a holder that was killed delays nobody.
     const holder = config.events === undefined ? 'embedded' : randomBytes(8).toString('hex');
     const responder = new Responder({ authority, log, clock });
     opened.push(() => responder.close());
@@ -93,6 +93,8 @@ export async function startAnalyzerProcess(config: AnalyzerServiceConfig & Joini
       onActive: () => inForce.becameActive(),
       lookBack: parseDuration(config.look_back)!,
       alone,
+      // The embedded event store can be open in only one process at a time.
+      ...(config.events === undefined ? {} : { held: (prefix: string) => authority.leases.held(prefix) }),
       log,
       clock,
     });

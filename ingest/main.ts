@@ -18,7 +18,7 @@ import type { QueueReport } from '#schemas/api/recordings/status.js';
 import { formatHostPort, requireHostPort } from '#schemas/base/host-port.js';
 import { listenAt } from '#runtime/http/listen.js';
 import { FEED_PATH, feedCloses, parseFeedRequest } from '#schemas/feed.js';
-import { ROW_FEED_PATH, asksForGroups } from '#schemas/row-feed.js';
+import { ROW_FEED_PATH, parseRowsWanted } from '#schemas/row-feed.js';
 import type { ServiceKind } from '#schemas/base/identity.js';
 import { MAX_UPLINK_FRAME, UPLINK_PROTOCOL } from '#schemas/uplink.js';
 import type { Log } from '#runtime/log.js';
@@ -221,9 +221,11 @@ export async function startIngest(config: IngestConfig, parts: IngestParts): Pro
       return;
     }
     if (url.pathname === ROW_FEED_PATH && peer.kind === 'analyzer') {
+      const wanted = parseRowsWanted(url);
+      if (wanted === null) return refuse('400 Bad Request');
       sockets.handleUpgrade(request, socket, head, (ws) => {
         keepAlive(ws);
-        rowFeed.add(ws, batch.pending(), asksForGroups(url));
+        rowFeed.add(ws, batch.pending(), wanted);
       });
       return;
     }

@@ -1,9 +1,10 @@
 /**
  * The row feed: rows as ingest takes them, on their way into the event store, for analyzers.
  *
- *     ingest   wss /rows[?events=grouped]   mutual TLS, subprotocol of the uplink; for peers of kind analyzer
+ *     ingest   wss /rows[?events=grouped][&shares=HEX]   mutual TLS, subprotocol of the uplink; for peers of kind analyzer
  *              one text message for each batch of rows, or a piece of one: the JSON of `RowMessage`; where the follower asked for it, with
- *              `groups` in place of `events`: lists of what consecutive events share, and then of what each has of its own
+ *              `groups` in place of `events`: lists of what consecutive events share, and then of what each has of its own. With `shares`
+ *              (events/shares.ts), only rows of sessions in these shares, and none that belong to no session
  *
  * A row in a message may not be in the event store yet: it follows within an insert, or is sent again by its gateway. Whoever connects is sent
  * first what the store may not have yet, so what neither the feed has brought nor the store has does not exist. Within one connection the
@@ -17,6 +18,7 @@
  */
 import { z } from 'zod';
 import { eventKinds, eventSources, kindPattern } from './events/kinds.js';
+import { formatShares, parseShares, shareOf } from './events/shares.js';
 import { eventRow, screenRow, sessionIdPattern, sessionRow } from './events/rows.js';
 import type { EventRow, ScreenRow, SessionRow } from './events/rows.js';
 
@@ -37,11 +39,39 @@ export interface RowMessage {
   readonly sessions: readonly SessionRow[];
 }
 
-/** A busy node makes 20,000 events a second, of which ten columns of 26 are the same. An ingest of before sends rows one by one. */
-export const GROUPED_ROWS_PATH = `${ROW_FEED_PATH}?events=grouped`;
+/** The rows that a follower asks for, and their form. */
+export interface RowsWanted {
+  /** A busy node makes 20,000 events a second, of which ten columns of 26 are the same. An ingest of before sends rows one by one. */
+  readonly grouped: boolean;
+  /** Null: all rows, those that belong to no session included. An ingest of before sends all rows. */
+  readonly shares: ReadonlySet<number> | null;
+}
 
-export function asksForGroups({ searchParams }: { readonly searchParams: { get(name: string): string | null } }): boolean {
-  return searchParams.get('events') === 'grouped';
+export function formatRowsWanted({ grouped, shares }: RowsWanted): string {
+  const asked = [...(grouped ? ['events=grouped'] : []), ...(shares === null ? [] : [`shares=${formatShares(shares)}`])];
+  return `${ROW_FEED_PATH}${asked.length === 0 ? '' : `?${asked.join('&')}`}`;
+}
+
+/** Null if the shares are malformed. */
+export function parseRowsWanted({ searchParams }: { readonly searchParams: { get(name: string): string | null } }): RowsWanted | null {
+  const text = searchParams.get('shares');
+  const shares = text === null ? null : parseShares(text);
+  return text !== null && shares === null ? null : { grouped: searchParams.get('events') === 'grouped', shares };
+}
+
+/** The rows of a batch that belong to sessions in these shares, in their order. */
+export function rowsOfShares({ events, screen, sessions }: RowMessage, shares: ReadonlySet<number>): RowMessage {
+  // Consecutive rows are mostly of one session.
+  let last = '';
+  let isLastIn = false;
+  const isIn = ({ session }: { readonly session: string }): boolean => {
+    if (session !== last) {
+      last = session;
+      isLastIn = session !== '' && shares.has(shareOf(session));
+    }
+    return isLastIn;
+  };
+  return { events: events.filter(isIn), screen: screen.filter(isIn), sessions: sessions.filter(isIn) };
 }
 
 const rowMessage = z.strictObject({

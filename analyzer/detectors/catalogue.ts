@@ -1,8 +1,8 @@
 /**
  * Reports the rules in force to the authority (`steno rules ls`), each with its hits and its cost.
  *
- * Only the active analyzer reports. It sends every rule when it becomes active and when different rules come into force; later it sends
- * only rules whose numbers changed by more than a tenth, so an idle analyzer writes nothing. Tested in catalogue.test.ts.
+ * Each analyzer that follows sessions reports. It sends every rule when its part changes and when different rules come into force; later it
+ * sends only rules whose numbers changed by more than a tenth, so an idle analyzer writes nothing. Tested in catalogue.test.ts.
  */
 import { REPORTED_RULES, reportCatalogue } from '#schemas/api/detection/rule-catalogue.js';
 import type { CatalogueReport } from '#schemas/api/detection/rule-catalogue.js';
@@ -62,7 +62,7 @@ export class CatalogueReporter {
     this.#send = send;
   }
 
-  /** The next report starts over: different rules are in force, or another analyzer has reported meanwhile. */
+  /** The next report starts over: different rules are in force, or the authority may have forgotten the last report. */
   reset(): void {
     this.#told = new Map();
   }

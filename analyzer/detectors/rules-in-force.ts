@@ -28,7 +28,7 @@ export interface RulesInForceParts {
   /** Prefixes of tickets, one of which a reason must name. */
   readonly trackers?: readonly string[];
   readonly log: Log;
-  /** If omitted, this analyzer is the only one. */
+  /** Whether this analyzer follows sessions. If omitted, it always does. */
   readonly active?: () => boolean;
   readonly reportEveryMs?: number;
   readonly retryMs?: number;
@@ -92,7 +92,7 @@ export class RulesInForce {
     return set;
   }
 
-  /** Another analyzer may have reported until now. */
+  /** This analyzer begins to follow sessions: what it counts begins anew. */
   becameActive(): void {
     this.#catalogue.reset();
     void this.#report();

@@ -13,6 +13,7 @@ import type { EventKind } from '#schemas/events/kinds.js';
 import type { EventRow } from '#schemas/events/rows.js';
 import type { EventQuery, EventStore } from '#stores/events/contract.js';
 import type { Detector, Observation, SessionDetector } from '../detection/detector.js';
+import { LoginRowsOfSessions } from './login-rows.js';
 import { Found } from './found.js';
 import type { RunParts } from './found.js';
 
@@ -35,9 +36,14 @@ export class AcrossRun {
   #detectors: { readonly name: string; readonly detector: SessionDetector; readonly kinds: ReadonlySet<EventKind> | null }[] = [];
   #held: Observation[] | null = [];
   #dropped = 0;
+  #closed = false;
 
   constructor(parts: AcrossParts) {
     this.#parts = parts;
+  }
+
+  get closed(): boolean {
+    return this.#closed;
   }
 
   /** Observations and past rows that were omitted. */
@@ -45,8 +51,15 @@ export class AcrossRun {
     return this.#dropped;
   }
 
+  /** Observations are ignored from now on. */
+  close(): void {
+    this.#closed = true;
+    this.#held = [];
+    this.#detectors = [];
+  }
+
   take(observation: Observation): void {
-    if (this.#parts.detectors.length === 0) return;
+    if (this.#closed || this.#parts.detectors.length === 0) return;
     if (this.#held === null) this.#observe(observation);
     else if (this.#held.length < MAX_HELD) this.#held.push(observation);
     else this.#dropped += 1;
@@ -62,6 +75,7 @@ export class AcrossRun {
     const memory = Math.max(0, ...detectors.map((one) => (kindsOf(one) === null && one.scope.kind === 'across' ? one.scope.memory : 0)));
     const past = memory === 0 ? [] : await this.#past({ from: Math.max(0, clock() - memory) });
     const ofKinds = await this.#ofKinds(Infinity);
+    if (this.#closed) return;
     for (const one of detectors) {
       const kinds = kindsOf(one);
       try {
@@ -70,7 +84,8 @@ export class AcrossRun {
         onFault(one.name, error);
       }
     }
-    for (const row of past) this.#observe({ kind: 'event', row }, 'all');
+    const logins = new LoginRowsOfSessions();
+    for (const row of past) if (!logins.take(row)) this.#observe({ kind: 'event', row }, 'all');
     for (const row of ofKinds) this.#observe({ kind: 'event', row }, 'of kinds');
     const held = this.#held ?? [];
     this.#held = null;
@@ -100,7 +115,7 @@ export class AcrossRun {
       const page = await this.#parts.store.events({ ...query, limit: PAGE, ...(cursor === undefined ? {} : { cursor }) });
       rows.push(...page.rows);
       cursor = page.next ?? undefined;
-    } while (cursor !== undefined && rows.length < MAX_HISTORY);
+    } while (cursor !== undefined && rows.length < MAX_HISTORY && !this.#closed);
     if (cursor !== undefined) this.#dropped += 1;
     return rows.reverse();
   }

@@ -9,7 +9,7 @@
 import type { ConnectionOptions } from 'node:tls';
 import type { RawData } from 'ws';
 import { WebSocket } from 'ws';
-import { GROUPED_ROWS_PATH, MAX_ROW_MESSAGE, parseRowMessage } from '#schemas/row-feed.js';
+import { MAX_ROW_MESSAGE, formatRowsWanted, parseRowMessage } from '#schemas/row-feed.js';
 import type { RowMessage } from '#schemas/row-feed.js';
 import { UPLINK_PROTOCOL } from '#schemas/uplink.js';
 import type { Log } from '#runtime/log.js';
@@ -23,6 +23,8 @@ const SILENT_MS = 60_000;
 export interface FeedClientParts {
   /** Read for each connection: certificates are renewed meanwhile. */
   readonly tls: () => ConnectionOptions;
+  /** Shares of the sessions whose rows are wanted; null: all rows, those that belong to no session included. */
+  readonly shares: ReadonlySet<number> | null;
   readonly onOpen: () => void;
   readonly onRows: (rows: RowMessage) => void;
   readonly log: Log;
@@ -40,7 +42,7 @@ export class FeedClient {
 
   /** `url`: `wss://HOST:PORT` of an ingest. */
   constructor(url: string, parts: FeedClientParts) {
-    this.#url = new URL(GROUPED_ROWS_PATH, url);
+    this.#url = new URL(formatRowsWanted({ grouped: true, shares: parts.shares }), url);
     this.#parts = parts;
     this.#connect();
   }

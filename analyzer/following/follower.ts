@@ -7,8 +7,10 @@
  * finished. Tested in follower.test.ts.
  */
 import { LRUCache } from 'lru-cache';
+import { shareOf } from '#schemas/events/shares.js';
 import type { EventRow, ScreenRow } from '#schemas/events/rows.js';
 import type { RowMessage } from '#schemas/row-feed.js';
+import { LoginRowsOfSessions } from './login-rows.js';
 import { ANALYZED, SessionRun } from './session-run.js';
 import type { SessionParts } from './session-run.js';
 
@@ -26,6 +28,8 @@ export interface FollowerOptions extends Omit<SessionParts, 'reading' | 'onRows'
   /** Milliseconds: older sessions without a mark are left to a hunt. */
   readonly lookBack: number;
   readonly sweepMs?: number;
+  /** Only sessions in these shares are followed; events of others become observations. If omitted, all sessions are followed. */
+  readonly shares?: ReadonlySet<number>;
 }
 
 export interface FollowerReport {
@@ -43,6 +47,8 @@ export interface FollowerReport {
 export class Follower {
   readonly #options: FollowerOptions;
   readonly #open = new Map<string, SessionRun>();
+  /** The logins of sessions that others follow. */
+  readonly #logins = new LoginRowsOfSessions();
   readonly #finished = new LRUCache<string, SessionRun>({ max: MAX_FINISHED });
   readonly #waiting: (() => void)[] = [];
   readonly #holding = { rows: 0 };
@@ -65,11 +71,11 @@ export class Follower {
   take({ events, screen, sessions }: RowMessage): void {
     if (this.#closed) return;
     for (const row of events) {
-      if (row.session !== '') this.#takeRow(row);
-      else this.#options.onObservation({ kind: 'event', row });
+      if (row.session !== '' && this.#isFollowed(row.session)) this.#takeRow(row);
+      else if (!this.#logins.take(row)) this.#options.onObservation({ kind: 'event', row });
     }
-    for (const row of screen) this.#takeRow(row);
-    for (const row of sessions) this.#sessionOf(row.session)?.known(row);
+    for (const row of screen) if (this.#isFollowed(row.session)) this.#takeRow(row);
+    for (const row of sessions) if (this.#isFollowed(row.session)) this.#sessionOf(row.session)?.known(row);
   }
 
   /** Called after a new connection: earlier rows are read from the store. */
@@ -110,6 +116,11 @@ export class Follower {
     clearInterval(this.#timer);
     for (const run of this.#open.values()) run.close();
     for (const next of this.#waiting.splice(0)) next();
+  }
+
+  #isFollowed(session: string): boolean {
+    const { shares } = this.#options;
+    return shares?.has(shareOf(session)) ?? true;
   }
 
   #takeRow(row: EventRow | ScreenRow): void {
@@ -161,7 +172,8 @@ export class Follower {
       if (this.#closed) return;
       // If there are more, the next sweep finds the sessions older than these.
       if (isWhole && rows.length < SWEEP_SESSIONS) this.#wholeAt = now + WHOLE_EVERY_MS;
-      for (const row of rows) if (!this.#finished.has(row.session)) this.#sessionOf(row.session)?.known(row);
+      for (const row of rows)
+        if (this.#isFollowed(row.session) && !this.#finished.has(row.session)) this.#sessionOf(row.session)?.known(row);
     } catch (error) {
       if (!this.#closed) log.error({ err: error }, 'failed to look for sessions that were not analyzed; trying again later');
     }

@@ -14,6 +14,7 @@ function named(leases: Leases): Leases {
     acquire: (request) => leases.acquire({ ...request, name: name(request.name) }),
     renew: (claim) => leases.renew({ ...claim, name: name(claim.name) }),
     release: (claim) => leases.release({ ...claim, name: name(claim.name) }),
+    held: async (prefix) => (await leases.held(name(prefix))).map((of) => of.slice('seal/'.length)),
   };
 }
 
@@ -53,5 +54,8 @@ test('what one ingest holds another can neither renew nor release, and a gateway
   await other.release({ ...request, token });
   expect(await one.renew({ ...request, token })).toBe(true);
   await expect(gateway.acquire(request)).rejects.toMatchObject({ code: 'ACCESS_DENIED' });
+  expect(await other.held('seal/')).toEqual(['seal/s']);
+  await expect(gateway.held('seal/')).rejects.toMatchObject({ code: 'ACCESS_DENIED' });
+  await expect(one.held('analyze/')).rejects.toMatchObject({ code: 'ACCESS_DENIED' });
   await expect(one.acquire({ ...request, name: 'ca-rotation' })).rejects.toMatchObject({ code: 'BAD_REQUEST' });
 });

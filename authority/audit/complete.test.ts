@@ -492,6 +492,7 @@ const kept: ReadonlySet<string> = new Set([
   'POST /v1/leases/acquire',
   'POST /v1/leases/renew',
   'POST /v1/leases/release',
+  'POST /v1/leases/held',
   'PUT /v1/rule-states',
   'PUT /v1/rule-catalogue',
   // Each suppressed finding leaves a row; for others, the sending is audited.

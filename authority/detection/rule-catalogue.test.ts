@@ -13,7 +13,7 @@ afterAll(() => cleanup.run());
 let admin: Administrator;
 let reader: Signer;
 let stranger: Signer;
-let report: (rules: readonly CatalogueReport[], begins?: boolean) => Promise<unknown>;
+let report: (rules: readonly CatalogueReport[], begins?: boolean, by?: 'a1' | 'a2') => Promise<unknown>;
 
 const rule = (id: string, more: Partial<CatalogueReport> = {}): CatalogueReport => ({
   id, version: 1, title: `Rule ${id}`, severity: 'high', tier: 'alert', techniques: ['T1003.008'], detector: 'sigma', origin: 'file', hits: 0, observations: 100, cost_ms: 1.5, cost_shared_by: 1, ...more,
@@ -42,12 +42,16 @@ beforeAll(async () => {
   for (const name of ['reader', 'nothing']) await admin.call('POST', '/v1/users', { name, roles: [name] });
   reader = await person(authority, folder, admin, 'reader', ['reader'], cleanup);
   stranger = await person(authority, folder, admin, 'nothing', ['nothing'], cleanup);
-  const analyzer = await clientOf(authority, { kind: 'analyzer', name: 'a1' }, cleanup);
-  const agent = new Agent(analyzer.identity.tlsClientOptions(['authority']));
-  cleanup.add(() => agent.destroy());
-  report = (rules, begins = false) =>
+  const agents = new Map<string, Agent>();
+  for (const name of ['a1', 'a2']) {
+    const analyzer = await clientOf(authority, { kind: 'analyzer', name }, cleanup);
+    const agent = new Agent(analyzer.identity.tlsClientOptions(['authority']));
+    cleanup.add(() => agent.destroy());
+    agents.set(name, agent);
+  }
+  report = (rules, begins = false, by = 'a1') =>
     callAuthority(
-      { kind: 'tls', url: authority.addresses.tls, agent },
+      { kind: 'tls', url: authority.addresses.tls, agent: agents.get(by)! },
       { method: 'PUT', target: '/v1/rule-catalogue', body: { begins, rules } },
     );
 });
@@ -76,6 +80,24 @@ test('a later report changes what it names; one that begins replaces everything'
   ]);
   await report([rule('d')], true);
   expect(await ids()).toEqual(['d']);
+});
+
+test('what several analyzers counted is added up, and each begins anew for itself only', async () => {
+  const figures = async () => (await shown()).rules.map(({ id, hits, observations, cost_ms }) => [id, hits, observations, cost_ms]);
+  await report([rule('a', { hits: 3 }), rule('b', { hits: 1 })], true);
+  await report([rule('a', { hits: 4, observations: 50, cost_ms: 0.25 }), rule('c')], true, 'a2');
+  expect(await figures()).toEqual([
+    ['a', 7, 150, 1.75],
+    ['b', 1, 100, 1.5],
+    ['c', 0, 100, 1.5],
+  ]);
+  await report([rule('a', { hits: 1 })], true);
+  expect(await figures()).toEqual([
+    ['a', 5, 150, 1.75],
+    ['c', 0, 100, 1.5],
+  ]);
+  await report([], true, 'a2');
+  expect(await figures()).toEqual([['a', 1, 100, 1.5]]);
 });
 
 test('it stands beside reports on rules of the same id that the authority keeps', async () => {

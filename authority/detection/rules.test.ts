@@ -138,6 +138,8 @@ test('what an analyzer makes of a rule is told with it; of versions, the last fi
     state: 'refused',
     detail: 'line 1: no detection',
   });
+  await asAnalyzer('PUT', '/v1/rule-states', { rules: [{ ...report, hits: 3 }] });
+  expect(await shown('s')).toMatchObject({ analyzed: { hits: 3 } });
   for (let i = 1; i <= KEPT_VERSIONS; i += 1) await put(admin, rule('s', String(i)));
   const { versions } = await shown('s');
   expect(versions.map(({ text }) => text)).toEqual(Array.from({ length: KEPT_VERSIONS }, (_, i) => String(KEPT_VERSIONS - i)));

@@ -13,6 +13,7 @@ import { handle } from '../http/server.js';
 import type { Context, Route } from '../http/server.js';
 import { auditRow } from '../records/audit.js';
 import type { Records } from '../records/records.js';
+import { keepRuleCounts } from '../records/rule-counts.js';
 import { allRules, newRuleSet, putRule, removeRule, ruleNamed, rulesInForce, ruleSetVersion, setEnabled } from '../records/rules.js';
 import type { PutRule } from '../records/rules.js';
 
@@ -87,7 +88,7 @@ export function ruleRoutes({ records, directory, clock }: RuleParts): readonly R
       version: await records.read(ruleSetVersion),
       ...(await records.read((db) => rulesInForce(db, body.after, SET_BYTES))),
     })),
-    handle(reportRules, async ({ body }) => {
+    handle(reportRules, async ({ caller, body }) => {
       const at = clock();
       await records.act([], async (tx) => {
         for (const { id, ...said } of body.rules) {
@@ -98,6 +99,7 @@ export function ruleRoutes({ records, directory, clock }: RuleParts): readonly R
             .values({ rule: id, ...said, at })
             .onConflict((on) => on.column('rule').doUpdateSet({ ...said, at }))
             .execute();
+          await keepRuleCounts(tx, caller.actor, [{ rule: id, hits: said.hits, observations: 0, cost_ms: 0 }]);
         }
       });
     }),

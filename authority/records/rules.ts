@@ -3,6 +3,8 @@ import type { RuleDetail, RuleInfo } from '#schemas/api/detection/rules.js';
 import { KEPT_VERSIONS, MAX_RULES } from '#schemas/documents/detection-rule.js';
 import type { RuleOrigin, RuleText } from '#schemas/documents/detection-rule.js';
 import { StenoError } from '#schemas/base/errors.js';
+import { ruleCounts } from './rule-counts.js';
+import type { RuleCounts } from './rule-counts.js';
 import type { Reader, Tx } from './records.js';
 
 export interface PutRule {
@@ -66,6 +68,7 @@ export async function removeRule(tx: Tx, id: string): Promise<void> {
   if (rule === undefined) throw new StenoError('NOT_FOUND', `rule ${id}`);
   await tx.deleteFrom('rules').where('id', '=', id).execute();
   await tx.deleteFrom('rule_reports').where('rule', '=', id).execute();
+  await tx.deleteFrom('rule_counts').where('rule', '=', id).execute();
   await tx.deleteFrom('rule_versions').where('rule', '=', id).where('version', '<', Number(rule.version)).execute();
   await tx.updateTable('rule_versions').set({ text: '' }).where('rule', '=', id).execute();
 }
@@ -91,7 +94,8 @@ export async function allRules(db: Reader): Promise<readonly RuleInfo[]> {
   const rows = await selectRules(db).orderBy('rules.id').execute();
   const reports = await db.selectFrom('rule_reports').selectAll().execute();
   const byRule = new Map(reports.map((report) => [report.rule, report]));
-  return rows.map((row) => ({ ...factsOf(row), analyzed: analyzedOf(byRule.get(row.id)) }));
+  const counts = await ruleCounts(db);
+  return rows.map((row) => ({ ...factsOf(row), analyzed: analyzedOf(byRule.get(row.id), counts.get(row.id)) }));
 }
 
 export async function ruleNamed(db: Reader, id: string): Promise<RuleDetail | undefined> {
@@ -102,7 +106,7 @@ export async function ruleNamed(db: Reader, id: string): Promise<RuleDetail | un
   return {
     ...factsOf(row),
     text: versions[0]?.text ?? '',
-    analyzed: analyzedOf(report),
+    analyzed: analyzedOf(report, (await ruleCounts(db)).get(id)),
     versions: versions
       .filter(({ text }) => text !== '')
       .map(({ version, by, at, origin, text }) => ({
@@ -135,10 +139,11 @@ function factsOf(
 
 function analyzedOf(
   report: { version: number; state: 'loaded' | 'lacking' | 'refused'; detail: string; hits: number; at: number } | undefined,
+  counts: RuleCounts | undefined,
 ): RuleInfo['analyzed'] {
   if (report === undefined) return null;
   const { version, state, detail, hits, at } = report;
-  return { version: Number(version), state, detail, hits: Number(hits), at: Number(at) };
+  return { version: Number(version), state, detail, hits: counts?.hits ?? Number(hits), at: Number(at) };
 }
 
 /** Texts of the enabled rules after an id, as many as fit into `bytes`, at least one. */

@@ -18,6 +18,7 @@ import {
 import type { ServiceTokenCreated } from '#schemas/api/services/services.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { auditRow } from '../records/audit.js';
+import { forgetRuleCounts } from '../records/rule-counts.js';
 import { putRemovedService } from './removed.js';
 import { forgetHolder } from '../inventory/nodes/records.js';
 import { deleteToken, newJoinToken, pinsOf, purgeTokens } from '../records/join-tokens.js';
@@ -89,6 +90,7 @@ export function serviceRoutes(parts: ServiceRouteParts, joining: ServiceJoining)
         if (key === undefined) throw new StenoError('NOT_FOUND', `service ${target}`);
         await putRemovedService(tx, target, key, now + SERVICE_TTL_MS + CLOCKS_MS);
         await forgetHolder(tx, target);
+        await forgetRuleCounts(tx, target);
       });
       await changed();
     }),

@@ -6,14 +6,14 @@
  * for it: the rows it misses are in the store. Tested in test/survival/analyzer-feed.test.ts.
  */
 import type { WebSocket } from 'ws';
-import { rowFeedCloses, rowMessages } from '#schemas/row-feed.js';
-import type { RowMessage } from '#schemas/row-feed.js';
+import { formatRowsWanted, rowFeedCloses, rowMessages, rowsOfShares } from '#schemas/row-feed.js';
+import type { RowMessage, RowsWanted } from '#schemas/row-feed.js';
 
 const MAX_BUFFERED = 64 << 20;
 
 export class RowFeed {
-  /** For each follower, whether it wants the fields that events share sent only once (`GROUPED_ROWS_PATH`). */
-  readonly #followers = new Map<WebSocket, boolean>();
+  /** Followers that want the same rows in the same form, by `formatRowsWanted`: messages are made once for all of them. */
+  readonly #audiences = new Map<string, { readonly wanted: RowsWanted; readonly followers: Set<WebSocket> }>();
   readonly #maxBuffered: number;
   readonly #onFollowed: (on: boolean) => void;
 
@@ -24,13 +24,16 @@ export class RowFeed {
   }
 
   get followed(): boolean {
-    return this.#followers.size > 0;
+    return this.#audiences.size > 0;
   }
 
   /** `pending`: rows already sent to others that may not be in the store yet. */
-  add(socket: WebSocket, pending: Iterable<RowMessage> = [], grouped = false): void {
-    for (const rows of pending) for (const message of rowMessages(rows, grouped)) socket.send(message, { binary: false });
-    this.#followers.set(socket, grouped);
+  add(socket: WebSocket, pending: Iterable<RowMessage> = [], wanted: RowsWanted = { grouped: false, shares: null }): void {
+    for (const rows of pending) for (const message of messagesOf(rows, wanted)) socket.send(message, { binary: false });
+    const key = formatRowsWanted(wanted);
+    const audience = this.#audiences.get(key) ?? { wanted, followers: new Set() };
+    this.#audiences.set(key, audience);
+    audience.followers.add(socket);
     this.#onFollowed(true);
     socket.on('close', () => this.#leave(socket));
     socket.on('error', () => undefined);
@@ -38,13 +41,13 @@ export class RowFeed {
   }
 
   publish(batch: RowMessage): void {
-    for (const grouped of new Set(this.#followers.values())) this.#publish(batch, grouped);
+    for (const { wanted, followers } of [...this.#audiences.values()]) this.#publish(messagesOf(batch, wanted), followers);
   }
 
-  #publish(batch: RowMessage, grouped: boolean): void {
-    for (const message of rowMessages(batch, grouped)) {
-      for (const [socket, takesGroups] of this.#followers) {
-        if (takesGroups !== grouped || socket.readyState !== socket.OPEN) continue;
+  #publish(messages: Iterable<string>, followers: ReadonlySet<WebSocket>): void {
+    for (const message of messages) {
+      for (const socket of followers) {
+        if (socket.readyState !== socket.OPEN) continue;
         if (socket.bufferedAmount > this.#maxBuffered) {
           this.#leave(socket);
           // A close frame would queue behind everything unread.
@@ -56,11 +59,22 @@ export class RowFeed {
   }
 
   #leave(socket: WebSocket): void {
-    if (this.#followers.delete(socket) && this.#followers.size === 0) this.#onFollowed(false);
+    for (const [key, { followers }] of this.#audiences) {
+      if (!followers.delete(socket)) continue;
+      if (followers.size === 0) this.#audiences.delete(key);
+      if (this.#audiences.size === 0) this.#onFollowed(false);
+    }
   }
 
   close(): void {
-    for (const socket of this.#followers.keys()) socket.close(rowFeedCloses.away);
-    for (const socket of this.#followers.keys()) setTimeout(() => socket.terminate(), 1_000).unref();
+    for (const { followers } of this.#audiences.values())
+      for (const socket of followers) {
+        socket.close(rowFeedCloses.away);
+        setTimeout(() => socket.terminate(), 1_000).unref();
+      }
   }
+}
+
+function messagesOf(batch: RowMessage, { grouped, shares }: RowsWanted): Iterable<string> {
+  return rowMessages(shares === null ? batch : rowsOfShares(batch, shares), grouped);
 }

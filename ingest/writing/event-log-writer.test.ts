@@ -12,7 +12,7 @@ import { eventPartKey, recordingPrefix } from '#schemas/recording/layout.js';
 import { pairFault } from '#schemas/recording/event-log-check.js';
 import type { Verdict } from '#schemas/recording/verify.js';
 import type { EventRow } from '#schemas/events/rows.js';
-import { GROUPED_ROWS_PATH, parseRowMessage } from '#schemas/row-feed.js';
+import { formatRowsWanted, parseRowMessage } from '#schemas/row-feed.js';
 import { UPLINK_PROTOCOL, encodeUplink } from '#schemas/uplink.js';
 import type { UplinkFrame } from '#schemas/uplink.js';
 import type { Running } from '#runtime/service/process.js';
@@ -127,7 +127,7 @@ test('whoever follows rows is told those of a draft ahead of their block, from i
   const told = async (): Promise<{ readonly socket: WebSocket; readonly indexes: number[]; until(count: number): Promise<void> }> => {
     const { key, cert, ca } = await services.certify('analyzer/one');
     const options = { key, cert, ca, checkServerIdentity: () => undefined as never };
-    const socket = new WebSocket(`wss://${ingest.addresses['uplink']!}${GROUPED_ROWS_PATH}`, UPLINK_PROTOCOL, options);
+    const socket = new WebSocket(`wss://${ingest.addresses['uplink']!}${formatRowsWanted({ grouped: true, shares: null })}`, UPLINK_PROTOCOL, options);
     const indexes: number[] = [];
     let wake = (): void => undefined;
     socket.on('message', (data: Buffer) => {

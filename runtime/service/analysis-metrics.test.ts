@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { analysisMetrics } from './analysis-metrics.js';
 
 const report = {
-  ...{ active: true, rules: 2, feeds: 1, feeds_open: 1, sessions: 3, behind: 1, lag_ms: 1_500, rows: 10 },
+  ...{ active: true, leads: true, share: 0.25, rules: 2, feeds: 1, feeds_open: 1, sessions: 3, behind: 1, lag_ms: 1_500, rows: 10 },
   ...{ findings: 4, findings_waiting: 0, findings_dropped: 0, faults: 0, beyond: 0 },
   ...{ announced: 3, announcements_waiting: 1, announcements_lost: 0 },
   siem: [

@@ -15,9 +15,16 @@ const metrics: readonly Metric[] = [
   {
     name: 'active',
     kind: 'gauge',
-    help: '1 while this analyzer is active, 0 while another holds the lease.',
+    help: '1 while this analyzer follows sessions, 0 while it waits for others to leave.',
     value: ({ active }) => Number(active),
   },
+  {
+    name: 'leads',
+    kind: 'gauge',
+    help: '1 while this analyzer runs the detectors that look across sessions.',
+    value: ({ leads }) => Number(leads),
+  },
+  { name: 'share', kind: 'gauge', help: 'Part of all sessions that this analyzer follows, 0 to 1.', value: ({ share }) => share },
   { name: 'rules', kind: 'gauge', help: 'Rules in force.', value: ({ rules }) => rules },
   { name: 'feeds_open', kind: 'gauge', help: 'Ingests whose rows are being followed.', value: ({ feeds_open: open }) => open },
   { name: 'sessions', kind: 'gauge', help: 'Sessions being followed.', value: ({ sessions }) => sessions },

@@ -26,7 +26,7 @@ import { endWebSession, showWebSession, signIn } from '#schemas/api/people/web-s
 import type { WebIdentity } from '#schemas/api/people/web-sessions.js';
 import { issueHostCertificate, issueSessionCertificate, renewService } from '#schemas/api/services/certificates.js';
 import type { SessionCertificateRequest } from '#schemas/api/services/certificates.js';
-import { acquireLease, releaseLease, renewLease } from '#schemas/api/services/leases.js';
+import { acquireLease, listHeldLeases, releaseLease, renewLease } from '#schemas/api/services/leases.js';
 import type { Snapshot } from '#schemas/snapshot.js';
 import type { KubeUpstream } from '#schemas/kube/kube-cluster.js';
 import type { SignedStatement } from '#schemas/documents/cluster.js';
@@ -115,6 +115,7 @@ export interface LeaseCalls {
   acquire(request: { readonly name: string; readonly holder: string; readonly ttlMs: number }): Promise<number | null>;
   renew(claim: { readonly name: string; readonly holder: string; readonly token: number; readonly ttlMs: number }): Promise<boolean>;
   release(claim: { readonly name: string; readonly holder: string; readonly token: number }): Promise<void>;
+  held(prefix: string): Promise<readonly string[]>;
 }
 
 /** Both resolve to whether the authority knew this run of the gateway; if not, the gateway reports everything again. */
@@ -228,6 +229,7 @@ export function connectAuthority({ url, identity }: AuthorityClientConfig, { log
       release: async ({ name, holder: run, token }) => {
         await call(send, releaseLease, { body: { name, run, token } });
       },
+      held: async (prefix) => (await call(send, listHeldLeases, { body: { prefix } })).names,
     },
     liveSession: (session) =>
       call(sending(undefined, { timeoutMs: LIVE_SESSION_MS }), showLiveSession, { params: { session } }).catch((error: unknown) => {

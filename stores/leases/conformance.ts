@@ -25,6 +25,21 @@ export function conformance(world: () => LeaseWorld): void {
     expect(await all[0]!.acquire(ask('h9'))).toBeGreaterThan(winner!.token);
   });
 
+  test('the names of a prefix that are held are listed, and no other', async () => {
+    const leases = await world().open();
+    expect(await leases.held('')).toEqual([]);
+    const tokens = new Map<string, number>();
+    for (const name of ['part-2', 'part-10', 'part-_', 'other', 'Part-1']) tokens.set(name, (await leases.acquire(ask('h', name)))!);
+    expect(await leases.held('part-')).toEqual(['part-10', 'part-2', 'part-_']);
+    // Neither % nor _ is a wildcard.
+    expect(await leases.held('part-_')).toEqual(['part-_']);
+    await leases.release({ name: 'part-2', holder: 'h', token: tokens.get('part-2')! });
+    world().clock.now += ttlMs - 1;
+    expect(await leases.renew({ name: 'part-_', holder: 'h', token: tokens.get('part-_')!, ttlMs })).toBe(true);
+    world().clock.now += 1;
+    expect(await leases.held('')).toEqual(['part-_']);
+  });
+
   test('leases of other names are free, and every token is greater than the last', async () => {
     const leases = await world().open();
     let last = 0;

@@ -7,7 +7,8 @@
  *   it has run out, except by the same holder (a run of a process) asking again, as after an answer that was lost.
  * * Tokens increase: each is greater than every earlier one, of any name, also across restarts.
  * * `renew` and `release` do nothing for a token that is not the current one of its name.
- * * A failed call may have taken effect. Retrying is correct for all three.
+ * * `held` gives the names of unexpired leases, whoever holds them.
+ * * A failed call may have taken effect. Retrying is correct for all of them.
  * * The store's clock may be set. Forward: leases run out early, and two may work at once; their tokens tell them apart.
  *   Back: a lease that ends later than MAX_LEASE_MS from now cannot be of this clock, and counts as run out.
  *
@@ -35,4 +36,6 @@ export interface Leases {
   /** Extends the lease by `ttlMs` from now; false if it is no longer held. */
   renew(claim: LeaseClaim & { readonly ttlMs: number }): Promise<boolean>;
   release(claim: LeaseClaim): Promise<void>;
+  /** The names of unexpired leases that begin with `prefix`, at most `MAX_HELD_NAMES`, sorted by their UTF-8 bytes. */
+  held(prefix: string): Promise<readonly string[]>;
 }

@@ -3,7 +3,7 @@ import { FaultPlan } from '../faults.js';
 import type { LeaseClaim, LeaseRequest, Leases } from './contract.js';
 
 export class FaultyLeases implements Leases {
-  readonly faults = new FaultPlan<'acquire' | 'renew' | 'release'>();
+  readonly faults = new FaultPlan<'acquire' | 'renew' | 'release' | 'held'>();
   readonly #inner: Leases;
 
   constructor(inner: Leases) {
@@ -20,5 +20,9 @@ export class FaultyLeases implements Leases {
 
   release(claim: LeaseClaim): Promise<void> {
     return this.faults.run('release', () => this.#inner.release(claim));
+  }
+
+  held(prefix: string): Promise<readonly string[]> {
+    return this.faults.run('held', () => this.#inner.held(prefix));
   }
 }

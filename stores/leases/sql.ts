@@ -10,7 +10,7 @@ import { StenoError } from '#schemas/base/errors.js';
 import type { StateEngine } from '../state/engine/dialect.js';
 import type { StateSchema } from '../state/schema.js';
 import { transact } from '../state/transaction.js';
-import { MAX_LEASE_MS } from '#schemas/api/services/leases.js';
+import { MAX_HELD_NAMES, MAX_LEASE_MS } from '#schemas/api/services/leases.js';
 import type { LeaseClaim, LeaseRequest, Leases } from './contract.js';
 
 type Tx = Transaction<StateSchema>;
@@ -81,6 +81,21 @@ export class SqlLeases implements Leases {
     await transact(this.#db, (tx) =>
       tx.deleteFrom('leases').where('token', '=', token).where('name', '=', name).where('holder', '=', holder).execute(),
     );
+  }
+
+  async held(prefix: string): Promise<readonly string[]> {
+    return transact(this.#db, async (tx) => {
+      const now = await this.#now(tx);
+      const rows = await tx
+        .selectFrom('leases')
+        .select('name')
+        .where((of) => of.fn<string>('substr', ['name', of.val(1), of.val(prefix.length)]), '=', prefix)
+        .where('expires_at', '>', now)
+        .where('expires_at', '<=', now + MAX_LEASE_MS)
+        .limit(MAX_HELD_NAMES)
+        .execute();
+      return rows.map(({ name }) => name).sort();
+    });
   }
 }
 

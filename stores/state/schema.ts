@@ -634,8 +634,19 @@ export interface RuleReportTable {
   state: 'loaded' | 'lacking' | 'refused';
   /** Text for people; under `@ID` a `CatalogueFacts` as JSON. */
   detail: string;
+  /** The last reporter's. `rule_counts` has those of every analyzer, but not those reported to an authority of before that table. */
   hits: number;
   at: Moment;
+}
+
+/** One analyzer's counts of a rule since it started (authority/records/rule-counts.ts). */
+export interface RuleCountTable {
+  rule: string;
+  /** `analyzer/NAME`. */
+  analyzer: string;
+  hits: number;
+  observations: number;
+  cost_us: number;
 }
 
 export interface SuppressionTable {
@@ -750,6 +761,7 @@ export interface StateSchema extends CaseTables, SharingTables {
   rule_set: RuleSetTable;
   honey_tokens: HoneyTokenTable;
   rule_reports: RuleReportTable;
+  rule_counts: RuleCountTable;
   suppressions: SuppressionTable;
   announced_findings: AnnouncedFindingTable;
   node_holders: NodeHolderTable;

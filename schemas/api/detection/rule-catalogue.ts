@@ -22,7 +22,7 @@ export const catalogueFacts = z.strictObject({
   detector: z.string().min(1).max(64),
   /** Where its definition is: the code of Steno, a file that the analyzer reads, or the authority. */
   origin: z.enum(['program', 'file', 'kept']),
-  /** Sessions, events and screen lines that the detector was given since the analyzer started. */
+  /** Sessions, events and screen lines that the detector was given since the analyzer started; in the answer, of all analyzers. */
   observations: count,
   /** Milliseconds of evaluation since the analyzer started, estimated from a sample. */
   cost_ms: z.number().min(0).max(Number.MAX_SAFE_INTEGER),
@@ -56,7 +56,7 @@ export type CatalogueRule = z.output<typeof catalogueRule>;
 export const showCatalogue = endpoint({
   method: 'GET',
   path: '/v1/rule-catalogue',
-  summary: 'List every rule that the analyzer evaluates, built-in ones included, with its hits and cost since the analyzer started.',
+  summary: 'List every rule that the analyzer evaluates, built-in ones included, with its hits and cost since the analyzers started.',
   admits: ['rule:list', 'viewer'],
   event: 'rule.catalogue',
   params: noParams,
@@ -73,7 +73,7 @@ export const showCatalogue = endpoint({
 export const reportCatalogue = endpoint({
   method: 'PUT',
   path: '/v1/rule-catalogue',
-  summary: 'The active analyzer reports which rules it evaluates. `begins`: forget the rules that were reported before.',
+  summary: 'An analyzer reports which rules it evaluates. `begins`: forget what it reported before.',
   admits: ['analyzer'],
   event: 'rule.report_catalogue',
   params: noParams,

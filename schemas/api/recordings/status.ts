@@ -53,8 +53,11 @@ export type SiemReport = z.output<typeof siemReport>;
 
 /** State of the analyzer next to this viewer. Counters start with its process. */
 const analysisReport = record({
-  /** False while another analyzer works and this one waits to take over. */
+  /** Whether it follows sessions; false while it waits for others to leave. */
   active: z.boolean(),
+  /** Whether it runs the detectors that look across sessions, and its part of all sessions, 0 to 1. */
+  leads: z.boolean(),
+  share: z.number(),
   rules: z.int(),
   /** Ingests that are to be followed, and those that are. */
   feeds: z.int(),

@@ -1,9 +1,11 @@
 /** Leases for services that have no access to the state store (stores/leases/contract.ts). */
 import { z } from 'zod';
 import { endpoint, noAnswer, noParams } from '../../endpoint/endpoint.js';
-import { record } from '../../endpoint/fields.js';
+import { record, texts } from '../../endpoint/fields.js';
 
 export const MAX_LEASE_MS = 600_000;
+/** Names in one list of held leases. */
+export const MAX_HELD_NAMES = 1_000;
 
 /** Each kind of service has names of its own, which begin with this. */
 export const leaseNames: Readonly<Record<string, string>> = { ingest: 'seal/', analyzer: 'analyze/' };
@@ -52,4 +54,18 @@ export const releaseLease = endpoint({
   errors: [],
 });
 
-export const leaseEndpoints = [acquireLease, renewLease, releaseLease] as const;
+export const listHeldLeases = endpoint({
+  method: 'POST',
+  path: '/v1/leases/held',
+  summary: "List the names of the leases held by services of the caller's kind that begin with a prefix.",
+  admits: ['ingest', 'analyzer'],
+  event: 'lease.list',
+  params: noParams,
+  body: z.strictObject({
+    prefix: z.string().regex(/^(?:seal|analyze)\/[A-Za-z0-9_-]{0,64}$/, 'is not the beginning of the name of a lease'),
+  }),
+  answer: record({ names: texts }),
+  errors: [],
+});
+
+export const leaseEndpoints = [acquireLease, renewLease, releaseLease, listHeldLeases] as const;

@@ -5,6 +5,7 @@ import { workbench } from './0025_workbench.js';
 import { liveSharing } from './0026_live_sharing.js';
 import { siemDestinations } from './0027_siem_destinations.js';
 import { savedQueries } from './0028_saved_queries.js';
+import { ruleCounts } from './0029_rule_counts.js';
 
 export const thirdMigrations = {
   '0021_honey_tokens': honeyTokens,
@@ -13,4 +14,5 @@ export const thirdMigrations = {
   '0026_live_sharing': liveSharing,
   '0027_siem_destinations': siemDestinations,
   '0028_saved_queries': savedQueries,
+  '0029_rule_counts': ruleCounts,
 } as const;
