@@ -2,7 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { eventRow, noFacts } from './events/rows.js';
 import type { EventRow, ScreenRow } from './events/rows.js';
-import { MAX_MESSAGE_ROWS, isEventRow, parseRowMessage, rowMessages } from './row-feed.js';
+import { SHARES, shareOf } from './events/shares.js';
+import { MAX_MESSAGE_ROWS, formatRowsWanted, isEventRow, parseRowMessage, parseRowsWanted, rowMessages, rowsOfShares } from './row-feed.js';
 
 const session = '01m81gpp13j0br7sqn8qcecmxs';
 const event = (index: number, name: string): EventRow => ({
@@ -143,6 +144,40 @@ describe('messages of the row feed', () => {
         },
       ),
       { numRuns: 5_000 },
+    );
+  });
+});
+
+/** The query of a path, as far as the feed's needs it. */
+function queryOf(path: string): Parameters<typeof parseRowsWanted>[0] {
+  const [, query = ''] = path.split('?');
+  const pairs = new Map(query.split('&').map((pair) => pair.split('=') as [string, string]));
+  return { searchParams: { get: (name) => pairs.get(name) ?? null } };
+}
+
+describe('rows of some shares', () => {
+  const wanted = fc.record({
+    grouped: fc.boolean(),
+    shares: fc.option(fc.uniqueArray(fc.integer({ min: 0, max: SHARES - 1 })).map((shares) => new Set(shares.sort((a, b) => a - b)))),
+  });
+
+  it('are asked for by a path that is read as it was written', () => {
+    fc.assert(
+      fc.property(wanted, (asked) => {
+        expect(parseRowsWanted(queryOf(formatRowsWanted(asked)))).toEqual(asked);
+      }),
+    );
+    expect(parseRowsWanted(queryOf('/rows?shares=ff'))).toBeNull();
+  });
+
+  it('are those of their sessions, in order; rows of no session are in none', () => {
+    const others = ['', session, ...Array.from('abcdefghjkmn', (letter) => session.replace(/s$/, letter))];
+    fc.assert(
+      fc.property(fc.array(fc.constantFrom(...others)), fc.uniqueArray(fc.integer({ min: 0, max: SHARES - 1 })), (sessions, shares) => {
+        const batch = { events: sessions.map((id, i) => ({ ...event(i, ''), session: id })), screen: [], sessions: [] };
+        const isOurs = (id: string): boolean => id !== '' && shares.includes(shareOf(id));
+        expect(rowsOfShares(batch, new Set(shares)).events).toEqual(batch.events.filter(({ session: id }) => isOurs(id)));
+      }),
     );
   });
 });
