@@ -4,6 +4,7 @@
  * It closes when the parent says so. When the parent dies it ends its sessions in order and exits, since nothing new could come
  * and the next parent starts workers of its own, which wait for this one (workers/siblings.ts).
  */
+import { freeBuffersAtOnce } from '#runtime/buffers.js';
 import { enterFips } from '#runtime/fips.js';
 import { openLog } from '#runtime/log.js';
 import type { Running } from '#runtime/service/process.js';
@@ -18,6 +19,7 @@ const ALONE_LIMIT_MS = 15_000;
 
 type GatewayConfig = Parameters<typeof startGatewayProcess>[0];
 
+freeBuffersAtOnce();
 const log = openLog('gateway');
 const hurry = new AbortController();
 let running: Promise<Running> | undefined;

@@ -9,6 +9,7 @@
  */
 import { StenoError } from '#schemas/base/errors.js';
 import type { ErrorCode } from '#schemas/base/errors.js';
+import { freeBuffersAtOnce } from '../buffers.js';
 import { enterFips } from '../fips.js';
 import { openLog } from '../log.js';
 import { startHealth } from './health.js';
@@ -49,6 +50,7 @@ export function runService<Config>(
   start: (config: Config, context: { readonly log: Log }) => Promise<Running>,
   contain: (error: unknown) => boolean = () => false,
 ): void {
+  freeBuffersAtOnce();
   const log = openLog(stage);
   let running: Promise<Running> | undefined;
   let closing = false;
@@ -139,6 +141,7 @@ export async function serve(
 ): Promise<void> {
   // Before any key is generated or read.
   if (fips) enterFips();
+  freeBuffersAtOnce();
   const log = openLog(stage);
   const probes = health === undefined ? undefined : await startHealth(health);
   let running: Promise<Running> | undefined;
