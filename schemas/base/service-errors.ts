@@ -3,7 +3,7 @@ import { entry } from './error-entry.js';
 import type { ErrorEntry } from './error-entry.js';
 
 export const serviceErrors = {
-  // Single sign-on. The audit has the reason, and so does the page where it helps the user.
+  // Single sign-on. The audit log has the reason, and so does the page if it helps the user.
   CONNECTOR_UNKNOWN: entry(
     404,
     66,

@@ -1,5 +1,5 @@
 /**
- * How documents of administrators name a secret: they never hold one. It is a file in `authority/secrets` of the data
+ * A reference to a secret, since documents of administrators never contain one: a file in `authority/secrets` of the data
  * directory, or a variable of the authority's environment whose name begins with STENO_SECRET_ (authority/webhooks/secrets.ts).
  * Tested in webhook.test.ts.
  */

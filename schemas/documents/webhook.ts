@@ -1,14 +1,14 @@
 /**
- * Webhooks: where access requests are told, and who may answer from there. A resource of administrators, in YAML.
+ * Webhooks: where access requests are announced, and who may answer from there. A resource of administrators, in YAML.
  *
  *     kind: webhook
  *     name: slack-access
  *     format: slack
  *     url: { file: slack-url }                 # an incoming webhook; its address is itself a secret
  *     signing_secret: { file: slack-signing }
- *     users: { U0123ABCD: ada }                # who may approve and deny with a button, and as whom
+ *     users: { U0123ABCD: ada }                # who may approve and deny with a button, and as which user
  *
- * Secrets never stand in the document (secret-reference.ts). Targets are https, or http on this machine.
+ * The document never contains secrets (secret-reference.ts). Targets are https, or http on this machine.
  * Tested in webhook.test.ts.
  */
 import { z } from 'zod';
@@ -23,7 +23,7 @@ const requestEvents = [
   'request.expired',
   'request.over',
 ] as const;
-/** `session.invited` goes where requests go; `finding.new`, and `search.hit` for what scheduled searches find, only where a webhook names it. */
+/** `session.invited` is sent like request events; `finding.new` and `search.hit` (of scheduled searches) only to webhooks that name them. */
 const webhookEvents = [...requestEvents, 'session.invited', 'finding.new', 'search.hit'] as const;
 export type WebhookEvent = (typeof webhookEvents)[number];
 export type RequestEvent = (typeof requestEvents)[number];
@@ -55,7 +55,7 @@ const common = {
     .default([...requestEvents, 'session.invited']),
   /** Minimum severity of the findings that are sent. */
   min_severity: z.enum(severities).default('medium'),
-  /** Identity over there to user of Steno: only these may answer. */
+  /** Maps the other system's identities to users of Steno; only these may answer. */
   users: z
     .record(z.string().min(1).max(128), userName)
     .refine((map) => Object.keys(map).length <= 1000, 'are too many')

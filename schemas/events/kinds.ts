@@ -1,6 +1,6 @@
 /**
- * The kinds of events there are, and which source may tell of which: the one list that validators, the event store, the
- * command line, the page and docs/events.md derive from.
+ * The kinds of events and their sources: the single list from which validators, the event store, the command line, the page
+ * and docs/events.md derive.
  *
  * A kind that is not listed for the source that names it comes from a newer Steno. Its event is stored as `unknown` and keeps
  * the name in `raw_kind`: it is shown and counted under that name, never as another kind. Tested in kinds.test.ts.
@@ -49,12 +49,12 @@ export const eventKinds = Object.keys(kinds) as readonly EventKind[] as readonly
 type KindsOf<S extends EventSource> = { [K in EventKind]: S extends (typeof kinds)[K]['sources'][number] ? K : never }[EventKind];
 export type KernelKind = Exclude<KindsOf<'kernel'>, 'unknown'>;
 
-/** The kinds that a source may tell of; `unknown` is what a store makes of the others. */
+/** The kinds of a source; a store turns all others into `unknown`. */
 export function kindsOf(source: EventSource): readonly EventKind[] {
   return eventKinds.filter((kind) => kind !== 'unknown' && (kinds[kind].sources as readonly EventSource[]).includes(source));
 }
 
-/** Names that a kind of a later version may have. */
+/** Form of all names of kinds, including those of later versions. */
 export const kindPattern = /^[a-z][a-z0-9_]{0,31}$/;
 
 const kindsBySource: Readonly<Record<EventSource, ReadonlySet<string>>> = {

@@ -6,7 +6,7 @@ import { list, login, name } from '../../endpoint/fields.js';
 
 export const distinct = (names: readonly string[]): boolean => new Set(names).size === names.length;
 const reason = z.string().max(1024);
-/** An id that is none is answered like one that is unknown, so any text is taken. */
+/** Any text is accepted, so that an invalid id is answered like an unknown one. */
 const params = z.strictObject({ name: z.string() });
 
 export const createRequest = endpoint({
@@ -22,7 +22,7 @@ export const createRequest = endpoint({
     nodes: z.array(name).max(64).refine(distinct, 'names something twice').default([]),
     logins: z.array(login).max(16).refine(distinct, 'names something twice').default([]),
     reason: reason.refine((text) => text.trim() !== '', 'say why'),
-    /** ms; null: as long as is usual. */
+    /** ms; null: the usual duration. */
     duration: z
       .number()
       .int()

@@ -5,7 +5,7 @@ import { emptyBody, endpoint, noBody, noParams, relayedSignedIn } from '../../en
 import { list, name } from '../../endpoint/fields.js';
 import { sessionIdPattern } from '../../events/rows.js';
 
-/** An id that is none is answered like one that is unknown, so any text is taken. */
+/** Any text is accepted, so that an invalid id is answered like an unknown one. */
 const params = z.strictObject({ name: z.string() });
 
 export const createInvitation = endpoint({
@@ -22,7 +22,7 @@ export const createInvitation = endpoint({
     mode: z.enum(invitedModes),
     /** ms. */
     duration: z.int().min(INVITATION_MS.least).max(INVITATION_MS.most),
-    /** One line: it stands on terminals. */
+    /** One line, because terminals show it. */
     reason: z
       .string()
       .max(300)

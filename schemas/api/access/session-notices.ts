@@ -1,4 +1,4 @@
-/** Words on the terminal of a live session: `steno sessions notice`. */
+/** Notices on the terminal of a live session: `steno sessions notice`. */
 import { z } from 'zod';
 import { NOTICE_MS, noticeBody } from '../../session-notice.js';
 import { endpoint, noParams } from '../../endpoint/endpoint.js';

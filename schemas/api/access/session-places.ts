@@ -1,4 +1,4 @@
-/** Places of sessions, which gateways take so that `max_sessions` holds over all of them (session-place.ts). */
+/** Session slots, which gateways take so that `max_sessions` holds across all gateways (session-place.ts). */
 import { z } from 'zod';
 import { endpoint, noParams } from '../../endpoint/endpoint.js';
 import { record } from '../../endpoint/fields.js';

@@ -31,7 +31,7 @@ export const caseHead = record({
   closing: record({ by: z.string(), at: moment, reason: z.string() }).nullable(),
   /** Who signed it off. */
   signed: record({ by: z.string(), at: moment }).nullable(),
-  /** How many things it holds. */
+  /** Number of items. */
   items: z.int(),
 });
 export type CaseHead = z.output<typeof caseHead>;
@@ -41,11 +41,11 @@ const caseItem = record({
   kind: z.enum(caseItemKinds),
   /** '' for a finding and a search. */
   session: z.string(),
-  /** Session time in ms, of a moment. */
+  /** Session time in ms, for a moment. */
   offset: z.number().nullable(),
-  /** Id, of a finding. */
+  /** Id, for a finding. */
   finding: z.string(),
-  /** Of a search. */
+  /** The query, for a search. */
   query: z.string(),
   note: z.string(),
   added_by: z.string(),

@@ -6,7 +6,7 @@ import { sessionIdPattern } from '../../events/rows.js';
 
 export const MAX_NOTE = 4096;
 export const MAX_NOTES = 1000;
-/** Sessions that one question is about. */
+/** Most sessions in one request. */
 export const MAX_NOTED_SESSIONS = 200;
 
 export const noteText = z.string().max(MAX_NOTE);
@@ -43,7 +43,7 @@ export const addNote = endpoint({
       session: sessionId,
       offset: offsetField.nullable(),
       text: noteText.default(''),
-      /** From a viewer, which was asked for it about this session. */
+      /** Issued by a viewer for this session. */
       ticket: token,
     })
     .refine(({ offset, text }) => offset !== null || text.trim() !== '', { path: ['text'], message: 'a bookmark has a moment' }),

@@ -11,7 +11,7 @@ const honeyToken = record({
   kind: z.enum(honeyKinds),
   /** Describes where it is. */
   note: z.string(),
-  /** A few characters of it. */
+  /** A few characters of the token. */
   masked: z.string(),
   created_by: z.string(),
   created_at: moment,

@@ -1,4 +1,4 @@
-/** Detection rules that the authority keeps: `steno rules add|ls|show|enable|disable|rm`. */
+/** Detection rules stored by the authority: `steno rules add|ls|show|enable|disable|rm`. */
 import { z } from 'zod';
 import { ruleDocument, ruleId, ruleOrigin, ruleStates } from '../../documents/detection-rule.js';
 import { endpoint, noAnswer, noBody, noParams } from '../../endpoint/endpoint.js';
@@ -16,7 +16,7 @@ const facts = {
   updated_at: moment,
 };
 
-/** What an analyzer made of the version in force; `hits`: detections since that analyzer started. */
+/** An analyzer's report about the version in force; `hits`: detections since that analyzer started. */
 const analyzed = record({ version: z.int(), state: z.enum(ruleStates), detail: z.string(), hits: z.int(), at: moment });
 
 const ruleInfo = record({ ...facts, analyzed: analyzed.nullable() });

@@ -1,4 +1,4 @@
-/** Destinations of a SIEM: documents for administrators, and how analyzers read them with their secrets. */
+/** SIEM destinations: documents of administrators, which analyzers read with their secrets. */
 import { z } from 'zod';
 import { siemName, siemSchema } from '../../documents/siem.js';
 import { endpoint, noAnswer, noBody, noParams } from '../../endpoint/endpoint.js';

@@ -1,4 +1,4 @@
-/** Suppressions, and what analyzers tell of new findings. `steno findings suppress|suppressions|unsuppress`. */
+/** Suppressions, and analyzers' announcements of new findings. `steno findings suppress|suppressions|unsuppress`. */
 import { z } from 'zod';
 import { LONGEST_SUPPRESSION_MS, suppressionScope } from '../../documents/suppression.js';
 import { endpoint, noAnswer, noBody, noParams } from '../../endpoint/endpoint.js';
@@ -14,7 +14,7 @@ export const suppression = record({
   created_by: z.string(),
   created_at: moment,
   expires_at: moment,
-  /** How many findings it has suppressed. */
+  /** Number of findings it has suppressed. */
   hits: z.int(),
 });
 export type Suppression = z.output<typeof suppression>;
@@ -62,7 +62,7 @@ export const deleteSuppression = endpoint({
   errors: ['NOT_FOUND'],
 });
 
-/** A new finding, as an analyzer tells of it: its row without evidence, and the texts of `data`. */
+/** A new finding as an analyzer announces it: its row without evidence, and the texts of `data`. */
 export const announcedFinding = findingRow
   .pick({
     id: true,
@@ -88,7 +88,7 @@ export const announceFindings = endpoint({
   event: 'finding.announce',
   params: noParams,
   body: z.strictObject({ findings: z.array(announcedFinding).min(1).max(30) }),
-  /** Of those that were new. */
+  /** Number of new findings, and of suppressed ones among them. */
   answer: record({ fresh: z.int(), suppressed: z.int() }),
   errors: [],
 });

@@ -1,4 +1,4 @@
-/** Endpoints for other clusters, which need no identity here because their messages are signed. */
+/** Endpoints for other clusters. They need no identity here, because their messages are signed. */
 import { signedNodes, signedStatement } from '../../documents/cluster.js';
 import { anyQuery, noBody, noParams, viewerEndpoint } from '../../endpoint/endpoint.js';
 import { answerClusterNodes, showClusterStatement } from '../inventory/clusters.js';

@@ -9,7 +9,7 @@ const clusterNodes = record({
   cluster: z.string(),
   /** Names used here: `NODE.CLUSTER`. */
   nodes: list(record({ name: z.string(), state: z.enum(['live', 'gone', 'agentless']), labels: textMap })),
-  /** Why it could not be asked; null when it could. */
+  /** Why it could not be asked; null if it could. */
   unreachable: z.string().nullable(),
 });
 export type ClusterNodes = z.output<typeof clusterNodes>;

@@ -6,7 +6,7 @@ import { endpoint, noAnswer, noBody, noParams } from '../../endpoint/endpoint.js
 const info = {
   id: tokenId,
   labels: nodeLabels,
-  /** Labels that nodes which join with it may choose: keys, or beginnings of keys and `*`. */
+  /** Labels that nodes joining with the token may choose: keys, or prefixes of keys followed by `*`. */
   node_labels: z.array(labelPattern).readonly(),
   uses_left: z.int(),
   created_by: z.string(),
@@ -20,10 +20,10 @@ export type JoinTokenInfo = z.output<typeof joinTokenInfo>;
 const joinTokenCreated = z
   .strictObject({
     ...info,
-    /** Shown this once. */
+    /** Shown only once. */
     token: z.string(),
     ca_pins: z.array(z.string()).readonly(),
-    /** `host:port` of the tunnel listeners there are. */
+    /** `host:port` of the existing tunnel listeners. */
     gateways: z.array(gatewayAddress).readonly(),
   })
   .readonly();

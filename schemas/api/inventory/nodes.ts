@@ -1,4 +1,4 @@
-/** Nodes: `steno nodes`, what gateways carry for machines that join, and what agents say of their own node. */
+/** Nodes: `steno nodes`, requests that gateways relay for joining machines, and agents' reports about their own node. */
 import { z } from 'zod';
 import { parseServiceName } from '../../base/identity.js';
 import { isHostName } from '../../base/host-name.js';
@@ -28,7 +28,7 @@ const node = {
 /** `NodeRecord` of policy/role.ts. */
 const nodeRecord = record(node);
 
-/** `agentless`: nobody holds a connection to it. `since`: of the state `live`. */
+/** `agentless`: nobody holds a connection to the node. `since`: start of the state `live`. */
 export const nodeStatus = record({ ...node, state: z.enum(['live', 'gone', 'agentless']), since: moment.nullable() });
 export type NodeStatus = z.output<typeof nodeStatus>;
 
@@ -99,7 +99,7 @@ export const registerOwnNode = endpoint({
     address,
     labels,
     host_keys: hostKeys,
-    /** It takes session certificates for `LOGIN@NODE`, and needs no others. */
+    /** The node accepts session certificates for `LOGIN@NODE`, and needs no others. */
     node_principals: z.boolean().default(false),
   }),
   answer: nodeRecord,
@@ -134,7 +134,7 @@ export const joinNode = endpoint({
   params: noParams,
   body: z.strictObject({
     signed: signedJoin,
-    /** Where the machine is, by the gateway. */
+    /** The machine's address as seen by the gateway. */
     source: z.string().max(64),
   }),
   answer: joinResult,
@@ -180,16 +180,16 @@ export const reportHeldNodes = endpoint({
     all: names.optional(),
     up: names,
     down: names,
-    // Gateways of before say nothing of sessions.
+    // Older gateways do not report sessions.
     ingest: z.string().max(80).refine(isIngest, 'is not an ingest').optional(),
     sessions: heldSessions.optional(),
   }),
-  /** `known` false: the authority wants to hear of all. `gateways`: where agents reach those that are there. */
+  /** `known` false: the authority needs the full list. `gateways`: addresses at which agents reach the connected gateways. */
   answer: record({ known: z.boolean(), gateways: texts }),
   errors: [],
 });
 
-/** At the same port: agents with their tunnels, viewers with the terminals of browsers. */
+/** Agents connect their tunnels, and viewers the terminals of browsers, to the same port. */
 export const listGateways = endpoint({
   method: 'GET',
   path: '/v1/gateways',

@@ -1,10 +1,10 @@
-/** Connectors of single sign-on, and what the page asks of them. */
+/** Connectors of single sign-on, and the page's requests about them. */
 import { z } from 'zod';
 import { connectorSchema } from '../../documents/connector.js';
 import { endpoint, noAnswer, noBody, noParams } from '../../endpoint/endpoint.js';
 import { list, record } from '../../endpoint/fields.js';
 
-/** One that cannot be a name is answered like one that is unknown, so any text is taken. */
+/** Any text is accepted, so that an invalid name is answered like an unknown one. */
 const params = z.strictObject({ name: z.string() });
 
 export const listConnectors = endpoint({

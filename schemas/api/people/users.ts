@@ -22,21 +22,21 @@ export const userFields = {
   traits: textsMap,
   created_at: moment,
   created_by: z.string(),
-  /** Users that have held a way into the account: made or reset it, without administering everything. */
+  /** Users who could get into the account without administering everything: they created or reset it. */
   handlers: texts,
   disabled_at: moment.nullable(),
   password: z.boolean(),
   devices: list(mfaDevice),
   recovery_codes_left: z.int(),
-  /** An invitation that is open; null when there is none. */
+  /** End of an open invitation; null if there is none. */
   invited_until: moment.nullable(),
-  /** When a certificate was last issued to them. */
+  /** When a certificate was last issued to the user. */
   last_login_at: moment.nullable(),
 };
 export const userInfo = record(userFields);
 export type UserInfo = z.output<typeof userInfo>;
 
-/** `link` is shown to the administrator once, and stored nowhere. */
+/** `link` is shown to the administrator once and not stored. */
 export const invitation = record({ user: z.string(), link: z.string(), expires_at: moment });
 export type Invitation = z.output<typeof invitation>;
 

@@ -40,7 +40,7 @@ export const listAudit = viewerEndpoint({
       .optional(),
     actor: queryText.optional(),
     outcome: z.enum(['success', 'failure']).optional(),
-    /** What is about this session. */
+    /** Rows about this session. */
     session: z.string().regex(sessionIdPattern, 'is no session id').optional(),
     limit: queryInteger(1, 200).default(50),
   }),
@@ -54,7 +54,7 @@ const sessionViews = record({
   node: z.string(),
   login: z.string(),
   viewer: z.string(),
-  /** Rows of the audit log, refusals among them; a row stands for five minutes of looking. */
+  /** Number of audit rows, including refusals; a row stands for five minutes of viewing. */
   times: z.int(),
   first_at: moment,
   last_at: moment,

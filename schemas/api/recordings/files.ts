@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { noBody, noQuery, viewerEndpoint } from '../../endpoint/endpoint.js';
 import { list, record } from '../../endpoint/fields.js';
 
-/** More are taken out by `steno files`. */
+/** `steno files` extracts more. */
 export const MAX_LISTED_FILES = 1000;
 
 const recordedFile = record({
@@ -22,13 +22,13 @@ const recordedFile = record({
   size: z.number().nullable(),
   sha256: z.string().nullable(),
   outcome: z.string(),
-  /** Why its content is not in the recording; null: it can be taken out. */
+  /** Why its content is not in the recording; null: it can be extracted. */
   missing: z.string().nullable(),
 });
 
 const recordedFiles = record({
   files: list(recordedFile),
-  /** Files beyond those listed. */
+  /** Number of files beyond those listed. */
   more: z.int(),
 });
 

@@ -1,4 +1,4 @@
-/** What viewers tell of recordings that people opened, searched, followed and exported, or tried to. */
+/** Viewers' reports about recordings that users opened, searched, followed or exported, or tried to. */
 import { disclosureSchema } from '../../disclosure.js';
 import { endpoint, noAnswer, noParams } from '../../endpoint/endpoint.js';
 

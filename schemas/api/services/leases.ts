@@ -5,7 +5,7 @@ import { record } from '../../endpoint/fields.js';
 
 export const MAX_LEASE_MS = 600_000;
 
-/** Each kind of service has names of its own, which begin with this. */
+/** Prefix of the lease names of each kind of service. */
 export const leaseNames: Readonly<Record<string, string>> = { ingest: 'seal/', analyzer: 'analyze/' };
 
 const lease = {
@@ -23,7 +23,7 @@ export const acquireLease = endpoint({
   event: 'lease.acquire',
   params: noParams,
   body: z.strictObject({ ...lease, ttl_ms: ttlMs }),
-  /** Null while somebody else holds it. */
+  /** Null while another process holds the lease. */
   answer: record({ token: z.int().nullable() }),
   errors: [],
 });

@@ -11,7 +11,7 @@ const kind = z.enum(tokenKinds);
 const token = {
   id: tokenId,
   kind,
-  /** The only name that may join with it; null: any. */
+  /** The only name that may join with the token; null: any. */
   name: name.nullable(),
   uses_left: z.int(),
   created_by: z.string(),
@@ -25,7 +25,7 @@ export type ServiceTokenInfo = z.output<typeof serviceTokenInfo>;
 const serviceTokenCreated = z
   .strictObject({
     ...token,
-    /** Shown this once. */
+    /** Shown only once. */
     token: z.string(),
     ca_pins: z.array(z.string()).readonly(),
   })
@@ -38,7 +38,7 @@ const joinedServiceInfo = z
     name,
     /** ms since 1970. */
     joined_at: z.int(),
-    /** Since when its key counts no more; null while it does. */
+    /** When its key was revoked; null while it is valid. */
     removed_at: z.int().nullable(),
   })
   .readonly();
