@@ -1,5 +1,5 @@
 /**
- * The fields of a search: what each is about and what values it takes. The parser, the stores, completion in the page and
+ * The fields of a search, with their meanings and values. The parser, the stores, completion in the page and
  * docs/search.md derive from this table; a test compares the page with it.
  */
 import { eventKinds } from '../events/kinds.js';
@@ -13,7 +13,7 @@ const sessionMarks = ['finding', 'gap', 'kernel', 'screen'] as const;
 
 interface Field {
   /**
-   * pattern: text with wildcards. path: as a pattern; without a leading `/` or `*` it is the end of a path. address: a pattern, or a
+   * pattern: text with wildcards. path: like a pattern, but without a leading `/` or `*` it matches the end of a path. address: a pattern, or a
    * block as in `10.0.0.0/8`. number, bytes: ranges. moment: a point in time or a span. choice: one of a list. label: `KEY=VALUE`, or `KEY` alone.
    */
   readonly takes: 'pattern' | 'path' | 'address' | 'number' | 'bytes' | 'moment' | 'choice' | 'label';

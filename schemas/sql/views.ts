@@ -1,7 +1,7 @@
 /**
- * The tables and views that users' SQL may read: five tables and the views over them, with a line about each column that is not obvious. The page's schema browser,
- * `steno sql --schema` and docs/sql.md show it. Types are ClickHouse's, as people see them. What a view selects is in stores/events/sql/views.ts; a test
- * compares names and types with the engine's.
+ * The tables and views that users' SQL may read: five tables and the views over them, with a line about each column that is not
+ * obvious. The page's schema browser, `steno sql --schema` and docs/sql.md show them. Types are ClickHouse's, as users see them.
+ * stores/events/sql/views.ts defines the views; a test compares names and types with the engine's.
  */
 export interface SqlColumn {
   readonly name: string;
@@ -12,7 +12,7 @@ export interface SqlColumn {
 export interface SqlView {
   readonly name: string;
   readonly about: string;
-  /** Which right shows its rows, beside that of running queries. */
+  /** The right that is needed to see its rows, beside that of running queries. */
   readonly rows: 'listed' | 'viewed' | 'findings' | 'audit';
   readonly columns: readonly SqlColumn[];
 }
