@@ -16,7 +16,7 @@ const told = {
 const recording = z.strictObject({
   event: z.enum(['recording.view', 'recording.follow', 'recording.export']),
   ...told,
-  session: z.string().refine(isSessionId, 'is no session'),
+  session: z.string().refine(isSessionId, 'is not a session id'),
   node: z.string().max(255),
   login: z.string().max(255),
   /** Format of an export. */

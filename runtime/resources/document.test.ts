@@ -28,7 +28,7 @@ test('a file holds many documents, each with its own text and line', () => {
 
 test('an error shows file, line, column, the line and a caret', () => {
   expect(refusal(`---\n${good.replace('www', "'a b'")}`).detail).toBe(
-    'f.yaml:6:12: allow.logins[0] is no login: a name of the node, *, {user}, {traits.KEY} or {email.local(traits.KEY)}\n' +
+    'f.yaml:6:12: allow.logins[0] is not a login: a name of the node, *, {user}, {traits.KEY} or {email.local(traits.KEY)}\n' +
       "  4 | allow:\n  5 |   nodes: {env: [dev, stage]}\n  6 |   logins: ['a b']\n    |            ^^^^^",
   );
 });
@@ -62,9 +62,9 @@ describe('errors and their positions', () => {
       'kind: role\nname: x\nallow:\n  node_expression: "labels.env"\n',
       /^f.yaml:4:21: allow.node_expression expects something true or false/,
     ],
-    ['a duration', 'kind: role\nname: x\nmax_ttl: long\n', /^f.yaml:3:10: max_ttl is no duration/],
+    ['a duration', 'kind: role\nname: x\nmax_ttl: long\n', /^f.yaml:3:10: max_ttl is not a duration/],
     ['a duplicate key', 'kind: role\nname: x\nname: y\n', /^f.yaml:3:1: Map keys must be unique/],
-    ['a future version', 'kind: role\nversion: 3\nname: x\n', /^f.yaml:2:10: version is no version this Steno reads: 1 or 2/],
+    ['a future version', 'kind: role\nversion: 3\nname: x\n', /^f.yaml:2:10: version is not a version that this Steno reads: 1 or 2/],
     ['an alias', 'kind: role\nname: &a x\ndescription: *a\n', /^f.yaml:2:10: anchors are not allowed/],
     ['a merge key', 'kind: role\nname: x\n<<: {a: b}\n', /<< is not a known field/],
     ['a tag', 'kind: !secret role\nname: x\n', /^f.yaml:1:(7|15): /],

@@ -7,8 +7,8 @@ import { z } from 'zod';
 
 export const secretReference = z.union(
   [
-    z.strictObject({ file: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/, 'is no plain name of a file in authority/secrets') }),
-    z.strictObject({ env: z.string().regex(/^STENO_SECRET_[A-Z0-9_]{1,64}$/, 'is no name that begins with STENO_SECRET_') }),
+    z.strictObject({ file: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/, 'is not a plain file name in authority/secrets') }),
+    z.strictObject({ env: z.string().regex(/^STENO_SECRET_[A-Z0-9_]{1,64}$/, 'is not a name that begins with STENO_SECRET_') }),
   ],
   { error: 'is neither {file: NAME} nor {env: STENO_SECRET_NAME}' },
 );

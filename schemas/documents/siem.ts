@@ -24,7 +24,7 @@ const tables = ['events', 'audit', 'findings'] as const;
 
 export const siemName = z
   .string()
-  .regex(/^[a-z0-9][a-z0-9_-]{0,31}$/, 'is no name: up to 32 lower-case letters, digits, dashes and underscores');
+  .regex(/^[a-z0-9][a-z0-9_-]{0,31}$/, 'is not a name: up to 32 lower-case letters, digits, dashes and underscores');
 
 /** Fields shared with the form in a file (analyzer/siem/config.ts). */
 export const siemFields = {
@@ -42,7 +42,7 @@ export const siemFields = {
 export const siemUrl = z
   .string()
   .max(2048)
-  .refine((text) => isWebhookTarget(text, 'any'), 'is no https address, nor http of this machine; it has no user and no fragment');
+  .refine((text) => isWebhookTarget(text, 'any'), 'is not an https address, or http on this machine, without user and fragment');
 
 /** Most bytes of a syslog message; longer ones are cut and marked. RFC 5425 recommends that receivers accept 8192. */
 export const siemMaxMessage = z.int().min(2_048).max(262_144).default(8_192);
@@ -58,7 +58,7 @@ const certificates = z
   .string()
   .max(65_536)
   .regex(/^(?:-----BEGIN CERTIFICATE-----\n(?:[A-Za-z0-9+/=]{1,76}\n){1,400}-----END CERTIFICATE-----\n{0,2}){1,32}$/, {
-    error: 'is no PEM of certificates',
+    error: 'is not PEM of certificates',
   });
 
 const common = {

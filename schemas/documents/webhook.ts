@@ -28,8 +28,8 @@ const webhookEvents = [...requestEvents, 'session.invited', 'finding.new', 'sear
 export type WebhookEvent = (typeof webhookEvents)[number];
 export type RequestEvent = (typeof requestEvents)[number];
 
-const name = z.string().regex(/^[a-z0-9][a-z0-9_-]{0,62}$/, 'is no name: lower-case letters, digits, dash and underscore');
-const userName = z.string().regex(/^[a-z0-9][a-z0-9_.-]{0,62}$/, 'is no name of a user');
+const name = z.string().regex(/^[a-z0-9][a-z0-9_-]{0,62}$/, 'is not a name: lower-case letters, digits, dash and underscore');
+const userName = z.string().regex(/^[a-z0-9][a-z0-9_.-]{0,62}$/, 'is not a user name');
 
 /** https anywhere, http to this machine only; without credentials, query or fragment. */
 export function isWebhookTarget(text: string, query: 'none' | 'any' = 'none'): boolean {
@@ -43,7 +43,7 @@ export function isWebhookTarget(text: string, query: 'none' | 'any' = 'none'): b
 const url = z
   .string()
   .max(2048)
-  .refine((text) => isWebhookTarget(text), 'is no https address, nor http of this machine; it has no user, query or fragment');
+  .refine((text) => isWebhookTarget(text), 'is not an https address, or http on this machine, without user, query and fragment');
 
 const common = {
   kind: z.literal('webhook'),
@@ -79,9 +79,9 @@ const jira = z.strictObject({
     .string()
     .min(3)
     .max(254)
-    .regex(/^[^\s:@]+@[^\s:@]+$/, 'is no address'),
+    .regex(/^[^\s:@]+@[^\s:@]+$/, 'is not an address'),
   token: secretReference,
-  project: z.string().regex(/^[A-Z][A-Z0-9_]{0,31}$/, 'is no key of a project'),
+  project: z.string().regex(/^[A-Z][A-Z0-9_]{0,31}$/, 'is not a project key'),
   issue_type: z.string().min(1).max(64).default('Task'),
   /** Secret of the webhook that Jira calls; without it, answers are refused. */
   webhook_secret: secretReference.optional(),

@@ -17,7 +17,7 @@ export const KUBE_HEARD_HEADER = 'steno-last-heard';
 /** A DNS label, because it is the first segment of the path, a context in kubeconfigs, and part of a row. */
 export const kubeClusterName = z
   .string()
-  .regex(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/, 'is no name of a cluster: lower-case letters, digits and dashes, at most 63');
+  .regex(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/, 'is not a cluster name: lower-case letters, digits and dashes, at most 63');
 
 const labels = z
   .record(z.string().regex(/^[a-z0-9][a-z0-9_./-]{0,62}$/), z.string().max(255))

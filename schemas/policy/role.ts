@@ -20,7 +20,7 @@ const name = z
 const namePattern = z
   .string()
   .max(64)
-  .regex(/^(?:[a-z0-9][a-z0-9_.-]{0,62}\*?|\*)$/, 'is no name, nor the beginning of one with * at its end');
+  .regex(/^(?:[a-z0-9][a-z0-9_.-]{0,62}\*?|\*)$/, 'is neither a name nor a prefix of one followed by *');
 const text = (max: number) => z.string().max(max);
 const template = (message: string, fixed: RegExp) =>
   text(160).refine((value) => {
@@ -30,12 +30,12 @@ const template = (message: string, fixed: RegExp) =>
 
 /** A login name of a node, or a template. `*` means any login: without root in an allowing rule, with root in a denying one. */
 const login = template(
-  'is no login: a name of the node, *, {user}, {traits.KEY} or {email.local(traits.KEY)}',
+  'is not a login: a name of the node, *, {user}, {traits.KEY} or {email.local(traits.KEY)}',
   /^(?:\*|[a-z_][a-z0-9_.-]{0,31})$/,
 );
 /** Names of Kubernetes users and groups. */
-const kubeName = template('is no name of Kubernetes, nor a template', /^[A-Za-z0-9][A-Za-z0-9:@._/-]{0,159}$/);
-const kubePattern = (allowed: RegExp) => z.string().max(253).regex(allowed, 'is no name, nor the beginning of one with * at its end');
+const kubeName = template('is neither a Kubernetes name nor a template', /^[A-Za-z0-9][A-Za-z0-9:@._/-]{0,159}$/);
+const kubePattern = (allowed: RegExp) => z.string().max(253).regex(allowed, 'is neither a name nor a prefix of one followed by *');
 
 /** `secrets`, `sealedsecrets.bitnami.com`, or a prefix of one followed by `*`; without subresources. */
 const kubeResources = z.array(kubePattern(/^(?:[a-z0-9][a-z0-9.-]{0,252}\*?|\*)$/)).max(256);
@@ -64,7 +64,7 @@ const seconds = (least: number, most: number) =>
       const match = typeof value === 'string' ? /^(\d{1,9})([smhd])$/.exec(value) : null;
       return match === null ? value : Number(match[1]) * units[match[2]!]!;
     },
-    z.number({ error: 'is no duration: a number of seconds, or 30s, 15m, 8h, 7d' }).int().min(least).max(most),
+    z.number({ error: 'is not a duration: a number of seconds, or 30s, 15m, 8h, 7d' }).int().min(least).max(most),
   );
 
 export const sessionActions = ['list', 'view', 'follow', 'export', 'join', 'moderate', 'invite'] as const;
@@ -139,7 +139,7 @@ const kubeRule = z.strictObject({
     .max(256)
     .default(['*']),
   verbs: z
-    .array(z.string().regex(/^(?:[a-z]{1,32}|\*)$/, 'is no verb of Kubernetes'))
+    .array(z.string().regex(/^(?:[a-z]{1,32}|\*)$/, 'is not a Kubernetes verb'))
     .max(32)
     .default(['*']),
   groups: z.array(kubeName).max(64).default([]),
@@ -227,7 +227,7 @@ export const roleSchema = z.strictObject({
   kind: z.literal('role'),
   /** Version of the document's form; omitted means 1. Newer versions are refused. */
   version: z
-    .union([z.literal(1), z.literal(2)], { error: 'is no version this Steno reads: 1 or 2' })
+    .union([z.literal(1), z.literal(2)], { error: 'is not a version that this Steno reads: 1 or 2' })
     .transform(() => 2 as const)
     .default(2),
   name,

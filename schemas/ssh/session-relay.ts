@@ -44,7 +44,7 @@ export const relayAnswer = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('ready') }),
   z.strictObject({
     kind: z.literal('refused'),
-    code: z.string().max(64).refine(isErrorCode, 'is no code that this gateway knows'),
+    code: z.string().max(64).refine(isErrorCode, 'is not a code that this gateway knows'),
     detail: z.string().max(1024),
   }),
   z.strictObject({ kind: z.literal('disconnect'), text: z.string().max(4096) }),

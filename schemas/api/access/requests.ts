@@ -12,7 +12,7 @@ const params = z.strictObject({ name: z.string() });
 export const createRequest = endpoint({
   method: 'POST',
   path: '/v1/requests',
-  summary: 'Ask for roles, or for logins on nodes, for a while.',
+  summary: 'Request roles, or logins on nodes, for a limited time.',
   admits: ['user', 'viewer'],
   relayed: relayedSignedIn,
   event: 'request.create',
@@ -51,7 +51,7 @@ export const listRequests = endpoint({
 export const listRequestOptions = endpoint({
   method: 'GET',
   path: '/v1/request-options',
-  summary: 'List what the caller could ask for.',
+  summary: 'List what the caller may request.',
   admits: ['user', 'viewer'],
   relayed: relayedSignedIn,
   event: 'request.list',
@@ -90,7 +90,7 @@ export const reviewRequest = endpoint({
 export const cancelRequest = endpoint({
   method: 'POST',
   path: '/v1/requests/:name/cancel',
-  summary: 'Cancel a request; what it granted ends at once.',
+  summary: 'Cancel a request; its grants end at once.',
   admits: ['user', 'viewer'],
   relayed: relayedSignedIn,
   event: 'request.cancel',

@@ -85,7 +85,7 @@ export type AccessExplanation = z.output<typeof accessExplanation>;
 export const listRoles = endpoint({
   method: 'GET',
   path: '/v1/roles',
-  summary: 'List roles; who may not list them all sees those they hold.',
+  summary: 'List roles; users who may not list all roles see those that they hold.',
   admits: ['user', 'gateway', 'viewer'],
   event: 'role.list',
   params: noParams,
@@ -133,7 +133,7 @@ export const applyRoles = endpoint({
 export const putRole = endpoint({
   method: 'PUT',
   path: '/v1/roles/:name',
-  summary: 'Put a role given as values.',
+  summary: 'Create or replace a role given as values.',
   admits: ['role:create', 'role:update'],
   event: 'role.put',
   params: z.strictObject({ name }),

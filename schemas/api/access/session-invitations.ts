@@ -36,7 +36,7 @@ export const createInvitation = endpoint({
 export const listInvitations = endpoint({
   method: 'GET',
   path: '/v1/session-invitations',
-  summary: 'List invitations by and for the caller, newest first; everybody’s for who may see locks.',
+  summary: 'List invitations by and for the caller, newest first; everybody’s for users who may see locks.',
   admits: ['user', 'viewer'],
   relayed: relayedSignedIn,
   event: 'session_invitation.list',
@@ -62,7 +62,7 @@ export const showInvitation = endpoint({
 export const revokeInvitation = endpoint({
   method: 'POST',
   path: '/v1/session-invitations/:name/revoke',
-  summary: 'Revoke an invitation by or for the caller, or anybody’s for who may lock; who is in by it must leave.',
+  summary: 'Revoke an invitation by or for the caller, or anybody’s for users who may lock; participants who joined by it must leave.',
   admits: ['user', 'viewer'],
   relayed: relayedSignedIn,
   event: 'session_invitation.revoke',

@@ -10,7 +10,7 @@ const known = record({ known: z.boolean() });
 export const takeSessionPlace = endpoint({
   method: 'POST',
   path: '/v1/session-places',
-  summary: 'Take a place for a connection of a user whose roles limit them.',
+  summary: 'Take a session slot for a connection of a user whose roles limit them.',
   admits: ['gateway'],
   event: 'session_place.take',
   params: noParams,

@@ -48,7 +48,7 @@ export const deleteWebhook = endpoint({
 export const answerWebhook = endpoint({
   method: 'POST',
   path: '/v1/webhooks/:name/answer',
-  summary: 'Take an answer of a webhook as it came: its bytes in base64, and the headers that sign.',
+  summary: 'Take an answer of a webhook as received: its bytes in base64, and the headers with signatures.',
   admits: ['viewer'],
   event: 'webhook.answer',
   // Do not reveal which names exist: an impossible name is refused like an unknown one.

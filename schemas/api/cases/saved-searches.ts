@@ -44,7 +44,7 @@ const queryText = z
   .min(1)
   .max(MAX_SQL)
   .refine((text) => text.trim() !== '', 'is blank')
-  .refine((text) => !/\p{Cs}/u.test(text), 'has half a character');
+  .refine((text) => !/\p{Cs}/u.test(text), 'contains a lone surrogate');
 
 const savedSearch = record({
   id: z.string(),
@@ -72,7 +72,7 @@ export const saveSearch = endpoint({
   method: 'POST',
   path: '/v1/saved-searches',
   summary:
-    'Save a search or SQL under a name, or replace the one of this name. Sharing takes `update`, SQL `read` of `sql`. With a schedule, which SQL has none of, webhooks are told of new hits.',
+    'Save a search or SQL under a name, or replace the one of this name. Sharing requires `update`, SQL requires `read` of `sql`. With a schedule, which SQL cannot have, webhooks are notified of new hits.',
   admits: ['search:create', 'viewer'],
   relayed: { ...relayedSignedIn, bodyLimit: 131_072 },
   event: 'search.save',
@@ -95,7 +95,7 @@ export const listSavedSearches = endpoint({
   method: 'GET',
   path: '/v1/saved-searches',
   summary:
-    'List the saved searches and SQL of the caller, and with the right to read them those that others share; SQL for who may read `sql`.',
+    'List the saved searches and SQL of the caller and, with the right to read them, those that others share; SQL only for users who may read `sql`.',
   admits: ['user', 'viewer'],
   relayed: relayedSignedIn,
   event: 'search.list',
@@ -108,7 +108,7 @@ export const listSavedSearches = endpoint({
 export const deleteSavedSearch = endpoint({
   method: 'DELETE',
   path: '/v1/saved-searches/:name',
-  summary: 'Delete a saved search: its owner, or, where it is shared or runs on a schedule, who may delete saved searches.',
+  summary: 'Delete a saved search: for its owner or, if it is shared or runs on a schedule, for users who may delete saved searches.',
   admits: ['user', 'viewer'],
   relayed: relayedSignedIn,
   event: 'search.delete',
@@ -133,7 +133,7 @@ export type SearchRun = z.output<typeof searchRun>;
 export const takeSearchRuns = endpoint({
   method: 'POST',
   path: '/v1/saved-search-runs',
-  summary: 'Take the scheduled searches that are due. Each is given to one viewer a period.',
+  summary: 'Take the scheduled searches that are due. Each is given to one viewer per period.',
   admits: ['viewer'],
   event: 'search.run',
   params: noParams,
@@ -149,7 +149,7 @@ export function failureText({ code, detail }: StenoError): string {
 
 const hit = z.strictObject({
   /** SHA-256 of the row's identity. */
-  key: z.string().regex(/^[0-9a-f]{64}$/, 'is no hash'),
+  key: z.string().regex(/^[0-9a-f]{64}$/, 'is not a hash'),
   kind: z.enum(searchKinds),
   at: moment.min(0),
   /** '' for a row without a session. */
@@ -166,7 +166,7 @@ export const reportSearchRun = endpoint({
   method: 'POST',
   path: '/v1/saved-search-results',
   summary:
-    'Report what a run found, in one report or several, or why it failed. Each hit is told to webhooks once, however often it is reported.',
+    'Report the hits of a run, in one report or several, or why it failed. Webhooks are notified of each hit once, however often it is reported.',
   admits: ['viewer'],
   event: 'search.report',
   params: noParams,
@@ -178,7 +178,7 @@ export const reportSearchRun = endpoint({
     error: z
       .string()
       .max(MAX_FAILURE)
-      .regex(/^[A-Z][A-Z0-9_]{0,63}(?::|$)/, 'begins with no code')
+      .regex(/^[A-Z][A-Z0-9_]{0,63}(?::|$)/, 'does not begin with an error code')
       .nullable(),
     /** Set on the last report of the run: the next run starts from here. */
     done: z.boolean(),

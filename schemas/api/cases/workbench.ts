@@ -61,7 +61,7 @@ export const listCases = viewerEndpoint({
 export const showCase = viewerEndpoint({
   method: 'GET',
   path: '/api/cases/:id',
-  summary: 'Show a case with its timeline: of what it holds, what the caller may view.',
+  summary: 'Show a case with its timeline, as far as the caller may view its items.',
   admits: ['user'],
   params,
   query: noQuery,

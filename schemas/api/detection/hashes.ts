@@ -38,7 +38,7 @@ export type HashList = z.output<typeof hashList>;
 export const listHashLists = endpoint({
   method: 'GET',
   path: '/v1/hash-lists',
-  summary: 'List the lists of known-good executables, without their hashes.',
+  summary: 'Show the lists of known-good executables, without their hashes.',
   admits: ['rule:list'],
   event: 'hashes.list',
   params: noParams,
@@ -51,7 +51,7 @@ export const putHashPiece = endpoint({
   method: 'PUT',
   path: '/v1/hash-lists/:name/pieces',
   summary:
-    'Put one piece of an import of known-good hashes. Nothing is in force before the import is finished; after a day it is forgotten.',
+    'Upload one piece of an import of known-good hashes. Nothing is in force before the import is finished; an unfinished import is deleted after a day.',
   admits: ['rule:create', 'rule:update'],
   event: 'hashes.piece',
   params,
@@ -64,7 +64,7 @@ export const putHashPiece = endpoint({
 export const finishHashImport = endpoint({
   method: 'POST',
   path: '/v1/hash-lists/:name',
-  summary: 'Put an import of known-good hashes in force, in place of the list that had the name.',
+  summary: 'Put an import of known-good hashes in force, replacing the list of the same name.',
   admits: ['rule:create', 'rule:update'],
   event: 'hashes.import',
   params,
@@ -88,7 +88,7 @@ export const deleteHashList = endpoint({
 export const readHashLists = endpoint({
   method: 'POST',
   path: '/v1/hash-set',
-  summary: 'Every list of known-good hashes in force. `version` is that of the rules, which changes with any of them.',
+  summary: 'Show every list of known-good hashes in force. `version` is that of the rules, which changes with any list.',
   admits: ['analyzer'],
   event: 'hashes.read_set',
   params: noParams,
@@ -100,7 +100,7 @@ export const readHashLists = endpoint({
 export const readHashPiece = endpoint({
   method: 'POST',
   path: '/v1/hash-set/piece',
-  summary: 'One piece of a list in force.',
+  summary: 'Get one piece of a list in force.',
   admits: ['analyzer'],
   event: 'hashes.read_piece',
   params: noParams,

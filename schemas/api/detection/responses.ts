@@ -8,7 +8,7 @@ import { findingIdPattern, sessionIdPattern, severities } from '../../events/row
 export const respondToFinding = endpoint({
   method: 'POST',
   path: '/v1/findings/:name/response',
-  summary: 'Take the response that the policy of this authority has for a finding; once, however often it is asked for.',
+  summary: 'Take the response to a finding that the policy of this authority prescribes; once, however often it is requested.',
   admits: ['analyzer'],
   event: 'response.take',
   params: z.strictObject({ name: z.string().regex(findingIdPattern, 'is not the id of a finding') }),

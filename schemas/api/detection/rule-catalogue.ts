@@ -73,7 +73,7 @@ export const showCatalogue = endpoint({
 export const reportCatalogue = endpoint({
   method: 'PUT',
   path: '/v1/rule-catalogue',
-  summary: 'The active analyzer reports which rules it evaluates. `begins`: forget the rules that were reported before.',
+  summary: 'Report the rules that the active analyzer evaluates. `begins`: forget the rules that were reported before.',
   admits: ['analyzer'],
   event: 'rule.report_catalogue',
   params: noParams,

@@ -32,7 +32,7 @@ export type JoinTokenCreated = z.output<typeof joinTokenCreated>;
 export const listJoinTokens = endpoint({
   method: 'GET',
   path: '/v1/tokens',
-  summary: 'List join tokens that still count.',
+  summary: 'List valid join tokens.',
   admits: ['token:list'],
   event: 'token.list',
   params: noParams,
@@ -44,7 +44,7 @@ export const listJoinTokens = endpoint({
 export const createJoinToken = endpoint({
   method: 'POST',
   path: '/v1/tokens',
-  summary: 'Create a join token; its secret is in this answer alone.',
+  summary: 'Create a join token; only this answer contains its secret.',
   admits: ['token:create'],
   event: 'token.create',
   params: noParams,

@@ -96,7 +96,7 @@ export const showLiveSession = endpoint({
 export const readLiveSessions = endpoint({
   method: 'POST',
   path: '/v1/live-sessions/read',
-  summary: 'Read who is in live sessions. Those that no connected gateway holds, or tells nothing of, are left out.',
+  summary: 'List the participants of live sessions. Sessions that no connected gateway holds or reports are left out.',
   admits: ['viewer'],
   event: 'live_session.read',
   params: noParams,

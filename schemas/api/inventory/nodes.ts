@@ -59,7 +59,7 @@ export const listNodesOf = endpoint({
 export const putNode = endpoint({
   method: 'PUT',
   path: '/v1/nodes/:name',
-  summary: 'Register a node, or change what is known of it.',
+  summary: 'Register a node, or change its record.',
   admits: ['node:create', 'node:update'],
   event: 'node.put',
   params: z.strictObject({ name }),
@@ -110,7 +110,7 @@ export type NodeRegistration = z.input<typeof registerOwnNode.body>;
 export const challengeJoin = endpoint({
   method: 'POST',
   path: '/v1/nodes/challenge',
-  summary: 'Get a nonce for a machine that wants to join.',
+  summary: 'Get a nonce for a joining machine.',
   admits: ['gateway'],
   event: 'node.challenge',
   params: noParams,
@@ -156,7 +156,7 @@ export const carryNodeRequest = endpoint({
 export const showNodeTrust = endpoint({
   method: 'GET',
   path: '/v1/nodes/trust',
-  summary: 'Get what nodes may believe, signed by this authority.',
+  summary: 'Get the trust list for nodes, signed by this authority.',
   admits: ['gateway'],
   event: 'node.trust',
   params: noParams,
@@ -170,7 +170,7 @@ const names = z.array(name).max(10_000);
 export const reportHeldNodes = endpoint({
   method: 'PUT',
   path: '/v1/nodes/held',
-  summary: 'Report which nodes hold a tunnel to the calling gateway, and which sessions are live there.',
+  summary: 'Report the nodes with a tunnel to the calling gateway, and its live sessions.',
   admits: ['gateway'],
   event: 'node.held',
   params: noParams,
@@ -193,7 +193,7 @@ export const reportHeldNodes = endpoint({
 export const listGateways = endpoint({
   method: 'GET',
   path: '/v1/gateways',
-  summary: 'List where services reach the gateways that are connected now.',
+  summary: 'List the addresses at which services reach the connected gateways.',
   admits: ['viewer'],
   event: 'gateway.list',
   params: noParams,

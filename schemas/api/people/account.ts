@@ -82,7 +82,7 @@ export const openInvitation = endpoint({
 export const checkInvitationPassword = endpoint({
   method: 'POST',
   path: '/v1/invitation/password',
-  summary: 'Say whether a password may be chosen.',
+  summary: 'Check whether a password may be chosen.',
   admits: ['viewer'],
   relayed: relayedForLogins,
   event: 'invitation.open',

@@ -33,7 +33,7 @@ const withToken = z.strictObject({ token });
 export const askConfirmation = endpoint({
   method: 'POST',
   path: '/v1/session-confirmations',
-  summary: 'Ask for a second factor for a session.',
+  summary: 'Request a second factor for a session.',
   admits: ['gateway'],
   event: 'session_mfa.ask',
   params: noParams,
@@ -52,7 +52,7 @@ export type SessionConfirmationRequest = z.output<typeof askConfirmation.body>;
 export const showConfirmationState = endpoint({
   method: 'POST',
   path: '/v1/session-confirmations/state',
-  summary: 'Ask whether a session was confirmed; `gone` when nobody did in time.',
+  summary: 'Check whether a session was confirmed; `gone` if nobody confirmed it in time.',
   admits: ['gateway'],
   event: 'session_mfa.ask',
   params: noParams,
@@ -64,7 +64,7 @@ export const showConfirmationState = endpoint({
 export const askKubeConfirmation = endpoint({
   method: 'POST',
   path: '/v1/kube-confirmations',
-  summary: 'Ask whether a user has confirmed requests to a Kubernetes cluster with a second factor, or where they do.',
+  summary: 'Check whether a user has confirmed requests to a Kubernetes cluster with a second factor, or get the address for that.',
   admits: ['gateway'],
   event: 'session_mfa.ask',
   params: noParams,

@@ -131,7 +131,7 @@ export const logInWithPasskey = endpoint({
 export const beginSingleSignOn = endpoint({
   method: 'POST',
   path: '/v1/login/connectors/:name',
-  summary: 'Begin a login by a connector: where to send the browser, and the cookie that binds it.',
+  summary: 'Begin a login through a connector: the address for the browser, and the cookie that binds it.',
   admits: ['viewer'],
   event: 'user.login',
   params: named,
@@ -143,7 +143,7 @@ export const beginSingleSignOn = endpoint({
 export const parkSingleSignOn = endpoint({
   method: 'POST',
   path: '/v1/login/parked/:name',
-  summary: 'Keep an answer of a provider that came by form, without the cookie.',
+  summary: 'Store an answer of a provider that arrived by form, without the cookie.',
   admits: ['viewer'],
   event: 'user.login',
   params: named,
@@ -188,7 +188,7 @@ export const beginDeviceLogin = endpoint({
 export const pollDeviceLogin = endpoint({
   method: 'POST',
   path: '/v1/login/device/token',
-  summary: 'Ask whether the login of a command was approved.',
+  summary: 'Check whether the login of a command was approved.',
   admits: ['viewer'],
   event: 'user.login',
   params: noParams,

@@ -58,7 +58,7 @@ export const listUsers = endpoint({
 export const createUser = endpoint({
   method: 'POST',
   path: '/v1/users',
-  summary: 'Create a user; the invitation is in this answer alone.',
+  summary: 'Create a user; only this answer contains the invitation.',
   admits: ['user:create'],
   event: 'user.create',
   params: noParams,
@@ -118,7 +118,7 @@ export const enableUser = endpoint({
 export const resetUser = endpoint({
   method: 'POST',
   path: '/v1/users/:name/reset',
-  summary: 'Take every way into the account away and invite its user anew.',
+  summary: 'Remove every way into the account and invite its user again.',
   admits: ['user:update'],
   event: 'user.reset',
   params,
@@ -130,7 +130,7 @@ export const resetUser = endpoint({
 export const deleteUser = endpoint({
   method: 'DELETE',
   path: '/v1/users/:name',
-  summary: 'Remove a user or bot; the name stays taken.',
+  summary: 'Remove a user or bot; the name stays reserved.',
   admits: ['user:delete'],
   event: 'user.delete',
   params,
@@ -142,7 +142,7 @@ export const deleteUser = endpoint({
 export const listUserNames = endpoint({
   method: 'GET',
   path: '/v1/user-names',
-  summary: 'List names of removed users that are still taken.',
+  summary: 'List reserved names of removed users.',
   admits: ['user:list'],
   event: 'user_name.list',
   params: noParams,

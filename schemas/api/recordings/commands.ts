@@ -67,7 +67,8 @@ export type CommandList = z.output<typeof commandList>;
 export const listCommands = viewerEndpoint({
   method: 'GET',
   path: '/api/sessions/:id/commands',
-  summary: 'List the commands of a session, each with how it is known, what ran unseen and what was shown but never ran.',
+  summary:
+    'List the commands of a session with the evidence for each, programs that ran unseen, and commands that were shown but never ran.',
   admits: ['user'],
   params: z.strictObject({ id: z.string() }),
   query: z.strictObject({ from: queryInteger(0, 999_999_999_999).default(0) }),

@@ -45,7 +45,7 @@ export type Comparison = z.output<typeof comparison>;
 export const compareSessions = viewerEndpoint({
   method: 'GET',
   path: '/api/sessions/:id/compare/:other',
-  summary: 'Compare two sessions: their commands aligned, with what differs of their output. It takes the right to view both.',
+  summary: 'Compare two sessions: their commands aligned, with the differences in their output. Requires the right to view both.',
   admits: ['user'],
   params: z.strictObject({ id: z.string(), other: z.string() }),
   query: z.strictObject({}),

@@ -82,7 +82,7 @@ export type FoundSpans = z.output<typeof foundSpans>;
 export const findSpans = viewerEndpoint({
   method: 'GET',
   path: '/api/find/sessions',
-  summary: 'The sessions of the same hits, without the hits: who was where, and from when to when.',
+  summary: 'The sessions of the same hits, without the hits: users, nodes and times.',
   admits: ['user'],
   params: noParams,
   query: z.strictObject({ q, before: queryCursor.optional(), limit: queryInteger(1, 200).default(100) }),

@@ -97,7 +97,7 @@ export const listFindings = viewerEndpoint({
 export const showFinding = viewerEndpoint({
   method: 'GET',
   path: '/api/findings/:id',
-  summary: 'Show a finding with the events that prove it; the authority is told that its session was looked at.',
+  summary: 'Show a finding with the events that prove it; the view of its session is reported to the authority.',
   admits: ['user'],
   params: z.strictObject({ id: z.string() }),
   query: noQuery,

@@ -76,7 +76,7 @@ export const huntRules = viewerEndpoint({
   method: 'POST',
   path: '/api/hunts',
   summary:
-    'Search stored events that the caller may view for matches of rules: JSON lines of progress, then of the result. To cancel, close the connection.',
+    'Search stored events that the caller may view for matches of rules: JSON lines with progress, then the result. To cancel, close the connection.',
   admits: ['user'],
   params: noParams,
   query: noQuery,

@@ -39,7 +39,7 @@ export const showPatterns = viewerEndpoint({
   method: 'GET',
   path: '/api/patterns',
   summary:
-    'Show what recurs over sessions: commands that ran before findings, nodes and hours. It takes the right to read findings; only sessions count that the caller may view.',
+    'Show patterns over sessions: commands that ran before findings, nodes and hours. Requires the right to read findings; only sessions that the caller may view count.',
   admits: ['user'],
   params: noParams,
   query: span,
@@ -68,7 +68,7 @@ export type AlikeSessions = z.output<typeof alike>;
 export const listAlike = viewerEndpoint({
   method: 'GET',
   path: '/api/sessions/:id/alike',
-  summary: 'List sessions that ran the same commands as one, of those that the caller may view.',
+  summary: 'List sessions that ran the same commands as a given one, among those that the caller may view.',
   admits: ['user'],
   params: z.strictObject({ id: z.string() }),
   query: span,

@@ -67,7 +67,7 @@ const place = z
 export const listLines = viewerEndpoint({
   method: 'GET',
   path: '/api/sessions/:id/lines',
-  summary: "List the lines of a session's screen in order: behind a place, before one, or around a moment.",
+  summary: "List the lines of a session's screen in order: after a position, before one, or around a moment.",
   admits: ['user'],
   params,
   query: z

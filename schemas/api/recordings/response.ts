@@ -15,7 +15,7 @@ export const showResponse = viewerEndpoint({
   method: 'GET',
   path: '/api/finding-response',
   summary:
-    'From findings to the first look, to a lock, to the end of their sessions and to the decision that closed them, by month. It takes the right to read findings and the audit log.',
+    'Show times from findings to the first look, a lock, the end of their sessions, and the decision that closed them, by month. Requires the rights to read findings and the audit log.',
   admits: ['user'],
   params: noParams,
   /** Bounds the time of the findings; the last twelve months by default. */

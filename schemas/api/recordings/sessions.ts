@@ -161,7 +161,7 @@ export const showSession = viewerEndpoint({
 export const openSession = viewerEndpoint({
   method: 'GET',
   path: '/api/sessions/:id/opening',
-  summary: 'Show what a page shows first of a session, in one answer (schemas/api/recordings/opening.ts).',
+  summary: 'Get everything that a page shows of a session at first, in one answer (schemas/api/recordings/opening.ts).',
   admits: ['user'],
   params,
   query: z.strictObject({ at: queryInteger(0, 999_999_999_999).optional() }),
@@ -211,7 +211,7 @@ export const listFacts = viewerEndpoint({
 export const listKernelEvents = viewerEndpoint({
   method: 'GET',
   path: '/api/sessions/:id/events',
-  summary: "List what the node's kernel told of a session, in order.",
+  summary: 'List the kernel events and gaps of a session, in order.',
   admits: ['user'],
   params,
   query: z.strictObject({
@@ -261,12 +261,12 @@ export const exportSession = viewerEndpoint({
 export const followSession = viewerEndpoint({
   method: 'GET',
   path: '/api/sessions/:id/live',
-  summary: 'Follow a live session: a WebSocket of text messages, each some event lines, from after a block on.',
+  summary: 'Follow a live session: a WebSocket of text messages with event lines, from after a block on.',
   admits: ['user'],
   params,
   query: z.strictObject({
     after: queryInteger(0, 4_294_967_295).default(0),
-    drafts: z.literal('1').optional().describe('also send what is recorded of a block before it is cut: schemas/feed.ts'),
+    drafts: z.literal('1').optional().describe('also send drafts of incomplete blocks: schemas/feed.ts'),
   }),
   body: noBody,
   answer: z.string(),

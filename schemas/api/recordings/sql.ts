@@ -14,7 +14,7 @@ const sqlRequest = z.strictObject({
   sample: z
     .strictObject({
       size: z.int().min(1).max(10_000),
-      seed: z.string().regex(/^[\x20-\x7e]{1,64}$/, 'is no seed: 1 to 64 printable characters'),
+      seed: z.string().regex(/^[\x20-\x7e]{1,64}$/, 'is not a seed: 1 to 64 printable characters'),
     })
     .optional(),
 });
@@ -52,7 +52,7 @@ export const runSql = viewerEndpoint({
   method: 'POST',
   path: '/api/sql',
   summary:
-    'Run a SELECT over the rows that the caller may see. Whoever closes the connection cancels it. The authority is told of each query with the hash of its answer.',
+    'Run a SELECT over the rows that the caller may see. Closing the connection cancels it. Each query is reported to the authority with the hash of its answer.',
   admits: ['sql:read'],
   params: noParams,
   query: noQuery,
@@ -93,7 +93,7 @@ export type SqlSchema = z.output<typeof sqlSchema>;
 export const showSqlSchema = viewerEndpoint({
   method: 'GET',
   path: '/api/sql/schema',
-  summary: 'What SQL may read: views with their columns, and the queries that come with Steno.',
+  summary: 'Show what SQL may read: views with their columns, and the queries supplied with Steno.',
   admits: ['sql:read'],
   params: noParams,
   query: noQuery,

@@ -99,7 +99,7 @@ export const recordingCa = record({
 export const showStatus = viewerEndpoint({
   method: 'GET',
   path: '/api/status',
-  summary: 'Show whether the stores answer, and what waits in the background.',
+  summary: 'Show whether the stores answer, and the queues of background work.',
   admits: ['user'],
   params: noParams,
   query: anyQuery,
@@ -111,7 +111,7 @@ export const showStatus = viewerEndpoint({
 export const showRecordingCa = viewerEndpoint({
   method: 'GET',
   path: '/api/recording-ca',
-  summary: 'Show the public keys that recordings are checked with.',
+  summary: 'Show the public keys for verifying recordings.',
   admits: ['user'],
   params: noParams,
   query: noQuery,
@@ -123,7 +123,7 @@ export const showRecordingCa = viewerEndpoint({
 export const showMetrics = viewerEndpoint({
   method: 'GET',
   path: '/metrics',
-  summary: 'Measure queues and connections turned away, for programs of this machine alone.',
+  summary: 'Get metrics of queues and refused connections, only for programs on this machine.',
   admits: ['owner'],
   params: noParams,
   query: noQuery,

@@ -64,7 +64,7 @@ export const showTrust = endpoint({
 export const listCas = endpoint({
   method: 'GET',
   path: '/v1/ca',
-  summary: 'List the CAs and how far their rotations are.',
+  summary: 'List the CAs and the state of their rotations.',
   admits: ['owner', 'user'],
   event: 'ca.list',
   params: noParams,
@@ -76,7 +76,7 @@ export const listCas = endpoint({
 export const rotateCa = endpoint({
   method: 'PUT',
   path: '/v1/ca/:name/rotation',
-  summary: 'Move the rotation of a CA to a phase, or let it go on by itself.',
+  summary: 'Move the rotation of a CA to a phase, or let it continue automatically.',
   admits: ['owner', 'ca:update'],
   event: 'ca.rotate',
   params: z.strictObject({ name: z.string() }),

@@ -5,7 +5,7 @@ import { endpoint, noAnswer, noParams } from '../../endpoint/endpoint.js';
 export const reportDisclosure = endpoint({
   method: 'POST',
   path: '/v1/disclosures',
-  summary: 'Report that a person saw a recording, or was refused it: one audit row.',
+  summary: 'Report that a user viewed a recording or was refused: one audit row.',
   admits: ['viewer'],
   event: 'recording.disclose',
   params: noParams,

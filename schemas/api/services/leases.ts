@@ -31,7 +31,7 @@ export const acquireLease = endpoint({
 export const renewLease = endpoint({
   method: 'POST',
   path: '/v1/leases/renew',
-  summary: 'Renew a lease; `held` is false when it is no longer held.',
+  summary: 'Renew a lease; `held` is false if it is no longer held.',
   admits: ['ingest', 'analyzer'],
   event: 'lease.renew',
   params: noParams,
