@@ -243,7 +243,7 @@ def check_layout(frames, proofs, certificates, lines):
     if not kinds.endswith("S"):
         raise Bad(11, "the seek table at the end is missing")
     if not re.fullmatch("C+(D*PS?)*D*PI?S", kinds) or "I" in kinds and len(proofs) > 1:
-        raise Bad(10, "a frame stands where none can be")
+        raise Bad(10, "a frame is in an impossible position")
     if [hashlib.sha256(each).digest()[:16] for each in certificates] != list(dict.fromkeys(proof["certificate"] for proof in proofs)):
         raise Bad(10, "the certificates are not those that the proofs name, in their order")
     since = []

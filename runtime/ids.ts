@@ -1,7 +1,7 @@
 /** Random ids that people read out and type. Tested in ids.test.ts. */
 import { randomInt } from 'node:crypto';
 
-/** Digits and lower-case letters without those that look alike (0, 1, i, l, o) and u, which makes words. Just under five bits each. */
+/** Digits and lower-case letters, without look-alikes (0, 1, i, l, o), and without u, which would allow words. Just under five bits each. */
 const DIGITS = '23456789abcdefghjkmnpqrstvwxyz';
 
 /** `PREFIX-` and `length` characters of `DIGITS`. */

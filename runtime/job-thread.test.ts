@@ -7,7 +7,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { openJobThread } from './job-thread.js';
 import type { JobLimit, JobThread } from './job-thread.js';
 
-// Node runs a thread's module by itself, so the module imports what was built.
+// Node runs a thread's module without the test runner, so the module imports the compiled file.
 const built = new URL('../dist/runtime/job-thread.js', import.meta.url).href;
 const open: JobThread<string, string>[] = [];
 let folder: string;
@@ -29,7 +29,7 @@ function threadOf(body: string, limit?: JobLimit): JobThread<string, string> {
   return thread;
 }
 
-test('one thread runs all jobs, in the order in which they came', async () => {
+test('one thread runs all jobs, in order of arrival', async () => {
   const thread = threadOf('return job + jobs;');
   expect(await Promise.all(['a', 'b', 'c'].map((job) => thread.run(job)))).toEqual(['a1', 'b2', 'c3']);
 });

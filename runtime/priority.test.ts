@@ -11,7 +11,7 @@ const nice = (pid: string): number =>
       .split(' ')[16],
   );
 
-it('lowers the calling thread and what it starts, and never raises', () => {
+it('lowers the calling thread and threads that it starts, and never raises a priority', () => {
   const before = getPriority();
   lowerPriority(before - 1);
   expect(nice('thread-self')).toBe(before);

@@ -7,7 +7,7 @@ export function newToken(): string {
   return randomBytes(TOKEN_BYTES).toString('base64url');
 }
 
-/** Stored form of a token: lower-case hex of SHA-256. Their 256 random bits need no slower hash. */
+/** Stored form of a token: lower-case hex of SHA-256. With 256 random bits, a token needs no slower hash. */
 export function hashOf(token: string): string {
   return createHash('sha256').update(token).digest('hex');
 }

@@ -47,12 +47,12 @@ describe('zstd frames', () => {
       } catch {
         continue;
       }
-      // A changed bit that does not change the content (an unused header bit) is no damage.
+      // A changed bit that does not affect the content (an unused header bit) is not damage.
       expect(Buffer.compare(Buffer.from(out), content)).toBe(0);
     }
   });
 
-  it('refuses to compress more than a reader need hold', async () => {
+  it('refuses to compress more than a reader must be able to hold', async () => {
     const zstd = await openZstd();
     expect(() => zstd.compress(new Uint8Array((4 << 20) + 1), 1)).toThrow(/4194304 bytes/);
   });

@@ -7,13 +7,13 @@ import { decodeUplink, encodeUplink } from './uplink.js';
 const sessions = fc
   .tuple(fc.integer({ min: 0, max: 4_102_444_800_000 }), fc.uint8Array({ minLength: 10, maxLength: 10 }))
   .map(([time, random]) => sessionId(time, random));
-/** What URLSearchParams does for names and values that need no escapes: its type is not known in this folder. */
+/** Does what URLSearchParams does for names and values without escapes; its type is not available in this folder. */
 const query = (path: string) => {
   const pairs = new Map((path.split('?')[1] ?? '').split('&').map((pair) => pair.split('=') as [string, string]));
   return { get: (name: string) => pairs.get(name) ?? null };
 };
 
-test('a request is read as it was written', () => {
+test('a request is parsed as it was written', () => {
   fc.assert(
     fc.property(sessions, fc.integer({ min: 0, max: 1e15 - 1 }), fc.boolean(), (session, after, drafts) => {
       expect(parseFeedRequest(query(formatFeedRequest({ session, after, drafts })))).toEqual({ session, after, drafts });
@@ -23,15 +23,15 @@ test('a request is read as it was written', () => {
 
 test.each([
   ['no session', '/live?after=1'],
-  ['a session that is none', '/live?session=..&after=1'],
+  ['an invalid session id', '/live?session=..&after=1'],
   ['a negative block', `/live?session=${sessionId(0, new Uint8Array(10))}&after=-1`],
-  ['a block that is no number', `/live?session=${sessionId(0, new Uint8Array(10))}&after=1e3`],
+  ['a block that is not a number', `/live?session=${sessionId(0, new Uint8Array(10))}&after=1e3`],
   ['a block beyond every recording', `/live?session=${sessionId(0, new Uint8Array(10))}&after=${'9'.repeat(16)}`],
-])('%s is no request', (_, path) => {
+])('%s is not a valid request', (_, path) => {
   expect(parseFeedRequest(query(path))).toBeNull();
 });
 
-test('whatever is resent, a follower takes every block once and in order, and a hole is told', () => {
+test('whatever is resent, a follower takes every block once and in order, and reports a hole', () => {
   fc.assert(
     fc.property(fc.integer({ min: 0, max: 20 }), fc.array(fc.integer({ min: 1, max: 30 }), { maxLength: 60 }), (after, numbers) => {
       const session = sessionId(0, new Uint8Array(10));
@@ -48,7 +48,7 @@ test('whatever is resent, a follower takes every block once and in order, and a 
   );
 });
 
-test('drafts are taken of the next block alone, from its first byte on and without a gap', () => {
+test('only drafts of the next block are taken, from its first byte on and without a gap', () => {
   const session = sessionId(0, new Uint8Array(10));
   const cursor = new FeedCursor({ session, after: 3 });
   const draft = (n: number, from: number, length: number): string => {

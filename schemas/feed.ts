@@ -1,21 +1,21 @@
 /**
- * The feed: the blocks of a live session, as ingest gives them to followers, and as the viewer passes them on to browsers.
+ * The feed: the blocks of a live session, as ingest sends them to followers, and as the viewer relays them to browsers.
  *
  *     ingest   wss /live?session=ID&after=BLOCK[&drafts=1]   mutual TLS, subprotocol of the uplink; for peers of kind viewer
- *              one message a block: the uplink's frame `block` (session, n, head, lines); between them, where asked for, frames `draft`
+ *              one message per block: the uplink's frame `block` (session, n, head, lines); in between, if requested, frames `draft`
  *     viewer   wss /api/sessions/ID/live?after=BLOCK[&drafts=1]
- *              one text message a block: its lines; between them, where asked for, drafts of the next block: `=` and its first
- *              bytes, or `+` and those that follow what was sent of it
+ *              one text message per block: its lines; in between, if requested, drafts of the next block: `=` and its first
+ *              bytes, or `+` and the bytes after those already sent
  *
- * A draft is what the gateway has recorded of a block that is not cut yet; its last line may lack its end (`"]` and a newline), never part of
- * a character or of an escape. The blocks that follow begin with the same bytes (a last line that is too long for the block begins the next
- * one), unless the gateway was killed in between.
+ * A draft is the part of an incomplete block that the gateway has recorded so far; its last line may lack its end (`"]` and a newline),
+ * but characters and escapes are complete. The following blocks begin with the same bytes (a last line that is too long for the block
+ * begins the next one), unless the gateway was killed in between.
  *
- * Order: the first block is `after` + 1, and none is left out or repeated: what is stored comes first, then what comes in.
+ * Order: the first block is `after` + 1, and none is left out or repeated: stored blocks first, then new ones as they arrive.
  * A slow follower delays only itself.
  * Followers only listen: a message from one closes its connection with `misuse`.
- * Resume: after `away` a follower connects again with the last block that it has. A browser that is told `behind` or
- * `unavailable` reads the segment index first, since what it lacks may be stored by now.
+ * Resume: after `away` a follower reconnects with the last block that it has. A browser that gets `behind` or `unavailable`
+ * reads the segment index first, since the missing blocks may be stored by now.
  *
  * Pure, without the uplink's decoder, so that the page need not load it. Tested in feed.test.ts.
  */
@@ -23,7 +23,7 @@ import { isSessionId } from './recording/line.js';
 
 export const FEED_PATH = '/live';
 
-/** Why ingest closes. `over`: the session has ended and all of it was sent. `away`: its gateway sends nothing here now. */
+/** Why ingest closes. `over`: the session has ended and everything was sent. `away`: its gateway is not connected to this ingest now. */
 export const feedCloses = { over: 1000, misuse: 1008, away: 1012 } as const;
 
 /** Why the viewer closes. */
@@ -42,7 +42,7 @@ export function formatFeedRequest({ session, after, drafts }: FeedRequest): stri
   return `${FEED_PATH}?session=${session}&after=${after}${drafts ? '&drafts=1' : ''}`;
 }
 
-/** Null for anything that is no request. `query`: of the URL. */
+/** Null if it is not a valid request. `query`: the URL's. */
 export function parseFeedRequest(query: Query): FeedRequest | null {
   const session = query.get('session') ?? '';
   const after = query.get('after') ?? '0';
@@ -56,18 +56,18 @@ interface Query {
 
 export type FeedStep =
   | { readonly kind: 'block'; readonly lines: Uint8Array }
-  /** Of the next block. `begins`: it replaces what was drafted of it. */
+  /** A draft of the next block. `begins`: it replaces earlier drafts of the block. */
   | { readonly kind: 'draft'; readonly begins: boolean; readonly bytes: Uint8Array }
   /** For another session, of another kind, or seen already: ignore it. */
   | { readonly kind: 'other' }
   /** Blocks between are missing. */
   | { readonly kind: 'hole' };
 
-/** A follower's place in the feed. */
+/** A follower's position in the feed. */
 export class FeedCursor {
   readonly #session: string;
   #last: number;
-  /** Bytes drafted of the next block. */
+  /** Bytes of the next block received as drafts. */
   #drafted = 0;
 
   constructor({ session, after }: Pick<FeedRequest, 'session' | 'after'>) {
@@ -75,12 +75,12 @@ export class FeedCursor {
     this.#last = after;
   }
 
-  /** The last block that was taken, to come again with. */
+  /** The last block taken, for reconnecting. */
   get last(): number {
     return this.#last;
   }
 
-  /** `frame`: as `decodeUplink` gives it. */
+  /** `frame`: as returned by `decodeUplink`. */
   take(frame: { readonly kind: string; readonly header: object; readonly payload: Uint8Array }): FeedStep {
     const { session, n, from } = frame.header as { readonly session?: unknown; readonly n?: unknown; readonly from?: unknown };
     if (frame.kind === 'draft' && session === this.#session && n === this.#last + 1 && (from === 0 || from === this.#drafted)) {

@@ -1,14 +1,14 @@
 /**
- * Joining: how a machine becomes a node, and how a node speaks to the authority afterwards, through a gateway.
+ * Joining: how a machine becomes a node, and how the node then talks to the authority through a gateway.
  *
  *     token     steno-join-<id>-<seed>          `seed`: 32 random bytes, base64url. They are an Ed25519 private key.
- *     join      {request, signatures}           `request` is the text of a `JoinRequest`, signed three times as it is
+ *     join      {request, signatures}           `request` is the text of a `JoinRequest`, with three signatures over that text
  *     after     {request, signature}            the text of a `NodeRequest`, signed by the node's service key
  *
- * The token never travels: the machine signs with it, and the authority keeps the public half. So a gateway that is not
- * ours learns nothing, one of ours cannot use the token itself, and who reads the state store cannot join. `nonce` is
- * the authority's and counts once; `channel` is the exporter value (RFC 9266) of the TLS connection, which the gateway
- * compares with its own: a join that was overheard fits no other connection. Tested in authority/inventory/nodes/nodes.test.ts.
+ * The token is never sent: the machine signs with it, and the authority stores the public half. So a rogue gateway learns
+ * nothing, a genuine gateway cannot use the token itself, and a reader of the state store cannot join. `nonce` is issued by
+ * the authority and valid once; `channel` is the exporter value (RFC 9266) of the TLS connection, which the gateway compares
+ * with its own, so an overheard join is useless on another connection. Tested in authority/inventory/nodes/nodes.test.ts.
  */
 import { z } from 'zod';
 import { isName } from './base/identity.js';
@@ -24,14 +24,14 @@ export const tokenId = z.string().regex(/^[a-z0-9]{12}$/, 'is not the id of a to
 /** Labels in the form that roles use. */
 export const labelKey = z.string().regex(/^[a-z0-9][a-z0-9_./-]{0,62}$/, 'is not a label');
 export const nodeLabels = z.record(labelKey, z.string().max(255)).refine((map) => Object.keys(map).length <= 64, 'are too many');
-/** Keys that nodes may give themselves always: everyone knows that such a label is only the node's word. */
+/** Prefix of keys that nodes may always set themselves: it marks a label as the node's own claim. */
 export const OWN_LABEL_PREFIX = 'node/';
-/** A key, or the beginning of keys and `*`. */
+/** A key, or a prefix of keys followed by `*`. */
 export const labelPattern = z.string().regex(/^[a-z0-9][a-z0-9_./-]{0,62}\*?$/, 'is not KEY or PREFIX*');
 
 /**
- * How the node takes sessions: by Steno's SSH service, or by the OpenSSH server it has. Two take none: `kubernetes` is a way to the API
- * server of the cluster that it runs in, and `pods` records what commands in the pods of its machine do in the kernel.
+ * How the node accepts sessions: by Steno's SSH service, or by its own OpenSSH server. Two modes accept none: `kubernetes` leads to the
+ * API server of the cluster in which it runs, and `pods` records the kernel events of commands in the pods of its machine.
  */
 export const sshModes = ['service', 'openssh', 'kubernetes', 'pods'] as const;
 export type SshMode = (typeof sshModes)[number];
@@ -39,13 +39,13 @@ export type SshMode = (typeof sshModes)[number];
 /** How gateways reach a node: they dial its address, or go through the tunnel that its agent holds. */
 export type Route = 'direct' | 'tunnel';
 
-/** Whether the node takes session certificates for `LOGIN@NODE` and needs none for the bare login; agents of before do not say. */
+/** Whether the node accepts session certificates for `LOGIN@NODE` and needs none for the bare login; older agents omit it. */
 const takesNodePrincipals = z.boolean().optional();
 
 export const MAX_REQUEST = 32 << 10;
-/** How long a nonce of the authority counts, ms. */
+/** Lifetime of the authority's nonces, in ms. */
 export const NONCE_LIFE_MS = 60_000;
-/** How far the clocks of node and authority may be apart, ms. */
+/** Largest difference between the clocks of node and authority, in ms. */
 export const NODE_REQUEST_WINDOW_MS = 300_000;
 
 export const joinRequest = z.strictObject({
@@ -57,7 +57,7 @@ export const joinRequest = z.strictObject({
   name,
   /** SPKI in PEM, ECDSA P-256. */
   service_key: z.string().max(4096),
-  /** Public key line of what the node's SSH shows. */
+  /** Public key line of the node's SSH host key. */
   host_key: z.string().max(16_384),
   labels: nodeLabels,
   ssh: z.enum(sshModes),
@@ -76,7 +76,7 @@ export type SignedJoin = z.infer<typeof signedJoin>;
 
 const said = { node: name, time: z.number().int().positive() };
 export const nodeRequest = z.discriminatedUnion('kind', [
-  /** New certificates for the keys that the node has had since it joined, or for another host key it holds. */
+  /** Requests new certificates for the keys with which the node joined, or for another host key that it holds. */
   z.strictObject({
     kind: z.literal('renew'),
     ...said,
@@ -100,19 +100,19 @@ export const gatewayAddress = z
 export const MAX_GATEWAYS = 128;
 
 /**
- * Whom a node may believe, signed by an authority with its service key: gateways carry it, and cannot make a node trust
- * a CA of their own. Fields that an authority of a later version adds are ignored.
+ * The CAs that a node trusts, signed by an authority with its service key: gateways relay it, and cannot make a node trust
+ * a CA of their own. Fields that a later version adds are ignored.
  */
 export const nodeTrust = z.object({
-  /** ms since 1970; an older one than is known does not count. */
+  /** ms since 1970; a document older than the known one is ignored. */
   time: z.number().int().positive(),
   /** Public key lines. */
   ssh_user_ca: z.array(z.string().max(16_384)).max(16),
   /** Certificates in PEM. */
   service_ca: z.array(z.string().max(16_384)).max(16),
-  /** Which keys sign now: what another has signed is to be renewed. */
+  /** The current signing keys; certificates signed by others must be renewed. */
   signing: z.object({ ssh_host: z.string().max(16_384), service: z.string().max(16_384) }),
-  /** Where the gateways are that were there at that time: the node holds a tunnel to each. */
+  /** Addresses of the gateways connected at that time; the node holds a tunnel to each. */
   gateways: z.array(gatewayAddress).max(MAX_GATEWAYS).default([]),
 });
 export type NodeTrust = z.infer<typeof nodeTrust>;
@@ -121,7 +121,7 @@ export const signedTrust = z.strictObject({
   /** The text of a `NodeTrust`. */
   document: z.string().max(65_536),
   signature: base64,
-  /** PEM: of the authority that signed, by the service CA. */
+  /** PEM: certificate of the authority that signed, issued by the service CA. */
   certificate: z.string().max(8_192),
 });
 export type SignedTrust = z.infer<typeof signedTrust>;
@@ -162,7 +162,7 @@ export function matchesPattern(patterns: readonly string[], key: string): boolea
   return patterns.some((pattern) => (pattern.endsWith('*') ? key.startsWith(pattern.slice(0, -1)) : key === pattern));
 }
 
-/** Which of the labels a node may say of itself. `decided`: those of its token, which the node cannot change. */
+/** The labels that a node may set itself. `decided`: labels of its token, which the node cannot change. */
 export function ownLabels(
   wanted: Readonly<Record<string, string>>,
   token: { readonly labels: Readonly<Record<string, string>>; readonly node_labels: readonly string[] },
@@ -178,5 +178,5 @@ export function ownLabels(
   return { accepted, refused: refused.sort() };
 }
 
-/** How a pin of a CA is written: SHA-256 over its SPKI, lower-case hex. */
+/** Form of a CA's pin: SHA-256 over its SPKI, lower-case hex. */
 export const caPin = z.string().regex(/^sha256:[0-9a-f]{64}$/, 'is not sha256:HEX of a CA');

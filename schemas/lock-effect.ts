@@ -4,8 +4,8 @@
  *     PUT /v1/lock-effects {effects: [{lock, connections, sessions}]}    gateways, after they have applied a lock
  *     GET /v1/lock-effects/LOCK                                          whoever may list locks
  *
- * A gateway tells of every lock that it applies, also when nothing ended by it. Counts are totals, so a message may be sent
- * again. Neither the event store nor the viewer has a part in it. Tested in authority/access/lock-effects.test.ts.
+ * A gateway reports every lock that it applies, even if the lock ended nothing. Counts are totals, so a message may be repeated.
+ * Neither the event store nor the viewer is involved. Tested in authority/access/lock-effects.test.ts.
  */
 import { z } from 'zod';
 import { isName } from './base/identity.js';
@@ -16,7 +16,7 @@ export const MAX_LOCK_EFFECTS = 500;
 const count = z.number().int().min(0).max(10_000_000);
 const effect = z.strictObject({
   lock: z.string().max(63).refine(isName, 'is not a valid name'),
-  /** Ended with all their sessions. */
+  /** Connections ended with all their sessions. */
   connections: count,
   sessions: count,
 });

@@ -1,6 +1,6 @@
 /**
- * Selects the events of a session that its timeline shows. Rows of the event store and the facts made of them carry the same
- * names, so one function serves the server's index and the page. Values come from a recording: what is no text is none.
+ * Selects the events of a session that its timeline shows. Rows of the event store and the facts made from them use the same
+ * names, so one function serves the server's index and the page. Values come from a recording: anything but text is ignored.
  */
 import { z } from 'zod';
 
@@ -9,7 +9,7 @@ export const marker = z
   .readonly();
 export type Marker = z.output<typeof marker>;
 
-/** A fact has its mode beside the rest, a row of the event store in the line it was made of. */
+/** A fact has its mode as a field, a row of the event store in the line from which it was made. */
 function modeOf(values: object): string {
   const { mode, data } = values as { readonly mode?: unknown; readonly data?: unknown };
   let known = mode;
@@ -17,7 +17,7 @@ function modeOf(values: object): string {
     try {
       known = (JSON.parse(data) as { readonly mode?: unknown } | null)?.mode;
     } catch {
-      // A row of a recording that somebody else wrote.
+      // Malformed data, from a recording that Steno did not write.
     }
   return typeof known === 'string' && known !== '' ? ` as ${known.slice(0, 32)}` : '';
 }

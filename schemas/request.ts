@@ -1,5 +1,5 @@
 /**
- * Signed requests: how the `steno` command proves who it is over HTTP, with the user's SSH certificate and no session.
+ * Signed requests: how the `steno` command authenticates over HTTP, with the user's SSH certificate and without a session.
  *
  *     Authorization: Steno certificate=<base64 blob>,time=<ms since 1970>,nonce=<base64url, 16 bytes>,signature=<base64 SSH blob>
  *
@@ -17,7 +17,7 @@ export interface SignedRequest {
   readonly signature: string;
 }
 
-/** `target`: path with query as sent. `bodySha256`: hex, of the empty string when there is no body. */
+/** `target`: path with query as sent. `bodySha256`: hex; without a body, that of the empty string. */
 export function requestText(method: string, target: string, bodySha256: string, time: number, nonce: string): string {
   return `steno-request/1\n${method.toUpperCase()}\n${target}\n${bodySha256}\n${time}\n${nonce}\n`;
 }

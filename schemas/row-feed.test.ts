@@ -26,7 +26,7 @@ const event = (index: number, name: string): EventRow => ({
 const line = (index: number, text: string): ScreenRow => ({
   ...{ session, block: 1, index, at: 5, offset_ms: 5, row: 0, text, user: 'a', node: 'a', login: 'a' },
 });
-/** The columns of an event in the order of a group: what its events share, and what each has of its own. */
+/** The columns of an event in the order of a group: shared columns, then each event's own. */
 const shared = ['session', 'source', 'emitter', 'user', 'node', 'login', 'cluster', 'namespace', 'pod', 'container'];
 const own = [
   ...['block', 'index', 'at', 'offset_ms', 'kind', 'raw_kind', 'path', 'size', 'sha256', 'address', 'port', 'name', 'reason', 'outcome'],
@@ -35,7 +35,7 @@ const own = [
 const texts = fc.array(fc.string({ maxLength: 200 }), { maxLength: 1_500 });
 
 describe('messages of the row feed', () => {
-  it('bring every row, in order, in messages within the bounds', () => {
+  it('carry every row, in order, in messages within the limits', () => {
     fc.assert(
       fc.property(texts, texts, (names, shown) => {
         const batch = { events: names.map((name, i) => event(i, name)), screen: shown.map((text, i) => line(i, text)), sessions: [] };
@@ -48,7 +48,7 @@ describe('messages of the row feed', () => {
     );
   });
 
-  it('bring every row, in order, where what events share is said once', () => {
+  it('carry every row, in order, with shared columns sent once', () => {
     const changes = fc.constantFrom<Partial<EventRow>>(
       ...[
         {},
@@ -78,7 +78,7 @@ describe('messages of the row feed', () => {
   });
 
   it.each([...shared, ...own].map((column, place) => [column, place] as const))(
-    'an event of a group is checked as any other: %s',
+    'an event of a group is checked like any other: %s',
     (column, place) => {
       const rows = Array.from({ length: 3 }, (_, i) => event(i, `n${i}`));
       const [text] = [...rowMessages({ events: rows, screen: [], sessions: [] }, true)];
@@ -100,7 +100,7 @@ describe('messages of the row feed', () => {
     '{"groups":[],"events":[],"screen":[],"sessions":[]}',
     '{"groups":[],"screen":[],"sessions":[],"x":1}',
     '{"groups":[],"screen":[]}',
-  ])('anything else is no groups: %s', (text) => {
+  ])('anything else is not a valid group: %s', (text) => {
     expect(parseRowMessage(text)).toBeNull();
   });
 
@@ -118,11 +118,11 @@ describe('messages of the row feed', () => {
     '{"events":[],"screen":[]}',
     '{"events":[{}],"screen":[],"sessions":[]}',
     '{"events":[],"screen":[],"sessions":[],"x":1}',
-  ])('anything else is none: %s', (text) => {
+  ])('anything else is refused: %s', (text) => {
     expect(parseRowMessage(text)).toBeNull();
   });
 
-  it('an event is one where the validator says so', () => {
+  it('the quick check of an event agrees with the validator', () => {
     const edge = fc.constantFrom<unknown>(
       ...['', 'x', 'x'.repeat(255), 'x'.repeat(256), 'x'.repeat(4_096), 'x'.repeat(4_097), 'a'.repeat(64), 'A'.repeat(64), session],
       ...[0, -1, 1.5, 65_535, 65_536, 2 ** 32 - 1, 2 ** 32, 2 ** 53 - 1, 2 ** 53, NaN, 7_258_118_400_001],

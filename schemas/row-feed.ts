@@ -1,18 +1,18 @@
 /**
- * The row feed: rows as ingest takes them, on their way into the event store, for analyzers.
+ * The row feed: rows for analyzers, as ingest receives them, before they are in the event store.
  *
  *     ingest   wss /rows[?events=grouped][&shares=HEX]   mutual TLS, subprotocol of the uplink; for peers of kind analyzer
- *              one text message for each batch of rows, or a piece of one: the JSON of `RowMessage`; where the follower asked for it, with
- *              `groups` in place of `events`: lists of what consecutive events share, and then of what each has of its own. With `shares`
- *              (events/shares.ts), only rows of sessions in these shares, and none that belong to no session
+ *              one text message per batch of rows, or per piece of one: the JSON of `RowMessage`; if the follower requested it,
+ *              with `groups` in place of `events`: the columns that consecutive events share, and then each event's own. With `shares`
+ *              (events/shares.ts), only rows of sessions in these shares, and none without a session
  *
- * A row in a message may not be in the event store yet: it follows within an insert, or is sent again by its gateway. Whoever connects is sent
- * first what the store may not have yet, so what neither the feed has brought nor the store has does not exist. Within one connection the
- * rows of a session and source arrive in their order, perhaps with rows that the store has or that arrived before: rows of an event log are
- * told as soon as its gateway has them, and again when their block comes. A session's own row comes no earlier than the
- * other rows that arrived with it.
- * A follower that falls behind by more than ingest keeps for it is disconnected with `behind`; it connects again and reads
- * from the store what it missed. Followers only listen: a message from one closes its connection with `misuse`.
+ * A row in a message may not be in the event store yet: an insert will follow, or its gateway will resend it. A new follower first gets
+ * the rows that the store may not have yet, so a row that is neither in the feed nor in the store does not exist. Within one connection,
+ * the rows of a session and source arrive in order, possibly with rows that are in the store or arrived before: rows of an event log are
+ * sent as soon as the gateway has them, and again when their block arrives. A session's own row comes no earlier than the other rows
+ * that arrived with it.
+ * A follower that falls further behind than ingest buffers for it is disconnected with `behind`; it reconnects and reads the missed rows
+ * from the store. Followers only listen: a message from one closes its connection with `misuse`.
  *
  * Tested in row-feed.test.ts and test/survival/analyzer-feed.test.ts.
  */
@@ -27,7 +27,7 @@ export const ROW_FEED_PATH = '/rows';
 /** Why ingest closes. */
 export const rowFeedCloses = { misuse: 1008, away: 1012, behind: 1013 } as const;
 
-/** Rows of one message, and what one may take: a row's `data` alone can be 256 Ki characters. */
+/** Most rows and characters of one message: a row's `data` alone can have 256 Ki characters. */
 export const MAX_MESSAGE_ROWS = 500;
 export const MAX_ROW_MESSAGE = 64 << 20;
 /** Rows beyond this many characters of JSON begin a new message. */
@@ -41,9 +41,9 @@ export interface RowMessage {
 
 /** The rows that a follower asks for, and their form. */
 export interface RowsWanted {
-  /** A busy node makes 20,000 events a second, of which ten columns of 26 are the same. An ingest of before sends rows one by one. */
+  /** A busy node sends 20,000 events a second, which share ten of 26 columns. An older ingest ignores this and sends whole rows. */
   readonly grouped: boolean;
-  /** Null: all rows, those that belong to no session included. An ingest of before sends all rows. */
+  /** Null: all rows, including those without a session. An older ingest ignores this and sends all rows. */
   readonly shares: ReadonlySet<number> | null;
 }
 
@@ -80,7 +80,7 @@ const rowMessage = z.strictObject({
   sessions: z.array(sessionRow).max(MAX_MESSAGE_ROWS),
 });
 
-/** Longest texts, largest numbers, of the columns of an event; the same as in its validator. */
+/** Limits of an event's columns, the same as in its validator. */
 const sharedTexts: readonly (keyof EventRow)[] = ['emitter', 'user', 'node', 'login', 'cluster', 'namespace', 'pod', 'container'];
 const SHARED_TEXT = 255;
 const texts: readonly (readonly [keyof EventRow, number])[] = [
@@ -102,8 +102,8 @@ const kindNames: ReadonlySet<unknown> = new Set(eventKinds);
 const MAX_DATA = 262_144;
 
 /**
- * As `eventRow` has it, at a tenth of its cost, since a busy node makes 20,000 a second. `data` need only look like an object: who reads it
- * takes any text. Compared with `eventRow` in row-feed.test.ts.
+ * The same result as `eventRow` at a tenth of its cost, since a busy node sends 20,000 a second. `data` need only look like an object,
+ * because its readers accept any text. Compared with `eventRow` in row-feed.test.ts.
  */
 export function isEventRow(value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return false;
@@ -122,7 +122,7 @@ export function isEventRow(value: unknown): boolean {
   return (session === '' || (typeof session === 'string' && sessionIdPattern.test(session))) && hasOwnFacts(row);
 }
 
-/** Of the columns that `ownValues` names. */
+/** The same check for the columns that `ownValues` returns. */
 function hasOwnFacts(row: Readonly<Record<string, unknown>>): boolean {
   if (!kindNames.has(row['kind'])) return false;
   for (const [name, length] of texts) {
@@ -145,7 +145,7 @@ function hasOwnFacts(row: Readonly<Record<string, unknown>>): boolean {
   );
 }
 
-/** The messages of a batch, in their order: events and screen lines first, then the sessions' own rows. `grouped`: what events share is said once. */
+/** The messages of a batch, in order: events and screen lines first, then the sessions' own rows. `grouped`: shared columns are sent once. */
 export function* rowMessages({ events, screen, sessions }: RowMessage, grouped = false): Generator<string> {
   const tables = { events, screen, sessions };
   let parts: Record<keyof RowMessage, string[]> = { events: [], screen: [], sessions: [] };
@@ -234,7 +234,7 @@ function eventsOf(groups: unknown): readonly EventRow[] | null {
     for (const own of rows) {
       if (!isList(own, OWN)) return null;
       const row = rowOf(shared, own);
-      // What is shared was checked with the first.
+      // The shared columns were checked with the first event.
       if (own === rows[0] ? !isEventRow(row) : !hasOwnFacts(row as unknown as Readonly<Record<string, unknown>>)) return null;
       events.push(row);
     }

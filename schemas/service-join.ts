@@ -1,23 +1,23 @@
 /**
- * How a service (gateway, ingest, viewer, analyzer) joins an authority, and how it comes back after its certificates have expired.
+ * How a service (gateway, ingest, viewer, analyzer) joins an authority, and how it returns after its certificates have expired.
  *
- *     token    steno-join-<id>-<seed>     the form of `schemas/join.ts`, kept in a table of its own: it is of one kind of service
+ *     token    steno-join-<id>-<seed>     the form of `schemas/join.ts`, but for one kind of service and in a separate table
  *     join     {request, token_signature, service_signature, key_signatures}
- *     renew    the same without token; the service key that joined is what counts
+ *     renew    the same without token; the service key that joined authenticates it
  *
- * The service speaks TLS to the authority itself, whose CA it knows by a pin. `channel` is the exporter value (RFC 9266) of
- * that connection: the authority compares it with its own, so a request that was overheard fits no other connection, and no
- * nonce is needed. `key_signatures` are by the further keys, in the order host, recording, further host keys: nobody gets a
- * certificate for a key they do not hold. Tested in authority/services/services.test.ts.
+ * The service connects by TLS to the authority itself, whose CA it knows by a pin. `channel` is the exporter value (RFC 9266) of
+ * that connection: the authority compares it with its own, so an overheard request is useless on another connection, and no
+ * nonce is needed. `key_signatures` are by the further keys, in the order host, recording, further host keys, so nobody gets a
+ * certificate for a key that they do not hold. Tested in authority/services/services.test.ts.
  */
 import { z } from 'zod';
 import { isName } from './base/identity.js';
 import { tokenId } from './join.js';
 
-/** Services with a configuration of their own, which people make tokens for. An authority certifies itself, and nodes join through gateways. */
+/** Services with their own configuration, for which people create tokens. An authority certifies itself, and nodes join through gateways. */
 export const joiningKinds = ['gateway', 'ingest', 'viewer', 'analyzer'] as const;
 export type JoiningKind = (typeof joiningKinds)[number];
-/** The node service of the authority's own machine joins like them; only the owner of that machine makes its token. */
+/** The node service of the authority's own machine joins in the same way; only the owner of that machine can create its token. */
 export const tokenKinds = [...joiningKinds, 'agent'] as const;
 export type TokenKind = (typeof tokenKinds)[number];
 
@@ -46,7 +46,7 @@ export type ServiceReturn = z.infer<typeof serviceReturn>;
 
 const MAX_SERVICE_REQUEST = 64 << 10;
 const signedRequest = {
-  /** The text of the request, signed as it stands. */
+  /** The text of the request, which is signed literally. */
   request: z.string().max(MAX_SERVICE_REQUEST),
   service_signature: base64,
   key_signatures: z.array(base64).max(10),

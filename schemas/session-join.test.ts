@@ -4,13 +4,13 @@ import { formatSessionJoin, parseSessionJoin, participantModes } from './session
 const session = '01jdv3k5m8q2w7x9y4z6a0b1c2';
 
 describe('the address of a live session', () => {
-  it.each(participantModes)('is read as it is written, as %s', (mode) => {
+  it.each(participantModes)('is parsed as it is formatted, as %s', (mode) => {
     expect(parseSessionJoin(formatSessionJoin({ session, mode }))).toEqual({ session, mode });
     const invitation = 'i-0123456789abcdef';
     expect(parseSessionJoin(formatSessionJoin({ session, mode, invitation }))).toEqual({ session, mode, invitation });
   });
 
-  it('means an observer where it names no mode', () => {
+  it('means an observer if it names no mode', () => {
     expect(parseSessionJoin(`join.${session}`)).toEqual({ session, mode: 'observer' });
   });
 

@@ -14,26 +14,26 @@ import { sessionIdPattern } from './events/rows.js';
 import { joinModes } from './policy/role.js';
 import type { JoinMode } from './policy/role.js';
 
-/** `owner`: the session's own user at a second terminal, to say who types and to talk. */
+/** `owner`: the session's own user at a second terminal, to decide who types and to chat. */
 export type ParticipantMode = JoinMode | 'owner';
 export const participantModes = [...joinModes, 'owner'] as const satisfies readonly ParticipantMode[];
 
 export interface SessionJoin {
   readonly session: string;
   readonly mode: ParticipantMode;
-  /** Left out: by roles. */
+  /** Omitted if roles permit joining. */
   readonly invitation?: string;
 }
 
 const pattern = /^join\.([0-9a-z]+)(?:\.([a-z]+)(?:\.(i-[0-9a-z]+))?)?$/;
 
 /**
- * Variable by which a client says that its user can go back in time, and how large their terminal is, as in `120x30`: `steno join` stands
- * between the terminal and its `ssh`, which therefore knows no size.
+ * Variable by which a client announces that its user can go back in time, and the size of their terminal, as in `120x30`. `steno join` is
+ * between the terminal and its `ssh`, so `ssh` does not know the size.
  */
 export const VIEW_VARIABLE = 'STENO_VIEW';
 
-/** Null unless the user name is an address of a session. Throws nothing. */
+/** Null unless the user name is the address of a session. Never throws. */
 export function parseSessionJoin(userName: string): SessionJoin | null {
   const [, session, written = 'observer', invitation] = pattern.exec(userName) ?? [];
   const mode = participantModes.find((known) => known === written);

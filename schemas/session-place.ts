@@ -1,12 +1,12 @@
 /**
- * Places: what gateways tell the authority of connections to nodes, so that `max_sessions` holds over all of them.
+ * Session slots: gateways' reports to the authority about connections to nodes, so that `max_sessions` holds over all gateways.
  *
- *     POST /v1/session-places {run, number, user, max, ended}    before the node is dialled, where a role sets a limit
- *     PUT  /v1/session-places {run, begun, ended}                afterwards and every PLACE_BEAT_MS: of all others, without anybody waiting
+ *     POST /v1/session-places {run, number, user, max, ended}    before the node is dialled, if a role sets a limit
+ *     PUT  /v1/session-places {run, begun, ended}                afterwards and every PLACE_BEAT_MS, for all others; nobody waits for it
  *
- * A run is a gateway from its start to its end; a place is a number in it. Every message may be sent again, and says
- * also that the run is there: the places of one that is silent for PLACE_SILENCE_MS count no more. The answer's `known` is
- * false when the authority had forgotten the run; then it is told all of it again. Decision 0034. Tested in
+ * A run is a gateway from its start to its end; a slot is a number in it. Every message may be repeated, and also shows that
+ * the run is alive: slots of a run that is silent for PLACE_SILENCE_MS no longer count. The answer's `known` is false if the
+ * authority had forgotten the run; the gateway then reports everything again. Decision 0034. Tested in
  * authority/access/session-places.test.ts.
  */
 import { z } from 'zod';

@@ -1,4 +1,4 @@
-/** The snapshot: what the authority tells every stage, first whole and then by its changes (watch.ts). */
+/** The snapshot: the data that the authority publishes to every stage, first complete and then by changes (watch.ts). */
 import type { Grant } from './documents/access-request.js';
 import type { TrustedCluster } from './documents/cluster.js';
 import type { Lock } from './documents/lock.js';
@@ -7,7 +7,7 @@ import type { KubeClusterRecord } from './kube/kube-cluster.js';
 import type { NodeRecord, Role } from './policy/role.js';
 import type { SessionNotice } from './session-notice.js';
 
-/** Keys of the CAs that count: one each, or two while a CA is rotated, the older first. */
+/** The trusted CA keys: one per CA, or two during a rotation, the older first. */
 export interface CaTrust {
   /** Public key lines. */
   readonly ssh_user_ca: readonly string[];
@@ -18,7 +18,7 @@ export interface CaTrust {
   /** Certificates in PEM. */
   readonly x509_user_ca: readonly string[];
   readonly service_ca: readonly string[];
-  /** Which of them signs for services now: what another has signed is to be renewed. `authority`: its own certificate. */
+  /** The keys that sign now; certificates signed by others must be renewed. `authority`: its own certificate. */
   readonly signing: { readonly ssh_host: string; readonly recording: string; readonly service: string; readonly authority: string };
 }
 
@@ -27,27 +27,27 @@ export interface Snapshot extends CaTrust {
   readonly roles: readonly Role[];
   readonly nodes: readonly NodeRecord[];
   readonly locks: readonly Lock[];
-  /** Words to live sessions. */
+  /** Notices to live sessions. */
   readonly notices: readonly SessionNotice[];
-  /** Into live sessions, that are not over. */
+  /** Open invitations to live sessions. */
   readonly invitations: readonly SessionInvitation[];
-  /** Services that were removed before their certificates ran out, ms since 1970: what counts is the key, SHA-256 of the SPKI in hex. */
+  /** Removed services whose certificates have not expired. `key`: SHA-256 of the SPKI in hex, which identifies the service. `until`: ms since 1970. */
   readonly removed_services: readonly { readonly key: string; readonly service: string; readonly until: number }[];
   /** Our own name among clusters, and those we trust. */
   readonly cluster: string;
   readonly clusters: readonly TrustedCluster[];
-  /** Kubernetes clusters, without how they are reached. */
+  /** Kubernetes clusters, without addresses and credentials. */
   readonly kube_clusters: readonly KubeClusterRecord[];
-  /** Changes with any detection rule; analyzers then read them anew. Left out by authorities that keep none. */
+  /** Changes with any detection rule; analyzers then read the rules again. Omitted by authorities that store none. */
   readonly rule_set?: number;
-  /** A digest of the SIEM destinations that are kept; analyzers read them anew when it changes. Left out by authorities that keep none. */
+  /** A digest of the stored SIEM destinations; analyzers read them again when it changes. Omitted by authorities that store none. */
   readonly siem_set?: string;
   /** Grants of approved access requests, while they last. */
   readonly grants: readonly Grant[];
   /** Approved requests that a changed role makes void (access-request.ts). */
   readonly void_grants: readonly { readonly id: string; readonly user: string; readonly changed: readonly string[] }[];
-  /** Users whose name another had before, and since when it is theirs, ms since 1970. */
+  /** Users whose name belonged to somebody else before, with the time since when it is theirs, ms since 1970. */
   readonly names_since: Readonly<Record<string, number>>;
-  /** Users whose account, or name, was in other hands, and since when what is under the name is theirs to see as their own. */
+  /** Users whose account or name was in other hands, with the time since when data under the name counts as their own. */
   readonly own_since: Readonly<Record<string, number>>;
 }

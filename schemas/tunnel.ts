@@ -6,14 +6,14 @@
  *
  *     0 control  stream 0     JSON of a `TunnelMessage`, either way
  *     1 open     gateway →    JSON of an `OpenStream`; the number is one above the last
- *     2 data     either way   at most MAX_DATA bytes, and never more than was granted
- *     3 window   either way   u32: so many more bytes may be sent; both begin with FIRST_WINDOW
- *     4 end      either way   nothing more comes this way
- *     5 reset    either way   text why; the stream is over
+ *     2 data     either way   at most MAX_DATA bytes, and never more than granted
+ *     3 window   either way   u32: grants this many more bytes; both sides begin with FIRST_WINDOW
+ *     4 end      either way   nothing more comes in this direction
+ *     5 reset    either way   text with the reason; ends the stream
  *
- * Flow control is per stream, so one that stalls holds up no other, and what a side must hold is what it granted.
- * Frames of a stream that is over are ignored, since they may cross its reset; of one that never was they are a fault,
- * which ends the tunnel. Both sides ping and take silence for the end. Tested in runtime/tunnel/mux.test.ts.
+ * Flow control is per stream, so a stalled stream does not delay others, and a side must hold no more than it granted.
+ * Frames of an ended stream are ignored, since they may cross its reset; frames of a stream that never existed end the
+ * tunnel. Both sides ping and treat silence as the end. Tested in runtime/tunnel/mux.test.ts.
  */
 import { z } from 'zod';
 import { StenoError } from './base/errors.js';
@@ -22,7 +22,7 @@ import { MAX_REQUEST, signedNodeRequest, signedTrust } from './join.js';
 
 export const TUNNEL_PATH = '/v1/tunnel';
 export const TUNNEL_PROTOCOL = 'steno-tunnel';
-/** On the same port: an HTTP upgrade to a pipe that the gateway lays on to ingest, for a node's kernel events. */
+/** On the same port: an HTTP upgrade to a connection that the gateway forwards to ingest, for a node's kernel events. */
 export const INGEST_PIPE_PATH = '/v1/ingest';
 export const INGEST_PIPE = 'steno-ingest';
 /**
@@ -35,11 +35,11 @@ export const TUNNEL_VERSION = 1;
 export const FRAME_HEADER = 5;
 export const MAX_DATA = 32 << 10;
 export const MAX_CONTROL = 256 << 10;
-/** Bytes of the largest frame. */
+/** Length of the largest frame in bytes. */
 export const MAX_TUNNEL_FRAME = FRAME_HEADER + MAX_CONTROL;
 export const FIRST_WINDOW = 64 << 10;
 export const MAX_STREAMS = 1024;
-/** Either side says something at least so often, and gives the other up after `TUNNEL_SILENCE_MS` without a word. */
+/** Each side sends something at least this often, and disconnects after `TUNNEL_SILENCE_MS` of silence. */
 export const TUNNEL_PING_MS = 2_000;
 export const TUNNEL_SILENCE_MS = 6_000;
 
@@ -49,20 +49,20 @@ export type FrameType = (typeof frameTypes)[number];
 export interface TunnelFrame {
   readonly type: FrameType;
   readonly stream: number;
-  /** A view of what was received. */
+  /** A view of the received bytes. */
   readonly payload: Uint8Array;
 }
 
 const GATEWAY_SUFFIX = '.gateway.steno';
 /**
- * The server name (RFC 6066 section 3) that a client sends which wants one gateway and no other: several may share an address.
- * It only routes; the certificate says which gateway has answered.
+ * The server name (RFC 6066 section 3) sent by a client that needs a certain gateway, since several may share an address. It is used
+ * for routing only; the certificate shows which gateway has answered.
  */
 export function gatewayServerName(gateway: string): string {
   return `${gateway}${GATEWAY_SUFFIX}`;
 }
 
-/** Null for the name of anything else. */
+/** Null if the name is not a gateway's. */
 export function gatewayOfServerName(host: string): string | null {
   const gateway = host.endsWith(GATEWAY_SUFFIX) ? host.slice(0, -GATEWAY_SUFFIX.length) : '';
   return isName(gateway) ? gateway : null;
@@ -76,7 +76,7 @@ export const openStream = z.strictObject({
    * this machine (kernel/pod-orders.ts).
    */
   kind: z.enum(['ssh', 'kubernetes', 'pod']),
-  /** The address of the user, as far as the gateway knows; for the node's own books. */
+  /** The user's address, as far as the gateway knows; for the node's own log. */
   source: z.string().max(64),
 });
 export type OpenStream = z.infer<typeof openStream>;
@@ -120,11 +120,11 @@ export function decodeFrame(frame: Uint8Array): TunnelFrame {
   if (type === undefined) throw new StenoError('TUNNEL_MALFORMED', `frames of type ${frame[0]} are unknown`);
   const stream = new DataView(frame.buffer, frame.byteOffset).getUint32(1);
   const payload = frame.subarray(FRAME_HEADER);
-  if ((type === 'control') !== (stream === 0)) throw new StenoError('TUNNEL_MALFORMED', 'control frames, and they alone, are of stream 0');
+  if ((type === 'control') !== (stream === 0)) throw new StenoError('TUNNEL_MALFORMED', 'stream 0 is for control frames only');
   const most = type === 'control' ? MAX_CONTROL : type === 'data' ? MAX_DATA : 1024;
   if (payload.length > most) throw new StenoError('TUNNEL_MALFORMED', `a ${type} frame of ${payload.length} bytes`);
   if (type === 'window' && payload.length !== 4) throw new StenoError('TUNNEL_MALFORMED', 'a window is four bytes');
-  if (type === 'end' && payload.length !== 0) throw new StenoError('TUNNEL_MALFORMED', 'an end carries nothing');
+  if (type === 'end' && payload.length !== 0) throw new StenoError('TUNNEL_MALFORMED', 'an end frame has a payload');
   return { type, stream, payload };
 }
 

@@ -31,14 +31,14 @@ const frames: readonly UplinkFrame[] = [
 
 describe('a frame', () => {
   for (const frame of frames) {
-    test(`${frame.kind} is read as it was written, and written as it was read`, () => {
+    test(`${frame.kind} is decoded and encoded unchanged`, () => {
       const bytes = encodeUplink(frame.kind, frame.header as never, frame.payload);
       const decoded = decodeUplink(bytes);
       expect(decoded).toEqual(frame);
       expect(encodeUplink(decoded.kind, decoded.header as never, decoded.payload)).toEqual(bytes);
     });
 
-    test(`${frame.kind} is refused when cut off or flipped in its frame, never misread`, () => {
+    test(`${frame.kind} is refused if truncated or corrupted in its frame, never misread`, () => {
       const bytes = encodeUplink(frame.kind, frame.header as never);
       for (let length = 0; length < bytes.length; length++)
         expect(() => decodeUplink(bytes.subarray(0, length))).toThrow(expect.objectContaining({ code: 'UPLINK_MALFORMED' }) as Error);
@@ -61,11 +61,11 @@ describe('a frame', () => {
     ['with a header longer than the frame', raw(2, `{"session":"${session}"}`, [], 4000)],
     ['with a header length of four gigabytes', raw(2, `{"session":"${session}"}`, [], 0xffffffff)],
     ['with bytes after a header that has no payload', raw(2, `{"session":"${session}"}`, [0])],
-    ['with a session that is none', raw(2, '{"session":"../../etc"}')],
+    ['with an invalid session id', raw(2, '{"session":"../../etc"}')],
     ['with a negative number', raw(3, `{"session":"${session}","n":-1,"head":"${'0'.repeat(64)}"}`)],
-    ['with a checkpoint that is none', raw(5, `{"session":"${session}","part":1,"checkpoint":{}}`)],
+    ['with an invalid checkpoint', raw(5, `{"session":"${session}","part":1,"checkpoint":{}}`)],
     ['with invalid UTF-8', Uint8Array.from([2, 0, 0, 0, 2, 0xff, 0xff])],
-    ['larger than the bound', new Uint8Array(MAX_UPLINK_FRAME + 1)],
+    ['larger than the limit', new Uint8Array(MAX_UPLINK_FRAME + 1)],
   ] as const) {
     test(`${name} is refused`, () =>
       expect(() => decodeUplink(bytes)).toThrow(expect.objectContaining({ code: 'UPLINK_MALFORMED' }) as Error));

@@ -1,11 +1,12 @@
 /**
- * The uplink: how gateways hand recordings and audit events to ingest. WebSocket over mutual TLS, subprotocol
+ * The uplink, over which gateways send recordings and audit events to ingest. WebSocket over mutual TLS, subprotocol
  * `steno-uplink.1`, one binary message per frame: `u8 type ‖ u32 big-endian header length ‖ JSON header ‖ payload`.
  *
- * Order on one connection: hello, hello; then per session open → resume, blocks and checkpoints, close; acks come back
- * in any order. Drafts of a session that is followed stand between its blocks. A sender that reconnects opens every unfinished session again and goes on after `resume.stored`.
- * Blocks are idempotent by (session, stream, n), event batches by id. Nothing but `stored` lets a spool forget. A node brings
- * kernel rows to a gateway by the same frames (`events`, `table: kernel`). Tested in uplink.test.ts.
+ * Order on one connection: hello, hello; then per session open → resume, blocks and checkpoints, close; acknowledgements come
+ * back in any order. Drafts of a followed session come between its blocks. A sender that reconnects opens every unfinished session
+ * again and continues after `resume.stored`. Blocks are idempotent by (session, stream, n), event batches by id. Only `stored`
+ * allows a spool to delete data. A node sends kernel rows to a gateway in the same frames (`events`, `table: kernel`). Tested in
+ * uplink.test.ts.
  */
 import { z } from 'zod';
 import { StenoError } from './base/errors.js';
@@ -14,8 +15,8 @@ import type { SignedCheckpoint } from './recording/checkpoint.js';
 import { isSessionId } from './recording/line.js';
 
 /**
- * What senders of before say. Version 2 adds batches of events that belong to no session, version 3 event logs (`stream`), version 4
- * drafts, for those who follow a session, version 5 drafts of event logs. A sender says the lowest that has what it sends.
+ * The version of the oldest senders. Version 2 adds batches of events without a session, version 3 event logs (`stream`), version 4
+ * drafts for followers of a session, version 5 drafts of event logs. A sender announces the lowest version that supports its data.
  */
 export const UPLINK_VERSION = 1;
 export const UPLINK_FREE_EVENTS_VERSION = 2;
@@ -24,13 +25,13 @@ export const UPLINK_DRAFTS_VERSION = 4;
 export const UPLINK_EVENT_DRAFTS_VERSION = 5;
 export const UPLINK_VERSIONS: readonly number[] = [1, 2, 3, 4, 5];
 export const UPLINK_PROTOCOL = 'steno-uplink.1';
-/** Bound of one message in bytes; a receiver closes the connection beyond it. */
+/** Most bytes of one message; a receiver closes the connection for a larger one. */
 export const MAX_UPLINK_FRAME = 1 << 20;
 const MAX_HEADER = 1 << 16;
-/** In the id of a batch of events: this is a piece of one that was refused. */
+/** In the id of a batch of events: marks a piece of a batch that was refused. */
 export const PIECE_MARK = '/';
 
-/** Bytes of a block that is not cut yet: its lines, the last of which may lack its end. */
+/** Most bytes of an incomplete block: its lines, the last of which may lack its end. */
 export const MAX_DRAFT_BYTES = 1 << 17;
 
 const frameTypes = {
@@ -52,31 +53,31 @@ const kindOf = new Map<number, FrameKind>(Object.entries(frameTypes).map(([kind,
 const session = z.string().refine(isSessionId);
 const count = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
 const signed = z.custom<SignedCheckpoint>(isSignedCheckpoint);
-/** Left out: the recording. */
+/** The recording if omitted. */
 const stream = z.literal('events').optional();
 
 const headers = {
   /** Both sides, first. `certificate`: base64 of the sender's recording certificate, for senders that record. */
   hello: z.object({ version: z.number().int(), name: z.string().max(63), certificate: z.string().max(8192).optional() }),
-  /** The session's first line, the recording header, says the rest. */
+  /** The session's first line, the recording header, has the other facts. */
   open: z.object({ session, stream }),
   /** Payload: the block's lines. `head`: h[n] in hex. */
   block: z.object({ session, stream, n: count, head: z.string().length(64) }),
-  /** From ingest: somebody follows the session, or nobody any more. Its drafts are wanted while somebody does. */
+  /** From ingest: somebody follows the session, or nobody follows it any more. Drafts are sent while somebody does. */
   follow: z.object({ session, stream, on: z.boolean() }),
   /**
-   * Payload: bytes recorded since block `n` - 1, of block `n`, which is not cut yet, from byte `from` on; `from` 0 begins anew. Not acknowledged, not stored, and not in
-   * the chain: the block follows, whole.
+   * Payload: bytes of the incomplete block `n`, from byte `from` on; `from` 0 starts again. Drafts are not acknowledged, not stored, and
+   * not in the chain: the complete block follows.
    */
   draft: z.object({ session, stream, n: count, from: z.number().int().min(0).max(MAX_DRAFT_BYTES) }),
-  /** Closes part `part`: all blocks after the checkpoint before it, up to `checkpoint.block`. */
+  /** Closes part `part`: all blocks after the previous checkpoint, up to `checkpoint.block`. */
   checkpoint: z.object({ session, stream, part: count, checkpoint: signed }),
   /** As `checkpoint`; nothing follows it. */
   close: z.object({ session, stream, part: count, checkpoint: signed }),
   /**
-   * Payload: JSON array of audit rows (schemas/events/rows.ts), or by `table` of rows of the kernel (schemas/kernel/kernel.ts), which
-   * agents send, or, from version 2 on, of events that belong to no session (schemas/events/free-rows.ts). `id` is unique per sender and batch. A batch that is refused for good is cut in two and sent again, as
-   * batches with ids of their own, until what is refused is one row.
+   * Payload: JSON array of audit rows (schemas/events/rows.ts) or, depending on `table`, of kernel rows (schemas/kernel/kernel.ts), which
+   * agents send, or, since version 2, of events without a session (schemas/events/free-rows.ts). `id` is unique per sender and batch. A
+   * batch that is refused permanently is split in two and sent again, as batches with their own ids, until a refused batch has one row.
    */
   events: z.object({ id: z.string().min(1).max(64), table: z.enum(['kernel', 'events']).optional() }),
   ack: z.union([
@@ -84,7 +85,7 @@ const headers = {
     z.object({ session, stream, received: count, stored: count, closed: z.boolean() }),
     z.object({ events: z.string().max(64) }),
   ]),
-  /** Answer to open: the last block that is durable (0: none), and whether the session is closed already. */
+  /** Answer to open: the last durable block (0: none), and whether the session is already closed. */
   resume: z.object({ session, stream, stored: count, closed: z.boolean() }),
   refuse: z.object({
     session: session.optional(),

@@ -18,7 +18,7 @@ describe('a delta', () => {
     );
   });
 
-  test('is none between snapshots that differ in their version only', () => {
+  test('does not exist between snapshots that differ only in their version', () => {
     fc.assert(
       fc.property(anySnapshot, (any) => {
         expect(diffSnapshots(versioned(any, 1), versioned(JSON.parse(JSON.stringify(any)) as Snapshot, 2))).toBeNull();
@@ -26,7 +26,7 @@ describe('a delta', () => {
     );
   });
 
-  test('leaves lists alone that did not change', () => {
+  test('leaves unchanged lists alone', () => {
     const before = versioned(emptySnapshot, 1);
     const after = applyDelta(before, { kind: 'delta', from: 1, version: 2, put: {}, set: {}, gone: {}, values: { cluster: 'east' } });
     expect(after.nodes).toBe(before.nodes);
@@ -40,7 +40,7 @@ describe('a delta', () => {
     ).toThrow();
   });
 
-  test('carries what this version does not know whole, and passes over lists that it does not know', () => {
+  test('carries unknown fields whole, and ignores unknown lists', () => {
     const before = versioned(emptySnapshot, 1);
     const after = { ...versioned(emptySnapshot, 2), pods: [{ name: 'a' }] } as Snapshot;
     const delta = diffSnapshots(before, after)!;
@@ -54,7 +54,7 @@ describe('a reader', () => {
   const role = { kind: 'role', name: 'a' };
   const snapshot = versioned({ ...emptySnapshot, roles: [role] as never }, 5);
 
-  test('goes on from where it was, and asks for everything after what does not follow', () => {
+  test('continues from its position, and requests everything after a message that does not follow', () => {
     const reader = new WatchReader();
     expect(parseWatch(formatWatch(reader.position))).toEqual({ kind: 'deltas', from: null });
     reader.take({ kind: 'snapshot', stream, snapshot });
@@ -62,19 +62,19 @@ describe('a reader', () => {
     expect(reader.take({ kind: 'resumed', stream, version: 5 })).toBeNull();
     expect(() => reader.take({ kind: 'delta', from: 6, version: 7, put: {}, set: {}, gone: {}, values: {} })).toThrow();
     expect(reader.position).toBeNull();
-    // What it had still counts.
+    // The previous snapshot remains valid.
     expect(reader.snapshot).toEqual(snapshot);
     expect(() => reader.take({ kind: 'delta', from: 5, version: 7, put: {}, set: {}, gone: {}, values: {} })).toThrow();
   });
 
-  test('takes plain snapshots of an older authority, and never says that it could go on from one', () => {
+  test('accepts plain snapshots of an older authority, and never offers to continue from one', () => {
     const reader = new WatchReader();
     reader.take({ kind: 'snapshot', stream, snapshot });
     expect(reader.take({ ...snapshot, version: 9 })?.version).toBe(9);
     expect(reader.position).toBeNull();
   });
 
-  test('keeps lists that say the same: what was made for them counts on', () => {
+  test('keeps equal lists as the same objects, so that data cached for them stays valid', () => {
     const reader = new WatchReader();
     const first = reader.take({ kind: 'snapshot', stream, snapshot })!;
     const again = JSON.parse(JSON.stringify(snapshot)) as Snapshot;
@@ -83,16 +83,16 @@ describe('a reader', () => {
   });
 });
 
-test.each([undefined, '', '1', '3', '20', 'x'])('the header %j asks for plain snapshots', (header) => {
+test.each([undefined, '', '1', '3', '20', 'x'])('the header %j requests plain snapshots', (header) => {
   expect(parseWatch(header)).toEqual({ kind: 'plain' });
 });
 
 test.each(['2', '2 ', '2 x 1', '2 0123456789abcdef', '2 0123456789abcdef -1', '2 0123456789abcdef 1 1'])(
-  'the header %j asks for deltas from the beginning',
+  'the header %j requests deltas from the beginning',
   (header) => expect(parseWatch(header)).toEqual({ kind: 'deltas', from: null }),
 );
 
-test('a node is found by name, in whatever order nodes are', () => {
+test('a node is found by name, in any order of nodes', () => {
   fc.assert(
     fc.property(fc.uniqueArray(fc.constantFrom('a', 'b', 'B', 'é', 'node-10', 'node-9')), fc.boolean(), (names, inOrder) => {
       const nodes = names.map((name) => ({ name })) as unknown as Snapshot['nodes'];

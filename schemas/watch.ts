@@ -1,23 +1,23 @@
 /**
  * The watch: how services follow what the authority publishes, by changes instead of whole snapshots.
  *
- *     client → authority   `steno-watch: 2` in the upgrade request, or `2 STREAM VERSION` to go on after that version
- *     authority → client   {kind: 'snapshot', stream, snapshot}     everything, first or when the version is too old
- *                          {kind: 'resumed', stream, version}       the client is right about where it was
- *                          {kind: 'delta', from, version, …}        what turns the snapshot `from` into `version`
+ *     client → authority   `steno-watch: 2` in the upgrade request, or `2 STREAM VERSION` to continue after that version
+ *     authority → client   {kind: 'snapshot', stream, snapshot}     everything: at first, or if the version is too old
+ *                          {kind: 'resumed', stream, version}       confirms the client's position
+ *                          {kind: 'delta', from, version, …}        the change from version `from` to `version`
  *
- * A stream is one run of one authority; versions of different streams say nothing of each other. Without the header the
- * authority sends plain snapshots, as it did before there were deltas; a client takes those from an older authority too.
+ * A stream is one run of one authority; versions of different streams are unrelated. Without the header the authority sends
+ * plain snapshots, as before deltas existed; a client also accepts those from an older authority.
  *
- * A list is a set with a key, kept in the order of its keys (code units). Fields that this table does not know travel
- * whole in `values`; lists that a client does not know are passed over. Lists that did not change stay the same object, so
- * `before.nodes !== after.nodes` asks whether nodes changed. Tested in watch.test.ts and authority/watch-log.test.ts.
+ * A list is a set with a key, kept in the order of its keys (code units). Fields that this table does not know are sent whole
+ * in `values`; clients ignore unknown lists. Unchanged lists stay the same object, so `before.nodes !== after.nodes` tells
+ * whether nodes changed. Tested in watch.test.ts and authority/watch-log.test.ts.
  */
 import type { Snapshot } from './snapshot.js';
 
 export const WATCH_HEADER = 'steno-watch';
 
-/** By which field the items of a list are told apart. */
+/** The field that identifies the items of each list. */
 const listKeys = {
   roles: 'name',
   nodes: 'name',
@@ -44,11 +44,11 @@ export interface SnapshotDelta {
   readonly kind: 'delta';
   readonly from: number;
   readonly version: number;
-  /** Items that are new or changed. */
+  /** New or changed items. */
   readonly put: { readonly [L in ListName]?: Snapshot[L] };
-  /** Entries of maps that are new or changed. */
+  /** New or changed entries of maps. */
   readonly set: { readonly [M in MapName]?: Snapshot[M] };
-  /** Keys of what is no more, of lists and maps. */
+  /** Keys removed from lists and maps. */
   readonly gone: { readonly [N in ListName | MapName]?: readonly string[] };
   readonly values: Partial<Values>;
 }
@@ -68,7 +68,7 @@ export function formatWatch(position: WatchPosition | null): string {
   return position === null ? '2' : `2 ${position.stream} ${position.version}`;
 }
 
-/** `plain`: an older client, or none of ours. A position that cannot be read is none. */
+/** `plain`: an older client, or one that is not ours. An unreadable position is ignored. */
 export function parseWatch(
   header: string | undefined,
 ): { readonly kind: 'plain' } | { readonly kind: 'deltas'; readonly from: WatchPosition | null } {
@@ -108,7 +108,7 @@ export function diffSnapshots(before: Snapshot, after: Snapshot): SnapshotDelta 
   return empty ? null : ({ kind: 'delta', from: before.version, version: after.version, put, set, gone, values } as SnapshotDelta);
 }
 
-/** Throws when the delta is not for this snapshot. */
+/** Throws if the delta is not for this snapshot. */
 export function applyDelta(before: Snapshot, delta: SnapshotDelta): Snapshot {
   if (delta.from !== before.version) throw new Error(`a delta of version ${delta.from} after version ${before.version}`);
   const after: Record<string, unknown> = { ...before, ...delta.values, version: delta.version };
@@ -140,13 +140,13 @@ export function changeList<T extends object>(list: readonly T[], put: readonly T
   return added.length === 0 ? left : sorted([...left, ...added], key);
 }
 
-/** The node of a name. Snapshots that a client has read are ordered; one in another order is searched from end to end. */
+/** The node with this name. Snapshots that a client has read are ordered; others are searched linearly. */
 export function nodeIn(nodes: Snapshot['nodes'], name: string): Snapshot['nodes'][number] | undefined {
   const at = indexIn(nodes, 'name', name);
   return at >= 0 ? nodes[at] : nodes.find((node) => node.name === name);
 }
 
-/** The client's side: takes messages, and knows where to go on after a connection was lost. */
+/** The client's side: takes messages, and knows the position at which to continue after a lost connection. */
 export class WatchReader {
   #stream: string | null = null;
   #snapshot: Snapshot | undefined;
@@ -159,7 +159,7 @@ export class WatchReader {
     return this.#stream === null || this.#snapshot === undefined ? null : { stream: this.#stream, version: this.#snapshot.version };
   }
 
-  /** The new snapshot, or null when there is none. Throws what does not follow: then everything is asked for again. */
+  /** Returns the new snapshot, or null if there is none. Throws for a message that does not follow; the caller then requests everything again. */
   take(message: WatchMessage | Snapshot): Snapshot | null {
     try {
       return this.#take(message);
@@ -186,7 +186,7 @@ export class WatchReader {
     }
   }
 
-  /** Lists that are as they were stay the same object, as with deltas. */
+  /** Unchanged lists stay the same object, as with deltas. */
   #begin(stream: string | null, heard: Snapshot): Snapshot {
     const before = this.#snapshot;
     const snapshot = ordered(heard);
@@ -246,7 +246,7 @@ function keyOf(item: object, key: string): string {
   return String((item as Item)[key]);
 }
 
-/** An authority of before may not know every list. */
+/** An older authority may not send every list. */
 function itemsOf(snapshot: Snapshot, name: ListName): readonly Item[] {
   return ((snapshot[name] as readonly unknown[] | undefined) ?? []) as readonly Item[];
 }

@@ -20,7 +20,7 @@ test('faults come in the order they were planned, each as often as planned, and 
   expect(plan.calls('write')).toBe(4);
 });
 
-test('a held operation arrives, waits, and goes on when released', async () => {
+test('a held operation arrives, waits, and continues when released', async () => {
   const plan = new FaultPlan<'write'>();
   const held = plan.hold('write');
   let done = false;

@@ -15,7 +15,7 @@ export type Fault =
 export interface Held {
   /** Resolves when the operation arrives and waits. */
   readonly reached: Promise<void>;
-  /** Lets it go on. Calling it again is free. */
+  /** Lets it continue. Calling it again does nothing. */
   readonly release: () => void;
 }
 
@@ -34,7 +34,7 @@ export class FaultPlan<Operation extends string> {
     for (let i = 0; i < times; i += 1) this.#queue(operation).push({ kind: 'fail-after', error });
   }
 
-  /** The next call waits, before it does anything, until it is released. */
+  /** The next call waits before it does anything, until it is released. */
   hold(operation: Operation): Held {
     let reached = (): void => undefined;
     let release = (): void => undefined;

@@ -19,7 +19,7 @@ const final = new Set(['BAD_REQUEST', 'STORE_CONFLICT', 'RECORDING_MALFORMED', '
 export interface RetryOptions {
   readonly firstWait: number;
   readonly longestWait: number;
-  /** Called at the first failure after things went well. */
+  /** Called at the first failure of an outage. */
   readonly onOutage: (error: unknown) => void;
   readonly onRecovery: () => void;
 }
@@ -31,7 +31,7 @@ export class StoreRetry {
 
   constructor(options: RetryOptions) {
     this.#options = options;
-    // One listener for each wait that is under way is no leak.
+    // Each waiting call adds one listener, so many listeners are not a leak.
     this.#closing.signal.addEventListener('abort', () => undefined);
   }
 
@@ -74,7 +74,7 @@ export class StoreRetry {
     }
   }
 
-  /** Stops retrying; a running attempt ends by itself. */
+  /** Stops retrying; a running attempt is not interrupted. */
   close(): void {
     this.#closing.abort();
   }

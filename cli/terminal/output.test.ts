@@ -80,7 +80,7 @@ describe('output', () => {
   it('an error says what happened, its code and what to do, and gives the exit code of the catalogue', () => {
     const { output, err } = capture();
     expect(failure(output, new StenoError('NODE_UNKNOWN', 'web-\u001b9'), false)).toBe(errorCatalogue.NODE_UNKNOWN.exit);
-    expect(err()).toBe('steno: no such node: web-\\u{1b}9 [NODE_UNKNOWN]\nRun `steno nodes` to see the nodes there are.\n');
+    expect(err()).toBe('steno: no such node: web-\\u{1b}9 [NODE_UNKNOWN]\nRun `steno nodes` to list the nodes.\n');
   });
 
   it('an error as JSON goes to standard error', () => {

@@ -293,7 +293,7 @@ it('a certificate of an earlier user of the name is refused, and ends what it ha
   world.snapshot = { ...fresh, names_since: { ann: Date.now() + 3_600_000, bob: Date.now() + 3_600_000 } };
   expect(await world.ask(ann, LIST)).toMatchObject({
     status: 403,
-    body: expect.stringContaining('earlier user of the name ann') as string,
+    body: expect.stringContaining('earlier user named ann') as string,
   });
   world.snapshot = { ...fresh, names_since: { ann: Date.now() - 120_000, bob: Date.now() + 3_600_000 } };
   expect((await world.ask(ann, LIST)).status).toBe(200);

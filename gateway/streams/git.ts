@@ -1,7 +1,7 @@
 /**
- * Observer of git over ssh: which repository was fetched from or pushed to, which refs, how large the pack was.
+ * Observer of git over ssh: reports the repository that was fetched from or pushed to, the refs, and the size of the pack.
  * Follows gitprotocol-common(5), gitprotocol-pack(5) and gitprotocol-v2(5): versions 0, 1 and 2, with and without
- * side-band. One fact a stream, at its end; ids are whole, the note is at most `MAX_NOTE` characters.
+ * side-band. Reports one fact per stream, at its end; ids are never shortened, the note has at most `MAX_NOTE` characters.
  * Tested against git in git.test.ts.
  */
 import type { FileFact } from '#schemas/recording/line.js';
@@ -12,7 +12,7 @@ import type { Follows, Report, StreamObserver } from './observing/observer.js';
 
 const MAX_NOTE = 4000;
 const MAX_PACKET = 65_520;
-/** Names of refs that are remembered for the ids that a client asks for. */
+/** Memory for ref names, which name the ids that a client asks for. */
 const MAX_NAMES_BYTES = 64 * 1024;
 
 export type GitProgram = 'git-upload-pack' | 'git-receive-pack' | 'git-upload-archive';
@@ -57,7 +57,7 @@ class GitObserver implements StreamObserver {
     this.replies = new Feed(this.readReplies(), (reason) => this.lost(reason));
   }
 
-  /** The direction of the pack: what the other says is small, and may come from hooks. */
+  /** The direction of the pack. The other direction is small and may carry the output of hooks, so it is always recorded. */
   get follows(): Follows {
     return this.over ? 'neither' : this.program === 'git-receive-pack' ? 'in' : 'out';
   }
@@ -89,7 +89,7 @@ class GitObserver implements StreamObserver {
     const push = this.program === 'git-receive-pack';
     const notes = [...this.lines];
     if (this.more > 0) notes.push(`and ${this.more} more`);
-    if (notes.length === 0) notes.push(push ? 'nothing was pushed' : 'no objects were asked for');
+    if (notes.length === 0) notes.push(push ? 'nothing was pushed' : 'no objects were requested');
     if (this.failure !== undefined) notes.unshift(this.failure);
     const unfinished =
       this.trouble !== undefined ||
@@ -114,7 +114,7 @@ class GitObserver implements StreamObserver {
     }
   }
 
-  /** Client of receive-pack: `old new ref`, a flush, push options if agreed on, then the pack to the end. */
+  /** Reads a client of receive-pack: `old new ref`, a flush, push options if negotiated, then the pack to the end. */
   private *readPush(): Reading {
     let options = false;
     for (;;) {
@@ -143,7 +143,7 @@ class GitObserver implements StreamObserver {
       };
   }
 
-  /** Client of upload-pack and upload-archive, all versions. */
+  /** Reads a client of upload-pack or upload-archive, all versions. */
   private *readFetch(): Reading {
     const seen = new Set<string>();
     for (;;) {
@@ -153,7 +153,7 @@ class GitObserver implements StreamObserver {
       const match = /^(want|want-ref|argument|deepen|deepen-since|deepen-not|filter) (\S+)/.exec(text);
       if (match === null) continue;
       const [, verb, value] = match as unknown as [string, string, string];
-      // Rounds of negotiation repeat what is wanted.
+      // Each round of negotiation repeats the wanted ids.
       if (seen.has(value)) continue;
       if (this.budget.take(textCost(value))) seen.add(flat(value));
       if (verb === 'want') this.note(`${this.names.get(value) ?? 'object'} ${value}`);
@@ -161,7 +161,7 @@ class GitObserver implements StreamObserver {
     }
   }
 
-  /** The node, all versions: advertised refs, answers, then a pack in a side-band or bare. */
+  /** Reads the node's side, all versions: advertised refs, answers, then a pack, in a side-band or bare. */
   private *readReplies(): Reading {
     for (;;) {
       const head = yield 4;
@@ -196,7 +196,7 @@ class GitObserver implements StreamObserver {
     }
   }
 
-  /** The status inside a side-band is packets again. */
+  /** Reads the status inside a side-band, which again consists of packets. */
   private *readStatus(): Reading {
     for (;;) this.replyLine((yield* packet()).bytes.toString('utf8'));
   }
@@ -206,7 +206,7 @@ class GitObserver implements StreamObserver {
     const ref = /^([0-9a-f]{40,64}) ([^\0 ]+)/.exec(text);
     if (ref !== null) {
       const [, id, name] = ref as unknown as [string, string, string];
-      // HEAD comes first and is another name of a branch, which says more.
+      // HEAD is advertised first; the name of the branch it points to says more.
       const known = this.names.get(id);
       if ((known === undefined || known === 'HEAD') && !name.endsWith('^{}') && this.budget.take(textCost(id) + textCost(name)))
         this.names.set(flat(id), flat(name));
@@ -224,7 +224,7 @@ class GitObserver implements StreamObserver {
 function packetLength(head: Buffer): number {
   const text = head.toString('latin1', 0, 4);
   const length = /^[0-9a-f]{4}$/i.test(text) ? Number.parseInt(text, 16) : NaN;
-  if (!(length <= MAX_PACKET) || length === 3) throw new Lost('a packet has no length');
+  if (!(length <= MAX_PACKET) || length === 3) throw new Lost('a packet has an invalid length');
   return length;
 }
 

@@ -1,4 +1,4 @@
-/** Limits that hold for whatever two peers send, agreed with each other or not. */
+/** Limits that hold for any input, even if the two peers collude. */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, test } from 'vitest';
@@ -39,10 +39,10 @@ function startSftp(): ReturnType<typeof start> {
   started.observer.output(packet(2, u32(3)));
   return started;
 }
-/** Bytes of memory, in and outside of the heap, that an observer holds: the mean of eight after the same calls. */
+/** Bytes of memory that an observer holds, inside and outside the heap: the mean of eight observers after the same calls. */
 async function held(kind: StreamKind, feed: (observer: StreamObserver) => void): Promise<number> {
   const use = async (): Promise<number> => {
-    // Array buffers go some turns after the objects that had them.
+    // Array buffers are freed some turns of the event loop after the objects that owned them.
     for (let i = 0; i < 4; i++) {
       collect();
       await new Promise((resolve) => {
@@ -102,7 +102,7 @@ describe('memory of a stream', () => {
       (observer) => {
         begin(observer);
         open(observer, 20);
-        // More than a connection may hold, and of no file more than one may.
+        // Together more than a connection may hold, but for no file more than one file may hold.
         for (let id = 100; id < 1300; id++) {
           observer.input(packet(6, u32(id), text(`h${id % 20}`), offset(id * 10_000), text(Buffer.alloc(9000))));
           observer.output(ok(id));
@@ -133,14 +133,14 @@ describe('memory of a stream', () => {
       },
     ],
     [
-      'rsync lists of nothing',
+      'empty rsync lists',
       { command: 'rsync --server -re.iLsfxCIvu . /x', tty: false },
       (observer) => {
         const version = Buffer.of(31, 0, 0, 0);
         observer.input(version);
         observer.output(Buffer.concat([version, Buffer.of(0x80, 0x81), Buffer.from('\u0003md5'), Buffer.alloc(4)]));
         observer.input(Buffer.from('\u0003md5'));
-        // The first list is empty; 4000 more say that they are of directory 0: ff 64, then 02 - the index does not change.
+        // The first list is empty; 4000 more claim to be of directory 0: ff 64, then 02 because the index does not change.
         const lists = Buffer.concat([
           Buffer.of(0, 0),
           Buffer.of(0xff, 0x64, 0, 0),
@@ -168,7 +168,7 @@ describe('memory of a stream', () => {
   );
 });
 
-test('a file list larger than its limit is a gap, and the pool is given back', () => {
+test('a file list larger than its limit leaves a gap, and its memory returns to the pool', () => {
   const { observer, facts, gaps } = start({ command: 'rsync --server -r . /x', tty: false });
   const int = (value: number): Buffer => {
     const bytes = Buffer.alloc(4);
@@ -211,7 +211,7 @@ test('a file list larger than its limit is a gap, and the pool is given back', (
   ]);
 });
 
-test('more than 64 open files: the rest is named as opened, counted as a gap, and the first are whole', () => {
+test('of more than 64 open files, the first 64 are followed completely; the rest are reported as opened and counted in a gap', () => {
   const { observer, facts, gaps } = startSftp();
   for (let id = 0; id < 100; id++) {
     observer.input(packet(3, u32(id), text(`/f${id}`), u32(2 | 8 | 16), u32(0)));
@@ -244,7 +244,7 @@ test('a write that the server refuses has no digest', () => {
   ]);
 });
 
-describe('a read that ends where the size does, without an end of file', () => {
+describe('a read up to the known size, without an end-of-file status', () => {
   const stat = (observer: StreamObserver, id: number, path: string, size: number): void => {
     observer.input(packet(17, u32(id), text(path)));
     observer.output(packet(105, u32(id), u32(1), offset(size)));
@@ -261,7 +261,7 @@ describe('a read that ends where the size does, without an end of file', () => {
     facts.filter(({ operation }) => operation === 'read').map(({ note: said, sha256 }) => said ?? sha256?.slice(0, 8));
   const abc = 'ba7816bf';
 
-  test('is whole where STAT gave the size of its path, and where a listing did', () => {
+  test('is complete if STAT or a listing gave the size of its path', () => {
     const { observer, facts } = startSftp();
     stat(observer, 1, '/d/../f', 3);
     read(observer, '/f', 'abc');
@@ -276,7 +276,7 @@ describe('a read that ends where the size does, without an end of file', () => {
     expect(note(facts)).toEqual([abc, abc, 'not read to its end']);
   });
 
-  test('is not where the path was written, renamed to or cut since, or another size was given', () => {
+  test('is not complete if the path was since written, renamed to or truncated, or another size was given', () => {
     const { observer, facts } = startSftp();
     for (const path of ['/written', '/target', '/cut', '/longer']) stat(observer, 1, path, path === '/longer' ? 4 : 3);
     observer.input(packet(3, u32(2), text('/written'), u32(2), u32(0)));

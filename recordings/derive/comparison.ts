@@ -1,11 +1,12 @@
 /**
- * Two sessions compared: pure, from the commands of each (commands.ts) and the lines of its screen. Commands are aligned by their text, blanks apart;
- * what stands in the same place and begins with the same program is the same command with other arguments. The output of a command is the lines from its
- * own to the next one.
+ * Compares two sessions by their commands (commands.ts) and the lines of their screens. Pure. Commands are aligned by their text,
+ * ignoring differences in blanks; two commands in the same place that run the same program count as one command with other
+ * arguments. The output of a command is the lines from its own line to the next command's.
  *
- * An aid, not a boundary: it knows commands as the panes of a replay do, and lines as they came to rest on the screen. Bounded: so many commands
- * a side, so many lines a command and lines in all; what is beyond is counted or said to be cut. So are edits: an alignment takes time by their square, and
- * what differs in more than `MAX_EDITS` places stands as all of one side before all of the other, between what begins and ends alike. Tested in comparison.test.ts.
+ * An aid, not a boundary: commands are those that a replay shows, and lines are in their final state on the screen. Bounded: commands
+ * per side, lines per command and lines in all are limited; the rest is counted or marked as cut. Alignment takes time quadratic in
+ * the number of edits; with more than `MAX_EDITS`, all of one side comes before all of the other, between the common start and
+ * end. Tested in comparison.test.ts.
  */
 import { diffArrays } from 'diff';
 import type { ComparedCommand, ComparedRow, OutputLine } from '#schemas/api/recordings/compare.js';
@@ -19,16 +20,16 @@ export interface ComparedSession {
   readonly lines: readonly ShownLine[];
 }
 
-/** Commands of a side that are aligned. */
+/** Most commands per side that are compared. */
 export const MAX_COMPARED = 1_000;
-/** Lines of one output that are compared with another. */
+/** Longest output that is compared, in lines. */
 const MAX_OUTPUT = 400;
-/** Of commands, and of the lines of one output. */
+/** Most edits in an alignment of commands, and of the lines of one output. */
 const MAX_EDITS = { commands: 400, lines: 120 } as const;
-/** Lines told of one command, and of all. */
+/** Most lines in the result per command, and in all. */
 const MAX_TOLD = 60;
 const MAX_TOLD_ALL = 4_000;
-/** Lines around a difference. */
+/** Lines of context around a difference. */
 const AROUND = 2;
 const MAX_TEXT = 1_024;
 
@@ -58,7 +59,7 @@ function told({ at, text, exit, lasted }: CommandUnit): ComparedCommand {
   return { at, text: text.slice(0, MAX_TEXT), exit, lasted };
 }
 
-/** Lines and commands are both in the order of the screen; a line belongs to the last command that began before it. */
+/** Assigns lines to commands. Both are in the order of the screen; a line belongs to the last command that began before it. */
 function withOutput({ commands, lines }: ComparedSession): readonly Unit[] {
   const own = new Set(commands.map(({ place }) => place));
   const printed = [...lines].filter(({ place }) => !own.has(place)).sort((a, b) => a.offset - b.offset);
@@ -94,7 +95,7 @@ function aligned(lefts: readonly Unit[], rights: readonly Unit[]): readonly Pair
   return pairs;
 }
 
-/** Between two commands that are the same: those of either side, in order, of which two that begin with the same program stand together. */
+/** Pairs the commands between two common ones: both sides in order, and two commands of the same program as one changed command. */
 function replaced(gone: readonly Unit[], come: readonly Unit[]): readonly Pair[] {
   const pairs: Pair[] = [];
   const program = ({ command }: Unit): string => programsIn(command.text)[0] ?? '';

@@ -4,7 +4,7 @@ import type { EventRow } from '#schemas/events/rows.js';
 import type { KernelEventInfo } from '#schemas/kernel/event-info.js';
 import { kernelPlace } from '#schemas/kernel/kernel.js';
 
-/** Converts a row of the kernel's. */
+/** Converts a kernel event's row. */
 export function kernelEventOf(row: EventRow): KernelEventInfo {
   return {
     place: kernelPlace(row),

@@ -74,7 +74,7 @@ test('facts become events, in order', () => {
   ]);
 });
 
-test('the row of a session counts what the terminal showed, or what went through the streams', () => {
+test('the row of a session counts the bytes that the terminal showed or that passed through the streams', () => {
   const shell = rowsOf([
     { code: 'i', data: 'ab' },
     { code: 'o', data: '\u4f60' },
@@ -94,7 +94,7 @@ test('the row of a session counts what the terminal showed, or what went through
   expect(exec).toMatchObject({ bytes_out: 5007, command: 'tar c', exit_code: null, exit_signal: 'SIGTERM' });
 });
 
-test('whatever a recorder writes, rows fit the store', () => {
+test('rows fit the store, whatever a recorder writes', () => {
   const odd = '\ud800' + 'x'.repeat(20_000);
   const { events, summary } = rowsOf(
     [

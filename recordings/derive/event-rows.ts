@@ -15,7 +15,7 @@ import type { ReadBlock, TimedLine } from '../read/block-reader.js';
 /** 2200-01-01: the upper limit of the store's dates. */
 const LAST_MOMENT = 7_258_118_400_000;
 const MAX_DATA = 65_536;
-/** UTF-16 units of a command kept, searchable, in its session's row; a longer one is cut and ends in CUT_MARK. */
+/** UTF-16 units of a command that its session's row keeps and search finds; a longer command is cut and ends in CUT_MARK. */
 const MAX_COMMAND = 65_536;
 
 /** Well-formed, at most `max` UTF-16 units; anything but a string is ''. */

@@ -30,7 +30,7 @@ test('a line is the row that the node sent, completed by the header', () => {
   expect(read(rows.map(fieldsOf))).toEqual(rows.map((each) => kernelEvent(each, { user, node, login, started_at, ...nowhere })));
 });
 
-test('every row of a session in a pod says where that is, whatever its line says', () => {
+test('every row of a session in a pod names that pod, whatever its line says', () => {
   const pod = { cluster: 'prod', namespace: 'shop', pod: 'web-1', container: 'app' };
   const inPod: RecordingHeader = { ...header, steno: { ...header.steno, pod: { ...pod, image: 'nginx' } } };
   const rows = read([row(0), row(2, { 4: 'file' }), row(4, { 4: 'escape' }), row(6, { 7: 'x' })].map(fieldsOf), inPod);
@@ -41,11 +41,11 @@ test('every row of a session in a pod says where that is, whatever its line says
 
 test.each([
   ['a column of another kind', { 4: 7 }],
-  ['a digest that is none', { 7: 'x' }],
+  ['an invalid digest', { 7: 'x' }],
   ['a path that is too long', { 5: 'x'.repeat(5_000) }],
-  ['data that is no JSON', { 14: '{' }],
-  ['an offset that is no time', { 3: -5 }],
-])('%s is a gap in its place, and costs no other row', (_, more) => {
+  ['data that is not JSON', { 14: '{' }],
+  ['an impossible offset', { 3: -5 }],
+])('%s becomes a gap in its place and affects no other row', (_, more) => {
   const [before, gap, after] = read([row(0), row(2, more), row(4)].map(fieldsOf));
   expect([before!.kind, after!.kind]).toEqual(['exec', 'exec']);
   expect(gap).toMatchObject({
@@ -63,18 +63,18 @@ test.each([
 
 test.each([
   ['no session', { session: 'x' }],
-  ['a session of before 1970', { session: `z${session.slice(1)}` }],
-  ['a node whose name is longer than any', { node: 'n'.repeat(250) }],
+  ['a session from before 1970', { session: `z${session.slice(1)}` }],
+  ['a node name that is too long', { node: 'n'.repeat(250) }],
   ['no node', { node: undefined }],
-  ['a node that is no text', { node: null }],
-  ['a node whose name is no Unicode text', { node: 'web\ud800' }],
+  ['a node that is not text', { node: null }],
+  ['a node name that is not Unicode text', { node: 'web\ud800' }],
 ])('a header with %s makes no rows', (_, more) => {
   const log = { ...header, steno: { ...header.steno, ...more } } as RecordingHeader;
   const block = new BlockReader(undefined, undefined, 'events').read(Buffer.from(encodeHeader(header)));
   expect(() => loggedEvents(log, block)).toThrow('names no session or no node');
 });
 
-test('the longest line is read, one that is longer is not', () => {
+test('the longest allowed line is read, a longer one is not', () => {
   const filled = (length: number): string => {
     const empty = Buffer.byteLength(encodeLine(0, { code: 'e', data: fieldsOf(row(2, { 14: '' })) }));
     return encodeLine(0, { code: 'e', data: fieldsOf(row(2, { 14: 'x'.repeat(length - empty) })) });
@@ -89,8 +89,8 @@ test('the longest line is read, one that is longer is not', () => {
 });
 
 test.each([
-  ['no place', [['x', 0]]],
-  ['the place of another source', [[1, 0]]],
-])('a row with %s is no line of a log', (_, fields) => {
+  ['no position', [['x', 0]]],
+  ['the position of another source', [[1, 0]]],
+])('a row with %s is not a valid line of a log', (_, fields) => {
   expect(() => read(fields)).toThrow(expect.objectContaining({ code: 'RECORDING_MALFORMED' }) as Error);
 });

@@ -24,7 +24,7 @@ const MAX_NODE = 249;
  */
 export function loggedEvents(header: RecordingHeader, block: Pick<ReadBlock, 'lines'>): EventRow[] {
   const of = { ...placeOf(header), ...podOf(header), started_at: momentOf(header, 0) };
-  // placeOf makes a column's text of whatever stands there; the rows of a log are only of the node that was signed.
+  // placeOf accepts any value as column text; the rows of a log belong to the node in the signed header only.
   if (!sessionIdPattern.test(of.session) || of.node !== header.steno.node || of.node.length > MAX_NODE)
     throw new StenoError('RECORDING_MALFORMED', 'the header of an event log names no session or no node');
   return block.lines.map(({ line }) => {

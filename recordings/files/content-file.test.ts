@@ -12,7 +12,7 @@ const step = fc.oneof(
   fc.record({ kind: fc.constant('at' as const), offset: fc.nat(60), bytes: fc.uint8Array({ minLength: 1, maxLength: 40 }) }),
 );
 
-test('the digest is that of what stands in the file, in whatever order it came', () => {
+test('the digest is that of the content of the file, in whatever order the pieces arrived', () => {
   const folder = mkdtempSync(join(tmpdir(), 'steno-content-'));
   let n = 0;
   try {

@@ -60,7 +60,7 @@ const raw = (stream: 'in' | 'out' | 'err', bytes: Buffer, channel?: number): Lin
   code: 'b',
   data: { stream, replaces: false, base64: bytes.toString('base64'), ...(channel === undefined ? {} : { channel }) },
 });
-/** As the recorder cuts them (gateway/recorder/streams.ts). */
+/** Cuts bytes into lines as the recorder does (gateway/recorder/streams.ts). */
 const cutInto = (size: number, stream: 'in' | 'out', bytes: Buffer): LineBody[] =>
   Array.from({ length: Math.ceil(bytes.length / size) }, (_, i) => raw(stream, bytes.subarray(i * size, (i + 1) * size)));
 const fact = (data: StreamFact): LineBody => ({ code: 's', data });
@@ -129,7 +129,7 @@ describe('sftp', () => {
   ];
   const facts = [moved('sftp', 'write', '/tmp/up.bin', content), moved('sftp', 'read', '/home/ann/down.bin', content)];
 
-  it('gives back what was written and what was read, whatever the order of pieces', async () => {
+  it('returns written and read content, in whatever order the pieces passed', async () => {
     const chunks = chunksOf([...upload.flatMap(([stream, bytes]) => cutInto(32 << 10, stream, bytes)), ...facts]);
     const { files } = await listFiles(chunks());
     expect(files.map(({ n, operation, path, missing }) => [n, operation, path, missing])).toEqual([
@@ -139,7 +139,7 @@ describe('sftp', () => {
     for (const n of [1, 2]) expect((await taken(chunks, n)).equals(content)).toBe(true);
   });
 
-  it('however the stream is cut into lines and frames', async () => {
+  it('does so however the stream is cut into lines and frames', async () => {
     await fc.assert(
       fc.asyncProperty(fc.integer({ min: 97, max: 9_000 }), fc.integer({ min: 1, max: 40_000 }), async (cut, frame) => {
         const lines = upload.flatMap(([stream, bytes]) => cutInto(cut, stream, bytes));
@@ -151,7 +151,7 @@ describe('sftp', () => {
     );
   });
 
-  it('is not handed out where the digest is of something else, or the stream is none', async () => {
+  it('is not returned if the digest does not match or the stream is malformed', async () => {
     const other = moved('sftp', 'write', '/tmp/up.bin', Buffer.from('another'));
     const chunks = chunksOf([...upload.flatMap(([stream, bytes]) => cutInto(32 << 10, stream, bytes)), other]);
     await expect(taken(chunks, 1)).rejects.toMatchObject({ code: 'FILE_MISSING' });
@@ -164,7 +164,7 @@ describe('sftp', () => {
     );
   });
 
-  it('a write far beyond its size takes no room', async () => {
+  it('a write far beyond the size of the file takes no space', async () => {
     const far = chunksOf([
       raw('in', open(1, '/tmp/up.bin', 0x1a)),
       raw('out', handle(1, 'h')),
@@ -178,7 +178,7 @@ describe('sftp', () => {
 
 describe('scp', () => {
   const content = Buffer.from('line one\n\0two\n');
-  it.each(['write', 'read'] as const)('gives back what it carried: %s', async (operation) => {
+  it.each(['write', 'read'] as const)('returns the transferred file: %s', async (operation) => {
     const source = operation === 'write' ? 'in' : 'out';
     const stream = Buffer.concat([
       Buffer.from('D0755 0 folder\nT1 0 1 0\nC0644 0 empty\n\0'),
@@ -203,7 +203,7 @@ describe('streams', () => {
   const total = (stream: 'in' | 'out' | 'err', content: Buffer, channel?: number): LineBody =>
     fact({ fact: 'total', stream, bytes: content.length, sha256: sha256(content), ...(channel === undefined ? {} : { channel }) });
 
-  it('come out as they passed: text and bytes, both outputs apart, connections apart', async () => {
+  it('are extracted as they passed: text and bytes, separate outputs, separate connections', async () => {
     const out = Buffer.from('grüße\n\u{1f600}');
     const err = Buffer.from('oops\n');
     const [to, from] = [Buffer.of(0, 255, 1), Buffer.of(9)];
@@ -227,7 +227,7 @@ describe('streams', () => {
     expect(contents).toEqual([Buffer.from('input\n'), out, err, to, from]);
   });
 
-  it('that went over their limit are named as missing, and so is what rsync carried', async () => {
+  it('that exceeded their limit are listed as missing, and so are files of rsync', async () => {
     const chunks = chunksOf([
       raw('in', Buffer.from('x')),
       { code: 'g', data: { reason: 'body_limit', stream: 'in' } },
@@ -248,7 +248,7 @@ describe('streams', () => {
     await expect(taken(chunks, 1)).rejects.toMatchObject({ code: 'FILE_MISSING' });
   });
 
-  it('data typed without an echo comes out where the role keeps it', async () => {
+  it('data typed without an echo is extracted if the role records it', async () => {
     const secret = Buffer.from('a long heredoc of base64');
     const lines: LineBody[] = [
       { code: 'i', data: 'shown' },

@@ -163,7 +163,7 @@ async function extractTransfer(chunks: AsyncIterable<Uint8Array>, file: Recorded
       let beyond = false;
       return {
         piece(offset, bytes) {
-          // A file longer than the gateway counted cannot match its digest.
+          // A file longer than the recorded size cannot match its digest.
           if (offset + bytes.length > (file.size ?? 0)) beyond = true;
           else if (!beyond) sink.write(offset, bytes);
         },

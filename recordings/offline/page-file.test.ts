@@ -38,7 +38,7 @@ const bytes = (length: number): Buffer => Buffer.from(Array.from({ length }, (_,
 
 describe('a page', () => {
   it.each([1, 2, 3, PART_BYTES - 1, PART_BYTES, PART_BYTES + 1, 2 * PART_BYTES])(
-    'of %i bytes reads back as it was written',
+    'with a recording of %i bytes is read back unchanged',
     async (length) => {
       const [recording, events] = [bytes(length), bytes(77)];
       const page = await made(contentOf(recording, events));
@@ -51,14 +51,14 @@ describe('a page', () => {
     },
   );
 
-  it('holds nothing that ends an element but its own', async () => {
+  it('contains no end tags but its own', async () => {
     const page = (await made(contentOf(bytes(10), null))).toString('utf8');
     expect(page.match(/<script/g)).toHaveLength(3);
     expect(page).not.toContain('alert(1)</script>');
     expect(page).not.toContain('<!--');
   });
 
-  it('with any one byte changed is no page, or one whose files or whose code are others', async () => {
+  it('with any one byte changed is malformed, or its files or its code differ', async () => {
     const page = await made(contentOf(bytes(300), bytes(50)));
     const before = readOfflinePage(page);
     const passed: number[] = [];
@@ -77,7 +77,7 @@ describe('a page', () => {
     expect(passed).toEqual([]);
   });
 
-  it('with bytes left out, put in or after it is none', async () => {
+  it('with bytes removed, inserted or appended is malformed', async () => {
     const page = await made(contentOf(bytes(300), null));
     const cut = [
       page.subarray(0, -1),
@@ -89,7 +89,7 @@ describe('a page', () => {
     for (const each of cut) expect(() => readOfflinePage(each)).toThrow(expect.objectContaining({ code: 'PAGE_MALFORMED' }));
   });
 
-  it('is refused before and while it is written, where no browser would open it', async () => {
+  it('too large for a browser is refused before and while it is written', async () => {
     expect(() => refuseOversized(MAX_OFFLINE_BYTES + 1)).toThrow(/export it with/);
     async function* endless(): AsyncGenerator<Buffer> {
       for (const piece = Buffer.alloc(8 << 20); ;) yield piece;
@@ -104,7 +104,7 @@ describe('a page', () => {
   });
 });
 
-it('the about block has one spelling', () => {
+it('the about block has exactly one encoding', () => {
   const about = {
     format: 1 as const,
     session,

@@ -5,7 +5,7 @@ import { certificateFault, checkpointFault } from './checkpoint-signature.js';
 const authority = new RecordingAuthority();
 const trusted = [authority.line];
 
-test('a certificate that was verified once is refused when it has ended, for another gateway, and when its CA is trusted no more', () => {
+test('a certificate that was verified once is refused after it expired, for another gateway, and when its CA is no longer trusted', () => {
   const { certificate } = authority.certify('gw-1', { from: 1_000, until: 2_000 });
   for (let again = 0; again < 2; again++) {
     expect(certificateFault(certificate, 'gw-1', trusted, 1_500_000)).toBeNull();
@@ -16,7 +16,7 @@ test('a certificate that was verified once is refused when it has ended, for ano
   }
 });
 
-test('a certificate with any byte altered is refused although the true one was verified', () => {
+test('a certificate with any byte altered is refused although the original was verified', () => {
   const { certificate } = authority.certify('gw-1');
   expect(certificateFault(certificate, 'gw-1', trusted, 1_500_000)).toBeNull();
   for (let at = 0; at < certificate.length; at += 1) {
@@ -26,7 +26,7 @@ test('a certificate with any byte altered is refused although the true one was v
   }
 });
 
-test('a checkpoint with a figure altered is refused although its certificate was verified', () => {
+test('a checkpoint with an altered number is refused although its certificate was verified', () => {
   const identity = authority.certify('gw-1');
   const recorder = new Recorder(identity).output(10, 'hello\r\n').close();
   const close = recorder.made.at(-1)!;

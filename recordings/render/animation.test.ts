@@ -1,4 +1,4 @@
-/** Which frames an animation has, and what bounds it. That its pixels are those of the pictures is tested in viewer/api/export/animation.test.ts. */
+/** The frames of an animation and its bounds. viewer/api/export/animation.test.ts tests that its pixels are those of the pictures. */
 import { afterAll, expect, test } from 'vitest';
 import { encodeLine } from '#schemas/recording/line.js';
 import { animationGif, framesBetween } from './animation.js';
@@ -23,7 +23,7 @@ async function frames(span: Span, ...segments: readonly TimedSegment[]): Promise
   return found;
 }
 
-// Threads are started from files that Node runs by itself.
+// Node runs a thread's module without the test runner, so use the compiled file.
 const painter = openPicturePainter(new URL('../../dist/recordings/render/picture-thread.js', import.meta.url));
 afterAll(() => painter.close());
 async function bytesOf(gif: AsyncGenerator<Uint8Array>): Promise<Buffer> {
@@ -32,7 +32,7 @@ async function bytesOf(gif: AsyncGenerator<Uint8Array>): Promise<Buffer> {
   return Buffer.concat(parts);
 }
 
-test('the first frame is the screen at the beginning, each later one stands where something changed, and nothing comes from after the end', async () => {
+test('the first frame is the screen at the start of the span, each later one is at a change, and none is from after the end', async () => {
   const one = segment(0, keyframe(''), out(500, 'a'), out(1_000, 'b'), out(700, 'c'), out(9_000, 'd'));
   expect(await frames({ from: 1_000, to: 5_000 }, one)).toEqual([
     [1_000, 'a|||'],
@@ -43,7 +43,7 @@ test('the first frame is the screen at the beginning, each later one stands wher
   expect(await frames({ from: 60_000, to: 61_000 }, one)).toEqual([[60_000, 'abcd|||']]);
 });
 
-test('changes sooner than a tenth of a second after a frame are one frame, which shows the last of them', async () => {
+test('changes within a tenth of a second after a frame become one frame that shows the last of them', async () => {
   const typed = segment(0, keyframe(''), out(1_000, 'a'), out(10, 'b'), out(10, 'c'), out(300, 'd'), out(10, 'e'));
   expect(await frames({ from: 900, to: 2_000 }, typed)).toEqual([
     [900, '|||'],
@@ -52,7 +52,7 @@ test('changes sooner than a tenth of a second after a frame are one frame, which
     [1_320, 'abcd|||'],
     [1_420, 'abcde|||'],
   ]);
-  // What is still due when the span ends is shown at its end.
+  // A frame that is still due when the span ends is shown at its end.
   expect(await frames({ from: 900, to: 1_050 }, typed)).toEqual([
     [900, '|||'],
     [1_000, 'a|||'],
@@ -60,7 +60,7 @@ test('changes sooner than a tenth of a second after a frame are one frame, which
   ]);
 });
 
-test('a minute of ceaseless change is at most 300 frames', async () => {
+test('a minute of constant change gives at most 300 frames', async () => {
   const busy = segment(0, keyframe(''), ...Array.from({ length: 6_000 }, (_, i) => out(10, `\r${i}`)));
   const found = await frames({ from: 0, to: 60_000 }, busy);
   expect(found.length).toBeLessThanOrEqual(301);
@@ -68,7 +68,7 @@ test('a minute of ceaseless change is at most 300 frames', async () => {
   expect(found.at(-1)).toEqual([60_000, '5999|||']);
 });
 
-test('it goes on over segments, whose keyframes repeat what is drawn', async () => {
+test('an animation continues over several segments, whose keyframes repeat the screen', async () => {
   const found = await frames(
     { from: 0, to: 5_000 },
     segment(0, keyframe(''), out(1_000, 'one')),
@@ -81,7 +81,7 @@ test('it goes on over segments, whose keyframes repeat what is drawn', async () 
   ]);
 });
 
-test('too much output is refused, and the painter takes the next', async () => {
+test('too much output is refused, and the painter accepts the next animation', async () => {
   const much = 'x'.repeat(60_000);
   async function* endless(): AsyncGenerator<TimedSegment> {
     for (let i = 0; i < 2_000; i++) yield segment(i, keyframe(''), out(0, much));
@@ -92,7 +92,7 @@ test('too much output is refused, and the painter takes the next', async () => {
   expect(gif.at(-1)).toBe(0x3b);
 });
 
-test('so many animations at a time; one that is left gives its place back, and pictures are painted between frames', async () => {
+test('concurrent animations are limited; an abandoned one frees its slot, and pictures are painted between frames', async () => {
   const busy = segment(0, keyframe(''), ...Array.from({ length: 20 }, (_, i) => out(200, `${i} `)));
   const begin = (of: PicturePainter): AsyncGenerator<Uint8Array> => animationGif(of, () => read(busy), { from: 0, to: 10_000 });
   const [one, two, three] = [begin(painter), begin(painter), begin(painter)];
@@ -107,7 +107,7 @@ test('so many animations at a time; one that is left gives its place back, and p
   await two.return(undefined);
 });
 
-test('an animation whose thread ended fails instead of showing half', async () => {
+test('an animation whose thread ended fails instead of ending early', async () => {
   const own = openPicturePainter(new URL('../../dist/recordings/render/picture-thread.js', import.meta.url));
   const busy = segment(0, keyframe(''), ...Array.from({ length: 20 }, (_, i) => out(200, `${i} `)));
   const gif = animationGif(own, () => read(busy), { from: 0, to: 10_000 });

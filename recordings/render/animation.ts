@@ -1,9 +1,9 @@
 /**
- * A span of a session as an animated GIF ([decision 0192](../../docs/decisions/0192-animated-gif.md)): the pictures of picture-svg.ts at the moments at which
- * something changed, painted by the thread of picture-png.ts.
+ * Renders a span of a session as an animated GIF ([decision 0192](../../docs/decisions/0192-animated-gif.md)): the pictures of
+ * picture-svg.ts at the moments when something changed, painted by the thread of picture-png.ts.
  *
- * Changes that follow each other sooner than a step are one frame, which shows the last of them; a change that nobody sees makes none. Of each frame after the
- * first, only rows that differ are painted. Nothing is held but one frame. Tested in animation.test.ts.
+ * Changes that follow each other within one step become one frame, which shows the last of them; an invisible change makes no frame.
+ * After the first frame, only rows that differ are painted. Memory holds one frame. Tested in animation.test.ts.
  */
 import { StenoError } from '#schemas/base/errors.js';
 import { parseSize } from '#schemas/recording/line.js';
@@ -13,16 +13,16 @@ import { markSvg, partSvg, pictureRows, pictureSize, rowEdges } from './picture-
 import { DrawnScreen, MIN_COLS, timedLines } from './picture.js';
 import type { Picture } from './picture.js';
 
-/** The shortest time between two frames: ten in a second. */
+/** The shortest time between two frames: at most ten per second. */
 const STEP_MS = 100;
-/** Of one animation: of a whole minute five in a second. */
+/** Most frames of one animation; over a whole minute, five per second. */
 const MAX_FRAMES = 300;
-/** Lines of recording that are drawn for one animation, in bytes. */
+/** Most bytes of recording that are drawn for one animation. */
 const MAX_BYTES = 64 << 20;
-/** A letter may reach into the rows above and below its own. */
+/** Rows above and below its own that a glyph may reach into. */
 const OVERHANG = 1;
 
-/** As of `RecordingReader.segment`: whole lines, the first a keyframe, and the session time before them in ms. */
+/** A segment as `RecordingReader.segment` returns it: whole lines, the first a keyframe, and the session time before them in ms. */
 export interface TimedSegment {
   readonly start: number;
   readonly lines: Uint8Array;
@@ -39,12 +39,12 @@ export interface Frame {
   readonly picture: Picture;
 }
 
-/** The screens from `from` to `to`: the first as it stands at `from`, each later one at the moment it is to be shown. */
+/** The screens from `from` to `to`: the first is the screen at `from`, each later one has the moment at which it is shown. */
 export async function* framesBetween(segments: AsyncIterable<TimedSegment>, { from, to }: Span): AsyncGenerator<Frame, void> {
   const step = Math.max(STEP_MS, Math.ceil((to - from) / MAX_FRAMES));
   const screen = new DrawnScreen();
   let shownAt: number | null = null;
-  /** When the first change since the last frame was. */
+  /** Time of the first change since the last frame. */
   let changedAt: number | null = null;
   try {
     for await (const { at, line } of linesOf(segments)) {
@@ -70,7 +70,7 @@ export async function* framesBetween(segments: AsyncIterable<TimedSegment>, { fr
   }
 }
 
-/** `segments`: those of the span, read anew by each call. Throws TOO_LARGE for a span with too much in it. */
+/** `segments`: reads the segments of the span from the start at each call. Throws TOO_LARGE for a span with too much output. */
 export async function* animationGif(
   painter: PicturePainter,
   segments: () => AsyncIterable<TimedSegment>,
@@ -112,7 +112,7 @@ async function* linesOf(segments: AsyncIterable<TimedSegment>) {
   }
 }
 
-/** Of the screens in the span: the animation is as large as the largest. */
+/** The size of the largest screen in the span, which is the size of the animation. */
 async function largestSize(segments: AsyncIterable<TimedSegment>, { from, to }: Span): Promise<Pick<Picture, 'cols' | 'rows'>> {
   let now: { readonly cols: number; readonly rows: number } | null = null;
   let largest = { cols: MIN_COLS, rows: 1 };
@@ -129,7 +129,7 @@ async function largestSize(segments: AsyncIterable<TimedSegment>, { from, to }: 
   return largest;
 }
 
-/** Rows whose drawing is another than before, and their neighbours. */
+/** Rows that are drawn differently than before, and their neighbours. */
 function differing(before: readonly string[] | null, rows: readonly string[]): readonly number[] {
   const changed = new Set<number>();
   for (const [row, svg] of rows.entries())
@@ -138,7 +138,7 @@ function differing(before: readonly string[] | null, rows: readonly string[]): r
   return [...changed].sort((a, b) => a - b);
 }
 
-/** Runs of rows, as spans of pixels from top to bottom of the unzoomed picture. */
+/** Groups adjacent rows into bands, in pixels of the unzoomed picture, from top to bottom. */
 function bandsOf(changed: readonly number[], rows: number): readonly Band[] {
   const bands: Band[] = [];
   for (const [i, row] of changed.entries()) {

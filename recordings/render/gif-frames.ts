@@ -1,22 +1,23 @@
 /**
- * Makes an animated GIF of painted pictures. Each frame after the first holds only pixels that differ from what is shown, the others are transparent, and
- * has a palette of its own. A picture of a terminal has a few colours of large areas, which are kept as they are, and many shades of the edges of letters:
- * where they do not all fit into a palette, near ones become one. Tested in animation.test.ts.
+ * Makes an animated GIF from painted pictures. Each frame has its own palette; after the first, a frame contains only pixels that
+ * differ from the previous picture, and the others are transparent. A picture of a terminal has a few colours that cover large areas,
+ * which are kept exactly, and many shades at the edges of glyphs: if these do not all fit into a palette, similar shades are merged.
+ * Tested in animation.test.ts.
  */
 import gifenc from 'gifenc';
 import type { Colour } from 'gifenc';
 import type { Band } from './picture-png.js';
 
 const PALETTE = 256;
-/** The most frequent colours are kept as they are. */
+/** Number of the most frequent colours that are kept exactly. */
 const KEPT = 64;
-/** More colours than this are told apart by six bits of each channel. */
+/** Above this number of colours, only six bits of each channel are distinguished. */
 const EXACT = 4_096;
 
 export interface Painting {
   readonly width: number;
   readonly height: number;
-  /** Four bytes each: red, green, blue, and alpha, which is all there. */
+  /** Four bytes per pixel: red, green, blue, and alpha, which is always opaque. */
   readonly pixels: Uint8Array;
 }
 
@@ -25,12 +26,12 @@ export class GifFrames {
   readonly #overlay: Uint8Array | null;
   #shown: Uint32Array | null = null;
 
-  /** `overlay`: pixels that are drawn over each frame, multiplied by their alpha. */
+  /** `overlay`: pixels drawn over each frame, premultiplied by their alpha. */
   constructor(overlay: Uint8Array | null) {
     this.#overlay = overlay;
   }
 
-  /** `bands`: in pixels of the painting. Answers the bytes that go on the file. */
+  /** `bands`: in pixels of the painting. Returns the bytes to append to the file. */
   add({ width, height, pixels }: Painting, bands: readonly Band[], centiseconds: number): Uint8Array {
     const shown = this.#shown;
     const own = pixels.slice();
@@ -74,7 +75,7 @@ function drawOver(pixels: Uint8Array, overlay: Uint8Array): void {
   }
 }
 
-/** Of the bands, each pixel that differs; all where nothing is shown yet. */
+/** The pixels of the bands that differ from the shown picture; all of them for the first frame. */
 function changedPixels(shown: Uint32Array | null, painted: Uint32Array, bands: readonly Band[], width: number): Uint32Array {
   const changed = new Uint32Array(painted.length);
   let count = 0;
@@ -89,7 +90,7 @@ const green = (pixel: number): number => (pixel >>> 8) & 0xff;
 const blue = (pixel: number): number => (pixel >>> 16) & 0xff;
 const colourOf = (pixel: number): Colour => [red(pixel), green(pixel), blue(pixel)];
 
-/** At most 255, so that one index is left for what does not change; at least one. */
+/** One to 255 colours, which leaves one index for unchanged pixels. */
 function paletteOf(painted: Uint32Array, changed: Uint32Array): readonly Colour[] {
   const counts = new Map<number, number>();
   for (const at of changed) counts.set(painted[at]!, (counts.get(painted[at]!) ?? 0) + 1);
@@ -105,7 +106,7 @@ function paletteOf(painted: Uint32Array, changed: Uint32Array): readonly Colour[
   return [...[...kept].map(colourOf), ...gifenc.quantize(new Uint8Array(rest.buffer), most - KEPT)];
 }
 
-/** The nearest colour of a palette, looked for once for each colour. */
+/** Finds the nearest colour of a palette, once for each colour. */
 function indexer(palette: readonly Colour[]): (pixel: number) => number {
   const known = new Map<number, number>();
   const [reds, greens, blues] = [0, 1, 2].map((i) => Int16Array.from(palette, (colour) => colour[i]!)) as [

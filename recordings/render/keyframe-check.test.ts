@@ -1,4 +1,4 @@
-/** Keyframes that ingest writes pass, whatever the screen; what shows or does anything else does not. */
+/** Keyframes that ingest writes pass, whatever the screen; keyframes that show or do anything else fail. */
 import { describe, expect, test } from 'vitest';
 import { encodeLine } from '#schemas/recording/line.js';
 import type { Keyframe, LineBody } from '#schemas/recording/line.js';
@@ -28,18 +28,18 @@ const screens: readonly (readonly [string, readonly string[]])[] = [
   ['wide letters', ['日本語 ｗide\r\n']],
   ['the alternate screen', ['behind\r\n\x1b[?1049h\x1b[2;3Hfull']],
   ['a scrolling region, origin mode, line drawing, a hidden cursor', ['\x1b[2;4r\x1b[?6h\x1b(0qqq\x1b[?25l']],
-  ['a sequence that was begun', ['text\x1b[3']],
+  ['an incomplete sequence', ['text\x1b[3']],
 ];
 
-describe('a keyframe as it was written', () => {
+describe('a genuine keyframe', () => {
   test.each(screens)('of %s is good', (_, output) => expect(check(output, drawn(output))).toBeNull());
 
-  test('is good when another version of the terminal writes the same screen otherwise', () => {
+  test('is good if another version of the terminal writes the same screen differently', () => {
     const output = ['$ ls\r\n', '\x1b[1;31mred\x1b[m\r\n$ '];
     expect(check(output, { ...term, screen: '$ ls    \r\n\x1b[31m\x1b[1mred\x1b[0m\r\n$ ', anchor: true })).toBeNull();
   });
 
-  test('goes on from there, anchor after anchor, after a new size', () => {
+  test('continues from each anchor, also after a resize', () => {
     const screens = new KeyframeCheck({ term });
     const terminal = new ScreenTerminal(term.cols, term.rows);
     let at = terminal;
@@ -71,10 +71,10 @@ describe('a keyframe that was forged', () => {
     ['saves a cursor for later', { screen: `${honest.screen}\x1b[3;3H\x1b7\x1b[2;5H` }, 'the saved cursor'],
     ['sets a scrolling region', { screen: `${honest.screen}\x1b[1;2r\x1b[2;5H` }, 'the modes'],
     ['clears the tab stops', { screen: `${honest.screen}\x1b[3g` }, 'the tab stops'],
-    ['swallows what follows', { screen: `${honest.screen}\x1b]0;` }, 'what was begun'],
+    ['swallows what follows', { screen: `${honest.screen}\x1b]0;` }, 'the incomplete sequence'],
     ['has another size', { cols: 21 }, 'row 0'],
   ];
-  test.each(cases)('because it %s', (_, change, where) => {
+  test.each(cases)('is found because it %s', (_, change, where) => {
     const difference = check(output, { ...honest, ...change });
     expect(difference).not.toBeNull();
     if (where !== 'row 0') expect(difference).toBe(where);

@@ -10,7 +10,7 @@ import type { PicturePainter } from './picture-png.js';
 import { pictureSize, pictureSvg } from './picture-svg.js';
 import type { Run } from './picture.js';
 
-// Threads are started from files that Node runs by itself.
+// Node runs a thread's module without the test runner, so use the compiled file.
 const thread = new URL('../../dist/recordings/render/picture-thread.js', import.meta.url);
 let painter: PicturePainter;
 let folder: string;
@@ -62,7 +62,7 @@ function decode(png: Buffer): Pixels {
   return { width, height, at: (x, y) => [...out.subarray(y * row + x * 4, y * row + x * 4 + 3)] };
 }
 
-test('letters are painted with fonts of its own, and colours where they stand', async () => {
+test('text is painted with the bundled fonts, and colours are in their places', async () => {
   const { width, height, at } = decode(Buffer.from(await paint()));
   expect([width, height]).toEqual([216, 120]);
   expect(at(2, 2)).toEqual([0x10, 0x11, 0x14]);
@@ -73,7 +73,7 @@ test('letters are painted with fonts of its own, and colours where they stand', 
   expect(bright).toBeLessThan(0.6);
 });
 
-test('a watermark is seen on a screen of one colour, whichever that is', async () => {
+test('a watermark is visible on a screen of any single colour', async () => {
   for (const colour of ['#000000', '#ffffff', '#4d4d4d', '#ff0000']) {
     const row = [run(' '.repeat(60), { bg: colour })];
     const one = { cols: 60, rows: 12, lines: Array.from({ length: 12 }, () => row) };
@@ -87,19 +87,19 @@ test('a watermark is seen on a screen of one colour, whichever that is', async (
   }
 });
 
-test('the picture of a huge terminal is made smaller, not larger than memory', () => {
+test('the picture of a huge terminal is scaled down to fit the memory limit', () => {
   expect(zoomFor({ width: 700, height: 460 })).toBe(2);
   const size = pictureSize({ cols: 1000, rows: 1000 });
   const zoom = zoomFor(size);
   expect(size.width * zoom * size.height * zoom).toBeLessThanOrEqual(16_000_001);
 });
 
-test('what cannot be painted is an error, and the next picture is painted', async () => {
+test('an SVG that cannot be painted is an error, and the next picture is painted', async () => {
   await expect(painter.paint('<svg', { width: 1, height: 1 })).rejects.toMatchObject({ code: 'INTERNAL' });
   expect((await paint()).length).toBeGreaterThan(100);
 });
 
-test('a thread that does not answer is ended, and a thread that ends is told', async () => {
+test('a thread that does not answer is terminated, and a thread that ends is reported', async () => {
   const file = (name: string, code: string): URL => {
     writeFileSync(join(folder, name), code);
     return pathToFileURL(join(folder, name));
@@ -117,7 +117,7 @@ test('a thread that does not answer is ended, and a thread that ends is told', a
   await dying.close();
 });
 
-test('so many may wait and no more', async () => {
+test('the queue is bounded', async () => {
   const all = await Promise.allSettled(Array.from({ length: 20 }, () => paint()));
   expect(all.filter(({ status }) => status === 'fulfilled')).toHaveLength(16);
   expect(all.filter((one) => one.status === 'rejected').map(({ reason }) => (reason as { code: string }).code)).toEqual(

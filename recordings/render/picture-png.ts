@@ -1,7 +1,8 @@
 /**
- * The screen at one moment as PNG, and a span as GIF. resvg (WebAssembly) paints the SVG of picture-svg.ts with fonts from npm packages, so that a
- * picture is the same on every machine ([decision 0161](../../docs/decisions/0161-pictures-as-png.md)). Painting takes up to seconds, and the same
- * process answers searches: a worker thread paints, one picture or frame at a time. Tested in picture-png.test.ts and animation.test.ts.
+ * Paints the screen at one moment as PNG, and a span as GIF. resvg (WebAssembly) paints the SVG of picture-svg.ts with fonts from npm
+ * packages, so that a picture is the same on every machine ([decision 0161](../../docs/decisions/0161-pictures-as-png.md)). Painting
+ * can take seconds, and the same process answers searches, so a worker thread paints, one picture or frame at a time. Tested in
+ * picture-png.test.ts and animation.test.ts.
  */
 import { openJobThread } from '#runtime/job-thread.js';
 import { StenoError } from '#schemas/base/errors.js';
@@ -11,9 +12,9 @@ const LIMIT_MS = 60_000;
 const MAX_WAITING = 16;
 /** Animations at a time: each holds its last frame in the thread. */
 const MAX_ANIMATIONS = 2;
-/** What one animation may take of the thread. */
+/** The thread's working time that one animation may take. */
 const ANIMATION_LIMIT_MS = 120_000;
-/** Pixels of a picture, four bytes each while it is painted. */
+/** Most pixels of a picture; each takes four bytes while it is painted. */
 const MAX_PIXELS = 16_000_000;
 const MAX_ANIMATION_PIXELS = 2_000_000;
 const ZOOM = 2;
@@ -23,7 +24,7 @@ interface PictureSize {
   readonly height: number;
 }
 
-/** From the pixel `top` to before the pixel `bottom`, over the whole width. */
+/** Rows of pixels from `top` up to, but not including, `bottom`, over the whole width. */
 export interface Band {
   readonly top: number;
   readonly bottom: number;
@@ -31,9 +32,9 @@ export interface Band {
 
 export interface AnimationFrame {
   readonly svg: string;
-  /** Where it may differ from the frame before it; the first frame is all bands. */
+  /** The areas that may differ from the previous frame; the first frame's bands cover everything. */
   readonly bands: readonly Band[];
-  /** How long it is shown, in hundredths of a second. */
+  /** Duration, in hundredths of a second. */
   readonly centiseconds: number;
 }
 
@@ -44,28 +45,28 @@ export type PaintOrder =
   | ({ readonly kind: 'frame'; readonly animation: number; readonly zoom: number } & AnimationFrame)
   | { readonly kind: 'end' | 'forget'; readonly animation: number };
 
-/** Twice as large as the SVG, for screens of today; less where the terminal was huge. */
+/** The scale: twice the size of the SVG, for high-resolution screens; less for a huge terminal. */
 export function zoomFor({ width, height }: PictureSize, pixels = MAX_PIXELS): number {
   return Math.min(ZOOM, Math.sqrt(pixels / (width * height)));
 }
 
-/** A GIF that is made frame by frame: the bytes of all calls in order are the file. */
+/** A GIF made frame by frame: the file is the bytes of all calls in order. */
 export interface Animation {
   add(frame: AnimationFrame): Promise<Uint8Array>;
   end(): Promise<Uint8Array>;
-  /** Whatever became of it; may be called again. */
+  /** Must be called whether or not the animation was completed; may be called again. */
   close(): Promise<void>;
 }
 
 export interface PicturePainter {
-  /** Throws TOO_MANY when others wait already, TOO_LARGE for a picture that takes too long. */
+  /** Throws TOO_MANY if too many are waiting, TOO_LARGE for a picture that takes too long. */
   paint(svg: string, size: PictureSize): Promise<Uint8Array>;
-  /** Throws as `paint` does. Pictures are painted between its frames. `overlay`: a drawing over nothing that each frame has above it. */
+  /** Throws as `paint` does. Pictures are painted between its frames. `overlay`: an SVG with a transparent background, drawn over each frame. */
   animate(size: PictureSize, overlay: string | null): Animation;
   close(): Promise<void>;
 }
 
-/** `module`: the module of the thread. */
+/** `module`: the thread's module. */
 export function openPicturePainter(module = new URL('./picture-thread.js', import.meta.url), limitMs = LIMIT_MS): PicturePainter {
   const thread = openJobThread<PaintOrder, Uint8Array>(module, {
     ms: limitMs,
@@ -109,7 +110,7 @@ export function openPicturePainter(module = new URL('./picture-thread.js', impor
           open = false;
           waiting -= 1;
           animations -= 1;
-          // A thread that ended, or never began, has nothing to forget.
+          // A thread that ended or never started has nothing to forget.
           if (begun !== null && !closed) await thread.run({ kind: 'forget', animation }).catch(() => undefined);
         },
       };

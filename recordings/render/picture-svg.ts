@@ -30,7 +30,7 @@ export function pictureRows({ lines }: Pick<Picture, 'lines'>, count: number): r
   return Array.from({ length: count }, (_, row) => lineSvg(lines[row] ?? [], row));
 }
 
-/** A picture of which only these rows count: they are drawn, and what reaches into them. Without a watermark, which `markSvg` draws once. */
+/** A picture of the changed rows only, with rows that reach into them. Without a watermark, which `markSvg` draws once. */
 export function partSvg(rows: readonly string[], screen: Pick<Picture, 'cols' | 'rows'>, changed: readonly number[]): string {
   const drawn = new Set(changed.flatMap((row) => [row - 1, row, row + 1]));
   return documentSvg(
@@ -40,12 +40,12 @@ export function partSvg(rows: readonly string[], screen: Pick<Picture, 'cols' | 
   );
 }
 
-/** The watermark of a picture of this size, over nothing. */
+/** The watermark of a picture of this size, on a transparent background. */
 export function markSvg(screen: Pick<Picture, 'cols' | 'rows'>, mark: Watermark): string {
   return documentSvg(pictureSize(screen), '', [], mark);
 }
 
-/** From which to which pixel a row stands, of the picture before it is enlarged; the first and the last with the edge of the picture. */
+/** The vertical extent of a row in pixels of the unzoomed picture; the first and last rows include the picture's margin. */
 export function rowEdges(row: number, rows: number): { readonly top: number; readonly bottom: number } {
   return { top: row === 0 ? 0 : PAD + row * LINE, bottom: PAD + (row + 1) * LINE + (row === rows - 1 ? PAD : 0) };
 }

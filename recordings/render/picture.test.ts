@@ -11,14 +11,14 @@ const out = (interval: number, data: string): string => encodeLine(interval, { c
 const bytes = (...lines: readonly string[]): Uint8Array => encoder.encode(lines.map((line) => `${line.trimEnd()}\n`).join(''));
 const text = ({ lines }: Picture): readonly string[] => lines.map((runs) => runs.map((run) => run.text).join(''));
 
-test('it is what is drawn up to the moment, and nothing of what comes after', async () => {
+test('a picture shows output up to its moment, and nothing later', async () => {
   const segment = bytes(keyframe('$ '), out(1000, 'ls\r\n'), out(1000, 'a  b\r\n$ '), out(5000, 'exit'));
   expect(text(await pictureAt(segment, 10_000, 10_000))).toEqual(['$', '', '', '']);
   expect(text(await pictureAt(segment, 10_000, 12_000))).toEqual(['$ ls', 'a  b', '$', '']);
   expect(text(await pictureAt(segment, 10_000, 99_000))).toEqual(['$ ls', 'a  b', '$ exit', '']);
 });
 
-test('colours and styles are kept in runs; wide characters take their place once', async () => {
+test('colours and styles are kept in runs; a wide character occurs once', async () => {
   const segment = bytes(keyframe(''), out(0, '\x1b[1;31mred\x1b[0m \x1b[38;5;196mx\x1b[48;2;1;2;3my\x1b[0m 漢字\x1b[7m!\x1b[0m'));
   const [line] = (await pictureAt(segment, 0, 0)).lines;
   expect(line).toMatchObject([
@@ -31,7 +31,7 @@ test('colours and styles are kept in runs; wide characters take their place once
   ]);
 });
 
-test('a size that changes is followed, and a second keyframe draws nothing again', async () => {
+test('a resize is applied, and a second keyframe does not draw anything twice', async () => {
   const segment = bytes(
     keyframe('one\r\n'),
     encodeLine(0, { code: 'r', data: '10x2' }),
@@ -43,23 +43,23 @@ test('a size that changes is followed, and a second keyframe draws nothing again
   expect([picture.cols, picture.rows, text(picture)]).toEqual([10, 2, ['one', 'two!']]);
 });
 
-test('what hides or turns text is seen', async () => {
+test('characters that hide or reverse text are made visible', async () => {
   const segment = bytes(keyframe(''), out(0, 'a\u202eb \u200bc'));
   expect(text(await pictureAt(segment, 0, 0))[0]).toMatch(/^a\ufffd?b /);
   expect(text(await pictureAt(segment, 0, 0)).join('')).not.toMatch(/[\u202e\u200b]/);
 });
 
-test('as SVG it has every run at its column, and nothing recorded is markup', async () => {
+test('the SVG has every run at its column, and recorded text is never markup', async () => {
   const hostile = '<script>alert(1)</script>&"\'';
   const segment = bytes(keyframe('', 60, 2), out(0, `\x1b[31m漢字\x1b[0m${hostile}\x1b[7m \x1b[0m`));
   const svg = pictureSvg(await pictureAt(segment, 0, 0), 'of <b>\u0007');
   expect(svg).toContain('<title>of &lt;b&gt;\ufffd</title>');
   expect(svg).toContain('&lt;script&gt;alert(1)&lt;/script&gt;&amp;&quot;&#39;');
   expect(svg).not.toMatch(/<script|href|url\(|<b>/);
-  // Two wide characters take four cells: what follows begins at the fifth.
+  // Two wide characters take four cells: the next text starts at the fifth.
   expect(svg).toMatch(/<text x="12" [^>]*textLength="33.6"[^>]*fill="#e5604f">漢字</);
   expect(svg).toMatch(/<text x="45.6" [^>]*fill="#d9d7d0">&lt;script/);
-  // Inverse: the colour of the text as paper.
+  // Inverse: the text colour is the background.
   expect(svg).toMatch(/<rect x="[\d.]+" y="12" width="8.4" height="18" fill="#d9d7d0"\/>/);
   const parsed = new DOMParser({
     errorHandler: (level: string, message: unknown) => {

@@ -34,7 +34,7 @@ interface Size {
   readonly rows: number;
 }
 
-/** Of the emulator. */
+/** The emulator's smallest width. */
 export const MIN_COLS = 2;
 /** Characters written to the emulator at a time. */
 const CHUNK = 65_536;
@@ -44,7 +44,7 @@ const decoder = new TextDecoder('utf-8');
 const unseen =
   /[\u0000-\u001f\u007f-\u009f\u00ad\u034f\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]|\udb40[\udc00-\udfff]/g;
 
-/** `lines`: a segment, which begins with a keyframe; `start`: session time before its first line, `until`: of the picture, both in ms. */
+/** `lines`: a segment, which begins with a keyframe. `start`: session time before its first line. `until`: session time of the picture. Both in ms. */
 export async function pictureAt(lines: Uint8Array, start: number, until: number): Promise<Picture> {
   const screen = new DrawnScreen();
   try {

@@ -16,7 +16,7 @@ const cases: readonly [string, readonly LineBody[], readonly (readonly [number, 
   ],
   ['a line that comes in pieces', [out('hel'), out('lo\n')], [[0, 'hello']]],
   [
-    'the two streams apart',
+    'the two streams separately',
     [to('stdout'), out('ou'), to('stderr'), out('err\n'), to('stdout'), out('t\n')],
     [
       [0, 'err'],
@@ -24,7 +24,7 @@ const cases: readonly [string, readonly LineBody[], readonly (readonly [number, 
     ],
   ],
   ['text without its colours and titles', [out('\x1b[1;31mred\x1b[0m \x1b]0;title\x07end\x1b(B\n')], [[0, 'red end']]],
-  ['a progress bar by its end', [out('\r10% of it\r20% of it\r30% of it\n')], [[0, '30% of it']]],
+  ['only the last state of a progress bar', [out('\r10% of it\r20% of it\r30% of it\n')], [[0, '30% of it']]],
   [
     'lines with carriage returns',
     [out('one\r\ntwo\r\n')],
@@ -33,9 +33,9 @@ const cases: readonly [string, readonly LineBody[], readonly (readonly [number, 
       [1, 'two'],
     ],
   ],
-  ['what has no newline at the end', [out('last')], [[0, 'last']]],
+  ['text without a final newline', [out('last')], [[0, 'last']]],
   [
-    'a line without end, cut',
+    'an endless line, cut',
     [out('x'.repeat(5000)), out('y\n')],
     [
       [0, 'x'.repeat(4096)],
@@ -51,7 +51,7 @@ for (const [claim, lines, expected] of cases) {
   });
 }
 
-test('after bulk output, the ends of bulk blocks and all of small ones', () => {
+test('after bulk output, the start and end of bulk blocks and all of small ones', () => {
   const index = new PlainIndex();
   let printed = 0;
   let thinned = 0;

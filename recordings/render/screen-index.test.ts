@@ -37,7 +37,7 @@ const texts = (steps: readonly Step[], size?: { cols: number; rows: number }): s
 const cases: readonly [string, readonly Step[], readonly string[]][] = [
   ['a line as it was printed', ['hello\r\n'], ['hello']],
   [
-    'what was typed with corrections, once, as it was in the end',
+    'a line typed with corrections, once, in its final state',
     ['$ ', { typed: 's' }, 's', 'd', 'o', '\b\x1b[K', '\b\x1b[K', 'udo', '\r\n'],
     ['$ sudo'],
   ],
@@ -67,15 +67,15 @@ const cases: readonly [string, readonly Step[], readonly string[]][] = [
     [`${'='.repeat(49)}> 99.9% of the download`],
   ],
   [
-    'a progress bar over many blocks by its ends',
+    'a progress bar over many blocks by its first and last state',
     [...Array.from({ length: 100 }, (_, i) => [`\rdownloading the file ${i}%`, 'BLOCK'] as const).flat(), '\r\n'],
     ['downloading the file 0%', 'downloading the file 99%'],
   ],
-  ['a secret that was cleared at once', ['the secret is 42\r\n\x1b[2J\x1b[H$ '], ['the secret is 42', '$']],
-  ['a line that was drawn over by another', ['first message', '\r\x1b[Kanother thing'], ['first message', 'another thing']],
+  ['a secret that was cleared immediately', ['the secret is 42\r\n\x1b[2J\x1b[H$ '], ['the secret is 42', '$']],
+  ['a line that another one overwrote', ['first message', '\r\x1b[Kanother thing'], ['first message', 'another thing']],
   ['wrapped lines as one', [`${'a'.repeat(30)}needle${'b'.repeat(30)}\r\n`], [`${'a'.repeat(30)}needle${'b'.repeat(30)}`]],
   ['wide characters and combining ones', ['\u4f60\u597d, caf\u0065\u0301 \ud83d\ude00\r\n'], ['\u4f60\u597d, cafe\u0301 \ud83d\ude00']],
-  ['nothing twice when a screen is drawn again', ['one\r\ntwo\r\n', 'BLOCK', '\x1b[H\x1b[2Jone\r\ntwo\r\n', 'BLOCK'], ['one', 'two']],
+  ['nothing twice when a screen is redrawn', ['one\r\ntwo\r\n', 'BLOCK', '\x1b[H\x1b[2Jone\r\ntwo\r\n', 'BLOCK'], ['one', 'two']],
   [
     'a screen once that is cleared and drawn again later',
     ['one\r\ntwo\r\n', 'BLOCK', '\x1b[H\x1b[2J', 'one\r\n', 'two\r\n', 'BLOCK'],
@@ -83,7 +83,7 @@ const cases: readonly [string, readonly Step[], readonly string[]][] = [
   ],
   ['the same command each time', ['$ id\r\n', 'BLOCK', '$ id\r\n', 'BLOCK'], ['$ id', '$ id']],
   [
-    'what was there before and after an alternate screen, and on it',
+    'text before, on and after an alternate screen',
     ['shell\r\n', 'BLOCK', '\x1b[?1049h\x1b[Hin the editor', 'BLOCK', '\x1b[?1049l', 'BLOCK', 'after\r\n'],
     ['shell', 'in the editor', 'after'],
   ],
@@ -92,9 +92,9 @@ const cases: readonly [string, readonly Step[], readonly string[]][] = [
     ['\x1b[1;3rone\r\ntwo\r\nthree\r\n', 'BLOCK', 'four\r\n', 'BLOCK', 'five\r\n'],
     ['one', 'two', 'three', 'four', 'five'],
   ],
-  ['nothing of an escape sequence that is cut in two', ['\x1b[3', '1mred\x1b]0;tit', 'le\x07\r\n'], ['red']],
+  ['no part of an escape sequence that is split', ['\x1b[3', '1mred\x1b]0;tit', 'le\x07\r\n'], ['red']],
   [
-    'lines over a resize',
+    'lines across a resize',
     ['before the resize\r\n', { size: '40x10' }, 'after it\r\n', { size: '120x50' }, 'and wide\r\n'],
     ['before the resize', 'after it', 'and wide'],
   ],
@@ -106,19 +106,19 @@ describe('the screen index finds', () => {
     test(claim, () => expect(texts(steps, claim.startsWith('wrapped') ? { cols: 20, rows: 6 } : undefined)).toEqual(expected));
   }
 
-  test('each line with the time at which it was whole, and its row', () => {
+  test('each line with the time at which it was complete, and its row', () => {
     expect(see(['a\r\n', 'b', 'c\r\n'])).toEqual([
       { at: 10, row: 0, text: 'a' },
       { at: 30, row: 1, text: 'bc' },
     ]);
   });
 
-  test('all lines of output that scrolls faster than it can be seen', () => {
+  test('all lines of output that scrolls faster than anyone can read', () => {
     const found = texts([Array.from({ length: 2000 }, (_, i) => `line ${i}`).join('\r\n')]);
     expect(found).toEqual(Array.from({ length: 2000 }, (_, i) => `line ${i}`));
   });
 
-  test('no more than the bound of a block, and says how many were left out', () => {
+  test('no more lines than the limit of a block, and counts the dropped ones', () => {
     const index = new ScreenIndex({ cols: 80, rows: 24 });
     index.line({ interval: 0, code: 'o', data: Array.from({ length: 10_000 }, (_, i) => `${i}`).join('\r\n') }, 0);
     const { lines, dropped } = index.endBlock();
@@ -127,7 +127,7 @@ describe('the screen index finds', () => {
   });
 });
 
-describe('the same rows come', () => {
+describe('the rows are the same', () => {
   const hard: Step[] = [
     '\x1b[31mred\r\n\x1b[5;10r\x1b[6;1Hin region',
     '\x1b(0lqk\x1b(B',
@@ -139,7 +139,7 @@ describe('the same rows come', () => {
   ];
   const rest: Step[] = ['2mafter', '\r\n', 'BLOCK', '\x1b[?1049lback\r\nand on', 'BLOCK', '\r\nlast\r\n', '\x1b[20;1H\n\n\n'];
 
-  test('from an anchor, whoever begins there', () => {
+  test('when derivation starts at an anchor', () => {
     const start = new ScreenIndex({ cols: 80, rows: 24 });
     feed(start, hard);
     start.endBlock();
@@ -149,12 +149,12 @@ describe('the same rows come', () => {
       return { seen: feed(index, rest), keyframe: index.keyframe(true) };
     });
     expect(runs[0]).toEqual(runs[1]);
-    // And what the anchor keeps is what the terminal had: modes, region, the sequence that was cut in two.
+    // The anchor also restores the terminal's state: modes, scrolling region, and the split sequence.
     const through = feed(start, rest);
     expect(runs[0]!.seen.map(({ text }) => text)).toEqual(through.map(({ text }) => text));
   });
 
-  test('for a keyframe of the largest screen, within one line', () => {
+  test('for a keyframe of the largest screen, which fits one line', () => {
     const index = new ScreenIndex({ cols: 1000, rows: 1000 });
     index.line({ interval: 0, code: 'o', data: Array.from({ length: 30_000 }, (_, i) => `\x1b[3${i % 8}m${i}`).join('') }, 0);
     expect(Buffer.byteLength(JSON.stringify(index.keyframe(true)))).toBeLessThan(65_536);
@@ -178,7 +178,7 @@ describe('real programs', () => {
   const file = join(folder, 'poem.txt');
   writeFileSync(file, Array.from({ length: 200 }, (_, i) => `verse ${i} of the poem\n`).join(''));
 
-  /** Runs a program on a pty; each key is sent once the text before it has shown. */
+  /** Runs a program on a pty; each key is sent once the text before it has been shown. */
   async function run(
     program: string,
     args: readonly string[],
@@ -213,7 +213,7 @@ describe('real programs', () => {
     return seen;
   }
 
-  test('text in vim is found, also what was only paged through', async () => {
+  test('text in vim is found, also text that was only paged through', async () => {
     const seen = await run(
       'vim',
       ['-u', 'NONE', '-N', '-n', file],
@@ -241,7 +241,7 @@ describe('real programs', () => {
   test('the folder is gone', () => rmSync(folder, { recursive: true }));
 });
 
-test('a rewrite is what grows or differs in less than half', () => {
+test('a text is a rewrite if it extends the old one or differs in less than half', () => {
   expect(isRewrite('$ l', '$ ls -la /very/long/path')).toBe(true);
   expect(isRewrite('[==>   ] 40%', '[===>  ] 50%')).toBe(true);
   expect(isRewrite('$ rm -rf /tmp/x', '$ ')).toBe(false);

@@ -1,4 +1,4 @@
-/** What shells say of their commands by OSC 133: from a real bash, from bytes in any pieces, and from who floods or forges. */
+/** Shells' OSC 133 marks of their commands: from a real bash, from bytes split anywhere, and from programs that flood or forge them. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -29,18 +29,18 @@ test.each<[string, readonly string[], readonly (string | readonly string[])[]]>(
   ['wide characters in the prompt', [`${osc('A')}名前 ❯ ${osc('B')}ls\r\n${osc('C')}`], [['名前 ❯', 'ls']]],
   ['a prompt of two lines', [`${osc('A')}~/src\r\n❯ ${osc('B')}make\r\n${osc('C')}`], [['❯', 'make']]],
   [
-    'an end by ST, and values that are not known',
+    'marks terminated by ST, and unknown values',
     [`${osc('A;cl=m', '\x1b\\')}$ ${osc('B')}id\r\n${osc('C;cmdline=id')}${osc('D;130;aid=1')}`],
     [['$', 'id'], '130'],
   ],
-  ['an exit code that is none', [ran('x', '', '-1;'), osc('D'), osc('D;1e9')], [['ann@web:~$', 'x'], '', '', '']],
-  ['without a prompt nothing that was typed', [`$ ls\r\n${osc('C')}`], [['', '']]],
+  ['an invalid exit code', [ran('x', '', '-1;'), osc('D'), osc('D;1e9')], [['ann@web:~$', 'x'], '', '', '']],
+  ['no typed text without a prompt', [`$ ls\r\n${osc('C')}`], [['', '']]],
   ['a prompt counts once', [ran('ls', '', '0'), osc('C')], [['ann@web:~$', 'ls'], '0', ['', '']]],
-  ['a screen that was cleared meanwhile', [`${prompt}clear\r\n\x1b[2J\x1b[H${osc('C')}`], [['ann@web:~$', '']]],
-  ['other marks are none', [osc('P;k=i'), osc(''), '\x1b]1337;C\x07'], []],
+  ['a screen that was cleared in between', [`${prompt}clear\r\n\x1b[2J\x1b[H${osc('C')}`], [['ann@web:~$', '']]],
+  ['other marks are ignored', [osc('P;k=i'), osc(''), '\x1b]1337;C\x07'], []],
 ])('%s', (_, pieces, expected) => expect(told(marksOf(pieces))).toEqual(expected));
 
-test('marks are the same in whatever pieces the bytes came', () => {
+test('marks are the same however the bytes are split', () => {
   const whole = ran('cat list', 'one\r\ntwo\r\n', '0') + ran('false', '', '1') + ran('echo 名前', '名前\r\n', '0');
   const expected = told(marksOf([whole]));
   expect(expected).toHaveLength(6);
@@ -53,7 +53,7 @@ test('marks are the same in whatever pieces the bytes came', () => {
   expect(told(marksOf([...whole]))).toEqual(expected);
 });
 
-test('who prints nothing but marks fills no store, and what is left out is counted', () => {
+test('a program that prints nothing but marks cannot fill the store, and dropped marks are counted', () => {
   const index = new ScreenIndex({ cols: 40, rows: 12 });
   index.line({ interval: 1, code: 'o', data: osc('C').repeat(1000) + osc(`D;${'9'.repeat(100_000)}`) }, 1);
   const { marks, dropped } = index.endBlock();
@@ -63,7 +63,7 @@ test('who prints nothing but marks fills no store, and what is left out is count
   index.dispose();
 });
 
-test('a real bash that is set up for it', async () => {
+test('a real bash that is set up for marks', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'steno-marks-'));
   writeFileSync(
     join(folder, 'rc'),
@@ -93,7 +93,7 @@ test('a real bash that is set up for it', async () => {
       shell.onExit(() => resolve());
     });
     const { marks } = index.endBlock();
-    // The first end is that of no command: the prompt of a new shell.
+    // The first end belongs to no command: it is from the first prompt of the shell.
     expect(told(marks)[0]).toBe('0');
     const begins = marks.flatMap((mark) => (mark.mark === 'begin' ? [mark] : []));
     expect(begins.map(({ text }) => text)).toEqual(typed.map((text) => text.trim()));

@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { freePort, listenOnce } from './free-port.js';
 
 describe('a free port', () => {
-  it('is none that the kernel gives to connections, and can be listened on', async () => {
+  it('is outside the range of ports for connections and can be listened on', async () => {
     const server = createServer().listen(0, '127.0.0.1');
     await once(server, 'listening');
     const ephemeral = (server.address() as AddressInfo).port;
@@ -19,8 +19,8 @@ describe('a free port', () => {
     server.close();
   });
 
-  it('is refused with the reason where nothing can listen', async () => {
-    // Of RFC 5737: documentation, on no machine.
+  it('is refused with the reason if nothing can listen on the address', async () => {
+    // A documentation address (RFC 5737), which no machine has.
     await expect(freePort('192.0.2.1')).rejects.toMatchObject({ code: 'EADDRNOTAVAIL' });
   });
 });

@@ -1,18 +1,18 @@
 /**
- * A port for a listener that is started later, by another process, or again. The kernel gives outgoing connections
- * ports of its ephemeral range (ip(7), `ip_local_port_range`), so a port of that range that was free a moment ago may
- * be taken by any connection that this machine opens; one from outside it can only be taken by another listener.
+ * Finds a port for a listener that is started later, by another process, or repeatedly. The kernel gives outgoing
+ * connections ports of its ephemeral range (ip(7), `ip_local_port_range`), so any connection that this machine opens may
+ * take a port of that range that was free a moment ago; a port outside the range can only be taken by another listener.
  */
 import { randomInt } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 
 const EPHEMERAL_RANGE = '/proc/sys/net/ipv4/ip_local_port_range';
-/** Below are ports of well-known services, which may be started later. */
+/** Lower ports may belong to well-known services that are started later. */
 const LOWEST = 10_240;
 const TRIES = 100;
 
-/** A free TCP port of `host` outside the ephemeral range. Throws the system's error when the address cannot be used, or none is free. */
+/** A free TCP port of `host` outside the ephemeral range. Throws the system's error if the address cannot be used or no port is free. */
 export async function freePort(host = '127.0.0.1'): Promise<number> {
   const end = firstEphemeral();
   for (let tried = 1; ; tried++) {
@@ -26,7 +26,7 @@ export async function freePort(host = '127.0.0.1'): Promise<number> {
   }
 }
 
-/** Listens on the port and stops: throws the system's error (EADDRINUSE, EACCES, EADDRNOTAVAIL) when that is impossible. Resolves with the port, which differs from the given one when that is 0. */
+/** Listens on the port and stops. Resolves with the port, which the system chooses for 0. Rejects with the system's error (EADDRINUSE, EACCES, EADDRNOTAVAIL). */
 export async function listenOnce(host: string, port: number): Promise<number> {
   const server = createServer();
   return new Promise((resolve, reject) => {
@@ -38,7 +38,7 @@ export async function listenOnce(host: string, port: number): Promise<number> {
   });
 }
 
-/** The first port of the ephemeral range; where the system does not say, or has left little room below, Linux's default. */
+/** The first port of the ephemeral range; Linux's default if the range cannot be read or leaves little room below. */
 function firstEphemeral(): number {
   const LINUX_DEFAULT = 32_768;
   try {

@@ -26,7 +26,7 @@ test('a port in use is PORT_TAKEN with the address, and other failures are the s
   await expect(listenAt(server(), { host: '192.0.2.1', port: 0 }, unexpected)).rejects.toMatchObject({ code: 'EADDRNOTAVAIL' });
 });
 
-test('hands on errors that come later', async () => {
+test('passes on later errors', async () => {
   const one = server();
   const errors: Error[] = [];
   await listenAt(one, { host: '127.0.0.1', port: 0 }, (error) => void errors.push(error));

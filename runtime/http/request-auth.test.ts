@@ -110,7 +110,7 @@ describe('a signed request', () => {
     verifier.verify(received());
   });
 
-  test('cannot make the verifier forget: a full memory refuses, and empties with time', () => {
+  test('cannot make the verifier forget a nonce: a full memory refuses requests until entries expire', () => {
     const { verifier, time } = setUp({ maxNonces: 3 });
     const first = received();
     for (const request of [first, received(), received()]) verifier.verify(request);
@@ -120,7 +120,7 @@ describe('a signed request', () => {
     verifier.verify(received({ time: time.now }));
   });
 
-  test('with a bad signature does not take room in the memory', () => {
+  test('with a bad signature takes no space in the memory', () => {
     const { verifier } = setUp({ maxNonces: 1 });
     for (let i = 0; i < 5; i += 1) expect(() => verifier.verify(received({ method: 'GET' }))).toThrow(refusal('CERT_BAD_SIGNATURE'));
     verifier.verify(received());
@@ -130,7 +130,7 @@ describe('a signed request', () => {
 describe('roles of a snapshot', () => {
   const role = (name: string, more: object = {}) => roleSchema.parse({ kind: 'role', name, ...more });
 
-  test('by the same names are the same list, and one that is gone refuses', () => {
+  test('requested by the same names are the same array, and a missing role is refused', () => {
     const known = [role('a'), role('b'), role('c')];
     expect(rolesNamed(['c', 'a'], known).map(({ name }) => name)).toEqual(['c', 'a']);
     expect(rolesNamed(['c', 'a'], known)).toBe(rolesNamed(['c', 'a'], known));

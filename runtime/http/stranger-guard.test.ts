@@ -47,14 +47,14 @@ function ask(port: number, localAddress: string): Promise<number> {
   });
 }
 
-test('hundreds of silent connections of many addresses keep nobody out', async () => {
+test('hundreds of silent connections from many addresses keep nobody out', async () => {
   const { port, guard } = await served();
   for (let n = 0; n < 400; n++) await silent(port, `127.0.1.${1 + (n % 12)}`);
   await expect.poll(() => guard.slots.size).toBe(80);
   for (let n = 0; n < 10; n++) expect(await ask(port, '127.0.2.1')).toBe(200);
 });
 
-test('a connection that never passes is closed after its time, and its slot is free', async () => {
+test('a connection that is never admitted is closed at its time limit, and its slot is freed', async () => {
   const { port, guard } = await served({ limitMs: 100 });
   const socket = await silent(port, '127.0.1.1');
   socket.resume();
@@ -62,7 +62,7 @@ test('a connection that never passes is closed after its time, and its slot is f
   await expect.poll(() => guard.slots.size).toBe(0);
 });
 
-test('addresses that are exempt hold none', async () => {
+test('exempt addresses hold no slots', async () => {
   const { port, guard } = await served({ exempt: new Set(['127.0.1.1']) });
   for (let n = 0; n < 50; n++) await silent(port, '127.0.1.1');
   expect(await ask(port, '127.0.1.1')).toBe(200);

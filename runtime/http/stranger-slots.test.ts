@@ -6,7 +6,7 @@ import type { Slot, SlotLimits } from './stranger-slots.js';
 
 const address = (n: number): string => `10.${(n >> 16) & 255}.${(n >> 8) & 255}.${n & 255}`;
 
-/** An attack: silent connections of `sources` addresses, as many as they are given, that come again when they are displaced. */
+/** An attack: silent connections from `sources` addresses take as many slots as they can get, and reconnect when displaced. */
 function besieged(sources: number, random: () => number, limits = defaultSlots): { readonly slots: StrangerSlots; wave(): void } {
   const slots = new StrangerSlots(limits, { random });
   const wave = (): void => {
@@ -26,7 +26,7 @@ function seeded(seed: number): () => number {
 }
 
 describe('while strangers hold every slot', () => {
-  it.each([10, 50, 199])('a newcomer gets one at the first try, though %i addresses hold them all', (sources) => {
+  it.each([10, 50, 199])('a newcomer gets one at the first try, although %i addresses hold them all', (sources) => {
     const { slots } = besieged(sources, seeded(sources));
     expect(slots.size).toBeGreaterThan(120);
     for (let i = 0; i < 50; i++) {
@@ -38,7 +38,7 @@ describe('while strangers hold every slot', () => {
     }
   });
 
-  it('a newcomer keeps it for a key exchange with fair probability, though 5,000 addresses come 200 times a second', () => {
+  it('a newcomer keeps it for a key exchange with fair probability, although 5,000 addresses connect 200 times a second', () => {
     const random = seeded(7);
     const { slots } = besieged(5_000, random);
     let [kept, n] = [0, 0];
@@ -56,7 +56,7 @@ describe('while strangers hold every slot', () => {
     expect(kept / 400).toBeGreaterThan(0.7);
   });
 
-  it('a source on which somebody was admitted has room that no stranger takes, and is never displaced', () => {
+  it('a source on which somebody was admitted has reserved slots and is never displaced', () => {
     const random = seeded(3);
     const slots = new StrangerSlots(defaultSlots, { random });
     slots.take('192.0.2.9', () => undefined)!.admitted();
@@ -81,7 +81,7 @@ describe('while strangers hold every slot', () => {
     expect(slots.take('::ffff:192.0.2.1', () => undefined)).not.toBeNull();
   });
 
-  it('it is told once a minute, with numbers', () => {
+  it('refusals are reported once a minute, with counts', () => {
     vi.useFakeTimers();
     try {
       const [lines, reports]: [string[], object[]] = [[], []];
@@ -103,7 +103,7 @@ describe('while strangers hold every slot', () => {
   });
 });
 
-describe('whatever happens', () => {
+describe('in any sequence of events', () => {
   const limits: SlotLimits = { start: 3, rate: 30, full: 8, perSource: 3, reserve: 2 };
   const step = fc.oneof(
     {
@@ -117,7 +117,7 @@ describe('whatever happens', () => {
     { weight: 2, arbitrary: fc.record({ kind: fc.constantFrom('release' as const, 'admit' as const), which: fc.nat() }) },
   );
 
-  it('the bounds hold, nothing leaks, and the same as a plain list says', () => {
+  it('the bounds hold, nothing leaks, and decisions match a simple model', () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 80 }), (steps) => {
         let random = 0;
@@ -158,7 +158,7 @@ describe('whatever happens', () => {
     );
   });
 
-  it('a source without a slot is refused only while every slot is held by as many sources, and then never', () => {
+  it('a source without a slot is never refused: if all slots are taken, it displaces a connection', () => {
     fc.assert(
       fc.property(
         fc.array(fc.integer({ min: 1, max: 20 }), { minLength: 1, maxLength: 200 }),

@@ -17,13 +17,13 @@ export interface CertifiedUser {
   readonly certificate: X509Certificate;
 }
 
-/** Throws CERT_GARBLED for a certificate that names no user as this version writes them. */
+/** Throws CERT_GARBLED for a certificate that does not name a user in the form this version writes. */
 export function certifiedUser(der: Buffer): CertifiedUser {
   const certificate = parsed(der);
   const subject = certificate.subject.split('\n');
   const users = subject.flatMap((part) => (part.startsWith('CN=') ? [part.slice(3)] : []));
   const roles = subject.flatMap((part) => (part.startsWith('O=') ? [part.slice(2)] : []));
-  // What Steno writes there is printed as it is; a name that needs quoting is none of Steno's.
+  // Node prints names written by Steno verbatim; a name that needs quoting is not Steno's.
   const names = (certificate.subjectAltName ?? '').split(', ').flatMap((name) => (name.startsWith('URI:') ? [name.slice(4)] : [null]));
   const facts = names.includes(null) ? null : parseX509UserNames(names as readonly string[]);
   const [user] = users;
@@ -50,7 +50,7 @@ function parsed(der: Buffer): X509Certificate {
   try {
     return new X509Certificate(der);
   } catch (cause) {
-    throw new StenoError('CERT_GARBLED', 'it is no x509 certificate', { cause });
+    throw new StenoError('CERT_GARBLED', 'it is not an x509 certificate', { cause });
   }
 }
 
@@ -65,15 +65,15 @@ export function assertUnexpired({ identity }: CertifiedUser, now: number): void 
 /** Certificates begin a minute before they are issued (authority/ca/certificates.ts). */
 const BACKDATE_MS = 60_000;
 
-/** Throws CERT_UNKNOWN_CA when the CA of the certificate is no longer trusted, ACCESS_DENIED when its user's name is another's now. */
+/** Throws CERT_UNKNOWN_CA if the certificate's CA is no longer trusted, ACCESS_DENIED if the user name now belongs to somebody else. */
 export function assertTrusted(
   { certificate, identity: { user } }: CertifiedUser,
   { x509_user_ca, names_since: names = {} }: Pick<Snapshot, 'x509_user_ca'> & Partial<Pick<Snapshot, 'names_since'>>,
 ): void {
   const since = Object.hasOwn(names, user) ? names[user] : undefined;
-  // Certificates tell whole seconds.
+  // Certificates state times in whole seconds.
   if (since !== undefined && Math.floor((Date.parse(certificate.validFrom) + BACKDATE_MS) / 1000) < Math.floor(since / 1000))
-    throw new StenoError('ACCESS_DENIED', `the certificate is that of an earlier user of the name ${user}`);
+    throw new StenoError('ACCESS_DENIED', `the certificate was issued to an earlier user named ${user}`);
   const known = issued.get(x509_user_ca) ?? new WeakMap<X509Certificate, boolean>();
   issued.set(x509_user_ca, known);
   let counts = known.get(certificate);

@@ -28,24 +28,20 @@ test('a file holds many documents, each with its own text and line', () => {
 
 test('an error shows file, line, column, the line and a caret', () => {
   expect(refusal(`---\n${good.replace('www', "'a b'")}`).detail).toBe(
-    'f.yaml:6:12: allow.logins[0] is no login: a name of the node, *, {user}, {traits.KEY} or {email.local(traits.KEY)}\n' +
+    'f.yaml:6:12: allow.logins[0] is not a login: a name of the node, *, {user}, {traits.KEY} or {email.local(traits.KEY)}\n' +
       "  4 | allow:\n  5 |   nodes: {env: [dev, stage]}\n  6 |   logins: ['a b']\n    |            ^^^^^",
   );
 });
 
-describe('what is wrong, and where', () => {
+describe('errors and their positions', () => {
   test.each<[string, string, RegExp]>([
     ['nothing', '# only a comment\n', /^f.yaml: the file is empty/],
     ['no resource', '- a\n', /^f.yaml:1:1: is not a resource/],
     ['no kind', 'name: x\n', /^f.yaml:1:1: has no kind; known kinds are role/],
-    ['a kind that is near one', 'kind: rule\nname: x\n', /^f.yaml:1:7: has the unknown kind "rule"; did you mean "role"\?/],
+    ['a misspelt kind', 'kind: rule\nname: x\n', /^f.yaml:1:7: has the unknown kind "rule"; did you mean "role"\?/],
+    ['a misspelt field', `${good}descriptiom: x\n`, /^f.yaml:6:1: descriptiom is not a known field; did you mean "description"\?/],
     [
-      'a field with a letter too many',
-      `${good}descriptiom: x\n`,
-      /^f.yaml:6:1: descriptiom is not a known field; did you mean "description"\?/,
-    ],
-    [
-      'a field inside',
+      'a nested field',
       'kind: role\nname: x\nallow:\n  login: [www]\n',
       /^f.yaml:4:3: allow.login is not a known field; did you mean "logins"\?/,
     ],
@@ -54,10 +50,10 @@ describe('what is wrong, and where', () => {
       'kind: role\nname: x\nallow:\n  sessions:\n    - action: [view]\n',
       /^f.yaml:5:7: allow.sessions\[0\].action is not a known field; did you mean "actions"\?/,
     ],
-    ['a value that is not one of them', 'kind: role\nname: x\nview: everything\n', /^f.yaml:3:7: view is invalid: .*all/],
-    ['something missing', 'kind: role\n', /^f.yaml:1:1: name is missing/],
+    ['a value that is not allowed', 'kind: role\nname: x\nview: everything\n', /^f.yaml:3:7: view is invalid: .*all/],
+    ['a missing field', 'kind: role\n', /^f.yaml:1:1: name is missing/],
     [
-      'an expression, at the place in it',
+      'an expression, at the position inside it',
       "kind: role\nname: x\nallow:\n  node_expression: labels.env = 'x'\n",
       /^f.yaml:4:31: allow.node_expression does not understand "="/,
     ],
@@ -66,9 +62,9 @@ describe('what is wrong, and where', () => {
       'kind: role\nname: x\nallow:\n  node_expression: "labels.env"\n',
       /^f.yaml:4:21: allow.node_expression expects something true or false/,
     ],
-    ['a duration', 'kind: role\nname: x\nmax_ttl: long\n', /^f.yaml:3:10: max_ttl is no duration/],
+    ['a duration', 'kind: role\nname: x\nmax_ttl: long\n', /^f.yaml:3:10: max_ttl is not a duration/],
     ['a duplicate key', 'kind: role\nname: x\nname: y\n', /^f.yaml:3:1: Map keys must be unique/],
-    ['a version to come', 'kind: role\nversion: 3\nname: x\n', /^f.yaml:2:10: version is no version this Steno reads: 1 or 2/],
+    ['a future version', 'kind: role\nversion: 3\nname: x\n', /^f.yaml:2:10: version is not a version that this Steno reads: 1 or 2/],
     ['an alias', 'kind: role\nname: &a x\ndescription: *a\n', /^f.yaml:2:10: anchors are not allowed/],
     ['a merge key', 'kind: role\nname: x\n<<: {a: b}\n', /<< is not a known field/],
     ['a tag', 'kind: !secret role\nname: x\n', /^f.yaml:1:(7|15): /],
@@ -77,18 +73,18 @@ describe('what is wrong, and where', () => {
     ['an open bracket', 'kind: role\nname: [x\n', /^f.yaml:\d:\d+: /],
     ['two documents in one', '--- {kind: role, name: x}\n--- {kind: role, name: y}\n', /is more than one document/],
     ['a prototype', 'kind: role\nname: x\n__proto__: {administer: true}\n', /__proto__ is not a known field/],
-    ['brackets without end', `kind: role\nname: ${'['.repeat(10_000)}\n`, /^f.yaml:2:39: is nested deeper than 32/],
+    ['endless brackets', `kind: role\nname: ${'['.repeat(10_000)}\n`, /^f.yaml:2:39: is nested deeper than 32/],
     [
-      'indentation without end',
+      'endless indentation',
       `kind: role\n${Array.from({ length: 100 }, (_, i) => `${' '.repeat(2 * i)}a:`).join('\n')}\n`,
       /is nested deeper/,
     ],
-    ['dashes without end', `kind: role\nname:\n${'- '.repeat(5000)}x\n`, /is nested deeper/],
+    ['endless dashes', `kind: role\nname:\n${'- '.repeat(5000)}x\n`, /is nested deeper/],
   ])('%s', (_claim, text, detail) => {
     expect(refusal(text)).toMatchObject({ code: 'DOCUMENT_INVALID', detail: expect.stringMatching(detail) });
   });
 
-  test('a billion laughs, without expanding them', () => {
+  test('a billion laughs, without expanding the aliases', () => {
     const bomb = `a: &a [x, x]\n${'bcdefghij'
       .split('')
       .map((name, i) => `${name}: &${name} [${Array(9).fill(`*${'abcdefghi'[i]}`).join()}]`)
@@ -96,7 +92,7 @@ describe('what is wrong, and where', () => {
     expect(refusal(bomb).detail).toMatch(/not allowed/);
   });
 
-  test('whatever the text, it is read or refused by a code', () => {
+  test('any text is parsed or refused with an error code', () => {
     const piece = fc.constantFrom(
       'kind: role\n',
       'name: x\n',
@@ -159,7 +155,7 @@ test('a clause of a decision is found in the text', () => {
   const source = '# web servers\nkind: role\nname: web\nallow:\n  nodes: {env: dev}\n  logins:\n    - www\n    - "{user}"\n';
   expect(placeOf(source, ['allow', 'logins', 1])).toEqual({ line: 8, column: 7, text: '- "{user}"' });
   expect(placeOf(source, ['allow', 'nodes'])).toMatchObject({ line: 5, text: 'nodes: {env: dev}' });
-  // A default stands nowhere: the nearest thing above it.
+  // A default is not in the text: the position is that of the nearest element above it.
   expect(placeOf(source, ['view'])).toMatchObject({ line: 2 });
   expect(placeOf('][', ['view'])).toBeNull();
 });

@@ -10,8 +10,8 @@ const report = {
   ],
 };
 
-describe('what an analyzer counts', () => {
-  it('is one sample a number, and one a rule that matched', () => {
+describe('an analyzer counter', () => {
+  it('is one sample per value, and one per rule that matched', () => {
     const text = analysisMetrics({
       report,
       hits: new Map([

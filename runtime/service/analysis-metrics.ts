@@ -53,19 +53,19 @@ const metrics: readonly Metric[] = [
   {
     name: 'announced_total',
     kind: 'counter',
-    help: 'Findings that the authority was told of since the start.',
+    help: 'Findings reported to the authority since the start.',
     value: ({ announced }) => announced,
   },
   {
     name: 'announcements_waiting',
     kind: 'gauge',
-    help: 'Findings that wait until the authority can be told of them.',
+    help: 'Findings waiting to be reported to the authority.',
     value: ({ announcements_waiting: waiting }) => waiting,
   },
   {
     name: 'announcements_lost_total',
     kind: 'counter',
-    help: 'Findings that the authority was not told of, or refused; their sessions are analyzed again.',
+    help: 'Findings that could not be reported to the authority or that it refused; their sessions are analyzed again.',
     value: ({ announcements_lost: lost }) => lost,
   },
   {
@@ -76,13 +76,13 @@ const metrics: readonly Metric[] = [
   },
 ];
 
-/** Of each destination that rows are sent on to. */
+/** Metrics of each SIEM destination. */
 const siemMetrics: readonly (readonly [string, 'gauge' | 'counter', string, (report: SiemReport) => number])[] = [
-  ['failing', 'gauge', '1 while the destination does not take rows.', ({ state }) => Number(state === 'failing')],
+  ['failing', 'gauge', '1 while the destination does not accept rows.', ({ state }) => Number(state === 'failing')],
   ['sent_rows_total', 'counter', 'Rows delivered since the start.', ({ sent }) => sent],
-  ['refused_rows_total', 'counter', 'Rows that the destination will not take.', ({ refused }) => refused],
-  ['waiting_rows', 'gauge', 'Rows stored and not delivered yet, as they were counted last.', ({ waiting }) => waiting],
-  ['lag_seconds', 'gauge', 'For how long there have been rows that were not delivered.', ({ lag_ms }) => lag_ms / 1000],
+  ['refused_rows_total', 'counter', 'Rows that the destination refused.', ({ refused }) => refused],
+  ['waiting_rows', 'gauge', 'Rows stored and not yet delivered, at the last count.', ({ waiting }) => waiting],
+  ['lag_seconds', 'gauge', 'How long there have been undelivered rows.', ({ lag_ms }) => lag_ms / 1000],
 ];
 
 export interface Analysis {

@@ -79,7 +79,7 @@ export interface AuthorityClient {
   readonly leases: LeaseCalls;
   /** Gateways and viewers: which gateway holds a live session; null if none that is connected does. */
   liveSession(session: string): Promise<LiveSessionHolder | null>;
-  /** Who is in these sessions; those that no connected gateway holds are left out. */
+  /** The participants of these sessions; sessions that no connected gateway holds are left out. */
   liveSessions(sessions: readonly string[]): Promise<readonly LiveSessionDetails[]>;
   /** Viewers only: `host:port` of the gateways that are connected now, where services reach them. */
   gateways(): Promise<readonly string[]>;

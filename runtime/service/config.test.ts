@@ -34,38 +34,34 @@ describe('a configuration', () => {
   });
 
   const wrong: readonly (readonly [string, string, RegExp])[] = [
-    [
-      'a field that is misspelt',
-      good.replace('listen', 'lisen'),
-      /^gateway\.yaml:3:1: lisen is not a known field; did you mean "listen"\?/,
-    ],
-    ['a field within another', `${good}join:\n  token: x\n`, /^gateway\.yaml:7:3: join\.token is not a known field/],
-    ['a field that is missing', good.replace(/^name.*\n/, ''), /name is missing/],
-    ['a port that is none', good.replace('8022', '80222'), /^gateway\.yaml:3:9: listen is not HOST:PORT/],
+    ['a misspelt field', good.replace('listen', 'lisen'), /^gateway\.yaml:3:1: lisen is not a known field; did you mean "listen"\?/],
+    ['an unknown nested field', `${good}join:\n  token: x\n`, /^gateway\.yaml:7:3: join\.token is not a known field/],
+    ['a missing field', good.replace(/^name.*\n/, ''), /name is missing/],
+    ['an impossible port', good.replace('8022', '80222'), /^gateway\.yaml:3:9: listen is not HOST:PORT/],
     ['a relative path', good.replace('/var/lib', 'lib'), /data is not an absolute path/],
     ['an address with a path', good.replace('8443', '8443/x'), /authorities\[0\] is not https:\/\/HOST:PORT/],
-    ['a field twice', `${good}name: edge-2\n`, /^gateway\.yaml:6:1: /],
+    ['a duplicate field', `${good}name: edge-2\n`, /^gateway\.yaml:6:1: /],
     ['two documents', `${good}---\n${good}`, /second document/],
     ['an alias', `${good}x: &a 1\ny: *a\n`, /anchors are not allowed/],
     ['nothing', '\n', /the file is empty/],
     ['a list', '- a\n', /is not a list of fields/],
   ];
-  it.each(wrong)('with %s is refused, with its place', (_what, text, why) => {
+  it.each(wrong)('with %s is refused, with the position', (_what, text, why) => {
     expect(refusal(text)).toMatch(why);
   });
 
-  it('that cannot be read is refused as such', () => {
+  it('that cannot be read is refused with that reason', () => {
     expect(() => readConfig(join(folder, 'none.yaml'), schema)).toThrowError(expect.objectContaining({ code: 'CONFIG_INVALID' }));
   });
 });
 
 describe('a file with a secret', () => {
   const file = join(folder, 'secret');
-  it('is read without its line end', () => {
+  it('is read without its final newline', () => {
     writeFileSync(file, 'word\n', { mode: 0o600 });
     expect(readSecret(file)).toBe('word');
   });
-  it.each([0o644, 0o602, 0o660])('is refused where others may read or change it (%o)', (mode) => {
+  it.each([0o644, 0o602, 0o660])('is refused if others may read or change it (%o)', (mode) => {
     writeFileSync(file, 'word\n');
     chmodSync(file, mode);
     expect(() => readSecret(file)).toThrowError(expect.objectContaining({ code: 'CONFIG_INVALID' }));

@@ -1,5 +1,5 @@
 /**
- * How a service gets its certificates: with a token the first time, with its key afterwards.
+ * Gets a service's certificates: with a token the first time, with its key afterwards.
  *
  *     kept and in force ──────────────────────────────► use them; no call is made
  *     kept but expired, or for other host names ──────► renew with the key that joined

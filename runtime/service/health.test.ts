@@ -10,14 +10,14 @@ describe('health of a service', () => {
   });
   afterAll(() => health.close());
 
-  it('is alive from the beginning, and ready only between start and drain', async () => {
+  it('is alive from the start, and ready only between start and drain', async () => {
     expect([await ask('/healthz'), await ask('/readyz')]).toEqual([200, 503]);
     health.set('ready');
     expect([await ask('/healthz'), await ask('/readyz')]).toEqual([200, 200]);
     health.set('draining');
     expect([await ask('/healthz'), await ask('/readyz')]).toEqual([200, 503]);
   });
-  it('is not ready while nothing takes connections', async () => {
+  it('is not ready while nothing accepts connections', async () => {
     let serving = true;
     health.set('ready');
     health.watch(() => serving);
@@ -30,10 +30,10 @@ describe('health of a service', () => {
     serving = false;
     expect(await ask('/healthz')).toBe(200);
   });
-  it('answers nothing else', async () => {
+  it('answers no other path', async () => {
     expect([await ask('/'), await ask('/metrics'), await ask('/readyz?x=1'), await ask('/readyz', 'POST')]).toEqual([404, 404, 404, 404]);
   });
-  it('says which port is taken', async () => {
+  it('names the port that is taken', async () => {
     await expect(startHealth(health.address)).rejects.toMatchObject({ code: 'PORT_TAKEN' });
   });
 });

@@ -1,6 +1,6 @@
 /**
- * Mutants of certificates that ssh-keygen issued: each is refused, or is what the CA signed. Any bytes at all are read
- * or refused with CERT_GARBLED, and what is read is written back as it was.
+ * Mutants of certificates that ssh-keygen issued: each is refused, or equals the certificate that the CA signed. Any bytes are
+ * parsed or refused with CERT_GARBLED, and a parsed certificate is encoded to the same bytes.
  */
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -66,7 +66,7 @@ const admitted = (certificate: SshCertificate): boolean =>
   checkCertificate(certificate, { kind: 'user', now: Date.now() / 1000, trusted, principal: 'ann', sourceAddress: '127.0.0.1', verify }).ok;
 
 describe('a mutant of a real certificate', () => {
-  test('is refused, or is what the CA signed', () => {
+  test('is refused, or equals the signed certificate', () => {
     for (const sample of samples) expect(admitted(parseCertificate(sample))).toBe(true);
     const signed = new Set(samples.map((sample) => Buffer.from(parseCertificate(sample).signed).toString('hex')));
     fc.assert(
@@ -78,7 +78,7 @@ describe('a mutant of a real certificate', () => {
     );
   });
 
-  test('of every single bit is refused', () => {
+  test('with any single bit flipped is refused', () => {
     const sample = samples[0]!;
     for (let bit = 0; bit < sample.length * 8; bit += 1) {
       const copy = Buffer.from(sample);
@@ -88,12 +88,12 @@ describe('a mutant of a real certificate', () => {
     }
   });
 
-  test('cut off anywhere is refused', () => {
+  test('truncated anywhere is refused', () => {
     for (let length = 0; length < samples[0]!.length; length += 1) expect(read(samples[0]!.subarray(0, length))).toBeUndefined();
   });
 });
 
-test('what is read is written back as it was', () => {
+test('a parsed certificate is encoded to the same bytes', () => {
   fc.assert(
     fc.property(
       fc.oneof(
@@ -105,7 +105,7 @@ test('what is read is written back as it was', () => {
         if (certificate === undefined) return;
         parsePublicKey(certificate.publicKey);
         const again = encodeUnsigned(certificate);
-        // The reserved field may hold anything and is not kept; all else is.
+        // The reserved field may hold anything and is not kept; all other fields are.
         if (again.length === certificate.signed.length) expect(Buffer.from(again)).toEqual(Buffer.from(certificate.signed));
         else expect(certificate.signed.length).toBeGreaterThan(again.length);
       },

@@ -67,7 +67,7 @@ async function listen(server: NetServer | InstanceType<typeof ssh2.Server>): Pro
   return (server.address() as AddressInfo).port;
 }
 
-/** Debian's sshd in inetd mode behind a port of ours, so that nothing races for a port. */
+/** Debian's sshd in inetd mode behind a listener of this test, so that nothing races for a port. */
 async function startSshd(hostKey: SshPrivateKey, hostCertificate: Uint8Array | undefined): Promise<number> {
   mkdirSync('/run/sshd', { recursive: true });
   writePrivate(file('sshd_host'), hostKey.toOpenSsh());
@@ -103,7 +103,7 @@ interface Reply {
   readonly error: string | undefined;
 }
 
-/** Connects with ssh2, runs one command, and says how it went. */
+/** Connects with ssh2, runs one command, and returns output or error. */
 function runWithSsh2(config: ConnectConfig, command: string): Promise<Reply> {
   return new Promise((resolve) => {
     const client = new ssh2.Client();
@@ -133,13 +133,13 @@ function runWithSsh2(config: ConnectConfig, command: string): Promise<Reply> {
 
 interface Gateway {
   readonly port: number;
-  /** What was decided about each certificate, and the algorithm the client named. */
+  /** The algorithm that the client named for each certificate, and the decision. */
   readonly decisions: string[];
   /** Key exchanges after the first, on all connections. */
   readonly rekeys: () => number;
 }
 
-/** An ssh2 server as the gateway is one: admits user certificates, presents a host certificate. */
+/** An ssh2 server that works like the gateway: admits user certificates, presents a host certificate. */
 async function startSsh2(hostKey: SshPrivateKey, source: () => Uint8Array, reply = 'hello\n'): Promise<Gateway> {
   const decisions: string[] = [];
   let rekeys = 0;
@@ -199,7 +199,7 @@ function run(command: string, args: readonly string[]): Promise<Finished> {
   });
 }
 
-/** Files as `steno login` writes them, and the options that make `ssh` use nothing else. */
+/** Writes files as `steno login` does; returns the options that make `ssh` use nothing else. */
 function sshArguments(port: number, key: SshPrivateKey, userCertificate: Uint8Array, knownHosts: string): string[] {
   writePrivate(file('id'), key.toOpenSsh());
   writeFileSync(file('id-cert.pub'), formatPublicLine(userCertificate));
@@ -319,7 +319,7 @@ describe('stock ssh and an ssh2 server', () => {
     }
     const codes = new Set(gateway.decisions.filter((decision) => decision.includes('cert')).map((decision) => decision.split(' ')[1]));
     expect(codes).toEqual(new Set(['CERT_UNKNOWN_CA', 'CERT_WRONG_PRINCIPAL']));
-    // ssh also offers the bare key, which is no certificate.
+    // ssh also offers the bare key, which is not a certificate.
     expect(gateway.decisions).toContain('ssh-ed25519 CERT_REQUIRED');
   });
 
@@ -333,7 +333,7 @@ describe('stock ssh and an ssh2 server', () => {
     expect((await run('ssh', args)).code).toBe(0);
   });
 
-  it('exchange keys again under the same certificate, though it was renewed meanwhile', async () => {
+  it('exchange keys again under the same certificate, although it was renewed meanwhile', async () => {
     const key = keyNamed('ed25519');
     let serial = 0;
     const reply = 'x'.repeat(4_000_000);
@@ -347,7 +347,7 @@ describe('stock ssh and an ssh2 server', () => {
     });
     expect(gateway.rekeys()).toBeGreaterThan(0);
     expect(serial).toBe(1);
-    // The next connection is shown the next one.
+    // The next connection gets the renewed certificate.
     await run('ssh', args);
     expect(serial).toBe(2);
   });
@@ -405,9 +405,9 @@ client.close()`;
     expect(gateway.decisions.at(-1)).toBe('ssh-ed25519-cert-v01@openssh.com ok');
   });
 
-  it('dbclient, which does not support certificates, gets as far as being refused', async () => {
+  it('dbclient, which does not support certificates, is refused at authentication', async () => {
     const gateway = await start();
-    // -y -y takes any host key, as this is not about the host's.
+    // -y -y accepts any host key: the host key is not tested here.
     const result = await run('dbclient', ['-y', '-y', '-p', String(gateway.port), 'root@127.0.0.1', 'anything']);
     expect(result.code).toBe(1);
     expect(result.stderr).toContain('No auth methods could be used');
@@ -437,7 +437,7 @@ client.close()`;
   });
 });
 
-it('the patch in the repository is the one that is installed', () => {
+it('the installed patch is the one in the repository', () => {
   const patch = readFileSync(new URL('../../patches/ssh2+1.17.0.patch', import.meta.url), 'utf8');
   const added = patch
     .split('\n')

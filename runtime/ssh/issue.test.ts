@@ -50,7 +50,7 @@ function listing(blob: Uint8Array): string {
 }
 
 describe('an issued certificate', () => {
-  it('is read by ssh-keygen as it was meant', () => {
+  it('is read by ssh-keygen as intended', () => {
     const text = listing(issueCertificate(ca, fields));
     for (const part of [
       'user certificate',
@@ -68,7 +68,7 @@ describe('an issued certificate', () => {
     }
   });
 
-  it('is admitted, and has a nonce of its own', () => {
+  it('is admitted, and has its own nonce', () => {
     const [one, two] = [issueCertificate(ca, fields), issueCertificate(ca, fields)].map(parseCertificate);
     expect(checkCertificate(one!, request)).toEqual({ ok: true });
     expect(one!.nonce).not.toEqual(two!.nonce);
@@ -90,7 +90,7 @@ describe('an issued certificate', () => {
     }
   });
 
-  it('with fields that could not be read back is not made', () => {
+  it('with fields that could not be parsed again is not issued', () => {
     const wrong: readonly Partial<IssueFields>[] = [
       { principals: [''] },
       { principals: Array.from({ length: 257 }, (_, i) => `p${i}`) },
@@ -106,7 +106,7 @@ describe('an issued certificate', () => {
   });
 });
 
-describe('a certificate by ssh-keygen', () => {
+describe('a certificate made by ssh-keygen', () => {
   const caTypes = [
     ['ed25519', undefined],
     ['ecdsa', 256],
@@ -150,7 +150,7 @@ describe('a certificate by ssh-keygen', () => {
       expect(Buffer.from(certificate.publicKey)).toEqual(key.blob);
       expect(certificate.extensions.get('login@example.org')).toBe('alice');
       expect(checkCertificate(certificate, { ...request, trusted: [authority.blob] })).toEqual({ ok: true });
-      // Written again it is the same, byte for byte.
+      // Encoding it again gives the same bytes.
       expect(Buffer.from(encodeUnsigned(certificate))).toEqual(Buffer.from(certificate.signed));
       expect(Buffer.from(encodeCertificate(certificate, certificate.signature))).toEqual(blob);
     }
@@ -191,7 +191,7 @@ describe('a damaged certificate', () => {
     }
   });
 
-  it('is garbled, wherever it is cut off or continued', () => {
+  it('is garbled, wherever it is truncated or extended', () => {
     for (let length = 0; length < blob.length; length += 1) expect(outcome(blob.subarray(0, length))).toBe('CERT_GARBLED');
     expect(outcome(Buffer.concat([blob, Buffer.of(0)]))).toBe('CERT_GARBLED');
   });

@@ -64,7 +64,7 @@ describe.each(keyTypes)('a key of type %s %s', (type, bits) => {
   });
 });
 
-it('what was verified once is remembered for these very bytes, and for no others', () => {
+it('a verified signature is cached for exactly these bytes', () => {
   const [key, other] = [generateKey(), generateKey()];
   const signature = key.sign(data);
   for (let again = 0; again < 2; again++) {
@@ -111,7 +111,7 @@ describe('a security key', () => {
   const coordinate = (name: 'x' | 'y', key: typeof ed25519.publicKey) =>
     Buffer.from(key.export({ format: 'jwk' })[name] ?? '', 'base64url');
 
-  // The token is played by hand: PROTOCOL.u2f says what it signs.
+  // This test plays the token: PROTOCOL.u2f defines the message that it signs.
   function signature(type: string, flags: number, signedFlags = flags): Uint8Array {
     const tail = new SshWriter().byte(flags).uint32(7).bytes();
     const message = concatBytes(sha256(application), new SshWriter().byte(signedFlags).uint32(7).bytes(), sha256(data));
@@ -138,7 +138,7 @@ describe('a security key', () => {
     },
   ];
 
-  it.each(keys)('of kind $kind counts if it was touched', (key) => {
+  it.each(keys)('of kind $kind is accepted if it was touched', (key) => {
     const blob = encodePublicKey(key);
     expect(verify(blob, signature(key.type, 1), data)).toBe(true);
     expect(verify(blob, signature(key.type, 0), data)).toBe(false);

@@ -35,7 +35,7 @@ const cases: readonly (readonly [SshPrivateKey, string, boolean])[] = [
   [ed25519, 'ssh-ed25519', false],
   [ed25519, 'ssh-rsa-cert-v01@openssh.com', false],
   [rsa, 'rsa-sha2-512-cert-v01@openssh.com', true],
-  // The key signs with SHA-512, so this algorithm may be offered but the signature is of another.
+  // The key signs with SHA-512, so this algorithm may be offered, but the signature is by another algorithm.
   [rsa, 'rsa-sha2-256-cert-v01@openssh.com', false],
   [rsa, 'ssh-rsa-cert-v01@openssh.com', false],
   [rsa, 'rsa-sha2-512', false],

@@ -1,4 +1,4 @@
-/** What the patch makes ssh2 do with peers that break the rules, and with output that outruns a slow reader. */
+/** Patched ssh2 against peers that violate the protocol, and with output faster than its reader. */
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -8,7 +8,7 @@ import { SshWriter } from '#schemas/ssh/wire.js';
 import { transportAlgorithms } from './algorithms.js';
 import { generateKey } from './keys.js';
 
-/** Enough of ssh2's inside to send a packet that its own client never would. */
+/** The internals of ssh2 needed to send a packet that its own client never sends. */
 interface RawProtocol {
   readonly _packetRW: { readonly write: { readonly allocStart: number; alloc(length: number): Buffer; finalize(packet: Buffer): Buffer } };
   readonly _cipher: { encrypt(packet: Buffer): void };
@@ -29,7 +29,7 @@ interface Pair {
   readonly send: (payload: Uint8Array) => void;
 }
 
-/** A client that is logged in to a server that runs `serve` for each command. */
+/** A client that is logged in to a server, which runs `serve` for each command. */
 async function connected(serve: (channel: ServerChannel) => void): Promise<Pair> {
   const server = new ssh2.Server({ hostKeys: [generateKey().toOpenSsh()], algorithms: transportAlgorithms() });
   servers.push(server);
@@ -73,8 +73,8 @@ const openSession = (packetSize: number): Uint8Array =>
     .bytes();
 const exec = new SshWriter().byte(98).uint32(0).utf8('exec').byte(1).utf8('anything').bytes();
 
-describe('a peer is cut off', () => {
-  it.each([0, 1023])('that takes packets of at most %d bytes', async (packetSize) => {
+describe('a peer is disconnected', () => {
+  it.each([0, 1023])('that accepts packets of at most %d bytes', async (packetSize) => {
     const { send, failure } = await connected((channel) => channel.write('hello'));
     send(openSession(packetSize));
     expect(await failure).toContain('Malformed CHANNEL_OPEN');
@@ -85,13 +85,13 @@ describe('a peer is cut off', () => {
     send(openSession(32_768));
     send(exec);
     const data = new SshWriter().byte(94).uint32(0).string(new Uint8Array(30_001)).bytes();
-    // The window is 2 MiB, and one more is granted before ssh2 notices that nobody reads; these are 3.4.
+    // The window is 2 MiB, and ssh2 grants 1 MiB more before it notices that nobody reads; this sends 3.4 MiB.
     for (let i = 0; i < 120; i += 1) send(data);
     expect(await failure).toContain('beyond the channel window');
   });
 });
 
-describe('output that outruns its reader arrives whole', () => {
+describe('output faster than its reader arrives complete', () => {
   const size = 3 << 20;
   const orders: readonly (readonly [string, (channel: ServerChannel, finish: () => void) => void])[] = [
     [
@@ -142,14 +142,14 @@ describe('output that outruns its reader arrives whole', () => {
   });
 });
 
-describe('a request that wants an answer gets one after the command began', () => {
+describe('a request that wants a reply gets one after the command began', () => {
   const ask = (words: (writer: SshWriter) => SshWriter, name: string): Uint8Array =>
     words(new SshWriter().byte(98).uint32(0).utf8(name).byte(1)).bytes();
 
   it.each([
-    // RFC 4254, section 6.7 wants none here; JSch asks all the same, and waits half a minute for it.
+    // RFC 4254, section 6.7 forbids asking for a reply here; JSch asks anyway and waits half a minute for it.
     ['a change of the window', ask((writer) => writer.uint32(132).uint32(43).uint32(0).uint32(0), 'window-change'), 'success'],
-    ['a request that nobody knows', ask((writer) => writer, 'nothing@example.com'), 'failure'],
+    ['an unknown request', ask((writer) => writer, 'nothing@example.com'), 'failure'],
   ])('%s', async (_name, request, expected) => {
     const { client, send } = await connected((channel) => channel.resume());
     const answer = await new Promise<string>((resolve, reject) =>

@@ -38,7 +38,7 @@ describe.each(keyTypes)('a message signed with a key of type %s %s', (type, bits
     expect(keygenVerifies(`alice ${formatPublicLine(key.publicBlob)}`, signMessage(key, message, { namespace }))).toContain('Good');
   });
 
-  it('by us with a certificate is accepted by ssh-keygen that knows the CA', () => {
+  it('by us with a certificate is accepted by ssh-keygen if it knows the CA', () => {
     const ca = generateKey();
     const now = Math.floor(Date.now() / 1000);
     const certificate = issueCertificate(ca, {
@@ -74,7 +74,7 @@ it('a message signed by ssh-keygen with a certificate is accepted by us', () => 
   const ca = makeKeyFiles(folder.path, 'ca', 'ed25519');
   const key = makeKeyFiles(folder.path, 'certified', 'ed25519');
   sshKeygen(['-q', '-s', ca.path, '-I', 'id', '-n', 'alice', `${key.path}.pub`]);
-  // ssh-keygen signs with a certificate if it finds it where the public key would be.
+  // ssh-keygen signs with a certificate if it finds one in place of the public key.
   writePrivate(file('both'), key.pem);
   writeFileSync(file('both.pub'), formatPublicLine(readPublicFile(`${key.path}-cert.pub`)));
   const armored = sshKeygen(['-q', '-Y', 'sign', '-n', namespace, '-f', file('both')], message);
@@ -82,7 +82,7 @@ it('a message signed by ssh-keygen with a certificate is accepted by us', () => 
   expect(signer).toMatchObject({ kind: 'certificate', publicKey: Uint8Array.from(key.blob) });
 });
 
-describe("a signature is nobody's", () => {
+describe('a signature has no signer', () => {
   const key = generateKey();
   const armored = signMessage(key, message, { namespace });
 

@@ -41,7 +41,7 @@ interface CoreBuffer {
   readonly lines: { get(index: number): Pick<IBufferLine, 'isWrapped' | 'translateToString'> | undefined };
 }
 
-/** Of an OSC 133 no more is read: a letter, and for its end an exit code. */
+/** Longest OSC 133 mark that is read: a letter, and for the end of a command its exit code. */
 const MAX_MARK = 64;
 
 const encoder = new TextEncoder();
@@ -56,7 +56,7 @@ export interface TerminalWatcher {
   erases(): void;
   /** Called after the screen buffer was switched. */
   switched(): void;
-  /** Called where OSC 133 stands: what a shell says of its prompts and commands, as in `B` or `D;0`. Any program can print it. */
+  /** Called for an OSC 133 mark, by which a shell marks prompts and commands, such as `B` or `D;0`. Any program can print one. */
   marked(mark: string): void;
 }
 
@@ -165,7 +165,7 @@ export class ScreenTerminal {
       'the modes',
       `${shown.active.type} ${modes.insertMode} ${modes.originMode} ${modes.wraparoundMode} ${modes.reverseWraparoundMode} ${this.#modes()}`,
     );
-    look.set('what was begun', this.#tail);
+    look.set('the incomplete sequence', this.#tail);
     return look;
   }
 

@@ -1,13 +1,13 @@
-/** What the sshd of a test has in common with every other: certificates and nothing else, as root without PAM, on one port of loopback. */
+/** The common configuration of sshd in tests: certificates only, as root without PAM, on one loopback port. */
 
 export interface SshdFiles {
-  /** Left out: for `sshd -i`, which is handed its connection. */
+  /** Omitted for `sshd -i`, which is handed its connection. */
   readonly port?: number;
   readonly hostKeys: readonly { readonly key: string; readonly certificate?: string | undefined }[];
   readonly userCas: string;
 }
 
-/** The text of `sshd_config`. `more`: further lines, which count where no earlier line says otherwise (sshd_config(5)). */
+/** The text of `sshd_config`. `more`: further lines; for each keyword, the first value counts (sshd_config(5)). */
 export function sshdConfig({ port, hostKeys, userCas }: SshdFiles, more: readonly string[] = []): string {
   return [
     ...(port === undefined ? [] : [`ListenAddress 127.0.0.1:${port}`]),
@@ -33,7 +33,7 @@ export function sshdConfig({ port, hostKeys, userCas }: SshdFiles, more: readonl
   ].join('\n');
 }
 
-/** Options of `ssh` that ignore whatever the account has, and show one certificate. */
+/** Options of `ssh` that ignore the account's configuration and keys, and present one certificate. */
 export function strictClient(files: {
   readonly proxyCommand: string;
   readonly knownHosts: string;

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { readLines, writeLine } from './lines.js';
 
-it('messages arrive whole and in order, however they are cut', () => {
+it('messages arrive complete and in order, however they are split', () => {
   fc.assert(
     fc.property(fc.array(fc.dictionary(fc.string(), fc.jsonValue())), fc.integer({ min: 1, max: 40 }), (messages, size) => {
       const written: Buffer[] = [];
@@ -27,8 +27,8 @@ it('messages arrive whole and in order, however they are cut', () => {
 
 it.each([
   ['a line that is too long', Buffer.from('"12345678901"\n')],
-  ['one without an end', Buffer.alloc(11, 0x20)],
-  ['what is no JSON', Buffer.from('{"a"\n')],
+  ['a line without an end', Buffer.alloc(11, 0x20)],
+  ['a line that is not JSON', Buffer.from('{"a"\n')],
 ])('%s ends the stream, and nothing after it is read', async (_, bytes) => {
   const stream = new PassThrough();
   const seen: unknown[] = [];

@@ -1,6 +1,6 @@
 /**
- * JSON messages over a stream, one on each line, for conversations between two of our own services. A line that is too long, or no
- * JSON, ends the stream. Tested in lines.test.ts.
+ * JSON messages over a stream, one per line, for conversations between two of our own services. A line that is too long or is not
+ * JSON ends the stream. Tested in lines.test.ts.
  */
 import type { Duplex } from 'node:stream';
 
@@ -31,7 +31,7 @@ export function readLines(stream: Duplex, maxBytes: number, take: (message: unkn
   });
 }
 
-/** Drops what comes after the end. */
+/** Does nothing if the stream has ended. */
 export function writeLine(stream: Duplex, message: object): void {
   if (stream.writable) stream.write(`${JSON.stringify(message)}\n`);
 }

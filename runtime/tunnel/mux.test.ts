@@ -14,7 +14,7 @@ afterEach(() => closing.splice(0).forEach((close) => close()));
 interface Pair {
   readonly gateway: Mux;
   readonly agent: Mux;
-  /** Sockets below, to misbehave with. */
+  /** The underlying sockets, for tests that misbehave. */
   readonly sockets: { readonly gateway: WebSocket; readonly agent: WebSocket };
   readonly opened: TunnelDuplex[];
   readonly ended: Promise<string>;
@@ -59,7 +59,7 @@ async function pair(more: Partial<MuxOptions> = {}): Promise<Pair> {
 
 const gone = (stream: TunnelDuplex): Promise<void> => new Promise((resolve) => void stream.once('close', resolve));
 
-/** Everything up to the end; unlike stream/consumers it leaves the other direction open. */
+/** Reads everything up to the end; unlike stream/consumers, leaves the other direction open. */
 function all(stream: TunnelDuplex): Promise<Buffer> {
   const chunks: Buffer[] = [];
   stream.on('data', (chunk: Buffer) => chunks.push(chunk));
@@ -72,7 +72,7 @@ async function other(ends: Pair, n: number): Promise<TunnelDuplex> {
 }
 
 describe('streams of a tunnel', () => {
-  it('carry bytes both ways, each direction ending by itself', async () => {
+  it('carry bytes both ways; each direction ends independently', async () => {
     const ends = await pair();
     const near = ends.open();
     const far = await other(ends, 0);
@@ -84,7 +84,7 @@ describe('streams of a tunnel', () => {
     await expect.poll(() => ends.gateway.streams + ends.agent.streams).toBe(0);
   });
 
-  it('one that nobody reads holds at most its window, and holds up no other', async () => {
+  it('one that nobody reads holds at most its window and does not delay others', async () => {
     const ends = await pair();
     const stalled = ends.open();
     const unread = await other(ends, 0);
@@ -101,12 +101,12 @@ describe('streams of a tunnel', () => {
     const message = randomBytes(1_000_000);
     near.end(message);
     expect((await all(near)).equals(message)).toBe(true);
-    // Window, both queues and what is under way.
+    // The window, both queues and data in flight.
     expect(sent).toBeLessThan(4 << 20);
     expect(unread.readableLength).toBeLessThanOrEqual(1 << 20);
   });
 
-  it('a reader that comes late gets everything, in order', async () => {
+  it('a late reader gets everything, in order', async () => {
     const ends = await pair();
     const near = ends.open();
     const far = await other(ends, 0);
@@ -126,7 +126,7 @@ describe('streams of a tunnel', () => {
     expect((await got)[0].equals(bytes)).toBe(true);
   });
 
-  it('a reset reaches the other end, and what crosses it is ignored', async () => {
+  it('a reset reaches the other end, and data that crosses it is ignored', async () => {
     const ends = await pair();
     const near = ends.open();
     const far = await other(ends, 0);
@@ -154,7 +154,7 @@ describe('streams of a tunnel', () => {
 
   it('a peer that goes silent is given up', async () => {
     const ends = await pair({ pingMs: 20, silenceMs: 60 });
-    // As a cut cable: the socket stays, nothing passes.
+    // Like a cut cable: the socket stays open, but nothing passes.
     ends.sockets.agent.pause();
     expect(await ends.ended).toContain('nothing was received');
   });
@@ -177,10 +177,10 @@ describe('streams of a tunnel', () => {
     ['a stream that was never opened', ({ sockets }) => sockets.agent.send(encodeFrame('data', 7, new Uint8Array(1)))],
     ['an agent that opens streams', ({ sockets }) => sockets.agent.send(encodeFrame('open', 2, Buffer.from('{"kind":"ssh","source":""}')))],
     ['a frame of unknown type', ({ sockets }) => sockets.agent.send(Buffer.from([9, 0, 0, 0, 1]))],
-    ['a frame cut short', ({ sockets }) => sockets.agent.send(Buffer.from([2]))],
+    ['a truncated frame', ({ sockets }) => sockets.agent.send(Buffer.from([2]))],
     ['a text message', ({ sockets }) => sockets.agent.send('hello')],
     [
-      'a window beyond all bounds',
+      'a window larger than allowed',
       ({ sockets }) => {
         for (let i = 0; i < 2; i++) sockets.agent.send(encodeFrame('window', 1, Buffer.from('ffffffff', 'hex')));
       },
@@ -204,12 +204,12 @@ describe('streams of a tunnel', () => {
       });
       await other(ends, 0).then((far) => far.on('error', () => undefined));
       act(ends);
-      expect(await ends.ended).toMatch(/tunnel carried something/);
+      expect(await ends.ended).toMatch(/tunnel carried an invalid frame/);
       expect(reason).toBeDefined();
     });
   }
 
-  it('random frames end the tunnel or do nothing, never anything else', async () => {
+  it('random frames end the tunnel or do nothing', async () => {
     for (let round = 0; round < 20; round++) {
       const ends = await pair();
       ends.open().on('error', () => undefined);
@@ -220,7 +220,7 @@ describe('streams of a tunnel', () => {
         ends.sockets.agent.send(frame);
       }
       ends.sockets.agent.send(Buffer.from([77]));
-      expect(await ends.ended).toMatch(/tunnel carried something|invalid/i);
+      expect(await ends.ended).toMatch(/invalid/i);
     }
   });
 

@@ -151,7 +151,7 @@ const row = (event: string): Omit<AuditRow, 'id' | 'at'> => ({
 });
 
 describe('recordings', () => {
-  test('arrive in order, and are forgotten once they are stored and closed', async () => {
+  test('arrive in order, and are forgotten once stored and closed', async () => {
     const first = new Recorded(recordings, 10, 1000);
     connect();
     const second = new Recorded(recordings, 1, 10);
@@ -163,7 +163,7 @@ describe('recordings', () => {
     expect(client!.inFlight).toBe(0);
   });
 
-  test('reach an ingest of an older version, which is offered its own after ours', async () => {
+  test('reach an ingest of an older version, which is offered its version after ours', async () => {
     const offered: number[] = [];
     ingest.hooks.frame = (frame) => {
       if (frame.kind === 'hello') offered.push(frame.header.version);
@@ -179,7 +179,7 @@ describe('recordings', () => {
     expect([offered, ingest.faults]).toEqual([[5, 5, 4, 5, 4, 3, 5, 4, 3, 1], []]);
   });
 
-  test('are drafted while they are followed, each byte once, and from the start again when that begins anew', async () => {
+  test('are drafted while followed, each byte once, and from the start again when following restarts', async () => {
     const recorded = new Recorded(recordings, 4, 100);
     recorded.available = 1;
     let text = '[0,"o","';
@@ -197,7 +197,7 @@ describe('recordings', () => {
       text += key;
       await ingest.when(() => drafted(2) === text);
     }
-    // The next block: what was drafted of the one before does not count.
+    // The next block: drafts of the previous one no longer count.
     [n, text] = [3, '[1,"o","next'];
     recorded.available = 2;
     recordings.onWork?.(recorded);
@@ -212,7 +212,7 @@ describe('recordings', () => {
     expect(ingest.faults).toEqual([]);
   });
 
-  test('and event logs are drafted by their own name, and not while ingest speaks a version without that', async () => {
+  test('and event logs are drafted under their own name, but not with an ingest whose version lacks this', async () => {
     for (const version of [4, 5]) {
       ingest.hooks.version = version;
       const recorded = new Recorded(recordings, 2, 100, 3, 'events');
@@ -241,7 +241,7 @@ describe('recordings', () => {
     test(`survive a connection that dies ${fate === 'drop' ? 'before' : 'after'} any one frame was handled`, async () => {
       let next = 2;
       let since = 0;
-      // Each connection lives for some frames more than the one before.
+      // Each connection lives for some frames more than the previous one.
       ingest.hooks.frame = () => {
         if (++since < next) return 'go on';
         since = 0;
@@ -257,7 +257,7 @@ describe('recordings', () => {
     });
   }
 
-  test('are held back at a mebibyte unacknowledged, and go on with the acks', async () => {
+  test('are held back at 1 MiB unacknowledged, and continue with the acknowledgements', async () => {
     let acks = false;
     ingest.hooks.acks = () => acks;
     const recorded = new Recorded(recordings, 60, 60_000, 100);
@@ -272,7 +272,7 @@ describe('recordings', () => {
     expect(ingest.faults).toEqual([]);
   });
 
-  test('are not held back by event logs, of which 4 MiB each and 12 MiB together may be unacknowledged', async () => {
+  test('are not held back by event logs, which may have 4 MiB each and 12 MiB together unacknowledged', async () => {
     let acks = false;
     ingest.hooks.acks = () => acks;
     const logs = Array.from({ length: 5 }, () => new Recorded(recordings, 100, 60_000, 200, 'events'));
@@ -291,7 +291,7 @@ describe('recordings', () => {
     expect(ingest.faults).toEqual([]);
   });
 
-  test('refused for good are handed back; refused for now are offered again', async () => {
+  test('are handed back if refused permanently, and offered again if refused temporarily', async () => {
     const codes = new Map<string, string | null>();
     ingest.hooks.refuseOpen = (session) => {
       const code = codes.get(session) ?? null;
@@ -306,7 +306,7 @@ describe('recordings', () => {
     expect(broken.refusal).toBe('UPLINK_CHAIN_BROKEN');
   });
 
-  test('that cannot go on from what ingest stored are handed back', async () => {
+  test('that cannot continue after the block that ingest stored are handed back', async () => {
     const recorded = new Recorded(recordings, 4, 10);
     ingest.recordings.set(recorded.session, {
       blocks: [{ n: 1, head: '', content: Buffer.alloc(0) }],
@@ -319,7 +319,7 @@ describe('recordings', () => {
     expect(recorded.refusal).toBe('UPLINK_CHAIN_BROKEN');
   });
 
-  test('closed at ingest already are forgotten at once', async () => {
+  test('already closed at ingest are forgotten at once', async () => {
     const recorded = new Recorded(recordings, 4, 10);
     ingest.recordings.set(recorded.session, { blocks: [], parts: [], stored: 4, closed: true });
     connect();
@@ -327,7 +327,7 @@ describe('recordings', () => {
   });
 });
 
-test('a peer that speaks nonsense or another version is left, and tried again later', async () => {
+test('a peer that speaks nonsense or another version is disconnected, and tried again later', async () => {
   const answers = [Buffer.from('nonsense'), Buffer.concat([Buffer.from([1, 0, 0, 0, 27]), Buffer.from('{"version":2,"name":"later"}')])];
   const server = new WebSocketServer({ host: '127.0.0.1', port: 0, handleProtocols: () => 'steno-uplink.1' });
   await new Promise((resolve) => server.once('listening', resolve));
@@ -349,7 +349,7 @@ test('a peer that speaks nonsense or another version is left, and tried again la
 });
 
 describe('audit rows', () => {
-  test('are sent in batches, once each, and their files go', async () => {
+  test('are sent in batches, once each, and their files are removed', async () => {
     const events = queue();
     connect({ batches: [events] });
     for (let i = 0; i < 600; i++) events.push(row(`test.row${i}`.replace(/\d+$/, '')));
@@ -360,7 +360,7 @@ describe('audit rows', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  test('survive the death of their process, a torn line aside, under the same batch id', async () => {
+  test('survive the death of their process, except for a torn line, under the same batch id', async () => {
     const id = sessionId(1, randomBytes(10));
     writeFileSync(join(folder, `${id}.jsonl`), `${JSON.stringify({ id: 'a', at: 1, ...row('test.one') })}\n{"id":"b","ev`);
     connect({ batches: [queue()] });
@@ -393,7 +393,7 @@ describe('audit rows', () => {
     await ingest.when(() => ingest.events.size === 1);
   });
 
-  test('wait in memory when as many batches as there may be wait on disk, and the oldest of those are dropped and counted', async () => {
+  test('wait in memory when the maximum number of batches waits on disk; the oldest in memory are dropped and counted', async () => {
     const options = { folder, now: () => Date.now(), random: (bytes: number) => randomBytes(bytes), maxBatches: 1 };
     const events = new EventQueue(options, auditRows);
     events.push(row('test.disk'));
@@ -409,7 +409,7 @@ describe('audit rows', () => {
     while (events.full) await new Promise((resolve) => setImmediate(resolve));
   });
 
-  test('and events without a session: these wait while ingest speaks a version without them', async () => {
+  test('and events without a session, which wait while ingest speaks a version without them', async () => {
     ingest.hooks.version = 1;
     const free = new EventQueue(
       { folder: join(folder, 'free'), now: () => Date.now(), random: (bytes) => randomBytes(bytes) },
@@ -430,7 +430,7 @@ describe('audit rows', () => {
     while (!free.empty) await new Promise((resolve) => setImmediate(resolve));
   });
 
-  test('refused for good are kept beside the queue, and told', async () => {
+  test('refused permanently are kept beside the queue, and reported', async () => {
     ingest.hooks.refuseEvents = (_id, rows) => (rows.some(({ event }) => event === 'test.refused') ? 'UPLINK_MALFORMED' : null);
     const told: Quarantined[] = [];
     const events = queue(undefined, (one) => told.push(one));
@@ -448,10 +448,10 @@ describe('audit rows', () => {
   });
 
   test.each([
-    ['no JSON', (line: string) => line.replace('"event"', '"event'), 49],
+    ['not JSON', (line: string) => line.replace('"event"', '"event'), 49],
     ['a field of another kind', (line: string) => line.replace('"success"', '"perhaps"'), 49],
     ['bytes of nothing', () => '\0\0\0\0', 49],
-  ])('damaged on disk (%s) are put aside; all others arrive, over one connection', async (_name, damage, arrive) => {
+  ])('damaged on disk (%s) are quarantined; all others arrive, over one connection', async (_name, damage, arrive) => {
     const id = sessionId(1, randomBytes(10));
     const lines = Array.from({ length: 50 }, (_, i) =>
       JSON.stringify({ id: `row-${i}`, at: i, ...row('test.row'), session: i === 7 ? SESSION : '' }),
@@ -469,7 +469,7 @@ describe('audit rows', () => {
     expect(readFileSync(join(folder, `${id}.refused`), 'utf8')).toBe(`${lines[7]}\n`);
   });
 
-  test('of which a file holds nothing that can be read are put aside as they are', async () => {
+  test('in a file without any readable line are quarantined unchanged', async () => {
     const id = sessionId(1, randomBytes(10));
     writeFileSync(join(folder, `${id}.jsonl`), Buffer.alloc(100));
     const told: Quarantined[] = [];
@@ -481,7 +481,7 @@ describe('audit rows', () => {
     expect(readFileSync(join(folder, `${id}.refused`))).toHaveLength(100);
   });
 
-  test('that end the connection, without a word which, are found by sending one at a time; recordings go on meanwhile', async () => {
+  test('that end the connection without naming the batch are found by sending one at a time; recordings continue meanwhile', async () => {
     ingest.hooks.frame = (frame) => (frame.kind === 'events' && Buffer.from(frame.payload).includes('test.poison') ? 'refuse' : 'go on');
     const ids = [1, 2, 3].map((time) => sessionId(time, randomBytes(10)));
     ids.forEach((id, i) =>
@@ -502,7 +502,7 @@ describe('audit rows', () => {
     expect(ingest.connections).toBeLessThanOrEqual(5);
   });
 
-  test('are never more in quarantine than a person can look at', async () => {
+  test('in quarantine are limited to a number that a person can inspect', async () => {
     ingest.hooks.refuseEvents = () => 'UPLINK_MALFORMED';
     for (let i = 0; i < 200; i++)
       writeFileSync(
@@ -518,7 +518,7 @@ describe('audit rows', () => {
   });
 });
 
-test('a peer that greets and hangs up is tried again later and later', async () => {
+test('a peer that greets and hangs up is retried with growing delays', async () => {
   ingest.hooks.frame = (frame) => (frame.kind === 'open' ? 'drop' : 'go on');
   new Recorded(recordings, 3, 10);
   const waits: number[] = [];
@@ -528,7 +528,7 @@ test('a peer that greets and hangs up is tried again later and later', async () 
   expect(waits).toEqual([50, 100, 200, 400, 800]);
 });
 
-test('an ingest on this machine that is down is dialled at least every second, one elsewhere less and less often', async () => {
+test('an ingest on this machine that is down is dialled at least every second, one elsewhere with growing delays', async () => {
   const waitsFor = async (url: string): Promise<readonly number[]> => {
     const waits: number[] = [];
     vi.useFakeTimers({ toFake: ['setTimeout'] });
@@ -536,7 +536,7 @@ test('an ingest on this machine that is down is dialled at least every second, o
       await new Promise<void>((resolve) => {
         connect({
           url: () => url,
-          // The next attempt follows at once.
+          // The next attempt follows immediately.
           onState: (state) => {
             if (state.kind !== 'down') return;
             if (waits.push(state.retryInMs) === 8) resolve();
@@ -552,11 +552,11 @@ test('an ingest on this machine that is down is dialled at least every second, o
   };
   const port = await freePort();
   expect(await waitsFor(`ws://127.0.0.1:${port}`)).toEqual([50, 100, 200, 400, 500, 500, 500, 500]);
-  // 0.0.0.0 is this machine too, where nothing listens, but not surely so.
+  // 0.0.0.0, where nothing listens, is this machine too, but the client cannot be certain of that.
   expect(await waitsFor(`ws://0.0.0.0:${port}`)).toEqual([50, 100, 200, 400, 800, 1_600, 3_200, 6_400]);
 });
 
-test('refused dials count until one is accepted: what ends a connection that took long to come about is tried again at once', async () => {
+test('refused dials count until one is accepted: after many refusals, a connection that ends is retried at once', async () => {
   ingest.hooks.frame = (frame) => (frame.kind === 'open' ? 'drop' : 'go on');
   new Recorded(recordings, 3, 10);
   const nobody = `ws://127.0.0.1:${await freePort()}`;

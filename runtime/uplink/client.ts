@@ -11,20 +11,21 @@
  * hangs up because of its input without naming the batch, batches are sent one at a time, and a batch on which `STRIKES`
  * connections ended counts as refused.
  *
- * A sender of recordings offers version 5, which carries drafts of event logs; with an ingest that does not support it, version 4, with drafts of
- * recordings, and then version 3, with event logs. A sender of events without a session offers version 2. With an ingest that supports none of these, the client falls back
- * to version 1, and data that needs more waits in the spool; each new connection makes the offer again.
+ * A sender of recordings offers version 5, which carries drafts of event logs; with an ingest that does not support it, version 4,
+ * with drafts of recordings, and then version 3, with event logs. A sender of events without a session offers version 2. With an
+ * ingest that supports none of these, the client falls back to version 1, and data that needs a later version waits in the spool;
+ * each new connection makes the offer again.
  *
- * While ingest says that a session is followed, what is recorded of its next block is sent every `DRAFT_MS`. Drafts are
- * left out while the socket is behind: the block brings the same bytes.
+ * While ingest reports that a session is followed, the lines recorded for its next block are sent as drafts every `DRAFT_MS`. Drafts
+ * are skipped while the socket is behind, since the block will carry the same bytes.
  *
  * Per session and stream, on each connection:
  *
  *     idle ──work──► opening ──resume──► sending ──close sent──► waiting ──ack closed──► gone
  *                       │ refuse, or nothing at `stored`──► refused (quarantined by its source)
  *
- * Only data sent but not yet acknowledged as received is held here: at most 1 MiB per recording, 4 MiB per event log, 12 MiB of event logs and 16 MiB in all. Everything
- * else stays on disk with its source. Tested in client.test.ts.
+ * Only data sent but not yet acknowledged as received is held here: at most 1 MiB per recording, 4 MiB per event log, 12 MiB of event
+ * logs and 16 MiB in all. Everything else stays on disk with its source. Tested in client.test.ts.
  */
 import type { ConnectionOptions, TLSSocket } from 'node:tls';
 import WebSocket from 'ws';
@@ -52,7 +53,7 @@ import type { BatchSource, Draft, OutgoingFrame, RecordingSource, SessionSource 
 const SESSION_WINDOW = 1 << 20;
 /** A busy node makes 4 MiB of events a second, and ingest confirms them once they are inserted. */
 const EVENT_LOG_WINDOW = 4 << 20;
-/** Of all event logs together: the rest of TOTAL_WINDOW is for recordings, which somebody may be watching. */
+/** Window of all event logs together. The rest of TOTAL_WINDOW is for recordings, which somebody may be watching. */
 const EVENT_LOGS_WINDOW = 12 << 20;
 const TOTAL_WINDOW = 16 << 20;
 const EVENT_WINDOW = 12;
@@ -109,7 +110,7 @@ interface Flow {
   /** The last block that ingest has made durable. */
   stored: number;
   queued: boolean;
-  /** How far the drafts of a followed session reach: byte `to` of block `n`. Null: nobody follows it. */
+  /** The end of the last draft of a followed session: byte `to` of block `n`. Null: nobody follows the session. */
   drafted: { readonly n: number; readonly to: number } | null;
 }
 
@@ -121,9 +122,9 @@ export class UplinkClient {
   #version: number;
   #wasUp = false;
   #closed = false;
-  /** Accepted connections that failed, since one was proven. */
+  /** Accepted connections that failed since the last one that was proven. */
   #attempts = 0;
-  /** Dials without a connection, since the last one. */
+  /** Failed dials since the last connection. */
   #refusals = 0;
   #retry: NodeJS.Timeout | null = null;
   #ping: NodeJS.Timeout | null = null;
@@ -131,7 +132,7 @@ export class UplinkClient {
   #flows = new Map<string, Flow>();
   #ready: Flow[] = [];
   #bytes = 0;
-  /** Of them, those of event logs. */
+  /** The part of `#bytes` that belongs to event logs. */
   #logBytes = 0;
   #eventsInFlight = new Map<string, BatchSource>();
   #proven: NodeJS.Timeout | null = null;
@@ -505,14 +506,14 @@ export class UplinkClient {
     return content.length;
   }
 
-  /** Bytes that were sent and are not acknowledged as received. */
+  /** Adjusts the count of bytes sent and not yet acknowledged as received. */
   #count(flow: Flow, bytes: number): void {
     flow.bytes += bytes;
     this.#bytes += bytes;
     if (flow.source.stream === 'events') this.#logBytes += bytes;
   }
 
-  /** Whether it has to wait for an acknowledgement of its own. So an event log of which nothing is under way may always send. */
+  /** Whether the session must wait for an acknowledgement of its own data. An event log with nothing in flight may always send. */
   #isFull({ source, bytes }: Flow): boolean {
     if (source.stream !== 'events') return bytes >= SESSION_WINDOW;
     return bytes >= EVENT_LOG_WINDOW || (bytes > 0 && this.#logBytes >= EVENT_LOGS_WINDOW);
@@ -536,7 +537,7 @@ export class UplinkClient {
       try {
         draft = source.draft?.(drafted.n, drafted.to) ?? null;
       } catch {
-        // The block will meet the same fault, and say so.
+        // Sending the block will hit the same fault and report it.
         continue;
       }
       if (draft === null) continue;

@@ -138,7 +138,7 @@ export class EventQueue<Row extends object = Omit<AuditRow, 'id' | 'at'>> implem
     return this.#open === null && this.#sealed.length === 0 && this.inMemory === 0;
   }
 
-  /** Nothing more can go to disk: rows pushed now may be dropped and counted. */
+  /** Whether nothing more fits on disk: rows pushed now may be dropped and counted. */
   get full(): boolean {
     return this.#sealed.length >= (this.#options.maxBatches ?? Infinity);
   }

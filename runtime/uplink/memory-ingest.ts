@@ -81,7 +81,7 @@ export class MemoryIngest {
     await new Promise<void>((resolve) => server.close(() => resolve()));
   }
 
-  /** Says that a session is followed, or no longer. */
+  /** Tells the sender that a session is followed, or no longer followed. */
   follow(session: string, on: boolean, stream?: 'events'): void {
     for (const socket of this.#server?.clients ?? []) socket.send(encodeUplink('follow', { session, stream, on }));
   }

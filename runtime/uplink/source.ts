@@ -21,7 +21,7 @@ export interface SessionSource {
   seek(stored: number): boolean;
   /** The next frame in uplink order, or null until `onWork` names this session again. Throws if it cannot be read. */
   next(): OutgoingFrame | null;
-  /** What was recorded since the draft that reached to byte `to` of block `n`; null if nothing was, or if blocks wait to be sent. */
+  /** The lines recorded since the draft that ended at byte `to` of block `n`; null if there are none, or if blocks wait to be sent. */
   draft?(n: number, to: number): Draft | null;
   /** Blocks up to `stored` are durable at ingest and may be forgotten; `closed`: the whole recording is. May be repeated. */
   acknowledged(stored: number, closed: boolean): void;
@@ -29,7 +29,7 @@ export interface SessionSource {
   refused(code: string, detail: string): void;
 }
 
-/** Lines recorded of a block that is not cut yet (`draft` of schemas/uplink.ts). */
+/** Lines recorded for a block that is not complete yet (`draft` of schemas/uplink.ts). */
 export interface Draft {
   readonly n: number;
   readonly from: number;
@@ -53,11 +53,11 @@ export interface EventBatch {
 
 /** A queue of rows, in batches. */
 export interface BatchSource {
-  /** Uplink version required for its batches, which wait while an older one is spoken; 1 if omitted. */
+  /** Uplink version required for its batches, which wait while an older version is in use; 1 if omitted. */
   readonly version?: number;
   /** The oldest batch that is neither acknowledged nor handed out since `rewind`; null until `onWork` is called. */
   next(): EventBatch | null;
-  /** Hands out again all unacknowledged batches except those `underWay`: after a reconnect or a refusal. */
+  /** After a reconnect or a refusal: hands out again all unacknowledged batches except those `underWay`. */
   rewind(underWay: ReadonlySet<string>): void;
   acknowledged(id: string): void;
   refused(id: string, code: string, detail: string): void;

@@ -28,7 +28,7 @@ const declared = [
 export type AuthorityEndpoint = (typeof declared)[number];
 export const authorityEndpoints: readonly Endpoint[] = declared;
 
-/** What several of them carry, by name: for the OpenAPI document. */
+/** Schemas that several endpoints share, by name, for the OpenAPI document. */
 export const authoritySchemas = {
   Role: roleSchema,
   Connector: connectorSchema,

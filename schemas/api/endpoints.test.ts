@@ -11,12 +11,12 @@ import { authorityEndpoints as endpoints } from './authority.js';
 
 describe('a declared endpoint', () => {
   test.each(endpoints.map((one) => [`${one.method} ${one.path}`, one] as const))(
-    '%s has a parameter for each of its path, an audit event and known errors',
+    '%s has a parameter for each one in its path, an audit event and known errors',
     (_, one) => {
       expect(Object.keys(one.params.shape).sort()).toEqual([...one.path.matchAll(/:(\w+)/g)].map(([, name]) => name).sort());
       expect(one.event).toMatch(/^[a-z_]+(\.[a-z_]+)?$/);
       expect(one.admits.length).toBeGreaterThan(0);
-      // Who declares that viewers pass it on and does not admit them has an endpoint that answers nobody.
+      // A relayed endpoint that does not admit viewers would answer nobody.
       if ('relayed' in one) expect(one.admits).toContain('viewer');
       for (const code of one.errors) expect(errorCatalogue).toHaveProperty(code);
     },
@@ -47,7 +47,7 @@ describe('a declared endpoint', () => {
     ]);
   });
 
-  test('takes any text as parameter without leaving its path segment', () => {
+  test('keeps any parameter text within its path segment', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'grapheme', minLength: 1 }), (id) => {
         const target = targetOf('/v1/tokens/:id', { id });

@@ -49,7 +49,7 @@ const declared = [
 
 const viewerEndpoints: readonly ViewerEndpoint[] = declared;
 
-/** With those of the authority that viewers pass on, at their paths here. */
+/** Including the authority's endpoints that viewers relay, with their paths here. */
 export const servedByViewers: readonly AnyEndpoint[] = [
   ...viewerEndpoints.map((one) => ({ ...one, errors: [...one.errors, ...viewerErrors] })),
   ...authorityEndpoints.flatMap((one) =>
@@ -70,7 +70,7 @@ type Served = (typeof declared)[number] | Extract<AuthorityEndpoint, { readonly 
 type PathHere<Path extends string> = Path extends `/v1/${infer Rest}` ? `/api/${Rest}` : Path;
 type KeyOf<One> = One extends AnyEndpoint ? `${One['method']} ${PathHere<One['path']>}` : never;
 
-/** `METHOD /path`: what viewers answer, as types alone, so that the page can call it without carrying the declarations. */
+/** `METHOD /path` of the viewer's endpoints, as types only, so that the page can call them without loading the declarations. */
 export type ServedKey = KeyOf<Served>;
 export type ServedAt<Key extends ServedKey> = { [One in Served as KeyOf<One>]: One }[Key];
 

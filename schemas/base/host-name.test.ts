@@ -11,7 +11,7 @@ const spelledNumber = (value: number): fc.Arbitrary<string> =>
     `00${value.toString(8)}`,
   );
 
-/** Every way in which inet_aton(3) reads the four bytes. */
+/** Every spelling of four bytes that inet_aton(3) accepts. */
 const spelledIpv4 = (bytes: readonly number[]): fc.Arbitrary<string> =>
   fc.integer({ min: 1, max: 4 }).chain((parts) => {
     const last = bytes.slice(parts - 1).reduce((sum, byte) => sum * 256 + byte, 0);
@@ -24,7 +24,7 @@ const spelledIpv6 = (bytes: readonly number[]): fc.Arbitrary<string> => {
     .tuple(fc.boolean(), fc.boolean(), fc.constantFrom('', '%eth0', '%1'), fc.boolean(), fc.integer({ min: 0, max: 7 }))
     .map(([padded, upper, zone, bracketed, at]) => {
       const shown = groups.map((group) => (padded ? group.padStart(4, '0') : group));
-      // One run of zeros may be left out, wherever it is.
+      // One run of zeros may be left out, at any position.
       const run = groups.slice(at).findIndex((group) => group !== '0');
       const length = run < 0 ? 8 - at : run;
       const text =
@@ -62,7 +62,7 @@ describe('spellings of one host', () => {
     );
   });
 
-  it('are one text: names in any case, with any number of final dots; and it is its own', () => {
+  it('are one text: names in any case, with any number of final dots; the text is its own canonical form', () => {
     fc.assert(
       fc.property(fc.domain(), fc.nat(3), (name, dots) => {
         expect(canonicalHost(`${name.toUpperCase()}${'.'.repeat(dots)}`)).toBe(canonicalHost(name));
@@ -71,7 +71,7 @@ describe('spellings of one host', () => {
     );
   });
 
-  it('that differ are not one', () => {
+  it('of different hosts stay different', () => {
     fc.assert(
       fc.property(fc.domain(), fc.domain(), (one, other) => {
         fc.pre(one.toLowerCase() !== other.toLowerCase());
@@ -81,7 +81,7 @@ describe('spellings of one host', () => {
   });
 });
 
-describe('the machine itself', () => {
+describe('a loopback host', () => {
   it.each([
     'localhost',
     'LocalHost.',
@@ -122,12 +122,12 @@ describe('the machine itself', () => {
     expect(isLoopbackHost(name)).toBe(false);
   });
 
-  it.each(['localhost', 'LOCALHOST.', '127.0.0.1', '127.1', '[::1]', '::ffff:127.0.0.1'])('is surely %s', (name) => {
+  it.each(['localhost', 'LOCALHOST.', '127.0.0.1', '127.1', '[::1]', '::ffff:127.0.0.1'])('is certainly %s', (name) => {
     expect(isSurelyLoopback(name)).toBe(true);
   });
 
   it.each(['localhost4', 'ip6-localhost', 'x.localhost', '0.0.0.0', '::', '10.0.0.1', '0x', '127.0.0.1.example.com'])(
-    'is not surely %s',
+    'is not certainly %s',
     (name) => expect(isSurelyLoopback(name)).toBe(false),
   );
 });

@@ -48,11 +48,11 @@ describe('the user name of a direct connection', () => {
     '%j is not',
     (text) => expect(parseTarget(text)).toBeNull(),
   );
-  test('the pseudo domain goes, once', () => expect(stripDomain('a.steno.steno')).toBe('a.steno'));
+  test('the pseudo domain is removed once', () => expect(stripDomain('a.steno.steno')).toBe('a.steno'));
 });
 
 describe('service names', () => {
-  test.each(serviceKinds)('of kind %s go there and back', (kind) =>
+  test.each(serviceKinds)('of kind %s are formatted and parsed', (kind) =>
     expect(parseServiceName(formatServiceName({ kind, name: 'x-1' }))).toEqual({ kind, name: 'x-1' }),
   );
   test.each([
@@ -93,7 +93,7 @@ describe('the identity in a certificate', () => {
   test.each([
     { user: 'ann', roles: ['dev'], traits: {}, mfa: null, requests: [] },
     { user: 'ann', roles: ['dev', 'ops'], traits: { logins: ['ann', 'é,"'], 'https://x/y': [] }, mfa: 'totp-1', requests: ['r-1', 'r-2'] },
-  ])('goes there and back: %j', (identity) => {
+  ])('is encoded and decoded: %j', (identity) => {
     expect(identityOf({ serial: 1n, keyId: 'k', validBefore: 10n, extensions: identityExtensions(identity) })).toEqual({
       ...identity,
       cluster: null,
@@ -103,15 +103,15 @@ describe('the identity in a certificate', () => {
     });
   });
   test.each([
-    ['traits that are no JSON', { [EXTENSION_TRAITS]: '{' }],
+    ['traits that are not JSON', { [EXTENSION_TRAITS]: '{' }],
     ['traits of another shape', { [EXTENSION_TRAITS]: '{"a":"b"}' }],
     ['too many values', { [EXTENSION_TRAITS]: JSON.stringify({ a: Array(65).fill('x') }) }],
-    ['a device that is no name', { [EXTENSION_MFA]: '' }],
-    ['a request that is no name', { [EXTENSION_REQUESTS]: 'r-1,' }],
+    ['an invalid device name', { [EXTENSION_MFA]: '' }],
+    ['an invalid request id', { [EXTENSION_REQUESTS]: 'r-1,' }],
   ])('is null with %s', (_name, more) =>
     expect(identityOf(certificate({ [EXTENSION_USER]: 'ann', [EXTENSION_ROLES]: 'dev', ...more } as Record<string, string>))).toBeNull(),
   );
-  test('is null without a user, and with a name that is none', () => {
+  test('is null without a user, and with an invalid name', () => {
     expect(identityOf(certificate({ [EXTENSION_ROLES]: 'dev' }))).toBeNull();
     expect(identityOf(certificate({ [EXTENSION_USER]: '../ann', [EXTENSION_ROLES]: 'dev' }))).toBeNull();
     for (const roles of ['', 'dev,', ',', 'dev,*', 'dev ops', Array(257).fill('r').join(',')])
@@ -120,7 +120,7 @@ describe('the identity in a certificate', () => {
 });
 
 describe('the principals of a user certificate', () => {
-  test('name logins in a form that is no login', () => {
+  test('name logins in a form that is not itself a login', () => {
     for (const login of ['root', 'deploy'])
       expect([isLogin(loginPrincipal(login)), namesLogin([loginPrincipal(login)], login)]).toEqual([false, true]);
   });
@@ -143,7 +143,7 @@ describe('the principals of a user certificate', () => {
 describe('principals', () => {
   const name = fc.stringMatching(/^[a-z0-9][a-z0-9_.-]{0,20}$/).filter(isName);
   const login = fc.stringMatching(/^[a-z_][a-z0-9_.-]{0,20}$/);
-  test('of gateways are no names of nodes, with or without the domain', () => {
+  test('of gateways are not names of nodes, with or without the domain', () => {
     fc.assert(
       fc.property(name, name, (node, cluster) => {
         expect([node, `${node}.steno`].some(isGatewayPrincipal)).toBe(false);
@@ -152,7 +152,7 @@ describe('principals', () => {
     );
   });
 
-  test('of a login on a node are for that pair alone, and no login by themselves', () => {
+  test('of a login on a node are valid for that pair only, and are not logins themselves', () => {
     fc.assert(
       fc.property(login, name, login, name, (one, at, other, elsewhere) => {
         expect(nodePrincipal(one, at) === nodePrincipal(other, elsewhere)).toBe(one === other && at === elsewhere);
@@ -162,7 +162,7 @@ describe('principals', () => {
     );
   });
 
-  test('of a certificate that names nodes count on those alone; one that names none counts everywhere', () => {
+  test('of a certificate that names nodes count only on those; one without nodes counts everywhere', () => {
     fc.assert(
       fc.property(login, name, name, (one, at, elsewhere) => {
         expect(namesLogin([one, nodePrincipal(one, at)], one, elsewhere)).toBe(at === elsewhere);

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { holds, parseAddress, parseBlock, sourceKey } from './ip-address.js';
 
-describe('who counts as one source', () => {
+describe('a source', () => {
   test.each([
     ['192.0.2.7', '192.0.2.7'],
     ['::ffff:192.0.2.7', '192.0.2.7'],
@@ -33,7 +33,7 @@ describe('who counts as one source', () => {
   });
 });
 
-test('a block holds its addresses and no other', () => {
+test('a block contains its addresses and no others', () => {
   const block = parseBlock('169.254.0.0/16')!;
   expect(holds(block, parseAddress('169.254.169.254')!)).toBe(true);
   expect(holds(block, parseAddress('::ffff:169.254.1.1')!)).toBe(true);

@@ -29,7 +29,7 @@ const known = [
   role('strict', { allow: { nodes: { '*': '*' }, logins: ['*'] }, deny: { logins: ['root'] } }),
 ];
 
-/** `login@node` that a grant of these items allows, of those the nodes have. */
+/** The `login@node` pairs that a grant of these items allows. */
 function reach(items: readonly GrantItem[], logins: readonly string[] = ['deploy', 'root']): readonly string[] {
   const roles = rolesOfGrant({ items }, known)!;
   return nodes.flatMap((node) =>
@@ -39,17 +39,17 @@ function reach(items: readonly GrantItem[], logins: readonly string[] = ['deploy
 
 describe('a grant reaches', () => {
   const cases: readonly (readonly [string, GrantItem, readonly string[]])[] = [
-    ['what the role does', { kind: 'role', role: 'prod' }, ['deploy@web-1', 'deploy@web-2']],
-    ['of a narrowed role the nodes it names', { kind: 'narrowed', role: 'prod', nodes: ['web-2'] }, ['deploy@web-2']],
-    ['no node that the narrowed role does not', { kind: 'narrowed', role: 'prod', nodes: ['lab', 'web-1'] }, ['deploy@web-1']],
-    ['of a role that names nodes those that both name', { kind: 'narrowed', role: 'named', nodes: ['web-1', 'web-2'] }, ['deploy@web-1']],
-    ['nothing where they name none in common', { kind: 'narrowed', role: 'named', nodes: ['web-2'] }, []],
+    ['everything that the role does', { kind: 'role', role: 'prod' }, ['deploy@web-1', 'deploy@web-2']],
+    ['for a narrowed role, the nodes that it names', { kind: 'narrowed', role: 'prod', nodes: ['web-2'] }, ['deploy@web-2']],
+    ['no node that the narrowed role does not reach', { kind: 'narrowed', role: 'prod', nodes: ['lab', 'web-1'] }, ['deploy@web-1']],
+    ['for a role that names nodes, those that both name', { kind: 'narrowed', role: 'named', nodes: ['web-1', 'web-2'] }, ['deploy@web-1']],
+    ['nothing if they name no node in common', { kind: 'narrowed', role: 'named', nodes: ['web-2'] }, []],
     [
-      'of a role with an expression those for which it holds',
+      'for a role with an expression, the nodes that match it',
       { kind: 'narrowed', role: 'by-expression', nodes: ['web-1', 'lab'] },
       ['deploy@web-1'],
     ],
-    ['nothing by a role without nodes', { kind: 'narrowed', role: 'no-nodes', nodes: ['web-1'] }, []],
+    ['nothing with a role without nodes', { kind: 'narrowed', role: 'no-nodes', nodes: ['web-1'] }, []],
     ['the named logins on the named nodes', { kind: 'nodes', role: 'no-nodes', nodes: ['lab'], logins: ['root'] }, ['root@lab']],
     [
       'no login that the role of its terms denies',
@@ -59,7 +59,7 @@ describe('a grant reaches', () => {
   ];
   test.each(cases)('%s', (_, item, expected) => expect(reach([item])).toEqual(expected));
 
-  test('nodes only: a narrowed role neither shows sessions nor administers nor approves', () => {
+  test('nodes only: a narrowed role does not show sessions, administer or approve', () => {
     const [narrowed] = rolesOfGrant({ items: [{ kind: 'narrowed', role: 'prod', nodes: ['web-1'] }] }, known)!;
     expect(narrowed).toMatchObject({
       view: 'none',
@@ -67,7 +67,7 @@ describe('a grant reaches', () => {
       allow: { sessions: [], rules: [], approve: [], request: [], kubernetes: [] },
     });
   });
-  test('nothing at all once a role of it is gone', () => {
+  test('nothing once one of its roles is removed', () => {
     expect(
       rolesOfGrant(
         {
@@ -88,7 +88,7 @@ test.each([
   ['approved', ['approve', 'approve'], 'approved'],
   ['denied', ['approve', 'deny', 'approve'], 'denied'],
   ['denied', ['deny'], 'denied'],
-] as const)('is %s after %j, where two approve and one denies', (_, decisions, expected) => {
+] as const)('is %s after %j, with two approvals needed and one denial sufficient', (_, decisions, expected) => {
   expect(
     standing(
       decisions.map((decision) => ({ decision })),
@@ -97,7 +97,7 @@ test.each([
   ).toBe(expected);
 });
 
-test('thresholds of none still need one', () => expect(standing([], { approve: 0, deny: 0 })).toBe('pending'));
+test('thresholds of zero still need one review', () => expect(standing([], { approve: 0, deny: 0 })).toBe('pending'));
 
 test.each([
   ['pending', 5, null, 4, 'pending'],
@@ -110,7 +110,7 @@ test.each([
   expect(stateAt({ state, expires_at: expires, ends_at: ends }, now)).toBe(expected satisfies RequestState);
 });
 
-test('says what it gives, and what it is about', () => {
+test('describes the grant and its scope', () => {
   const items: readonly GrantItem[] = [
     { kind: 'role', role: 'b' },
     { kind: 'narrowed', role: 'a', nodes: ['n2'] },

@@ -1,15 +1,15 @@
 /**
- * Access requests: what was asked for, who agreed, and what an approved one grants.
+ * Access requests: what is requested, who approved it, and what an approved request grants.
  *
  *     (none) ──create──► pending ──enough approvals──► approved ──its time──► over
  *                          │ │ └──one denial too many──► denied    └──cancel──► cancelled
  *                          │ └──cancel──► cancelled
  *                          └──its time──► expired
  *
- * A grant gives roles as they are on the day of use, restricted to the request's nodes: a grant never holds more
- * than its roles do, nor more than they did when it was asked for: a role that was changed since and is not narrower makes
- * the request void (`changedRoles`), for who agreed did not agree to that. `rolesOfGrant` is the one place that says what a grant is worth; gateway, viewer and authority
- * call it with the same snapshot. Tested in access-request.test.ts.
+ * A grant gives roles as they are at the time of use, restricted to the request's nodes. It never gives more than its roles do,
+ * nor more than they did at the time of the request: if a role has changed since, other than by becoming narrower, the request is
+ * void (`changedRoles`), because the reviewers did not approve the change. Only `rolesOfGrant` decides what a grant is worth;
+ * gateway, viewer and authority call it with the same snapshot. Tested in access-request.test.ts.
  */
 import { z } from 'zod';
 import { isNarrower } from '../policy/power/documents.js';
@@ -21,7 +21,7 @@ const texts = z.array(z.string()).readonly();
 const requestStates = ['pending', 'approved', 'denied', 'cancelled', 'expired', 'over'] as const;
 export type RequestState = (typeof requestStates)[number];
 
-/** `role`: the role as it is. `narrowed`: only on these nodes. `nodes`: these nodes as these logins, by leave and under the terms of a role. */
+/** `role`: the whole role. `narrowed`: the role on these nodes only. `nodes`: these logins on these nodes, under the terms of a role. */
 const grantItem = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('role'), role: z.string() }).readonly(),
   z.strictObject({ kind: z.literal('narrowed'), role: z.string(), nodes: texts }).readonly(),
@@ -45,7 +45,7 @@ const requestReview = z
     decision: z.enum(['approve', 'deny']),
     reason: z.string(),
     at: z.int(),
-    /** How it came: `steno`, `web`, or the webhook it came back through. */
+    /** How the review was made: `steno`, `web`, or the name of a webhook. */
     via: z.string(),
   })
   .readonly();
@@ -58,29 +58,29 @@ const request = {
   reason: z.string(),
   items: z.array(grantItem).readonly(),
   created_at: z.int(),
-  /** Until when it can be decided. */
+  /** End of the time in which the request can be decided. */
   expires_at: z.int(),
-  /** How long the grant is good for once it is approved, in ms. */
+  /** Duration of the grant after approval, in ms. */
   duration: z.int(),
   decided_at: z.int().nullable(),
-  /** Of an approved one. */
+  /** End of the grant of an approved request. */
   ends_at: z.int().nullable(),
-  /** How many have to agree, or to disagree, as of the day it was made. */
+  /** Required number of approvals and of denials, as of the time of the request. */
   thresholds: z.strictObject({ approve: z.int(), deny: z.int() }).readonly(),
   reviews: z.array(requestReview).readonly(),
-  /** Revision of each of its roles when it was asked for, which reviews are about. */
+  /** Revision of each role at the time of the request, to which reviews refer. */
   revisions: z.record(z.string(), z.int()).readonly(),
-  /** Roles that are not what they were, nor narrower: while there are any it can be neither approved nor used. */
+  /** Roles that have changed without becoming narrower; while there are any, the request can be neither approved nor used. */
   changed: texts,
 };
 export const accessRequest = z.strictObject(request).readonly();
 export type AccessRequest = z.output<typeof accessRequest>;
 
-/** A request, and what whoever looks at it may do. */
+/** A request, with the permissions of the caller. */
 export const requestView = z.strictObject({ ...request, may_review: z.boolean(), may_cancel: z.boolean() }).readonly();
 export type RequestView = z.output<typeof requestView>;
 
-/** A role as it was when it was asked for. */
+/** A role as it was at the time of the request. */
 export interface RolePin {
   readonly revision: number;
   readonly document: Role;
@@ -125,7 +125,7 @@ export function standing(
   return count('approve') >= Math.max(1, thresholds.approve) ? 'approved' : 'pending';
 }
 
-/** The roles that a grant is worth today. Undefined when one of them no longer exists: what it denied would be forgotten. */
+/** The roles that a grant gives now. Undefined if one of them no longer exists, since its denials would be lost. */
 export function rolesOfGrant(grant: Pick<Grant, 'items'>, known: readonly Role[]): readonly Role[] | undefined {
   const roles: Role[] = [];
   for (const item of grant.items) {
@@ -151,7 +151,7 @@ export function changedRoles(
     .sort();
 }
 
-/** The role on these nodes and no other, and nothing but reaching them. What it denies stays denied. */
+/** The role restricted to these nodes, with node access only. Its denials stay in force. */
 function worth(role: Role, item: Exclude<GrantItem, { readonly kind: 'role' }>): readonly Role[] {
   if (item.kind === 'nodes') return [onlyReaching(role, { nodes: { name: [...item.nodes] }, logins: [...item.logins] })];
   const { nodes: selector, node_expression: expression, logins } = role.allow;

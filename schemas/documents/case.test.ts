@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { actTakesReason, caseActs, caseAfter, caseStates, caseTakesItems } from './case.js';
 
-test('a case ends by two acts, and each state leads on', () => {
+test('a case is closed by two acts, and each state has a successor', () => {
   const table = caseStates.map((state) => [state, caseActs.filter((act) => caseAfter(state, act) !== null)]);
   expect(Object.fromEntries(table)).toEqual({
     open: ['investigate', 'close'],
@@ -14,7 +14,7 @@ test('a case ends by two acts, and each state leads on', () => {
   expect(caseAfter('closing', 'sign')).toBe('closed');
 });
 
-test('what changes what was said takes a reason; a case that is being closed takes nothing more', () => {
+test('acts that revise an earlier one need a reason; a case that is being closed accepts no more items', () => {
   expect(caseActs.filter(actTakesReason)).toEqual(['close', 'return', 'reopen']);
   expect(caseStates.filter(caseTakesItems)).toEqual(['open', 'investigating']);
 });

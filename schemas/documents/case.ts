@@ -29,13 +29,13 @@ const steps: Readonly<Record<CaseAct, { readonly from: readonly CaseState[]; rea
   reopen: { from: ['closed'], to: 'investigating' },
 };
 
-/** Null: not from here. */
+/** The next state; null: the act is not possible in this state. */
 export function caseAfter(state: CaseState, act: CaseAct): CaseState | null {
   const { from, to } = steps[act];
   return from.includes(state) ? to : null;
 }
 
-/** Acts that change what was said before take a reason. */
+/** Acts that revise an earlier one need a reason. */
 export function actTakesReason(act: CaseAct): boolean {
   return act === 'close' || act === 'return' || act === 'reopen';
 }

@@ -27,9 +27,9 @@ const ann: UserIdentity = {
 };
 
 describe('a statement', () => {
-  test('is read as it was written', () => expect(parseStatement(JSON.stringify(statement))).toEqual(statement));
+  test('is parsed as it was written', () => expect(parseStatement(JSON.stringify(statement))).toEqual(statement));
   test.each([
-    ['no JSON', '{'],
+    ['not JSON', '{'],
     ['another version', { version: 2 }],
     ['an unknown field', { more: 1 }],
     ['no key', { ssh_user_ca: [] }],
@@ -37,8 +37,8 @@ describe('a statement', () => {
     ['a name with a dot', { name: 'b.c' }],
     ['a name with the mark of users', { name: 'b_at_c' }],
     ['a gateway without a port', { gateways: ['gw'] }],
-    ['an address that is no http', { updates: 'file:///etc/passwd' }],
-    ['a time that is none', { issued_at: -1 }],
+    ['an address that is not http', { updates: 'file:///etc/passwd' }],
+    ['an impossible time', { issued_at: -1 }],
     ['too many keys', { ssh_user_ca: Array(9).fill(key) }],
   ])('is refused: %s', (_why, change) => {
     expect(parseStatement(typeof change === 'string' ? change : JSON.stringify({ ...statement, ...change }))).toBeNull();
@@ -46,7 +46,7 @@ describe('a statement', () => {
 });
 
 describe('a user of another cluster', () => {
-  test('comes in under a name of their own, with mapped roles and nothing else of what the other side says', () => {
+  test('is admitted under a separate name, with mapped roles and nothing else from the other side', () => {
     expect(importedIdentity(ann, cluster)).toEqual({
       ...ann,
       user: 'ann_at_b',
@@ -58,15 +58,15 @@ describe('a user of another cluster', () => {
     });
   });
   test.each([
-    ['no role that is mapped', ['admin']],
+    ['no mapped role', ['admin']],
     ['a role mapped to nothing', ['empty']],
-    ['a role named as what every object has', ['constructor', 'toString']],
-  ])('does not come in with %s', (_why, roles) => {
+    ['a role with the name of an inherited property', ['constructor', 'toString']],
+  ])('is not admitted with %s', (_why, roles) => {
     expect(importedIdentity({ ...ann, roles }, cluster)).toBeNull();
   });
-  test('does not come in under a name that is too long', () =>
+  test('is not admitted under a name that is too long', () =>
     expect(importedIdentity({ ...ann, user: 'x'.repeat(60) }, cluster)).toBeNull());
-  test('is told from one of a cluster that the other trusts, whose name ends as ours does', () => {
+  test('is distinguished from a user of a third cluster whose name ends in the same way', () => {
     expect(importedIdentity({ ...ann, user: 'ann_at_c' }, cluster)?.user).toBe('ann_at_c_at_b');
   });
   test('a map names roles', () => {
@@ -91,12 +91,12 @@ describe('a node of another cluster', () => {
     ['of an unknown cluster', 'web-1.c', cluster],
     ['without a node', '.b', cluster],
     ['the cluster alone', 'b', cluster],
-    ['with a name that is none', 'a..b', cluster],
-    ['of a cluster that we do not go to', 'web-1.b', { ...cluster, reach: false }],
+    ['with an invalid name', 'a..b', cluster],
+    ['of a cluster that our users may not reach', 'web-1.b', { ...cluster, reach: false }],
     ['of a cluster without a gateway', 'web-1.b', { ...cluster, gateways: [] }],
   ])('is none: %s', (_why, wanted, known) => expect(remoteNode([known], wanted)).toBeUndefined());
 });
 
-test.each(['', 'B', 'a.b', 'a_b', '-a', 'a-', 'a b', 'x'.repeat(33)])('%j is no name of a cluster', (name) =>
+test.each(['', 'B', 'a.b', 'a_b', '-a', 'a-', 'a b', 'x'.repeat(33)])('%j is not a cluster name', (name) =>
   expect(clusterName.safeParse(name).success).toBe(false),
 );

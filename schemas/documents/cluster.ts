@@ -1,18 +1,18 @@
 /**
- * Trusted clusters: what one Steno says of itself, and what another keeps of it.
+ * Trusted clusters: a Steno's statement about itself, and the record that another Steno keeps of it.
  *
  * A cluster's *statement* is JSON signed with its SSH user CA (OpenSSH PROTOCOL.sshsig, namespace `steno-cluster`), so
- * that a change of its keys can be told to those who trust it by whoever carries the text:
+ * that anybody may carry the text that announces a change of its keys to the clusters that trust it:
  *
  *     {"statement": "{\"version\":1,\"name\":\"b\",…}", "signatures": ["-----BEGIN SSH SIGNATURE-----…", …]}
  *
- * A new statement counts when one of its signatures is of a key that is trusted already, and its `issued_at` is later.
- * Each side decides alone: `role_map` lets the other's users in, as the roles that it names here; `gateways` lets our
- * users out to the other's nodes, which are called `NODE.CLUSTER`. Tested in cluster.test.ts.
+ * A new statement is accepted if one of its signatures is by a key that is already trusted, and its `issued_at` is later.
+ * Each side decides alone: `role_map` admits the other's users with the local roles that it names; `gateways` lets our
+ * users reach the other's nodes, which are named `NODE.CLUSTER`. Tested in cluster.test.ts.
  *
- * Which of its nodes a user may reach a cluster says to a question of the other (namespace `steno-cluster-nodes`), both
- * signed as statements are: {kind: question, from, to, user, roles, time} and {kind: answer, …, nodes}. An answer repeats
- * the question's time, so that it fits no other. Tested in authority/inventory/clusters/far-nodes.test.ts.
+ * A cluster tells another which nodes a user may reach in answer to a question (namespace `steno-cluster-nodes`); both are
+ * signed like statements: {kind: question, from, to, user, roles, time} and {kind: answer, …, nodes}. An answer repeats the
+ * question's time, so that it fits no other question. Tested in authority/inventory/clusters/far-nodes.test.ts.
  */
 import { z } from 'zod';
 import { isName, stripDomain } from '../base/identity.js';
@@ -20,13 +20,13 @@ import type { UserIdentity } from '../base/identity.js';
 import type { NodeRecord } from '../policy/role.js';
 
 export const CLUSTER_NAMESPACE = 'steno-cluster';
-/** Label that nodes of other clusters carry, for roles to name. */
+/** Label of nodes of other clusters, for use in roles. */
 export const CLUSTER_LABEL = 'steno/cluster';
-/** Between the name of a user and that of their cluster: `ann_at_b`. */
+/** Separates the name of a user from that of their cluster: `ann_at_b`. */
 export const REMOTE_USER_MARK = '_at_';
 export const MAX_STATEMENT = 64 * 1024;
 
-/** No dot and no underscore: it is the last label of a node's name, and the end of a user's. */
+/** No dot and no underscore, because it is the last label of a node's name and the end of a user's name. */
 export const clusterName = z
   .string()
   .regex(/^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$/, 'is not the name of a cluster: lower-case letters, digits and dashes');
@@ -67,11 +67,11 @@ export type SignedStatement = z.infer<typeof signedStatement>;
 
 export const NODES_NAMESPACE = 'steno-cluster-nodes';
 export const MAX_NODES_STATEMENT = 1 << 20;
-/** How far the clocks of two clusters may be apart, ms. */
+/** Largest difference between the clocks of two clusters, in ms. */
 export const NODES_WINDOW_MS = 300_000;
 
 const about = { version: z.literal(1), from: clusterName, to: clusterName, user: name, time: z.number().int().positive() };
-/** `user`, `roles`: as they are called by who asks. */
+/** `user`, `roles`: by their names in the asking cluster. */
 export const nodesQuestion = z.strictObject({ kind: z.literal('question'), ...about, roles: z.array(name).max(256) });
 export type NodesQuestion = z.infer<typeof nodesQuestion>;
 export const nodesAnswer = z.strictObject({
@@ -89,15 +89,15 @@ export const roleMap = z
 
 export const trustedCluster = clusterStatement
   .extend({
-    /** Empty: their users do not come in. */
+    /** Empty: their users are not admitted. */
     role_map: z.record(z.string(), z.array(z.string()).readonly()).readonly(),
-    /** Whether our users may go there. */
+    /** Whether our users may reach the cluster. */
     reach: z.boolean(),
   })
   .readonly();
 export type TrustedCluster = z.output<typeof trustedCluster>;
 
-/** Null unless the text is a statement, exactly. Whoever signed it is for the caller to say. */
+/** Null unless the text is exactly a statement. The caller checks the signature. */
 export function parseStatement(text: string): ClusterStatement | null {
   try {
     const parsed = clusterStatement.safeParse(JSON.parse(text));
@@ -107,13 +107,13 @@ export function parseStatement(text: string): ClusterStatement | null {
   }
 }
 
-/** A user of another cluster as one of ours: other name, mapped roles, and nothing else of what the other side says. Null when no role is mapped. */
+/** A user of another cluster as a local one: a separate name, mapped roles, and nothing else from the other side. Null if no role is mapped. */
 export function importedIdentity(identity: UserIdentity, cluster: TrustedCluster): UserIdentity | null {
   const roles = [
     ...new Set(identity.roles.flatMap((role) => (Object.hasOwn(cluster.role_map, role) ? cluster.role_map[role]! : []))),
   ].sort();
   const user = `${identity.user}${REMOTE_USER_MARK}${cluster.name}`;
-  // Traits fill templates of our roles in: what the other side writes there would decide here.
+  // No traits: they fill templates in our roles, so the other side could decide about access here.
   return roles.length === 0 || !isName(user)
     ? null
     : { ...identity, user, roles, traits: {}, mfa: null, requests: [], cluster: cluster.name };
@@ -121,13 +121,13 @@ export function importedIdentity(identity: UserIdentity, cluster: TrustedCluster
 
 export interface RemoteNode {
   readonly cluster: TrustedCluster;
-  /** Its name there. */
+  /** The node's name in its own cluster. */
   readonly inner: string;
-  /** The node as our roles see it. `address` is that of the first gateway. */
+  /** The node as our roles see it. `address`: the other cluster's first gateway. */
   readonly node: NodeRecord;
 }
 
-/** `web-1.b` is `web-1` of the cluster `b`, if that is one that our users may go to. */
+/** `web-1.b` is `web-1` of the cluster `b`, if our users may reach that cluster. */
 export function remoteNode(clusters: readonly TrustedCluster[], wanted: string): RemoteNode | undefined {
   const full = stripDomain(wanted);
   const dot = full.lastIndexOf('.');

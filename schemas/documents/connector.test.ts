@@ -10,7 +10,7 @@ const oidc = {
 };
 
 describe('a connector', () => {
-  test('has defaults that are safe', () => {
+  test('has safe defaults', () => {
     expect(connectorSchema.parse(oidc)).toMatchObject({
       id_token_algorithm: 'RS256',
       client_auth: 'basic',
@@ -21,9 +21,9 @@ describe('a connector', () => {
   });
 
   test.each<[string, object]>([
-    ['a field nobody knows', { ...oidc, groups: [] }],
+    ['an unknown field', { ...oidc, groups: [] }],
     ['a path in its name', { ...oidc, name: '../roles' }],
-    ['the name of another way in', { ...oidc, name: 'local' }],
+    ['the name of another way of signing in', { ...oidc, name: 'local' }],
     ['plain http', { ...oidc, issuer: 'http://idp.example.com' }],
     ['credentials in a URL', { ...oidc, issuer: 'https://a:b@idp.example.com' }],
     ['a fragment in a URL', { ...oidc, issuer: 'https://idp.example.com/#x' }],
@@ -32,7 +32,7 @@ describe('a connector', () => {
     ['no mapping', { ...oidc, claims_to_roles: [] }],
     ['a mapping to no role', { ...oidc, claims_to_roles: [{ claim: 'groups', value: '*', roles: [] }] }],
     [
-      'a certificate that is none',
+      'an invalid certificate',
       {
         kind: 'saml',
         name: 'adfs',
@@ -42,7 +42,7 @@ describe('a connector', () => {
         claims_to_roles: oidc.claims_to_roles,
       },
     ],
-    ['names cut off at the @ of any domain', { ...oidc, user: { claim: 'email', strip_domain: true } }],
+    ['names stripped of any domain', { ...oidc, user: { claim: 'email', strip_domain: true } }],
     ['another kind', { ...oidc, kind: 'ldap' }],
   ])('with %s is refused', (_, document) => expect(connectorSchema.safeParse(document).success).toBe(false));
 });

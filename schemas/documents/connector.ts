@@ -1,17 +1,16 @@
 /**
- * Connectors: YAML documents that tie Steno to an identity provider, by OpenID Connect or SAML 2.0.
+ * Connectors: YAML documents that connect Steno to an identity provider, by OpenID Connect or SAML 2.0.
  *
- * A connector decides who may log in, so nothing is guessed: unknown fields are errors, a mapping that
- * matches nothing grants nothing, and patterns know `*` only, which is matched in linear time. Secrets come in once and
- * never go out again. Tested in connector.test.ts.
+ * A connector decides who may log in, so nothing is guessed: unknown fields are errors, a mapping that matches nothing
+ * grants nothing, and patterns support only `*`. Secrets can be set but never read. Tested in connector.test.ts.
  */
 import { z } from 'zod';
 import { isSurelyLoopback } from '../base/host-name.js';
 import { isName } from '../base/identity.js';
 
-/** Room is left for what is made of it, such as `sso.NAME`. */
+/** Shorter than other names, to leave room for derived names such as `sso.NAME`. */
 const name = z.string().max(59).refine(isName, 'is not a name: lower-case letters, digits, dot, dash and underscore');
-/** Other ways of signing in have these. */
+/** Excludes the names of other ways of signing in. */
 const connectorName = name.refine((text) => !['link', 'local', 'bot'].includes(text), 'is a way of signing in already');
 const line = (max: number) =>
   z
@@ -22,7 +21,7 @@ const line = (max: number) =>
 /** A claim, an attribute, or a path into nested claims such as `realm_access.roles`. */
 const claim = line(255);
 
-/** Without credentials and fragment, and nothing in it that two readers could read differently. */
+/** Without credentials, fragments, or anything that two parsers could interpret differently. */
 const urlPattern =
   /^(https?):\/\/([a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::\d{1,5})?(?:\/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*)?(?:\?[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?$/;
 
@@ -50,7 +49,7 @@ const common = {
   user: z.strictObject({ claim, strip_domain: z.boolean().default(false) }).optional(),
   /** A login without a mail address of one of these domains is refused. */
   email: z.strictObject({ claim: claim.default('email'), domains: z.array(domain).min(1).max(64) }).optional(),
-  /** All rules that match add their roles; none matching is a refusal. */
+  /** Every matching rule adds its roles; without a match, the login is refused. */
   claims_to_roles: z
     .array(z.strictObject({ claim, value: z.string().max(255), roles: z.array(name).min(1).max(64) }))
     .min(1)
@@ -70,7 +69,7 @@ export const oidcConnectorSchema = z.strictObject({
   /** The provider's issuer identifier, exactly; the discovery document is fetched relative to it. */
   issuer: providerUrl.refine((text) => !text.includes('?'), 'has a query'),
   client_id: line(255),
-  /** Write only. Left out where a connector is replaced, the old one stays. */
+  /** Write-only. If omitted when a connector is replaced, the old secret stays. */
   client_secret: line(1024).optional(),
   client_auth: z.enum(['basic', 'post', 'none']).default('basic'),
   scopes: z
@@ -81,7 +80,7 @@ export const oidcConnectorSchema = z.strictObject({
   id_token_algorithm: z.enum(idTokenAlgorithms).default('RS256'),
   /** If a mail address decides, the provider must confirm that it verified the address (`email_verified`). */
   verified_email: z.boolean().default(true),
-  /** Also ask the userinfo endpoint, where claims are missing from the ID token. */
+  /** Also query the userinfo endpoint, for claims missing from the ID token. */
   userinfo: z.boolean().default(false),
   /** Sign-ins at the provider older than this, in seconds, must be renewed there. */
   max_age: z.number().int().min(0).max(2_592_000).optional(),
@@ -103,9 +102,9 @@ export const samlConnectorSchema = z.strictObject({
   sso_url: providerUrl,
   /** Certificates of the keys the provider signs with; several while it rotates. */
   certificates: z.array(pemCertificate).min(1).max(8),
-  /** EntityID of Steno, and the audience of assertions; the URL of the metadata unless given. */
+  /** EntityID of Steno, and the audience of assertions; by default the URL of the metadata. */
   sp_entity_id: line(1024).optional(),
-  /** Attribute that names the person for good; NameID unless given. Needed where NameIDs are transient. */
+  /** Attribute that permanently identifies the person; NameID by default. Required if NameIDs are transient. */
   subject: claim.optional(),
   name_id_format: z
     .string()
@@ -115,7 +114,7 @@ export const samlConnectorSchema = z.strictObject({
   sign_requests: z.boolean().default(true),
   /** Whether assertions may, or must, be encrypted to Steno's key in the metadata. */
   encryption: z.enum(['refuse', 'allow', 'require']).default('refuse'),
-  /** An answer that nobody asked for (a tile of the provider's portal) begins a login here, instead of a refusal. It is never believed itself. */
+  /** Whether an unsolicited answer (a tile of the provider's portal) starts a login here instead of being refused. The answer itself is never trusted. */
   idp_initiated: z.boolean().default(false),
   force_authn: z.boolean().default(false),
   /** AuthnContextClassRefs that count as a second factor. */
@@ -161,7 +160,7 @@ export function summaryOf({ name: called, kind, display }: Connector): Connector
   return { name: called, kind, display: display ?? called };
 }
 
-/** Does the whole of `value` match? `*` stands for any characters, also none; time is linear in the product of lengths. */
+/** Whether all of `value` matches; `*` stands for any characters, or none. Time is at most proportional to the product of both lengths. */
 export function matchesGlob(pattern: string, value: string): boolean {
   let [p, v, star, mark] = [0, 0, -1, 0];
   while (v < value.length) {

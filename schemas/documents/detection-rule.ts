@@ -1,8 +1,8 @@
 /**
- * A detection rule as the authority keeps it: one document of Sigma, with its versions.
+ * A detection rule as the authority stores it: one Sigma document, with its versions.
  *
- * The authority bounds the text and does not read it: the parser is the analyzer's, which reports of each rule in force what it made of it
- * (docs/decisions/0096). The command parses strictly before it sends. Tested in authority/detection/rules.test.ts.
+ * The authority limits the size of the text and does not parse it. The analyzer parses it and reports the result for each rule in force
+ * (docs/decisions/0096). The command parses strictly before it sends a rule. Tested in authority/detection/rules.test.ts.
  */
 import { z } from 'zod';
 
@@ -11,7 +11,7 @@ const ruleIdPattern = /^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$/;
 export const ruleId = z.string().regex(ruleIdPattern, 'is not the id of a rule');
 export const MAX_RULE_TEXT = 65_536;
 export const MAX_RULES = 5_000;
-/** Older ones go. */
+/** Older versions are deleted. */
 export const KEPT_VERSIONS = 50;
 
 /** Origin of the text, as reported by the author's command. */
@@ -37,5 +37,5 @@ export const ruleDocument = z.strictObject({
 });
 export type RuleText = z.output<typeof ruleDocument>;
 
-/** loaded: evaluated. lacking: valid, and it needs what Steno has not. refused: the analyzer cannot read it. */
+/** loaded: evaluated. lacking: valid, but needs something that Steno lacks. refused: the analyzer cannot parse it. */
 export const ruleStates = ['loaded', 'lacking', 'refused'] as const;

@@ -1,6 +1,6 @@
 /**
- * Honey tokens: credentials and paths that grant nothing and that nobody has a reason to use. Where one appears, somebody looked where they
- * should not, or uses what they found. Tested in honey-token.test.ts.
+ * Honey tokens: credentials and paths that grant nothing and that nobody has a reason to use. If one appears, somebody has looked where
+ * they should not, or uses what they found. Tested in honey-token.test.ts.
  */
 import { z } from 'zod';
 
@@ -9,7 +9,7 @@ export type HoneyKind = (typeof honeyKinds)[number];
 
 export const MAX_HONEY_TOKENS = 1_000;
 
-/** Shorter ones appear by chance. One line, as it may stand on a screen; letters beyond ASCII would have forms. */
+/** Shorter ones appear by chance. One line, so that a screen can show it; ASCII only, since other letters have several encodings. */
 export const honeyText = z
   .string()
   .min(8)

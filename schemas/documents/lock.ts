@@ -1,4 +1,4 @@
-/** Locks: what is blocked, whatever roles say. Gateways hear of them by the watch and end what they meet. */
+/** Locks block their targets regardless of roles. Gateways receive them by the watch and end matching connections and sessions. */
 export const lockKinds = [
   'user',
   'role',

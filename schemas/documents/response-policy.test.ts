@@ -12,13 +12,13 @@ describe('a response policy', () => {
     ['a severity', { severities: ['critical'] }, 'freeze'],
     ['a severity and another tier', { severities: ['critical'], tiers: ['session'] }, null],
     ['a role of the session', { rules: ['r1'], roles: ['ops'] }, 'freeze'],
-    ['a role that the session has not', { rules: ['r1'], roles: ['admin'] }, null],
+    ['a role that the session lacks', { rules: ['r1'], roles: ['admin'] }, null],
   ])('takes %s', (_, one, action) => {
     const choice = chooseResponse(policy({ responses: [{ ...one, action: 'freeze' }] }), found);
     expect(choice.kind === 'take' ? choice.action : null).toBe(action);
   });
 
-  it('takes the first that fits', () => {
+  it('takes the first match', () => {
     const responses = [
       { rules: ['r2'], action: 'end' },
       { rules: ['r1'], action: 'freeze', ttl: '5m' },
@@ -27,14 +27,14 @@ describe('a response policy', () => {
     expect(chooseResponse(policy({ responses }), found)).toEqual({ kind: 'take', action: 'freeze', asked: 'freeze', ttlMs: 300_000 });
   });
 
-  it('demands a moderator without a person who confirms it, for as long as it can unless it says how long', () => {
+  it('demands a moderator without confirmation, by default for the longest time possible', () => {
     const taken = (more: object) => chooseResponse(policy({ responses: [{ rules: ['r1'], action: 'require_moderator', ...more }] }), found);
     expect(taken({})).toEqual({ kind: 'take', action: 'require_moderator', asked: 'require_moderator', ttlMs: 30 * 86_400_000 });
     expect(taken({ ttl: '2h' })).toMatchObject({ ttlMs: 7_200_000 });
     expect(chooseResponse(policy({ responses: [{ rules: ['r1'], action: 'freeze' }] }), found)).toMatchObject({ ttlMs: 3_600_000 });
   });
 
-  it('never does more than freeze unless it says so', () => {
+  it('never does more than freeze unless the policy says so', () => {
     const action = fc.constantFrom('freeze', 'end', 'lock_user');
     fc.assert(
       fc.property(action, fc.boolean(), (asked, sure) => {
@@ -44,7 +44,7 @@ describe('a response policy', () => {
     );
   });
 
-  it.each([[{ users: ['ann'] }], [{ roles: ['ops'] }]])('leaves alone who is excepted: %o', (except) => {
+  it.each([[{ users: ['ann'] }], [{ roles: ['ops'] }]])('leaves excepted users and roles alone: %o', (except) => {
     expect(chooseResponse(policy({ except, responses: [{ rules: ['r1'], action: 'freeze' }] }), found)).toEqual({ kind: 'none' });
   });
 
@@ -56,12 +56,12 @@ describe('a response policy', () => {
     { responses: [{ rules: ['r'], action: 'freeze', ttl: 'ever' }] },
     { responses: [{ rules: ['r'], action: 'freeze', sure: true }] },
     { responses: [], limit: { responses: 0 } },
-  ])('that is not valid is refused: %o', (value) => {
+  ])('that is invalid is refused: %o', (value) => {
     expect(responsePolicy.safeParse(value).success).toBe(false);
   });
 });
 
-describe('what would be done about findings of a rule', () => {
+describe('responses to findings of a rule', () => {
   const roles = ['dev', 'ops', 'admin'] as const;
   const response = fc.record(
     {
@@ -75,7 +75,7 @@ describe('what would be done about findings of a rule', () => {
     { requiredKeys: ['rules', 'action'] },
   );
 
-  it('names for each role what a finding under that role would get: for any policy', () => {
+  it('for any policy, match the response to a finding under each role', () => {
     fc.assert(
       fc.property(fc.array(response, { maxLength: 5 }), fc.constantFrom(...roles, 'other'), (responses, role) => {
         const of = policy({ responses });

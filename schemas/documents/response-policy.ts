@@ -15,8 +15,9 @@
  *         action: end
  *         without_confirmation: true
  *
- * The first response that fits is taken. `end` and `lock_user` become `freeze` unless the response says `without_confirmation`: the session
- * stops taking input, and a person decides; a demand for a moderator is such a decision itself. Pure. Tested in response-policy.test.ts.
+ * The first matching response is taken. `end` and `lock_user` become `freeze` unless the response sets `without_confirmation`: the session
+ * stops accepting input until a person decides. A demand for a moderator already involves a person. Pure. Tested in
+ * response-policy.test.ts.
  */
 import { z } from 'zod';
 import { parseDuration } from '../base/duration.js';
@@ -24,8 +25,8 @@ import { severities } from '../events/rows.js';
 import type { FindingRow } from '../events/rows.js';
 
 /**
- * freeze: input is discarded, the session goes on. require_moderator: the same until somebody joins who may moderate, and whenever
- * nobody of them is there. end: the session ends. lock_user: all of the user's sessions end, and none begins.
+ * freeze: input is discarded, the session continues. require_moderator: the same, while no moderator has joined. end: the session
+ * ends. lock_user: all of the user's sessions end, and no new ones begin.
  */
 export const responseActions = ['freeze', 'require_moderator', 'end', 'lock_user'] as const;
 export type ResponseAction = (typeof responseActions)[number];
@@ -47,7 +48,7 @@ const response = z
     /** One of the roles of the session. */
     roles: some,
     action: z.enum(responseActions),
-    /** An hour, or for `require_moderator` as long as is possible: nobody may outwait the demand. */
+    /** An hour by default; for `require_moderator` the longest possible, so that nobody can outwait the demand. */
     ttl: span.optional(),
     without_confirmation: z.boolean().default(false),
   })
@@ -58,7 +59,7 @@ const response = z
 
 const none = z.array(z.string().min(1).max(255)).max(1_000).default([]);
 export const responsePolicy = z.strictObject({
-  /** Only audit rows say what would have been done. */
+  /** Nothing is done except writing audit rows about the responses. */
   dry_run: z.boolean().default(false),
   limit: z.strictObject({ responses: z.int().min(1).max(10_000).default(10), within: span.default('1h') }).prefault({}),
   except: z.strictObject({ users: none, roles: none }).prefault({}),
@@ -104,7 +105,7 @@ function isAbout({ rules, severities: levels, tiers }: Response, of: Omit<Respon
   return (rules?.includes(of.rule) ?? true) && (levels?.includes(of.severity) ?? true) && (tiers?.includes(of.tier) ?? true);
 }
 
-/** A person decides about more than a freeze, unless the policy says otherwise. */
+/** A person decides about anything beyond a freeze, unless the policy says otherwise. */
 function actionOf({ action, without_confirmation: unconfirmed }: Response): ResponseAction {
   return unconfirmed || action === 'require_moderator' ? action : 'freeze';
 }

@@ -1,14 +1,15 @@
 /**
- * Invitations into live sessions: `steno invite`. Somebody whom roles let invite into a session lets one named user in, in one mode,
- * until a moment.
+ * Invitations to live sessions: `steno invite`. A user whose roles permit it invites one named user to a session, in one mode, for a
+ * limited time.
  *
  *     open ──its user joins──► used
  *       ├──expires_at, the session ends──► over
- *       └──revoked, or its user or who invited is removed, disabled or given other roles──► revoked
+ *       └──revoked, or the invited user or the inviter is removed, disabled or given other roles──► revoked
  *
- * An invitation is no secret: it counts for its user alone, who shows a certificate as always. Gateways get those that are not
- * over with the watch, and decide with the roles that who invited had then and the documents of these roles as they are now: so it
- * never gives more than they could. Guards: `PowerGuard.mayInvite` when it is made, `authorizeJoin` when it is used and while it is.
+ * An invitation is not a secret: it is valid for its user only, who presents a certificate as usual. Gateways receive open invitations
+ * by the watch, and decide with the inviter's roles at the time of the invitation and the current documents of these roles, so that an
+ * invitation never gives more than the inviter could. Checks: `PowerGuard.mayInvite` when it is created, `authorizeJoin` when and
+ * while it is used.
  */
 import { z } from 'zod';
 import { record } from '../endpoint/fields.js';
@@ -23,7 +24,7 @@ export type InvitedMode = (typeof invitedModes)[number];
 
 /** ms. */
 export const INVITATION_MS = { least: 60_000, most: 86_400_000 } as const;
-/** Invitations of one user that are open, and of all users that are published: what every watcher must hold. */
+/** Open invitations per user, and published invitations in all, which every watcher must hold. */
 export const MAX_INVITATIONS = { each: 50, all: 1_000 } as const;
 
 /** The form in the snapshot. */
@@ -37,7 +38,7 @@ export interface SessionInvitation {
   readonly by: string;
   readonly roles: readonly string[];
   readonly traits: Traits;
-  /** Since when what is under their name is theirs, ms since 1970; null: always. */
+  /** Since when data under the inviter's name is theirs, ms since 1970; null: always. */
   readonly since: number | null;
   /** ms since 1970. */
   readonly expires_at: number;

@@ -12,7 +12,7 @@ test.each([
   ['syslog', syslog],
   ['syslog at an address of IPv6', { ...syslog, address: '[2001:db8::1]:6514' }],
   ['several authorities', { ...syslog, ca: `${pem}\n${pem}` }],
-])('a destination of %s is read', (_, document) => expect(siemSchema.safeParse(document).error).toBeUndefined());
+])('a destination with %s is accepted', (_, document) => expect(siemSchema.safeParse(document).error).toBeUndefined());
 
 test('everything is sent from now on, unless the document says otherwise', () => {
   expect(siemSchema.parse(syslog)).toEqual({ ...syslog, send: ['events', 'audit', 'findings'], from: 'now', max_message: 8_192 });
@@ -21,25 +21,25 @@ test('everything is sent from now on, unless the document says otherwise', () =>
 test.each([
   ['a secret in the document', { ...ocsf, token: 'open-sesame' }],
   ['a secret of another folder', { ...ocsf, token: { file: '../seal.key' } }],
-  ['a variable that is none for secrets', { ...ocsf, token: { env: 'AWS_SECRET_ACCESS_KEY' } }],
-  ['a field of the form in a file', { ...ocsf, token_file: '/etc/shadow' }],
+  ['a variable that is not for secrets', { ...ocsf, token: { env: 'AWS_SECRET_ACCESS_KEY' } }],
+  ['a field that only configuration files have', { ...ocsf, token_file: '/etc/shadow' }],
   ['a token for syslog, which has none', { ...syslog, token: { file: 'x' } }],
-  ['plain HTTP to elsewhere', { ...ocsf, url: 'http://collector.example/' }],
+  ['plain HTTP to another machine', { ...ocsf, url: 'http://collector.example/' }],
   ['a user in the address', { ...ocsf, url: 'https://u:p@collector.example/' }],
   ['a certificate without its key', { ...ocsf, certificate: pem }],
   ['a key without its certificate', { ...ocsf, key: { file: 'k' } }],
   ['a private key as certificate', { ...ocsf, ca: pem.replaceAll('CERTIFICATE', 'PRIVATE KEY') }],
   ['text around certificates', { ...ocsf, ca: `Subject: x\n${pem}` }],
-  ['an authority that is no PEM', { ...ocsf, ca: '/etc/ssl/ca.pem' }],
+  ['a CA that is not PEM', { ...ocsf, ca: '/etc/ssl/ca.pem' }],
   ['nothing to send', { ...ocsf, send: [] }],
-  ['something to send twice', { ...ocsf, send: ['audit', 'audit'] }],
+  ['a table listed twice', { ...ocsf, send: ['audit', 'audit'] }],
   ['screens to send', { ...ocsf, send: ['screen'] }],
   ['no port', { ...syslog, address: 'logs.example' }],
   ['port 0', { ...syslog, address: 'logs.example:0' }],
   ['port 65536', { ...syslog, address: 'logs.example:65536' }],
-  ['a path behind the port', { ...syslog, address: 'logs.example:6514/x' }],
+  ['a path after the port', { ...syslog, address: 'logs.example:6514/x' }],
   ['a line break in the address', { ...syslog, address: 'logs\n.example:6514' }],
   ['a name with a path', { ...ocsf, name: '../x' }],
-  ['a message that is longer than any receiver takes', { ...syslog, max_message: 1 << 20 }],
+  ['a message size beyond what any receiver accepts', { ...syslog, max_message: 1 << 20 }],
   ['no format', { kind: 'siem', name: 'x' }],
 ])('a destination with %s is refused', (_, document) => expect(siemSchema.safeParse(document).success).toBe(false));

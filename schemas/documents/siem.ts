@@ -1,15 +1,15 @@
 /**
- * Destinations that everything stored is sent on to, as it is stored. A resource of administrators, in YAML.
+ * SIEM destinations, to which everything is sent as it is stored. A resource of administrators, in YAML.
  *
  *     kind: siem
  *     name: lake
  *     format: ocsf
  *     url: https://collector.example/ingest
  *     token: { file: lake-token }              # sent as `Authorization: Bearer`
- *     ca: |                                    # PEM; left out: the authorities that the analyzer's system trusts
+ *     ca: |                                    # PEM; if omitted, the CAs that the analyzer's system trusts
  *       -----BEGIN CERTIFICATE-----
  *
- * Secrets never stand in the document (secret-reference.ts); the authority reads them and gives them to analyzers alone.
+ * The document never contains secrets (secret-reference.ts); the authority reads them and gives them only to analyzers.
  * Targets are https or http on this machine, or syslog over TLS. Tested in siem.test.ts.
  */
 import { z } from 'zod';
@@ -24,7 +24,7 @@ const tables = ['events', 'audit', 'findings'] as const;
 
 export const siemName = z
   .string()
-  .regex(/^[a-z0-9][a-z0-9_-]{0,31}$/, 'is no name: up to 32 lower-case letters, digits, dashes and underscores');
+  .regex(/^[a-z0-9][a-z0-9_-]{0,31}$/, 'is not a name: up to 32 lower-case letters, digits, dashes and underscores');
 
 /** Fields shared with the form in a file (analyzer/siem/config.ts). */
 export const siemFields = {
@@ -42,9 +42,9 @@ export const siemFields = {
 export const siemUrl = z
   .string()
   .max(2048)
-  .refine((text) => isWebhookTarget(text, 'any'), 'is no https address, nor http of this machine; it has no user and no fragment');
+  .refine((text) => isWebhookTarget(text, 'any'), 'is not an https address, or http on this machine, without user and fragment');
 
-/** Bytes of a syslog message: what is longer is cut, and says so. RFC 5425 asks receivers for 8192. */
+/** Most bytes of a syslog message; longer ones are cut and marked. RFC 5425 recommends that receivers accept 8192. */
 export const siemMaxMessage = z.int().min(2_048).max(262_144).default(8_192);
 
 /** A name or an IPv4 address, or an IPv6 address in brackets, and a port. */
@@ -58,7 +58,7 @@ const certificates = z
   .string()
   .max(65_536)
   .regex(/^(?:-----BEGIN CERTIFICATE-----\n(?:[A-Za-z0-9+/=]{1,76}\n){1,400}-----END CERTIFICATE-----\n{0,2}){1,32}$/, {
-    error: 'is no PEM of certificates',
+    error: 'is not PEM of certificates',
   });
 
 const common = {

@@ -9,21 +9,21 @@ test.each<[string, object, boolean]>([
   ['everything that is named', { rule: 'r', user: 'ann', node: 'web-1', login: 'root' }, true],
   ['another user', { rule: 'r', user: 'bob' }, false],
   ['a part of the reason', { text: '/etc/shadow' }, true],
-  ['a pattern for the whole of it', { text: 'cat (pid *) read *shadow' }, true],
+  ['a pattern for the whole reason', { text: 'cat (pid *) read *shadow' }, true],
   ['a pattern that ends too soon', { text: 'cat (pid *) read' }, false],
-  ['a pattern of which parts overlap', { text: 'cat (pid 7) read /etc/shadow*shadow' }, false],
+  ['a pattern whose parts would overlap', { text: 'cat (pid 7) read /etc/shadow*shadow' }, false],
   ['another case', { text: 'CAT' }, false],
 ])('%s', (_, scope, expected) => expect(suppresses(suppressionScope.parse(scope), finding)).toBe(expected));
 
 test.each<[string, object]>([
   ['nothing', {}],
-  ['a text that fits everything', { text: '***' }],
+  ['a text that matches everything', { text: '***' }],
   ['a text of two letters', { text: 'ab' }],
-  ['what is no session', { session: 'x' }],
+  ['an invalid session id', { session: 'x' }],
   ['an unknown field', { rule: 'r', role: 'x' }],
 ])('%s is refused', (_, scope) => expect(suppressionScope.safeParse(scope).success).toBe(false));
 
-test('a pattern fits as the same expression with .* does, whatever the text', () => {
+test('a pattern matches like the equivalent regular expression with .*, for any text', () => {
   const letters = fc.string({ unit: fc.constantFrom('a', 'b', '*', '.', '\n'), minLength: 3, maxLength: 8 });
   const texts = fc.string({ unit: fc.constantFrom('a', 'b', '.', '\n'), maxLength: 12 });
   fc.assert(

@@ -1,9 +1,9 @@
 /**
- * A suppression: findings that are expected. It names what they have in common, until when, and why.
+ * A suppression of expected findings: what they have in common, until when they are suppressed, and why.
  *
- * A new finding that fits is kept, with the state `suppressed`, and is told to nobody. All that a suppression names must fit. A pattern of
- * `text` is looked for in the reason of a finding: `*` is any number of characters, and without any it may stand anywhere. What is
- * already there keeps its state. Tested in suppression.test.ts.
+ * A new finding that matches is stored with the state `suppressed` and not announced. Every field of a suppression must match. `text` is
+ * a pattern for the reason of a finding: `*` stands for any characters, and a pattern without `*` matches anywhere in the reason.
+ * Existing findings keep their state. Tested in suppression.test.ts.
  */
 import { z } from 'zod';
 import { sessionIdPattern } from '../events/rows.js';
@@ -43,7 +43,7 @@ export function suppresses({ text, ...exact }: SuppressionScope, finding: Suppre
   return text === undefined || fits(text, finding.reason);
 }
 
-/** Linear for any pattern: each part is looked for once, behind the one before. */
+/** Linear for any pattern: each part is searched for once, after the previous part. */
 function fits(pattern: string, text: string): boolean {
   if (!pattern.includes('*')) return text.includes(pattern);
   const parts = pattern.split('*');

@@ -40,7 +40,7 @@ test.each([
   ['Jira', jira],
   ['OCSF', { kind: 'webhook', name: 'o', format: 'ocsf', url: 'https://x.example.com/in', token: { file: 'k' } }],
   ['JSON', { kind: 'webhook', name: 'j', format: 'json', url: 'https://x.example.com/h', secret: { file: 'k' } }],
-])('a webhook of %s is read', (_, document) => expect(webhookSchema.safeParse(document).error).toBeUndefined());
+])('a webhook of %s is accepted', (_, document) => expect(webhookSchema.safeParse(document).error).toBeUndefined());
 
 test.each([
   ['a secret in the document', { ...slack, signing_secret: 'shhh' }],
@@ -49,8 +49,8 @@ test.each([
   ['a variable that is not for secrets of webhooks', { ...slack, url: { env: 'AWS_SECRET_ACCESS_KEY' } }],
   ['an unknown field', { ...slack, follow_redirects: true }],
   ['an unknown event', { ...slack, events: ['user.login'] }],
-  ['a user that is no name', { ...slack, users: { U1: 'Ada L' } }],
-  ['a project that is no key', { ...jira, project: 'sec/../x' }],
-  ['an address with a colon, which would end the name of basic authentication', { ...jira, email: 'a:b@example.com' }],
+  ['an invalid user name', { ...slack, users: { U1: 'Ada L' } }],
+  ['an invalid project key', { ...jira, project: 'sec/../x' }],
+  ['an address with a colon, which would end the user name of basic authentication', { ...jira, email: 'a:b@example.com' }],
   ['no format', { kind: 'webhook', name: 'x' }],
 ])('a webhook with %s is refused', (_, document) => expect(webhookSchema.safeParse(document).success).toBe(false));

@@ -1,14 +1,14 @@
 /**
- * Webhooks: where access requests are told, and who may answer from there. A resource of administrators, in YAML.
+ * Webhooks: where access requests are announced, and who may answer from there. A resource of administrators, in YAML.
  *
  *     kind: webhook
  *     name: slack-access
  *     format: slack
  *     url: { file: slack-url }                 # an incoming webhook; its address is itself a secret
  *     signing_secret: { file: slack-signing }
- *     users: { U0123ABCD: ada }                # who may approve and deny with a button, and as whom
+ *     users: { U0123ABCD: ada }                # who may approve and deny with a button, and as which user
  *
- * Secrets never stand in the document (secret-reference.ts). Targets are https, or http on this machine.
+ * The document never contains secrets (secret-reference.ts). Targets are https, or http on this machine.
  * Tested in webhook.test.ts.
  */
 import { z } from 'zod';
@@ -23,13 +23,13 @@ const requestEvents = [
   'request.expired',
   'request.over',
 ] as const;
-/** `session.invited` goes where requests go; `finding.new`, and `search.hit` for what scheduled searches find, only where a webhook names it. */
+/** `session.invited` is sent like request events; `finding.new` and `search.hit` (of scheduled searches) only to webhooks that name them. */
 const webhookEvents = [...requestEvents, 'session.invited', 'finding.new', 'search.hit'] as const;
 export type WebhookEvent = (typeof webhookEvents)[number];
 export type RequestEvent = (typeof requestEvents)[number];
 
-const name = z.string().regex(/^[a-z0-9][a-z0-9_-]{0,62}$/, 'is no name: lower-case letters, digits, dash and underscore');
-const userName = z.string().regex(/^[a-z0-9][a-z0-9_.-]{0,62}$/, 'is no name of a user');
+const name = z.string().regex(/^[a-z0-9][a-z0-9_-]{0,62}$/, 'is not a name: lower-case letters, digits, dash and underscore');
+const userName = z.string().regex(/^[a-z0-9][a-z0-9_.-]{0,62}$/, 'is not a user name');
 
 /** https anywhere, http to this machine only; without credentials, query or fragment. */
 export function isWebhookTarget(text: string, query: 'none' | 'any' = 'none'): boolean {
@@ -43,7 +43,7 @@ export function isWebhookTarget(text: string, query: 'none' | 'any' = 'none'): b
 const url = z
   .string()
   .max(2048)
-  .refine((text) => isWebhookTarget(text), 'is no https address, nor http of this machine; it has no user, query or fragment');
+  .refine((text) => isWebhookTarget(text), 'is not an https address, or http on this machine, without user, query and fragment');
 
 const common = {
   kind: z.literal('webhook'),
@@ -55,7 +55,7 @@ const common = {
     .default([...requestEvents, 'session.invited']),
   /** Minimum severity of the findings that are sent. */
   min_severity: z.enum(severities).default('medium'),
-  /** Identity over there to user of Steno: only these may answer. */
+  /** Maps the other system's identities to users of Steno; only these may answer. */
   users: z
     .record(z.string().min(1).max(128), userName)
     .refine((map) => Object.keys(map).length <= 1000, 'are too many')
@@ -79,9 +79,9 @@ const jira = z.strictObject({
     .string()
     .min(3)
     .max(254)
-    .regex(/^[^\s:@]+@[^\s:@]+$/, 'is no address'),
+    .regex(/^[^\s:@]+@[^\s:@]+$/, 'is not an address'),
   token: secretReference,
-  project: z.string().regex(/^[A-Z][A-Z0-9_]{0,31}$/, 'is no key of a project'),
+  project: z.string().regex(/^[A-Z][A-Z0-9_]{0,31}$/, 'is not a project key'),
   issue_type: z.string().min(1).max(64).default('Task'),
   /** Secret of the webhook that Jira calls; without it, answers are refused. */
   webhook_secret: secretReference.optional(),

@@ -5,13 +5,13 @@ import type { AnyEndpoint } from './endpoint.js';
 
 export type Checked = Pick<AnyEndpoint, 'method' | 'path' | 'answer' | 'errors'>;
 
-/** Rejects, with what is no error of the catalogue, for a code or an answer that is not declared. */
+/** Rejects with an error outside the catalogue for a code or an answer that is not declared. */
 export async function checkAnswer<T>({ method, path, answer, errors }: Checked, run: () => Promise<T>): Promise<T> {
   const given = await run().catch((error: unknown) => {
     if (!(error instanceof StenoError) || [...commonErrors, ...errors].includes(error.code)) throw error;
     throw new Error(`${method} ${path} does not declare ${error.code}`, { cause: error });
   });
-  // As it goes over the wire.
+  // The answer as it is sent.
   const sent: unknown = given === undefined ? undefined : JSON.parse(JSON.stringify(given));
   const parsed = answer.safeParse(sent);
   if (!parsed.success) throw new Error(`${method} ${path} answers what it does not declare`, { cause: parsed.error });

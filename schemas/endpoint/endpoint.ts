@@ -1,9 +1,9 @@
 /**
- * How an endpoint is declared: once, in `schemas/api/`. The server's route, the caller's path and types, the audit event of a
- * refusal, who is admitted, whether viewers pass it on, and the OpenAPI document all derive from the declaration.
+ * An endpoint is declared once, in `schemas/api/`. The server's route, the caller's path and types, the audit event of a
+ * refusal, who is admitted, whether viewers relay it, and the OpenAPI document all derive from the declaration.
  *
- * Bodies, parameters and queries are parsed strictly on the server. Answers are trusted by callers, which know the server by
- * its certificate, and are checked against `answer` where tests run the server. Tested in ../api/endpoints.test.ts.
+ * The server parses bodies, parameters and queries strictly. Callers trust answers, since they know the server by its
+ * certificate; tests check answers against `answer`. Tested in ../api/endpoints.test.ts.
  */
 import { z } from 'zod';
 import type { ErrorCode } from '../base/errors.js';
@@ -14,8 +14,8 @@ import { targetOf } from './target.js';
 export type Method = 'GET' | 'POST' | 'PUT' | 'DELETE';
 
 /**
- * Who may call: anybody with something to show in the body (a token), the owner of the machine, any user, users whose roles administer everything or permit this verb on this kind
- * of resource (`role:update`), or services of a kind.
+ * Who may call: anybody who presents something in the body (a token), the owner of the machine, any user, users whose roles
+ * administer everything or permit this verb on this kind of resource (`role:update`), or services of a kind.
  */
 export type Admits = 'stranger' | 'owner' | 'user' | 'administer' | `${ResourceKind}:${ResourceVerb}` | 'service' | ServiceKind;
 
@@ -30,38 +30,38 @@ export interface AnyEndpoint {
   readonly query?: z.ZodObject;
   readonly body: z.ZodType;
   readonly answer: z.ZodType;
-  /** Codes this endpoint answers with, beside `commonErrors`. */
+  /** Error codes of this endpoint, beside `commonErrors`. */
   readonly errors: readonly ErrorCode[];
 }
 
-/** Of the authority; none takes a query. */
+/** An endpoint of the authority; none takes a query. */
 export interface Endpoint extends AnyEndpoint {
   /** `noun.verb`: the event of the audit row that a refusal leaves. */
   readonly event: string;
-  /** Viewers pass it on for browsers and commands, under `/api` in place of `/v1`. */
+  /** Set if viewers relay it for browsers and commands, under `/api` in place of `/v1`. */
   readonly relayed?: Relayed;
 }
 
-/** Of viewer/api. What it opens and refuses of recordings it tells the authority, which keeps the audit. */
+/** An endpoint of viewer/api. It reports opened and refused recordings to the authority, which keeps the audit log. */
 export interface ViewerEndpoint extends AnyEndpoint {
   readonly query: z.ZodObject;
-  /** Of an answer that is not JSON: its bytes are as `summary` says. */
+  /** Media type of an answer that is not JSON; `summary` describes its bytes. */
   readonly media?: string;
 }
 
 export interface Relayed {
-  /** For the user of the web session whose cookie comes along; without one it is NOT_SIGNED_IN. */
+  /** Whether it requires a web session's cookie; without one it answers NOT_SIGNED_IN. */
   readonly session: boolean;
-  /** Counts against the limits of logins, per address and altogether. */
+  /** Whether it counts towards the limits of logins, per address and in all. */
   readonly limited: boolean;
-  /** Bytes of body; 4 KiB unless given. */
+  /** Most bytes of the body; 4 KiB by default. */
   readonly bodyLimit?: number;
 }
 
 export const relayedSignedIn = { session: true, limited: false } as const satisfies Relayed;
 export const relayedForLogins = { session: false, limited: true } as const satisfies Relayed;
 
-/** Keeps every part of the declaration in its type; a field that is none of an endpoint's is an error. */
+/** Keeps every part of the declaration in its type; an unknown field is an error. */
 export function endpoint<const Declared extends Endpoint>(
   declared: Declared & Record<Exclude<keyof Declared, keyof Endpoint>, never>,
 ): Declared {
@@ -76,7 +76,7 @@ export function viewerEndpoint<const Declared extends ViewerEndpoint>(
 
 export const noParams = z.strictObject({});
 export const noQuery = z.strictObject({});
-/** Whatever stands in the query is not looked at. */
+/** Ignores the query. */
 export const anyQuery = z.object({});
 export const noBody = z.undefined();
 /** Nothing, or `{}`. */
@@ -96,10 +96,10 @@ export const commonErrors = [
   'INTERNAL',
 ] as const satisfies readonly ErrorCode[];
 
-/** What any endpoint of viewer/api may answer beside: the authority is away, which is asked who it is and told who saw what. */
+/** Further errors of every endpoint of viewer/api, which asks the authority about the caller and reports to it. */
 export const viewerErrors = ['NOT_RUNNING', 'AUTHORITY_UNTRUSTED'] as const satisfies readonly ErrorCode[];
 
-/** Why a certificate in the body does not count. */
+/** Errors for an unacceptable certificate in the body. */
 export const certificateErrors = [
   'CERT_BAD_SIGNATURE',
   'CERT_EXPIRED',
@@ -114,7 +114,7 @@ export const certificateErrors = [
   'REQUEST_STALE',
 ] as const satisfies readonly ErrorCode[];
 
-/** Why no certificate is issued for a key: it is none, or the token that holds the CA does not answer. */
+/** Errors when no certificate can be issued for a key: the key is invalid, or the token that holds the CA key does not answer. */
 export const signingErrors = ['KEY_GARBLED', 'CA_SIGNER_UNAVAILABLE', 'CA_SIGNER_CONFIG'] as const satisfies readonly ErrorCode[];
 
 /** Any refusal. */
@@ -122,9 +122,9 @@ export interface ApiError {
   readonly error: { readonly code: string; readonly message: string; readonly fix: string; readonly detail?: string };
 }
 
-/** In which a viewer tells the authority whose request it passes on; believed of viewers only. */
+/** Header in which a viewer names the client whose request it relays; trusted only from viewers. */
 export const CLIENT_ADDRESS_HEADER = 'x-steno-client';
-/** The token of the browser's web session, in what viewers pass on. */
+/** Header with the token of the browser's web session, in relayed requests. */
 export const WEB_SESSION_HEADER = 'x-steno-web-session';
 
 /** Makes the caller's input read-only. */
@@ -135,7 +135,7 @@ type Given<T> = T extends readonly (infer Item)[]
     : T;
 type Params<Of extends AnyEndpoint> = Given<z.input<Of['params']>>;
 type Body<Of extends AnyEndpoint> = Given<z.input<Of['body']>>;
-/** As text, typed by people often: the server says which values count. */
+/** Values as text, since people often type them; the server validates them. */
 type Query<Of extends AnyEndpoint> = Of extends { readonly query: z.ZodObject }
   ? { readonly [Key in keyof z.input<Of['query']>]?: string | number | undefined }
   : never;

@@ -1,4 +1,4 @@
-/** Fields that endpoints share, as they come in: each bounded. */
+/** Input fields that endpoints share, each bounded. */
 import { z } from 'zod';
 import { isLogin, isName } from '../base/identity.js';
 
@@ -26,7 +26,7 @@ export const labels = z
   .record(z.string().regex(/^[a-z0-9][a-z0-9_./-]{0,62}$/), z.string().max(255))
   .refine((map) => Object.keys(map).length <= 64, 'are too many');
 
-/** Values of a query: text of at most so much, whole numbers, moments in ms since 1970. */
+/** Values of a query: bounded text, integers, moments in ms since 1970. */
 export const queryText = z.string().min(1).max(255);
 export const queryInteger = (min: number, max: number) =>
   z
@@ -35,7 +35,7 @@ export const queryInteger = (min: number, max: number) =>
     .transform(Number)
     .pipe(z.number().int().min(min).max(max));
 const queryMoment = queryInteger(0, 7_258_118_400_000);
-/** Of the next page, as an answer gave it. */
+/** Cursor of the next page, from an answer. */
 export const queryCursor = z.string().min(1).max(2048);
 export const queryRange = { from: queryMoment.optional(), to: queryMoment.optional(), before: queryCursor.optional() };
 

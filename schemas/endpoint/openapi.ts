@@ -5,7 +5,7 @@ import type { ErrorCode } from '../base/errors.js';
 import { commonErrors, emptyBody, noAnswer, noBody } from './endpoint.js';
 import type { AnyEndpoint, ViewerEndpoint } from './endpoint.js';
 
-/** `shared`: schemas that many endpoints carry, by the names under which the document has them once. */
+/** `shared`: schemas of many endpoints, by the names under which the document contains each once. */
 export function openApi(title: string, list: readonly AnyEndpoint[], shared: Readonly<Record<string, z.ZodType>> = {}): object {
   const paths: Record<string, Record<string, object>> = {};
   const components: Record<string, object> = { Error: errorSchema };
@@ -64,7 +64,7 @@ function operation(endpoint: AnyEndpoint, jsonSchema: WriteSchema): object {
   };
 }
 
-/** One response a status, naming the codes that have it. */
+/** One response per status, naming its error codes. */
 function refusals(codes: readonly ErrorCode[]): Record<string, object> {
   const byStatus = new Map<number, ErrorCode[]>();
   for (const code of codes) {
@@ -80,7 +80,7 @@ function refusals(codes: readonly ErrorCode[]): Record<string, object> {
 
 type WriteSchema = (schema: z.ZodType, io: 'input' | 'output') => object;
 
-/** Writes schemas; what is `shared` goes into `components`, as it comes in and as it goes out. */
+/** Writes schemas; `shared` ones go into `components`, in their input and output forms. */
 function writer(shared: Readonly<Record<string, z.ZodType>>, components: Record<string, object>): WriteSchema {
   const metadata = z.registry<{ id: string }>();
   for (const [id, schema] of Object.entries(shared)) metadata.add(schema, { id });

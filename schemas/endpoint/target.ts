@@ -1,6 +1,6 @@
-/** Apart from the declarations, so that the page can fill in paths without what checks their values. */
+/** Separate from the declarations, so that the page can build paths without loading the validators. */
 
-/** The path with its parameters filled in, and the values of the query that are there. */
+/** The path with its parameters filled in, and the given values of the query. */
 export function targetOf(path: string, params: Readonly<Record<string, unknown>>, query: Readonly<Record<string, unknown>> = {}): string {
   const target = path.replace(/:(\w+)/g, (_, name: string) => encodeURIComponent(String(params[name])));
   const search = Object.entries(query)

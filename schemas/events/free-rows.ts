@@ -2,8 +2,8 @@
  * Events that belong to no session, on their way to ingest: facts about a node from its agent, requests to a Kubernetes API
  * from a gateway. Version 2 of the uplink carries them.
  *
- * A row leaves out what ingest knows better: who sent it. An agent speaks of its own node and of nothing else. Numbers (`block`,
- * `index`) are the sender's: the same event sent again has the same ones, and shows once. Tested in free-rows.test.ts.
+ * A row omits its sender, which ingest knows from the connection. An agent may report events of its own node only. The sender assigns
+ * the numbers (`block`, `index`): an event that is sent again has the same numbers and appears once. Tested in free-rows.test.ts.
  */
 import { z } from 'zod';
 import { eventSources, kindPattern, storedKind } from './kinds.js';
@@ -17,16 +17,16 @@ const { session: _session, emitter: _emitter, raw_kind: _raw, ...fields } = even
 export const freeRow = z.strictObject({
   ...fields,
   source: z.enum(eventSources),
-  /** Senders may be newer than ingest: `storedKind` tells what this version knows. */
+  /** Any name, since senders may be newer than ingest; `storedKind` maps kinds that this version does not know. */
   kind: z.string().regex(kindPattern),
 });
 export type FreeRow = z.infer<typeof freeRow>;
 export const freeRows = z.array(freeRow).max(MAX_FREE_ROWS);
 
-/** Which source a service may tell of without a session. */
+/** The source of events without a session for each kind of service. */
 const sourceOf: Readonly<Record<string, EventSource>> = { agent: 'kernel', gateway: 'kubernetes' };
 
-/** Completes a row by who sent it; null when this sender may not send it. */
+/** Completes a row with its sender; null if this sender may not send it. */
 export function freeEvent(row: FreeRow, peer: { readonly kind: string; readonly name: string }): EventRow | null {
   if (!Object.hasOwn(sourceOf, peer.kind) || row.source !== sourceOf[peer.kind]) return null;
   if (peer.kind === 'agent' && row.node !== peer.name) return null;

@@ -1,14 +1,14 @@
 import { expect, test } from 'vitest';
 import { eventKinds, eventSources, kindPattern, kinds, kindsOf, storedKind } from './kinds.js';
 
-test('every kind has a source, and a name that later kinds could have', () => {
+test('every kind has a source, and a name of the general form', () => {
   for (const kind of eventKinds) {
     expect(kind).toMatch(kindPattern);
     expect(kinds[kind].sources.length).toBeGreaterThan(0);
   }
 });
 
-test.each(eventSources)('%s: its kinds are stored as they are, every other as unknown with its name', (source) => {
+test.each(eventSources)('%s: its kinds are stored under their names, all others as unknown with the name', (source) => {
   const own = kindsOf(source);
   for (const name of [...eventKinds, 'later', 'constructor', 'to_string'])
     expect(storedKind(source, name)).toEqual(

@@ -1,6 +1,6 @@
 /**
- * The kinds of events there are, and which source may tell of which: the one list that validators, the event store, the
- * command line, the page and docs/events.md derive from.
+ * The kinds of events and their sources: the single list from which validators, the event store, the command line, the page
+ * and docs/events.md derive.
  *
  * A kind that is not listed for the source that names it comes from a newer Steno. Its event is stored as `unknown` and keeps
  * the name in `raw_kind`: it is shown and counted under that name, never as another kind. Tested in kinds.test.ts.
@@ -29,17 +29,17 @@ export const kinds = {
   gap: { sources: eventSources, text: 'something was not captured, and why' },
   participant: { sources: ['recording'], text: 'somebody joined or left the session' },
   signal: { sources: ['recording'], text: 'a signal was sent to the program' },
-  shell: { sources: ['recording'], text: 'the shell said that a command begins or has ended (OSC 133)' },
+  shell: { sources: ['recording'], text: 'the shell marked the start or end of a command (OSC 133)' },
   marker: { sources: ['recording'], text: 'a marker was set' },
   stream: { sources: ['recording'], text: 'the total and digest of one direction of a stream' },
   kernel: { sources: ['kernel'], text: 'recording of kernel events began or ended' },
-  fork: { sources: ['kernel'], text: 'a process made another' },
+  fork: { sources: ['kernel'], text: 'a process forked another' },
   accept: { sources: ['kernel'], text: 'a connection was accepted' },
   send: { sources: ['kernel'], text: 'a datagram was sent' },
   privilege: { sources: ['kernel'], text: 'a process changed its user, groups or capabilities' },
   system: { sources: ['kernel'], text: 'a module, program, mount, namespace or trace of the system changed' },
   escape: { sources: ['kernel'], text: 'something outside the process tree of the session was asked to run a program' },
-  login: { sources: ['kernel'], text: 'somebody logged in on the node, through no session of Steno' },
+  login: { sources: ['kernel'], text: 'somebody logged in on the node without a Steno session' },
   unknown: { sources: eventSources, text: 'a kind that a newer version of Steno sent; `raw_kind` has its name' },
 } as const satisfies Readonly<Record<string, Kind>>;
 
@@ -49,12 +49,12 @@ export const eventKinds = Object.keys(kinds) as readonly EventKind[] as readonly
 type KindsOf<S extends EventSource> = { [K in EventKind]: S extends (typeof kinds)[K]['sources'][number] ? K : never }[EventKind];
 export type KernelKind = Exclude<KindsOf<'kernel'>, 'unknown'>;
 
-/** The kinds that a source may tell of; `unknown` is what a store makes of the others. */
+/** The kinds of a source; a store turns all others into `unknown`. */
 export function kindsOf(source: EventSource): readonly EventKind[] {
   return eventKinds.filter((kind) => kind !== 'unknown' && (kinds[kind].sources as readonly EventSource[]).includes(source));
 }
 
-/** Names that a kind of a later version may have. */
+/** Form of all names of kinds, including those of later versions. */
 export const kindPattern = /^[a-z][a-z0-9_]{0,31}$/;
 
 const kindsBySource: Readonly<Record<EventSource, ReadonlySet<string>>> = {

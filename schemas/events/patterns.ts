@@ -1,8 +1,8 @@
-/** What recurs over sessions, and what of it is compared: pure. Tested in stores/events/patterns-conformance.ts. */
+/** Patterns over sessions, and the form in which commands are compared. Pure. Tested in stores/events/patterns-conformance.ts. */
 
 /**
- * A command without what differs each time: the program, and the word after it where that is one of lower-case letters, as a verb is. '' for
- * what names no program. The event store writes the same in SQL (`commandShapeSql`).
+ * A command without its variable parts: the program, and the next word if it consists of lower-case letters, as a verb does. '' if the
+ * text names no program. The event store computes the same in SQL (`commandShapeSql`).
  */
 export function commandShape(text: string): string {
   const program = new RegExp(PROGRAM).exec(text)?.[1] ?? '';
@@ -11,11 +11,11 @@ export function commandShape(text: string): string {
 }
 
 const MAX_SHAPE = 80;
-/** In the language that JavaScript and RE2 share. */
+/** Valid in both JavaScript and RE2. */
 const PROGRAM = '^[ \\t]*(?:sudo[ \\t]+)?(?:[^ \\t]*/)?([A-Za-z0-9_][A-Za-z0-9_.+-]*)';
 const VERB = '^[ \\t]*(?:sudo[ \\t]+)?[^ \\t]+[ \\t]+([a-z][a-z-]+)(?:[ \\t]|$)';
 
-/** `column`: of SQL, a text. */
+/** `column`: SQL for a text. */
 export function commandShapeSql(column: string): string {
   const extracted = (pattern: string): string => `extract(${column}, '${pattern.replaceAll('\\', '\\\\')}')`;
   return `if(${extracted(PROGRAM)} = '', '', substring(trimRight(concat(${extracted(PROGRAM)}, ' ', ${extracted(VERB)})), 1, ${MAX_SHAPE}))`;
@@ -24,24 +24,24 @@ export function commandShapeSql(column: string): string {
 /** A command in sessions with findings, and in the others. */
 interface CommandPattern {
   readonly command: string;
-  /** Sessions with a finding in which it ran before the first one, or with it. */
+  /** Sessions with a finding in which it ran before or at the first finding. */
   readonly before: number;
   /** Sessions without a finding in which it ran. */
   readonly others: number;
-  /** How many times as often it is in the first as in the others (`liftOf`). */
+  /** How many times more often it occurs in the former than in the latter (`liftOf`). */
   readonly lift: number;
   /** The newest of the sessions with a finding, at most three. */
   readonly sessions: readonly string[];
 }
 
-/** Of a node. */
+/** Sessions of a node. */
 interface NodePattern {
   readonly node: string;
   readonly sessions: number;
   readonly incidents: number;
 }
 
-/** Of an hour of the week in UTC: `day` 1 is Monday. */
+/** Sessions of an hour of the week in UTC; `day` 1 is Monday. */
 interface HourPattern {
   readonly day: number;
   readonly hour: number;
@@ -51,13 +51,13 @@ interface HourPattern {
 
 export interface Patterns {
   readonly sessions: number;
-  /** Sessions with a finding that was not told to be a false alarm. */
+  /** Sessions with a finding that was not dismissed as a false alarm. */
   readonly incidents: number;
-  /** Sessions of which commands are known: those with kernel events, marks of the shell, or a command of their own. */
+  /** Sessions whose commands are known: those with kernel events, marks of the shell, or a command in the request. */
   readonly known: number;
-  /** Those that ran before at least two incidents, the most telling first. */
+  /** Commands that ran before at least two incidents, the most significant first. */
   readonly commands: readonly CommandPattern[];
-  /** The one with most incidents first. */
+  /** The node with most incidents first. */
   readonly nodes: readonly NodePattern[];
   /** In order; hours without sessions are left out. */
   readonly hours: readonly HourPattern[];
@@ -66,14 +66,14 @@ export interface Patterns {
 /** A session that ran the same commands as another. */
 export interface AlikeSession {
   readonly session: string;
-  /** Commands in both, and in either: their quotient is how alike they are. */
+  /** Number of commands in both sessions, and in either; the quotient is their similarity. */
   readonly shared: number;
   readonly either: number;
-  /** Of those in both, in order of the alphabet, at most eight. */
+  /** At most eight of the commands in both, in alphabetical order. */
   readonly commands: readonly string[];
 }
 
-/** Half a session is added on either side: what was seen once is no proof. */
+/** Adds half a session on either side, so that a single occurrence does not count as significant. */
 export function liftOf(counts: {
   readonly before: number;
   readonly incidents: number;

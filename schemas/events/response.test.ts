@@ -25,7 +25,7 @@ test.each<[readonly (number | null)[], number | null]>([
   expect(trendOf(months.toReversed(), 'look'), 'whatever their order').toBe(expected);
 });
 
-test('what gets faster every month has a trend below nothing, and a measure without values has none', () => {
+test('a measure that gets faster every month has a negative trend, and one without values has none', () => {
   fc.assert(
     fc.property(fc.uniqueArray(fc.integer({ min: 1, max: 1e9 }), { minLength: 2, maxLength: 24 }), (medians) => {
       const months = medians.toSorted((a, b) => b - a).map((look, n) => monthOf(n, look));

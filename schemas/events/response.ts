@@ -1,38 +1,38 @@
 /**
- * How fast people respond to findings: what is measured, from the moment that a finding is about, and whether it gets faster.
+ * How fast people respond to findings: the measures, counted from the time of a finding's event, and their trend.
  * docs/findings.md, "Response". Tested in response.test.ts, the measures in stores/events/response-conformance.ts.
  */
 
 /**
- * look: somebody else than the session's user opens the session, or the first decision about the finding. lock: a lock on its session,
- * user or node, or a response by policy. ended: the end of the session, where a lock came before it. closed: resolved or dismissed, and
- * not opened again.
+ * look: somebody other than the session's user opens the session, or the first decision about the finding. lock: a lock on its session,
+ * user or node, or a response by policy. ended: the end of the session after such a lock. closed: resolved or dismissed, and not
+ * reopened.
  */
 export const responseMeasures = ['look', 'lock', 'ended', 'closed'] as const;
 export type ResponseMeasure = (typeof responseMeasures)[number];
 
-/** In ms. An act later than this after a finding does not count as a response to it; decisions always do. */
+/** In ms. A later act does not count as a response to the finding; decisions always count. */
 export const RESPONSE_WITHIN_MS = 30 * 86_400_000;
 
 export interface Measured {
-  /** Findings of which it was measured. */
+  /** Number of findings with a value. */
   readonly count: number;
-  /** ms; null where there are none. */
+  /** ms; null without values. */
   readonly median: number | null;
-  /** Nine of ten are within. */
+  /** 90th percentile in ms. */
   readonly p90: number | null;
 }
 
 export interface ResponseMonth extends Readonly<Record<ResponseMeasure, Measured>> {
-  /** Its first moment in UTC, ms since 1970. */
+  /** Start of the month in UTC, ms since 1970. */
   readonly month: number;
   /** Findings of the month that need attention: neither suppressed nor signals. */
   readonly findings: number;
 }
 
 /**
- * The newer half of the months that have a median against the older half, each by the mean of its medians: -0.4 is 40 percent faster. With
- * an odd number the one in the middle belongs to neither. Null where there are less than two, or nothing to compare with.
+ * Compares the newer half of the months that have a median with the older half, by the mean of their medians: -0.4 is 40 percent
+ * faster. With an odd number, the middle month is in neither half. Null with fewer than two months, or if the older mean is zero.
  */
 export function trendOf(months: readonly ResponseMonth[], measure: ResponseMeasure): number | null {
   const medians = months.toSorted((a, b) => a.month - b.month).flatMap((month) => month[measure].median ?? []);

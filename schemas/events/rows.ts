@@ -1,21 +1,20 @@
 /**
- * The rows of the event store: what searches, lists and exports see of a session.
+ * The rows of the event store, on which searches, lists and exports of sessions are based.
  *
  * Rows of sessions, screens and recorded events are derived: they can be rebuilt from the recordings. Names follow ECS and OCSF
  * nouns, so that a column maps onto a SIEM's field without a table of translations.
  *
  * Conventions, the same in every table:
  * - a moment is an integer of milliseconds since 1970-01-01 UTC (`at`, `started_at`, ...);
- * - `offset_ms` is the time of the session's own clock, the position a replay seeks to;
+ * - `offset_ms` is session time, the position to which a replay seeks;
  * - an absent string is `''`; an absent number is `null`;
- * - `data` is the text of a JSON object with what has no column of its own.
+ * - `data` is the text of a JSON object with the fields that have no column.
  *
- * A row is identified by its content, never by when it arrived: (`session`, `source`, `emitter`, `block`, `index`) for
- * events, (`session`, `block`, `index`) for screen lines, `id` for audit; of session rows and findings the highest `version`
- * is the true one.
+ * A row is identified by its content, never by its time of arrival: (`session`, `source`, `emitter`, `block`, `index`) for
+ * events, (`session`, `block`, `index`) for screen lines, `id` for audit; for session rows and findings the highest `version`
+ * counts.
  *
- * The validators are for rows that come from outside the process; they bound every field. Tested in
- * `stores/events/engine/rows.test.ts`.
+ * The validators are for rows from outside the process; they bound every field. Tested in `stores/events/engine/rows.test.ts`.
  */
 import { z } from 'zod';
 import { eventKinds, eventSources, kindPattern } from './kinds.js';
@@ -27,7 +26,7 @@ export const sessionIdPattern = /^[0-7][0-9a-hjkmnp-tv-z]{25}$/;
 export const sessionKinds = ['shell', 'exec', 'sftp', 'subsystem', 'forward'] as const;
 export type SessionKind = (typeof sessionKinds)[number];
 
-/** live: recording. ended: over, not every object stored. sealed: whole and signed. interrupted: cut off. */
+/** live: recording. ended: over, but not every object is stored. sealed: complete and signed. interrupted: cut off. */
 export const sessionStates = ['live', 'ended', 'sealed', 'interrupted'] as const;
 export type SessionState = (typeof sessionStates)[number];
 
@@ -41,7 +40,7 @@ export interface SessionRow {
   readonly node: string;
   readonly login: string;
   readonly gateway: string;
-  /** Monotonic for each gateway, without holes: a hole is a session that was deleted or never uploaded. */
+  /** Counts up per gateway without holes: a hole means that a session was deleted or never uploaded. */
   readonly counter: number;
   readonly source_address: string;
   readonly client_version: string;
@@ -68,7 +67,7 @@ export interface SessionRow {
   readonly chain_head: string;
   /** The access requests that the certificate carried, with commas; '' for none. */
   readonly request_id: string;
-  /** The target, where it is not a node: a container of a pod in a Kubernetes cluster. Then `node` is `CLUSTER/NAMESPACE/POD`, which no node is called. */
+  /** A target that is not a node: a container of a pod in a Kubernetes cluster. `node` is then `CLUSTER/NAMESPACE/POD`, which no node is named. */
   readonly cluster: string;
   readonly namespace: string;
   readonly pod: string;
@@ -76,17 +75,17 @@ export interface SessionRow {
   readonly image: string;
   /** Labels of the target when the session began. Rules about labels use these, even if the labels change later. */
   readonly labels: Readonly<Record<string, string>>;
-  /** False for recordings that do not say what the labels were: rules on labels then treat each as unknown. */
+  /** False for recordings without labels: rules on labels then treat every label as unknown. */
   readonly labels_known: boolean;
 }
 
 export interface EventRow {
-  /** '' for what belongs to no session: requests to a Kubernetes API, facts about a node. */
+  /** '' for events without a session: requests to a Kubernetes API, facts about a node. */
   readonly session: string;
   readonly source: EventSource;
   /** The service that sent the row, as in `agent/web-3`; '' for rows derived from a recording. */
   readonly emitter: string;
-  /** The block of the recording, or the file of the node's log, that carried the event, and the event's place in it. */
+  /** The block of the recording, or the file of the node's log, that contains the event, and the event's position in it. */
   readonly block: number;
   readonly index: number;
   readonly at: number;
@@ -113,7 +112,7 @@ export interface EventRow {
   readonly data: string;
 }
 
-/** The columns of an event that says nothing in them: a row names those that its kind has (kinds.ts). */
+/** Empty values for the columns of an event; a row overrides those that its kind has (kinds.ts). */
 export const noFacts = {
   raw_kind: '',
   cluster: '',
@@ -166,12 +165,15 @@ export interface AuditRow {
 }
 
 export const severities = ['info', 'low', 'medium', 'high', 'critical'] as const;
-/** open: nobody has looked yet. acknowledged: somebody is looking. resolved: dealt with. dismissed: a false alarm. suppressed: somebody said beforehand that it would be one. */
+/**
+ * open: nobody has looked yet. acknowledged: somebody is looking. resolved: dealt with. dismissed: a false alarm. suppressed: expected
+ * to be a false alarm.
+ */
 export const findingStates = ['open', 'acknowledged', 'resolved', 'dismissed', 'suppressed'] as const;
 export type FindingState = (typeof findingStates)[number];
 export const findingIdPattern = /^[A-Za-z0-9._:-]{1,128}$/;
 
-/** signal: tagged, pages nobody. alert: one event that pages. session: a chain or behaviour of a whole session. In `data` of a finding. */
+/** signal: a tag, notifies nobody. alert: a single event that notifies. session: a chain or behaviour of a whole session. In `data` of a finding. */
 export const tiers = ['signal', 'alert', 'session'] as const;
 export type Tier = (typeof tiers)[number];
 
@@ -186,7 +188,7 @@ export interface FindingRow {
   readonly severity: (typeof severities)[number];
   /** ATT&CK ids, as in `T1003.008`. */
   readonly techniques: readonly string[];
-  /** '' for a finding about no session. */
+  /** '' for a finding without a session. */
   readonly session: string;
   readonly user: string;
   readonly node: string;
@@ -198,7 +200,7 @@ export interface FindingRow {
   /** Ids of the events that prove it (`eventId`). */
   readonly evidence: readonly string[];
   readonly state: (typeof findingStates)[number];
-  /** Findings of one key are shown as one. */
+  /** Findings with the same key are shown as one. */
   readonly dedup_key: string;
   readonly data: string;
 }
@@ -208,7 +210,7 @@ export function eventId(row: Pick<EventRow, 'session' | 'source' | 'emitter' | '
   return `${row.session}:${row.source}:${row.emitter}:${row.block}.${row.index}`;
 }
 
-/** Which table holds which row. */
+/** The row type of each table. */
 export interface EventTables {
   readonly sessions: SessionRow;
   readonly events: EventRow;
@@ -220,9 +222,9 @@ export type EventTable = keyof EventTables;
 
 const u16 = z.int().min(0).max(0xffff);
 const u32 = z.int().min(0).max(0xffff_ffff);
-/** Up to 2^53 - 1: what a JavaScript number holds exactly. */
+/** Up to 2^53 - 1, which a JavaScript number holds exactly. */
 const count53 = z.int().min(0);
-/** 1970 to 2200: inside what the store's DateTime64(3) can hold. */
+/** 1970 to 2200, within the range of the store's DateTime64(3). */
 const moment = z.int().min(0).max(7_258_118_400_000);
 const session = z.string().regex(sessionIdPattern);
 const name = z.string().max(255);
@@ -367,7 +369,7 @@ export function isJsonObject(text: string): boolean {
   }
 }
 
-// A validator that drifts from its row type does not compile: each must produce exactly the row.
+// A validator that differs from its row type does not compile: each must produce exactly the row.
 type Exact<A, B> = [A] extends [B] ? ([B] extends [A] ? true : never) : never;
 type Produced<T extends z.ZodType> = Readonly<z.output<T>>;
 type Frozen<T> = { readonly [K in keyof T]: T[K] extends string[] ? readonly string[] : T[K] };

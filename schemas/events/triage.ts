@@ -1,9 +1,9 @@
 /**
- * Triage: what people decided about findings. The authority keeps it and says so in the audit log, as rows of the event
- * `finding.triage` whose target is the finding; the state of a finding is that of the row with the highest version.
+ * Triage: people's decisions about findings. The authority stores them and writes audit rows of the event `finding.triage` whose
+ * target is the finding; the state of a finding is that of the row with the highest version.
  *
- * Rows of findings are derived and can be rebuilt; what people decided is not among them (docs/decisions/0095). Ingest takes these
- * rows from the authority alone. Tested in stores/events/conformance.ts.
+ * Rows of findings are derived and can be rebuilt; they do not contain decisions (docs/decisions/0095). Ingest accepts these audit
+ * rows only from the authority. Tested in stores/events/conformance.ts.
  */
 import { z } from 'zod';
 import { findingStates } from './rows.js';
@@ -11,7 +11,7 @@ import type { FindingRow } from './rows.js';
 
 export const TRIAGE_EVENT = 'finding.triage';
 
-/** `data` of such a row. */
+/** `data` of a `finding.triage` row. */
 export const triageData = z.strictObject({
   state: z.enum(findingStates),
   /** Counts from 1 for each finding. */

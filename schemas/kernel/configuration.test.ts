@@ -35,6 +35,6 @@ test.each([
   '/etc/systemd/system/x.service~',
   '/var/spool/cron/crontabs/tmp.Ab12Cd',
   '…/etc/sudoers',
-])('%s is none', (path) => {
+])('%s is not a configuration file', (path) => {
   expect(configurationOf(path)).toBeNull();
 });

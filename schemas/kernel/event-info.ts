@@ -1,4 +1,4 @@
-/** An event that a node's kernel told, as the HTTP interface answers it. */
+/** A kernel event of a node, as returned by the HTTP interface. */
 import { z } from 'zod';
 
 export const kernelEventInfo = z

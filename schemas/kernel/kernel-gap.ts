@@ -1,12 +1,12 @@
 /** Texts for gaps of kernel events, shared by the command and the page. */
 const gapReasons: Readonly<Record<string, string>> = {
   ring_full: 'came faster than they were read',
-  disk_full: 'the node had no room to keep them',
-  not_followed: 'of processes that the kernel had no room to follow',
+  disk_full: 'the node had no space to store them',
+  not_followed: 'of processes that the kernel had no space to follow',
   cut: 'with arguments that were cut',
-  refused: 'were not taken by the event log',
-  unknown_session: 'came before the node knew whose they are',
-  hole: 'were taken away before the node service read them',
+  refused: 'were refused by the event log',
+  unknown_session: 'came before the node knew their session',
+  hole: 'were removed before the node service read them',
 };
 
 /** Describes a gap of kernel events. `open`: its end is unknown. */

@@ -1,7 +1,7 @@
 /**
- * The contract about kernel events between nodes, gateways and ingest: rows that a node sends over the uplink, to the gateway that
- * signs them, or to ingest, which binds them to session and node. They leave out what ingest knows better than a node: the session's user, login, node and start. What gateway
- * and node say to each other about them is in orders.ts. Tested in kernel.test.ts.
+ * The format of kernel events between nodes, gateways and ingest: rows that a node sends over the uplink, to the gateway that signs
+ * them, or to ingest, which binds them to session and node. Rows omit facts that ingest knows better than a node: the session's user,
+ * login, node and start. orders.ts has the messages between gateway and node about kernel recording. Tested in kernel.test.ts.
  */
 import { z } from 'zod';
 import { kindPattern, kindsOf, storedKind } from '../events/kinds.js';
@@ -9,19 +9,19 @@ import type { KernelKind } from '../events/kinds.js';
 import { eventRow, isJsonObject, sessionIdPattern } from '../events/rows.js';
 import type { EventRow, SessionRow } from '../events/rows.js';
 
-/** On the uplink and in the places that rows name, the number of a node's log file has this bit. The event store leaves it out. */
+/** On the uplink and in the positions that rows name, the number of a node's log file has this bit set. The event store removes it. */
 export const KERNEL_BLOCKS = 0x8000_0000;
 
 export const kernelKinds = kindsOf('kernel') as readonly KernelKind[] as readonly [KernelKind, ...KernelKind[]];
 
-/** The place of a kernel's event, as nodes write it in `data.of`. */
+/** The position of a kernel event, as nodes write it in `data.of`. */
 export function kernelPlace({ block, index }: Pick<EventRow, 'block' | 'index'>): string {
   return `${KERNEL_BLOCKS + block}.${index}`;
 }
 
 const { index, offset_ms, path, size, sha256, address, port, name, reason, outcome, count, data } = eventRow.shape;
 const session = z.string().regex(sessionIdPattern);
-/** Agents may be newer than ingest: `storedKind` tells what this version knows. */
+/** Any name, since agents may be newer than ingest; `storedKind` maps kinds that this version does not know. */
 const kind = z.string().regex(kindPattern);
 const block = z.int().min(KERNEL_BLOCKS).max(0xffff_ffff);
 
@@ -47,7 +47,7 @@ export type KernelRow = z.infer<typeof kernelRow>;
 const COLUMNS = kernelRow.def.items.length;
 
 /**
- * The same answer as `kernelRow` at a fraction of its cost: ingest checks every row of every event log, and a busy node makes 20,000 a second.
+ * The same result as `kernelRow` at a fraction of its cost: ingest checks every row of every event log, and a busy node sends 20,000 a second.
  * Compared with `kernelRow` in kernel.test.ts.
  */
 export function isKernelRow(value: readonly unknown[]): value is KernelRow {
@@ -75,7 +75,7 @@ export function isKernelRow(value: readonly unknown[]): value is KernelRow {
   );
 }
 
-/** What a process does again and again often has the same facts. */
+/** Caches the last facts, which often repeat from row to row. */
 let lastFacts = '{}';
 
 function isFacts(text: string): boolean {
@@ -96,20 +96,20 @@ function isText(value: unknown, longest: number): value is string {
 export const MAX_KERNEL_ROWS = 4_000;
 export const kernelRows = z.array(kernelRow).max(MAX_KERNEL_ROWS);
 
-/** A moment beyond what the store's dates hold is put at its end. */
+/** The end of the range of the store's dates, to which later moments are clamped. */
 const LAST_MOMENT = 7_258_118_400_000;
 
 /**
- * The last row that a node sends of a session whose rows are logged: its last process is gone, and nothing more is known of it.
- * The log may be closed.
+ * The last row that a node sends for a session with an event log: the session's last process has ended, and no more events will
+ * follow. The log may be closed.
  */
 export const LAST_ROW = 'end';
 export const isLastRow = (kind: unknown, name: unknown): boolean => kind === 'kernel' && name === LAST_ROW;
 
-/** What a row takes from its session: all of them say whose they are, and in which pod. */
+/** The columns that a row takes from its session: user, node, login, start and pod. */
 export type RowOwner = Pick<SessionRow, 'user' | 'node' | 'login' | 'started_at' | 'cluster' | 'namespace' | 'pod' | 'container'>;
 
-/** Completes a row by the session that it names. */
+/** Completes a row from the session that it names. */
 export function kernelEvent(row: KernelRow, of: RowOwner): EventRow {
   const [id, blockNumber, place, offset, what, where, bytes, digest, host, portNumber, title, why, result, times, facts] = row;
   return {

@@ -34,4 +34,4 @@ it.each([
   ['write', false],
   ['read,truncate,as asked', false],
   ['read,append', false],
-])('an open for "%s" is a reading and no change: %s', (reason, plain) => expect(isReading(reason)).toBe(plain));
+])('an open for "%s" only reads: %s', (reason, plain) => expect(isReading(reason)).toBe(plain));

@@ -1,6 +1,6 @@
 /**
- * Files whose reading matters to an investigator: shown by default, where reading as such is not. An aid, not a boundary: it goes
- * by the path that the kernel reached. Tested in matters.test.ts.
+ * Files whose reading matters to an investigator: shown by default, while reading other files is not. An aid, not a boundary: it
+ * depends on the path that the kernel resolved. Tested in matters.test.ts.
  */
 const matterKinds = ['credentials', 'keys', 'secrets', 'configuration'] as const;
 export type MatterKind = (typeof matterKinds)[number];
@@ -26,7 +26,7 @@ const patterns: readonly (readonly [MatterKind, RegExp])[] = [
   ['configuration', /^\/etc\/(sudoers|sudoers\.d\/.+|ssh\/sshd_config(\.d\/.+)?|doas\.conf|polkit-1\/rules\.d\/.+)$/],
 ];
 
-/** `reason` of an `open` that changes nothing: what it was opened for, then marks of its path. RE2 knows no look-ahead, hence two. */
+/** `reason` of an `open` that changes nothing: its modes, then properties of its path. Two expressions, because RE2 has no look-ahead. */
 export const READING = { begins: '^(read|path)', without: ',(write|create|exclusive|truncate|append|temporary)' } as const;
 const [reading, changing] = [new RegExp(READING.begins), new RegExp(READING.without)];
 export function isReading(reason: string): boolean {

@@ -7,7 +7,7 @@ const order = {
   ...{ container: 'a'.repeat(64), pod_uid: 'uid', namespace: 'n', pod: 'p', argv: ['sh'] },
 };
 
-it('orders are read with words that are not known yet, and not without a container', () => {
+it('orders are accepted with unknown words, but not without a container', () => {
   expect(podOrder.parse({ ...order, later: 1 })).toEqual(order);
   expect(podOrder.parse({ ...order, argv: [] }).argv).toEqual([]);
   for (const wrong of [
@@ -20,7 +20,7 @@ it('orders are read with words that are not known yet, and not without a contain
     expect(podOrder.safeParse({ ...order, ...wrong }).success).toBe(false);
 });
 
-it('what is said in between is one word each', () => {
+it('messages in between consist of one word', () => {
   expect(podWord.safeParse({ said: 'shown' }).success).toBe(true);
   expect(podWord.safeParse({ said: 'other' }).success).toBe(false);
   expect(startedReport.safeParse({ state: 'started' }).success).toBe(true);

@@ -15,7 +15,7 @@ const shape = (node: ProcessNode): unknown => [
   ...node.children.map(shape),
 ];
 
-it('children hang under who forked them, with what each became, did and how it ended', () => {
+it('children are below the process that forked them, with their programs, acts and end', () => {
   const { roots } = processForest([
     fork(1, 10),
     event('exec', { pid: 10 }),
@@ -33,12 +33,12 @@ it('children hang under who forked them, with what each became, did and how it e
   expect(roots.map(shape)).toEqual([[10, 1, 0, true, [11, 2, 1, true], [12, 0, 0, true, [13, 1, 0, false]]]]);
 });
 
-it('a number that comes again is another process', () => {
+it('a reused process id is another process', () => {
   const { roots } = processForest([fork(1, 10), fork(10, 11), event('exit', { pid: 11 }), fork(10, 11), event('exec', { pid: 11 })]);
   expect(roots.map(shape)).toEqual([[10, 0, 0, false, [11, 0, 0, true], [11, 1, 0, false]]]);
 });
 
-it('what has no known beginning hangs at the top or under its parent; gaps are of no process', () => {
+it('a process without a known start is at the top or below its parent; gaps belong to no process', () => {
   const { roots, other } = processForest([
     event('exec', { pid: 5, ppid: 4 }),
     event('file', { pid: 6 }),
@@ -53,7 +53,7 @@ it('what has no known beginning hangs at the top or under its parent; gaps are o
   expect(other.map(({ kind }) => kind)).toEqual(['gap', 'kernel']);
 });
 
-it("an investigator begins without the login of the node service, and nothing of the user's is in what is left out", () => {
+it('folding hides the login of the node service, and nothing that the user ran', () => {
   let n = 0;
   const at = (kind: string, data: object, more: object = {}): KernelEventInfo => ({
     ...event(kind, data),
@@ -78,7 +78,7 @@ it("an investigator begins without the login of the node service, and nothing of
     file(13, '/etc/shadow'),
     at('exit', { pid: 13 }),
     at('exit', { pid: 12 }),
-    // A second handing over, by the user: nothing is hidden by it.
+    // A second handover, imitated by the user, hides nothing.
     at('fork', { pid: 11, child: 14 }),
     exec(14, 'sh', '-c', 'echo steno-session-started; exec "$@"'),
     file(14, '/tmp/evil'),
@@ -90,13 +90,13 @@ it("an investigator begins without the login of the node service, and nothing of
   expect(login).toBe(5);
   expect(roots.map(shape)).toEqual([
     [11, 1, 0, true, [13, 1, 1, true], [14, 2, 1, false]],
-    // What the login did at its end is shown, behind what was the user's.
+    // The login's final acts are shown after the user's processes.
     [10, 2, 1, false],
   ]);
   expect(roots.map((root) => root.login)).toEqual([undefined, true]);
 });
 
-it('folds what every program does: libraries of the system, and the folders in which a program was looked for', () => {
+it('folds events that every program causes: system libraries, and folders searched for a program', () => {
   const one = (kind: string, place: number, more: Partial<KernelEventInfo>, data: object = {}): KernelEventInfo =>
     exampleKernelEvent({ place: `2147483648.${place}`, offset: place, kind, data: { pid: 7, ...data }, ...more });
   const left = [
@@ -106,7 +106,7 @@ it('folds what every program does: libraries of the system, and the folders in w
     one('file', 8, { name: 'map', path: '' }),
     one('connect', 10, { name: 'unix', path: '/tmp/nscd/socket', outcome: 'ENOENT' }),
     one('connect', 11, { name: 'unix', path: '/run/nscd/socket' }),
-    // Nothing was found after this one.
+    // No program was found after this one.
     one('file', 12, { name: 'execute', path: '/opt/found', outcome: 'ENOENT' }),
   ];
   const events = [
@@ -124,7 +124,7 @@ it('folds what every program does: libraries of the system, and the folders in w
   expect(processForest(events).roots[0]!.acts).toHaveLength(events.length - 2);
 });
 
-it('a chain of processes as deep as somebody likes is folded', () => {
+it('an arbitrarily deep chain of processes is folded', () => {
   const chain = Array.from({ length: 50_000 }, (_, i) => [fork(i + 1, i + 2), event('exec', { pid: i + 2 })]).flat();
   let deepest = 0;
   for (let [node] = fold(processForest(chain)).roots; node !== undefined; [node] = node.children) deepest += 1;

@@ -1,16 +1,16 @@
 /**
- * The tree of a session's processes, from its events in their order: who started whom, what each became by exec, what it
- * did, how it ended. Pure; used by the command and by the page. Tested in process-tree.test.ts.
+ * Builds the tree of a session's processes from its events in order: parents, executed programs, other acts, and ends. Pure;
+ * used by the command and by the page. Tested in process-tree.test.ts.
  *
- * A process id may come again: a fork begins a new process whatever had its number before. What is done by a process
- * whose beginning is not among the events hangs at the top, so nothing is left out.
+ * Process ids may be reused: a fork begins a new process regardless of earlier uses of its id. Events of a process whose start
+ * is not among the events are at the top, so nothing is left out.
  */
 import type { KernelEventInfo } from './event-info.js';
 import { LIBRARIES } from './matters.js';
 
 export interface ProcessNode {
   readonly pid: number;
-  /** ms of session time; of the first event when its beginning was not seen. */
+  /** ms of session time; that of the first event if its start was not seen. */
   readonly started: number;
   /** The programs it executed, in order; empty for a copy of its parent. */
   readonly execs: KernelEventInfo[];
@@ -18,7 +18,7 @@ export interface ProcessNode {
   readonly acts: KernelEventInfo[];
   readonly children: ProcessNode[];
   exit: KernelEventInfo | null;
-  /** A process of the login that the node service made, with what it did after it had handed over. Set by `fold`. */
+  /** Set by `fold` for a process of the node service's login, which has only the acts after the handover. */
   readonly login?: true;
 }
 
@@ -46,7 +46,7 @@ export function processForest(events: Iterable<KernelEventInfo>): ProcessForest 
     }
     const child = event.data['child'];
     if (event.kind === 'fork') {
-      // The session's first process is forked by the node service, which is none of the session's.
+      // The node service, which is not part of the session, forks the session's first process.
       if (typeof child === 'number') begin(child, event.offset, alive.get(pid));
       continue;
     }
@@ -62,15 +62,15 @@ export function processForest(events: Iterable<KernelEventInfo>): ProcessForest 
 }
 
 export interface FoldedForest extends ProcessForest {
-  /** Events of the login that the node service made: before anything of the user's ran. */
+  /** Number of events of the node service's login, before anything of the user ran. */
   readonly login: number;
-  /** Events of the user's processes that are folded away by rule. */
+  /** Number of the user's events that are folded by rule. */
   readonly noise: number;
 }
 
 /** The text that the node service has su(1) print before the account's shell starts (agent/account.ts). */
 export const HANDOVER = 'echo steno-session-started;';
-/** Devices whose opening says nothing, and services that the C library asks for before it does things by itself. For RE2 too. */
+/** Devices whose opening means nothing. This and SERVICE_SOCKETS, which the C library tries to use, are valid in RE2 too. */
 export const DULL_DEVICES = '^/dev/(null|tty|zero|full)$';
 export const SERVICE_SOCKETS = '^/(var/)?run/nscd/socket$|^/dev/log$';
 const dull = new RegExp(DULL_DEVICES);
@@ -82,7 +82,7 @@ function isDull({ kind, name, path, outcome }: KernelEventInfo): boolean {
   return kind === 'file' && (name === 'digest' || dull.test(path) || (name === 'map' && libraries.test(path)));
 }
 
-/** A program looked for in one folder after the other, and then found: that it was not in the others says nothing. */
+/** Whether a failed execution is part of a search through folders that later found the program. */
 function isSearch(event: KernelEventInfo, execs: readonly KernelEventInfo[]): boolean {
   if (event.kind !== 'file' || event.name !== 'execute' || event.outcome !== 'ENOENT') return false;
   const found = execs.find((exec) => isBefore(event, exec));
@@ -94,12 +94,12 @@ function baseName(path: string): string {
 }
 
 /**
- * The forest as an investigator begins: without the login that the node service made, processes that did nothing but start
- * others, openings of `/dev/null` and the like, the system's own libraries that programs map, and the folders in which a
- * program was looked for before it was found. All that is left out is in the forest itself.
+ * The forest as first shown to an investigator: without the node service's login, processes that did nothing but start others,
+ * openings of `/dev/null` and the like, system libraries that programs map, and the folders searched before a program was
+ * found. The forest itself still contains everything.
  *
- * The login is what came before the account's shell took over: nothing of the user's ran until then, so nothing can be hidden
- * in it. What its processes do afterwards is shown.
+ * The login ends when the account's shell takes over: nothing of the user runs before, so nothing can be hidden in it. Later
+ * acts of its processes are shown.
  */
 export function fold(forest: ProcessForest): FoldedForest {
   const [first] = forest.roots;
@@ -115,11 +115,11 @@ export function fold(forest: ProcessForest): FoldedForest {
     const shown = acts.filter((event) => !isDull(event) && !isSearch(event, execs));
     noise += acts.length - shown.length;
     if (execs.length + shown.length === 0) return children;
-    // A process of the login stands behind what was the user's: closing the login is the last it does.
+    // A process of the login comes after the user's processes, because its last act is to close the login.
     if (execs.length === 0 && node.execs.length > 0) return [...children, { ...node, acts: shown, children: [], login: true }];
     return [{ ...node, execs, acts: shown, children }];
   };
-  // A stack instead of recursion: how deep a tree is, is up to who is recorded.
+  // A stack instead of recursion, because the recorded user controls the depth of the tree.
   const roots: ProcessNode[] = [];
   const open: { readonly node: ProcessNode; readonly made: ProcessNode[]; next: number }[] = [];
   for (const root of forest.roots) {
@@ -137,7 +137,7 @@ export function fold(forest: ProcessForest): FoldedForest {
   return { roots, other: forest.other, login, noise };
 }
 
-/** The execution of the account's program: the next one of the process that said it was handing over. */
+/** The execution of the account's program: the next one by the process that announced the handover. */
 function handoverOf(root: ProcessNode): KernelEventInfo | null {
   for (const child of root.children) {
     const at = child.execs.findIndex(

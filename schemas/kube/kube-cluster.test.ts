@@ -5,7 +5,7 @@ const token = { kind: 'token', token: 'abc.DEF-1_2~+/=' };
 const pem = (what: string): string => `-----BEGIN ${what}-----\nMIIB\n-----END ${what}-----\n`;
 
 test.each(['a', 'prod-1', 'a'.repeat(63)])('%s is a name', (name) => expect(kubeClusterName.safeParse(name).success).toBe(true));
-test.each(['', 'Prod', '-a', 'a-', 'a.b', 'a/b', 'a_b', 'a'.repeat(64)])('"%s" is no name', (name) =>
+test.each(['', 'Prod', '-a', 'a-', 'a.b', 'a/b', 'a_b', 'a'.repeat(64)])('"%s" is not a name', (name) =>
   expect(kubeClusterName.safeParse(name).success).toBe(false),
 );
 

@@ -1,9 +1,8 @@
 /**
- * Kubernetes clusters that gateways lead to. ("Cluster" alone is a Steno that ours trusts: documents/cluster.ts.)
+ * Kubernetes clusters that gateways serve. ("Cluster" alone is a trusted Steno: documents/cluster.ts.)
  *
- * What everybody may know of one, who may use it, is `KubeClusterRecord`; how a gateway reaches it and the credential with which
- * it impersonates users there is `KubeUpstream`, which the authority keeps sealed and tells gateways alone. Tested in
- * kube-cluster.test.ts.
+ * `KubeClusterRecord` is visible to everybody who may use the cluster; `KubeUpstream` has its address and the credential with which
+ * a gateway impersonates users there, which the authority keeps sealed and gives only to gateways. Tested in kube-cluster.test.ts.
  */
 import { z } from 'zod';
 import { isName } from '../base/identity.js';
@@ -11,14 +10,14 @@ import { isName } from '../base/identity.js';
 /** The DNS name in certificates of gateways, and in no other of Steno's. */
 export const KUBE_SERVER_NAME = 'gateway.steno';
 
-/** Headers of a gateway's own answer to a request for discovery, which is text: the code, and when it last heard from the API server, in ms. */
+/** Headers of a gateway's own text answer to a discovery request: the error code, and the time of the API server's last answer, in ms. */
 export const KUBE_REFUSAL_HEADER = 'steno-refusal';
 export const KUBE_HEARD_HEADER = 'steno-last-heard';
 
-/** It is the first segment of the path, a context in kubeconfigs, and part of a row: a DNS label. */
+/** A DNS label, because it is the first segment of the path, a context in kubeconfigs, and part of a row. */
 export const kubeClusterName = z
   .string()
-  .regex(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/, 'is no name of a cluster: lower-case letters, digits and dashes, at most 63');
+  .regex(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/, 'is not a cluster name: lower-case letters, digits and dashes, at most 63');
 
 const labels = z
   .record(z.string().regex(/^[a-z0-9][a-z0-9_./-]{0,62}$/), z.string().max(255))
@@ -30,13 +29,13 @@ const pem = (what: string) =>
     .max(65_536)
     .regex(new RegExp(`^(?:\\s*-----BEGIN ${what}-----[A-Za-z0-9+/=\\s]+-----END ${what}-----)+\\s*$`), `is not PEM of ${what}`);
 
-/** `https://HOST[:PORT]` or with a path below which the API is; nothing else in it. */
+/** `https://HOST[:PORT]`, optionally with the path below which the API is served, and nothing else. */
 const upstreamUrl = z
   .string()
   .max(300)
   .regex(/^https:\/\/(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\])(?::\d{1,5})?(?:\/[A-Za-z0-9._~-]+)*\/?$/, 'is not https://HOST:PORT');
 
-/** How the gateway shows the API server who it is. */
+/** The gateway's credential for the API server. */
 const kubeCredential = z.discriminatedUnion('kind', [
   z.strictObject({
     kind: z.literal('token'),
@@ -56,29 +55,29 @@ const kubeCredential = z.discriminatedUnion('kind', [
 export const directUpstream = z
   .strictObject({
     url: upstreamUrl,
-    /** The name to expect in the API server's certificate, where it is not the host of `url`. */
+    /** The name in the API server's certificate, if it is not the host of `url`. */
     server_name: z
       .string()
       .max(253)
       .regex(/^[A-Za-z0-9.-]+$/)
       .optional(),
-    /** PEM; the system's roots when left out. */
+    /** PEM; the system's roots if omitted. */
     ca: pem('CERTIFICATE').optional(),
     credential: kubeCredential,
   })
   .readonly();
 export type DirectUpstream = z.output<typeof directUpstream>;
 
-/** The label that a node must have to be the way into a cluster: its name. Tokens give it, so no node takes it by itself. */
+/** Label of a node that leads to a cluster; its value is the cluster's name. Tokens assign it, so no node can set it itself. */
 export const KUBE_LABEL = 'steno/kubernetes';
 
 /**
- * The label by which an agent is the one of a Kubernetes node: `CLUSTER/NODE`, the node as its cluster names it. Only administrators of
- * everything and their tokens give it: who has it is believed about what happens in pods there.
+ * Label of the agent on a Kubernetes node: `CLUSTER/NODE`, with the cluster's name for the node. Only administrators of everything and
+ * their tokens can assign it, because Steno trusts this agent's reports about pods there.
  */
 export const KUBE_NODE_LABEL = 'steno/kubernetes-node';
 
-/** Through the tunnel of a node inside the cluster, whose agent has the credential. */
+/** The cluster is reached through the tunnel of a node inside it, whose agent has the credential. */
 const inside = z.strictObject({ node: z.string().max(63).refine(isName, 'is not a valid name') }).readonly();
 
 export const kubeUpstream = z.union([directUpstream, inside]);

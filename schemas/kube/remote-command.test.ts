@@ -6,7 +6,7 @@ const encoder = new TextEncoder();
 const frame = (channel: number, text: string): Uint8Array => Uint8Array.from([channel, ...encoder.encode(text)]);
 
 describe('the parameters of a stream', () => {
-  test('are read as kubectl writes them, in the order of the words', () => {
+  test('are parsed as kubectl writes them, in the order of the words', () => {
     expect(parseRemoteCommand('exec', 'command=sh&command=-c&command=a+b%20c&container=main&stdin=true&stdout=true&stderr=true')).toEqual({
       container: 'main',
       command: ['sh', '-c', 'a b c'],
@@ -19,24 +19,24 @@ describe('the parameters of a stream', () => {
     expect(parseRemoteCommand('exec', 'command=sh&stderr=False&stdin=True&stdout=TRUE&tty=0')).toMatchObject({
       ...{ stdin: true, stdout: true, stderr: false, tty: false },
     });
-    // A terminal has one output, as a kubelet decides.
+    // A terminal has one output, as kubelets enforce.
     expect(parseRemoteCommand('exec', 'command=sh&stdout=true&stderr=true&tty=true')).toMatchObject({ stderr: false, tty: true });
   });
 
   test.each([
     ['no command', 'exec', 'stdout=true'],
     ['a command of attach', 'attach', 'stdout=true&command=sh'],
-    ['a terminal that shows errors alone', 'exec', 'command=sh&stderr=true&tty=true'],
+    ['a terminal with stderr only', 'exec', 'command=sh&stderr=true&tty=true'],
     ['no stream', 'exec', 'command=sh'],
     ['a flag twice', 'exec', 'command=sh&stdout=true&tty=false&tty=true'],
     ['a flag in another case', 'exec', 'command=sh&stdout=true&TTY=true'],
     ['a flag of another value', 'exec', 'command=sh&stdout=true&tty=yes'],
-    ['a container that is none', 'exec', 'command=sh&stdout=true&container=a/b'],
+    ['an invalid container name', 'exec', 'command=sh&stdout=true&container=a/b'],
     ['an unknown parameter', 'exec', 'command=sh&stdout=true&more=1'],
     ['broken UTF-8', 'exec', 'command=%ff&stdout=true'],
   ] as const)('%s is refused', (_claim, subresource, query) => expect(parseRemoteCommand(subresource, query)).toBeNull());
 
-  test('that were written are read back', () => {
+  test('are parsed as they were written', () => {
     const word = fc.string({ unit: 'grapheme', maxLength: 12 });
     fc.assert(
       fc.property(
@@ -67,8 +67,8 @@ describe('frames of a client', () => {
     ['a status', frame(3, '{}'), null],
     ['another channel', frame(9, ''), null],
     ['no channel', Uint8Array.of(), null],
-    ['a size that is none', frame(4, '{"Width":-1,"Height":24}'), null],
-    ['a size that is no JSON', frame(4, '{'), null],
+    ['an impossible size', frame(4, '{"Width":-1,"Height":24}'), null],
+    ['a size that is not JSON', frame(4, '{'), null],
     ['a size that is null', frame(4, 'null'), null],
     ['a long size', frame(4, `{"Width":80,"Height":24}${' '.repeat(300)}`), null],
   ])('%s', (_claim, bytes, meaning) => expect(parseClientFrame(bytes, 'v5.channel.k8s.io')).toEqual(meaning));
@@ -86,5 +86,5 @@ test.each([
   ['{"status":"Failure","reason":"InternalError","message":"x"}', null],
   ['{"status":"Failure","reason":"NonZeroExitCode","details":{"causes":[{"reason":"ExitCode","message":"-1"}]}}', null],
   ['null', null],
-  ['no JSON', null],
+  ['invalid JSON', null],
 ])('the exit code of %s is %s', (status, code) => expect(exitCodeOf(encoder.encode(status))).toBe(code));

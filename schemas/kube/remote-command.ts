@@ -5,8 +5,8 @@
  *     u8 channel ‖ data      0 stdin, 1 stdout, 2 stderr, 3 the final Status, 4 terminal size as JSON; v5: 255 ends the channel that
  *                            its one byte of data names
  *
- * Strict: an unknown parameter, a parameter twice, or a frame that its sender may not send is refused, because what was recorded
- * must be what ran. Tested in remote-command.test.ts.
+ * Strict: an unknown or repeated parameter, or a frame that its sender may not send, is refused, because the recording must show
+ * what ran. Tested in remote-command.test.ts.
  */
 import { parseBoolean, parseQuery } from './request-line.js';
 
@@ -57,7 +57,7 @@ export function parseRemoteCommand(subresource: 'exec' | 'attach', query: string
     else return null;
   }
   if (read.command.length > MAX_ARGUMENTS || (subresource === 'exec' && read.command.length === 0)) return null;
-  // A terminal has one output: a kubelet opens no stream of errors beside it, whatever the client asks for.
+  // A terminal has one output: a kubelet opens no separate stream of errors, whatever the client requests.
   if (read.tty) read.stderr = false;
   // Without any stream there is nothing to do or to record.
   if (!(read.stdin || read.stdout || read.stderr)) return null;
@@ -120,7 +120,7 @@ function isCells(value: unknown): value is number {
   return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 65_535;
 }
 
-/** How the command ended, by the Status on the error channel: its exit code, or null when it did not run to its end. */
+/** The exit code from the Status on the error channel, or null if the command did not run to its end. */
 export function exitCodeOf(status: Uint8Array): number | null {
   try {
     const {

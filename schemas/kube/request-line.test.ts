@@ -19,7 +19,7 @@ test.each([
   ['GET', '/api/v1/pods', 'list pods - -'],
   ['GET', '/api/v1/pods?watch=true&resourceVersion=12', 'watch pods - -'],
   ['GET', '/api/v1/pods?watch=0', 'list pods - -'],
-  // As Python's client writes booleans.
+  // The spelling of Python's client.
   ['GET', '/api/v1/pods?watch=True', 'watch pods - -'],
   ['GET', '/api/v1/pods?watch=False', 'list pods - -'],
   ['GET', '/api/v1/namespaces/shop/pods/web-1', 'get pods shop web-1'],
@@ -35,7 +35,7 @@ test.each([
   ['PUT', '/api/v1/namespaces/shop/finalize', 'update namespaces/finalize shop shop'],
   ['GET', '/api/v1/nodes/node1', 'get nodes - node1'],
   ['GET', '/apis/rbac.authorization.k8s.io/v1/clusterroles/system:node', 'get clusterroles.rbac.authorization.k8s.io - system:node'],
-  // Streams run something, however they are asked for.
+  // Streams run something, whatever the method of the request.
   ['GET', '/api/v1/namespaces/shop/pods/web-1/exec?command=sh', 'create pods/exec shop web-1'],
   ['POST', '/api/v1/namespaces/shop/pods/web-1/exec?command=sh', 'create pods/exec shop web-1'],
   ['POST', '/api/v1/namespaces/shop/pods/web-1/attach', 'create pods/attach shop web-1'],
@@ -47,7 +47,7 @@ test.each([
   ['GET', '/openapi/v3/apis/apps/v1?hash=AB', 'discovery'],
   ['GET', '/version', 'discovery'],
   ['GET', '/livez/ping', 'discovery'],
-  // As generated clients ask.
+  // The form of generated clients.
   ['GET', '/version/', 'discovery'],
   ['GET', '/api/', 'discovery'],
   ['GET', '/api/v1/', 'discovery'],
@@ -80,14 +80,14 @@ describe('refused', () => {
     ['the root', 'GET', '/'],
     ['the obsolete watch prefix', 'GET', '/api/v1/watch/namespaces/shop/pods'],
     ['the obsolete proxy prefix', 'GET', '/api/v1/proxy/namespaces/shop/pods/web'],
-    ['what is below a subresource', 'GET', '/api/v1/nodes/node1/proxy/exec/ns/pod/c'],
+    ['a path below a subresource', 'GET', '/api/v1/nodes/node1/proxy/exec/ns/pod/c'],
     ['deleting by exec', 'DELETE', '/api/v1/namespaces/shop/pods/web/exec'],
-    ['a resource that is called namespaces in a group', 'GET', '/apis/apps/v1/namespaces/shop'],
+    ['a resource named namespaces in a group', 'GET', '/apis/apps/v1/namespaces/shop'],
     ['a status of such a resource', 'GET', '/apis/apps/v1/namespaces/shop/status'],
-    ['a watch said twice', 'GET', '/api/v1/pods?watch=false&watch=true'],
-    ['a watch said in another case', 'GET', '/api/v1/pods?Watch=true'],
-    ['a watch whose name is escaped', 'GET', '/api/v1/pods?w%61tch=true'],
-    ['a watch that readers of booleans differ at', 'GET', '/api/v1/pods?watch=yes'],
+    ['a repeated watch', 'GET', '/api/v1/pods?watch=false&watch=true'],
+    ['a watch in another case', 'GET', '/api/v1/pods?Watch=true'],
+    ['a watch with an escaped name', 'GET', '/api/v1/pods?w%61tch=true'],
+    ['a watch that parsers of booleans interpret differently', 'GET', '/api/v1/pods?watch=yes'],
     ['a watch without a value', 'GET', '/api/v1/pods?watch'],
     ['a semicolon in the query', 'GET', '/api/v1/pods?a=1;watch=true'],
     ['a broken escape in the query', 'GET', '/api/v1/pods?a=%4'],
@@ -97,7 +97,7 @@ describe('refused', () => {
   ])('%s', (_claim, method, target) => expect(parseKubeTarget(method, target)).toBeNull());
 });
 
-describe('whatever comes', () => {
+describe('for any input', () => {
   const segment = fc.constantFrom(
     'api',
     'apis',
@@ -126,7 +126,7 @@ describe('whatever comes', () => {
     .map(([segments, query]) => `/${segments.join('/')}${query}`);
   const method = fc.constantFrom('GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE');
 
-  test('what is understood means what the API server takes it for, except that streams are creations', () => {
+  test('a parsed request means the same to the API server, except that streams count as create', () => {
     fc.assert(
       fc.property(method, target, (verb, path) => {
         const parsed = parseKubeTarget(verb, path);
@@ -144,7 +144,7 @@ describe('whatever comes', () => {
     );
   });
 
-  test('nothing throws, and what is passed on is what came', () => {
+  test('parsing never throws, and the target is passed on unchanged', () => {
     fc.assert(
       fc.property(method, fc.oneof(target, fc.string({ unit: 'binary' }), fc.webPath()), (verb, text) => {
         const parsed = parseKubeTarget(verb, text);
@@ -154,7 +154,7 @@ describe('whatever comes', () => {
     );
   });
 
-  test('a query that was written is read back', () => {
+  test('a query is parsed as it was written', () => {
     const text = fc.string({ unit: 'grapheme' });
     fc.assert(
       fc.property(fc.array(fc.tuple(text, text), { maxLength: 5 }), (pairs) => {

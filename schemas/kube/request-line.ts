@@ -1,15 +1,15 @@
 /**
  * Parses method and target of a request to a Kubernetes API as the API server does
- * (`RequestInfoFactory.NewRequestInfo` of k8s.io/apiserver), and no further: a target of any other form is refused.
+ * (`RequestInfoFactory.NewRequestInfo` of k8s.io/apiserver); a target of any other form is refused.
  *
  *     /api/VERSION[/namespaces/NAMESPACE]/RESOURCE[/NAME[/SUBRESOURCE]]
  *     /apis/GROUP/VERSION[/namespaces/NAMESPACE]/RESOURCE[/NAME[/SUBRESOURCE]]
  *     /api, /apis, /apis/GROUP, /apis/GROUP/VERSION, /openapi/..., /version, /healthz ...      discovery, read only
  *
- * Names in Kubernetes are path segments that need no escape, so a `%`, an empty segment or a dot segment in the path has no
- * honest use, and whoever decodes or normalizes differently cannot see another resource than the one that was decided on.
- * Refused although the API server takes them: the deprecated `/watch/` and `/proxy/` prefixes, and everything below a
- * subresource, which only proxies use. Tested in request-line.test.ts.
+ * Names in Kubernetes are path segments without escapes, so a `%`, an empty segment or a dot segment in the path has no
+ * legitimate use. Refusing them ensures that a server that decodes or normalizes differently cannot see another resource than the
+ * one that was authorized. Also refused, although the API server accepts them: the deprecated `/watch/` and `/proxy/` prefixes, and
+ * everything below a subresource, which only proxies use. Tested in request-line.test.ts.
  */
 import { interactive } from '../policy/kubernetes.js';
 import type { KubeRequest } from '../policy/kubernetes.js';
@@ -21,9 +21,9 @@ export type KubeTarget =
 const MAX_TARGET = 16_384;
 
 const methods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']);
-/** RFC 3986 unreserved and the sub-delimiters that names of RBAC objects hold; never a `%`. */
+/** RFC 3986 unreserved characters and the sub-delimiters that occur in names of RBAC objects; never a `%`. */
 const segmentPattern = /^[A-Za-z0-9._:@~+=,$-]{1,253}$/;
-/** `query` of RFC 3986, without `;`, at which Go and browsers differ, and with whole escapes only. */
+/** `query` of RFC 3986, without `;`, which Go and browsers interpret differently, and with complete escapes only. */
 const queryPattern = /^(?:[A-Za-z0-9._~!$'()*+,/:?@=&-]|%[0-9A-Fa-f]{2})*$/;
 const namePattern = /^[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?$/;
 const versionPattern = /^v[0-9]{1,3}(?:(?:alpha|beta)[0-9]{1,3})?$/;
@@ -31,12 +31,12 @@ const discovery = /^\/(?:api|apis|version|healthz|livez|readyz|openapi\/v2|opena
 /** Form used by clients generated from the OpenAPI document, such as Python's and JavaScript's. The API server trims the slash. */
 const generatedDiscovery =
   /^\/(?:version|api|apis|api\/v[0-9]{1,3}|apis\/[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?(?:\/v[0-9]{1,3}(?:(?:alpha|beta)[0-9]{1,3})?)?)\/$/;
-/** Words that the API server reads as a verb where a resource stands. */
+/** Words that the API server reads as a verb in the position of a resource. */
 const verbPrefixes = new Set(['watch', 'proxy']);
 /** `namespaces/NAME/status` is about the namespace, not about a resource `status` in it. */
 const namespaceSubresources = new Set(['status', 'finalize']);
 
-/** Null: not understood. `target`: path and query as they stand in the request line, without the front door's own prefix. */
+/** Null: not understood. `target`: path and query as in the request line, without the gateway's own prefix. */
 export function parseKubeTarget(method: string, target: string): KubeTarget | null {
   if (!methods.has(method) || target.length > MAX_TARGET) return null;
   const mark = target.indexOf('?');
@@ -65,7 +65,7 @@ export function parseKubeTarget(method: string, target: string): KubeTarget | nu
 function resourceOf(method: string, group: string, parts: readonly string[], query: string): KubeRequest | null {
   let namespace: string | null = null;
   let rest = parts;
-  // `namespaces/NAME` itself is in that namespace, as RBAC sees it.
+  // For RBAC, `namespaces/NAME` itself is in that namespace.
   if (parts[0] === 'namespaces' && parts.length > 1) {
     namespace = parts[1]!;
     if (parts.length > 2 && !namespaceSubresources.has(parts[2]!)) rest = parts.slice(2);
@@ -99,7 +99,7 @@ function verbOf(method: string, name: string | null, subresource: string | null,
   }
 }
 
-/** Null: said twice, or in a way that readers of booleans differ at. */
+/** Null: repeated, or in a spelling that parsers of booleans interpret differently. */
 function watchOf(query: string): boolean | null {
   const values = query
     .split('&')
@@ -112,15 +112,16 @@ function watchOf(query: string): boolean | null {
 }
 
 /**
- * A boolean of a query, in the spellings that every reader takes for the same: Python's client writes `True`. Null: the API server takes
- * anything else, the empty value included, for true (`Convert_Slice_string_To_bool` of k8s.io/apimachinery), where other readers differ.
+ * A boolean of a query, in the spellings that every parser interprets in the same way; Python's client writes `True`. Null for anything
+ * else, including the empty value: the API server takes it for true (`Convert_Slice_string_To_bool` of k8s.io/apimachinery), while other
+ * parsers may not.
  */
 export function parseBoolean(value: string): boolean | null {
   if (value === '1' || /^true$/i.test(value)) return true;
   return value === '0' || /^false$/i.test(value) ? false : null;
 }
 
-/** A query's parameters in their order; null when an escape is no UTF-8. */
+/** A query's parameters in order; null if an escape is not UTF-8. */
 export function parseQuery(query: string): readonly (readonly [name: string, value: string])[] | null {
   const pairs: (readonly [string, string])[] = [];
   for (const pair of query === '' ? [] : query.split('&')) {

@@ -5,7 +5,7 @@ import { parseX509UserNames, x509UserNames } from './user-certificate.js';
 const facts = { traits: { team: ['a, b', 'ü "x"'] }, mfa: 'key-1', requests: ['r1', 'r2'] };
 const [first] = x509UserNames(facts) as [string];
 
-test('what is written is read back', () => {
+test('names are parsed as they were written', () => {
   const name = fc.constantFrom('a', 'key-1', 'x.y');
   fc.assert(
     fc.property(
@@ -24,7 +24,7 @@ test('what is written is read back', () => {
   );
 });
 
-test('each name is plain: nothing in it has to be quoted by whoever prints certificates', () => {
+test('each name is plain, so that programs that print certificates need not quote it', () => {
   expect(x509UserNames(facts).every((name) => /^steno:\/\/[a-z0-9/_-]+$/i.test(name))).toBe(true);
 });
 
@@ -34,11 +34,11 @@ test.each<[string, readonly string[]]>([
   ['facts twice', [first, first]],
   ['another name', [first, 'https://example.com/']],
   ['another version', [first.replace('/1/', '/2/')]],
-  ['no JSON', ['steno://user/1/YWJj']],
+  ['not JSON', ['steno://user/1/YWJj']],
   ['padding', [`${first}=`]],
-  ['a request that is no name', [first, 'steno://request/../x']],
+  ['an invalid request id', [first, 'steno://request/../x']],
   ['an unknown field', [`steno://user/1/${encoded({ traits: {}, mfa: null, more: 1 })}`]],
-  ['a device that is no name', [`steno://user/1/${encoded({ traits: {}, mfa: 'A B' })}`]],
+  ['an invalid device name', [`steno://user/1/${encoded({ traits: {}, mfa: 'A B' })}`]],
 ])('%s is refused', (_claim, names) => expect(parseX509UserNames(names)).toBeNull());
 
 declare function btoa(text: string): string;

@@ -4,9 +4,9 @@
  *     steno://request/<id>          an approved access request whose grant the certificate carries; one each
  *     steno://user/1/<base64url>    JSON of `traits` and `mfa`; exactly one
  *
- * The subject is `CN=<user>` with an `O=<role>` for each role. Names are not extensions: groups would be believed by whoever
- * reads groups, and what a request is worth is asked at each use. Strict: a certificate without the second, or with any other
- * name, is none of a user that this version knows. Tested in user-certificate.test.ts.
+ * The subject is `CN=<user>` with an `O=<role>` for each role. Requests are not in `O=`, because anybody who reads groups would
+ * trust those, while the value of a request must be checked at each use. Strict: a certificate without `steno://user/1/`, or with
+ * any other name, is not accepted. Tested in user-certificate.test.ts.
  */
 import { z } from 'zod';
 import { isName, traitsSchema } from '../base/identity.js';
@@ -44,7 +44,7 @@ function toBase64Url(text: string): string {
   return encodeBase64(new TextEncoder().encode(text)).replaceAll('+', '-').replaceAll('/', '_').replace(/=+$/, '');
 }
 
-/** Undefined for what is no JSON in UTF-8 in base64url. */
+/** Undefined unless the text is base64url of JSON in UTF-8. */
 function fromBase64Url(text: string): unknown {
   if (!/^[A-Za-z0-9_-]*$/.test(text)) return undefined;
   const plain = text.replaceAll('-', '+').replaceAll('_', '/');

@@ -21,7 +21,7 @@ export type OcsfFinding = Pick<
   'id' | 'rule' | 'rule_version' | 'severity' | 'techniques' | 'session' | 'user' | 'node' | 'login' | 'at'
 > & { readonly title: string; readonly reason: string; readonly advice: string };
 
-/** `link`: to its page; null: it has none. `now`: ms since 1970. */
+/** `link`: to the finding's page; null: none. `now`: ms since 1970. */
 export function ocsfDetection(finding: OcsfFinding, message: string, link: string | null, now: number): object {
   const { id, rule, rule_version: version, severity, techniques, session, user, node, login, at, title, reason, advice } = finding;
   const [severity_id, caption] = ocsfSeverities[severity];

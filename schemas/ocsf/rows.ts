@@ -1,7 +1,7 @@
 /**
  * Rows of the event store as events of OCSF 1.5, each with the whole row under `unmapped.steno`, so that nothing is left out. Pure.
  *
- * `metadata.uid` identifies the row: what is delivered twice has the same one. Tested in
+ * `metadata.uid` identifies the row, also if it is delivered twice. Tested in
  * analyzer/siem/ocsf.test.ts.
  */
 import { eventId } from '../events/rows.js';
@@ -25,7 +25,7 @@ const connection = [4001, 'Network Activity'] as const;
 const other = [99, 'Other'] as const;
 const base: Class = { category: [0, 'Uncategorized'], class: [0, 'Base Event'], activity: other };
 
-/** Kinds that OCSF has no class for are base events; `event_code` has their name. */
+/** Kinds without an OCSF class become base events; `event_code` has their name. */
 const classes: Readonly<Partial<Record<EventKind, Class>>> = {
   exec: { category: system, class: process, activity: [1, 'Launch'] },
   exit: { category: system, class: process, activity: [2, 'Terminate'] },
@@ -114,7 +114,7 @@ function message(parts: readonly string[]): string {
     .slice(0, 512);
 }
 
-/** The row as it is stored, its `data` as the object that it is. */
+/** The stored row, with `data` parsed into an object. */
 export function whole(row: EventRow | AuditRow | FindingRow): { readonly unmapped: { readonly steno: Fields } } {
   let data: unknown;
   try {

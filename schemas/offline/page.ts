@@ -1,14 +1,14 @@
 /**
- * A recorded session as one HTML file: what `steno export --html` writes, and what the file checks of itself.
+ * A recorded session as one HTML file, which `steno export --html` writes and which verifies itself.
  *
  *     head     policy, title, style        the policy names style and script by their SHA-256 and allows nothing else
- *     root     what is shown while the page has not started
+ *     root     shown until the page has started
  *     parts    the files of the session in base64, `PART_BYTES` of content each
- *     about    one JSON value (`OfflineAbout`): sizes and digests of the files, and what came along unsigned
+ *     about    one JSON value (`OfflineAbout`): sizes and digests of the files, and unsigned facts
  *     script   the page
  *
- * Parts and about are data blocks, which browsers do not run. Base64 holds no `<`, and JSON is written without it, so that
- * nothing recorded can end a block. The parts of one file stand together, and each but its last holds `PART_BYTES`. Read and
+ * Parts and about are data blocks, which browsers do not run. Base64 contains no `<`, and JSON is written without it, so that
+ * no recorded text can end a block. The parts of one file are adjacent, and each but its last holds `PART_BYTES`. Read and
  * written in recordings/offline/, shown by viewer/web/offline/; described in docs/evidence.md. Tested in recordings/offline/page-file.test.ts.
  */
 import { z } from 'zod';
@@ -21,7 +21,7 @@ export const MAX_OFFLINE_BYTES = 256 << 20;
 /** Bytes of JSON in the about block. */
 export const MAX_ABOUT_BYTES = 16 << 20;
 
-/** Files of a session in a page, in the order in which they stand there. */
+/** Files of a session in a page, in their order there. */
 export const offlineFiles = ['recording', 'events'] as const;
 export type OfflineFile = (typeof offlineFiles)[number];
 
@@ -32,11 +32,11 @@ const digest = z.string().regex(/^[0-9a-f]{64}$/);
 
 /** Facts known to the exporting user besides the recording. They are not signed. */
 const unsigned = z.strictObject({
-  /** Access requests that the session was under, as the authority answered them. */
+  /** Access requests of the session, as returned by the authority. */
   requests: z.array(z.record(z.string(), z.unknown())),
-  /** Documents of the roles that the certificate carried, as they stood at the export. */
+  /** Documents of the roles in the certificate, as of the export. */
   roles: z.array(z.record(z.string(), z.unknown())),
-  /** Why something is missing, in words. */
+  /** Reasons for missing data, in words. */
   notes: z.array(z.string()),
 });
 
@@ -47,11 +47,11 @@ const offlineAbout = z.strictObject({
   made_at: z.int(),
   made_by: z.string(),
   steno: z.string(),
-  /** Public key lines of the recording CA, from the same hand as the file. */
+  /** Public key lines of the recording CA, supplied by whoever made the file. */
   cas: z.array(z.string()),
   files: z.array(z.strictObject({ name: z.enum(offlineFiles), bytes: z.int(), sha256: digest })).min(1),
   unsigned,
-  /** `made_by` and `made_at` are drawn over what is shown, because a role of the maker asked for it. */
+  /** Set if `made_by` and `made_at` are drawn over the content, because a role of the exporting user requires it. */
   watermark: z.literal(true).exactOptional(),
 });
 export type OfflineAbout = z.output<typeof offlineAbout>;
@@ -65,7 +65,7 @@ export interface OfflineApp {
   readonly styleSha256: string;
 }
 
-/** Everything before the first part. `session` and `steno` are checked: both stand in the markup. */
+/** Everything before the first part. `session` and `steno` are checked, because both go into the markup. */
 export function offlineHead({ style, scriptSha256, styleSha256 }: Omit<OfflineApp, 'script'>, session: string, steno: string): string {
   if (!/^[0-9a-z]{26}$/.test(session) || !/^[\w.+-]{1,64}$/.test(steno)) throw new Error('not a session and a version');
   const policy = [
@@ -92,12 +92,12 @@ export function offlinePartOpen(name: OfflineFile): string {
 }
 export const offlinePartClose = '</script>';
 
-/** Everything behind the last part. `about`: of `encodeAbout`; `digest`: of its bytes, in hex. */
+/** Everything after the last part. `about`: from `encodeAbout`; `aboutSha256`: SHA-256 of its bytes, in hex. */
 export function offlineTail({ script }: Pick<OfflineApp, 'script'>, about: string, aboutSha256: string): string {
   return `<script type="application/json" id="about" data-sha256="${aboutSha256}">${about}</script><script>${script}</script></body></html>\n`;
 }
 
-/** JSON in which nothing can end or begin an element, its members in the order of the schema. */
+/** JSON that cannot begin or end an element, with members in the order of the schema. */
 export function encodeAbout(about: OfflineAbout): string {
   return JSON.stringify(offlineAbout.parse(about)).replace(
     /[<>&\u2028\u2029]/g,
@@ -105,7 +105,7 @@ export function encodeAbout(about: OfflineAbout): string {
   );
 }
 
-/** Null for what is none. */
+/** Null for an invalid about block. */
 export function parseAbout(text: string): OfflineAbout | null {
   try {
     const parsed = offlineAbout.safeParse(JSON.parse(text));
@@ -115,7 +115,7 @@ export function parseAbout(text: string): OfflineAbout | null {
   }
 }
 
-/** Code that would end the element it stands in, or that a parser of HTML would change, has no place in a page. */
+/** False for code that would end its element or that an HTML parser would change. */
 export function isEmbeddable(code: string): boolean {
   return !/<\/script|<\/style|<!--|<script|[\0\r]/i.test(code);
 }

@@ -3,15 +3,15 @@ import { watermarkSvg, watermarkText, watermarkTile } from './watermark.js';
 
 const mark = { viewer: 'alice', at: Date.UTC(2026, 4, 3, 9, 30, 59) };
 
-test('a watermark says who looks, and when', () => {
+test('a watermark names the viewer and the time', () => {
   expect(watermarkText(mark)).toBe('alice, 2026-05-03 09:30 UTC');
 });
 
-test('long names do not run into themselves', () => {
+test('repetitions of long names do not overlap', () => {
   expect(watermarkTile('a'.repeat(64)).width).toBeGreaterThan(64 * 8);
 });
 
-test('it is drawn light and dark, over all of the drawing, and escaped', () => {
+test('the watermark is drawn light and dark, over the whole drawing, and escaped', () => {
   const svg = watermarkSvg('a<b', { width: 10, height: '100%' }, (text) => text.replace('<', '&lt;'));
   expect(svg).not.toContain('a<b');
   expect([...svg.matchAll(/fill="#(?:000000|ffffff)" fill-opacity="0\.\d+">a&lt;b</g)]).toHaveLength(2);

@@ -1,7 +1,7 @@
 /**
- * What a watermark says, and its drawing: who looks at a recording and when, across whatever shows it. The server states it with
- * each opening (schemas/policy/watermark.ts decides), the page and what is exported draw it. It is above what was recorded and is
- * drawn light and dark, so that no colour of a screen hides it. Tested in watermark.test.ts.
+ * The text and drawing of a watermark: who views a recording and when, across everything that shows it. The server includes it in
+ * each opening (schemas/policy/watermark.ts decides); the page and exports draw it. It is above the recorded content and is drawn
+ * light and dark, so that no colour of a screen hides it. Tested in watermark.test.ts.
  */
 import { z } from 'zod';
 import { record } from '../endpoint/fields.js';
@@ -15,7 +15,7 @@ export function watermarkText({ viewer, at }: Watermark): string {
   return `${viewer}, ${new Date(at).toISOString().slice(0, 16).replace('T', ' ')} UTC`;
 }
 
-/** How the text is repeated, in pixels: wide enough that it does not run into itself, turned so that it crosses lines of text. */
+/** The tile in which the text is repeated, in pixels: wide enough that repetitions do not overlap, rotated so that it crosses lines of text. */
 export function watermarkTile(text: string): { readonly width: number; readonly height: number; readonly angle: number } {
   return { width: Math.max(160, text.length * 8 + 48), height: 92, angle: -18 };
 }
@@ -26,7 +26,7 @@ export const watermarkInks = [
   { x: 24, y: 40, fill: '#ffffff', opacity: 0.26 },
 ] as const;
 
-/** As a group of SVG over a drawing of this size. `escape`: what makes the text safe in the markup that it goes into. */
+/** SVG to place over a drawing of this size. `escape`: makes the text safe in the surrounding markup. */
 export function watermarkSvg(
   text: string,
   size: { readonly width: number | string; readonly height: number | string },

@@ -6,7 +6,7 @@ import { Replay } from './replay.js';
 import type { ReplayIndex } from './replay.js';
 import { parseLines } from './segments.js';
 
-// The types of this folder belong to no runtime.
+// This folder has the types of no runtime.
 declare function setTimeout(run: () => void, ms: number): number;
 declare function clearTimeout(timer: number): void;
 
@@ -37,7 +37,7 @@ function open(readIndex: () => Promise<ReplayIndex> = async () => live) {
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-test('drafts and blocks are shown once, and a socket that was cut off goes on after the last block', async () => {
+test('drafts and blocks are shown once, and after a lost socket following continues after the last block', async () => {
   const { shown, sockets } = open();
   await vi.advanceTimersByTimeAsync(0);
   sockets[0]!.events.message('=[1,"o","a');
@@ -62,7 +62,7 @@ test.each([
   expect(sockets.length).toBe(count);
 });
 
-test('a session that is over is followed no more; an index that cannot be read is asked for again', async () => {
+test('a session that has ended is no longer followed; an index that cannot be read is requested again', async () => {
   let answer: () => Promise<ReplayIndex> = () => Promise.reject(new Error('away'));
   const { replay, sockets } = open(() => answer());
   await vi.advanceTimersByTimeAsync(0);
@@ -74,7 +74,7 @@ test('a session that is over is followed no more; an index that cannot be read i
   expect([replay.state.live, sockets.length]).toEqual([false, 1]);
 });
 
-test('closed, it neither shows nor asks anything', async () => {
+test('after closing, it neither shows nor requests anything', async () => {
   const { follower, sockets, shown } = open();
   await vi.advanceTimersByTimeAsync(0);
   follower.close();

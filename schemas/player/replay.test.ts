@@ -20,7 +20,7 @@ const textOf = (n: number): string => {
 };
 const screenAt = (ms: number): string => Array.from({ length: Math.floor(ms / 1000) }, (_, i) => `${i + 1}.`).join('');
 
-// The types of this folder belong to no runtime.
+// This folder has the types of no runtime.
 declare function setTimeout(run: () => void, ms: number): number;
 declare function clearTimeout(timer: number): void;
 
@@ -67,13 +67,13 @@ test.each([0, 999, 1000, 9_999, 10_000, 10_500, 19_999, 25_400, 30_000])('a seek
   expect(terminal.text).toBe(screenAt(3_000));
 });
 
-test('a seek needs one segment, and fetches the next ahead', async () => {
+test('a seek needs one segment and prefetches the next', async () => {
   const { driver, asked } = open(stored, 12_000);
   await driver.init();
   expect(asked).toEqual([1, 2]);
 });
 
-test('where a seek is likely, its segment is there before it', async () => {
+test('the segment of a likely seek is prefetched', async () => {
   const { replay, driver, asked, terminal } = open();
   await driver.init();
   replay.prepare(25_000);
@@ -82,7 +82,7 @@ test('where a seek is likely, its segment is there before it', async () => {
   expect([asked, terminal.text]).toEqual([[0, 1, 2], screenAt(25_000)]);
 });
 
-test('of two seeks the later counts', async () => {
+test('the later of two seeks counts', async () => {
   const { replay, driver, terminal } = open();
   await driver.init();
   const first = replay.seek(25_000);
@@ -91,7 +91,7 @@ test('of two seeks the later counts', async () => {
   expect([terminal.text, replay.position]).toEqual([screenAt(15_000), 15_000]);
 });
 
-test('plays in time, across segments, to its end, and from the start again', async () => {
+test('plays in real time, across segments, to its end, and from the start again', async () => {
   const { replay, driver, terminal } = open();
   await driver.init();
   replay.play();
@@ -104,7 +104,7 @@ test('plays in time, across segments, to its end, and from the start again', asy
   expect(terminal.text).toBe(screenAt(2_000));
 });
 
-test('speed changes on the way; pausing holds the moment', async () => {
+test('speed changes during playback; pausing keeps the moment', async () => {
   const { replay, driver, terminal } = open();
   await driver.init();
   replay.setSpeed(4);
@@ -117,7 +117,7 @@ test('speed changes on the way; pausing holds the moment', async () => {
   expect([terminal.text, Math.round(replay.position / 100)]).toEqual([screenAt(10_000), 104]);
 });
 
-test('idle time is skipped on wish', async () => {
+test('idle time is skipped on request', async () => {
   const index = { ...stored, duration: 600_000, segments: [{ start: 0 }] };
   const terminal = { text: '' };
   const replay = new Replay({
@@ -139,7 +139,7 @@ test('idle time is skipped on wish', async () => {
   expect([terminal.text, replay.state.phase]).toEqual(['abc', 'ended']);
 });
 
-test('a live session is followed, looked back into, and caught up with', async () => {
+test('a live session is followed, rewound, and caught up with', async () => {
   const live = { ...stored, live: true };
   const { replay, driver, terminal } = open(live, 'end');
   await driver.init();
@@ -155,7 +155,7 @@ test('a live session is followed, looked back into, and caught up with', async (
   expect([replay.state.following, terminal.text, replay.block]).toEqual([true, screenAt(32_000), 32]);
 });
 
-test('what was missed of a live session is caught up with, and then followed at its own speed', async () => {
+test('missed output of a live session is caught up with, and then followed at its own speed', async () => {
   const { replay, driver, terminal } = open({ ...stored, live: true }, 'end');
   await driver.init();
   replay.pause();
@@ -178,7 +178,7 @@ test('what was missed of a live session is caught up with, and then followed at 
   expect(replay.state).toMatchObject({ following: true, speed: 1 });
 });
 
-test('whoever pauses, goes back, catches up and goes live in any order sees what a terminal would at that moment', async () => {
+test('pausing, seeking back, catching up and going live in any order shows the same screen as a terminal at that moment', async () => {
   const act = fc.oneof(
     fc.record({ kind: fc.constant('live' as const) }),
     fc.record({ kind: fc.constant('draft' as const), characters: fc.integer({ min: 1, max: 3 }), begins: fc.boolean() }),
@@ -235,7 +235,7 @@ test('whoever pauses, goes back, catches up and goes live in any order sees what
   );
 });
 
-test('a block that is not what was drafted of it is drawn anew', async () => {
+test('a block that differs from its drafts is redrawn', async () => {
   const { replay, driver, terminal } = open({ ...stored, live: true }, 'end');
   await driver.init();
   replay.draft('[1,"o","31."]\n[1,"o","lost', true);
@@ -250,7 +250,7 @@ test('a block that is not what was drafted of it is drawn anew', async () => {
   expect(terminal.text).toBe(`${screenAt(31_000)}33.x`);
 });
 
-test('blocks that come while the replay opens are shown', async () => {
+test('blocks that arrive while the replay opens are shown', async () => {
   const { replay, driver, terminal } = open({ ...stored, live: true }, 'end');
   const opening = driver.init();
   replay.live('[1,"o","31."]\n');
@@ -259,7 +259,7 @@ test('blocks that come while the replay opens are shown', async () => {
   expect(terminal.text).toBe(screenAt(32_000));
 });
 
-test('segments take the tail over without a flicker, and the end of the session ends the replay', async () => {
+test('segments replace the tail without a flicker, and the end of the session ends the replay', async () => {
   const { replay, driver, terminal } = open(
     { ...stored, live: true, duration: 20_000, block: 20, segments: stored.segments.slice(0, 2) },
     'end',
@@ -275,7 +275,7 @@ test('segments take the tail over without a flicker, and the end of the session 
   expect(terminal.text).toBe(screenAt(22_000));
 });
 
-test('a segment that cannot be read is said, and a later seek tries again', async () => {
+test('a segment that cannot be read is reported, and a later seek retries', async () => {
   let broken = true;
   const replay = new Replay({
     index: stored,
@@ -296,7 +296,7 @@ test('a segment that cannot be read is said, and a later seek tries again', asyn
   expect([replay.state.phase, replay.state.error]).toEqual(['paused', null]);
 });
 
-test('segments that were numbered anew are fetched anew, and a seek under way still arrives', async () => {
+test('renumbered segments are fetched again, and a running seek still completes', async () => {
   const { replay, driver, terminal, asked } = open();
   await driver.init();
   await replay.seek(15_000);
@@ -330,7 +330,7 @@ test('a recording that is opened at a damaged segment shows the others', async (
   expect([replay.state.phase, shown.join('')]).toEqual(['paused', '1.2.']);
 });
 
-test('played from the start to its end, a recording shows its lines alone, whatever keyframes and segment starts the store says', async () => {
+test('played from start to end, a recording shows its lines only, whatever keyframes and segment starts the store claims', async () => {
   const starts = fc
     .array(fc.integer({ min: 0, max: 30_000 }), { minLength: 3, maxLength: 3 })
     .map((list) => [...list].sort((a, b) => a - b));
@@ -366,7 +366,7 @@ test('played from the start to its end, a recording shows its lines alone, whate
   );
 });
 
-test('goes from change to change in both directions, across segments, and stays at both ends', async () => {
+test('steps from change to change in both directions, across segments, and stops at both ends', async () => {
   const { replay, driver, terminal } = open();
   await driver.init();
   const seen: number[] = [];

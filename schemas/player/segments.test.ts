@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { SegmentCache, parseLines } from './segments.js';
 
-test('lines become events with times of the session; a keyframe only at the head', () => {
+test('lines become events with session times; a keyframe counts only at the start', () => {
   const text =
     '[0,"k",{"cols":80,"rows":24,"screen":"S"}]\n[0.5,"o","a"]\n[1,"i","x"]\n[0.25,"r","100x30"]\n[0,"k",{"cols":1,"rows":1,"screen":"no"}]\n[1,"x","0"]\n';
   expect(parseLines(text, 1000, false)).toEqual({
@@ -15,7 +15,7 @@ test('lines become events with times of the session; a keyframe only at the head
   });
 });
 
-test('a keyframe behind the first line is none, even before anything was drawn', () => {
+test('a keyframe after the first line is ignored, even before anything was drawn', () => {
   expect(
     parseLines('[0,"s",{"fact":"agent_forwarding"}]\n[0,"k",{"cols":80,"rows":24,"screen":"forged"}]\n[1,"o","a"]\n', 0, false).keyframe,
   ).toBeNull();
@@ -37,15 +37,13 @@ test.each([
   '[1,"r","5000x5000"]',
   '[0,"k",{"cols":0,"rows":1,"screen":""}]',
   '[1,"o","cut',
-])('what is no line of the format shows nothing: %s', (text) =>
-  expect(parseLines(text, 0, false)).toMatchObject({ keyframe: null, events: [] }),
-);
+])('a malformed line shows nothing: %s', (text) => expect(parseLines(text, 0, false)).toMatchObject({ keyframe: null, events: [] }));
 
 test('without a terminal a bare newline returns the carriage', () => {
   expect(parseLines('[0,"o","a\\nb\\r\\nc"]', 0, true).events).toEqual([{ at: 0, kind: 'output', text: 'a\r\nb\r\nc' }]);
 });
 
-test('the cache is bounded, and a failed segment can be asked for again', async () => {
+test('the cache is bounded, and a failed segment can be requested again', async () => {
   const asked: number[] = [];
   const cache = new SegmentCache((n) => {
     asked.push(n);

@@ -4,7 +4,7 @@ import { parseLines } from './segments.js';
 import type { ScreenEvent } from './segments.js';
 import { Tail } from './tail.js';
 
-test('blocks add up, and leave when they are stored', () => {
+test('blocks are appended, and removed when they are stored', () => {
   const tail = new Tail(3, 1000, false);
   tail.append('[1,"o","a"]\n[1,"o","b"]\n');
   tail.append('[0.5,"o","c"]\n');
@@ -15,7 +15,7 @@ test('blocks add up, and leave when they are stored', () => {
   expect([tail.block, tail.until, tail.events.length, tail.characters]).toEqual([8, 9000, 0, 0]);
 });
 
-test('whatever pieces drafts come in, again after a reconnect or not, the events are those of the block, and only grow', () => {
+test('however drafts are split, with or without a reconnect, the events are those of the block and are only appended to', () => {
   const piece = fc.constantFrom('a', 'é🙂', '\r', '\n', '\\"', '\x1b[1m', '\r\n');
   const line = fc.oneof(
     { weight: 5, arbitrary: fc.array(piece, { minLength: 1, maxLength: 6 }).map((text) => ({ code: 'o', data: text.join('') })) },
@@ -40,7 +40,7 @@ test('whatever pieces drafts come in, again after a reconnect or not, the events
       fc.nat(8),
       (newlines, lines, cuts, end) => {
         const tail = new Tail(3, 1000, newlines);
-        // As the recorder writes them: output is appended escaped, here one character at a time, every other line at once.
+        // Write lines as the recorder does: output is appended escaped, here one character at a time, other lines at once.
         const writes = lines.flatMap(({ code, data }, i) => {
           const whole = `[${i % 2 === 0 ? 0 : 0.5},"${code}",${JSON.stringify(data)}]\n`;
           if (code !== 'o') return [whole];
@@ -78,7 +78,7 @@ test('whatever pieces drafts come in, again after a reconnect or not, the events
   );
 });
 
-test('segments that take over the block of a draft take its events too', () => {
+test('segments that replace the block of a draft also replace its events', () => {
   const tail = new Tail(3, 1000, false);
   tail.append('[1,"o","a"]\n');
   tail.draft('[1,"o","b"]\n[1,"o","c', true);

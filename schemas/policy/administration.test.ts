@@ -10,7 +10,7 @@ const rule = (resources: string[], verbs: string[]) => ({ rules: [{ resources, v
 test.each<[string, object[], ResourceKind, ResourceVerb, boolean]>([
   ['nothing without a role', [], 'role', 'read', false],
   ['administer: true is everything', [{ administer: true }], 'ca', 'update', true],
-  ['what a rule names', [{ allow: rule(['role', 'user'], ['list', 'read']) }], 'user', 'read', true],
+  ['kinds and verbs that a rule names', [{ allow: rule(['role', 'user'], ['list', 'read']) }], 'user', 'read', true],
   ['no other verb', [{ allow: rule(['role'], ['read']) }], 'role', 'update', false],
   ['no other kind', [{ allow: rule(['role'], ['*']) }], 'user', 'read', false],
   ['every kind', [{ allow: rule(['*'], ['read']) }], 'audit', 'read', true],
@@ -25,7 +25,7 @@ test('denying everything leaves nothing', () => {
       expect(decideResource(ann({ administer: true }, { deny: rule(['*'], ['*']) }), kind, verb).allowed).toBe(false);
 });
 
-test('who is kept from anything does not administer everything', () => {
+test('a user who is denied anything does not administer everything', () => {
   expect(
     [
       ann({ administer: true }),

@@ -116,7 +116,7 @@ export interface CompiledRole {
   readonly options: number;
   readonly allowLogins: LoginPatterns;
   readonly allowExpression: Expression | undefined;
-  /** It places no condition on the node. */
+  /** Whether it places no condition on the node. */
   readonly everywhere: boolean;
 }
 
@@ -149,7 +149,7 @@ export interface PolicyIndex {
 export interface RolesNaming {
   /** For each role, the index of its login that matches, or -1; in the order of roles. */
   readonly places: Int16Array;
-  /** Those that match and place no condition on the node. */
+  /** Roles that match and place no condition on the node. */
   readonly everywhere: readonly CompiledRole[];
 }
 

@@ -21,7 +21,7 @@ describe('a host', () => {
   ])('%s is the address %s', (written, address) => expect(literalAddress(written)).toEqual(parseAddress(address)));
 
   test.each(['localhost', 'db', '256.1.1.1', '1.2.3.4.5', '4294967296', '0x', '08', '1..2', '', 'a.1', '127.0.0.1.', '-1', '1.2.3.4 '])(
-    '%j is a name, or nothing',
+    '%j is not an address',
     (text) => expect(literalAddress(text)).toBeUndefined(),
   );
 });
@@ -95,7 +95,7 @@ describe('a destination', () => {
     'db.example.com:5432',
     '*.example.com',
     '*.example.com:80-90',
-  ])('%s can be read', (text) => expect(parseDestination(text)).toBeDefined());
+  ])('%s is accepted', (text) => expect(parseDestination(text)).toBeDefined());
   test.each([
     '',
     ':22',
@@ -118,5 +118,5 @@ describe('a destination', () => {
     '10.0.0.0/33',
     'db:1-2-3',
     'foo.127',
-  ])('%j can not', (text) => expect(parseDestination(text)).toBeUndefined());
+  ])('%j is refused', (text) => expect(parseDestination(text)).toBeUndefined());
 });

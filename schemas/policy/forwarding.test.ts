@@ -22,7 +22,7 @@ function rulesOf(...roles: readonly object[]): Forwarding {
   return decision.forwarding;
 }
 const own = ['10.0.0.5', 'fd00::5'];
-/** As a node decides that resolved the host to this address. */
+/** The decision of a node that resolved the host to this address. */
 const node = (rules: Forwarding, host: string, address: string, port = 443): boolean =>
   permittedAddresses(rules, { host, port }, [address], own).length === 1;
 const closed = { loopback: false };
@@ -32,29 +32,36 @@ describe('the node connects', () => {
     ['anywhere by default', [{}], '10.1.1.1', '10.1.1.1', 80, true],
     ['to itself by default', [{}], 'localhost', '127.0.0.1', 80, true],
     ['not to the metadata service by default', [{}], '169.254.169.254', '169.254.169.254', 80, false],
-    ['not to it by a name that stands for it', [{}], 'innocent.example.com', '169.254.169.254', 80, false],
-    ['not to it where `to` names it', [{ port_forwarding: { to: ['169.254.169.254'] } }], '169.254.169.254', '169.254.169.254', 80, false],
-    ['to it where a role opens it', [{ port_forwarding: { metadata: true } }], '169.254.169.254', '169.254.169.254', 80, true],
+    ['not to it by a name that resolves to it', [{}], 'innocent.example.com', '169.254.169.254', 80, false],
     [
-      'not where another role denies it',
+      'not to it even if `to` names it',
+      [{ port_forwarding: { to: ['169.254.169.254'] } }],
+      '169.254.169.254',
+      '169.254.169.254',
+      80,
+      false,
+    ],
+    ['to it if a role opens it', [{ port_forwarding: { metadata: true } }], '169.254.169.254', '169.254.169.254', 80, true],
+    [
+      'not to it if another role denies it',
       [{ port_forwarding: { metadata: true } }, { deny: { port_forwarding: { metadata: true } } }],
       '169.254.169.254',
       '169.254.169.254',
       80,
       false,
     ],
-    ['not to itself where that is closed', [{ port_forwarding: closed }], 'localhost', '127.0.0.1', 80, false],
+    ['not to itself if loopback is closed', [{ port_forwarding: closed }], 'localhost', '127.0.0.1', 80, false],
     ['not by another of its addresses', [{ port_forwarding: closed }], '10.0.0.5', '10.0.0.5', 80, false],
     ['not by the unspecified address', [{ port_forwarding: closed }], '0', '0.0.0.0', 80, false],
-    ['to itself where another role of the user allows it', [{ port_forwarding: closed }, {}], 'localhost', '127.0.0.1', 80, true],
-    ['not where one denies it', [{}, { deny: { port_forwarding: { loopback: true } } }], 'localhost', '::1', 80, false],
+    ['to itself if another role of the user allows it', [{ port_forwarding: closed }, {}], 'localhost', '127.0.0.1', 80, true],
+    ['not to itself if one role denies it', [{}, { deny: { port_forwarding: { loopback: true } } }], 'localhost', '::1', 80, false],
     ['where `to` says', [{ port_forwarding: { to: ['10.0.0.0/8:80'] } }], '10.9.9.9', '10.9.9.9', 80, true],
     ['to no other port', [{ port_forwarding: { to: ['10.0.0.0/8:80'] } }], '10.9.9.9', '10.9.9.9', 81, false],
     ['to no other address', [{ port_forwarding: { to: ['10.0.0.0/8:80'] } }], '11.0.0.1', '11.0.0.1', 80, false],
     ['to a name that `to` names', [{ port_forwarding: { to: ['db.example.com:5432'] } }], 'DB.Example.com.', '192.0.2.1', 5432, true],
     ['below a name', [{ port_forwarding: { to: ['*.example.com'] } }], 'a.b.example.com', '192.0.2.1', 5432, true],
     ['not at the name itself', [{ port_forwarding: { to: ['*.example.com'] } }], 'example.com', '192.0.2.1', 5432, false],
-    ['not to a name that only looks alike', [{ port_forwarding: { to: ['*.example.com'] } }], 'aexample.com', '192.0.2.1', 5432, false],
+    ['not to a name with the same ending', [{ port_forwarding: { to: ['*.example.com'] } }], 'aexample.com', '192.0.2.1', 5432, false],
     [
       'not to itself by a name that `to` names',
       [{ port_forwarding: { ...closed, to: ['db.example.com'] } }],
@@ -64,32 +71,32 @@ describe('the node connects', () => {
       false,
     ],
     [
-      'grants of two roles are not added up',
+      'grants of two roles are not combined',
       [{ port_forwarding: { to: ['10.0.0.0/8'] } }, { port_forwarding: { ...closed, to: ['*'] } }],
       'localhost',
       '127.0.0.1',
       80,
       false,
     ],
-    ['a block that is denied', [{}, { deny: { port_forwarding: { to: ['10.0.0.0/8'] } } }], '10.1.1.1', '10.1.1.1', 80, false],
+    ['not to a denied block', [{}, { deny: { port_forwarding: { to: ['10.0.0.0/8'] } } }], '10.1.1.1', '10.1.1.1', 80, false],
     [
-      'a block that is denied, through a translator',
+      'not to a denied block through a translator',
       [{}, { deny: { port_forwarding: { to: ['10.0.0.0/8'] } } }],
       '64:ff9b::a01:101',
       '64:ff9b::a01:101',
       80,
       false,
     ],
-    ['a name that is denied', [{}, { deny: { port_forwarding: { to: ['db.example.com'] } } }], 'db.example.com', '192.0.2.1', 80, false],
-    ['nowhere where all is denied', [{}, { deny: { port_forwarding: true } }], '10.1.1.1', '10.1.1.1', 80, false],
+    ['not to a denied name', [{}, { deny: { port_forwarding: { to: ['db.example.com'] } } }], 'db.example.com', '192.0.2.1', 80, false],
+    ['nowhere if everything is denied', [{}, { deny: { port_forwarding: true } }], '10.1.1.1', '10.1.1.1', 80, false],
     ['nowhere without a grant', [{ port_forwarding: false }], '10.1.1.1', '10.1.1.1', 80, false],
-    ['nowhere where only listening is granted', [{ port_forwarding: { local: false } }], '10.1.1.1', '10.1.1.1', 80, false],
+    ['nowhere if only listening is granted', [{ port_forwarding: { local: false } }], '10.1.1.1', '10.1.1.1', 80, false],
   ];
   test.each(table)('%s', (_claim, roles, host, address, port, allowed) => {
     const rules = rulesOf(...roles);
     expect(node(rules, host, address, port)).toBe(allowed);
     expect(node(decodeForwarding(encodeForwarding(rules)), host, address, port)).toBe(allowed);
-    // A gateway never stops what the node would allow, where the node asks.
+    // If the node checks, the gateway never refuses a connection that the node would allow.
     if (allowed) expect(refuseConnecting(rules, { host, port }, true)).toBeNull();
   });
 });
@@ -99,29 +106,29 @@ describe('the gateway passes to a node that does not check names', () => {
     ['a name, by default', [{}], 'db.example.com', true],
     ['localhost, by default', [{}], 'localhost', true],
     ['the known name of a metadata service: never', [{}], 'metadata.google.internal', false],
-    ['localhost where loopback is closed: never', [{ port_forwarding: closed }], 'x.localhost', false],
-    ['the empty host where loopback is closed: never', [{ port_forwarding: closed }], '', false],
-    ['any name where loopback is closed: not, it may stand for it', [{ port_forwarding: closed }], 'db.example.com', false],
+    ['localhost if loopback is closed: never', [{ port_forwarding: closed }], 'x.localhost', false],
+    ['the empty host if loopback is closed: never', [{ port_forwarding: closed }], '', false],
+    ['any name if loopback is closed: no, it may resolve to loopback', [{ port_forwarding: closed }], 'db.example.com', false],
     ['a name that `to` names', [{ port_forwarding: { ...closed, to: ['db.example.com'] } }], 'db.example.com', true],
-    ['a name where `to` lists blocks', [{ port_forwarding: { to: ['10.0.0.0/8'] } }], 'db.example.com', false],
-    ['a name where `to` lists ports alone', [{ port_forwarding: { to: ['*:80', '*:443'] } }], 'db.example.com', true],
-    ['a name where an address is denied', [{}, { deny: { port_forwarding: { to: ['10.0.0.1'] } } }], 'db.example.com', false],
-    ['localhost where its address is denied', [{}, { deny: { port_forwarding: { to: ['127.0.0.1'] } } }], 'localhost', false],
-    ['a name where metadata is denied outright', [{}, { deny: { port_forwarding: { metadata: true } } }], 'db.example.com', false],
+    ['a name if `to` lists blocks', [{ port_forwarding: { to: ['10.0.0.0/8'] } }], 'db.example.com', false],
+    ['a name if `to` lists ports only', [{ port_forwarding: { to: ['*:80', '*:443'] } }], 'db.example.com', true],
+    ['a name if an address is denied', [{}, { deny: { port_forwarding: { to: ['10.0.0.1'] } } }], 'db.example.com', false],
+    ['localhost if its address is denied', [{}, { deny: { port_forwarding: { to: ['127.0.0.1'] } } }], 'localhost', false],
+    ['a name if metadata is denied', [{}, { deny: { port_forwarding: { metadata: true } } }], 'db.example.com', false],
     ['an address', [{ port_forwarding: { ...closed, to: ['10.0.0.0/8'] } }], '10.1.1.1', true],
     ['an address in another spelling', [{ port_forwarding: closed }], '0x7f.1', false],
-    ['a metadata address with the dot of the root', [{}], '169.254.169.254.', false],
+    ['a metadata address with a trailing dot', [{}], '169.254.169.254.', false],
     ['one in brackets', [{}], '[fe80::1]', false],
     ['one in digits of another script', [{}], '１６９.254.169.254', false],
     ['one with a blank', [{}], '169.254.169.254 ', false],
-    ['one with a NUL behind a name', [{}], 'localhost\0.example.com', false],
+    ['one with a NUL after a name', [{}], 'localhost\0.example.com', false],
   ];
   test.each(table)('%s', (_claim, roles, host, passes) =>
     expect(refuseConnecting(rulesOf(...roles), { host, port: 443 }, false) === null).toBe(passes),
   );
 });
 
-test('directions and sockets are granted and denied by themselves', () => {
+test('directions and sockets are granted and denied independently', () => {
   expect(refuseListening(rulesOf({}), false)).toBeNull();
   expect(refuseListening(rulesOf({ port_forwarding: { remote: false } }), false)).not.toBeNull();
   expect(refuseListening(rulesOf({ port_forwarding: { sockets: false } }), false)).toBeNull();
@@ -141,12 +148,12 @@ test.each([
   '{"allow":[{"local":1}],"deny":[]}',
   '{"allow":[{}],"deny":[],"x":1}',
   '{"allow":[{"to":["127.1"]}],"deny":[]}',
-])('rules %j that cannot be read allow nothing', (text) => {
+])('malformed rules %j allow nothing', (text) => {
   expect(isAnyForwarding(decodeForwarding(text))).toBe(false);
 });
 
-describe('whatever the roles and the spelling', () => {
-  /** Spellings of an IPv4 address that some resolver takes. */
+describe('for any roles and spelling', () => {
+  /** Spellings of an IPv4 address that some resolver accepts. */
   const spelled = (address: string): fc.Arbitrary<string> => {
     const [a, b, c, d] = address.split('.').map(Number) as [number, number, number, number];
     const number = (n: number): fc.Arbitrary<string> =>
@@ -182,7 +189,7 @@ describe('whatever the roles and the spelling', () => {
   const denials = fc.constantFrom({}, { port_forwarding: { loopback: true } }, { port_forwarding: { to: ['10.0.0.0/8'] } });
   const roles = fc.array(fc.record({ port_forwarding: settings, deny: denials }), { minLength: 1, maxLength: 3 });
 
-  test('no spelling of a metadata address gets through while no role opens metadata', () => {
+  test('no spelling of a metadata address passes unless a role opens metadata', () => {
     fc.assert(
       fc.property(
         roles,
@@ -197,7 +204,7 @@ describe('whatever the roles and the spelling', () => {
     );
   });
 
-  test('no spelling of loopback gets through where every role closes it', () => {
+  test('no spelling of loopback passes if every role closes it', () => {
     fc.assert(
       fc.property(roles, fc.constantFrom('127.0.0.1', '127.8.9.10', '0.0.0.0').chain(spelled), fc.boolean(), (given, host, checks) => {
         const rules = rulesOf(
@@ -212,7 +219,7 @@ describe('whatever the roles and the spelling', () => {
     );
   });
 
-  test('a gateway lets nothing by address to a node that such a node would not let', () => {
+  test('a gateway passes no address to a non-checking node that a checking node would refuse', () => {
     fc.assert(
       fc.property(roles, fc.oneof(fc.ipV4(), fc.ipV6(), fc.constantFrom('127.0.0.1', '::1', 'fe80::1')), (given, host) => {
         const rules = rulesOf(...given);
@@ -223,7 +230,7 @@ describe('whatever the roles and the spelling', () => {
     );
   });
 
-  test('a denial, in a role or as one more, never opens anything', () => {
+  test('a denial, in an existing or an additional role, never opens anything', () => {
     fc.assert(
       fc.property(
         roles,

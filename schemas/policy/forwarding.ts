@@ -23,7 +23,7 @@ const to = z
       .max(280)
       .refine(
         (text) => parseDestination(text) !== undefined,
-        'is no destination: an address, a block or a name, and a port or a range of ports after a colon',
+        'is not a destination: an address, a block or a name, and a port or a range of ports after a colon',
       ),
   )
   .min(1)
@@ -230,7 +230,7 @@ export function refuseConnecting(rules: Forwarding, asked: Asked, nodeChecks: bo
           (grant.loopback &&
             (grant.to === undefined || patternsOf(grant).some((pattern) => pattern.kind === 'any' && matchesAddress(pattern, [], port))))),
     );
-  return passes ? null : `${no}, of which only the node knows what it stands for: ask for an address`;
+  return passes ? null : `${no}, because only the node can resolve that name: use an address`;
 }
 
 const compiled = new WeakMap<object, readonly DestinationPattern[]>();

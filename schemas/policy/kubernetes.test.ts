@@ -23,23 +23,23 @@ describe('a request', () => {
   test.each<[string, Parameters<typeof ann>[0][], KubeRequest, boolean]>([
     ['nothing without a rule', [{}], pods, false],
     ['a rule without restrictions', [{ allow: [all] }], pods, true],
-    ['a rule that names nobody to be', [{ allow: [{}] }], pods, false],
+    ['a rule without a user or group', [{ allow: [{}] }], pods, false],
     ['another cluster', [{ allow: [{ ...all, clusters: { env: 'prod' } }] }], pods, false],
     ['this cluster', [{ allow: [{ ...all, clusters: { name: 'east' } }] }], pods, true],
     ['the namespace', [{ allow: [{ ...all, namespaces: ['dev-*'] }] }], pods, true],
     ['another namespace', [{ allow: [{ ...all, namespaces: ['dev'] }] }], pods, false],
-    ['what has no namespace needs all of them', [{ allow: [{ ...all, namespaces: ['dev-*'] }] }], nodes, false],
-    ['what has no namespace, and all of them', [{ allow: [{ ...all }] }], nodes, true],
+    ['a request without a namespace needs a rule for all namespaces', [{ allow: [{ ...all, namespaces: ['dev-*'] }] }], nodes, false],
+    ['a request without a namespace, with a rule for all namespaces', [{ allow: [{ ...all }] }], nodes, true],
     ['the verb', [{ allow: [{ ...all, verbs: ['get', 'list'] }] }], pods, true],
     ['another verb', [{ allow: [{ ...all, verbs: ['list'] }] }], pods, false],
-    ['a resource does not give its subresources', [{ allow: [{ ...all, resources: ['pods'] }] }], exec, false],
+    ['a resource does not include its subresources', [{ allow: [{ ...all, resources: ['pods'] }] }], exec, false],
     ['a subresource', [{ allow: [{ ...all, resources: ['pods/exec'] }] }], exec, true],
     ['with group', [{ allow: [{ ...all, resources: ['deployments.apps/scale'] }] }], scale, true],
     ['without group', [{ allow: [{ ...all, resources: ['deployments/scale'] }] }], scale, true],
     ['the name', [{ allow: [{ ...all, names: ['web*'] }] }], pods, true],
     ['another name', [{ allow: [{ ...all, names: ['db*'] }] }], pods, false],
     [
-      'restrictions of two rules are not added up',
+      'restrictions of two rules are not combined',
       [
         {
           allow: [
@@ -53,13 +53,13 @@ describe('a request', () => {
     ],
     ['deny wins', [{ allow: [all] }, { deny: [{ resources: ['pods'] }] }], pods, false],
     ['deny of a subresource only', [{ allow: [all] }, { deny: [{ resources: ['pods/exec'] }] }], pods, true],
-    ['deny of a namespace denies what is about all of them', [{ allow: [all] }, { deny: [{ namespaces: ['secret'] }] }], nodes, false],
+    ['deny of a namespace denies requests about all namespaces', [{ allow: [all] }, { deny: [{ namespaces: ['secret'] }] }], nodes, false],
     ['deny of everything', [{ allow: [all] }, { deny: [{}] }], pods, false],
     ['deny of the only group', [{ allow: [all] }, { deny: [{ groups: ['g'] }] }], pods, false],
   ])('%s', (_claim, sides, request, allowed) => expect(decideKube(ann(...sides), cluster, request).allowed).toBe(allowed));
 });
 
-test('groups and users of all allowing rules are put together, without what is denied and without names of the system from traits', () => {
+test('groups and users of all allowing rules are combined, without denied ones and without system names from traits', () => {
   const subject = ann(
     { allow: [{ groups: ['view', '{traits.groups}'], users: ['{user}'] }, { groups: ['edit', 'admin'] }] },
     { allow: [{ groups: ['far'], verbs: ['list'] }], deny: [{ groups: ['admin'] }] },
@@ -85,7 +85,7 @@ test('groups and users of all allowing rules are put together, without what is d
   });
 });
 
-test('values are hidden where any role says so: of the resource with its group or without, of its subresources, and not of what a container prints', () => {
+test('values are hidden if any role says so: for the resource with or without its group and for its subresources, but not for output of containers', () => {
   const role = (name: string, more: object): Role => roleSchema.parse({ kind: 'role', name, ...more });
   const hides = (patterns: readonly string[], asked: Partial<KubeRequest>): boolean | undefined => {
     const roles = [role('all', { allow: { kubernetes: [all] } }), role('careful', { deny: { kubernetes_values: patterns } })];
@@ -102,7 +102,7 @@ test('values are hidden where any role says so: of the resource with its group o
   for (const subresource of ['log', 'exec', 'attach', 'portforward']) expect(hides(['*'], { subresource, name: 'web' })).toBe(false);
 });
 
-test('who names groups alone is passed on under a name that no cluster gave rights to, and more than one user is refused', () => {
+test('roles that name only groups pass the user on under a name without rights of its own, and several users are refused', () => {
   expect(decideKube(ann({ allow: [all] }), cluster, pods)).toMatchObject({ impersonate: 'steno:ann', groups: ['g'] });
   expect(decideKube(ann({ allow: [{ users: ['a'] }] }, { allow: [{ users: ['b'] }] }), cluster, pods)).toMatchObject({
     allowed: false,
@@ -110,7 +110,7 @@ test('who names groups alone is passed on under a name that no cluster gave righ
   });
 });
 
-test('creations and deletions of collections need every name, since bodies are not read; lists show a part', () => {
+test('creations and deletions of collections need a rule for every name, since bodies are not read; lists are shown in part', () => {
   const some = { ...all, names: ['web*'] };
   for (const verb of ['list', 'watch', 'create', 'deletecollection']) {
     const request = { ...pods, verb, name: null };
@@ -124,7 +124,7 @@ test('creations and deletions of collections need every name, since bodies are n
   }
 });
 
-test('a cluster is open to whoever is allowed something on it, unless all of it is denied', () => {
+test('a cluster is open to users who are allowed something on it, unless all of it is denied', () => {
   expect(mayUseCluster(ann({}), cluster)).toBe(false);
   expect(mayUseCluster(ann({ allow: [{ ...all, verbs: ['get'] }] }), cluster)).toBe(true);
   expect(mayUseCluster(ann({ allow: [{ ...all, clusters: { env: 'prod' } }] }), cluster)).toBe(false);
@@ -149,7 +149,7 @@ test('the strictest terms of the allowing roles hold', () => {
   });
 });
 
-test('nothing is allowed that a denying rule, read word by word, is about', () => {
+test('nothing is allowed that a denying rule, applied literally, covers', () => {
   const word = fc.constantFrom('a', 'ab', 'b');
   const pattern = fc.constantFrom('a', 'ab', 'b', 'a*', '*');
   const rule = fc.record({
@@ -178,7 +178,7 @@ test('nothing is allowed that a denying rule, read word by word, is about', () =
           (one.verbs.includes('*') || one.verbs.includes(asked.verb)),
       );
       const decided = decideKube(ann({ allow: allow.map((one) => ({ ...one, groups: ['g'] })), deny }), cluster, asked);
-      // Of a list, what is denied is left out.
+      // Denied objects are left out of lists.
       if (denied && decided.allowed) expect([asked.verb, decided.shows === null]).toEqual(['list', false]);
       if (decided.allowed) expect(allow.some((one) => fits(one.resources, asked.resource))).toBe(true);
     }),
@@ -186,7 +186,7 @@ test('nothing is allowed that a denying rule, read word by word, is about', () =
   );
 });
 
-describe('a list of which a part is allowed', () => {
+describe('a partially allowed list', () => {
   const list: KubeRequest = { ...pods, verb: 'list', namespace: null, name: null };
   const shown = (sides: Parameters<typeof ann>[0][], request: KubeRequest, objects: readonly string[]): readonly string[] | string => {
     const decided = decideKube(ann(...sides), cluster, request);
@@ -206,10 +206,10 @@ describe('a list of which a part is allowed', () => {
     ['all but a name', [{ allow: [all], deny: [{ names: ['web'] }] }], list, ['dev-1/db']],
     ['watches too', [{ allow: [{ ...all, names: ['db'] }] }], { ...list, verb: 'watch' }, ['dev-1/db']],
     ['namespaces by their own name', [{ allow: [{ ...all, namespaces: ['dev-*'] }] }], { ...list, resource: 'namespaces' }, []],
-    ['nothing where all is denied', [{ allow: [all] }, { deny: [{ resources: ['pods'] }] }], list, /^role r1 denies/],
+    ['nothing if everything is denied', [{ allow: [all] }, { deny: [{ resources: ['pods'] }] }], list, /^role r1 denies/],
     ['no deletion', [{ allow: [{ ...all, names: ['web'] }] }], { ...list, verb: 'deletecollection' }, /^no role/],
     ['no creation', [{ allow: [{ ...all, names: ['web'] }] }], { ...list, verb: 'create' }, /^no role/],
-    ['nothing that has no namespace', [{ allow: [{ ...all, namespaces: ['dev-*'] }] }], nodes, /^no role/],
+    ['nothing without a namespace', [{ allow: [{ ...all, namespaces: ['dev-*'] }] }], nodes, /^no role/],
     [
       'one identity',
       [
@@ -255,7 +255,7 @@ describe('a list of which a part is allowed', () => {
     verbs: fc.constantFrom(['*'], ['list'], ['get', 'list']),
   });
   const denial = rule.map(({ namespaces, names, verbs }) => ({ namespaces, names, verbs }));
-  test('shows exactly what could be listed by name', () => {
+  test('shows exactly the objects that could be listed by name', () => {
     fc.assert(
       fc.property(
         fc.array(rule, { maxLength: 3 }),
@@ -268,7 +268,7 @@ describe('a list of which a part is allowed', () => {
           const decided = decideKube(subject, cluster, { ...list, namespace: within });
           const one = decideKube(subject, cluster, { ...list, namespace: within ?? namespace, name });
           const visible = decided.allowed && (decided.shows === null || decided.shows({ namespace: within ?? namespace, name }));
-          // A list is refused as a whole only where nothing in it could be shown, or everything is denied.
+          // A list is refused as a whole only if nothing in it could be shown, or everything is denied.
           expect(visible).toBe(one.allowed);
         },
       ),

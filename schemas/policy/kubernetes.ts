@@ -41,11 +41,11 @@ export type KubeDecision =
       /** For a partially allowed list or watch: which objects may be shown. Null: all of them. */
       readonly shows: ((object: KubeObject) => boolean) | null;
       readonly terms: SessionTerms;
-      /** A second factor of the last minutes comes first: of a stream, or of a write where a role says so. */
+      /** Whether a recent second factor is required: for a stream, or for a write if a role says so. */
       readonly confirm: boolean;
       /** For a write: resources whose values are omitted from the recorded body; null if the body is not recorded. */
       readonly bodies: { readonly redact: readonly string[] } | null;
-      /** Whether its answer shows keys and no values, since a role denies `kubernetes_values`. */
+      /** Whether its answer shows keys but no values, because a role denies `kubernetes_values`. */
       readonly hidesValues: boolean;
     }
   | Refusal;
@@ -171,7 +171,7 @@ function decision(
       allowed: false,
       reason: nobody
         ? `the roles of ${subject.user} name no user or group for ${what}`
-        : `the roles of ${subject.user} name ${users.length} users (${users.slice(0, 4).join(', ')}) for ${what}, where one can be passed on`,
+        : `the roles of ${subject.user} name ${users.length} users (${users.slice(0, 4).join(', ')}) for ${what}, but only one can be passed on`,
       because: denying[0]?.clause ?? first.clause,
     };
   }
@@ -196,7 +196,7 @@ function decision(
       !answersText(request) &&
       isMarked(
         request,
-        // Roles of an authority of before lack the field.
+        // Roles from an older authority lack the field.
         subject.roles.flatMap(({ deny }) => (deny.kubernetes_values as readonly string[] | undefined) ?? []),
       ),
   };

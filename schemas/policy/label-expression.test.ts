@@ -43,7 +43,7 @@ test.each<[ExpressionSubject, string, boolean]>([
   ['request', "request.nodes.exists(n, n == 'x')", false],
 ])('about a %s: %s', (about, text, truth) => expect(ask(text, about)).toBe(truth));
 
-describe('nothing else is understood, and the place is told', () => {
+describe('anything else is refused, with its position', () => {
   test.each<[string, number]>([
     ['', 0],
     ['labels.', 7],
@@ -87,7 +87,7 @@ describe('nothing else is understood, and the place is told', () => {
     }
   });
 
-  test('whatever the text, it compiles or says why', () => {
+  test('any text compiles or gives a reason', () => {
     const word = fc.constantFrom(
       'labels',
       '.',
@@ -133,7 +133,7 @@ describe('nothing else is understood, and the place is told', () => {
   });
 });
 
-test('what a label must be for the expression to hold is known beforehand', () => {
+test('the values that a label must have are known beforehand', () => {
   expect(compileExpression("labels.env in ['dev', 'stage'] && 'shop' == labels.team && labels.x != 'y'", 'node').needs).toEqual([
     { label: 'env', values: ['dev', 'stage'] },
     { label: 'team', values: ['shop'] },
@@ -142,7 +142,7 @@ test('what a label must be for the expression to hold is known beforehand', () =
   expect(compileExpression("!(labels.env == 'dev')", 'node').needs).toEqual([]);
 });
 
-test('it means what CEL means, where unknown is an error there', () => {
+test('an expression means the same as in CEL, where unknown is an error', () => {
   const cel = new Environment()
     .registerVariable('labels', 'map<string, string>')
     .registerVariable('user', 'map<string, dyn>')

@@ -316,7 +316,7 @@ class Parser {
   #has(at: number): Term {
     this.#expect('(');
     const { label, at: inner } = this.#operand();
-    if (label === undefined) throw new ExpressionError('asks has() of something that is no label; write has(labels.key)', inner);
+    if (label === undefined) throw new ExpressionError('asks has() of something that is not a label; write has(labels.key)', inner);
     this.#expect(')');
     return this.#made({
       kind: 'bool',

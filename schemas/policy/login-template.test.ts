@@ -29,4 +29,4 @@ test.each([
   '{traits.a b}',
   '{email.local(user)}',
   '{email.domain(traits.email)}',
-])('%s is none', (text) => expect(parseTemplate(text)).toBeNull());
+])('%s is not a template', (text) => expect(parseTemplate(text)).toBeNull());

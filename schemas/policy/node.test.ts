@@ -24,22 +24,22 @@ describe('deciding', () => {
     ['a named login on every node', [{ allow: { nodes: everywhere, logins: ['root'] } }], 'root', true],
     ['another login', [{ allow: { nodes: everywhere, logins: ['root'] } }], 'www', false],
     [
-      'nodes of one role and logins of another are not added up',
+      'nodes of one role and logins of another are not combined',
       [{ allow: { nodes: everywhere } }, { allow: { logins: ['www'] } }],
       'www',
       false,
     ],
     ['`*` is any login', [{ allow: { nodes: everywhere, logins: ['*'] } }], 'www', true],
     ['`*` is not root', [{ allow: { nodes: everywhere, logins: ['*'] } }], 'root', false],
-    ['`{user}` is the own name', [{ allow: { nodes: everywhere, logins: ['{user}'] } }], 'ann', true],
+    ['`{user}` is the name of the user', [{ allow: { nodes: everywhere, logins: ['{user}'] } }], 'ann', true],
     ['`{user}` is no other name', [{ allow: { nodes: everywhere, logins: ['{user}'] } }], 'bob', false],
     ['text around `{user}`', [{ allow: { nodes: everywhere, logins: ['dev-{user}'] } }], 'dev-ann', true],
     ['a trait of many values: the second', [{ allow: { nodes: everywhere, logins: ['{traits.logins}'] } }], 'deploy', true],
     ['a trait does not give root', [{ allow: { nodes: everywhere, logins: ['{traits.logins}'] } }], 'root', false],
-    ['a trait does not give what is no login', [{ allow: { nodes: everywhere, logins: ['{traits.logins}'] } }], '-oProxyCommand=x', false],
+    ['a trait does not give an invalid login', [{ allow: { nodes: everywhere, logins: ['{traits.logins}'] } }], '-oProxyCommand=x', false],
     ['a trait does not give the star', [{ allow: { nodes: everywhere, logins: ['{traits.logins}'] } }], 'www', false],
     ['a trait that the user lacks gives nothing', [{ allow: { nodes: everywhere, logins: ['{traits.none}'] } }], 'ann', false],
-    ['what stands before the @', [{ allow: { nodes: everywhere, logins: ['{email.local(traits.email)}'] } }], 'ann.b', true],
+    ['the part before the @', [{ allow: { nodes: everywhere, logins: ['{email.local(traits.email)}'] } }], 'ann.b', true],
     [
       'a trait with the name of a built-in property gives nothing',
       [{ allow: { nodes: everywhere, logins: ['{traits.constructor}'] } }],
@@ -51,7 +51,7 @@ describe('deciding', () => {
     ['one of several values', [{ allow: { nodes: { env: ['test', 'prod'] }, logins: ['www'] } }], 'www', true],
     ['none of several values', [{ allow: { nodes: { env: ['test', 'dev'] }, logins: ['www'] } }], 'www', false],
     ['a label that is missing', [{ allow: { nodes: { zone: '*' }, logins: ['www'] } }], 'www', false],
-    ['any value of a label that is there', [{ allow: { nodes: { env: '*' }, logins: ['www'] } }], 'www', true],
+    ['any value of an existing label', [{ allow: { nodes: { env: '*' }, logins: ['www'] } }], 'www', true],
     ['all labels must hold', [{ allow: { nodes: { env: 'prod', os: 'bsd' }, logins: ['www'] } }], 'www', false],
     ['the name counts as a label', [{ allow: { nodes: { name: 'web-1' }, logins: ['www'] } }], 'www', true],
     ['`*` with a value that is not `*` is nothing', [{ allow: { nodes: { '*': 'prod' }, logins: ['www'] } }], 'www', false],
@@ -76,7 +76,7 @@ describe('deciding', () => {
       false,
     ],
     [
-      'an expression that asks an unknown label allows nothing',
+      'an expression with an unknown label allows nothing',
       [{ allow: { node_expression: "labels.zone != 'secret'", logins: ['www'] } }],
       'www',
       false,
@@ -119,13 +119,13 @@ describe('deciding', () => {
       true,
     ],
     [
-      'deny by an expression that asks an unknown label',
+      'deny by an expression with an unknown label',
       [{ allow: { nodes: everywhere, logins: ['www'] } }, { deny: { node_expression: "labels.zone == 'secret'" } }],
       'www',
       false,
     ],
     [
-      'deny that first asks whether the label is there',
+      'deny that first checks whether the label exists',
       [{ allow: { nodes: everywhere, logins: ['www'] } }, { deny: { node_expression: "has(labels.zone) && labels.zone == 'secret'" } }],
       'www',
       true,
@@ -145,7 +145,7 @@ describe('deciding', () => {
     expect(mayReach(subject, web)).toBe(reachableLogins(subject, web).length > 0);
   });
 
-  test('the strictest of what limits and the widest of what allows counts, of the roles that allow', () => {
+  test('of the allowing roles, the strictest limits and the widest permissions apply', () => {
     const allow = { nodes: everywhere, logins: ['www'] };
     const relaxed = {
       allow,
@@ -201,7 +201,7 @@ describe('deciding', () => {
     [[{ recording: { streams: 'commands', limit: 5 } }, { recording: { streams: 'limited', limit: 7 } }], 'commands', 7, undefined],
     [[{}, { recording: { streams: 'full', limit: 0 } }], 'full', 1 << 20, undefined],
     [[{ recording: { unechoed: 'digest' } }, { recording: { unechoed: 'full' } }], 'commands', 1 << 20, 'full'],
-  ] as const)('of what roles %j record of streams the fullest counts', (roles, streams, limit, unechoed) => {
+  ] as const)('of the streams settings of roles %j the fullest applies', (roles, streams, limit, unechoed) => {
     const allow = { nodes: everywhere, logins: ['www'] };
     for (const order of [roles, [...roles].reverse()]) {
       const decision = decide(ann(order.map((role) => ({ allow, ...role }))), web, 'www');
@@ -214,7 +214,7 @@ describe('deciding', () => {
     }
   });
 
-  test('the answer names role and place, whichever way it goes', () => {
+  test('the decision names role and position, whether allowed or denied', () => {
     const allowing = { allow: { nodes: everywhere, logins: ['ops', '{user}', 'www'] } };
     expect(decide(ann([{}, allowing]), web, 'www')).toMatchObject({
       by: 'r1',
@@ -234,7 +234,7 @@ describe('deciding', () => {
   });
 });
 
-test('the logins of a user are those that roles name, templates filled in, without root from a template', () => {
+test('the logins of a user are those named by roles, with templates filled in, but without root from a template', () => {
   expect(
     loginsOf({
       ...ann([{ allow: { logins: ['*', '{traits.logins}'] } }, { allow: { logins: ['{user}', 'www'] } }], {
@@ -244,7 +244,7 @@ test('the logins of a user are those that roles name, templates filled in, witho
   ).toEqual(['*', 'ann', 'ops', 'www']);
 });
 
-describe('whatever the roles', () => {
+describe('for any roles', () => {
   const labels = fc.constantFrom<object>(
     {},
     everywhere,
@@ -283,7 +283,7 @@ describe('whatever the roles', () => {
   const roles = (list: readonly object[]): Role[] => list.map((one, i) => role({ name: `r${i}`, ...one }));
   const subject = (list: readonly object[], given: Traits) => ({ user: 'ann', traits: given, roles: roles(list) });
 
-  test('adding a deny, to a role or as one more role, never allows more', () => {
+  test('adding a deny, to a role or in an additional role, never allows more', () => {
     fc.assert(
       fc.property(fc.record({ ...scene, deny: side, at: fc.nat() }), ({ roles: list, deny, at, ...rest }) => {
         const before = decide(subject(list, rest.traits), rest.node, rest.login);
@@ -336,10 +336,10 @@ describe('whatever the roles', () => {
     );
   });
 
-  test('the index finds what reading the rules one after the other finds', () => {
+  test('the index finds the same as a scan of all rules', () => {
     fc.assert(
       fc.property(fc.record(scene), ({ roles: list, ...rest }) => {
-        // Selectors only: the plain reading of those fits in a line.
+        // Selectors only, because the plain evaluation of those fits in a line.
         const plain = list.map((one) => ({ allow: { ...one.allow, node_expression: undefined }, deny: {} }));
         const given = roles(plain);
         const named = (pattern: string): boolean =>

@@ -27,7 +27,7 @@ export interface SessionLimits {
   /** Concurrent connections of the user, over all gateways. */
   readonly maxSessions: number | null;
   readonly disconnectExpiredCert: boolean;
-  /** How long a terminal of the page waits for a lost network; null: not at all. */
+  /** How long, in seconds, a terminal in the page waits for a lost network; null: not at all. */
   readonly reconnect: number | null;
 }
 
@@ -46,7 +46,7 @@ export interface SessionTerms {
   readonly recording: RecordingMode;
   readonly enhanced: EnhancedRecording;
   readonly limits: SessionLimits;
-  /** This session needs a second factor. */
+  /** Whether the session needs a second factor. */
   readonly sessionMfa: boolean;
   /** Every one of these must be met before a session starts; empty: none. */
   readonly moderation: readonly Moderation[];
@@ -245,7 +245,7 @@ export function termsOf(roles: readonly Role[]): SessionTerms {
   let enhanced = 0;
   const classes = new Set<KernelEventClass>();
   const moderation: Moderation[] = [];
-  // A role that says nothing does not let a terminal wait, and the strictest counts.
+  // A role without the setting does not let a terminal wait, and the strictest role counts.
   const reconnect = roles.length === 0 ? 0 : Math.min(...roles.map((role) => role.reconnect ?? 0));
   for (const role of roles) {
     strict ||= role.recording.mode === 'strict';

@@ -12,11 +12,11 @@ const dba = { roles: ['dba'], nodes: [] };
 
 test.each<[string, object[], { roles: string[]; nodes: (typeof db)[] }, boolean]>([
   ['nothing without a rule', [{}], dba, false],
-  ['nothing asked for', [{ allow: { request: [{ roles: ['*'] }] } }], { roles: [], nodes: [] }, false],
+  ['an empty request', [{ allow: { request: [{ roles: ['*'] }] } }], { roles: [], nodes: [] }, false],
   ['a role by name', [{ allow: { request: [{ roles: ['dba'] }] } }], dba, true],
-  ['a role by its beginning', [{ allow: { request: [{ roles: ['db*'] }] } }], dba, true],
+  ['a role by its prefix', [{ allow: { request: [{ roles: ['db*'] }] } }], dba, true],
   ['another role', [{ allow: { request: [{ roles: ['dev'] }] } }], dba, false],
-  ['everything asked for must be allowed', [{ allow: { request: [{ roles: ['dba'] }] } }], { roles: ['dba', 'admin'], nodes: [] }, false],
+  ['everything requested must be allowed', [{ allow: { request: [{ roles: ['dba'] }] } }], { roles: ['dba', 'admin'], nodes: [] }, false],
   [
     'from several rules',
     [{ allow: { request: [{ roles: ['dba'] }] } }, { allow: { request: [{ nodes: { env: 'prod' } }] } }],
@@ -30,11 +30,11 @@ test.each<[string, object[], { roles: string[]; nodes: (typeof db)[] }, boolean]
     { roles: [], nodes: [db] },
     true,
   ],
-  ['a rule about roles says nothing of nodes', [{ allow: { request: [{ roles: ['*'] }] } }], { roles: [], nodes: [db] }, false],
+  ['a rule about roles does not apply to nodes', [{ allow: { request: [{ roles: ['*'] }] } }], { roles: [], nodes: [db] }, false],
   ['deny wins', [{ allow: { request: [{ roles: ['*'] }] } }, { deny: { request: [{ roles: ['db*'] }] } }], dba, false],
 ])('asking: %s', (_claim, roles, wanted, allowed) => expect(decideRequest(subject('ann', ...roles), wanted).allowed).toBe(allowed));
 
-test('the strictest over everything asked for, and for each thing the rule that needs the fewest', () => {
+test('the strictest rule over everything requested, and for each item the rule that needs the fewest approvals', () => {
   const ann = subject('ann', {
     allow: {
       request: [
@@ -59,8 +59,8 @@ test('the strictest over everything asked for, and for each thing the rule that 
 test.each<[string, string, object[], boolean]>([
   ['nothing without a rule', 'bob', [{}], false],
   ['a rule for the role', 'bob', [{ allow: { approve: [{ roles: ['dba'] }] } }], true],
-  ['nobody their own', 'ann', [{ administer: true, allow: { approve: [{ roles: ['*'] }] } }], false],
-  ['whose, by an expression', 'bob', [{ allow: { approve: [{ roles: ['*'], where: "request.user.startsWith('c')" }] } }], false],
+  ['nobody for their own request', 'ann', [{ administer: true, allow: { approve: [{ roles: ['*'] }] } }], false],
+  ['by requester, with an expression', 'bob', [{ allow: { approve: [{ roles: ['*'], where: "request.user.startsWith('c')" }] } }], false],
   ['deny wins', 'bob', [{ allow: { approve: [{ roles: ['*'] }] } }, { deny: { approve: [{ roles: ['dba'] }] } }], false],
 ])('reviewing: %s', (_claim, reviewer, roles, allowed) =>
   expect(decideReview(subject(reviewer, ...roles), 'ann', dba).allowed).toBe(allowed),

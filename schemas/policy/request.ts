@@ -1,7 +1,7 @@
 /**
- * The policy on access requests: what somebody may ask for, who may agree, and by how many.
+ * The policy on access requests: what a user may request, who may approve it, and the number of approvals needed.
  *
- * Nobody reviews a request of their own, whatever roles say. Tested in request.test.ts.
+ * Nobody reviews their own request, whatever roles say. Tested in request.test.ts.
  */
 import type { NodeRecord, Role } from './role.js';
 import { expressionOf, isEmpty, matchesSelector, scopeOf } from './compiled.js';
@@ -10,7 +10,7 @@ import type { Clause, Refusal, Subject } from './subject.js';
 
 type Node = Pick<NodeRecord, 'name' | 'labels'>;
 
-/** Roles asked for by name, and nodes. */
+/** The requested nodes, and roles by name. */
 export interface Wanted {
   readonly roles: readonly string[];
   readonly nodes: readonly Node[];
@@ -19,17 +19,17 @@ export interface Wanted {
 export type RequestDecision =
   | {
       readonly allowed: true;
-      /** A rule for each thing asked for, in the order of roles, then nodes. */
+      /** A rule for each requested item: roles in order, then nodes. */
       readonly because: readonly Clause[];
-      /** The strictest over everything asked for; seconds. */
+      /** The strictest over all requested items, in seconds. */
       readonly maxDuration: number;
       readonly thresholds: { readonly approve: number; readonly deny: number };
-      /** Logins that rules for nodes name; empty when none does. */
+      /** Logins that rules for nodes name; empty if none does. */
       readonly logins: readonly string[];
     }
   | Refusal;
 
-/** May the subject ask for all of this? Of several rules for one thing the one that needs the fewest approvals counts. */
+/** Whether the subject may request all of this. Of several rules for one item, the one that needs the fewest approvals applies. */
 export function decideRequest(subject: Subject, wanted: Wanted): RequestDecision {
   const roles = sorted(subject.roles);
   const because: Clause[] = [];
@@ -41,7 +41,7 @@ export function decideRequest(subject: Subject, wanted: Wanted): RequestDecision
     ...wanted.roles.map((role) => ({ kind: 'role', role }) as const),
     ...wanted.nodes.map((node) => ({ kind: 'node', node }) as const),
   ];
-  if (things.length === 0) return { allowed: false, reason: 'nothing is asked for', because: null };
+  if (things.length === 0) return { allowed: false, reason: 'nothing is requested', because: null };
   for (const thing of things) {
     const what = thing.kind === 'role' ? `role ${thing.role}` : `node ${thing.node.name}`;
     for (const role of roles) {
@@ -77,7 +77,7 @@ export function decideRequest(subject: Subject, wanted: Wanted): RequestDecision
   return { allowed: true, because, maxDuration, thresholds: { approve, deny }, logins: [...logins].sort() };
 }
 
-/** May the subject approve or deny this request? Everything asked for must be theirs to give. */
+/** Whether the subject may approve or deny this request; rules must cover every requested item. */
 export function decideReview(
   subject: Subject,
   requester: string,

@@ -23,7 +23,7 @@ describe('a role document', () => {
     });
   });
 
-  test('of version 1 reads as it is, and what is read reads again', () => {
+  test('of version 1 is accepted unchanged, and the result can be parsed again', () => {
     const old = {
       kind: 'role',
       name: 'old',
@@ -47,7 +47,7 @@ describe('a role document', () => {
     ['8h', 28_800],
     ['1d', 86_400],
     [90, 90],
-  ])('says a duration as %j', (written, seconds) => {
+  ])('accepts the duration %j', (written, seconds) => {
     if (seconds >= 60) expect(role({ max_ttl: written }).max_ttl).toBe(seconds);
     else expect(roleSchema.safeParse({ kind: 'role', name: 'r', max_ttl: written }).success).toBe(false);
   });

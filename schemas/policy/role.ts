@@ -1,8 +1,9 @@
 /**
- * Roles: what the authority's YAML documents say. How they decide is in policy/; docs/roles.md explains every field.
+ * Roles: the schema of the authority's YAML documents. The other modules of policy/ decide by them; docs/roles.md explains every
+ * field.
  *
- * Strict: unknown fields are errors. Version 2 adds to version 1 and changes nothing of it, so documents of version 1,
- * which name no version, read as they are. Tested in role.test.ts.
+ * Strict: unknown fields are errors. Version 2 only adds to version 1, so documents of version 1, which name no version, are
+ * accepted unchanged. Tested in role.test.ts.
  */
 import { z } from 'zod';
 import { compileExpression, ExpressionError } from './label-expression.js';
@@ -13,13 +14,13 @@ import { streamsModes, unechoedModes } from '../recording/line.js';
 
 const name = z
   .string()
-  .regex(/^[a-z0-9][a-z0-9_.-]{0,62}$/, 'is no name: lower-case letters, digits, dot, dash and underscore')
+  .regex(/^[a-z0-9][a-z0-9_.-]{0,62}$/, 'is not a name: lower-case letters, digits, dot, dash and underscore')
   .refine((text) => !text.includes('..'), 'has two dots in a row');
-/** A name, or the beginning of one and `*`, or `*`. */
+/** A name, a prefix of one followed by `*`, or `*`. */
 const namePattern = z
   .string()
   .max(64)
-  .regex(/^(?:[a-z0-9][a-z0-9_.-]{0,62}\*?|\*)$/, 'is no name, nor the beginning of one with * at its end');
+  .regex(/^(?:[a-z0-9][a-z0-9_.-]{0,62}\*?|\*)$/, 'is neither a name nor a prefix of one followed by *');
 const text = (max: number) => z.string().max(max);
 const template = (message: string, fixed: RegExp) =>
   text(160).refine((value) => {
@@ -27,16 +28,16 @@ const template = (message: string, fixed: RegExp) =>
     return parsed !== null && (parsed.expand !== null || fixed.test(value));
   }, message);
 
-/** A login name of a node; `*` is any, but root where it allows, root too where it denies; or a template. */
+/** A login name of a node, or a template. `*` means any login: without root in an allowing rule, with root in a denying one. */
 const login = template(
-  'is no login: a name of the node, *, {user}, {traits.KEY} or {email.local(traits.KEY)}',
+  'is not a login: a name of the node, *, {user}, {traits.KEY} or {email.local(traits.KEY)}',
   /^(?:\*|[a-z_][a-z0-9_.-]{0,31})$/,
 );
 /** Names of Kubernetes users and groups. */
-const kubeName = template('is no name of Kubernetes, nor a template', /^[A-Za-z0-9][A-Za-z0-9:@._/-]{0,159}$/);
-const kubePattern = (allowed: RegExp) => z.string().max(253).regex(allowed, 'is no name, nor the beginning of one with * at its end');
+const kubeName = template('is neither a Kubernetes name nor a template', /^[A-Za-z0-9][A-Za-z0-9:@._/-]{0,159}$/);
+const kubePattern = (allowed: RegExp) => z.string().max(253).regex(allowed, 'is neither a name nor a prefix of one followed by *');
 
-/** `secrets`, `sealedsecrets.bitnami.com`, or the beginning of one with `*`: without subresources. */
+/** `secrets`, `sealedsecrets.bitnami.com`, or a prefix of one followed by `*`; without subresources. */
 const kubeResources = z.array(kubePattern(/^(?:[a-z0-9][a-z0-9.-]{0,252}\*?|\*)$/)).max(256);
 
 /** Labels a node must carry, all of them, each with one of the values; `*: '*'` is every node, a value `*` any value. */
@@ -63,7 +64,7 @@ const seconds = (least: number, most: number) =>
       const match = typeof value === 'string' ? /^(\d{1,9})([smhd])$/.exec(value) : null;
       return match === null ? value : Number(match[1]) * units[match[2]!]!;
     },
-    z.number({ error: 'is no duration: a number of seconds, or 30s, 15m, 8h, 7d' }).int().min(least).max(most),
+    z.number({ error: 'is not a duration: a number of seconds, or 30s, 15m, 8h, 7d' }).int().min(least).max(most),
   );
 
 export const sessionActions = ['list', 'view', 'follow', 'export', 'join', 'moderate', 'invite'] as const;
@@ -128,7 +129,7 @@ const kubeRule = z.strictObject({
     .array(kubePattern(/^(?:[a-z0-9][a-z0-9-]{0,62}\*?|\*)$/))
     .max(256)
     .default(['*']),
-  /** `pods`, `pods/exec`, `deployments.apps`, or the beginning of one with `*`. */
+  /** `pods`, `pods/exec`, `deployments.apps`, or a prefix of one followed by `*`. */
   resources: z
     .array(kubePattern(/^(?:[a-z0-9][a-z0-9./-]{0,252}\*?|\*)$/))
     .max(256)
@@ -138,7 +139,7 @@ const kubeRule = z.strictObject({
     .max(256)
     .default(['*']),
   verbs: z
-    .array(z.string().regex(/^(?:[a-z]{1,32}|\*)$/, 'is no verb of Kubernetes'))
+    .array(z.string().regex(/^(?:[a-z]{1,32}|\*)$/, 'is not a Kubernetes verb'))
     .max(32)
     .default(['*']),
   groups: z.array(kubeName).max(64).default([]),
@@ -203,11 +204,11 @@ const enhanced = z.strictObject({
     .default([...kernelEventClasses]),
 });
 
-/** What the role's holders view of recordings carries their name and the time: always, or of sessions for which an expression holds. */
+/** Whether recordings that the role's holders view carry their name and the time: always, or if an expression on the session holds. */
 const watermark = z.union([z.boolean(), z.strictObject({ where: expression('session') })]);
 export type WatermarkTerm = z.output<typeof watermark>;
 
-/** Demands that other users are in a session before it starts and while it lasts. */
+/** Requires other users to be in a session before it starts and while it lasts. */
 const moderation = z.strictObject({
   /** The number of participants required. */
   count: z.number().int().min(1).max(16).default(1),
@@ -215,7 +216,7 @@ const moderation = z.strictObject({
   modes: z.array(z.enum(joinModes)).min(1).max(3).default(['moderator']),
   /** Restricts who counts: `user` is the participant; facts of the session are available too. */
   where: expression('session').optional(),
-  /** They prove their second factor so often, from 2 minutes to a day, or count as gone; left out: never. */
+  /** Interval, from 2 minutes to a day, at which participants must prove their second factor to count as present; if omitted: never. */
   presence: seconds(120, 86_400).optional(),
   /** What happens to the session when too few of them are left. */
   on_leave: z.enum(['pause', 'terminate']).default('pause'),
@@ -226,32 +227,32 @@ export const roleSchema = z.strictObject({
   kind: z.literal('role'),
   /** Version of the document's form; omitted means 1. Newer versions are refused. */
   version: z
-    .union([z.literal(1), z.literal(2)], { error: 'is no version this Steno reads: 1 or 2' })
+    .union([z.literal(1), z.literal(2)], { error: 'is not a version that this Steno reads: 1 or 2' })
     .transform(() => 2 as const)
     .default(2),
   name,
   description: text(1024).default(''),
-  /** How long certificates of this role live: one minute to 30 hours. */
+  /** Lifetime of certificates with this role: one minute to 30 hours. */
   max_ttl: seconds(60, 108_000).default(43_200),
   allow: allow.prefault({}),
   deny: deny.prefault({}),
   port_forwarding: z.union([z.boolean(), forwardSettings]).default(true),
   agent_forwarding: z.boolean().default(true),
-  /** A session ends after so long, from a minute to 30 days; left out: no limit. */
+  /** A session ends after this time, from a minute to 30 days; no limit if omitted. */
   max_session_length: seconds(60, 2_592_000).optional(),
-  /** A session ends when nothing came from the client for so long; left out: no limit. */
+  /** A session ends after this time without input from the client; no limit if omitted. */
   idle_timeout: seconds(60, 2_592_000).optional(),
-  /** A terminal of the page waits so long for a network that was lost, from 5 s to 10 minutes; left out: not at all. */
+  /** How long a terminal in the page waits for a lost network, from 5 s to 10 minutes; if omitted: not at all. */
   reconnect: seconds(5, 600).optional(),
-  /** Connections to nodes that a user has at a time, over all gateways. */
+  /** Most concurrent connections of a user to nodes, over all gateways. */
   max_sessions: z.number().int().min(1).max(10_000).optional(),
-  /** Live sessions end when the certificate does. */
+  /** Whether live sessions end when the certificate expires. */
   disconnect_expired_cert: z.boolean().default(false),
-  /** A second factor for each session. */
+  /** Whether each session needs a second factor. */
   require_session_mfa: z.boolean().default(false),
-  /** A second factor of the last minutes for whatever changes something in a Kubernetes cluster. */
+  /** Whether requests that change a Kubernetes cluster need a recent second factor. */
   require_write_mfa: z.boolean().default(false),
-  /** Sessions wait until these participants have joined; left out: they wait for nobody. */
+  /** Sessions wait until these participants have joined; for nobody if omitted. */
   moderation: moderation.optional(),
   recording: z
     .strictObject({
@@ -267,9 +268,9 @@ export const roleSchema = z.strictObject({
         .default(1 << 20),
       /** Whether long input that the terminal does not echo is kept as size and digest, or with its bytes. */
       unechoed: z.enum(unechoedModes).default('digest'),
-      /** Whether bodies of requests that change something in a Kubernetes cluster are in their events. */
+      /** Whether the events of requests that change a Kubernetes cluster contain the request bodies. */
       bodies: z.enum(['none', 'writes']).default('none'),
-      /** Resources of Kubernetes whose values are left out there, as those of Secrets always are. */
+      /** Kubernetes resources whose values are left out of recorded bodies, as those of Secrets always are. */
       redact: kubeResources.default([]),
       /** Kernel events of the session: commands, files, connections. */
       enhanced: enhanced.prefault({}),
@@ -294,10 +295,10 @@ export interface NodeRecord {
   /** Accepted host keys as `type base64`; empty: only a host certificate of Steno's host CA is accepted. */
   readonly host_keys: readonly string[];
   readonly last_seen_at: number | null;
-  /** SHA-256 (lower-case hex, over the SPKI) of the key with which its agent joined; then `address` is empty: gateways reach it through the tunnel that it holds. */
+  /** SHA-256 (lower-case hex, over the SPKI) of the key with which its agent joined; `address` is then empty, and gateways use the agent's tunnel. */
   readonly tunnel_key?: string;
-  /** Set where the node takes session certificates for `LOGIN@NODE` and needs none for the bare login, which other nodes would take too. */
+  /** Set if the node accepts session certificates for `LOGIN@NODE` and needs none for the bare login, which other nodes would also accept. */
   readonly node_principals?: boolean;
-  /** Accounts on the authority's own machine through which Steno could be taken over: for those who administer everything. Said by the authority, never stored. */
+  /** Accounts on the authority's machine through which Steno could be taken over; only for users who administer everything. Set by the authority, never stored. */
   readonly owner_logins?: readonly string[];
 }

@@ -5,7 +5,7 @@ import { decideSession, sessionCondition } from './session.js';
 import { earlier, holds } from './session-condition.js';
 import { expressions, seenSession, subjects } from './testing/session-rules.js';
 
-test.each(expressions)('as a tree it says the same as when it is evaluated: %s', (text, condition) => {
+test.each(expressions)('the tree gives the same result as the evaluated expression: %s', (text, condition) => {
   const user = { name: 'ann', roles: ['dev', 'ops'], traits: { team: ['shop', 'pay'], none: [] } };
   fc.assert(
     fc.property(seenSession, (session) => {
@@ -16,7 +16,7 @@ test.each(expressions)('as a tree it says the same as when it is evaluated: %s',
   );
 });
 
-test('a query lets through exactly the sessions that are decided to be allowed', () => {
+test('a query returns exactly the sessions that the policy allows', () => {
   fc.assert(
     fc.property(subjects, seenSession, fc.constantFrom('list', 'view', 'export', 'join'), (subject, session, action) => {
       expect(holds(sessionCondition(subject, action), session) === true).toBe(

@@ -1,10 +1,10 @@
 /**
- * What a policy asks of a session, as data: a tree that a store writes as a condition of its own, so that lists, counts,
- * facets and people's SQL carry the same predicate as the decision about one session.
+ * A policy's conditions on a session, as data: a tree that a store translates into its own conditions, so that lists, counts,
+ * facets and users' SQL use the same predicate as the decision about one session.
  *
- * Truth has three values, as in expressions of roles: what is unknown (a label that the session's node did not carry, or
- * any label where they are not known) makes a comparison unknown; `assume` says what counts then. `holds` is the meaning;
- * whoever writes the tree in another language must agree with it. Tested in session-condition.test.ts.
+ * Truth has three values, as in expressions of roles: an unknown label (one that the session's node did not have, or any label
+ * if labels are unknown) makes a comparison unknown; `assume` says what it counts as then. `holds` defines the meaning;
+ * translations into other languages must agree with it. Tested in session-condition.test.ts.
  */
 
 /** Undefined: unknown. */
@@ -12,7 +12,7 @@ export type Truth = boolean | undefined;
 
 export type TextTerm =
   | { readonly kind: 'text'; readonly text: string }
-  /** `marked`: sessions of this user that began before `before` are those of an earlier bearer of the name. */
+  /** `marked`: sessions of this user that began before `before` belong to an earlier bearer of the name. */
   | { readonly kind: 'user'; readonly marked: { readonly user: string; readonly before: number } | null }
   | { readonly kind: 'node' }
   | { readonly kind: 'login' }
@@ -29,9 +29,9 @@ export type Condition =
   | { readonly kind: 'assume'; readonly of: Condition; readonly otherwise: boolean }
   | { readonly kind: 'same'; readonly a: Condition; readonly b: Condition }
   | { readonly kind: 'equal' | 'contains' | 'startsWith' | 'endsWith'; readonly a: TextTerm; readonly b: TextTerm }
-  /** Unknown when the text or one of the list is. */
+  /** Unknown if the text or an element of the list is. */
   | { readonly kind: 'in'; readonly a: TextTerm; readonly list: readonly TextTerm[] }
-  /** Whether the session's node carried the label; unknown where labels are not known. */
+  /** Whether the session's node had the label; unknown if labels are unknown. */
   | { readonly kind: 'has'; readonly label: TextTerm };
 
 /** The fields that conditions compare. */
@@ -40,13 +40,13 @@ export interface ConditionSubject {
   readonly node: string;
   readonly login: string;
   readonly kind: string;
-  /** ms since 1970; left out: before everything. */
+  /** ms since 1970; if omitted: before everything. */
   readonly started_at?: number;
-  /** Null: not known. */
+  /** Null: unknown. */
   readonly labels: Readonly<Record<string, string>> | null;
 }
 
-/** How a session of an earlier bearer of a name is called; no user's name has blanks. */
+/** The user name that stands for an earlier bearer of a name; real names contain no blanks. */
 export function earlier(user: string): string {
   return `${user} (earlier)`;
 }

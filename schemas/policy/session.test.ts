@@ -27,7 +27,7 @@ test.each<[string, object[], SessionAction, boolean, boolean]>([
   ['an unknown label allows nothing', [rule(['view'], { where: "labels.zone != 'x'" })], 'view', false, false],
   ['deny wins', [{ view: 'all' }, { deny: { sessions: [{ actions: ['export'] }] } }], 'export', false, false],
   ['deny of something else', [{ view: 'all' }, { deny: { sessions: [{ actions: ['export'] }] } }], 'view', true, true],
-  ["deny of one's own", [{ view: 'all', deny: { sessions: [{ actions: ['view'], of: 'own' }] } }], 'view', false, true],
+  ['deny of own sessions', [{ view: 'all', deny: { sessions: [{ actions: ['view'], of: 'own' }] } }], 'view', false, true],
   [
     'an unknown label denies',
     [{ view: 'all', deny: { sessions: [{ actions: ['*'], where: "labels.zone == 'x'" }] } }],
@@ -43,7 +43,7 @@ test.each<[string, object[], SessionAction, boolean, boolean]>([
   ]);
 });
 
-test('labels that a recording does not say are unknown', () => {
+test('labels missing from a recording are unknown', () => {
   expect(decideSession(ann(rule(['view'], { where: "labels.env == 'prod'" })), 'view', own, null).allowed).toBe(false);
   expect(
     decideSession(ann({ view: 'all', deny: { sessions: [{ actions: ['view'], where: "labels.env == 'prod'" }] } }), 'view', own, null)
@@ -60,7 +60,7 @@ test('joining is allowed in the modes that a rule names', () => {
   ]);
 });
 
-test('the answer names the rule', () => {
+test('the decision names the rule', () => {
   expect(decideSession(ann({}, rule(['list', 'view'])), 'view', other, prod)).toEqual({
     allowed: true,
     because: expect.objectContaining({ role: 'r1', path: ['allow', 'sessions', 0] }),
@@ -68,7 +68,7 @@ test('the answer names the rule', () => {
   expect(decideSession(ann({ view: 'all' }), 'view', other, prod)).toMatchObject({ because: { role: 'r0', path: ['view'] } });
 });
 
-test("what an earlier user of the name did is nobody's own", () => {
+test('sessions of an earlier user of the name count as own for nobody', () => {
   const subject = {
     ...ann({ view: 'own' }, { allow: { sessions: [{ actions: ['join'], where: 'session.user == user.name' }] } }),
     since: 1_000,
@@ -82,12 +82,12 @@ test("what an earlier user of the name did is nobody's own", () => {
     [true, true],
     [false, false],
   ]);
-  // Each has to be asked about.
+  // Each session must be decided separately.
   expect(sessionScope(subject, 'view')).toBe('some');
   expect(sessionScope({ ...subject, roles: ann({ view: 'all' }).roles }, 'view')).toBe('all');
 });
 
-test('what a query may skip agrees with what is decided for each session', () => {
+test('the scope for queries agrees with the decision about each session', () => {
   const where = fc.constantFrom(undefined, undefined, "session.user == 'bob'", "labels.env == 'prod'", "labels.zone == 'x'");
   const one = fc.record({
     actions: fc.subarray([...sessionActions, '*'] as string[], { minLength: 1 }),

@@ -2,8 +2,8 @@
  * The policy on sessions and their recordings: who may list, view, follow, export, join and moderate which, and invite others.
  *
  * `view: all` and `view: own` are short for rules that list, view, follow and export. Labels are those of the node when the
- * session began. Where they are not known, a rule about them is unknown, so that it allows nothing and denies everything.
- * `decideSession` decides about one session and says why; `sessionCondition` is the same for queries. Tested in
+ * session began. If they are unknown, a rule about labels is unknown, so it allows nothing and denies everything.
+ * `decideSession` decides about one session and gives the reason; `sessionCondition` is the same for queries. Tested in
  * session.test.ts and session-condition.test.ts.
  */
 import type { JoinMode, Role, SessionAction, SessionRule } from './role.js';
@@ -33,7 +33,7 @@ interface Rule {
 
 const SEEING: readonly SessionAction[] = ['list', 'view', 'follow', 'export'];
 
-/** `labels`: of the session's node when the session began, null when they are not known. */
+/** `labels`: labels of the session's node when the session began, null if unknown. */
 export function decideSession(
   subject: Subject,
   action: SessionAction,

@@ -10,14 +10,14 @@ const asks = (roles: readonly Role[], labels: Record<string, string> | null = { 
 
 describe('a watermark', () => {
   test.each<[string, unknown[], Record<string, string> | null, boolean]>([
-    ['is asked for by nobody unless a role does', [false, false], { env: 'prod' }, false],
-    ['is asked for by one role of several', [false, true], { env: 'prod' }, true],
-    ['is asked for of the sessions that an expression names', [{ where: "labels.env == 'prod'" }], { env: 'prod' }, true],
-    ['is not asked for of others', [{ where: "labels.env == 'prod'" }], { env: 'dev' }, false],
-    ['is there where labels are not known', [{ where: "labels.env == 'prod'" }], null, true],
-    ['is there where the node lacks the label', [{ where: "labels.env == 'prod'" }], {}, true],
-    ['may depend on who looks', [{ where: "'shop' in user.traits.team" }], {}, true],
-    ["may leave out one's own sessions", [{ where: 'session.user != user.name' }], {}, true],
+    ['is not required unless a role requires it', [false, false], { env: 'prod' }, false],
+    ['is required if one of several roles requires it', [false, true], { env: 'prod' }, true],
+    ['is required for sessions that match an expression', [{ where: "labels.env == 'prod'" }], { env: 'prod' }, true],
+    ['is not required for others', [{ where: "labels.env == 'prod'" }], { env: 'dev' }, false],
+    ['is required if labels are unknown', [{ where: "labels.env == 'prod'" }], null, true],
+    ['is required if the node lacks the label', [{ where: "labels.env == 'prod'" }], {}, true],
+    ['may depend on the viewer', [{ where: "'shop' in user.traits.team" }], {}, true],
+    ['may exclude own sessions', [{ where: 'session.user != user.name' }], {}, true],
   ])('%s', (_claim, terms, labels, expected) => {
     expect(
       asks(
@@ -27,14 +27,14 @@ describe('a watermark', () => {
     ).toBe(expected);
   });
 
-  test('of sessions of an earlier bearer of the name are not those of the one who looks', () => {
+  test('treats sessions of an earlier bearer of the name as those of somebody else', () => {
     const others = role({ where: 'session.user != user.name' });
     const subject = { user: 'bob', roles: [others], traits: {}, since: 2_000 };
     expect(asksForWatermark(subject, session, {})).toBe(true);
     expect(asksForWatermark(subject, { ...session, started_at: 3_000 }, {})).toBe(false);
   });
 
-  test('is documented strictly: no other words, no expression that cannot be read', () => {
+  test('has a strict form: no other words, no invalid expressions', () => {
     for (const wrong of ['yes', { where: 'nonsense.field == 1' }, { always: true }, {}])
       expect(roleSchema.safeParse({ kind: 'role', name: 'r', watermark: wrong }).success).toBe(false);
   });

@@ -1,7 +1,7 @@
 /**
- * Whether what somebody views of a session carries a watermark: it does when one role of theirs asks for one, whichever role
- * lets them view. An expression about labels that are not known holds: in doubt there is a watermark. Tested in
- * watermark.test.ts; what it prevents and what not is in docs/roles.md.
+ * Whether a viewed recording carries a watermark: it does if any role of the viewer requires one, whichever role permits viewing. An
+ * expression about unknown labels holds, so in doubt there is a watermark. Tested in watermark.test.ts; docs/roles.md describes what
+ * a watermark prevents and what it does not.
  */
 import { expressionOf, scopeOf } from './compiled.js';
 import type { WatermarkTerm } from './role.js';
@@ -9,7 +9,7 @@ import { ownerOf } from './session.js';
 import type { SessionTarget } from './session.js';
 import type { Subject } from './subject.js';
 
-/** `labels`: of the session's node when the session began, null when they are not known. */
+/** `labels`: labels of the session's node when the session began, null if unknown. */
 export function asksForWatermark(subject: Subject, session: SessionTarget, labels: Readonly<Record<string, string>> | null): boolean {
   const scope = { ...scopeOf(subject, null), labels, session: { ...session, user: ownerOf(session, subject) } };
   return subject.roles.some(({ watermark }) =>
@@ -17,7 +17,7 @@ export function asksForWatermark(subject: Subject, session: SessionTarget, label
   );
 }
 
-/** Whether `held` may ask for a watermark where `given` does not. An expression is only known to ask as often as the same one. */
+/** Whether `held` may require a watermark when `given` does not. An expression counts as equal only if it is identical. */
 export function looserWatermark(given: WatermarkTerm, held: WatermarkTerm): boolean {
   if (held === false || given === true) return false;
   return given === false || held === true || given.where !== held.where;

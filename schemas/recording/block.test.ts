@@ -26,14 +26,14 @@ describe('a block', () => {
     ]);
   });
 
-  test('ends before the line that would make it larger than its bound, and may fill it', () => {
+  test('ends before the line that would exceed its limit, and may reach the limit exactly', () => {
     const full = output(0, BLOCK_MAX_BYTES / 2 - overhead);
     expect(cut(full + full).map(({ n }) => n)).toEqual([1]);
     expect(cut(full + full + output(0)).map(({ n }) => n)).toEqual([1, 2]);
     expect(cut(output(0) + full + full).map(({ n }) => n)).toEqual([1, 2]);
   });
 
-  test('leaves keyframes out, wherever they stand', () => {
+  test('leaves out keyframes at any position', () => {
     const keyframe = encodeLine(0, { code: 'k', data: { cols: 80, rows: 24, screen: 'x' } });
     const seen: number[] = [];
     const lines = keyframe + output(5) + keyframe + output(6) + keyframe;
@@ -47,13 +47,13 @@ describe('a block', () => {
     expect(() => cut(`${output(1)}{"version":3}\n`)).toThrow();
   });
 
-  test('is not made of a line without its end', () => {
+  test('does not accept a line without a newline', () => {
     expect(() => cut(output(0) + output(0).slice(0, -1))).toThrow(expect.objectContaining({ code: 'RECORDING_MALFORMED' }) as Error);
     expect(cut('')).toEqual([]);
   });
 });
 
-test('random recordings are cut the same as a whole, from any block on, and line by line', () => {
+test('random recordings are cut identically as a whole, from any block on, and line by line', () => {
   const random = numbers(7);
   for (let round = 0; round < 20; round++) {
     const lines = Array.from({ length: 150 }, () =>
@@ -61,7 +61,7 @@ test('random recordings are cut the same as a whole, from any block on, and line
     );
     const whole = cut(lines.join(''));
     expect(whole.map(({ text }) => text).join('')).toBe(lines.join(''));
-    // Line by line, as the recorder does.
+    // Cut line by line, as the recorder does.
     const cutter = new BlockCutter();
     let at = 0;
     const live: string[] = [];

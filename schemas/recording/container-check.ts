@@ -16,7 +16,7 @@ export function layoutFault(segments: readonly Segment[], parts: number): Fault 
   const kinds = segments.map((segment) => letters[kindOf(segment)]).join('');
   if (!kinds.endsWith('S')) return { code: 'VERIFY_TRUNCATED', detail: 'the seek table at the end is missing', block: null };
   if (layout.test(kinds) && (parts === 1 || !kinds.includes('I'))) return null;
-  return { code: 'VERIFY_ALTERED', detail: 'a frame stands where none can be', block: null };
+  return { code: 'VERIFY_ALTERED', detail: 'a frame is in an impossible position', block: null };
 }
 
 /** `ids`: of the certificates, without duplicates. `named`: by the proofs, in order. */

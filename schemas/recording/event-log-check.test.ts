@@ -20,11 +20,11 @@ describe('the log of a recording', () => {
     ['of another gateway', headerOf('a', { stream: 'events', gateway: 'gw-2' })],
     ['of another counter', headerOf('a', { stream: 'events', counter: 8 })],
     ['that is a recording', headerOf('a')],
-  ])('%s is refused, however good it is by itself', (_, header) => {
+  ])('%s is refused, even if it is good by itself', (_, header) => {
     expect(checked(header)).toMatchObject({ ok: false, code: 'VERIFY_ALTERED' });
   });
 
-  test('that is not there is missed where the recording names one, and only there', () => {
+  test('that does not exist is reported as missing only if the recording names one', () => {
     const none = (): Verdict => expect.fail('nothing to verify');
     expect(verifyEventLog(recording(true), null, none)).toMatchObject({ ok: false, code: 'VERIFY_MISSING_PART' });
     expect(verifyEventLog(recording(false), null, none)).toBeNull();
@@ -36,7 +36,7 @@ describe('the log of a recording', () => {
   });
 });
 
-test('only what may still come is unfinished', () => {
+test('only a log whose end may still arrive is unfinished', () => {
   const bad = (code: 'VERIFY_MISSING_PART' | 'VERIFY_TRUNCATED' | 'VERIFY_ALTERED'): Verdict => ({
     ok: false,
     code,

@@ -21,7 +21,7 @@ export const MANIFEST_VERSION = 1;
 /** Bound of a manifest in bytes: some 300,000 segments, or 150 GB of lines. */
 export const MAX_MANIFEST_BYTES = 32 << 20;
 
-/** Ends in `/`. `startedAt`: ms since 1970, from the header of the recording. */
+/** The folder of a recording; ends in `/`. `startedAt`: ms since 1970, from the header of the recording. */
 export function recordingPrefix(session: string, startedAt: number): string {
   const [year, month, day] = new Date(startedAt).toISOString().slice(0, 10).split('-');
   return `recordings/${year}/${month}/${day}/${session}/`;

@@ -38,7 +38,7 @@ const bodies: readonly LineBody[] = [
 
 describe('lines', () => {
   for (const body of bodies) {
-    test(`of code ${body.code} are read as they were written, and written as they were read`, () => {
+    test(`of code ${body.code} are parsed and encoded unchanged`, () => {
       const line = encodeLine(1234, body);
       expect(line.endsWith(']\n')).toBe(true);
       expect(line.slice(0, -1)).not.toContain('\n');
@@ -49,7 +49,7 @@ describe('lines', () => {
     });
   }
 
-  test('that grow are the same in the end, wherever they were cut', () => {
+  test('that grow are identical in the end, wherever they were split', () => {
     const text = 'a"\\\r\n\u001b[0mé漢🙂';
     const units = [...text];
     for (let cut = 0; cut <= units.length; cut++) {
@@ -72,12 +72,12 @@ describe('lines', () => {
     ['a negative interval', '[-1,"o",""]'],
     ['an interval beyond thirty years', '[1e10,"o",""]'],
     ['an interval as text', '["0","o",""]'],
-    ['a code that is none', '[0,1,""]'],
-    ['text that is none', '[0,"o",{}]'],
+    ['an invalid code', '[0,1,""]'],
+    ['text that is not text', '[0,"o",{}]'],
     ['an object that is text', '[0,"g",""]'],
     ['an object that is null', '[0,"s",null]'],
     ['an object that is a list', '[0,"j",[]]'],
-    ['no JSON', '[0,"o","'],
+    ['invalid JSON', '[0,"o","'],
     ['trailing bytes', '[0,"o",""]x'],
     ['too long a line', `[0,"o","${'x'.repeat(MAX_LINE_BYTES)}"]`],
   ] as const) {
@@ -105,7 +105,7 @@ describe('the header', () => {
     ['no size', { term: {} }],
     ['an absurd size', { term: { cols: 0, rows: 24 } }],
     ['no member steno', { steno: undefined }],
-    ['a session that is none', { steno: { ...header.steno, session: '../../../etc/passwd0000000' } }],
+    ['an invalid session id', { steno: { ...header.steno, session: '../../../etc/passwd0000000' } }],
     ['no counter', { steno: { ...header.steno, counter: undefined } }],
   ] as const) {
     test(`with ${name} is refused`, () => {
@@ -116,12 +116,12 @@ describe('the header', () => {
   }
 });
 
-test('sizes are 1 to 1000 cells a side', () => {
+test('sizes are 1 to 1000 cells per side', () => {
   expect(parseSize('80x24')).toEqual({ cols: 80, rows: 24 });
   for (const bad of ['0x24', '80x1001', '80', '80x24x1', '-1x2', '8 0x24']) expect(parseSize(bad)).toBeNull();
 });
 
-test('session ids sort by their time and tell random bytes apart', () => {
+test('session ids sort by time and differ by their random bytes', () => {
   const zeros = new Uint8Array(10);
   const ids = [0, 1, 31, 32, 1_763_800_000_000, 2 ** 48 - 1].map((time) => sessionId(time, zeros));
   expect([...ids].sort()).toEqual(ids);
@@ -146,13 +146,13 @@ describe('a command', () => {
     execFacts(command).reduce((before, fact) => joinCommand(before, fact, limit), '');
   const linesOf = (command: string): readonly string[] => execFacts(command).map((data) => encodeLine(999_999_999, { code: 's', data }));
 
-  test('of 0 to 256 KiB is split into lines within their bound and put together the same', () => {
+  test('of 0 to 256 KiB is split into lines within their limit and rejoined unchanged', () => {
     const unit = fc.constantFrom('a', ' ', '"', '\\', '\n', '\u0001', '\u007f', 'é', '漢', '\u2028', '🙂', '👩‍👩‍👧');
     const command = fc
       .tuple(fc.array(unit, { minLength: 1, maxLength: 40 }), fc.integer({ min: 0, max: 256 * 1024 }))
       .map(([units, bytes]) => {
         const pattern = units.join('');
-        // Whole characters only: what the gateway reads is well-formed.
+        // Whole characters only, because the gateway's input is well-formed.
         return utf8.decode(encode(pattern.repeat(Math.ceil(bytes / encode(pattern).length))).subarray(0, bytes));
       });
     fc.assert(
@@ -169,12 +169,12 @@ describe('a command', () => {
     );
   });
 
-  test('that fits into a line is written as it always was', () => {
+  test('that fits into a line is written in the original form', () => {
     expect(execFacts('uname -a')).toEqual([{ fact: 'exec', command: 'uname -a' }]);
     expect(execFacts('x'.repeat(65_000))).toHaveLength(1);
   });
 
-  test('of 100,000 bytes is written in these lines', () => {
+  test('of 100,000 bytes is written as these lines', () => {
     const lines = linesOf(`echo ${'0123456789'.repeat(10_000)}`);
     expect(lines).toHaveLength(11);
     expect(lines[0]!.slice(0, 60)).toBe('[999999.999,"s",{"fact":"exec","command":"echo 0123456789012');
@@ -198,7 +198,7 @@ describe('a command', () => {
   });
 });
 
-test('bytes are encoded as any line is', () => {
+test('bytes are encoded like any other line', () => {
   fc.assert(
     fc.property(
       fc.record({

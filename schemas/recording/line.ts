@@ -1,10 +1,10 @@
 /**
  * The lines of a recording: asciicast v3 with Steno's own codes.
  *
- * Line 1 is the header, every further line `[interval, code, data]`, where interval is the time since the line
- * before in seconds, written with millisecond precision. Codes `o i r m x` are asciicast v3; `k j g b s` are
- * Steno's and skipped by players that do not know them (docs/format.md, "Lines"); `e` stands in event logs alone. Parsing is
- * strict and bounded: a line is at most `MAX_LINE_BYTES`, in an event log `MAX_EVENT_LINE_BYTES`. Tested in line.test.ts.
+ * Line 1 is the header, every further line `[interval, code, data]`, where interval is the time since the previous line
+ * in seconds, written with millisecond precision. Codes `o i r m x` are asciicast v3; `k j g b s` are Steno's and skipped
+ * by players that do not know them (docs/format.md, "Lines"); `e` occurs in event logs only. Parsing is strict and bounded:
+ * a line has at most `MAX_LINE_BYTES`, in an event log `MAX_EVENT_LINE_BYTES`. Tested in line.test.ts.
  */
 import { StenoError } from '../base/errors.js';
 
@@ -62,11 +62,11 @@ export interface SessionFacts {
   /** Milliseconds since 1970 at session time 0. */
   readonly started_at: number;
   readonly recording: RecordingMode;
-  /** The container that the session is in, where it is on no node: `node` is `CLUSTER/NAMESPACE/POD` then, which no node is called. */
+  /** The container of a session that is not on a node; `node` is then `CLUSTER/NAMESPACE/POD`, which no node is named. */
   readonly pod?: PodFacts;
-  /** Labels of the node, or of the Kubernetes cluster, when the session began. Left out by gateways of before, and where they do not fit. */
+  /** Labels of the node, or of the Kubernetes cluster, when the session began. Omitted by older gateways, and if they do not fit. */
   readonly labels?: Readonly<Record<string, string>>;
-  /** `events`: this is the header of the session's event log. Left out: of its recording. */
+  /** `events`: the header of the session's event log. If omitted, that of its recording. */
   readonly stream?: 'events';
 }
 
@@ -82,13 +82,13 @@ export const streamsModes = ['limited', 'commands', 'full'] as const;
 /** How much of long unechoed input is kept, from least to most. */
 export const unechoedModes = ['digest', 'full'] as const;
 
-/** How the role wants the session recorded. */
+/** The recording settings of the role. */
 export interface RecordingMode {
   readonly mode: 'strict' | 'best_effort';
   readonly streams: (typeof streamsModes)[number];
   /** Bytes kept per direction of a stream that is not recorded in full, beside its tail. */
   readonly limit: number;
-  /** Left out: `digest`. */
+  /** `digest` by default. */
   readonly unechoed?: (typeof unechoedModes)[number];
 }
 
@@ -105,7 +105,7 @@ export interface RecordingHeader {
 
 export type StreamName = 'in' | 'out' | 'err';
 
-/** `s` lines: what a stream or channel did, beside its bytes. `channel` tells forwarded connections apart. */
+/** `s` lines: facts about a stream or channel, beside its bytes. `channel` distinguishes forwarded connections. */
 export type StreamFact =
   | ExecFact
   | { readonly fact: 'subsystem'; readonly name: string }
@@ -115,8 +115,8 @@ export type StreamFact =
   | { readonly fact: 'signal'; readonly name: string; readonly from: 'client' | 'node' }
   | { readonly fact: 'agent_forwarding' }
   /**
-   * From here on the session's input is kept from its target, or reaches it again. `reason` is that of whoever froze the session;
-   * `by`: the participant who paused or resumed it. Left out: a lock, or a rule of a role.
+   * From here on the session's input is withheld from its target, or reaches it again. `reason`: why the session was frozen;
+   * `by`: the participant who paused or resumed it. Without `by` it was a lock, or a rule of a role.
    */
   | { readonly fact: 'input_gate'; readonly state: 'closed' | 'open'; readonly reason: string; readonly by?: string }
   /**
@@ -135,34 +135,34 @@ export type StreamFact =
       readonly origin_port: number;
     }
   | { readonly fact: 'forward_close'; readonly channel: number }
-  /** One file operation of sftp, scp or rsync. Sizes in bytes; `sha256` (hex) only where the whole content passed. */
+  /** One file operation of sftp, scp or rsync. Sizes in bytes; `sha256` (hex) only if the whole content passed. */
   | FileFact
-  /** From here on the node recorded what the session did in its kernel; its clock differs by `error_ms` at most. */
+  /** From here on the node recorded the session's kernel events; its clock differs by at most `error_ms`. */
   | {
       readonly fact: 'kernel';
       readonly classes: readonly string[];
       readonly error_ms: number;
-      /** The events go into a signed log beside this recording. Left out: into the event store alone. */
+      /** The events go into a signed log beside this recording; if omitted, only into the event store. */
       readonly log?: true;
     }
   /**
-   * Input to a terminal that went on without an echo for longer than secrets do: it is data. `bytes` and `sha256` are of all of
-   * it, from the gap `input_not_echoed` before; its content is in `b` lines between the two where the role says so.
+   * Unechoed input to a terminal that was longer than any secret, so it counts as data. `bytes` and `sha256` cover all of it, from
+   * the preceding gap `input_not_echoed`; its content is in the `b` lines between them if the role says so.
    */
   | { readonly fact: 'unechoed'; readonly bytes: number; readonly sha256: string }
   | ClipboardFact
   | PasteFact
-  /** The whole of one direction of one stream, whether or not its bytes were kept; input of a terminal: what `i` lines hold. */
+  /** Total of one direction of one stream, whether or not its bytes were kept; for input of a terminal, the content of the `i` lines. */
   | { readonly fact: 'total'; readonly stream: StreamName; readonly channel?: number; readonly bytes: number; readonly sha256: string };
 
 /**
- * A program wrote the clipboard of the user's terminal, or asked for it (OSC 52), `count` times within a second. `bytes`: decoded, of all;
- * `largest`: of one. `hides`: some of it is not seen when it is pasted. The content is in the `o` lines before.
+ * A program wrote or requested the clipboard of the user's terminal (OSC 52), `count` times within a second. `bytes`: the total, decoded;
+ * `largest`: the largest one. `hides`: part of the content is invisible when pasted. The content is in the preceding `o` lines.
  */
 export interface ClipboardFact {
   readonly fact: 'clipboard';
   readonly action: 'write' | 'read';
-  /** As in `c` for the clipboard; empty: the terminal's default. Of several, the first. */
+  /** Such as `c` for the clipboard; empty: the terminal's default. With several, the first. */
   readonly selection: string;
   readonly count: number;
   readonly bytes: number;
@@ -170,7 +170,7 @@ export interface ClipboardFact {
   readonly hides: boolean;
 }
 
-/** More than 1 KiB came to a terminal at once, within `ms`. `bracketed`: the client marked it as a paste. */
+/** More than 1 KiB arrived at a terminal at once, within `ms`. `bracketed`: the client marked it as a paste. */
 export interface PasteFact {
   readonly fact: 'paste';
   readonly bytes: number;
@@ -180,8 +180,8 @@ export interface PasteFact {
 }
 
 /**
- * The command of an exec. One that does not fit into a line comes in `parts` consecutive lines, `part` 1 to `parts`; their
- * `command`s, put together, are the whole. Without the two numbers it is whole.
+ * The command of an exec. A command that does not fit into one line takes `parts` consecutive lines, `part` 1 to `parts`, whose
+ * `command`s are concatenated. Without the two numbers, the command is complete.
  */
 export interface ExecFact {
   readonly fact: 'exec';
@@ -216,14 +216,14 @@ export interface FileFact {
   /** Octal permission bits as a number. */
   readonly mode?: number;
   readonly outcome: 'success' | 'failure' | 'unfinished';
-  /** Why size or digest is missing, or what the server answered. */
+  /** Why size or digest is missing, or the server's answer. */
   readonly note?: string;
 }
 
-/** `g` lines: what is not in the recording, and why. */
+/** `g` lines: something missing from the recording, and the reason. */
 export interface Gap {
   readonly reason:
-    /** A stream without a terminal went over its limit: `bytes` of `stream` are known only by the totals. */
+    /** A stream without a terminal exceeded its limit: `bytes` of `stream` are only in the totals. */
     | 'body_limit'
     /** Typed input that the terminal did not echo, such as a password. */
     | 'input_not_echoed'
@@ -233,11 +233,11 @@ export interface Gap {
     | 'recorder_failed'
     /** The gateway died; the recording was closed by its successor. */
     | 'interrupted'
-    /** More file operations than the recorder follows at a time. */
+    /** More file operations than the recorder follows at the same time. */
     | 'file_operations'
     /** The event log lacks `count` kernel events of the session, from `from` to `to` (ms of session time). */
     | 'kernel_events'
-    /** `count` audit rows of the session were put into quarantine: the audit lacks them. */
+    /** `count` audit rows of the session were quarantined: the audit log lacks them. */
     | 'audit_events';
   readonly stream?: StreamName;
   readonly channel?: number;
@@ -253,13 +253,13 @@ export interface Participant {
   readonly user: string;
   readonly mode: 'owner' | 'observer' | 'peer' | 'moderator';
   readonly source_address: string;
-  /** By which they came, with the words of who invited. Left out: by roles of their own. */
+  /** The invitation by which the participant joined, with the inviter's reason. Omitted if their own roles permitted it. */
   readonly invitation?: { readonly id: string; readonly by: string; readonly reason: string };
-  /** Left out by gateways of before, and of who did not come by a connection of their own. */
+  /** Omitted by older gateways, and for participants without a connection of their own. */
   readonly connection?: ClientConnection;
 }
 
-/** A TCP connection as the gateway accepted it: beside the source address what tells it apart from every other of its time. */
+/** A TCP connection as the gateway accepted it: together with the source address, these facts identify it among concurrent ones. */
 export interface ClientConnection {
   readonly source_port: number;
   /** The gateway's address to which the client connected. */
@@ -267,7 +267,7 @@ export interface ClientConnection {
   readonly port: number;
   /** ms since 1970. */
   readonly accepted_at: number;
-  /** Boot id of the gateway's machine: an address of loopback means nothing without. */
+  /** Boot id of the gateway's machine, without which a loopback address is ambiguous. */
   readonly machine: string;
 }
 
@@ -276,13 +276,13 @@ export interface Keyframe {
   readonly cols: number;
   readonly rows: number;
   readonly screen: string;
-  /** Rows of the screen index are derived from here on with no memory of what was before; sealing keeps only these. */
+  /** From here on, rows of the screen index are derived without earlier state; sealing keeps only anchors. */
   readonly anchor?: true;
 }
 
 /**
- * Bytes that were not valid UTF-8. With stream `out` or `err` of a terminal they stand for the `o` line just before,
- * which shows them with U+FFFD; otherwise they are the only trace of a binary stream.
+ * Bytes that were not valid UTF-8. For stream `out` or `err` of a terminal they are the exact bytes of the preceding `o`
+ * line, which shows them with U+FFFD; otherwise they are the only record of a binary stream.
  */
 export interface RawBytes {
   readonly stream: StreamName;
@@ -303,7 +303,7 @@ export type LineBody =
   | { readonly code: 'g'; readonly data: Gap }
   | { readonly code: 'b'; readonly data: RawBytes }
   | { readonly code: 's'; readonly data: StreamFact }
-  /** One row of the kernel: block, index, and the further columns of `kernelRow` (schemas/kernel/kernel.ts) as the node sent them. */
+  /** One kernel event: block, index, and the further columns of `kernelRow` (schemas/kernel/kernel.ts) as the node sent them. */
   | { readonly code: 'e'; readonly data: readonly unknown[] };
 
 /** A line with its interval in milliseconds since the line before. */
@@ -322,7 +322,7 @@ function usualKeyId(user: string): string {
   return `user=${user}`;
 }
 
-/** Leaves out what `parseHeader` puts in: the usual recording mode, the usual key id, the start that the id says, no requests. */
+/** Omits defaults that `parseHeader` fills in: the default recording mode, the usual key id, the start encoded in the id, no requests. */
 export function encodeHeader(header: RecordingHeader): string {
   const { recording, certificate_key_id: keyId, started_at: startedAt, requests, ...steno } = header.steno;
   const usual =
@@ -353,14 +353,14 @@ export function encodeRawLine(interval: number, { base64, ...facts }: RawBytes):
   return `[${formatInterval(interval)},"b",${JSON.stringify(facts).slice(0, -1)},"base64":"${base64}"}]\n`;
 }
 
-/** UTF-16 units of a part of a command: at worst six bytes each in JSON. */
+/** UTF-16 units per part of a command; each takes at most six bytes in JSON. */
 const COMMAND_PART = 10_000;
 const encoder = new TextEncoder();
 
-/** A command as facts that fit into one line each: one, wherever that is enough. No part ends inside a character. */
+/** Splits a command into facts that fit into one line each: a single one if possible. No part ends inside a character. */
 export function execFacts(command: string): readonly ExecFact[] {
   const whole: ExecFact = { fact: 'exec', command };
-  // A unit takes a byte at least: what is longer need not be encoded to be known too long.
+  // A unit takes at least one byte, so a longer command is too long without encoding it.
   if (command.length < MAX_LINE_BYTES && encoder.encode(encodeLine(1e9, { code: 's', data: whole })).length <= MAX_LINE_BYTES)
     return [whole];
   const pieces: string[] = [];
@@ -374,23 +374,23 @@ export function execFacts(command: string): readonly ExecFact[] {
   return pieces.map((piece, i) => ({ fact: 'exec', command: piece, part: i + 1, parts: pieces.length }));
 }
 
-/** Puts commands together again, up to `limit` UTF-16 units; what is longer ends in CUT_MARK. */
+/** Rejoins the parts of a command, up to `limit` UTF-16 units; a longer command is cut and ends in CUT_MARK. */
 export function joinCommand(before: string, { command, part }: ExecFact, limit: number): string {
   if (part === undefined || part === 1) return cutText(command, limit);
   return before.length >= limit ? before : cutText(before + command, limit);
 }
 
-/** Ends a text of which there is more. */
+/** Marks the end of a cut text. */
 export const CUT_MARK = '\u2026';
 
-/** At most `limit` UTF-16 units, the mark included; never half a character. */
+/** Cuts a text to at most `limit` UTF-16 units, including the mark; never inside a character. */
 export function cutText(text: string, limit: number): string {
   if (text.length <= limit) return text;
   const last = text.charCodeAt(limit - 2);
   return text.slice(0, last >= 0xd800 && last < 0xdc00 ? limit - 2 : limit - 1) + CUT_MARK;
 }
 
-/** The start of a text line that may still grow: what `closeText()` ends. The parts concatenate to `encodeLine`. */
+/** The start of a text line that may still grow; `closeText()` ends it. The concatenated parts equal `encodeLine`. */
 export function openText(interval: number, code: 'o' | 'i'): string {
   return `[${formatInterval(interval)},"${code}","`;
 }
@@ -419,7 +419,7 @@ export function parseHeader(line: string): RecordingHeader {
   }
   const requests: unknown = steno.requests ?? [];
   if (!Array.isArray(requests) || !requests.every((id): id is string => typeof id === 'string'))
-    throw malformed('the requests of the header are no list of ids');
+    throw malformed('the requests of the header are not a list of ids');
   const whole = {
     ...steno,
     requests,
@@ -430,7 +430,7 @@ export function parseHeader(line: string): RecordingHeader {
   return { ...(header as RecordingHeader), steno: whole };
 }
 
-/** Parses one event line. Unknown codes of later versions come back as `null`: to skip, as players do. */
+/** Parses one event line. Returns `null` for unknown codes of later versions, which are skipped, as players do. */
 export function parseLine(line: string, stream: Stream = 'recording'): RecordingLine | null {
   const value = parseJson(line, lineLimit(stream));
   if (!Array.isArray(value) || value.length !== 3) throw malformed('a line is not [interval, code, data]');
@@ -462,7 +462,7 @@ export function parseLine(line: string, stream: Stream = 'recording'): Recording
   }
 }
 
-/** How Steno writes the start of a line; every verifier asks for exactly this. */
+/** The start of a line as Steno writes it; verifiers require exactly this form. */
 const headPattern = /^\[(\d{1,10}(?:\.\d{1,3})?),"([A-Za-z]{1,16})",/;
 
 /** The interval of an encoded event line in ms and its code, without parsing the data. 64 characters of the line are enough. */
@@ -479,7 +479,7 @@ const keyframePattern =
 export function parseKeyframe(line: string): Keyframe {
   const found = keyframePattern.exec(line);
   const [cols, rows] = [Number(found?.[1]), Number(found?.[2])];
-  if (found === null || !isSize(cols) || !isSize(rows)) throw malformed('a keyframe is not written as keyframes are');
+  if (found === null || !isSize(cols) || !isSize(rows)) throw malformed('a keyframe is not in the form that Steno writes');
   return { cols, rows, screen: JSON.parse(found[3]!) as string, ...(found[4] === undefined ? {} : { anchor: true }) };
 }
 
@@ -492,12 +492,12 @@ export function parseSize(data: string): { readonly cols: number; readonly rows:
   return isSize(cols) && isSize(rows) ? { cols, rows } : null;
 }
 
-/** A terminal size is 1 to 1000 cells a side: larger ones are clamped before they are recorded. */
+/** A terminal has 1 to 1000 cells per side; larger sizes are clamped before they are recorded. */
 export function isSize(value: unknown): value is number {
   return typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= 1000;
 }
 
-/** `isName` of identity.ts. A gateway's name stands in signed texts: nothing that a pattern or a second line could hide in. */
+/** As `isName` of identity.ts. A gateway's name is part of signed texts, so it cannot contain a pattern or a second line. */
 const gatewayPattern = /^(?!.*\.\.)[a-z0-9][a-z0-9_.-]{0,62}$/;
 export function isGatewayName(value: string): boolean {
   return gatewayPattern.test(value);

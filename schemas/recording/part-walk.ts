@@ -1,9 +1,10 @@
 /**
- * The lines of a recording, part by part: header, blocks, chain, tags, checkpoints, and where keyframes may stand.
+ * Walks the lines of a recording, part by part: header, blocks, chain, tags, checkpoints, and the positions of keyframes.
  *
  * One frame and one block are held at a time, whatever the file claims. A keyframe is derived data and in no block, but
- * players draw it: it may stand only before a line that begins a block, never before the first, once, and only in a
- * session with a terminal. An event log has no keyframes, holds rows alone, and their places rise. Tested in verify.test.ts.
+ * players draw it: it may occur only before a line that begins a block, never before the first, only once, and only in a
+ * session with a terminal. An event log has no keyframes and contains only rows, in ascending position. Tested in
+ * verify.test.ts.
  */
 import { StenoError } from '../base/errors.js';
 import { BlockCutter } from './block.js';
@@ -31,16 +32,16 @@ class Refused extends Error {
 export class PartWalk {
   readonly #parts: VerifierParts;
   header: RecordingHeader | null = null;
-  /** Blocks so far, their bytes, session time of the last line. */
+  /** Blocks so far, their bytes, and the session time of the last line. */
   n = 0;
   bytes = 0;
   at = 0;
   /** Session time up to which everything was found good. */
   goodUntil = 0;
   keyframes = 0;
-  /** It says that the session's kernel events are in a signed log. */
+  /** Whether the recording says that the session's kernel events are in a signed log. */
   logged = false;
-  /** The first keyframe that shows something else: worth telling once the lines that it is compared with are known to be signed. */
+  /** The fault of the first keyframe that shows something else, reported once the lines that it was compared with are known to be signed. */
   screenFault: Fault | null = null;
   readonly places: Place[] = [];
   #head: Uint8Array = new Uint8Array(0);
@@ -63,9 +64,9 @@ export class PartWalk {
   part(proof: PartProof, frames: readonly Uint8Array[], last: boolean): Fault | null {
     const { checkpoint, part, first_block: first } = proof;
     try {
-      if (first !== this.n + 1) throw this.#refused(`part ${part} says it starts at block ${first}`);
+      if (first !== this.n + 1) throw this.#refused(`part ${part} claims to start at block ${first}`);
       if (!last && checkpoint.end !== 'open') throw this.#refused(`part ${part} closes the session, and another follows`);
-      if (frames.length === 0 && checkpoint.end === 'open') throw this.#refused(`part ${part} holds nothing`);
+      if (frames.length === 0 && checkpoint.end === 'open') throw this.#refused(`part ${part} is empty`);
       this.#proof = proof;
       this.#cutter = new BlockCutter();
       for (const frame of frames) this.#lines(this.#decompress(frame));
@@ -136,25 +137,25 @@ export class PartWalk {
       if (this.#keyframe !== null) this.#passKeyframe(this.#keyframe);
       else if (offset === 0) this.places.push({ frame, offset, at: from, block: this.n });
     } else if (this.#keyframe !== null) {
-      throw this.#refused('a keyframe stands inside a block');
+      throw this.#refused('a keyframe is inside a block');
     }
     this.#block.push(line);
     if (this.#screens !== null && (code === 'o' || code === 'r')) this.#screens.line(line);
   }
 
-  /** A row whose place does not rise stands here twice, or was put in later: the gateway that signed did not do its work. */
+  /** A row whose position does not ascend is repeated or was inserted later, so the signing gateway did not check it. */
   #row(line: Uint8Array): void {
     const parsed = parseLine(strict.decode(line.subarray(0, line.length - 1)), 'events');
-    if (parsed?.code !== 'e' || !this.#rows.take(parsed.data)) throw this.#refused('a line is not a row, or not behind the row before it');
+    if (parsed?.code !== 'e' || !this.#rows.take(parsed.data)) throw this.#refused('a line is not a row, or its position does not ascend');
   }
 
   #standKeyframe(line: Uint8Array, place: Place): void {
     const { tty } = this.header!.steno;
-    if (tty !== true || this.#keyframe !== null) throw this.#refused('a keyframe stands where none can be');
+    if (tty !== true || this.#keyframe !== null) throw this.#refused('a keyframe is in an impossible position');
     this.#keyframe = { value: parseKeyframe(strict.decode(line)), place };
   }
 
-  /** Its line begins block `n`, and the block before it was found good. */
+  /** Accepts a keyframe whose line begins block `n`, after the previous block was found good. */
   #passKeyframe({ value, place }: { readonly value: Keyframe; readonly place: Place }): void {
     this.#keyframe = null;
     this.keyframes += 1;
@@ -164,7 +165,7 @@ export class PartWalk {
     if (difference === null) return;
     this.screenFault = {
       code: 'VERIFY_ALTERED',
-      detail: `the keyframe before block ${this.n} is not what the lines before it draw: ${difference} differs`,
+      detail: `the keyframe before block ${this.n} does not match the screen drawn by the preceding lines: ${difference} differs`,
       block: this.n,
     };
   }

@@ -1,5 +1,5 @@
 /**
- * Proofs, as bytes: what signs a part, and the certificate of the key that signed. Numbers are little-endian.
+ * Proofs, as bytes: the signature of a part, and the certificate of the signing key. Numbers are little-endian.
  *
  *     part          0  u8      kind, 1
  *                   1  u8      end: 0 open, 1 complete, 2 interrupted
@@ -25,7 +25,7 @@ import type { StoredCheckpoint } from './checkpoint.js';
 
 export type Proof = PartProof | CertificateProof;
 
-/** Closes a part: the checkpoint covers the blocks of this part and all before it. */
+/** Closes a part: the checkpoint covers the blocks of this part and of all earlier parts. */
 export interface PartProof {
   readonly kind: 'part';
   /** Counts from 1. */
@@ -56,10 +56,10 @@ const PART = 1;
 const CERTIFICATE = 2;
 const PART_BYTES = 140;
 const ends = ['open', 'complete', 'interrupted'] as const;
-/** Around an Ed25519 signature in its SSH blob (RFC 8709, 6): string "ssh-ed25519", length 64. */
+/** The bytes before an Ed25519 signature in its SSH blob (RFC 8709, 6): string "ssh-ed25519", length 64. */
 const signatureHead = Uint8Array.of(0, 0, 0, 11, ...[...'ssh-ed25519'].map((letter) => letter.charCodeAt(0)), 0, 0, 0, 64);
 
-/** Throws RECORDING_MALFORMED when a field has no place: another signature algorithm, a number out of bounds. */
+/** Throws RECORDING_MALFORMED if a field does not fit: another signature algorithm, a number out of bounds. */
 export function proofContent(proof: Proof): Uint8Array {
   if (proof.kind === 'certificate') {
     const content = new Uint8Array(1 + proof.certificate.length);
@@ -95,7 +95,7 @@ export function proofContent(proof: Proof): Uint8Array {
   return content;
 }
 
-/** `place`: of the frame in its file, for the message. Throws RECORDING_MALFORMED. */
+/** `place`: offset of the frame in its file, for the message. Throws RECORDING_MALFORMED. */
 export function parseProof(content: Uint8Array, place: number): Proof {
   const bad = (): StenoError => new StenoError('RECORDING_MALFORMED', `unreadable proof at byte ${place}`);
   if (content[0] === CERTIFICATE && content.length > 1) return { kind: 'certificate', certificate: content.slice(1) };

@@ -1,6 +1,6 @@
 /**
- * The sealed recording, one object that is read from its end: the seek table says where the frames lie, and behind
- * them stand the proof, which says how long the recording is, and the index, which says where segments begin.
+ * The sealed recording, one object that is read from its end: the seek table locates the frames; after the data frames
+ * come the proof, which contains the length of the recording, and the index, which contains the starts of segments.
  * Numbers of the index are little-endian.
  *
  *     index   0  u16   columns of the terminal at the start
@@ -8,10 +8,10 @@
  *             4  ...   for each segment but the first, which begins at byte 0 of frame 0:
  *                  0  u32   frame, from 0
  *                  4  u32   byte in the decompressed frame
- *                  8  u48   session time of the line before, ms
+ *                  8  u48   session time of the preceding line, ms
  *                 14  u32   its first block
  *
- * Two reads open a recording of any length; one is enough when the object is small. The index is derived data and
+ * Two reads open a recording of any length; one is enough if the object is small. The index is derived data and
  * proves nothing. Tested in ingest/sealing/layout.test.ts.
  */
 import { StenoError } from '../base/errors.js';
@@ -22,12 +22,12 @@ import { readNumber } from './proof.js';
 
 /** Bytes at the end of the object that readers fetch first. */
 const TAIL_BYTES = 64 << 10;
-/** A tail of more is no recording: a tag for each of a million blocks, a million segments. */
+/** Longest tail of a valid recording: tags of a million blocks and a million segments fit. */
 const MAX_TAIL_BYTES = 32 << 20;
 const ENTRY_BYTES = 18;
 const SEEK_FOOTER_BYTES = 9;
 
-/** Segments of each frame, the first of which begins it. Throws RECORDING_MALFORMED on numbers out of bounds. */
+/** Encodes the segments of each frame; the first segment begins the frame. Throws RECORDING_MALFORMED for numbers out of bounds. */
 export function encodeIndex(
   term: { readonly cols: number; readonly rows: number },
   frames: readonly { readonly segments: readonly ManifestSegment[] }[],
@@ -50,8 +50,8 @@ export function encodeIndex(
 }
 
 /**
- * The manifest of the sealed object of `size` bytes. `read` gives a range of it. Throws RECORDING_MALFORMED on anything
- * that is no sealed recording.
+ * The manifest of a sealed object of `size` bytes. `read` returns a range of the object. Throws RECORDING_MALFORMED for anything
+ * that is not a sealed recording.
  */
 export async function readSealed(
   { session, startedAt, size }: { readonly session: string; readonly startedAt: number; readonly size: number },

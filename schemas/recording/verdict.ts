@@ -6,16 +6,16 @@ import type { Keyframe, RecordingHeader } from './line.js';
 
 export interface VerifierParts {
   readonly sha256: Sha256;
-  /** Decompresses one zstd data frame and checks its checksum; throws when it is damaged. */
+  /** Decompresses one zstd data frame and checks its checksum; throws if it is damaged. */
   readonly decompress: (frame: Uint8Array) => Uint8Array;
   /**
    * Checks that `certificate` (SSH blob) was issued by the recording CA for `checkpoint.gateway`, was valid at
-   * `checkpoint.time`, and made the signature. Returns what is wrong, or null.
+   * `checkpoint.time`, and made the signature. Returns the fault, or null.
    */
   readonly checkSignature: (checkpoint: SignedCheckpoint, certificate: Uint8Array) => string | null;
   /** `SHA256:...`, as OpenSSH prints it. */
   readonly fingerprint: (certificate: Uint8Array) => string;
-  /** Compares keyframes with what the lines draw. A verifier without a terminal leaves it out: keyframes stay unchecked. */
+  /** Compares keyframes with the screen that the lines draw. Omitted by a verifier without a terminal, which leaves keyframes unchecked. */
   readonly screens?: (header: RecordingHeader) => ScreenCheck;
 }
 
@@ -31,16 +31,16 @@ export type Verdict =
       /** Session time of the last line in ms. */
       readonly duration: number;
       readonly keyframes: number;
-      /** The recording says that the session has an event log. */
+      /** Whether the recording says that the session has an event log. */
       readonly logged: boolean;
-      /** Whether keyframes were compared with what the lines draw. */
+      /** Whether keyframes were compared with the screen that the lines draw. */
       readonly keyframesChecked: boolean;
     }
   | {
       readonly ok: false;
       readonly code: ErrorCode;
       readonly detail: string;
-      /** The first block that is bad or missing, where known. */
+      /** The first block that is bad or missing, if known. */
       readonly block: number | null;
       /** Session time in ms up to which everything was found good. */
       readonly goodUntil: number;
@@ -53,7 +53,7 @@ export interface Fault {
   readonly block: number | null;
 }
 
-/** Draws the lines and compares keyframes with what they drew. */
+/** Draws the lines and compares keyframes with the resulting screen. */
 export interface ScreenCheck {
   /** A line with code `o` or `r`, newline included. */
   line(line: Uint8Array): void;

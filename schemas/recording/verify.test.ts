@@ -1,4 +1,4 @@
-/** Chain, checkpoints, container and verification, over a small recording that is then damaged in every way we name. */
+/** Chain, checkpoints, container and verification, with a small recording that is damaged in every way with a verdict of its own. */
 import { describe, expect, test } from 'vitest';
 import { cutBlocks } from './block.js';
 import { TAG_BYTES, chainNext, chainStart, fromHex, toHex } from './chain.js';
@@ -11,12 +11,12 @@ import { exampleHeader as header } from '../testing/recordings.js';
 import { verifyRecording } from './verify.js';
 import type { VerifierParts } from './verify.js';
 
-// What Node and browsers both have; their types are not loaded here.
+// Exists in Node and browsers, whose types are not loaded here.
 declare function btoa(text: string): string;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8');
-/** Stands in for SHA-256, which is passed in: 32 bytes that depend on every byte and its place. FNV-1a, eight seeds. */
+/** Replaces SHA-256, which is passed in: 32 bytes that depend on every byte and its position. FNV-1a with eight seeds. */
 const sha256 = (...parts: readonly Uint8Array[]): Uint8Array => {
   const words = Uint32Array.from({ length: 8 }, (_, seed) => 0x811c9dc5 ^ (seed * 0x9e3779b9));
   for (const part of parts)
@@ -74,7 +74,7 @@ interface Part {
   readonly bytes: Uint8Array;
 }
 
-/** Three parts of two or three blocks each. `change` may lie in a checkpoint before it is signed. */
+/** Three parts of two or three blocks each. `change` may falsify a checkpoint before it is signed. */
 function record(change: (checkpoint: Checkpoint) => Checkpoint = (same) => same, first = encodeHeader(header)): Part[] {
   const texts = [
     first + encodeLine(10, { code: 'o', data: 'one' }) + encodeLine(1500, { code: 'o', data: 'two' }),
@@ -117,7 +117,7 @@ function record(change: (checkpoint: Checkpoint) => Checkpoint = (same) => same,
       checkpoint: signed,
       certificate: certificateId(parts.fingerprint(certificate)),
     });
-    // Each part is headed by a keyframe, as stored ones are.
+    // Each part begins with a keyframe, as stored parts do.
     const keyframe = encoder.encode(encodeLine(0, { code: 'k', data: { cols: 80, rows: 24, screen: '' } }));
     return { lines, bytes: join(frame(i === 0 ? encoder.encode(lines) : join(keyframe, encoder.encode(lines))), proof) };
   });
@@ -149,7 +149,7 @@ function flipped(file: Uint8Array, place: number): Uint8Array {
 }
 
 describe('a verdict', () => {
-  test('on a whole recording says how far it goes', () => {
+  test('on a complete recording tells its extent', () => {
     expect(verifyRecording(whole, parts)).toMatchObject({
       ok: true,
       parts: 3,
@@ -187,7 +187,7 @@ describe('a verdict', () => {
       1,
     ],
     ['no checkpoint at all', frame(encoder.encode(encodeHeader(header))), 'VERIFY_UNSIGNED', null],
-    // The last bytes of a proof are its tags, here two; before them stands the signature.
+    // A proof ends with its tags, here two, preceded by the signature.
     ['a signature that is wrong', join(one, two, flipped(three, three.length - 10), certificateProof), 'VERIFY_UNSIGNED', 6],
     ['a tag that is wrong', join(one, flipped(two, two.length - 1), three, certificateProof), 'VERIFY_ALTERED', 5],
     ['nothing after its certificate', certificateProof, 'VERIFY_TRUNCATED', 1],
@@ -224,20 +224,20 @@ describe('a verdict', () => {
     });
   }
 
-  test('is never good when any one byte of signed lines was changed', () => {
+  test('is never good if any one byte of signed lines was changed', () => {
     const length = one.length - 4;
     for (let place = 12; place < Math.min(length, 200); place += 7) {
       expect(verifyRecording(repaired(flipped(whole, certificateProof.length + place)), parts).ok).toBe(false);
     }
   });
 
-  test('is never good on a file cut anywhere before its last checkpoint', () => {
+  test('is never good for a file truncated anywhere before its last checkpoint', () => {
     for (let length = 0; length < certificateProof.length + one.length + two.length + three.length; length += 13)
       expect(verifyRecording(whole.subarray(0, length), parts).ok).toBe(false);
   });
 });
 
-/** The same file with the checks of its frames made right again, as somebody who alters it would. */
+/** The same file with corrected frame checksums, as an attacker would write it. */
 function repaired(file: Uint8Array): Uint8Array {
   const out = Uint8Array.from(file);
   for (const segment of readContainer(out)) {
@@ -262,7 +262,7 @@ describe('the container', () => {
     expect(table).toMatchObject({ entries: { length: 7, 0: { compressed: certificateProof.length, decompressed: 0 } } });
   });
 
-  test('cut off anywhere yields what is whole before it, then says so', () => {
+  test('truncated anywhere yields the complete frames before the cut, then reports it', () => {
     const ends = [...readContainer(whole)].map((segment) => segment.offset);
     for (let length = 1; length < whole.length; length += 11) {
       if (ends.includes(length)) continue;
@@ -274,7 +274,7 @@ describe('the container', () => {
     }
   });
 
-  test('reads a proof as it was written, and writes none that does not fit', () => {
+  test('parses a proof as it was written, and refuses to write one that does not fit', () => {
     const [, , found] = [...readContainer(whole)];
     if (found?.kind !== 'proof' || found.proof.kind !== 'part') throw new Error('no proof');
     const { proof } = found;
@@ -313,7 +313,7 @@ describe('a checkpoint', () => {
     head: '9f'.repeat(32),
     end: 'open',
   };
-  test('is signed as the text that its specification shows', () => {
+  test('is signed as the text in its specification', () => {
     expect(checkpointText(checkpoint)).toBe(
       `steno-checkpoint/1\nsession 01kanar9g0dtjvf0yq516zc20n\ngateway gw-1\ncounter 42\nblock 17\nbytes 81920\nat 61250\ntime 1763800000123\nhead ${'9f'.repeat(32)}\nend open\n`,
     );
@@ -325,11 +325,11 @@ describe('a checkpoint', () => {
     ['a negative block', { block: -1 }],
     ['a fraction', { at: 0.5 }],
     ['a head in capitals', { head: '9F'.repeat(32) }],
-    ['an end that is none', { end: 'maybe' }],
+    ['an invalid end', { end: 'maybe' }],
     ['no signature', { signature: undefined }],
     ['a huge signature', { signature: 'A'.repeat(3000) }],
   ] as const) {
-    test(`with ${name} is none`, () => expect(isSignedCheckpoint({ ...signed, ...change })).toBe(false));
+    test(`with ${name} is refused`, () => expect(isSignedCheckpoint({ ...signed, ...change })).toBe(false));
   }
 });
 

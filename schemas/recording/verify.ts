@@ -10,8 +10,8 @@
  *     layout    order of the frames, certificates, seek tables and index, all recomputed (container-check.ts)
  *
  * docs/format.md has the table of cases and codes; docs/verify.py takes the same steps, and test/verify compares the two
- * over thousands of altered recordings. What it does not defend against is in docs/threat-model.md: a gateway that lies
- * while it records. Tested in verify.test.ts.
+ * on thousands of altered recordings. Verification does not defend against a gateway that lies while it records
+ * (docs/threat-model.md). Tested in verify.test.ts.
  */
 import { StenoError } from '../base/errors.js';
 import type { ErrorCode } from '../base/errors.js';
@@ -136,10 +136,10 @@ function sequenceFault(list: readonly Part[]): Fault | null {
   }
   const place = numbers.findIndex((part, i) => part !== i + 1);
   if (place < 0) return null;
-  return { code: 'VERIFY_REORDERED', detail: `part ${numbers[place]} stands in place ${place + 1}`, block: list[place]!.proof.first_block };
+  return { code: 'VERIFY_REORDERED', detail: `part ${numbers[place]} is in position ${place + 1}`, block: list[place]!.proof.first_block };
 }
 
-/** Session, gateway and counter of the signed text are the header's: a checkpoint of another recording has another head. */
+/** Session, gateway and counter of the signed text come from the header; a checkpoint of another recording has another head. */
 function signatureFault(
   proof: PartProof,
   header: RecordingHeader,

@@ -1,9 +1,9 @@
 /**
- * A search as a tree: what the language of parse.ts reads, what print.ts writes, and what stores evaluate.
+ * A search as a tree, which parse.ts produces, print.ts formats, and stores evaluate.
  *
- * A search is about one row at a time: a line that was on a screen, the command of a session, an event, an audit row or a
- * finding. It holds for a row or does not; a field that the row does not have satisfies no comparison, so its negation holds.
- * Fields of the session (`label:`, `request:`, `has:`) hold for every row of a session that has them.
+ * A search is evaluated on one row at a time: a screen line, the command of a session, an event, an audit row or a finding. It
+ * holds or does not; a field that the row lacks satisfies no comparison, so a negation holds. Fields of the session (`label:`,
+ * `request:`, `has:`) hold for every row of a session that has them.
  */
 import type { SearchField } from './fields.js';
 
@@ -13,11 +13,11 @@ export type SearchExpression =
   | { readonly kind: 'text'; readonly match: TextMatch }
   | { readonly kind: 'field'; readonly field: SearchField; readonly match: FieldMatch };
 
-/** Always without regard to case. */
+/** Always case-insensitive. */
 export type TextMatch =
-  /** The word (a run of letters and digits) stands in the text, with neither letter nor digit beside it. */
+  /** The word (a run of letters and digits) occurs in the text, with neither letter nor digit next to it. */
   | { readonly kind: 'word'; readonly text: string }
-  /** The characters stand in the text as they are. */
+  /** The characters occur in the text literally. */
   | { readonly kind: 'phrase'; readonly text: string }
   /** As `phrase`, where `*` matches any number of non-blank characters. `pattern`: has at least one unescaped `*`. */
   | { readonly kind: 'glob'; readonly pattern: string }
@@ -28,7 +28,7 @@ export type FieldMatch =
   /** The whole value, where `*` is any number of characters; `\*` is an asterisk and `\\` a backslash. */
   | { readonly kind: 'pattern'; readonly pattern: string }
   | { readonly kind: 'regex'; readonly source: string }
-  /** Both bounds inclusive; of moments, `to` is exclusive. ms since 1970, bytes, or a plain number. */
+  /** Both bounds inclusive, but for moments `to` is exclusive. ms since 1970, bytes, or a plain number. */
   | { readonly kind: 'range'; readonly from: number | null; readonly to: number | null };
 
 /** The pieces between the asterisks of a pattern, unescaped: `a*b\*` gives `a` and `b*`. */
@@ -45,7 +45,7 @@ export function piecesOf(pattern: string): readonly string[] {
   return pieces;
 }
 
-/** A pattern that means this text and nothing else. */
+/** A pattern that matches exactly this text. */
 export function escapePattern(text: string): string {
   return text.replace(/[\\*]/g, '\\$&');
 }

@@ -1,11 +1,11 @@
 /**
- * The words of a search, each with its place.
+ * Splits a search into words, each with its position.
  *
- *     word      a run without blanks, quotes, parentheses; `\` takes the meaning of the next character away
+ *     word      a run without blanks, quotes, parentheses; `\` escapes the next character
  *     "phrase"  `\"` and `\\` inside
  *     /regex/   from a `/` to the next one, if a blank, `)` or the end follows that; so `/etc/shadow` is a word. `\/` is a slash
  *
- * A word ends at the first colon when what stands before is letters: that is a field.
+ * A word ends at its first colon if only letters precede it: then it is a field.
  */
 import { isSearchField } from './fields.js';
 
@@ -18,7 +18,7 @@ export interface Token {
   readonly end: number;
 }
 
-/** `at`: offset of the character that is wrong. */
+/** `at`: offset of the wrong character. */
 export class SearchError extends Error {
   readonly at: number;
   constructor(message: string, at: number) {
@@ -73,7 +73,7 @@ function readValue(search: string, at: number): Token {
   let end = at;
   while (end < search.length && !/[\s()"]/.test(search[end]!)) {
     if (search[end] === '\\') {
-      if (end + 1 >= search.length) throw new SearchError('a backslash at the end takes away the meaning of nothing', end);
+      if (end + 1 >= search.length) throw new SearchError('a backslash at the end escapes nothing', end);
       end += 1;
     }
     end += 1;
@@ -93,7 +93,7 @@ function readPhrase(search: string, at: number): Token {
   throw new SearchError('the quotation mark is never closed', at);
 }
 
-/** Offset of the closing slash, or null: then it is a path. */
+/** Offset of the closing slash; null if there is none, so that the word is a path. */
 function endOfRegex(search: string, at: number): number | null {
   for (let i = at + 1; i < search.length; i += 1) {
     if (search[i] === '\\') i += 1;

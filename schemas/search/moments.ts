@@ -1,6 +1,5 @@
 /**
- * Moments and numbers as people write them in a search. Days and hours without a zone are of UTC, so that a link means the same to
- * everybody.
+ * Parses moments and numbers in a search. Days and hours without a zone are in UTC, so that a link means the same to everybody.
  */
 
 export interface Span {
@@ -48,7 +47,7 @@ function calendarSpan(text: string): Span | null {
   const ms = Number((fraction ?? '').padEnd(3, '0').slice(0, 3));
   if (mo < 1 || mo > 12 || d < 1 || h > 23 || mi > 59 || s > 59) return null;
   const start = Date.UTC(y, mo - 1, d, h, mi, s, ms);
-  // The 30th of February is no day.
+  // Refuses dates such as the 30th of February.
   if (new Date(start).getUTCDate() !== d) return null;
   const end =
     month === undefined
@@ -83,7 +82,7 @@ const scales: Readonly<Record<string, number>> = {
   tib: 2 ** 40,
 };
 
-/** A whole number, with a unit of bytes where `bytes`: `10MB`, `4KiB`. Null for anything else. */
+/** An integer, if `bytes` also with a unit such as `10MB` or `4KiB`. Null for anything else. */
 export function numberOf(text: string, bytes: boolean): number | null {
   const found = /^(\d{1,15}(?:\.\d{1,6})?)([a-z]*)$/i.exec(text);
   if (found === null) return null;

@@ -1,4 +1,4 @@
-/** Which texts of a hit to mark: what a search says must be there, wherever it says so. An aid to the eye. Tested in needles.test.ts. */
+/** The texts to mark in a hit: those that the search requires, in any field. A visual aid only. Tested in needles.test.ts. */
 import type { SearchExpression } from './expression.js';
 import { piecesOf } from './expression.js';
 import { fieldFacts } from './fields.js';

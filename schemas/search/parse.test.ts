@@ -45,7 +45,7 @@ test.each<[string, string]>([
   expect(printed(canonical)).toBe(canonical);
 });
 
-describe('what is wrong is said with its place', () => {
+describe('errors have a position', () => {
   test.each<[string, number, RegExp]>([
     ['', 0, /nothing to search/],
     ['   ', 0, /nothing to search/],
@@ -59,8 +59,8 @@ describe('what is wrong is said with its place', () => {
     ['x "  "', 2, /between the quotation marks/],
     ['a\\', 1, /backslash/],
     ['usr:alice', 0, /no field "usr"; did you mean "user"/],
-    ['user:', 5, /right behind the colon/],
-    ['user: alice', 5, /right behind the colon/],
+    ['user:', 5, /directly after the colon/],
+    ['user: alice', 5, /directly after the colon/],
     ['user:()', 5, /has no value/],
     ['kind:excc', 5, /is one of screen/],
     ['port:ssh', 5, /a number or a range/],
@@ -93,7 +93,7 @@ const searches = anySearch({
   moments: [0, now, now + 1],
 });
 
-test('what is printed reads back as the same tree', () => {
+test('a printed search parses to the same tree', () => {
   fc.assert(
     fc.property(searches, (expression) => {
       const text = printSearch(expression);
@@ -104,7 +104,7 @@ test('what is printed reads back as the same tree', () => {
   );
 });
 
-test('any text parses or fails with a place in it', () => {
+test('any text parses or fails with a position in it', () => {
   const alphabet = ['a', 'or', ' ', '"', '(', ')', '-', '\\', '/', '*', ':', 'user:', 'port:', 'after:', '..', '>', '1', '😀', '\ud800'];
   fc.assert(
     fc.property(

@@ -10,9 +10,9 @@
  *     values  = value { [ "or" ] value }
  *     value   = word | "phrase" | /regex/ | [ "<" | "<=" | ">" | ">=" ] number | number ".." number
  *
- * A blank between two terms means `and`. `and`, `or` and `not` are words of the language in lower and in upper case; `\or` and `"or"`
- * are text. What is wrong is a SearchError with the offset of the character. Bounds: 1,000 characters, 64 terms, 16 levels.
- * Tested in parse.test.ts: what print.ts writes reads back as the same tree.
+ * A blank between two terms means `and`. `and`, `or` and `not` are keywords in lower and upper case; `\or` and `"or"` are text.
+ * Errors are SearchErrors with the offset of the character. Limits: 1,000 characters, 64 terms, 16 levels. Tested in
+ * parse.test.ts: output of print.ts parses to the same tree.
  */
 import { parseBlock } from '../base/ip-address.js';
 import { suggestion } from '../base/suggestion.js';
@@ -28,7 +28,7 @@ export const MAX_SEARCH = 1000;
 const MAX_TERMS = 64;
 const MAX_DEPTH = 16;
 
-/** `now`: what `2h` and `today` count from. Throws a SearchError. */
+/** `now`: the reference for `2h` and `today`. Throws a SearchError. */
 export function parseSearch(search: string, now: number): SearchExpression {
   if (search.length > MAX_SEARCH) throw new SearchError(`a search has at most ${MAX_SEARCH} characters`, MAX_SEARCH);
   const parser = new Parser(search, readTokens(search), now);
@@ -110,7 +110,7 @@ class Parser {
     if (!isSearchField(field)) throw unknownField(token);
     const value = this.#tokens[this.#next];
     if (value === undefined || value.at !== token.end)
-      throw new SearchError(`${field}: needs a value right behind the colon, as in ${fieldFacts(field).example}`, token.end);
+      throw new SearchError(`${field}: needs a value directly after the colon, as in ${fieldFacts(field).example}`, token.end);
     this.#next += 1;
     if (value.kind !== 'open') return { kind: 'field', field, match: this.#match(field, value) };
     const of: SearchExpression[] = [];
@@ -149,11 +149,11 @@ class Parser {
         break;
     }
     if (token.kind === 'regex') return { kind: 'regex', source: token.text };
-    // In quotation marks an asterisk still stands for anything: the marks are there for blanks.
+    // In quotation marks an asterisk is still a wildcard: the marks only allow blanks.
     const pattern = token.kind === 'phrase' ? token.text.replaceAll('\\', '\\\\') : token.text;
     if (pattern === '') throw fault('needs a value');
     if (takes === 'address' && looksLikeBlock(pattern) && parseBlock(pattern) === undefined)
-      throw fault('takes an address, or a block whose bits behind the prefix are zero');
+      throw fault('takes an address, or a block whose bits after the prefix are zero');
     return { kind: 'pattern', pattern: normal(pattern) };
   }
 
@@ -166,7 +166,7 @@ class Parser {
         : { kind: 'range', from: field === 'after' ? a.from : null, to: field === 'before' ? a.from : null };
     const b = last === undefined ? a : spanOf(last, this.#now);
     if (a === null || b === null || more.length > 0) return null;
-    // A point has no length: `during:2h` is what has happened since.
+    // A single moment has no length, so `during:2h` means everything since then.
     const to = last === undefined && a.from === a.to ? this.#now : b.to;
     return to <= a.from ? null : { kind: 'range', from: a.from, to };
   }
@@ -208,7 +208,7 @@ function join(kind: 'all' | 'any', of: readonly SearchExpression[]): SearchExpre
 function textMatch({ kind, text, at }: Token): TextMatch {
   if (kind === 'regex') return { kind: 'regex', source: text };
   if (kind === 'phrase') {
-    if (text.trim() === '') throw new SearchError('there is nothing between the quotation marks', at);
+    if (text.trim() === '') throw new SearchError('there is no text between the quotation marks', at);
     return { kind: 'phrase', text };
   }
   const pieces = piecesOf(text);
@@ -217,7 +217,7 @@ function textMatch({ kind, text, at }: Token): TextMatch {
   return /^[\p{L}\p{M}\p{N}]+$/u.test(plain) ? { kind: 'word', text: plain } : { kind: 'phrase', text: plain };
 }
 
-/** One way to write each pattern: only `*` and `\` are escaped. */
+/** The canonical form of a pattern, in which only `*` and `\` are escaped. */
 function normal(pattern: string): string {
   return piecesOf(pattern).map(escapePattern).join('*');
 }

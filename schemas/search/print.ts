@@ -1,4 +1,4 @@
-/** A tree as the text that reads back as it, for links and for what a saved search is called. */
+/** Formats a tree as text that parses to the same tree, for links and names of saved searches. */
 import type { FieldMatch, SearchExpression, TextMatch } from './expression.js';
 import { piecesOf } from './expression.js';
 import { fieldFacts } from './fields.js';
@@ -8,7 +8,7 @@ export function printSearch(expression: SearchExpression): string {
   return print(expression, 0);
 }
 
-/** `inside`: 0 where an `or` may stand as it is, 1 between terms, 2 behind a minus. */
+/** `inside`: 0 where an `or` needs no parentheses, 1 between terms, 2 after a minus. */
 function print(expression: SearchExpression, inside: 0 | 1 | 2): string {
   switch (expression.kind) {
     case 'any': {
@@ -58,12 +58,12 @@ function quoted(text: string): string {
   return `"${text.replace(/["\\]/g, '\\$&')}"`;
 }
 
-/** `value`: behind a field, where neither a minus nor a colon nor a word of the language means anything. */
+/** `value`: after a field, where minus, colon and keywords have no special meaning. */
 function printWord(pieces: readonly string[], value: boolean): string {
   const word = pieces.map((piece) => piece.replace(/[\s()"\\*]/g, '\\$&')).join('*');
   const isRegex = word.startsWith('/') && word.indexOf('/', 1) === word.length - 1;
   if (isRegex) return `\\${word}`;
-  // Behind the colon of a field another one would make a text of both.
+  // Two colons in a row would turn the field and its value into text.
   if (value) return word.startsWith(':') ? `\\${word}` : word;
   if (word.startsWith('-') || /^(?:and|or|not)$/i.test(word)) return `\\${word}`;
   return word.replace(/^([a-z][a-z0-9_]*):/i, '$1\\:');

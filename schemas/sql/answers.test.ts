@@ -1,4 +1,4 @@
-/** How answers of queries are written: CSV that no spreadsheet runs, the bytes of the hash; and periods in queries. */
+/** Formats of query answers: CSV that spreadsheets do not execute, the hashed bytes; and periods in queries. */
 import { describe, expect, test } from 'vitest';
 import { canonicalLines } from './canonical.js';
 import { csvLines } from './csv.js';
@@ -27,7 +27,7 @@ describe('CSV', () => {
     expect(text(value)).toBe(expected);
   });
 
-  test('names of columns are cells too', () => {
+  test('column names are escaped like cells', () => {
     expect([
       ...csvLines({
         columns: [
@@ -40,7 +40,7 @@ describe('CSV', () => {
   });
 });
 
-test('the bytes of the hash do not depend on the order of rows', () => {
+test('the hashed bytes do not depend on the order of rows', () => {
   const columns = [{ name: 'n', type: 'UInt8' }];
   const lines = (rows: readonly (readonly unknown[])[]): string => [...canonicalLines({ columns, rows })].join('');
   expect(lines([[2], [10], ['é']])).toBe('[["n","UInt8"]]\n["é"]\n[10]\n[2]\n');
@@ -49,13 +49,13 @@ test('the bytes of the hash do not depend on the order of rows', () => {
 
 describe('{from} and {to}', () => {
   const period = { from: Date.UTC(2026, 0, 1), to: Date.UTC(2026, 3, 1, 0, 0, 0, 5) };
-  test('are moments, but not in texts, names and comments', () => {
+  test('are replaced by moments, but not in texts, names and comments', () => {
     const sql = "SELECT '{from}', `{to}` -- {from}\n/* {to} */ WHERE at >= {from} AND at < {to}";
     expect(withPeriod(sql, period)).toBe(
       "SELECT '{from}', `{to}` -- {from}\n/* {to} */ WHERE at >= toDateTime64('2026-01-01 00:00:00.000', 3, 'UTC') AND at < toDateTime64('2026-04-01 00:00:00.005', 3, 'UTC')",
     );
   });
-  test('are asked for where they count', () => {
+  test('are required only if the query uses them', () => {
     expect(["SELECT '{from}'", 'SELECT 1 -- {to}', 'SELECT {from}', "SELECT 'it''s', {to}"].map(asksForPeriod)).toEqual([
       false,
       false,

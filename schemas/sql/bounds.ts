@@ -1,6 +1,6 @@
-/** Bounds of people's SQL, for the page as for the server. */
+/** Limits of users' SQL, for the page and the server. */
 
-/** Characters of a query. */
+/** Most characters of a query. */
 export const MAX_SQL = 20_000;
 export const MAX_SQL_ROWS = 100_000;
 export const MAX_SQL_SECONDS = 300;

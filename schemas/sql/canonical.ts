@@ -1,7 +1,7 @@
 /**
- * The bytes that the hash of a query's answer is over: lines of JSON without blanks, each ended by a line feed. First the columns as
- * `[["name","type"],...]`, then one line a row, sorted by their UTF-16 units: without ORDER BY an answer has no order, and the hash is not to
- * depend on one. Whoever has the answer as JSON can compute it again: docs/sql.md. Tested in answers.test.ts.
+ * The bytes that the hash of a query's answer covers: lines of JSON without blanks, each ending in a line feed. First the columns as
+ * `[["name","type"],...]`, then one line per row, sorted by UTF-16 units: without ORDER BY an answer has no order, so the hash must not
+ * depend on one. Anybody who has the answer as JSON can recompute the hash: docs/sql.md. Tested in answers.test.ts.
  */
 export interface SqlAnswer {
   readonly columns: readonly { readonly name: string; readonly type: string }[];

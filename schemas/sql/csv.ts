@@ -1,7 +1,7 @@
 /**
- * Answers of queries as CSV (RFC 4180, UTF-8, CRLF). Rows hold what recorded people typed: a cell that a spreadsheet would take for a formula
- * is led by an apostrophe, and characters that are not seen or turn the direction of text are written as `\u{...}`. NULL is an empty
- * cell; lists and maps are JSON. Tested in answers.test.ts.
+ * Answers of queries as CSV (RFC 4180, UTF-8, CRLF). Rows contain text that recorded people typed, so a cell that a spreadsheet would
+ * take for a formula begins with an apostrophe, and characters that are invisible or change the direction of text are written as
+ * `\u{...}`. NULL is an empty cell; lists and maps are JSON. Tested in answers.test.ts.
  */
 import type { SqlAnswer } from './canonical.js';
 
@@ -14,10 +14,10 @@ export function csvRow(values: readonly unknown[]): string {
   return `${values.map(cell).join(',')}\r\n`;
 }
 
-/** Control characters but for line feeds and tabs, bidirectional marks and other characters that are not seen. */
+/** Control characters except line feeds and tabs, bidirectional marks and other invisible characters. */
 const unseen =
   /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb]/g;
-/** Behind blanks too: some spreadsheets trim. The wide forms of the signs count as well. */
+/** Also after blanks, because some spreadsheets trim. Includes the wide forms of the signs. */
 const formula = /^\s*[=+\-@|%\t\r\uff1d\uff0b\uff0d\uff20]/;
 
 function cell(value: unknown): string {

@@ -1,7 +1,7 @@
 /**
- * Answers of queries as Parquet, with types: whole numbers as INT64 (text where one is beyond 2^53), moments as TIMESTAMP in ms of UTC, lists and
- * maps as the text of their JSON, everything else as text. Snappy. The answer is held in memory, at most the 100,000 rows that a query gives. Loaded only
- * where somebody asks for it. Tested in cli/verbs/sql/parquet.test.ts.
+ * Answers of queries as Parquet, with types: integers as INT64 (text if one is beyond 2^53), moments as TIMESTAMP in ms of UTC, lists and
+ * maps as JSON text, everything else as text. Compressed with Snappy. The answer is held in memory, at most the 100,000 rows of a query.
+ * Loaded only when requested. Tested in cli/verbs/sql/parquet.test.ts.
  */
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import type { BasicType, ColumnSource } from 'hyparquet-writer';
@@ -10,7 +10,7 @@ import type { SqlAnswer } from './canonical.js';
 export function parquetOf({ columns, rows }: SqlAnswer): Uint8Array {
   const names = new Map<string, number>();
   const columnData = columns.map(({ name, type }, i): ColumnSource => {
-    // Two columns of one name are two; Parquet wants them apart.
+    // Parquet requires distinct names, but an answer may have two columns of the same name.
     const seen = names.get(name) ?? 0;
     names.set(name, seen + 1);
     return {

@@ -1,6 +1,6 @@
 /**
- * `{from}` and `{to}` in a query: the beginning and the end of a period. They are replaced before the query is sent, so that what is run, audited
- * and hashed is the whole query. In quotes, names and comments they stay. Tested in answers.test.ts.
+ * `{from}` and `{to}` in a query: the beginning and the end of a period. They are replaced before the query is sent, so that the complete
+ * query is run, audited and hashed. In quotes, names and comments they are not replaced. Tested in answers.test.ts.
  */
 export interface Period {
   /** ms since 1970; inclusive. */

@@ -1,4 +1,4 @@
-/** The text of a query, as requests carry it. */
+/** The text of a query in requests. */
 import { z } from 'zod';
 import { MAX_SQL } from './bounds.js';
 

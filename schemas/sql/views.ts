@@ -1,7 +1,7 @@
 /**
- * The tables and views that users' SQL may read: five tables and the views over them, with a line about each column that is not obvious. The page's schema browser,
- * `steno sql --schema` and docs/sql.md show it. Types are ClickHouse's, as people see them. What a view selects is in stores/events/sql/views.ts; a test
- * compares names and types with the engine's.
+ * The tables and views that users' SQL may read: five tables and the views over them, with a line about each column that is not
+ * obvious. The page's schema browser, `steno sql --schema` and docs/sql.md show them. Types are ClickHouse's, as users see them.
+ * stores/events/sql/views.ts defines the views; a test compares names and types with the engine's.
  */
 export interface SqlColumn {
   readonly name: string;
@@ -12,7 +12,7 @@ export interface SqlColumn {
 export interface SqlView {
   readonly name: string;
   readonly about: string;
-  /** Which right shows its rows, beside that of running queries. */
+  /** The right that is needed to see its rows, beside that of running queries. */
   readonly rows: 'listed' | 'viewed' | 'findings' | 'audit';
   readonly columns: readonly SqlColumn[];
 }
@@ -31,18 +31,18 @@ const pod = [
 export const sqlViews: readonly SqlView[] = [
   {
     name: 'sessions',
-    about: 'one row a session, as it is now',
+    about: 'one row per session, in its current state',
     rows: 'listed',
     columns: [
       column('session', 'String', 'id; ids sort by their start'),
       column('version', 'UInt64', 'of the row'),
       column('kind', word, 'shell, exec, sftp, subsystem or forward'),
       column('user', word),
-      column('roles', `Array(${word})`, 'held when it began'),
+      column('roles', `Array(${word})`, 'held when the session began'),
       column('node', word),
       column('login', word, 'the account on the node'),
       column('gateway', word),
-      column('counter', 'UInt64', 'of the gateway, without holes: a hole is a session that is missing'),
+      column('counter', 'UInt64', 'counts the sessions of the gateway; a hole is a missing session'),
       column('source_address', 'String'),
       column('client_version', word),
       column('certificate_serial', 'UInt64'),
@@ -62,16 +62,16 @@ export const sqlViews: readonly SqlView[] = [
       column('recording_bytes', 'UInt64'),
       column('stored_bytes', 'UInt64'),
       column('chain_head', 'String', 'hash of the last block stored'),
-      column('request_id', 'String', 'access requests it was under, with commas'),
+      column('request_id', 'String', 'access requests of the session, separated by commas'),
       ...pod,
       column('image', 'String'),
-      column('labels', `Map(${word}, String)`, "of the node when it began: labels['env']"),
+      column('labels', `Map(${word}, String)`, "of the node when the session began: labels['env']"),
       column('labels_known', 'Bool'),
     ],
   },
   {
     name: 'commands',
-    about: 'commands of sessions without a terminal, and programs that nodes with the agent saw start',
+    about: 'commands of sessions without a terminal, and programs started on nodes with the agent',
     rows: 'viewed',
     columns: [
       column('session', 'String'),
@@ -79,7 +79,7 @@ export const sqlViews: readonly SqlView[] = [
       column('offset_ms', 'UInt64', "on the session's clock"),
       ...who,
       column('command', 'String', 'command line'),
-      column('program', 'String', 'path of the program; empty where only the gateway saw the command'),
+      column('program', 'String', 'path of the program; empty if only the gateway saw the command'),
       column('observed_by', word, 'recording or kernel'),
     ],
   },
@@ -88,7 +88,7 @@ export const sqlViews: readonly SqlView[] = [
     about: 'what happened in sessions and on nodes: docs/events.md',
     rows: 'viewed',
     columns: [
-      column('session', 'String', 'empty for what belongs to no session'),
+      column('session', 'String', 'empty for events without a session'),
       column('source', word, 'recording, kernel or kubernetes'),
       column('emitter', word, 'the service that sent it'),
       column('block', 'UInt32'),
@@ -128,7 +128,7 @@ export const sqlViews: readonly SqlView[] = [
   },
   {
     name: 'findings',
-    about: 'what rules noticed, with the state that people gave it',
+    about: 'matches of rules',
     rows: 'findings',
     columns: [
       column('id', 'String'),
@@ -143,14 +143,14 @@ export const sqlViews: readonly SqlView[] = [
       column('offset_ms', 'Nullable(UInt64)'),
       column('row', 'Nullable(UInt16)'),
       column('evidence', 'Array(String)', 'ids of events'),
-      column('state', word, 'as it was found; what people decided is in audit, event finding.triage'),
+      column('state', word, 'when found; later decisions are in audit, event finding.triage'),
       column('dedup_key', 'String'),
       column('data', 'String', "JSON: JSONExtractString(data, 'title')"),
     ],
   },
   {
     name: 'audit',
-    about: 'what was admitted, refused, changed and looked at in Steno itself',
+    about: 'admissions, refusals, changes and views in Steno itself',
     rows: 'audit',
     columns: [
       column('id', 'String'),
@@ -170,14 +170,14 @@ export const sqlViews: readonly SqlView[] = [
   },
   {
     name: 'viewings',
-    about: 'who looked at what: recordings opened, followed, exported and searched, and SQL that was run',
+    about: 'views of recorded data: recordings opened, followed, exported and searched, and SQL that was run',
     rows: 'audit',
     columns: [
       column('at', moment),
       column('viewer', word),
       column('action', 'String', 'view, follow, export, search or query'),
       column('session', 'String', 'empty for searches and queries'),
-      column('of_user', word, 'whose session it is'),
+      column('of_user', word, 'the user of the session'),
       column('node', word),
       column('login', word),
       column('text', 'String', 'of a search or query'),

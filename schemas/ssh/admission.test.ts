@@ -37,24 +37,24 @@ const without = (left: 'principal' | 'sourceAddress', from: AdmissionRequest): A
 
 const table: readonly Row[] = [
   ['a good certificate', user, request, 'ok'],
-  ['for the other login it names', user, { ...request, principal: 'root' }, 'ok'],
-  ['for whatever login, if nobody asks', user, without('principal', request), 'ok'],
+  ['for its other login', user, { ...request, principal: 'root' }, 'ok'],
+  ['for any login, if none is required', user, without('principal', request), 'ok'],
   ['of the second trusted CA', user, { ...request, trusted: [Uint8Array.of(9), ca] }, 'ok'],
   // CA and signature
   ['of an unknown CA', user, { ...request, trusted: [Uint8Array.of(9)] }, 'CERT_UNKNOWN_CA'],
-  ['of a CA whose key begins the same', user, { ...request, trusted: [Uint8Array.of(1, 0)] }, 'CERT_UNKNOWN_CA'],
-  ['when no CA is trusted', user, { ...request, trusted: [] }, 'CERT_UNKNOWN_CA'],
+  ['of a CA whose key has the same beginning', user, { ...request, trusted: [Uint8Array.of(1, 0)] }, 'CERT_UNKNOWN_CA'],
+  ['if no CA is trusted', user, { ...request, trusted: [] }, 'CERT_UNKNOWN_CA'],
   ['with a wrong signature', user, { ...request, verify: () => false }, 'CERT_UNKNOWN_CA'],
   // kind
-  ['of a host, where a user is needed', host, request, 'CERT_WRONG_KIND'],
-  ['of a user, where a host is needed', user, forHost, 'CERT_WRONG_KIND'],
+  ['of a host, if a user is needed', host, request, 'CERT_WRONG_KIND'],
+  ['of a user, if a host is needed', user, forHost, 'CERT_WRONG_KIND'],
   // validity
   ['in its first second', user, { ...request, now: now - 60 }, 'ok'],
   ['30 s before it begins', user, { ...request, now: now - 90 }, 'ok'],
   ['31 s before it begins', user, { ...request, now: now - 91 }, 'CERT_NOT_YET_VALID'],
   ['in its last second', user, { ...request, now: now + 59.9 }, 'ok'],
   ['in the second it ends', user, { ...request, now: now + 60 }, 'CERT_EXPIRED'],
-  ['valid for ever', { ...user, validAfter: 0n, validBefore: 2n ** 64n - 1n }, request, 'ok'],
+  ['valid forever', { ...user, validAfter: 0n, validBefore: 2n ** 64n - 1n }, request, 'ok'],
   ['that begins at the end of time', { ...user, validAfter: 2n ** 64n - 1n, validBefore: 2n ** 64n - 1n }, request, 'CERT_NOT_YET_VALID'],
   ['that ends before it begins', { ...user, validAfter: BigInt(now), validBefore: BigInt(now - 1) }, request, 'CERT_EXPIRED'],
   // critical options
@@ -92,26 +92,26 @@ const table: readonly Row[] = [
   ],
   ['from elsewhere', { ...user, ...options(['source-address', '198.51.100.0/24']) }, request, 'CERT_WRONG_SOURCE'],
   [
-    'bound to addresses, from nobody knows where',
+    'bound to addresses, from an unknown address',
     { ...user, ...options(['source-address', '0.0.0.0/0']) },
     without('sourceAddress', request),
     'CERT_WRONG_SOURCE',
   ],
-  ['with a list of addresses that cannot be read', { ...user, ...options(['source-address', '192.0.2.1,']) }, request, 'CERT_WRONG_SOURCE'],
+  ['with a malformed list of addresses', { ...user, ...options(['source-address', '192.0.2.1,']) }, request, 'CERT_WRONG_SOURCE'],
   ['with an empty list of addresses', { ...user, ...options(['source-address', '']) }, request, 'CERT_WRONG_SOURCE'],
   // principal
   ['without principals', { ...user, principals: [] }, request, 'CERT_WRONG_PRINCIPAL'],
-  ['without principals, if nobody asks', { ...user, principals: [] }, without('principal', request), 'CERT_WRONG_PRINCIPAL'],
+  ['without principals, if no login is required', { ...user, principals: [] }, without('principal', request), 'CERT_WRONG_PRINCIPAL'],
   ['for another login', user, { ...request, principal: 'bob' }, 'CERT_WRONG_PRINCIPAL'],
   ['for a login in capitals', user, { ...request, principal: 'Alice' }, 'CERT_WRONG_PRINCIPAL'],
   ['for an empty login', user, { ...request, principal: '' }, 'CERT_WRONG_PRINCIPAL'],
-  ['of a host that was dialled', host, forHost, 'ok'],
-  ['of a host that was dialled in capitals', host, { ...forHost, principal: 'WEB-3.example.org' }, 'ok'],
+  ['of the dialled host', host, forHost, 'ok'],
+  ['of the host dialled in capitals', host, { ...forHost, principal: 'WEB-3.example.org' }, 'ok'],
   ['of another host', host, { ...forHost, principal: 'web-4' }, 'CERT_WRONG_PRINCIPAL'],
   ['of a host without names', { ...host, principals: [] }, forHost, 'CERT_WRONG_PRINCIPAL'],
   ['of a host with a wildcard', { ...host, principals: ['*'] }, forHost, 'CERT_WRONG_PRINCIPAL'],
-  ['of a host, if nobody says which', host, without('principal', forHost), 'CERT_WRONG_PRINCIPAL'],
-  // order: what fails first is what is named
+  ['of a host, if no name is given', host, without('principal', forHost), 'CERT_WRONG_PRINCIPAL'],
+  // order: the first failure is reported
   ['expired, of an unknown CA', { ...user, validBefore: 0n }, { ...request, trusted: [] }, 'CERT_UNKNOWN_CA'],
   ['expired, with a wrong signature', { ...user, validBefore: 0n }, { ...request, verify: () => false }, 'CERT_UNKNOWN_CA'],
   [
@@ -134,7 +134,7 @@ describe('a certificate', () => {
     expect(admission.ok ? 'ok' : admission.code).toBe(expected);
   });
 
-  it('is verified with its CA key over what it covers', () => {
+  it('is verified with its CA key over the signed bytes', () => {
     const calls: unknown[] = [];
     checkCertificate(user, { ...request, verify: (...call) => calls.push(call) > 0 });
     expect(calls).toEqual([[ca, user.signature, user.signed]]);
@@ -144,7 +144,7 @@ describe('a certificate', () => {
     checkCertificate(user, { ...request, trusted: [], verify: () => expect.fail('verified') });
   });
 
-  it('that is refused says when, from where or for whom', () => {
+  it('that is refused names the time, address or principal', () => {
     const detail = (certificate: SshCertificate, asked: AdmissionRequest) => {
       const admission = checkCertificate(certificate, asked);
       return admission.ok ? 'ok' : admission.detail;

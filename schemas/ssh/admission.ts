@@ -1,9 +1,9 @@
 /**
- * Whether a certificate admits its holder: one pure function, written as the ordered table below.
+ * Decides whether a certificate admits its holder: one pure function, written as the ordered table below.
  *
- * The first check that fails names the refusal. The CA's signature comes before anything the certificate says, so
- * that a caller with a certificate nobody issued learns nothing but that. Proof that the caller *holds* the
- * certified key is not decided here (`runtime/ssh/possession.ts`), nor what roles and locks say.
+ * The first failing check determines the refusal. The CA's signature is checked before any other content, so that a caller
+ * with a forged certificate learns nothing else. Possession of the certified key (`runtime/ssh/possession.ts`), roles and
+ * locks are not decided here.
  *
  * Tested as a table in `admission.test.ts`.
  */
@@ -17,14 +17,14 @@ export interface AdmissionRequest {
   readonly kind: CertificateKind;
   /** Unix seconds. */
   readonly now: number;
-  /** Blobs of the CA keys that count, the active one and those of a rotation. */
+  /** Blobs of the trusted CA keys: the active one and those of a rotation. */
   readonly trusted: readonly Uint8Array[];
   /**
-   * The login wanted, which must be among the certificate's principals. Left out for a user, any certificate with
-   * principals passes: the caller then decides about the login. For a host it is the name dialled, and needed.
+   * The required login, which must be among the certificate's principals. If omitted for a user, any certificate with
+   * principals passes, and the caller decides about the login. For a host it is the dialled name, and mandatory.
    */
   readonly principal?: string;
-  /** Where the connection comes from; a certificate bound to addresses is refused without it. */
+  /** Source address of the connection; without it, a certificate bound to addresses is refused. */
   readonly sourceAddress?: string;
   /** Whether `signature` over `data` was made with the key of `blob`. Must not throw. */
   verify(blob: Uint8Array, signature: Uint8Array, data: Uint8Array): boolean;
@@ -61,7 +61,8 @@ const checks: readonly Check[] = [
   },
   {
     code: 'CERT_WRONG_KIND',
-    problem: ({ kind }, request) => unless(kind === request.kind, `it is a ${kind} certificate, needed is a ${request.kind} certificate`),
+    problem: ({ kind }, request) =>
+      unless(kind === request.kind, `it is a ${kind} certificate, but a ${request.kind} certificate is needed`),
   },
   {
     code: 'CERT_NOT_YET_VALID',
@@ -94,7 +95,7 @@ const checks: readonly Check[] = [
   },
   {
     code: 'CERT_WRONG_PRINCIPAL',
-    // OpenSSH reads an empty list as "any login"; here it is nobody.
+    // OpenSSH interprets an empty list as "any login"; here it means nobody.
     problem: ({ principals }) => unless(principals.length > 0, 'it names no principal'),
   },
   {
@@ -118,7 +119,7 @@ export function checkCertificate(certificate: SshCertificate, request: Admission
   return { ok: true };
 }
 
-/** Host names know no case; wildcards in host certificates are not honoured. */
+/** Host names are case-insensitive; wildcards in host certificates are not supported. */
 function sameHost(name: string, wanted: string): boolean {
   return name.toLowerCase() === wanted.toLowerCase();
 }

@@ -1,6 +1,6 @@
 /**
- * Base64 (RFC 4648 section 4), strict: one encoding for each value, so that a key or signature cannot be written
- * in two ways. Exists because neither Node's `Buffer` nor `atob` refuses sloppy input, and schemas run in both.
+ * Base64 (RFC 4648 section 4), strict: each value has one encoding, so a key or signature cannot be written in two ways.
+ * Needed because neither Node's `Buffer` nor `atob` refuses sloppy input, and this folder runs in Node and in browsers.
  *
  * Tested in `wire.test.ts`.
  */

@@ -10,8 +10,8 @@ const extInfo = (...extensions: readonly (readonly [name: string, value: string]
 
 it.each([
   ['nothing', extInfo(), []],
-  ['what OpenSSH says', extInfo(['server-sig-algs', 'ssh-ed25519,rsa-sha2-512'], ['ping@openssh.com', '0']), []],
-  ['what this version says', extInfo(['server-sig-algs', 'ssh-ed25519'], NODE_EXTENSION), [KERNEL_REQUESTS]],
+  ['the message of OpenSSH', extInfo(['server-sig-algs', 'ssh-ed25519,rsa-sha2-512'], ['ping@openssh.com', '0']), []],
+  ['the message of this version', extInfo(['server-sig-algs', 'ssh-ed25519'], NODE_EXTENSION), [KERNEL_REQUESTS]],
   [
     'names of a later version',
     extInfo([CAPABILITIES, `later,${KERNEL_REQUESTS},last@example`]),
@@ -20,10 +20,10 @@ it.each([
 ])('%s', (_what, payload, expected) => expect([...capabilitiesIn(payload)]).toEqual(expected));
 
 it.each([
-  ['a list that is cut', extInfo([CAPABILITIES, 'a']).subarray(0, -1)],
+  ['a truncated list', extInfo([CAPABILITIES, 'a']).subarray(0, -1)],
   ['bytes after the end', concatBytes(extInfo([CAPABILITIES, 'a']), Uint8Array.of(0))],
   ['an empty name', extInfo([CAPABILITIES, 'a,,b'])],
-  ['a list beyond its bound', extInfo([CAPABILITIES, 'a'.repeat(4097)])],
-  ['more extensions than are read', extInfo(...Array.from({ length: 65 }, (_, i) => [`x${i}`, ''] as const))],
-  ['a count beyond what follows', new SshWriter().byte(7).uint32(0xffff_ffff).bytes()],
+  ['a list that is too long', extInfo([CAPABILITIES, 'a'.repeat(4097)])],
+  ['too many extensions', extInfo(...Array.from({ length: 65 }, (_, i) => [`x${i}`, ''] as const))],
+  ['a count larger than the message', new SshWriter().byte(7).uint32(0xffff_ffff).bytes()],
 ])('refuses %s', (_what, payload) => expect(() => capabilitiesIn(payload)).toThrow('the request is malformed'));

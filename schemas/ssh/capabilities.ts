@@ -1,8 +1,8 @@
 /**
- * What a node service understands beside RFC 4254, in words that it says once: the extension `capabilities@steno` of its
- * EXT_INFO (RFC 8308 section 2.3), a list of names. The message comes under the keys of the first exchange, hence from whoever
- * holds the node's host key. Names that a gateway does not know are ignored, as are extensions by peers that are not Steno; a
- * node service of before says nothing and is spoken to as before. Tested in capabilities.test.ts.
+ * The capabilities of a node service beyond RFC 4254, announced once: the extension `capabilities@steno` of its EXT_INFO (RFC 8308
+ * section 2.3), a list of names. The message is protected by the keys of the first exchange, so it comes from the holder of the
+ * node's host key. Unknown names are ignored, as are extensions of peers that are not Steno; an older node service announces
+ * nothing, and the gateway uses the older protocol with it. Tested in capabilities.test.ts.
  */
 import { SshReader } from './wire.js';
 

@@ -25,7 +25,7 @@ const signature = new SshWriter().utf8('ssh-ed25519').string(new Uint8Array(64))
 const garbled = (detail: RegExp) =>
   expect.objectContaining({ code: 'CERT_GARBLED', detail: expect.stringMatching(detail) as string }) as Error;
 
-/** A certificate whose parts may be replaced by others, well-formed or not. */
+/** A certificate whose parts may be replaced, also by malformed ones. */
 interface Parts {
   readonly type?: string;
   readonly kind?: number;
@@ -63,7 +63,7 @@ function assemble({
 const option = (name: string, data: Uint8Array = new Uint8Array(0)): Uint8Array => new SshWriter().utf8(name).string(data).bytes();
 
 describe('a certificate', () => {
-  it('is read as it was written, with its options in order', () => {
+  it('is parsed as it was encoded, with its options in order', () => {
     const certificate = parseCertificate(encodeCertificate(fields, signature));
     expect(certificate).toMatchObject({ certType: 'ssh-ed25519-cert-v01@openssh.com', keyType: 'ssh-ed25519', ...fields });
     expect([...certificate.criticalOptions.keys()]).toEqual(['force-command', 'source-address']);
@@ -89,9 +89,9 @@ describe('a certificate', () => {
       { principals: concatBytes(...Array.from({ length: 257 }, () => new SshWriter().utf8('p').bytes())) },
       /more than 256/,
     ],
-    ['principals that are cut off', { principals: Uint8Array.of(0, 0, 0, 9) }, /ends inside/],
+    ['truncated principals', { principals: Uint8Array.of(0, 0, 0, 9) }, /ends inside/],
     ['options out of order', { options: concatBytes(option('b'), option('a')) }, /not sorted/],
-    ['an option twice', { options: concatBytes(option('a'), option('a')) }, /there twice/],
+    ['a repeated option', { options: concatBytes(option('a'), option('a')) }, /is repeated/],
     ['an option without a name', { options: option('') }, /not printable/],
     ['an option name with a space', { options: option('a b') }, /not printable/],
     ['an option with bare data', { options: option('a', Uint8Array.of(1)) }, /ends inside/],
@@ -103,7 +103,7 @@ describe('a certificate', () => {
     ['a certificate as CA', { signatureKey: encodeCertificate(fields, signature) }, /not supported/],
     ['a DSA key as CA', { signatureKey: new SshWriter().utf8('ssh-dss').bytes() }, /not supported/],
     ['no key as CA', { signatureKey: new Uint8Array(0) }, /ends inside/],
-    ['something after its end', { tail: Uint8Array.of(0) }, /follow the end/],
+    ['bytes after its end', { tail: Uint8Array.of(0) }, /follow the end/],
     ['more than 64 KiB', { tail: new Uint8Array(65_536) }, /longer than/],
   ];
   it.each(refused)('is refused: %s', (_name, parts, detail) => {
@@ -140,7 +140,7 @@ describe('a public key', () => {
     expect(() => parsePublicKey(blob)).toThrow(expect.objectContaining({ code: 'KEY_GARBLED' }));
   });
 
-  it('on a line is read as it was written, with its comment', () => {
+  it('on a line is parsed as it was formatted, with its comment', () => {
     const line = formatPublicLine(ed25519, 'alice on laptop');
     expect(parseAuthorizedLine(`${line}\n`)).toEqual({ type: 'ssh-ed25519', blob: ed25519, comment: 'alice on laptop' });
     expect(parseAuthorizedLine(formatPublicLine(ed25519)).comment).toBe('');

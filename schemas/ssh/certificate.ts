@@ -1,9 +1,9 @@
 /**
  * OpenSSH certificates (OpenSSH PROTOCOL.certkeys), read and written side by side, in wire order.
  *
- * Parsing says only that the bytes are one well-formed certificate; who may use it is decided in `admission.ts`.
- * Stricter than OpenSSH, since Steno reads only what a Steno CA or ssh-keygen wrote: options are sorted and unique,
- * texts are UTF-8 without NUL, numbers in shortest form, and nothing follows the signature.
+ * Parsing checks only that the bytes are one well-formed certificate; `admission.ts` decides who may use it. It is
+ * stricter than OpenSSH, since Steno reads only certificates of a Steno CA or ssh-keygen: options are sorted and unique,
+ * texts are UTF-8 without NUL, numbers are in shortest form, and nothing follows the signature.
  *
  * Tested in `certificate.test.ts` and, against ssh-keygen, in `runtime/ssh/issue.test.ts`.
  */
@@ -14,7 +14,7 @@ import { SshReader, SshWriter } from './wire.js';
 export type CertificateKind = 'user' | 'host';
 
 export interface CertificateFields {
-  /** 16 bytes or more, random: the CA never signs content that a requester chose completely. */
+  /** At least 16 random bytes, so that the CA never signs content chosen completely by a requester. */
   readonly nonce: Uint8Array;
   /** Blob of the certified plain key. */
   readonly publicKey: Uint8Array;
@@ -22,11 +22,11 @@ export interface CertificateFields {
   readonly kind: CertificateKind;
   readonly keyId: string;
   readonly principals: readonly string[];
-  /** Unix seconds, the first valid one. */
+  /** The first valid Unix second. */
   readonly validAfter: bigint;
-  /** Unix seconds, the first invalid one. */
+  /** The first invalid Unix second. */
   readonly validBefore: bigint;
-  /** Names with their values; '' for an option that is a mere flag. */
+  /** Names with their values; '' for a flag. */
   readonly criticalOptions: ReadonlyMap<string, string>;
   readonly extensions: ReadonlyMap<string, string>;
   /** Blob of the CA's plain key. */
@@ -79,7 +79,7 @@ export function parseCertificate(blob: Uint8Array): SshCertificate {
   if (kind === undefined) return reader.fail('it is neither of user nor of host kind');
   const keyId = reader.utf8('the key id', 8192);
   const principals = readPrincipals(reader);
-  const validAfter = reader.uint64('the begin of validity');
+  const validAfter = reader.uint64('the start of validity');
   const validBefore = reader.uint64('the end of validity');
   const criticalOptions = readOptions(reader, 'the critical options');
   const extensions = readOptions(reader, 'the extensions');
@@ -127,7 +127,7 @@ export function encodeUnsigned(fields: CertificateFields): Uint8Array {
     .bytes();
 }
 
-/** Throws CERT_GARBLED for fields that `parseCertificate` would refuse: what is issued can always be read. */
+/** Throws CERT_GARBLED for fields that `parseCertificate` would refuse, so that issued certificates can always be parsed. */
 export function encodeCertificate(fields: CertificateFields, signature: Uint8Array): Uint8Array {
   const blob = new SshWriter().raw(encodeUnsigned(fields)).string(signature).bytes();
   parseCertificate(blob);
@@ -159,7 +159,7 @@ function readOptions(reader: SshReader, what: string): ReadonlyMap<string, strin
     if (options.size === maxOptions) list.fail(`${what} are more than ${maxOptions}`);
     const name = list.utf8('the name of an option', 256);
     if (!/^[!-~]+$/.test(name)) list.fail('the name of an option is not printable');
-    if (name <= last) list.fail(`${what} are not sorted, or one is there twice`);
+    if (name <= last) list.fail(`${what} are not sorted, or one is repeated`);
     last = name;
     const data = list.nested(`the option ${name}`);
     options.set(name, data.remaining === 0 ? '' : data.utf8(`the option ${name}`));

@@ -1,4 +1,4 @@
-/** Numbers of SSH's messages (RFC 4250 section 4.1.2, RFC 5656, RFC 8308), and of reasons: one table for the gateway and the page's SSH client. */
+/** Numbers of SSH messages (RFC 4250 section 4.1.2, RFC 5656, RFC 8308) and reasons: one table for the gateway and the page's SSH client. */
 export const MSG = {
   disconnect: 1,
   ignore: 2,
@@ -48,7 +48,7 @@ export const DISCONNECT = {
 export const OPEN_REFUSED = { prohibited: 1, connectFailed: 2, unknownType: 3, shortage: 4 } as const;
 
 /**
- * Names that each side adds to its key exchanges to say that nothing else may come before the first NEWKEYS (OpenSSH PROTOCOL
- * section 1.10, CVE-2023-48795).
+ * Names that each side adds to its key exchange to announce that no other messages are allowed before the first NEWKEYS (OpenSSH
+ * PROTOCOL section 1.10, CVE-2023-48795).
  */
 export const STRICT_KEX = { client: 'kex-strict-c-v00@openssh.com', server: 'kex-strict-s-v00@openssh.com' } as const;

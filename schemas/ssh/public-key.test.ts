@@ -1,4 +1,4 @@
-/** Keys of every type, and certificates of them, at the edges of what is accepted. Refusals are in certificate.test.ts too. */
+/** Keys of every type and their certificates, at the limits of what is accepted. certificate.test.ts has further refusals. */
 import { describe, expect, it } from 'vitest';
 import { encodeCertificate, parseCertificate } from './certificate.js';
 import type { CertificateFields } from './certificate.js';
@@ -41,14 +41,14 @@ const tooMuch = expect.objectContaining({ code: 'CERT_GARBLED' }) as Error;
 describe.each(keys.map((key) => [key.type, key] as const))('a key of type %s', (type, key) => {
   const blob = encodePublicKey(key);
 
-  it('is read as it was written, alone, on a line, and certified', () => {
+  it('is parsed as it was encoded, alone, on a line, and certified', () => {
     expect(parsePublicKey(blob)).toEqual(key);
     expect(parseAuthorizedLine(formatPublicLine(blob, 'c'))).toEqual({ type, blob, comment: 'c' });
     const certificate = parseCertificate(encodeCertificate({ ...fields, publicKey: blob }, signature));
     expect(certificate).toMatchObject({ ...fields, publicKey: blob, keyType: type });
   });
 
-  it('is refused, wherever it is cut off', () => {
+  it('is refused, wherever it is truncated', () => {
     for (let length = 0; length < blob.length; length += 1) expect(() => parsePublicKey(blob.subarray(0, length))).toThrow(garbled);
   });
 });
@@ -68,7 +68,7 @@ describe('a point', () => {
 
 it('an RSA modulus has at most 16384 bits', () => {
   const rsa = (bytes: Uint8Array): Uint8Array => new SshWriter().utf8('ssh-rsa').mpint(Uint8Array.of(3)).mpint(bytes).bytes();
-  // With its sign byte.
+  // The maximum, with a sign byte.
   expect(parsePublicKey(rsa(new Uint8Array(2048).fill(0xff)))).toMatchObject({ kind: 'rsa' });
   expect(() => parsePublicKey(rsa(new Uint8Array(2049).fill(0xff)))).toThrow(garbled);
 });
@@ -81,7 +81,7 @@ describe('a line', () => {
     expect(parseAuthorizedLine(text)).toEqual({ type: 'ssh-ed25519', blob, comment: '' });
   });
 
-  it('has a comment of any blanks inside, none around', () => {
+  it('keeps blanks inside its comment and drops those around it', () => {
     expect(parseAuthorizedLine(`${line}  \t two  words \t`).comment).toBe('two  words');
     expect(() => parseAuthorizedLine(`${line} one\0two`)).toThrow(garbled);
   });
@@ -107,7 +107,7 @@ describe('a certificate is bounded', () => {
     expect(() => sized(room + 1)).toThrow(tooMuch);
   });
 
-  it('in whatever order options are given, it has them in theirs', () => {
+  it('options are sorted, in whatever order they are given', () => {
     const options = new Map([
       ['c', ''],
       ['a', 'one'],

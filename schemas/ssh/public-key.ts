@@ -1,6 +1,6 @@
 /**
- * Plain SSH public keys (RFC 4253 section 6.6, RFC 5656, RFC 8709, OpenSSH PROTOCOL.u2f): the blob that names a
- * key everywhere, taken apart only as far as needed to use it. DSA is not known here on purpose.
+ * Plain SSH public keys (RFC 4253 section 6.6, RFC 5656, RFC 8709, OpenSSH PROTOCOL.u2f): the blob that identifies a key
+ * everywhere, parsed only as far as needed to use it. DSA is deliberately not supported.
  *
  * Tested in `certificate.test.ts`.
  */
@@ -18,9 +18,9 @@ export type PublicKey =
   | { readonly kind: 'sk-ed25519'; readonly type: string; readonly point: Uint8Array; readonly application: string }
   | { readonly kind: 'sk-ecdsa'; readonly type: string; readonly point: Uint8Array; readonly application: string };
 
-/** RSA keys beyond 16384 bits cost more to check than any honest caller needs; OpenSSH draws the same line. */
+/** RSA keys beyond 16384 bits cost too much to verify, and no honest caller needs them; OpenSSH has the same limit. */
 const maxRsaBytes = 2048 + 1;
-/** Field size in bytes; a point is 0x04 and two coordinates. */
+/** Field size in bytes; a point is 0x04 followed by two coordinates. */
 const curveBytes: Readonly<Record<EcdsaCurve, number>> = { nistp256: 32, nistp384: 48, nistp521: 66 };
 
 type FieldReader = (reader: SshReader, type: string) => PublicKey;
@@ -84,7 +84,7 @@ export function isKeyType(type: string): boolean {
   return keyTypes.has(type);
 }
 
-/** Reads what follows the type name, from a key or from the middle of a certificate. */
+/** Reads the fields after the type name, from a key or from the middle of a certificate. */
 export function readKeyFields(reader: SshReader, type: string): PublicKey {
   const fields = keyTypes.get(type);
   return fields === undefined ? reader.fail(`the key type ${JSON.stringify(type.slice(0, 64))} is not supported`) : fields(reader, type);
@@ -131,7 +131,7 @@ export function parseAuthorizedLine(line: string): PublicLine {
   const blob = decodeBase64(base64);
   if (match === null || blob === undefined) throw new StenoError('KEY_GARBLED', 'not a line of the form `type base64 comment`');
   if (new SshReader(blob, 'KEY_GARBLED').utf8('the key type', 64) !== type) {
-    throw new StenoError('KEY_GARBLED', 'the line names another key type than the key');
+    throw new StenoError('KEY_GARBLED', 'the key type of the line differs from that of the key');
   }
   return { type, blob, comment: comment.trim() };
 }

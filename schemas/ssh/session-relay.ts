@@ -1,18 +1,17 @@
 /**
- * How a gateway leads a participant to the gateway that holds the session: a WebSocket between the two, over TLS with certificates of
- * gateways on both sides, on the port where agents come in.
+ * How a gateway relays a participant to the gateway that holds the session: a WebSocket between the two, over TLS with certificates of
+ * gateways on both sides, on the port to which agents connect.
  *
- *     asking gateway → holder   JSON of a `RelayedJoin`: whom it is for, with what they signed for this session and mode
- *     holder → asking gateway   {kind: 'confirm', url, …}   the user needs a second factor; none, or one
- *                               {kind: 'ready'}             from here on binary messages, both ways
+ *     asking gateway → holder   JSON of a `RelayedJoin`: the user, with their signature for this session and mode
+ *     holder → asking gateway   {kind: 'confirm', url, …}   the user needs a second factor; at most one such message
+ *                               {kind: 'ready'}             from here on binary messages, in both directions
  *                               {kind: 'refused', code, …}  and it closes
  *     either way                one message of SSH's connection protocol (RFC 4254) each, as the client sends and gets it
- *     holder → asking gateway   {kind: 'disconnect', text}  with these words to the client
+ *     holder → asking gateway   {kind: 'disconnect', text}  to disconnect the client with this text
  *
- * The holder trusts the asking gateway in nothing that decides: it checks certificate, signature, roles and locks itself. It
- * believes the address of the client, and that the signature was made a moment ago; one signature counts once. SSH's windows bound
- * what waits on the way. Tested in gateway/ssh/server/relayed-join.test.ts
- * and test/end-to-end/sharing.test.ts.
+ * The holder does not rely on the asking gateway for its decision: it checks certificate, signature, roles and locks itself. It trusts
+ * only the client's address, and that the signature was made a moment ago; each signature is valid once. SSH's windows bound the data
+ * in transit. Tested in gateway/ssh/server/relayed-join.test.ts and test/end-to-end/sharing.test.ts.
  */
 import { z } from 'zod';
 import { MSG } from './numbers.js';
@@ -25,7 +24,7 @@ import { participantModes } from '../session-join.js';
 
 export const SESSION_RELAY_PATH = '/v1/session-relay';
 export const SESSION_RELAY_PROTOCOL = 'steno-session-relay';
-/** Bytes of a message either way: more than a packet that is sent into a window of either side, and the request with its certificate. */
+/** Most bytes of a message in either direction: more than any packet, and more than the request with its certificate. */
 export const MAX_RELAY_MESSAGE = 256 << 10;
 
 export const relayedJoin = z.strictObject({
@@ -45,14 +44,14 @@ export const relayAnswer = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('ready') }),
   z.strictObject({
     kind: z.literal('refused'),
-    code: z.string().max(64).refine(isErrorCode, 'is no code that this gateway knows'),
+    code: z.string().max(64).refine(isErrorCode, 'is not a code that this gateway knows'),
     detail: z.string().max(1024),
   }),
   z.strictObject({ kind: z.literal('disconnect'), text: z.string().max(4096) }),
 ]);
 export type RelayAnswer = z.output<typeof relayAnswer>;
 
-/** Types of messages that the client may be sent: answers to global requests, and what is about channels. */
+/** Whether the client may be sent a message of this type: replies to global requests, and messages about channels. */
 export function isChannelMessage(type: number | undefined): boolean {
   return (
     type === MSG.requestSuccess ||
@@ -61,7 +60,7 @@ export function isChannelMessage(type: number | undefined): boolean {
   );
 }
 
-/** And those that it may send: global requests too. */
+/** Whether the client may send a message of this type: also global requests. */
 export function isClientMessage(type: number | undefined): boolean {
   return type === MSG.globalRequest || isChannelMessage(type);
 }

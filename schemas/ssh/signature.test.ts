@@ -14,7 +14,7 @@ const sshsig: Sshsig = {
 const blob = encodeSshsig(sshsig);
 
 describe('a signature', () => {
-  it('is read as it was written, armored or not', () => {
+  it('is parsed as it was encoded, armored or not', () => {
     expect(decodeSshsig(blob)).toEqual(sshsig);
     expect(dearmorSshsig(armorSshsig(blob))).toEqual(blob);
     expect(dearmorSshsig(`\r\n${armorSshsig(blob).replaceAll('\n', '\r\n')}\n`)).toEqual(blob);
@@ -34,7 +34,7 @@ describe('a signature', () => {
     expect(() => sshsigSignedData('', 'sha256', Uint8Array.of(255))).toThrow(expect.objectContaining({ code: 'SIGNATURE_GARBLED' }));
   });
 
-  it('is garbled, wherever it is cut off', () => {
+  it('is garbled, wherever it is truncated', () => {
     for (let length = 0; length < blob.length; length += 1) {
       expect(() => decodeSshsig(blob.subarray(0, length))).toThrow(expect.objectContaining({ code: 'SIGNATURE_GARBLED' }));
     }
@@ -46,7 +46,7 @@ describe('a signature', () => {
     'no namespace': encodeSshsig({ ...sshsig, namespace: '' }),
     'an unknown hash': encodeSshsig({ ...sshsig, hashAlgorithm: 'sha1' as 'sha256' }),
     'an unknown key': encodeSshsig({ ...sshsig, publicKey: new SshWriter().utf8('ssh-dss').bytes() }),
-    'something after its end': concatBytes(blob, Uint8Array.of(0)),
+    'bytes after its end': concatBytes(blob, Uint8Array.of(0)),
   };
   it.each(Object.entries(refused))('is refused: %s', (_name, content) => {
     expect(() => decodeSshsig(content)).toThrow(expect.objectContaining({ code: 'SIGNATURE_GARBLED' }));
@@ -57,13 +57,13 @@ describe('a signature', () => {
     expect(() => decodeSshsig(garbled)).toThrow(expect.objectContaining({ code: 'CERT_GARBLED' }));
   });
 
-  it('is read up to 128 KiB of text', () => {
+  it('is accepted up to 128 KiB of text', () => {
     const most = 131_072;
     expect(dearmorSshsig(armorSshsig(blob).padEnd(most))).toEqual(blob);
     expect(() => dearmorSshsig(armorSshsig(blob).padEnd(most + 1))).toThrow(expect.objectContaining({ detail: 'it is too long' }));
   });
 
-  it('over SHA-256 is read as it was written', () => {
+  it('over SHA-256 is parsed as it was encoded', () => {
     const other: Sshsig = { ...sshsig, hashAlgorithm: 'sha256' };
     expect(decodeSshsig(encodeSshsig(other))).toEqual(other);
   });

@@ -1,9 +1,8 @@
 /**
- * SSH signatures of files and messages (OpenSSH PROTOCOL.sshsig), what `ssh-keygen -Y sign` writes.
+ * SSH signatures of files and messages (OpenSSH PROTOCOL.sshsig), as written by `ssh-keygen -Y sign`.
  *
- * The signer is a plain key or a certificate. Parsing says that the bytes are well-formed; checking them needs
- * crypto and is in `runtime/ssh/sshsig.ts`. The namespace keeps a signature for one purpose from being used for
- * another and must never be empty.
+ * The signer is a plain key or a certificate. Parsing checks only the form; verification needs crypto and is in
+ * `runtime/ssh/sshsig.ts`. The namespace prevents the use of a signature for another purpose and must never be empty.
  *
  * Tested in `signature.test.ts` and, against ssh-keygen, in `runtime/ssh/sshsig.test.ts`.
  */
@@ -73,13 +72,13 @@ export function isCertificateBlob(blob: Uint8Array): boolean {
   return plainKeyType(new SshReader(blob, 'SIGNATURE_GARBLED').utf8('the key type', 64)) !== undefined;
 }
 
-/** The text form with a newline at its end. */
+/** The text form, with a final newline. */
 export function armorSshsig(blob: Uint8Array): string {
   const lines = encodeBase64(blob).match(new RegExp(`.{1,${lineLength}}`, 'g')) ?? [];
   return [begin, ...lines, end, ''].join('\n');
 }
 
-/** Throws SIGNATURE_GARBLED. White space around the armour and at line ends is forgiven, nothing else. */
+/** Throws SIGNATURE_GARBLED. White space around the armour and at line ends is allowed, but no other deviation. */
 export function dearmorSshsig(text: string): Uint8Array {
   if (text.length > maxArmoredLength) throw new StenoError('SIGNATURE_GARBLED', 'it is too long');
   const lines = text.trim().split(/\r?\n/);

@@ -19,7 +19,7 @@ describe('inside', () => {
     ['fe80::/10', 'fe80::1%eth0'],
     ['64:ff9b::192.0.2.0/120', '64:ff9b::c000:201'],
     ['1:2:3:4:5:6:7::', '1:2:3:4:5:6:7:0'],
-  ])('%s holds %s', (list, address) => {
+  ])('%s matches %s', (list, address) => {
     expect(matchesSourceAddress(list, address)).toBe(true);
   });
 });
@@ -32,12 +32,12 @@ describe('outside', () => {
     ['0.0.0.0/0', '2001:db8::1'],
     ['2001:db8::/33', '2001:db8:8000::1'],
     ['::192.0.2.1', '192.0.2.1'],
-  ])('%s does not hold %s', (list, address) => {
+  ])('%s does not match %s', (list, address) => {
     expect(matchesSourceAddress(list, address)).toBe(false);
   });
 });
 
-describe('a list that cannot be read holds nothing, whatever else it names', () => {
+describe('a malformed list matches nothing', () => {
   it.each([
     '',
     ',',
@@ -75,11 +75,11 @@ describe('a list that cannot be read holds nothing, whatever else it names', () 
     expect(matchesSourceAddress(`${list},1::/16`, '192.0.2.1')).toBe(false);
   });
 
-  it('an address in none of its blocks is not held', () => {
+  it('an address in none of its blocks does not match', () => {
     expect(matchesSourceAddress('10.0.0.0/8,2001:db8::/32', '192.0.2.1')).toBe(false);
   });
 
-  it.each(['', 'localhost', '192.0.2', '192.0.2.1.', ':::', '%eth0', 'unix'])('nor does one hold the address %j', (address) => {
+  it.each(['', 'localhost', '192.0.2', '192.0.2.1.', ':::', '%eth0', 'unix'])('a list does not match the invalid address %j', (address) => {
     expect(matchesSourceAddress('0.0.0.0/0,::/0', address)).toBe(false);
   });
 });

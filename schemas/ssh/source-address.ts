@@ -1,9 +1,9 @@
 /**
  * The `source-address` critical option: a comma-separated list of IPv4 and IPv6 addresses and CIDR blocks.
  *
- * IPv4-mapped IPv6 (`::ffff:192.0.2.1`, what a dual-stack socket reports) is compared as the IPv4 address it is,
- * in the list as well as in the caller's address. A list with one entry that cannot be read, or with a block whose
- * host bits are not zero, matches nothing: OpenSSH (addr.c) does the same.
+ * IPv4-mapped IPv6 (`::ffff:192.0.2.1`, as a dual-stack socket reports) is compared as the IPv4 address, in the list and in
+ * the caller's address. A list with a malformed entry, or with a block whose host bits are not zero, matches nothing, as in
+ * OpenSSH (addr.c).
  *
  * Tested in `source-address.test.ts`.
  */

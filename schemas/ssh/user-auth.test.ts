@@ -13,7 +13,7 @@ const anything = fc.record({
   hostKey: fc.option(bytes(0, 80)),
 });
 
-it('reads as the fields it was made of, in the order of the wire', () => {
+it('contains its fields in wire order', () => {
   fc.assert(
     fc.property(anything, ({ sessionId, ...request }) => {
       const reader = new SshReader(userAuthData(sessionId, userAuthRequest(request)), 'BAD_REQUEST');
@@ -31,7 +31,7 @@ it('reads as the fields it was made of, in the order of the wire', () => {
   );
 });
 
-it('is the same for the same fields only: nothing moves from one field into the next', () => {
+it('differs for different fields: no bytes can move from one field to the next', () => {
   const flat = (value: { readonly sessionId: Uint8Array; readonly hostKey: Uint8Array | null; readonly publicKey: Uint8Array }): string =>
     JSON.stringify({
       ...value,

@@ -5,10 +5,10 @@ import { concatBytes, equalBytes, SshReader, SshWriter, utf8Bytes } from './wire
 const bytes = (...values: readonly number[]): Uint8Array => Uint8Array.from(values);
 const reader = (content: Uint8Array): SshReader => new SshReader(content, 'SIGNATURE_GARBLED');
 const garbled = expect.objectContaining({ code: 'SIGNATURE_GARBLED' }) as Error;
-/** A `string` around bytes. */
+/** Bytes as an SSH `string`. */
 const wrapped = (...values: readonly number[]): Uint8Array => new SshWriter().string(bytes(...values)).bytes();
 
-describe('what is written', () => {
+describe('written data', () => {
   const writer = new SshWriter()
     .byte(255)
     .uint32(4_294_967_295)
@@ -20,7 +20,7 @@ describe('what is written', () => {
     .nameList(['a', 'b@c'])
     .raw(bytes(9));
 
-  it('is read back the same, to the last byte', () => {
+  it('is read back unchanged, to the last byte', () => {
     const read = reader(writer.bytes());
     expect([read.byte('b'), read.uint32('u'), read.uint64('l')]).toEqual([255, 4_294_967_295, 18_446_744_073_709_551_615n]);
     expect([read.string('s'), read.utf8('t'), read.mpint('m'), read.mpint('n')]).toEqual([
@@ -51,10 +51,10 @@ describe('what is written', () => {
 
 describe('reading refuses', () => {
   const cases: readonly (readonly [string, Uint8Array, (read: SshReader) => unknown])[] = [
-    ['a byte that is not there', bytes(), (read) => read.byte('b')],
-    ['a number that is cut off', bytes(0, 0, 0), (read) => read.uint32('u')],
-    ['a long number that is cut off', bytes(0, 0, 0, 0, 0, 0, 0), (read) => read.uint64('l')],
-    ['a string longer than what follows', bytes(0, 0, 0, 2, 1), (read) => read.string('s')],
+    ['a missing byte', bytes(), (read) => read.byte('b')],
+    ['a truncated number', bytes(0, 0, 0), (read) => read.uint32('u')],
+    ['a truncated long number', bytes(0, 0, 0, 0, 0, 0, 0), (read) => read.uint64('l')],
+    ['a string longer than the rest', bytes(0, 0, 0, 2, 1), (read) => read.string('s')],
     ['a string of four gigabytes', bytes(255, 255, 255, 255, 1), (read) => read.string('s')],
     ['a string over its limit', wrapped(1, 2, 3), (read) => read.string('s', 2)],
     ['text that is not UTF-8', wrapped(0xc3, 0x28), (read) => read.utf8('t')],
@@ -71,13 +71,13 @@ describe('reading refuses', () => {
     expect(() => act(reader(content))).toThrow(garbled);
   });
 
-  it('nothing that is in order: an empty string, an empty list', () => {
+  it('no valid input: an empty string, an empty list', () => {
     expect([reader(wrapped()).utf8('t'), reader(wrapped()).nameList('l'), reader(wrapped()).nested('n').remaining]).toEqual(['', [], 0]);
   });
 });
 
 describe('base64', () => {
-  it('gives back every length', () => {
+  it('round-trips every length', () => {
     for (let length = 0; length < 70; length += 1) {
       const content = Uint8Array.from({ length }, (_, i) => (i * 37 + length) % 256);
       expect(decodeBase64(encodeBase64(content))).toEqual(content);
@@ -90,23 +90,23 @@ describe('base64', () => {
   });
 });
 
-it('bytes are equal when length and each byte are', () => {
+it('bytes are equal if their length and every byte are', () => {
   expect(equalBytes(bytes(), bytes())).toBe(true);
   expect(equalBytes(bytes(1, 2), bytes(1, 2))).toBe(true);
   for (const other of [bytes(), bytes(1), bytes(1, 2, 3), bytes(1, 3), bytes(3, 2), bytes(2, 1)])
     expect([equalBytes(bytes(1, 2), other), equalBytes(other, bytes(1, 2))]).toEqual([false, false]);
 });
 
-it('zero is written without a byte, however it is given, and a long number without its zeros', () => {
+it('zero is written without bytes, and leading zeros of a number are dropped', () => {
   for (const zero of [bytes(), bytes(0), bytes(0, 0)]) expect(new SshWriter().mpint(zero).bytes()).toEqual(bytes(0, 0, 0, 0));
   expect(new SshWriter().mpint(bytes(0, 1, 0)).bytes()).toEqual(bytes(0, 0, 0, 2, 1, 0));
 });
 
-it('a mark at the beginning of text is a character of it', () => {
+it('a byte order mark at the start of a text is part of it', () => {
   expect(reader(wrapped(0xef, 0xbb, 0xbf, 0x61)).utf8('t')).toBe('\ufeffa');
 });
 
-it('a writer grows to whatever is written, in pieces of any size', () => {
+it('a writer grows as needed, for pieces of any size', () => {
   for (const sizes of [[256], [255, 1], [256, 1], [300, 300, 300], [1, 10_000, 1]]) {
     const parts = sizes.map((size, i) => new Uint8Array(size).fill(i + 1));
     expect(parts.reduce((writer, part) => writer.raw(part), new SshWriter()).bytes()).toEqual(concatBytes(...parts));

@@ -1,16 +1,16 @@
 /**
  * The data types of the SSH protocol (RFC 4251 section 5), read and written side by side.
  *
- * Reading is strict: lengths are checked against what is there, text is valid UTF-8, numbers are in their
- * shortest form, and `end()` refuses bytes that nobody asked for. Every failure is a `StenoError` with the code
- * the reader was made with. Nothing is copied: what a reader returns are views into the bytes it was given.
+ * Reading is strict: lengths are checked against the remaining bytes, text must be valid UTF-8, numbers must be in their
+ * shortest form, and `end()` refuses unread bytes. Every failure is a `StenoError` with the code given to the reader.
+ * Nothing is copied: a reader returns views into its input.
  *
  * Tested in `wire.test.ts`.
  */
 import { StenoError } from '../base/errors.js';
 import type { ErrorCode } from '../base/errors.js';
 
-// Both are part of every browser and of Node, but of neither `lib`.
+// Both exist in every browser and in Node, but are not in the `lib` of this folder.
 declare const TextDecoder: new (
   label: string,
   options: { fatal: boolean; ignoreBOM: boolean },
@@ -47,7 +47,7 @@ export class SshReader {
   readonly #code: ErrorCode;
   #at = 0;
 
-  /** `code` is the error that malformed bytes are reported with. */
+  /** `code`: the error code for malformed bytes. */
   constructor(bytes: Uint8Array, code: ErrorCode) {
     this.#bytes = bytes;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -79,7 +79,7 @@ export class SshReader {
     return this.#view.getBigUint64(this.#take(8, what));
   }
 
-  /** Exactly `length` bytes without a length before them. */
+  /** Exactly `length` bytes, without a length prefix. */
   raw(length: number, what: string): Uint8Array {
     const start = this.#take(length, what);
     return this.#bytes.subarray(start, start + length);
@@ -92,7 +92,7 @@ export class SshReader {
     return this.raw(length, what);
   }
 
-  /** A `string` that is UTF-8 text without NUL: C programs on the same data would stop there. */
+  /** A `string` that is UTF-8 text without NUL, at which C programs reading the same data would stop. */
   utf8(what: string, limit?: number): string {
     const bytes = this.string(what, limit);
     let text: string;
@@ -174,7 +174,7 @@ export class SshWriter {
     return this.string(utf8Bytes(text));
   }
 
-  /** A positive number, big-endian; leading zeros are dropped, a sign byte is added where needed. */
+  /** A positive number, big-endian; leading zeros are dropped, a sign byte is added if needed. */
   mpint(magnitude: Uint8Array): this {
     const first = magnitude.findIndex((byte) => byte !== 0);
     const digits = first === -1 ? new Uint8Array(0) : magnitude.subarray(first);

@@ -1,33 +1,33 @@
 /**
- * Frames of a stream that goes on over several connections: what the page's terminal and the gateway exchange below SSH, so that a
+ * Frames of a stream that continues over several connections: the page's terminal and the gateway exchange them below SSH, so that a
  * lost network does not end the session. Decision 0165.
  *
  *     1 data       u64 offset ‖ u64 received ‖ u32 length ‖ bytes      either way
- *     2 received   u64 received                                        either way; also says that the sender is there
- *     3 end                                                            either way: nothing follows, and nothing is to be resumed
- *     4 challenge  32 random bytes                                     gateway, first on a connection that is to resume a stream
- *     5 proof      u64 received ‖ 32 bytes of HMAC-SHA256              page; over `proofInput`, by the secret of the stream
- *     6 resumed    u64 received                                        gateway; data follows from where the page's `received` was
+ *     2 received   u64 received                                        either way; also shows that the sender is alive
+ *     3 end                                                            either way: nothing follows, and the stream cannot be resumed
+ *     4 challenge  32 random bytes                                     gateway, first on a connection that resumes a stream
+ *     5 proof      u64 received ‖ 32 bytes of HMAC-SHA256              page; over `proofInput`, with the secret of the stream
+ *     6 resumed    u64 received                                        gateway; data follows from the page's `received` on
  *     7 refused                                                        gateway, before it closes
  *
- * Each begins with a byte of its type. Offsets count the bytes of one direction from the first connection on. No type is printable: a gateway that
- * knows no frames begins with the `S` of its SSH identification. A frame is at most `MAX_FRAME` bytes. Tested in
- * resumable-stream.test.ts.
+ * Each frame begins with its type byte. Offsets count the bytes of one direction since the first connection. No type is a printable
+ * character, because a gateway without frames begins with the `S` of its SSH identification. A frame has at most `MAX_FRAME` bytes.
+ * Tested in resumable-stream.test.ts.
  */
 import { StenoError } from '../base/errors.js';
 
-/** Bytes of a stream in one frame. */
+/** Most bytes of the stream in one frame. */
 export const MAX_FRAME_DATA = 32 << 10;
 const DATA_HEADER = 21;
 export const MAX_FRAME = DATA_HEADER + MAX_FRAME_DATA;
-/** Of a `received` frame, which nothing has to have happened for. */
+/** Length of a `received` frame, which may be sent at any time. */
 export const SAY_BYTES = 9;
 export const CHALLENGE_BYTES = 32;
 const PROOF_BYTES = 32;
 export const SECRET_BYTES = 32;
 
 export type TerminalFrame =
-  /** `bytes`: a view, valid until the reader gets more. */
+  /** `bytes`: a view, valid until the reader gets more input. */
   | { readonly kind: 'data'; readonly offset: number; readonly received: number; readonly bytes: Uint8Array }
   | { readonly kind: 'received'; readonly received: number }
   | { readonly kind: 'end' }
@@ -37,7 +37,7 @@ export type TerminalFrame =
   | { readonly kind: 'refused' };
 
 const types = ['data', 'received', 'end', 'challenge', 'proof', 'resumed', 'refused'] as const satisfies readonly TerminalFrame['kind'][];
-/** Bytes of each kind; of `data` without its bytes. */
+/** Length of each kind of frame; for `data` without its bytes. */
 const sizes: Readonly<Record<TerminalFrame['kind'], number>> = {
   data: DATA_HEADER,
   received: SAY_BYTES,
@@ -77,7 +77,7 @@ export function encodeFrame(frame: TerminalFrame): Uint8Array {
   return bytes;
 }
 
-/** Cuts what arrives, in pieces of any size, into frames. */
+/** Splits input, in pieces of any size, into frames. */
 export class FrameReader {
   #bytes: Uint8Array = new Uint8Array(0);
 
@@ -92,7 +92,7 @@ export class FrameReader {
     this.#bytes = joined;
   }
 
-  /** The next frame, or null while it is not whole. Throws SSH_PROTOCOL. */
+  /** The next frame, or null while it is incomplete. Throws SSH_PROTOCOL. */
   next(): TerminalFrame | null {
     const bytes = this.#bytes;
     if (bytes.length === 0) return null;
@@ -121,7 +121,7 @@ export class FrameReader {
     }
   }
 
-  /** What is left belongs to the caller of `put`, whose memory may be used again. */
+  /** Copies the rest, because the caller of `put` may reuse its memory. */
   #keep(): null {
     this.#bytes = this.#bytes.slice();
     return null;
@@ -134,7 +134,7 @@ function count(view: DataView, at: number): number {
   return Number(value);
 }
 
-/** What the proof covers: this stream, this connection, and how much the page has. */
+/** The input of the proof: this stream, this connection, and how much the page has received. */
 export function proofInput(id: string, nonce: Uint8Array, received: number): Uint8Array {
   const head = new TextEncoder().encode(`steno terminal resume v1\n${id}\n`);
   const input = new Uint8Array(head.length + nonce.length + 8);

@@ -1,17 +1,17 @@
-/** Two ends of a stream over connections that are cut at any byte, either way. */
+/** Two ends of a stream over connections that are cut at any byte in either direction. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { encodeFrame, FrameReader, MAX_FRAME_DATA } from './frames.js';
 import type { TerminalFrame } from './frames.js';
 import { ResumableStream } from './resumable-stream.js';
 
-/** Bytes by their position, so that one that is lost, repeated or out of place shows. */
+/** Bytes that depend on their position, so that lost, repeated or misplaced ones are noticed. */
 const pattern = (from: number, length: number): Uint8Array => Uint8Array.from({ length }, (_, i) => ((from + i) * 7919) % 251);
 
 class End {
   readonly stream: ResumableStream;
   reader = new FrameReader();
-  /** On its way to the other end. */
+  /** Bytes in transit to the other end. */
   wire: number[] = [];
   sent = 0;
   got: number[] = [];
@@ -78,7 +78,7 @@ describe('a resumable stream', () => {
           }
         }
         if (!attached) resume(pair);
-        // Until nothing is on its way: what arrives may be answered.
+        // Deliver until nothing is in transit, since arriving frames may be answered.
         while (pair[0].wire.length + pair[1].wire.length > 0) {
           deliver(pair[0], pair[1], Infinity);
           deliver(pair[1], pair[0], Infinity);
@@ -96,7 +96,7 @@ describe('a resumable stream', () => {
     );
   });
 
-  test('is cut at each byte of a frame, and goes on', () => {
+  test('continues after a cut at any byte of a frame', () => {
     const whole = encodeFrame({ kind: 'data', offset: 0, received: 0, bytes: pattern(0, 20) }).length;
     for (let at = 0; at <= whole; at += 1) {
       const pair = [new End(), new End()] as const;
@@ -110,7 +110,7 @@ describe('a resumable stream', () => {
     }
   });
 
-  test('says what it has often enough that little is kept at the other end', () => {
+  test('acknowledges often enough that the other end keeps little', () => {
     const [a, b] = [new End(), new End()];
     for (let i = 0; i < 10_000; i += 1) {
       a.send(1);
@@ -124,7 +124,7 @@ describe('a resumable stream', () => {
     expect(a.stream.kept).toBeLessThanOrEqual(2 * MAX_FRAME_DATA);
   });
 
-  test('that ended while it was cut ends on the next connection, behind its last bytes', () => {
+  test('that ended while disconnected ends on the next connection, after its last bytes', () => {
     const pair = [new End(), new End()] as const;
     pair[0].send(5);
     cut(pair);
@@ -137,10 +137,10 @@ describe('a resumable stream', () => {
   });
 
   test.each<[string, TerminalFrame]>([
-    ['bytes from further on', { kind: 'data', offset: 6, received: 0, bytes: pattern(0, 1) }],
-    ['bytes that were there', { kind: 'data', offset: 4, received: 0, bytes: pattern(0, 1) }],
-    ['that it has more than was sent', { kind: 'received', received: 8 }],
-    ['that it has less than it had', { kind: 'received', received: 2 }],
+    ['bytes after a gap', { kind: 'data', offset: 6, received: 0, bytes: pattern(0, 1) }],
+    ['repeated bytes', { kind: 'data', offset: 4, received: 0, bytes: pattern(0, 1) }],
+    ['an acknowledgement of more than was sent', { kind: 'received', received: 8 }],
+    ['a smaller acknowledgement than before', { kind: 'received', received: 2 }],
     ['a proof', { kind: 'proof', received: 0, mac: new Uint8Array(32) }],
     ['resumed', { kind: 'resumed', received: 0 }],
   ])('refuses %s', (_, frame) => {
@@ -154,8 +154,8 @@ describe('a resumable stream', () => {
 
   test.each<[string, (received: number) => number]>([
     ['more than was sent', (sent) => sent + 1],
-    ['less than it had said', () => 2],
-  ])('refuses to go on where the other end has %s', (_, claim) => {
+    ['less than it had acknowledged', () => 2],
+  ])('refuses to continue if the other end claims to have %s', (_, claim) => {
     const a = new End();
     a.send(7);
     a.stream.take({ kind: 'received', received: 3 });
@@ -177,13 +177,13 @@ describe('frames', () => {
     { kind: 'end' },
   ];
 
-  test('are read as they were written, whole and byte by byte', () => {
+  test('are parsed as they were encoded, as a whole and byte by byte', () => {
     const bytes = Uint8Array.from(all.flatMap((frame) => [...encodeFrame(frame)]));
     for (const size of [1, 7, bytes.length]) {
       const reader = new FrameReader();
       const read: TerminalFrame[] = [];
       for (let at = 0; at < bytes.length; at += size) {
-        // Memory that is used again, as that of sockets.
+        // Reused memory, like that of sockets.
         const piece = bytes.slice(at, at + size);
         reader.put(piece);
         for (let frame = reader.next(); frame !== null; frame = reader.next())
@@ -195,10 +195,10 @@ describe('frames', () => {
   });
 
   test.each([
-    ['a type that there is not', [9]],
+    ['an unknown type', [9]],
     ['SSH', [...new TextEncoder().encode('SSH-2.0-x\r\n')]],
-    ['a length beyond the bound', [1, ...new Array<number>(16).fill(0), 0, 1, 0, 0]],
-    ['a count beyond what numbers hold', [2, 0xff, ...new Array<number>(7).fill(0)]],
+    ['a length beyond the limit', [1, ...new Array<number>(16).fill(0), 0, 1, 0, 0]],
+    ['a count beyond 2^53', [2, 0xff, ...new Array<number>(7).fill(0)]],
   ])('%s is refused', (_, bytes) => {
     const reader = new FrameReader();
     reader.put(Uint8Array.from(bytes));

@@ -1,12 +1,12 @@
 /**
- * One end of a stream of bytes that goes on over several connections without losing, repeating or reordering a byte.
+ * One end of a byte stream that continues over several connections without losing, repeating or reordering a byte.
  *
- *     attached ──detach──► detached ──attach(what the other end has)──► attached
+ *     attached ──detach──► detached ──attach(bytes that the other end has)──► attached
  *
- * What is sent is kept until the other end has said that it has it, and sent again from there on the next connection. Each data frame says how
- * much came the other way; without data to send, that is said after `UNSAID_BYTES` or `UNSAID_FRAMES`, and with each `say`. How much
- * is kept the owner bounds by `kept`. Knows no clock, no socket and no secret: its owner does. Decision 0165. Tested in
- * resumable-stream.test.ts, as a property.
+ * Sent bytes are kept until the other end acknowledges them, and resent from there on the next connection. Each data frame
+ * acknowledges the received bytes; without data to send, acknowledgements are sent after `UNSAID_BYTES` or `UNSAID_FRAMES`, and with
+ * each `say`. The owner limits the kept bytes by checking `kept`. Clock, socket and secret are up to the owner. Decision 0165.
+ * Tested in resumable-stream.test.ts, as a property.
  */
 import { StenoError } from '../base/errors.js';
 import { encodeFrame, MAX_FRAME_DATA } from './frames.js';
@@ -16,11 +16,11 @@ const UNSAID_BYTES = 32 << 10;
 const UNSAID_FRAMES = 64;
 
 export interface ResumableEvents {
-  /** The next bytes of the other end: a view, valid until this returns. */
+  /** The next bytes from the other end: a view, valid until this returns. */
   bytes(bytes: Uint8Array): void;
-  /** A whole frame for the connection at hand. */
+  /** A complete frame for the current connection. */
   frame(bytes: Uint8Array): void;
-  /** The other end has less of this end's bytes to come. */
+  /** The other end has acknowledged more of this end's bytes. */
   acknowledged(): void;
   /** The other end has ended the stream. */
   ended(): void;
@@ -29,10 +29,10 @@ export interface ResumableEvents {
 export class ResumableStream {
   readonly #events: ResumableEvents;
   #attached = true;
-  /** Bytes that the other end is known to have, and all that were sent. */
+  /** Number of bytes that the other end has acknowledged; `#sent`: of all bytes sent. */
   #acknowledged = 0;
   #sent = 0;
-  /** Those between the two, from `#first` on. */
+  /** The unacknowledged bytes, from `#first` on. */
   #kept: Uint8Array[] = [];
   #first = 0;
   #received = 0;
@@ -44,12 +44,12 @@ export class ResumableStream {
     this.#events = events;
   }
 
-  /** Bytes of the other end that were handed on. */
+  /** Number of bytes received from the other end. */
   get received(): number {
     return this.#received;
   }
 
-  /** Bytes that the other end may not have. */
+  /** Number of bytes that the other end may not have. */
   get kept(): number {
     return this.#sent - this.#acknowledged;
   }
@@ -58,7 +58,7 @@ export class ResumableStream {
     return this.#attached;
   }
 
-  /** Copies the bytes. */
+  /** Sends bytes; they are copied. */
   send(bytes: Uint8Array): void {
     if (this.#over) return;
     for (let at = 0; at < bytes.length; at += MAX_FRAME_DATA) {
@@ -73,31 +73,31 @@ export class ResumableStream {
     }
   }
 
-  /** Ends the stream on the connection at hand. */
+  /** Ends the stream on the current connection. */
   end(): void {
     if (this.#over) return;
     this.#over = true;
     if (this.#attached) this.#events.frame(encodeFrame({ kind: 'end' }));
   }
 
-  /** Says what was received: this end is there. */
+  /** Acknowledges the received bytes, which also shows that this end is alive. */
   say(): void {
     if (!this.#attached || this.#over) return;
     this.#saying();
     this.#events.frame(encodeFrame({ kind: 'received', received: this.#received }));
   }
 
-  /** The connection at hand is over. */
+  /** The current connection has ended. */
   detach(): void {
     this.#attached = false;
   }
 
-  /** Whether the other end can have `received` bytes, and all behind them are kept. */
+  /** Whether the other end can have `received` bytes, with all later bytes still kept. */
   holds(received: number): boolean {
     return received >= this.#acknowledged && received <= this.#sent;
   }
 
-  /** Goes on over another connection; the other end has `received` bytes. Throws SSH_PROTOCOL where that is impossible. */
+  /** Continues over another connection; the other end has `received` bytes. Throws SSH_PROTOCOL if that is impossible. */
   attach(received: number): void {
     this.#acknowledge(received);
     this.#attached = true;
@@ -109,11 +109,11 @@ export class ResumableStream {
     if (this.#over) this.#events.frame(encodeFrame({ kind: 'end' }));
   }
 
-  /** A frame of the connection at hand. Throws SSH_PROTOCOL. */
+  /** Takes a frame of the current connection. Throws SSH_PROTOCOL. */
   take(frame: TerminalFrame): void {
     switch (frame.kind) {
       case 'data':
-        if (frame.offset !== this.#received) throw new StenoError('SSH_PROTOCOL', 'bytes are missing, or came twice');
+        if (frame.offset !== this.#received) throw new StenoError('SSH_PROTOCOL', 'bytes are missing or repeated');
         this.#received += frame.bytes.length;
         this.#acknowledge(frame.received);
         this.#unsaidFrames += 1;
@@ -141,7 +141,7 @@ export class ResumableStream {
   }
 
   #acknowledge(received: number): void {
-    if (!this.holds(received)) throw new StenoError('SSH_PROTOCOL', 'it says to have what it cannot have');
+    if (!this.holds(received)) throw new StenoError('SSH_PROTOCOL', 'it claims to have bytes that it cannot have');
     if (received === this.#acknowledged) return;
     let more = received - this.#acknowledged;
     this.#acknowledged = received;

@@ -1,11 +1,11 @@
 /**
- * The name by which a browser asks for a connection that it has lost: 16 random bytes, and the gateway that holds it. It is no secret; what
- * counts is the proof (frames.ts). Decision 0165. Tested in resumption.test.ts.
+ * The name by which a browser requests a lost connection: 16 random bytes, and the gateway that holds it. It is not a secret; the proof
+ * (frames.ts) authorizes the resumption. Decision 0165. Tested in resumption.test.ts.
  */
 import { z } from 'zod';
 import { isName } from '../base/identity.js';
 
-/** Header of a viewer's upgrade: `NEW`, or such a name. Left out: a stream without frames, which cannot be resumed. */
+/** Header of a viewer's upgrade: `NEW`, or such a name. If omitted: a stream without frames, which cannot be resumed. */
 export const RESUME_HEADER = 'x-steno-resume';
 export const NEW = 'new';
 const PATTERN = /^([A-Za-z0-9_-]{22})@(.{1,63})$/;

@@ -1,4 +1,4 @@
-/** Examples of what a recording and its event log hold. */
+/** Example content of a recording and its event log. */
 import type { KernelEventInfo } from '../kernel/event-info.js';
 import type { RecordingHeader } from '../recording/line.js';
 

@@ -1,4 +1,4 @@
-/** Searches for properties: trees as the parser makes them. */
+/** Random searches for property tests: trees as the parser creates them. */
 import fc from 'fast-check';
 import { escapePattern } from '../search/expression.js';
 import type { FieldMatch, SearchExpression, TextMatch } from '../search/expression.js';
@@ -8,12 +8,12 @@ import type { SearchField } from '../search/fields.js';
 interface Vocabulary {
   /** Texts that occur in the rows that are searched. */
   readonly texts: readonly string[];
-  /** Values of fields that occur, by field; others take the texts. */
+  /** Occurring values by field; other fields use the texts. */
   readonly values: Readonly<Partial<Record<SearchField, readonly string[]>>>;
   readonly moments: readonly number[];
 }
 
-/** Regular expressions that every engine understands alike. */
+/** Regular expressions that every engine interprets in the same way. */
 const regexes = ['s.*o', '^root', 'e[a-d]c', 'shadow$', '[0-9]+', 'x|etc'];
 
 export function anySearch({ texts, values, moments }: Vocabulary): fc.Arbitrary<SearchExpression> {

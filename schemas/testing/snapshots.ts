@@ -1,4 +1,4 @@
-/** Snapshots for properties: small sets of names, so that changes meet. */
+/** Random snapshots for property tests, with small sets of names, so that changes collide. */
 import fc from 'fast-check';
 import type { Snapshot } from '../snapshot.js';
 

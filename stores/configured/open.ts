@@ -1,5 +1,5 @@
 /**
- * The stores of a service, according to its configuration; omitted ones are kept under its data folder. Tested end to end.
+ * Opens the stores that a service's configuration names; omitted ones are kept under its data folder. Tested end to end.
  */
 import { join } from 'node:path';
 import { openEventStore } from '../events/clickhouse/store.js';

@@ -11,7 +11,7 @@ export function changesConformance(opened: () => EventStore): void {
     const row = (block: number, index: number, more: Partial<EventRow> = {}): EventRow =>
       exampleEventRow({ session: '', source: 'kernel', emitter: 'agent/changes', block, index, at: exampleStart + index, ...more });
 
-    test('what is stored behind a position is read in its order, whatever its moment', async () => {
+    test('rows stored after a position are read in the order of storing, whatever their time', async () => {
       const store = opened();
       const start = await store.changesEnd('events');
       expect(await store.changes({ table: 'events', after: start })).toEqual({ rows: [], position: start, more: false });
@@ -23,13 +23,13 @@ export function changesConformance(opened: () => EventStore): void {
       const second = await store.changes({ table: 'events', after: first.position });
       expect(second).toMatchObject({ rows: [row(1, 1, { at: exampleStart - 86_400_000 })], more: false });
       expect(await store.countChanges('events', second.position)).toBe(0);
-      // A dropped table is read again from the start.
+      // A recreated table is read from the start.
       const lost = { ...second.position, table: 'another' };
       expect((await store.changes({ table: 'events', after: lost, limit: 1 })).more).toBe(true);
       expect(await store.countChanges('events', lost)).toBeGreaterThan(2);
     });
 
-    test('audit rows and findings too, each with all of their fields', async () => {
+    test('audit rows and findings are read too, with all of their fields', async () => {
       const store = opened();
       const [audit, findings] = await Promise.all([store.changesEnd('audit'), store.changesEnd('findings')]);
       const said = exampleAuditRow({ id: 'changes 1' });
@@ -42,7 +42,7 @@ export function changesConformance(opened: () => EventStore): void {
       expect(versions.at(-1)).toEqual({ ...found, version: found.version + 1, state: 'resolved' });
     });
 
-    test('a page ends where its rows become long', async () => {
+    test('a page of long rows has fewer of them', async () => {
       const store = opened();
       const start = await store.changesEnd('events');
       const data = JSON.stringify({ text: 'x'.repeat(200_000) });
@@ -94,7 +94,7 @@ export function changesConformance(opened: () => EventStore): void {
       );
     }, 60_000);
 
-    test('a position is kept under its name; the highest version counts', async () => {
+    test('a position is saved under its name; the highest version counts', async () => {
       const store = opened();
       expect(await store.readPosition('reader')).toBeNull();
       await store.keepPosition('reader', 2, 'second');

@@ -48,7 +48,7 @@ export function eventStoreConformance(name: string, open: () => Promise<EventFix
     });
 
     describe('sessions', () => {
-      test('what was inserted is what is read, every field of it', async () => {
+      test('an inserted session is read with every field', async () => {
         const live = exampleSessionRow({
           session: exampleSession(10),
           node: 'whole-1',
@@ -83,7 +83,7 @@ export function eventStoreConformance(name: string, open: () => Promise<EventFix
         await expectCode(store.session("' OR 1"), 'BAD_REQUEST');
       });
 
-      test('the highest version is the session, whatever the order of arrival', async () => {
+      test('the highest version of a session counts, whatever the order of arrival', async () => {
         const row = (version: number, state: SessionRow['state']): SessionRow =>
           exampleSessionRow({ session: exampleSession(20), node: 'versions', version, state, bytes_out: version });
         await store.insert('sessions', [row(1, 'live')], 'v1');
@@ -153,31 +153,31 @@ export function eventStoreConformance(name: string, open: () => Promise<EventFix
         ['a word', { text: 'sudo' }, [1, 0]],
         ['a word in any case', { text: 'SuDo' }, [1, 0]],
         ['words in any order', { text: 'shadow sudo' }, [0]],
-        ['a part of a word is not the word', { text: 'shad' }, []],
+        ['a part of a word does not match', { text: 'shad' }, []],
         ['words inside a drawn frame', { text: 'rm frame' }, [1]],
         ['letters beyond ASCII', { text: 'GRÖSSE' }, []],
         ['letters beyond ASCII, other case', { text: 'GRÖße' }, [2]],
-        ['a path is found as it stands', { text: '/etc/shadow' }, [0]],
+        ['a path is found literally', { text: '/etc/shadow' }, [0]],
         ['a part of a word, as a substring', { text: 'shado', mode: 'substring' }, [6, 0]],
         ['a short substring', { text: '3)', mode: 'substring' }, [4]],
         ['a substring of a word', { text: 'ERVBYN', mode: 'substring' }, [4]],
-        ['a percent sign is itself', { text: '0% d' }, [3]],
-        ['a percent sign is not wild', { text: 'su%do', mode: 'substring' }, []],
-        ['an underscore is itself', { text: 'done_now' }, [3]],
-        ['an underscore is not wild', { text: 'd_ne', mode: 'substring' }, []],
-        ['quotes and backslashes are themselves', { text: "'quoted' \\ and `" }, [5]],
+        ['a percent sign is literal', { text: '0% d' }, [3]],
+        ['a percent sign is not a wildcard', { text: 'su%do', mode: 'substring' }, []],
+        ['an underscore is literal', { text: 'done_now' }, [3]],
+        ['an underscore is not a wildcard', { text: 'd_ne', mode: 'substring' }, []],
+        ['quotes and backslashes are literal', { text: "'quoted' \\ and `" }, [5]],
         ['a backslash alone', { text: '\\' }, [5]],
         ['words with quotes around them', { text: "'; quoted", mode: 'words' }, [5]],
         ['a regular expression', { text: 'getserv[a-z]+name\\(\\d\\)', mode: 'regex' }, [4]],
         ['a regular expression in any case', { text: 'TOTAL\\s', mode: 'regex' }, [3]],
         ['a regular expression without a fixed part', { text: '\\d{3}', mode: 'regex' }, [3]],
         ['a regular expression with alternatives', { text: 'figures|datei', mode: 'regex' }, [6, 2]],
-        ['what is nowhere', { text: 'nowhere' }, []],
+        ['text that is nowhere', { text: 'nowhere' }, []],
       ] as const)('finds %s', async (_, query, expected) => {
         expect(await find(query)).toEqual(expected.map((i) => lines[i]));
       });
 
-      test('a hit says where and when', async () => {
+      test('a hit has a position and a time', async () => {
         const { rows, next } = await store.searchScreen({ text: 'shadowy' });
         expect(rows).toEqual([
           {
@@ -213,7 +213,7 @@ export function eventStoreConformance(name: string, open: () => Promise<EventFix
         expect(await hits({ user: "bob' OR '1" })).toEqual([]);
       });
 
-      test('page by page, newest first, each hit once, though rows came twice under other tokens', async () => {
+      test('page by page, newest first, each hit once, although rows were repeated under other tokens', async () => {
         const rows = Array.from({ length: 60 }, (_, i) =>
           exampleScreenRow({
             session: exampleSession(60 + (i % 3)),
@@ -237,7 +237,7 @@ export function eventStoreConformance(name: string, open: () => Promise<EventFix
         }
       });
 
-      test('text that is not well-formed is kept as far as it can be, and harms no neighbour', async () => {
+      test('malformed text is kept as far as possible and does not affect other rows', async () => {
         const texts = ['lone \ud800 surrogate', 'paired \u{1F600}', 'nul \0 and \u001b escape', ''];
         await store.insert(
           'screen',
@@ -285,12 +285,12 @@ export function eventStoreConformance(name: string, open: () => Promise<EventFix
         await store.insert('events', rows.slice(1), 'again');
       });
 
-      test('what was inserted is what is read, once, newest first', async () => {
+      test('inserted events are read once, newest first', async () => {
         expect((await store.events({})).rows).toEqual([rows[2], rows[1], rows[0], rows[3]]);
         expect(await collect((cursor) => store.events({ limit: 1, cursor }))).toEqual([rows[2], rows[1], rows[0], rows[3]]);
       });
 
-      test('or, of one session, in the order of the recording', async () => {
+      test('or, within one session, in the order of the recording', async () => {
         const ordered = await collect((cursor) => store.events({ session: exampleSession(80), order: 'session', limit: 1, cursor }));
         expect(ordered).toEqual(rows.slice(0, 3));
         await expectCode(store.events({ order: 'session' }), 'BAD_REQUEST');
@@ -305,7 +305,7 @@ export function eventStoreConformance(name: string, open: () => Promise<EventFix
         expect((await store.events({ to: exampleStart })).rows).toEqual([rows[3]]);
       });
 
-      test('of one session, what was only read is left out, but for what matters', async () => {
+      test('within one session, files that were only read can be left out, except those that matter', async () => {
         const session = exampleSession(82);
         const open = (index: number, reason: string, data: object): EventRow =>
           exampleEventRow({
@@ -373,7 +373,7 @@ export function eventStoreConformance(name: string, open: () => Promise<EventFix
         await store.insert('events', [...free, ...rows.slice(2)], 'sources again');
       });
 
-      test('two sources may use the same numbers and hide nothing of each other', async () => {
+      test('two sources may use the same numbers without hiding rows of each other', async () => {
         expect((await store.events({ session, source: 'recording' })).rows).toEqual(rows.slice(0, 1));
         expect(await collect((cursor) => store.events({ session, source: 'kernel', order: 'session', limit: 1, cursor }))).toEqual(
           rows.slice(1),
@@ -381,13 +381,13 @@ export function eventStoreConformance(name: string, open: () => Promise<EventFix
         expect(await collect((cursor) => store.events({ session, limit: 2, cursor }))).toEqual([...rows].reverse());
       });
 
-      test('a page begins behind a place of one source', async () => {
+      test('a page begins after a position of one source', async () => {
         const query = { session, source: 'kernel', order: 'session', after: { block: 3, index: 1 } } as const;
         expect((await store.events(query)).rows).toEqual(rows.slice(3));
         await expectCode(store.events({ ...query, source: undefined }), 'BAD_REQUEST');
       });
 
-      test('a kind of a newer version is found and counted by its name, and as no other kind', async () => {
+      test('a kind of a newer version is found and counted by its name, and under no other kind', async () => {
         expect((await store.events({ session, kinds: ['exec'] })).rows).toEqual([rows[1], rows[0]]);
         expect((await store.events({ session, raw_kind: 'teleport' })).rows).toEqual([rows[3], rows[2]]);
         expect(await store.countKinds(session)).toEqual([
@@ -398,7 +398,7 @@ export function eventStoreConformance(name: string, open: () => Promise<EventFix
         ]);
       });
 
-      test('events of no session are told apart by who sent them, and found by where they happened', async () => {
+      test('events without a session are distinguished by their sender and found by their place', async () => {
         expect(await collect((cursor) => store.events({ session: '', limit: 1, cursor }))).toEqual([...free].reverse());
         expect((await store.events({ cluster: 'c90', namespace: 'shop', pod: 'cart-0' })).rows).toEqual([...free].reverse());
         await expectCode(store.events({ session: '', order: 'session' }), 'BAD_REQUEST');
@@ -412,7 +412,7 @@ export function eventStoreConformance(name: string, open: () => Promise<EventFix
     responseConformance(() => store);
     patternsConformance(() => store);
 
-    describe('what only some may see', () => {
+    describe('visibility', () => {
       const name = 'seen';
       const made = ['dev', 'prod', null].map((env, i) =>
         exampleSessionRow({
@@ -458,11 +458,11 @@ export function eventStoreConformance(name: string, open: () => Promise<EventFix
 
       test.each<[string, Condition | undefined, readonly number[]]>([
         ['everything', undefined, [0, 1, 2]],
-        ['by a label as it was at the start', dev, [0]],
-        ['a denial, which labels that are not known fall under', notProd, [0]],
+        ['by a label at the start of the session', dev, [0]],
+        ['a denial, which also covers unknown labels', notProd, [0]],
         ['nothing', { kind: 'any', of: [] }, []],
         [
-          "a name with quotes, which is nobody's",
+          'a name with quotes, which nobody has',
           { kind: 'equal', a: { kind: 'user', marked: null }, b: { kind: 'text', text: "x' OR '1\\" } },
           [],
         ],
@@ -483,7 +483,7 @@ export function eventStoreConformance(name: string, open: () => Promise<EventFix
         }
       });
 
-      test('counts are of what may be seen', async () => {
+      test('counts include visible rows only', async () => {
         const before = await store.countSessions({});
         expect(
           await store.countSessions({
@@ -494,7 +494,7 @@ export function eventStoreConformance(name: string, open: () => Promise<EventFix
       });
     });
 
-    describe('what the product asks', () => {
+    describe('queries of the product', () => {
       const lines = Array.from({ length: 9 }, (_, i) =>
         exampleScreenRow({
           session: exampleSession(110),
@@ -510,7 +510,7 @@ export function eventStoreConformance(name: string, open: () => Promise<EventFix
       });
       const texts = (rows: readonly { readonly text: string }[]): string[] => rows.map(({ text }) => text);
 
-      test('the lines around places, each once', async () => {
+      test('lines around positions, each once', async () => {
         const session = exampleSession(110);
         const around = await store.screenAround(
           [
@@ -552,7 +552,7 @@ export function eventStoreConformance(name: string, open: () => Promise<EventFix
         await expectCode(store.screenRows(exampleSession(110), null, 0), 'BAD_REQUEST');
       });
 
-      test('who viewed what, each row once, and of visible sessions alone', async () => {
+      test('views by session and viewer, each row once, of visible sessions only', async () => {
         const [one, two] = [exampleSession(140), exampleSession(141)];
         const row = (i: number, more: object) =>
           exampleAuditRow({
@@ -614,7 +614,7 @@ export function eventStoreConformance(name: string, open: () => Promise<EventFix
         await expectCode(store.views({ limit: 1001 }), 'BAD_REQUEST');
       });
 
-      test('who used what last', async () => {
+      test('the last use of each user, node and login', async () => {
         const use = (i: number, more: Partial<SessionRow>): SessionRow =>
           exampleSessionRow({ session: exampleSession(120 + i), user: 'zoe', node: 'use', started_at: exampleStart + i, ...more });
         await store.insert('sessions', [use(0, {}), use(1, {}), use(2, { login: 'app' })], 'use');
@@ -630,7 +630,7 @@ export function eventStoreConformance(name: string, open: () => Promise<EventFix
     });
 
     describe('audit', () => {
-      test('what was inserted is what is read, once, newest first, by filters', async () => {
+      test('inserted audit rows are read once, newest first, with filters', async () => {
         const row = (i: number, more: Partial<AuditRow>): AuditRow =>
           exampleAuditRow({ id: `audit-${i}`, at: exampleStart + i, node: 'audited', ...more });
         const rows = [
@@ -669,12 +669,12 @@ export function eventStoreConformance(name: string, open: () => Promise<EventFix
       });
     });
 
-    describe('its edge', () => {
-      test('no rows are inserted at no cost', async () => {
+    describe('its input checks', () => {
+      test('inserting no rows does nothing', async () => {
         await store.insert('events', [], 'none');
       });
 
-      test('what is not a query is refused before it reaches the engine', async () => {
+      test('an invalid query is refused before it reaches the engine', async () => {
         await expectCode(store.searchScreen({ text: '' }), 'BAD_REQUEST');
         await expectCode(store.searchScreen({ text: '   ' }), 'BAD_REQUEST');
         await expectCode(store.searchScreen({ text: 'x'.repeat(1001) }), 'BAD_REQUEST');

@@ -245,9 +245,9 @@ export interface Page<Row> {
 const changeTables = ['events', 'audit', 'findings'] as const;
 export type ChangeTable = (typeof changeTables)[number];
 
-/** A place in the order in which the rows of one table were stored. */
+/** A position in the order in which the rows of one table were stored. */
 export interface StoredPosition {
-  /** Which table it is of: one that is made anew begins anew. */
+  /** Identifies the table; the order of a recreated table starts again. */
   readonly table: string;
   readonly block: number;
   readonly offset: number;
@@ -255,27 +255,27 @@ export interface StoredPosition {
 
 export interface ChangeQuery<T extends ChangeTable> {
   readonly table: T;
-  /** Left out, or of a table that is no more: from the first row on. */
+  /** If omitted, or of a table that no longer exists: from the first row. */
   readonly after?: StoredPosition | undefined;
-  /** 1 to 10,000 rows; fewer where they are long. 1,000 unless told. */
+  /** 1 to 10,000 rows, 1,000 by default; long rows may give fewer. */
   readonly limit?: number | undefined;
 }
 
 export interface Changes<T extends ChangeTable> {
   readonly rows: readonly EventTables[T][];
-  /** Position of the last row; if there is none, the position that was asked for. */
+  /** Position of the last row; without rows, the requested position. */
   readonly position: StoredPosition;
-  /** There were more when it was read. */
+  /** Whether there were more rows at the time of reading. */
   readonly more: boolean;
 }
 
 export interface SqlLimits {
-  /** 1 to 100,000 rows; `truncated` tells that there were more. */
+  /** 1 to 100,000 rows; `truncated` is set if there were more. */
   readonly maxRows: number;
   /** 1 to 300 seconds. */
   readonly maxSeconds: number;
   /**
-   * So many rows of the answer, at most, that anybody with the seed picks again: those first in the order of
+   * Returns a sample of at most `size` rows, reproducible with the seed: the first ones in the order of
    * SHA-256(seed, line feed, row as JSON).
    */
   readonly sample?: { readonly size: number; readonly seed: string } | undefined;
@@ -290,7 +290,7 @@ export interface SqlResult {
   readonly population: number | null;
 }
 
-/** Which rows a person's SQL sees. */
+/** The rows that a user's SQL sees. */
 export interface SqlScope {
   /** Restricts `sessions`; if omitted, all are visible. */
   readonly listed?: Condition | undefined;
@@ -303,9 +303,9 @@ export interface SqlScope {
 }
 
 export interface RunningQuery {
-  /** Lower-case letters and digits, 16 to 64, that no other query has. */
+  /** Unique among queries: 16 to 64 lower-case letters and digits. */
   readonly mark: string;
-  /** Ends it with QUERY_CANCELLED, also while it waits for its turn. */
+  /** Ends the query with QUERY_CANCELLED, also while it waits for its turn. */
   readonly signal: AbortSignal;
 }
 
@@ -350,11 +350,11 @@ export interface EventStore {
   findings(query: FindingQuery): Promise<Page<Found>>;
   /** Counts by state and severity; limit, cursor, states and severities of the query are ignored. */
   countFindings(query: FindingQuery): Promise<readonly FindingCount[]>;
-  /** How long people took to respond to findings of a period, by month, the earliest first; months without findings are left out. */
+  /** How long people took to respond to a period's findings, by month, earliest first; months without findings are left out. */
   responseByMonth(query: ResponseQuery): Promise<readonly ResponseMonth[]>;
-  /** What recurs over the sessions of a span (schemas/events/patterns.ts). */
+  /** Patterns that recur over the sessions of a span (schemas/events/patterns.ts). */
   patterns(query: PatternQuery): Promise<Patterns>;
-  /** Sessions of a span that ran the same commands as one, at most 20, the most alike first. */
+  /** At most 20 sessions of a span that share commands with one session, the most similar first. */
   alikeSessions(query: AlikeQuery): Promise<readonly AlikeSession[]>;
   /** Events by id (`eventId`), in the order of the ids; missing ones are omitted. At most 100. */
   eventsNamed(ids: readonly string[]): Promise<readonly EventRow[]>;
@@ -363,15 +363,15 @@ export interface EventStore {
   /** Events of one session counted by kind, unknown kinds by name. */
   countKinds(session: string): Promise<readonly KindCount[]>;
   /**
-   * When things happened in one session: its time in parts of `width` ms, by lane and part, those in which there was something. The
-   * amount is that of characters for `output`, else of events; what is folded away at first (schemas/kernel/process-tree.ts) counts
-   * only as far as a row says it by itself. `idle`: the longest stretches, at most 100, of `leastIdle` ms or more in which no new
-   * line came to the screen, from the beginning of the session to its last line.
+   * When things happened in one session: its time in parts of `width` ms; returns counts by lane and part, omitting empty ones.
+   * Counts are characters for `output`, events otherwise; events that are folded at first (schemas/kernel/process-tree.ts) are
+   * left out only if their own row identifies them as such. `idle`: at most 100 of the longest stretches, of `leastIdle` ms or more,
+   * without a new line on the screen, from the start of the session to its last line.
    */
   timeline(session: string, parts: { readonly width: number; readonly leastIdle: number }): Promise<Timeline>;
   /**
-   * From inside of which session each of these was opened, where a connection that the other's node recorded proves it. At most 1,000;
-   * those of which nothing is known are left out.
+   * The session from inside which each of these was opened, if a connection recorded by that session's node proves it. At most
+   * 1,000; sessions without a proof are left out.
    */
   openedFrom(sessions: readonly string[]): Promise<readonly { readonly session: string; readonly outer: string }[]>;
   /** Views by session and viewer, the last viewed first; `truncated`: there are more than `limit`. */
@@ -383,7 +383,7 @@ export interface EventStore {
    * positions.
    */
   screenAround(places: readonly ScreenPlace[], each: number): Promise<readonly (readonly ScreenLine[])[]>;
-  /** Lines of one session in order, behind a place, or the last ones before it. */
+  /** Lines of one session in order, after a position, or the last ones before it. */
   screenLines(
     session: string,
     after: { readonly block: number; readonly index: number } | null,
@@ -402,12 +402,12 @@ export interface EventStore {
    */
   sessionsWithoutAudit(query: { readonly event: string; readonly from: number; readonly limit: number }): Promise<readonly SessionRow[]>;
   /**
-   * Runs a person's SELECT over the tables, which it sees without repeats, on a connection and within limits of its own: it
-   * delays no insert and no read of Steno. It can neither change anything nor reach files, other tables or the network.
-   * `scope`: the rows that it sees; neither results nor errors tell of others. Left out: all.
+   * Runs a user's SELECT over the tables, without duplicate rows, on a separate connection and within separate limits, so
+   * that it delays no insert and no read of Steno. It can neither change anything nor reach files, other tables or the network.
+   * `scope`: the visible rows; neither results nor errors reveal others. If omitted: all.
    */
   readOnlySql(sql: string, limits: SqlLimits, scope?: SqlScope, running?: RunningQuery): Promise<SqlResult>;
-  /** How many rows the query with this mark has read; null while it waits or where it has ended. Rows that its scope hides are counted too. */
+  /** Number of rows that the query with this mark has read, including rows that its scope hides; null while it waits and after it has ended. */
   sqlProgress(mark: string): Promise<QueryProgress | null>;
   /**
    * Runs a SELECT written by Steno, with all foreign text as literals, on the connection of `readOnlySql`. `visible`:
@@ -415,19 +415,19 @@ export interface EventStore {
    */
   scan(sql: string, visible?: Condition): Promise<readonly (readonly unknown[])[]>;
   /**
-   * Rows in the order in which they were stored, each at least once: a row that comes late, or again, comes last. BAD_REQUEST on a cluster,
-   * whose replicas keep no such order.
+   * Rows in the order in which they were stored, each at least once: a late or repeated row comes last. BAD_REQUEST on a
+   * cluster, whose replicas keep no such order.
    */
   changes<T extends ChangeTable>(query: ChangeQuery<T>): Promise<Changes<T>>;
-  /** Behind everything that is stored now. */
+  /** The position after everything that is stored now. */
   changesEnd(table: ChangeTable): Promise<StoredPosition>;
-  /** How many rows were stored behind a position. */
+  /** Number of rows stored after a position. */
   countChanges(table: ChangeTable, after: StoredPosition): Promise<number>;
   /** The position that a reader of changes saved under a name; null if none. */
   readPosition(name: string): Promise<string | null>;
   /** Durable when it resolves. The highest version wins. At most 4,096 characters. */
   keepPosition(name: string, version: number, position: string): Promise<void>;
-  /** Waits for what is under way, then releases the engine. Calls after it are refused. */
+  /** Waits for running calls, then releases the engine. Later calls are refused. */
   close(): Promise<void>;
 }
 

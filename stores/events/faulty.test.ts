@@ -14,7 +14,7 @@ eventStoreConformance('faulty, without faults', async () => {
 });
 
 describe('a faulty event store', () => {
-  test('an insert that fails before is not there, one that fails after is, and its repeat is free', async () => {
+  test('an insert that fails before is not stored, one that fails after is, and repeating it is harmless', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'steno-events-'));
     const store = new FaultyEventStore(await openEventStore({ kind: 'chdb', path: join(folder, 'events') }));
     const rows = [exampleAuditRow()];

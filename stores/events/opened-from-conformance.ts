@@ -5,35 +5,35 @@ import type { EventStore } from './contract.js';
 import { exampleEventRow, exampleSession, exampleStart } from './examples.js';
 
 export function openedFromConformance(store: () => EventStore): void {
-  describe('sessions opened from inside of others', () => {
+  describe('sessions opened from inside others', () => {
     const at = exampleStart + 5_000_000;
     const here = { source: '10.4.0.7', source_port: 40_001, address: '10.4.0.1', port: 3022, machine: 'a' };
     const loopback = { ...here, source: '127.0.0.1', address: '127.0.0.1' };
     const local = (of: typeof here): object => ({ local_address: of.source, local_port: of.source_port });
     const cases: readonly [what: string, inner: Partial<typeof here> | null, outers: readonly object[], linked: boolean][] = [
-      ['the very connection', here, [{}], true],
-      ['told again under another token', here, [{ twice: true }], true],
-      ['a clock that is a second behind', here, [{ at: at - 1_000 }], true],
-      ['a port that is used again later', here, [{ at: at - 2_001 }], false],
-      ['a connection that came later', here, [{ at: at + 2_001 }], false],
-      ['addresses that are translated', { ...here, source: '192.0.2.1' }, [{}], false],
+      ['exactly the same connection', here, [{}], true],
+      ['a row repeated under another token', here, [{ twice: true }], true],
+      ['a clock one second behind', here, [{ at: at - 1_000 }], true],
+      ['a port that is reused later', here, [{ at: at - 2_001 }], false],
+      ['a later connection', here, [{ at: at + 2_001 }], false],
+      ['translated addresses', { ...here, source: '192.0.2.1' }, [{}], false],
       ['another port of the node', { ...here, source_port: 40_002 }, [{}], false],
       ['another address of the gateway', { ...here, address: '10.4.0.2' }, [{}], false],
       ['another port of the gateway', { ...here, port: 3023 }, [{}], false],
-      ['a connection that did not come about', here, [{ outcome: 'ECONNREFUSED' }], false],
+      ['a failed connection', here, [{ outcome: 'ECONNREFUSED' }], false],
       ['two nodes with the same address', here, [{}, {}], false],
       ['a datagram', here, [{ name: 'udp' }], false],
       ['loopback of the same machine', loopback, [{ machine: 'a' }], true],
       ['loopback of another machine', loopback, [{ machine: 'b' }], false],
-      ['loopback of a node that does not tell', loopback, [{}], false],
-      ['loopback of which one machine of two is ours', loopback, [{ machine: 'b' }, { machine: 'a' }], true],
-      ['a recording of before', null, [{}], false],
+      ['loopback of a node that does not report its machine', loopback, [{}], false],
+      ['loopback of two machines, one of them ours', loopback, [{ machine: 'b' }, { machine: 'a' }], true],
+      ['a recording of an older version', null, [{}], false],
     ];
     const innerOf = (i: number): string => exampleSession(500 + i);
     const outerOf = (i: number, n: number): string => exampleSession(600 + 2 * i + n);
     beforeAll(async () => {
       const rows = cases.flatMap(([, inner, outers], i): EventRow[] => {
-        // Each case has a port of the gateway to itself, so that none meets another's connections.
+        // Each case has its own port of the gateway, so that it does not match another case's connections.
         const own = 10 * i;
         const { source, ...connection } = { ...here, ...inner };
         const moved = { ...connection, port: connection.port + own, accepted_at: at };
@@ -64,7 +64,7 @@ export function openedFromConformance(store: () => EventStore): void {
               ...change,
             });
             const named = exampleEventRow({ ...row, index: 0, kind: 'kernel', name: 'recording', data: JSON.stringify({ machine }) });
-            // The last row of a session is of the same kind, and says nothing of the machine.
+            // The last row of a session has the same kind but no machine.
             const end = exampleEventRow({ ...row, index: 2, kind: 'kernel', name: 'end', data: '{}' });
             return [named, connect, end, ...(twice === true ? [connect] : [])];
           }),
@@ -78,7 +78,7 @@ export function openedFromConformance(store: () => EventStore): void {
       expect(await store().openedFrom([innerOf(i)])).toEqual(expected);
     });
 
-    test('many at once, each with its own', async () => {
+    test('many at once, each with its own outer session', async () => {
       const found = await store().openedFrom(cases.map((_, i) => innerOf(i)));
       expect(found.map(({ session }) => session).sort()).toEqual(cases.flatMap(([, , , linked], i) => (linked ? [innerOf(i)] : [])).sort());
       expect(await store().openedFrom([])).toEqual([]);

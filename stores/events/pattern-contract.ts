@@ -1,4 +1,4 @@
-/** What is asked of the event store about patterns over sessions. The store parses each query at its edge. */
+/** The event store's queries about patterns over sessions. The store parses each query at its edge. */
 import { z } from 'zod';
 import { sessionIdPattern, tiers } from '#schemas/events/rows.js';
 import type { Tier } from '#schemas/events/rows.js';
@@ -10,14 +10,14 @@ export interface PatternQuery {
   readonly from: number;
   /** Exclusive. */
   readonly to: number;
-  /** Only of sessions that this lets through: nothing else counts, in no number. */
+  /** Restricts to sessions that match; all others are left out of every number. */
   readonly visible?: Condition | undefined;
   readonly user?: string | undefined;
   /** Tier of the rule of a finding; a finding without one is an alert. */
   readonly tiers: readonly Tier[];
 }
 
-/** Sessions of the span that are like this one, which need not be in it. */
+/** Sessions of the span that are similar to this one, which need not be in the span. */
 export interface AlikeQuery extends Omit<PatternQuery, 'tiers'> {
   readonly session: string;
 }

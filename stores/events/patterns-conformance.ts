@@ -1,4 +1,4 @@
-/** What every event store must say about patterns over sessions, against plain TypeScript: part of `conformance.ts`. */
+/** Conformance of event stores for patterns over sessions, compared with plain TypeScript: part of `conformance.ts`. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { commandShape, liftOf } from '#schemas/events/patterns.js';
@@ -9,7 +9,7 @@ import type { EventStore } from './contract.js';
 import { exampleAuditRow, exampleEventRow, exampleFindingRow, exampleSession, exampleSessionRow } from './examples.js';
 
 const HOUR = 3_600_000;
-/** No other test of the suite has sessions there. */
+/** No other test of the suite has sessions at that time. */
 const start = Date.UTC(2032, 5, 7);
 const pick = <T>(...values: readonly T[]): fc.Arbitrary<T> => fc.constantFrom(...values);
 const texts = pick(
@@ -109,7 +109,7 @@ function worldOf(run: number): fc.Arbitrary<World> {
   });
 }
 
-/** By session, each command with when it first ran. */
+/** By session, the time at which each command first ran. */
 function commandsOf(world: World, sessions: readonly SessionRow[]): ReadonlyMap<string, ReadonlyMap<string, number>> {
   const all = new Map<string, Map<string, number>>();
   const add = (session: string, text: string, at: number): void => {
@@ -188,7 +188,7 @@ function alikeOf(world: World, of: string, sessions: readonly SessionRow[]): rea
 
 export function patternsConformance(opened: () => EventStore): void {
   describe('patterns over sessions', () => {
-    test('are what the rows say of the sessions that are visible, and of no other', async () => {
+    test('match the rows of visible sessions, and of no others', async () => {
       let run = 0;
       await fc.assert(
         fc.asyncProperty(fc.integer({ min: 0, max: 0x7fff_ffff }), async (seed) => {
@@ -216,7 +216,7 @@ export function patternsConformance(opened: () => EventStore): void {
       );
     }, 120_000);
 
-    test('of a time without sessions there is nothing', async () => {
+    test('a time without sessions has none', async () => {
       const nothing = { sessions: 0, incidents: 0, known: 0, commands: [], nodes: [], hours: [] };
       expect(await opened().patterns({ from: 0, to: 1, tiers: ['alert'] })).toEqual(nothing);
       expect(await opened().alikeSessions({ from: 0, to: 1, session: exampleSession(1) })).toEqual([]);

@@ -4,14 +4,14 @@ import type { ErrorCode } from '#schemas/base/errors.js';
 import type { EventStore } from './contract.js';
 import { exampleAuditRow, exampleScreenRow, exampleSession } from './examples.js';
 
-/** Of `EventFixture` in conformance.ts. */
+/** Parts of `EventFixture` in conformance.ts. */
 interface Fixture {
   readonly store: EventStore;
   readonly kill: (text: string) => Promise<void>;
 }
 
 export function peopleSqlConformance(opened: () => Fixture): void {
-  describe("a person's SQL", () => {
+  describe('SQL of users', () => {
     const limits = { maxRows: 3, maxSeconds: 10 };
     let fixture: Fixture;
     let store: EventStore;
@@ -32,7 +32,7 @@ export function peopleSqlConformance(opened: () => Fixture): void {
       expect(more).toMatchObject({ rows: [[0], [1], [2]], truncated: true });
     });
 
-    test('a common table expression, a join, a window and a comment are ordinary', async () => {
+    test('common table expressions, joins, window functions and comments are allowed', async () => {
       const { rows } = await store.readOnlySql(
         `-- who was where
          WITH busy AS (SELECT user, uniqExact(session) AS n FROM screen GROUP BY user)
@@ -58,7 +58,7 @@ export function peopleSqlConformance(opened: () => Fixture): void {
       'EXPLAIN SELECT 1',
       'USE system',
       "BACKUP TABLE audit TO Disk('default', 'x')",
-    ])('refuses what is not a SELECT: %s', async (sql) => {
+    ])('refuses anything but a SELECT: %s', async (sql) => {
       await expectRefused(store.readOnlySql(sql, limits));
     });
 
@@ -105,11 +105,11 @@ export function peopleSqlConformance(opened: () => Fixture): void {
       'SELECT',
       '',
       `SELECT ${'1,'.repeat(20_000)}1`,
-    ])('refuses what reaches further: %s', async (sql) => {
+    ])('refuses a SELECT that reaches beyond the tables: %s', async (sql) => {
       await expectRefused(store.readOnlySql(sql, limits));
     });
 
-    test('says what is wrong with a query', async () => {
+    test('reports the error in a query', async () => {
       await expect(store.readOnlySql('SELECT nothing FROM sessions', limits)).rejects.toMatchObject({
         code: 'BAD_REQUEST',
         detail: /nothing/,
@@ -127,7 +127,7 @@ export function peopleSqlConformance(opened: () => Fixture): void {
       );
     });
 
-    test('delays neither an insert nor a search nor another read, however long it runs', async () => {
+    test('does not delay inserts, searches or other reads, however long it runs', async () => {
       const long = store.readOnlySql(
         'SELECT count() AS a_long_question FROM screen AS a, screen AS b, screen AS c, screen AS d, screen AS e, screen AS f, screen AS g WHERE a.row + b.row + c.row + d.row + e.row + f.row + g.row = 7',
         { maxRows: 1, maxSeconds: 300 },
@@ -143,13 +143,13 @@ export function peopleSqlConformance(opened: () => Fixture): void {
         expect((await store.searchScreen({ text: `meanwhile${i}` })).rows).toHaveLength(1);
         expect((await store.sessions({ limit: 1 })).rows).toHaveLength(1);
       }
-      // All of it was done while the long query still ran.
+      // All of this happened while the long query was still running.
       expect(outcome).toBe('running');
       await fixture.kill('a_long_question');
       await over;
     }, 60_000);
 
-    test('who may not read the audit log sees no rows of it by SQL', async () => {
+    test('users who may not read the audit log see no rows of it', async () => {
       await store.insert('audit', [exampleAuditRow({ id: 'hidden' })], 'hidden');
       const count = 'SELECT count() > 0 FROM audit';
       expect((await store.readOnlySql(count, { maxRows: 1, maxSeconds: 10 })).rows).toEqual([[1]]);
@@ -157,7 +157,7 @@ export function peopleSqlConformance(opened: () => Fixture): void {
       expect((await store.readOnlySql(count, { maxRows: 1, maxSeconds: 10 }, scope)).rows).toEqual([[0]]);
     });
 
-    test('the answer after one that was broken off holds nothing of it', async () => {
+    test('the result after an interrupted query contains none of its rows', async () => {
       const endless =
         'SELECT count() FROM screen AS a, screen AS b, screen AS c, screen AS d, screen AS e, screen AS f WHERE a.row + b.row + c.row + d.row + e.row + f.row = 7';
       await expectCode(store.readOnlySql(endless, { maxRows: 100_000, maxSeconds: 1 }), 'QUERY_TOO_HEAVY');

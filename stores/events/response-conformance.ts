@@ -8,10 +8,10 @@ import type { EventStore } from './contract.js';
 import { exampleAuditRow, exampleFindingRow, exampleSession, exampleSessionRow } from './examples.js';
 
 const DAY = 86_400_000;
-/** No other test of the suite has findings there. */
+/** No other test of the suite has findings at that time. */
 const start = Date.UTC(2031, 0, 20);
 const pick = <T>(...values: readonly T[]): fc.Arbitrary<T> => fc.constantFrom(...values);
-/** Around findings, before them, and just within and beyond what counts as a response. */
+/** Moments around findings, before them, and just inside and outside the time limit of a response. */
 const moments = fc.oneof(
   fc.integer({ min: 0, max: 60 }).map((day) => start + day * DAY),
   fc.integer({ min: 0, max: 20 }).map((n) => start + n * 1000),
@@ -80,7 +80,7 @@ function worldOf(run: number): fc.Arbitrary<World> {
 
 const first = (moments_: readonly number[]): number | null => (moments_.length === 0 ? null : Math.min(...moments_));
 
-/** ms from the finding to each, or null; undefined for what nobody is to look at. */
+/** ms from the finding to each response, or null; undefined for findings that nobody should look at. */
 function tookOf(finding: FindingRow, { sessions, audit }: World): Readonly<Record<string, number | null>> | undefined {
   const done = audit.filter(({ outcome }) => outcome === 'success');
   const soon = done.filter(({ at }) => at >= finding.at && at < finding.at + RESPONSE_WITHIN_MS);
@@ -148,7 +148,7 @@ function expectedOf(world: World): readonly ResponseMonth[] {
 
 export function responseConformance(opened: () => EventStore): void {
   describe('response to findings', () => {
-    test('is what the rows say, however often and in whatever order they came', async () => {
+    test('matches the rows, however often and in whatever order they arrived', async () => {
       let run = 0;
       await fc.assert(
         fc.asyncProperty(fc.integer({ min: 0, max: 0x7fff_ffff }), async (seed) => {
@@ -160,7 +160,7 @@ export function responseConformance(opened: () => EventStore): void {
           await store.insert('audit', world.audit.slice(0, 5), `response ${run} audit again`);
           await store.insert('findings', world.findings, `response ${run} findings`);
           await store.insert('findings', world.findings.slice(2), `response ${run} findings again`);
-          // Only rows of this run: the viewer may see these users' sessions.
+          // Only rows of this run: restrict the viewer to the sessions of this run's users.
           for (const user of [`ann-${run}`, `bob-${run}`]) {
             const own = { ...world, findings: world.findings.filter((finding) => finding.user === user) };
             const query = { from: start - DAY, to: start + 100 * DAY, user, tiers: ['alert', 'session'] } as const;
@@ -171,7 +171,7 @@ export function responseConformance(opened: () => EventStore): void {
       );
     }, 120_000);
 
-    test('of a time without findings there is nothing', async () => {
+    test('a time without findings has none', async () => {
       expect(await opened().responseByMonth({ from: 0, to: 1, tiers: ['alert'] })).toEqual([]);
     });
   });

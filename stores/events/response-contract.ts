@@ -5,13 +5,13 @@ import type { Tier } from '#schemas/events/rows.js';
 import type { Condition } from '#schemas/policy/session-condition.js';
 
 export interface ResponseQuery {
-  /** ms since 1970, of the findings' own time: inclusive. */
+  /** Bounds the time of the findings, in ms since 1970: inclusive. */
   readonly from: number;
   /** Exclusive. */
   readonly to: number;
-  /** Only about sessions that this lets through. */
+  /** Restricts to matching sessions. */
   readonly visible?: Condition | undefined;
-  /** Only about this user's sessions. */
+  /** Restricts to this user's sessions. */
   readonly user?: string | undefined;
   /** Tier of the rule; a finding without one is an alert. */
   readonly tiers: readonly Tier[];

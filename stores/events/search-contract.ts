@@ -6,11 +6,11 @@ import type { SearchExpression } from '#schemas/search/expression.js';
 
 /** The rows that the user may find. */
 export interface SearchScope {
-  /** Rows of sessions that this lets through; left out: of every session, and rows of none. */
+  /** Restricts to rows of matching sessions. If omitted: rows of every session, and rows without a session. */
   readonly visible?: Condition | undefined;
-  /** Only of this user's sessions. */
+  /** Restricts to this user's sessions. */
   readonly user?: string | undefined;
-  /** The audit log too. */
+  /** Whether to include the audit log. */
   readonly audit: boolean;
 }
 
@@ -28,7 +28,7 @@ export interface SearchHits extends Search {
 export interface SearchSessions extends Search {
   /** 1 to 200. */
   readonly limit: number;
-  /** Hits of each session, 0 to 20. */
+  /** Hits per session, 0 to 20. */
   readonly each: number;
   readonly cursor?: string | undefined;
 }
@@ -42,7 +42,7 @@ export interface SearchValues {
   readonly scope: SearchScope;
 }
 
-/** A row that was found. For `sessions` the command is what was searched. */
+/** A row that was found. In `sessions`, the search looks at the command. */
 export type FoundRow =
   | { readonly table: 'screen'; readonly row: ScreenRow }
   | { readonly table: 'sessions'; readonly row: SessionRow }
@@ -73,13 +73,13 @@ export interface SearchOverview {
   readonly sessions: number;
   /** The width of a bar. */
   readonly step_ms: number;
-  /** Bars with something in them, oldest first; `at`: where the bar begins. */
+  /** Non-empty bars, oldest first; `at`: the start of the bar. */
   readonly histogram: readonly { readonly at: number; readonly count: number }[];
   /** The most frequent values. */
   readonly facets: Readonly<Record<'user' | 'node' | 'login' | 'kind', readonly Counted[]>>;
 }
 
-/** Made by the parser and the policy, never by a request. */
+/** A value built by the parser and the policy, never by a request. */
 const made = <T>() => z.custom<T>((value) => typeof value === 'object' && value !== null);
 const search = {
   expression: made<SearchExpression>(),

@@ -39,7 +39,7 @@ export function timelineConformance(store: () => EventStore): void {
           ...row,
         });
       await store().insert('events', rows.map(of), 'timeline');
-      // Rows that come again under another token are not counted twice.
+      // Rows repeated under another token are not counted twice.
       await store().insert('events', rows.map(of), 'timeline again');
       const lines = [0, 10, 90_000, 95_000].map((offset, index) =>
         exampleScreenRow({ session, block: 1, index, at: exampleStart + offset, offset_ms: offset, text: 'x'.repeat(index + 1) }),
@@ -58,7 +58,7 @@ export function timelineConformance(store: () => EventStore): void {
       },
     );
 
-    test('output counts characters, and pauses are told, the longest ones in their order', async () => {
+    test('output is counted in characters; the longest pauses are returned in order of time', async () => {
       const { counts, idle } = await store().timeline(session, { width: 50_000, leastIdle: 5_000 });
       expect(counts.filter(({ lane }) => lane === 'output')).toEqual([
         { lane: 'output', part: 0, first: 0, amount: 3 },
@@ -71,7 +71,7 @@ export function timelineConformance(store: () => EventStore): void {
       expect((await store().timeline(session, { width: 50_000, leastIdle: 80_000 })).idle).toEqual([{ from: 10, to: 90_000 }]);
     });
 
-    test('a session of which nothing is known has none, and what is no session is refused', async () => {
+    test('an unknown session has an empty timeline, and an invalid session id is refused', async () => {
       expect(await store().timeline(exampleSession(701), { width: 1, leastIdle: 1 })).toEqual({ counts: [], idle: [] });
       const refused = expect.objectContaining({ code: 'BAD_REQUEST' }) as Error;
       await expect(store().timeline("' OR 1", { width: 1, leastIdle: 1 })).rejects.toEqual(refused);

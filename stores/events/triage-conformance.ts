@@ -19,7 +19,7 @@ const decided = (id: string, version: number, state: string, more: Partial<Audit
 
 export function triageConformance(opened: () => EventStore): void {
   describe('findings', () => {
-    test('what was inserted is what is read; the highest version of each is its state', async () => {
+    test('inserted findings are read back; the highest version of each counts', async () => {
       const store = opened();
       const finding = (i: number, more: Partial<FindingRow> = {}): FindingRow =>
         exampleFindingRow({ id: `finding-${i}`, node: 'found', at: exampleStart + i, ...more });
@@ -35,8 +35,8 @@ export function triageConformance(opened: () => EventStore): void {
     });
   });
 
-  describe('what becomes of findings', () => {
-    test('the state of each is what was decided last by version, whatever the order of arrival', async () => {
+  describe('triage of findings', () => {
+    test('the state of a finding is the decision with the highest version, whatever the order of arrival', async () => {
       const store = opened();
       const steps = fc.array(fc.constantFrom('open', 'acknowledged', 'resolved', 'dismissed', 'suppressed'), { maxLength: 4 });
       let run = 0;
@@ -51,7 +51,7 @@ export function triageConformance(opened: () => EventStore): void {
             ids.map((id) => exampleFindingRow({ id, node })),
             node,
           );
-          // In two batches, one of them twice.
+          // Insert two batches, one of them twice.
           const half = shuffled.map(([, row]) => row).slice(0, Math.ceil(rows.length / 2));
           await store.insert('audit', half, `${node} half`);
           await store.insert(
@@ -79,7 +79,7 @@ export function triageConformance(opened: () => EventStore): void {
       );
     }, 120_000);
 
-    test('a refused decision decides nothing, nor does what only looks like one', async () => {
+    test('refused decisions and rows that only look like decisions have no effect', async () => {
       const store = opened();
       await store.insert('findings', [exampleFindingRow({ id: 'undecided', node: 'undecided' })], 'undecided');
       await store.insert(
@@ -93,7 +93,7 @@ export function triageConformance(opened: () => EventStore): void {
       expect((await store.findings({ node: 'undecided' })).rows).toMatchObject([{ state: 'open', triage: null }]);
     });
 
-    test('events are found by their ids, in that order, each once; what is no id names nothing', async () => {
+    test('events are found by their ids, in that order, each once; invalid ids match nothing', async () => {
       const store = opened();
       const session = exampleSession(120);
       const rows = [0, 1, 2].map((index) => exampleEventRow({ session, source: 'kernel', emitter: 'agent/web-3', block: 7, index }));

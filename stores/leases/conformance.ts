@@ -16,7 +16,7 @@ export function conformance(world: () => LeaseWorld): void {
   const ttlMs = 10_000;
   const ask = (holder: string, name = 'work') => ({ name, holder, ttlMs });
 
-  test('of many who ask at the same time one gets it, and the others after it was given back', async () => {
+  test('one of many simultaneous callers gets the lease, the others only after it is released', async () => {
     const all = await Promise.all(Array.from({ length: 4 }, () => world().open()));
     const tokens = await Promise.all(all.map((leases, i) => leases.acquire(ask(`h${i}`))));
     const [winner] = tokens.flatMap((token, i) => (token === null ? [] : [{ token, i }]));
@@ -40,7 +40,7 @@ export function conformance(world: () => LeaseWorld): void {
     expect(await leases.held('')).toEqual(['part-_']);
   });
 
-  test('leases of other names are free, and every token is greater than the last', async () => {
+  test('leases of other names are independent, and every token is greater than the last', async () => {
     const leases = await world().open();
     let last = 0;
     for (const name of ['a', 'b', 'c', 'a', 'b']) {
@@ -50,7 +50,7 @@ export function conformance(world: () => LeaseWorld): void {
     }
   });
 
-  test('a holder that is killed keeps it until it has run out; the next has a greater token, and the old one does nothing', async () => {
+  test('a killed holder keeps the lease until it expires; the next holder has a greater token, and the old token has no effect', async () => {
     const [one, two] = [await world().open(), await world().open()];
     const old = { name: 'work', holder: 'killed', token: (await one.acquire(ask('killed')))! };
     expect(await two.acquire(ask('next'))).toBeNull();
@@ -63,7 +63,7 @@ export function conformance(world: () => LeaseWorld): void {
     expect(await two.renew({ name: 'work', holder: 'next', token, ttlMs })).toBe(true);
   });
 
-  test('it is held for as long as it is renewed, by its holder only', async () => {
+  test('a lease is held as long as its holder, and nobody else, renews it', async () => {
     const leases = await world().open();
     const token = (await leases.acquire(ask('h')))!;
     for (let i = 0; i < 3; i += 1) {
@@ -74,7 +74,7 @@ export function conformance(world: () => LeaseWorld): void {
     expect(await leases.acquire(ask('other'))).toBeNull();
   });
 
-  test('with the clock set forward it may be given away early: the first holder finds out, and cannot do anything to the second', async () => {
+  test('with the clock set forward a lease may be given away early: the first holder notices and cannot affect the second', async () => {
     const leases = await world().open();
     const first = { name: 'work', holder: 'a', token: (await leases.acquire(ask('a')))! };
     world().clock.now += 3_600_000;
@@ -84,14 +84,14 @@ export function conformance(world: () => LeaseWorld): void {
     expect(await leases.renew({ ...second, ttlMs })).toBe(true);
   });
 
-  test('with the clock set back it is not held for ever', async () => {
+  test('with the clock set back a lease is not held forever', async () => {
     const leases = await world().open();
     await leases.acquire(ask('a'));
     world().clock.now -= MAX_LEASE_MS * 10;
     expect(await leases.acquire(ask('b'))).not.toBeNull();
   });
 
-  test('taken, and reported as failed: asking again gets it, with a token that leaves the first behind', async () => {
+  test('after an acquire that was done but reported as failed, asking again succeeds with a new token', async () => {
     const faulty = new FaultyLeases(await world().open());
     faulty.faults.failAfter('acquire');
     await expect(faulty.acquire(ask('h'))).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' });
@@ -99,7 +99,7 @@ export function conformance(world: () => LeaseWorld): void {
     expect(await faulty.acquire(ask('h'))).toBeGreaterThan(1);
   });
 
-  test('given back, and reported as failed: giving back again harms nobody who has it by then', async () => {
+  test('after a release that was done but reported as failed, releasing again does not affect the new holder', async () => {
     const faulty = new FaultyLeases(await world().open());
     const claim = { name: 'work', holder: 'h', token: (await faulty.acquire(ask('h')))! };
     faulty.faults.failAfter('release');
@@ -109,7 +109,7 @@ export function conformance(world: () => LeaseWorld): void {
     expect(await faulty.acquire(ask('third'))).toBeNull();
   });
 
-  test('work under a lease excludes other work, and is told before its next step when the lease is lost', async () => {
+  test('work under a lease excludes other work, and notices a lost lease before its next step', async () => {
     const leases = await world().open();
     const first = await underLease(leases, 'work', { holder: 'a', ttlMs }, async (held) => {
       await held.check();
@@ -125,7 +125,7 @@ export function conformance(world: () => LeaseWorld): void {
     expect(await leases.acquire(ask('c'))).not.toBeNull();
   });
 
-  test('a renewal that failed is no loss while time is left; without an answer until the end it is', async () => {
+  test('a failed renewal does not lose the lease while time is left; no answer until its end does', async () => {
     const faulty = new FaultyLeases(await world().open());
     let monotonic = 0;
     await underLease(faulty, 'work', { holder: 'a', ttlMs, monotonic: () => monotonic }, async (held) => {

@@ -3,14 +3,14 @@
  *
  * Obligations of every implementation, checked by conformance.ts:
  *
- * * At most one unexpired lease of a name is out, by the clock of the store. A lease is never taken from its holder before
- *   it has run out, except by the same holder (a run of a process) asking again, as after an answer that was lost.
+ * * At most one unexpired lease of a name is held, by the store's clock. A lease is never taken from its holder before it
+ *   expires, except by the same holder (a run of a process) asking again, for example after a lost answer.
  * * Tokens increase: each is greater than every earlier one, of any name, also across restarts.
  * * `renew` and `release` do nothing for a token that is not the current one of its name.
- * * `held` gives the names of unexpired leases, whoever holds them.
+ * * `held` returns the names of unexpired leases, whoever holds them.
  * * A failed call may have taken effect. Retrying is correct for all of them.
- * * The store's clock may be set. Forward: leases run out early, and two may work at once; their tokens tell them apart.
- *   Back: a lease that ends later than MAX_LEASE_MS from now cannot be of this clock, and counts as run out.
+ * * The store's clock may be set. Forward: leases expire early, and two holders may work at once; their tokens distinguish
+ *   them. Back: a lease that ends later than MAX_LEASE_MS from now was set by another clock and counts as expired.
  *
  * A lease is not a lock: a holder that is suspended for longer than its lease does not notice before it continues. Work with
  * steps that cannot be repeated calls `check` before each (keeper.ts), and work in the state store compares the token in its

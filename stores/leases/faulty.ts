@@ -1,4 +1,4 @@
-/** Leases that fail on command: not done, or done but reported as failed. */
+/** Leases that fail on demand: not done, or done but reported as failed. */
 import { FaultPlan } from '../faults.js';
 import type { LeaseClaim, LeaseRequest, Leases } from './contract.js';
 

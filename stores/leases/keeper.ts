@@ -29,7 +29,7 @@ export interface LeaseOptions {
 
 export type UnderLease<T> = { readonly kind: 'done'; readonly result: T } | { readonly kind: 'held elsewhere' };
 
-/** `underLease` with everything but the work decided. */
+/** `underLease` with all arguments but the name and the work bound. */
 export type Alone = <T>(name: string, work: (lease: HeldLease) => Promise<T>) => Promise<UnderLease<T>>;
 
 export async function underLease<T>(
@@ -64,7 +64,7 @@ export async function underLease<T>(
     return { kind: 'done', result: await work({ name, token, signal: lost.signal, check }) };
   } finally {
     clearInterval(timer);
-    // One that cannot be given back runs out.
+    // A lease that cannot be released expires.
     if (!lost.signal.aborted) await leases.release(claim).catch(() => undefined);
   }
 }

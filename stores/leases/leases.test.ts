@@ -31,7 +31,7 @@ describe.each(['sqlite', ...('missing' in programs ? [] : (['postgres'] as const
     opened.push(db);
     return db;
   };
-  // One process has one SQLite.
+  // A process opens one SQLite store.
   const store = (): Promise<Kysely<StateSchema>> => (engine === 'sqlite' ? (only ??= open()) : open());
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), 'steno-leases-'));
@@ -47,7 +47,7 @@ describe.each(['sqlite', ...('missing' in programs ? [] : (['postgres'] as const
   });
   conformance(() => world);
 
-  test('what a transaction does under a token that is no longer current is not done', async () => {
+  test('a transaction under a token that is no longer current is rolled back', async () => {
     const leases = await world.open();
     const token = (await leases.acquire({ name: 'work', holder: 'a', ttlMs: 1_000 }))!;
     let writes = 0;
@@ -67,7 +67,7 @@ describe.each(['sqlite', ...('missing' in programs ? [] : (['postgres'] as const
     expect(await opened[0]!.selectFrom('request_nonces').select('nonce').execute()).toHaveLength(2);
   });
 
-  test('the clock is that of the store', async () => {
+  test('expiry goes by the clock of the store', async () => {
     const now = storeClock(engine, () => 5);
     const read = await (await store()).transaction().execute(now);
     if (engine === 'sqlite') expect(read).toBe(5);

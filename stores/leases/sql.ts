@@ -53,7 +53,7 @@ export class SqlLeases implements Leases {
         return token;
       });
     } catch (error) {
-      // Somebody else has put a row of this name meanwhile.
+      // Another process has inserted a row of this name meanwhile.
       if ((error as { code?: unknown }).code === '23505') return null;
       throw error;
     }

@@ -9,7 +9,7 @@ export interface ObjectFixture {
   readonly dispose: () => Promise<void>;
 }
 
-/** Promises of S3 that the server behind the adapter breaks; the claims about them are skipped. */
+/** Guarantees of S3 that the server behind the adapter breaks; claims about them are skipped. */
 export interface ServerLimits {
   readonly replacesInPlace?: boolean;
   readonly failsOnRangesOfEmptyObjects?: boolean;
@@ -29,7 +29,7 @@ export function objectStoreConformance(name: string, open: () => Promise<ObjectF
       await fixture.dispose();
     });
 
-    test('what was put is what is got', async () => {
+    test('get returns the bytes that were put', async () => {
       for (const size of [0, 1, 1000, 300_000]) {
         const bytes = randomBytes(size);
         await store.put(`got/${size}`, bytes);
@@ -38,7 +38,7 @@ export function objectStoreConformance(name: string, open: () => Promise<ObjectF
       }
     });
 
-    test('a view into a larger buffer is put without its neighbours', async () => {
+    test('a view into a larger buffer is put without the surrounding bytes', async () => {
       const large = Uint8Array.from([1, 2, 3, 4, 5, 6]);
       await store.put('view', large.subarray(2, 4));
       expect([...(await store.get('view'))]).toEqual([3, 4]);
@@ -50,7 +50,7 @@ export function objectStoreConformance(name: string, open: () => Promise<ObjectF
       expect(string(await store.get('replaced'))).toBe('second');
     });
 
-    test('the same put again is free', async () => {
+    test('repeating a put is harmless', async () => {
       await store.put('again/a', text('same'), { ifAbsent: true });
       await store.put('again/a', text('same'), { ifAbsent: true });
       await store.put('again/a', text('same'));
@@ -58,7 +58,7 @@ export function objectStoreConformance(name: string, open: () => Promise<ObjectF
       expect(await keys(store, 'again/')).toEqual(['again/a']);
     });
 
-    test('ifAbsent refuses other bytes, of the same length and of another, and keeps the first', async () => {
+    test('ifAbsent refuses other bytes, of the same or another length, and keeps the first', async () => {
       await store.put('kept', text('first'), { ifAbsent: true });
       await expectCode(store.put('kept', text('FIRST'), { ifAbsent: true }), 'STORE_CONFLICT');
       await expectCode(store.put('kept', text('longer than it'), { ifAbsent: true }), 'STORE_CONFLICT');
@@ -91,7 +91,7 @@ export function objectStoreConformance(name: string, open: () => Promise<ObjectF
       expect((await store.get('range-empty', { offset: 0, length: 5 })).length).toBe(0);
     });
 
-    test('what is not there is said to be not there', async () => {
+    test('a missing object is reported as missing', async () => {
       await expectCode(store.get('nothing'), 'STORE_NOT_FOUND');
       await expectCode(store.get('nothing', { offset: 0, length: 1 }), 'STORE_NOT_FOUND');
       await expectCode(store.get('nothing/below'), 'STORE_NOT_FOUND');
@@ -100,7 +100,7 @@ export function objectStoreConformance(name: string, open: () => Promise<ObjectF
       expect(await keys(store, 'nothing/')).toEqual([]);
     });
 
-    test('a deleted object is gone, and deleting it again is success', async () => {
+    test('a deleted object is gone, and deleting it again succeeds', async () => {
       await store.put('deleted/x', text('x'));
       await store.put('deleted/y', text('y'));
       await store.delete('deleted/x');
@@ -138,7 +138,7 @@ export function objectStoreConformance(name: string, open: () => Promise<ObjectF
       expect(await keys(store, 'many/')).toEqual(names);
     });
 
-    test('keys that are not keys are refused by every operation', async () => {
+    test('invalid keys are refused by every operation', async () => {
       const bad = [
         '',
         '/a',
@@ -167,7 +167,7 @@ export function objectStoreConformance(name: string, open: () => Promise<ObjectF
       await store.put('k'.repeat(200) + '/' + 'k'.repeat(200), text('long'));
     });
 
-    test('ranges that are not ranges are refused', async () => {
+    test('invalid ranges are refused', async () => {
       await store.put('ranges', text('x'));
       for (const [offset, length] of [
         [-1, 1],
@@ -180,7 +180,7 @@ export function objectStoreConformance(name: string, open: () => Promise<ObjectF
       }
     });
 
-    test.skipIf(limits.replacesInPlace === true)('a reader beside a writer sees one whole version', async () => {
+    test.skipIf(limits.replacesInPlace === true)('a reader beside a writer sees one complete version', async () => {
       const versions = ['a', 'b'].map((letter) => text(letter.repeat(200_000)));
       await store.put('atomic', versions[0]!);
       const writing = (async () => {

@@ -1,4 +1,4 @@
-/** What every object store refuses before it looks, and how a missing object differs from a failure. */
+/** Inputs that every object store refuses before any access, and how a missing object differs from a failure. */
 import { describe, expect, test } from 'vitest';
 import { StenoError } from '#schemas/base/errors.js';
 import { checkKey, checkPrefix, checkRange, unlessMissing } from './contract.js';
@@ -7,7 +7,7 @@ const refused = expect.objectContaining({ code: 'BAD_REQUEST' }) as Error;
 const most = 'k'.repeat(512);
 
 describe('a key', () => {
-  test.each(['a', 'a/b', '0-_.x/1', 'a..b', 'a.', most])('%s is taken as it is', (key) => {
+  test.each(['a', 'a/b', '0-_.x/1', 'a..b', 'a.', most])('%s is accepted unchanged', (key) => {
     expect(checkKey(key)).toBe(key);
   });
 
@@ -36,14 +36,14 @@ describe('a key', () => {
     expect(() => checkKey(key)).toThrow(refused);
   });
 
-  test('that is refused is shown up to 80 characters', () => {
+  test('that is refused is quoted up to 80 characters', () => {
     expect(() => checkKey('K'.repeat(600))).toThrow(expect.objectContaining({ detail: `not an object key: "${'K'.repeat(80)}"` }));
     expect(() => checkPrefix('K'.repeat(600))).toThrow(expect.objectContaining({ detail: `not an object prefix: "${'K'.repeat(80)}"` }));
   });
 });
 
 describe('a prefix', () => {
-  test.each(['', 'a', 'a/', 'a/b', 'a/b/', 'a.', most])('%j is the beginning of a key', (prefix) => {
+  test.each(['', 'a', 'a/', 'a/b', 'a/b/', 'a.', most])('%j is accepted as the beginning of a key', (prefix) => {
     expect(checkPrefix(prefix)).toBe(prefix);
   });
 
@@ -60,7 +60,7 @@ describe('a range', () => {
     [0, last],
     [last, 0],
     [last - 1, 1],
-  ])('from %d of %d bytes is taken', (offset, length) => {
+  ])('from %d of %d bytes is accepted', (offset, length) => {
     expect(checkRange({ offset, length })).toEqual({ offset, length });
   });
 
@@ -82,7 +82,7 @@ describe('a range', () => {
 });
 
 describe('unlessMissing', () => {
-  test('answers what was read, null for a missing object, and throws every other failure', async () => {
+  test('returns the result, null for a missing object, and throws every other failure', async () => {
     expect(await unlessMissing(() => Promise.resolve(7))).toBe(7);
     expect(await unlessMissing(() => Promise.reject(new StenoError('STORE_NOT_FOUND', 'a')))).toBeNull();
     const failures = [new StenoError('STORE_UNAVAILABLE', 'a'), Object.assign(new Error('other'), { code: 'STORE_NOT_FOUND' })];

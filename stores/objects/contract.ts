@@ -9,16 +9,16 @@ import { StenoError } from '#schemas/base/errors.js';
 export interface ByteRange {
   /** First byte, from 0. */
   readonly offset: number;
-  /** At most this many bytes; fewer come back where the object ends first, none at or after its end. */
+  /** At most this many bytes; fewer are returned if the object ends first, none at or after its end. */
   readonly length: number;
 }
 
 export interface PutOptions {
   /**
-   * Refuse to replace: an object of the same name with the same bytes is success (so a retry is free), one
-   * with other bytes is STORE_CONFLICT. Exact where the engine can create exclusively (a directory, S3 with
-   * conditional writes); on S3 servers that ignore `If-None-Match` two writers at the same instant may both
-   * pass, so a key has one writer at a time.
+   * Refuse to replace: if an object of the same name exists, the same bytes are success (so a retry is harmless) and
+   * other bytes are STORE_CONFLICT. Exact if the engine can create exclusively (a directory, S3 with conditional
+   * writes); on S3 servers that ignore `If-None-Match`, two simultaneous writers may both succeed, so a key must have
+   * one writer at a time.
    */
   readonly ifAbsent?: boolean;
 }
@@ -31,9 +31,9 @@ export interface ObjectEntry {
 
 /**
  * Errors, the same for every operation:
- * - BAD_REQUEST: the key or range is not valid; a fault of the caller.
- * - STORE_NOT_FOUND: there is no such object.
- * - STORE_CONFLICT: `ifAbsent`, and the object has other bytes.
+ * - BAD_REQUEST: the key or range is invalid, which is the caller's fault.
+ * - STORE_NOT_FOUND: the object does not exist.
+ * - STORE_CONFLICT: `ifAbsent` was given, and the object exists with other bytes.
  * - STORE_UNAVAILABLE: the engine failed or did not answer. Whether a write was done is unknown; the same call
  *   may be repeated until it succeeds.
  *
@@ -56,7 +56,7 @@ export interface ObjectStore {
   list(prefix: string): AsyncIterable<ObjectEntry>;
   /** Durable when it resolves. Deleting what does not exist is success. */
   delete(key: string): Promise<void>;
-  /** Releases what the adapter opened. Calls after it are refused. */
+  /** Releases the adapter's resources. Later calls are refused. */
   close(): Promise<void>;
 }
 

@@ -30,7 +30,7 @@ describe('a directory of objects', () => {
   });
   afterAll(() => dispose());
 
-  test('is the same after it is opened again', async () => {
+  test('has the same objects after it is opened again', async () => {
     const first = await openDirectoryStore(join(folder, 'twice'));
     await first.put('a/b', bytes);
     await first.close();
@@ -40,7 +40,7 @@ describe('a directory of objects', () => {
     await second.close();
   });
 
-  test('leaves no temporary file behind, and sweeps only old ones of a dead writer', async () => {
+  test('leaves no temporary file behind, and sweeps only old ones of dead writers', async () => {
     const root = join(folder, 'swept');
     await mkdir(join(root, '.tmp'), { recursive: true });
     await writeFile(join(root, '.tmp', 'old'), 'x');
@@ -57,7 +57,7 @@ describe('a directory of objects', () => {
     await store.close();
   });
 
-  test('does not follow a link out of the root, whether it is a folder or a file', async () => {
+  test('does not follow a link out of the root, whether to a folder or a file', async () => {
     const root = join(folder, 'linked');
     const outside = join(folder, 'outside');
     await mkdir(outside);
@@ -77,7 +77,7 @@ describe('a directory of objects', () => {
     await store.close();
   });
 
-  test('refuses a key that is the folder of another, either way round', async () => {
+  test('refuses a key that is the folder of another, in either order', async () => {
     const store = await openDirectoryStore(join(folder, 'nested'));
     await store.put('a', bytes);
     await expectCode(store.put('a/b', bytes), 'BAD_REQUEST');
@@ -89,7 +89,7 @@ describe('a directory of objects', () => {
     await store.close();
   });
 
-  test('says unavailable, not lost, when its root is gone', async () => {
+  test('reports unavailable, not missing objects, when its root is gone', async () => {
     const root = join(folder, 'vanished');
     const store = await openDirectoryStore(root);
     await rm(root, { recursive: true });
@@ -99,7 +99,7 @@ describe('a directory of objects', () => {
 });
 
 describe('a faulty object store', () => {
-  test('fails before, fails after, holds and refuses, then is itself again', async () => {
+  test('fails before, fails after, holds and refuses, then works again', async () => {
     const { folder, dispose } = await temporary();
     const store = new FaultyObjectStore(await openDirectoryStore(folder));
     const bytes = new TextEncoder().encode('x');

@@ -4,7 +4,7 @@
  * The order of a put, and what a crash leaves in each gap:
  *   1. make missing folders, fsync the parent of each     crash: empty folders, which nothing lists
  *   2. write a temporary file, fsync it                   crash: a leftover in `.tmp`, swept at a later open
- *   3. rename it into place (`ifAbsent`: link, unlink)    crash: the object is there whole, or not at all
+ *   3. rename it into place (`ifAbsent`: link, unlink)    crash: the object is complete, or absent
  *   4. fsync the folder                                   only now is the put acknowledged
  *
  * Limits: a folder is listed in memory, so keep fewer than a million objects in one. Emptied folders stay. Symbolic links
@@ -21,10 +21,10 @@ import type { ByteRange, ObjectEntry, ObjectStore, PutOptions } from './contract
 
 /** Younger leftovers may belong to a writer that is still working. */
 const sweepAgeMs = 3_600_000;
-/** Folders remembered as durable; past this many the memory starts anew, at the cost of some fsyncs. */
+/** Folders remembered as durable; beyond this many, the memory is cleared at the cost of some fsyncs. */
 const knownFoldersLimit = 10_000;
 
-/** Opens a directory as an object store, creating it (mode 0700) if need be. */
+/** Opens a directory as an object store, creating it (mode 0700) if necessary. */
 export async function openDirectoryStore(path: string): Promise<ObjectStore> {
   try {
     await mkdir(path, { recursive: true, mode: 0o700 });
@@ -109,7 +109,7 @@ class DirectoryStore implements ObjectStore {
     const path = this.#path(key);
     try {
       await requireNoLinks(dirname(path));
-      // An unlink of a folder fails, so a key that is another's folder deletes nothing.
+      // Unlinking a folder fails, so a key that is another's folder deletes nothing.
       await unlink(path);
       await fsyncFolder(dirname(path));
     } catch (error) {
@@ -125,7 +125,7 @@ class DirectoryStore implements ObjectStore {
     this.#closed = true;
   }
 
-  /** `ifAbsent`: a link is created exclusively, so of two writers one wins and the other compares. */
+  /** `ifAbsent`: link(2) creates exclusively, so one of two writers wins and the other compares. */
   async #claim(aside: string, path: string, key: string, bytes: Uint8Array): Promise<void> {
     try {
       await link(aside, path);
@@ -217,7 +217,7 @@ async function readFileRange(path: string, range?: ByteRange): Promise<Uint8Arra
   }
 }
 
-/** The real path of a folder below a real root is itself exactly when no part of it is a link. */
+/** A folder below a real root equals its real path exactly if no part of it is a link. */
 async function requireNoLinks(folder: string): Promise<void> {
   if ((await realpath(folder)) !== folder) {
     throw new StenoError('STORE_UNAVAILABLE', 'a symbolic link in the object directory');
@@ -253,7 +253,7 @@ function isCode(error: unknown, code: string): boolean {
   return error instanceof Error && (error as NodeJS.ErrnoException).code === code;
 }
 
-/** A write that finds no folder has lost its root; one that meets a folder or a file in its way is misnamed. */
+/** A write without a folder means that the root is gone; a folder or file in the way means that the key is invalid. */
 function translateWrite(error: unknown, key: string): StenoError {
   if (isCode(error, 'ENOTDIR') || isCode(error, 'EISDIR') || (error instanceof StenoError && error.code === 'STORE_NOT_FOUND')) {
     return new StenoError('BAD_REQUEST', `a key may not be the folder of another: ${key}`, { cause: error });

@@ -1,5 +1,5 @@
 /**
- * An object store that fails on command, and otherwise behaves as the store it wraps.
+ * An object store that fails on demand, and otherwise behaves like the store it wraps.
  *
  * Passes `conformance.ts` while no fault is planned.
  */

@@ -59,7 +59,7 @@ describe('objects below a prefix', () => {
   test.each([
     ['s3://recordings/p', 'p'],
     ['s3://recordings/q/', 'q'],
-  ])('what was written without the slash is read by %s, deleted, and said', async (url, bare) => {
+  ])('objects written without the slash are read by %s, deleted, and reported', async (url, bare) => {
     const older = await openS3Store({ ...server.options, prefix: bare });
     await older.put('recordings/old', bytes);
     await older.put('gateways/old.cert', bytes);
@@ -78,7 +78,7 @@ describe('objects below a prefix', () => {
     expect(quiet).toEqual([]);
   });
 
-  test('a policy that allows the folder alone is no obstacle', async () => {
+  test('a policy that allows only the folder is sufficient', async () => {
     server.intercept = (request, response) => {
       if (!/[?&]prefix=[^&]*/.test(request.url ?? '') || /prefix=narrow%2F/.test(request.url ?? '')) return false;
       response.writeHead(403, { 'content-type': 'application/xml' });

@@ -19,7 +19,9 @@ export function parseBucket(url: string): Bucket {
   try {
     return { bucket: match[1]!, prefix: folder === '' ? '' : checkPrefix(`${folder}/`) };
   } catch (cause) {
-    throw new StenoError('USAGE', `"${folder}" in "${url}" is no prefix: segments of a-z, 0-9, ".", "_" and "-" joined by "/"`, { cause });
+    throw new StenoError('USAGE', `"${folder}" in "${url}" is not a valid prefix: segments of a-z, 0-9, ".", "_" and "-" joined by "/"`, {
+      cause,
+    });
   }
 }
 
@@ -30,14 +32,14 @@ const families = ['recordings/', 'gateways/'];
  * `url`: `s3://BUCKET/PREFIX`, or null for the folder. Credentials, region and endpoint of a bucket come from the
  * environment, where the SDK looks for them; never from argv.
  *
- * Until 0.1.0 a prefix without slash was put before the keys as it stood: `s3://rec/p` wrote `precordings/...`. Where such
- * objects are found, they are read and deleted as if they lay in the folder, and `say` gets a line about it.
+ * Until 0.1.0 a prefix without a slash was prepended to keys unchanged: `s3://rec/p` wrote `precordings/...`. If such objects
+ * are found, they are read and deleted as if they were in the folder, and `say` gets a line about it.
  */
 export async function openObjects(url: string | null, folder: string, say: (line: string) => void = () => undefined): Promise<ObjectStore> {
   if (url === null) return openDirectoryStore(folder);
   const { bucket, prefix } = parseBucket(url);
   const endpoint = process.env['AWS_ENDPOINT_URL_S3'] ?? process.env['AWS_ENDPOINT_URL'];
-  // Loaded where it is used: the SDK is a quarter of what the process loads.
+  // Loaded only when used: the SDK is a quarter of the code that the process loads.
   const { openS3Store } = await import('./s3.js');
   const open = (at: string): Promise<ObjectStore> =>
     openS3Store({
@@ -50,7 +52,7 @@ export async function openObjects(url: string | null, folder: string, say: (line
   if (prefix === '') return store;
   const bare = prefix.slice(0, -1);
   const older = await open(bare).catch((error: unknown) => {
-    // A policy may allow only the folder: then nothing outside it is ours.
+    // A policy may allow only the folder; then no objects outside it are ours.
     if (error instanceof StenoError && error.code === 'STORE_UNAVAILABLE') return null;
     throw error;
   });

@@ -36,7 +36,7 @@ describe('an overlay', () => {
     return found;
   };
 
-  test('shows both in the order of their keys, and of a key in both what was written last', async () => {
+  test('lists both in the order of their keys, and for a key in both the last version written', async () => {
     for (const key of ['a/1', 'a/3', 'b']) await it.lower.put(key, text('old'));
     for (const key of ['a/2', 'a/3', 'c']) await it.store.put(key, text('newer'));
     expect(await listed()).toEqual(['a/1 3', 'a/2 5', 'a/3 5', 'b 3', 'c 5']);
@@ -55,7 +55,7 @@ describe('an overlay', () => {
     await expectCode(it.lower.get('k'), 'STORE_NOT_FOUND');
   });
 
-  test('an exclusive put sees what the second has', async () => {
+  test('an exclusive put considers the objects of the second store', async () => {
     await it.lower.put('k', text('old'));
     await it.store.put('k', text('old'), { ifAbsent: true });
     await expectCode(it.store.put('k', text('new'), { ifAbsent: true }), 'STORE_CONFLICT');

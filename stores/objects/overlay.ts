@@ -22,7 +22,7 @@ export function overlay(upper: ObjectStore, lower: ObjectStore): ObjectStore {
     async put(key, bytes, options = {}) {
       if (options.ifAbsent === true) {
         const there = await unlessMissing(() => lower.get(key));
-        // The same bytes are there already; others are hidden only by what the first has, which then decides.
+        // The second store already has the same bytes, or a conflict, unless the first store has the key: then the first decides.
         if (there !== null && (await unlessMissing(() => upper.size(key))) === null) {
           if (!Buffer.from(there.buffer, there.byteOffset, there.byteLength).equals(bytes)) throw new StenoError('STORE_CONFLICT', key);
           return;
@@ -44,13 +44,13 @@ export function overlay(upper: ObjectStore, lower: ObjectStore): ObjectStore {
   };
 }
 
-/** Both in the order of their keys, and where both have one, the first's. */
+/** Merges both listings in key order; for a key in both, the first's entry counts. */
 async function* merged(upper: AsyncIterable<ObjectEntry>, lower: AsyncIterable<ObjectEntry>): AsyncIterable<ObjectEntry> {
   const [a, b] = [upper[Symbol.asyncIterator](), lower[Symbol.asyncIterator]()];
   try {
     let [x, y] = [await a.next(), await b.next()];
     while (x.done !== true || y.done !== true) {
-      // Keys are ASCII, so that the order of strings is that of bytes.
+      // Keys are ASCII, so string order is byte order.
       if (y.done === true || (x.done !== true && x.value.key <= y.value.key)) {
         const { value } = x as IteratorYieldResult<ObjectEntry>;
         if (y.done !== true && y.value.key === value.key) y = await b.next();

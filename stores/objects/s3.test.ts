@@ -6,7 +6,7 @@ import { openS3Store } from './s3.js';
 import { startS3Server } from './s3server.js';
 import type { S3Server } from './s3server.js';
 
-/** Each of these S3 itself promises. */
+/** Guarantees of S3 that s3rver breaks. */
 const s3rverLimits = { replacesInPlace: true, failsOnRangesOfEmptyObjects: true, listsOutOfOrder: true };
 
 objectStoreConformance(
@@ -66,7 +66,7 @@ describe('an S3 store', () => {
     await two.close();
   });
 
-  test('creates exclusively where the server can: another writer in between is seen', async () => {
+  test('creates exclusively if the server supports it: another writer in between is noticed', async () => {
     let raced = false;
     server.intercept = (request, response) => {
       if (!isPut(request) || request.headers['if-none-match'] !== '*' || raced) return false;
@@ -80,7 +80,7 @@ describe('an S3 store', () => {
     expect(new TextDecoder().decode(await store.get('exclusive'))).toBe('other');
   });
 
-  test('does without where the server does not know the condition', async () => {
+  test('works without conditional writes if the server does not support them', async () => {
     server.intercept = (request, response) => {
       if (!isPut(request) || request.headers['if-none-match'] === undefined) return false;
       request.resume();
@@ -90,12 +90,12 @@ describe('an S3 store', () => {
     expect((await store.get('unconditional')).length).toBe(5);
   });
 
-  test('a put that was done but whose answer was lost is repeated and succeeds', async () => {
+  test('a put that was done but whose response was lost is repeated and succeeds', async () => {
     let lost = false;
     server.intercept = (request, response) => {
       if (isPut(request) && !lost) {
         lost = true;
-        // The server does its work; the client never hears of it.
+        // The server does its work; the client never gets the response.
         response.end = ((): ServerResponse => {
           response.socket?.destroy();
           return response;
@@ -108,7 +108,7 @@ describe('an S3 store', () => {
     expect((await store.get('lost')).length).toBe(5);
   });
 
-  test('retries a server in trouble so many times, then says unavailable', async () => {
+  test('retries a failing server a limited number of times, then reports unavailable', async () => {
     const twice = await openS3Store({ ...server.options, attempts: 2 });
     server.requests.length = 0;
     server.intercept = (request, response) => {
@@ -127,7 +127,7 @@ describe('an S3 store', () => {
     await expectCode(openS3Store({ ...server.options, bucket: 'missing' }), 'STORE_UNAVAILABLE');
   });
 
-  test('a wrong credential is found at the start, and its secret stays out of the error', async () => {
+  test('a wrong credential is reported at the start, and its secret is not in the error', async () => {
     server.intercept = (_, response) => fail(response, 403, 'SignatureDoesNotMatch');
     const credentials = { accessKeyId: 'S3RVER', secretAccessKey: 'wrong-secret' };
     const error: unknown = await openS3Store({ ...server.options, credentials }).catch((thrown: unknown) => thrown);

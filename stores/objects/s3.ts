@@ -1,12 +1,12 @@
 /**
  * Objects in a bucket of S3 or of a server that speaks its protocol.
  *
- * A PutObject is atomic and durable by the service's own promise; no multipart upload is used, so nothing is left
- * dangling. Every put carries Content-MD5, so a body damaged on the way is refused. The newer checksum trailers are
- * off unless the service demands them: plain servers do not know them.
+ * The service guarantees that a PutObject is atomic and durable; no multipart upload is used, so nothing is left dangling.
+ * Every put carries Content-MD5, so a body damaged on the way is refused. The newer checksum trailers are off unless the
+ * service requires them, since simple servers do not support them.
  *
- * Limits: one object at most 5 GiB. `ifAbsent` asks the service to create exclusively (`If-None-Match: *`); a server
- * that does not know the condition leaves the window between the look and the put (see the contract).
+ * Limits: an object has at most 5 GiB. `ifAbsent` asks the service to create exclusively (`If-None-Match: *`); with a server
+ * that does not support the condition, there is a window between the check and the put (see the contract).
  * Tested in `s3.test.ts` against a real server and by `conformance.ts`.
  */
 import { createHash } from 'node:crypto';
@@ -30,9 +30,9 @@ export interface S3Options {
   /** For servers other than AWS. */
   readonly endpoint?: string | undefined;
   readonly region?: string | undefined;
-  /** `host/bucket/key` instead of `bucket.host/key`; what most servers other than AWS want. */
+  /** `host/bucket/key` instead of `bucket.host/key`; most servers other than AWS need this. */
   readonly forcePathStyle?: boolean | undefined;
-  /** Without them the SDK looks in its usual places (environment, profile, instance role). */
+  /** If omitted, the SDK looks in its usual places (environment, profile, instance role). */
   readonly credentials?:
     | {
         readonly accessKeyId: string;
@@ -47,7 +47,7 @@ export interface S3Options {
 const connectionTimeoutMs = 5_000;
 const requestTimeoutMs = 60_000;
 
-/** Opens a bucket that exists. Errors: BAD_REQUEST, STORE_UNAVAILABLE (no such bucket included). */
+/** Opens an existing bucket. Errors: BAD_REQUEST, STORE_UNAVAILABLE (also if there is no such bucket). */
 export async function openS3Store(options: S3Options): Promise<ObjectStore> {
   const prefix = checkPrefix(options.prefix ?? '');
   const attempts = options.attempts ?? 3;
@@ -93,7 +93,7 @@ class S3Store implements ObjectStore {
     this.#prefix = prefix;
   }
 
-  /** A wrong bucket, address or credential is found at the start rather than at the first recording. */
+  /** Detects a wrong bucket, address or credential at the start rather than at the first recording. */
   async probe(): Promise<void> {
     try {
       await this.#client.send(new ListObjectsV2Command({ Bucket: this.#bucket, Prefix: this.#prefix, MaxKeys: 1 }));
@@ -110,9 +110,9 @@ class S3Store implements ObjectStore {
       try {
         await this.#send(name, bytes, true);
       } catch (error) {
-        // 412: created meanwhile, by another writer or by an earlier try whose answer was lost. 409: being created.
+        // 412: created meanwhile, by another writer or by an earlier attempt whose response was lost. 409: being created.
         if ((status(error) === 412 || status(error) === 409) && (await this.#exists(name, key, bytes))) return;
-        // 501: the server does not know the condition.
+        // 501: the server does not support the condition.
         if (status(error) !== 501) throw error;
         await this.#send(name, bytes, false);
       }
@@ -138,11 +138,11 @@ class S3Store implements ObjectStore {
       );
       if (Body === undefined) return new Uint8Array();
       const bytes = await Body.transformToByteArray();
-      // A server may answer a range that ends before it starts with the whole object, as it may one it does not know.
+      // A server may answer an impossible range, or a range it does not support, with the whole object.
       if (range !== undefined && bytes.length > range.length) throw new StenoError('STORE_UNAVAILABLE', 'the server ignores ranges');
       return bytes;
     } catch (error) {
-      // The range begins at or after the end; of an empty object every range does.
+      // The range begins at or after the end, as every range of an empty object does.
       if (range !== undefined && status(error) === 416) return new Uint8Array();
       throw translate(error, key);
     }
@@ -209,7 +209,7 @@ class S3Store implements ObjectStore {
     );
   }
 
-  /** Whether the object is there with these bytes; with others it is a conflict. */
+  /** Whether the object exists with these bytes; throws STORE_CONFLICT if it has others. */
   async #exists(name: string, key: string, bytes: Uint8Array): Promise<boolean> {
     try {
       const { ContentLength } = await this.#client.send(new HeadObjectCommand({ Bucket: this.#bucket, Key: name }));
@@ -243,7 +243,7 @@ function status(error: unknown): number | undefined {
 /** The SDK's message may quote the request, so only the service's code and status are kept. */
 function translate(error: unknown, key: string): StenoError {
   if (error instanceof StenoError) return error;
-  // A bucket that is gone must not look like objects that never were.
+  // A missing bucket must not look like missing objects.
   const bucketGone = error instanceof S3ServiceException && error.name === 'NoSuchBucket';
   if (status(error) === 404 && !bucketGone) return new StenoError('STORE_NOT_FOUND', key, { cause: error });
   const reason =

@@ -1,4 +1,4 @@
-/** The part of s3rver 3.7 that tests use, since it has no types: a Koa application that serves a directory as S3. */
+/** Types of the parts of s3rver 3.7 that tests use: a Koa application that serves a directory as S3. */
 declare module 's3rver' {
   import type { IncomingMessage, ServerResponse } from 'node:http';
 

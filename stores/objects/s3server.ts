@@ -1,8 +1,9 @@
 /**
- * A real S3 server for tests: s3rver on loopback, with a place to answer in its stead.
+ * A real S3 server for tests: s3rver on loopback, with a hook to respond in its place.
  *
- * Limits of s3rver 3.7, each of which S3 rules out: it replaces an object in place (a reader may see a part of it),
- * lists `a-b` before `a`, drops the connection at a range of an empty object, and does not know conditional writes. Later forks want a newer Node than Steno does.
+ * Limits of s3rver 3.7, none of which S3 has: it replaces an object in place (a reader may see a part of it), lists `a-b`
+ * before `a`, drops the connection at a range of an empty object, and does not support conditional writes. Later forks
+ * require a newer Node than Steno does.
  */
 import crypto from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -14,7 +15,7 @@ import { join } from 'node:path';
 import S3rver from 's3rver';
 import type { S3Options } from './s3.js';
 
-/** Answers and returns true, or lets the server answer. */
+/** Responds and returns true, or lets the server respond. */
 export type Intercept = (request: IncomingMessage, response: ServerResponse) => boolean;
 
 export interface S3Server {
@@ -60,8 +61,8 @@ export async function startS3Server(): Promise<S3Server> {
 }
 
 /**
- * s3rver enciphers its continuation tokens with single DES, which OpenSSL 3 keeps in a provider that Node does not
- * load. Triple DES with one key three times over is single DES, and is loaded.
+ * s3rver encrypts its continuation tokens with single DES, which OpenSSL 3 has only in a provider that Node does not load.
+ * Triple DES with the same key three times equals single DES and is available.
  */
 function allowSingleDes(): void {
   if (singleDesAllowed) return;

@@ -13,7 +13,7 @@ if (versitygw === null) {
   });
 
   describe('on versitygw', () => {
-    test('of eight writers of different bytes, one creates the object and the others are told', async () => {
+    test('of eight writers of different bytes, one creates the object and the others get a conflict', async () => {
       const server = await startVersitygw();
       const store = await openS3Store(server.options);
       const bodies = Array.from({ length: 8 }, (_, n) => new TextEncoder().encode(`writer ${n}`));
@@ -28,7 +28,7 @@ if (versitygw === null) {
       await server.close();
     });
 
-    test('a bucket that is gone is unavailable, and so is a wrong credential', async () => {
+    test('a missing bucket is unavailable, and so is a wrong credential', async () => {
       const server = await startVersitygw();
       await expectCode(openS3Store({ ...server.options, bucket: 'missing' }), 'STORE_UNAVAILABLE');
       await expectCode(

@@ -1,6 +1,6 @@
 /**
- * A second real S3 server for tests: versitygw, on loopback over a folder. It keeps the promises that s3rver breaks, and is
- * no part of npm: `test/peers/versitygw` builds it.
+ * A second real S3 server for tests: versitygw, on loopback over a folder. It has none of the limits of s3rver. It is not an
+ * npm package: `test/peers/versitygw` builds it.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url';
 import type { S3Options } from './s3.js';
 import { freePort } from '#runtime/http/free-port.js';
 
-/** Found from the sources as from `dist/`; null where it was not built. */
+/** Found from the sources and from `dist/`; null if it was not built. */
 export const versitygw: string | null =
   ['../../node_modules/.cache/bin/versitygw', '../../../node_modules/.cache/bin/versitygw']
     .map((path) => fileURLToPath(new URL(path, import.meta.url)))
@@ -24,14 +24,14 @@ export interface VersityServer {
   readonly close: () => Promise<void>;
 }
 
-/** With one empty bucket, `recordings`. Throws when the server ends before it listens. */
+/** Starts a server with one empty bucket, `recordings`. Throws if the server ends before it listens. */
 export async function startVersitygw(): Promise<VersityServer> {
   if (versitygw === null) throw new Error(whyNoVersitygw);
   const folder = await mkdtemp(join(tmpdir(), 'steno-versitygw-'));
   await Promise.all(['root/recordings', 'attributes'].map((name) => mkdir(join(folder, name), { recursive: true })));
   const credentials = { accessKeyId: 'steno', secretAccessKey: 'test-only-secret' };
   const port = await freePort();
-  // Attributes in files beside: extended attributes are not everywhere.
+  // Keep attributes in separate files, since not every file system has extended attributes.
   const child = spawn(versitygw, ['--port', `127.0.0.1:${port}`, 'posix', '--sidecar', join(folder, 'attributes'), join(folder, 'root')], {
     env: { ROOT_ACCESS_KEY: credentials.accessKeyId, ROOT_SECRET_KEY: credentials.secretAccessKey },
     stdio: ['ignore', 'pipe', 'pipe'],

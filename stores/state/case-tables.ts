@@ -5,7 +5,7 @@ import type { CaseChange, CaseItemKind, CaseState } from '#schemas/documents/cas
 type Moment = number;
 type Json = string;
 
-/** On a moment of a session, or on the whole of it. */
+/** A note on a moment of a session, or on the whole session. */
 interface NoteTable {
   id: string;
   session: string;
@@ -14,7 +14,7 @@ interface NoteTable {
   text: string;
   created_by: string;
   created_at: Moment;
-  /** Set together: it is shown no more. */
+  /** Both are set if the note was removed; it is no longer shown. */
   removed_by: string | null;
   removed_at: Moment | null;
 }
@@ -78,21 +78,21 @@ interface SavedSearchTable {
   updated_at: Moment;
   /** Null if it has no schedule; then the next three are null too. */
   every_ms: number | null;
-  /** Rows from before this moment are no news. */
+  /** Rows from before this moment are not announced. */
   since: Moment | null;
   next_at: Moment | null;
-  /** When the last run began that was answered. */
+  /** Start of the last run that was answered. */
   ran_at: Moment | null;
   /** Number of announced hits. */
   told: number;
-  /** Why the last run failed; '' where it did not. */
+  /** Why the last run failed; '' if it succeeded. */
   error: string;
 }
 
 /** An announced hit, so that it is not announced again. */
 interface SavedSearchHitTable {
   search: string;
-  /** SHA-256 of what identifies the row, lower-case hex. */
+  /** SHA-256 of the row's identity, lower-case hex. */
   hit: string;
   /** Time of the row: once it is older than any run looks back, it is deleted. */
   at: Moment;

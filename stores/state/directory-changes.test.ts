@@ -48,7 +48,7 @@ describe.each(engines)('the log of changes, %s', (engine) => {
     await rm(folder, { recursive: true });
   });
 
-  test('names the rows that were made, changed and removed', async () => {
+  test('names the rows that were created, changed and removed', async () => {
     const begin = await position();
     await db
       .insertInto('nodes')
@@ -66,7 +66,7 @@ describe.each(engines)('the log of changes, %s', (engine) => {
     expect(await since(await position())).toEqual({});
   });
 
-  test('is silent about what is not published, and about what was rolled back', async () => {
+  test('omits unpublished data and rolled-back changes', async () => {
     await db.insertInto('nodes').values(node('a')).execute();
     const begin = await position();
     await db.updateTable('nodes').set({ last_seen_at: 5 }).execute();
@@ -79,7 +79,7 @@ describe.each(engines)('the log of changes, %s', (engine) => {
     expect(await since(begin)).toEqual({});
   });
 
-  test('says that everything may have changed to who is from before its oldest entry, or from a store that was put back', async () => {
+  test('reports that everything may have changed to a reader from before its oldest entry, or after the store was restored', async () => {
     const begin = await position();
     for (const name of ['a', 'b', 'c']) await db.insertInto('nodes').values(node(name)).execute();
     const end = await position();
@@ -91,7 +91,7 @@ describe.each(engines)('the log of changes, %s', (engine) => {
     expect(await since(null)).toBeNull();
   });
 
-  test('read on and on while many write at the same time, it leaves out no row', async () => {
+  test('misses no row when read continuously while many write at the same time', async () => {
     const names = Array.from({ length: 60 }, (_, i) => `n-${i}`);
     const seen = new Set<string>();
     let at = await position();
@@ -108,7 +108,7 @@ describe.each(engines)('the log of changes, %s', (engine) => {
       names.map((name) =>
         transact(db, async (tx) => {
           await tx.insertInto('nodes').values(node(name)).execute();
-          // The transaction goes on after its entry is written.
+          // The transaction continues after its entry is written.
           await tx.selectFrom('nodes').select('name').where('name', '=', name).execute();
         }),
       ),

@@ -14,9 +14,9 @@ import type { ChangeKind, StateSchema } from './schema.js';
 interface Source {
   readonly table: keyof StateSchema;
   readonly kind: ChangeKind;
-  /** The column that says which row. */
+  /** The column that identifies the row. */
   readonly key: string;
-  /** Updates of other columns change nothing that is published. */
+  /** The published columns; updates of others are ignored. */
   readonly columns?: readonly string[];
 }
 
@@ -40,16 +40,16 @@ const sources: readonly Source[] = [
 ];
 
 export interface DirectoryChanges {
-  /** To read on from. */
+  /** The position to continue reading from. */
   readonly position: number;
-  /** Keys by kind; null: too much has changed to say, everything is to be read. */
+  /** Keys by kind; null: the changes are unknown, so everything must be read. */
   readonly changed: ReadonlyMap<ChangeKind, ReadonlySet<string>> | null;
 }
 
 const MAX_CHANGES = 5_000;
 const KEPT = 20_000;
 
-/** `position` null: at the beginning. Read in one transaction with the rows it leads to. */
+/** `position` null: there is none yet. Call it in the same transaction that reads the changed rows. */
 export async function changesAfter(db: Pick<Kysely<StateSchema>, 'selectFrom'>, position: number | null): Promise<DirectoryChanges> {
   const ends = await db
     .selectFrom('directory_changes')
@@ -70,7 +70,7 @@ export async function changesAfter(db: Pick<Kysely<StateSchema>, 'selectFrom'>, 
   return { position: last, changed };
 }
 
-/** The newest stay. */
+/** Keeps the newest entries. */
 export async function pruneChanges(db: Kysely<StateSchema>, kept = KEPT): Promise<void> {
   const { last } = await db
     .selectFrom('directory_changes')
@@ -83,7 +83,7 @@ export async function pruneChanges(db: Kysely<StateSchema>, kept = KEPT): Promis
       .execute();
 }
 
-/** Made anew at every opening, so that a list that grew is complete. Repeatable. */
+/** Recreates the triggers at every opening, so that additions to the list take effect. Repeatable. */
 export async function installChangeTriggers(database: Kysely<StateSchema>, engine: StateEngine): Promise<void> {
   if (engine === 'postgres') await installForPostgres(database);
   else await installForSqlite(database);

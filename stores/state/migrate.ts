@@ -1,8 +1,8 @@
 /**
  * Brings the state store to the schema of this code, or refuses one that is newer.
  *
- * Kysely's migrator runs each step and its own record of it in one transaction where the engine has transactions
- * over definitions (SQLite, PostgreSQL), so a crash leaves whole steps. Tested in `state.test.ts`.
+ * Kysely's migrator runs each step and its own record of it in one transaction if the engine has transactions over
+ * definitions (SQLite, PostgreSQL have), so a crash leaves only complete steps. Tested in `state.test.ts`.
  */
 import { Migrator } from 'kysely';
 import type { Kysely, Migration } from 'kysely';
@@ -13,7 +13,7 @@ import { firstMigrations } from './migrations/from-0001.js';
 import { secondMigrations } from './migrations/from-0011.js';
 import { thirdMigrations } from './migrations/from-0021.js';
 
-/** By number; the names are the order. */
+/** By number; the order of the names is the order of the steps. */
 export const migrations: Readonly<Record<string, StateMigration>> = { ...firstMigrations, ...secondMigrations, ...thirdMigrations };
 
 export async function migrateState<Schema>(
@@ -30,7 +30,7 @@ export async function migrateState<Schema>(
     migrationTableName: 'schema_migrations',
     migrationLockTableName: 'schema_migrations_lock',
   });
-  // A record of a step that this code does not have is a newer store; the migrator would call it corrupt.
+  // A record of a step that this code does not have means a newer store; the migrator would call it corrupt.
   const applied = await appliedNames(database);
   const unknown = applied.find((name) => !Object.hasOwn(steps, name));
   if (unknown !== undefined) throw new StenoError('STORE_NEWER', `state step ${unknown}`);

@@ -28,11 +28,11 @@ export type StateOptions = SqliteOptions | PostgresOptions;
 const busyTimeoutMs = 5_000;
 
 /**
- * The schema is up to date when it resolves. Close with `destroy()`. Errors: STORE_NEWER; STORE_UNAVAILABLE when the
+ * The schema is up to date when it resolves. Close with `destroy()`. Errors: STORE_NEWER; STORE_UNAVAILABLE if the
  * file cannot be opened, is not a database, or stays locked.
  */
 export async function openState(options: StateOptions): Promise<Kysely<StateSchema>> {
-  // Its driver is loaded where it is used.
+  // Load the driver only when it is used.
   return options.kind === 'postgres' ? (await import('./postgres.js')).openPostgres(options) : openSqlite(options);
 }
 
@@ -41,7 +41,7 @@ async function openSqlite(options: SqliteOptions): Promise<Kysely<StateSchema>> 
   let kysely: Kysely<StateSchema> | undefined;
   try {
     await mkdir(dirname(options.file), { recursive: true, mode: 0o700 });
-    // SQLite gives its companions the mode of the file, so the mode must be right before it opens it.
+    // SQLite gives the companion files the mode of the main file, so set the mode before SQLite opens the file.
     const file = await open(options.file, 'a', 0o600);
     await file.close();
     await chmod(options.file, 0o600);
@@ -49,7 +49,7 @@ async function openSqlite(options: SqliteOptions): Promise<Kysely<StateSchema>> 
     database.pragma('journal_mode = WAL');
     database.pragma('synchronous = FULL');
     database.pragma('foreign_keys = ON');
-    // A stored schema cannot call functions with side effects: the file may have been edited by another.
+    // The file may have been edited by somebody else, so its schema must not call functions with side effects.
     database.pragma('trusted_schema = OFF');
     kysely = new Kysely<StateSchema>({ dialect: new TransactionalSqliteDialect({ database }) });
     await migrateState(kysely, 'sqlite');
@@ -63,7 +63,7 @@ async function openSqlite(options: SqliteOptions): Promise<Kysely<StateSchema>> 
   }
 }
 
-/** SQLite's definitions take part in transactions; Kysely's own adapter leaves that unused. */
+/** SQLite supports definitions in transactions; Kysely's own adapter does not use this. */
 class TransactionalSqliteDialect extends SqliteDialect {
   override createAdapter(): DialectAdapter {
     return new TransactionalSqliteAdapter();

@@ -13,7 +13,7 @@ import type { StateWatch } from './watch.js';
 
 const programs = postgresPrograms();
 
-test('the place of a store is shown without its password', () => {
+test('the address of a store is shown without its password', () => {
   expect(placeOf('postgres://steno:secret@db.example:5433/steno?sslmode=require')).toBe('postgres://db.example:5433/steno');
   expect(placeOf('secret')).not.toContain('secret');
 });
@@ -52,7 +52,7 @@ describe.skipIf('missing' in programs)(`PostgreSQL${'missing' in programs ? `: $
     expires_at: null,
   });
 
-  test('keeps rows, moments beyond 32 bits and bytes included, over a second opening', async () => {
+  test('keeps rows, including times beyond 32 bits and bytes, after reopening', async () => {
     const first = await store();
     await first
       .insertInto('ca_keys')
@@ -72,7 +72,7 @@ describe.skipIf('missing' in programs)(`PostgreSQL${'missing' in programs ? `: $
     expect([...row.private_sealed!]).toEqual([0, 255, 1]);
   });
 
-  test('may be opened by many at the same time, from nothing', async () => {
+  test('may be opened by many at the same time while empty', async () => {
     const stores = await Promise.all([store(), store(), store(), store()]);
     await stores[0]!.insertInto('locks').values(lock('a')).execute();
     expect(await stores[3]!.selectFrom('locks').select('id').execute()).toEqual([{ id: 'a' }]);
@@ -84,7 +84,7 @@ describe.skipIf('missing' in programs)(`PostgreSQL${'missing' in programs ? `: $
     await expect(openState({ kind: 'postgres', url })).rejects.toMatchObject({ code: 'STORE_NEWER' });
   });
 
-  test('that is not there is unavailable, and the error does not tell the password', async () => {
+  test('that does not exist is unavailable, and the error does not contain the password', async () => {
     const error: unknown = await openState({ kind: 'postgres', url: 'postgres://steno:secret@127.0.0.1:1/none' }).catch(
       (reason: unknown) => reason,
     );
@@ -111,7 +111,7 @@ describe.skipIf('missing' in programs)(`PostgreSQL${'missing' in programs ? `: $
     expect(runs).toBeGreaterThanOrEqual(10);
   });
 
-  test('other errors are not tried again', async () => {
+  test('other errors are not retried', async () => {
     const state = await store();
     let runs = 0;
     await expect(
@@ -123,7 +123,7 @@ describe.skipIf('missing' in programs)(`PostgreSQL${'missing' in programs ? `: $
     expect(runs).toBe(1);
   });
 
-  test('tells every watcher of what is published when it is committed, and of nothing that was rolled back', async () => {
+  test('notifies every watcher of published changes at commit, and of nothing that was rolled back', async () => {
     const state = await store();
     const heard: string[] = [];
     const watching = watch();
@@ -160,7 +160,7 @@ describe.skipIf('missing' in programs)(`PostgreSQL${'missing' in programs ? `: $
     expect([one.leads(), two.leads()]).toEqual([false, true]);
   });
 
-  test('survives a crash of the server: what was committed is there, watchers come back and look again', async () => {
+  test('survives a crash of the server: committed data is kept, watchers reconnect and read again', async () => {
     const state = await store();
     const watching = watch();
     await leads(watching);
@@ -172,7 +172,7 @@ describe.skipIf('missing' in programs)(`PostgreSQL${'missing' in programs ? `: $
     expect(await state.selectFrom('locks').select('id').execute()).toEqual([{ id: 'before' }]);
   });
 
-  // pg tells of a lost connection by an event of its own, too, which ends a process that does not listen.
+  // pg also reports a lost connection by an event, which ends a process that does not listen for it.
   test.each([
     ['between two queries', false],
     ['during a query', true],
@@ -194,7 +194,7 @@ describe.skipIf('missing' in programs)(`PostgreSQL${'missing' in programs ? `: $
   });
 });
 
-/** The next time the watch says that something may have changed. */
+/** Resolves the next time the watch reports a possible change. */
 function arrival(watching: StateWatch): Promise<void> {
   return new Promise((resolve) => watching.onChange(resolve));
 }

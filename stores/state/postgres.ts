@@ -1,8 +1,8 @@
 /**
- * PostgreSQL as the state store: for several authorities, or where a backed-up database exists already.
+ * PostgreSQL as the state store: for several authorities, or if a backed-up database already exists.
  *
- * Transactions are SERIALIZABLE, so code that was right with SQLite's single writer is right here; those that lose a
- * race are run again by `transact`. 64-bit integers come back as numbers, as in SQLite. `synchronous_commit` is on for
+ * Transactions are SERIALIZABLE, so code that is correct with SQLite's single writer is correct here; `transact` retries
+ * those that lose a race. 64-bit integers are returned as numbers, as in SQLite. `synchronous_commit` is on for
  * every connection, whatever the server's default: a commit that returned survives a power loss. Tested in
  * `postgres.test.ts`, with a real server.
  */
@@ -40,13 +40,13 @@ export function connectionOptions(url: string): pg.ClientConfig {
   };
 }
 
-/** The schema is up to date when it resolves. Errors: STORE_NEWER; STORE_UNAVAILABLE when the server cannot be used. */
+/** The schema is up to date when it resolves. Errors: STORE_NEWER; STORE_UNAVAILABLE if the server cannot be used. */
 export async function openPostgres({ url }: PostgresOptions): Promise<Kysely<StateSchema>> {
   let kysely: Kysely<StateSchema> | undefined;
   try {
     const pool = new pg.Pool({ ...connectionOptions(url), max: MAX_CONNECTIONS });
-    // A connection that the server ends is replaced at its next use, and a query under way is rejected. pg tells of it by an
-    // event as well, which ends the process if nobody listens: the pool does for idle connections, and not for those in use.
+    // A connection that the server closes is replaced at its next use, and a running query is rejected. pg also emits an
+    // error event, which ends the process if nobody listens: the pool listens on idle connections, but not on those in use.
     pool.on('error', () => undefined);
     pool.on('connect', (client) => client.on('error', () => undefined));
     kysely = new Kysely<StateSchema>({ dialect: new PostgresDialect({ pool }) });
@@ -67,14 +67,14 @@ export const CHANGE_CHANNEL = 'steno_changed';
 /** Tables about whose new rows other authorities are notified. The payload is the table's name. */
 const published: readonly (keyof StateSchema)[] = ['audit_outbox', 'directory_changes'];
 
-/** Triggers that tell of rows in the transaction that inserts them. Made anew at every opening, so that a list that grew is complete. */
+/** Creates triggers that notify of rows when their transaction commits. Recreated at every opening, so that additions to the list take effect. */
 async function publishChanges(database: Kysely<StateSchema>): Promise<void> {
   await database.transaction().execute(async (tx) => {
     await sql`SELECT pg_advisory_xact_lock(hashtext('steno publish changes'))`.execute(tx);
     await sql`CREATE OR REPLACE FUNCTION steno_notify() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_notify('${sql.raw(CHANGE_CHANNEL)}', TG_TABLE_NAME); RETURN NULL; END $$`.execute(
       tx,
     );
-    // Triggers of stores from before the change log, which replaces them.
+    // Remove the triggers of older stores, which the change log replaces.
     for (const table of ['roles', 'locks', 'access_requests', 'trusted_clusters', 'ca_keys', 'ca_rotations', 'nodes'])
       await sql`DROP TRIGGER IF EXISTS ${sql.ref(`steno_notify_${table}`)} ON ${sql.table(table)}`.execute(tx);
     for (const table of published) {
@@ -93,7 +93,7 @@ export function placeOf(url: string): string {
     const { protocol, hostname, port, pathname } = new URL(url);
     return `${protocol}//${hostname}${port === '' ? '' : `:${port}`}${pathname}`;
   } catch {
-    return 'an address that is no URL';
+    return 'an address that is not a URL';
   }
 }
 

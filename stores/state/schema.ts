@@ -26,26 +26,26 @@ export interface UserTable {
   disabled_at: Moment | null;
   /** How the user proves who they are: a password and more, single sign-on, or, for machines, a renewable key. */
   kind: Generated<'local' | 'sso' | 'bot'>;
-  /** The connector of single sign-on that the user comes by; null otherwise. */
+  /** The connector through which the user signs on; null without single sign-on. */
   connector: Generated<string | null>;
   /** `Traits`. */
   traits: Generated<Json>;
   created_by: Generated<string>;
-  /** Argon2id in PHC form; null: none was set. */
+  /** Argon2id in PHC form; null: no password was set. */
   password_hash: Generated<string | null>;
   password_changed_at: Generated<Moment | null>;
-  /** Names of users that have held a way into the account without administering everything: made it, reset it, or wrote its connector; an array. */
+  /** Names of users who could get into the account without administering everything: they created it, reset it, or wrote its connector; an array. */
   handlers: Generated<Json>;
-  /** Anything older under this name is not shown to the user as their own: it belongs to an earlier holder of the name or account. */
+  /** Older data under this name belongs to an earlier holder of the name or account and is not shown to the user as their own. */
   own_since: Generated<Moment | null>;
 }
 
-/** A name whose user was removed; the row stays when the name is used again. */
+/** A name whose user was removed; the row stays if the name is used again. */
 export interface UserNameTable {
   name: string;
-  /** The last time. */
+  /** Time of the last removal. */
   removed_at: Moment;
-  /** When somebody who administers everything let it be used again; null: it is kept. */
+  /** When somebody who administers everything released the name; null: it is reserved. */
   released_at: Moment | null;
 }
 
@@ -66,17 +66,17 @@ export interface NodeTable {
   kind: 'openssh' | 'agent';
   /** `host:port` as the gateway dials it. */
   address: string;
-  /** OpenSSH public key lines, an array; empty when the node has a host certificate. */
+  /** OpenSSH public key lines, an array; empty if the node has a host certificate. */
   host_keys: Json;
   labels: Json;
   created_at: Moment;
   last_seen_at: Moment | null;
-  /** 1: the node takes certificates for `LOGIN@NODE`, and is given no others. */
+  /** 1: the node accepts certificates for `LOGIN@NODE`, and gets no others. */
   node_principals: Generated<number>;
 }
 
 export interface CertificateTable {
-  /** Given out by the store, never twice, not even after a row is deleted. */
+  /** Assigned by the store and never reused, not even after a row is deleted. */
   serial: Generated<number>;
   kind: 'user' | 'host' | 'x509-user' | 'x509-service' | 'recording';
   key_id: string;
@@ -89,7 +89,7 @@ export interface CertificateTable {
   source: string;
 }
 
-/** A key of a CA. `active` signs; `next` is trusted too while a rotation is under way; `retired` is kept to verify what is old. */
+/** A key of a CA. `active` signs; `next` is also trusted during a rotation; `retired` is kept to verify old signatures. */
 export interface CaKeyTable {
   name: 'ssh-user' | 'ssh-host' | 'x509-user' | 'x509-service' | 'recording';
   /** Counts from 1 for each CA. */
@@ -99,7 +99,7 @@ export interface CaKeyTable {
   signer: 'sealed' | 'pkcs11';
   /** Public key line, or certificate in PEM for x509. */
   public: string;
-  /** Encrypted by the authority before it comes here; null for a key in a token, and once it is retired. */
+  /** Encrypted by the authority before it is stored; null for a key in a token, and after it is retired. */
   private_sealed: Uint8Array | null;
   created_at: Moment;
   retired_at: Moment | null;
@@ -111,29 +111,29 @@ export interface CaRotationTable {
   phase: 'standby' | 'init' | 'update-clients' | 'update-servers' | 'rollback';
   changed_at: Moment;
   changed_by: string;
-  /** When the last keys began or ceased to sign: what was issued to a service before is to be renewed. */
+  /** When the signing key last changed: services must renew certificates issued before that. */
   switched_at: Moment | null;
-  /** Milliseconds from beginning to end when phases follow each other by themselves; null: by hand. */
+  /** Duration of an automatic rotation in ms; null: phases are started by hand. */
   grace_ms: number | null;
 }
 
-/** The one row says what opens the key that seals everything else. */
+/** A single row: how to open the key that seals everything else. */
 export interface CaSealTable {
   id: number;
   kind: 'file' | 'passphrase';
-  /** How the passphrase becomes a key; `null` for a file. */
+  /** Parameters of the key derivation from the passphrase; `null` for a file. */
   kdf: Json;
   wrapped: Uint8Array;
   changed_at: Moment;
 }
 
 export interface SignInLinkTable {
-  /** SHA-256 of the secret in the link, lower-case hex; the secret itself is nowhere stored. */
+  /** SHA-256 of the secret in the link, lower-case hex; the secret itself is not stored. */
   hash: string;
   user: string;
   expires_at: Moment;
   used_at: Moment | null;
-  /** The web session ends then at the latest: with the certificate that asked for the link. */
+  /** Latest end of the web session: the expiry of the certificate with which the link was requested. */
   session_until: Generated<Moment | null>;
   /** The device of the second factor of that certificate. */
   mfa: Generated<string | null>;
@@ -155,20 +155,20 @@ export interface GatewayTable {
   name: string;
   recording_key: string;
   created_at: Moment;
-  /** The highest session counter seen of it. */
+  /** The highest session counter seen. */
   last_counter: number;
 }
 
-/** A name or address that clients dial a gateway by: no node may have it. */
+/** A name or address by which clients dial a gateway; no node may have it. */
 export interface GatewayNameTable {
   gateway: string;
-  /** In one spelling (schemas/base/host-name.ts). */
+  /** In canonical spelling (schemas/base/host-name.ts). */
   name: string;
-  /** Reserved until then; each renewal of the gateway's certificates puts it off. */
+  /** End of the reservation; each renewal of the gateway's certificates extends it. */
   until: Moment;
 }
 
-/** A key that a gateway shows to clients, as its owner enrolled it. */
+/** A host key that a gateway presents to clients, as its owner enrolled it. */
 export interface GatewayHostKeyTable {
   gateway: string;
   /** SHA-256 of the plain public key blob, lower-case hex. */
@@ -183,11 +183,11 @@ export interface UserProofTable {
   login: string;
   node: string;
   seen_at: Moment;
-  /** When the user's certificate ends, with which it was proven: nothing can be proven with it afterwards. */
+  /** Expiry of the user certificate that proved the connection: it proves nothing afterwards. */
   expires_at: Moment;
 }
 
-/** Audit rows that wait for the event store; deleted once they are there. */
+/** Audit rows that wait for the event store; deleted once stored there. */
 export interface AuditOutboxTable {
   id: string;
   row: Json;
@@ -214,7 +214,7 @@ export interface AccessRequestTable {
   /** Array of `GrantItem`. */
   items: Json;
   thresholds: Json;
-  /** Name of each role that an item is of, to its revision and document when it was asked for. */
+  /** Maps the name of each role in the items to its revision and document at the time of the request. */
   pins: Generated<Json>;
   created_at: Moment;
   expires_at: Moment;
@@ -222,7 +222,7 @@ export interface AccessRequestTable {
   duration: number;
   decided_at: Moment | null;
   ends_at: Moment | null;
-  /** Grows with each change: who updates it holds the row until the end of the transaction, in every engine. */
+  /** Grows with each change: a transaction that updates it locks the row until its end, in every engine. */
   version: number;
 }
 
@@ -235,7 +235,7 @@ export interface AccessRequestReviewTable {
   via: string;
 }
 
-/** Documents that administrators apply, the last one of each name: webhooks, and destinations of a SIEM. */
+/** The latest document of each name that administrators applied: webhooks and SIEM destinations. */
 export interface DocumentTable {
   name: string;
   document: Json;
@@ -246,7 +246,7 @@ export interface DocumentTable {
 export interface WebhookOutboxTable {
   id: Generated<number>;
   webhook: string;
-  /** Empty where it is about something else, which `payload` holds. */
+  /** Empty if the message is not about a request; `payload` then has its content. */
   request: string;
   payload: Generated<Json | null>;
   event: WebhookEvent;
@@ -262,7 +262,7 @@ export interface WebhookReferenceTable {
 }
 
 export interface WebhookCallbackTable {
-  /** SHA-256 of what was signed, lower-case hex. */
+  /** SHA-256 of the signed data, lower-case hex. */
   hash: string;
   expires_at: Moment;
 }
@@ -284,25 +284,25 @@ export interface AccessDecisionTable {
   at: Moment;
 }
 
-/** A run of a gateway that has connections to nodes which count. */
+/** A run of a gateway with counted connections to nodes. */
 export interface SessionPlaceHolderTable {
-  /** Name of the gateway, a slash, and what the gateway made up at its start. */
+  /** Name of the gateway, a slash, and a random text that the gateway generated at its start. */
   run: string;
   /** Name of the gateway. */
   gateway: string;
-  /** Its places count as long as it is heard of. */
+  /** Its places count as long as this is recent. */
   seen_at: Moment;
 }
 
-/** A connection to a node, as one of so many that a user may have. */
+/** A connection to a node that counts towards its user's limit. */
 export interface SessionPlaceTable {
   run: string;
-  /** Within the run. */
+  /** Unique within the run. */
   number: number;
   user: string;
 }
 
-/** Nonces of signed requests that were taken; only kept where several authorities share the store. */
+/** Nonces of accepted signed requests; kept only if several authorities share the store. */
 export interface RequestNonceTable {
   /** `serial of the certificate:nonce`. */
   nonce: string;
@@ -360,16 +360,16 @@ export interface GuessTable {
 }
 
 export interface LoginAttemptTable {
-  /** SHA-256 of the state that goes to the provider and comes back. */
+  /** SHA-256 of the state that the provider returns. */
   hash: string;
   connector: string;
-  /** SHA-256 of the cookie of the browser that began. */
+  /** SHA-256 of the cookie of the browser that started the login. */
   binding: string;
   /** State that the connector expects back, encrypted by the authority. */
   kept_sealed: Uint8Array;
-  /** The provider's answer, where it came without the cookie. */
+  /** The provider's answer, if it arrived without the cookie. */
   parked: Json | null;
-  /** Path of our own to go on to. */
+  /** Steno's own path to continue to. */
   next: string;
   expires_at: Moment;
   used_at: Moment | null;
@@ -380,7 +380,7 @@ export interface DeviceLoginTable {
   hash: string;
   user_code: string;
   public_key: string;
-  /** SPKI PEM of a TLS key to be certified, too. */
+  /** A TLS key to be certified as well, in SPKI PEM. */
   tls_key: string | null;
   /** The client's description of itself: shown, never trusted. */
   client: string;
@@ -419,15 +419,15 @@ export interface BotTokenTable {
 export interface BotInstanceTable {
   id: string;
   bot: string;
-  /** `type base64` of the key that renews next. */
+  /** `type base64` of the key that must sign the next renewal. */
   public_key: string;
-  /** Counts renewals; a copy that renews makes two of one generation. */
+  /** Counts renewals; if a copy of the key renews, two requests have the same generation. */
   generation: number;
-  /** SHA-256 of what the last renewal called itself, so that it can be asked again. */
+  /** SHA-256 of the last renewal's attempt id, so that it can be repeated. */
   attempt: string | null;
   joined_at: Moment;
   renewed_at: Moment;
-  /** End of the last certificate: later nothing can be renewed. */
+  /** Expiry of the last certificate; no renewal is possible afterwards. */
   expires_at: Moment;
   source: string;
   stopped_at: Moment | null;
@@ -436,9 +436,9 @@ export interface BotInstanceTable {
 /** A token that machines join with. */
 export interface JoinTokenTable {
   id: string;
-  /** base64 of the raw Ed25519 public key; the token is the private one, and nowhere stored. */
+  /** base64 of the raw Ed25519 public key; the token is the private key, which is not stored. */
   public_key: string;
-  /** Those every node gets that joins with it. */
+  /** Labels that every node gets that joins with it. */
   labels: Json;
   /** Patterns of the labels that such a node may choose itself, an array. */
   node_labels: Json;
@@ -454,7 +454,7 @@ export interface ServiceTokenTable {
   kind: string;
   /** The only name that may join with it. */
   name: string | null;
-  /** base64 of the raw Ed25519 public key; the token is the private one, and nowhere stored. */
+  /** base64 of the raw Ed25519 public key; the token is the private key, which is not stored. */
   public_key: string;
   uses_left: number;
   created_by: string;
@@ -471,11 +471,11 @@ export interface JoinedServiceTable {
   /** Id of the token, which may be gone. */
   token: string;
   joined_at: Moment;
-  /** From when it gets no more certificates. */
+  /** From then on it gets no more certificates. */
   removed_at: Moment | null;
 }
 
-/** Words to live sessions, published until they expire. */
+/** Notices to live sessions, published until they expire. */
 export interface SessionNoticeTable {
   id: string;
   session: string;
@@ -484,7 +484,7 @@ export interface SessionNoticeTable {
   expires_at: Moment;
 }
 
-/** Kubernetes clusters that gateways lead to; address and credential are sealed. */
+/** Kubernetes clusters that gateways serve; address and credential are sealed. */
 export interface KubeClusterTable {
   name: string;
   labels: string;
@@ -494,7 +494,7 @@ export interface KubeClusterTable {
   updated_at: Moment;
 }
 
-/** Nonces given out for joins and not used yet. */
+/** Nonces issued for joins and not used yet. */
 export interface JoinNonceTable {
   nonce: string;
   expires_at: Moment;
@@ -515,11 +515,11 @@ export interface JoinedNodeTable {
   /** The node's latest report about itself, restricted to the fields that it may report. */
   own_labels: Json;
   joined_at: Moment;
-  /** The time of its last report: older ones count no more. */
+  /** The time of its last report; older ones are ignored. */
   said_at: Moment;
 }
 
-/** Keys of services that were removed, for as long as a certificate may name them. */
+/** Keys of removed services, as long as a certificate for them may be valid. */
 export interface RemovedServiceTable {
   /** As in `joined_services`. */
   key_hash: string;
@@ -536,7 +536,7 @@ export interface NodeHolderTable {
   epoch: string;
   /** `host:port` at which agents reach it; empty for authorities. */
   address: string;
-  /** `ingest/name` of the ingest that takes a gateway's recordings; empty for none. */
+  /** `ingest/name` of the ingest that receives a gateway's recordings; empty if none. */
   ingest: Generated<string>;
   seen_at: Moment;
 }
@@ -556,7 +556,7 @@ export interface TrustedClusterTable {
   updated_at: Moment;
 }
 
-/** One row: what our own statement says beside our keys. */
+/** A single row: this cluster's own statement, without its keys. */
 export interface OwnClusterTable {
   id: number;
   /** `host:port`, an array. */
@@ -576,16 +576,16 @@ export interface ConnectorTable {
 }
 
 export interface SsoAssertionTable {
-  /** SHA-256 of connector and id of an assertion that was taken. */
+  /** SHA-256 of connector and id of an accepted assertion. */
   hash: string;
-  /** From then on it would be refused as stale. */
+  /** From then on the assertion would be refused as expired. */
   expires_at: Moment;
 }
 
 export interface SsoSubjectTable {
   user: string;
   connector: string;
-  /** How the provider names the person for good. */
+  /** The provider's permanent identifier of the person. */
   subject: string;
   bound_at: Moment;
 }
@@ -600,7 +600,7 @@ export interface RuleTable {
   enabled: number;
 }
 
-/** And, under `#NAME/IMPORT`, the pieces of a list of hashes (authority/detection/hashes.ts). */
+/** Versions of rules and, under `#NAME/IMPORT`, the pieces of a list of hashes (authority/detection/hashes.ts). */
 export interface RuleVersionTable {
   rule: string;
   version: number;
@@ -611,7 +611,7 @@ export interface RuleVersionTable {
   at: Moment;
 }
 
-/** One row; its version grows with any change of a rule. */
+/** A single row; its version grows with any change of a rule. */
 export interface RuleSetTable {
   id: number;
   version: number;
@@ -660,7 +660,7 @@ export interface SuppressionTable {
   hits: number;
 }
 
-/** Findings that were told of, so that each counts once. */
+/** Announced findings, so that each is announced once. */
 export interface AnnouncedFindingTable {
   finding: string;
   at: Moment;
@@ -701,7 +701,7 @@ export interface DirectoryChangeTable {
 
 /** The current holder of a piece of background work (stores/leases). The row is deleted when the work is done. */
 export interface LeaseTable {
-  /** Greater than that of any lease given out before, of whatever name. */
+  /** Greater than the token of every earlier lease, of any name. */
   token: Generated<number>;
   name: string;
   /** One run of one process. */
@@ -709,7 +709,7 @@ export interface LeaseTable {
   expires_at: Moment;
 }
 
-/** That a gateway has applied a lock, and what it ended. */
+/** Reports that a gateway has applied a lock, with the connections and sessions that it ended. */
 export interface LockEffectTable {
   lock: string;
   gateway: string;

@@ -4,7 +4,7 @@ import type { Generated } from 'kysely';
 type Moment = number;
 type Json = string;
 
-/** Sessions that a gateway holds. `details`: `LiveSessionDetails` in JSON, as the gateway said last; null: it said nothing. */
+/** Sessions that a gateway holds. `details`: `LiveSessionDetails` in JSON, as last reported by the gateway; null: not reported. */
 interface LiveSessionTable {
   session: string;
   holder: string;
@@ -12,7 +12,7 @@ interface LiveSessionTable {
   details: Generated<Json | null>;
 }
 
-/** `session_user`, `node`, `login`: whose session it is, and where, when the invitation was made. */
+/** `session_user`, `node`, `login`: user, node and login of the session at the time of the invitation. */
 interface SessionInvitationTable {
   id: string;
   session: string;

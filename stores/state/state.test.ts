@@ -29,7 +29,7 @@ describe('the state store', () => {
     source: 'socket',
   };
 
-  test('keeps rows over a second opening, moments beyond 32 bits and bytes included', async () => {
+  test('keeps rows, including times beyond 32 bits and bytes, after reopening', async () => {
     const first = await openState({ kind: 'sqlite', file });
     await first
       .insertInto('users')
@@ -68,7 +68,7 @@ describe('the state store', () => {
     raw.close();
   });
 
-  test('never gives a serial twice, even of a deleted row', async () => {
+  test('never reuses a serial, not even of a deleted row', async () => {
     const state = await openState({ kind: 'sqlite', file });
     const issue = async (): Promise<number> =>
       (await state.insertInto('certificates').values(certificate).returning('serial').executeTakeFirstOrThrow()).serial;
@@ -79,7 +79,7 @@ describe('the state store', () => {
     await state.destroy();
   });
 
-  test('a link belongs to a user that exists, and goes with it', async () => {
+  test('a link belongs to an existing user and is deleted with the user', async () => {
     const state = await openState({ kind: 'sqlite', file });
     const link = { hash: 'h', user: 'alice', expires_at: 1, used_at: null };
     await expect(state.insertInto('sign_in_links').values(link).execute()).rejects.toThrow(/FOREIGN KEY/);
@@ -90,7 +90,7 @@ describe('the state store', () => {
     await state.destroy();
   });
 
-  test('CA keys of before there were generations become the first one', async () => {
+  test('CA keys from before generations become generation 1', async () => {
     const raw = new Kysely<Record<string, Record<string, unknown>>>({ dialect: new SqliteDialect({ database: new Database(':memory:') }) });
     await migrateState(raw, 'sqlite', { '0001_tables': migrations['0001_tables']! });
     await raw
@@ -113,7 +113,7 @@ describe('the state store', () => {
     await raw.destroy();
   });
 
-  test('roles that say nothing about streams get the new default, others keep what they say', async () => {
+  test('roles that do not mention streams get the new default, others stay unchanged', async () => {
     const raw = new Kysely<Record<string, Record<string, unknown>>>({ dialect: new SqliteDialect({ database: new Database(':memory:') }) });
     const before = Object.fromEntries(Object.entries(migrations).filter(([name]) => name < '0011'));
     await migrateState(raw, 'sqlite', before);
@@ -158,7 +158,7 @@ describe('the state store', () => {
     await raw.destroy();
   });
 
-  test('open access requests of before are pinned to the roles of then, and names of before are kept', async () => {
+  test('existing open access requests are pinned to the current roles, and existing names are kept', async () => {
     const raw = new Kysely<Record<string, Record<string, unknown>>>({ dialect: new SqliteDialect({ database: new Database(':memory:') }) });
     const before = Object.fromEntries(Object.entries(migrations).filter(([name]) => name < '0012'));
     await migrateState(raw, 'sqlite', before);
@@ -208,7 +208,7 @@ describe('the state store', () => {
     await raw.destroy();
   });
 
-  test('gateways of before keep the names that their certificates have, but for what the service is called', async () => {
+  test('existing gateways keep the names in their certificates, except the name of the service', async () => {
     const raw = new Kysely<Record<string, Record<string, unknown>>>({ dialect: new SqliteDialect({ database: new Database(':memory:') }) });
     const before = Object.fromEntries(Object.entries(migrations).filter(([name]) => name < '0013'));
     await migrateState(raw, 'sqlite', before);
@@ -246,7 +246,7 @@ describe('the state store', () => {
     await raw.destroy();
   });
 
-  test('a transaction that fails leaves nothing', async () => {
+  test('a failed transaction leaves no changes', async () => {
     const state = await openState({ kind: 'sqlite', file });
     await expect(
       state.transaction().execute(async (transaction) => {
@@ -269,7 +269,7 @@ describe('the state store', () => {
     await state.destroy();
   });
 
-  test('refuses a store that a newer Steno wrote, and leaves it as it is', async () => {
+  test('refuses a store that a newer Steno wrote, and does not change it', async () => {
     const state = await openState({ kind: 'sqlite', file });
     await migrateState(state, 'sqlite', { ...migrations, '9999_later': { up: async () => undefined } });
     await state.destroy();
@@ -318,7 +318,7 @@ describe('the state store', () => {
     await two.destroy();
   });
 
-  test('the same steps are written in the words of PostgreSQL', async () => {
+  test('the same steps are valid PostgreSQL', async () => {
     const statements: string[] = [];
     const postgres = new Kysely<StateSchema>({
       dialect: {

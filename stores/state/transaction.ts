@@ -1,9 +1,9 @@
 /**
  * A transaction that is retried after a serialization failure.
  *
- * PostgreSQL lets serializable transactions run side by side and ends those whose outcome no order explains (SQLSTATE 40001,
- * 40P01); running them again is the documented answer. SQLite has one writer, and never asks. `change` may therefore run
- * more than once, and its effects outside the transaction must allow for that. If the connection is lost during the commit,
+ * PostgreSQL runs serializable transactions concurrently and aborts those whose outcome no serial order explains (SQLSTATE
+ * 40001, 40P01); its documentation says to retry them. SQLite has one writer and never aborts one. `change` may therefore
+ * run more than once, and its effects outside the transaction must allow for that. If the connection is lost during the commit,
  * the outcome is unknown: STORE_UNAVAILABLE, without a retry. Tested in `postgres.test.ts`.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -19,7 +19,7 @@ const LONGEST_PAUSE_MS = 100;
 
 /**
  * Whether an error of a query means that the store cannot be reached or cannot serve now, rather than that the query is
- * wrong: SQLSTATE classes 08 (connection), 53 (resources), 57P (shutdown), and what the operating system says of sockets.
+ * wrong: SQLSTATE classes 08 (connection), 53 (resources), 57P (shutdown), and the operating system's errors of sockets.
  */
 export function isStoreFailure(error: unknown): boolean {
   const code = (error as { code?: unknown } | null)?.code;

@@ -20,7 +20,7 @@ export interface StateWatch {
   /** Another process may have left audit rows in the outbox. */
   onAudit(listener: () => void): void;
   leads(): boolean;
-  /** Called when this process begins to lead; at once if it does. */
+  /** Called when this process begins to lead; immediately if it already leads. */
   onLead(listener: () => void): void;
   close(): Promise<void>;
 }

@@ -66,7 +66,7 @@ describe('where a role closes loopback', () => {
     const { status, stderr } = await reach(`${hostname()}:${port}`);
     expect(status).toBe(255);
     expect(stderr).toContain('[ACCESS_DENIED]');
-    expect(stderr).not.toContain('ask for an address');
+    expect(stderr).not.toContain('use an address');
   });
 
   it('the new rules apply to a connection from before the change', async () => {

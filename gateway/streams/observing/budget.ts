@@ -1,24 +1,24 @@
 /**
- * What one observer may hold. Everything that grows with what the peers send is taken from the budget first and
- * given back when it is dropped; when nothing is left, the thing is not followed and counted as a gap instead.
+ * Bounds the memory of one observer. Memory that grows with the peers' input is taken from the budget first and given back
+ * when it is freed; if the budget is exhausted, the operation is not followed and is counted in a gap instead.
  */
 import type { FileFact } from '#schemas/recording/line.js';
 import type { Report } from './observer.js';
 
 /** Bytes a stream may hold for paths and requests in flight. */
 export const MAX_HELD_BYTES = 192 * 1024;
-/** Files and directories followed at a time. */
+/** Files and directories followed at the same time. */
 export const MAX_OPEN_FILES = 64;
-/** Longest path or name that is looked at, in bytes: PATH_MAX of Linux. */
+/** Longest path or name that is parsed, in bytes: PATH_MAX of Linux. */
 export const MAX_PATH_BYTES = 4096;
 
-/** A file list of rsync may hold this much more, from a pool that all streams of the process share. */
+/** Additional bytes that an rsync file list may hold, from a pool that all streams of the process share. */
 export const MAX_LIST_BYTES = 4 * 1024 * 1024;
 const POOL_BYTES = 16 * 1024 * 1024;
 
 /**
- * Content of files that came before its turn: clients read and write at many offsets at once, ssh2 64 pieces of 32 KiB, asyncssh
- * 128 of up to 254 KiB (which OpenSSH answers in order). So much for one file, one connection, and all of the process.
+ * File content that arrives before the content that precedes it: clients read and write at many offsets at once, ssh2 64 pieces of
+ * 32 KiB, asyncssh 128 of up to 254 KiB (which OpenSSH answers in order). Limits per file, per connection, and per process.
  */
 export const MAX_EARLY_BYTES = 4 * 1024 * 1024;
 const CONNECTION_EARLY_BYTES = 8 * 1024 * 1024;
@@ -30,14 +30,14 @@ export class Budget {
   private readonly limit: number;
   private readonly pool: Budget | null;
 
-  /** `own` bytes are always there; up to `limit` are borrowed from the pool while it has them. */
+  /** `own` bytes are always available; above that, up to `limit`, bytes are borrowed from the pool as long as it has some. */
   constructor(own = MAX_HELD_BYTES, limit = own, pool: Budget | null = null) {
     this.own = own;
     this.limit = limit;
     this.pool = pool;
   }
 
-  /** Whether `bytes` more would go over the limit of this budget itself, whatever the pool has. */
+  /** Whether `bytes` more would exceed this budget's own limit, regardless of the pool. */
   wouldExceed(bytes: number): boolean {
     return this.held + bytes > this.limit;
   }
@@ -57,7 +57,7 @@ export class Budget {
     this.pool?.give(before - this.borrowed);
   }
 
-  /** Gives back everything: whoever borrows must call it at the end. */
+  /** Gives back everything. Every borrower must call this at the end. */
   release(): void {
     this.give(this.held);
   }
@@ -70,12 +70,12 @@ export class Budget {
 export const listPool = new Budget(POOL_BYTES);
 export const earlyPool = new Budget(EARLY_POOL_BYTES);
 
-/** What all streams of one connection may hold of content that came before its turn. */
+/** The budget for early content that all streams of one connection share. */
 export function connectionBudget(): Budget {
   return new Budget(0, CONNECTION_EARLY_BYTES, earlyPool);
 }
 
-/** What a text costs in memory, at worst: two bytes a character and the object. */
+/** Memory of a text, at worst: two bytes per character, plus the object. */
 export function textCost(text: string): number {
   return 48 + 2 * text.length;
 }
@@ -107,7 +107,7 @@ export class Unfollowed {
   }
 }
 
-/** The members of a fact, where what is absent may also be `undefined`. A size that a number cannot hold exactly (2^53 or more) is left out. */
+/** The members of a fact; absent ones may also be `undefined`. A size of 2^53 or more, which a number cannot hold exactly, is left out. */
 export type FactParts = { readonly [K in keyof Omit<FileFact, 'fact'>]: FileFact[K] | undefined } & Pick<
   FileFact,
   'protocol' | 'operation' | 'path' | 'outcome'
@@ -122,7 +122,7 @@ export function fileFact(parts: FactParts): FileFact {
   return fact as unknown as FileFact;
 }
 
-/** A server's text for a note: one line of printable characters, at most `limit` long. */
+/** Turns a server's text into a note: one line of at most `limit` printable characters. */
 export function plainText(text: string, limit = 200): string {
   return flat(
     text
@@ -132,7 +132,7 @@ export function plainText(text: string, limit = 200): string {
   );
 }
 
-/** A copy: a part of a long string otherwise keeps the whole of it in memory. */
+/** Copies a string, because a substring keeps the whole original string in memory. */
 export function flat(text: string): string {
   return Buffer.from(text, 'utf8').toString('utf8');
 }

@@ -49,7 +49,7 @@ describe('words of a command line', () => {
   ])('the program of %s', (line, program, args, plain) => expect(parseCommand(line)).toEqual({ program, args, plain }));
 });
 
-test('a command as long as a packet of SSH is looked at, a longer one is not', () => {
+test('a command as long as an SSH packet is parsed, a longer one is not', () => {
   const long = `scp -t ${'x'.repeat(200_000)}`;
   expect(parseCommand(long)?.program).toBe('scp');
   expect(parseCommand(long.padEnd(256 * 1024 + 1, 'x'))).toBeNull();
@@ -78,7 +78,7 @@ describe('which streams are observed', () => {
   ])('%j is not', (kind) => expect(observeStream(kind, report)).toBeNull());
 });
 
-describe('which directions facts account for', () => {
+describe('directions that are followed', () => {
   const report = (): void => undefined;
   test.each([
     [{ subsystem: 'sftp', tty: false }, 'both'],
@@ -105,7 +105,7 @@ describe('which directions facts account for', () => {
     [{ command: "git-upload-pack 'x'", tty: false }],
     [{ command: 'rsync --server -r . /x', tty: false }],
     [{ command: 'rsync --server --sender -r . /x', tty: false }],
-  ])('none once a shell speaks instead: %j', (kind) => {
+  ])('none once a shell answers instead: %j', (kind) => {
     const observer = observeStream(kind, report)!;
     observer.input(Buffer.from('echo in the middle of it; id\n'));
     observer.output(Buffer.from('in the middle of it\nuid=0(root)\n'));

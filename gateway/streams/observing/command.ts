@@ -1,12 +1,12 @@
 /**
- * Words of an exec command line, as far as they are certain without being the shell that runs it.
+ * Splits an exec command line into words, as far as that is possible without being the shell that runs it.
  *
- * Quoting is that of POSIX sh, 2.2. What only the shell can know (variables, globs, `~`) stays in the word as it
- * was written; anything that makes more than one simple command of it (`;`, `|`, `&`, redirections, command
- * substitution, newlines) makes the answer `null`. An aid, not a boundary. Tested in command.test.ts.
+ * Quoting follows POSIX sh, 2.2. Text that only the shell can expand (variables, globs, `~`) stays in the word as
+ * written; a line that is not exactly one simple command (`;`, `|`, `&`, redirections, command substitution,
+ * newlines) gives `null`. An aid, not a boundary. Tested in command.test.ts.
  */
 
-/** Longest command line that is looked at, in UTF-16 units: more does not fit into a packet of SSH. */
+/** Longest command line that is parsed, in UTF-16 units: a longer one does not fit into an SSH packet. */
 const MAX_COMMAND = 256 * 1024;
 
 export interface CommandWords {
@@ -14,14 +14,14 @@ export interface CommandWords {
   readonly program: string;
   readonly args: readonly string[];
   /**
-   * Whether the line as it is spelled runs the program of that name where the system has it: no variables are set, which
-   * might name another (PATH, LD_PRELOAD); no folder of the user's is named; no wrapper has an option that might run
-   * something else (`exec -a scp bash`). What the account's own files make of the name (an alias, a function) is not known.
+   * Whether the line as written runs the system's program of that name: it sets no variables that might select another
+   * (PATH, LD_PRELOAD), names no folder of the user, and gives no wrapper an option that might run something else
+   * (`exec -a scp bash`). An alias or a function of that name in the account's own files cannot be known.
    */
   readonly plain: boolean;
 }
 
-/** Programs that run another one with the same standard streams: options that take a word, and those that a plain line may have. */
+/** Programs that run another one with the same standard streams: `valued` options take a word, `plain` options may occur in a plain line. */
 const wrappers: Readonly<Record<string, { readonly valued: readonly string[]; readonly plain: readonly string[] }>> = {
   sudo: { valued: ['-u', '-g', '-C', '-D', '-h', '-p', '-r', '-t', '-T', '-U'], plain: ['-u', '-g', '-n', '-H'] },
   doas: { valued: ['-u', '-C'], plain: ['-u', '-n'] },
@@ -32,7 +32,7 @@ const wrappers: Readonly<Record<string, { readonly valued: readonly string[]; re
   command: { valued: [], plain: [] },
 };
 
-/** Where distributions put the programs that are followed, and sftp-server. Only root writes there. */
+/** Folders where distributions install the followed programs and sftp-server. Only root can write there. */
 const systemFolders: ReadonlySet<string> = new Set([
   '/bin',
   '/sbin',
@@ -73,7 +73,7 @@ export function parseCommand(line: string): CommandWords | null {
   }
 }
 
-/** Splits into words with quotes removed, or `null` if it is not surely one simple command. */
+/** Splits a line into words and removes quotes; `null` if the line is not certainly one simple command. */
 export function shellWords(line: string): string[] | null {
   if (line.length > MAX_COMMAND) return null;
   const words: string[] = [];

@@ -1,9 +1,9 @@
 /**
  * The SHA-256 of a file's content that passes in pieces with offsets, in order or nearly so.
  *
- * Bytes at the next offset go straight into the hash. A piece that comes early is copied and waits, within the budget that
- * it is given; when that is spent the digest is given up and `broken` says why. Pieces that come again are
- * ignored when reading; when writing they change what was hashed, so they break the digest. Tested in content.test.ts.
+ * Bytes at the next offset go straight into the hash. A piece that arrives early is copied and waits, within the given
+ * budget; when the budget is spent the digest is given up and `broken` says why. A repeated piece is ignored when
+ * reading; when writing it changes content already hashed, so it breaks the digest. Tested in content.test.ts.
  */
 import { createHash } from 'node:crypto';
 import type { Hash } from 'node:crypto';
@@ -12,19 +12,19 @@ import type { Budget } from './budget.js';
 interface Early {
   readonly offset: number;
   readonly bytes: Buffer;
-  /** Bytes of it that have come. */
+  /** Bytes of the piece that have arrived. */
   length: number;
 }
-/** What a piece that waits costs beside its bytes: the object and memory of its own. */
+/** Cost of a waiting piece beside its bytes: the object and its own allocation. */
 const PIECE_COST = 512;
 
 export class Content {
   /** Everything before this offset is in the hash. */
   next = 0;
-  /** The highest offset that passed, and the bytes that passed, repeated ones included. */
+  /** The end of the highest piece that passed; `moved`: the bytes that passed, repeated ones included. */
   top = 0;
   moved = 0;
-  /** Why there will be no digest. */
+  /** The reason why there will be no digest. */
   broken: string | null = null;
   private readonly budget: Budget;
   private readonly repeats: 'ignored' | 'break';
@@ -61,7 +61,7 @@ export class Content {
       this.breakDigest('the gateway had no memory left to put the content in order');
       return;
     }
-    // Not from Node's pool of small buffers: a small piece would keep its neighbours' memory too.
+    // Not from Node's pool of small buffers: a small piece would keep the whole slab of the pool in memory.
     this.current = { offset, bytes: Buffer.allocUnsafeSlow(length), length: 0 };
     this.early.splice(at, 0, this.current);
   }
@@ -98,7 +98,7 @@ export class Content {
     if (absorbed > 0) this.early.splice(0, absorbed);
   }
 
-  /** Pieces that wait for one before them: the content has holes, or went on being sent after a loss. */
+  /** Whether pieces wait for one before them: the content has holes, or more was sent after a loss. */
   get hasEarly(): boolean {
     return this.early.length > 0;
   }
@@ -108,7 +108,7 @@ export class Content {
     this.release();
   }
 
-  /** The digest of everything before `next`, in hex. Once only. */
+  /** The digest of everything before `next`, in hex. May be called once. */
   digest(): string | null {
     if (this.broken !== null) return null;
     const hash = this.hash ?? createHash('sha256');
@@ -116,7 +116,7 @@ export class Content {
     return hash.digest('hex');
   }
 
-  /** Gives back what is held. */
+  /** Gives the held memory back to the budget. */
   release(): void {
     for (const piece of this.early) this.budget.give(PIECE_COST + piece.bytes.length);
     this.early = [];
@@ -124,7 +124,7 @@ export class Content {
     this.hash = null;
   }
 
-  /** Index of the first piece that waits at `offset` or behind. */
+  /** Index of the first waiting piece at or after `offset`. */
   private placeOf(offset: number): number {
     let [low, high] = [0, this.early.length];
     while (low < high) {

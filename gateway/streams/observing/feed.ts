@@ -1,11 +1,11 @@
 /**
- * Reading a byte stream that arrives in pieces: a protocol is a generator that asks for bytes, `Feed` answers.
+ * Reads a byte stream that arrives in pieces: a protocol is a generator that asks for bytes, and `Feed` answers.
  *
- * `yield 9` comes back with nine contiguous bytes: a view into the caller's chunk where they lie together, else into
- * a scratch buffer; either is good until the next `yield` only. `yield { length, to }` hands the next `length` bytes
- * to `to` in slices as they come, without copying: the bulk path. `yield 'next'` waits for there to be a byte and takes
- * none: what follows may depend on what the other side has said by then. A generator that throws `Lost` (or anything else)
- * ends the feed; nothing is ever thrown at the caller of `push`. Tested in feed.test.ts.
+ * `yield 9` returns nine contiguous bytes: a view into the caller's chunk if they are contiguous there, otherwise into
+ * a scratch buffer; both are valid only until the next `yield`. `yield { length, to }` passes the next `length` bytes
+ * to `to` in slices as they arrive, without copying: the bulk path. `yield 'next'` waits for a byte without taking it,
+ * for protocols whose next step depends on the other side's messages so far. A generator that throws `Lost` (or anything
+ * else) ends the feed; `push` never throws. Tested in feed.test.ts.
  */
 
 export interface Passage {
@@ -15,12 +15,12 @@ export interface Passage {
 export type Ask = number | Passage | 'next';
 export type Reading<T = void> = Generator<Ask, T, Buffer>;
 
-/** Most bytes that one ask may hold together. */
+/** Most bytes that one ask may buffer. */
 export const MAX_ASK = 65_536;
 const FIRST_SCRATCH = 64;
 const MAX_KEPT_SCRATCH = 8192;
 
-/** The stream is not, or no longer, what it was taken for. The message says why, in words for the recording. */
+/** Thrown when the stream does not, or no longer, follow the expected protocol. The message gives the reason and goes into the recording. */
 export class Lost extends Error {
   override readonly name = 'Lost';
 }
@@ -37,14 +37,14 @@ export class Feed {
   private readonly reading: Reading;
   private readonly ended: (reason: string | null) => void;
   private ask: Ask | null = 0;
-  /** What is left of the passage being read. */
+  /** Bytes left of the passage being read. */
   private left = 0;
   private scratch = empty;
   private held = 0;
-  /** Bytes taken by the reading so far. */
+  /** Bytes that the reading has consumed so far. */
   taken = 0;
 
-  /** `ended` is called once: with `null` when the reading is through, else with why it was lost. */
+  /** `ended` is called once: with `null` if the reading is complete, otherwise with the reason why it was given up. */
   constructor(reading: Reading, ended: (reason: string | null) => void) {
     this.reading = reading;
     this.ended = ended;
@@ -55,7 +55,7 @@ export class Feed {
     return this.ask !== null;
   }
 
-  /** Bytes of memory held, for the tests of the bound. */
+  /** Bytes of memory held; used by the tests of the bound. */
   get memory(): number {
     return this.scratch.length;
   }
@@ -99,13 +99,13 @@ export class Feed {
           this.finish(reasonOf(error));
           return;
         }
-        // `to` may have stopped this very feed.
+        // `to` may have stopped this feed.
         if (this.left === 0 && this.ask !== null) this.step(empty);
       }
     }
   }
 
-  /** Ends the reading without a word. */
+  /** Ends the reading without calling `ended`. */
   stop(): void {
     this.ask = null;
     this.scratch = empty;
@@ -156,7 +156,7 @@ export class Feed {
   }
 }
 
-/** Anything but `Lost` is a fault of ours; the stream is given up just the same. */
+/** An error other than `Lost` is a bug in the observer; the stream is given up all the same. */
 function reasonOf(error: unknown): string {
   return error instanceof Lost ? error.message : `the observer failed: ${error instanceof Error ? error.name : 'unknown'}`;
 }

@@ -1,13 +1,13 @@
 /**
- * What the command line of rsync's far end (`rsync --server [--sender] -vlogDtpre.iLsfxCIvu . PATH...`) says about the
- * stream that follows: options that change its format (options.c, `server_options`), and the paths.
+ * Parses the command line of rsync's far end (`rsync --server [--sender] -vlogDtpre.iLsfxCIvu . PATH...`) for options that
+ * change the format of the stream (options.c, `server_options`), and for the paths.
  */
 import { baseName } from '../observing/command.js';
 
 export interface RsyncArgs {
   /** The node sends, the client receives. */
   readonly sender: boolean;
-  /** Letters of the short options, without what follows `e`. */
+  /** Letters of the short options, without the value of `e`. */
   readonly letters: ReadonlySet<string>;
   /** Long options, with their values. */
   readonly long: ReadonlyMap<string, string>;
@@ -37,12 +37,12 @@ export function parseRsyncArgs(args: readonly string[]): RsyncArgs | null {
       continue;
     }
     for (const letter of arg.slice(1)) {
-      // What follows these is their value: for `e` the client's version and abilities.
+      // The rest of the word is the option's value: for `e`, the client's version and capabilities.
       if ('eB@MTf'.includes(letter)) break;
       letters.add(letter);
     }
   }
-  // The first path is a dot that stands for the options' end.
+  // The first path is a dot that marks the end of the options.
   for (const path of args.slice(at + 1)) paths.push(path === '' ? '.' : path);
   return { sender: long.has('--sender'), letters, long, paths };
 }
@@ -52,10 +52,10 @@ export interface Place {
   readonly note?: string;
 }
 
-/** Where on the node the names of a file list are; worked out once, asked for every file. */
+/** Maps names of a file list to paths on the node. The mapping is computed once and used for every file. */
 export class Places {
   private readonly args: RsyncArgs;
-  /** The folder that all names of the list are in, if it is one. */
+  /** The folder that contains all names of the list, if there is a single one. */
   private readonly base: string | undefined;
   /** For names from several folders: the sources by the first component of their names. */
   private readonly owners: ReadonlyMap<string, readonly string[]>;
@@ -67,13 +67,13 @@ export class Places {
     this.owners = owners;
     if (!args.sender) return;
     if (args.long.has('--files-from')) {
-      // Names are below the one source, unless they are cut to their last component.
+      // Names are below the single source, unless they are cut to their last component.
       if (!args.long.has('--no-relative')) this.base = sources[0]!;
       return;
     }
     const bases = new Set(sources.map(args.letters.has('R') ? relativeBase : folderOf));
     if (bases.size === 1) this.base = [...bases][0]!;
-    // A source that ends in a slash adds its content to the top: then any name may be from there.
+    // A source that ends in a slash adds its content to the top level, so any name may come from it.
     if (args.letters.has('R') || sources.some(endsInFolder)) return;
     for (const source of sources) {
       const same = owners.get(baseName(source));
@@ -82,7 +82,7 @@ export class Places {
     }
   }
 
-  /** `alone`: the list has nothing else, so the target may be the file itself. */
+  /** `alone`: the list has no other entry, so the target may be the file itself. */
   of(name: string, alone: boolean): Place {
     const { args, base } = this;
     if (!args.sender) return placeBelowTarget(args.paths[0] ?? '.', name, alone);
@@ -102,12 +102,12 @@ function endsInFolder(source: string): boolean {
   return /(^|\/)\.{0,2}$/.test(source);
 }
 
-/** The folder in which the names of a source are: the source itself if it ends in a slash. */
+/** The folder that contains the names of a source: the source itself if it ends in a slash. */
 function folderOf(source: string): string {
   return endsInFolder(source) ? source : source.slice(0, source.lastIndexOf('/') + 1);
 }
 
-/** With --relative names are whole, from the root or from where `/./` stands. */
+/** With --relative, names are complete paths, from the root or from `/./`. */
 function relativeBase(source: string): string {
   const mark = source.indexOf('/./');
   if (mark >= 0) return source.slice(0, mark + 1);

@@ -1,9 +1,9 @@
 /**
- * The file lists of an rsync transfer: parsing them (flist.c, `recv_file_entry`) and finding a file by its index.
+ * Parses the file lists of an rsync transfer (flist.c, `recv_file_entry`) and finds a file by its index.
  *
- * An index counts in sorted order, so each list is sorted as both peers do (`f_name_cmp`): names are held as keys for
- * which comparing bytes gives that order, `01 name` for a file and `02 name /` for a directory and each one above.
- * Lists are packed and taken from the stream's budget; a list that does not fit is `dropped`: parsed, but without names.
+ * Indexes count in sorted order, so each list is sorted as both peers do (`f_name_cmp`): names are held as keys whose byte
+ * order is that order, `01 name` for a file and `02 name /` for a directory and each of its parents. Lists are packed, and
+ * their memory comes from the stream's budget; a list that does not fit is `dropped`: parsed, but without names.
  */
 import type { Budget } from '../observing/budget.js';
 import { MAX_PATH_BYTES } from '../observing/budget.js';
@@ -12,7 +12,7 @@ import type { Reading } from '../observing/feed.js';
 import type { RsyncArgs } from './args.js';
 import { int32, longint, varint, varlong } from './multiplex.js';
 
-/** What was negotiated, as far as lists depend on it. */
+/** The negotiated settings that the format of lists depends on. */
 export interface ListFormat {
   readonly protocol: number;
   readonly varintFlags: boolean;
@@ -69,13 +69,13 @@ export function fileType(mode: number): 'file' | 'directory' | 'link' | 'device'
 }
 
 const RECORD_HEAD = 8;
-/** What a staged entry costs beside its record, while its list is read and sorted. */
+/** Cost of a staged entry beside its record, while its list is read and sorted. */
 const ENTRY_COST = 16;
 const LIST_COST = 512;
-/** Entries counted in one list at most, kept or not: above it is no file system's directory. */
+/** Most entries of one list, kept or not: no file system's directory has more. */
 const MAX_ENTRIES = 50_000_000;
 
-/** One list in index order; record: u48 size ‖ u16 mode ‖ key after the prefix that all of the list share. */
+/** One list in index order; record: u48 size ‖ u16 mode ‖ key without the prefix that all entries share. */
 class FileList {
   readonly start: number;
   readonly length: number;
@@ -110,11 +110,11 @@ export class FileLists {
   private lists: FileList[] = [];
   private nextStart: number;
   private listsRead = 0;
-  /** Entries of the first list, and of the second one if that is how the first is told from a lone file. */
+  /** Entries of the first list, plus those of the second if it is needed to tell whether the first is a single file. */
   total = 0;
   /** Entries of all lists so far. */
   entries = 0;
-  // What an entry leaves out is as in the one before, across lists.
+  // Fields that an entry omits are as in the previous entry, also across lists.
   private lastName: Buffer = Buffer.alloc(0);
   private mode = 0;
   // The list being read, packed in the order of arrival.
@@ -136,13 +136,13 @@ export class FileLists {
     return this.lists.length;
   }
 
-  /** `null` if it is in no list; `dropped` if its list was too large to be held. */
+  /** `null` if the index is in no list; `dropped` if its list was too large to be held. */
   find(index: number): Entry | 'dropped' | null {
     const list = this.listOf(index);
     return list === undefined || index < list.start ? null : (list.entry(index) ?? 'dropped');
   }
 
-  /** The directory of a list has the index before it; known by the list's first entry. */
+  /** The directory of the list whose first index is `index + 1`; its name is derived from the list's first entry. */
   findDirectory(index: number): string | null {
     const list = this.format.incRecurse ? this.listOf(index) : undefined;
     if (list === undefined || index !== list.start - 1) return null;
@@ -151,7 +151,7 @@ export class FileLists {
     return slash > 0 ? name.slice(0, slash) : null;
   }
 
-  /** The list that has an index, or has it as its directory's. */
+  /** The list that contains an index, or whose directory has that index. */
   private listOf(index: number): FileList | undefined {
     let low = 0;
     let high = this.lists.length;
@@ -210,7 +210,7 @@ export class FileLists {
     if (letters.has('H') && protocol >= 30 && (xflags & (flags.hardLinked | flags.hardLinkFirst)) === flags.hardLinked) {
       const first = (yield* varint()) - this.nextStart;
       if (first >= 0) {
-        // The first of these links is in this very list: everything else is as there.
+        // The first link of this file is in the same list, and all other fields are as there.
         if (first >= this.count - 1) throw new Lost('a hard link is out of range');
         if (this.dropped) throw new Lost('hard links in a file list too long to be held');
         const at = this.starts[first]!;
@@ -282,7 +282,7 @@ export class FileLists {
     const key = keyOf(name, fileType(mode) === 'directory', this.format.protocol >= 29);
     if (this.starts.length === 0) this.prefix = this.listsRead > 0 ? ownCopy(key.subarray(0, lastPart(key))) : Buffer.alloc(0);
     const shared = this.prefix.length;
-    // Every list but the first is of one directory.
+    // Every list but the first belongs to a single directory.
     if (shared > 0 && (key.length < shared || key.compare(this.prefix, 0, shared, 0, shared) !== 0))
       throw new Lost('a list is of several directories');
     const end = this.staged + RECORD_HEAD + key.length - shared;
@@ -297,7 +297,7 @@ export class FileLists {
     this.staged = end;
   }
 
-  /** The staging area is held until the list is whole; it then moves into a buffer of its size. */
+  /** Reserves room in the staging area, which holds a list until it is complete; the list then moves into a buffer of its exact size. */
   private reserve(size: number): boolean {
     if (size <= this.staging.length) return true;
     const length = Math.max(1024, Math.ceil(size * 1.5));
@@ -330,7 +330,7 @@ export class FileLists {
       const { staging, starts, staged } = this;
       const endOf = (i: number): number => starts[i + 1] ?? staged;
       const order = starts.map((_, i) => i);
-      // With --iconv the peers' names may sort differently, so they keep the order in which they were sent.
+      // With --iconv the names may sort differently at the two peers, so entries keep the order in which they were sent.
       if (!this.args.long.has('--iconv')) {
         order.sort((a, b) => staging.compare(staging, starts[b]! + RECORD_HEAD, endOf(b), starts[a]! + RECORD_HEAD, endOf(a)));
       }
@@ -345,13 +345,13 @@ export class FileLists {
     }
     if (this.listsRead++ < 2) this.total += count;
     this.entries += count;
-    // Lists are numbered with a gap of one, for the directory of the next.
+    // Between two lists one index is left free, for the directory of the next list.
     this.nextStart += count + 1;
     this.releaseStaging();
   }
 }
 
-/** Not from Node's pool of small buffers, which would be kept with it. */
+/** Copies bytes outside of Node's pool of small buffers: the copy would keep a whole slab of the pool in memory. */
 function ownCopy(bytes: Buffer): Buffer {
   const copy = Buffer.allocUnsafeSlow(bytes.length);
   bytes.copy(copy);

@@ -12,7 +12,7 @@ export const ndx = { done: -1, listEnd: -2, deleteStats: -3, listOffset: -101 } 
 export const items = { basisFollows: 1 << 11, nameFollows: 1 << 12, isNew: 1 << 13, localChange: 1 << 14, transfer: 1 << 15 } as const;
 export const compat = { incRecurse: 1 << 0, safeList: 1 << 3, varintFlags: 1 << 7, id0Names: 1 << 8 } as const;
 
-/** Bytes of the digest after each file, by name of the checksum; `none` sends one all the same. */
+/** Length of the digest after each file, by name of the checksum; `none` sends one as well. */
 export const checksumBytes: Readonly<Record<string, number>> = {
   xxh128: 16,
   xxh3: 8,
@@ -30,7 +30,7 @@ export function* int32(): Reading<number> {
   return (yield 4).readInt32LE(0);
 }
 
-/** How many bytes follow the first one, by its leading ones. */
+/** Number of bytes after the first one, given by its leading one bits. */
 function extraBytes(first: number): number {
   if (first < 0x80) return 0;
   if (first < 0xc0) return 1;
@@ -51,7 +51,7 @@ export function* varint(): Reading<number> {
   return (value + (first & ((1 << (8 - extra)) - 1)) * 256 ** extra) | 0;
 }
 
-/** At least `min` bytes; exact below 2^53. */
+/** A number of at least `min` bytes; exact below 2^53. */
 export function* varlong(min: number): Reading<number> {
   const head = yield min;
   const first = head[0]!;
@@ -65,7 +65,7 @@ export function* varlong(min: number): Reading<number> {
   return value + (first & ((1 << (8 - extra)) - 1)) * 256 ** (min - 1 + extra);
 }
 
-/** Before protocol 30: four bytes, or eight more after `ff ff ff ff`. */
+/** A size before protocol 30: four bytes, or eight more after `ff ff ff ff`. */
 export function* longint(): Reading<number> {
   const value = (yield 4).readInt32LE(0);
   if (value < -1) throw new Lost('a size is negative');
@@ -74,7 +74,7 @@ export function* longint(): Reading<number> {
   return rest.readUInt32LE(0) + rest.readUInt32LE(4) * 2 ** 32;
 }
 
-/** At most `limit` bytes, which is below 32 KiB. */
+/** A text of at most `limit` bytes, which must be below 32 KiB. */
 export function* vstring(limit: number): Reading<string> {
   let length = (yield 1)[0]!;
   if (length >= 0x80) length = (length & 0x7f) * 256 + (yield 1)[0]!;
@@ -82,7 +82,7 @@ export function* vstring(limit: number): Reading<string> {
   return (yield length).toString('utf8');
 }
 
-/** File indexes, each relative to the one before. */
+/** Reads file indexes, each relative to the previous one. */
 export class IndexReader {
   private readonly protocol: number;
   private positive = -1;

@@ -1,5 +1,5 @@
 /**
- * Observer of rsync over ssh (`rsync --server`), wire protocol 27 to 32 as rsync 2.6 to 3.5 speak it, in both
+ * Observer of rsync over ssh (`rsync --server`), wire protocols 27 to 32 of rsync 2.6 to 3.5, in both
  * directions, with incremental recursion. There is no specification; this follows rsync's own sources.
  *
  * ```
@@ -7,11 +7,11 @@
  *   then       frames (tag, length) of the stream below and of messages; before protocol 30 the client's are bare
  *   sender     [filters]  file list  ( index, what changed, [sum head, tokens, digest] | further list | done )*
  * ```
- * A file has a digest when all of it passed as literal bytes. It has none, and a note, where blocks of the old file
- * were used, where it was appended to, and where the stream is compressed (then the size is that of the file list).
+ * A file has a digest if all of it passed as literal bytes. It has a note instead if blocks of the old file were used, if
+ * it was appended to, or if the stream is compressed (then the size is that of the file list).
  * A list of files too large for `MAX_LIST_BYTES` (about 150,000 files in one folder) leaves a gap with their count.
  * Not followed: ACLs, extended attributes, daemons and batches; one fact then names the paths of the command.
- * Success means that the sender sent all of it: whether the receiver stored it is not in the stream.
+ * Success means that the sender sent the whole file; the stream does not tell whether the receiver stored it.
  * Tested against rsync in rsync.test.ts.
  */
 import { Budget, MAX_HELD_BYTES, MAX_LIST_BYTES, MAX_PATH_BYTES, Unfollowed, fileFact, listPool, plainText } from '../observing/budget.js';
@@ -24,11 +24,11 @@ import { SenderStream, negotiates, rootOf } from './sender.js';
 import type { Settled } from './sender.js';
 import { MAX_PROTOCOL, MIN_PROTOCOL, MPLEX_BASE, int32, messages, varint, vstring } from './multiplex.js';
 
-/** Messages of errors and deletions that become facts. */
+/** Most messages about errors and deletions that become facts. */
 const MAX_MESSAGES = 1000;
 const MAX_ARGUMENTS = 4096;
 
-/** `null` if the arguments are not those of a far end. */
+/** `null` if the arguments are not those of rsync's far end. */
 export function observeRsync(args: readonly string[], report: Report): StreamObserver | null {
   const parsed = parseRsyncArgs(args);
   return parsed === null ? null : new RsyncObserver(parsed, report);
@@ -64,7 +64,7 @@ class RsyncObserver implements StreamObserver {
     if (refused !== undefined) this.lost(refused);
   }
 
-  /** The direction of the files. The other one is not read, and neither is what comes after them. */
+  /** The direction of the files. Neither the other direction nor data after the files is read. */
   get follows(): Follows {
     return this.over || this.sender.complete || this.sender.overlooked ? 'neither' : this.args.sender ? 'out' : 'in';
   }
@@ -123,17 +123,17 @@ class RsyncObserver implements StreamObserver {
     return Math.min(this.clientVersion, this.nodeVersion, MAX_PROTOCOL);
   }
 
-  // The two sides up to where the stream proper starts.
+  // Both directions, up to the start of the stream proper.
 
   private *readClient(): Reading {
     if (this.args.letters.has('s')) yield* this.readArguments();
     this.clientVersion = yield* version();
-    // What follows was sent when the client had the node's version and flags.
+    // By the next byte, the client has received the node's version and flags.
     yield 'next';
     if (negotiates(this.compatFlags)) yield* this.readNames(0);
     yield 'next';
     if (this.args.sender) {
-      // What the receiver asks for says nothing that the sender does not answer.
+      // The receiver's requests add nothing to the sender's answers.
       for (;;) yield skip(Number.MAX_SAFE_INTEGER);
     }
     if (this.protocol >= 30) yield* this.readFrames(true);
@@ -153,7 +153,7 @@ class RsyncObserver implements StreamObserver {
     yield* this.readFrames(this.args.sender);
   }
 
-  /** `--secluded-args`: the rest of the command line, each argument ended by a zero, after a name for the program. */
+  /** `--secluded-args`: a name for the program, then the rest of the command line, each argument terminated by a zero byte. */
   private *readArguments(): Reading {
     const words: string[] = [];
     let length = 0;
@@ -187,13 +187,13 @@ class RsyncObserver implements StreamObserver {
     if (this.args.letters.has('z') && !compressionChosen(this.args)) this.names.compression[side] = yield* vstring(1024);
   }
 
-  /** Frames of a direction: data is the sender's stream if this is the sender's direction; the rest are messages. */
+  /** Reads the frames of a direction: `data` frames are the sender's stream if this is the sender's direction; other frames are messages. */
   private *readFrames(data: boolean): Reading {
     for (;;) {
       const head = (yield 4).readUInt32LE(0);
       const tag = (head >>> 24) - MPLEX_BASE;
       const length = head & 0xff_ffff;
-      if (tag < 0) throw new Lost('a frame has no tag');
+      if (tag < 0) throw new Lost('a frame has an invalid tag');
       if (tag === messages.data) {
         if (data) yield { length, to: (slice) => this.stream.push(slice) };
         else yield skip(length);
@@ -211,7 +211,7 @@ class RsyncObserver implements StreamObserver {
     if (this.reportedMessages++ >= MAX_MESSAGES) {
       this.unreportedMessages.add();
     } else if (tag === messages.deleted) {
-      // A directory's name comes with its closing zero.
+      // A directory's name includes its terminating zero.
       const name = text.replace(/\0$/, '');
       this.report(
         fileFact({ protocol: 'rsync', operation: text === name ? 'remove' : 'rmdir', ...this.places.of(name, false), outcome: 'success' }),
@@ -233,7 +233,7 @@ class RsyncObserver implements StreamObserver {
 
 function* version(): Reading<number> {
   const value = yield* int32();
-  if (value < 20 || value > 255) throw new Lost('there is no protocol version');
+  if (value < 20 || value > 255) throw new Lost('the protocol version is impossible');
   return value;
 }
 
@@ -242,8 +242,8 @@ function compressionChosen({ long }: RsyncArgs): boolean {
 }
 
 function unfollowedOption({ letters, long }: RsyncArgs): string | undefined {
-  if (letters.has('A')) return 'ACLs are sent along';
-  if (letters.has('X')) return 'extended attributes are sent along';
+  if (letters.has('A')) return 'ACLs are transferred too';
+  if (letters.has('X')) return 'extended attributes are transferred too';
   if (long.has('--only-write-batch')) return 'a batch is written';
   return undefined;
 }

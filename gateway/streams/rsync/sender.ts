@@ -1,6 +1,6 @@
 /**
- * The sender's stream of an rsync transfer, out of its frames: filters, file list, then for every index what changed,
- * and for a file that is sent its sum head, tokens and digest (sender.c, match.c and token.c of rsync 3.5).
+ * Reads the sender's stream of an rsync transfer, without its frames: filters, file list, then for every index the kind of
+ * change, and for a sent file its sum head, tokens and digest (sender.c, match.c and token.c of rsync 3.5).
  */
 import { createHash } from 'node:crypto';
 import type { Hash } from 'node:crypto';
@@ -15,13 +15,13 @@ import { FileLists, fileType } from './file-list.js';
 import type { Entry } from './file-list.js';
 import { IndexReader, checksumBytes, compat, int32, items, ndx, varint, vstring } from './multiplex.js';
 
-/** What both sides have settled when the first byte of the stream comes. */
+/** Settings that both sides have negotiated when the first byte of the stream arrives. */
 export interface Settled {
   readonly args: RsyncArgs;
   readonly places: Places;
   readonly protocol: number;
   readonly compatFlags: number;
-  /** The lists of names, of the client and of the node, where they were exchanged. */
+  /** The checksum names offered by the client and by the node, if they were exchanged. */
   readonly checksums: readonly [string?, string?];
   readonly compressions: readonly [string?, string?];
 }
@@ -31,7 +31,7 @@ interface Transfer {
   readonly entry: Entry;
   readonly hash: Hash;
   size: number;
-  /** Why there is no digest. */
+  /** The reason why there is no digest. */
   broken: string | undefined;
 }
 
@@ -43,12 +43,12 @@ export class SenderStream {
   private settled: Settled | null = null;
   private lists: FileLists | null = null;
   private transfer: Transfer | null = null;
-  /** The stream was followed to its end. */
+  /** Whether the stream was followed to its end. */
   complete = false;
-  /** A file was sent whose name was not held. */
+  /** Whether a file was sent whose name was not held. */
   overlooked = false;
 
-  /** `settle` is called when the first byte is there, and may throw `Lost`. */
+  /** `settle` is called when the first byte has arrived, and may throw `Lost`. */
   constructor(settle: () => Settled, budget: Budget, report: Report) {
     this.settle = settle;
     this.budget = budget;
@@ -56,12 +56,12 @@ export class SenderStream {
     this.unfollowed = new Unfollowed(report, 'files of a list that is too long to be held');
   }
 
-  /** A list came, and there was nothing in it. */
+  /** Whether a list arrived and all lists are empty. */
   get empty(): boolean {
     return this.lists !== null && this.lists.entries === 0 && this.lists.open > 0;
   }
 
-  /** No more will come: reports what is unfinished and lets go of the lists. */
+  /** Ends the stream: reports an unfinished transfer and frees the lists. */
   end(): void {
     if (this.transfer !== null) this.reportTransfer(this.transfer, 'unfinished');
     this.transfer = null;
@@ -70,7 +70,7 @@ export class SenderStream {
   }
 
   *read(): Reading {
-    // When there is a byte, all is negotiated.
+    // By the first byte, negotiation is complete.
     yield 'next';
     const settled = this.settle();
     this.settled = settled;
@@ -120,7 +120,7 @@ export class SenderStream {
         fileFact({ protocol: 'rsync', operation: 'list', path: rootOf(args), outcome: 'success', note: `${lists.entries} entries` }),
       );
     }
-    // Statistics and farewells.
+    // Skip statistics and final messages.
     for (;;) yield skip(Number.MAX_SAFE_INTEGER);
   }
 
@@ -153,7 +153,7 @@ export class SenderStream {
     this.transfer = transfer;
     if (entry === 'dropped') this.overlooked = true;
     if (blocks > 0 && args.long.has('--append')) {
-      transfer.broken = 'appended to what was there';
+      transfer.broken = 'appended to the existing file';
       transfer.size = blocks * blockLength - (remainder > 0 ? blockLength - remainder : 0);
     }
     if (compression === null) yield* readTokens(transfer, blocks, blockLength, remainder);
@@ -186,7 +186,7 @@ export class SenderStream {
     );
   }
 
-  /** Directories and links that the receiver made by itself. */
+  /** Reports a directory or link that the receiver created without content from the sender. */
   private reportCreated(entry: Entry, linked: string): void {
     if (this.settled!.args.sender) return;
     const type = fileType(entry.mode);
@@ -207,7 +207,7 @@ export class SenderStream {
     return this.settled!.places.of(entry.name, this.lists?.total === 1 && fileType(entry.mode) === 'file');
   }
 
-  /** The sender says, outside of its stream, that it could not open a file. */
+  /** Called when the sender reports, in a message outside of its stream, that it could not open a file. */
   notSent(index: number): void {
     const entry = this.lists?.find(index);
     if (entry === null || entry === undefined || entry === 'dropped') return;
@@ -227,17 +227,17 @@ export class SenderStream {
   }
 }
 
-/** Whether names of checksums and methods of compression are exchanged. */
+/** Whether the peers exchange names of checksums and compression methods. */
 export function negotiates(compatFlags: number): boolean {
   return (compatFlags & compat.varintFlags) !== 0;
 }
 
-/** Names are listed and compared, no content is sent. */
+/** Whether names are only listed and compared, without sending content. */
 function isDry({ letters, long }: RsyncArgs): boolean {
   return letters.has('n') || long.has('--list-only');
 }
 
-/** The paths of the command, for what concerns no single file. */
+/** The paths of the command, for facts that concern no single file. */
 export function rootOf({ paths }: RsyncArgs): string {
   return paths.join(' ').slice(0, MAX_PATH_BYTES);
 }
@@ -262,7 +262,7 @@ function* readTokens(transfer: Transfer, blocks: number, blockLength: number, re
   }
 }
 
-/** Framed alike for all methods: runs of compressed bytes, and references to blocks. */
+/** Reads compressed tokens, which all methods frame in the same way: runs of compressed bytes, and references to blocks. */
 function* readCompressedTokens(transfer: Transfer, compression: string): Reading {
   transfer.broken = `compressed with ${compression}: the content was not unpacked`;
   transfer.size = transfer.entry.size;
@@ -294,14 +294,14 @@ function compressionOf({ args, compatFlags, compressions }: Settled): string | n
   const { letters, long } = args;
   const chosen = long.get('--compress-choice') ?? (long.has('--new-compress') ? 'zlibx' : long.has('--old-compress') ? 'zlib' : undefined);
   if (chosen === undefined && !letters.has('z')) return null;
-  // Level 0 turns some methods off and not others.
+  // Level 0 disables some methods but not others.
   if (long.get('--compress-level') === '0') throw new Lost('compression has level 0');
   const name = chosen ?? (negotiates(compatFlags) ? agreed(compressions) : 'zlib');
   if (name === undefined) throw new Lost('no compression was agreed on');
   return name === 'none' ? null : plainText(name);
 }
 
-/** Whether the client, as sender, tells the node what to leave alone. */
+/** Whether the client, as sender, sends filters that protect files on the node. */
 function receiverFilters({ sender, letters, long }: RsyncArgs, protocol: number): boolean {
   if (protocol < 29 && long.has('--delete-excluded')) return !sender && letters.has('m');
   return (
@@ -316,7 +316,7 @@ function* skipFilters(): Reading {
   }
 }
 
-/** Both sides list what they know, best first, in the same order: the client's first that the node knows too. */
+/** The negotiated name: both sides list the names they support, best first; the first of the client's that the node also lists is used. */
 function agreed([client, node]: readonly [string?, string?]): string | undefined {
   const known = new Set((node ?? '').split(' '));
   return (client ?? '').split(' ').find((name) => name !== '' && known.has(name));

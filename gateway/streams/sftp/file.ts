@@ -1,11 +1,11 @@
 /**
- * One file open over SFTP, from the reply to OPEN until CLOSE is answered, and the facts that it leaves.
+ * One file open over SFTP, from the reply to OPEN until CLOSE is answered, and the facts about it.
  *
- * A read is whole when the content from offset 0 passed up to where the server said end-of-file (or up to a short reply
- * before that, or up to the size that FSTAT gave, or STAT, LSTAT or a listing before it was opened). Reads and writes may come
- * in any order within `MAX_EARLY_BYTES`. A write is whole when the file was empty when opened (truncated, exclusively created, or cut to
- * its final length through FSETSTAT, as scp does), every piece from offset 0 passed, and every WRITE was answered
- * with success. Only then is there a digest; otherwise a note says why not.
+ * A read is complete if the content passed from offset 0 up to the server's end-of-file (or up to a short reply before it,
+ * or up to the size given by FSTAT, or by STAT, LSTAT or a listing before the file was opened). Reads and writes may arrive
+ * in any order within `MAX_EARLY_BYTES`. A write is complete if the file was empty when opened (truncated, created exclusively,
+ * or set to its final length through FSETSTAT, as scp does), every piece from offset 0 passed, and every WRITE was answered
+ * with success. Only a complete transfer has a digest; otherwise a note says why not.
  */
 import type { FileFact } from '#schemas/recording/line.js';
 import { Budget, MAX_EARLY_BYTES, fileFact } from '../observing/budget.js';
@@ -18,24 +18,24 @@ export class SftpFile {
   readonly reads: Content;
   readonly writes: Content;
   mode: number | undefined;
-  /** READ, WRITE, FSTAT and FSETSTAT requests not yet answered. */
+  /** Number of READ, WRITE, FSTAT and FSETSTAT requests not yet answered. */
   waiting = 0;
   closed = false;
-  /** The server's text for the first request that it refused. */
+  /** The server's text for the first refused request. */
   failure: string | undefined;
-  /** Lowest offset at which the server said end-of-file, and the size it gave for the open file. */
+  /** Lowest offset at which the server reported end-of-file; `statSize`: the size that FSTAT gave for the open file. */
   endOfFile: number | undefined;
   statSize: number | undefined;
-  /** By its path, before it was opened. */
+  /** The size given for the path before the file was opened. */
   private readonly knownSize: number | undefined;
   private shortEnd = -1;
   private shortAsked = -1;
-  /** Length of the file as far as the writes tell; unknown while old content may be behind them. */
+  /** Length of the file as far as the writes tell; undefined while old content may remain behind them. */
   private extent: number | undefined;
   private readonly flags: number;
   private wrote = false;
 
-  /** `early`: what content that comes before its turn is taken from. */
+  /** `early`: the budget for content that arrives early. */
   constructor(path: string, flags: number, mode: number | undefined, early: Budget, cost: number, knownSize?: number) {
     this.path = path;
     this.knownSize = knownSize;
@@ -64,7 +64,7 @@ export class SftpFile {
 
   /** FSETSTAT with a size. */
   resize(size: number): void {
-    if (size < this.writes.top) this.writes.breakDigest('the file was cut after writing');
+    if (size < this.writes.top) this.writes.breakDigest('the file was truncated after writing');
     this.extent = size;
   }
 
@@ -72,7 +72,7 @@ export class SftpFile {
     this.extent = undefined;
   }
 
-  /** A reply had less than was asked for: by the draft, section 6.4, a plain file ends there. */
+  /** A reply was shorter than requested: by section 6.4 of the draft, a regular file ends there. */
   shortRead(end: number, asked: number): void {
     if (end < this.shortEnd) return;
     this.shortEnd = end;
@@ -83,7 +83,7 @@ export class SftpFile {
     const { reads, endOfFile } = this;
     if (reads.broken !== null) return false;
     if (endOfFile === undefined) return !reads.hasEarly && (this.statSize ?? this.knownSize) === reads.next;
-    // psftp asks no more at the end itself, only behind the last piece.
+    // After a short reply, psftp sends no read at the end itself, only beyond the range of its last request.
     return reads.next >= endOfFile || (reads.next === this.shortEnd && endOfFile <= this.shortAsked);
   }
 

@@ -37,7 +37,7 @@ export const types = {
 export const openFlags = { read: 1, write: 2, append: 4, create: 8, truncate: 16, exclusive: 32 } as const;
 export const status = { ok: 0, eof: 1 } as const;
 
-/** Section 7 of the draft; the texts are used where a server sends none. */
+/** Section 7 of the draft; used if a server sends no text. */
 const statusNames = [
   'success',
   'end of file',
@@ -53,7 +53,7 @@ export function statusName(code: number): string {
   return statusNames[code] ?? `status ${code}`;
 }
 
-/** Longest packet believed: OpenSSH stops at 256 KiB; what is longer is not SFTP. */
+/** Longest packet accepted. OpenSSH's limit is 256 KiB; a longer packet than this is not SFTP. */
 export const MAX_PACKET = 1024 * 1024;
 /** Longest handle, by the draft. */
 export const MAX_HANDLE = 256;
@@ -61,11 +61,11 @@ export const MAX_HANDLE = 256;
 export interface Attributes {
   readonly size: number | undefined;
   readonly mode: number | undefined;
-  /** What else is set, in words. */
+  /** The other attributes that are set, in words. */
   readonly others: readonly string[];
 }
 
-/** Reads fields out of one packet's bytes; more than there is means that the stream is not SFTP. */
+/** Reads fields from one packet's bytes; a field beyond its end means that the stream is not SFTP. */
 export class Fields {
   private readonly bytes: Buffer;
   private at = 0;
@@ -84,7 +84,7 @@ export class Fields {
     return this.bytes.readUInt32BE(this.at - 4);
   }
 
-  /** Beyond 2^53 the result is only near: `Content` refuses such offsets. */
+  /** The result is inexact beyond 2^53; `Content` refuses such offsets. */
   u64(): number {
     const high = this.u32();
     return high * 2 ** 32 + this.u32();

@@ -1,5 +1,5 @@
 /**
- * Requests of SFTP that wait for their replies, and what is told about them.
+ * SFTP requests that wait for their replies, and the facts reported about them.
  */
 import type { FileFact } from '#schemas/recording/line.js';
 import { fileFact, plainText, textCost } from '../observing/budget.js';
@@ -32,7 +32,7 @@ export function listFact(directory: Directory, outcome: FileFact['outcome']): Fi
   return fileFact({ protocol: 'sftp', operation: 'list', path: directory.path, note: `${directory.entries} entries`, outcome });
 }
 
-/** Code and text of a STATUS; servers of older versions send no text. */
+/** Code and text of a STATUS; servers of older protocol versions send no text. */
 export function statusOf(bytes: Buffer): [number, string] {
   const fields = new Fields(bytes);
   const code = fields.u32();

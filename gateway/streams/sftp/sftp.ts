@@ -1,9 +1,9 @@
 /**
- * Observer of SFTP version 3 (draft-ietf-secsh-filexfer-02) with OpenSSH's extensions, as sftp, modern scp, psftp,
- * WinSCP, sshfs and Ansible speak it. Later versions, which no OpenSSH server speaks, are given up.
+ * Observer of SFTP version 3 (draft-ietf-secsh-filexfer-02) with OpenSSH's extensions, as used by sftp, modern scp, psftp,
+ * WinSCP, sshfs and Ansible. Later versions, which no OpenSSH server supports, are given up.
  *
- * Requests wait by id for their replies; READ, WRITE, DATA go past without being held. One fact for each file on
- * CLOSE, one for each other operation when it is answered; attribute requests are only counted. At most
+ * Requests wait by id for their replies; the content of WRITE and DATA passes through without being held. There is one fact
+ * for each file on CLOSE and one for each other operation when it is answered; attribute requests are only counted. At most
  * `MAX_REQUESTS` requests in flight are followed. Tested against OpenSSH's programs in sftp.test.ts.
  */
 import type { FileFact } from '#schemas/recording/line.js';
@@ -27,13 +27,13 @@ import { KnownSizes, readNames } from './sizes.js';
 import { Fields, MAX_HANDLE, MAX_PACKET, status, types } from './packets.js';
 
 const MAX_REQUESTS = 1024;
-/** Two paths and an attribute block. What is longer is refused by every server. */
+/** Two paths and an attribute block. Every server refuses longer requests. */
 const MAX_REQUEST_BODY = 2 * MAX_PATH_BYTES + 1024;
 const REQUEST_COST = 96;
-/** Bytes that may pass without a file or request that accounts for them: beyond, all that follows is recorded (`follows`). */
+/** Bytes that may pass without a file or request that accounts for them; beyond this, everything is recorded (`follows`). */
 const MAX_UNACCOUNTED = 1 << 20;
 
-/** `connection`: what its streams share for content that comes before its turn. */
+/** `connection`: the budget for early content that the connection's streams share. */
 export function observeSftp(report: Report, connection: Budget = connectionBudget()): StreamObserver {
   return new SftpObserver(report, connection);
 }
@@ -46,7 +46,7 @@ class SftpObserver implements StreamObserver {
   private readonly unfollowed: Unfollowed;
   private readonly files = new Map<string, SftpFile>();
   private readonly directories = new Map<string, Directory>();
-  /** Closed by the client, with requests unanswered. */
+  /** Files that the client closed while requests were unanswered. */
   private readonly closing = new Set<SftpFile>();
   private readonly pending = new Map<number, { readonly cost: number; readonly request: Pending }>();
   private unaccounted = 0;
@@ -96,7 +96,7 @@ class SftpObserver implements StreamObserver {
     this.flush();
   }
 
-  /** Reports everything that has no answer. */
+  /** Reports all operations that were never answered. */
   private flush(): void {
     for (const { request } of this.pending.values()) {
       if (request.kind === 'operation') this.report({ ...request.fact, outcome: 'unfinished' });
@@ -235,7 +235,7 @@ class SftpObserver implements StreamObserver {
         this.operation(id, 'rename', fields.text(), fields.text());
         return;
       case types.symlink: {
-        // OpenSSH's order, which clients follow, not the draft's: what it points to comes first.
+        // OpenSSH's order, which clients follow, differs from the draft's: the target comes first.
         const target = fields.text();
         this.operation(id, 'symlink', fields.text(), target);
         return;
@@ -251,7 +251,7 @@ class SftpObserver implements StreamObserver {
     }
   }
 
-  /** OpenSSH's PROTOCOL, sections 4.3 to 4.12. What does not touch a file is passed over. */
+  /** OpenSSH's PROTOCOL, sections 4.3 to 4.12. Extensions that do not touch a file are ignored. */
   private extended(id: number, name: string, fields: Fields): void {
     switch (name) {
       case 'posix-rename@openssh.com':
@@ -311,10 +311,10 @@ class SftpObserver implements StreamObserver {
     if (request.kind === 'write') request.file.writes.breakDigest('too many requests at a time');
   }
 
-  /** False: there is no room to follow it. */
+  /** Returns false if there is no room to follow the request. */
   private ask(id: number, request: Pending): boolean {
     const cost = REQUEST_COST + costOf(request);
-    // A client that reuses an id before its reply gets what it asked for: the older request stays unanswered.
+    // If a client reuses an id before its reply, the new request is not followed and the reply counts for the older one.
     if (this.pending.size >= MAX_REQUESTS || this.pending.has(id) || !this.budget.take(cost)) return false;
     if ('file' in request) request.file.waiting++;
     this.pending.set(id, { cost, request });
@@ -484,7 +484,7 @@ class SftpObserver implements StreamObserver {
     }
   }
 
-  /** Reports a file once it is closed and everything asked of it is answered. */
+  /** Reports a file once it is closed and all its requests are answered. */
   private settle(file: SftpFile): void {
     if (!file.closed || file.waiting > 0 || !this.closing.delete(file)) return;
     for (const fact of file.facts()) this.report(fact);

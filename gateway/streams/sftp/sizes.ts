@@ -1,9 +1,9 @@
 /**
- * What the server said of the sizes of files by their paths, in answers to STAT and LSTAT and in listings. Clients that know a
- * size read exactly so much and never ask for the end of the file, so that nothing else tells whether they read all of it.
+ * Remembers the sizes of files by path, from the server's answers to STAT and LSTAT and from listings. A client that knows a
+ * file's size reads exactly that much and never reaches end-of-file, so only the size tells whether it read the whole file.
  *
- * Limits: the latest `SIZES_BYTES` of memory worth of them. A path that is written, changed or renamed is forgotten; what
- * others do to the file meanwhile is not seen. Tested in sftp.test.ts and sftp-parallel.test.ts.
+ * Limits: the latest sizes, within `SIZES_BYTES` of memory. A path that is written, changed or renamed is forgotten; changes
+ * that others make to the file meanwhile are not seen. Tested in sftp.test.ts and sftp-parallel.test.ts.
  */
 import { posix } from 'node:path';
 import { LRUCache } from 'lru-cache';
@@ -40,7 +40,7 @@ const fixed: readonly (readonly [flag: number, bytes: number])[] = [
 ];
 const EXTENDED = 0x80000000;
 
-/** Reads `count` names of a listing that lie in `length` bytes, and tells of each its size where it has one. Reads no further, and answers what is left. */
+/** Reads `count` names of a listing within `length` bytes and calls `entry` for each that has a size. Returns the number of unread bytes. */
 export function* readNames(count: number, length: number, entry: (name: string, size: number) => void): Reading<number> {
   let left = length;
   const take = (bytes: number): number => {

@@ -1,4 +1,4 @@
-/** Reviews of access: who holds which role, and what reviewers decided about it: `steno review`. */
+/** Reviews of access: the holders of roles, and the decisions of reviewers: `steno review`. */
 import { z } from 'zod';
 import { endpoint, noBody, noParams } from '../../endpoint/endpoint.js';
 import { name } from '../../endpoint/fields.js';
@@ -27,7 +27,7 @@ const accessHolding = z
     role: z.string(),
     /** The rules of the role's document that give the access, such as `allow.nodes`. */
     because: z.array(z.string()).readonly(),
-    /** What it reaches now, by itself. `*` among the logins is any but root. */
+    /** Nodes and logins that the role alone reaches now. `*` among the logins means any but root. */
     reach: z.array(z.strictObject({ node: z.string(), logins: z.array(z.string()).readonly() }).readonly()).readonly(),
     /** Since when the role is held, ms since 1970. */
     since: z.int(),

@@ -31,7 +31,7 @@ export const listLocks = endpoint({
 export const putLock = endpoint({
   method: 'PUT',
   path: '/v1/locks/:name',
-  summary: 'Set a lock; the sessions that it meets end at once.',
+  summary: 'Set a lock; matching sessions end at once.',
   admits: ['lock:create', 'lock:update'],
   event: 'lock.put',
   params: z.strictObject({ name }),

@@ -6,13 +6,13 @@ import { list, login, name } from '../../endpoint/fields.js';
 
 export const distinct = (names: readonly string[]): boolean => new Set(names).size === names.length;
 const reason = z.string().max(1024);
-/** An id that is none is answered like one that is unknown, so any text is taken. */
+/** Any text is accepted, so that an invalid id is answered like an unknown one. */
 const params = z.strictObject({ name: z.string() });
 
 export const createRequest = endpoint({
   method: 'POST',
   path: '/v1/requests',
-  summary: 'Ask for roles, or for logins on nodes, for a while.',
+  summary: 'Request roles, or logins on nodes, for a limited time.',
   admits: ['user', 'viewer'],
   relayed: relayedSignedIn,
   event: 'request.create',
@@ -22,7 +22,7 @@ export const createRequest = endpoint({
     nodes: z.array(name).max(64).refine(distinct, 'names something twice').default([]),
     logins: z.array(login).max(16).refine(distinct, 'names something twice').default([]),
     reason: reason.refine((text) => text.trim() !== '', 'say why'),
-    /** ms; null: as long as is usual. */
+    /** ms; null: the usual duration. */
     duration: z
       .number()
       .int()
@@ -51,7 +51,7 @@ export const listRequests = endpoint({
 export const listRequestOptions = endpoint({
   method: 'GET',
   path: '/v1/request-options',
-  summary: 'List what the caller could ask for.',
+  summary: 'List what the caller may request.',
   admits: ['user', 'viewer'],
   relayed: relayedSignedIn,
   event: 'request.list',
@@ -90,7 +90,7 @@ export const reviewRequest = endpoint({
 export const cancelRequest = endpoint({
   method: 'POST',
   path: '/v1/requests/:name/cancel',
-  summary: 'Cancel a request; what it granted ends at once.',
+  summary: 'Cancel a request; its grants end at once.',
   admits: ['user', 'viewer'],
   relayed: relayedSignedIn,
   event: 'request.cancel',

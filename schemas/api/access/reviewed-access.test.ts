@@ -40,14 +40,14 @@ test.each([
   ['used as a login that it does not reach', holding({}), [use({ login: 'root' })], null, 0, true],
   ['used on a node that it does not reach', holding({}), [use({ node: 'web-2' })], null, 0, true],
   [
-    'any login is any but root',
+    'any login means any but root',
     holding({ reach: [{ node: 'web-1', logins: ['*'] }] }),
     [use({ login: 'root' }), use({ login: 'www', count: 1 })],
     now - day,
     1,
     false,
   ],
-  ['never used, and given last week', holding({ since: now - 7 * day }), [], null, 0, false],
+  ['never used, but granted last week', holding({ since: now - 7 * day }), [], null, 0, false],
   ['never used', holding({}), [], null, 0, true],
 ] as const)('%s', (_, held, used, last, sessions, unused) => {
   expect(reviewed([held], used, now)).toEqual([{ ...held, last_used: last, sessions, unused }]);

@@ -1,8 +1,8 @@
 /**
- * Reviews of access: who holds which role, what it reaches, since when, and whether it was ever used.
+ * Reviews of access: who holds which role, what the role reaches, since when it is held, and whether it was ever used.
  *
- * A row is one user with one role: what a reviewer keeps or removes. Use is read from recorded sessions: of the nodes and
- * logins that the role reaches today, the last session of this user. Pure. Tested in reviewed-access.test.ts.
+ * A row is one user with one role, which a reviewer keeps or removes. Use is determined from recorded sessions: the user's
+ * last session on the nodes and logins that the role reaches today. Pure. Tested in reviewed-access.test.ts.
  */
 
 import type { AccessUse } from '../recordings/audit.js';
@@ -12,7 +12,7 @@ export interface ReviewedHolding extends AccessHolding {
   /** Null: never. */
   readonly last_used: number | null;
   readonly sessions: number;
-  /** Neither used nor given within the last 90 days. */
+  /** Neither used nor granted within the last 90 days. */
   readonly unused: boolean;
 }
 

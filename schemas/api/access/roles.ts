@@ -5,7 +5,7 @@ import { list, login, moment, name, record, texts } from '../../endpoint/fields.
 import { forwardDenial, forwardSettings } from '../../policy/forwarding.js';
 import { roleSchema } from '../../policy/role.js';
 
-/** Characters of one document. */
+/** Most characters of one document. */
 export const MAX_DOCUMENT = 64 << 10;
 
 const roleDocument = record({
@@ -33,7 +33,7 @@ const explainedClause = record({
   role: z.string(),
   /** `allow.logins[0]`. */
   rule: z.string(),
-  /** Of the role's document, from 1; null when there is no text of it. */
+  /** Line of the role's document, from 1; null if there is no text. */
   line: z.int().nullable(),
   text: z.string(),
 });
@@ -49,25 +49,25 @@ const accessExplanation = record({
   /** A lock that blocks them, whatever roles say, or null. */
   lock: z.string().nullable(),
   because: list(explainedClause),
-  /** What keeps each role from allowing it, when nothing denies it. */
+  /** Why each role does not allow it, if nothing denies it. */
   others: list(record({ role: z.string(), why: z.string() })),
-  /** When it is allowed. Durations in seconds, null for no limit. */
+  /** Terms of the access, if it is allowed. Durations in seconds, null for no limit. */
   terms: record({
     roles: texts,
     recording: record({ mode: z.string(), streams: z.string(), limit: z.int(), unechoed: z.string().exactOptional() }),
     enhanced: record({ mode: z.string(), classes: texts }),
     port_forwarding: z.boolean(),
-    /** By which rules, when it is. */
+    /** The rules that decide about forwarding. */
     forwarding: record({ allow: list(forwardSettings), deny: list(forwardDenial) }),
     agent_forwarding: z.boolean(),
     max_session_length: z.int().nullable(),
     idle_timeout: z.int().nullable(),
     max_sessions: z.int().nullable(),
     disconnect_expired_cert: z.boolean(),
-    /** Left out: a terminal of the page does not wait for a lost network. */
+    /** If omitted, a terminal in the page does not wait for a lost network. */
     reconnect: z.int().exactOptional(),
     require_session_mfa: z.boolean(),
-    /** Participants that have to be in a session, by role; left out: none. */
+    /** Participants that must be in a session, by role; none if omitted. */
     moderation: list(
       record({
         role: z.string(),
@@ -85,7 +85,7 @@ export type AccessExplanation = z.output<typeof accessExplanation>;
 export const listRoles = endpoint({
   method: 'GET',
   path: '/v1/roles',
-  summary: 'List roles; who may not list them all sees those they hold.',
+  summary: 'List roles; users who may not list all roles see those that they hold.',
   admits: ['user', 'gateway', 'viewer'],
   event: 'role.list',
   params: noParams,
@@ -118,7 +118,7 @@ export const applyRoles = endpoint({
       .array(
         z.strictObject({
           source: z.string().min(1).max(MAX_DOCUMENT),
-          /** The revision that this was made from; null: of a new role. Left out: whatever there is. */
+          /** The revision that this document is based on; null: a new role. If omitted, any revision is replaced. */
           revision: z.number().int().nullable().optional(),
         }),
       )
@@ -133,7 +133,7 @@ export const applyRoles = endpoint({
 export const putRole = endpoint({
   method: 'PUT',
   path: '/v1/roles/:name',
-  summary: 'Put a role given as values.',
+  summary: 'Create or replace a role given as values.',
   admits: ['role:create', 'role:update'],
   event: 'role.put',
   params: z.strictObject({ name }),

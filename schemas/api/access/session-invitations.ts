@@ -5,7 +5,7 @@ import { emptyBody, endpoint, noBody, noParams, relayedSignedIn } from '../../en
 import { list, name } from '../../endpoint/fields.js';
 import { sessionIdPattern } from '../../events/rows.js';
 
-/** An id that is none is answered like one that is unknown, so any text is taken. */
+/** Any text is accepted, so that an invalid id is answered like an unknown one. */
 const params = z.strictObject({ name: z.string() });
 
 export const createInvitation = endpoint({
@@ -22,7 +22,7 @@ export const createInvitation = endpoint({
     mode: z.enum(invitedModes),
     /** ms. */
     duration: z.int().min(INVITATION_MS.least).max(INVITATION_MS.most),
-    /** One line: it stands on terminals. */
+    /** One line, because terminals show it. */
     reason: z
       .string()
       .max(300)
@@ -36,7 +36,7 @@ export const createInvitation = endpoint({
 export const listInvitations = endpoint({
   method: 'GET',
   path: '/v1/session-invitations',
-  summary: 'List invitations by and for the caller, newest first; everybody’s for who may see locks.',
+  summary: 'List invitations by and for the caller, newest first; everybody’s for users who may see locks.',
   admits: ['user', 'viewer'],
   relayed: relayedSignedIn,
   event: 'session_invitation.list',
@@ -62,7 +62,7 @@ export const showInvitation = endpoint({
 export const revokeInvitation = endpoint({
   method: 'POST',
   path: '/v1/session-invitations/:name/revoke',
-  summary: 'Revoke an invitation by or for the caller, or anybody’s for who may lock; who is in by it must leave.',
+  summary: 'Revoke an invitation by or for the caller, or anybody’s for users who may lock; participants who joined by it must leave.',
   admits: ['user', 'viewer'],
   relayed: relayedSignedIn,
   event: 'session_invitation.revoke',

@@ -1,4 +1,4 @@
-/** Places of sessions, which gateways take so that `max_sessions` holds over all of them (session-place.ts). */
+/** Session slots, which gateways take so that `max_sessions` holds across all gateways (session-place.ts). */
 import { z } from 'zod';
 import { endpoint, noParams } from '../../endpoint/endpoint.js';
 import { record } from '../../endpoint/fields.js';
@@ -10,7 +10,7 @@ const known = record({ known: z.boolean() });
 export const takeSessionPlace = endpoint({
   method: 'POST',
   path: '/v1/session-places',
-  summary: 'Take a place for a connection of a user whose roles limit them.',
+  summary: 'Take a session slot for a connection of a user whose roles limit them.',
   admits: ['gateway'],
   event: 'session_place.take',
   params: noParams,

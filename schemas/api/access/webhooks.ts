@@ -1,11 +1,11 @@
-/** Webhooks: documents for administrators, and answers that come back through them, as viewers received them. */
+/** Webhooks: documents of administrators, and answers to webhooks, as viewers received them. */
 import { z } from 'zod';
 import { requestView } from '../../documents/access-request.js';
 import { webhookSchema } from '../../documents/webhook.js';
 import { endpoint, noAnswer, noBody, noParams } from '../../endpoint/endpoint.js';
 import { list, name, record } from '../../endpoint/fields.js';
 
-/** What of an answer's headers was signed or signs; the rest does not go along. */
+/** Headers of an answer that were signed or contain a signature; others are not passed on. */
 export const callbackHeaders = ['x-slack-request-timestamp', 'x-slack-signature', 'x-hub-signature', 'steno-signature'] as const;
 const header = z.string().max(512).optional();
 
@@ -48,10 +48,10 @@ export const deleteWebhook = endpoint({
 export const answerWebhook = endpoint({
   method: 'POST',
   path: '/v1/webhooks/:name/answer',
-  summary: 'Take an answer of a webhook as it came: its bytes in base64, and the headers that sign.',
+  summary: 'Take an answer of a webhook as received: its bytes in base64, and the headers with signatures.',
   admits: ['viewer'],
   event: 'webhook.answer',
-  // Which names there are is nobody's business: one that cannot be is refused like one that is not.
+  // Do not reveal which names exist: an impossible name is refused like an unknown one.
   params: z.strictObject({ name: z.string() }),
   body: z.strictObject({
     body: z.string().max(100_000),
@@ -62,7 +62,7 @@ export const answerWebhook = endpoint({
       'steno-signature': header,
     } satisfies Record<(typeof callbackHeaders)[number], typeof header>),
   }),
-  /** Null: well signed, and nothing that decides a request. */
+  /** Null: validly signed, but without a decision about a request. */
   answer: record({ request: requestView.nullable() }),
   errors: ['CALLBACK_REFUSED', 'SECRET_MISSING', 'NOT_FOUND', 'SELF_REVIEW', 'REQUEST_DECIDED', 'REQUEST_STALE', 'REVIEWED_ALREADY'],
 });

@@ -31,7 +31,7 @@ export const caseHead = record({
   closing: record({ by: z.string(), at: moment, reason: z.string() }).nullable(),
   /** Who signed it off. */
   signed: record({ by: z.string(), at: moment }).nullable(),
-  /** How many things it holds. */
+  /** Number of items. */
   items: z.int(),
 });
 export type CaseHead = z.output<typeof caseHead>;
@@ -41,11 +41,11 @@ const caseItem = record({
   kind: z.enum(caseItemKinds),
   /** '' for a finding and a search. */
   session: z.string(),
-  /** Session time in ms, of a moment. */
+  /** Session time in ms, for a moment. */
   offset: z.number().nullable(),
-  /** Id, of a finding. */
+  /** Id, for a finding. */
   finding: z.string(),
-  /** Of a search. */
+  /** The query, for a search. */
   query: z.string(),
   note: z.string(),
   added_by: z.string(),
@@ -101,14 +101,14 @@ export const createCase = endpoint({
 export const updateCase = endpoint({
   method: 'POST',
   path: '/v1/cases/:name',
-  summary: 'Change the title or summary of a case, or who works on it; only while it is open.',
+  summary: 'Change the title, summary or assignee of a case; only while it is open.',
   admits: update,
   relayed: { ...relayedSignedIn, bodyLimit: 65_536 },
   event: 'case.update',
   params,
   body: z
     .strictObject({ title: title.optional(), summary: summary.optional(), assignee: name.nullable().optional() })
-    .refine((fields) => Object.values(fields).some((value) => value !== undefined), 'says nothing'),
+    .refine((fields) => Object.values(fields).some((value) => value !== undefined), 'changes nothing'),
   answer: caseHead,
   errors: ['NOT_FOUND', 'CASE_STATE', 'USER_UNKNOWN'],
 });
@@ -116,7 +116,7 @@ export const updateCase = endpoint({
 export const decideCase = endpoint({
   method: 'POST',
   path: '/v1/cases/:name/state',
-  summary: 'Investigate, close, sign off, return or reopen a case. Who asked to close it cannot sign it off.',
+  summary: 'Investigate, close, sign off, return or reopen a case. The user who asked to close it cannot sign it off.',
   admits: update,
   relayed: { ...relayedSignedIn, bodyLimit: 32_768 },
   event: 'case.state',
@@ -131,7 +131,7 @@ export const decideCase = endpoint({
 export const addCaseItems = endpoint({
   method: 'POST',
   path: '/v1/cases/:name/items',
-  summary: 'Add sessions, moments, findings and searches to a case; what it holds already is not added again.',
+  summary: 'Add sessions, moments, findings and searches to a case; existing items are not added again.',
   admits: update,
   relayed: { ...relayedSignedIn, bodyLimit: 262_144 },
   event: 'case.add',
@@ -144,7 +144,7 @@ export const addCaseItems = endpoint({
 export const removeCaseItem = endpoint({
   method: 'POST',
   path: '/v1/cases/:name/items/:item/removal',
-  summary: 'Take something out of a case; its history keeps that it was there.',
+  summary: 'Remove an item from a case; the history keeps a record of it.',
   admits: update,
   relayed: relayedSignedIn,
   event: 'case.remove',
@@ -157,7 +157,7 @@ export const removeCaseItem = endpoint({
 export const listCaseHeads = endpoint({
   method: 'GET',
   path: '/v1/case-heads',
-  summary: 'All cases, the last changed first. Viewers ask, and show them to whoever may read cases.',
+  summary: 'List all cases, the last changed first. For viewers, which show them to users who may read cases.',
   admits: ['viewer'],
   event: 'case.list',
   params: noParams,
@@ -169,7 +169,7 @@ export const listCaseHeads = endpoint({
 export const readCase = endpoint({
   method: 'GET',
   path: '/v1/case-books/:name',
-  summary: 'A case with all it holds. Viewers ask, and show of it what its reader may see.',
+  summary: 'Show a case with all its items. For viewers, which show the parts that the reader may see.',
   admits: ['viewer'],
   event: 'case.read',
   params,

@@ -1,4 +1,4 @@
-/** Endpoints about what people make of recordings: notes, cases and saved searches. */
+/** Endpoints for working with recordings: notes, cases and saved searches. */
 import { caseEndpoints } from './cases.js';
 import { noteEndpoints } from './notes.js';
 import { savedSearchEndpoints } from './saved-searches.js';

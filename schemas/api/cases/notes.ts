@@ -6,11 +6,11 @@ import { sessionIdPattern } from '../../events/rows.js';
 
 export const MAX_NOTE = 4096;
 export const MAX_NOTES = 1000;
-/** Sessions that one question is about. */
+/** Most sessions in one request. */
 export const MAX_NOTED_SESSIONS = 200;
 
 export const noteText = z.string().max(MAX_NOTE);
-export const sessionId = z.string().regex(sessionIdPattern, 'is no id of a session');
+export const sessionId = z.string().regex(sessionIdPattern, 'is not the id of a session');
 /** Session time in ms. */
 export const offsetField = z.int().min(0).max(999_999_999_999);
 const noteId = z.string().regex(/^n-[0-9a-z]{12}$/, 'is not the id of a note');
@@ -33,7 +33,7 @@ export const addNote = endpoint({
   method: 'POST',
   path: '/v1/notes',
   summary:
-    'Write a note on a moment of a session that the caller may view; without text it is a bookmark. Whoever may view the session reads it.',
+    'Write a note on a moment of a session that the caller may view; without text it is a bookmark. Everybody who may view the session can read it.',
   admits: ['note:create', 'viewer'],
   relayed: { ...relayedSignedIn, bodyLimit: 32_768 },
   event: 'note.add',
@@ -43,7 +43,7 @@ export const addNote = endpoint({
       session: sessionId,
       offset: offsetField.nullable(),
       text: noteText.default(''),
-      /** From a viewer, which was asked for it about this session. */
+      /** Issued by a viewer for this session. */
       ticket: token,
     })
     .refine(({ offset, text }) => offset !== null || text.trim() !== '', { path: ['text'], message: 'a bookmark has a moment' }),
@@ -55,7 +55,7 @@ export const makeNoteTicket = endpoint({
   method: 'POST',
   path: '/v1/note-tickets',
   summary:
-    'Make a ticket by which a user may write notes on a session for ten minutes. Viewers ask, once they have decided that the user may view it.',
+    'Create a ticket with which a user may write notes on a session for ten minutes. For viewers, once they have decided that the user may view the session.',
   admits: ['viewer'],
   event: 'note.ticket',
   params: z.strictObject({}),
@@ -67,7 +67,7 @@ export const makeNoteTicket = endpoint({
 export const removeNote = endpoint({
   method: 'DELETE',
   path: '/v1/notes/:name',
-  summary: 'Take back a note: the author, or who may delete notes. It is kept, and shown no more.',
+  summary: 'Remove a note: for its author, and for users who may delete notes. It is kept but no longer shown.',
   admits: ['user', 'viewer'],
   relayed: relayedSignedIn,
   event: 'note.remove',
@@ -80,7 +80,7 @@ export const removeNote = endpoint({
 export const readNotes = endpoint({
   method: 'POST',
   path: '/v1/session-notes',
-  summary: 'The notes of some sessions. Viewers ask, and show those of a session to whoever may view it.',
+  summary: 'List the notes of some sessions. For viewers, which show the notes of a session to users who may view it.',
   admits: ['viewer'],
   event: 'note.read',
   params: z.strictObject({}),

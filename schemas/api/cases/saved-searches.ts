@@ -14,16 +14,16 @@ import { offsetField, sessionId } from './notes.js';
 
 const MIN_EVERY_MS = 60_000;
 const MAX_EVERY_MS = 7 * 86_400_000;
-/** Of one user. */
+/** Per user. */
 export const MAX_SAVED = 200;
-/** With a schedule: of one user, and of all. */
+/** Searches with a schedule: per user, and in all. */
 export const MAX_SCHEDULED = 20;
 export const MAX_SCHEDULED_ALL = 500;
 /** New and old hits that one run may find. */
 export const MAX_RUN_HITS = 1_000;
-/** Characters of why a run failed. */
+/** Most characters in the reason for a failed run. */
 const MAX_FAILURE = 1024;
-/** Of one report: with the longest names it fits a body. */
+/** Per report, so that it fits a body even with the longest names. */
 export const MAX_REPORTED_HITS = 100;
 
 /** Printable text on one line. */
@@ -34,17 +34,17 @@ const searchName = z
   .max(100)
   .regex(/^[^\p{C}\p{Zl}\p{Zp}]*$/u, 'has characters that cannot be shown');
 const searchId = z.string().regex(/^q-[0-9a-z]{12}$/, 'is not the id of a saved search');
-/** search: the language of docs/search.md. sql: a SELECT as docs/sql.md has it. */
+/** search: the language of docs/search.md. sql: a SELECT as in docs/sql.md. */
 const savedLanguages = ['search', 'sql'] as const;
 export type SavedLanguage = (typeof savedLanguages)[number];
 
-/** It becomes part of an address, which half a surrogate pair cannot. */
+/** Becomes part of an address, so a lone surrogate is refused. */
 const queryText = z
   .string()
   .min(1)
   .max(MAX_SQL)
   .refine((text) => text.trim() !== '', 'is blank')
-  .refine((text) => !/\p{Cs}/u.test(text), 'has half a character');
+  .refine((text) => !/\p{Cs}/u.test(text), 'contains a lone surrogate');
 
 const savedSearch = record({
   id: z.string(),
@@ -52,18 +52,18 @@ const savedSearch = record({
   name: z.string(),
   language: z.enum(savedLanguages),
   query: z.string(),
-  /** Whoever may read saved searches sees it; each finds what they may view themselves. */
+  /** Visible to everybody who may read saved searches; each user finds only what they may view. */
   shared: z.boolean(),
   created_at: moment,
   updated_at: moment,
-  /** Null: it runs only when somebody asks. */
+  /** Null: it runs only on request. */
   every_ms: z.int().nullable(),
   next_at: moment.nullable(),
-  /** When the last scheduled run began that succeeded. */
+  /** Start of the last scheduled run that succeeded. */
   ran_at: moment.nullable(),
-  /** Hits that webhooks were told of, so far. */
+  /** Hits announced to webhooks so far. */
   told: z.int(),
-  /** Why the last scheduled run failed; '' where it did not. */
+  /** Why the last scheduled run failed; '' if it succeeded. */
   error: z.string(),
 });
 export type SavedSearch = z.output<typeof savedSearch>;
@@ -72,7 +72,7 @@ export const saveSearch = endpoint({
   method: 'POST',
   path: '/v1/saved-searches',
   summary:
-    'Save a search or SQL under a name, or replace the one of this name. Sharing takes `update`, SQL `read` of `sql`. With a schedule, which SQL has none of, webhooks are told of new hits.',
+    'Save a search or SQL under a name, or replace the one of this name. Sharing requires `update`, SQL requires `read` of `sql`. With a schedule, which SQL cannot have, webhooks are notified of new hits.',
   admits: ['search:create', 'viewer'],
   relayed: { ...relayedSignedIn, bodyLimit: 131_072 },
   event: 'search.save',
@@ -95,7 +95,7 @@ export const listSavedSearches = endpoint({
   method: 'GET',
   path: '/v1/saved-searches',
   summary:
-    'List the saved searches and SQL of the caller, and with the right to read them those that others share; SQL for who may read `sql`.',
+    'List the saved searches and SQL of the caller and, with the right to read them, those that others share; SQL only for users who may read `sql`.',
   admits: ['user', 'viewer'],
   relayed: relayedSignedIn,
   event: 'search.list',
@@ -108,7 +108,7 @@ export const listSavedSearches = endpoint({
 export const deleteSavedSearch = endpoint({
   method: 'DELETE',
   path: '/v1/saved-searches/:name',
-  summary: 'Delete a saved search: its owner, or, where it is shared or runs on a schedule, who may delete saved searches.',
+  summary: 'Delete a saved search: for its owner or, if it is shared or runs on a schedule, for users who may delete saved searches.',
   admits: ['user', 'viewer'],
   relayed: relayedSignedIn,
   event: 'search.delete',
@@ -122,9 +122,9 @@ const searchRun = record({
   id: z.string(),
   version: z.int(),
   query: z.string(),
-  /** Who owns it, by what their roles are now: the run finds what they may view. */
+  /** The owner with their current roles: the run finds what they may view. */
   owner: record({ user: z.string(), traits: textsMap, roles: list(roleSchema) }),
-  /** Rows from before this moment were looked at, or are no news. */
+  /** Rows from before this moment were searched already, or are too old to announce. */
   from: moment,
   began_at: moment,
 });
@@ -133,7 +133,7 @@ export type SearchRun = z.output<typeof searchRun>;
 export const takeSearchRuns = endpoint({
   method: 'POST',
   path: '/v1/saved-search-runs',
-  summary: 'Take the scheduled searches that are due. Each is given to one viewer a period.',
+  summary: 'Take the scheduled searches that are due. Each is given to one viewer per period.',
   admits: ['viewer'],
   event: 'search.run',
   params: noParams,
@@ -142,19 +142,19 @@ export const takeSearchRuns = endpoint({
   errors: [],
 });
 
-/** Why a run failed, as `reportSearchRun` takes it: a code of the catalogue, and what is said about it. */
+/** The reason for a failed run, as `reportSearchRun` expects it: an error code and its detail. */
 export function failureText({ code, detail }: StenoError): string {
   return (detail === undefined ? code : `${code}: ${detail}`).slice(0, MAX_FAILURE);
 }
 
 const hit = z.strictObject({
-  /** SHA-256 of what identifies the row. */
-  key: z.string().regex(/^[0-9a-f]{64}$/, 'is no hash'),
+  /** SHA-256 of the row's identity. */
+  key: z.string().regex(/^[0-9a-f]{64}$/, 'is not a hash'),
   kind: z.enum(searchKinds),
   at: moment.min(0),
-  /** '' for what belongs to no session. */
+  /** '' for a row without a session. */
   session: sessionId.or(z.literal('')),
-  /** Session time in ms; null where it has none. */
+  /** Session time in ms; null if there is none. */
   time: offsetField.nullable(),
   user: z.string().max(255),
   node: z.string().max(255),
@@ -166,7 +166,7 @@ export const reportSearchRun = endpoint({
   method: 'POST',
   path: '/v1/saved-search-results',
   summary:
-    'Report what a run found, in one report or several, or why it failed. Each hit is told to webhooks once, however often it is reported.',
+    'Report the hits of a run, in one report or several, or why it failed. Webhooks are notified of each hit once, however often it is reported.',
   admits: ['viewer'],
   event: 'search.report',
   params: noParams,
@@ -174,13 +174,13 @@ export const reportSearchRun = endpoint({
     id: searchId,
     version: z.int().min(1),
     began_at: moment.min(0),
-    /** A code of the catalogue, and what is said about it; null where the run succeeded. */
+    /** An error code and its detail; null if the run succeeded. */
     error: z
       .string()
       .max(MAX_FAILURE)
-      .regex(/^[A-Z][A-Z0-9_]{0,63}(?::|$)/, 'begins with no code')
+      .regex(/^[A-Z][A-Z0-9_]{0,63}(?::|$)/, 'does not begin with an error code')
       .nullable(),
-    /** The last report of the run: the next run looks from here on. */
+    /** Set on the last report of the run: the next run starts from here. */
     done: z.boolean(),
     hits: z.array(hit).max(MAX_REPORTED_HITS),
   }),
@@ -189,7 +189,7 @@ export const reportSearchRun = endpoint({
   errors: [],
 });
 
-/** What a webhook is told: where the new hits are, and nothing of what was recorded. */
+/** Data for webhooks: where the new hits are, without recorded content. */
 export interface SearchHitNotice {
   readonly search: { readonly id: string; readonly name: string; readonly owner: string; readonly query: string };
   readonly count: number;

@@ -1,4 +1,4 @@
-/** What is presented of a case, in the order of the clock: moments, findings and notes with a moment of a session, and sessions without any. */
+/** The steps of presenting a case, by wall clock: moments, findings and notes at a moment of a session, and sessions without any of these. */
 import type { CaseView, TimelineEntry } from './workbench.js';
 
 export interface Step {
@@ -16,7 +16,7 @@ export function stepsOf({ timeline, sessions }: Pick<CaseView, 'timeline' | 'ses
     const { kind, session, offset } = entry;
     const whole = kind === 'started' && !touched.has(session);
     if (session === '' || !(whole || moments.includes(entry))) return [];
-    // A finding may be about a session that the case does not hold by itself: who sees the one may open the other.
+    // A finding's session need not be in the case: a user who may see the finding may open the session.
     if (kind !== 'finding' && !shown.has(session)) return [];
     return [{ entry, session, offset: offset ?? 0 }];
   });

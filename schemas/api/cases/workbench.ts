@@ -1,4 +1,4 @@
-/** What viewers answer about notes and cases: what the authority keeps, with what it stands for, cut down to what the asker may view. */
+/** Viewers' endpoints for notes and cases: the authority's data, completed from the stores and restricted to what the caller may view. */
 import { z } from 'zod';
 import { caseStates } from '../../documents/case.js';
 import { noBody, noParams, noQuery, viewerEndpoint } from '../../endpoint/endpoint.js';
@@ -13,21 +13,21 @@ const timelineKinds = ['started', 'ended', 'moment', 'finding', 'search', 'note'
 /** One line of the timeline of a case. */
 const timelineEntry = record({
   kind: z.enum(timelineKinds),
-  /** Wall clock. A search stands where it was added. */
+  /** Wall clock; for a search, the time at which it was added. */
   at: moment,
-  /** What of the case it is, to take it out; '' where it comes with a session or is the case's own history. */
+  /** Id of the item, for removing it; '' for entries of a session or of the case's history. */
   item: z.string(),
-  /** '' where it belongs to none. */
+  /** '' if it belongs to no session. */
   session: z.string(),
-  /** Session time in ms; null where it has none. */
+  /** Session time in ms; null if there is none. */
   offset: z.number().nullable(),
-  /** Of a finding, its title; of a search, the query; of history, the act. */
+  /** The title of a finding, the query of a search, or the act of a history entry. */
   title: z.string(),
-  /** What somebody wrote, or why a rule matched. */
+  /** Text that somebody wrote, or the reason why a rule matched. */
   text: z.string(),
   by: z.string(),
   severity: z.enum(severities).or(z.literal('')),
-  /** Path of the page that opens it; null where there is nothing to open. */
+  /** Path of the page that opens it; null if there is nothing to open. */
   link: z.string().nullable(),
 });
 export type TimelineEntry = z.output<typeof timelineEntry>;
@@ -35,11 +35,11 @@ export type TimelineEntry = z.output<typeof timelineEntry>;
 const caseView = record({
   head: caseHead,
   summary: z.string(),
-  /** In the order of the clock. */
+  /** By wall clock. */
   timeline: list(timelineEntry),
   /** Sessions that the timeline is about. */
   sessions: list(sessionInfo),
-  /** How many things of the case the asker may not view, or are not stored any more. */
+  /** Number of items that the caller may not view or that are no longer stored. */
   hidden: z.int(),
 });
 export type CaseView = z.output<typeof caseView>;
@@ -61,7 +61,7 @@ export const listCases = viewerEndpoint({
 export const showCase = viewerEndpoint({
   method: 'GET',
   path: '/api/cases/:id',
-  summary: 'Show a case with its timeline: of what it holds, what the caller may view.',
+  summary: 'Show a case with its timeline, as far as the caller may view its items.',
   admits: ['user'],
   params,
   query: noQuery,

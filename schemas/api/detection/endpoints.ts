@@ -1,4 +1,4 @@
-/** Endpoints about what is noticed: rules, findings, what becomes of these, and what happens by itself. */
+/** Endpoints for detection: rules, findings, triage and automatic responses. */
 import { responseEndpoints } from './responses.js';
 import { hashEndpoints } from './hashes.js';
 import { honeyEndpoints } from './honey.js';

@@ -11,7 +11,7 @@ const honeyToken = record({
   kind: z.enum(honeyKinds),
   /** Describes where it is. */
   note: z.string(),
-  /** A few characters of it. */
+  /** A few characters of the token. */
   masked: z.string(),
   created_by: z.string(),
   created_at: moment,
@@ -57,7 +57,7 @@ export const removeHoneyToken = endpoint({
 export const readHoneyTokens = endpoint({
   method: 'POST',
   path: '/v1/honey-set',
-  summary: 'Every honey token with its text. `version` is that of the rules, which changes with any of them.',
+  summary: 'List every honey token with its text. `version` is that of the rules, which changes with any honey token.',
   admits: ['analyzer'],
   event: 'honey.read_set',
   params: noParams,

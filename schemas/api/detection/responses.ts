@@ -8,7 +8,7 @@ import { findingIdPattern, sessionIdPattern, severities } from '../../events/row
 export const respondToFinding = endpoint({
   method: 'POST',
   path: '/v1/findings/:name/response',
-  summary: 'Take the response that the policy of this authority has for a finding; once, however often it is asked for.',
+  summary: 'Take the response to a finding that the policy of this authority prescribes; once, however often it is requested.',
   admits: ['analyzer'],
   event: 'response.take',
   params: z.strictObject({ name: z.string().regex(findingIdPattern, 'is not the id of a finding') }),
@@ -17,21 +17,21 @@ export const respondToFinding = endpoint({
     title: z.string().max(256),
     severity: z.enum(severities),
     tier: z.enum(['signal', 'alert', 'session']),
-    /** ms since 1970 of what was noticed. */
+    /** Time of the finding's event, ms since 1970. */
     at: z.int().min(0).max(8_640_000_000_000_000),
     session: z.string().regex(sessionIdPattern),
     user: z.string().max(255),
     node: z.string().max(255),
     login: z.string().max(255),
-    /** Why it was found: suppressions look at it. */
+    /** The finding's reason, which suppressions match. */
     reason: z.string().max(4096),
     roles: z.array(name).max(256),
   }),
   answer: record({
-    /** none: nothing fits, the finding is suppressed, or it was long ago. limited: more than the limit of the policy. dry_run: it was only written down. */
+    /** none: no response matches, the finding is suppressed, or it is too old. limited: beyond the policy's limit. dry_run: only recorded. */
     kind: z.enum(['none', 'limited', 'dry_run', 'taken']),
     action: z.enum(responseActions).nullable(),
-    /** The lock that was set, and until when; null where none was. */
+    /** The lock that was set, and its end; null if none was. */
     lock: z.string().nullable(),
     expires_at: moment.nullable(),
   }),

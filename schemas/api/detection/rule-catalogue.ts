@@ -5,9 +5,9 @@ import { endpoint, noAnswer, noBody, noParams, relayedSignedIn } from '../../end
 import { list, moment, record, texts } from '../../endpoint/fields.js';
 import { severities, tiers } from '../../events/rows.js';
 
-/** Rules in one report: with the longest texts still below what the authority takes of a body. */
+/** Rules per report, so that it fits the authority's limit for a body even with the longest texts. */
 export const REPORTED_RULES = 100;
-/** As many as an analyzer evaluates, and those that are programs. */
+/** The most rules that an analyzer evaluates, including built-in ones. */
 export const MAX_CATALOGUE = 25_000;
 
 const technique = z.string().regex(/^T[0-9]{4}(\.[0-9]{3})?$/, 'is not a technique of ATT&CK');
@@ -18,7 +18,7 @@ export const catalogueFacts = z.strictObject({
   severity: z.enum(severities),
   tier: z.enum(tiers),
   techniques: z.array(technique).max(64),
-  /** Which detector evaluates it: `sigma`, `correlation`, `baseline`, `honey`, ... */
+  /** The detector that evaluates it: `sigma`, `correlation`, `baseline`, `honey`, ... */
   detector: z.string().min(1).max(64),
   /** Where its definition is: the code of Steno, a file that the analyzer reads, or the authority. */
   origin: z.enum(['program', 'file', 'kept']),
@@ -26,7 +26,7 @@ export const catalogueFacts = z.strictObject({
   observations: count,
   /** Milliseconds of evaluation since the analyzer started, estimated from a sample. */
   cost_ms: z.number().min(0).max(Number.MAX_SAFE_INTEGER),
-  /** So many rules share `cost_ms`, which is that of their detector as a whole; 1: it is of this rule alone. */
+  /** Number of rules that share `cost_ms`, the cost of their whole detector; 1: the cost is this rule's alone. */
   cost_shared_by: z.int().min(1).max(MAX_CATALOGUE),
 });
 export type CatalogueFacts = z.output<typeof catalogueFacts>;
@@ -47,7 +47,7 @@ const catalogueRule = record({
   observations: z.int(),
   cost_ms: z.number(),
   cost_shared_by: z.int(),
-  /** What the policy of this authority would do about a finding: the first of these whose roles fit. */
+  /** Responses to a finding under this authority's policy: the first whose roles match applies. */
   responses: list(record({ action: z.enum(responseActions), roles: texts.nullable() })),
   at: moment,
 });
@@ -56,13 +56,13 @@ export type CatalogueRule = z.output<typeof catalogueRule>;
 export const showCatalogue = endpoint({
   method: 'GET',
   path: '/v1/rule-catalogue',
-  summary: 'List every rule that the analyzer evaluates, built-in ones included, with its hits and cost since the analyzers started.',
+  summary: 'List every rule that the analyzers evaluate, built-in ones included, with its hits and cost since the analyzers started.',
   admits: ['rule:list', 'viewer'],
   event: 'rule.catalogue',
   params: noParams,
   body: noBody,
   answer: record({
-    /** Responses are only written down, not taken. */
+    /** Responses are only recorded, not taken. */
     dry_run: z.boolean(),
     rules: list(catalogueRule),
   }),
@@ -73,7 +73,7 @@ export const showCatalogue = endpoint({
 export const reportCatalogue = endpoint({
   method: 'PUT',
   path: '/v1/rule-catalogue',
-  summary: 'An analyzer reports which rules it evaluates. `begins`: forget what it reported before.',
+  summary: 'Report the rules that the calling analyzer evaluates. `begins`: forget its earlier reports.',
   admits: ['analyzer'],
   event: 'rule.report_catalogue',
   params: noParams,

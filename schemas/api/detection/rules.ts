@@ -1,4 +1,4 @@
-/** Detection rules that the authority keeps: `steno rules add|ls|show|enable|disable|rm`. */
+/** Detection rules stored by the authority: `steno rules add|ls|show|enable|disable|rm`. */
 import { z } from 'zod';
 import { ruleDocument, ruleId, ruleOrigin, ruleStates } from '../../documents/detection-rule.js';
 import { endpoint, noAnswer, noBody, noParams } from '../../endpoint/endpoint.js';
@@ -16,7 +16,7 @@ const facts = {
   updated_at: moment,
 };
 
-/** What an analyzer made of the version in force; `hits`: detections since that analyzer started. */
+/** An analyzer's report about the version in force; `hits`: detections since that analyzer started. */
 const analyzed = record({ version: z.int(), state: z.enum(ruleStates), detail: z.string(), hits: z.int(), at: moment });
 
 const ruleInfo = record({ ...facts, analyzed: analyzed.nullable() });
@@ -60,7 +60,7 @@ export const showRule = endpoint({
 export const putRules = endpoint({
   method: 'POST',
   path: '/v1/rules',
-  summary: 'Add detection rules, or change them; all of them or none. A text that is as it was makes no version.',
+  summary: 'Add or change detection rules, all of them or none. An unchanged text does not create a version.',
   admits: ['rule:create', 'rule:update'],
   event: 'rule.put',
   params: noParams,
@@ -96,7 +96,8 @@ export const deleteRule = endpoint({
 export const readRuleSet = endpoint({
   method: 'POST',
   path: '/v1/rule-set',
-  summary: 'The rules in force, in the order of their ids, behind one of them. `version` changes with any of them, and the watch tells it.',
+  summary:
+    'List the rules in force, in the order of their ids, after a given one. `version` changes with any rule, and the watch announces it.',
   admits: ['analyzer'],
   event: 'rule.read_set',
   params: noParams,
@@ -113,7 +114,7 @@ export const readRuleSet = endpoint({
 export const reportRules = endpoint({
   method: 'PUT',
   path: '/v1/rule-states',
-  summary: 'An analyzer says what it made of the rules in force.',
+  summary: 'Report an analyzer’s results for the rules in force.',
   admits: ['analyzer'],
   event: 'rule.report',
   params: noParams,

@@ -1,4 +1,4 @@
-/** Destinations of a SIEM: documents for administrators, and how analyzers read them with their secrets. */
+/** SIEM destinations: documents of administrators, which analyzers read with their secrets. */
 import { z } from 'zod';
 import { siemName, siemSchema } from '../../documents/siem.js';
 import { endpoint, noAnswer, noBody, noParams } from '../../endpoint/endpoint.js';
@@ -9,7 +9,7 @@ const params = z.strictObject({ name: siemName });
 export const listSiemDestinations = endpoint({
   method: 'GET',
   path: '/v1/siem-destinations',
-  summary: 'List the destinations of a SIEM; secrets are named, not shown.',
+  summary: 'List SIEM destinations; secrets are named, not shown.',
   admits: ['administer'],
   event: 'siem.list',
   params: noParams,
@@ -21,7 +21,7 @@ export const listSiemDestinations = endpoint({
 export const putSiemDestination = endpoint({
   method: 'PUT',
   path: '/v1/siem-destinations/:name',
-  summary: 'Put a destination of a SIEM: analyzers begin to send to it, or go on under the new terms.',
+  summary: 'Create or replace a SIEM destination: analyzers begin to send to it, or continue with the new settings.',
   admits: ['administer'],
   event: 'siem.put',
   params,
@@ -33,7 +33,7 @@ export const putSiemDestination = endpoint({
 export const deleteSiemDestination = endpoint({
   method: 'DELETE',
   path: '/v1/siem-destinations/:name',
-  summary: 'Delete a destination of a SIEM: nothing more is sent to it.',
+  summary: 'Delete a SIEM destination: nothing more is sent to it.',
   admits: ['administer'],
   event: 'siem.delete',
   params,
@@ -45,7 +45,7 @@ export const deleteSiemDestination = endpoint({
 export const readSiemSet = endpoint({
   method: 'POST',
   path: '/v1/siem-set',
-  summary: 'Every destination of a SIEM with its secrets. The watch tells when there is another set.',
+  summary: 'List every SIEM destination with its secrets. The watch announces changes.',
   admits: ['analyzer'],
   event: 'siem.read_set',
   params: noParams,

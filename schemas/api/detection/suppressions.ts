@@ -1,4 +1,4 @@
-/** Suppressions, and what analyzers tell of new findings. `steno findings suppress|suppressions|unsuppress`. */
+/** Suppressions, and analyzers' announcements of new findings. `steno findings suppress|suppressions|unsuppress`. */
 import { z } from 'zod';
 import { LONGEST_SUPPRESSION_MS, suppressionScope } from '../../documents/suppression.js';
 import { endpoint, noAnswer, noBody, noParams } from '../../endpoint/endpoint.js';
@@ -14,7 +14,7 @@ export const suppression = record({
   created_by: z.string(),
   created_at: moment,
   expires_at: moment,
-  /** How many findings it has suppressed. */
+  /** Number of findings it has suppressed. */
   hits: z.int(),
 });
 export type Suppression = z.output<typeof suppression>;
@@ -22,7 +22,7 @@ export type Suppression = z.output<typeof suppression>;
 export const listSuppressions = endpoint({
   method: 'GET',
   path: '/v1/suppressions',
-  summary: 'List suppressions, those that are over too, for 90 days.',
+  summary: 'List suppressions, including those that ended within 90 days.',
   admits: ['finding:read', 'finding:list'],
   event: 'suppression.list',
   params: noParams,
@@ -34,7 +34,7 @@ export const listSuppressions = endpoint({
 export const createSuppression = endpoint({
   method: 'POST',
   path: '/v1/suppressions',
-  summary: 'Suppress new findings that fit, for a time and a reason. They are kept, counted, and told to nobody.',
+  summary: 'Suppress matching new findings, for a time and with a reason. They are stored and counted, but not announced.',
   admits: ['finding:create'],
   event: 'suppression.create',
   params: noParams,
@@ -53,7 +53,7 @@ export const createSuppression = endpoint({
 export const deleteSuppression = endpoint({
   method: 'DELETE',
   path: '/v1/suppressions/:name',
-  summary: 'End a suppression; what it suppressed stays as it is.',
+  summary: 'End a suppression; findings that it suppressed stay suppressed.',
   admits: ['finding:delete'],
   event: 'suppression.delete',
   params: z.strictObject({ name: suppressionId }),
@@ -62,7 +62,7 @@ export const deleteSuppression = endpoint({
   errors: ['NOT_FOUND'],
 });
 
-/** A new finding, as an analyzer tells of it: its row without evidence, and the texts of `data`. */
+/** A new finding as an analyzer announces it: its row without evidence, and the texts of `data`. */
 export const announcedFinding = findingRow
   .pick({
     id: true,
@@ -83,12 +83,12 @@ export type AnnouncedFinding = z.output<typeof announcedFinding>;
 export const announceFindings = endpoint({
   method: 'POST',
   path: '/v1/finding-announcements',
-  summary: 'An analyzer tells of new findings, once they are durable. Each counts once, however often it is told.',
+  summary: 'Announce new findings, once they are durable. Each counts once, however often an analyzer announces it.',
   admits: ['analyzer'],
   event: 'finding.announce',
   params: noParams,
   body: z.strictObject({ findings: z.array(announcedFinding).min(1).max(30) }),
-  /** Of those that were new. */
+  /** Number of new findings, and of suppressed ones among them. */
   answer: record({ fresh: z.int(), suppressed: z.int() }),
   errors: [],
 });

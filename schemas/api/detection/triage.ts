@@ -10,7 +10,7 @@ export type DecidedState = (typeof decidedStates)[number];
 export const triageFinding = endpoint({
   method: 'POST',
   path: '/v1/findings/:name/triage',
-  summary: 'Say what becomes of a finding. To resolve, dismiss or reopen one takes a reason.',
+  summary: 'Triage a finding. Resolving, dismissing or reopening one requires a reason.',
   admits: ['finding:update', 'viewer'],
   relayed: { ...relayedSignedIn, bodyLimit: 8192 },
   event: 'finding.triage',

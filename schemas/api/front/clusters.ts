@@ -1,4 +1,4 @@
-/** Endpoints for other clusters, which need no identity here because their messages are signed. */
+/** Endpoints for other clusters. They need no identity here, because their messages are signed. */
 import { signedNodes, signedStatement } from '../../documents/cluster.js';
 import { anyQuery, noBody, noParams, viewerEndpoint } from '../../endpoint/endpoint.js';
 import { answerClusterNodes, showClusterStatement } from '../inventory/clusters.js';
@@ -6,7 +6,7 @@ import { answerClusterNodes, showClusterStatement } from '../inventory/clusters.
 export const showCluster = viewerEndpoint({
   method: 'GET',
   path: '/cluster',
-  summary: 'Show our newest statement for whoever trusts this cluster: public keys and addresses, signed.',
+  summary: 'Show the newest statement of this cluster, for clusters that trust it: public keys and addresses, signed.',
   admits: ['stranger'],
   params: noParams,
   query: anyQuery,

@@ -24,15 +24,15 @@ export const me = record({
   audit: z.boolean(),
   /** May see findings about sessions that they may view. */
   findings: z.boolean(),
-  /** May say what becomes of findings. */
+  /** May triage findings. */
   triage: z.boolean(),
-  /** May run SQL over what they may see. */
+  /** May run SQL over the rows that they may see. */
   sql: z.boolean(),
-  /** May read cases; open them; change them. */
+  /** May read, open and change cases. */
   cases: record({ read: z.boolean(), create: z.boolean(), update: z.boolean() }),
   /** May write notes. */
   notes: z.boolean(),
-  /** Saving searches, and sharing them. */
+  /** May save searches, and share them. */
   searches: record({ create: z.boolean(), share: z.boolean() }),
 });
 export type Me = z.output<typeof me>;
@@ -46,7 +46,7 @@ const publicAddresses = record({
 });
 export type PublicAddresses = z.output<typeof publicAddresses>;
 
-/** As the command gets it: with the addresses to open. */
+/** The form for commands: with the addresses to open. */
 const deviceLoginStart = record({
   ...deviceLoginFields,
   verification_uri: z.string(),
@@ -54,7 +54,7 @@ const deviceLoginStart = record({
 });
 export type DeviceLoginStart = z.output<typeof deviceLoginStart>;
 
-/** As the names of connectors are, and bounded before they become part of a path. */
+/** Names of connectors, bounded before they become part of a path. */
 export const connectorParams = z.strictObject({ name: z.string().regex(/^[a-z0-9][a-z0-9_.-]{0,62}$/, 'is not a name') });
 const own = { admits: ['stranger'], params: noParams, query: anyQuery } as const;
 
@@ -120,7 +120,7 @@ export const signInWithConnector = viewerEndpoint({
   ...own,
   method: 'POST',
   path: '/api/login/connectors/:name',
-  summary: 'Begin to sign in by a provider: where to send the browser.',
+  summary: 'Begin to sign in through a provider: the address for the browser.',
   params: connectorParams,
   body: beginSingleSignOn.body,
   answer: record({ url: z.string() }),
@@ -132,7 +132,7 @@ export const logInCommand = viewerEndpoint({
   method: 'POST',
   path: '/api/login/device',
   summary: 'Begin the login of a command, to be approved in a browser.',
-  /** `auth`: the connector with which the browser shall sign in. */
+  /** `auth`: the connector with which the browser must sign in. */
   body: beginDeviceLogin.body.extend({ auth: z.string().exactOptional() }),
   answer: deviceLoginStart,
   errors: beginDeviceLogin.errors,
@@ -142,7 +142,7 @@ export const pollCommandLogin = viewerEndpoint({
   ...own,
   method: 'POST',
   path: '/api/login/device/token',
-  summary: 'Ask whether the login of a command was approved.',
+  summary: 'Check whether the login of a command was approved.',
   body: pollDeviceLogin.body,
   answer: z.discriminatedUnion('state', [deviceLoginWaiting, record({ ...approvedFields, addresses: publicAddresses })]),
   errors: [...pollDeviceLogin.errors, 'TOO_MANY'],

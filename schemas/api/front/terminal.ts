@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { noBody, noParams, viewerEndpoint } from '../../endpoint/endpoint.js';
 import { resumption } from '../../terminal/resumption.js';
 
-/** Bytes of one message, either way: an SSH packet of 32 KiB and what is around it. */
+/** Most bytes of one message, in either direction: an SSH packet of 32 KiB and its framing. */
 export const MAX_TERMINAL_MESSAGE = 64 << 10;
 
 export const openTerminal = viewerEndpoint({

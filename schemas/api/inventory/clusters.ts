@@ -9,7 +9,7 @@ const clusterNodes = record({
   cluster: z.string(),
   /** Names used here: `NODE.CLUSTER`. */
   nodes: list(record({ name: z.string(), state: z.enum(['live', 'gone', 'agentless']), labels: textMap })),
-  /** Why it could not be asked; null when it could. */
+  /** Why it could not be asked; null if it could. */
   unreachable: z.string().nullable(),
 });
 export type ClusterNodes = z.output<typeof clusterNodes>;
@@ -56,7 +56,7 @@ export const listClusters = endpoint({
 export const exportCluster = endpoint({
   method: 'POST',
   path: '/v1/cluster-statement',
-  summary: 'Say where our gateways are, and sign that for others.',
+  summary: 'Set the addresses of our gateways, and sign them for other clusters.',
   admits: ['cluster:update'],
   event: 'cluster.export',
   params: noParams,
@@ -104,7 +104,7 @@ export const refreshCluster = endpoint({
 export const untrustCluster = endpoint({
   method: 'DELETE',
   path: '/v1/clusters/:name',
-  summary: 'Trust a cluster no longer.',
+  summary: 'Stop trusting a cluster.',
   admits: ['cluster:delete'],
   event: 'cluster.untrust',
   params,

@@ -6,7 +6,7 @@ import { endpoint, noAnswer, noBody, noParams } from '../../endpoint/endpoint.js
 const info = {
   id: tokenId,
   labels: nodeLabels,
-  /** Labels that nodes which join with it may choose: keys, or beginnings of keys and `*`. */
+  /** Labels that nodes joining with the token may choose: keys, or prefixes of keys followed by `*`. */
   node_labels: z.array(labelPattern).readonly(),
   uses_left: z.int(),
   created_by: z.string(),
@@ -20,10 +20,10 @@ export type JoinTokenInfo = z.output<typeof joinTokenInfo>;
 const joinTokenCreated = z
   .strictObject({
     ...info,
-    /** Shown this once. */
+    /** Shown only once. */
     token: z.string(),
     ca_pins: z.array(z.string()).readonly(),
-    /** `host:port` of the tunnel listeners there are. */
+    /** `host:port` of the existing tunnel listeners. */
     gateways: z.array(gatewayAddress).readonly(),
   })
   .readonly();
@@ -32,7 +32,7 @@ export type JoinTokenCreated = z.output<typeof joinTokenCreated>;
 export const listJoinTokens = endpoint({
   method: 'GET',
   path: '/v1/tokens',
-  summary: 'List join tokens that still count.',
+  summary: 'List valid join tokens.',
   admits: ['token:list'],
   event: 'token.list',
   params: noParams,
@@ -44,7 +44,7 @@ export const listJoinTokens = endpoint({
 export const createJoinToken = endpoint({
   method: 'POST',
   path: '/v1/tokens',
-  summary: 'Create a join token; its secret is in this answer alone.',
+  summary: 'Create a join token; only this answer contains its secret.',
   admits: ['token:create'],
   event: 'token.create',
   params: noParams,

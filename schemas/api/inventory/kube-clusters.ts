@@ -16,7 +16,7 @@ const kubeClusterList = z
 export const listKubeClusters = endpoint({
   method: 'GET',
   path: '/v1/kube-clusters',
-  summary: "List the Kubernetes clusters that the caller's roles let them use; all of them for who administers everything.",
+  summary: "List the Kubernetes clusters that the caller's roles let them use; all of them for users who administer everything.",
   admits: ['user'],
   event: 'kube_cluster.list',
   params: noParams,
@@ -28,7 +28,7 @@ export const listKubeClusters = endpoint({
 export const putKubeCluster = endpoint({
   method: 'PUT',
   path: '/v1/kube-clusters/:name',
-  summary: 'Register a Kubernetes cluster, or replace how it is reached.',
+  summary: 'Register a Kubernetes cluster, or replace its address and credential.',
   admits: ['administer'],
   event: 'kube_cluster.put',
   params,
@@ -40,7 +40,7 @@ export const putKubeCluster = endpoint({
 export const deleteKubeCluster = endpoint({
   method: 'DELETE',
   path: '/v1/kube-clusters/:name',
-  summary: 'Forget a Kubernetes cluster and the credential for it; what runs through gateways ends.',
+  summary: 'Remove a Kubernetes cluster and its credential; its sessions and requests through gateways end.',
   admits: ['administer'],
   event: 'kube_cluster.delete',
   params,
@@ -52,7 +52,7 @@ export const deleteKubeCluster = endpoint({
 export const readKubeUpstream = endpoint({
   method: 'GET',
   path: '/v1/kube-clusters/:name/upstream',
-  summary: 'How a gateway reaches a Kubernetes cluster, with the credential.',
+  summary: 'Get the address of a Kubernetes cluster, with the credential, for a gateway.',
   admits: ['gateway'],
   event: 'kube_cluster.upstream',
   params,

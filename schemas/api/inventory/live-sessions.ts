@@ -1,6 +1,6 @@
 /**
- * Live sessions: which gateway and ingest hold one, whose it is, and who is in it. Gateways say so with what else they hold
- * (`PUT /v1/nodes/held`), without a session waiting for it; viewers and gateways ask. Decisions 0076 and 0132.
+ * Live sessions: the gateway and ingest that hold one, its user, and its participants. Gateways report them together with
+ * their tunnels (`PUT /v1/nodes/held`), without delaying any session; viewers and gateways query them. Decisions 0076 and 0132.
  */
 import { z } from 'zod';
 import { sessionIdPattern } from '../../events/rows.js';
@@ -15,20 +15,20 @@ const liveSessionHolder = record({
   gateway: z.string(),
   /** Address for other gateways, `host:port`; empty if they cannot reach it. */
   address: z.string(),
-  /** That takes the gateway's recordings now; null while none does. */
+  /** The ingest that receives the gateway's recordings now; null while none does. */
   ingest: z.string().nullable(),
   /** When the authority heard of the session, ms since 1970. */
   since: moment,
 });
 export type LiveSessionHolder = z.output<typeof liveSessionHolder>;
 
-/** Sessions of one message; below the bound of a body. */
+/** Sessions per message; below the limit of a body. */
 export const MAX_HELD_SESSIONS = 1_000;
-/** Participants that are named; how many more there are is a number. */
+/** Participants listed by name; further ones are only counted. */
 export const MAX_NAMED_PARTICIPANTS = 32;
-/** UTF-16 units of all details of one message in JSON. */
+/** Most UTF-16 units of all details in one message, as JSON. */
 export const MAX_DETAILS_TOGETHER = 98_304;
-/** UTF-16 units of labels in JSON; larger ones are left out, and rules about them then allow nothing. */
+/** Most UTF-16 units of labels as JSON; larger ones are omitted, and rules about labels then allow nothing. */
 export const MAX_DETAIL_LABELS = 4_096;
 
 export const liveParticipant = record({
@@ -36,11 +36,11 @@ export const liveParticipant = record({
   mode: z.enum(participantModes),
   /** ms since 1970. */
   since: moment,
-  /** The invitation by which they came. */
+  /** The invitation by which the participant joined. */
   invitation: z.string().max(64).exactOptional(),
 });
 
-/** UTF-16 units of names in the details of a session; a session of longer ones cannot be joined. */
+/** Most UTF-16 units of names in the details of a session; a session with longer names cannot be joined. */
 export const [MAX_LIVE_USER, MAX_LIVE_NODE, MAX_LIVE_LOGIN] = [128, 255, 64];
 
 /** A gateway's report about a session that can be joined: the facts that rules refer to, and the participants. */
@@ -55,7 +55,7 @@ const details = {
   labels: textMap.nullable(),
   /** The session's user first. */
   participants: list(liveParticipant),
-  /** Participants that are not named. */
+  /** Number of participants not listed by name. */
   others: z.int().min(0),
   /** The participants that the session waits for, such as `1 moderator`; empty for none. */
   awaits: z.string().max(256),
@@ -64,7 +64,7 @@ const liveSessionDetails = record(details);
 export type LiveSessionDetails = z.output<typeof liveSessionDetails>;
 
 const sessions = z.array(sessionId).max(MAX_HELD_SESSIONS);
-/** `up` and `down`: since the last message; the first message of a run begins with what it holds in `up`. `details`: as they are now. */
+/** `up` and `down`: changes since the last message; the first message of a run lists all sessions in `up`. `details`: the current state. */
 export const heldSessions = z.strictObject({
   up: sessions,
   down: sessions,
@@ -77,7 +77,7 @@ export const heldSessions = z.strictObject({
       }),
     )
     .max(MAX_HELD_SESSIONS)
-    // Gateways of before say nothing of them.
+    // Older gateways do not report them.
     .optional(),
 });
 
@@ -96,7 +96,7 @@ export const showLiveSession = endpoint({
 export const readLiveSessions = endpoint({
   method: 'POST',
   path: '/v1/live-sessions/read',
-  summary: 'Read who is in live sessions. Those that no connected gateway holds, or tells nothing of, are left out.',
+  summary: 'List the participants of live sessions. Sessions that no connected gateway holds or reports are left out.',
   admits: ['viewer'],
   event: 'live_session.read',
   params: noParams,

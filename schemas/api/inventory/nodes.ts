@@ -1,4 +1,4 @@
-/** Nodes: `steno nodes`, what gateways carry for machines that join, and what agents say of their own node. */
+/** Nodes: `steno nodes`, requests that gateways relay for joining machines, and agents' reports about their own node. */
 import { z } from 'zod';
 import { parseServiceName } from '../../base/identity.js';
 import { isHostName } from '../../base/host-name.js';
@@ -28,7 +28,7 @@ const node = {
 /** `NodeRecord` of policy/role.ts. */
 const nodeRecord = record(node);
 
-/** `agentless`: nobody holds a connection to it. `since`: of the state `live`. */
+/** `agentless`: nobody holds a connection to the node. `since`: start of the state `live`. */
 export const nodeStatus = record({ ...node, state: z.enum(['live', 'gone', 'agentless']), since: moment.nullable() });
 export type NodeStatus = z.output<typeof nodeStatus>;
 
@@ -59,7 +59,7 @@ export const listNodesOf = endpoint({
 export const putNode = endpoint({
   method: 'PUT',
   path: '/v1/nodes/:name',
-  summary: 'Register a node, or change what is known of it.',
+  summary: 'Register a node, or change its record.',
   admits: ['node:create', 'node:update'],
   event: 'node.put',
   params: z.strictObject({ name }),
@@ -99,7 +99,7 @@ export const registerOwnNode = endpoint({
     address,
     labels,
     host_keys: hostKeys,
-    /** It takes session certificates for `LOGIN@NODE`, and needs no others. */
+    /** The node accepts session certificates for `LOGIN@NODE`, and needs no others. */
     node_principals: z.boolean().default(false),
   }),
   answer: nodeRecord,
@@ -110,7 +110,7 @@ export type NodeRegistration = z.input<typeof registerOwnNode.body>;
 export const challengeJoin = endpoint({
   method: 'POST',
   path: '/v1/nodes/challenge',
-  summary: 'Get a nonce for a machine that wants to join.',
+  summary: 'Get a nonce for a joining machine.',
   admits: ['gateway'],
   event: 'node.challenge',
   params: noParams,
@@ -134,7 +134,7 @@ export const joinNode = endpoint({
   params: noParams,
   body: z.strictObject({
     signed: signedJoin,
-    /** Where the machine is, by the gateway. */
+    /** The machine's address as seen by the gateway. */
     source: z.string().max(64),
   }),
   answer: joinResult,
@@ -156,7 +156,7 @@ export const carryNodeRequest = endpoint({
 export const showNodeTrust = endpoint({
   method: 'GET',
   path: '/v1/nodes/trust',
-  summary: 'Get what nodes may believe, signed by this authority.',
+  summary: 'Get the trust list for nodes, signed by this authority.',
   admits: ['gateway'],
   event: 'node.trust',
   params: noParams,
@@ -170,7 +170,7 @@ const names = z.array(name).max(10_000);
 export const reportHeldNodes = endpoint({
   method: 'PUT',
   path: '/v1/nodes/held',
-  summary: 'Report which nodes hold a tunnel to the calling gateway, and which sessions are live there.',
+  summary: 'Report the nodes with a tunnel to the calling gateway, and its live sessions.',
   admits: ['gateway'],
   event: 'node.held',
   params: noParams,
@@ -180,20 +180,20 @@ export const reportHeldNodes = endpoint({
     all: names.optional(),
     up: names,
     down: names,
-    // Gateways of before say nothing of sessions.
+    // Older gateways do not report sessions.
     ingest: z.string().max(80).refine(isIngest, 'is not an ingest').optional(),
     sessions: heldSessions.optional(),
   }),
-  /** `known` false: the authority wants to hear of all. `gateways`: where agents reach those that are there. */
+  /** `known` false: the authority needs the full list. `gateways`: addresses at which agents reach the connected gateways. */
   answer: record({ known: z.boolean(), gateways: texts }),
   errors: [],
 });
 
-/** At the same port: agents with their tunnels, viewers with the terminals of browsers. */
+/** Agents connect their tunnels, and viewers the terminals of browsers, to the same port. */
 export const listGateways = endpoint({
   method: 'GET',
   path: '/v1/gateways',
-  summary: 'List where services reach the gateways that are connected now.',
+  summary: 'List the addresses at which services reach the connected gateways.',
   admits: ['viewer'],
   event: 'gateway.list',
   params: noParams,

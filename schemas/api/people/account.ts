@@ -1,4 +1,4 @@
-/** A user's own account and the invitation into it: passwords, second factors, recovery codes. Viewers relay all of it. */
+/** A user's own account and the invitation to it: passwords, second factors, recovery codes. Viewers relay all of it. */
 import { z } from 'zod';
 import { endpoint, noAnswer, noBody, noParams, relayedForLogins, relayedSignedIn } from '../../endpoint/endpoint.js';
 import { base64url, moment, name, record, texts, token } from '../../endpoint/fields.js';
@@ -32,7 +32,7 @@ export type TotpEnrolment = z.output<typeof totpEnrolment>;
 const accountInfo = record({ ...userFields, via: z.string(), fresh: z.boolean(), passkeys: z.boolean() });
 export type AccountInfo = z.output<typeof accountInfo>;
 
-/** `PublicKeyCredentialCreationOptionsJSON` (WebAuthn 3, 5.1.8), as the library of the authority makes it. */
+/** `PublicKeyCredentialCreationOptionsJSON` (WebAuthn 3, 5.1.8), as the authority's library creates it. */
 const creationOptions = z.looseObject({ challenge: z.string() });
 /** `RegistrationResponseJSON` (WebAuthn 3, 5.1.8): fields that a browser adds are dropped. */
 const registration = z.object({
@@ -82,7 +82,7 @@ export const openInvitation = endpoint({
 export const checkInvitationPassword = endpoint({
   method: 'POST',
   path: '/v1/invitation/password',
-  summary: 'Say whether a password may be chosen.',
+  summary: 'Check whether a password may be chosen.',
   admits: ['viewer'],
   relayed: relayedForLogins,
   event: 'invitation.open',

@@ -61,7 +61,7 @@ export const listBots = endpoint({
 export const createBot = endpoint({
   method: 'POST',
   path: '/v1/bots',
-  summary: 'Create a bot; the token of its first instance is in this answer alone.',
+  summary: 'Create a bot; only this answer contains the token of its first instance.',
   admits: ['bot:create'],
   event: 'bot.create',
   params: noParams,
@@ -85,7 +85,7 @@ export const createBotToken = endpoint({
 export const resetBot = endpoint({
   method: 'POST',
   path: '/v1/bots/:name/reset',
-  summary: 'Stop every instance of a bot and let one join anew.',
+  summary: 'Stop every instance of a bot and let one join again.',
   admits: ['bot:update'],
   event: 'bot.reset',
   params,

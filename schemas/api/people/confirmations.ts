@@ -5,7 +5,7 @@ import { base64, login, moment, record, token } from '../../endpoint/fields.js';
 import { kubeClusterName } from '../../kube/kube-cluster.js';
 import { assertion, code } from './logins.js';
 
-/** `url`: what the user opens; `token` goes into the request of the session certificate once it was approved. */
+/** `url`: for the user to open; after approval, `token` goes into the request for the session certificate. */
 const sessionConfirmation = record({ token: z.string(), url: z.string(), expires_at: moment });
 export type SessionConfirmation = z.output<typeof sessionConfirmation>;
 
@@ -14,9 +14,9 @@ const confirmationFacts = record({
   user: z.string(),
   /** `session`: one SSH connection; `kubernetes`: requests to a cluster, for a few minutes. */
   kind: z.enum(['session', 'kubernetes']),
-  /** Of a Kubernetes cluster, its name. */
+  /** For Kubernetes, the name of the cluster. */
   node: z.string(),
-  /** Of a Kubernetes cluster, the user that it sees. */
+  /** For Kubernetes, the user that the cluster sees. */
   login: z.string(),
   source_address: z.string(),
   browser_address: z.string(),
@@ -33,7 +33,7 @@ const withToken = z.strictObject({ token });
 export const askConfirmation = endpoint({
   method: 'POST',
   path: '/v1/session-confirmations',
-  summary: 'Ask for a second factor for a session.',
+  summary: 'Request a second factor for a session.',
   admits: ['gateway'],
   event: 'session_mfa.ask',
   params: noParams,
@@ -52,7 +52,7 @@ export type SessionConfirmationRequest = z.output<typeof askConfirmation.body>;
 export const showConfirmationState = endpoint({
   method: 'POST',
   path: '/v1/session-confirmations/state',
-  summary: 'Ask whether a session was confirmed; `gone` when nobody did in time.',
+  summary: 'Check whether a session was confirmed; `gone` if nobody confirmed it in time.',
   admits: ['gateway'],
   event: 'session_mfa.ask',
   params: noParams,
@@ -64,7 +64,7 @@ export const showConfirmationState = endpoint({
 export const askKubeConfirmation = endpoint({
   method: 'POST',
   path: '/v1/kube-confirmations',
-  summary: 'Ask whether a user has confirmed requests to a Kubernetes cluster with a second factor, or where they do.',
+  summary: 'Check whether a user has confirmed requests to a Kubernetes cluster with a second factor, or get the address for that.',
   admits: ['gateway'],
   event: 'session_mfa.ask',
   params: noParams,
@@ -73,12 +73,12 @@ export const askKubeConfirmation = endpoint({
     /** base64 of the DER of the x509 certificate the user was admitted with. */
     user_certificate: base64(1, 90_000),
     source_address: z.string().max(64),
-    /** Of an earlier answer: what waits already is not asked for again. */
+    /** From an earlier answer, so that a pending confirmation is not requested again. */
     token: token.optional(),
   }),
   answer: z
     .discriminatedUnion('state', [
-      /** `mfa`: the device, or the provider that vouches. `until`: requests pass without another one. */
+      /** `mfa`: the device, or the provider that vouches. `until`: requests pass without another confirmation. */
       z.strictObject({ state: z.literal('approved'), mfa: z.string(), until: moment }),
       z.strictObject({ state: z.literal('waiting'), token: z.string(), url: z.string(), expires_at: moment }),
       z.strictObject({ state: z.literal('denied') }),

@@ -1,10 +1,10 @@
-/** Connectors of single sign-on, and what the page asks of them. */
+/** Connectors of single sign-on, and the page's requests about them. */
 import { z } from 'zod';
 import { connectorSchema } from '../../documents/connector.js';
 import { endpoint, noAnswer, noBody, noParams } from '../../endpoint/endpoint.js';
 import { list, record } from '../../endpoint/fields.js';
 
-/** One that cannot be a name is answered like one that is unknown, so any text is taken. */
+/** Any text is accepted, so that an invalid name is answered like an unknown one. */
 const params = z.strictObject({ name: z.string() });
 
 export const listConnectors = endpoint({
@@ -34,7 +34,7 @@ export const showConnector = endpoint({
 export const putConnector = endpoint({
   method: 'PUT',
   path: '/v1/connectors/:name',
-  summary: 'Put a connector; a secret that is left out stays as it was.',
+  summary: 'Create or replace a connector; an omitted secret stays unchanged.',
   admits: ['connector:create', 'connector:update'],
   event: 'connector.put',
   params,
@@ -70,7 +70,7 @@ export const showConnectorMetadata = endpoint({
 export const showConnectorUnasked = endpoint({
   method: 'GET',
   path: '/v1/connectors/:name/unasked',
-  summary: 'Say whether an answer that nobody asked for begins a login.',
+  summary: 'Check whether an unsolicited answer begins a login.',
   admits: ['viewer'],
   event: 'connector.unasked',
   params,
@@ -82,7 +82,7 @@ export const showConnectorUnasked = endpoint({
 export const showConnectorLogout = endpoint({
   method: 'GET',
   path: '/v1/connectors/:name/logout',
-  summary: 'Show where a browser goes to sign out of the provider too; null for nowhere.',
+  summary: 'Show the address for also signing out of the provider; null if there is none.',
   admits: ['viewer'],
   event: 'connector.logout',
   params,

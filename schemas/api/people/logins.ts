@@ -1,4 +1,4 @@
-/** The ways of logging in, which viewers carry for browsers and commands. */
+/** The ways of logging in, which viewers relay for browsers and commands. */
 import { z } from 'zod';
 import { endpoint, noAnswer, noBody, noParams, relayedForLogins, signingErrors } from '../../endpoint/endpoint.js';
 import { base64url, keyLine, list, moment, name, pem, record, texts, token } from '../../endpoint/fields.js';
@@ -9,12 +9,12 @@ import { webIdentity } from './web-sessions.js';
 const loginMethods = record({
   local: z.boolean(),
   passkeys: z.boolean(),
-  /** Where passkeys belong: a page at another address cannot use them. */
+  /** The origin of passkeys; a page at another address cannot use them. */
   origin: z.string(),
   connectors: list(record({ name: z.string(), label: z.string(), kind: z.enum(['oidc', 'saml']) })),
 });
 
-/** How a command begins to log in through a browser; the codes of RFC 8628. Seconds. */
+/** Start of a command's login through a browser, with the codes of RFC 8628; times in seconds. */
 export const deviceLoginFields = {
   device_code: z.string(),
   user_code: z.string(),
@@ -24,7 +24,7 @@ export const deviceLoginFields = {
 export const deviceLogin = record(deviceLoginFields);
 export type DeviceLogin = z.output<typeof deviceLogin>;
 
-/** What the approving user is shown. `client` is what the command says of itself. */
+/** Facts shown to the approving user. `client` is the command's own description of itself. */
 const deviceLoginFacts = record({
   user_code: z.string(),
   client: z.string(),
@@ -32,7 +32,7 @@ const deviceLoginFacts = record({
   wanted_user: z.string().nullable(),
   created_at: moment,
   expires_at: moment,
-  /** Who would be logged in, and what that grants; `max_ttl` in seconds. */
+  /** The user to be logged in, and what that grants; `max_ttl` in seconds. */
   user: z.string(),
   roles: texts,
   logins: texts,
@@ -48,7 +48,7 @@ export const approvedFields = { state: z.literal('approved'), login: loginResult
 const deviceLoginAnswer = z.discriminatedUnion('state', [deviceLoginWaiting, record(approvedFields)]);
 export type DeviceLoginAnswer = z.output<typeof deviceLoginAnswer>;
 
-/** Of an authenticator app, or a recovery code. */
+/** A code of an authenticator app, or a recovery code. */
 export const code = z.string().min(6).max(32);
 /** `AuthenticationResponseJSON` (WebAuthn 3, 5.1.8): fields that a browser adds are dropped. */
 export const assertion = z.object({
@@ -65,7 +65,7 @@ export const assertion = z.object({
 });
 export type Assertion = z.output<typeof assertion>;
 
-/** As a browser brought it: anything that is not the token of an attempt is refused as none, and audited as that. */
+/** As the browser sent it: anything but the token of a login attempt is refused and audited as missing. */
 const brought = z.string().max(128);
 const fields = z.record(z.string().max(64), z.string().max(200_000)).refine((map) => Object.keys(map).length <= 32, 'are too many');
 const userCode = z.string().min(8).max(16);
@@ -94,7 +94,7 @@ export const logInWithPassword = endpoint({
   params: noParams,
   body: z.strictObject({
     user: z.string().min(1).max(63),
-    /** Empty for who has none, and gives a recovery code. */
+    /** Empty for a user without a password, who gives a recovery code. */
     password: z.string().max(MAX_PASSWORD),
     code,
   }),
@@ -111,7 +111,7 @@ export const showPasskeyOptions = endpoint({
   event: 'user.login',
   params: noParams,
   body: noBody,
-  /** `PublicKeyCredentialRequestOptionsJSON` (WebAuthn 3, 5.1.8), as the library of the authority makes it. */
+  /** `PublicKeyCredentialRequestOptionsJSON` (WebAuthn 3, 5.1.8), as the authority's library creates it. */
   answer: z.looseObject({ challenge: z.string() }),
   errors: ['PASSKEY_REFUSED'],
 });
@@ -131,7 +131,7 @@ export const logInWithPasskey = endpoint({
 export const beginSingleSignOn = endpoint({
   method: 'POST',
   path: '/v1/login/connectors/:name',
-  summary: 'Begin a login by a connector: where to send the browser, and the cookie that binds it.',
+  summary: 'Begin a login through a connector: the address for the browser, and the cookie that binds it.',
   admits: ['viewer'],
   event: 'user.login',
   params: named,
@@ -143,7 +143,7 @@ export const beginSingleSignOn = endpoint({
 export const parkSingleSignOn = endpoint({
   method: 'POST',
   path: '/v1/login/parked/:name',
-  summary: 'Keep an answer of a provider that came by form, without the cookie.',
+  summary: 'Store an answer of a provider that arrived by form, without the cookie.',
   admits: ['viewer'],
   event: 'user.login',
   params: named,
@@ -174,7 +174,7 @@ export const beginDeviceLogin = endpoint({
   body: z.strictObject({
     public_key: keyLine,
     tls_key: pem.optional(),
-    /** What a command says of itself: printable, short, shown as text. */
+    /** The command's description of itself: printable, short, shown as text. */
     client: z
       .string()
       .max(100)
@@ -188,7 +188,7 @@ export const beginDeviceLogin = endpoint({
 export const pollDeviceLogin = endpoint({
   method: 'POST',
   path: '/v1/login/device/token',
-  summary: 'Ask whether the login of a command was approved.',
+  summary: 'Check whether the login of a command was approved.',
   admits: ['viewer'],
   event: 'user.login',
   params: noParams,

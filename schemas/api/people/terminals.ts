@@ -32,10 +32,10 @@ export const listTerminalNodes = endpoint({
 
 const terminalCertificate = record({
   user: z.string(),
-  /** One public key line: a user certificate for this login alone, valid from the browser's address alone. */
+  /** One public key line: a user certificate for this login only, valid only from the browser's address. */
   certificate: z.string(),
   valid_before: moment,
-  /** What every host certificate of a gateway names (`gatewayPrincipal`), and the public key lines of the CA that signs them. */
+  /** The principal in every gateway's host certificate (`gatewayPrincipal`), and the public key lines of the CA that signs them. */
   gateway_principal: z.string(),
   ssh_host_ca: texts,
 });

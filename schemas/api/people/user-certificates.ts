@@ -1,4 +1,4 @@
-/** Certificates of users: as a login carries them home, and with what access requests have granted. */
+/** Certificates of users: as issued at login, and with the grants of access requests. */
 import { z } from 'zod';
 import { endpoint, noParams, signingErrors } from '../../endpoint/endpoint.js';
 import { keyLine, moment, name, pem, record, texts } from '../../endpoint/fields.js';
@@ -14,12 +14,12 @@ export const loginResult = record({
   certificate: z.string(),
   valid_before: moment,
   ...trustFields,
-  /** PEM: client certificate for the key that the request gave as `tls_key`, as short-lived as the other. */
+  /** PEM: client certificate for the key in the request's `tls_key`, with the same lifetime as the SSH certificate. */
   x509_certificate: z.string().exactOptional(),
 });
 export type LoginResult = z.output<typeof loginResult>;
 
-/** A certificate carries so many requests at most; a row of a session names them all. */
+/** Most requests that a certificate carries; the row of a session names all of them. */
 const MAX_CARRIED = 8;
 
 export const logInAsOwner = endpoint({

@@ -22,21 +22,21 @@ export const userFields = {
   traits: textsMap,
   created_at: moment,
   created_by: z.string(),
-  /** Users that have held a way into the account: made or reset it, without administering everything. */
+  /** Users who could get into the account without administering everything: they created or reset it. */
   handlers: texts,
   disabled_at: moment.nullable(),
   password: z.boolean(),
   devices: list(mfaDevice),
   recovery_codes_left: z.int(),
-  /** An invitation that is open; null when there is none. */
+  /** End of an open invitation; null if there is none. */
   invited_until: moment.nullable(),
-  /** When a certificate was last issued to them. */
+  /** When a certificate was last issued to the user. */
   last_login_at: moment.nullable(),
 };
 export const userInfo = record(userFields);
 export type UserInfo = z.output<typeof userInfo>;
 
-/** `link` is shown to the administrator once, and stored nowhere. */
+/** `link` is shown to the administrator once and not stored. */
 export const invitation = record({ user: z.string(), link: z.string(), expires_at: moment });
 export type Invitation = z.output<typeof invitation>;
 
@@ -58,7 +58,7 @@ export const listUsers = endpoint({
 export const createUser = endpoint({
   method: 'POST',
   path: '/v1/users',
-  summary: 'Create a user; the invitation is in this answer alone.',
+  summary: 'Create a user; only this answer contains the invitation.',
   admits: ['user:create'],
   event: 'user.create',
   params: noParams,
@@ -118,7 +118,7 @@ export const enableUser = endpoint({
 export const resetUser = endpoint({
   method: 'POST',
   path: '/v1/users/:name/reset',
-  summary: 'Take every way into the account away and invite its user anew.',
+  summary: 'Remove every way into the account and invite its user again.',
   admits: ['user:update'],
   event: 'user.reset',
   params,
@@ -130,7 +130,7 @@ export const resetUser = endpoint({
 export const deleteUser = endpoint({
   method: 'DELETE',
   path: '/v1/users/:name',
-  summary: 'Remove a user or bot; the name stays taken.',
+  summary: 'Remove a user or bot; the name stays reserved.',
   admits: ['user:delete'],
   event: 'user.delete',
   params,
@@ -142,7 +142,7 @@ export const deleteUser = endpoint({
 export const listUserNames = endpoint({
   method: 'GET',
   path: '/v1/user-names',
-  summary: 'List names of removed users that are still taken.',
+  summary: 'List reserved names of removed users.',
   admits: ['user:list'],
   event: 'user_name.list',
   params: noParams,

@@ -1,4 +1,4 @@
-/** Sessions of the page: one-time links, and who a cookie belongs to. The token of a web session goes in `WEB_SESSION_HEADER`. */
+/** Sessions of the page: one-time links, and the user to whom a cookie belongs. The token of a web session is sent in `WEB_SESSION_HEADER`. */
 import { z } from 'zod';
 import { emptyBody, endpoint, noAnswer, noBody, noParams } from '../../endpoint/endpoint.js';
 import { list, moment, record, textsMap, token } from '../../endpoint/fields.js';
@@ -14,7 +14,7 @@ export const webIdentity = record({
   via: z.string(),
   /** The device of the second factor. */
   mfa: z.string().nullable(),
-  /** When it began: what is delicate needs a fresh one. */
+  /** When it began; sensitive operations require a fresh session. */
   since: moment,
 });
 export type WebIdentity = z.output<typeof webIdentity>;

@@ -40,8 +40,8 @@ export const listAudit = viewerEndpoint({
       .optional(),
     actor: queryText.optional(),
     outcome: z.enum(['success', 'failure']).optional(),
-    /** What is about this session. */
-    session: z.string().regex(sessionIdPattern, 'is no session id').optional(),
+    /** Rows about this session. */
+    session: z.string().regex(sessionIdPattern, 'is not a session id').optional(),
     limit: queryInteger(1, 200).default(50),
   }),
   body: noBody,
@@ -54,7 +54,7 @@ const sessionViews = record({
   node: z.string(),
   login: z.string(),
   viewer: z.string(),
-  /** Rows of the audit log, refusals among them; a row stands for five minutes of looking. */
+  /** Number of audit rows, including refusals; a row stands for five minutes of viewing. */
   times: z.int(),
   first_at: moment,
   last_at: moment,
@@ -67,14 +67,14 @@ export const listViews = viewerEndpoint({
   method: 'GET',
   path: '/api/views',
   summary:
-    'List who opened, followed or exported which session, the last first. It takes the right to read the audit log, and of sessions to list them.',
+    'List who opened, followed or exported which session, the last first. Requires the rights to read the audit log and to list the sessions.',
   admits: ['user'],
   params: noParams,
   query: z.strictObject({
     from: queryRange.from,
     to: queryRange.to,
     viewer: queryText.optional(),
-    session: z.string().regex(sessionIdPattern, 'is no session id').optional(),
+    session: z.string().regex(sessionIdPattern, 'is not a session id').optional(),
     limit: queryInteger(1, 500).default(200),
   }),
   body: noBody,

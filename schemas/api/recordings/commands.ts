@@ -1,37 +1,37 @@
-/** The commands of a session: what its screen shows of them beside what the kernel of its node says ran. Offsets are ms of session time. */
+/** The commands of a session: as shown on its screen, and as programs that the node's kernel saw. Offsets are ms of session time. */
 import { z } from 'zod';
 import { noBody, viewerEndpoint } from '../../endpoint/endpoint.js';
 import { list, queryInteger, record, texts } from '../../endpoint/fields.js';
 
 /**
- * How a command is known: `marks`, the shell marked it (OSC 133), its exit code and duration are those of the marks; `kernel`, a line behind a prompt
- * and programs that the kernel saw start for it; `screen`, the line alone.
+ * Evidence of a command: `marks`: the shell marked it (OSC 133), and exit code and duration come from the marks; `kernel`: a line after
+ * a prompt and programs that the kernel saw start for it; `screen`: the line alone.
  */
 const commandKnown = ['marks', 'kernel', 'screen'] as const;
 /**
- * `ran`: programs were started for it. `builtin`: the shell does it by itself. `never_ran`: it names a program, the kernel was
- * watched, and nothing was started. `unknown`: the kernel was not watched then.
+ * `ran`: programs were started for it. `builtin`: the shell executes it itself. `never_ran`: it names a program, kernel events
+ * were recorded, and nothing was started. `unknown`: kernel events were not recorded at that time.
  */
 const commandVerdicts = ['ran', 'builtin', 'never_ran', 'unknown'] as const;
 
 const commandUnit = record({
-  /** Offset at which the line stood as it does. */
+  /** Offset at which the line had its final text. */
   at: z.number(),
   /** Offset of the next command, or of the end. */
   until: z.number(),
-  /** Of the line, as in the transcript; of a marked command whose line is not there, a name that no line has. */
+  /** Position of the line, as in the transcript; for a marked command without a line, a position that no line has. */
   place: z.string(),
   prompt: z.string(),
   text: z.string(),
   known: z.enum(commandKnown),
   verdict: z.enum(commandVerdicts),
-  /** Command lines of what its shell started for it, the first ones. */
+  /** Command lines of the first programs that the shell started for it. */
   ran: texts,
-  /** How many programs ran meanwhile, those that its programs started included. */
+  /** Number of programs that ran meanwhile, including those started by its programs. */
   programs: z.int(),
-  /** As the shell marked it, else how the last of what it started ended: a code, or a signal's name. Null: not known. */
+  /** Exit code marked by the shell, otherwise that of the last program it started, or the name of a signal. Null: unknown. */
   exit: z.string().nullable(),
-  /** ms from the begin to that end. */
+  /** ms from the start to that end. */
   lasted: z.number().nullable(),
 });
 export type CommandUnit = z.output<typeof commandUnit>;
@@ -43,11 +43,11 @@ const hiddenProgram = record({
   last: z.number(),
   times: z.int(),
   text: z.string(),
-  /** Command line of what started it; '' where that is not known. */
+  /** Command line of the program that started it; '' if unknown. */
   by: z.string(),
   /** Whether the shell at the terminal started it itself. */
   direct: z.boolean(),
-  /** Place of the command under which it ran; null before the first command. */
+  /** Position of the command during which it ran; null before the first command. */
   inside: z.string().nullable(),
 });
 export type HiddenProgram = z.output<typeof hiddenProgram>;
@@ -55,7 +55,7 @@ export type HiddenProgram = z.output<typeof hiddenProgram>;
 const commandList = record({
   commands: list(commandUnit),
   hidden: list(hiddenProgram),
-  /** Whether the kernel of the node was watched at all. */
+  /** Whether kernel events were recorded at all. */
   watched: z.boolean(),
   /** Start of the reported range. */
   from: z.number(),
@@ -67,7 +67,8 @@ export type CommandList = z.output<typeof commandList>;
 export const listCommands = viewerEndpoint({
   method: 'GET',
   path: '/api/sessions/:id/commands',
-  summary: 'List the commands of a session, each with how it is known, what ran unseen and what was shown but never ran.',
+  summary:
+    'List the commands of a session with the evidence for each, programs that ran unseen, and commands that were shown but never ran.',
   admits: ['user'],
   params: z.strictObject({ id: z.string() }),
   query: z.strictObject({ from: queryInteger(0, 999_999_999_999).default(0) }),

@@ -1,4 +1,4 @@
-/** Two sessions beside each other: their commands aligned, and what differs of what they printed. Offsets are ms of session time. */
+/** Two sessions side by side: their commands aligned, and the differences in their output. Offsets are ms of session time. */
 import { z } from 'zod';
 import { noBody, viewerEndpoint } from '../../endpoint/endpoint.js';
 import { list, record } from '../../endpoint/fields.js';
@@ -8,7 +8,7 @@ const comparedCommand = record({
   at: z.number(),
   text: z.string(),
   exit: z.string().nullable(),
-  /** ms; null: not known. */
+  /** ms; null: unknown. */
   lasted: z.number().nullable(),
 });
 export type ComparedCommand = z.output<typeof comparedCommand>;
@@ -19,14 +19,14 @@ const outputLine = record({ side: z.enum(outputSides), text: z.string() });
 export type OutputLine = z.output<typeof outputLine>;
 
 const comparedRow = record({
-  /** `same`: the same command; `changed`: the same program with other arguments in its place; else a command of one side alone. */
+  /** `same`: the same command; `changed`: the same program with other arguments in the same place; otherwise a command of one side only. */
   kind: z.enum(['same', 'changed', 'left', 'right']),
-  /** Null on the side that has none. */
+  /** Null on the side without the command. */
   left: comparedCommand.nullable(),
   right: comparedCommand.nullable(),
-  /** `cut`: too much was printed to be compared. Of a command of one side alone: `one`. */
+  /** `cut`: too much output to compare. `one`: a command of one side only. */
   output: z.enum(['same', 'differs', 'cut', 'one']),
-  /** Where the outputs differ: the differing lines with some around them. */
+  /** If the outputs differ: the differing lines with some lines of context. */
   lines: list(outputLine),
   /** Differing lines that are not in `lines`. */
   more: z.int(),
@@ -37,7 +37,7 @@ const comparison = record({
   left: sessionInfo,
   right: sessionInfo,
   rows: list(comparedRow),
-  /** Up to where each is compared; null: to the end of what is stored. */
+  /** The offset up to which each is compared; null: up to the end of the stored data. */
   until: record({ left: z.number().nullable(), right: z.number().nullable() }),
 });
 export type Comparison = z.output<typeof comparison>;
@@ -45,7 +45,7 @@ export type Comparison = z.output<typeof comparison>;
 export const compareSessions = viewerEndpoint({
   method: 'GET',
   path: '/api/sessions/:id/compare/:other',
-  summary: 'Compare two sessions: their commands aligned, with what differs of their output. It takes the right to view both.',
+  summary: 'Compare two sessions: their commands aligned, with the differences in their output. Requires the right to view both.',
   admits: ['user'],
   params: z.strictObject({ id: z.string(), other: z.string() }),
   query: z.strictObject({}),

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { noBody, noQuery, viewerEndpoint } from '../../endpoint/endpoint.js';
 import { list, record } from '../../endpoint/fields.js';
 
-/** More are taken out by `steno files`. */
+/** `steno files` extracts more. */
 export const MAX_LISTED_FILES = 1000;
 
 const recordedFile = record({
@@ -22,13 +22,13 @@ const recordedFile = record({
   size: z.number().nullable(),
   sha256: z.string().nullable(),
   outcome: z.string(),
-  /** Why its content is not in the recording; null: it can be taken out. */
+  /** Why its content is not in the recording; null: it can be extracted. */
   missing: z.string().nullable(),
 });
 
 const recordedFiles = record({
   files: list(recordedFile),
-  /** Files beyond those listed. */
+  /** Number of files beyond those listed. */
   more: z.int(),
 });
 
@@ -38,7 +38,7 @@ const errors = ['SESSION_UNKNOWN', 'QUERY_TOO_HEAVY', 'NOT_FOUND', 'STORE_NOT_FO
 export const listRecordedFiles = viewerEndpoint({
   method: 'GET',
   path: '/api/sessions/:id/files',
-  summary: 'List the files that went through a session, and which of them its recording holds whole. Reads the whole recording.',
+  summary: 'List the files that went through a session, and those that its recording contains completely. Reads the whole recording.',
   admits: ['user'],
   params,
   query: noQuery,
@@ -50,7 +50,7 @@ export const listRecordedFiles = viewerEndpoint({
 export const takeRecordedFile = viewerEndpoint({
   method: 'GET',
   path: '/api/sessions/:id/files/:n',
-  summary: 'Take a file out of a recording: the bytes that its gateway hashed, or none. It takes the right to export.',
+  summary: 'Extract a file from a recording: exactly the bytes that its gateway hashed, or an error. Requires the right to export.',
   admits: ['user'],
   params: z.strictObject({ id: z.string(), n: z.string().regex(/^[1-9]\d{0,5}$/, 'is not the number of a file') }),
   query: noQuery,

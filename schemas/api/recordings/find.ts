@@ -9,22 +9,22 @@ import { sessionInfo } from './sessions.js';
 
 const foundHit = record({
   kind: z.enum(searchKinds),
-  /** `''` for what belongs to no session. */
+  /** `''` for a hit without a session. */
   session: z.string(),
   /** Wall clock. */
   at: z.int(),
-  /** Offset in ms on the session's clock; null where it has none. */
+  /** Offset in ms on the session's clock; null if there is none. */
   time: z.number().nullable(),
   user: z.string(),
   node: z.string(),
   login: z.string(),
   /** The text that matched: a line of a screen, a command, a path, an address, ... */
   text: z.string(),
-  /** The rest in a few words: how a file was opened, why something was refused. */
+  /** Further details in a few words, such as how a file was opened or why something was refused. */
   detail: z.string(),
   /** Severity of a finding; '' for anything else. */
   severity: z.enum(severities).or(z.literal('')),
-  /** Of a line of a screen: lines seen just before and after, at most two each. */
+  /** For a screen line: lines seen just before and after, at most two each. */
   before: texts,
   after: texts,
   /** Path of the viewer that opens the moment. */
@@ -41,13 +41,13 @@ const q = z
 const foundSessions = record({
   groups: list(
     record({
-      /** Null for what belongs to no session. */
+      /** Null for hits without a session. */
       session: sessionInfo.nullable(),
-      /** Exact up to some ten thousand, within one percent beyond. */
+      /** Exact up to about ten thousand, within one percent above. */
       count: z.int(),
       first_at: z.int(),
       last_at: z.int(),
-      /** Some of what was found: the newest lines, events and findings in turn, newest first. */
+      /** Some of the hits: the newest lines, events and findings in turn, newest first. */
       hits: list(foundHit),
     }),
   ),
@@ -74,7 +74,7 @@ export const findSessions = viewerEndpoint({
 
 const foundSpans = record({
   /** The session with the newest hit first. */
-  sessions: list(record({ session: sessionInfo, /** As of `foundSessions`. */ count: z.int() })),
+  sessions: list(record({ session: sessionInfo, /** As in `foundSessions`. */ count: z.int() })),
   next: z.string().nullable(),
 });
 export type FoundSpans = z.output<typeof foundSpans>;
@@ -82,7 +82,7 @@ export type FoundSpans = z.output<typeof foundSpans>;
 export const findSpans = viewerEndpoint({
   method: 'GET',
   path: '/api/find/sessions',
-  summary: 'The sessions of the same hits, without the hits: who was where, and from when to when.',
+  summary: 'The sessions of the same hits, without the hits: users, nodes and times.',
   admits: ['user'],
   params: noParams,
   query: z.strictObject({ q, before: queryCursor.optional(), limit: queryInteger(1, 200).default(100) }),
@@ -118,7 +118,7 @@ export const findOverview = viewerEndpoint({
   answer: record({
     total: z.int(),
     sessions: z.int(),
-    /** ms that a bar of the histogram is wide. */
+    /** Width of a histogram bar in ms. */
     step_ms: z.int(),
     histogram: list(record({ at: z.int(), count: z.int() })),
     facets: record({ user: counted, node: counted, login: counted, kind: counted }),
@@ -127,7 +127,7 @@ export const findOverview = viewerEndpoint({
 });
 export type FoundOverview = z.output<typeof findOverview.answer>;
 
-/** Fields of which the page and shells complete values. */
+/** Fields whose values the page and shells complete. */
 export const completedFields = ['user', 'node', 'login', 'cluster', 'namespace', 'pod', 'container', 'image'] as const;
 
 export const findValues = viewerEndpoint({

@@ -1,10 +1,10 @@
-/** Findings: what rules noticed, with the evidence and the moment to open. `steno findings`, the page "Findings". */
+/** Findings of rules, with the evidence and the moment to open. `steno findings`, the page "Findings". */
 import { z } from 'zod';
 import { noBody, noParams, noQuery, viewerEndpoint } from '../../endpoint/endpoint.js';
 import { list, moment, queryInteger, queryRange, queryText, record, texts } from '../../endpoint/fields.js';
 import { findingStates, severities, tiers } from '../../events/rows.js';
 
-/** Several values with commas between them. */
+/** Several values separated by commas. */
 const several = <const T extends readonly [string, ...string[]]>(values: T) =>
   z
     .string()
@@ -18,14 +18,14 @@ const findingInfo = record({
   rule_version: z.int(),
   title: z.string(),
   severity: z.enum(severities),
-  /** `signal`, `alert`, `session`; '' where the rule does not say. */
+  /** `signal`, `alert`, `session`; '' if the rule does not specify one. */
   tier: z.string(),
   techniques: texts,
-  /** Why, with the values that decided. */
+  /** Why the rule matched, with the deciding values. */
   reason: z.string(),
   /** Advice on what to do next; '' if the rule gives none. */
   advice: z.string(),
-  /** '' for a finding about no session. */
+  /** '' for a finding without a session. */
   session: z.string(),
   user: z.string(),
   node: z.string(),
@@ -34,7 +34,7 @@ const findingInfo = record({
   /** Session time in ms. */
   offset: z.number().nullable(),
   row: z.int().nullable(),
-  /** How many events prove it. */
+  /** Number of events that prove it. */
   events: z.int(),
   state: z.enum(findingStates),
   /** The latest decision; null if there is none. `by`: a user, or `suppression/ID`. */
@@ -60,7 +60,7 @@ const findingEvidence = record({
 });
 export type FindingEvidence = z.output<typeof findingEvidence>;
 
-/** `missing`: how many events that prove it are not in the store any more, or cannot be shown. */
+/** `missing`: number of events of the evidence that are no longer stored or cannot be shown. */
 const findingDetail = record({ finding: findingInfo, evidence: list(findingEvidence), missing: z.int() });
 export type FindingDetail = z.output<typeof findingDetail>;
 
@@ -80,7 +80,7 @@ export const listFindings = viewerEndpoint({
     ...queryRange,
     state: several(findingStates).optional(),
     severity: several(severities).optional(),
-    /** Left out: alert and session, unless a rule is named. */
+    /** By default alert and session, unless a rule is named. */
     tier: several(tiers).optional(),
     rule: queryText.optional(),
     session: queryText.optional(),
@@ -97,7 +97,7 @@ export const listFindings = viewerEndpoint({
 export const showFinding = viewerEndpoint({
   method: 'GET',
   path: '/api/findings/:id',
-  summary: 'Show a finding with the events that prove it; the authority is told that its session was looked at.',
+  summary: 'Show a finding with the events that prove it; the view of its session is reported to the authority.',
   admits: ['user'],
   params: z.strictObject({ id: z.string() }),
   query: noQuery,

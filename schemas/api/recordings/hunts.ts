@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { noParams, noQuery, viewerEndpoint } from '../../endpoint/endpoint.js';
 
-/** Bytes of Sigma documents in one hunt. */
+/** Most bytes of Sigma documents in one hunt. */
 export const MAX_HUNT_RULES = 1 << 20;
 
 const moment = z.int().min(0).max(7_258_118_400_000);
@@ -17,7 +17,7 @@ const huntRequest = z.strictObject({
   from: moment.optional(),
   /** Exclusive. */
   to: moment.optional(),
-  /** For each rule. */
+  /** Examples per rule. */
   examples: z.int().min(0).max(100).default(5),
 });
 export type HuntRequest = z.output<typeof huntRequest>;
@@ -38,15 +38,15 @@ export interface HuntExample {
 /** The matches of one rule. */
 export interface HuntMatches {
   readonly count: number;
-  /** Matches in sessions in which the store has no finding of a rule with this id. */
+  /** Matches in sessions for which the store has no finding of a rule with this id. */
   readonly fresh: number;
-  /** Of the findings of a rule with this id in the range: with a match for evidence, and without. */
+  /** Findings of a rule with this id in the range: those that a match confirms, and those without a match. */
   readonly findings: { readonly kept: number; readonly gone: number };
   /** Days of UTC with matches, as in `2026-11-29`. */
   readonly days: readonly { readonly day: string; readonly count: number }[];
-  /** The earliest. */
+  /** The earliest matches. */
   readonly examples: readonly HuntExample[];
-  /** Why the count is not the whole; null when it is. */
+  /** Why the count is incomplete; null if it is complete. */
   readonly failure: { readonly code: string; readonly detail: string } | null;
 }
 
@@ -63,7 +63,7 @@ export type HuntLine =
       readonly rules: number;
       readonly lacking: readonly { readonly title: string; readonly missing: readonly string[] }[];
     }
-  /** `done`: of 1. */
+  /** `done`: from 0 to 1. */
   | { readonly kind: 'progress'; readonly done: number; readonly matches: number }
   | {
       readonly kind: 'result';
@@ -76,7 +76,7 @@ export const huntRules = viewerEndpoint({
   method: 'POST',
   path: '/api/hunts',
   summary:
-    'Search stored events that the caller may view for matches of rules: JSON lines of progress, then of the result. To cancel, close the connection.',
+    'Search stored events that the caller may view for matches of rules: JSON lines with progress, then the result. To cancel, close the connection.',
   admits: ['user'],
   params: noParams,
   query: noQuery,

@@ -24,7 +24,7 @@ test.each([
   expect(firstSegment(segments, live, at)).toBe(expected);
 });
 
-test('of nothing stored nothing is shown first', () => expect(firstSegment([], true, 5)).toBeNull());
+test('without stored segments, none is shown first', () => expect(firstSegment([], true, 5)).toBeNull());
 
 test.each([
   [null, null],
@@ -38,11 +38,11 @@ test.each([
   expect(momentOf(t)).toBe(expected);
 });
 
-test('the address says the moment only when there is one', () => {
+test('the address contains the moment only if there is one', () => {
   expect([openingPath('x', null), openingPath('x', 0)]).toEqual(['/api/sessions/x/opening', '/api/sessions/x/opening?at=0']);
 });
 
-test.each(['', '[1,"o","a\\n"]\n[0,"o","\u20ac"]\n'])('lines come back as they were written: %j', (lines) => {
+test.each(['', '[1,"o","a\\n"]\n[0,"o","\u20ac"]\n'])('lines are read back unchanged: %j', (lines) => {
   const opening = { me: { user: 'line\nfeed' }, session: {}, index: { segments }, first: 1 } as unknown as SessionOpening;
   expect(decodeOpening(new TextDecoder().decode(encodeOpening(opening, new TextEncoder().encode(lines))))).toEqual({ opening, lines });
 });

@@ -1,13 +1,13 @@
 /**
- * What a page shows first of a session, in one answer: who asks, the session, where its segments lie, and the lines of
- * the segment that holds the moment asked for. Four calls that wait for each other would be four times the way there and
- * back before the first screen.
+ * Everything that a page needs to show a session at first, in one answer: the caller, the session, its segments, and the
+ * lines of the segment that holds the requested moment. Four dependent calls would take four round trips before the first
+ * screen.
  *
- *     GET /api/sessions/:id/opening?at=MS     text: one line of JSON (`SessionOpening`), then the segment's lines as they are
+ *     GET /api/sessions/:id/opening?at=MS     text: one line of JSON (`SessionOpening`), then the segment's lines unchanged
  *
- * The server names this address in a header of the page, so that it is on its way while scripts load: both sides must
- * write it alike, hence `openingPath`. Markers are left out: they come with the facts, which a first screen can do
- * without. Tested in opening.test.ts and viewer/api/main.test.ts.
+ * The server names this address in a header of the page, so that the browser fetches it while scripts load; both sides must
+ * write it identically, hence `openingPath`. Markers are left out: they come with the facts, which the first screen does not
+ * need. Tested in opening.test.ts and viewer/api/main.test.ts.
  */
 import type { Me } from '../front/sign-in.js';
 import type { Watermark } from '../../offline/watermark.js';
@@ -17,9 +17,9 @@ export interface SessionOpening {
   readonly me: Me;
   readonly session: SessionInfo;
   readonly index: Omit<SegmentIndex, 'markers' | 'watermark'>;
-  /** What is drawn over all that is shown of the session. Left out where no role of who asks wants one. */
+  /** Drawn over everything shown of the session. Omitted if no role of the caller requires a watermark. */
   readonly watermark?: Watermark;
-  /** The segment whose lines follow; null while nothing of the recording is stored, and where it cannot be read. */
+  /** The segment whose lines follow; null while nothing of the recording is stored, or if the segment cannot be read. */
   readonly first: number | null;
 }
 
@@ -27,23 +27,23 @@ export function openingPath(session: string, at: number | null): string {
   return `/api/sessions/${session}/opening${at === null ? '' : `?at=${at}`}`;
 }
 
-/** The moment in ms that `t` in the address of a page names; null for what names none. */
+/** The moment in ms that `t` in the address of a page names; null if it names none. */
 export function momentOf(t: string | null): number | null {
   return t !== null && /^\d{1,12}$/.test(t) ? Number(t) : null;
 }
 
-/** The segment that is shown first: that of the moment, or of the beginning, or of a live session the last. */
+/** The segment to show first: that of the moment, otherwise the last of a live session, otherwise the first. */
 export function firstSegment(segments: readonly { readonly start: number }[], live: boolean, at: number | null): number | null {
   if (segments.length === 0) return null;
   return segmentAt(segments, at ?? (live ? Number.POSITIVE_INFINITY : 0));
 }
 
-/** The segment that holds the moment. The beginning is drawn from the lines alone: where segments begin and what a keyframe shows is not signed. */
+/** The segment that holds the moment. The first is drawn from its lines alone: segment boundaries and keyframes are not signed. */
 export function segmentAt(segments: readonly { readonly start: number }[], at: number): number {
   return at <= 0 ? 0 : lastAtOrBefore(segments.length, (n) => segments[n]!.start, at);
 }
 
-/** The last of ascending numbers that is not above `value`; 0 when all are. */
+/** Index of the last of ascending numbers that is not above `value`; 0 if all are above it. */
 export function lastAtOrBefore(count: number, numberAt: (i: number) => number, value: number): number {
   let low = 0;
   let high = count;

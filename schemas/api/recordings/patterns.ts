@@ -1,36 +1,36 @@
-/** Patterns over sessions: what recurs before findings, nodes and hours, sessions alike. Only sessions count that the caller may view. */
+/** Patterns over sessions: commands before findings, nodes and hours, similar sessions. Only sessions that the caller may view count. */
 import { z } from 'zod';
 import { noBody, noParams, viewerEndpoint } from '../../endpoint/endpoint.js';
 import { list, moment, queryRange, record, texts } from '../../endpoint/fields.js';
 import { sessionInfo } from './sessions.js';
 
-/** Of the sessions' starts; the last thirty days unless told. */
+/** Bounds the start of sessions; the last thirty days by default. */
 const span = z.strictObject({ from: queryRange.from, to: queryRange.to });
 
 const patterns = record({
   from: moment,
   to: moment,
   sessions: z.int(),
-  /** Sessions with a finding that was not told to be a false alarm. */
+  /** Sessions with a finding that was not dismissed as a false alarm. */
   incidents: z.int(),
-  /** Sessions of which commands are known. */
+  /** Sessions whose commands are known. */
   known: z.int(),
-  /** Commands that ran before at least two incidents, the most telling first; at most 50. */
+  /** Commands that ran before at least two incidents, the most significant first; at most 50. */
   commands: list(
     record({
-      /** The program, and the word after it where that is a verb. */
+      /** The program, and the word after it if that is a verb. */
       command: z.string(),
       before: z.int(),
       /** Sessions without a finding in which it ran. */
       others: z.int(),
-      /** How many times as often it is in sessions with a finding. */
+      /** How many times more often it ran in sessions with a finding. */
       lift: z.number(),
-      /** The newest of those with a finding, at most three. */
+      /** The newest sessions with a finding, at most three. */
       sessions: texts,
     }),
   ),
   nodes: list(record({ node: z.string(), sessions: z.int(), incidents: z.int() })),
-  /** Of the week in UTC; day 1 is Monday. Hours without sessions are left out. */
+  /** Hours of the week in UTC; day 1 is Monday. Hours without sessions are left out. */
   hours: list(record({ day: z.int(), hour: z.int(), sessions: z.int(), incidents: z.int() })),
 });
 export type SessionPatterns = z.output<typeof patterns>;
@@ -39,7 +39,7 @@ export const showPatterns = viewerEndpoint({
   method: 'GET',
   path: '/api/patterns',
   summary:
-    'Show what recurs over sessions: commands that ran before findings, nodes and hours. It takes the right to read findings; only sessions count that the caller may view.',
+    'Show patterns over sessions: commands that ran before findings, nodes and hours. Requires the right to read findings; only sessions that the caller may view count.',
   admits: ['user'],
   params: noParams,
   query: span,
@@ -51,14 +51,14 @@ export const showPatterns = viewerEndpoint({
 const alike = record({
   from: moment,
   to: moment,
-  /** The most alike first, at most 20. */
+  /** The most similar first, at most 20. */
   sessions: list(
     record({
       session: sessionInfo,
-      /** Commands in both, and in either. */
+      /** Number of commands in both sessions, and in either. */
       shared: z.int(),
       either: z.int(),
-      /** Some of those in both. */
+      /** Some of the commands in both. */
       commands: texts,
     }),
   ),
@@ -68,7 +68,7 @@ export type AlikeSessions = z.output<typeof alike>;
 export const listAlike = viewerEndpoint({
   method: 'GET',
   path: '/api/sessions/:id/alike',
-  summary: 'List sessions that ran the same commands as one, of those that the caller may view.',
+  summary: 'List sessions that ran the same commands as a given one, among those that the caller may view.',
   admits: ['user'],
   params: z.strictObject({ id: z.string() }),
   query: span,

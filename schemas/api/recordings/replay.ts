@@ -1,22 +1,22 @@
 /**
- * What stands beside a replay: when something happened at all, and the lines that were on the screen. Offsets are ms of session
- * time. Answers are bounded whatever the length of the session: the timeline by its parts, lines by pages.
+ * Data beside a replay: a timeline of activity, and the lines that were on the screen. Offsets are ms of session time. Answers
+ * are bounded regardless of the session's length: the timeline by its parts, lines by pages.
  */
 import { z } from 'zod';
 import { noBody, viewerEndpoint } from '../../endpoint/endpoint.js';
 import { list, queryInteger, record } from '../../endpoint/fields.js';
 
-/** Kinds of events drawn in a lane of their own. */
+/** Lanes of the timeline, one for each kind of events. */
 export const timelineLanes = ['output', 'program', 'file', 'network', 'power', 'gap'] as const;
 export type TimelineLane = (typeof timelineLanes)[number];
 
 /** A stretch of `width` ms in which something happened. */
 const timelinePart = record({
-  /** Its number: it begins at `part` times `width`. */
+  /** Number of the stretch, which begins at `part` times `width`. */
   part: z.int(),
   /** Offset of the first event in it. */
   first: z.number(),
-  /** Events; of `output`, characters that were new on the screen. */
+  /** Number of events; for `output`, of characters that were new on the screen. */
   amount: z.number(),
 });
 export type TimelinePart = z.output<typeof timelinePart>;
@@ -24,18 +24,18 @@ export type TimelinePart = z.output<typeof timelinePart>;
 export const sessionTimeline = record({
   width: z.number(),
   lanes: list(record({ lane: z.enum(timelineLanes), parts: list(timelinePart) })),
-  /** Stretches without anything new on the screen, the longest ones, in order. */
+  /** The longest stretches without anything new on the screen, in order of time. */
   idle: list(record({ from: z.number(), to: z.number() })),
 });
 export type SessionTimeline = z.output<typeof sessionTimeline>;
 
-/** A line that was on the screen, once, when it first was. `place`: pass the last one as `after` to go on. */
+/** A line that was on the screen, once, at its first appearance. `place`: pass the last one as `after` to continue. */
 const transcriptLine = record({ place: z.string(), offset: z.number(), row: z.int(), text: z.string() });
 export type TranscriptLine = z.output<typeof transcriptLine>;
 
 const transcriptPage = record({
   lines: list(transcriptLine),
-  /** Whether there are lines behind the last one, now. */
+  /** Whether there are lines after the last one now. */
   more: z.boolean(),
   /** Whether there are lines before the first one. */
   earlier: z.boolean(),
@@ -67,7 +67,7 @@ const place = z
 export const listLines = viewerEndpoint({
   method: 'GET',
   path: '/api/sessions/:id/lines',
-  summary: "List the lines of a session's screen in order: behind a place, before one, or around a moment.",
+  summary: "List the lines of a session's screen in order: after a position, before one, or around a moment.",
   admits: ['user'],
   params,
   query: z

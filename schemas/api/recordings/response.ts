@@ -1,12 +1,12 @@
-/** How fast people respond to findings: `steno findings response`, and its page. */
+/** How fast people respond to findings: `steno findings response`, and the page. */
 import { z } from 'zod';
 import { noBody, noParams, viewerEndpoint } from '../../endpoint/endpoint.js';
 import { list, moment, queryRange, record } from '../../endpoint/fields.js';
 
 const measured = record({
-  /** Findings of which it was measured. */
+  /** Number of findings with a value. */
   count: z.int(),
-  /** ms from the finding on; null where there are none. */
+  /** ms since the finding; null without values. */
   median: z.number().nullable(),
   p90: z.number().nullable(),
 });
@@ -15,10 +15,10 @@ export const showResponse = viewerEndpoint({
   method: 'GET',
   path: '/api/finding-response',
   summary:
-    'From findings to the first look, to a lock, to the end of their sessions and to the decision that closed them, by month. It takes the right to read findings and the audit log.',
+    'Show times from findings to the first look, a lock, the end of their sessions, and the decision that closed them, by month. Requires the rights to read findings and the audit log.',
   admits: ['user'],
   params: noParams,
-  /** Of the findings' own time; the last twelve months unless told. */
+  /** Bounds the time of the findings; the last twelve months by default. */
   query: z.strictObject({ from: queryRange.from, to: queryRange.to }),
   body: noBody,
   answer: record({
@@ -27,7 +27,7 @@ export const showResponse = viewerEndpoint({
     /** The earliest first; months without findings are left out. */
     months: list(
       record({
-        /** Its first moment in UTC. */
+        /** Start of the month in UTC. */
         month: moment,
         findings: z.int(),
         look: measured,

@@ -1,4 +1,4 @@
-/** Search over what was seen on screens: `steno search`. */
+/** Search over the text of screens: `steno search`. */
 import { z } from 'zod';
 import { noBody, noParams, viewerEndpoint } from '../../endpoint/endpoint.js';
 import { list, queryInteger, queryRange, queryText, record, texts } from '../../endpoint/fields.js';

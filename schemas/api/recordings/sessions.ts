@@ -1,4 +1,4 @@
-/** Recorded sessions: the list, and what is known and stored of each. Times are ms since 1970, offsets ms of session time. */
+/** Recorded sessions: the list, and the facts and data of each. Times are ms since 1970, offsets ms of session time. */
 import { z } from 'zod';
 import { noBody, noParams, noQuery, viewerEndpoint } from '../../endpoint/endpoint.js';
 import { list, queryInteger, queryRange, queryText, record, texts } from '../../endpoint/fields.js';
@@ -17,8 +17,8 @@ const sessionRef = record({ id: z.string(), user: z.string(), node: z.string(), 
 export type SessionRef = z.output<typeof sessionRef>;
 
 /**
- * Who is in a live session, the session's user first; `others`: how many more. `awaits`: whom it waits for, empty: nobody. `invite`: as
- * what the caller's roles let them invite somebody; the authority decides when they do.
+ * Participants of a live session, the session's user first; `others`: the number of further ones. `awaits`: whom the session waits for;
+ * empty: nobody. `invite`: modes for which the caller's roles permit invitations; the authority decides when an invitation is made.
  */
 const livePeople = record({
   participants: list(liveParticipant),
@@ -52,18 +52,18 @@ export const sessionInfo = record({
   bytes_out: z.number(),
   recording_bytes: z.number(),
   stored_bytes: z.number(),
-  /** Access requests that it was under. */
+  /** Access requests that the session used. */
   requests: texts,
-  /** The session from inside of which it was opened. Left out where none is proven, or who asks may not list that one. */
+  /** The session from inside which this one was opened. Omitted if none is proven, or if the caller may not list that session. */
   opened_from: sessionRef.exactOptional(),
-  /** Of a live session that can be joined, where its gateway and the authority are there to tell. */
+  /** Set for a live session that can be joined, if its gateway and the authority can be reached. */
   live: livePeople.exactOptional(),
 });
 export type SessionInfo = z.output<typeof sessionInfo>;
 
 const sessionList = record({
   sessions: list(sessionInfo),
-  /** Not there when all rows are. */
+  /** Omitted if all rows are present. */
   incomplete: indexProgress.exactOptional(),
   /** Pass as `before` for the next page; null at the end. */
   next: z.string().nullable(),
@@ -76,12 +76,12 @@ export const segmentIndex = record({
   rows: z.int(),
   duration: z.number(),
   live: z.boolean(),
-  /** Last durable block: where the live socket goes on. */
+  /** Last durable block, after which the live socket continues. */
   block: z.int(),
   /** In order, without holes. `start`, `end`: offsets; `first_block`: block of the first line; `cols`, `rows` at start. */
   segments: list(record({ n: z.int(), start: z.number(), end: z.number(), first_block: z.int() })),
   markers: list(marker),
-  /** To be shown with the recording, where a role of the caller asks for it. */
+  /** To be shown with the recording, if a role of the caller requires it. */
   watermark: watermark.exactOptional(),
 });
 export type SegmentIndex = z.output<typeof segmentIndex>;
@@ -92,11 +92,11 @@ export type SessionFact = z.output<typeof sessionFact>;
 const kernelEventList = record({
   events: list(kernelEventInfo),
   /**
-   * Gaps of the kernel events that the session's recording tells of, in its order: signed by the gateway, and outside the
-   * order of `events`, since a node's rows stand behind all of a recording's. All that there are now, with each page.
+   * Gaps of the kernel events that the session's recording reports, in its order. They are signed by the gateway and are not part
+   * of the order of `events`, where a node's rows follow all rows of the recording. Every page carries all gaps known now.
    */
   gaps: list(kernelEventInfo),
-  /** Whether there are more behind the last one, now. */
+  /** Whether there are more after the last one now. */
   more: z.boolean(),
   /** As in `sessionInfo`; on the first page only. */
   opened_from: sessionRef.exactOptional(),
@@ -120,7 +120,7 @@ export type ExportFormat = (typeof exportFormats)[number];
 /** The longest span of an animation, in ms. */
 export const MAX_ANIMATION_MS = 60_000;
 
-/** An id that is none is answered like a session that does not exist, so any text is taken. */
+/** Any text is accepted, so that an invalid id is answered like an unknown session. */
 const params = z.strictObject({ id: z.string() });
 const errors = ['SESSION_UNKNOWN', 'QUERY_TOO_HEAVY'] as const;
 const stored = [...errors, 'NOT_FOUND', 'STORE_NOT_FOUND', 'RECORDING_MALFORMED'] as const;
@@ -161,7 +161,7 @@ export const showSession = viewerEndpoint({
 export const openSession = viewerEndpoint({
   method: 'GET',
   path: '/api/sessions/:id/opening',
-  summary: 'Show what a page shows first of a session, in one answer (schemas/api/recordings/opening.ts).',
+  summary: 'Get everything that a page shows of a session at first, in one answer (schemas/api/recordings/opening.ts).',
   admits: ['user'],
   params,
   query: z.strictObject({ at: queryInteger(0, 999_999_999_999).optional() }),
@@ -211,7 +211,7 @@ export const listFacts = viewerEndpoint({
 export const listKernelEvents = viewerEndpoint({
   method: 'GET',
   path: '/api/sessions/:id/events',
-  summary: "List what the node's kernel told of a session, in order.",
+  summary: 'List the kernel events and gaps of a session, in order.',
   admits: ['user'],
   params,
   query: z.strictObject({
@@ -222,7 +222,7 @@ export const listKernelEvents = viewerEndpoint({
       .pipe(z.array(z.enum(kernelKinds)).min(1))
       .optional(),
     only: z.enum(['changes', 'tree']).optional(),
-    /** Offset: what is earlier is left out. */
+    /** Offset; earlier events are left out. */
     from: queryInteger(0, 999_999_999_999).optional(),
     after: z
       .string()
@@ -247,9 +247,9 @@ export const exportSession = viewerEndpoint({
   params,
   query: z.strictObject({
     format: z.enum(exportFormats).default('cast.zst'),
-    /** Of a picture, and where an animation begins: session time in ms. */
+    /** Session time in ms of a picture, or of the start of an animation. */
     at: queryInteger(0, 999_999_999_999).optional(),
-    /** Where an animation ends, at most a minute later. */
+    /** End of an animation, at most a minute later. */
     until: queryInteger(0, 999_999_999_999).optional(),
   }),
   body: noBody,
@@ -261,12 +261,12 @@ export const exportSession = viewerEndpoint({
 export const followSession = viewerEndpoint({
   method: 'GET',
   path: '/api/sessions/:id/live',
-  summary: 'Follow a live session: a WebSocket of text messages, each some event lines, from after a block on.',
+  summary: 'Follow a live session: a WebSocket of text messages with event lines, from after a block on.',
   admits: ['user'],
   params,
   query: z.strictObject({
     after: queryInteger(0, 4_294_967_295).default(0),
-    drafts: z.literal('1').optional().describe('also send what is recorded of a block before it is cut: schemas/feed.ts'),
+    drafts: z.literal('1').optional().describe('also send drafts of incomplete blocks: schemas/feed.ts'),
   }),
   body: noBody,
   answer: z.string(),

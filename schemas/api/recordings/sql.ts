@@ -1,4 +1,4 @@
-/** People's SQL: `steno sql`, the page "SQL". docs/sql.md says what may be asked. */
+/** Users' SQL: `steno sql`, the page "SQL". docs/sql.md describes the allowed queries. */
 import { z } from 'zod';
 import { noBody, noParams, noQuery, viewerEndpoint } from '../../endpoint/endpoint.js';
 import { list, record } from '../../endpoint/fields.js';
@@ -7,14 +7,14 @@ import { sqlText } from '../../sql/text.js';
 
 const sqlRequest = z.strictObject({
   sql: sqlText,
-  /** Of the answer. */
+  /** Most rows in the answer. */
   rows: z.int().min(1).max(MAX_SQL_ROWS).default(1000),
   seconds: z.int().min(1).max(MAX_SQL_SECONDS).default(60),
-  /** A part of the answer that the same seed picks again. */
+  /** A random part of the answer, reproducible with the same seed. */
   sample: z
     .strictObject({
       size: z.int().min(1).max(10_000),
-      seed: z.string().regex(/^[\x20-\x7e]{1,64}$/, 'is no seed: 1 to 64 printable characters'),
+      seed: z.string().regex(/^[\x20-\x7e]{1,64}$/, 'is not a seed: 1 to 64 printable characters'),
     })
     .optional(),
 });
@@ -22,28 +22,28 @@ export type SqlRequest = z.output<typeof sqlRequest>;
 
 /** One line of the answer. The last is `done` or `error`; an answer without either was cut off. */
 export type SqlLine =
-  /** `rows`, `of`: read so far; null for who does not see every row, and before it runs. */
+  /** `rows`, `of`: rows read so far, and their estimated total; null for users who do not see every row, and before the query runs. */
   | { readonly kind: 'progress'; readonly ms: number; readonly rows: number | null; readonly of: number | null }
   | { readonly kind: 'columns'; readonly columns: readonly SqlColumnInfo[] }
-  /** Values as JSON has them; whole numbers beyond 2^53 are text. */
+  /** JSON values; integers beyond 2^53 are text. */
   | { readonly kind: 'rows'; readonly rows: readonly (readonly unknown[])[] }
   | SqlDone
   | { readonly kind: 'error'; readonly code: string; readonly detail: string };
 
 export interface SqlColumnInfo {
   readonly name: string;
-  /** Of ClickHouse. */
+  /** A ClickHouse type. */
   readonly type: string;
 }
 
 export interface SqlDone {
   readonly kind: 'done';
   readonly rows: number;
-  /** There are more rows than were asked for. */
+  /** Whether there are more rows than requested. */
   readonly truncated: boolean;
-  /** Of how many rows the sample is. */
+  /** Number of rows from which the sample was drawn. */
   readonly population: number | null;
-  /** SHA-256 of columns and rows (schemas/sql/canonical.ts), as it is in the audit log. */
+  /** SHA-256 of columns and rows (schemas/sql/canonical.ts), as in the audit log. */
   readonly hash: string;
   readonly ms: number;
 }
@@ -52,7 +52,7 @@ export const runSql = viewerEndpoint({
   method: 'POST',
   path: '/api/sql',
   summary:
-    'Run a SELECT over the rows that the caller may see. Whoever closes the connection cancels it. The authority is told of each query with the hash of its answer.',
+    'Run a SELECT over the rows that the caller may see. Closing the connection cancels it. Each query is reported to the authority with the hash of its answer.',
   admits: ['sql:read'],
   params: noParams,
   query: noQuery,
@@ -81,7 +81,7 @@ const sqlSchema = record({
     record({
       name: z.string(),
       about: z.string(),
-      /** False: the caller's roles show no rows of it. */
+      /** False: the caller's roles do not show any rows of it. */
       readable: z.boolean(),
       columns: list(record({ name: z.string(), type: z.string(), about: z.string() })),
     }),
@@ -93,7 +93,7 @@ export type SqlSchema = z.output<typeof sqlSchema>;
 export const showSqlSchema = viewerEndpoint({
   method: 'GET',
   path: '/api/sql/schema',
-  summary: 'What SQL may read: views with their columns, and the queries that come with Steno.',
+  summary: 'Show what SQL may read: views with their columns, and the queries supplied with Steno.',
   admits: ['sql:read'],
   params: noParams,
   query: noQuery,

@@ -1,4 +1,4 @@
-/** The state of Steno: `steno status`, and what programs of this machine measure. */
+/** The state of Steno: `steno status`, and measurements for programs on this machine. */
 import { z } from 'zod';
 import { list, record, texts } from '../../endpoint/fields.js';
 import { anyQuery, noBody, noParams, noQuery, viewerEndpoint } from '../../endpoint/endpoint.js';
@@ -6,7 +6,7 @@ import { anyQuery, noBody, noParams, noQuery, viewerEndpoint } from '../../endpo
 const queueNames = ['sealing', 'indexing', 'storing', 'rows', 'kernel'] as const;
 export type QueueName = (typeof queueNames)[number];
 
-/** Work in the background: how much of it waits, what is under way included. */
+/** Background work: the amount that waits, including work in progress. */
 const queueReport = record({
   name: z.enum(queueNames),
   unit: z.enum(['sessions', 'bytes', 'rows', 'batches']),
@@ -15,38 +15,38 @@ const queueReport = record({
   done: z.number(),
   /** Since the start of the process. */
   total: z.number(),
-  /** ms since 1970, since when it has not been empty; null when nothing waits. */
+  /** Since when it has not been empty, ms since 1970; null if nothing waits. */
   since: z.number().nullable(),
 });
 export type QueueReport = z.output<typeof queueReport>;
 export type QueueUnit = QueueReport['unit'];
 
-/** Rows of recordings are being computed again: until then lists and searches are incomplete. */
+/** Progress of recomputing the rows of recordings; meanwhile lists and searches are incomplete. */
 export const indexProgress = record({
-  /** Recordings, all of them as far as they were counted; 0 for who may not know how many there are. */
+  /** Number of recordings, as far as counted; 0 for users who may not know the number. */
   done: z.int(),
   total: z.int(),
-  /** Whether audit rows from before, and kernel events of sessions without an event log, were lost: no recording holds them. */
+  /** Whether earlier audit rows, and kernel events of sessions without an event log, were lost: no recording holds them. */
   lost: z.boolean(),
-  /** It stopped; the next start goes on. */
+  /** It stopped and continues at the next start. */
   failed: z.boolean(),
 });
 export type IndexProgress = z.output<typeof indexProgress>;
 
-/** One destination that everything stored is sent on to (docs/siem.md). Counters are since the start of the process. */
+/** One SIEM destination (docs/siem.md). Counters start with the process. */
 const siemReport = record({
   name: z.string(),
   format: z.enum(['ocsf', 'syslog']),
-  /** `waiting`: it has not begun; `elsewhere`: another analyzer sends. */
+  /** `waiting`: sending has not begun; `elsewhere`: another analyzer sends. */
   state: z.enum(['waiting', 'sending', 'failing', 'elsewhere']),
-  /** Why it fails; '' where it does not. */
+  /** Why it fails; '' if it does not. */
   error: z.string(),
   sent: z.int(),
-  /** Rows that the destination will not take. */
+  /** Rows that the destination refused. */
   refused: z.int(),
-  /** Rows that are stored and were not delivered, as they were counted last: at most ten seconds ago. */
+  /** Stored rows that are not delivered yet, at the last count, at most ten seconds ago. */
   waiting: z.int(),
-  /** Since when there have been such rows, in milliseconds. */
+  /** How long there have been such rows, in ms. */
   lag_ms: z.int(),
 });
 export type SiemReport = z.output<typeof siemReport>;
@@ -59,22 +59,22 @@ const analysisReport = record({
   leads: z.boolean(),
   share: z.number(),
   rules: z.int(),
-  /** Ingests that are to be followed, and those that are. */
+  /** Number of ingests to follow, and of those being followed. */
   feeds: z.int(),
   feeds_open: z.int(),
   sessions: z.int(),
-  /** Sessions with rows that were not analyzed yet, and the age of the oldest of these rows. */
+  /** Sessions with rows not analyzed yet, and the age of the oldest such row. */
   behind: z.int(),
   lag_ms: z.int(),
   rows: z.int(),
   findings: z.int(),
   findings_waiting: z.int(),
   findings_dropped: z.int(),
-  /** Detectors that failed and were switched off for a session. */
+  /** Detectors that failed and were disabled for a session. */
   faults: z.int(),
-  /** Matches left out beyond the limit of a session or a rule. */
+  /** Matches dropped because of the limit of a session or a rule. */
   beyond: z.int(),
-  /** Findings that the authority was told of, that wait to be, and that it was not told of or refused. */
+  /** Findings reported to the authority, waiting to be reported, and not reported or refused. */
   announced: z.int(),
   announcements_waiting: z.int(),
   announcements_lost: z.int(),
@@ -84,9 +84,9 @@ export type AnalysisReport = z.output<typeof analysisReport>;
 
 export const statusReport = record({
   version: z.string(),
-  /** Only for who may view every session: their number says something of others'. */
+  /** Only for users who may view every session, since the numbers reveal something about others' sessions. */
   queues: list(queueReport),
-  /** Null where no analyzer runs beside this viewer, and for who may not view every session. */
+  /** Null if no analyzer runs beside this viewer, and for users who may not view every session. */
   analysis: analysisReport.nullable(),
   sessions_live: z.int(),
   sessions_total: z.int(),
@@ -95,14 +95,14 @@ export const statusReport = record({
 export type StatusReport = z.output<typeof statusReport>;
 
 export const recordingCa = record({
-  /** Public key lines, the active one and those of a rotation or of the past. */
+  /** Public key lines: the active key, and those of a rotation or of earlier ones. */
   keys: texts,
 });
 
 export const showStatus = viewerEndpoint({
   method: 'GET',
   path: '/api/status',
-  summary: 'Show whether the stores answer, and what waits in the background.',
+  summary: 'Show whether the stores answer, and the queues of background work.',
   admits: ['user'],
   params: noParams,
   query: anyQuery,
@@ -114,7 +114,7 @@ export const showStatus = viewerEndpoint({
 export const showRecordingCa = viewerEndpoint({
   method: 'GET',
   path: '/api/recording-ca',
-  summary: 'Show the public keys that recordings are checked with.',
+  summary: 'Show the public keys for verifying recordings.',
   admits: ['user'],
   params: noParams,
   query: noQuery,
@@ -126,7 +126,7 @@ export const showRecordingCa = viewerEndpoint({
 export const showMetrics = viewerEndpoint({
   method: 'GET',
   path: '/metrics',
-  summary: 'Measure queues and connections turned away, for programs of this machine alone.',
+  summary: 'Get metrics of queues and refused connections, only for programs on this machine.',
   admits: ['owner'],
   params: noParams,
   query: noQuery,

@@ -21,19 +21,19 @@ export const trustFields = {
 export const trustReport = record(trustFields);
 export type TrustReport = z.output<typeof trustReport>;
 
-/** A CA, and how far its rotation is. */
+/** A CA, and the state of its rotation. */
 const caReport = record({
   name: z.string(),
   phase: z.enum(caPhases),
-  /** ms since 1970; null where nothing was rotated yet. */
+  /** ms since 1970; null before the first rotation. */
   changed_at: moment.nullable(),
   changed_by: z.string(),
-  /** Milliseconds from beginning to end of an automatic rotation, and when it goes on; null by hand. */
+  /** Duration of an automatic rotation in ms, and the time of its next phase; null for a manual rotation. */
   grace_ms: z.int().nullable(),
   next_at: moment.nullable(),
-  /** Connected services, `kind/name`, whose certificates are not of the key that signs now. */
+  /** Connected services, `kind/name`, whose certificates were not issued with the current signing key. */
   waits_for: texts,
-  /** Newest first. `signs`: for whom, now. */
+  /** Newest first. `signs`: whether the key now signs for clients and for servers. */
   keys: list(
     record({
       generation: z.int(),
@@ -64,7 +64,7 @@ export const showTrust = endpoint({
 export const listCas = endpoint({
   method: 'GET',
   path: '/v1/ca',
-  summary: 'List the CAs and how far their rotations are.',
+  summary: 'List the CAs and the state of their rotations.',
   admits: ['owner', 'user'],
   event: 'ca.list',
   params: noParams,
@@ -76,7 +76,7 @@ export const listCas = endpoint({
 export const rotateCa = endpoint({
   method: 'PUT',
   path: '/v1/ca/:name/rotation',
-  summary: 'Move the rotation of a CA to a phase, or let it go on by itself.',
+  summary: 'Move the rotation of a CA to a phase, or let it continue automatically.',
   admits: ['owner', 'ca:update'],
   event: 'ca.rotate',
   params: z.strictObject({ name: z.string() }),

@@ -34,9 +34,9 @@ export const enrolOwnService = endpoint({
     kind: z.enum(serviceKinds),
     name,
     ...keys,
-    /** Names that the host certificate shall cover beside the service's own. */
+    /** Names that the host certificate must include beside the service's own. */
     host_names: z.array(z.string().refine(isHostName, 'is not a host name')).max(32).readonly().exactOptional(),
-    /** Of a gateway: the host keys of other kinds that it shows. */
+    /** For a gateway: the host keys of other kinds that it presents. */
     more_host_keys: z.array(keyLine).max(8).readonly().exactOptional(),
   }),
   answer: enrolment,
@@ -53,7 +53,7 @@ export const renewService = endpoint({
   params: noParams,
   body: z.strictObject({
     ...keys,
-    /** The one to be renewed: the new one covers the same names. */
+    /** The certificate to be renewed; the new one has the same names. */
     host_certificate: keyLine.exactOptional(),
   }),
   answer: enrolment,
@@ -71,9 +71,9 @@ export const issueHostCertificate = endpoint({
   body: z.strictObject({
     public_key: keyLine,
     name,
-    /** The caller's own, whose other names this one shall have too. */
+    /** The caller's existing certificate, whose other names the new one also gets. */
     host_certificate: keyLine.exactOptional(),
-    /** Seconds: nobody renews these certificates but who asks for them. */
+    /** Seconds; these certificates are renewed only on request. */
     ttl: z
       .number()
       .int()
@@ -86,18 +86,18 @@ export const issueHostCertificate = endpoint({
 });
 
 /**
- * That the user of a certificate is connecting to the gateway: what they signed there to be let in. Their certificate
- * belongs to what is signed (schemas/ssh/user-auth.ts) and stands in the request.
+ * Proves that the user of a certificate is connecting to the gateway: the signature with which the user authenticated there.
+ * The signed data includes the certificate (schemas/ssh/user-auth.ts), which is in the request.
  */
 export const userProof = z.strictObject({
   /** Of the SSH connection, 32 to 64 bytes. */
   session_id: base64(44, 88),
   user_name: z.string().min(1).max(256),
-  /** As the client named it; for RSA it says the hash. */
+  /** The algorithm named by the client; for RSA it names the hash. */
   algorithm: z.string().min(1).max(64),
   /** The signature blob. */
   signature: base64(16, 11_000),
-  /** The host key that the client was shown, where the client signed it. */
+  /** The host key presented to the client, if the client signed it. */
   host_key: base64(16, 90_000).exactOptional(),
 });
 export type UserProof = z.output<typeof userProof>;
@@ -119,7 +119,7 @@ export const issueSessionCertificate = endpoint({
     source_address: z.string().max(64),
     // Optional here so that an older gateway is refused with USER_PROOF_REFUSED, not BAD_REQUEST.
     proof: userProof.optional(),
-    /** Where the policy asks for a second factor: the token of its approval. */
+    /** The token of the approval, if the policy requires a second factor. */
     confirmation: token.exactOptional(),
   }),
   answer: certificate,
@@ -134,7 +134,7 @@ export const issueSessionCertificate = endpoint({
     ...certificateErrors,
   ],
 });
-/** As gateways send it. */
+/** The request that gateways send. */
 export type SessionCertificateRequest = z.output<typeof issueSessionCertificate.body> & { readonly proof: UserProof };
 
 export const certificateEndpoints = [enrolOwnService, renewService, issueHostCertificate, issueSessionCertificate] as const;

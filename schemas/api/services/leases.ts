@@ -7,7 +7,7 @@ export const MAX_LEASE_MS = 600_000;
 /** Names in one list of held leases. */
 export const MAX_HELD_NAMES = 1_000;
 
-/** Each kind of service has names of its own, which begin with this. */
+/** Prefix of the lease names of each kind of service. */
 export const leaseNames: Readonly<Record<string, string>> = { ingest: 'seal/', analyzer: 'analyze/' };
 
 const lease = {
@@ -25,7 +25,7 @@ export const acquireLease = endpoint({
   event: 'lease.acquire',
   params: noParams,
   body: z.strictObject({ ...lease, ttl_ms: ttlMs }),
-  /** Null while somebody else holds it. */
+  /** Null while another process holds the lease. */
   answer: record({ token: z.int().nullable() }),
   errors: [],
 });
@@ -33,7 +33,7 @@ export const acquireLease = endpoint({
 export const renewLease = endpoint({
   method: 'POST',
   path: '/v1/leases/renew',
-  summary: 'Renew a lease; `held` is false when it is no longer held.',
+  summary: 'Renew a lease; `held` is false if it is no longer held.',
   admits: ['ingest', 'analyzer'],
   event: 'lease.renew',
   params: noParams,

@@ -11,7 +11,7 @@ const kind = z.enum(tokenKinds);
 const token = {
   id: tokenId,
   kind,
-  /** The only name that may join with it; null: any. */
+  /** The only name that may join with the token; null: any. */
   name: name.nullable(),
   uses_left: z.int(),
   created_by: z.string(),
@@ -25,7 +25,7 @@ export type ServiceTokenInfo = z.output<typeof serviceTokenInfo>;
 const serviceTokenCreated = z
   .strictObject({
     ...token,
-    /** Shown this once. */
+    /** Shown only once. */
     token: z.string(),
     ca_pins: z.array(z.string()).readonly(),
   })
@@ -38,7 +38,7 @@ const joinedServiceInfo = z
     name,
     /** ms since 1970. */
     joined_at: z.int(),
-    /** Since when its key counts no more; null while it does. */
+    /** When its key was revoked; null while it is valid. */
     removed_at: z.int().nullable(),
   })
   .readonly();
@@ -47,7 +47,7 @@ export type JoinedServiceInfo = z.output<typeof joinedServiceInfo>;
 export const listServiceTokens = endpoint({
   method: 'GET',
   path: '/v1/service-tokens',
-  summary: 'List tokens of services that still count.',
+  summary: 'List valid tokens of services.',
   admits: ['owner', 'administer'],
   event: 'service_token.list',
   params: noParams,
@@ -59,7 +59,7 @@ export const listServiceTokens = endpoint({
 export const createServiceToken = endpoint({
   method: 'POST',
   path: '/v1/service-tokens',
-  summary: 'Create a token for a service, of kind agent only as the owner of the machine; its secret is in this answer alone.',
+  summary: 'Create a token for a service, of kind agent only as the owner of the machine; only this answer contains its secret.',
   admits: ['owner', 'administer'],
   event: 'service_token.create',
   params: noParams,
@@ -76,7 +76,7 @@ export const createServiceToken = endpoint({
 export const deleteServiceToken = endpoint({
   method: 'DELETE',
   path: '/v1/service-tokens/:id',
-  summary: 'Delete a token of services; those that joined with it stay.',
+  summary: 'Delete a token of services; services that joined with it stay.',
   admits: ['owner', 'administer'],
   event: 'service_token.delete',
   params: z.strictObject({ id: tokenId }),
@@ -88,7 +88,7 @@ export const deleteServiceToken = endpoint({
 export const listServices = endpoint({
   method: 'GET',
   path: '/v1/services',
-  summary: 'List the services that joined.',
+  summary: 'List the joined services.',
   admits: ['owner', 'administer'],
   event: 'service.list',
   params: noParams,
@@ -100,7 +100,7 @@ export const listServices = endpoint({
 export const removeService = endpoint({
   method: 'DELETE',
   path: '/v1/services/:kind/:name',
-  summary: 'Remove a service: its connections end at once, and its key counts no more.',
+  summary: 'Remove a service: its connections end at once, and its key is no longer accepted.',
   admits: ['owner', 'administer'],
   event: 'service.remove',
   params: z.strictObject({ kind, name }),
@@ -126,7 +126,7 @@ export const joinService = endpoint({
 export const returnService = endpoint({
   method: 'POST',
   path: '/v1/services/renew',
-  summary: 'Come back as a service that joined and whose certificates have expired.',
+  summary: 'Renew the certificates of a joined service after they have expired.',
   admits: ['stranger'],
   event: 'service.renew',
   params: noParams,
@@ -138,7 +138,7 @@ export const returnService = endpoint({
 export const setIngest = endpoint({
   method: 'PUT',
   path: '/v1/ingest',
-  summary: 'Say where ingest is.',
+  summary: 'Get the address of ingest.',
   admits: ['owner'],
   event: 'ingest.set',
   params: noParams,

@@ -1,6 +1,6 @@
 /**
- * How the API server reads a request: `RequestInfoFactory.NewRequestInfo` of k8s.io/apiserver 1.34, with the prefixes and words
- * of a stock API server, line by line. The oracle that request-line.ts is held against; null: no resource request.
+ * How the API server parses a request: `RequestInfoFactory.NewRequestInfo` of k8s.io/apiserver 1.34, translated line by line, with
+ * the prefixes and words of a stock API server. Tests compare request-line.ts with it; null: not a resource request.
  */
 import type { KubeRequest } from '../../policy/kubernetes.js';
 
@@ -34,7 +34,7 @@ export function requestInfo(method: string, target: string): KubeRequest | null 
   const [resource = '', name = '', subresource = ''] = parts;
   if (name === '' && verb === 'get') {
     const [watch] = query.split('&').flatMap((pair) => (/^watch(=|$)/.test(pair) ? [pair.slice(6)] : []));
-    // Conversion of a query's first value to a boolean: whatever is not a word for no means yes.
+    // Conversion of a query's first value to a boolean: anything but `false` and `0` means true.
     verb = watch !== undefined && watch.toLowerCase() !== 'false' && watch !== '0' ? 'watch' : 'list';
   }
   if (name === '' && verb === 'delete') verb = 'deletecollection';

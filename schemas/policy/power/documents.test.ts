@@ -7,7 +7,7 @@ const role = (more: object = {}, name = 'r'): Role =>
   roleSchema.parse({ kind: 'role', name, view: 'none', port_forwarding: false, agent_forwarding: false, ...more });
 const dev = { allow: { nodes: { env: 'dev' }, logins: ['www'] } };
 const rule = (resources: string[], verbs: string[]) => ({ rules: [{ resources, verbs }] });
-/** What ann, who holds these roles, lacks to write the role. */
+/** The power that ann, who holds these roles, lacks for writing the role. */
 const lacking = (written: object, before: object | undefined, ...held: object[]): string | null =>
   lackingForRole(
     { roles: held.map((one, i) => role(one, `h${i}`)), person: { user: 'ann', traits: { logins: ['ops'] } } },
@@ -17,7 +17,7 @@ const lacking = (written: object, before: object | undefined, ...held: object[])
 
 describe('a role that is written', () => {
   test.each<[string, object, object | undefined, object[], RegExp | null]>([
-    ['within what its author has', dev, undefined, [{ allow: { nodes: { env: ['dev', 'stage'] }, logins: ['www', 'ops'] } }], null],
+    ['within the power of its author', dev, undefined, [{ allow: { nodes: { env: ['dev', 'stage'] }, logins: ['www', 'ops'] } }], null],
     ['with a node its author lacks', { allow: { nodes: { env: 'prod' }, logins: ['www'] } }, undefined, [dev], /login www on the nodes/],
     [
       'with a login its author lacks',
@@ -34,7 +34,7 @@ describe('a role that is written', () => {
       /login ops/,
     ],
     [
-      'with any login, where the author has any',
+      'with any login, by an author with any login',
       { allow: { nodes: { env: 'dev' }, logins: ['*', '{user}'] } },
       undefined,
       [{ allow: { nodes: { env: 'dev' }, logins: ['*'] } }],
@@ -55,7 +55,7 @@ describe('a role that is written', () => {
       null,
     ],
     [
-      'where another role denies its author',
+      'that another role denies its author',
       dev,
       undefined,
       [{ allow: { nodes: { '*': '*' }, logins: ['*'] } }, { deny: { nodes: { frozen: 'yes' } } }],
@@ -92,14 +92,14 @@ describe('a role that is written', () => {
       /login www/,
     ],
     [
-      'with anywhere, by one who has some places',
+      'with all destinations, by an author with some',
       { ...dev, port_forwarding: true },
       undefined,
       [{ ...dev, port_forwarding: { to: ['10.0.0.0/8'] } }],
       /login www/,
     ],
     [
-      'with some places, by one who has anywhere',
+      'with some destinations, by an author with all',
       { ...dev, port_forwarding: { to: ['10.0.0.0/8'], remote: false } },
       undefined,
       [{ ...dev, port_forwarding: true }],
@@ -134,11 +134,11 @@ describe('a role that is written', () => {
       /deny.port_forwarding/,
     ],
     ['that keeps less of streams', { ...dev, recording: { streams: 'limited' } }, undefined, [dev], /login www/],
-    ['that keeps less of what is typed unechoed', dev, undefined, [{ ...dev, recording: { unechoed: 'full' } }], /login www/],
+    ['that keeps less unechoed input', dev, undefined, [{ ...dev, recording: { unechoed: 'full' } }], /login www/],
     ['that keeps more', { ...dev, recording: { streams: 'full', unechoed: 'full' } }, undefined, [dev], null],
     ['that administers', { administer: true }, undefined, [{ allow: rule(['role', 'user'], ['*']) }], /administer everything/],
     [
-      'that says every verb on every kind, by one who has them one by one',
+      'that names every verb on every kind, by an author who has them one by one',
       { allow: rule(['*'], ['*']) },
       undefined,
       [
@@ -186,14 +186,14 @@ describe('a role that is written', () => {
       /approve requests/,
     ],
     [
-      'that asks for more',
+      'that can request more',
       { allow: { request: [{ roles: ['dba'] }] } },
       undefined,
       [{ allow: { request: [{ roles: ['dev-*'] }] } }],
       /ask for what/,
     ],
     [
-      'that asks for nodes by a rule that another hides',
+      'that can request nodes by a rule that another rule hides',
       { allow: { request: [{ nodes: { env: 'dev' }, logins: ['root'] }] } },
       undefined,
       [
@@ -223,12 +223,12 @@ describe('a role that is written', () => {
       [{ allow: { kubernetes: [{ groups: ['devs'] }] } }],
       /kubernetes/,
     ],
-    ['that keeps what it gave already', { ...dev, description: 'other' }, dev, [{}], null],
-    ['that gives less', {}, dev, [{}], null],
+    ['that keeps existing permissions', { ...dev, description: 'other' }, dev, [{}], null],
+    ['that gives fewer permissions', {}, dev, [{}], null],
     ['that loses a denial', {}, { deny: rule(['ca'], ['*']) }, [{ allow: rule(['*'], ['read']) }], /deny.rules/],
     ['that loses a denied node', {}, { deny: { nodes: { env: 'prod' } } }, [dev], /deny.nodes/],
     [
-      'that shows values which a role of its author hides',
+      'that shows values that a role of its author hides',
       { allow: { kubernetes: [{ groups: ['devs'] }] } },
       undefined,
       [{ allow: { kubernetes: [{ groups: ['devs'] }] } }, { deny: { kubernetes_values: ['secrets'] } }],
@@ -241,12 +241,12 @@ describe('a role that is written', () => {
       [{ allow: { kubernetes: [{ groups: ['devs'] }] } }, { deny: { kubernetes_values: ['secrets'] } }],
       null,
     ],
-    ['that hides values no more', {}, { deny: { kubernetes_values: ['secrets'] } }, [dev], /deny.kubernetes_values/],
+    ['that no longer hides values', {}, { deny: { kubernetes_values: ['secrets'] } }, [dev], /deny.kubernetes_values/],
     ['that loses a term', dev, { ...dev, require_session_mfa: true }, [dev], /require_session_mfa/],
     ['that loses a demand', dev, { ...dev, moderation: {} }, [dev], /moderation/],
     ['that demands fewer people', { ...dev, moderation: {} }, { ...dev, moderation: { count: 2 } }, [dev], /moderation/],
     [
-      'that is content with more modes',
+      'that accepts more modes',
       { ...dev, moderation: { modes: ['observer', 'moderator'] } },
       { ...dev, moderation: {} },
       [dev],
@@ -259,9 +259,9 @@ describe('a role that is written', () => {
       [dev],
       /moderation/,
     ],
-    ['that pauses where it ended', { ...dev, moderation: {} }, { ...dev, moderation: { on_leave: 'terminate' } }, [dev], /moderation/],
+    ['that pauses instead of ending', { ...dev, moderation: {} }, { ...dev, moderation: { on_leave: 'terminate' } }, [dev], /moderation/],
     [
-      'that loses a rule on asking for nodes, which may hide another',
+      'that loses a rule on requesting nodes, which may hide another',
       {},
       { allow: { request: [{ nodes: { env: 'prod' } }] } },
       [dev],
@@ -274,7 +274,7 @@ describe('a role that is written', () => {
       [{ view: 'own', watermark: true }],
       /to view/,
     ],
-    ['that shows them with it', { view: 'own', watermark: true }, undefined, [{ view: 'own' }, { watermark: true }], null],
+    ['that shows them with the watermark', { view: 'own', watermark: true }, undefined, [{ view: 'own' }, { watermark: true }], null],
     ['that loses a watermark', {}, { watermark: true }, [{}], /watermark is looser/],
     ['that lives longer', { ...dev, max_ttl: '12h' }, { ...dev, max_ttl: '1h' }, [dev], /max_ttl/],
   ])('%s', (_claim, written, before, held, refusal) => {
@@ -286,8 +286,8 @@ describe('a role that is written', () => {
 
 test.each<[string, object, boolean]>([
   ['the same', dev, true],
-  ['with a node less', { allow: { nodes: { env: 'dev', team: 'x' }, logins: ['www'] } }, true],
-  ['with a login more', { allow: { nodes: { env: 'dev' }, logins: ['www', 'root'] } }, false],
+  ['with fewer nodes', { allow: { nodes: { env: 'dev', team: 'x' }, logins: ['www'] } }, true],
+  ['with an additional login', { allow: { nodes: { env: 'dev' }, logins: ['www', 'root'] } }, false],
   ['with stricter terms', { ...dev, idle_timeout: '5m' }, true],
   ['that records less', { ...dev, recording: { mode: 'best_effort' } }, false],
   ['with nothing at all', {}, true],
@@ -308,7 +308,7 @@ test('a role whose terminals wait longer for a network than those of its author 
   expect(lacks({}, { reconnect: '5s' })).not.toBeNull();
 });
 
-test('a demand is looser where participants prove less often, or not at all, that they are there', () => {
+test('a moderation demand is looser if participants prove their presence less often or never', () => {
   const lacks = (held: object, given: object): unknown =>
     lackingForRole(
       { roles: [role({ ...dev, moderation: held })], person: { user: 'ann', traits: {} } },
@@ -322,7 +322,7 @@ test('a demand is looser where participants prove less often, or not at all, tha
   expect(lacks({ presence: '10m' }, {})).not.toBeNull();
 });
 
-test('every field of roles is compared: one that is not known here must be the same', () => {
+test('every field of roles is compared: an unknown field must be identical', () => {
   const filled = role({ ...dev });
   const more = { ...filled, allow: { ...filled.allow, new_power: true } } as Role;
   expect(lackingForRole({ roles: [role({ administer: true, ...dev })], person: { user: 'ann', traits: {} } }, more, undefined)).toMatch(
@@ -331,7 +331,7 @@ test('every field of roles is compared: one that is not known here must be the s
   expect(lackingForRole({ roles: [filled], person: { user: 'ann', traits: {} } }, { ...filled, new_term: 1 } as Role, undefined)).toMatch(
     /new_term/,
   );
-  // Those of the schema are: nothing else is left to say "the same" of.
+  // All fields of the schema are known, so none is left to this rule.
   expect(
     lackingForRole(
       { roles: [role(dev)], person: { user: 'ann', traits: {} } },

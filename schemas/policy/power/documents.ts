@@ -1,12 +1,12 @@
 /**
- * Comparing a role's document with what somebody has, whoever will hold the role: may they write it? And is it narrower
- * than it was when somebody agreed to grant it?
+ * Compares a role's document with the power of a user, whoever will hold the role: may the user write it? And has it become
+ * narrower since somebody approved a grant of it?
  *
- * A *holder* is a set of roles, of a person or of whoever holds them. Every clause of the document that allows something
- * must lie within one clause of one role of a holder (policies never add up clauses of different roles), as strict in its
- * terms, and what denies the holder must stand in the document too, since its holders need not have the holder's other
- * roles. Two documents are compared clause by clause, by their text (`within.ts`): what cannot be decided is missing.
- * Tested in documents.test.ts, and as a property in authority/power/worlds.test.ts.
+ * A *holder* is a set of roles, of one person or of anybody who holds them. Every allowing clause of the document must lie
+ * within one clause of one role of a holder (policies never combine clauses of different roles), with terms at least as
+ * strict, and denials of the holder must be in the document too, since its holders need not have the holder's other roles.
+ * Two documents are compared clause by clause, by their text (`within.ts`): undecidable clauses count as lacking. Tested in
+ * documents.test.ts, and as a property in authority/power/worlds.test.ts.
  */
 import { isLogin } from '../../base/identity.js';
 import { resourceKinds, resourceVerbs, sessionActions } from '../role.js';
@@ -24,20 +24,20 @@ import { asksForNodes, isTemplate, patternsWithin, patternWithin, readsUser, sam
 
 export interface Holder {
   readonly roles: readonly Role[];
-  /** Null: whoever holds the document and these roles alike, so that what is read of them is the same. */
+  /** Null: anybody who holds both the document and these roles, so that expressions read the same facts about them. */
   readonly person: Person | null;
 }
 
 /**
- * What the document gives that no holder has, in words with its place; null for nothing. `before`: the document that it
- * replaces, of which nothing that denies or bounds may go.
+ * Describes a permission of the document that no holder has, with its position; null if there is none. `before`: the document
+ * that it replaces, whose denials and limits must all remain.
  */
 export function lackingForRole(author: Holder, written: Role, before: Role | undefined): string | null {
   const holders: Holder[] = [author, ...(before === undefined ? [] : [{ roles: [before], person: null }])];
   return (before === undefined ? null : loosened(written, before)) ?? given(written, holders);
 }
 
-/** Whether the document gives nobody anything that the one before did not give them. */
+/** Whether the document gives nobody anything that the previous one did not give them. */
 export function isNarrower(after: Role, before: Role): boolean {
   return loosened(after, before) === null && given(after, [{ roles: [before], person: null }]) === null;
 }
@@ -114,13 +114,13 @@ function given(written: Role, holders: readonly Holder[]): string | null {
       'watermark',
       'administer',
     ]);
-  // A field that nobody has taught this comparison; a test says which.
+  // A field that this comparison does not know; a test names it.
   return unknown === null || holders.some(({ roles }) => roles.some((role) => same(role, { ...written, name: role.name })))
     ? null
     : `what ${unknown} says`;
 }
 
-/** Denials of one field of roles. `holds`: whether whatever denies the holder denies whoever has the document. */
+/** Denials of one field of roles. `holds`: whether every denial of the holder also denies the document's holders. */
 interface Denials {
   readonly field: string;
   readonly holds: (holder: Holder, written: Role) => boolean;
@@ -143,7 +143,7 @@ function deniesLogin(login: string, denied: readonly string[], person: Person | 
   return expand === null ? denied.includes(login) : expand(person!).every((one) => denied.includes(one));
 }
 
-/** Lists of rules: each must be there as it is, and mean the same of another person. */
+/** Lists of rules: each must be in the document unchanged, and mean the same for another person. */
 const listed = <T>(field: string, of: (deny: Role['deny']) => readonly T[], isPersonal: (rule: T) => boolean): Denials => ({
   field: `deny.${field}`,
   holds: ({ roles, person }, { deny }) =>
@@ -191,20 +191,20 @@ const denials: readonly Denials[] = [
   ruleDenials,
 ];
 
-/** On nodes or in Kubernetes: what its terms are about. */
+/** Whether the role opens sessions, on nodes or in Kubernetes, to which its terms apply. */
 function opensSessions({ allow }: Role): boolean {
   return allow.logins.length > 0 || allow.kubernetes.length > 0;
 }
 
-/** Whether the sessions of `written` are under terms at least as strict as those of every role of the holder that opens any. */
+/** Whether the terms of `written` are at least as strict as those of every role of the holder that opens sessions. */
 function termsHeld({ roles }: Holder, written: Role): boolean {
   const opening = roles.filter((role) => opensSessions(role) || role.allow.request.length > 0);
   return opening.every((role) => looserRole(written, role) === null) && forwardingLacking(opening, roles, written) === null;
 }
 
 /**
- * The kind of forwarding that `written` grants and its holders would have beyond somebody: one role of `opening` must grant as
- * much, and `written` must deny what any role of `all` denies. Null for none.
+ * The kind of forwarding that `written` grants beyond the holder's roles: one role of `opening` must grant as much, and `written`
+ * must deny everything that any role of `all` denies. Null if there is none.
  */
 export function forwardingLacking(
   opening: readonly Role[],
@@ -243,10 +243,10 @@ function nodesWithin(inner: Where, outer: Where, { person }: Holder): boolean {
   return text === inner.node_expression && (person === null || !readsUser(text, 'node')) && (isEmpty(outer.nodes) || selected);
 }
 
-/** `*` stands for any login but root, and no template gives root. */
+/** `*` stands for any login but root, and no template yields root. */
 function loginHeld(login: string, logins: readonly string[], { person }: Holder): boolean {
   if (login !== 'root' && logins.includes('*')) return true;
-  // Filled in from another person, a template gives another login.
+  // For another person, a template yields another login.
   if (isTemplate(login)) return person === null && logins.includes(login);
   return (
     logins.includes(login) ||
@@ -292,7 +292,7 @@ function sessionRules({ view, allow }: Role): readonly PlacedRule[] {
 
 function sessionHeld(holder: Holder, written: Role, rule: SessionRule, action: SessionRule['actions'][number]): boolean {
   if (!sessionDenials.holds(holder, written)) return false;
-  // Whichever role lets somebody view, a watermark of another role is on it.
+  // A watermark required by any role applies, whichever role permits viewing.
   if (showsRecordings(action) && holder.roles.some(({ watermark }) => looserWatermark(written.watermark, watermark))) return false;
   return holder.roles
     .flatMap(sessionRules)
@@ -315,7 +315,7 @@ function whereHeld(wanted: string | undefined, held: string | undefined, about: 
 }
 
 function requestHeld(holder: Holder, written: Role, rule: RequestRule): boolean {
-  // What is granted for nodes is under the terms of the role whose rule it was asked by.
+  // A grant for nodes is under the terms of the role whose rule permitted the request.
   if (!requestDenials.holds(holder, written)) return false;
   const rules = holder.roles
     .flatMap((role) => role.allow.request.map((held) => ({ held, role })))

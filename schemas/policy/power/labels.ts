@@ -1,10 +1,11 @@
 /**
- * What labels of a node open, and to whom it was closed: labels decide which roles let somebody onto a node, who sees its
- * recordings, who may ask for it and who may grant it. So whoever sets them gives power over the node, and must have it: for
- * each role that comes to hold, its logins there, its forwardings as each of them, and terms no stricter than the role's.
+ * The access that a change of a node's labels opens: labels decide which roles give access to the node, who views its
+ * recordings, who may request it and who may approve that. So a user who sets labels gives power over the node, and must have
+ * that power: for each role that newly applies, its logins there, its forwardings as each of them, and terms no stricter than
+ * the role's.
  *
- * Where a rule also asks who somebody is, it is taken to hold for somebody after the change and for nobody before, unless it
- * reads nothing that changes. Roles that administer everything are left out: their holders can do all of it anyway.
+ * If a rule also depends on the person, it is assumed to hold for somebody after the change and for nobody before, unless it
+ * reads nothing that changes. Roles that administer everything are left out, since their holders can do everything anyway.
  * Tested in labels.test.ts.
  */
 import { joinModes, sessionActions } from '../role.js';
@@ -21,12 +22,12 @@ import { looserTerm } from './terms.js';
 import { isTemplate, readsUser, same } from './within.js';
 
 export interface Relabelling {
-  /** Null: a node that was not there, or a machine that nobody knew under this name. */
+  /** Null: a node that did not exist, or a machine that was not known under this name. */
   readonly before: Labelled | null;
   readonly after: Labelled;
   /**
-   * On what the author must have what is opened: on this node as it was, on one with these labels, or, where it is not
-   * known which machine is behind the name, on every node.
+   * Where the author must have the opened access: on this node as it was, on a node with these labels, or, if it is unknown
+   * which machine is behind the name, on every node.
    */
   readonly on: Labelled | 'every node';
 }
@@ -36,11 +37,11 @@ export function lackingForLabels(author: Subject, roles: readonly Role[], change
   if (administersEverything(author.roles)) return null;
   const known = roles.filter((role) => !administersEverything([role]));
   const { before, after } = change;
-  // Where a denial goes, whatever roles give on the node may be what it denied.
+  // If a denial is lifted, everything that roles give on the node may have been denied by it.
   const freeing = known.find(({ deny }) => lifts(deny, change));
   const all = freeing === undefined ? null : missing(author, change.on, ['*', 'root'], null);
   if (all !== null) return `what is denied on ${after.name} as it was (role ${freeing!.name})`;
-  // A rule on asking for the node that no longer holds may have hidden another.
+  // A rule on requesting the node that no longer holds may have hidden another.
   const uncovering =
     freeing !== undefined ||
     known.some(({ deny }) => deny.request.some(({ nodes }) => lifts({ nodes }, change))) ||
@@ -57,8 +58,8 @@ export function lackingForLabels(author: Subject, roles: readonly Role[], change
 }
 
 /**
- * A role that opens the node no more set terms for sessions that another role goes on to open, or that somebody may ask for by
- * another role.
+ * Describes terms that are lost: a role that no longer opens the node set terms for sessions that another role still opens, or that
+ * may be requested by another role.
  */
 function loosened(roles: readonly Role[], { before, after, on }: Relabelling): string | null {
   const closing = roles.filter(
@@ -96,7 +97,7 @@ function reachOpened(role: Role, author: Subject, change: Relabelling, anew: boo
   return what === null ? null : `${what} on ${after.name}`;
 }
 
-/** `anew`: as if nobody could have asked for the node before. */
+/** `anew`: as if nobody could have requested the node before. */
 function askingOpened(role: Role, author: Subject, change: Relabelling, anew: boolean): string | null {
   const { allow, deny } = role;
   const { after, on } = change;
@@ -112,7 +113,7 @@ function askingOpened(role: Role, author: Subject, change: Relabelling, anew: bo
 function reviewOpened({ allow, deny }: Role, author: Subject, change: Relabelling): string | null {
   const { after, on } = change;
   const isAbout = ({ nodes }: ApproveRule): boolean => on !== 'every node' && matchesSelector(nodes, on);
-  /** `kept`: denials that whoever has the rule has too. */
+  /** `kept`: denials that every holder of the rule also has. */
   const isHeld = (where: string | undefined, kept: readonly ApproveRule[]): boolean =>
     !author.roles.some((role) => role.deny.approve.some((rule) => isAbout(rule) && !kept.some((one) => same(one, rule)))) &&
     author.roles.some((role) =>
@@ -134,7 +135,7 @@ function sessionsOpened({ allow, deny }: Role, author: Subject, change: Relabell
   ] as const) {
     for (const { where, actions, modes } of rules) {
       if (where === undefined || !touches(where, 'session', change)) continue;
-      // What a rule asks of the session itself is another for each of them.
+      // Conditions on the session itself differ from session to session.
       if (effect === 'allow' && !isAboutOthers(where, 'session') && expressionOf(where, 'session').evaluate(scopeOf(after)) !== true)
         continue;
       const action = sessionActions.find(
@@ -162,7 +163,7 @@ function hasAllSessions(author: Subject, action: SessionAction, modes: readonly 
 
 type Where = { readonly nodes: NodeSelector; readonly node_expression?: string | undefined };
 
-/** To a rule on every node the labels say nothing. */
+/** Whether the rule applies to every node, regardless of labels. */
 function isEverywhere({ nodes, node_expression: text }: Where): boolean {
   return same(nodes, { '*': '*' }) && text === undefined;
 }
@@ -180,9 +181,9 @@ function opens({ nodes, node_expression: text }: Where, { before, after }: Pick<
   return !selects(before) || evaluated(before) !== true;
 }
 
-/** Whether what denied somebody before may no longer deny them. */
+/** Whether a denial that applied before may no longer apply. */
 function lifts({ nodes, node_expression: text }: Where, { before, after }: Relabelling): boolean {
-  // Under a name that was not there before, the machine may be one that is denied under another.
+  // A machine under a new name may be one that is denied under another name.
   if (!isEmpty(nodes) && (before === null || matchesSelector(nodes, before)) && !matchesSelector(nodes, after)) return true;
   if (text === undefined) return false;
   if (before !== null && !touches(text, 'node', { before, after })) return false;
@@ -192,7 +193,7 @@ function lifts({ nodes, node_expression: text }: Where, { before, after }: Relab
 }
 
 /**
- * What the author lacks of being any of the logins on the node by leave of the role: the login, its forwardings, or terms as
+ * What the author lacks for using any of the logins on the node as the role permits: the login, its forwardings, or terms as
  * loose. Null for nothing. `role`: null for the logins alone.
  */
 function missing(author: Subject, on: Labelled | 'every node', logins: readonly string[], role: Role | null): string | null {
@@ -210,7 +211,7 @@ function missing(author: Subject, on: Labelled | 'every node', logins: readonly 
   return null;
 }
 
-/** Roles of the author by which they are this login there; none when something denies it. `*`: any login but root. */
+/** Roles that give the author this login there; none if something denies it. `*`: any login but root. */
 function rolesOpening(author: Subject, on: Labelled | 'every node', login: string): readonly Role[] {
   if (login === '*' && author.roles.some(({ deny }) => deny.logins.length > 0)) return [];
   if (on !== 'every node') {
@@ -238,7 +239,7 @@ function touches(text: string, about: ExpressionSubject, { before, after }: Pick
   );
 }
 
-/** Whether it depends on more than the node. */
+/** Whether the expression depends on more than the node. */
 function isAboutOthers(text: string, about: ExpressionSubject): boolean {
   return [...expressionOf(text, about).reads].some((name) => !name.startsWith('labels') && name !== 'node.name');
 }

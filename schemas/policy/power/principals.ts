@@ -1,20 +1,20 @@
 /**
- * Comparing two people: may one be given, or handed, the account of the other? Only when the account can do nothing that
- * whoever hands it out could not do as themselves.
+ * Compares two people: may one create, or get into, the account of the other? Only if the account can do nothing that the
+ * giver could not do under their own name.
  *
- * Roles alone do not say what somebody can do: a role that denies, or sets strict terms, does so only for who holds it,
+ * Roles alone do not determine what somebody can do: a role that denies, or sets strict terms, does so only for its holders,
  * and names and traits become logins and open nodes. So the account must
  *
- *   1. hold no role but those that the giver holds for good;
+ *   1. hold only roles that the giver holds permanently;
  *   2. hold every role of the giver that denies something;
- *   3. leave out no role that makes terms of its sessions stricter, or puts a watermark on what it views;
- *   4. have the traits that any role asks for exactly as the giver has them, and no value of another that the giver lacks;
+ *   3. lack no role of the giver that makes the terms of its sessions stricter or requires a watermark;
+ *   4. have exactly the giver's values for traits that any role reads, and no values of other traits that the giver lacks;
  *   5. get no login, Kubernetes name or node by its name or its traits that the giver does not get by the same role; also
- *      by roles that it could ask for.
+ *      by roles that it could request.
  *
- * Where a role asks for `user.name` in an expression nothing can be decided, and the answer is no. How long certificates
- * live (`max_ttl`) and how many sessions there are at a time (`max_sessions`) is not power: whoever has two accounts has
- * twice as many. Tested in principals.test.ts, and as a property in authority/power/worlds.test.ts.
+ * If a role reads `user.name` in an expression, nothing can be decided, and the answer is no. Lifetime of certificates
+ * (`max_ttl`) and number of concurrent sessions (`max_sessions`) are not power: a person with two accounts has twice as many.
+ * Tested in principals.test.ts, and as a property in authority/power/worlds.test.ts.
  */
 import { isLogin } from '../../base/identity.js';
 import type { Traits } from '../../base/identity.js';
@@ -29,7 +29,7 @@ import { looserTerm } from './terms.js';
 import { asksForNodes, readByExpressions, readByTemplates, same } from './within.js';
 
 /**
- * What the account could do that the giver cannot, in words; null for nothing. `known`: every role there is. Who
+ * Describes something that the account could do and the giver cannot; null if there is nothing. `known`: all roles. A user who
  * administers everything lacks nothing.
  */
 export function lackingForPrincipal(giver: Subject, account: Subject, known: readonly Role[]): string | null {
@@ -85,7 +85,7 @@ function byPerson(giver: Subject, account: Subject, known: readonly Role[]): str
   for (const role of [...account.roles, ...possible]) {
     const reads = readByExpressions(role);
     if (reads.has('user.name') && account.user !== giver.user) return `what role ${role.name} decides by the name of its holder`;
-    // Names of roles that the account lacks may be what a rule asks for, or what it denies by.
+    // A rule may allow or deny by names of roles that the account lacks.
     if (reads.has('user.roles') && !sameRoles) return `what role ${role.name} decides by the other roles of its holder`;
     const login = loginsBy(role, account).find((one) => !loginsBy(role, giver).includes(one));
     if (login !== undefined && !role.allow.logins.includes('*')) return `login ${login} by role ${role.name}`;
@@ -105,7 +105,7 @@ function byPerson(giver: Subject, account: Subject, known: readonly Role[]): str
   return null;
 }
 
-/** The logins that templates can yield: any except root. */
+/** The logins that templates yield, never root. */
 function loginsBy({ allow }: Role, person: Person): readonly string[] {
   return filled(allow.logins, person).filter((login) => login !== 'root' && isLogin(login));
 }

@@ -24,9 +24,9 @@ type Terms = Pick<
 >;
 
 /**
- * The first term of `given` that is looser than `held`'s, or null. Of several roles that allow a session the strictest
- * term counts, so a session by `given` alone would then be under looser terms than one by both. Forwardings are not
- * among them: of these the widest counts.
+ * The first term of `given` that is looser than `held`'s, or null. If several roles allow a session, the strictest term
+ * applies, so a session by `given` alone would then be under looser terms than one by both. Forwardings are not terms:
+ * of these the widest applies.
  */
 export function looserTerm(given: Terms, held: Terms): string | null {
   const longer = (key: 'max_session_length' | 'idle_timeout'): boolean =>
@@ -53,7 +53,7 @@ export function looserTerm(given: Terms, held: Terms): string | null {
   return null;
 }
 
-/** Whether `given` is met where `held` may not be. An expression is only known to be as strict as the same one. */
+/** Whether `given` may be met when `held` is not. An expression counts as equally strict only if it is identical. */
 function looserModeration(given: ModerationTerm | undefined, held: ModerationTerm | undefined): boolean {
   if (held === undefined) return false;
   if (given === undefined || given.count < held.count) return true;

@@ -1,6 +1,6 @@
 /**
- * Whether one rule's reach lies within another's, decided by their text: selectors of labels, patterns of names, and what
- * rules read of the person who holds them.
+ * Whether one rule's reach lies within another's, decided by their text: selectors of labels, patterns of names, and the facts
+ * that rules read about their holder.
  *
  * An aid to the guard of authority/power: "no" may be wrong, "yes" never is. Tested in within.test.ts.
  */
@@ -22,7 +22,7 @@ export function selectorWithin(inner: NodeSelector, outer: NodeSelector): boolea
   });
 }
 
-/** Patterns of names: a name, the beginning of one and `*`, or `*`. */
+/** Patterns of names: a name, a prefix of one followed by `*`, or `*`. */
 export function patternWithin(inner: string, outer: string): boolean {
   return outer.endsWith('*') ? inner.startsWith(outer.slice(0, -1)) : inner === outer;
 }
@@ -31,17 +31,17 @@ export function patternsWithin(inner: readonly string[], outer: readonly string[
   return inner.every((one) => outer.some((other) => patternWithin(one, other)));
 }
 
-/** Values whose text is the same. */
+/** Whether two values have the same text. */
 export function same(a: unknown, b: unknown): boolean {
   return JSON.stringify(a) === JSON.stringify(b);
 }
 
-/** Whether what the expression means depends on who holds the role. */
+/** Whether the expression depends on the holder of the role. */
 export function readsUser(text: string | undefined, about: ExpressionSubject): boolean {
   return text !== undefined && [...expressionOf(text, about).reads].some((name) => name.startsWith('user.'));
 }
 
-/** Names of `user` that a role reads anywhere, in expressions: `user.name`, `user.roles`, `user.traits.KEY`. */
+/** Facts about the user that a role's expressions read: `user.name`, `user.roles`, `user.traits.KEY`. */
 export function readByExpressions(role: Role): ReadonlySet<string> {
   const reads = new Set<string>();
   const add = (text: string | undefined, about: ExpressionSubject): void => {
@@ -57,7 +57,7 @@ export function readByExpressions(role: Role): ReadonlySet<string> {
   return reads;
 }
 
-/** The same of its templates. */
+/** The same for its templates. */
 export function readByTemplates(role: Role): ReadonlySet<string> {
   const texts = [role.allow, role.deny].flatMap(({ logins, kubernetes }) => [
     ...logins,
@@ -66,7 +66,7 @@ export function readByTemplates(role: Role): ReadonlySet<string> {
   return new Set([...texts, ...role.allow.request.flatMap(({ logins }) => logins)].flatMap((text) => parseTemplate(text)?.reads ?? []));
 }
 
-/** Whether the rule is about nodes: of all such rules of somebody, one counts for a node, and hides the others. */
+/** Whether the rule is about nodes. Of a user's rules about a node only one counts, and it hides the others. */
 export function asksForNodes({ nodes, node_expression: text }: Pick<RequestRule, 'nodes' | 'node_expression'>): boolean {
   return !isEmpty(nodes) || text !== undefined;
 }

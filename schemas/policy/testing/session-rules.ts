@@ -1,4 +1,4 @@
-/** Random people, rules and sessions for tests of who may see what. For tests only. */
+/** Random people, rules and sessions for tests of visibility. For tests only. */
 import fc from 'fast-check';
 import { roleSchema } from '../role.js';
 import { compileExpression } from '../label-expression.js';

@@ -10,7 +10,7 @@ import { openHttpFront } from '../testing/http-front.js';
 import type { HttpFront } from '../testing/http-front.js';
 import { openEventStore } from './store.js';
 
-/** One directory is all that an engine serves in its lifetime. */
+/** An engine serves only one directory in its lifetime. */
 let folder: string;
 let front: HttpFront;
 beforeAll(async () => {
@@ -34,7 +34,7 @@ describe('over HTTP', () => {
   });
   afterAll(() => store.close());
 
-  test('a connection that is cut at any byte of an answer is a failure, never a shorter answer', async () => {
+  test('a connection that is cut at any byte of a response is a failure, never a shorter result', async () => {
     await store.sessions({});
     const whole = front.answered;
     const head = whole - 300;
@@ -51,7 +51,7 @@ describe('over HTTP', () => {
     expect((await store.sessions({})).rows).toHaveLength(2);
   }, 120_000);
 
-  test.each([true, false])('an insert whose answer is lost may be repeated, whether or not it was done (%s)', async (run) => {
+  test.each([true, false])('an insert whose response is lost may be repeated, whether or not it was done (%s)', async (run) => {
     const name = `lost-${run}`;
     for (const after of [0, 1, 40, 200, 100_000]) {
       const row = exampleAuditRow({ id: `${name}-${after}`, actor: name });
@@ -62,7 +62,7 @@ describe('over HTTP', () => {
     expect((await store.audit({ actor: name })).rows).toHaveLength(5);
   });
 
-  test('an exception in the middle of an answer is that exception, and no rows', async () => {
+  test('an exception in the middle of a response is thrown, and no rows are returned', async () => {
     front.plan({ kind: 'exception' });
     await expect(store.sessions({})).rejects.toMatchObject({ code: 'QUERY_TOO_HEAVY' });
     front.plan({ kind: 'exception' });
@@ -76,16 +76,16 @@ describe('over HTTP', () => {
 
   test.each([
     ['a proxy that is not ClickHouse', 502, '<html>Bad Gateway</html>'],
-    ['a redirection', 302, ''],
-    ['a server that is full', 503, 'Code: 202. DB::Exception: Too many simultaneous queries. (TOO_MANY_SIMULTANEOUS_QUERIES)'],
-  ])('%s makes an insert fail, to be repeated', async (_, status, body) => {
+    ['a redirect', 302, ''],
+    ['an overloaded server', 503, 'Code: 202. DB::Exception: Too many simultaneous queries. (TOO_MANY_SIMULTANEOUS_QUERIES)'],
+  ])('%s makes an insert fail with a retryable error', async (_, status, body) => {
     front.plan({ kind: 'status', status, body });
     await expect(store.insert('screen', [exampleScreenRow({ text: 'refused' })], 'refused')).rejects.toMatchObject({
       code: 'STORE_UNAVAILABLE',
     });
   });
 
-  test('a server that does not answer in time is a failure, and the insert that it did is there once', async () => {
+  test('a server that does not answer in time is a failure, and its insert is stored once', async () => {
     const hasty = await openEventStore({ kind: 'server', url: front.url, database: 'faults', timeoutMs: 3_000 });
     const row = exampleAuditRow({ id: 'silent', actor: 'silent' });
     front.plan({ kind: 'silence', run: true });
@@ -95,14 +95,14 @@ describe('over HTTP', () => {
     await hasty.close();
   });
 
-  test('a server that is too old is refused, and so are names that are none', async () => {
+  test('a server that is too old is refused, and so are invalid names', async () => {
     front.plan({ kind: 'status', status: 200, body: '["25.8.1.1"]\n' });
     await expect(openEventStore({ kind: 'server', url: front.url })).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE', detail: /26\.7/ });
     for (const bad of [{ database: 'a b' }, { cluster: "x' y" }])
       await expect(openEventStore({ kind: 'server', url: front.url, ...bad })).rejects.toMatchObject({ code: 'BAD_REQUEST' });
   });
 
-  test('several services may open an empty database at the same time, and again', async () => {
+  test('several services may open an empty database at the same time, and repeatedly', async () => {
     const open = (): Promise<EventStore> => openEventStore({ kind: 'server', url: front.url, database: 'together' });
     const stores = await Promise.all([open(), open(), open()]);
     await stores[0]!.insert('sessions', [exampleSessionRow()], 'one');

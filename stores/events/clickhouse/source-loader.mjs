@@ -1,7 +1,7 @@
 /**
  * Lets a child process of a test run these sources without a build:
  *   node --conditions=source --import .../source-loader.mjs child.ts
- * Types are taken off one file at a time; `./x.js` means `./x.ts` where that exists. For tests only.
+ * Types are stripped one file at a time; `./x.js` means `./x.ts` if that exists. For tests only.
  */
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { isMainThread } from 'node:worker_threads';
 import ts from 'typescript';
 
-// The hooks run in a thread of their own, which loads this file again.
+// The hooks run in a separate thread, which loads this file again.
 if (isMainThread) register(import.meta.url);
 
 export async function resolve(specifier, context, next) {

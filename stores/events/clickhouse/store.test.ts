@@ -39,7 +39,7 @@ describe('the embedded store', () => {
   });
   afterEach(() => rm(folder, { recursive: true, force: true }));
 
-  test('holds few descriptors, however much has been asked of it', async () => {
+  test('holds few descriptors, however many queries it has run', async () => {
     const engine = await openEngine({ kind: 'chdb', path });
     await migrate(engine);
     const ask = async (times: number): Promise<void> => {
@@ -52,10 +52,10 @@ describe('the embedded store', () => {
       }
     };
     await ask(20);
-    // One question that takes many threads leaves them all behind, unless idle ones end.
+    // A query that uses many threads leaves them all behind unless idle threads end.
     await engine.readChecked('SELECT sum(number) FROM numbers_mt(50000000) SETTINGS max_threads = 64');
     await ask(5);
-    // Three for each thread that has run something.
+    // Three descriptors per thread that has run something.
     const perThread = (): number =>
       readdirSync('/proc/self/fd').filter((fd) => {
         try {
@@ -81,7 +81,7 @@ describe('the embedded store', () => {
     await engine.close();
   });
 
-  test('is brought up to date step by step, once, and refuses what a newer Steno wrote', async () => {
+  test('is migrated step by step, once, and refuses a schema that a newer Steno wrote', async () => {
     const engine = await openEngine({ kind: 'chdb', path });
     await migrate(engine);
     await migrate(engine);
@@ -100,7 +100,7 @@ describe('the embedded store', () => {
     await expect(openEventStore({ kind: 'chdb', path })).rejects.toMatchObject({ code: 'STORE_NEWER' });
   });
 
-  test('a step that broke off in the middle is run again', async () => {
+  test('a step that was interrupted is run again', async () => {
     const engine = await openEngine({ kind: 'chdb', path });
     const halves = {
       version: 1,
@@ -112,7 +112,7 @@ describe('the embedded store', () => {
     await engine.close();
   });
 
-  test('waits for what is under way when it is closed, and refuses what comes after', async () => {
+  test('waits for running calls when it is closed, and refuses later ones', async () => {
     const store = await openEventStore({ kind: 'chdb', path });
     const inserted = store.insert('screen', [exampleScreenRow({ text: 'late' })], 'late');
     const closed = store.close();
@@ -124,7 +124,7 @@ describe('the embedded store', () => {
     await again.close();
   });
 
-  test('what was acknowledged before kill -9 is there after it, whole, and the directory opens at once', async () => {
+  test('rows acknowledged before kill -9 are complete after it, and the directory opens at once', async () => {
     const child = spawn(
       process.execPath,
       [

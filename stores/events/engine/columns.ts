@@ -49,13 +49,13 @@ export function selectColumns(table: EventTable): string {
 export function encodeRows<T extends EventTable>(table: T, rows: readonly EventTables[T][]): string {
   const list = columns[table];
   const lines: string[] = [];
-  // One list for all rows: this runs for every row that is stored.
+  // One list is reused for all rows, because this runs for every stored row.
   const values = Array.from(list, (): Value => null);
   for (const row of rows) {
     const fields = row as unknown as Readonly<Record<string, Value>>;
     for (let i = 0; i < list.length; i += 1) values[i] = encodeValue(fields[list[i]!.name], list[i]!.moment);
     const line = JSON.stringify(values);
-    // JSON escapes a surrogate only where it is alone; looking for that once is far cheaper than looking into every text.
+    // JSON escapes only lone surrogates; searching the line for the escape is far cheaper than checking every text.
     lines.push(line.includes('\\ud') ? JSON.stringify(values.map(repaired)) : line, '\n');
   }
   return lines.join('');
@@ -74,7 +74,7 @@ function encodeValue(value: Value | undefined, moment: boolean): Value {
   return value;
 }
 
-/** The engine refuses a lone surrogate's escape, and with it the whole batch. */
+/** Replaces lone surrogates: the engine refuses their escapes, and with them the whole batch. */
 function repaired(value: Value): Value {
   if (typeof value === 'string') return wellFormed(value);
   if (isList(value)) return value.map(wellFormed);
@@ -91,7 +91,7 @@ function wellFormed(text: string): string {
   return text.replace(loneSurrogate, '\uFFFD');
 }
 
-/** Rows of a busy node come many to a millisecond. */
+/** Caches the last moment: a busy node sends many rows per millisecond. */
 let lastMoment = 0;
 let lastMomentText = '1970-01-01 00:00:00.000';
 

@@ -4,9 +4,9 @@
  * A chDB directory belongs to one process at a time (an advisory lock on its `status` file, released by the kernel however
  * the process dies). Its calls run on libuv's thread pool. The package runs statements with bound parameters one at a time
  * per process; inserts have none, so a long search delays other searches but no insert. There are four connections with one
- * call at a time each: writing, findings, reading, and users' own SQL. Findings have one of their own because somebody waits for
- * them, and an insert of a busy node's rows takes half a second. A fifth, which runs nothing, is opened first and closed last:
- * only the first can pass arguments to the engine, of which a process has one. With a server there are as many connections
+ * call at a time each: writing, findings, reading, and users' own SQL. Findings have a separate connection because somebody is
+ * waiting for them, and an insert of a busy node's rows takes half a second. A fifth, which runs nothing, is opened first and closed
+ * last: a process has one engine, and only the first connection can pass arguments to it. With a server there are as many connections
  * as Steno has concurrent calls, plus two for users' own SQL.
  *
  * Tested in `stores/events/clickhouse/store.test.ts` and `stores/events/clickhouse/http.test.ts`.
@@ -31,7 +31,7 @@ export interface Table {
 
 export interface Engine {
   readonly layout: Layout;
-  /** The database that the tables are in. */
+  /** The database that contains the tables. */
   readonly database: string;
   /** Runs a definition; its text must come from this code. */
   command(sql: string): Promise<void>;
@@ -39,9 +39,9 @@ export interface Engine {
   insert(table: string, columns: string, body: string, token: string): Promise<void>;
   /** Values reach the engine only as parameters. */
   read(sql: string, parameters: BoundValues): Promise<readonly (readonly unknown[])[]>;
-  /** For SQL that `sql/guard.ts` has checked. With `running` it can be cancelled, also while it waits for its turn: QUERY_CANCELLED. */
+  /** Runs SQL that `sql/guard.ts` has checked. With `running` it can be cancelled (QUERY_CANCELLED), also while it waits for its turn. */
   readChecked(sql: string, running?: RunningQuery): Promise<Table>;
-  /** How far the statement with this mark is; null while it does not run. */
+  /** Progress of the statement with this mark; null if it is not running. */
   progress(mark: string): Promise<QueryProgress | null>;
   close(): Promise<void>;
 }
@@ -301,7 +301,7 @@ class ClientEngine implements Engine {
     return row === undefined ? null : { rows: Number(row[0]), ofRows: Math.max(Number(row[0]), Number(row[1])) };
   }
 
-  /** Killed again and again until it ends: it may not have begun where it is killed first. */
+  /** Kills the statement repeatedly until it ends, because it may not have started at the first attempt. */
   async #cancellable<T>({ mark, signal }: RunningQuery, act: () => Promise<T>): Promise<T> {
     const cancelled = (): StenoError => new StenoError('QUERY_CANCELLED');
     if (signal.aborted) throw cancelled();
@@ -340,13 +340,13 @@ class ClientEngine implements Engine {
   }
 }
 
-/** Statements with the mark, but for the one that asks. */
+/** Statements with the mark, except the statement that looks for them. */
 function marked(mark: string): string {
   if (!/^[a-z0-9]{16,64}$/.test(mark)) throw new TypeError('not a mark');
   return `query LIKE '%${mark}%' AND query NOT LIKE 'KILL%' AND query NOT LIKE '%system.processes%'`;
 }
 
-/** Lets so many calls through at a time, in order. */
+/** Limits concurrent calls; further ones wait in order. */
 class Lane {
   readonly #waiting: (() => void)[] = [];
   readonly #idle: (() => void)[] = [];

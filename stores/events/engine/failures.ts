@@ -4,7 +4,7 @@ import { StenoError } from '#schemas/base/errors.js';
 /** Numbers from ClickHouse `src/Common/ErrorCodes.cpp`. */
 const tooHeavy = new Set(['158', '159', '160', '173', '202', '241', '307', '396']);
 const badExpression = new Set(['427', '583']);
-/** Found when a statement is read and resolved, before any row is: syntax, names, types, aggregates. */
+/** Errors found while a statement is parsed and resolved, before any row is read: syntax, names, types, aggregates. */
 const aboutStatement = new Set(['42', '43', '46', '47', '53', '60', '62', '63', '179', '184', '207', '215', '258', '352', '386', '403']);
 
 export function engineError(error: unknown): StenoError {
@@ -24,8 +24,8 @@ export function insertError(error: unknown): StenoError {
 }
 
 /**
- * In a person's own SQL every complaint of the engine is about that SQL, and its text is the help. `scoped`: whoever asks does not see
- * every row; then only complaints about the statement itself are passed on, for others may quote what stands in a row.
+ * In a user's own SQL every engine error is about that SQL, and its text helps the user. `scoped`: the user does not see every
+ * row; then only errors about the statement itself are passed on, because others may quote values of hidden rows.
  */
 export function sqlError(error: unknown, scoped: boolean): StenoError {
   const mapped = engineError(error);

@@ -58,7 +58,7 @@ describe('rows', () => {
     expect(rowValidators[table].safeParse({ ...examples[table], ...change }).success).toBe(false);
   });
 
-  test('are written one array a line, and nothing in them breaks the line', () => {
+  test('are written as one array per line, and no value breaks the line', () => {
     const text = encodeRows('screen', [exampleScreenRow({ text: 'a\nb\u2028c"\\' }), exampleScreenRow()]);
     const lines = text.split('\n');
     expect(lines).toHaveLength(3);

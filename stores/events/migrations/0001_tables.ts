@@ -4,12 +4,12 @@
  * - Every table is a ReplacingMergeTree on the identity of its rows, so duplicates become one row; a
  *   window of insert tokens drops most duplicates before they are written.
  * - Session ids begin with their time, so ordering by session is nearly ordering by time.
- * - `words`: everything that looks like a separator must separate. The tokenizer itself splits only at ASCII, so a
+ * - `words`: every character that looks like a separator must separate. The tokenizer itself splits only at ASCII, so a
  *   frame drawn around a word (`│sudo`) would hide the word; everything but letters, marks and digits is blanked.
  *   Its dictionary also answers substrings of a word.
  * - `grams`: a Bloom filter of trigrams for each 8192 lines, for substrings across punctuation. An inverted index
- *   of trigrams answers these in 5 ms instead of 30 to 70 (a million lines), but took 83 bytes a line where the
- *   lines themselves took 13, `words` takes 15 and this takes one.
+ *   of trigrams answers these in 5 ms instead of 30 to 70 (a million lines), but takes 83 bytes per line; the lines
+ *   themselves take 13, `words` takes 15 and this index takes one.
  */
 import { durableSettings, monthsOf, onCluster, replacingEngine } from '../engine/layout.js';
 import type { Migration } from './migration.js';
@@ -60,7 +60,7 @@ export const tables: Migration = {
   request_id String
 ) ENGINE = ${replacingEngine(layout, 'version')}${monthsOf(layout, 'started_at')} ORDER BY session SETTINGS ${durableSettings(layout)}`,
 
-    // No server was ever set up by a version with the table as it was.
+    // No released version with the earlier definition ever set up a server.
     layout.kind === 'server'
       ? eventsTable(layout, 'events')
       : `CREATE TABLE IF NOT EXISTS events (

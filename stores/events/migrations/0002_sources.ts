@@ -1,14 +1,14 @@
 /**
- * Events of several sources, and of no session; findings; what a session's target was, and its labels at the start.
+ * Events of several sources, and events without a session; findings; a session's target, and its labels at the start.
  *
  * The key of `events` gains `source` and `emitter`, which ALTER cannot do, so the table is rewritten:
  *
- *   1. create `events_next`, empty         crash: it is made anew
+ *   1. create `events_next`, empty         crash: it is created again
  *   2. copy the rows                        crash: as above
  *   3. exchange the two names               atomic; from here on `events` has the column `source`
  *   4. drop what is now `events_next`       crash before: the next run sees the column and only drops
  *
- * Space for both tables is needed meanwhile. Kernel rows used to be marked by the top bit of `block`, which is cleared.
+ * Meanwhile both tables take up space. Kernel rows used to be marked by the top bit of `block`, which is cleared.
  */
 import type { Engine } from '../engine/engine.js';
 import { EMBEDDED, durableSettings, monthsOf, onCluster, replacingEngine } from '../engine/layout.js';

@@ -1,8 +1,9 @@
 /**
- * The order in which rows were stored: a number for each insert, and one for each row of it, which merges keep. Whoever goes by it
- * misses no row, however late it came. Parts from before get their numbers when they are next merged; until then those of a part count.
+ * The order in which rows were stored: a number per insert and a number per row in it, both preserved by merges. A reader that
+ * follows this order misses no row, however late it arrived. The rows of existing parts get their numbers at the next merge; until
+ * then the numbers of the part apply.
  *
- * And `positions`: how far along that order a reader has come (`stores/events/queries/changes.ts`).
+ * Also adds `positions`: each reader's position in that order (`stores/events/queries/changes.ts`).
  */
 import { durableSettings, onCluster, replacingEngine } from '../engine/layout.js';
 import type { Migration } from './migration.js';

@@ -1,7 +1,7 @@
 /**
  * Brings the event store to the schema of this code, or refuses one that is newer.
  *
- *   1. run the statements of a step     crash: they are repeated, which is free
+ *   1. run the statements of a step     crash: they are repeated, which is harmless
  *   2. record the step                  crash before: as above; after: the step is done
  *
  * Services of one server may start at the same time and run a step together; each statement allows for that. Tested in

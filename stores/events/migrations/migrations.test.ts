@@ -18,7 +18,7 @@ const added = {
   audit: [],
 } as const;
 
-/** Rows as the version before wrote them: without the columns that came later, and the kernel's with a bit in `block`. */
+/** Inserts rows as the previous version wrote them: without the later columns, and kernel rows with a bit in `block`. */
 async function insertOld<T extends keyof typeof added>(engine: Engine, table: T, rows: Parameters<typeof encodeRows<T>>[1]): Promise<void> {
   const kept = columns[table].map(({ name }, i) => ({ name, i })).filter(({ name }) => !(added[table] as readonly string[]).includes(name));
   const lines = encodeRows(table, rows).trimEnd().split('\n');
@@ -52,7 +52,7 @@ const rows = {
   audit: [exampleAuditRow()],
 } as const;
 
-describe('a data directory of the version before', () => {
+describe('a data directory of the previous version', () => {
   let folder: string;
   let path: string;
   beforeEach(async () => {
@@ -73,21 +73,21 @@ describe('a data directory of the version before', () => {
     expect((await store.events({ session })).rows).toHaveLength(5);
     expect((await store.searchScreen({ text: 'kept' })).rows).toHaveLength(1);
     expect((await store.audit({})).rows).toEqual(rows.audit);
-    // A resend of what was stored before changes nothing.
+    // Resending rows that were already stored changes nothing.
     await store.insert('events', rows.events, 'resent');
     expect((await store.events({ session })).rows).toHaveLength(5);
     await store.close();
   }
 
-  test('is carried over with all its rows', expectCarried);
+  test('is migrated with all its rows', expectCarried);
 
   test.each(['DROP TABLE IF EXISTS events_next', 'INSERT INTO events_next', 'EXCHANGE TABLES', 'schema_migrations'])(
-    'is carried over after a crash before: %s',
+    'is migrated after a crash before: %s',
     async (before) => {
       const engine = await openEngine({ kind: 'chdb', path });
       let seen = 0;
       const stops = (sql: string): void => {
-        // Of the two times that the table is dropped, the last: after the exchange.
+        // The table is dropped twice; crash at the second time, after the exchange.
         if (sql.includes(before) && (!before.startsWith('DROP') || ++seen === 2)) throw new Error('crash');
       };
       const crashing: Engine = {
@@ -134,12 +134,12 @@ describe('definitions for every layout', () => {
       /ON CLUSTER main .*ReplicatedReplacingMergeTree\(.*PARTITION BY toYYYYMM/,
       /non_replicated/,
     ],
-  ] as const)('of %s are understood by the engine', async (_, layout, has, lacks) => {
+  ] as const)('of %s are accepted by the engine', async (_, layout, has, lacks) => {
     for (const step of migrations) {
       for (const statement of step.statements(layout)) {
         const [row] = await engine.read('SELECT formatQuerySingleLine({sql:String})', { sql: statement });
         const printed = String(row?.[0]);
-        // Where readers are is one small table, without months.
+        // The table of reader positions is small and has no partitions.
         if (printed.startsWith('CREATE') && !printed.includes(' positions ')) expect(printed).toMatch(has);
         else if (layout.kind === 'server' && 'cluster' in layout) expect(printed).toMatch(/ON CLUSTER main/);
         expect(printed).not.toMatch(lacks);

@@ -26,7 +26,7 @@ export async function listAudit(engine: Engine, query: AuditQuery): Promise<Page
   );
 }
 
-/** Ids are counted and not rows: a row may be stored twice. */
+/** Counts ids rather than rows, because a row may be stored twice. */
 export async function viewsOf(engine: Engine, query: ViewsQuery): ReturnType<EventStore['views']> {
   const { from, to, limit, actor, session, visible } = parseQuery(viewsQuery, query);
   const conditions = new Conditions();

@@ -1,12 +1,12 @@
 /**
- * Rows in the order in which they were stored, from a position on: for readers that must miss none.
+ * Reads rows in the order in which they were stored, from a position on, for readers that must not miss any.
  *
- * The engine numbers inserts one after the other under the lock by which they become visible, so a row with a lower number than one that
- * was read does not appear later. A row that is stored again (a resend) has a new number and is read again. Replicated tables number each
- * month by itself, and give the number before the rows are visible: they are refused. Tested in stores/events/conformance.ts.
+ * The engine numbers inserts under the lock that makes them visible, so once a row has been read, no row with a lower number appears
+ * later. A row that is stored again (a resend) has a new number and is read again. Replicated tables number each month separately
+ * and assign the number before the rows are visible, so they are refused. Tested in stores/events/conformance.ts.
  *
- * The name of a part says the highest number in it, so that looking costs the same however much is stored. Of a part that was merged across
- * the position, the numbers are read, and the rows of one page. Each statement sees the parts of one moment.
+ * A part's name contains its highest number, so the cost does not grow with the amount stored. For a part that was merged across the
+ * position, its numbers are read, and the rows of one page. Each statement sees the parts of one moment.
  */
 import { StenoError } from '#schemas/base/errors.js';
 import { changeQuery, parseQuery } from '../contract.js';
@@ -15,10 +15,10 @@ import { decodeRow, selectColumns } from '../engine/columns.js';
 import type { Engine } from '../engine/engine.js';
 import { readSettings } from './paging.js';
 
-/** Characters of `data` of one page: a row's alone can have 256 Ki. */
+/** Most characters of `data` in one page; a single row can have 256 Ki. */
 const PAGE_CHARACTERS = 4 << 20;
 const place = '(_block_number, _block_offset)';
-/** A part is called PARTITION_LOWEST_HIGHEST_LEVEL, after the numbers of its inserts. */
+/** A part is named PARTITION_LOWEST_HIGHEST_LEVEL, after the numbers of its inserts. */
 const behind = `toUInt64OrZero(splitByChar('_', _part)[3]) >= {after_block:UInt64} AND ${place} > ({after_block:UInt64}, {after_offset:UInt64})`;
 
 export async function readChanges<T extends ChangeTable>(engine: Engine, query: ChangeQuery<T>): Promise<Changes<T>> {
@@ -26,7 +26,7 @@ export async function readChanges<T extends ChangeTable>(engine: Engine, query: 
   const id = await idOf(engine, table);
   const after = asked?.table === id ? asked : { table: id, block: 0, offset: 0 };
   const parameters = { after_block: after.block, after_offset: after.offset };
-  // The end of the page first, by numbers alone: how long its rows are decides how many they are.
+  // First find the end of the page by numbers alone: the length of the rows decides how many fit.
   const places = await engine.read(
     `SELECT _block_number, _block_offset, length(data) FROM ${table} WHERE ${behind} ` +
       `ORDER BY _block_number, _block_offset LIMIT ${limit + 1} ${readSettings('changes_end')}`,
@@ -55,7 +55,7 @@ export async function changesEnd(engine: Engine, table: ChangeTable): Promise<St
   return { table: id, block: Number(row?.[0] ?? 0), offset: Number.MAX_SAFE_INTEGER };
 }
 
-/** How many rows there are beyond; those that are stored more than once count as often. */
+/** Number of rows after the position; a row that is stored several times counts each time. */
 export async function countChanges(engine: Engine, table: ChangeTable, after: StoredPosition): Promise<number> {
   const isOf = after.table === (await idOf(engine, table));
   const [row] = await engine.read(`SELECT count() FROM ${table} WHERE ${behind} ${readSettings('count_changes')}`, {
@@ -70,7 +70,7 @@ export async function readPosition(engine: Engine, name: string): Promise<string
   return row === undefined ? null : String(row[0]);
 }
 
-/** `version`: the highest wins, whatever the order of arrival. */
+/** `version`: the highest wins, in any order of arrival. */
 export async function keepPosition(engine: Engine, name: string, version: number, position: string): Promise<void> {
   await engine.insert(
     'positions',

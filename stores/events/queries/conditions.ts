@@ -57,7 +57,7 @@ export function encodeCursor(place: readonly (string | number)[]): string {
   return Buffer.from(JSON.stringify(place)).toString('base64url');
 }
 
-/** Throws BAD_REQUEST for what `encodeCursor` did not write for this schema. */
+/** Throws BAD_REQUEST for a cursor that `encodeCursor` did not write for this schema. */
 export function decodeCursor<T extends z.ZodType>(schema: T, cursor: string): z.output<T> {
   try {
     return schema.parse(JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8')));

@@ -1,8 +1,8 @@
 /**
- * Findings, newest first; for each the row with the highest version, in its triaged state.
+ * Findings, newest first; for each the row with the highest version, with its triaged state.
  *
- * That state is folded from the audit log (schemas/events/triage.ts): `event` is a column of few values, so that finding these rows
- * among all others costs little. Tested in stores/events/conformance.ts.
+ * That state is derived from the audit log (schemas/events/triage.ts); the column `event` has few distinct values, so finding these
+ * rows is cheap. Tested in stores/events/conformance.ts.
  */
 import { triageData, TRIAGE_EVENT } from '#schemas/events/triage.js';
 import type { FindingRow } from '#schemas/events/rows.js';

@@ -35,17 +35,17 @@ export function pageOf<Row>(rows: readonly Row[], limit: number, place: (row: Ro
   return { rows: rows.slice(0, limit), next: encodeCursor(place(last)) };
 }
 
-/** Columns that tell rows of a table apart, in the order of a read; of these, `at` is the moment. */
+/** Columns that identify the rows of a table, in the order of a read; `moment` is the one among them that holds the time. */
 interface Order<T extends EventTable> {
   readonly table: T;
   readonly columns: readonly (keyof EventTables[T] & string)[];
   readonly descending: boolean;
   readonly settings: string;
-  /** Parses the values of the columns in a cursor, with `at` first whatever the order is. */
+  /** Parses the values of the columns in a cursor, with the time first whatever the order is. */
   readonly cursor: z.ZodType<readonly (string | number)[]>;
 }
 
-/** Reads pages of twice the rows wanted until enough distinct ones are found; duplicates are rare. */
+/** Reads pages of twice the wanted number of rows until enough distinct ones are found; duplicates are rare. */
 export async function distinctPage<T extends EventTable>(
   engine: Engine,
   { table, columns, descending, settings, cursor: schema }: Order<T>,

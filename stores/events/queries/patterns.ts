@@ -1,6 +1,6 @@
 /**
- * Patterns over sessions: commands that recur before findings, nodes and hours, sessions alike. What counts as a command is
- * schemas/events/patterns.ts. A row that is there twice counts once, since only sets of sessions and commands are counted. Tested in
+ * Patterns over sessions: commands that recur before findings, nodes and hours, similar sessions. schemas/events/patterns.ts defines
+ * commands. A row that is stored twice counts once, since only sets of sessions and commands are counted. Tested in
  * ../patterns-conformance.ts against plain TypeScript.
  */
 import { commandShapeSql } from '#schemas/events/patterns.js';
@@ -19,12 +19,12 @@ import { addVisible } from './visible.js';
 const MAX_COMMANDS = 50;
 const MAX_NODES = 100;
 const MAX_ALIKE = 20;
-/** The analyzer stamps a finding with the moment of its event; what ran with it, ran before it. */
+/** The analyzer gives a finding the time of its event, so commands at the same time count as before it. */
 const decided =
   `SELECT target AS id, argMax(JSONExtractString(data, 'state'), JSONExtractUInt(data, 'version')) AS said FROM audit ` +
   `WHERE event = '${TRIAGE_EVENT}' AND outcome = 'success' GROUP BY target`;
 
-/** Every command of the sessions, once each, with when it first ran. */
+/** Every command of the sessions, once each, with the time at which it first ran. */
 function commandsOf(sessions: string): string {
   return (
     'SELECT session, command, min(at) AS first_at FROM (' +
@@ -92,7 +92,7 @@ export async function patterns(engine: Engine, query: PatternQuery): Promise<Pat
   };
 }
 
-/** Those with at least two commands in common, the most alike first. The session itself is looked at whatever `visible` says: the caller has. */
+/** Sessions that share at least two commands, the most similar first. `visible` does not restrict the given session: the caller has checked it. */
 export async function alikeSessions(engine: Engine, query: AlikeQuery): Promise<readonly AlikeSession[]> {
   const { session, ...span } = parseQuery(alikeQuery, query);
   if (span.from > span.to) throw new StenoError('BAD_REQUEST', 'from: is not before to');

@@ -1,6 +1,6 @@
 /**
- * How long people took to respond to findings, by the month of the finding (schemas/events/response.ts says what is measured). Audit rows
- * may be there twice, so of each kind the earliest counts. Tested in ../response-conformance.ts against plain TypeScript.
+ * How long people took to respond to findings, by the month of the finding (schemas/events/response.ts defines the measures). Audit
+ * rows may be stored twice, so the earliest of each kind counts. Tested in ../response-conformance.ts against plain TypeScript.
  */
 import { RESPONSE_WITHIN_MS, responseMeasures } from '#schemas/events/response.js';
 import type { Measured, ResponseMonth } from '#schemas/events/response.js';
@@ -46,7 +46,7 @@ export async function responseByMonth(engine: Engine, query: ResponseQuery): Pro
     `FROM (${found})) ARRAY JOIN concerns AS concern WHERE concern.2 != '') AS f INNER JOIN (${locks}) AS a ` +
     `ON a.kind = f.kind AND a.target = f.target WHERE ${after} GROUP BY id`;
   const ends = `SELECT session, ended_at FROM sessions FINAL WHERE ended_at IS NOT NULL AND session IN (SELECT session FROM (${found}))`;
-  // Joins leave the moment 0 where nothing was found.
+  // Joins give time 0 if nothing was found.
   const took = (end: string): string => `if(${end} = 0, NULL, greatest(0, ${end} - began))`;
   const rows =
     'SELECT month, began, if(looked = 0, first, if(first = 0, looked, least(looked, first))) AS look, locked AS lock, ' +

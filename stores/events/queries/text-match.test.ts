@@ -41,7 +41,7 @@ describe('the longest piece that every match of an expression contains', () => {
     expect(requiredPiece(expression)).toBe(expected);
   });
 
-  test('is in every match, tried against a thousand random expressions', () => {
+  test('occurs in every match of a thousand random expressions', () => {
     let seed = 7;
     const random = (n: number): number => {
       seed = (seed * 1_103_515_245 + 12_345) % 2_147_483_648;
@@ -61,7 +61,7 @@ describe('the longest piece that every match of an expression contains', () => {
   });
 });
 
-describe('what a substring implies about the words of its line', () => {
+describe('words that a substring implies', () => {
   test.each([
     ['/etc/shadow', { whole: ['etc'], part: 'shadow' }],
     ['shadow', { whole: [], part: 'shadow' }],

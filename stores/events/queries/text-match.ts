@@ -16,7 +16,7 @@ export interface TextColumn {
   readonly text: string;
   /** In lower case. */
   readonly folded: string;
-  /** In lower case, with words apart. */
+  /** In lower case, with words separated. */
   readonly words: string;
   /** A separator between words. */
   readonly separators: RegExp;
@@ -117,7 +117,7 @@ export function requiredPiece(expression: string): string | undefined {
   for (let i = 0; i < expression.length; i += 1) {
     const character = expression[i]!;
     if (depth > 0) {
-      // Inside a group nothing counts: it may be an alternative, or optional as a whole.
+      // Ignore text inside a group: it may be an alternative, or the group may be optional.
       if (character === '\\') i += 1;
       else if (character === '[') i = endOfClass(expression, i);
       else if (character === '(') depth += 1;
@@ -128,7 +128,7 @@ export function requiredPiece(expression: string): string | undefined {
       case '|':
         return undefined;
       case '(':
-        // Flags such as (?s) would change what follows; an expression with them is not looked into.
+        // Flags such as (?s) change the meaning of the rest, so do not analyze an expression with flags.
         if (expression.startsWith('(?', i) && !expression.startsWith('(?:', i)) return undefined;
         end();
         depth = 1;
@@ -151,7 +151,7 @@ export function requiredPiece(expression: string): string | undefined {
         end();
         if (character === '{') {
           const repeat = /^\{\d+(?:,\d*)?\}/.exec(expression.slice(i, i + 16));
-          // Anything else in braces is a text, which may hold an alternative.
+          // Other text in braces is literal and may contain an alternative.
           if (repeat === null) return undefined;
           i += repeat[0].length - 1;
         }
@@ -162,7 +162,7 @@ export function requiredPiece(expression: string): string | undefined {
         if (next !== undefined && /[^A-Za-z0-9]/.test(next)) piece += next;
         else {
           end();
-          // \x41, \x{10FFFF}, \p{Greek}, \pN, \123: what follows is not looked into, so it must hold no alternative.
+          // \x41, \x{10FFFF}, \p{Greek}, \pN, \123: the rest is not analyzed, so it must not contain an alternative.
           if (next === undefined || !/[bBdDsSwWAz]/.test(next)) return expression.includes('|', i) ? undefined : longest(pieces);
         }
         break;
@@ -177,7 +177,7 @@ export function requiredPiece(expression: string): string | undefined {
 
 function longest(pieces: readonly string[]): string | undefined {
   const best = [...pieces].sort((a, b) => b.length - a.length)[0];
-  // Shorter than a trigram serves no index.
+  // No index can use a text shorter than a trigram.
   return best === undefined || best.length < 3 ? undefined : best;
 }
 
@@ -196,7 +196,7 @@ function endOfClass(expression: string, start: number): number {
   return expression.length;
 }
 
-/** `%` and `_` are wild in LIKE, and `\` escapes them. */
+/** `%` and `_` are wildcards in LIKE, and `\` escapes them. */
 export function escapeLike(text: string): string {
   return text.replace(/[\\%_]/g, '\\$&');
 }

@@ -1,4 +1,4 @@
-/** When things happened in one session, counted by the engine: no row of it leaves the store. Tested in ../timeline-conformance.ts. */
+/** When things happened in one session. The engine counts, so no rows leave the store. Tested in ../timeline-conformance.ts. */
 import { StenoError } from '#schemas/base/errors.js';
 import { sessionIdPattern } from '#schemas/events/rows.js';
 import { LIBRARIES, READING } from '#schemas/kernel/matters.js';
@@ -8,10 +8,10 @@ import type { Timeline, TimelineCount } from '../contract.js';
 import { readSettings } from './paging.js';
 
 const MOST_IDLE = 100;
-/** A bound on the answer, whatever width is asked for: rows of all lanes. */
+/** Most counts in the answer, over all lanes, whatever width is requested. */
 const MOST_COUNTS = 20_000;
 
-/** '' is drawn in no lane: forks, exits, and what says nothing by itself. */
+/** '' is in no lane: forks, exits, and events that mean nothing on their own. */
 const laneOf = `multiIf(
   kind = 'exec', 'program',
   kind = 'sftp', 'file',

@@ -16,7 +16,7 @@ afterAll(async () => {
   await fixture.dispose();
 });
 
-test('the store sees what the policy decides, for every expression and session, by parameters and in SQL', async () => {
+test('the store and the policy agree for every expression and session, with parameters and with literals', async () => {
   const seen = fc.sample(seenSession, { numRuns: 300, seed: 7 });
   const rows = seen.map(({ labels, ...one }, i) =>
     exampleSessionRow({ ...one, session: exampleSession(i), labels: labels ?? {}, labels_known: labels !== null }),

@@ -97,10 +97,10 @@ export function addVisible(conditions: Conditions, table: EventTable, visible: C
 }
 
 /**
- * As settings of a statement that somebody has a part in: the engine applies a table's filter wherever the query reads the table, including
- * subqueries. A filter alone would not do: the engine may evaluate what a person wrote before it, on rows that are not
- * theirs, and its errors then show what stands there (`toInt32(user) > 0` names the user). So nothing moves in front of a filter: no
- * PREWHERE, no condition merged with it, and no index of values, on which the engine tries conditions too.
+ * The scope as settings of a statement that a user has written in part: the engine applies a table's filter wherever the query reads
+ * the table, including subqueries. A filter alone is not enough: the engine may evaluate the user's expressions before it, on hidden
+ * rows, and errors then reveal their values (`toInt32(user) > 0` names the user). So nothing may run before a filter: no PREWHERE, no
+ * condition merged with the filter, and no index of values, on which the engine evaluates conditions too.
  */
 export function scopeSettings(database: string, { listed, viewed, findings, audit }: SqlScope): string {
   const filters: (readonly [EventTable, string])[] = [];

@@ -1,4 +1,4 @@
-/** Searches of the store against what they mean, on random rows. */
+/** Searches of the store compared with a plain evaluator, on random rows. */
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { severities } from '#schemas/events/rows.js';
@@ -144,7 +144,7 @@ beforeAll(async () => {
   for (const table of ['sessions', 'screen', 'events', 'findings', 'audit'] as const) {
     const own = rows.filter((found) => found.table === table).map(({ row }) => row);
     await fixture.store.insert(table, own as never, `first ${table}`);
-    // The same rows again in another piece: each is found once.
+    // The same rows again in another batch: each is found once.
     await fixture.store.insert(table, own.slice(0, 30) as never, `again ${table}`);
   }
 });
@@ -179,7 +179,7 @@ const searches = anySearch({
   moments,
 });
 
-test('every search finds what it means, each row once, in pages and by session', async () => {
+test('every search finds the right rows, each once, in pages and by session', async () => {
   await fc.assert(
     fc.asyncProperty(searches, fc.integer({ min: 1, max: 40 }), async (expression, limit) => {
       const expected = all.rows.filter((found) => finds(expression, found, all));
@@ -208,7 +208,7 @@ test('every search finds what it means, each row once, in pages and by session',
         const tables = new Set(own.map(({ table }) => table));
         expect(hits).toHaveLength(Math.min(2, count));
         expect(new Set(hits.map(({ table }) => table)).size).toBe(Math.min(tables.size, hits.length));
-        // In the order of the whole list, and of each table the first.
+        // In the order of the whole list, starting with the first of each table.
         const places = hits.map((hit) => own.findIndex((one) => idOf(one) === idOf(hit)));
         expect(places).toEqual([...places].sort((a, b) => a - b));
         for (const table of new Set(hits.map((hit) => hit.table)))
@@ -231,7 +231,7 @@ test('every search finds what it means, each row once, in pages and by session',
   );
 }, 300_000);
 
-test('who may see some sessions finds nothing of others, in rows, counts, facets or marks', async () => {
+test('a user with limited visibility finds nothing of other sessions in rows, counts, facets or marks', async () => {
   const visible = { kind: 'equal', a: { kind: 'user' as const, marked: null }, b: { kind: 'text' as const, text: 'alice' } } as const;
   const mine = new Set([...all.sessions.values()].filter(({ user }) => user === 'alice').map(({ session }) => session));
   await fc.assert(
@@ -260,7 +260,7 @@ test('every kind can be searched for', async () => {
     await fixture.store.searchRows({ expression: parseSearch(`kind:${kind}`, 0), scope: everything, limit: 1 });
 });
 
-test('signals are found by who names a tier, a rule or a technique', async () => {
+test('signals are found only by searches that name a tier, a rule or a technique', async () => {
   const row = exampleFindingRow({
     id: 'signal',
     session: exampleSession(1),
@@ -287,7 +287,7 @@ test('signals are found by who names a tier, a rule or a technique', async () =>
   ).toEqual([0, 1, 1, 1, 0, 0]);
 });
 
-test('rows that are stored many times are found once, and hide none behind them', async () => {
+test('rows that are stored many times are found once and do not hide others', async () => {
   const session = exampleSession(900);
   const rows = Array.from({ length: 10 }, (_, index) => exampleScreenRow({ session, index, at: exampleStart + index, text: 'manyfold' }));
   for (let time = 0; time < 5; time += 1) await fixture.store.insert('screen', rows, `manyfold ${time}`);

@@ -1,5 +1,5 @@
 /**
- * Searches over every table: sessions with what was found in them, hits newest first, and an overview of all hits.
+ * Searches over every table: sessions with their hits, hits newest first, and an overview of all hits.
  *
  * Each table is queried separately, so that each uses its own indexes, and a table in which nothing can match is skipped.
  * Duplicates are counted once: hits are counted by the hash of their identity, which is exact up to about ten thousand and
@@ -71,7 +71,7 @@ const tablesAsked = (expression: SearchExpression, scope: SearchScope) =>
 
 const sessionCursor = z.tuple([z.int().min(0).max(7_258_118_400_000), z.string().max(64)]);
 
-/** Sessions in which something was found, the one with the newest hit first. Rows of no session are together, under `''`. */
+/** Sessions with hits, the one with the newest hit first. Rows without a session are grouped under `''`. */
 export async function searchBySession(engine: Engine, query: SearchSessions): Promise<Page<FoundSession>> {
   const { expression, scope, limit, each, cursor } = parseQuery(searchSessions, query);
   const union = unionOf(
@@ -130,7 +130,7 @@ async function newestOfEach(
   );
 }
 
-/** The newest of every list in turn, so that a thousand files do not hide the only finding; newest first. */
+/** Takes the newest of every list in turn, so that a thousand files do not hide the only finding; newest first. */
 function someOfEach(lists: readonly (readonly FoundRow[])[], most: number): readonly FoundRow[] {
   const taken: FoundRow[] = [];
   for (let i = 0; taken.length < most && lists.some((list) => i < list.length); i += 1)
@@ -138,7 +138,7 @@ function someOfEach(lists: readonly (readonly FoundRow[])[], most: number): read
   return taken.sort(byMoment);
 }
 
-/** `at`, the place of the table, and the values of its identity. */
+/** Time, index of the table, and values of the identity. */
 const hitCursor = z.tuple([
   z.int().min(0).max(7_258_118_400_000),
   z.int().min(0).max(searchTables.length),
@@ -171,7 +171,7 @@ function addAfter(conditions: Conditions, table: SearchTable, [at, rank, identit
 
 async function readRows(engine: Engine, table: SearchTable, conditions: Conditions, limit: string): Promise<FoundRow[]> {
   const { source, places } = newestFirst(table, conditions);
-  // Repeats of a row stand side by side in this order and are dropped before the limit counts.
+  // Repeats of a row are adjacent in this order, so they are dropped before the limit is applied.
   const distinct = table.final ? '' : `LIMIT 1 BY ${places} `;
   const sql =
     limit.includes(' BY ') && !table.final
@@ -181,8 +181,8 @@ async function readRows(engine: Engine, table: SearchTable, conditions: Conditio
 }
 
 /**
- * The newest rows. To drop repeats the engine would sort everything that was found, texts included: it is asked for twice as many
- * rows instead, which it picks by their moment alone, and repeats, which are rare, are dropped here.
+ * The newest rows. To drop repeats, the engine would sort everything that it found, including texts. Instead it returns twice as many
+ * rows, selected by time alone, and repeats, which are rare, are dropped here.
  */
 async function readNewest(engine: Engine, table: SearchTable, conditions: Conditions, count: number): Promise<FoundRow[]> {
   if (table.final) return readRows(engine, table, conditions, `LIMIT ${count}`);
@@ -190,7 +190,7 @@ async function readNewest(engine: Engine, table: SearchTable, conditions: Condit
   const rows = decoded(table, await engine.read(`${source}LIMIT ${2 * count} ${indexedSettings('search_hits')}`, conditions.parameters));
   const place = ({ row }: FoundRow): string => JSON.stringify([momentOf(table.name, row), ...identityOf(table.name, row)]);
   const different = rows.filter((one, i) => i === 0 || place(one) !== place(rows[i - 1]!));
-  // So many repeats that some of the rows wanted may stand behind them.
+  // With this many repeats, some of the wanted rows may not have been read.
   if (different.length < count && rows.length === 2 * count) return readRows(engine, table, conditions, `LIMIT ${count}`);
   return different.slice(0, count);
 }
@@ -212,7 +212,7 @@ function decoded(table: SearchTable, found: readonly (readonly unknown[])[]): Fo
 const facetNames = ['user', 'node', 'login', 'kind'] as const;
 const FACET_VALUES = 12;
 
-/** All hits counted: by time, and by user, node, login and kind. */
+/** Counts all hits by time, and by user, node, login and kind. */
 export async function searchOverview(engine: Engine, query: SearchOverviewQuery): Promise<SearchOverview> {
   const { expression, scope } = parseQuery(searchOverviewQuery, query);
   const asked = tablesAsked(expression, scope);
@@ -244,7 +244,7 @@ export async function searchOverview(engine: Engine, query: SearchOverviewQuery)
   const histogram: { at: number; count: number }[] = [];
   const counted: Record<string, { value: string; count: number }[]> = Object.fromEntries(facetNames.map((name) => [name, []]));
   for (const [which, ...values] of found) {
-    // grouping() sets a bit for each expression that is not of the set, the first the highest.
+    // grouping() sets a bit for each expression that is not in the set; the first is the highest.
     const of = facets.findIndex((_, i) => ((Number(which) >> (facets.length - i)) & 1) === 0);
     const count = Number(values.at(-1));
     if (of < 0) histogram.push({ at: Number(values.at(-2)) * step, count });
@@ -255,7 +255,7 @@ export async function searchOverview(engine: Engine, query: SearchOverviewQuery)
   return { total, sessions: sessions ?? 0, step_ms: step, histogram, facets: counted as unknown as SearchOverview['facets'] };
 }
 
-/** The most frequent values that a field has in sessions, at most twenty. */
+/** The most frequent values of a field in sessions, at most twenty. */
 export async function searchValuesOf(engine: Engine, query: SearchValues): Promise<readonly Counted[]> {
   const { field, prefix, scope } = parseQuery(searchValues, query);
   const conditions = new Conditions();
@@ -309,7 +309,7 @@ function identityOf(table: EventTable, row: object): readonly (string | number)[
   return identity.map((name) => (row as Record<string, string | number>)[name.replaceAll('`', '')]!);
 }
 
-/** Newest first; of one moment in the order of the tables, then by identity, as the engine orders them. */
+/** Newest first; at the same time in the order of the tables, then by identity, as the engine orders them. */
 function byMoment(a: FoundRow, b: FoundRow): number {
   const moments = momentOf(b.table, b.row) - momentOf(a.table, a.row);
   if (moments !== 0) return moments;

@@ -10,28 +10,28 @@ import type { SearchField, SearchKind } from '#schemas/search/fields.js';
 import type { TextColumn } from '../queries/text-match.js';
 import { eventText, screenText } from '../queries/text-match.js';
 
-/** How a field is compared with, in a table. */
+/** Where a table has the values of a field. */
 export type FieldColumn =
-  | { readonly kind: 'column'; readonly column: string; /** Only of rows for which this holds. */ readonly where?: string }
-  /** An array of which one element is enough. */
+  | { readonly kind: 'column'; readonly column: string; /** Restricts to rows for which this holds. */ readonly where?: string }
+  /** An array; one matching element is enough. */
   | { readonly kind: 'array'; readonly column: string }
   | { readonly kind: 'label'; readonly names: string; readonly pairs: string }
-  /** Found in `sessions`. */
+  /** Looked up in `sessions`. */
   | { readonly kind: 'session' };
 
 export interface SearchTable {
   readonly name: EventTable;
-  /** The moment of a row. */
+  /** SQL for the time of a row. */
   readonly moment: string;
-  /** The last moment at which what the row tells of went on: what `during:` compares. Of all but sessions the same as `moment`. */
+  /** SQL for the end of the row's time span, which `during:` compares; the same as `moment` except for sessions. */
   readonly until: string;
-  /** Read so that older versions of a row are left out. */
+  /** Whether to read FINAL, which leaves out older versions of a row. */
   readonly final: boolean;
   readonly text: TextColumn;
-  /** Columns that tell rows apart and order those of one moment, all descending. */
+  /** Columns that identify rows and order rows of the same time, all descending. */
   readonly identity: readonly string[];
   readonly fields: Readonly<Partial<Record<SearchField, FieldColumn>>>;
-  /** The SQL of the kind of its rows, and which kinds it can have; null: any but those of other tables. */
+  /** The kind of the table's rows; null: any kind that is not another table's. */
   readonly kind: SearchKind | null;
 }
 
@@ -164,5 +164,5 @@ const audit: SearchTable = {
 /** In the order in which rows of one moment are listed. */
 export const searchTables: readonly SearchTable[] = [findings, screen, sessions, events, audit];
 
-/** How `sessions` answers the fields that other tables look up there. */
+/** The columns of `sessions` for fields that other tables look up there. */
 export const sessionFields = sessions.fields;

@@ -127,14 +127,14 @@ function writePattern(field: SearchField, pattern: string, column: string, bind:
   const pieces = piecesOf(pattern);
   if (takes === 'address' && pieces.length === 1 && looksLikeBlock(pieces[0]!)) {
     const block = parseBlock(pieces[0]!);
-    // The engine wants to be asked about addresses of the block's own family only.
+    // The engine's range check accepts only addresses of the block's own family.
     const ofFamily = block?.bytes.length === 4 ? 'isIPv4String' : 'isIPv6String';
     return block === undefined ? 'false' : `if(${ofFamily}(${column}), isIPAddressInRange(${column}, ${bind(pieces[0]!)}), false)`;
   }
   const exact = (text: string): string =>
     pieces.length === 1 ? `${column} = ${bind(text)}` : `${column} LIKE ${bind(pieces.map(escapeLike).join('%'))}`;
   if (takes !== 'path' || pieces[0] === '' || pieces[0]!.startsWith('/')) return exact(pieces[0]!);
-  // The end of a path, from a slash on.
+  // Match the end of a path, after a slash.
   return `(${exact(pieces[0]!)} OR ${column} LIKE ${bind(`%/${pieces.map(escapeLike).join('%')}`)})`;
 }
 

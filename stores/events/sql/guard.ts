@@ -3,11 +3,11 @@
  *
  * The engine's read-only mode alone is not enough: in it `file('/etc/passwd')` reads, INTO OUTFILE writes and
  * table functions reach the network. Therefore queries are checked against an allow-list, using the engine's own parser:
- *   1. the engine prints the statement back: one statement, comments gone, one spelling
- *   2. the engine prints its tree, wrapped as a subquery, where INTO OUTFILE and FORMAT cannot stand
+ *   1. the engine prints the statement back: one statement, without comments, in canonical form
+ *   2. the engine prints its syntax tree, wrapped as a subquery, where INTO OUTFILE and FORMAT are not allowed
  *   3. every node is of a kind listed here, every table one of ours, every function of an allowed category
- *   4. what was printed, not what was typed, runs, again as a subquery, behind the views that it names, read-only and within the limits,
- *      each table with the filter of whoever asks
+ *   4. the printed form, not the typed text, runs, again as a subquery, after the views that it names, read-only and within the
+ *      limits, each table with the user's filter
  *
  * Tested in `stores/events/conformance.ts` and people-sql.test.ts.
  */
@@ -80,7 +80,7 @@ const categories = new Set([
   'Distance',
 ]);
 
-/** Useful ones of no category of their own; the parser's own names among them. */
+/** Useful functions without a category, including the parser's internal names. */
 const furtherFunctions = [
   'lambda',
   'exists',
@@ -98,7 +98,7 @@ const furtherFunctions = [
   'finalizeaggregation',
   'rownumberinallblocks',
 ];
-/** In an allowed category, yet about the engine rather than its argument. */
+/** Functions in an allowed category that reveal something about the engine. */
 const refusedFunctions = ['chdb', 'naivebayesngrams', 'servertimezone'];
 
 interface Node {
@@ -110,7 +110,7 @@ interface Node {
 interface Found {
   readonly functions: ReadonlySet<string>;
   readonly hidden: ReadonlySet<string>;
-  /** That the query names. */
+  /** Tables that the query names. */
   readonly tables: Set<string>;
 }
 
@@ -166,7 +166,7 @@ export class SqlGuard {
     if (!nodes.has(node.kind)) throw refused(`${node.kind} is not allowed`);
     switch (node.kind) {
       case 'TableIdentifier':
-        // A name without a dot is a table of ours or a common table expression: there is nothing else to find.
+        // A name without a dot can only be one of Steno's tables or a common table expression.
         if (!/^\w+$/.test(node.label) || found.hidden.has(node.label))
           throw refused(`the table ${node.label} is not one of ${[...readableTables].join(', ')}`);
         found.tables.add(node.label);
@@ -194,7 +194,7 @@ export class SqlGuard {
     return combinator !== undefined && this.#allows(functions, name.slice(0, -combinator.length));
   }
 
-  /** Tables of Steno's own beside those for people, such as the list of migrations. */
+  /** Steno's internal tables, such as the list of migrations. */
   async #hiddenTables(): Promise<ReadonlySet<string>> {
     const rows = await this.#engine.read(`SELECT name FROM system.tables WHERE database = ${literal(this.#engine.database)}`, {});
     return new Set(rows.map(([name]) => String(name)).filter((name) => !readableTables.has(name)));
@@ -224,9 +224,9 @@ export class SqlGuard {
 }
 
 /**
- * Names in backquotes may hold anything, and the tree prints them bare: one with line ends could draw a tree of
- * its own. Such names are refused before the tree is read. Strings are passed over; the engine escapes them there.
- * PREWHERE, which the tree does not tell from WHERE, would see rows before the filter of whoever asks.
+ * Names in backquotes may contain any characters, and the tree prints them without quotes: a name with newlines could forge
+ * a tree. Such names are refused before the tree is read. Strings are skipped, since the tree prints them escaped.
+ * PREWHERE, which the tree does not distinguish from WHERE, would see rows before the user's filter.
  */
 function checkTokens(printed: string): void {
   const quoted = /'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*`/gs;
@@ -237,13 +237,13 @@ function checkTokens(printed: string): void {
   if (/\bPREWHERE\b/i.test(printed.replace(quoted, "''"))) throw refused('PREWHERE is not allowed; write WHERE');
 }
 
-/** The last column says of how many rows. */
+/** The last column holds the number of rows from which the sample is drawn. */
 function sampled(sql: string, { size, seed }: { readonly size: number; readonly seed: string }): string {
   const place = `SHA256(concat(${literal(`${seed}\n`)}, toJSONString(tuple(*))))`;
   return `SELECT *, count() OVER () AS steno_population FROM (${sql}) ORDER BY ${place} LIMIT ${size}`;
 }
 
-/** One node per line, indented by one blank per level. */
+/** Parses one node per line, indented by one blank per level. */
 function parseTree(lines: readonly string[]): Node {
   if (lines.length > maximumNodes) throw refused('the query is too long');
   const path: Node[] = [];

@@ -1,4 +1,4 @@
-/** People's SQL: what a scope hides shows in no result, count or error; views are as described; samples; cancelling; nothing else runs. */
+/** Users' SQL: rows hidden by a scope do not show in results, counts or errors; views match their description; samples; cancelling; the guard. */
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { StenoError } from '#schemas/base/errors.js';
@@ -13,7 +13,7 @@ const limits = { maxRows: 1000, maxSeconds: 30 };
 const SHOWN = 30;
 const HIDDEN = 400;
 
-/** Shown values are numbers as text, so that an expression which meets a hidden one fails where it must not. */
+/** Visible values are numbers as text, so that an expression evaluated on a hidden value fails and is noticed. */
 async function fill(store: EventStore, hidden: boolean): Promise<void> {
   const numbers = [...Array(SHOWN + HIDDEN).keys()].filter((i) => hidden || i % 14 === 0).filter((i) => i % 14 !== 0 || i < SHOWN * 14);
   const of = (i: number): { readonly user: string; readonly node: string; readonly login: string; readonly session: string } =>
@@ -62,7 +62,7 @@ const scope: SqlScope = { listed: seven, viewed: seven, findings: true, audit: f
 
 const everything: SqlScope = { findings: true, audit: true };
 
-/** Functions that fail, or answer otherwise, on values that are hidden. */
+/** Functions that fail, or return something else, on hidden values. */
 const failing = [
   'toInt32(?)',
   'toUInt64(?)',
@@ -144,12 +144,12 @@ async function outcome(store: EventStore, sql: string): Promise<unknown> {
     return { columns, rows, truncated };
   } catch (error) {
     if (!(error instanceof StenoError)) throw error;
-    // The engine numbers what it makes while it reads a statement.
+    // The engine numbers temporary names while it parses a statement.
     return { code: error.code, detail: error.detail?.replaceAll(/\d{6,}/g, 'N') };
   }
 }
 
-test('rows that a scope hides change no answer and no error, for queries of every form', async () => {
+test('hidden rows change no result and no error, for queries of every form', async () => {
   const asked = [...new Set(fc.sample(query, { numRuns: 400, seed: 11 }))];
   const answers: unknown[][] = [];
   for (const hidden of [false, true]) {
@@ -172,12 +172,12 @@ test('rows that a scope hides change no answer and no error, for queries of ever
     JSON.stringify(answers[0]![i]) === JSON.stringify(answers[1]![i]) ? [] : [[sql, answers[0]![i], answers[1]![i]]],
   );
   expect(different).toEqual([]);
-  // The comparison says something only where most of them have an answer.
+  // The comparison is meaningful only if most queries succeed.
   expect(answers[0]!.filter((answer) => 'rows' in (answer as object)).length).toBeGreaterThan(asked.length / 2);
   expect(JSON.stringify(answers)).not.toMatch(/hidden-|SECRET/);
 }, 600_000);
 
-describe('with everything', () => {
+describe('without a scope', () => {
   let fixture: EventFixture;
   beforeAll(async () => {
     fixture = await openedChdb();
@@ -188,18 +188,15 @@ describe('with everything', () => {
     await fixture.dispose();
   });
 
-  test.each(sqlViews.map(({ name, columns }) => [name, columns] as const))(
-    '%s has the columns that are described',
-    async (name, columns) => {
-      const list = columns.map((column) => `\`${column.name}\``).join(', ');
-      const { columns: found } = await fixture.store.readOnlySql(`SELECT ${list} FROM ${name} LIMIT 1`, limits, everything);
-      expect(found).toEqual(columns.map((column) => ({ name: column.name, type: column.type })));
-      const { columns: whole } = await fixture.store.readOnlySql(`SELECT * FROM ${name} LIMIT 1`, limits, everything);
-      expect(whole.map((column) => column.name).sort()).toEqual(columns.map((column) => column.name).sort());
-    },
-  );
+  test.each(sqlViews.map(({ name, columns }) => [name, columns] as const))('%s has the documented columns', async (name, columns) => {
+    const list = columns.map((column) => `\`${column.name}\``).join(', ');
+    const { columns: found } = await fixture.store.readOnlySql(`SELECT ${list} FROM ${name} LIMIT 1`, limits, everything);
+    expect(found).toEqual(columns.map((column) => ({ name: column.name, type: column.type })));
+    const { columns: whole } = await fixture.store.readOnlySql(`SELECT * FROM ${name} LIMIT 1`, limits, everything);
+    expect(whole.map((column) => column.name).sort()).toEqual(columns.map((column) => column.name).sort());
+  });
 
-  test('a sample is the same for a seed, another for another, and says of how many it is', async () => {
+  test('a sample depends on its seed only, and comes with the number of rows that it was drawn from', async () => {
     const sql = 'SELECT session, user FROM sessions';
     const sampled = (seed: string) => fixture.store.readOnlySql(sql, { ...limits, sample: { size: 5, seed } });
     const [a, again, b] = [await sampled("x'\\"), await sampled("x'\\"), await sampled('y')];
@@ -216,7 +213,7 @@ describe('with everything', () => {
   const endless =
     'SELECT count() FROM screen AS a, screen AS b, screen AS c, screen AS d, screen AS e WHERE a.row + b.row + c.row + d.row + e.row = 7777';
 
-  test('who cancels gets QUERY_CANCELLED at once, and so does who waits behind; the next query runs', async () => {
+  test('a cancelled query fails with QUERY_CANCELLED at once, also while waiting; the next query runs', async () => {
     const [first, second] = [new AbortController(), new AbortController()];
     const mark = (letter: string): string => letter.repeat(32);
     const code = async (sql: string, letter: string, { signal }: AbortController): Promise<string> =>
@@ -234,7 +231,7 @@ describe('with everything', () => {
     expect((await fixture.store.readOnlySql('SELECT count() > 0 FROM audit', limits)).rows).toEqual([[1]]);
   }, 240_000);
 
-  test('no statement put together at random reaches a table, file or function that is not listed', async () => {
+  test('no randomly assembled statement reaches a table, file or function that is not listed', async () => {
     const part = fc.constantFrom(
       ...[
         'SELECT',

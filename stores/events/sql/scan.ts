@@ -1,4 +1,4 @@
-/** Large SELECTs of Steno itself: retro-hunts, baselines. Tested in test/kernel/hunt.test.ts and analyzer/retro/hidden.test.ts. */
+/** Large SELECTs that Steno writes: retro-hunts, baselines. Tested in test/kernel/hunt.test.ts and analyzer/retro/hidden.test.ts. */
 import type { Condition } from '#schemas/policy/session-condition.js';
 import type { Engine } from '../engine/engine.js';
 import { readableTables, withViews } from './views.js';
@@ -7,8 +7,8 @@ import { scopeSettings } from '../queries/visible.js';
 const limits = 'readonly = 1, max_execution_time = 120, max_memory_usage = 3000000000, max_result_bytes = 100000000';
 
 /**
- * With `visible`, as a person's SQL with a scope (docs/decisions/0124): conditions of a rule are of whoever hunts, and the engine would evaluate
- * them on hidden rows before the filter. An error of one of them would tell of those rows.
+ * With `visible`, the same precautions apply as for a user's SQL with a scope (docs/decisions/0124): the user who hunts writes the
+ * rule's conditions, and the engine might evaluate them on hidden rows before the filter, so that an error would reveal those rows.
  */
 export async function scanTables(engine: Engine, sql: string, visible: Condition | undefined): Promise<readonly (readonly unknown[])[]> {
   const scoped = visible === undefined ? null : { listed: visible, viewed: visible, findings: true, audit: false };
@@ -18,7 +18,7 @@ export async function scanTables(engine: Engine, sql: string, visible: Condition
   return data;
 }
 
-/** Tables that the statement may read; one that only a literal names costs nothing. */
+/** Tables that the statement may read; a table that is only named in a literal costs nothing. */
 function namedIn(sql: string): ReadonlySet<string> {
   return new Set([...readableTables].filter((name) => new RegExp(`\\b${name}\\b`).test(sql)));
 }

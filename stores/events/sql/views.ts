@@ -1,6 +1,6 @@
 /**
- * The views that people's SQL sees beside the tables, as common table expressions in front of it: they are part of the same statement,
- * so the filters of whoever asks apply to the tables below them. Described in schemas/sql/views.ts. Tested in people-sql.test.ts.
+ * The views that users' SQL sees beside the tables, as common table expressions before the query: they are part of the same
+ * statement, so the user's filters apply to the tables below them. Documented in schemas/sql/views.ts. Tested in people-sql.test.ts.
  */
 import { sqlViews } from '#schemas/sql/views.js';
 
@@ -16,13 +16,13 @@ const views: Readonly<Record<string, string>> = {
     "FROM audit AS a LEFT JOIN (SELECT session, user FROM sessions) AS s ON s.session = a.session WHERE a.event IN ('recording.view', 'recording.follow', 'recording.export', 'recording.search', 'recording.query')",
 };
 
-/** Names that may stand behind FROM. */
+/** Names allowed after FROM. */
 export const readableTables: ReadonlySet<string> = new Set(['sessions', 'events', 'screen', 'audit', 'findings', ...Object.keys(views)]);
 
 /**
- * What stands in front of a query: the views that it names and, for somebody who has a scope, the tables below them with plain types. The
- * engine evaluates functions on the dictionary of a LowCardinality column, which holds values of rows that are filtered away, and an error
- * would tell of them. What is not named costs nothing.
+ * The common table expressions before a query: the views that it names and, for a user with a scope, the tables below them with plain
+ * types. The engine evaluates functions on the dictionary of a LowCardinality column, which contains values of filtered rows, and an
+ * error would reveal them. Views that are not named cost nothing.
  */
 export function withViews(used: ReadonlySet<string>, plainOf: { readonly database: string } | null): string {
   const named = Object.entries(views).filter(([name]) => used.has(name));
@@ -33,7 +33,7 @@ export function withViews(used: ReadonlySet<string>, plainOf: { readonly databas
   return all.length === 0 ? '' : `WITH ${all.map(([name, sql]) => `${name} AS (${sql})`).join(', ')} `;
 }
 
-/** `screen` is described as `screens`. */
+/** `screen` is documented as `screens`. */
 const tables = (['sessions', 'events', 'screen', 'findings', 'audit'] as const).map((table): readonly [string, string] => {
   const { columns } = sqlViews.find(({ name }) => name === (table === 'screen' ? 'screens' : table))!;
   const plain = columns.map(({ name, type }) => (type.includes('String') ? `CAST(\`${name}\`, '${type}') AS \`${name}\`` : `\`${name}\``));

@@ -3,8 +3,8 @@
  *
  * It serves what Steno's engine uses, as a server does: POST / with the statement in the body, or in `query` with rows in the
  * body; parameters (`param_NAME`), settings and the database in the query string; gzip both ways; the code of an exception in
- * `X-ClickHouse-Exception-Code` and its text in the body. It is not a server: one machine, no users, no replication, and a
- * result is read whole before the first byte of it goes out. Faults can be planned for the next request. For tests only.
+ * `X-ClickHouse-Exception-Code` and its text in the body. It is not a real server: one machine, no users, no replication, and it
+ * reads a whole result before sending the first byte. Faults can be planned for the next request. For tests only.
  */
 import { createServer } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
@@ -13,19 +13,19 @@ import { gunzipSync, gzipSync } from 'node:zlib';
 import { Session } from 'chdb';
 
 export type HttpFault =
-  /** The statement is run or not, and then so many bytes of the whole answer, head and body, go out before the connection is cut. */
+  /** The statement is run or not; then `after` bytes of the response, head and body, are sent before the connection is cut. */
   | { readonly kind: 'cut'; readonly after: number; readonly run: boolean }
-  /** The first half of the answer, then an exception in the stream, as a server writes it that had begun to answer. */
+  /** The first half of the response, then an exception in the stream, as a server writes it once it has begun to respond. */
   | { readonly kind: 'exception' }
   | { readonly kind: 'status'; readonly status: number; readonly body: string }
-  /** No answer is sent, whether the statement runs or not. */
+  /** No response is sent, whether or not the statement runs. */
   | { readonly kind: 'silence'; readonly run: boolean };
 
 export interface HttpFront {
   readonly url: string;
   /** Requests so far, failed ones included. */
   readonly requests: number;
-  /** Bytes of the last answer on the wire, its end included. */
+  /** Bytes of the last response on the wire, including its end. */
   readonly answered: number;
   /** Sets the fault of the next request; several faults queue. */
   plan(fault: HttpFault): void;
@@ -43,7 +43,7 @@ interface Answer {
   readonly body: Buffer;
 }
 
-/** One connection of the engine, used by one request at a time; one on which something failed is opened anew. */
+/** One connection of the engine, used by one request at a time, and reopened after a failure. */
 class Worker {
   readonly #path: string;
   #session: Session;
@@ -83,7 +83,7 @@ class Worker {
 }
 
 export async function openHttpFront(path: string): Promise<HttpFront> {
-  // Fewer than libuv has threads: a long statement holds one.
+  // Fewer than libuv's threads, since a long statement occupies one.
   const workers = [new Worker(path), new Worker(path), new Worker(path)];
   const faults: HttpFault[] = [];
   let requests = 0;

@@ -1,4 +1,4 @@
-/** Stores for the conformance suite, with a way to end what runs in their engine. For tests only. */
+/** Stores for the conformance suite, with a way to kill running statements. For tests only. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -34,7 +34,7 @@ function textMatches(match: TextMatch, found: FoundRow): boolean {
   const text = textOf(found);
   switch (match.kind) {
     case 'word': {
-      // In events every character beyond ASCII belongs to a word.
+      // In events every non-ASCII character belongs to a word.
       const separators = found.table === 'events' ? /[^\p{L}\p{M}\p{N}\u0080-\u{10ffff}]+/u : /[^\p{L}\p{M}\p{N}]+/u;
       return text.toLowerCase().split(separators).includes(match.text.toLowerCase());
     }

@@ -8,7 +8,7 @@ export interface ColumnTypes {
   /** Milliseconds or a count, beyond 32 bits. */
   readonly integer: ColumnDataType;
   readonly bytes: ColumnDataType | RawBuilder<unknown>;
-  /** Adds a primary key that counts up and never gives a number twice. */
+  /** Adds a primary key that counts up and never reuses a number. */
   readonly serial: <T extends string, C extends string>(table: CreateTableBuilder<T, C>, name: string) => CreateTableBuilder<T, C | string>;
 }
 
@@ -27,7 +27,7 @@ const postgres: ColumnTypes = {
 
 export const columnTypes: { readonly [E in StateEngine]: ColumnTypes } = { sqlite, postgres };
 
-/** A step of the schema: written once, given the names of its engine. Released steps never change. */
+/** A step of the schema, written once for all engines and given the engine's type names. Released steps never change. */
 export interface StateMigration {
   readonly up: (database: Kysely<unknown>, types: ColumnTypes) => Promise<void>;
 }

@@ -1,6 +1,6 @@
 /**
- * CA keys by generation, so that a rotation can hold two of one CA; what seals them; and where each rotation stands.
- * Takes the place of `authorities`, whose keys become generation 1.
+ * CA keys by generation, so that a rotation can hold two keys of one CA; the key that seals them; and the phase of each
+ * rotation. Replaces `authorities`, whose keys become generation 1.
  */
 import { sql } from 'kysely';
 import type { StateMigration } from '../engine/dialect.js';

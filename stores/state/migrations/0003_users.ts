@@ -1,4 +1,4 @@
-/** Third step: what users prove themselves with, logins under way, guesses, confirmations of sessions, and bots. */
+/** Third step: users' credentials, logins in progress, failed guesses, confirmations of sessions, and bots. */
 import type { StateMigration } from '../engine/dialect.js';
 
 export const users: StateMigration = {
@@ -63,7 +63,7 @@ export const users: StateMigration = {
       .addColumn('used_at', types.integer)
       .execute();
 
-    // Steps of an enrolment or a passkey login: what must come back, once, and soon.
+    // Steps of an enrolment or a passkey login: the expected answer, which must arrive once and in time.
     await schema
       .createTable('ceremonies')
       .addColumn('hash', 'text', (column) => column.primaryKey().notNull())
@@ -74,7 +74,7 @@ export const users: StateMigration = {
       .execute();
     await schema.createIndex('ceremonies_expires_at').on('ceremonies').column('expires_at').execute();
 
-    // No reference to users: names that nobody has are counted too.
+    // No reference to users: guesses for unknown names are counted too.
     await schema
       .createTable('guesses')
       .addColumn('key', 'text', (column) => column.primaryKey().notNull())

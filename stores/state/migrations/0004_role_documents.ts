@@ -1,4 +1,4 @@
-/** Fourth step: the text of roles as it was written, and which change of it this is. */
+/** Fourth step: the text of roles as it was written, and its revision. */
 import type { StateMigration } from '../engine/dialect.js';
 
 export const roleDocuments: StateMigration = {

@@ -1,10 +1,10 @@
-/** Access requests with their reviews, webhooks with what waits to go out, and the decisions of access reviews. */
+/** Access requests with their reviews, webhooks with pending messages, and the decisions of access reviews. */
 import type { StateMigration } from '../engine/dialect.js';
 
 export const requests: StateMigration = {
   async up(database, types) {
     const { schema } = database;
-    // No references to users: what was asked for and who agreed outlives both.
+    // No references to users: requests and reviews outlive the users who made them.
     await schema
       .createTable('access_requests')
       .addColumn('id', 'text', (column) => column.primaryKey().notNull())
@@ -31,7 +31,7 @@ export const requests: StateMigration = {
       .addColumn('reason', 'text', (column) => column.notNull())
       .addColumn('at', types.integer, (column) => column.notNull())
       .addColumn('via', 'text', (column) => column.notNull())
-      // One person, one voice: also when two arrive at once.
+      // One review per person, even if two arrive at the same time.
       .addPrimaryKeyConstraint('access_request_reviews_pk', ['request', 'reviewer'])
       .execute();
 
@@ -53,7 +53,7 @@ export const requests: StateMigration = {
       .execute();
     await schema.createIndex('webhook_outbox_next_at').on('webhook_outbox').column('next_at').execute();
 
-    // The name that the other side gave to a request, such as the key of an issue.
+    // The other side's name for a request, such as the key of an issue.
     await schema
       .createTable('webhook_references')
       .addColumn('webhook', 'text', (column) => column.notNull().references('webhooks.name').onDelete('cascade'))
@@ -62,14 +62,14 @@ export const requests: StateMigration = {
       .addPrimaryKeyConstraint('webhook_references_pk', ['webhook', 'reference'])
       .execute();
 
-    // What came back and was taken, by its hash: it is taken once.
+    // Hashes of accepted answers: each is accepted once.
     await schema
       .createTable('webhook_callbacks')
       .addColumn('hash', 'text', (column) => column.primaryKey().notNull())
       .addColumn('expires_at', types.integer, (column) => column.notNull())
       .execute();
 
-    // Since when a user holds a role without a break; who held it before this table was, since they are a user.
+    // Since when a user has held a role without interruption; for holders from before this table, since their account exists.
     await schema
       .createTable('role_holdings')
       .addColumn('user', 'text', (column) => column.notNull().references('users.name').onDelete('cascade'))

@@ -1,4 +1,4 @@
-/** Join tokens, what was learnt when a node joined, and which gateway holds the tunnel of which node. */
+/** Join tokens, facts recorded when a node joined, and the gateway that holds each node's tunnel. */
 import type { StateMigration } from '../engine/dialect.js';
 
 export const nodes: StateMigration = {

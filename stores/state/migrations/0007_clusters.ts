@@ -1,4 +1,4 @@
-/** Clusters that this one trusts, and what this one says of itself. */
+/** Clusters that this one trusts, and this cluster's own statement. */
 import type { StateMigration } from '../engine/dialect.js';
 
 export const clusters: StateMigration = {

@@ -1,4 +1,4 @@
-/** Eighth step: connectors of single sign-on, the assertions they have taken, and whose name is whose. */
+/** Eighth step: connectors of single sign-on, accepted assertions, and the person to whom each name belongs. */
 import type { StateMigration } from '../engine/dialect.js';
 
 export const connectors: StateMigration = {
@@ -19,7 +19,7 @@ export const connectors: StateMigration = {
       .execute();
     await schema.createIndex('sso_assertions_expires_at').on('sso_assertions').column('expires_at').execute();
 
-    // No reference to users: the name is bound before the user is there.
+    // No reference to users: the name is bound before the user exists.
     await schema
       .createTable('sso_subjects')
       .addColumn('user', 'text', (column) => column.primaryKey().notNull())

@@ -1,4 +1,4 @@
-/** Nonces of signed requests, for authorities that share a store: a request that one of them took, no other takes. */
+/** Nonces of signed requests, for authorities that share a store: only one of them accepts a request. */
 import type { StateMigration } from '../engine/dialect.js';
 
 export const requestNonces: StateMigration = {

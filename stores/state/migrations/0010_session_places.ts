@@ -1,4 +1,4 @@
-/** Who has how many connections to nodes, over all gateways: a row each, and one for each run of a gateway that says it is there. */
+/** Users' connections to nodes over all gateways: a row per connection, and a row per run of a gateway that is alive. */
 import type { StateMigration } from '../engine/dialect.js';
 
 export const sessionPlaces: StateMigration = {

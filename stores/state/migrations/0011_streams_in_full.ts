@@ -1,9 +1,9 @@
 /**
- * Roles that say nothing about streams get the new default, by which commands without a terminal are recorded in full.
+ * Roles that do not mention streams get the new default: commands without a terminal are recorded in full.
  *
- * Documents are stored with their defaults filled in, so that the old default looks as if somebody had written it; the text
- * tells them apart. A role without a text (from before roles had one) said nothing unless its limit is another than the old
- * default. A role whose text names `streams` or `limit`, and one whose text cannot be read, keeps what it has.
+ * Documents are stored with their defaults filled in, so the old default looks as if somebody had written it; the text tells
+ * the difference. A role without a text (from before roles had one) counts as not mentioning streams if its limit is the old
+ * default. A role whose text names `streams` or `limit`, or cannot be read, stays unchanged.
  */
 import type { Kysely } from 'kysely';
 import { parse } from 'yaml';

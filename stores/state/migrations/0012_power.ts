@@ -1,8 +1,7 @@
 /**
- * Who held a way into an account, which documents of roles an access request is about, and which names were used before.
+ * Users who could get into an account, the role documents that an access request is about, and names that were used before.
  *
- * Requests that are open are pinned to the roles as they are at this moment. Names are known to have been used before by
- * the certificates that were issued for them.
+ * Open requests are pinned to the current roles. Earlier uses of a name are known from the certificates issued for it.
  */
 import { sql } from 'kysely';
 import type { Kysely } from 'kysely';
@@ -71,7 +70,7 @@ export const power: StateMigration = {
       .execute();
     for (const { user: name, first, last } of used) {
       const created = users.get(name);
-      // A certificate from before the user was made was that of somebody else of this name.
+      // A certificate from before the user was created belonged to an earlier user of the name.
       if (created === undefined)
         await db
           .insertInto('user_names')

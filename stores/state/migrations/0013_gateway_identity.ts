@@ -1,12 +1,12 @@
 /**
- * What belongs to gateways and to no node: the names they are dialled by, their host keys, and which connections of users
- * they have asked session certificates for.
+ * Data that belongs to gateways and not to nodes: the names by which clients dial them, their host keys, and the users'
+ * connections for which they have requested session certificates.
  */
 import type { Kysely } from 'kysely';
 import { canonicalHost } from '#schemas/base/host-name.js';
 import type { StateMigration } from '../engine/dialect.js';
 
-/** Gateways of before keep their names for so long without being heard of. */
+/** How long existing gateways keep their names without a sign of life. */
 const KEPT_MS = 30 * 86_400_000;
 
 export const gatewayIdentity: StateMigration = {
@@ -59,7 +59,7 @@ async function keepNames(database: Kysely<Before>): Promise<void> {
   const names = new Map<string, { gateway: string; name: string; until: number }>();
   for (const { key_id, principals, valid_before } of rows) {
     const gateway = key_id.slice(prefix.length);
-    // Nobody dials a gateway by the name of the service, and a node may have that.
+    // Nobody dials a gateway by the name of the service, and a node may have that name.
     for (const name of (JSON.parse(principals) as string[])
       .map(canonicalHost)
       .filter((one) => one !== gateway && one !== `${gateway}.steno`)) {

@@ -1,6 +1,6 @@
 /**
- * For authorities that share a store, and for everybody who follows them: the log of changes to what is published, leases, and
- * what gateways say of locks.
+ * For authorities that share a store, and for services that follow them: the log of changes to published data, leases, and
+ * gateways' reports about locks.
  */
 import type { StateMigration } from '../engine/dialect.js';
 

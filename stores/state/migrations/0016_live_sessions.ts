@@ -1,4 +1,4 @@
-/** Which gateway and which ingest hold a live session, and the keys of services that were removed before their certificates ran out. */
+/** The gateway and the ingest that hold a live session, and the keys of services that were removed before their certificates expired. */
 import { sql } from 'kysely';
 import type { StateMigration } from '../engine/dialect.js';
 
@@ -23,7 +23,7 @@ export const liveSessions: StateMigration = {
       .addColumn('service', 'text', (column) => column.notNull())
       .addColumn('until', types.integer, (column) => column.notNull())
       .execute();
-    // Those that were removed before have certificates for a day.
+    // Certificates of services that are already removed are valid for at most a day.
     await sql`INSERT INTO removed_services (key_hash, service, until)
       SELECT key_hash, min(kind || '/' || name), max(removed_at) + 86400000 FROM joined_services
       GROUP BY key_hash HAVING count(removed_at) = count(*)`.execute(database);

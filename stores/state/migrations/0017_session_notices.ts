@@ -1,4 +1,4 @@
-/** Words to live sessions (schemas/session-notice.ts), published for a moment. */
+/** Notices to live sessions (schemas/session-notice.ts), published for a short time. */
 import type { StateMigration } from '../engine/dialect.js';
 
 export const sessionNotices: StateMigration = {

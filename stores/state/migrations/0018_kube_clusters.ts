@@ -1,4 +1,4 @@
-/** Kubernetes clusters that gateways lead to. Each change has a revision of its own, so that gateways know an older upstream. */
+/** Kubernetes clusters that gateways serve. Each change has a new revision, so that gateways recognize an outdated upstream. */
 import type { StateMigration } from '../engine/dialect.js';
 
 export const kubeClusters: StateMigration = {

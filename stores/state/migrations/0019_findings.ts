@@ -1,4 +1,4 @@
-/** What people decided about findings: the decision of now of each. The rows of the audit log are its history. */
+/** The current decision about each finding. The rows of the audit log are its history. */
 import type { StateMigration } from '../engine/dialect.js';
 
 export const findings: StateMigration = {

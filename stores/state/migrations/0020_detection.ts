@@ -1,4 +1,4 @@
-/** Detection rules with their versions, suppressions, findings that were told of, and what waits for webhooks by its content. */
+/** Detection rules with their versions, suppressions, announced findings, and webhook messages stored with their content. */
 import type { StateMigration } from '../engine/dialect.js';
 
 export const detection: StateMigration = {
@@ -13,7 +13,7 @@ export const detection: StateMigration = {
       .addColumn('version', types.integer, (column) => column.notNull())
       .addColumn('enabled', types.integer, (column) => column.notNull())
       .execute();
-    // No reference to `rules`: a rule that is made again under an id goes on counting versions.
+    // No reference to `rules`: a rule that is created again under an id continues its version numbers.
     await schema
       .createTable('rule_versions')
       .addColumn('rule', 'text', (column) => column.notNull())
@@ -55,7 +55,7 @@ export const detection: StateMigration = {
       .addColumn('at', types.integer, (column) => column.notNull())
       .execute();
     await schema.createIndex('announced_findings_at').on('announced_findings').column('at').execute();
-    // What a message is about, where it is no access request: then `request` is empty.
+    // The content of a message that is not about an access request; `request` is then empty.
     await schema.alterTable('webhook_outbox').addColumn('payload', 'text').execute();
   },
 };

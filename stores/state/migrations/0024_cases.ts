@@ -1,4 +1,4 @@
-/** Notes on sessions, and cases with what they hold and their history. What is taken out stays, with who took it out and when. */
+/** Notes on sessions, and cases with their items and history. Removed items stay, with the user who removed them and the time. */
 import type { StateMigration } from '../engine/dialect.js';
 
 export const cases: StateMigration = {

@@ -1,4 +1,4 @@
-/** Searches that people saved, which hits of those that run on a schedule were told already, and who was shown which session. */
+/** Saved searches, hits of scheduled ones that were announced already, and which user may view which session. */
 import type { StateMigration } from '../engine/dialect.js';
 
 export const workbench: StateMigration = {

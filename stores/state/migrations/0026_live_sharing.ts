@@ -1,4 +1,4 @@
-/** Who is in live sessions, as their gateways say, and invitations into them. */
+/** Participants of live sessions, as reported by their gateways, and invitations to them. */
 import type { StateMigration } from '../engine/dialect.js';
 
 export const liveSharing: StateMigration = {

@@ -1,4 +1,4 @@
-/** Destinations that rows are sent on to: documents, which name their secrets. */
+/** SIEM destinations: documents that refer to their secrets by name. */
 import type { StateMigration } from '../engine/dialect.js';
 
 export const siemDestinations: StateMigration = {

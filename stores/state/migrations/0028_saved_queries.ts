@@ -1,4 +1,4 @@
-/** What a saved search is written in: the language of searches, as all were until now, or SQL. */
+/** The language of a saved search: that of searches, as for all existing ones, or SQL. */
 import type { StateMigration } from '../engine/dialect.js';
 
 export const savedQueries: StateMigration = {

@@ -1,4 +1,4 @@
-/** A PostgreSQL server for tests: Debian's, on a folder of its own, on a Unix socket and a free loopback port. */
+/** A PostgreSQL server for tests: Debian's, with its own folder, on a Unix socket and a free loopback port. */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
@@ -11,12 +11,12 @@ import { freePort } from '#runtime/http/free-port.js';
 export interface PostgresServer {
   /** URL of a new, empty database. */
   newDatabase(): Promise<string>;
-  /** Ends every connection at once, as a crash does, and starts again on the same folder and port. */
+  /** Ends every connection at once, like a crash, and starts again with the same folder and port. */
   restart(): Promise<void>;
   close(): Promise<void>;
 }
 
-/** The folder of Debian's server programs, or why there is none. */
+/** The folder of Debian's server programs, or the reason why there is none. */
 export function postgresPrograms(): { readonly folder: string } | { readonly missing: string } {
   const root = '/usr/lib/postgresql';
   const versions = existsSync(root) ? readdirSync(root).filter((name) => existsSync(join(root, name, 'bin/postgres'))) : [];
@@ -29,7 +29,7 @@ export async function startPostgres(): Promise<PostgresServer> {
   if ('missing' in programs) throw new Error(programs.missing);
   const folder = mkdtempSync(join(tmpdir(), 'steno-postgres-'));
   const data = join(folder, 'data');
-  // The server refuses to run as root, so root runs it as the user that Debian made for it.
+  // The server refuses to run as root, so root runs it as the user that Debian created for it.
   const as: { readonly uid?: number; readonly gid?: number } = userInfo().uid === 0 ? accountOf('postgres') : {};
   if (as.uid !== undefined && as.gid !== undefined) chownSync(folder, as.uid, as.gid);
   const environment = { PATH: process.env['PATH'] ?? '', LC_ALL: 'C' };
