@@ -14,7 +14,7 @@ function press(mode: ParticipantMode, ...pieces: readonly string[]): readonly st
     });
 }
 
-/** Without the steps in between. */
+/** The actions without the drafts of messages. */
 const done = (mode: ParticipantMode, ...pieces: readonly string[]): readonly string[] =>
   press(mode, ...pieces).filter((what) => !what.startsWith('draft'));
 
@@ -43,7 +43,7 @@ describe('keys of a participant', () => {
     expect(press(mode, ...keys)).toEqual(did);
   });
 
-  it('a paste presses few of them', () => {
+  it('a long paste presses only a few keys', () => {
     expect(press('observer', 'z'.repeat(30_000))).toHaveLength(8);
   });
 
@@ -64,7 +64,7 @@ describe('keys of a participant', () => {
     ['keeps no control characters, and no answers of the terminal', 'observer', 'ca\x07\x1b[?1;2cb\x1b[A\tc\r', ['said "abc"']],
   ])('a message %s', (_what, mode, keys, did) => {
     expect(done(mode, keys)).toEqual(did);
-    // ESC followed by nothing is told apart by time alone.
+    // A lone ESC is recognized only by the time that follows it.
     const bytes = Array.from(Buffer.from(keys), (byte) => String.fromCharCode(byte));
     const messages = (all: readonly string[]): readonly string[] => all.filter((what) => what.startsWith('said'));
     if (!/[\x1b\u0080-\uffff]/.test(keys)) expect(messages(done(mode, ...bytes))).toEqual(messages(did));

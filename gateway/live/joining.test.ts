@@ -59,7 +59,7 @@ function answer(snapshot: Snapshot, who: UserIdentity, what: LiveSession | undef
   }
 }
 
-describe('who may join a live session', () => {
+describe('joining a live session', () => {
   const join = { actions: ['join'], modes: ['observer', 'peer', 'moderator'] };
   const list = { actions: ['list'] };
   it.each<[string, unknown, JoinMode, string]>([
@@ -75,7 +75,7 @@ describe('who may join a live session', () => {
     expect(answer(world(allow), identity('bob'), session(), mode)).toBe(expected);
   });
 
-  it('not their own, nor one without a terminal, nor one that cannot be joined', () => {
+  it("is refused for one's own session, one without a terminal, and one that cannot be joined", () => {
     const allowed = world([list, join]);
     expect(answer(allowed, identity('alice'), session(), 'observer')).toBe('ACCESS_DENIED');
     expect(answer(allowed, identity('bob'), session({ ...about, size: () => null }), 'observer')).toBe('SESSION_NOT_JOINABLE');
@@ -89,12 +89,12 @@ describe('who may join a live session', () => {
     ['role', 'r'],
     ['node', 'web-1'],
     ['login', 'root'],
-  ])('nobody on whom, or on whose session’s %s, there is a lock', (target_kind, target) => {
+  ])('is refused under a lock on the participant, or on the session’s %s', (target_kind, target) => {
     const locks = [{ id: 'l', target_kind, target, reason: '', expires_at: null }];
     expect(answer(world([join], locks), identity('bob'), session(), 'observer')).toBe('LOCKED');
   });
 
-  it('hears of the second factor and of the end of the certificate that their roles want', () => {
+  it("comes with the demands of the participant's roles for a second factor and a valid certificate", () => {
     const allowed = authorizeJoin(
       world([join], [], { require_session_mfa: true, disconnect_expired_cert: true }),
       identity('bob'),

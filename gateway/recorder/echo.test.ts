@@ -199,7 +199,7 @@ describe('typed input', () => {
   }
 });
 
-test('prompts for secrets are recognized, other lines are not', () => {
+test('prompts for secrets are recognized, and other lines are not', () => {
   for (const prompt of [
     'Password: ',
     '[sudo] password for alice: ',

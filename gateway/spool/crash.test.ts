@@ -1,6 +1,6 @@
 /**
- * The write order of the recorder (recorder/signed-log.ts), broken at each step by SIGKILL. Whatever the step: after the
- * next start the recording is whole, verifies, and holds every byte that `output` had returned for.
+ * The write order of the recorder (recorder/signed-log.ts), broken at each step by SIGKILL. After the next start the recording is
+ * complete and verifies, and it holds every byte for which `output` had returned.
  */
 import { execFile } from 'node:child_process';
 import { readdirSync } from 'node:fs';
@@ -25,7 +25,7 @@ afterEach(async () => {
   folder.remove();
 });
 
-/** Runs the child until it dies; resolves with what it had shown. */
+/** Runs the child until it dies; resolves with its output. */
 function crash(plan: Omit<Plan, 'folder' | 'key'>): Promise<string> {
   return new Promise((resolve, reject) => {
     execFile(process.execPath, [child, JSON.stringify({ ...plan, folder: folder.path, key: trialKey })], (error, stdout, stderr) => {
@@ -82,7 +82,7 @@ describe('the gateway is killed while it records', () => {
     expect(await recover()).toMatchObject({ texts: [], events: ['recording.empty'] });
   });
 
-  test('while it reserves numbers: none is used twice', async () => {
+  test('while it reserves numbers: no number is used twice', async () => {
     await crash({ call: 'rename', file: 'counter.new', nth: 1, when: 'after', url: null, record: true });
     await crash({ call: 'write', file: '.cast', nth: 3, when: 'after', url: null, record: true });
     await crash({ call: 'writeAt', file: 'counter.new', nth: 1, when: 'before', url: null, record: true });
@@ -115,7 +115,7 @@ describe('the gateway is killed while it recovers', () => {
   }
 });
 
-describe('the gateway is killed while it forgets what ingest stored', () => {
+describe('the gateway is killed while it deletes recordings that ingest stored', () => {
   for (const [name, step] of [
     ['before the lines go', { call: 'unlink', file: '.cast', nth: 1, when: 'before' }],
     ['after the lines went', { call: 'unlink', file: '.cast', nth: 1, when: 'after' }],
