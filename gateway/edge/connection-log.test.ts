@@ -61,10 +61,10 @@ it.each([
     () => ssh('-l', 'mallory@node-1', 'gw', 'true'),
     { step: 'stranger', reason: 'CERT_WRONG_PRINCIPAL' },
   ],
-  ['nothing of SSH', () => says(''), { step: 'greeting', reason: 'closed before any SSH bytes' }],
+  ['no SSH at all', () => says(''), { step: 'greeting', reason: 'closed before any SSH bytes' }],
   ['another protocol', () => says('GET / HTTP/1.1\r\n\r\n'), { step: 'stranger', reason: expect.stringMatching(/./) as unknown }],
   [
-    'a proxy request for elsewhere',
+    'a proxy request for another port',
     () => says('CONNECT node-1:80 HTTP/1.1\r\n\r\n'),
     { step: 'greeting', reason: 'answered 403 Forbidden' },
   ],

@@ -233,9 +233,9 @@ describe("a browser's connection", () => {
 
   test.each<[string, (far: Far) => void]>([
     ['skips bytes', (far) => far.data(9, 'x')],
-    ['says to have what was not sent', (far) => far.say({ kind: 'received', received: 1 })],
-    ['sends what is no frame', (far) => void far.socket.write('SSH-2.0-x\r\n')],
-    ['proves what nobody asked', (far) => far.say({ kind: 'proof', received: 0, mac: Buffer.alloc(32) })],
+    ['acknowledges bytes that were never sent', (far) => far.say({ kind: 'received', received: 1 })],
+    ['sends something other than a frame', (far) => void far.socket.write('SSH-2.0-x\r\n')],
+    ['sends a proof without a challenge', (far) => far.say({ kind: 'proof', received: 0, mac: Buffer.alloc(32) })],
   ])('of a page that %s is closed, and not kept', async (_, misuse) => {
     const { wire, terms, far, state, told } = world();
     wire.keep(terms);

@@ -46,17 +46,17 @@ async function upgraded(): Promise<{ readonly socket: TLSSocket; readonly reache
 
 describe('a WebSocket of a container ends, and nothing of it reaches the API server, when a frame', () => {
   it.each([
-    ['says that it has 2^63 bytes', Buffer.from('82ff800000000000000000000000', 'hex')],
-    ['says that it has 2^53 bytes', Buffer.from('82ff002000000000000000000000', 'hex')],
-    ['says that it has one byte more than the limit', Buffer.from('82ff000000000040000100000000', 'hex')],
+    ['claims 2^63 bytes', Buffer.from('82ff800000000000000000000000', 'hex')],
+    ['claims 2^53 bytes', Buffer.from('82ff002000000000000000000000', 'hex')],
+    ['claims one byte more than the limit', Buffer.from('82ff000000000040000100000000', 'hex')],
     ['is not masked', Buffer.from('820200ff', 'hex')],
     ['has a reserved bit', Buffer.from('c2820000000000ff', 'hex')],
-    ['has an unknown kind', Buffer.from('83820000000000ff', 'hex')],
-    ['goes on with a message that was never begun', Buffer.from('80820000000000ff', 'hex')],
-    ['of control is in pieces', Buffer.from('0982000000000000', 'hex')],
-    ['of control is too long', Buffer.concat([Buffer.from('89fe00800000000000', 'hex'), Buffer.alloc(128)])],
+    ['has an unknown opcode', Buffer.from('83820000000000ff', 'hex')],
+    ['continues a message that never began', Buffer.from('80820000000000ff', 'hex')],
+    ['is a fragmented control frame', Buffer.from('0982000000000000', 'hex')],
+    ['is a control frame that is too long', Buffer.concat([Buffer.from('89fe00800000000000', 'hex'), Buffer.alloc(128)])],
     [
-      'is a size in more bytes than it needs, beyond the limit of a message in pieces',
+      'brings a fragmented message over the limit, with a size in more bytes than it needs',
       Buffer.concat(
         Array.from({ length: 3 }, (_, i) =>
           Buffer.concat([

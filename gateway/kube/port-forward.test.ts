@@ -191,8 +191,8 @@ describe('port-forward by channels of a WebSocket, as clients in Python and Java
   });
 
   it.each([
-    ['errors of its own', message(1, 'x')],
-    ['data of a port that it did not name', message(2, 'x')],
+    ['errors', message(1, 'x')],
+    ['data for a port that it did not name', message(2, 'x')],
   ])('ends when the client sends %s', async (_claim, bytes) => {
     const { client, server, closed } = await channels('ports=80');
     client.send(bytes);
@@ -216,7 +216,7 @@ describe('port-forward by channels of a WebSocket, as clients in Python and Java
 
   it.each([
     ['no port', ''],
-    ['a port twice the size', 'ports=65536'],
+    ['a port over 65535', 'ports=65536'],
     ['a port in another notation', 'ports=0x50'],
     ['port 0', 'ports=0'],
     ['an empty port', 'ports=80,'],
@@ -259,7 +259,7 @@ describe('control', () => {
 
   it.each([
     ['no port forwarding', kubeRole('dev', [{ groups: ['devs'] }], { port_forwarding: false })],
-    ['pods alone', kubeRole('dev', [{ groups: ['devs'], resources: ['pods'] }])],
+    ['pods only', kubeRole('dev', [{ groups: ['devs'], resources: ['pods'] }])],
     ['a denial', kubeRole('dev', [{ groups: ['devs'] }], { deny: { port_forwarding: { loopback: true } } })],
   ])('a role with %s refuses it before the API server is asked', async (_claim, role) => {
     world.snapshot = { ...world.snapshot, roles: [role] };

@@ -82,8 +82,11 @@ describe('the API server never sees these parts of a request', () => {
     ['credentials', { Authorization: 'Bearer stolen', 'Proxy-Authorization': 'Basic eA==', Cookie: 'a=b' }],
     ['request headers of a front proxy', { 'X-Remote-User': 'admin', 'X-Remote-Group': 'system:masters', 'X-Remote-Extra-Scopes': 'x' }],
     ['forwarding', { Forwarded: 'for=1.2.3.4', 'X-Forwarded-For': '1.2.3.4', Via: '1.1 x' }],
-    ['hop-by-hop headers and what they name', { Connection: 'keep-alive, Impersonate-User', 'Keep-Alive': 'timeout=5', TE: 'trailers' }],
-    ['an audit id of its own', { 'Audit-ID': 'chosen' }],
+    [
+      'hop-by-hop headers and the headers that they name',
+      { Connection: 'keep-alive, Impersonate-User', 'Keep-Alive': 'timeout=5', TE: 'trailers' },
+    ],
+    ['an audit id from the client', { 'Audit-ID': 'chosen' }],
     ['a name with an underscore', { Impersonate_User: 'system:admin' }],
   ])('%s', async (_claim, headers) => {
     await world.ask(ann, LIST, { headers });
@@ -307,21 +310,21 @@ describe('smuggling through the framing of HTTP/1.1', () => {
       `POST ${LIST} HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n${hidden}`,
     ],
     ['two lengths', `POST ${LIST} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nContent-Length: 9\r\n\r\n${hidden}`],
-    ['chunks that are not called so', `POST ${LIST} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n\r\n${hidden}`],
+    ['chunks under another name', `POST ${LIST} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n\r\n${hidden}`],
     ['a space before the colon', `POST ${LIST} HTTP/1.1\r\nHost: x\r\nContent-Length : 4\r\n\r\n${hidden}`],
     ['a folded header', `GET ${LIST} HTTP/1.1\r\nHost: x\r\nAccept: a\r\n Impersonate-User: admin\r\n\r\n`],
     ['a bare line feed', `GET ${LIST} HTTP/1.1\r\nHost: x\nImpersonate-User: admin\r\n\r\n`],
     [
-      'a body of GET in chunks, which would be written as it is',
+      'a GET with a chunked body, which would be passed on as it is',
       `GET ${LIST} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n${hidden.length.toString(16)}\r\n${hidden}\r\n0\r\n\r\n`,
     ],
-    ['a body of GET with a length', `GET ${LIST} HTTP/1.1\r\nHost: x\r\nContent-Length: ${hidden.length}\r\n\r\n${hidden}`],
+    ['a GET with a body and a length', `GET ${LIST} HTTP/1.1\r\nHost: x\r\nContent-Length: ${hidden.length}\r\n\r\n${hidden}`],
     [
-      'a body of HEAD',
+      'a HEAD with a body',
       `HEAD ${LIST} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n${hidden.length.toString(16)}\r\n${hidden}\r\n0\r\n\r\n`,
     ],
     [
-      'a body of DELETE in chunks',
+      'a DELETE with a chunked body',
       `DELETE ${LIST} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n${hidden.length.toString(16)}\r\n${hidden}\r\n0\r\n\r\n`,
     ],
     ['two transfer encodings', `POST ${LIST} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n${hidden}`],

@@ -123,7 +123,7 @@ describe('a stream to a container', () => {
     ['output', frame(1, 'x')],
     ['a status', frame(3, '{}')],
     ['an unknown channel', frame(7, '')],
-    ['a size that is none', frame(4, '{"Width":"x"}')],
+    ['an invalid size', frame(4, '{"Width":"x"}')],
   ])('ends when its client sends %s, which is not passed on', async (_claim, bytes) => {
     const { client, server, toServer, toClient } = await stream();
     client.send(bytes);
@@ -228,7 +228,7 @@ describe('a stream over SPDY', () => {
   it.each([
     ['output', (streams: Awaited<ReturnType<typeof spdyStream>>) => streams.near('stdout').stream.write(Buffer.from('x'))],
     [
-      'a stream that the command has not',
+      'a stream that the command does not have',
       (streams: Awaited<ReturnType<typeof spdyStream>>) => streams.client.open({ streamtype: 'resize' }),
     ],
     ['a stream twice', (streams: Awaited<ReturnType<typeof spdyStream>>) => streams.client.open({ streamtype: 'stdin' })],
@@ -383,8 +383,8 @@ describe('refused before the API server is asked', () => {
     await closed(server);
   });
   it.each([
-    ['parameters that are not understood', `${EXEC}&tty=true&more=1`],
-    ['a command of attach', `${POD}/attach?command=sh&stdout=true`],
+    ['unknown parameters', `${EXEC}&tty=true&more=1`],
+    ['a command for attach', `${POD}/attach?command=sh&stdout=true`],
     ['an upgrade of a plain request', POD],
   ])('%s', (_claim, path) => refused(path, /KUBE_REQUEST_REFUSED/));
   it('a protocol that is not recorded', () => refused(EXEC, /KUBE_UNSUPPORTED/, ['base64.channel.k8s.io']));

@@ -74,15 +74,15 @@ it('tables are requested if their cells show no values', async () => {
 it.each([
   ['an update, which would write back what was shown', 'PUT', `${SECRETS}/db`, {}],
   [
-    'a JSON patch, which copies values to where they are shown',
+    'a JSON patch, which can copy values to fields that are shown',
     'PATCH',
     `${SECRETS}/db`,
     { 'content-type': 'application/json-patch+json' },
   ],
   ['a patch of an unknown form', 'PATCH', `${SECRETS}/db`, {}],
-  ['protobuf alone', 'GET', `${SECRETS}/db`, { accept: 'application/vnd.kubernetes.protobuf' }],
-  ['CBOR alone', 'GET', `${SECRETS}/db`, { accept: 'application/cbor' }],
-  ['YAML alone', 'GET', `${SECRETS}/db`, { accept: 'application/yaml' }],
+  ['only protobuf', 'GET', `${SECRETS}/db`, { accept: 'application/vnd.kubernetes.protobuf' }],
+  ['only CBOR', 'GET', `${SECRETS}/db`, { accept: 'application/cbor' }],
+  ['only YAML', 'GET', `${SECRETS}/db`, { accept: 'application/yaml' }],
 ])('refused is %s', async (_claim, method, path, headers) => {
   const { status, body } = await world.ask(ann, path, { method, headers, ...(method === 'GET' ? {} : { body: '{}' }) });
   expect([status, body]).toEqual([403, expect.stringContaining('KUBE_UNSUPPORTED') as string]);
@@ -91,8 +91,8 @@ it.each([
 
 it.each([
   ['in another form', 'k8s\0aHVudGVyMg==', 'application/vnd.kubernetes.protobuf'],
-  ['that is no object', '["aHVudGVyMg=="]', 'application/json'],
-  ['with more behind it', '{"kind":"Secret"} {"data":{"password":"aHVudGVyMg=="}}', 'application/json'],
+  ['that is not an object', '["aHVudGVyMg=="]', 'application/json'],
+  ['followed by more data', '{"kind":"Secret"} {"data":{"password":"aHVudGVyMg=="}}', 'application/json'],
 ])('nothing of an answer %s is passed on', async (_claim, body, type) => {
   answering(body, type);
   const told = await world.ask(ann, `${SECRETS}/db`).then(

@@ -26,7 +26,7 @@ describe('the demands of roles', () => {
   it.each<[string, object, readonly { facts: ParticipantFacts }[], boolean]>([
     ['nobody there', {}, [], false],
     ['a moderator', {}, [person('bob', 'moderator')], true],
-    ['an observer where a moderator is needed', {}, [person('bob', 'observer')], false],
+    ['an observer if a moderator is needed', {}, [person('bob', 'observer')], false],
     ['one of two modes', { modes: ['observer', 'peer'] }, [person('bob', 'peer')], true],
     ['the user of the session', {}, [person('alice', 'moderator')], false],
     ['one of two people', { count: 2 }, [person('bob', 'moderator')], false],

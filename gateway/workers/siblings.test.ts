@@ -62,8 +62,8 @@ describe('a stream for a sibling', () => {
   it.each([
     ['no JSON', 'hello\n'],
     ['a field too many', `${JSON.stringify({ ...request, more: 1 })}\n`],
-    ['a name that is none', `${JSON.stringify({ ...request, node: '../x' })}\n`],
-    ['a line without end', 'x'.repeat(4_096)],
+    ['an invalid name', `${JSON.stringify({ ...request, node: '../x' })}\n`],
+    ['an endless line', 'x'.repeat(4_096)],
   ])('is refused for %s', async (_, line) => {
     let opened = 0;
     const path = await place(() => {

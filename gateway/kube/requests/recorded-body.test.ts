@@ -49,7 +49,7 @@ describe('the body of a write', () => {
     ['of YAML', 'kind: Pod', {}, 'not JSON'],
     ['cut off', '{"kind":', { whole: false }, 'cut off'],
     ['too large', `"${'x'.repeat(MAX_RECORDED_BODY)}"`, {}, 'too large'],
-    ['deeper than anybody nests', `${'['.repeat(101)}${']'.repeat(101)}`, {}, 'too deep'],
+    ['nested beyond the limit', `${'['.repeat(101)}${']'.repeat(101)}`, {}, 'too deep'],
   ])('%s is recorded by type and size, and by its digest if nothing in it is redacted', (_claim, body, more, omitted) => {
     const plain = recorded(body, of('pods'), [], more);
     expect(plain).toMatchObject({ omitted, bytes: Buffer.byteLength(body) });
@@ -86,12 +86,12 @@ describe('values of Secrets', () => {
       },
     ],
     [
-      'in a merge patch, but for what is taken away',
+      'in a merge patch, except for removals',
       { data: { k: 'hunter2', old: null }, stringData: null },
       { data: { k: '[redacted]', old: null }, stringData: null },
     ],
     [
-      'in a patch by steps',
+      'in a JSON patch',
       [{ op: 'add', path: '/data/k', value: 'hunter2' }, 'hunter2'],
       [{ op: 'add', path: '/data/k', value: '[redacted]' }, '[redacted]'],
     ],
@@ -100,7 +100,7 @@ describe('values of Secrets', () => {
       { Data: { k: 'hunter2' }, BINARYDATA: 'hunter2', data: ['hunter2'] },
       { Data: { k: '[redacted]' }, BINARYDATA: '[redacted]', data: '[redacted]' },
     ],
-    ['in no object', 'hunter2', '[redacted]'],
+    ['that are not in an object', 'hunter2', '[redacted]'],
     ['that are objects', { data: { k: { deep: 'hunter2' } } }, { data: { k: '[redacted]' } }],
   ])('%s are left out', (_claim, body, expected) => {
     const result = recorded(JSON.stringify(body), of('secrets'));

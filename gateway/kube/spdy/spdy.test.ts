@@ -51,8 +51,8 @@ describe('header blocks', () => {
     ['a name twice', '\0\0\0\x02\0\0\0\x01a\0\0\0\0\0\0\0\x01a\0\0\0\0'],
     ['a capital letter', '\0\0\0\x01\0\0\0\x01A\0\0\0\0'],
     ['a length beyond the block', '\0\0\0\x01\0\0\0\x09a'],
-    ['more headers than there are', '\0\0\0\x02\0\0\0\x01a\0\0\0\0'],
-    ['bytes after the last', '\0\0\0\0x'],
+    ['a count above the number of headers', '\0\0\0\x02\0\0\0\x01a\0\0\0\0'],
+    ['bytes after the last header', '\0\0\0\0x'],
   ])('with %s are refused', (_claim, plain) => {
     const bytes = Buffer.from(plain, 'latin1');
     const block = new HeaderWriter().write(new Map());
@@ -195,7 +195,7 @@ describe('a connection', () => {
   });
 
   it.each([
-    ['a stream with an id of the other side', () => [synStreamFrame(2, new HeaderWriter().write(new Map()))]],
+    ['a stream with an id that belongs to the other side', () => [synStreamFrame(2, new HeaderWriter().write(new Map()))]],
     [
       'a stream twice',
       () => {

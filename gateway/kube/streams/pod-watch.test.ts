@@ -176,8 +176,8 @@ describe.each(['best_effort', 'strict'] as const)('a command under %s', (mode) =
 
   it.each([
     ['says that it cannot', (): void => report({ state: 'off', reason: 'no container runs here' }), 'no container runs here'],
-    ['goes before it answers', (): void => void agent.destroy(), 'the agent was lost'],
-    ['answers what cannot be read', (): void => report({ state: 'none' }), 'the node sent an unreadable report'],
+    ['leaves before it answers', (): void => void agent.destroy(), 'the agent was lost'],
+    ['sends an answer that cannot be read', (): void => report({ state: 'none' }), 'the node sent an unreadable report'],
   ])('whose agent %s is a gap, and is not started if the role is strict', async (_, act, detail) => {
     const one = watch(mode);
     const begins = one.begin();

@@ -70,7 +70,7 @@ it('a frame in one piece is unmasked, and one whose key is cut is left unchanged
 
 it.each([
   ['is not masked', Buffer.from([0x82, 5, 1, 2, 3, 4, 5])],
-  ['is longer than a number', Buffer.from([0x82, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 9, 9])],
+  ['has a length beyond 2^53', Buffer.from([0x82, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 9, 9])],
 ])('nothing is changed from the first frame that %s', (_, odd) => {
   const after = frame(Buffer.from('after'), Uint8Array.of(1, 2, 3, 4));
   expect(passed(Buffer.concat([odd, after]), [])).toEqual(Buffer.concat([odd, after]));

@@ -128,10 +128,10 @@ it.each([true, false])("writes the node's reports into the recording (by request
 });
 
 it.each([
-  ['the node cannot', { state: 'off', reason: 'no BTF' }],
-  ['nobody understands the report', 'no json'],
+  ['the node cannot record', { state: 'off', reason: 'no BTF' }],
+  ['a report that is not JSON', 'no json'],
   ['a report of another kind', { state: 'maybe' }],
-  ['numbers that are none', { state: 'gap', why: 'ring_full', count: -1, first_ms: 0, last_ms: 0 }],
+  ['a report with invalid numbers', { state: 'gap', why: 'ring_full', count: -1, first_ms: 0, last_ms: 0 }],
 ])('%s: a gap and an audit row, and the end of a strict session', (_what, what) => {
   for (const mode of ['strict', 'best_effort'] as const) {
     const { report, written, audits, failures } = begin(mode);

@@ -39,11 +39,11 @@ describe('a certificate is refused before anything happens', () => {
       () => world.userKey('elsewhere', { criticalOptions: new Map([['source-address', '192.0.2.0/24']]) }),
     ],
     [
-      'with an option nobody enforces',
+      'with an option that the gateway cannot enforce',
       'CERT_UNKNOWN_OPTION',
       () => world.userKey('forced', { criticalOptions: new Map([['force-command', 'true']]) }),
     ],
-    ['without a user of Steno', 'CERT_GARBLED', () => world.userKey('nameless', { extensions: new Map([['permit-pty', '']]) })],
+    ['without a Steno user', 'CERT_GARBLED', () => world.userKey('nameless', { extensions: new Map([['permit-pty', '']]) })],
   ] as const)('when it is %s', async (_name, code, make) => {
     const before = world.recorder.audits.length;
     const { status, stderr } = await withKey(make());

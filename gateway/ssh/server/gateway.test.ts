@@ -351,7 +351,7 @@ describe('live sessions', () => {
   it.each([
     [true, 'end with it', 255],
     [false, 'outlive it, and nothing new begins', 0],
-  ] as const)('when the certificate ends and the role says %s, %s', async (disconnect, _what, status) => {
+  ] as const)('when the certificate expires and the role says %s, %s', async (disconnect, _what, status) => {
     const { roles } = world.authority;
     world.authority.roles = roles.map((role) => ({ ...role, disconnect_expired_cert: disconnect }));
     try {

@@ -42,11 +42,11 @@ describe('strangers', () => {
 
   it.each([
     ['random bytes', () => randomBytes(4096)],
-    ['a line without end', () => Buffer.alloc(20_000, 'x')],
+    ['an endless line', () => Buffer.alloc(20_000, 'x')],
     ['HTTP', () => Buffer.from('GET / HTTP/1.1\r\nHost: x\r\n\r\n')],
     ['SSH, then random bytes', () => Buffer.concat([Buffer.from('SSH-2.0-x\r\n'), Buffer.alloc(4, 0xff), randomBytes(4096)])],
     [
-      'a key exchange of nothing',
+      'an empty key exchange',
       () => Buffer.concat([Buffer.from('SSH-2.0-x\r\n'), Buffer.from([0, 0, 0, 12, 10, 20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])]),
     ],
   ])('who send %s are disconnected', async (_name, bytes) => {

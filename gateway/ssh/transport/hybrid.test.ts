@@ -89,8 +89,8 @@ describe('the hybrid key exchange', () => {
 
   it('has the same result on both sides of ssh2', async () => expect(await exchange()).toBe(HYBRID_KEX));
   it.each<[string, (packet: Buffer) => void]>([
-    ['a key of ML-KEM that is none', (packet) => packet.fill(0xff, 0, 1184)],
-    ['a point of X25519 of small order', (packet) => packet.fill(0, 1184)],
+    ['an invalid ML-KEM key', (packet) => packet.fill(0xff, 0, 1184)],
+    ['an X25519 point of small order', (packet) => packet.fill(0, 1184)],
   ])('with %s ends the connection', async (_name, change) => {
     expect(await exchange(change)).not.toBe(HYBRID_KEX);
     // Other connections are unaffected.

@@ -51,8 +51,8 @@ describe("the client's offer", () => {
   });
 
   it.each([
-    ['no SSH', 'GET / HTTP/1.1\r\n\r\n\r\n\r\n'],
-    ['no end of line', 'x'.repeat(20_000)],
+    ['another protocol', 'GET / HTTP/1.1\r\n\r\n\r\n\r\n'],
+    ['an endless line', 'x'.repeat(20_000)],
   ])('is empty for %s', (_name, text) => {
     expect(readClientOffer(Buffer.from(text))).toEqual({ gcm: false, hostKeys: [] });
   });

@@ -86,8 +86,8 @@ beforeAll(() => cryptoReady);
 
 describe.each([1, 7, 16, 4096, 100_000])('messages that come in pieces of %i bytes', (piece) => {
   it.each([
-    ['as they come', false],
-    ['held now and then', true],
+    ['not held', false],
+    ['held from time to time', true],
   ] as const)('arrive complete, %s', async (_how, holding) => {
     const { server, client } = await connected(piece);
     const sent = Array.from({ length: 60 }, (_, i) =>
