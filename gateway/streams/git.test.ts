@@ -25,7 +25,7 @@ beforeAll(() => {
 });
 
 describe('git over ssh', () => {
-  test('a push has its refs, old and new ids, and the size of the pack', async () => {
+  test('a push names ref, old and new id, and the size of the pack', async () => {
     const seen = await git('-C', work, 'push', `ssh://host${repository}`, 'main', 'main:refs/heads/second');
     const head = local('rev-parse', 'HEAD');
     for (const cut of [undefined, ragged(1), bytewise]) {
@@ -50,7 +50,7 @@ describe('git over ssh', () => {
     ]);
   });
 
-  test.each(['0', '1', '2'])('a clone with protocol %s has its refs and the size of the pack', async (version) => {
+  test.each(['0', '1', '2'])('a clone with protocol %s names the refs and counts the pack', async (version) => {
     const seen = await git('-c', `protocol.version=${version}`, 'clone', '-q', `ssh://host${repository}`, bench.path(`clone${version}`));
     for (const cut of [undefined, ragged(7), bytewise]) {
       const { facts, gaps } = replay(seen, cut);
@@ -67,7 +67,7 @@ describe('git over ssh', () => {
     }
   });
 
-  test('listing refs asks for no objects; an archive names its ref', async () => {
+  test('listing refs asks for no objects; an archive names what it is of', async () => {
     expect(replay(await git('ls-remote', `ssh://host${repository}`)).facts).toEqual([
       expect.objectContaining({ operation: 'fetch', size: 0, note: 'no objects were asked for', outcome: 'success' }),
     ]);

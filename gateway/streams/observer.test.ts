@@ -1,4 +1,4 @@
-/** Limits that hold for anything two peers send, even if they cooperate. */
+/** Limits that hold for whatever two peers send, agreed with each other or not. */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, test } from 'vitest';
@@ -42,7 +42,7 @@ function startSftp(): ReturnType<typeof start> {
 /** Bytes of memory, in and outside of the heap, that an observer holds: the mean of eight after the same calls. */
 async function held(kind: StreamKind, feed: (observer: StreamObserver) => void): Promise<number> {
   const use = async (): Promise<number> => {
-    // Array buffers are freed some turns after their objects.
+    // Array buffers go some turns after the objects that had them.
     for (let i = 0; i < 4; i++) {
       collect();
       await new Promise((resolve) => {
@@ -102,7 +102,7 @@ describe('memory of a stream', () => {
       (observer) => {
         begin(observer);
         open(observer, 20);
-        // More than a connection may hold, but of no file more than a file may.
+        // More than a connection may hold, and of no file more than one may.
         for (let id = 100; id < 1300; id++) {
           observer.input(packet(6, u32(id), text(`h${id % 20}`), offset(id * 10_000), text(Buffer.alloc(9000))));
           observer.output(ok(id));
@@ -133,7 +133,7 @@ describe('memory of a stream', () => {
       },
     ],
     [
-      'empty rsync lists',
+      'rsync lists of nothing',
       { command: 'rsync --server -re.iLsfxCIvu . /x', tty: false },
       (observer) => {
         const version = Buffer.of(31, 0, 0, 0);
@@ -168,7 +168,7 @@ describe('memory of a stream', () => {
   );
 });
 
-test('a file list over its limit is a gap, and its memory is returned to the pool', () => {
+test('a file list larger than its limit is a gap, and the pool is given back', () => {
   const { observer, facts, gaps } = start({ command: 'rsync --server -r . /x', tty: false });
   const int = (value: number): Buffer => {
     const bytes = Buffer.alloc(4);
@@ -211,7 +211,7 @@ test('a file list over its limit is a gap, and its memory is returned to the poo
   ]);
 });
 
-test('of more than 64 open files, the first are complete and the rest are named when opened and counted in a gap', () => {
+test('more than 64 open files: the rest is named as opened, counted as a gap, and the first are whole', () => {
   const { observer, facts, gaps } = startSftp();
   for (let id = 0; id < 100; id++) {
     observer.input(packet(3, u32(id), text(`/f${id}`), u32(2 | 8 | 16), u32(0)));
@@ -261,7 +261,7 @@ describe('a read that ends where the size does, without an end of file', () => {
     facts.filter(({ operation }) => operation === 'read').map(({ note: said, sha256 }) => said ?? sha256?.slice(0, 8));
   const abc = 'ba7816bf';
 
-  test('is complete if STAT or a listing gave the size of its path', () => {
+  test('is whole where STAT gave the size of its path, and where a listing did', () => {
     const { observer, facts } = startSftp();
     stat(observer, 1, '/d/../f', 3);
     read(observer, '/f', 'abc');
@@ -276,7 +276,7 @@ describe('a read that ends where the size does, without an end of file', () => {
     expect(note(facts)).toEqual([abc, abc, 'not read to its end']);
   });
 
-  test('is not if the path was written, renamed to or cut since, or if another size was given', () => {
+  test('is not where the path was written, renamed to or cut since, or another size was given', () => {
     const { observer, facts } = startSftp();
     for (const path of ['/written', '/target', '/cut', '/longer']) stat(observer, 1, path, path === '/longer' ? 4 : 3);
     observer.input(packet(3, u32(2), text('/written'), u32(2), u32(0)));

@@ -49,7 +49,7 @@ describe('scp -O with scp', () => {
     );
   });
 
-  test('a tree in both directions has every path', async () => {
+  test('a tree down and up has every path', async () => {
     const down = replay(await scp('-r', `host:${p('tree')}`, p('tree2')), ragged(3));
     expect(down.gaps).toEqual([]);
     const files = (facts: typeof down.facts) =>
@@ -75,7 +75,7 @@ describe('scp -O with scp', () => {
     ]);
   });
 
-  test('a refused transfer is a failure with its text', async () => {
+  test('what is refused is a failure with its text', async () => {
     const absent = replay(await scp('host:/etc/absent', p('x')));
     expect(absent.facts).toEqual([
       expect.objectContaining({
@@ -98,7 +98,7 @@ describe('scp -O with scp', () => {
     ]);
   });
 
-  test('globs are resolved by the files sent', async () => {
+  test('globs are resolved by what is sent', async () => {
     const { facts } = replay(await scp(`host:${p('em*')}`, p('into')));
     expect(facts).toEqual([expect.objectContaining({ path: p('empty'), sha256: sha256(Buffer.alloc(0)) })]);
   });

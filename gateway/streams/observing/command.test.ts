@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { parseCommand, shellWords } from './command.js';
 import { observeStream } from '../protocols.js';
 
-describe('the words of a command line', () => {
+describe('words of a command line', () => {
   test.each([
     ["scp -t '/a b/c'", ['scp', '-t', '/a b/c']],
     ['a "b \\" $c" d\\ e', ['a', 'b " $c', 'd e']],
@@ -49,13 +49,13 @@ describe('the words of a command line', () => {
   ])('the program of %s', (line, program, args, plain) => expect(parseCommand(line)).toEqual({ program, args, plain }));
 });
 
-test('a command that fits an SSH packet is parsed, and a longer one is not', () => {
+test('a command as long as a packet of SSH is looked at, a longer one is not', () => {
   const long = `scp -t ${'x'.repeat(200_000)}`;
   expect(parseCommand(long)?.program).toBe('scp');
   expect(parseCommand(long.padEnd(256 * 1024 + 1, 'x'))).toBeNull();
 });
 
-describe('observed streams', () => {
+describe('which streams are observed', () => {
   const report = (): void => undefined;
   test.each([
     [{ subsystem: 'sftp', tty: false }],
@@ -64,7 +64,7 @@ describe('observed streams', () => {
     [{ command: 'scp -v -r -f a b', tty: false }],
     [{ command: 'rsync --server -r . /x', tty: false }],
     [{ command: "git-receive-pack 'x'", tty: false }],
-  ])('include %j', (kind) => expect(observeStream(kind, report)).not.toBeNull());
+  ])('%j is', (kind) => expect(observeStream(kind, report)).not.toBeNull());
   test.each([
     [{ tty: false }],
     [{ subsystem: 'netconf', tty: false }],
@@ -75,10 +75,10 @@ describe('observed streams', () => {
     [{ command: 'scp -t /x; id', tty: false }],
     [{ command: 'git-upload-pack', tty: false }],
     [{ command: '', tty: false }],
-  ])('exclude %j', (kind) => expect(observeStream(kind, report)).toBeNull());
+  ])('%j is not', (kind) => expect(observeStream(kind, report)).toBeNull());
 });
 
-describe('the directions covered by facts', () => {
+describe('which directions facts account for', () => {
   const report = (): void => undefined;
   test.each([
     [{ subsystem: 'sftp', tty: false }, 'both'],
@@ -105,7 +105,7 @@ describe('the directions covered by facts', () => {
     [{ command: "git-upload-pack 'x'", tty: false }],
     [{ command: 'rsync --server -r . /x', tty: false }],
     [{ command: 'rsync --server --sender -r . /x', tty: false }],
-  ])('are none once a shell speaks instead: %j', (kind) => {
+  ])('none once a shell speaks instead: %j', (kind) => {
     const observer = observeStream(kind, report)!;
     observer.input(Buffer.from('echo in the middle of it; id\n'));
     observer.output(Buffer.from('in the middle of it\nuid=0(root)\n'));

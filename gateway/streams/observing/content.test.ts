@@ -13,7 +13,7 @@ function feed(content: Content, ...pieces: readonly (readonly [number, number])[
 }
 
 describe('content in pieces', () => {
-  test('pieces in any order within the budget give the digest, and free the budget', () => {
+  test('pieces in any order within the budget give the digest, and the budget back', () => {
     const random = seeded(3);
     for (let round = 0; round < 50; round++) {
       const budget = new Budget(100_000);
@@ -29,7 +29,7 @@ describe('content in pieces', () => {
     }
   });
 
-  test('repeated reads are ignored, and repeated writes break the digest', () => {
+  test('reading again is ignored, writing again breaks', () => {
     const read = new Content(new Budget(), 'ignored');
     feed(read, [0, 1000], [500, 2000], [0, 10], [3000, 4000], [1500, 3500], [3500, 50_000]);
     expect(read.digest()).toBe(sha256(bytes));
@@ -46,7 +46,7 @@ describe('content in pieces', () => {
     expect(early.broken).toBe('parts were written again');
   });
 
-  test('content out of order beyond the budget has no digest, and holds nothing', () => {
+  test('more than the budget holds out of order has no digest, and holds nothing', () => {
     const budget = new Budget(5000);
     const content = new Content(budget, 'ignored');
     feed(content, [10_000, 20_000], [0, 10_000]);
@@ -57,8 +57,8 @@ describe('content in pieces', () => {
   });
 });
 
-describe('parallel transfers', () => {
-  /** Pieces of 1 to 4,000 bytes, less than `window` bytes away from their position in order. */
+describe('in parallel', () => {
+  /** Pieces of 1 to 4,000 bytes, moved by less than `window` bytes from where they would come in order. */
   function shuffled(random: () => number, window: number): readonly (readonly [number, number])[] {
     const pieces: (readonly [key: number, from: number, to: number])[] = [];
     for (let from = 0; from < bytes.length;) {
@@ -69,10 +69,10 @@ describe('parallel transfers', () => {
     return pieces.sort(([a], [b]) => a - b).map(([, from, to]) => [from, to] as const);
   }
 
-  test('any order within the window gives the digest of the whole content, even with repeated reads', () => {
+  test('any order within the window gives the digest of the whole, repeated reads too', () => {
     for (let seed = 1; seed <= 300; seed++) {
       const random = seeded(seed);
-      // A piece costs its bytes and 512 more. At most the pieces of a window and one that reaches into it are held, some of them twice.
+      // A piece costs its bytes and 512 more; those of a window, and one that reaches into it, are held at most, some of them twice.
       const pool = new Budget(100_000);
       const content = new Content(new Budget(0, 100_000, pool), 'ignored');
       const pieces = shuffled(random, 1000 + random() * 20_000);
@@ -85,7 +85,7 @@ describe('parallel transfers', () => {
     }
   });
 
-  test('hostile offsets hold no more than the limits of a file and of all files, and cost no extra time', () => {
+  test('offsets of an enemy hold no more than the bound, of one file and of all, and cost no more time for it', () => {
     const pool = new Budget(2_000_000);
     const contents = Array.from({ length: 8 }, () => new Content(new Budget(0, 500_000, pool), 'ignored'));
     const random = seeded(9);
@@ -103,7 +103,7 @@ describe('parallel transfers', () => {
     expect(performance.now() - started).toBeLessThan(5_000);
   });
 
-  test('content in order is never held', () => {
+  test('what comes in order is never held', () => {
     const budget = new Budget(0);
     const content = new Content(budget, 'break');
     feed(content, [0, 20_000], [20_000, 50_000]);
@@ -112,7 +112,7 @@ describe('parallel transfers', () => {
 });
 
 describe('the budget', () => {
-  test('borrows from the pool beyond its own share, and returns everything', () => {
+  test('borrows from the pool above its own part, and gives all of it back', () => {
     const pool = new Budget(100);
     const [a, b] = [new Budget(50, 500, pool), new Budget(50, 500, pool)];
     expect(a.take(120)).toBe(true);

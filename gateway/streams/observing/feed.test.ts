@@ -9,7 +9,7 @@ test.each([
   ['whole', whole],
   ['byte by byte', bytewise],
   ['ragged', ragged(1)],
-] as const)('fields and passages get the same bytes when fed %s', (_, cut) => {
+] as const)('asks and passages get the same bytes when fed %s', (_, cut) => {
   const got: Buffer[] = [];
   let ended: string | null | undefined;
   function* reading(): Reading {
@@ -34,7 +34,7 @@ test.each([
   expect(feed.memory).toBe(0);
 });
 
-test('an exception ends the feed once, with a reason, even from a passage', () => {
+test('what is thrown ends the feed with a reason, once, also from a passage', () => {
   const faults: readonly (readonly [() => Reading, string])[] = [
     [
       function* () {

@@ -64,7 +64,7 @@ describe('rsync with rsync --server', () => {
     expect(rows(replay(await rsync('-a', `${p('tree')}/`, `host:${p('out')}`), bytewise).facts)).toEqual(expected('write', p('out'), all));
   });
 
-  test('hard links are transferred once; new links and folders are facts', async () => {
+  test('hard links are sent once; made links and folders are facts', async () => {
     const { facts } = replay(await rsync('-aH', p('tree'), `host:${p('out')}/`));
     expect(rows(facts)).toHaveLength(names.length);
     const links = facts.filter((fact) => fact.operation === 'link').flatMap((fact) => [fact.path, fact.target]);
@@ -73,7 +73,7 @@ describe('rsync with rsync --server', () => {
     expect(facts).toContainEqual(expect.objectContaining({ operation: 'mkdir', path: p('out', 'tree', 'b') }));
   });
 
-  test('a single file: its path is certain only if the command line determines it', async () => {
+  test('a single file: the path is sure only where the command line says so', async () => {
     const one = replay(await rsync(p('tree', 'a'), `host:${p('one')}`));
     expect(one.facts).toEqual([
       expect.objectContaining({
@@ -107,7 +107,7 @@ describe('rsync with rsync --server', () => {
     ).toEqual([p('out4', 'Z'), p('out4', 'b', 'x')]);
   });
 
-  test('a changed file is sent as blocks: size and reason, no digest', async () => {
+  test('what changed since is sent as blocks: size, no digest, and why', async () => {
     writeFileSync(p('delta'), pattern(400_000));
     await rsync(p('delta'), `host:${p('delta2')}`);
     writeFileSync(p('delta'), Buffer.concat([pattern(400_000), Buffer.from('more')]));
@@ -126,7 +126,7 @@ describe('rsync with rsync --server', () => {
     expect(appended.facts[0]).toMatchObject({ size: 400_013, note: expect.stringMatching(/^appended/) as string });
   });
 
-  test.each(['zstd', 'lz4', 'zlibx', 'zlib', ''])('compressed with %s: size and reason, no digest', async (choice) => {
+  test.each(['zstd', 'lz4', 'zlibx', 'zlib', ''])('compressed with %s: size, no digest, and why', async (choice) => {
     const options = choice === '' ? ['-az'] : ['-az', `--compress-choice=${choice}`];
     const { facts, gaps } = replay(await rsync(...options, `${p('tree')}/`, `host:${p('out')}`), ragged(4));
     expect(gaps).toEqual([]);
@@ -153,7 +153,7 @@ describe('rsync with rsync --server', () => {
     expect(rows(same.facts)).toEqual([]);
   });
 
-  test('a transfer that cannot be followed is one fact with the path of the command', async () => {
+  test('what is not followed is one fact with the path of the command', async () => {
     const { facts } = replay(await rsync('-aX', `${p('tree')}/`, `host:${p('out')}`));
     expect(facts).toEqual([
       {

@@ -1,4 +1,4 @@
-/** The clients of PuTTY and paramiko, each with its own windows, through a real SSH server with the observer in between. */
+/** PuTTY's and paramiko's clients, each with its own windows, through a real SSH server with the observer in between. */
 import { execFile, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
@@ -31,7 +31,7 @@ const server = new ssh2.Server({ hostKeys: [privateKey] }, (connection) => {
         })!;
         channel.on('data', (bytes: Buffer) => {
           observer.input(bytes);
-          // Like sshd: psftp sends as much as it may, however many replies are outstanding.
+          // As sshd does: psftp sends as much as it may, however many replies are outstanding.
           if (child.stdin.write(bytes)) return;
           channel.pause();
           child.stdin.once('drain', () => channel.resume());

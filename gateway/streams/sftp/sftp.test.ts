@@ -54,7 +54,7 @@ describe('OpenSSH sftp with sftp-server', () => {
     expect(facts.filter((fact) => fact.sha256 === sha256Of(big)).map((fact) => fact.operation)).toEqual(['write', 'read']);
   });
 
-  test("every other operation is one fact with the server's answer", async () => {
+  test('every other operation is one fact, with what the server answered', async () => {
     const p = (name: string): string => bench.path(name);
     const { facts } = replay(
       await sftp(
@@ -94,7 +94,7 @@ describe('OpenSSH sftp with sftp-server', () => {
     ]);
   });
 
-  test('a resumed upload has no digest and says so; a copy on the node names its source', async () => {
+  test('a resumed upload has no digest and says so; one on the node is named as its source', async () => {
     writeFileSync(bench.path('part'), readFileSync(big).subarray(0, 1_000_000));
     const { facts } = replay(await sftp(`put -a ${big} ${bench.path('part')}\ncp ${bench.path('small')} ${bench.path('copied')}\n`));
     const [write] = facts.filter((fact) => fact.operation === 'write' && fact.path === bench.path('part'));
@@ -115,7 +115,7 @@ describe('OpenSSH sftp with sftp-server', () => {
   });
 });
 
-test('scp over SFTP: the file is cut to its length at the end, so the digest is complete', async () => {
+test('scp over SFTP: the file is cut to its length at the end, so the digest is whole', async () => {
   const seen = await bench.run('scp', ['-S', bench.tap, '-p', big, `host:${bench.path('scp1')}`]);
   expect(seen.kind).toEqual({ subsystem: 'sftp', tty: false });
   expect(replay(seen).facts).toContainEqual(
@@ -128,7 +128,7 @@ test('scp over SFTP: the file is cut to its length at the end, so the digest is 
 });
 
 describe('hostile bytes', () => {
-  test('damaged transcripts never throw; one that is cut off leaves the file unfinished', async () => {
+  test('damaged transcripts never throw; a cut one leaves the file unfinished', async () => {
     const seen = await sftp(`put ${big} ${bench.path('up')}\nls ${bench.folder}\nget ${bench.path('small')} ${bench.path('s3')}\n`);
     for (let seed = 0; seed < 120; seed++) replay(damaged(seen, seed), ragged(seed));
     const { facts } = replay({ ...seen, records: seen.records.slice(0, Math.floor(seen.records.length / 2)) });
@@ -137,7 +137,7 @@ describe('hostile bytes', () => {
     expect(write).not.toHaveProperty('sha256');
   });
 
-  test('noise ends observation with one gap', () => {
+  test('noise is given up with one gap', () => {
     for (let seed = 0; seed < 50; seed++) {
       const { facts, gaps } = replay(noise({ subsystem: 'sftp', tty: false }, seed), ragged(seed));
       expect(facts).toEqual([]);
