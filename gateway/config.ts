@@ -4,38 +4,38 @@ import { z } from 'zod';
 import type { Joining } from '#runtime/service/member.js';
 import { hostPort, ingests, memberFields, span } from '#runtime/service/config.js';
 
-/** As many as a token of services may have uses, with room for others. */
+/** A service token has at most 100 uses, one per worker; the rest is left for other gateways. */
 const MAX_WORKERS = 64;
 
 export const gatewayConfig = z.strictObject({
   ...memberFields,
-  /** Where the SSH front door listens. */
+  /** Address of the SSH listener. */
   listen: hostPort,
-  /** How users reach it, where something stands in between. */
+  /** The address at which users reach it, if there is a proxy or NAT in between. */
   address: hostPort.optional(),
-  /** Where kubectl and other clients of Kubernetes come in; left out: nowhere. */
+  /** Address of the listener for kubectl and other Kubernetes clients; absent: none. */
   kube_listen: hostPort.optional(),
-  /** Where agents bring their tunnels. */
+  /** Where agents connect their tunnels. */
   tunnel: z.strictObject({ listen: hostPort, address: hostPort.optional() }),
-  /** Ingests; one that is away is passed over. */
+  /** Addresses of ingests; one that does not answer is skipped. */
   ingest: ingests,
   /** Bytes of recordings that the spool may hold. */
   spool_bytes: z.number().int().min(16_777_216).optional(),
-  /** Processes that share the work behind the same ports; `auto`: one for each core. Each beyond the first joins as NAME-w2 and so on. */
+  /** Number of processes that share the same ports; `auto`: one per core. Each after the first joins as NAME-w2 and so on. */
   workers: z.union([z.literal('auto'), z.number().int().min(1).max(MAX_WORKERS)]).default(1),
-  /** How long live sessions may go on after SIGTERM. */
+  /** How long live sessions may continue after SIGTERM. */
   drain: span.default('0s'),
 });
 export type GatewayServiceConfig = z.output<typeof gatewayConfig>;
 
-/** `worker_tokens`: of the workers from the second on, by a parent that makes them (cli/up/machine.ts). */
+/** `worker_tokens`: tokens of the workers from the second on, if the parent makes them (cli/up/machine.ts). */
 export type GatewayStart = GatewayServiceConfig & Joining & { readonly worker_tokens?: readonly string[] };
 
 export function workerCount({ workers }: Pick<GatewayServiceConfig, 'workers'>): number {
   return workers === 'auto' ? Math.min(availableParallelism(), MAX_WORKERS) : workers;
 }
 
-/** The name under which a worker joins: the first has that of the gateway. */
+/** The name under which a worker joins: the first has the gateway's name. */
 export function workerName(gateway: string, number: number): string {
   return number === 1 ? gateway : `${gateway}-w${number}`;
 }

@@ -1,4 +1,4 @@
-/** The gateway with its real recorder, without an ingest: what lies in the spool after a session. */
+/** The gateway with its real recorder, without an ingest: the contents of the spool after a session. */
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -18,7 +18,7 @@ beforeAll(async () => {
 });
 afterAll(() => world.close());
 
-/** All that are closed; the client may be gone a little before its recording is. */
+/** All recordings, once they are closed; the client may exit shortly before its recording is closed. */
 async function recordings(): Promise<readonly { readonly header: RecordingHeader; readonly lines: readonly RecordingLine[] }[]> {
   while (recorder.status().openSessions > 0) await new Promise(setImmediate);
   const spool = join(world.directory, 'recordings');
@@ -37,7 +37,7 @@ describe('a recorded session', () => {
     expect(status).toBe(5);
     const { header, lines } = (await recordings()).at(-1)!;
     expect(header).toMatchObject({ command: 'echo spoken; exit 5', steno: { kind: 'exec', gateway: 'gw', user: 'alice' } });
-    // By these labels rules decide later who sees the recording.
+    // Rules use these labels later to decide who sees the recording.
     expect(header.steno.labels).toEqual({ env: 'trial' });
     expect(lines.flatMap((line) => (line.code === 'o' ? [line.data] : [])).join('')).toBe('spoken\n');
     const digest = createHash('sha256').update('spoken\n').digest('hex');
@@ -47,7 +47,7 @@ describe('a recorded session', () => {
     expect(lines.find((line) => line.code === 'x')?.data).toBe('5');
   });
 
-  it('names the files that went by sftp', async () => {
+  it('names the files transferred by sftp', async () => {
     const { status } = await world.run('sftp', ['-F', world.sshConfig, '-b', '-', 'root@node-1'], {
       input: `put ssh_config ${world.directory}/copied\n`,
     });
@@ -65,7 +65,7 @@ describe('a recorded session', () => {
     );
   });
 
-  it('shows a terminal as it was', async () => {
+  it("shows the terminal's screen", async () => {
     const { stdout } = await world.run(
       'script',
       ['-qec', `ssh -tt -F ${world.sshConfig} root@node-1 'printf "\\033[1mbold\\033[0m"'`, '/dev/null'],

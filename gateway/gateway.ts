@@ -1,10 +1,10 @@
 /**
- * The gateway: its parts, wired.
+ * Wires the parts of the gateway together.
  *
  *     authority ──snapshots, certificates──► listener ──sessions──► recorder ──► spool ──► uplink
  *
- * Start: keys, recorder, host certificate, listen. Drain: take nobody in and begin no session; live ones go on, under locks and
- * roles as before. Close, in this order: tell everybody and end their sessions, wait for their recordings, then the recorder.
+ * Start: keys, recorder, host certificate, listen. Drain: admit nobody and begin no session; live sessions continue, under locks
+ * and roles as before. Close, in this order: notify all users and end their sessions, wait for their recordings, close the recorder.
  * Fails closed: without a snapshot nobody is admitted.
  */
 import { randomBytes } from 'node:crypto';
@@ -48,7 +48,7 @@ import type { Observe } from './ssh/relay/session-recording.js';
 import { cryptoReady } from './ssh/transport/transport.js';
 
 export interface GatewayConfig {
-  /** Of its host certificate. */
+  /** Name of the gateway, as in its host certificate. */
   readonly name: string;
   /** `host:port`; port 0 picks a free one. */
   readonly listen: string;
@@ -59,25 +59,28 @@ export interface GatewayDeps {
   readonly recorder: Recorder;
   readonly observe: Observe;
   readonly hostKey: SshPrivateKey;
-  /** Of other kinds, for clients that do not know that of `hostKey`. */
+  /** Host keys of other kinds, for clients that do not support the kind of `hostKey`. */
   readonly moreHostKeys?: readonly SshPrivateKey[];
-  /** The gateway's own host certificate for `hostKey` as it is now; the authority is asked for all others. */
+  /** The gateway's current host certificate for `hostKey`; the authority issues all others. */
   readonly hostCertificate: () => Uint8Array;
-  /** Calls back when it is another; returns how to stop. */
+  /** Calls back when the certificate was replaced; returns a function that unsubscribes. */
   readonly onHostCertificate?: (callback: () => void) => () => void;
-  /** Tells the authority what locks have ended here. */
+  /** Reports to the authority what locks have ended on this gateway. */
   readonly tellLockEffects?: (effects: readonly LockEffect[]) => Promise<void>;
-  /** Called when a session with a recording begins and when it ends. `details`: what may be told of it; null where nobody can join it. */
+  /**
+   * Called when a session with a recording begins and when it ends. `details`: reported to the authority; null if nobody can join
+   * the session.
+   */
   readonly onSession?: (id: string, live: boolean, details: (() => LiveSessionDetails) | null) => void;
-  /** Called when the details of a session are others. */
+  /** Called when the details of a session have changed. */
   readonly onSessionChanged?: (id: string) => void;
   readonly log: Log;
   /** ms since 1970. */
   readonly now: () => number;
   readonly limits?: ListenerDeps['limits'];
-  /** Connections of the SSH port that another process accepts; left out: this one listens. */
+  /** Connections of the SSH port that another process accepts; absent: this process listens. */
   readonly arrivals?: ListenerDeps['arrivals'];
-  /** Where Kubernetes' clients come in; left out: nowhere. */
+  /** The listener for Kubernetes clients; absent: none. */
   readonly kube?: {
     /** `host:port`; port 0 picks a free one. */
     readonly listen: string;
@@ -86,29 +89,29 @@ export interface GatewayDeps {
     readonly askConfirmation: AskConfirmation;
     readonly openCluster?: OpenCluster;
     readonly pods?: NonNullable<KubeListenerDeps['pods']>;
-    /** As `arrivals`, of its port. */
+    /** Like `arrivals`, for the Kubernetes port. */
     readonly arrivals?: KubeListenerDeps['arrivals'];
   };
-  /** Left out: nodes behind tunnels cannot be reached. */
+  /** Absent: nodes behind tunnels cannot be reached. */
   readonly openTunnel?: OpenTunnel;
-  /** Leads participants to sessions of other gateways; left out: nowhere. */
+  /** Joins participants to sessions that other gateways hold; absent: only sessions of this gateway can be joined. */
   readonly elsewhere?: Elsewhere;
-  /** Where nodes bring kernel events to be signed; left out: nowhere. */
+  /** Where nodes send kernel events to be signed; absent: this gateway accepts none. */
   readonly events?: EventsWay;
 }
 
 export interface RunningGateway extends Running {
-  /** Resolves when no session is live any more, after `ms`, or when `hurry` aborts. Then `close` ends what is left. */
+  /** Resolves when no session is live any more, after `ms`, or when `hurry` aborts. `close` then ends the remaining sessions. */
   drain(ms: number, hurry?: AbortSignal): Promise<void>;
-  /** A participant who came in at another gateway, which its certificate names. */
+  /** Takes a participant who connected to another gateway; `gateway` is the name in that gateway's certificate. */
   takeRelayed(socket: WebSocket, gateway: string): void;
-  /** Takes an SSH connection that a viewer brings for a browser at `source`. */
+  /** Takes an SSH connection that a viewer relays for a browser at `source`. */
   readonly acceptSsh: SshListener['accept'];
-  /** Whether it begins nothing any more. */
+  /** Whether the gateway admits nobody and begins no sessions any more. */
   readonly draining: boolean;
 }
 
-/** Rejects PORT_TAKEN, USAGE for an address that is none, or what the authority rejects with. */
+/** Rejects PORT_TAKEN, USAGE for an invalid address, or as the authority does. */
 export async function startGateway(
   { name, listen }: GatewayConfig,
   {
@@ -142,7 +145,7 @@ export async function startGateway(
     const line = await authority
       .hostCertificate(formatPublicLine(key.publicBlob), own === undefined ? host : name, own)
       .catch((error: unknown) => {
-        // Clients that take only this kind of key see the plain one then.
+        // Clients that accept only this kind of key are then shown the plain key.
         if (key !== hostKey) log.warn({ err: error, host, key: key.type }, 'no host certificate for a further host key');
         throw error;
       });
@@ -175,7 +178,7 @@ export async function startGateway(
       .finally(() => closing.delete(recording));
   };
   const admitting: Recorder = {
-    // Connections that are there, and second sessions in them, begin nothing either.
+    // While draining, existing connections begin no further sessions either.
     open: (...session) => (draining ? Promise.reject(new StenoError('DRAINING')) : recorder.open(...session)),
     audit: (entry) => recorder.audit(entry),
     event: (event) => recorder.event(event),

@@ -4,14 +4,14 @@ import type { LiveSessionDetails } from '#schemas/api/inventory/live-sessions.js
 import type { Held } from '#runtime/service/authority-client.js';
 import { Presence } from './presence.js';
 
-/** An authority that keeps what it is told, and answers when the test says so. */
+/** An authority that keeps the reports it receives, and answers when the test says so. */
 class Authority {
   readonly heard: Held[] = [];
   readonly nodes = new Set<string>();
   readonly sessions = new Set<string>();
   ingest = '';
   answer: 'known' | 'unknown' | 'away' = 'known';
-  /** Resolved for each message that was heard. */
+  /** A report is answered once this resolves. */
   gate: Promise<void> = Promise.resolve();
 
   readonly tell = async (held: Held): Promise<boolean> => {
@@ -41,7 +41,7 @@ function begun(): { readonly authority: Authority; readonly presence: Presence; 
   return { authority, presence, pass: (ms) => vi.advanceTimersByTimeAsync(ms).then(() => undefined) };
 }
 
-test('everything is told at the beginning, then what changes; a tunnel at once, sessions within a quarter of a second', async () => {
+test('everything is reported at the start, then changes: a tunnel at once, sessions within a quarter of a second', async () => {
   const { authority, presence, pass } = begun();
   presence.node('web-1', true);
   presence.session('s1', true);
@@ -60,7 +60,7 @@ test('everything is told at the beginning, then what changes; a tunnel at once, 
   presence.close();
 });
 
-test('a session that ends before it is told is never told; one that ends while it is told is taken back', async () => {
+test('a session that ends before its report is never reported; one that ends during the report is reported as ended', async () => {
   const { authority, presence, pass } = begun();
   presence.start();
   await pass(0);
@@ -80,7 +80,7 @@ test('a session that ends before it is told is never told; one that ends while i
   presence.close();
 });
 
-test('silence is broken by a beat, which also says when another ingest takes the recordings', async () => {
+test('a beat ends each silence; a report also says when another ingest receives the recordings', async () => {
   const { authority, presence, pass } = begun();
   presence.start();
   await pass(2_500);
@@ -91,7 +91,7 @@ test('silence is broken by a beat, which also says when another ingest takes the
   presence.close();
 });
 
-test.each(['away', 'unknown'] as const)('everything is told again to an authority that was %s', async (answer) => {
+test.each(['away', 'unknown'] as const)('everything is reported again to an authority that was %s', async (answer) => {
   const { authority, presence, pass } = begun();
   presence.start();
   presence.session('s1', true);
@@ -107,7 +107,7 @@ test.each(['away', 'unknown'] as const)('everything is told again to an authorit
   presence.close();
 });
 
-test('more than fits in a message follows in the next', async () => {
+test('sessions that do not fit in one message follow in the next', async () => {
   const { authority, presence, pass } = begun();
   for (let i = 0; i < 2_500; i += 1) presence.session(`s${i}`, true);
   for (let i = 0; i < 1_200; i += 1) presence.node(`n${i}`, true);
@@ -120,7 +120,7 @@ test('more than fits in a message follows in the next', async () => {
   expect([authority.sessions.size, authority.nodes.size]).toEqual([0, 0]);
 });
 
-test('who is in a session is told behind its name, again when it changes, and no more once it has ended', async () => {
+test('the participants of a session are reported after its name, again when they change, and not after it has ended', async () => {
   const { authority, presence, pass } = begun();
   const details = (session: string, awaits: string): LiveSessionDetails => ({
     ...{ session, user: 'alice', node: 'web-1', login: 'root', kind: 'shell', started_at: 1, labels: null },
@@ -147,7 +147,7 @@ test('who is in a session is told behind its name, again when it changes, and no
   presence.close();
 });
 
-test('details of many sessions come in messages that an authority takes', async () => {
+test('details of many sessions are sent in messages small enough for the authority', async () => {
   const { authority, presence, pass } = begun();
   const labels = { a: 'x'.repeat(4_000) };
   for (let i = 0; i < 100; i++)

@@ -1,13 +1,14 @@
 /**
- * Tells the authority what this gateway holds: tunnels of nodes, live sessions and who is in them, and the ingest that takes its
- * recordings. From it follow which nodes are there, where a live session is found (decision 0076), and who shares it (0132).
+ * Reports to the authority what this gateway holds: tunnels of nodes, live sessions with their participants, and the ingest that
+ * receives its recordings. The authority derives from this which nodes can be reached, where a live session is (decision 0076), and
+ * who takes part in it (0132).
  *
- *     begins ──everything, over as many messages as that takes──► known ──a change, or HELD_BEAT_MS──► what changed ──► known
- *        ▲                                                                                               │
- *        └────────────── a failure, or the authority does not know this run ◄────────────────────────────┘
+ *     begins ──everything, in as many messages as needed──► known ──a change, or HELD_BEAT_MS──► the changes ──► known
+ *        ▲                                                                                          │
+ *        └────────────── a failure, or the authority does not know this run ◄───────────────────────┘
  *
- * One message at a time. Nobody waits for any: a tunnel is told at once, sessions are gathered for SESSIONS_MS, and one that has
- * ended by then is never told. Tested in presence.test.ts.
+ * One message is sent at a time, and nothing waits for it. Tunnels are reported at once; sessions are gathered for SESSIONS_MS, and
+ * one that has ended by then is never reported. Tested in presence.test.ts.
  */
 import { randomBytes } from 'node:crypto';
 import { MAX_DETAILS_TOGETHER, MAX_HELD_SESSIONS } from '#schemas/api/inventory/live-sessions.js';
@@ -15,22 +16,22 @@ import type { LiveSessionDetails } from '#schemas/api/inventory/live-sessions.js
 import type { Held } from '#runtime/service/authority-client.js';
 import type { Log } from '#runtime/log.js';
 
-/** Less than half of what the authority takes for silence. */
+/** Less than half of the time after which the authority considers a gateway gone. */
 const HELD_BEAT_MS = 2_500;
 const HELD_RETRY_MS = 1_000;
 const SESSIONS_MS = 250;
-/** Nodes of one message; below the bound of a body. */
+/** Nodes per message; below the size limit of a request body. */
 const MAX_HELD_NODES = 1_000;
 
 export interface PresenceDeps {
-  /** False: the authority does not know this run, and wants to hear everything. */
+  /** False: the authority does not know this run and needs a full report. */
   readonly tell: (held: Held) => Promise<boolean>;
   /** Where agents reach this gateway, `host:port`. */
   readonly address: () => string;
   readonly log: Log;
 }
 
-/** Names that are held, and those of them that the authority knows of. */
+/** The names held, and those that have been reported to the authority. */
 class HeldNames {
   readonly #held = new Set<string>();
   readonly #told = new Set<string>();
@@ -42,7 +43,7 @@ class HeldNames {
     this.#changed.add(name);
   }
 
-  /** The authority knows of none. */
+  /** The authority knows none of the names. */
   forget(): void {
     this.#told.clear();
     this.#changed.clear();
@@ -53,12 +54,12 @@ class HeldNames {
     return this.#changed.size > 0;
   }
 
-  /** Whether the authority knows that it is held. */
+  /** Whether the authority has been told that the name is held. */
   told(name: string): boolean {
     return this.#told.has(name);
   }
 
-  /** What the authority does not know, and knows from now on unless `forget` is called. */
+  /** Changes that have not been reported; they count as reported from now on unless `forget` is called. */
   take(most: number): { readonly up: string[]; readonly down: string[] } {
     const [up, down]: [string[], string[]] = [[], []];
     for (const name of this.#changed) {
@@ -75,7 +76,7 @@ class HeldNames {
   }
 }
 
-/** What the authority is told of sessions beside their names. */
+/** Details of sessions that are reported in addition to their names. */
 class Details {
   readonly #read = new Map<string, () => LiveSessionDetails>();
   readonly #changed = new Set<string>();
@@ -104,7 +105,10 @@ class Details {
     return this.#changed.size > 0;
   }
 
-  /** Of sessions that the authority knows by the end of this message, up to the bound of one; the rest comes with the next. */
+  /**
+   * Changed details of sessions that the authority knows after this message, up to the limit of a message; the rest follows in the
+   * next one.
+   */
   take(known: (session: string) => boolean): LiveSessionDetails[] {
     const taken: LiveSessionDetails[] = [];
     let length = 0;
@@ -130,7 +134,7 @@ export class Presence {
   #known = false;
   #telling = false;
   #timer: NodeJS.Timeout | undefined;
-  /** When the timer fires, by a clock that only grows. */
+  /** When the timer fires, by a monotonic clock. */
   #due = Infinity;
   #state: 'waiting' | 'begun' | 'closed' = 'waiting';
 
@@ -138,7 +142,7 @@ export class Presence {
     this.#deps = deps;
   }
 
-  /** Begins to tell the authority. */
+  /** Begins reporting to the authority. */
   start(): void {
     this.#state = 'begun';
     this.#within(0);
@@ -149,26 +153,26 @@ export class Presence {
     this.#within(0);
   }
 
-  /** `details`: what is told beside its name; null where nobody can join it. */
+  /** `details`: reported in addition to the name; null if nobody can join the session. */
   session(id: string, held: boolean, details: (() => LiveSessionDetails) | null = null): void {
     this.#sessions.set(id, held);
     this.#details.set(id, held ? details : null);
     this.#within(SESSIONS_MS);
   }
 
-  /** The details of a session are others. */
+  /** The details of a session have changed. */
   changed(id: string): void {
     if (this.#details.changed(id)) this.#within(SESSIONS_MS);
   }
 
-  /** `ingest/name`; empty while none takes recordings. */
+  /** `ingest/name`; empty while no ingest receives the recordings. */
   ingest(name: string): void {
     if (name === this.#ingest) return;
     this.#ingest = name;
     this.#within(0);
   }
 
-  /** Says that it holds nothing, if the authority still hears it. */
+  /** Reports, if the authority can still be reached, that this gateway holds nothing. */
   close(): void {
     this.#state = 'closed';
     clearTimeout(this.#timer);
@@ -179,7 +183,7 @@ export class Presence {
     return { epoch: this.#epoch, address: this.#deps.address(), ingest: this.#ingest };
   }
 
-  /** Tells within so many milliseconds, or once the message under way is answered. */
+  /** Reports within this many milliseconds, or once the pending message is answered. */
   #within(ms: number): void {
     const at = performance.now() + ms;
     if (this.#state !== 'begun' || at >= this.#due) return;

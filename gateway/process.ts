@@ -1,5 +1,5 @@
 /**
- * The gateway as a process: its keys and certificates, the authority, the recorder, then the front door.
+ * The gateway as a process: its keys and certificates, the authority, the recorder, then the listeners.
  *
  *     DIR/keys/     service, host and recording key with their certificates
  *     DIR/spool/    recordings and audit rows that ingest has not stored yet
@@ -37,7 +37,7 @@ import { observeStream } from './streams/protocols.js';
 import { listenForTunnels } from './tunnel/listener.js';
 import type { Shared } from './workers/shared.js';
 
-/** `shared`: of a worker, whose connections another process accepts; null: this process listens itself. */
+/** `shared`: set for a worker, whose connections another process accepts; null: this process listens itself. */
 export async function startGatewayProcess(
   config: GatewayServiceConfig & Joining,
   { log }: { readonly log: Log },
@@ -68,9 +68,9 @@ export async function startGatewayProcess(
     presence.ingest(state.kind === 'up' ? state.peer : ''),
   );
   const authority = authorityOf(client);
-  // The recorder ends with the gateway, before the tunnels that its last sessions go through.
+  // The recorder ends with the gateway, before the tunnels that the last sessions use.
   let closing = false;
-  // Viewers and other gateways may come before the front listener is open; nobody holds a session before there is a gateway.
+  // Viewers and other gateways may connect before the gateway has started; until then there are no sessions.
   let gateway: RunningGateway | undefined;
   const tunnel = await listenForTunnels(
     { ...requireHostPort(config.tunnel.listen), address: config.tunnel.address },
@@ -113,7 +113,7 @@ export async function startGatewayProcess(
       data: JSON.stringify(port === 'ssh' ? counts : { ...counts, port }),
     }),
   );
-  /** Of an agent whose tunnel another worker holds; null if it is here, or nowhere. */
+  /** For an agent whose tunnel another worker holds; null if this worker or no worker holds it. */
   const throughSibling = (node: NodeRecord, kind: 'ssh' | 'kubernetes' | 'pod', source: string): Duplex | null =>
     tunnel.tunnels.has(node.name) ? null : (shared?.open(node, kind, source) ?? null);
   presence.start();
@@ -158,7 +158,7 @@ export async function startGatewayProcess(
               askConfirmation: (request) => client.confirmKube(request),
               openCluster: (name, cluster) => {
                 const node = nodeIn(client.current().nodes, name);
-                // A token gives the label, so that nobody who may join a node becomes the way into a cluster.
+                // The label must come from a token, so that nobody who may merely join a node can become the agent of a cluster.
                 if (node?.labels[KUBE_LABEL] !== cluster)
                   throw new StenoError('NODE_UNREACHABLE', `${name} has not joined as the agent of ${cluster}`);
                 return throughSibling(node, 'kubernetes', config.name) ?? tunnel.tunnels.openCluster(node, config.name);
@@ -182,7 +182,7 @@ export async function startGatewayProcess(
     over: client.removed,
     async close(hurry) {
       await running.drain(graceMs, hurry);
-      // Sessions of other workers may go through tunnels of this one.
+      // Sessions of other workers may use tunnels of this one.
       await shared?.together('drained');
       closing = true;
       stopRenewed();
@@ -196,12 +196,12 @@ export async function startGatewayProcess(
   };
 }
 
-/** What its host certificates name beside its own name and loopback, for clients that look for the host they have dialled. */
+/** Names for the host certificates besides the gateway's own name and loopback, for clients that check the host they have dialled. */
 function dialledHosts({ listen, address, tunnel }: GatewayServiceConfig): readonly string[] {
   const hosts = [listen, address, tunnel.listen, tunnel.address].flatMap((text) =>
     text === undefined ? [] : [requireHostPort(text).host],
   );
-  // Loopback names and `0.0.0.0` need no entry, and what is no DNS name or address (such as `my_host`) cannot have one.
+  // Loopback names and `0.0.0.0` need no entry, and a name that is neither a DNS name nor an address (such as `my_host`) cannot have one.
   return [...new Set(hosts.filter((host) => !isLoopbackHost(host) && /^[A-Za-z0-9.:-]+$/.test(host)))];
 }
 
@@ -226,7 +226,7 @@ function recorderOf(
       random: (bytes) => randomBytes(bytes),
       log,
       uplink: {
-        // Each attempt asks the next one: an ingest that is away is passed over.
+        // Each attempt uses the next ingest, so one that does not answer is skipped.
         url: () => `${config.ingest[attempt++ % config.ingest.length]!}/uplink`,
         tls: () => identity.tlsClientOptions(['ingest']),
         certificate: () => identity.recordingCertificate().toString('base64'),
@@ -236,7 +236,7 @@ function recorderOf(
   );
 }
 
-/** What the front door asks, from what the authority client offers. */
+/** The gateway's interface to the authority, implemented by the authority client. */
 function authorityOf(client: AuthorityClient): Authority {
   return {
     current: () => client.current(),

@@ -6,10 +6,10 @@
  *
  *     DIR/keys/, DIR/spool/            of the first worker, and of a gateway without workers
  *     DIR/workers/2/keys/, …/spool/    of the second
- *     DIR/workers/1.sock               how they reach each other (workers/siblings.ts)
+ *     DIR/workers/1.sock               socket over which workers reach each other (workers/siblings.ts)
  *
- * Workers have the same host keys, so clients see one gateway. A worker that is no longer asked for is started until its spool is
- * empty, and leaves `retired` in its folder. Tested in test/end-to-end/workers.test.ts.
+ * Workers have the same host keys, so clients see one gateway. A worker that is no longer configured is started until its
+ * spool is empty, and leaves `retired` in its folder. Tested in test/end-to-end/workers.test.ts.
  */
 import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -72,7 +72,7 @@ export async function startGatewayService(config: GatewayStart, { log }: { reado
       graceMs: spanMs(config.drain),
       over,
       metrics: () => metricsOf(workers),
-      // While none serves, accepted connections wait: a load balancer has better places for them.
+      // While no worker is serving, accepted connections wait; a load balancer should choose another gateway.
       serving: () => workers.serving,
       async close(hurry) {
         front.stop();
@@ -89,7 +89,7 @@ export async function startGatewayService(config: GatewayStart, { log }: { reado
   }
 }
 
-/** Numbers of workers that have had a folder here. */
+/** Numbers of the workers that have a folder here. */
 function earlierWorkers(data: string): readonly number[] {
   const folder = join(data, 'workers');
   if (!existsSync(folder)) return [];
@@ -124,19 +124,19 @@ function planOf(config: GatewayStart, number: number, count: number): WorkerPlan
       data,
       workers: 1,
       ...(own === undefined ? {} : { token: own }),
-      // One number for the machine, whatever the number of workers.
+      // The configured size is for the machine, regardless of the number of workers.
       spool_bytes: Math.max(LEAST_SPOOL_BYTES, Math.floor((config.spool_bytes ?? DEFAULT_BUDGET) / count)),
     },
   };
 }
 
-/** Clients that know a host key by itself must meet it at every worker. */
+/** Clients that know a plain host key must find the same key at every worker. */
 function shareHostKeys(from: string, to: string): void {
   mkdirSync(to, { recursive: true, mode: 0o700 });
   for (const name of HOST_KEYS) {
     const [source, target] = [join(from, name), join(to, name)];
     if (!existsSync(source)) continue;
-    // Replaced only where it differs: the certificates of a worker are for the key that it has.
+    // Replaced only if it differs, because a worker's certificates are for its current key.
     if (!existsSync(target) || !readFileSync(source).equals(readFileSync(target))) copyFileSync(source, target);
   }
 }

@@ -1,8 +1,8 @@
 /**
  * The program of one worker of a gateway (workers/pool.ts): a gateway whose connections another process accepts.
  *
- * It closes when the parent says so. When the parent dies it ends its sessions in order and exits, since nothing new could come
- * and the next parent starts workers of its own, which wait for this one (workers/siblings.ts).
+ * The worker closes when the parent says so. When the parent dies, it ends its sessions in order and exits: no connections would
+ * arrive any more, and the next parent starts its own workers, which wait for this one (workers/siblings.ts).
  */
 import { freeBuffersAtOnce } from '#runtime/buffers.js';
 import { enterFips } from '#runtime/fips.js';
@@ -14,7 +14,7 @@ import { Shared } from './workers/shared.js';
 import { siblingPath, takePlace } from './workers/siblings.js';
 import type { FromWorker, ToWorker } from './workers/messages.js';
 
-/** Of what follows the end of sessions when the parent is gone. */
+/** Limit for the steps after the sessions have ended when the parent is gone. */
 const ALONE_LIMIT_MS = 15_000;
 
 type GatewayConfig = Parameters<typeof startGatewayProcess>[0];
@@ -33,7 +33,7 @@ function tell(message: FromWorker, done: () => void = () => undefined): void {
 
 async function start({ config, place }: Extract<ToWorker, { readonly kind: 'config' }>): Promise<Running> {
   const gateway = config as GatewayConfig;
-  // Before any key is generated or read.
+  // FIPS mode must be on before any key is generated or read.
   if (gateway.fips) enterFips();
   const server = await takePlace(siblingPath(place.folder, place.number), log);
   shared = new Shared(place, server, { tell, retired: () => void close('its spool is empty'), log });

@@ -6,7 +6,7 @@ beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 const limits = { perSource: 2, waiting: 6, waitingPerSource: 4, waitMs: 1_000 };
 
-it('those beyond the limits wait behind their own, and who waits too long is told', () => {
+it('connections beyond the limits wait for earlier ones of their source, and are refused when they wait too long', () => {
   const queue = new AdmissionQueue(limits);
   const begun: string[] = [];
   const refused: string[] = [];
@@ -25,7 +25,7 @@ it('those beyond the limits wait behind their own, and who waits too long is tol
   expect(refused).toEqual(['a7: too many connections are waiting to be admitted']);
   for (const name of ['b1', 'b2', 'b3', 'b4']) enter('b', name);
   enter('c', 'c1');
-  // Six wait at most; who has a turn of his own does not wait for others.
+  // At most six connections wait. A source with a free slot does not wait for other sources.
   expect(begun).toEqual(['a1', 'a2', 'b1', 'b2', 'c1']);
   enter('c', 'c2');
   enter('c', 'c3');
@@ -44,7 +44,7 @@ it('those beyond the limits wait behind their own, and who waits too long is tol
   ).toEqual(['a4', 'a5', 'a6', 'b4']);
 });
 
-it('whatever comes and goes: no limit is passed, each is begun or refused once, and nobody waits for a free turn', () => {
+it('in any order of events, no limit is exceeded, each connection is started or refused once, and none waits beside a free slot', () => {
   const step = fc.oneof(
     fc.record({ kind: fc.constant('enter' as const), source: fc.constantFrom('a', 'b', 'c', 'd') }),
     fc.record({ kind: fc.constant('release' as const), which: fc.nat() }),

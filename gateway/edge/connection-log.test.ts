@@ -17,7 +17,7 @@ beforeEach(() => {
   lines.length = 0;
 });
 
-/** What was logged of one connection, once it is. */
+/** Resolves to the log line of the connection once it is written. */
 async function ended(): Promise<Record<string, unknown>> {
   for (;;) {
     const line = lines.find(({ msg }) => String(msg).startsWith('a connection ended'));
@@ -37,7 +37,7 @@ const ssh = async (...args: string[]): Promise<Record<string, unknown>> => {
   return ended();
 };
 
-it('a session that ends is logged, with who it was and where', async () => {
+it('the end of a session is logged with the user, the login, the node and the source', async () => {
   expect(await ssh('-l', 'root@node-1', 'gw', 'true')).toMatchObject({
     msg: 'a connection ended',
     step: 'relaying',
@@ -61,10 +61,10 @@ it.each([
     () => ssh('-l', 'mallory@node-1', 'gw', 'true'),
     { step: 'stranger', reason: 'CERT_WRONG_PRINCIPAL' },
   ],
-  ['nothing of SSH', () => says(''), { step: 'greeting', reason: 'closed before any SSH bytes' }],
+  ['no SSH at all', () => says(''), { step: 'greeting', reason: 'closed before any SSH bytes' }],
   ['another protocol', () => says('GET / HTTP/1.1\r\n\r\n'), { step: 'stranger', reason: expect.stringMatching(/./) as unknown }],
   [
-    'a proxy request for elsewhere',
+    'a proxy request for another port',
     () => says('CONNECT node-1:80 HTTP/1.1\r\n\r\n'),
     { step: 'greeting', reason: 'answered 403 Forbidden' },
   ],
@@ -72,7 +72,7 @@ it.each([
   expect(await end()).toMatchObject({ msg: 'a connection ended before admission', source: '127.0.0.1', ...facts });
 });
 
-it('a user is told why in words, the log by its code', async () => {
+it('a user is told the reason in words, and the log has its code', async () => {
   expect(await ssh('-l', 'root@nowhere', 'gw', 'true')).toMatchObject({
     msg: 'a connection ended',
     step: 'refusing',
@@ -82,7 +82,7 @@ it('a user is told why in words, the log by its code', async () => {
   });
 });
 
-it('of strangers by the thousand only some are logged one by one, and the rest as a number', () => {
+it('of thousands of strangers, only some are logged individually and the rest are counted', () => {
   const many = new ConnectionLog(log);
   for (let i = 0; i < 1000; i++)
     many.ended({ step: 'greeting', source: '192.0.2.1', client: '', user: null, seconds: 0, reason: 'a\u001b[31m' });

@@ -36,19 +36,19 @@ const ssh = (command: string, node: string, ...args: string[]) =>
     'echo $SSH_CONNECTION | wc -w',
   ]);
 
-describe('a connection that begins by naming a node', () => {
+describe('a connection that begins with an HTTP CONNECT request', () => {
   const nc = (): string => `nc -F -X connect -x 127.0.0.1:${world.port} %h 22`;
 
-  it('is one SSH connection: nc asks, and hands its socket to ssh', async () => {
+  it('is one SSH connection: nc sends the request and hands its socket to ssh', async () => {
     expect(await ssh(nc(), 'node-1.steno', '-o', 'ProxyUseFdpass=yes')).toEqual({ status: 0, stdout: '4\n', stderr: '' });
     expect(world.recorder.recordings().at(-1)!.header.steno).toMatchObject({ node: 'node-1', login: 'root', user: 'alice' });
   });
 
-  it('works with a proxy command that carries the bytes', async () => {
+  it('works with a proxy command that relays the bytes', async () => {
     expect(await ssh(nc().replace(' -F', ''), 'node-1.steno')).toEqual({ status: 0, stdout: '4\n', stderr: '' });
   });
 
-  it('learns that there is no such node only once it is admitted', async () => {
+  it('is told that the node is unknown only after admission', async () => {
     const socket = caller();
     socket.write('CONNECT nowhere:22 HTTP/1.1\r\n\r\n');
     expect(await heard(socket, (said) => said.endsWith('\r\n\r\n'))).toBe('HTTP/1.1 200 OK\r\n\r\n');
@@ -81,7 +81,7 @@ describe('a connection that begins by naming a node', () => {
   });
 });
 
-it('a client that waits for the gateway to speak first is spoken to', async () => {
+it('a client that waits for the gateway to speak first receives its identification line', async () => {
   const socket = caller();
   expect(await heard(socket, (said) => said.includes('\r\n'))).toBe('SSH-2.0-OpenSSH_9.9 Steno\r\n');
   socket.destroy();

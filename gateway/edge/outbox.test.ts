@@ -8,7 +8,7 @@ function taken(outbox: Outbox, length: number): string {
 }
 
 describe('an outbox', () => {
-  it('gives bytes in the order they were put, whatever the pieces', () => {
+  it('returns bytes in the order they were put, in pieces of any size', () => {
     const outbox = new Outbox();
     let expected = '';
     for (let i = 0; i < 2000; i++) {
@@ -28,14 +28,14 @@ describe('an outbox', () => {
     expect(got).toBe(expected);
   });
 
-  it('forgets what was reserved and not put', () => {
+  it('forgets bytes that were reserved but not put', () => {
     const outbox = new Outbox();
     outbox.reserve(100).fill('x');
     outbox.put(Buffer.from('put'));
     expect([outbox.length, taken(outbox, 3)]).toEqual([3, 'put']);
   });
 
-  it('splits what is larger than a slab', () => {
+  it('splits data larger than a slab', () => {
     const outbox = new Outbox();
     outbox.put(Buffer.alloc(3 * SLAB_BYTES + 1, 'a'));
     const lengths: number[] = [];
@@ -47,7 +47,7 @@ describe('an outbox', () => {
     expect(outbox.length).toBe(0);
   });
 
-  it('gives each slab to one user at a time', () => {
+  it('lends each slab to one user at a time', () => {
     const [one, other] = [new Outbox(), new Outbox()];
     one.put(Buffer.from('one'));
     other.put(Buffer.from('other'));

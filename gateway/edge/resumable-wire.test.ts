@@ -1,4 +1,4 @@
-/** A browser's connection over streams that are cut, with time in the test's hand. */
+/** A browser's connection over streams that are cut. The test sets the time. */
 import { duplexPair } from 'node:stream';
 import type { Duplex } from 'node:stream';
 import { afterEach, describe, expect, test } from 'vitest';
@@ -93,7 +93,7 @@ function world(seconds = 60) {
   return { time, told, state, near, far, wire, terms, back };
 }
 
-describe('a connection of a browser', () => {
+describe("a browser's connection", () => {
   test('is a stream of bytes', async () => {
     const { far, wire, state } = world();
     far.data(0, 'ab');
@@ -105,14 +105,14 @@ describe('a connection of a browser', () => {
     expect(far.frames[0]).toMatchObject({ offset: 0, received: 4 });
   });
 
-  test('ends with its network where nothing keeps it', async () => {
+  test('ends with its network if nothing keeps it', async () => {
     const { near, state, told } = world();
     near.destroy();
     await expect.poll(() => state.closed).toBe(1);
     expect(told).toEqual([]);
   });
 
-  test('that is kept goes on over another network, from the byte at which the page is', async () => {
+  test('that is kept continues over another network, from the byte that the page has reached', async () => {
     const { time, wire, terms, state, near, far, back, told } = world();
     wire.keep(terms);
     far.data(0, 'ab');
@@ -131,7 +131,7 @@ describe('a connection of a browser', () => {
     expect(state.closed).toBe(0);
   });
 
-  test('waits as long as its terms say, and no longer', async () => {
+  test('waits exactly as long as its terms say', async () => {
     const { time, wire, terms, state, near, told } = world(60);
     wire.keep(terms);
     near.destroy();
@@ -144,7 +144,7 @@ describe('a connection of a browser', () => {
     expect(wire.holds(0)).toBe(false);
   });
 
-  test('waits no longer when roles say so while it is away', async () => {
+  test('stops waiting when roles shorten the wait while it is away', async () => {
     const { time, wire, terms, state, near, told } = world(60);
     wire.keep(terms);
     near.destroy();
@@ -159,7 +159,7 @@ describe('a connection of a browser', () => {
     await expect.poll(() => state.closed).toBe(1);
   });
 
-  test('goes on over a newer connection while the older is not known to be lost', async () => {
+  test('continues over a newer connection before the older one is known to be lost', async () => {
     const { wire, terms, far, back, told, state } = world();
     wire.keep(terms);
     wire.send(Buffer.from('abc'));
@@ -167,7 +167,7 @@ describe('a connection of a browser', () => {
     const again = back(3);
     wire.send(Buffer.from('def'));
     await expect.poll(() => again.text).toEqual(['def']);
-    // What the older one still says counts for nothing.
+    // Data that still arrives on the older connection is ignored.
     far.data(0, 'late');
     again.data(0, 'new', 3);
     await expect.poll(() => state.got).toBe('new');
@@ -175,7 +175,7 @@ describe('a connection of a browser', () => {
     expect(far.text).toEqual(['abc']);
   });
 
-  test('asks for no more while too much waits, and for more once it is fetched', async () => {
+  test('asks for no more data while too much waits, and for more once the page has fetched it', async () => {
     const { wire, terms, near, told, state, back } = world();
     wire.keep(terms);
     near.destroy();
@@ -203,7 +203,7 @@ describe('a connection of a browser', () => {
     await expect.poll(() => state.closed).toBe(1);
   });
 
-  test('that the gateway ended while it was away gives its last words to who comes back', async () => {
+  test('that the gateway ended while it was away delivers its last messages to a page that returns', async () => {
     const { wire, terms, near, told, state, back } = world();
     wire.keep(terms);
     near.destroy();
@@ -220,7 +220,7 @@ describe('a connection of a browser', () => {
     expect(state.closed).toBe(1);
   });
 
-  test('that the page ended is over, however long it could have waited', async () => {
+  test('that the page ended is over, even if it could have waited longer', async () => {
     const { wire, terms, far, state, told } = world();
     wire.keep(terms);
     far.data(0, 'bye');
@@ -233,9 +233,9 @@ describe('a connection of a browser', () => {
 
   test.each<[string, (far: Far) => void]>([
     ['skips bytes', (far) => far.data(9, 'x')],
-    ['says to have what was not sent', (far) => far.say({ kind: 'received', received: 1 })],
-    ['sends what is no frame', (far) => void far.socket.write('SSH-2.0-x\r\n')],
-    ['proves what nobody asked', (far) => far.say({ kind: 'proof', received: 0, mac: Buffer.alloc(32) })],
+    ['acknowledges bytes that were never sent', (far) => far.say({ kind: 'received', received: 1 })],
+    ['sends something other than a frame', (far) => void far.socket.write('SSH-2.0-x\r\n')],
+    ['sends a proof without a challenge', (far) => far.say({ kind: 'proof', received: 0, mac: Buffer.alloc(32) })],
   ])('of a page that %s is closed, and not kept', async (_, misuse) => {
     const { wire, terms, far, state, told } = world();
     wire.keep(terms);
@@ -245,7 +245,7 @@ describe('a connection of a browser', () => {
     expect(state).toMatchObject({ got: '', known: false });
   });
 
-  test('says that it is there when it has nothing to say', async () => {
+  test('sends keepalives when it has nothing else to send', async () => {
     const { time, far } = world();
     time.pass(SAY_MS);
     time.pass(SAY_MS);
@@ -257,7 +257,7 @@ describe('a connection of a browser', () => {
       ]);
   });
 
-  test('reads nothing while it is paused, on the next network neither', async () => {
+  test('reads nothing while it is paused, even on the next network', async () => {
     const { wire, terms, far, back, state } = world();
     wire.keep(terms);
     far.data(0, 'a');

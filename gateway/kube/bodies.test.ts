@@ -1,4 +1,4 @@
-/** Bodies of writes in the events of requests, by roles. */
+/** Request bodies of writes in request events, as roles demand them. */
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { kubeRole, openKubeWorld } from '../testing/kube-world.js';
 import type { KubeWorld, Pair } from '../testing/kube-world.js';
@@ -24,28 +24,28 @@ async function bodyOf(path: string, body: object, method = 'POST'): Promise<unkn
   return (JSON.parse(world.recorder.events.pop()!.data ?? '{}') as { body?: unknown }).body;
 }
 
-it('are in no event unless a role says so', async () => {
+it('bodies are in no event unless a role says so', async () => {
   expect(await bodyOf(MAPS, { data: { k: 'v' } })).toBeUndefined();
   expect(world.seen[0]!.body).toBe('{"data":{"k":"v"}}');
 });
 
-it('are in the events of writes, and pass on as they came; a Secret without its values', async () => {
+it('bodies are in the events of writes and are passed on unchanged; those of Secrets are recorded without their values', async () => {
   records({ bodies: 'writes' });
   expect(await bodyOf(MAPS, { data: { k: 'v' } })).toMatchObject({ json: { data: { k: 'v' } }, type: 'application/json', bytes: 18 });
   expect(await bodyOf(SECRETS, { data: { k: 'hunter2' } })).toMatchObject({ json: { data: { k: '[redacted]' } }, redacted: true });
   expect(await bodyOf(`${MAPS}/x`, { data: { k: 'w' } }, 'PATCH')).toMatchObject({ json: { data: { k: 'w' } } });
   expect(world.seen.map(({ body }) => body)).toEqual(['{"data":{"k":"v"}}', '{"data":{"k":"hunter2"}}', '{"data":{"k":"w"}}']);
-  // A question about rights is no write.
+  // An access review is not a write.
   expect(await bodyOf('/east/apis/authorization.k8s.io/v1/selfsubjectaccessreviews', { spec: {} })).toBeUndefined();
 });
 
-it('are without what any role of the user marks', async () => {
+it("bodies are recorded without the resources that any of the user's roles marks", async () => {
   records({ bodies: 'writes' }, kubeRole('careful', [], { recording: { redact: ['configmaps'] } }));
   ann = await world.user({ roles: ['dev', 'careful'] });
   expect(await bodyOf(MAPS, { data: { k: 'hunter2' } })).toMatchObject({ json: { data: { k: '[redacted]' } }, redacted: true });
 });
 
-it('of requests that are refused, or that the API server refuses, are told likewise where they were read', async () => {
+it('bodies of requests that the gateway or the API server refuses are recorded as well, if they were read', async () => {
   records({ bodies: 'writes' });
   world.answer = (_, response) => response.writeHead(409, { 'content-type': 'application/json' }).end('{"kind":"Status"}');
   expect(await bodyOf(MAPS, { data: { k: 'v' } })).toMatchObject({ json: { data: { k: 'v' } } });

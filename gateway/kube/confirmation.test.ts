@@ -1,4 +1,4 @@
-/** A second factor before streams and writes: refused with where to confirm, and let through when the request comes again. */
+/** A second factor before streams and writes: the request is refused with the address for confirmation, and passes when repeated. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { StenoError } from '#schemas/base/errors.js';
 import type { KubeConfirmation, KubeConfirmationRequest } from '#schemas/api/people/confirmations.js';
@@ -35,7 +35,7 @@ const writesAsk = (): void => {
 const post = (path: string): ReturnType<KubeWorld['ask']> =>
   world.ask(ann, path, { method: 'POST', body: '{}', headers: { 'content-type': 'application/json' } });
 
-describe('where a role asks for a second factor for each session', () => {
+describe('where a role demands a second factor for each session', () => {
   it('a stream is refused with the address, over WebSocket and SPDY, and nothing reaches the API server', async () => {
     await expect(world.connect(ann, EXEC)).rejects.toThrow(
       new RegExp(`^403 .*${URL} \\(within 5m\\) \\[KUBE_UNCONFIRMED\\].*run the command again`),
@@ -52,7 +52,7 @@ describe('where a role asks for a second factor for each session', () => {
     }
     expect(world.seen).toEqual([]);
     expect(world.audits.filter(({ event }) => event === 'kube.refused').map(({ code }) => code)).toContain('KUBE_UNCONFIRMED');
-    // The certificate that the user came with, and once an address waits, that one.
+    // Calls carry the user's own certificate and, once an address is waiting, its token.
     expect(certifiedUser(Buffer.from(asked[0]!.user_certificate, 'base64')).identity.user).toBe('ann');
     expect(asked.map(({ cluster, source_address, token }) => [cluster, source_address, token])).toEqual([
       ['east', '127.0.0.1', undefined],
@@ -61,7 +61,7 @@ describe('where a role asks for a second factor for each session', () => {
     ]);
   });
 
-  it('it passes once it was confirmed, and so do others, without asking again until that is over', async () => {
+  it('a stream passes after confirmation, and so do others, without a new question until the confirmation expires', async () => {
     says = approved;
     for (let i = 0; i < 3; i += 1) (await world.connect(ann, EXEC)).close();
     expect(asked).toHaveLength(1);
@@ -73,13 +73,13 @@ describe('where a role asks for a second factor for each session', () => {
     expect(asked).toHaveLength(3);
   });
 
-  it('reading, writing and discovery are not asked', async () => {
+  it('reading, writing and discovery need no confirmation', async () => {
     for (const path of [PODS, '/east/api']) expect((await world.ask(ann, path)).status).toBe(200);
     expect((await post(PODS)).status).toBe(200);
     expect(asked).toEqual([]);
   });
 
-  it('who denied it in the browser reads so, and is asked anew next time', async () => {
+  it('a user who denied it in the browser is told so, and is asked again the next time', async () => {
     await expect(world.connect(ann, EXEC)).rejects.toThrow(/KUBE_UNCONFIRMED/);
     says = { state: 'denied' };
     await expect(world.connect(ann, EXEC)).rejects.toThrow(/denied in the browser/);
@@ -88,7 +88,7 @@ describe('where a role asks for a second factor for each session', () => {
     expect(asked.map(({ token }) => token)).toEqual([undefined, waiting.token, undefined]);
   });
 
-  it('a lock on the device ends what it is good for; an authority that does not answer lets nobody in', async () => {
+  it('a lock on the device ends the confirmation; an authority that does not answer lets nobody in', async () => {
     says = approved;
     (await world.connect(ann, EXEC)).close();
     world.snapshot = {
@@ -102,7 +102,7 @@ describe('where a role asks for a second factor for each session', () => {
   });
 });
 
-describe('where a role asks for one for writes', () => {
+describe('where a role demands a second factor for writes', () => {
   it.each([
     ['POST', PODS],
     ['PUT', `${PODS}/web`],
@@ -127,7 +127,7 @@ describe('where a role asks for one for writes', () => {
     expect((await ask()).status).toBe(200);
   });
 
-  it('streams are writes, reading is none, and questions about rights are none', async () => {
+  it('streams count as writes; reading and access reviews do not', async () => {
     writesAsk();
     await expect(world.connect(ann, EXEC)).rejects.toThrow(/KUBE_UNCONFIRMED/);
     expect((await world.ask(ann, PODS)).status).toBe(200);
@@ -135,7 +135,7 @@ describe('where a role asks for one for writes', () => {
     expect((await post('/east/apis/authentication.k8s.io/v1/selfsubjectreviews')).status).toBe(200);
   });
 
-  it('many at once ask once', async () => {
+  it('many requests at once lead to one question', async () => {
     writesAsk();
     says = approved;
     const all = Promise.all(Array.from({ length: 10 }, () => post(PODS)));

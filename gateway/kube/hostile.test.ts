@@ -1,4 +1,4 @@
-/** Clients that hold a certificate and keep to no protocol: they end, and whoever else is there is served. */
+/** Clients that hold a certificate and break the protocol: their connections end, and everybody else is still served. */
 import { once } from 'node:events';
 import { connect as connectHttp2 } from 'node:http2';
 import type { TLSSocket } from 'node:tls';
@@ -19,7 +19,7 @@ beforeAll(async () => {
 });
 afterAll(() => world.close());
 
-/** Everything until the end of the connection. */
+/** Everything received until the connection ends. */
 function rest(socket: TLSSocket): Promise<string> {
   return new Promise((resolve) => {
     let text = '';
@@ -31,7 +31,7 @@ const served = async (): Promise<void> => {
   expect((await world.ask(ann, LIST)).status).toBe(200);
 };
 
-/** A WebSocket of an exec whose frames a test writes itself, and what the API server gets of them. */
+/** A WebSocket of an exec whose frames the test writes itself, with the bytes that reach the API server. */
 async function upgraded(): Promise<{ readonly socket: TLSSocket; readonly reached: Buffer[]; readonly over: Promise<string> }> {
   const reached: Buffer[] = [];
   world.stream = (server) => server.on('message', (data) => reached.push(data as Buffer)).on('error', () => undefined);
@@ -46,17 +46,17 @@ async function upgraded(): Promise<{ readonly socket: TLSSocket; readonly reache
 
 describe('a WebSocket of a container ends, and nothing of it reaches the API server, when a frame', () => {
   it.each([
-    ['says that it has 2^63 bytes', Buffer.from('82ff800000000000000000000000', 'hex')],
-    ['says that it has 2^53 bytes', Buffer.from('82ff002000000000000000000000', 'hex')],
-    ['says that it has one byte more than the limit', Buffer.from('82ff000000000040000100000000', 'hex')],
+    ['claims 2^63 bytes', Buffer.from('82ff800000000000000000000000', 'hex')],
+    ['claims 2^53 bytes', Buffer.from('82ff002000000000000000000000', 'hex')],
+    ['claims one byte more than the limit', Buffer.from('82ff000000000040000100000000', 'hex')],
     ['is not masked', Buffer.from('820200ff', 'hex')],
     ['has a reserved bit', Buffer.from('c2820000000000ff', 'hex')],
-    ['has an unknown kind', Buffer.from('83820000000000ff', 'hex')],
-    ['goes on with a message that was never begun', Buffer.from('80820000000000ff', 'hex')],
-    ['of control is in pieces', Buffer.from('0982000000000000', 'hex')],
-    ['of control is too long', Buffer.concat([Buffer.from('89fe00800000000000', 'hex'), Buffer.alloc(128)])],
+    ['has an unknown opcode', Buffer.from('83820000000000ff', 'hex')],
+    ['continues a message that never began', Buffer.from('80820000000000ff', 'hex')],
+    ['is a fragmented control frame', Buffer.from('0982000000000000', 'hex')],
+    ['is a control frame that is too long', Buffer.concat([Buffer.from('89fe00800000000000', 'hex'), Buffer.alloc(128)])],
     [
-      'is a size in more bytes than it needs, beyond the limit of a message in pieces',
+      'brings a fragmented message over the limit, with a size in more bytes than it needs',
       Buffer.concat(
         Array.from({ length: 3 }, (_, i) =>
           Buffer.concat([
@@ -76,7 +76,7 @@ describe('a WebSocket of a container ends, and nothing of it reaches the API ser
     await served();
   });
 
-  it('comes behind one that is whole: that one has arrived', async () => {
+  it('comes after a complete frame, which has been delivered', async () => {
     const { socket, reached, over } = await upgraded();
     // Channel 0 with `ok`, under a mask of zeros.
     socket.write(Buffer.concat([Buffer.from('828300000000006f6b', 'hex'), Buffer.from('82ff800000000000000000000000', 'hex')]));
@@ -87,7 +87,7 @@ describe('a WebSocket of a container ends, and nothing of it reaches the API ser
 });
 
 describe('HTTP/2', () => {
-  it('is not offered: a client that insists on it is told so in the handshake', async () => {
+  it('is not offered: the handshake fails for a client that insists on it', async () => {
     const [host, port] = world.listener.address.split(':') as [string, string];
     const session = connectHttp2(`https://${host}:${port}`, {
       ...{ ca: world.serviceCa.pem, servername: KUBE_SERVER_NAME, cert: ann.certificate, key: ann.key },
@@ -98,7 +98,7 @@ describe('HTTP/2', () => {
     await served();
   });
 
-  it('its preface, and floods of its frames behind it, are no request', async () => {
+  it('its preface, and a flood of its frames, are not served as requests', async () => {
     const socket = await world.raw(ann);
     const over = rest(socket);
     socket.write('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
@@ -109,7 +109,7 @@ describe('HTTP/2', () => {
     await served();
   });
 
-  it('a change to it in clear is refused', async () => {
+  it('an upgrade to it in clear text is refused', async () => {
     const socket = await world.raw(ann);
     socket.write(
       `GET ${LIST} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n`,
@@ -118,12 +118,12 @@ describe('HTTP/2', () => {
   });
 });
 
-describe('heads', () => {
+describe('request heads', () => {
   it.each([
     ['of thousands of headers', `${Array.from({ length: 5_000 }, (_, i) => `X-${i}: y`).join('\r\n')}\r\n`],
     ['of one header of a megabyte', `X: ${'y'.repeat(1 << 20)}\r\n`],
     ['with a header name of a megabyte', `${'X'.repeat(1 << 20)}: y\r\n`],
-  ])('%s end the connection before the API server hears of them', async (_claim, headers) => {
+  ])('%s end the connection before the API server sees them', async (_claim, headers) => {
     const before = world.seen.length;
     const socket = await world.raw(ann);
     const over = rest(socket);
@@ -133,7 +133,7 @@ describe('heads', () => {
     await served();
   });
 
-  it('hundreds of headers are none that are passed on, and more than are read are refused', async () => {
+  it('hundreds of unknown headers are not passed on, and more than the limit are refused', async () => {
     const many = (length: number): Record<string, string> => Object.fromEntries(Array.from({ length }, (_, i) => [`x-${i}`, 'y']));
     expect((await world.ask(ann, LIST, { headers: { host: 'x', ...many(300) } })).status).toBe(400);
     expect((await world.ask(ann, LIST, { headers: { host: 'x', ...many(200) } })).status).toBe(200);
@@ -152,7 +152,7 @@ describe('heads', () => {
     '/east/api/v1/pods?a=%zz',
     '/east/api/v1/pods#f',
     '/EAST/api/v1/pods',
-  ])('a target %s is not understood, upgraded or not', async (target) => {
+  ])('a target %s is refused, with and without an upgrade', async (target) => {
     const before = world.seen.length;
     for (const more of [
       'Connection: close',
@@ -168,7 +168,7 @@ describe('heads', () => {
 });
 
 describe('an upgrade', () => {
-  it('that the API server refuses ends the connection: what follows on it is no request of anybody', async () => {
+  it('that the API server refuses ends the connection: bytes that follow on it are not taken for a request', async () => {
     const socket = await world.raw(ann);
     const over = rest(socket);
     const path = EXEC.replace('web-1', 'absent').replace('/pods/absent/', '/pods/absent/');

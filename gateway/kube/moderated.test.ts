@@ -1,4 +1,4 @@
-/** Sessions in pods that need others, or that others join: over WebSocket and SPDY. */
+/** Sessions in pods that need moderators, or that others join, over WebSocket and SPDY. */
 import { once } from 'node:events';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { WebSocket } from 'ws';
@@ -37,7 +37,7 @@ const TERMINAL = `${POD}/exec?command=sh&stdin=true&stdout=true&tty=true`;
 const frame = (channel: number, text: string): Buffer => Buffer.concat([Buffer.of(channel), Buffer.from(text)]);
 const closed = (side: WebSocket): Promise<unknown> => (side.readyState === 3 ? Promise.resolve() : once(side, 'close'));
 const asked = (): number => world.seen.filter(({ url }) => url.includes('/exec')).length;
-/** How often input of the last session began to be discarded. */
+/** Waits until the last session has begun to discard input this many times. */
 const discarded = (times: number) =>
   expect
     .poll(
@@ -50,7 +50,7 @@ const discarded = (times: number) =>
     .toBe(times);
 const status = (got: readonly Buffer[]): string => Buffer.concat(got.filter((bytes) => bytes[0] === CHANNEL.error)).toString();
 
-/** The only live session; whoever joins it sees it as `text`. */
+/** Joins the only live session; what the participant sees is in `text`. */
 function join(user: string, mode: ParticipantMode, roles: readonly string[] = ['helper']) {
   const session = world.session()!;
   const audience = world.live.audience(session, session.about!);
@@ -72,7 +72,7 @@ function join(user: string, mode: ParticipantMode, roles: readonly string[] = ['
   };
 }
 
-/** A client that was accepted, and the API server's side once it is asked. */
+/** A client that was accepted, and the API server's side once it has been asked. */
 async function connect(path: string) {
   const server = new Promise<WebSocket>((resolve) => {
     world.stream = (side) => resolve(side);
@@ -122,7 +122,7 @@ describe('where a role demands participants', () => {
     expect(recording.lines.filter(({ code }) => code === 'j')).toHaveLength(7);
   });
 
-  it('a command waits too, says so on standard error, and gets its input whole', async () => {
+  it('a command waits too, says so on standard error, and gets its whole input', async () => {
     const { client, server, shown, toClient } = await connect(COMMAND);
     for (const text of ['one ', 'two ']) client.send(frame(CHANNEL.stdin, text));
     client.send(Buffer.of(CHANNEL.close, CHANNEL.stdin));
@@ -139,7 +139,7 @@ describe('where a role demands participants', () => {
     await closed(client);
   });
 
-  it('whoever waits may give up, and a client that leaves leaves nothing behind', async () => {
+  it('a waiting user may cancel, and a client that leaves leaves nothing behind', async () => {
     const waiting = await connect(TERMINAL);
     await waiting.shown('steno join ');
     waiting.client.send(frame(CHANNEL.stdin, '\u0003'));
@@ -154,7 +154,7 @@ describe('where a role demands participants', () => {
     expect([asked(), world.recorder.live.size]).toEqual([0, 0]);
   });
 
-  it('a lock ends the wait, with its reason', async () => {
+  it('a lock ends the wait and gives its reason', async () => {
     const { client, shown, toClient } = await connect(TERMINAL);
     await shown('steno join ');
     const locks = [
@@ -167,7 +167,7 @@ describe('where a role demands participants', () => {
     expect(asked()).toBe(0);
   });
 
-  it('it ends with them where the role says so', async () => {
+  it('the session ends when they leave, if the role says so', async () => {
     demand({ on_leave: 'terminate' });
     const { client, server, shown, toClient } = await connect(TERMINAL);
     await shown('steno join ');
@@ -178,7 +178,7 @@ describe('where a role demands participants', () => {
     expect(status(toClient)).toContain('MODERATION_LOST');
   });
 
-  it('a refusal of the API server is the end, in its own words', async () => {
+  it('a refusal by the API server ends the session and is passed on in its own words', async () => {
     const client = await world.connect(ann, COMMAND.replace('web-1', 'absent'));
     const got: Buffer[] = [];
     client.on('message', (data) => void got.push(data as Buffer));
@@ -191,7 +191,7 @@ describe('where a role demands participants', () => {
     });
   });
 
-  it('over SPDY as well', async () => {
+  it('all of this works over SPDY', async () => {
     const accepted = new Promise<SpdyEnd>((resolve) => {
       world.spdy = (server) => resolve(server);
     });
@@ -209,7 +209,7 @@ describe('where a role demands participants', () => {
     await expect.poll(() => world.session()).toBeUndefined();
   });
 
-  it('it starts as the user and groups that roles name by then', async () => {
+  it('the session starts as the user and groups that roles name at that moment', async () => {
     const { server, shown, client } = await connect(TERMINAL);
     await shown('steno join ');
     world.snapshot = { ...world.snapshot, roles: [kubeRole('dev', [{ groups: ['viewers'] }], { moderation: {} })] };
@@ -221,7 +221,7 @@ describe('where a role demands participants', () => {
     await closed(far);
   });
 
-  it('a pod whose names nobody can be shown is refused, and can be entered where nobody is demanded', async () => {
+  it('a pod whose name is too long to show is refused, unless no participants are demanded', async () => {
     const long = TERMINAL.replace('web-1', 'w'.repeat(253));
     await expect(world.connect(ann, long)).rejects.toThrow(/MODERATION_IMPOSSIBLE/);
     demand();
@@ -233,13 +233,13 @@ describe('where a role demands participants', () => {
     await closed(far);
   });
 
-  it('port-forward is refused: nobody can watch it', async () => {
+  it('port-forward is refused, because nobody can watch it', async () => {
     await expect(world.connectSpdy(ann, `${POD}/portforward`, 'portforward.k8s.io')).rejects.toThrow(/MODERATION_IMPOSSIBLE/);
   });
 });
 
 describe('a session in a pod can be joined', () => {
-  it('others see it, and peers type into its terminal', async () => {
+  it('observers see it, and peers type into its terminal', async () => {
     demand();
     const { client, server } = await connect(TERMINAL);
     const far = await server;

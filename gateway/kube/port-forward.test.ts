@@ -36,7 +36,7 @@ async function forwarding(carrier: 'spdy' | 'websocket' = 'spdy') {
   return { client, server: await accepted };
 }
 
-/** As kubectl: the error stream first, which it ends at once. */
+/** Like kubectl, opens the error stream first and ends it at once. */
 function connection(client: SpdyEnd, port: number, requestid: number): { readonly error: StreamEnd; readonly data: StreamEnd } {
   const headers = { port: String(port), requestid: String(requestid) };
   const error = client.open({ streamtype: 'error', ...headers });
@@ -85,7 +85,7 @@ describe.each(['spdy', 'websocket'] as const)('port-forward over %s', (carrier) 
     ]);
   });
 
-  it('what the kubelet says of a connection reaches the client', async () => {
+  it('an error that the kubelet reports for a connection reaches the client', async () => {
     const { client, server } = await forwarding(carrier);
     const { error } = connection(client, 9, 0);
     const far = await server.stream('error 0');
@@ -96,7 +96,7 @@ describe.each(['spdy', 'websocket'] as const)('port-forward over %s', (carrier) 
     await server.closed;
   });
 
-  it('a lock ends it, with the reason where kubectl reads it', async () => {
+  it('a lock ends it, and kubectl reads the reason', async () => {
     const { client, server } = await forwarding(carrier);
     const { error } = connection(client, 8080, 0);
     await server.stream('data 0');
@@ -107,7 +107,7 @@ describe.each(['spdy', 'websocket'] as const)('port-forward over %s', (carrier) 
   });
 });
 
-describe('port-forward by channels of a WebSocket, as clients in Python and JavaScript ask for it', () => {
+describe('port-forward by channels of a WebSocket, as clients in Python and JavaScript use it', () => {
   const CHANNELS = ['v5.channel.k8s.io', 'v4.channel.k8s.io'];
 
   async function channels(ports: string) {
@@ -137,7 +137,7 @@ describe('port-forward by channels of a WebSocket, as clients in Python and Java
   }
   const message = (channel: number, text: string): Buffer => Buffer.concat([Buffer.of(channel), Buffer.from(text)]);
 
-  it('carries a connection to each port of the query, recorded as those of kubectl', async () => {
+  it('carries a connection to each port of the query, recorded like those of kubectl', async () => {
     const { client, server, got, until, closed } = await channels('ports=8080,5432&ports=81');
     expect([client.protocol, world.seen.at(-1)]).toMatchObject([
       'v4.channel.k8s.io',
@@ -153,14 +153,14 @@ describe('port-forward by channels of a WebSocket, as clients in Python and Java
     await far[1]!.until((end) => end.got.toString() === 'select 1');
     far[0]!.stream.write(Buffer.from('200 OK'));
     await until(0, (bytes) => bytes.subarray(2).toString() === '200 OK');
-    // What the kubelet says of one connection; the others go on.
+    // The kubelet reports an error for one connection; the others continue.
     far[5]!.stream.write(Buffer.from('connection refused'));
     for (const end of [far[2]!, far[5]!]) end.stream.end();
     await until(5, (bytes) => bytes.subarray(2).toString() === 'connection refused');
     far[1]!.stream.write(Buffer.from('1 row'));
     await until(2, (bytes) => bytes.subarray(2).toString() === '1 row');
     for (const end of far) end.stream.end();
-    // Once the pod has ended every connection.
+    // After the pod has ended every connection.
     expect((await closed)[0]).toBe(1000);
     await server.closed;
     await world.recorded();
@@ -175,7 +175,7 @@ describe('port-forward by channels of a WebSocket, as clients in Python and Java
     expect(facts.filter(({ fact }) => fact === 'forward_close').length).toBe(3);
   });
 
-  it('a port that no role allows is refused in words, and the rest goes on', async () => {
+  it('a port that no role permits is refused in words, and the others continue', async () => {
     world.snapshot = { ...world.snapshot, roles: [kubeRole('dev', [{ groups: ['devs'] }], { port_forwarding: { to: ['127.0.0.1:81'] } })] };
     world.changed();
     const { client, server, got, until, closed } = await channels('ports=80,81');
@@ -191,8 +191,8 @@ describe('port-forward by channels of a WebSocket, as clients in Python and Java
   });
 
   it.each([
-    ['errors of its own', message(1, 'x')],
-    ['data of a port that it did not name', message(2, 'x')],
+    ['errors', message(1, 'x')],
+    ['data for a port that it did not name', message(2, 'x')],
   ])('ends when the client sends %s', async (_claim, bytes) => {
     const { client, server, closed } = await channels('ports=80');
     client.send(bytes);
@@ -216,7 +216,7 @@ describe('port-forward by channels of a WebSocket, as clients in Python and Java
 
   it.each([
     ['no port', ''],
-    ['a port twice the size', 'ports=65536'],
+    ['a port over 65535', 'ports=65536'],
     ['a port in another notation', 'ports=0x50'],
     ['port 0', 'ports=0'],
     ['an empty port', 'ports=80,'],
@@ -226,13 +226,13 @@ describe('port-forward by channels of a WebSocket, as clients in Python and Java
     await expect(world.connect(ann, `${FORWARD}?${query}`, CHANNELS)).rejects.toThrow(/KUBE_REQUEST_REFUSED/);
   });
 
-  it('is refused without the protocol', async () => {
+  it('a request without the protocol is refused', async () => {
     await expect(world.connect(ann, `${FORWARD}?ports=80`, ['v5.channel.k8s.io'])).rejects.toThrow(/KUBE_UNSUPPORTED/);
   });
 });
 
 describe('control', () => {
-  it('a port that no role allows is refused in words, and others go on', async () => {
+  it('a port that no role permits is refused in words, and the others continue', async () => {
     world.snapshot = {
       ...world.snapshot,
       roles: [kubeRole('dev', [{ groups: ['devs'] }], { port_forwarding: { to: ['127.0.0.1:8080'] } })],
@@ -248,7 +248,7 @@ describe('control', () => {
     allowed.data.stream.write(Buffer.from('x'));
     await (await server.stream('data 1')).until(({ got }) => got.toString() === 'x');
     expect([...server.streams.keys()].sort()).toEqual(['data 1', 'error 1']);
-    // A role that takes the port away ends what is open.
+    // A role that takes the port away ends open connections to it.
     world.snapshot = { ...world.snapshot, roles: [kubeRole('dev', [{ groups: ['devs'] }], { port_forwarding: { to: ['127.0.0.1:1'] } })] };
     world.changed();
     await allowed.error.until(({ ended, got }) => ended && got.toString().includes('ACCESS_DENIED'));
@@ -259,7 +259,7 @@ describe('control', () => {
 
   it.each([
     ['no port forwarding', kubeRole('dev', [{ groups: ['devs'] }], { port_forwarding: false })],
-    ['pods alone', kubeRole('dev', [{ groups: ['devs'], resources: ['pods'] }])],
+    ['pods only', kubeRole('dev', [{ groups: ['devs'], resources: ['pods'] }])],
     ['a denial', kubeRole('dev', [{ groups: ['devs'] }], { deny: { port_forwarding: { loopback: true } } })],
   ])('a role with %s refuses it before the API server is asked', async (_claim, role) => {
     world.snapshot = { ...world.snapshot, roles: [role] };
@@ -281,7 +281,7 @@ describe('control', () => {
     ['with a port in another notation', { streamtype: 'data', requestid: '0', port: '0x50' }],
     ['of another type', { streamtype: 'stdin', requestid: '0', port: '80' }],
     ['without a number', { streamtype: 'data', port: '80' }],
-  ])('a stream %s is refused, and reaches nobody', async (_claim, headers) => {
+  ])('a stream %s is refused and goes nowhere', async (_claim, headers) => {
     const { client, server } = await forwarding();
     await client.open(headers).until(({ wasReset }) => wasReset);
     expect(server.streams.size).toBe(0);
@@ -289,7 +289,7 @@ describe('control', () => {
     await server.closed;
   });
 
-  it('a freeze holds what the client sends, and shows what comes', async () => {
+  it('a freeze holds what the client sends, and still shows output', async () => {
     const { client, server } = await forwarding();
     const { data } = connection(client, 8080, 0);
     data.stream.write(Buffer.from('one '));
@@ -312,7 +312,7 @@ describe('control', () => {
     await server.closed;
   });
 
-  it('a client that does not read stops the pod, and nothing piles up', async () => {
+  it('a client that does not read stops the pod, and no data piles up', async () => {
     const { client, server } = await forwarding();
     connection(client, 8080, 0);
     const far = await server.stream('data 0');
@@ -331,7 +331,7 @@ describe('control', () => {
     await server.closed;
   });
 
-  it('ends when client or API server go, and leaves no recording open', async () => {
+  it('ends with the client or the API server, and leaves no recording open', async () => {
     const left = await forwarding();
     left.client.connection.destroy();
     await left.server.closed;
@@ -342,7 +342,7 @@ describe('control', () => {
     expect(world.recorder.live.size).toBe(0);
   });
 
-  it('refused when it cannot be recorded', async () => {
+  it('is refused if it cannot be recorded', async () => {
     world.recorder.full = true;
     await expect(world.connectSpdy(ann, FORWARD, PROTOCOL)).rejects.toThrow(/SPOOL_FULL/);
   });

@@ -29,7 +29,7 @@ beforeEach(() => {
 const LIST = '/east/api/v1/pods';
 const message = (body: string): string => (JSON.parse(body) as { message: string }).message;
 
-/** Everything that comes until the other side ends. */
+/** Everything received until the other side ends. */
 async function rest(socket: TLSSocket): Promise<string> {
   let text = '';
   socket.on('data', (chunk: Buffer) => (text += chunk.toString('latin1')));
@@ -38,8 +38,8 @@ async function rest(socket: TLSSocket): Promise<string> {
   return text;
 }
 
-describe('a request that is allowed', () => {
-  it('reaches the API server as the user and groups of the roles, with the credential of the gateway and an audit id', async () => {
+describe('a permitted request', () => {
+  it("reaches the API server as the user and groups of the roles, with the gateway's credential and an audit id", async () => {
     const { status, body } = await world.ask(ann, `${LIST}?limit=500`, {
       headers: { 'user-agent': 'kubectl/v1.34', accept: 'application/json' },
     });
@@ -56,7 +56,7 @@ describe('a request that is allowed', () => {
     });
   });
 
-  it('passes a body on as it is', async () => {
+  it('passes its body on unchanged', async () => {
     await world.ask(ann, '/east/api/v1/namespaces/x/configmaps', {
       method: 'POST',
       body: '{"data":{"a":"ü"}}',
@@ -72,7 +72,7 @@ describe('a request that is allowed', () => {
   });
 });
 
-describe('of what a client sends, the API server never sees', () => {
+describe('the API server never sees these parts of a request', () => {
   it.each([
     ['impersonation', { 'Impersonate-User': 'system:admin', 'Impersonate-Group': ['system:masters', 'x'], 'Impersonate-Uid': '0' }],
     [
@@ -82,8 +82,11 @@ describe('of what a client sends, the API server never sees', () => {
     ['credentials', { Authorization: 'Bearer stolen', 'Proxy-Authorization': 'Basic eA==', Cookie: 'a=b' }],
     ['request headers of a front proxy', { 'X-Remote-User': 'admin', 'X-Remote-Group': 'system:masters', 'X-Remote-Extra-Scopes': 'x' }],
     ['forwarding', { Forwarded: 'for=1.2.3.4', 'X-Forwarded-For': '1.2.3.4', Via: '1.1 x' }],
-    ['hop-by-hop headers and what they name', { Connection: 'keep-alive, Impersonate-User', 'Keep-Alive': 'timeout=5', TE: 'trailers' }],
-    ['an audit id of its own', { 'Audit-ID': 'chosen' }],
+    [
+      'hop-by-hop headers and the headers that they name',
+      { Connection: 'keep-alive, Impersonate-User', 'Keep-Alive': 'timeout=5', TE: 'trailers' },
+    ],
+    ['an audit id from the client', { 'Audit-ID': 'chosen' }],
     ['a name with an underscore', { Impersonate_User: 'system:admin' }],
   ])('%s', async (_claim, headers) => {
     await world.ask(ann, LIST, { headers });
@@ -98,7 +101,7 @@ describe('of what a client sends, the API server never sees', () => {
   });
 });
 
-describe('a list of which roles allow a part', () => {
+describe('a list of which roles permit a part', () => {
   const PODS = JSON.stringify({
     kind: 'PodList',
     metadata: { resourceVersion: '5', continue: 'eyJ9', remainingItemCount: 9 },
@@ -115,7 +118,7 @@ describe('a list of which roles allow a part', () => {
     world.changed();
   });
 
-  it('is asked for as JSON and whole, and shows that part', async () => {
+  it('is requested whole and as JSON, and shows that part', async () => {
     answering(PODS);
     const accept = 'application/vnd.kubernetes.protobuf, application/json';
     const { status, body, headers } = await world.ask(ann, `${LIST}?limit=500`, { headers: { accept, 'accept-encoding': 'gzip' } });
@@ -131,7 +134,7 @@ describe('a list of which roles allow a part', () => {
     expect(JSON.parse(world.recorder.events[0]!.data!)).toMatchObject({ hidden: 1 });
   });
 
-  it('keeps the refusals of the API server as they are', async () => {
+  it('keeps refusals of the API server unchanged', async () => {
     answering('{"kind":"Status","code":403}', { 'content-type': 'application/json' }, 403);
     expect(await world.ask(ann, LIST)).toMatchObject({ status: 403, body: '{"kind":"Status","code":403}' });
   });
@@ -149,7 +152,7 @@ describe('a list of which roles allow a part', () => {
     await expect(world.ask(ann, LIST)).rejects.toThrow();
   });
 
-  it('is refused to who takes protobuf alone, and as a HEAD', async () => {
+  it('is refused if the client accepts only protobuf, and for HEAD', async () => {
     expect((await world.ask(ann, LIST, { headers: { accept: 'application/vnd.kubernetes.protobuf' } })).body).toMatch(/KUBE_UNSUPPORTED/);
     expect((await world.ask(ann, LIST, { method: 'HEAD' })).status).toBe(403);
     expect(world.seen).toEqual([]);
@@ -178,7 +181,7 @@ describe('a list of which roles allow a part', () => {
     expect(world.seen[0]!.url).toBe(`/api/v1/pods?${query}`);
   });
 
-  it('a watch shows events by the roles of now, and one that began whole ends when roles show a part', async () => {
+  it('a watch shows events by the current roles, and one that began whole ends when roles permit only a part', async () => {
     let send!: (text: string) => void;
     const begun = () =>
       new Promise<void>((resolve) => {
@@ -223,7 +226,7 @@ describe('a list of which roles allow a part', () => {
   });
 });
 
-describe('a request that is not allowed never leaves the gateway', () => {
+describe('a request never leaves the gateway if it is refused', () => {
   const refused = async (who: Pair, path: string, code: RegExp, options: Parameters<KubeWorld['ask']>[2] = {}): Promise<void> => {
     const { status, body } = await world.ask(who, path, options);
     expect(status).toBeGreaterThanOrEqual(400);
@@ -231,7 +234,7 @@ describe('a request that is not allowed never leaves the gateway', () => {
     expect(world.seen).toEqual([]);
   };
 
-  it('by roles, with the role and what it lacks in the words of a Status', async () => {
+  it('by roles: the Status names the role and what it lacks', async () => {
     world.snapshot = { ...world.snapshot, roles: [kubeRole('dev', [{ groups: ['devs'], resources: ['secrets'] }])] };
     const { status, body } = await world.ask(ann, LIST);
     expect([status, JSON.parse(body)]).toMatchObject([403, { kind: 'Status', status: 'Failure', reason: 'Forbidden', code: 403 }]);
@@ -253,14 +256,14 @@ describe('a request that is not allowed never leaves the gateway', () => {
     ['a forwarded port', '/east/api/v1/namespaces/x/pods/p/portforward', /KUBE_REQUEST_REFUSED/],
   ])('by its path: %s', (_claim, path, code) => refused(ann, path, code));
 
-  it('by a header that stands there twice', async () => {
+  it('for a header that occurs twice', async () => {
     const socket = await world.raw(ann);
     socket.write(`GET ${LIST} HTTP/1.1\r\nHost: x\r\nContent-Type: a\r\ncontent-type: b\r\nConnection: close\r\n\r\n`);
     expect(await rest(socket)).toMatch(/^HTTP\/1.1 400 .*content-type occurs twice/s);
     expect(world.seen).toEqual([]);
   });
 
-  it('by a lock on the user or the cluster, or a role that is gone', async () => {
+  it('for a lock on the user or the cluster, or for a role that no longer exists', async () => {
     world.snapshot = { ...fresh, locks: [{ id: 'l', target_kind: 'user', target: 'ann', reason: 'incident', expires_at: null }] };
     await refused(ann, LIST, /LOCKED/);
     world.snapshot = { ...fresh, locks: [{ id: 'l', target_kind: 'kube-cluster', target: 'east', reason: 'incident', expires_at: null }] };
@@ -273,11 +276,11 @@ describe('a request that is not allowed never leaves the gateway', () => {
     await refused(ann, LIST, /ACCESS_DENIED/);
   });
 
-  it('with a certificate that carries an access request that is over', async () => {
+  it('for a certificate that carries an expired access request', async () => {
     await refused(await world.user({ requests: ['r-1'] }), LIST, /REQUEST_OVER/);
   });
 
-  it('once the CA of its certificate is no longer trusted, on a connection that lasts', async () => {
+  it('because the CA of its certificate is no longer trusted, on a connection that stays open', async () => {
     const socket = await world.raw(ann);
     socket.write(`GET ${LIST} HTTP/1.1\r\nHost: x\r\n\r\n`);
     await once(socket, 'data');
@@ -289,7 +292,7 @@ describe('a request that is not allowed never leaves the gateway', () => {
   });
 });
 
-it('a certificate of an earlier user of the name is refused, and ends what it has begun', async () => {
+it('a certificate of an earlier user of the same name is refused, and the requests it began are ended', async () => {
   world.snapshot = { ...fresh, names_since: { ann: Date.now() + 3_600_000, bob: Date.now() + 3_600_000 } };
   expect(await world.ask(ann, LIST)).toMatchObject({
     status: 403,
@@ -307,21 +310,21 @@ describe('smuggling through the framing of HTTP/1.1', () => {
       `POST ${LIST} HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n${hidden}`,
     ],
     ['two lengths', `POST ${LIST} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nContent-Length: 9\r\n\r\n${hidden}`],
-    ['chunks that are not called so', `POST ${LIST} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n\r\n${hidden}`],
+    ['chunks under another name', `POST ${LIST} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n\r\n${hidden}`],
     ['a space before the colon', `POST ${LIST} HTTP/1.1\r\nHost: x\r\nContent-Length : 4\r\n\r\n${hidden}`],
     ['a folded header', `GET ${LIST} HTTP/1.1\r\nHost: x\r\nAccept: a\r\n Impersonate-User: admin\r\n\r\n`],
     ['a bare line feed', `GET ${LIST} HTTP/1.1\r\nHost: x\nImpersonate-User: admin\r\n\r\n`],
     [
-      'a body of GET in chunks, which would be written as it is',
+      'a GET with a chunked body, which would be passed on as it is',
       `GET ${LIST} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n${hidden.length.toString(16)}\r\n${hidden}\r\n0\r\n\r\n`,
     ],
-    ['a body of GET with a length', `GET ${LIST} HTTP/1.1\r\nHost: x\r\nContent-Length: ${hidden.length}\r\n\r\n${hidden}`],
+    ['a GET with a body and a length', `GET ${LIST} HTTP/1.1\r\nHost: x\r\nContent-Length: ${hidden.length}\r\n\r\n${hidden}`],
     [
-      'a body of HEAD',
+      'a HEAD with a body',
       `HEAD ${LIST} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n${hidden.length.toString(16)}\r\n${hidden}\r\n0\r\n\r\n`,
     ],
     [
-      'a body of DELETE in chunks',
+      'a DELETE with a chunked body',
       `DELETE ${LIST} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n${hidden.length.toString(16)}\r\n${hidden}\r\n0\r\n\r\n`,
     ],
     ['two transfer encodings', `POST ${LIST} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n${hidden}`],
@@ -336,7 +339,7 @@ describe('smuggling through the framing of HTTP/1.1', () => {
     }
   });
 
-  it('a body of DELETE reaches the API server as a body, and the next request of the same connection as itself', async () => {
+  it('the body of a DELETE reaches the API server as a body, and the next request on the connection as a request', async () => {
     const socket = await world.raw(ann);
     const body = `${hidden.length.toString(16)}\r\n${hidden}\r\n0\r\n\r\n`;
     socket.write(`DELETE /east/api/v1/namespaces/x/pods/a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n${body}`);
@@ -349,14 +352,14 @@ describe('smuggling through the framing of HTTP/1.1', () => {
     ]);
   });
 
-  it('heads beyond the limit end the connection', async () => {
+  it('heads over the limit end the connection', async () => {
     const socket = await world.raw(ann);
     socket.write(`GET ${LIST} HTTP/1.1\r\nHost: x\r\nAccept: ${'a'.repeat(70_000)}\r\n\r\n`);
     await rest(socket);
     expect(world.seen).toEqual([]);
   });
 
-  it('an upgrade that is none of a stream is refused', async () => {
+  it('an upgrade to something other than a stream is refused', async () => {
     const socket = await world.raw(ann);
     socket.write(`GET ${LIST} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n`);
     expect(await rest(socket)).toContain('KUBE_REQUEST_REFUSED');
@@ -365,7 +368,7 @@ describe('smuggling through the framing of HTTP/1.1', () => {
 });
 
 describe('the answer', () => {
-  it('begins before its body does, and ends at once when a lock on the user comes', async () => {
+  it('begins before its body does, and ends at once when the user is locked', async () => {
     let gone: Promise<unknown> | undefined;
     world.answer = (request, response) => {
       gone = once(request.socket, 'close');
@@ -387,7 +390,7 @@ describe('the answer', () => {
     ]);
   });
 
-  it('of an API server that breaks off is not taken for a whole one', async () => {
+  it('of an API server that breaks off is not taken for a complete one', async () => {
     world.answer = (request, response) => {
       response.writeHead(200, { 'content-type': 'application/json', 'content-length': '1000' });
       response.write('{');
@@ -396,7 +399,7 @@ describe('the answer', () => {
     await expect(world.ask(ann, LIST)).rejects.toThrow();
   });
 
-  it('is not asked for again when the client leaves: the API server sees the end', async () => {
+  it('is not requested again when the client leaves: the API server sees the connection close', async () => {
     const began = new Promise<{ readonly gone: Promise<unknown> }>((resolve) => {
       world.answer = (request, response) => {
         response.writeHead(200);
@@ -411,7 +414,7 @@ describe('the answer', () => {
     await gone;
   });
 
-  it('keeps no header that is between the gateway and the API server', async () => {
+  it('has none of the headers that are between the gateway and the API server', async () => {
     world.answer = (_, response) => {
       response.writeHead(200, ['set-cookie', 'a=b', 'x-internal', '1', 'audit-id', 'id-1', 'warning', '299 - "a"', 'warning', '299 - "b"']);
       response.end('{}');
@@ -421,7 +424,7 @@ describe('the answer', () => {
     expect([headers['set-cookie'], headers['x-internal']]).toEqual([undefined, undefined]);
   });
 
-  it('of 64 MiB passes a client that stops reading without being held in memory', async () => {
+  it('of 64 MiB is not held in memory when the client stops reading', async () => {
     const total = 64 << 20;
     let sent = 0;
     world.answer = (_, response) => {
@@ -438,7 +441,7 @@ describe('the answer', () => {
     const socket = await world.raw(ann);
     socket.write(`GET ${LIST} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
     await once(socket, 'readable');
-    // Nothing is read; what is sent meanwhile fills the buffers on the way, and then stands.
+    // Nothing is read, so data fills the buffers on the way and then stops.
     let before = -1;
     while (before !== sent) {
       before = sent;
@@ -451,8 +454,8 @@ describe('the answer', () => {
   });
 });
 
-describe('every request is an event when it is over', () => {
-  // Requests of other tests may still be ending.
+describe('every request leaves an event when it is over', () => {
+  // These tests have a user of their own, because requests of other tests may still be ending.
   let bea: Pair;
   beforeAll(async () => {
     bea = await world.user({ user: 'bea' });
@@ -464,7 +467,7 @@ describe('every request is an event when it is over', () => {
   };
   const events = () => own().map(({ data, ...event }) => ({ ...event, data: JSON.parse(data ?? '{}') as Record<string, unknown> }));
 
-  it('that was answered, with what it was about and under which id the cluster has it, and neither query nor body', async () => {
+  it("if it was answered: with its object and the cluster's audit id, without query and body", async () => {
     world.answer = (_, response) => void response.end('{"data":{"password":"c2VjcmV0"}}');
     await world.ask(bea, '/east/api/v1/namespaces/shop/secrets/db?pretty=tokenlike', { headers: { 'user-agent': 'kubectl/v1.34' } });
     await world.ask(bea, '/east/api/v1/namespaces/shop/secrets', { method: 'POST', body: '{"stringData":{"a":"topsecret"}}' });
@@ -498,7 +501,7 @@ describe('every request is an event when it is over', () => {
     expect(JSON.stringify(own())).not.toMatch(/c2VjcmV0|topsecret|tokenlike/);
   });
 
-  it('that was refused, by the API server or here', async () => {
+  it('if it was refused, by the API server or by the gateway', async () => {
     world.answer = (_, response) => void response.writeHead(404).end('{}');
     await world.ask(bea, '/east/api/v1/namespaces/shop/pods/absent');
     await world.ask(bea, '/west/api/v1/pods');
@@ -511,7 +514,7 @@ describe('every request is an event when it is over', () => {
     ]);
   });
 
-  it('and none is let in that would leave none, unless the role says best_effort', async () => {
+  it('and a request that could leave none is refused, unless the role says best_effort', async () => {
     world.recorder.full = true;
     try {
       expect((await world.ask(bea, LIST)).body).toContain('SPOOL_FULL');
@@ -523,7 +526,7 @@ describe('every request is an event when it is over', () => {
     }
   });
 
-  it('as rows that ingest takes, each with a number of its own', async () => {
+  it('as a row that ingest accepts, with a number of its own', async () => {
     await world.ask(bea, LIST);
     await heard(1);
     const rows = freeEventRows(Date.now());
@@ -537,14 +540,14 @@ describe('every request is an event when it is over', () => {
   });
 });
 
-describe('who has no certificate that counts is not let in', () => {
+describe('a certificate is not accepted', () => {
   const fails = async (who: Pair): Promise<void> => {
     await expect(world.ask(who, LIST)).rejects.toThrow();
     expect(world.seen).toEqual([]);
   };
-  it('of another CA', async () => fails(await world.user({}, await TestCa.open('users'))));
+  it('from another CA', async () => fails(await world.user({}, await TestCa.open('users'))));
   it('of a service', async () => fails(await world.serviceCa.issue([{ CN: ['viewer/v'] }], [{ type: 'url', value: 'steno://viewer/v' }])));
-  it('expired', async () => fails(await world.user({}, world.userCa, { seconds: -60, usages: ['1.3.6.1.5.5.7.3.2'] })));
+  it('that has expired', async () => fails(await world.user({}, world.userCa, { seconds: -60, usages: ['1.3.6.1.5.5.7.3.2'] })));
   it('for servers', async () => fails(await world.user({}, world.userCa, { usages: ['1.3.6.1.5.5.7.3.1'] })));
   it('of the right CA, without the facts of a user', async () =>
     fails(await world.userCa.issue([{ O: ['dev'] }, { CN: ['ann'] }], [{ type: 'dns', value: 'ann' }])));
@@ -552,15 +555,15 @@ describe('who has no certificate that counts is not let in', () => {
     fails(await world.userCa.issue([{ O: ['dev'] }, { CN: ['ann'] }, { CN: ['root'] }], [{ type: 'dns', value: 'ann' }])));
 });
 
-it('a refusal of discovery names its code for steno kube ls, and when the API server was last heard from', async () => {
+it('a refused discovery request has the error code for steno kube ls, and the time when the API server was last heard', async () => {
   const VERSION = '/east/version';
   const before = Date.now();
-  // What an API server says of itself in these headers ends at the gateway.
+  // The gateway removes these headers from answers of the API server.
   world.answer = (_, response) => void response.writeHead(200, { 'steno-refusal': 'LOCKED', 'steno-last-heard': '1' }).end('{}');
   const { headers } = await world.ask(ann, VERSION);
   expect([headers['steno-refusal'], headers['steno-last-heard']]).toEqual([undefined, undefined]);
   const answered = Date.now();
-  // An answer that is an error of the API server counts as none.
+  // An error answer of the API server does not count as being heard.
   world.answer = (_, response) => void response.writeHead(503).end('no');
   await world.ask(ann, VERSION);
   world.answer = (request) => void request.socket.destroy();
@@ -573,11 +576,11 @@ it('a refusal of discovery names its code for steno kube ls, and when the API se
   world.changed();
   const locked = await world.ask(ann, VERSION);
   expect([locked.headers['steno-refusal'], locked.headers['steno-last-heard']]).toEqual(['LOCKED', undefined]);
-  // Of resources, a Status says everything.
+  // For resources, the Status alone carries the reason.
   expect((await world.ask(ann, LIST)).headers['steno-refusal']).toBeUndefined();
 });
 
-it('an authority that is away refuses everybody', async () => {
+it('everybody is refused while the authority is away', async () => {
   const { snapshot } = world;
   Object.defineProperty(world, 'snapshot', { get: () => null, set: () => undefined, configurable: true });
   const { status, body } = await world.ask(ann, LIST);

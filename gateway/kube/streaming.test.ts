@@ -31,7 +31,7 @@ const frame = (channel: number, text: string): Buffer => Buffer.concat([Buffer.o
 const closed = (side: WebSocket): Promise<unknown> => (side.readyState === 3 ? Promise.resolve() : once(side, 'close'));
 const last = () => world.recorder.recordings().at(-1)!;
 
-/** A stream with both of its ends in hand, and what each got. */
+/** A stream with both of its ends, and the data that each received. */
 async function stream(path = EXEC, protocols?: readonly string[]) {
   const accepted = new Promise<WebSocket>((resolve) => {
     world.stream = (server) => resolve(server);
@@ -60,7 +60,7 @@ async function stream(path = EXEC, protocols?: readonly string[]) {
 }
 
 describe('a stream to a container', () => {
-  it('is relayed frame by frame and recorded, with its pod, its image, its size, its exit code', async () => {
+  it('is relayed frame by frame and recorded with its pod, image, size and exit code', async () => {
     const { client, server, shown, reached } = await stream(TERMINAL);
     expect(world.seen.at(-1)).toMatchObject({
       url: '/api/v1/namespaces/shop/pods/web-1/exec?container=main&command=sh&stdin=true&stdout=true&tty=true',
@@ -90,7 +90,7 @@ describe('a stream to a container', () => {
     expect(lines.filter(({ code }) => code === 'g').map(({ data }) => data)).toMatchObject([{ reason: 'kernel_events' }]);
   });
 
-  it('passes on the end of input, errors apart from output, and speaks version 4 to who offers no other', async () => {
+  it('passes on the end of input, separates errors from output, and speaks version 4 to clients that offer only that', async () => {
     const { client, server, shown, reached, toServer } = await stream(EXEC);
     client.send(Buffer.of(255, 0));
     client.send(frame(4, '{"Width":1,"Height":1}'));
@@ -108,7 +108,7 @@ describe('a stream to a container', () => {
     await closed(old.server);
   });
 
-  it('ends with its client, and with the API server that dies', async () => {
+  it('ends with its client, and when the API server dies', async () => {
     const left = await stream();
     left.client.terminate();
     await closed(left.server);
@@ -123,8 +123,8 @@ describe('a stream to a container', () => {
     ['output', frame(1, 'x')],
     ['a status', frame(3, '{}')],
     ['an unknown channel', frame(7, '')],
-    ['a size that is none', frame(4, '{"Width":"x"}')],
-  ])('ends when its client sends %s, which reaches nobody', async (_claim, bytes) => {
+    ['an invalid size', frame(4, '{"Width":"x"}')],
+  ])('ends when its client sends %s, which is not passed on', async (_claim, bytes) => {
     const { client, server, toServer, toClient } = await stream();
     client.send(bytes);
     await Promise.all([closed(client), closed(server)]);
@@ -132,10 +132,10 @@ describe('a stream to a container', () => {
     expect(Buffer.concat(toClient).toString()).toContain('KUBE_REQUEST_REFUSED');
   });
 
-  it('reaches the API server frame by frame, each as it came: neither cut, nor put together, nor changed by a mask', async () => {
+  it('reaches the API server frame by frame, each unchanged: neither cut, nor joined, nor altered by a mask', async () => {
     const { client, server, toServer, reached } = await stream();
     const wire: Buffer[] = [];
-    // What was sent, before ws reads it.
+    // The bytes that were sent, before ws reads them.
     (server as unknown as { _socket: Socket })._socket.prependListener('data', (chunk: Buffer) => wire.push(Buffer.from(chunk)));
     const frames = Array.from({ length: 64 }, (_, i) => frame(0, `${i}:${'x'.repeat(32 << 10)}`));
     for (const one of frames) client.send(one);
@@ -144,13 +144,13 @@ describe('a stream to a container', () => {
     expect(toServer).toEqual([...frames, frame(0, 'last')]);
     const sent = Buffer.concat(wire);
     for (const one of frames) expect(sent.includes(one)).toBe(true);
-    // A frame of 64 KiB or less has 4 bytes of head and 4 of mask.
+    // A frame of at most 64 KiB has 4 bytes of head and 4 bytes of mask.
     expect(sent.length).toBe(Buffer.concat(frames).length + 5 + 8 * frames.length + 6);
     client.close();
     await closed(server);
   });
 
-  it('takes text for bytes, as the API server does for clients in Python', async () => {
+  it('accepts text as bytes, as the API server does for clients in Python', async () => {
     const { client, server, toServer, reached } = await stream();
     client.send('\0ls ümläut');
     await reached('ls ümläut');
@@ -161,7 +161,7 @@ describe('a stream to a container', () => {
     expect(last().bytes('in').toString()).toBe('ls ümläut');
   });
 
-  it('ends when its client sends text of another channel, or a frame beyond the limit', async () => {
+  it('ends when its client sends text on another channel, or a frame over the limit', async () => {
     const text = await stream();
     text.client.send('0ls');
     await Promise.all([closed(text.client), closed(text.server)]);
@@ -172,7 +172,7 @@ describe('a stream to a container', () => {
   });
 });
 
-/** A SPDY stream with both of its ends in hand, and all streams of the command open. */
+/** A SPDY stream with both of its ends, and all streams of the command open. */
 async function spdyStream(path = EXEC) {
   const accepted = new Promise<SpdyEnd>((resolve) => {
     world.spdy = (server) => resolve(server);
@@ -188,7 +188,7 @@ async function spdyStream(path = EXEC) {
 const FAILED = '{"status":"Failure","reason":"NonZeroExitCode","details":{"causes":[{"reason":"ExitCode","message":"7"}]}}';
 
 describe('a stream over SPDY', () => {
-  it('is relayed stream by stream and recorded alike, with its size, the end of its input and its exit code', async () => {
+  it('is relayed stream by stream and recorded like a WebSocket, with its size, the end of its input and its exit code', async () => {
     const { client, server, near, far } = await spdyStream(TERMINAL);
     expect(world.seen.at(-1)).toMatchObject({
       method: 'POST',
@@ -228,11 +228,11 @@ describe('a stream over SPDY', () => {
   it.each([
     ['output', (streams: Awaited<ReturnType<typeof spdyStream>>) => streams.near('stdout').stream.write(Buffer.from('x'))],
     [
-      'a stream that the command has not',
+      'a stream that the command does not have',
       (streams: Awaited<ReturnType<typeof spdyStream>>) => streams.client.open({ streamtype: 'resize' }),
     ],
     ['a stream twice', (streams: Awaited<ReturnType<typeof spdyStream>>) => streams.client.open({ streamtype: 'stdin' })],
-  ])('ends when its client sends %s, which reaches nobody', async (_claim, send) => {
+  ])('ends when its client sends %s, which is not passed on', async (_claim, send) => {
     const streams = await spdyStream();
     send(streams);
     await Promise.all([streams.client.closed, streams.server.closed]);
@@ -240,7 +240,7 @@ describe('a stream over SPDY', () => {
     expect([...streams.server.streams.values()].map(({ got }) => got.length)).toEqual([0, 0, 0, 0]);
   });
 
-  it('ends with its client, and with the API server that dies', async () => {
+  it('ends with its client, and when the API server dies', async () => {
     const left = await spdyStream();
     left.client.connection.destroy();
     await left.server.closed;
@@ -251,7 +251,7 @@ describe('a stream over SPDY', () => {
     expect(world.recorder.live.size).toBe(0);
   });
 
-  it('passes megabytes both ways, whole', async () => {
+  it('passes megabytes both ways unchanged', async () => {
     const { client, near, far } = await spdyStream();
     const piece = Buffer.alloc(32_768, 'abcdefg');
     for (let i = 0; i < 256; i++) {
@@ -265,7 +265,7 @@ describe('a stream over SPDY', () => {
     await world.recorded();
   });
 
-  it('is refused without the one protocol that is recorded, with a body, and in the words of the API server', async () => {
+  it('is refused without the recorded protocol and with a body; refusals by the API server keep their words', async () => {
     await expect(world.connectSpdy(ann, EXEC, 'v3.channel.k8s.io')).rejects.toThrow(/KUBE_UNSUPPORTED/);
     await expect(world.connectSpdy(ann, EXEC, 'v4.channel.k8s.io', { 'content-length': '5' })).rejects.toThrow(/KUBE_REQUEST_REFUSED/);
     await expect(world.connectSpdy(ann, `${POD.replace('web-1', 'absent')}/exec?command=sh&stdout=true`)).rejects.toThrow(
@@ -288,7 +288,7 @@ describe('control', () => {
     expect(world.audits.map(({ event }) => event)).toEqual(['session.ended', 'lock.enforced']);
   });
 
-  it('a lock on the session ends that one, and a freeze discards what is typed and shows what is printed', async () => {
+  it('a lock on the session ends that session, and a freeze discards typed input and still shows output', async () => {
     const { client, server, toServer, shown } = await stream(TERMINAL);
     const session = [...world.recorder.live][0]!;
     const lock = (target_kind: 'session' | 'session-input') => ({
@@ -322,7 +322,7 @@ describe('control', () => {
     expect(last().bytes('in').toString()).toBe('ls\r');
   });
 
-  it('a freeze holds input of a stream without a terminal, in order, and delivers it afterwards', async () => {
+  it('a freeze holds the input of a stream without a terminal, in order, and delivers it afterwards', async () => {
     const { client, server, toServer, reached } = await stream(EXEC);
     const session = [...world.recorder.live][0]!;
     world.snapshot = {
@@ -343,7 +343,7 @@ describe('control', () => {
     await closed(server);
   });
 
-  it('a strict recording that breaks ends the stream', async () => {
+  it('a strict recording that fails ends the stream', async () => {
     const { client, server, toClient } = await stream();
     world.recorder.break();
     await Promise.all([closed(client), closed(server)]);
@@ -359,23 +359,23 @@ describe('refused before the API server is asked', () => {
     expect(world.recorder.live.size).toBe(0);
   };
 
-  it('by a role that reads: getting a stream is running something', async () => {
+  it('for a role that only reads, because getting a stream runs a command', async () => {
     world.snapshot = { ...world.snapshot, roles: [kubeRole('dev', [{ groups: ['g'], verbs: ['get', 'list', 'watch'] }])] };
     await refused(EXEC, /403 .*ACCESS_DENIED/);
   });
-  it('by a role that gives pods and not their subresources', async () => {
+  it('for a role that permits pods but not their subresources', async () => {
     world.snapshot = { ...world.snapshot, roles: [kubeRole('dev', [{ groups: ['g'], resources: ['pods'] }])] };
     await refused(EXEC, /403 .*ACCESS_DENIED/);
   });
-  it('when it cannot be recorded', async () => {
+  it('if it cannot be recorded', async () => {
     world.recorder.full = true;
     await refused(EXEC, /SPOOL_FULL/);
   });
-  it('when the role demands kernel events', async () => {
+  it('if the role demands kernel events', async () => {
     world.snapshot = { ...world.snapshot, roles: [kubeRole('dev', [{ groups: ['g'] }], { recording: { enhanced: { mode: 'strict' } } })] };
     await refused(EXEC, /KERNEL_RECORDING_IMPOSSIBLE/);
   });
-  it('by more sessions than the role allows', async () => {
+  it("over the role's limit of sessions", async () => {
     world.snapshot = { ...world.snapshot, roles: [kubeRole('dev', [{ groups: ['g'] }], { max_sessions: 1 })] };
     const { client, server } = await stream();
     await expect(world.connect(ann, EXEC)).rejects.toThrow(/SESSIONS_TOO_MANY/);
@@ -383,14 +383,14 @@ describe('refused before the API server is asked', () => {
     await closed(server);
   });
   it.each([
-    ['parameters that are not understood', `${EXEC}&tty=true&more=1`],
-    ['a command of attach', `${POD}/attach?command=sh&stdout=true`],
+    ['unknown parameters', `${EXEC}&tty=true&more=1`],
+    ['a command for attach', `${POD}/attach?command=sh&stdout=true`],
     ['an upgrade of a plain request', POD],
   ])('%s', (_claim, path) => refused(path, /KUBE_REQUEST_REFUSED/));
   it('a protocol that is not recorded', () => refused(EXEC, /KUBE_UNSUPPORTED/, ['base64.channel.k8s.io']));
 });
 
-it('the refusal of the API server is passed on in its own words, with its head as far as headers pass', async () => {
+it('a refusal by the API server is passed on in its own words, with the headers that may pass', async () => {
   const path = `${POD.replace('web-1', 'absent')}/exec?command=sh&stdout=true`;
   await expect(world.connect(ann, path)).rejects.toThrow(/404 pods "absent" not found/);
   const socket = await world.raw(ann);

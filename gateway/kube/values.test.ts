@@ -1,4 +1,4 @@
-/** Answers without the values of what a role marks: what is asked of the API server, what is refused, what passes. */
+/** Answers without the values that a role marks: what the API server is asked, what is refused and what is passed on. */
 import { once } from 'node:events';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { kubeRole, openKubeWorld } from '../testing/kube-world.js';
@@ -53,7 +53,7 @@ it.each([
   if (path.includes('secrets')) expect(data).not.toContain('aHVudGVyMg');
 });
 
-it('a list goes on in pieces, with what counts the rest, since nothing of it is left out', async () => {
+it('a list is still paged and keeps its count, because none of its objects is left out', async () => {
   answering({ kind: 'SecretList', metadata: { continue: 'next', remainingItemCount: 4 }, items: [secret, secret] });
   const { body } = await world.ask(ann, `${SECRETS}?limit=2`);
   expect(JSON.parse(body)).toMatchObject({
@@ -64,7 +64,7 @@ it('a list goes on in pieces, with what counts the rest, since nothing of it is 
   expect(world.recorder.events[0]!.data).not.toContain('"hidden":');
 });
 
-it('tables are asked for where cells show none', async () => {
+it('tables are requested if their cells show no values', async () => {
   const accept = 'application/json;as=Table;v=v1;g=meta.k8s.io,application/json';
   await world.ask(ann, `${SECRETS}/db`, { headers: { accept } });
   await world.ask(ann, '/east/apis/example.com/v1/namespaces/shop/vaults/db', { headers: { accept } });
@@ -74,15 +74,15 @@ it('tables are asked for where cells show none', async () => {
 it.each([
   ['an update, which would write back what was shown', 'PUT', `${SECRETS}/db`, {}],
   [
-    'a JSON patch, which copies values to where they are shown',
+    'a JSON patch, which can copy values to fields that are shown',
     'PATCH',
     `${SECRETS}/db`,
     { 'content-type': 'application/json-patch+json' },
   ],
   ['a patch of an unknown form', 'PATCH', `${SECRETS}/db`, {}],
-  ['protobuf alone', 'GET', `${SECRETS}/db`, { accept: 'application/vnd.kubernetes.protobuf' }],
-  ['CBOR alone', 'GET', `${SECRETS}/db`, { accept: 'application/cbor' }],
-  ['YAML alone', 'GET', `${SECRETS}/db`, { accept: 'application/yaml' }],
+  ['only protobuf', 'GET', `${SECRETS}/db`, { accept: 'application/vnd.kubernetes.protobuf' }],
+  ['only CBOR', 'GET', `${SECRETS}/db`, { accept: 'application/cbor' }],
+  ['only YAML', 'GET', `${SECRETS}/db`, { accept: 'application/yaml' }],
 ])('refused is %s', async (_claim, method, path, headers) => {
   const { status, body } = await world.ask(ann, path, { method, headers, ...(method === 'GET' ? {} : { body: '{}' }) });
   expect([status, body]).toEqual([403, expect.stringContaining('KUBE_UNSUPPORTED') as string]);
@@ -91,9 +91,9 @@ it.each([
 
 it.each([
   ['in another form', 'k8s\0aHVudGVyMg==', 'application/vnd.kubernetes.protobuf'],
-  ['that is no object', '["aHVudGVyMg=="]', 'application/json'],
-  ['with more behind it', '{"kind":"Secret"} {"data":{"password":"aHVudGVyMg=="}}', 'application/json'],
-])('of an answer %s nothing passes', async (_claim, body, type) => {
+  ['that is not an object', '["aHVudGVyMg=="]', 'application/json'],
+  ['followed by more data', '{"kind":"Secret"} {"data":{"password":"aHVudGVyMg=="}}', 'application/json'],
+])('nothing of an answer %s is passed on', async (_claim, body, type) => {
   answering(body, type);
   const told = await world.ask(ann, `${SECRETS}/db`).then(
     (answer) => answer.body,
@@ -102,7 +102,7 @@ it.each([
   expect(told).not.toContain('aHVudGVyMg');
 });
 
-it('refusals of the API server, other resources and logs pass as they are', async () => {
+it('refusals of the API server, other resources and logs are passed on unchanged', async () => {
   answering('{"kind":"Status","code":404}', 'application/json', 404);
   expect(await world.ask(ann, `${SECRETS}/db`)).toMatchObject({ status: 404, body: '{"kind":"Status","code":404}' });
   answering(secret);
@@ -114,7 +114,7 @@ it('refusals of the API server, other resources and logs pass as they are', asyn
   expect((await world.ask(ann, '/east/api/v1/namespaces/shop/pods/web/log')).body).toBe('a line');
 });
 
-it('a watch that showed values ends when a role hides them, and one that hid them goes on hiding', async () => {
+it('a watch that showed values ends when a role hides them, and one that hid them continues to hide them', async () => {
   const open = async () => {
     let send!: (text: string) => void;
     const begun = new Promise<void>((resolve) => {

@@ -24,7 +24,7 @@ beforeAll(async () => {
 });
 afterAll(() => world.close());
 
-/** What the agent was told, and its side of the conversation. */
+/** What the agent was told, and the agent's side of the conversation. */
 interface Agent {
   readonly told: unknown[];
   say(report: object): void;
@@ -76,7 +76,7 @@ async function exec(): Promise<{ readonly client: WebSocket; readonly server: We
 }
 
 describe('a command that an agent watches', () => {
-  it('is ordered before the API server is asked', async () => {
+  it('is ordered from the agent before the API server is asked', async () => {
     world.seen.length = 0;
     const { told } = agent('strict', ON);
     const { client } = await exec();
@@ -85,7 +85,7 @@ describe('a command that an agent watches', () => {
     await once(client, 'close');
   });
 
-  it('under a strict role shows what was printed once it was seen to start: whole, in order, with its end', async () => {
+  it('under a strict role shows its output once its start was seen: all of it, in order, with its end', async () => {
     const { told, say } = agent('strict', ON);
     const { client, server, got } = await exec();
     const texts = Array.from({ length: 50 }, (_, i) => `line ${i}\n`);
@@ -108,14 +108,14 @@ describe('a command that an agent watches', () => {
     ).toEqual([]);
   });
 
-  it('under a strict role is not started where the agent cannot', async () => {
+  it('under a strict role is not started if the agent cannot watch it', async () => {
     agent('strict', { state: 'off', reason: 'no container runs here' });
     world.seen.length = 0;
     await expect(world.connect(ann, EXEC)).rejects.toThrow(/no container runs here.*KERNEL_RECORDING_IMPOSSIBLE/);
     expect(world.seen.map(({ url }) => url).filter((url) => url.includes('exec'))).toEqual([]);
   });
 
-  it('under another role runs all the same, with a gap', async () => {
+  it('under another role runs anyway, with a gap', async () => {
     agent('best_effort', { state: 'off', reason: 'no container runs here' });
     const { client, server, got } = await exec();
     server.send(frame(1, 'x'));
@@ -131,7 +131,7 @@ describe('a command that an agent watches', () => {
     );
   });
 
-  it('that a strict role demands is refused where no agent is known, before anything is recorded', async () => {
+  it('is refused under a strict role if no agent is known, before anything is recorded', async () => {
     agent('strict', ON);
     world.snapshot = { ...world.snapshot, nodes: [] };
     world.changed();

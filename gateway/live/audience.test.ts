@@ -12,7 +12,7 @@ import type { Participant } from './participant.js';
 import { QUEUE_BYTES } from './participant.js';
 import { TerminalInput } from './terminal-input.js';
 
-/** A session that keeps what reaches its node, and participants that take as much as the test says. */
+/** A session that records what reaches its node, and participants that accept as much as the test allows. */
 function scene() {
   const [toNode, facts, audits, notices]: [Buffer[], StreamFact[], AuditEntry[], string[]] = [[], [], [], []];
   const said: string[] = [];
@@ -110,15 +110,15 @@ function scene() {
   };
 }
 
-/** Resolves once the participant has got something that the test waits for; turns of the event loop, no time. */
+/** Resolves once the condition holds; waits for turns of the event loop, not for a time. */
 async function until(holds: () => boolean): Promise<void> {
   while (!holds()) await new Promise((resolve) => setImmediate(resolve));
 }
 
 const settled = async (participant: Participant): Promise<void> => until(() => participant.following);
 
-describe('those who have joined a session', () => {
-  it('get the screen as it is, and what comes after it once', async () => {
+describe('the participants of a session', () => {
+  it('receive the current screen, and later output once', async () => {
     const { print, join } = scene();
     print('before\r\n');
     const bob = join('bob', 'observer');
@@ -130,7 +130,7 @@ describe('those who have joined a session', () => {
     expect(bob.got.text).toContain('you watch alice (root@web-1)');
   });
 
-  it('who falls behind loses what waits, and gets the screen once they read; nobody else notices', async () => {
+  it('lose queued output when they fall behind, and receive the screen once they read again; nobody else notices', async () => {
     const { print, join } = scene();
     const [slow, quick] = [join('slow', 'observer'), join('quick', 'observer')];
     await Promise.all([settled(slow.participant), settled(quick.participant)]);
@@ -149,31 +149,31 @@ describe('those who have joined a session', () => {
     expect(slow.got.text.length - before).toBeLessThan(QUEUE_BYTES);
   });
 
-  it('are sent to a few at a time, in the order in which the session showed it, however many there are', async () => {
+  it('receive output a few at a time, in the order in which the session showed it, however many there are', async () => {
     const { print, join, session } = scene();
     const people = Array.from({ length: 60 }, (_, i) => join(`o${i}`, 'observer'));
     await Promise.all(people.map(({ participant }) => settled(participant)));
     const have = (words: string): number => people.filter(({ got }) => got.text.includes(words)).length;
     print('first ');
-    // Nobody has it in the turn in which the session’s user gets it.
+    // No participant has it in the turn in which the session’s user receives it.
     expect(have('first')).toBe(0);
     const steps: number[] = [];
     await until(() => {
       steps.push(have('first'));
-      // What comes while it is being sent.
+      // Output that arrives while earlier output is being sent.
       if (steps.at(-1)! > 0 && steps.at(-2) === 0) print('second ');
       return have('second') === people.length;
     });
     expect(Math.max(...steps.slice(1).map((count, i) => count - steps[i]!))).toBeLessThanOrEqual(16);
     for (const { got } of people) expect(got.text).toMatch(/first second $/);
-    // A flood is not gathered, and what is left when the session ends is sent before its last words.
+    // A flood is not gathered, and output that is left when the session ends is sent before the last message.
     print('x'.repeat(20_000));
     print('last');
     session.leave();
     for (const { got } of people) expect([got.text.endsWith('last'), got.ended]).toEqual([true, ['steno: session s1 has ended']]);
   });
 
-  it('hear why the session is over', async () => {
+  it('are told why the session is over', async () => {
     const { session, join, emptied } = scene();
     const bob = join('bob', 'observer');
     session.leave();
@@ -181,7 +181,7 @@ describe('those who have joined a session', () => {
     expect(emptied()).toBe(1);
   });
 
-  it('type into it as peers, as far as it takes what they type', () => {
+  it('type into it as peers, as much as it accepts', () => {
     const { join, typed, makeRoom, audience } = scene();
     const bob = join('bob', 'peer');
     makeRoom(4);
@@ -191,7 +191,7 @@ describe('those who have joined a session', () => {
     expect([again, typed()]).toEqual([1, 'abcd']);
   });
 
-  it('what one moderator paused another may resume, and both are told of it in the session', () => {
+  it('resume as moderators what another moderator paused, and the session shows both', () => {
     const { session, join, notices, facts } = scene();
     const [carol, dave] = [join('carol', 'moderator'), join('dave', 'moderator')];
     carol.press('p');
@@ -207,7 +207,7 @@ describe('those who have joined a session', () => {
     expect(notices.slice(-2)).toEqual(['carol paused this session, and what you type is discarded', 'dave resumed this session']);
   });
 
-  it('a session ends by a key that is pressed twice, of one moderator', () => {
+  it('end a session as moderators by pressing one key twice', () => {
     const { join, ended } = scene();
     const [carol, dave] = [join('carol', 'moderator'), join('dave', 'moderator')];
     carol.press('t');
@@ -217,7 +217,7 @@ describe('those who have joined a session', () => {
     expect(ended).toEqual(['ENDED_BY_MODERATOR']);
   });
 
-  it('reach the node with nothing, whoever watches, however much, and whatever their terminals answer', async () => {
+  it('never send anything to the node as observers, however many there are, and whatever their terminals answer', async () => {
     const junk = fc.constantFrom(
       'rm -rf /\r',
       '\x1b[24;80R',
@@ -277,7 +277,7 @@ describe('those who have joined a session', () => {
     );
   });
 
-  it('where a lock demands a moderator, input reaches the node exactly while one is there, whoever comes and goes', () => {
+  it('under a lock that demands a moderator let input reach the node exactly while a moderator is there', () => {
     const step = fc.oneof(
       fc.record({
         kind: fc.constant('join' as const),
@@ -297,7 +297,7 @@ describe('those who have joined a session', () => {
         for (const one of steps) {
           switch (one.kind) {
             case 'join': {
-              // As in the gateway: the last who leaves takes the audience along, and the next makes one.
+              // As in the gateway, the last participant who leaves removes the audience, and the next one makes a new one.
               session.watcher ??= audience;
               there.push({ user: one.user, mode: one.mode, participant: join(one.user, one.mode).participant });
               break;
@@ -332,7 +332,7 @@ describe('those who have joined a session', () => {
     );
   });
 
-  it.each(joinModes)('as %s they are in the audit when they come and when they go', (mode) => {
+  it.each(joinModes)('leave audit rows when they join and leave as %s', (mode) => {
     const { join, audience, audits, session } = scene();
     const bob = join('bob', mode);
     audience.leave(bob.participant, null);

@@ -14,7 +14,7 @@ function press(mode: ParticipantMode, ...pieces: readonly string[]): readonly st
     });
 }
 
-/** Without the steps in between. */
+/** The actions without the drafts of messages. */
 const done = (mode: ParticipantMode, ...pieces: readonly string[]): readonly string[] =>
   press(mode, ...pieces).filter((what) => !what.startsWith('draft'));
 
@@ -43,28 +43,28 @@ describe('keys of a participant', () => {
     expect(press(mode, ...keys)).toEqual(did);
   });
 
-  it('a paste presses few of them', () => {
+  it('a long paste presses only a few keys', () => {
     expect(press('observer', 'z'.repeat(30_000))).toHaveLength(8);
   });
 
   it.each<[string, ParticipantMode, string, readonly string[]]>([
     ['is sent with Enter', 'observer', 'chi there\rq', ['said "hi there"', 'leave']],
     [
-      'of a peer begins behind the prefix, and what follows is typed again',
+      'of a peer begins after the prefix, and keys after the message are typed into the session',
       'peer',
       'ls\x1dcok\rpwd',
       ['typed "ls"', 'said "ok"', 'typed "pwd"'],
     ],
-    ['is given up with ESC', 'moderator', 'chi\x1b', []],
-    ['is given up with Ctrl-C, which does not leave', 'observer', 'chi\x03p', ['help']],
-    ['says nothing where it is empty', 'observer', 'c  \rq', ['leave']],
-    ['may hold keys of commands', 'owner', 'cxqhb\r', ['said "xqhb"']],
-    ['is corrected by characters', 'observer', 'ca\u00e9\u4e2d\x7f\x7fb\r', ['said "ab"']],
+    ['is cancelled with ESC', 'moderator', 'chi\x1b', []],
+    ['is cancelled with Ctrl-C, which does not leave', 'observer', 'chi\x03p', ['help']],
+    ['is not sent if it is empty', 'observer', 'c  \rq', ['leave']],
+    ['may contain command keys', 'owner', 'cxqhb\r', ['said "xqhb"']],
+    ['is corrected character by character', 'observer', 'ca\u00e9\u4e2d\x7f\x7fb\r', ['said "ab"']],
     ['is emptied with Ctrl-U', 'observer', 'cabc\x15d\r', ['said "d"']],
-    ['keeps no control characters, and no answers of the terminal', 'observer', 'ca\x07\x1b[?1;2cb\x1b[A\tc\r', ['said "abc"']],
+    ['contains no control characters, and no answers from the terminal', 'observer', 'ca\x07\x1b[?1;2cb\x1b[A\tc\r', ['said "abc"']],
   ])('a message %s', (_what, mode, keys, did) => {
     expect(done(mode, keys)).toEqual(did);
-    // ESC followed by nothing is told apart by time alone.
+    // A lone ESC is recognized only by the time that follows it.
     const bytes = Array.from(Buffer.from(keys), (byte) => String.fromCharCode(byte));
     const messages = (all: readonly string[]): readonly string[] => all.filter((what) => what.startsWith('said'));
     if (!/[\x1b\u0080-\uffff]/.test(keys)) expect(messages(done(mode, ...bytes))).toEqual(messages(did));

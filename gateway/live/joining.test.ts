@@ -59,23 +59,23 @@ function answer(snapshot: Snapshot, who: UserIdentity, what: LiveSession | undef
   }
 }
 
-describe('who may join a live session', () => {
+describe('joining a live session', () => {
   const join = { actions: ['join'], modes: ['observer', 'peer', 'moderator'] };
   const list = { actions: ['list'] };
   it.each<[string, unknown, JoinMode, string]>([
-    ['a mode that the rule names', [{ actions: ['join'], modes: ['peer'] }], 'peer', 'allowed'],
-    ['a mode that it does not, of a session they may list', [list, { actions: ['join'], modes: ['peer'] }], 'observer', 'ACCESS_DENIED'],
-    ['a session that nothing lets them know of', [], 'observer', 'SESSION_NOT_LIVE'],
-    ['as an observer where no mode is named', [{ actions: ['join'] }], 'observer', 'allowed'],
-    ['as a moderator by join alone', [list, join], 'moderator', 'ACCESS_DENIED'],
-    ['as a moderator by join and moderate', [join, { actions: ['moderate'] }], 'moderator', 'allowed'],
+    ['in a mode that the rule names', [{ actions: ['join'], modes: ['peer'] }], 'peer', 'allowed'],
+    ['in another mode, if they may list the session', [list, { actions: ['join'], modes: ['peer'] }], 'observer', 'ACCESS_DENIED'],
+    ['a session that they may not even list', [], 'observer', 'SESSION_NOT_LIVE'],
+    ['as an observer if no mode is named', [{ actions: ['join'] }], 'observer', 'allowed'],
+    ['as a moderator with join only', [list, join], 'moderator', 'ACCESS_DENIED'],
+    ['as a moderator with join and moderate', [join, { actions: ['moderate'] }], 'moderator', 'allowed'],
     ['by label', [{ ...join, where: "labels.env == 'dev'" }], 'observer', 'allowed'],
-    ['by a label that is another', [{ ...join, where: "labels.env == 'prod'" }], 'observer', 'SESSION_NOT_LIVE'],
+    ['by another value of the label', [{ ...join, where: "labels.env == 'prod'" }], 'observer', 'SESSION_NOT_LIVE'],
   ])('%s', (_what, allow, mode, expected) => {
     expect(answer(world(allow), identity('bob'), session(), mode)).toBe(expected);
   });
 
-  it('not their own, nor one without a terminal, nor one that cannot be joined', () => {
+  it("is refused for one's own session, one without a terminal, and one that cannot be joined", () => {
     const allowed = world([list, join]);
     expect(answer(allowed, identity('alice'), session(), 'observer')).toBe('ACCESS_DENIED');
     expect(answer(allowed, identity('bob'), session({ ...about, size: () => null }), 'observer')).toBe('SESSION_NOT_JOINABLE');
@@ -89,12 +89,12 @@ describe('who may join a live session', () => {
     ['role', 'r'],
     ['node', 'web-1'],
     ['login', 'root'],
-  ])('nobody on whom, or on whose session’s %s, there is a lock', (target_kind, target) => {
+  ])('is refused under a lock on the participant, or on the session’s %s', (target_kind, target) => {
     const locks = [{ id: 'l', target_kind, target, reason: '', expires_at: null }];
     expect(answer(world([join], locks), identity('bob'), session(), 'observer')).toBe('LOCKED');
   });
 
-  it('hears of the second factor and of the end of the certificate that their roles want', () => {
+  it("comes with the demands of the participant's roles for a second factor and a valid certificate", () => {
     const allowed = authorizeJoin(
       world([join], [], { require_session_mfa: true, disconnect_expired_cert: true }),
       identity('bob'),
@@ -149,23 +149,23 @@ describe('an invitation', () => {
 
   it.each<[string, Change, string]>([
     ['lets its user in', {}, 'carol'],
-    ['is nothing that somebody made up', { id: 'i-zzzzzzzzzzzzzzzz' }, 'SESSION_INVITATION_OVER'],
-    ['is over when it is revoked', { invitation: null }, 'SESSION_INVITATION_OVER'],
-    ['is over at its time', { invitation: { expires_at: 2_000 } }, 'SESSION_INVITATION_OVER'],
-    ['is for nobody else', { user: 'mallory' }, 'SESSION_INVITATION_FOREIGN'],
-    ['is for no other session', { invitation: { session: 's2' } }, 'SESSION_INVITATION_FOREIGN'],
-    ['is for no other mode', { mode: 'moderator' }, 'SESSION_INVITATION_FOREIGN'],
-    ['is for no weaker mode either', { mode: 'observer' }, 'SESSION_INVITATION_FOREIGN'],
-    ['ends when the role of who invited allows it no more', { inviter: { ...invites, modes: ['observer'] } }, 'SESSION_INVITATION_OVER'],
+    ['cannot be made up', { id: 'i-zzzzzzzzzzzzzzzz' }, 'SESSION_INVITATION_OVER'],
+    ['ends when it is revoked', { invitation: null }, 'SESSION_INVITATION_OVER'],
+    ['ends at its expiry', { invitation: { expires_at: 2_000 } }, 'SESSION_INVITATION_OVER'],
+    ['is not for another user', { user: 'mallory' }, 'SESSION_INVITATION_FOREIGN'],
+    ['is not for another session', { invitation: { session: 's2' } }, 'SESSION_INVITATION_FOREIGN'],
+    ['is not for another mode', { mode: 'moderator' }, 'SESSION_INVITATION_FOREIGN'],
+    ['is not for a weaker mode either', { mode: 'observer' }, 'SESSION_INVITATION_FOREIGN'],
+    ["ends when the inviter's role no longer permits it", { inviter: { ...invites, modes: ['observer'] } }, 'SESSION_INVITATION_OVER'],
     [
-      'ends when the role of who invited is about other sessions',
+      "ends when the inviter's role is about other sessions",
       { inviter: { ...invites, where: "labels.env == 'prod'" } },
       'SESSION_INVITATION_OVER',
     ],
-    ['ends when the role of who invited is gone', { invitation: { roles: ['gone'] } }, 'SESSION_INVITATION_OVER'],
-    ['ends when who invited is locked', { locks: [lock('user', 'carol')] }, 'SESSION_INVITATION_OVER'],
-    ['ends when a role of who invited is locked', { locks: [lock('role', 'inviter')] }, 'SESSION_INVITATION_OVER'],
-    ['does nothing for who is locked', { locks: [lock('user', 'bob')] }, 'LOCKED'],
+    ["ends when the inviter's role is gone", { invitation: { roles: ['gone'] } }, 'SESSION_INVITATION_OVER'],
+    ['ends when the inviter is locked', { locks: [lock('user', 'carol')] }, 'SESSION_INVITATION_OVER'],
+    ['ends when a role of the inviter is locked', { locks: [lock('role', 'inviter')] }, 'SESSION_INVITATION_OVER'],
+    ['does nothing for a locked user', { locks: [lock('user', 'bob')] }, 'LOCKED'],
     ['does nothing against a role that denies joining', { deny: { sessions: [{ actions: ['join'] }] } }, 'ACCESS_DENIED'],
     ['lets nobody into a session of their own', { user: 'alice', invitation: { user: 'alice' } }, 'ACCESS_DENIED'],
   ])('%s', (_what, change, expected) => expect(decide(change)).toBe(expected));

@@ -33,7 +33,7 @@ function scene() {
   return { keyboard, session, notices, told, audits, typed, alice, bob, carol, types };
 }
 
-it('one peer types alone, until the owner takes the keyboard back', () => {
+it('a peer with the keyboard types alone until the owner takes it back', () => {
   const { keyboard, session, notices, told, audits, typed, alice, bob, carol, types } = scene();
   expect([types(bob), types(carol)]).toEqual([true, true]);
   keyboard.hand(alice, [bob, carol]);
@@ -49,7 +49,7 @@ it('one peer types alone, until the owner takes the keyboard back', () => {
   expect(notices.at(-1)).toBe('you have the keyboard again');
 });
 
-it('comes back when the peer leaves', () => {
+it('the keyboard returns when the peer leaves', () => {
   const { keyboard, session, alice, bob, carol, types } = scene();
   keyboard.hand(alice, [bob]);
   keyboard.left(carol);
@@ -58,7 +58,7 @@ it('comes back when the peer leaves', () => {
   expect([session.gate.open, types(carol)]).toEqual([true, true]);
 });
 
-it('peers are refused, and let again', () => {
+it('the owner refuses peers, and permits them again', () => {
   const { keyboard, session, alice, bob, carol, types } = scene();
   keyboard.hand(alice, [bob]);
   keyboard.refuse(alice);
@@ -67,7 +67,7 @@ it('peers are refused, and let again', () => {
   expect([types(bob), types(carol)]).toEqual([true, true]);
 });
 
-it('a freeze or a pause holds everybody, whoever has the keyboard', () => {
+it('a freeze or a pause stops everybody, whoever has the keyboard', () => {
   const { keyboard, session, typed, alice, bob } = scene();
   keyboard.hand(alice, [bob]);
   session.gate.close('', 'pause', 'carol');
@@ -79,7 +79,7 @@ it('a freeze or a pause holds everybody, whoever has the keyboard', () => {
   expect(session.gate.open).toBe(true);
 });
 
-it('nobody is handed what nobody can take', () => {
+it('the keyboard cannot be handed over when nobody can take it', () => {
   const { keyboard, told, session, alice } = scene();
   keyboard.hand(alice, []);
   keyboard.take(alice);

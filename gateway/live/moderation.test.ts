@@ -22,11 +22,11 @@ const person = (user: string, mode: ParticipantFacts['mode'], rest: Partial<Part
   facts: { user, mode, source: '::1', roles: ['sre'], traits: { team: ['shop'] }, ...rest },
 });
 
-describe('what a role demands', () => {
+describe('the demands of roles', () => {
   it.each<[string, object, readonly { facts: ParticipantFacts }[], boolean]>([
     ['nobody there', {}, [], false],
     ['a moderator', {}, [person('bob', 'moderator')], true],
-    ['an observer where a moderator is needed', {}, [person('bob', 'observer')], false],
+    ['an observer if a moderator is needed', {}, [person('bob', 'observer')], false],
     ['one of two modes', { modes: ['observer', 'peer'] }, [person('bob', 'peer')], true],
     ['the user of the session', {}, [person('alice', 'moderator')], false],
     ['one of two people', { count: 2 }, [person('bob', 'moderator')], false],
@@ -41,14 +41,14 @@ describe('what a role demands', () => {
     expect(unmet([demand(term)], people, about)).toHaveLength(met ? 0 : 1);
   });
 
-  it('is met only whole, where several roles demand something', () => {
+  it('are met only when those of every role are met', () => {
     const demands = [demand({}), demand({ modes: ['observer'], count: 2 })];
     const people = [person('bob', 'moderator'), person('carol', 'observer')];
     expect(unmet(demands, people, about).map(demandText)).toEqual(['2 observers']);
     expect(unmet(demands, [...people, person('dave', 'observer')], about)).toEqual([]);
   });
 
-  it('is said in words', () => {
+  it('are described in words', () => {
     expect(demandText(demand({}))).toBe('1 moderator');
     expect(demandText(demand({ count: 2, modes: ['peer', 'moderator'], where: "'sre' in user.roles" }))).toBe(
       "2 peers or moderators for whom 'sre' in user.roles",

@@ -1,4 +1,4 @@
-/** Participants who have to prove at intervals that they are there, with time in the test's hand. */
+/** Participants who have to prove at intervals that they are there. The test sets the time. */
 import { describe, expect, it } from 'vitest';
 import { StenoError } from '#schemas/base/errors.js';
 import { Participant } from './participant.js';
@@ -15,7 +15,7 @@ class Time {
   get waiting(): number {
     return this.#waiting.length;
   }
-  /** Promises that were kept or broken are heard before this returns. */
+  /** Handlers of settled promises run before this returns. */
   async pass(ms: number): Promise<void> {
     const end = this.at + ms;
     for (;;) {
@@ -76,7 +76,7 @@ function scene(intervalMs = 600_000) {
 }
 
 describe('a participant who has to prove presence', () => {
-  it('is asked a minute before, and stays when they prove it, interval after interval', async () => {
+  it('is asked a minute before each interval ends, and stays while they prove it', async () => {
     const { time, told, proofs, carol, confirm, asked, changes } = scene();
     await time.pass(539_999);
     expect(asked()).toBe(0);
@@ -92,7 +92,7 @@ describe('a participant who has to prove presence', () => {
     expect(changes).toEqual([]);
   });
 
-  it('is missing when they do not, and there again once they do', async () => {
+  it('is missing when they do not, and present again once they do', async () => {
     const { time, told, proofs, carol, confirm, refuse, asked, changes } = scene();
     await time.pass(540_000);
     await refuse();
@@ -101,7 +101,7 @@ describe('a participant who has to prove presence', () => {
     await time.pass(60_000);
     expect(proofs.missing(carol)).toBe(true);
     expect(changes).toEqual([true]);
-    // Nobody is asked without end.
+    // Questions do not repeat forever.
     await time.pass(10 * 600_000);
     expect(asked()).toBe(1);
     proofs.prove(carol);
@@ -113,7 +113,7 @@ describe('a participant who has to prove presence', () => {
     expect(asked()).toBe(3);
   });
 
-  it('is missing when a proof comes after the interval, until it comes', async () => {
+  it('is missing until a late proof arrives', async () => {
     const { time, proofs, carol, confirm, changes } = scene();
     await time.pass(600_000);
     expect(proofs.missing(carol)).toBe(true);
@@ -121,7 +121,7 @@ describe('a participant who has to prove presence', () => {
     expect(changes).toEqual([true, false]);
   });
 
-  it('is asked one thing at a time, and shown the same address again', async () => {
+  it('is asked one question at a time, and shown the same address again', async () => {
     const { time, proofs, carol, told, asked } = scene();
     await time.pass(540_000);
     proofs.prove(carol);
@@ -140,7 +140,7 @@ describe('a participant who has to prove presence', () => {
     expect(asked()).toBe(2);
   });
 
-  it('leaves nothing behind: no question, no timer', async () => {
+  it('leaves neither question nor timer behind', async () => {
     const { time, proofs, carol, aborted, changes, confirm } = scene();
     await time.pass(540_000);
     proofs.left(carol);

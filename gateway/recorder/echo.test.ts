@@ -56,7 +56,7 @@ const cases: readonly (readonly [string, readonly Step[], string])[] = [
     'ls -l\r',
   ],
   [
-    'what is not echoed before the newline is one gap',
+    'characters not echoed before the newline are one gap',
     [
       ['type', 'hunter2\r'],
       ['show', '\r\n'],
@@ -160,7 +160,7 @@ const cases: readonly (readonly [string, readonly Step[], string])[] = [
     '#\r',
   ],
   [
-    'characters beyond ASCII are echoed as bytes',
+    'non-ASCII characters are echoed as bytes',
     [
       ['type', 'grün'],
       ['show', 'grün'],
@@ -178,7 +178,7 @@ const cases: readonly (readonly [string, readonly Step[], string])[] = [
     '#\x03#',
   ],
   [
-    'an escape key ends a hidden run where there was no prompt',
+    'an escape key ends a hidden run if there was no prompt',
     [
       ['type', 'dd'],
       ['wait', ECHO_MS],
@@ -188,8 +188,8 @@ const cases: readonly (readonly [string, readonly Step[], string])[] = [
     ],
     '#\x1bx',
   ],
-  ['the end hides what waits', [['type', 'secret']], '#'],
-  ['too much without echo is hidden', [['type', 'x'.repeat(20_000)]], '#'],
+  ['the end hides pending input', [['type', 'secret']], '#'],
+  ['too much input without echo is hidden', [['type', 'x'.repeat(20_000)]], '#'],
 ];
 
 describe('typed input', () => {
@@ -199,7 +199,7 @@ describe('typed input', () => {
   }
 });
 
-test('prompts for secrets are recognized, other lines are not', () => {
+test('prompts for secrets are recognized, and other lines are not', () => {
   for (const prompt of [
     'Password: ',
     '[sudo] password for alice: ',

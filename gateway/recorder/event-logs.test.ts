@@ -30,7 +30,7 @@ afterEach(async () => {
   folder.remove();
 });
 
-/** `stands`: for this recorder no time passes, so that it writes nothing by itself, and sends nothing. */
+/** `stands`: this recorder's clock stands still, so that it writes nothing on its own, and it sends nothing. */
 async function start(stands = false): Promise<RunningRecorder> {
   const deps = stands ? trialDeps(null, { clock: { now: () => Date.now(), monotonic: () => 0 } }) : trialDeps(ingest);
   const one = await startRecorder({ spool: folder.path, gateway: 'gw-1', drainMs: 0 }, deps);
@@ -88,7 +88,7 @@ test('rows are chained and signed under the number of their session, and acknowl
   await ingest.when(() => (ingest.recordings.get(`${session.session}/events`)?.parts.length ?? 0) > 0);
   expect(await settled(taken)).toBe(false);
   hooks.stores = () => true;
-  // The same checkpoint again, by a connection that begins anew.
+  // A new connection sends the same checkpoint again.
   recorder.reconnect();
   await taken;
   const recording = await ingest.closedSession(`${session.session}/events`);
@@ -105,13 +105,13 @@ test('rows are chained and signed under the number of their session, and acknowl
   expect(rowsOf(session.session)).toEqual([row(session.session, 0), row(session.session, 2, LAST_ROW)].map(([, ...fields]) => fields));
   expect(ingest.faults).toEqual([]);
   expect(await recorder.eventLogs.find('0'.repeat(26))).toBeNull();
-  // The recording goes on, and nothing of the log is left in the spool.
+  // The recording continues, and nothing of the log is left in the spool.
   expect(readdirSync(folder.path).filter((name) => /^[0-9a-z]{26}-events/.test(name))).toEqual([]);
   expect(log.take([row(session.session, 4)])).toBeNull();
   await session.close();
 });
 
-test('rows that come again are dropped, also by a gateway that was killed and is another now', async () => {
+test('repeated rows are dropped, even by the process that replaces a killed gateway', async () => {
   await recorder.close();
   recorder = await start(true);
   const session = await open();
@@ -121,7 +121,7 @@ test('rows that come again are dropped, also by a gateway that was killed and is
   log.take(rows.slice(0, 2_000));
   log.take(rows.slice(1_000, 2_100));
   await recorder.settled();
-  // The one before is not asked to close: what it has not written is lost with it.
+  // The previous recorder is not closed, so rows that it has not written are lost with it.
   recorder = await start();
   const again = (await recorder.eventLogs.find(session.session))!;
   expect(again.node).toBe('web-1');
@@ -131,11 +131,11 @@ test('rows that come again are dropped, also by a gateway that was killed and is
   checkRecording(recording);
   expect(rowsOf(session.session)).toEqual([...rows, row(session.session, 6_000, LAST_ROW)].map(([, ...fields]) => fields));
   expect(recording.parts.length).toBeGreaterThan(1);
-  // The recording of the session is another matter: it ended with its gateway.
+  // The recording of the session is separate: it ended with its gateway.
   expect((await ingest.closedSession(session.session)).parts.at(-1)!.checkpoint.end).toBe('interrupted');
 });
 
-test('a row that is longer than a block is one by itself, also when it is cut again from the file', async () => {
+test('a row longer than a block is a block of its own, even when it is cut again from the file', async () => {
   const session = await open();
   session.logEvents();
   const log = (await recorder.eventLogs.find(session.session))!;
@@ -153,7 +153,7 @@ test('a row that is longer than a block is one by itself, also when it is cut ag
   expect(ingest.faults).toEqual([]);
 });
 
-test('an ingest that knows no event logs gets the recordings; the logs wait for one that does', async () => {
+test('an ingest without support for event logs receives the recordings; the logs wait for one that supports them', async () => {
   await recorder.close();
   hooks.version = 2;
   recorder = await start();
@@ -170,7 +170,7 @@ test('an ingest that knows no event logs gets the recordings; the logs wait for 
   expect(rowsOf(session.session)).toHaveLength(2);
 });
 
-test('whoever asks for a log that is about to begin waits for it', async () => {
+test('a request for a log that is about to begin waits for it', async () => {
   const session = await open();
   const asked = recorder.eventLogs.find(session.session);
   session.logEvents();

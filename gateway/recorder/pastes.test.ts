@@ -5,7 +5,7 @@ import { GAP_MS, MAX_RUN, PasteWatch } from './pastes.js';
 
 const LEAST = 1_024;
 
-/** Messages, each so many ms after the one before. */
+/** Messages, each so many milliseconds after the previous one. */
 function told(messages: readonly (readonly [afterMs: number, bytes: string | Buffer])[]): readonly PasteFact[] {
   const watch = new PasteWatch(LEAST);
   const facts: PasteFact[] = [];
@@ -44,7 +44,7 @@ describe('much input at once', () => {
       ],
       [{ bytes: 2_000 }, { bytes: 3_000 }],
     ],
-    ['as long as a secret may be', [[0, 'x'.repeat(LEAST)]], []],
+    ['as long as the longest secret', [[0, 'x'.repeat(LEAST)]], []],
     ['keys, however fast', Array.from({ length: 5_000 }, () => [1, 'x'] as const), []],
     ['without an end', Array.from({ length: 40 }, () => [1, Buffer.alloc(32_768, 'x')] as const), [{ bytes: MAX_RUN }, { bytes: 262_144 }]],
     ['line ends of every kind', [[0, `${'x'.repeat(1_100)}\r\n\n\r\r\n`]], [{ lines: 4 }]],
@@ -54,7 +54,7 @@ describe('much input at once', () => {
     expect(facts).toMatchObject(expected);
   });
 
-  it('every run of more than a secret is told of with all of its bytes, and no shorter one', () => {
+  it('every run longer than a secret is reported with its number of bytes, and no shorter one is', () => {
     const run = fc.array(fc.record({ after: fc.integer({ min: 0, max: GAP_MS - 1 }), bytes: fc.integer({ min: 65, max: 1_500 }) }), {
       minLength: 1,
       maxLength: 6,

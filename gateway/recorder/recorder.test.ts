@@ -37,7 +37,7 @@ describe('a terminal session', () => {
     expect(spooledLines(folder.path, session.session).toString().length).toBeGreaterThan(bytes.length);
   });
 
-  test('tells what it has shown up to this moment, and what of a character is not shown yet', async () => {
+  test('returns the output so far, and the bytes of an incomplete character', async () => {
     const session = await (await start(false)).open(facts(), term);
     session.output('out', Buffer.from('one\r\n'));
     session.resize(90, 30);
@@ -52,7 +52,7 @@ describe('a terminal session', () => {
     expect(held).toEqual(Buffer.from('€').subarray(0, 2));
   });
 
-  test('arrives at ingest whole, chained and signed, and leaves the spool', async () => {
+  test('arrives at ingest complete, chained and signed, and leaves the spool', async () => {
     const session = await (await start()).open(facts(), term, 'top');
     session.resize(2000, 0);
     session.output('out', Buffer.from('$ '));
@@ -63,7 +63,7 @@ describe('a terminal session', () => {
     const parsed = checkRecording(await ingest.closedSession(session.session));
     expect(parsed.header).toMatchObject({ command: 'top', steno: { counter: 1, gateway: 'gw-1', user: 'alice' } });
     expect(textOf(parsed, 'o')).toBe('$ größer 漢字\r\n');
-    // Output of two writes is one line or two, by how much time is between them.
+    // Output of two writes is one line or two, depending on the time between them.
     const codes = parsed.lines.map(({ code }) => code).filter((code, i, all) => code !== 'o' || all[i - 1] !== 'o');
     expect(codes).toEqual(['r', 'o', 'j', 'x', 's']);
     const shown = Buffer.from('$ größer 漢字\r\n');
@@ -79,7 +79,7 @@ describe('a terminal session', () => {
     expect(ingest.faults).toEqual([]);
   });
 
-  test('tells what a program does to the clipboard, and what comes in at once, behind what it is about', async () => {
+  test('records clipboard accesses and pastes after the output or input they concern', async () => {
     const session = await (await start()).open(facts(), term);
     const copy = `\x1b]52;c;${Buffer.from('copied').toString('base64')}\x07`;
     session.output('out', Buffer.from(`$ ${copy.slice(0, 7)}`));
@@ -99,7 +99,7 @@ describe('a terminal session', () => {
     expect(JSON.stringify(told)).not.toContain('copied');
   });
 
-  test('of a command without a terminal tells neither', async () => {
+  test('without a terminal records neither', async () => {
     const session = await (await start()).open(facts({ kind: 'exec', tty: false }), term, 'cat');
     session.output('out', Buffer.from('\x1b]52;c;eA==\x07'));
     session.input(Buffer.alloc(5_000, 'x'));
@@ -108,7 +108,7 @@ describe('a terminal session', () => {
     expect(JSON.stringify(parsed.lines)).not.toMatch(/"fact":"(?:clipboard|paste)"/);
   });
 
-  test('says which labels the node carried, unless they are too long for a line', async () => {
+  test('records the labels of the node, unless they are too long for a line', async () => {
     const running = await start();
     const labelled = async (labels: Readonly<Record<string, string>>): Promise<unknown> => {
       const session = await running.open(facts({ labels }), term);
@@ -120,7 +120,7 @@ describe('a terminal session', () => {
     expect(await labelled({ long: 'ä'.repeat(5_000) })).toBeUndefined();
   });
 
-  test('keeps characters whole, fed byte by byte', async () => {
+  test('keeps characters whole when fed byte by byte', async () => {
     const text = 'é漢🙂\u001b[0m"\\ plain';
     const session = await (await start()).open(facts(), term);
     for (const byte of Buffer.from(text)) session.output('out', Buffer.from([byte]));
@@ -130,7 +130,7 @@ describe('a terminal session', () => {
     expect(parsed.lines.some(({ code }) => code === 'b')).toBe(false);
   });
 
-  test('keeps bytes that are not UTF-8 exactly, beside what they look like', async () => {
+  test('keeps bytes that are not UTF-8 exactly, beside their readable form', async () => {
     const session = await (await start()).open(facts(), term);
     session.output('out', Buffer.from([0x61, 0xff, 0xfe, 0x62]));
     session.output('out', Buffer.from([0xe2, 0x82]));
@@ -145,7 +145,7 @@ describe('a terminal session', () => {
     ]);
   });
 
-  test('stores typed input only once it was echoed', async () => {
+  test('records typed input only after its echo', async () => {
     const session = await (await start()).open(facts(), term);
     session.output('out', Buffer.from('$ '));
     session.input(Buffer.from('su'));
@@ -166,7 +166,7 @@ describe('a session without a terminal', () => {
   const exec = (limit: number, streams: 'limited' | 'commands' | 'full' = 'limited') =>
     facts({ kind: 'exec', tty: false, recording: { mode: 'strict', streams, limit } });
 
-  test('keeps text with sequences and a few zeros as text, and what is full of zeros as bytes', async () => {
+  test('keeps text with sequences and a few zeros as text, and data full of zeros as bytes', async () => {
     const session = await (await start()).open(exec(1000), term, 'cat');
     const text = '\u001b[0m\u001b[1;34mbin\u001b[0m ./first/file\0./second/file\0\n';
     session.output('out', Buffer.from(text));
@@ -181,7 +181,7 @@ describe('a session without a terminal', () => {
     });
   });
 
-  test('keeps the first bytes of each direction, and the count and hash of all', async () => {
+  test('keeps the first bytes of each direction, and the count and hash of all bytes', async () => {
     const session = await (await start()).open(exec(10), term, 'cat');
     session.output('out', Buffer.from('0123456'));
     session.output('err', Buffer.from('oops'));
@@ -203,7 +203,7 @@ describe('a session without a terminal', () => {
     ]);
   });
 
-  test('keeps binary as raw lines, whole when the role says full', async () => {
+  test('keeps binary as raw lines, and all of it if the role says full', async () => {
     const noise = Buffer.from(Array.from({ length: 100_000 }, (_, i) => (i * 7919) % 251));
     const session = await (await start()).open(exec(10, 'full'), term);
     session.output('out', noise);
@@ -221,7 +221,7 @@ describe('a session without a terminal', () => {
   });
 });
 
-test('a session left open by close of the recorder is complete', async () => {
+test('a session that is still open when the recorder closes is complete', async () => {
   const session = await (await start(false)).open(facts(), term);
   session.output('out', Buffer.from('bye'));
   await recorder!.close();
@@ -232,7 +232,7 @@ test('a session left open by close of the recorder is complete', async () => {
   expect(textOf(checkRecording(recording), 'o')).toBe('bye');
 });
 
-test('facts of any length fit their line', async () => {
+test('facts of any length fit into their line', async () => {
   const session = await (await start(false)).open(facts(), term, 'x'.repeat(300_000));
   session.fact({ fact: 'exec', command: '\u0000🙂'.repeat(100_000) });
   await session.close();
@@ -240,13 +240,13 @@ test('facts of any length fit their line', async () => {
   expect(lines).toHaveLength(1);
 });
 
-test('audit rows arrive, filled up and with an id of their own', async () => {
+test('audit rows arrive with every field and an id of their own', async () => {
   (await start()).audit({ event: 'session.start', outcome: 'success', actor: 'alice' });
   await ingest.when(() => ingest.events.size === 1);
   expect([...ingest.events.values()][0]).toMatchObject({ event: 'session.start', actor: 'alice', code: '', data: '{}' });
 });
 
-test('audit rows that were spoiled on disk are a gap of their session while it goes on, and an audit row either way', async () => {
+test('audit rows damaged on disk leave an audit row, and a gap in their session if it is still live', async () => {
   const session = await (await start(false)).open(facts(), term);
   recorder!.audit({ event: 'test.kept', outcome: 'success', session: session.session });
   recorder!.audit({ event: 'test.spoiled', outcome: 'success', session: session.session });
@@ -254,7 +254,7 @@ test('audit rows that were spoiled on disk are a gap of their session while it g
   const [batch] = readdirSync(`${folder.path}/events`).filter((name) => name.endsWith('.jsonl'));
   const path = `${folder.path}/events/${batch!}`;
   writeFileSync(path, readFileSync(path, 'utf8').replace('"event":"test.spoiled"', '"event:test.spoiled"'));
-  // The same queue, over a connection.
+  // The same queue, now with a connection.
   await recorder!.close();
   recorder = await startRecorder({ spool: folder.path, gateway: 'gw-1' }, trialDeps(ingest));
   await ingest.when(() => [...ingest.events.values()].some((row) => row['event'] === 'audit.quarantined'));
@@ -267,7 +267,7 @@ test('audit rows that were spoiled on disk are a gap of their session while it g
   });
 });
 
-test('audit rows that ingest refuses are a gap of their session, signed with the rest', async () => {
+test('audit rows that ingest refuses are a gap in their session, signed with the rest', async () => {
   ingest.hooks.refuseEvents = (_id, rows) => (rows.some(({ event }) => event === 'test.refused') ? 'UPLINK_MALFORMED' : null);
   const session = await (await start()).open(facts(), term);
   recorder!.audit({ event: 'test.refused', outcome: 'success', session: session.session });

@@ -7,7 +7,7 @@ import type { SignedLog } from '../spool/signed-log.js';
 import { HOLD_MS, PAUSE_MS, Streams } from './streams.js';
 import { TAIL_BYTES, Tail } from './tail.js';
 
-/** What streams write, as lines; text is not split. */
+/** The lines that streams write; text is not split. */
 class Lines {
   readonly lines: LineBody[] = [];
   line(body: LineBody): void {
@@ -24,7 +24,7 @@ interface Direction {
 }
 const keyOf = ({ stream, channel }: Direction): string => `${stream} ${channel ?? ''}`;
 
-/** Kept bytes of each direction at the places where they passed; null where a gap says that some are missing. */
+/** The kept bytes of each direction at their offsets; null where a gap says that some are missing. */
 function readBack(
   lines: readonly LineBody[],
 ): Map<string, { at: number; kept: [at: number, bytes: Buffer][]; missing: number; open: boolean; total: number; sha256: string }> {
@@ -95,8 +95,8 @@ const modes: fc.Arbitrary<RecordingMode> = fc.record({
   limit: fc.constantFrom(0, 10, 5_000),
 });
 
-describe('whatever passes, in whatever pieces', () => {
-  test('every byte is kept at its place or counted in a gap, and all are hashed', () => {
+describe('streams of any bytes, in pieces of any size', () => {
+  test('keep every byte at its offset or count it in a gap, and hash them all', () => {
     fc.assert(
       fc.property(modes, steps, fc.integer(), (mode, script, seed) => {
         const log = new Lines();
@@ -111,7 +111,7 @@ describe('whatever passes, in whatever pieces', () => {
           if (step.kind === 'wait') {
             now += step.ms;
             streams.expire(now);
-            // Nothing waits but the rest of a character.
+            // Only the rest of a character may still be waiting.
             if (step.ms >= PAUSE_MS) expect([now + HOLD_MS, Infinity]).toContain(streams.dueAt);
           } else if (step.kind === 'follow') {
             follows = step.follows;
@@ -143,7 +143,7 @@ describe('whatever passes, in whatever pieces', () => {
           for (const [start, bytes] of kept) expect(all.subarray(start, start + bytes.length).equals(bytes)).toBe(true);
           if (!limitedEver.has(key)) expect(missing).toBe(0);
           if (missing > 0) {
-            // The end is always there: the last byte, and all that the tail holds before it.
+            // The end is always kept: the last byte, and everything that the tail holds before it.
             const last = kept.at(-1)!;
             expect(last[0] + last[1].length).toBe(all.length);
             const tailAt = Math.max(0, all.length - TAIL_BYTES);
@@ -154,7 +154,7 @@ describe('whatever passes, in whatever pieces', () => {
       }),
       {
         numRuns: 400,
-        // A direction that was over its limit by a byte is followed no longer: its last piece begins before the tail would.
+        // The direction is no longer followed, one byte over its limit: its last piece begins before the tail.
         examples: [
           [
             { mode: 'strict', streams: 'commands', limit: 0 },
@@ -171,7 +171,7 @@ describe('whatever passes, in whatever pieces', () => {
     );
   });
 
-  test('a tail is the end of what was pushed, and counts the rest', () => {
+  test('a tail keeps the end of the bytes pushed, and counts the rest', () => {
     fc.assert(
       fc.property(fc.array(fc.integer({ min: 0, max: 2 * TAIL_BYTES }), { maxLength: 12 }), (lengths) => {
         const tail = new Tail(0);
@@ -203,7 +203,7 @@ describe('a direction over its limit', () => {
     ]);
   };
 
-  test('says so when the first byte is dropped, and keeps its end when it pauses', () => {
+  test('reports the first byte that it drops, and keeps its end when it pauses', () => {
     expect(
       run((streams) => {
         streams.take('in', Buffer.from('head'), undefined, 0);
@@ -224,7 +224,7 @@ describe('a direction over its limit', () => {
     ]);
   });
 
-  test('is kept whole as long as what comes fits, pause or not', () => {
+  test('is kept whole as long as the data fits, with or without pauses', () => {
     const lines = run((streams) => {
       for (let at = 0; at < 20_000; at += 100) {
         streams.take('out', Buffer.from('tick\n'), undefined, at);
@@ -235,7 +235,7 @@ describe('a direction over its limit', () => {
     expect(lines.length).toBeGreaterThan(18);
   });
 
-  test('is kept whole from where its protocol is lost, and what was held before that too', () => {
+  test('is kept whole from the moment its protocol is no longer followed, with the bytes held before', () => {
     const commands: RecordingMode = { ...limited, streams: 'commands' };
     expect(
       run((streams) => {

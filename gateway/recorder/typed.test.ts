@@ -63,7 +63,7 @@ const secret = fc
 const prompt = fc.constantFrom('Password: ', '[sudo] password for ann: ', 'Introduzca su llave: ', '? ', '', 'Verification code: ');
 
 describe('a secret', () => {
-  test('leaves the same lines as any other secret, however it is typed: no byte, length or digest of it', () => {
+  test('leaves the same lines as any other secret, however it is typed: neither its bytes nor its length nor a digest', () => {
     fc.assert(
       fc.property(
         prompt,
@@ -124,7 +124,7 @@ describe('a secret', () => {
     ]);
   });
 
-  test('as long as a secret may be leaves a gap, one longer by a byte is data', () => {
+  test('of the maximum length leaves a gap, and one longer by a byte is treated as data', () => {
     const record = (length: number): readonly LineBody[] =>
       new Session()
         .show('Passphrase: ')
@@ -146,7 +146,7 @@ describe('data without echo', () => {
     .array(fc.string({ minLength: 20, maxLength: 76, unit: fc.constantFrom(...'ABCDEFghijkl0123+/') }), { minLength: 60, maxLength: 300 })
     .map((lines) => Buffer.from(lines.map((line) => `${line}\n`).join('')));
 
-  test('leaves its size and digest, and its bytes where the role says so, in whatever pieces it comes', () => {
+  test('leaves its size and digest, and its bytes if the role says so, in pieces of any size', () => {
     fc.assert(
       fc.property(
         fc.oneof(binary, text),
@@ -169,7 +169,7 @@ describe('data without echo', () => {
     );
   });
 
-  test('in pieces that a program answers, or with an echo between them, is gathered once there is too much of it to be secrets', () => {
+  test('is gathered once there is too much of it to be secrets, even if a program answers each piece or echoes between them', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: SECRET_BYTES }), fc.constantFrom('.', '\r\n', 'Password: ', 'echo'), (length, answer) => {
         const session = new Session().show('$ ').run('stty -echo; ./mover');
@@ -189,7 +189,7 @@ describe('data without echo', () => {
     );
   });
 
-  test('is told ten seconds after it stopped, and keys after it are text again', () => {
+  test('is recorded ten seconds after it stops, and keys after it are text again', () => {
     const session = new Session()
       .show('$ ')
       .run('cat > f')
@@ -203,7 +203,7 @@ describe('data without echo', () => {
     expect(session.end().at(-1)).toEqual({ code: 'i', data: '\x03ls\r' });
   });
 
-  test('key by key, as in a pager: control keys stay text', () => {
+  test('key by key, as in a pager, leaves control keys as text', () => {
     const session = new Session().show('$ ').run('less f');
     for (let i = 0; i < 1_500; i++) session.type('j').wait(50).show('line\r\n').type('\x1b[B');
     const lines = session.type('q').show('\r\n$ ').run('id').end();
@@ -217,7 +217,7 @@ describe('data without echo', () => {
   });
 });
 
-test('whatever is typed and shown, the guard gives back every byte in its order', () => {
+test('for any typing and output, the guard returns every byte in order', () => {
   const step = fc.oneof(
     fc.uint8Array({ maxLength: 40 }).map((bytes) => ['type', Buffer.from(bytes)] as const),
     fc.string({ maxLength: 20 }).map((text) => ['show', Buffer.from(text)] as const),
@@ -241,7 +241,7 @@ test('whatever is typed and shown, the guard gives back every byte in its order'
   );
 });
 
-test('much binary input takes time in proportion', () => {
+test('large binary input takes proportional time', () => {
   const bytes = Buffer.from(
     Array.from({ length: 32 << 10 }, (_, i) => ((i * 7919 + (i >> 3)) % 3 === 0 ? i % 31 : 0x41 + (i % 26))).filter(
       (byte) => byte !== 10 && byte !== 13 && byte !== 3 && byte !== 4 && byte !== 27,
@@ -255,7 +255,7 @@ test('much binary input takes time in proportion', () => {
   expect(facts(session.lines)).toHaveLength(1);
 });
 
-describe('input of several people', () => {
+describe('input by several people', () => {
   const typed = (lines: readonly LineBody[]): string =>
     lines
       .map((line) =>
@@ -269,7 +269,7 @@ describe('input of several people', () => {
       )
       .join('');
 
-  test('says whose it is when that changes, and nothing while the owner types alone', () => {
+  test('names the user when it changes, and nobody while the owner types alone', () => {
     const session = new Session();
     session.run('ls');
     session.input.typist('alice', 'alice');
@@ -282,7 +282,7 @@ describe('input of several people', () => {
     expect(typed(session.end())).toBe('ls\rid\r<bob>w\r<alice>cd\r');
   });
 
-  test('is told apart where echoes come after somebody else has typed', () => {
+  test('names the right user when an echo arrives after somebody else has typed', () => {
     const session = new Session();
     session.type('ab');
     session.input.typist('bob', 'alice');
@@ -292,7 +292,7 @@ describe('input of several people', () => {
     expect(typed(session.end())).toBe('ab<bob>cd<alice>ef\r');
   });
 
-  test('says whose the secret was that it does not keep', () => {
+  test('names the user who typed a secret that is not recorded', () => {
     const session = new Session();
     session.input.typist('bob', 'alice');
     session.show('Password: ').type('hunter2\r').show('\r\n');
@@ -303,7 +303,7 @@ describe('input of several people', () => {
     expect(JSON.stringify(lines)).not.toContain('hunter2');
   });
 
-  test('keeps every byte, each with who typed it, in any order of keys and echoes', () => {
+  test('keeps every byte, with the user who typed it, for any order of keys and echoes', () => {
     const people = ['alice', 'bob', 'carol'];
     fc.assert(
       fc.property(

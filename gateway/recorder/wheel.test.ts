@@ -3,7 +3,7 @@ import { TICK_MS, Wheel } from './wheel.js';
 
 function wheelAt(): { wheel: Wheel; called: string[]; entry: (name: string) => { due(now: number): void } } {
   const called: string[] = [];
-  // The clock stands still: only `run` brings time on.
+  // The clock stands still: only `run` advances time.
   const wheel = new Wheel(() => 0);
   return { wheel, called, entry: (name) => ({ due: (now) => called.push(`${name}@${now}`) }) };
 }
@@ -21,7 +21,7 @@ test('calls each entry once, not before its time, in order', () => {
   wheel.close();
 });
 
-test('keeps the earliest time an entry asked for, and forgets what is cancelled', () => {
+test('keeps the earliest time that an entry asked for, and forgets cancelled entries', () => {
   const { wheel, called, entry } = wheelAt();
   const [one, two] = [entry('one'), entry('two')];
   wheel.at(one, 500);
@@ -45,7 +45,7 @@ test('an entry may schedule itself again while it is called', () => {
   wheel.close();
 });
 
-test('its timer comes by itself', async () => {
+test('its timer fires without a call to `run`', async () => {
   const wheel = new Wheel(() => performance.now());
   await new Promise<void>((resolve) => wheel.at({ due: () => resolve() }, performance.now() + 10));
   wheel.close();

@@ -1,4 +1,4 @@
-/** Deciding again about those whom a change concerns comes to the same as deciding again about everybody. */
+/** Rechecking only the subjects of a change has the same result as rechecking everybody. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Lock } from '#schemas/documents/lock.js';
@@ -37,7 +37,7 @@ const identityFor = (user: string, roles: readonly string[], asked: readonly str
     validBefore: 4_000_000_000,
   }) as unknown as UserIdentity;
 
-/** Who they are by this snapshot: those of another cluster by its map of roles. */
+/** The identity by this snapshot: users of another cluster get the roles that its role map gives. */
 function identityNow(identity: UserIdentity, { clusters }: Snapshot): UserIdentity {
   if (identity.cluster === null) return identity;
   const cluster = clusters.find(({ name }) => name === identity.cluster);
@@ -93,7 +93,7 @@ const cluster = fc
   .map(
     (mapped): TrustedCluster => ({ name: 'east', role_map: { theirs: mapped }, nodes: [], ssh_user_ca: [] }) as unknown as TrustedCluster,
   );
-/** Mostly all are there, so that something is allowed in the first place. */
+/** Most names are present, so that something is permitted in the first place. */
 const some = <T>(names: readonly string[], make: (name: string) => fc.Arbitrary<T>, often: number): fc.Arbitrary<readonly T[]> =>
   fc
     .tuple(...names.map((name) => fc.option(make(name), { freq: often, nil: undefined })))
@@ -102,7 +102,7 @@ const some = <T>(names: readonly string[], make: (name: string) => fc.Arbitrary<
 interface Step {
   readonly now: number;
   readonly change: Partial<Snapshot>;
-  /** A whole snapshot instead of a change. */
+  /** A whole snapshot is sent instead of a change. */
   readonly whole: boolean;
 }
 const parts: Record<string, fc.Arbitrary<Partial<Snapshot>>> = {
@@ -136,7 +136,7 @@ const world = fc.record({
   steps: fc.array(step, { minLength: 1, maxLength: 8 }),
 });
 
-/** A gateway with an access for whatever the first snapshot allows, with two sessions each. */
+/** A gateway with one access for each identity that the first snapshot permits, with two sessions each. */
 class Gateway {
   readonly audits: AuditEntry[] = [];
   readonly did: string[] = [];
@@ -203,7 +203,7 @@ class Gateway {
 }
 
 describe('a change', () => {
-  test('that is applied to those whom it concerns leaves the gateway as if it was applied to all', () => {
+  test('applied only to its subjects leaves the gateway in the same state as applied to everybody', () => {
     let passedOver = 0;
     fc.assert(
       fc.property(world, ({ first, people, steps }) => {
@@ -233,7 +233,7 @@ describe('a change', () => {
       }),
       { numRuns: 1_500 },
     );
-    // Else it would hold for want of anything that was left out.
+    // Otherwise the property would hold only because no access was ever skipped.
     expect(passedOver).toBeGreaterThan(1_000);
   });
 
@@ -263,7 +263,7 @@ describe('a change', () => {
     expect(scopeOf({ ...change, ...(change.locks === undefined ? { locks: before.locks } : {}) }).concerns(ann)).toBe(concerned);
   });
 
-  test('of a Kubernetes cluster concerns those who are in it', () => {
+  test('of a Kubernetes cluster concerns the users connected to it', () => {
     const change = { locks: before.locks, kube_clusters: [{ name: 'shop' }] as never };
     expect([scopeOf(change).concerns(kube), scopeOf(change).concerns(ann)]).toEqual([true, false]);
     expect(scopeOf({ locks: before.locks, ...nodes('web-1') }).concerns(kube)).toBe(false);

@@ -12,7 +12,7 @@ function gate(): { gate: InputGate; lines: (StreamFact | Gap)[]; notices: string
 }
 
 describe('the input gate of a session', () => {
-  it('is open at first, and says nothing when it is opened again', () => {
+  it('is open at first, and opening it again writes nothing', () => {
     const { gate: input, lines, notices } = gate();
     expect(input.open).toBe(true);
     expect(input.reopen()).toBe(false);
@@ -33,7 +33,7 @@ describe('the input gate of a session', () => {
     expect(reopened).toHaveLength(1);
   });
 
-  it('records that input was discarded once for each time it is closed, without saying how much', () => {
+  it('records discarded input once each time it closes, without the amount', () => {
     const { gate: input, lines } = gate();
     for (const _ of [1, 2]) {
       input.close('');
@@ -47,7 +47,7 @@ describe('the input gate of a session', () => {
     ]);
   });
 
-  it('opens only when nobody holds it, whoever closed it last', () => {
+  it('opens only when nothing holds it closed, no matter what closed it last', () => {
     const { gate: input, lines, notices } = gate();
     expect(input.close('', 'pause', 'carol')).toBe(true);
     expect(input.close('incident 7')).toBe(true);
@@ -64,7 +64,7 @@ describe('the input gate of a session', () => {
     expect(notices.at(-1)).toBe('dave resumed this session');
   });
 
-  it('reminds who types of it, at most every five seconds', () => {
+  it('reminds a user who types, at most every five seconds', () => {
     const { gate: input, notices, at } = gate();
     input.close('');
     for (at.ms = 0; at.ms < 12_000; at.ms += 100) input.discard();

@@ -13,7 +13,7 @@ import type { LimitClock } from './limits.js';
 import { openWorld } from '../testing/harness.js';
 import type { World } from '../testing/harness.js';
 
-/** A clock that is wound by hand; timers run in their order. */
+/** A clock that the test advances; timers run in order. */
 class Clock implements LimitClock {
   time = 1_000_000_000;
   #timers: { readonly at: number; readonly call: () => void }[] = [];
@@ -63,13 +63,13 @@ describe('a connection', () => {
     return { clock, told, timer, change: (more: Partial<SessionLimits>) => timer.set({ ...none, ...more }) };
   };
 
-  it('without limits is left alone, without a timer', () => {
+  it('without limits has no timer', () => {
     const { clock, told } = start({});
     clock.pass(1e6);
     expect([told, clock.waiting]).toEqual([[], 0]);
   });
 
-  it('ends after its longest length, with a warning one minute before', () => {
+  it('ends after the longest permitted time, with a warning one minute before', () => {
     const { clock, told } = start({ maxSessionLength: 7300 });
     clock.pass(10_000);
     expect(told).toEqual([
@@ -78,7 +78,7 @@ describe('a connection', () => {
     ]);
   });
 
-  it('ends when it was idle; what happens meanwhile puts it off', () => {
+  it('ends when it is idle; activity postpones the end', () => {
     const { clock, told, timer } = start({ idleTimeout: 300 });
     clock.pass(200);
     timer.active();
@@ -89,13 +89,13 @@ describe('a connection', () => {
     expect(told.slice(1)).toEqual(['690 s: this session is idle, and ends in one minute', '750 s: SESSION_IDLE']);
   });
 
-  it('ends with its certificate where roles say so', () => {
+  it('ends with its certificate if roles say so', () => {
     const { clock, told } = start({ disconnectExpiredCert: true, maxSessionLength: 9000 });
     clock.pass(10_000);
     expect(told).toEqual(['7140 s: your certificate expires, and this session ends in one minute', '7200 s: CERT_EXPIRED']);
   });
 
-  it('follows roles that change: longer, shorter, and already over', () => {
+  it('follows changes of roles: longer, shorter, and already over', () => {
     const { clock, told, change } = start({ maxSessionLength: 300 });
     clock.pass(200);
     change({ maxSessionLength: 600 });
@@ -109,7 +109,7 @@ describe('a connection', () => {
     expect(told).toHaveLength(2);
   });
 
-  it('that is gone has no timer', () => {
+  it('that has ended has no timer', () => {
     const { clock, timer } = start({ idleTimeout: 300 });
     timer.stop();
     expect(clock.waiting).toBe(0);
@@ -129,7 +129,7 @@ describe('on a gateway', () => {
   };
   beforeEach(() => change({}));
 
-  /** A shell in a terminal, and what it shows. */
+  /** A shell in a terminal, and its output. */
   function shell(): {
     readonly child: ChildProcess;
     until(text: string): Promise<void>;
@@ -153,7 +153,7 @@ describe('on a gateway', () => {
     };
   }
 
-  it('a session that lasted too long ends with the reason in its terminal and in the audit', async () => {
+  it('a session that lasted too long ends, with the reason on its terminal and in the audit', async () => {
     const { until, seen, ended } = shell();
     await until('ready');
     change({ max_session_length: 0.001 });
@@ -167,7 +167,7 @@ describe('on a gateway', () => {
     });
   });
 
-  it('a warning is shown and recorded, and what the node sends then arrives whole, however slow the reader', async () => {
+  it('a warning is shown and recorded, and later output of the node arrives complete, however slow the reader is', async () => {
     const before = world.recorder.recordings().length;
     const child = world.start(
       'ssh',
@@ -186,12 +186,12 @@ describe('on a gateway', () => {
     });
     const ended = once(child, 'close');
     while (!shown.join('').includes('ready')) await once(child.stdout!, 'data');
-    // Idle from now on, so that the minute before the end has begun.
+    // Counts as idle from now on, and the last minute has begun.
     change({ idle_timeout: 61 });
     while (!shown.join('').includes('ends in')) await once(child.stdout!, 'data');
     child.stdout!.pause();
     child.stdin!.write('go\r');
-    // The window of a terminal is 1 MiB: until it is nearly full, the reader waits.
+    // The window of a terminal is 1 MiB: the reader waits until it is nearly full.
     while (world.recorder.shown < 1_000_000) await new Promise((resolve) => setTimeout(resolve, 10));
     child.stdout!.resume();
     await ended;
@@ -203,7 +203,7 @@ describe('on a gateway', () => {
     expect(recording!.bytes('out').toString('latin1')).toContain('steno: this session is idle');
   });
 
-  it('more connections than roles allow are refused, and told why; one that ends makes room', async () => {
+  it('connections over the limit are refused with the reason; one that ends makes room', async () => {
     change({ max_sessions: 1 });
     const { child, until, ended } = shell();
     await until('ready');
@@ -213,12 +213,12 @@ describe('on a gateway', () => {
     child.stdin!.end('\u0004');
     await ended;
     let again = await world.run('ssh', ['-F', world.sshConfig, 'root@node-1.steno', 'echo hello']);
-    // The place comes back when the gateway has heard of the end.
+    // The slot is free once the gateway has noticed the end.
     while (again.status === 255) again = await world.run('ssh', ['-F', world.sshConfig, 'root@node-1.steno', 'echo hello']);
     expect(again.stdout).toBe('hello\n');
   });
 
-  it('without the authority, roles with such a limit admit nobody, and the others as before', async () => {
+  it('without the authority, roles with a limit admit nobody, and other roles still do', async () => {
     world.authority.placed = async () => {
       throw new StenoError('NOT_RUNNING');
     };
@@ -229,7 +229,7 @@ describe('on a gateway', () => {
     expect(refused).toMatchObject({ status: 255, stderr: expect.stringContaining('[AUTHORITY_UNREACHABLE]') });
   });
 
-  it('a forwarding that roles no longer allow ends, and the session goes on', async () => {
+  it('a forwarding that roles no longer permit ends, and the session continues', async () => {
     const echo = createServer((socket) => socket.on('error', () => undefined).pipe(socket)).listen(0, '127.0.0.1');
     await once(echo, 'listening');
     const local = await freePort();

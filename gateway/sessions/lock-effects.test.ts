@@ -7,7 +7,7 @@ import { LockEffectReporter } from './lock-effects.js';
 const lock = (id: string, target = 'mallory'): Lock => ({ id, target_kind: 'user', target, reason: '', expires_at: null });
 const none = new Map<string, { connections: number; sessions: number }>();
 
-/** An authority that takes reports, or is away. */
+/** An authority that accepts reports, or is away. */
 class Authority {
   readonly told: LockEffect[] = [];
   away = false;
@@ -29,7 +29,7 @@ class Authority {
 const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 const begin = (authority: Authority): LockEffectReporter => new LockEffectReporter(authority.tell, pino({ level: 'silent' }));
 
-test('every lock is told once, also one that ended nothing; what it ends later is added', async () => {
+test('each lock is reported once, even if it ended nothing; sessions that it ends later are added', async () => {
   const authority = new Authority();
   const reporter = begin(authority);
   reporter.applied([lock('a'), lock('b')], new Map([['a', { connections: 2, sessions: 3 }]]));
@@ -46,7 +46,7 @@ test('every lock is told once, also one that ended nothing; what it ends later i
   reporter.close();
 });
 
-test('another lock under the same id begins at nothing, as does one that comes back', async () => {
+test('another lock under the same id starts at zero, and so does a lock that returns', async () => {
   const authority = new Authority();
   const reporter = begin(authority);
   reporter.applied([lock('a')], new Map([['a', { connections: 5, sessions: 5 }]]));
@@ -63,7 +63,7 @@ test('another lock under the same id begins at nothing, as does one that comes b
   reporter.close();
 });
 
-test('what the authority has not heard is told again, with what came meanwhile', async () => {
+test('a report that the authority missed is repeated, with later effects added', async () => {
   const authority = new Authority();
   const reporter = begin(authority);
   authority.away = true;

@@ -31,7 +31,7 @@ const lockOn = (target_kind: Lock['target_kind'], target: string, expires_at: nu
   expires_at,
 });
 
-/** One access of alice to root@web-1 with sessions, through a front door that only writes down what it is asked to do. */
+/** One access of alice to root@web-1 with sessions. The front end only writes down its calls. */
 function scene(...ids: readonly string[]) {
   const audits: AuditEntry[] = [];
   const did: string[] = [];
@@ -68,13 +68,13 @@ function scene(...ids: readonly string[]) {
 }
 
 describe('the registry of live sessions', () => {
-  it('leaves everything alone while nothing is locked', () => {
+  it('changes nothing while nothing is locked', () => {
     const { apply, did, audits } = scene('s1');
     apply();
     expect([did, audits]).toEqual([['permit'], []]);
   });
 
-  it('ends one session by a lock on it, and the others of the same connection go on', () => {
+  it('ends one session when it is locked, and the others of its connection continue', () => {
     const { apply, did, registry, events } = scene('s1', 's2');
     apply(lockOn('session', 's1'));
     apply(lockOn('session', 's1'));
@@ -84,7 +84,7 @@ describe('the registry of live sessions', () => {
     expect(events()).toEqual(['session.ended s1', 'lock.enforced']);
   });
 
-  it('freezes the input of one session, once, and lets it go when the lock is lifted', () => {
+  it('freezes the input of one session, once, and releases it when the lock is lifted', () => {
     const { apply, did, registry, events } = scene('s1', 's2');
     apply(lockOn('session-input', 's1'));
     apply(lockOn('session-input', 's1'));
@@ -110,7 +110,7 @@ describe('the registry of live sessions', () => {
     expect([session.gate.open, session.needsModerator]).toEqual([true, true]);
     session.moderatedBy(null);
     expect(session.gate.open).toBe(false);
-    // Each cause holds by itself.
+    // Each of the two locks holds the input by itself.
     apply(lockOn('session-moderation', 's1'), lockOn('session-input', 's1'));
     session.moderatedBy('carol');
     expect(session.gate.open).toBe(false);
@@ -137,7 +137,7 @@ describe('the registry of live sessions', () => {
     expect(JSON.parse(audits[1]!.data!)).toMatchObject({ target_kind: 'session-moderation', frozen: 1 });
   });
 
-  it('lets a session go when its lock is over', () => {
+  it('releases a session when its lock has expired', () => {
     const { apply, registry } = scene('s1');
     apply(lockOn('session-input', 's1', 2_000));
     expect(registry.find('s1')?.gate.open).toBe(false);
@@ -150,7 +150,7 @@ describe('the registry of live sessions', () => {
     ['role', 'admin'],
     ['login', 'root'],
     ['node', 'web-1'],
-  ] as const)('ends the connection by a lock on its %s, and counts its sessions', (kind, target) => {
+  ] as const)('ends the connection when its %s is locked, and counts its sessions', (kind, target) => {
     const { apply, did, audits } = scene('s1', 's2');
     expect([...apply(lockOn(kind, target))]).toEqual([[`${kind}-lock`, { connections: 1, sessions: 2 }]]);
     expect(did).toEqual(['end LOCKED']);
@@ -158,7 +158,7 @@ describe('the registry of live sessions', () => {
     expect(JSON.parse(audits[1]!.data!)).toEqual({ target_kind: kind, target, connections: 1, sessions: 2 });
   });
 
-  it('shows a notice once, in its session alone, with who sent it', () => {
+  it('shows a notice once, only in its session, and names the sender', () => {
     const { registry, did, audits } = scene('s1', 's2');
     const notice = { id: 'n1', session: 's1', text: 'please log out', by: 'bob', expires_at: 9_000 };
     const publish = (...notices: readonly SessionNotice[]): unknown =>
@@ -170,7 +170,7 @@ describe('the registry of live sessions', () => {
     expect(audits).toMatchObject([{ event: 'session.notice', session: 's1', actor: 'bob', reason: 'please log out', outcome: 'success' }]);
   });
 
-  it('is idle once the last session has ended, however it ended', async () => {
+  it('is idle once the last session has ended, no matter how', async () => {
     const { registry, apply } = scene('s1', 's2');
     const idle = registry.idle().then(() => 'idle');
     const soon = (): Promise<string> => Promise.race([idle, new Promise<string>((resolve) => setImmediate(() => resolve('busy')))]);

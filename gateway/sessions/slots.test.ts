@@ -6,7 +6,7 @@ import { PLACE_BEAT_MS } from '#schemas/session-place.js';
 import type { PlaceReport, PlaceRequest } from '#schemas/session-place.js';
 import { SessionSlots } from './slots.js';
 
-/** The authority's contract: it keeps what it is told, and can fail before that or after it. */
+/** The authority's contract: it keeps what is reported, and can fail before or after doing so. */
 class Told {
   readonly reports: PlaceReport[] = [];
   readonly questions: PlaceRequest[] = [];
@@ -46,7 +46,7 @@ class Told {
   }
 }
 
-describe('places of connections', () => {
+describe('session slots', () => {
   let told: Told;
   let limited: boolean;
   let places: SessionSlots;
@@ -64,7 +64,7 @@ describe('places of connections', () => {
   const beat = (): Promise<unknown> => vi.advanceTimersByTimeAsync(PLACE_BEAT_MS);
   const settle = (): Promise<unknown> => vi.advanceTimersByTimeAsync(0);
 
-  it('are counted for each user, and come back once', () => {
+  it('are counted for each user, and freed once', () => {
     const first = places.take('ann', 2);
     places.take('ann', 2);
     places.take('bob', 1);
@@ -75,7 +75,7 @@ describe('places of connections', () => {
     expect(() => places.take('ann', 2)).toThrow(/2 at a time/);
   });
 
-  it('without any role that sets a limit, nobody is asked or told', async () => {
+  it('are neither requested nor reported if no role sets a limit', async () => {
     limited = false;
     const place = places.take('ann', null);
     expect(place.granted).toBeUndefined();
@@ -85,7 +85,7 @@ describe('places of connections', () => {
     expect([told.questions, told.reports]).toEqual([[], []]);
   });
 
-  it('without a limit of their own wait for nobody, and are told of afterwards when another role has one', async () => {
+  it('without a limit of their own are granted at once, and reported afterwards if another role has a limit', async () => {
     const place = places.take('ann', null);
     expect(place.granted).toBeUndefined();
     await settle();
@@ -95,7 +95,7 @@ describe('places of connections', () => {
     expect(told.kept.size).toBe(0);
   });
 
-  it('are told of when roles get a limit while they live', async () => {
+  it('are reported when roles get a limit while they are in use', async () => {
     limited = false;
     places.take('ann', null);
     await beat();
@@ -105,7 +105,7 @@ describe('places of connections', () => {
     expect([...told.kept.values()]).toEqual(['ann']);
   });
 
-  it('with a limit are granted by the authority, which hears of the end with the next question', async () => {
+  it('under a limit are granted by the authority, which learns of freed slots in the next request', async () => {
     const first = places.take('ann', 1);
     await first.granted;
     told.fault = 'not done';
@@ -117,7 +117,7 @@ describe('places of connections', () => {
     expect([...told.kept.keys()]).toEqual([2]);
   });
 
-  it('that the authority refuses are none, here neither', async () => {
+  it('that the authority refuses are not counted by the gateway either', async () => {
     told.refuse = true;
     await expect(places.take('ann', 1).granted).rejects.toMatchObject({ code: 'SESSIONS_TOO_MANY' });
     told.refuse = false;
@@ -127,7 +127,7 @@ describe('places of connections', () => {
   });
 
   it.each(['not done', 'done but reported failed'] as const)(
-    'without an answer there is no place, and none is left behind: %s',
+    'are refused without an answer from the authority, and none stays taken: %s',
     async (fault) => {
       told.fault = fault;
       await expect(places.take('ann', 1).granted).rejects.toMatchObject({ code: 'AUTHORITY_UNREACHABLE' });
@@ -137,7 +137,7 @@ describe('places of connections', () => {
     },
   );
 
-  it.each(['not done', 'done but reported failed'] as const)('that ended before it was heard of them are forgotten: %s', async (fault) => {
+  it.each(['not done', 'done but reported failed'] as const)('freed before the authority knew of them are forgotten: %s', async (fault) => {
     told.fault = fault;
     const place = places.take('ann', null);
     await settle();
@@ -148,7 +148,7 @@ describe('places of connections', () => {
     expect(told.kept.size).toBe(0);
   });
 
-  it('that end while the authority is asked are given back', async () => {
+  it('freed while the authority is asked are given back', async () => {
     const place = places.take('ann', 1);
     place.leave();
     await place.granted;
@@ -156,7 +156,7 @@ describe('places of connections', () => {
     expect(told.kept.size).toBe(0);
   });
 
-  it('are told again to an authority that has forgotten them', async () => {
+  it('are reported again to an authority that has forgotten them', async () => {
     await places.take('ann', 2).granted;
     places.take('bob', null);
     await settle();
@@ -166,7 +166,7 @@ describe('places of connections', () => {
     expect([...told.kept.values()].sort()).toEqual(['ann', 'bob']);
   });
 
-  it('beat while there are any', async () => {
+  it('send a beat while any is taken', async () => {
     const place = places.take('ann', null);
     await settle();
     const before = told.reports.length;

@@ -10,10 +10,10 @@ afterEach(() => folder.remove());
 
 const open = (boot = 'a', floor = 0): Promise<SessionCounter> => SessionCounter.open(diskFiles, folder.path, floor, boot);
 
-test('counts from 1, and goes on without a hole after the process died', async () => {
+test('counts from 1, without a hole after the process died', async () => {
   const first = await open();
   expect([await first.next(), await first.next()]).toEqual([1, 2]);
-  // Not closed: as after a kill.
+  // Not closed, as after a kill.
   const second = await open();
   expect(second.skipped).toBeNull();
   expect(await second.next()).toBe(3);
@@ -21,7 +21,7 @@ test('counts from 1, and goes on without a hole after the process died', async (
   second.close();
 });
 
-test('after a power cut no number is used again, and those between are told', async () => {
+test('reuses no number after a power cut, and reports the skipped ones', async () => {
   const first = await open('a');
   await first.next();
   const second = await open('b');
@@ -31,14 +31,14 @@ test('after a power cut no number is used again, and those between are told', as
   second.close();
 });
 
-test('where boots cannot be told apart, every start counts as a power cut', async () => {
+test('treats every start as one after a power cut if boots cannot be told apart', async () => {
   (await open('')).close();
   const second = await open('');
   expect(await second.next()).toBe(257);
   second.close();
 });
 
-test('is above every number that the spool holds', async () => {
+test('starts above every number in the spool', async () => {
   const counter = await open('a', 900);
   expect(await counter.next()).toBe(901);
   counter.close();
@@ -54,7 +54,7 @@ test('gives each caller a number of its own across batches', async () => {
 
 for (const kind of ['fail', 'fail after'] as const) {
   for (const call of ['sync', 'rename', 'syncFolder'] as const) {
-    test(`a reservation whose ${call} ${kind === 'fail' ? 'failed' : 'was done but reported failed'} gives no number, and none twice later`, async () => {
+    test(`a reservation whose ${call} ${kind === 'fail' ? 'failed' : 'was done but reported failed'} gives out no number, and none twice later`, async () => {
       const counter = await open();
       for (let i = 0; i < 256; i++) await counter.next();
       counter.close();

@@ -1,6 +1,6 @@
 /**
- * The write order of the recorder (recorder/signed-log.ts), broken at each step by SIGKILL. Whatever the step: after the
- * next start the recording is whole, verifies, and holds every byte that `output` had returned for.
+ * The write order of the recorder (recorder/signed-log.ts), broken at each step by SIGKILL. After the next start the recording is
+ * complete and verifies, and it holds every byte for which `output` had returned.
  */
 import { execFile } from 'node:child_process';
 import { readdirSync } from 'node:fs';
@@ -25,7 +25,7 @@ afterEach(async () => {
   folder.remove();
 });
 
-/** Runs the child until it dies; resolves with what it had shown. */
+/** Runs the child until it dies; resolves with its output. */
 function crash(plan: Omit<Plan, 'folder' | 'key'>): Promise<string> {
   return new Promise((resolve, reject) => {
     execFile(process.execPath, [child, JSON.stringify({ ...plan, folder: folder.path, key: trialKey })], (error, stdout, stderr) => {
@@ -82,7 +82,7 @@ describe('the gateway is killed while it records', () => {
     expect(await recover()).toMatchObject({ texts: [], events: ['recording.empty'] });
   });
 
-  test('while it reserves numbers: none is used twice', async () => {
+  test('while it reserves numbers: no number is used twice', async () => {
     await crash({ call: 'rename', file: 'counter.new', nth: 1, when: 'after', url: null, record: true });
     await crash({ call: 'write', file: '.cast', nth: 3, when: 'after', url: null, record: true });
     await crash({ call: 'writeAt', file: 'counter.new', nth: 1, when: 'before', url: null, record: true });
@@ -100,7 +100,7 @@ test('6: after the last checkpoint the session is complete, not interrupted', as
 
 describe('the gateway is killed while it recovers', () => {
   for (const [name, step] of [
-    ['after the torn line was mended', { call: 'write', file: '.cast', nth: 1, when: 'after' }],
+    ['after the torn line was repaired', { call: 'write', file: '.cast', nth: 1, when: 'after' }],
     ['in the middle of the gap line', { call: 'write', file: '.cast', nth: 2, when: 'midway' }],
     ['before the last checkpoint', { call: 'write', file: '.state', nth: 1, when: 'before' }],
     ['after the last checkpoint', { call: 'write', file: '.state', nth: 1, when: 'after' }],
@@ -115,11 +115,11 @@ describe('the gateway is killed while it recovers', () => {
   }
 });
 
-describe('the gateway is killed while it forgets what ingest stored', () => {
+describe('the gateway is killed while it deletes recordings that ingest stored', () => {
   for (const [name, step] of [
-    ['before the lines go', { call: 'unlink', file: '.cast', nth: 1, when: 'before' }],
-    ['after the lines went', { call: 'unlink', file: '.cast', nth: 1, when: 'after' }],
-    ['before the journal goes', { call: 'unlink', file: '.state', nth: 1, when: 'before' }],
+    ['before the lines are deleted', { call: 'unlink', file: '.cast', nth: 1, when: 'before' }],
+    ['after the lines were deleted', { call: 'unlink', file: '.cast', nth: 1, when: 'after' }],
+    ['before the journal is deleted', { call: 'unlink', file: '.state', nth: 1, when: 'before' }],
   ] as readonly Step[]) {
     test(name, async () => {
       const shown = await crash({ ...step, url: ingest.url, record: true });

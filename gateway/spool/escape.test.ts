@@ -12,14 +12,14 @@ const all = (text: string, room = 1 << 16): { written: string; read: number } =>
   return { written: target.toString('utf8', 0, result.end), read: result.read };
 };
 
-test('escapes as JSON.stringify does, for every character of ASCII and samples beyond', () => {
+test('escapes as JSON.stringify does, for every ASCII character and some others', () => {
   const ascii = Array.from({ length: 128 }, (_, code) => String.fromCharCode(code)).join('');
   for (const text of [ascii, 'é漢🙂\u2028\u2029\ufffd', '', '"', '\\\\"\n'.repeat(100), 'plain text of some length']) {
     expect(all(text).written).toBe(growText(text));
   }
 });
 
-test('random text escapes the same, whatever the alignment', () => {
+test('escapes random text the same at any alignment', () => {
   const alphabet = [...'abcdefgh"\\\n\r\t\x1b\x00\x7fé漢🙂'];
   for (let round = 0; round < 300; round++) {
     const text = [...randomBytes(round % 60)].map((byte) => alphabet[byte % alphabet.length]!).join('');
@@ -27,7 +27,7 @@ test('random text escapes the same, whatever the alignment', () => {
   }
 });
 
-test('never splits a character or an escape at the limit, and never goes over it', () => {
+test('never splits a character or an escape at the limit, and never exceeds it', () => {
   const text = 'ab"c\x1bdé漢🙂z'.repeat(3);
   for (let room = 6; room < 80; room++) {
     const { written, read } = all(text, room);
@@ -39,7 +39,7 @@ test('never splits a character or an escape at the limit, and never goes over it
   }
 });
 
-test('an incomplete sequence at the end is left out, a wrong one is not', () => {
+test('leaves out an incomplete sequence at the end, but not an invalid one', () => {
   for (const [bytes, whole] of [
     [[], 0],
     [[0x61], 1],

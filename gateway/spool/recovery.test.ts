@@ -32,7 +32,7 @@ test('a torn text line keeps its whole characters and escapes, wherever it was c
   expect(last).toBe(line.length - 3);
   for (const other of ['', '[', '[0.1,"g",{"reason"', '[0,"o","', '{"version":3', '\0\0\0\0'])
     expect(openLineLength(Buffer.from(other))).toBe(0);
-  // What a power cut leaves behind what was written.
+  // A power cut can leave zeros after the written bytes.
   expect(openLineLength(Buffer.concat([Buffer.from('[0,"o","ab'), Buffer.alloc(8)]))).toBe('[0,"o","ab'.length);
 });
 
@@ -49,7 +49,7 @@ test('the journal is read up to its first torn or foreign record', () => {
   expect([...readRecords(Buffer.concat([Buffer.from('{"x":1}\n'), bytes]))]).toEqual([]);
 });
 
-/** A recording with two checkpoints, as a dead gateway leaves it: lines after the last, and nothing closed. */
+/** A recording with two checkpoints as a dead gateway leaves it: with lines after the last checkpoint, and not closed. */
 async function abandoned(): Promise<string> {
   const clock = trialClock();
   const recorder = await startRecorder({ spool: folder.path, gateway: 'gw-1' }, trialDeps(null, { clock }));
@@ -62,7 +62,7 @@ async function abandoned(): Promise<string> {
     .filter((entry) => entry.isFile())
     .map(({ name }) => [name, readFileSync(`${folder.path}/${name}`)] as const);
   await recorder.close();
-  // Back to what was there before it closed.
+  // Restores the files as they were before the recorder closed.
   for (const [name, bytes] of saved) writeFileSync(`${folder.path}/${name}`, bytes);
   return session.session;
 }
@@ -86,7 +86,7 @@ describe('a recording left by a dead gateway', () => {
     expect(readdirSync(folder.path).filter((name) => name.startsWith(session))).toEqual([]);
   });
 
-  test('keeps what comes before bytes that a power cut spoiled', async () => {
+  test('keeps the bytes before those that a power cut damaged', async () => {
     const session = await abandoned();
     const path = `${folder.path}/${session}.cast`;
     const bytes = readFileSync(path);
@@ -95,7 +95,7 @@ describe('a recording left by a dead gateway', () => {
     expect(textOf(checkRecording(ingest.recordings.get(session)!), 'o').endsWith('last w')).toBe(true);
   });
 
-  test('without its last checkpoint in the journal is signed again from the one before', async () => {
+  test('whose journal lost its last checkpoint is signed again from the previous one', async () => {
     const session = await abandoned();
     const path = `${folder.path}/${session}.state`;
     const journal = readFileSync(path);
@@ -104,7 +104,7 @@ describe('a recording left by a dead gateway', () => {
     expect(checkRecording(ingest.recordings.get(session)!).lines.at(-1)!.code).toBe('g');
   });
 
-  test('without its lines is put into quarantine and audited', async () => {
+  test('that has no lines is quarantined and audited', async () => {
     const session = await abandoned();
     writeFileSync(`${folder.path}/${session}.cast`, '');
     writeFileSync(`${folder.path}/${session}.000000000000900.cast`, '');

@@ -1,4 +1,4 @@
-/** Whatever is written in whatever order: readers cut the same blocks, and so does a sender that has fallen behind. */
+/** For any sequence of writes, readers cut the same blocks, and so does a sender that has fallen behind. */
 import { randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { BLOCK_MAX_BYTES, BLOCK_MAX_MS } from '#schemas/recording/block.js';
@@ -49,7 +49,7 @@ async function sent(
   return { blocks, parts, stored: 0, closed: true };
 }
 
-test('random text and lines at random times are cut as readers cut them, from the start and from any checkpoint', async () => {
+test('readers cut random text and lines at random times into the same blocks, from the start and from any checkpoint', async () => {
   let now = 0;
   let text = '';
   for (let i = 0; i < 400; i++) {
@@ -69,7 +69,7 @@ test('random text and lines at random times are cut as readers cut them, from th
   for (const { checkpoint } of whole.parts) {
     const rest = await sent(checkpoint.block);
     expect(rest.blocks).toEqual(whole.blocks.filter(({ n }) => n > checkpoint.block));
-    // Two checkpoints may end at one block, an open one and the last: whoever stored that block may lack the last.
+    // An open checkpoint and the last one may end at the same block, and an ingest that stored that block may lack the last one.
     const known = whole.parts.findIndex((part) => part.checkpoint.block === checkpoint.block);
     expect(rest.parts).toEqual(whole.parts.slice(known + 1));
   }
@@ -79,7 +79,7 @@ test('random text and lines at random times are cut as readers cut them, from th
   }
 });
 
-test('a key and its echo in one write leave the log that two writes leave', async () => {
+test('a key and its echo in one write leave the same log as two writes', async () => {
   const header = {
     version: 3 as const,
     term: { cols: 80, rows: 24 },
@@ -128,7 +128,7 @@ test('a key and its echo in one write leave the log that two writes leave', asyn
   }
 });
 
-test('where the last checkpoint ends at the block of the one before, only the last is still sent', async () => {
+test('if the last checkpoint ends at the same block as the previous one, only the last is still sent', async () => {
   log.text('o', Buffer.alloc(CHECKPOINT_BYTES - 4096, 'x'), 1);
   log.tick(BLOCK_MAX_MS + 1);
   log.settle(BLOCK_MAX_MS + 2);
@@ -140,14 +140,14 @@ test('where the last checkpoint ends at the block of the one before, only the la
   expect(await sent(last!.checkpoint.block)).toMatchObject({ blocks: [], parts: [last] });
 });
 
-test('a block is cut a second after its first line though nothing follows, and the next line begins another', async () => {
+test('a block is closed a second after its first line even if nothing follows, and the next line begins another', async () => {
   log.text('o', Buffer.from('a'), 10);
   expect(log.n).toBe(0);
   log.tick(BLOCK_MAX_MS - 1);
   expect(log.n).toBe(0);
   log.tick(log.dueAt);
   expect(log.n).toBe(1);
-  // A clock that lags must not put a line into a block that is gone.
+  // A clock that lags must not put a line into a closed block.
   log.text('o', Buffer.from('b'), 500);
   log.end('complete', 500);
   const recording = await sent();
@@ -155,7 +155,7 @@ test('a block is cut a second after its first line though nothing follows, and t
   checkRecording(recording);
 });
 
-test('checkpoints come after 256 KiB, after a minute, and at the end', async () => {
+test('checkpoints are signed after 256 KiB, after a minute, and at the end', async () => {
   for (let i = 0; i < 40; i++) log.text('o', Buffer.alloc(16 << 10, 'x'), i);
   expect(log.part).toBe(Math.floor(((40 * 16) << 10) / CHECKPOINT_BYTES));
   log.tick(2_000);
@@ -171,7 +171,7 @@ test('checkpoints come after 256 KiB, after a minute, and at the end', async () 
   expect(parts.map(({ checkpoint }) => checkpoint.end)).toEqual([...parts.slice(1).map(() => 'open'), 'complete']);
 });
 
-test('no block is sent past a checkpoint that is not synced yet', () => {
+test('no block is sent past a checkpoint that is not synced', () => {
   const sender = new Sender(log, { finished: () => undefined, refused: () => undefined, stored: () => undefined });
   for (let i = 0; i < 40; i++) log.text('o', Buffer.alloc(16 << 10, 'x'), i);
   const frames = [];
@@ -180,7 +180,7 @@ test('no block is sent past a checkpoint that is not synced yet', () => {
   expect(frames.length).toBeLessThan(log.n);
 });
 
-test('drafts of a block, put together, are the beginning of what is cut from there on', async () => {
+test('the drafts of a block, joined, are the beginning of the log from that block on', async () => {
   const sender = new Sender(log, { finished: () => undefined, refused: () => undefined, stored: () => undefined });
   const drafts = new Map<number, Buffer>();
   let reached = { n: 0, to: 0 };
@@ -200,7 +200,7 @@ test('drafts of a block, put together, are the beginning of what is cut from the
     const whole = Buffer.concat([before, draft.bytes]);
     drafts.set(draft.n, whole);
     reached = { n: draft.n, to: whole.length };
-    // No character and no escape is cut: with its end, the last line is a line.
+    // Neither a character nor an escape is cut: with the line's ending added, the last line can be parsed.
     const last = whole.toString('utf8').split('\n').at(-1)!;
     if (last !== '') expect(() => void JSON.parse(`${last}"]`)).not.toThrow();
   }
@@ -215,7 +215,7 @@ test('drafts of a block, put together, are the beginning of what is cut from the
     ).toBe(true);
 });
 
-test('keystrokes within 10 ms are one line, later ones are lines of their own', async () => {
+test('keystrokes within 10 ms are one line, and later ones are separate lines', async () => {
   for (const at of [0, 4, 9, 10, 30]) log.text('o', Buffer.from('k'), at);
   log.text('i', Buffer.from('k'), 31);
   log.end('complete', 40);

@@ -34,8 +34,8 @@ const start = async (
 ): Promise<RunningRecorder> =>
   (recorder = await startRecorder({ spool: folder.path, gateway: 'gw-1', ...config }, trialDeps(connected ? ingest : null, deps)));
 
-describe('room', () => {
-  test('a session is asked to pause over the limit, and goes on when ingest has stored enough', async () => {
+describe("the spool's limit", () => {
+  test('a session is asked to pause at the limit, and continues when ingest has stored enough', async () => {
     let stores = false;
     ingest.hooks.stores = () => stores;
     const session = await (await start({ budget: 1 << 20 })).open(strict, term);
@@ -46,7 +46,7 @@ describe('room', () => {
     expect(sent).toBeGreaterThan(800 << 10);
     await expect(recorder!.open(strict, term)).rejects.toMatchObject({ code: 'SPOOL_FULL' });
     stores = true;
-    // What was not acknowledged is sent again on the next connection.
+    // Unacknowledged data is sent again on the next connection.
     await ingest.close();
     await ingest.listen();
     await new Promise<void>((resolve) => session.onReady(resolve));
@@ -59,7 +59,7 @@ describe('room', () => {
     expect(ingest.faults).toEqual([]);
   });
 
-  test('a best_effort session waits a moment for room, then goes on, and says what is missing once there is room', async () => {
+  test('a best_effort session waits briefly for room, then continues, and records a gap once there is room', async () => {
     let stores = false;
     ingest.hooks.stores = () => stores;
     const clock = trialClock();
@@ -100,7 +100,7 @@ describe('room', () => {
     );
   });
 
-  test('a session far longer than the budget passes through it', async () => {
+  test('a session far larger than the limit passes through', async () => {
     const session = await (await start({ budget: 2 << 20 })).open(strict, term);
     const chunk = Buffer.from('line of output\r\n'.repeat(2048));
     let sent = 0;
@@ -124,7 +124,7 @@ describe('a disk that refuses', () => {
     ['a write that was done but reported failed', 'fail after', 'EIO'],
   ];
   for (const [name, kind, code] of table) {
-    test(`${name}: strict fails at once, and the recording ends before it`, async () => {
+    test(`${name}: strict fails at once, and the recording ends before the failed write`, async () => {
       let fault: Fault = null;
       const files = faultyFiles((call: FileCall, path) => (call === 'write' && path.endsWith('.cast') ? fault : null));
       const session = await (await start({}, { files })).open(strict, term);
@@ -142,7 +142,7 @@ describe('a disk that refuses', () => {
       await ingest.when(() => [...ingest.events.values()].some((row) => row['event'] === 'recording.failed'));
     });
 
-    test(`${name}: best effort goes on, and says what is missing once it can`, async () => {
+    test(`${name}: best effort continues, and records a gap once it can`, async () => {
       let fault: Fault = null;
       const clock = trialClock();
       const files = faultyFiles((call: FileCall, path) => (call === 'write' && path.endsWith('.cast') ? fault : null));
@@ -156,7 +156,7 @@ describe('a disk that refuses', () => {
       expect(session.output('out', Buffer.from('after'))).toBe(true);
       await session.close();
       const parsed = checkRecording(await ingest.closedSession(session.session));
-      // The total is of all that was shown, written or not.
+      // The total covers all output that was shown, written or not.
       const sha256 = createHash('sha256').update('before lostlost tooafter').digest('hex');
       expect(parsed.lines.map(({ data }) => data)).toEqual([
         'before ',
@@ -168,7 +168,7 @@ describe('a disk that refuses', () => {
     });
   }
 
-  test('a strict session that cannot begin does not begin, and its number is accounted for', async () => {
+  test('a strict session that cannot be recorded does not begin, and its number is accounted for', async () => {
     let broken = true;
     const files = faultyFiles((call, path) => (broken && call === 'open' && path.endsWith('.cast') ? { kind: 'fail', code: 'EIO' } : null));
     await expect((await start({}, { files })).open(strict, term)).rejects.toMatchObject({ code: 'RECORDING_IMPOSSIBLE' });
@@ -183,7 +183,7 @@ describe('a disk that refuses', () => {
     expect(rows()).toEqual(['recording.impossible {"counter":1}', 'recording.lost {"counter":2}']);
   });
 
-  test('an end that the disk refuses is written as soon as it takes it', async () => {
+  test('an end that the disk refuses is written as soon as the disk accepts it', async () => {
     let fault: Fault = null;
     const clock = trialClock();
     const files = faultyFiles((call, path) => (call === 'write' && path.endsWith('.state') ? fault : null));
@@ -207,7 +207,7 @@ describe('a disk that refuses', () => {
   });
 });
 
-test('a recording that ingest refuses for good is kept aside and audited', async () => {
+test('a recording that ingest refuses permanently is quarantined and audited', async () => {
   ingest.hooks.refuseOpen = () => 'UPLINK_CHAIN_BROKEN';
   const session = await (await start({})).open(strict, term);
   await session.close();
@@ -216,7 +216,7 @@ test('a recording that ingest refuses for good is kept aside and audited', async
   expect(recorder!.status()).toMatchObject({ unstored: 0, spoolBytes: 0 });
 });
 
-test.skipIf(process.platform !== 'linux')('idle sessions hold no descriptors beyond a few hundred', async () => {
+test.skipIf(process.platform !== 'linux')('idle sessions hold at most a few hundred descriptors', async () => {
   await start({}, {}, false);
   const before = readdirSync('/proc/self/fd').length;
   for (let i = 0; i < 400; i++) (await recorder!.open(strict, term)).output('out', Buffer.from('$ '));
@@ -224,7 +224,7 @@ test.skipIf(process.platform !== 'linux')('idle sessions hold no descriptors bey
   expect(readdirSync('/proc/self/fd').length - before).toBeLessThan(300);
 });
 
-test.skipIf(process.platform !== 'linux')('sessions that are over hold no descriptors, though ingest has not stored them', async () => {
+test.skipIf(process.platform !== 'linux')('ended sessions hold no descriptors, even before ingest has stored them', async () => {
   await start({}, {}, false);
   const before = readdirSync('/proc/self/fd').length;
   for (let i = 0; i < 100; i++) {

@@ -1,6 +1,6 @@
 /**
- * A gateway's recorder that kills itself with SIGKILL at a given call to the file system: the child process of
- * crash.test.ts. Says on standard output what `output()` returned for. Arguments: JSON, see `Plan`.
+ * A gateway's recorder that kills itself with SIGKILL at a given file system call: the child process of crash.test.ts. Writes every
+ * piece for which `output()` has returned to standard output. Arguments: JSON, see `Plan`.
  */
 import { randomBytes } from 'node:crypto';
 import { writeSync } from 'node:fs';
@@ -31,7 +31,7 @@ const key = createPrivateKey({ key: Buffer.from(plan.key, 'base64'), format: 'de
 let seen = 0;
 const die = (): never => {
   process.kill(process.pid, 'SIGKILL');
-  // The signal is on its way; nothing more may happen.
+  // The signal is pending; nothing more may run.
   for (;;) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
 };
 const isPlace = (call: FileCall, path: string): boolean => call === plan.call && path.endsWith(plan.file) && ++seen === plan.nth;
@@ -53,7 +53,7 @@ const torn: typeof files = {
   write(fd, bytes, offset, length) {
     const before = seen;
     if (plan.when !== 'midway' || plan.call !== 'write') return write(fd, bytes, offset, length);
-    // The call is counted by writing half of it.
+    // Writing the first half counts the call.
     const half = Math.max(1, length >> 1);
     if (seen === plan.nth - 1) {
       const probe = write(fd, bytes, offset, half);
@@ -81,7 +81,7 @@ if (plan.record) {
     const piece = `piece ${i} "é漢🙂"\r\n`;
     session.output('out', Buffer.from(piece));
     writeSync(1, piece);
-    // Lines joined, blocks cut by time, and checkpoints by the minute.
+    // Times at which lines are joined, blocks are cut by time, and checkpoints are signed each minute.
     at += [3, 400, 700, 61_000][i % 4]!;
   }
   await session.close();

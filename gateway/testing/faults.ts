@@ -1,6 +1,4 @@
-/**
- * The real file system with hooks, for tests: each call may be failed before it happens, or after it was done.
- */
+/** The real file system with hooks, for tests: each call can be made to fail before it is done or after it was done. */
 import { diskFiles } from '../spool/files.js';
 import type { Files } from '../spool/files.js';
 
@@ -14,7 +12,7 @@ export type Fault =
 
 export type FileCall = 'open' | 'write' | 'writeAt' | 'truncate' | 'sync' | 'syncFolder' | 'rename' | 'unlink' | 'read';
 
-/** `hook` is asked at every call; `path` is that of the file, also where the call takes a descriptor. */
+/** `hook` is called for every file system call; `path` is the path of the file, also for calls that take a descriptor. */
 export function faultyFiles(hook: (call: FileCall, path: string) => Fault, after?: (call: FileCall, path: string) => void): Files {
   const paths = new Map<number, string>();
   const run = <T>(call: FileCall, path: string, act: () => T): T => {

@@ -1,6 +1,6 @@
 /**
- * A whole small Steno for the gateway's tests: CA keys, a stock sshd as node, a gateway, certificates for users, and the
- * stock clients. Everything listens on 127.0.0.1 and lives in one temporary folder; `close()` stops what was started.
+ * A small but complete Steno for the gateway's tests: CA keys, a stock sshd as the node, a gateway, user certificates, and stock
+ * clients. Everything listens on 127.0.0.1 and lives in one temporary folder; `close()` stops what was started.
  */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
@@ -60,9 +60,9 @@ export interface World {
   readonly authority: TestAuthority;
   readonly gateway: RunningGateway;
   readonly node: NodeRecord;
-  /** `-F` file: hosts `gw` and `node-1`, `*.steno` through it. */
+  /** File for `-F`: hosts `gw` and `node-1`, and `*.steno` through the gateway. */
   readonly sshConfig: string;
-  /** Writes key and certificate files; the path of the key. */
+  /** Writes key and certificate files; returns the path of the key. */
   userKey(name: string, change?: Partial<CertificateFields>, ca?: SshPrivateKey): string;
   run(command: string, args: readonly string[], options?: RunOptions): Promise<Finished>;
   start(command: string, args: readonly string[], options?: RunOptions): ChildProcess;
@@ -81,7 +81,7 @@ export function setWay(wanted: typeof way): void {
   way = wanted;
 }
 
-/** The authority's contract on local CA keys. */
+/** Implements the authority's contract with local CA keys. */
 export class TestAuthority implements Authority {
   readonly userCa = generateKey();
   readonly hostCa = generateKey();
@@ -96,7 +96,7 @@ export class TestAuthority implements Authority {
   available = true;
   readonly #callbacks = new Set<Parameters<Authority['onChange']>[0]>();
   #version = 0;
-  /** As it was when it was published last. */
+  /** The snapshot that was published last. */
   #published: Snapshot | undefined;
   #serial = 0n;
 
@@ -146,12 +146,12 @@ export class TestAuthority implements Authority {
     for (const callback of this.#callbacks) callback(delta);
   }
 
-  /** What users signed, as the requests brought it. */
+  /** The proofs that session certificate requests contained. */
   readonly proofs: UserProof[] = [];
 
   async sessionCertificate({ public_key, login, user, confirmation, user_certificate, proof }: SessionCertificateRequest): Promise<string> {
     this.proofs.push(proof);
-    // As the authority does: nothing passes here that would not pass there.
+    // Checks like the real authority: refuses everything that it would refuse.
     const blob = Buffer.from(user_certificate, 'base64');
     const hostKey = proof.host_key === undefined ? null : Buffer.from(proof.host_key, 'base64');
     const data = userAuthData(
@@ -176,9 +176,9 @@ export class TestAuthority implements Authority {
     );
   }
 
-  /** What a user says who is asked for a second factor; the tests say it. */
+  /** The user's answer to a question for a second factor; set by tests. */
   confirmed: (url: string) => Promise<boolean> = async () => false;
-  /** Approvals that sessions came with. */
+  /** The approvals that requests contained. */
   readonly confirmations: string[] = [];
 
   async confirmSession({ node, login }: SessionConfirmationRequest, shown: (url: string) => void): Promise<string> {
@@ -188,9 +188,9 @@ export class TestAuthority implements Authority {
     return url;
   }
 
-  /** What the authority says to a place; granted unless a test says otherwise. */
+  /** The authority's answer to a request for a slot: granted unless a test sets another. */
   placed: (request: PlaceRequest) => Promise<boolean> = async () => true;
-  /** What was told of places without a limit. */
+  /** Reports about slots without a limit. */
   readonly told: PlaceReport[] = [];
 
   takePlace(request: PlaceRequest): Promise<boolean> {
@@ -344,7 +344,7 @@ export async function openWorld(
   return world;
 }
 
-/** Stock sshd on a free port of loopback, with its files in `directory`; `extra`: lines of its configuration. */
+/** A stock sshd on a free loopback port, with its files in `directory`; `extra`: additional configuration lines. */
 export async function startSshd(
   directory: string,
   authority: TestAuthority,
@@ -409,7 +409,7 @@ export async function startSshd(
   };
 }
 
-/** Resolves when something answers on the port. */
+/** Resolves when a server answers on the port. */
 export async function answers(port: number, gone: () => boolean, log: () => string): Promise<void> {
   while (!gone()) {
     const socket = connect(port, '127.0.0.1');

@@ -1,6 +1,6 @@
 /**
- * A Kubernetes front door for tests: CAs, an API server that writes down what reaches it, certificates for users, and clients
- * that send what they are told to, byte for byte. Everything listens on 127.0.0.1.
+ * The Kubernetes listener for tests: CAs, an API server that records requests, certificates for users, and clients that send given
+ * bytes unchanged. Everything listens on 127.0.0.1.
  */
 import 'reflect-metadata';
 import { randomBytes, webcrypto } from 'node:crypto';
@@ -128,31 +128,31 @@ export interface KubeWorld {
   readonly audits: AuditEntry[];
   readonly recorder: LineRecorder;
   readonly live: LiveSessions;
-  /** The one that began last, of those that live. */
+  /** The live session that began last. */
   session(): LiveSession | undefined;
   readonly seen: Seen[];
   readonly userCa: TestCa;
   readonly serviceCa: TestCa;
   snapshot: Snapshot;
-  /** What the authority says of second factors. */
+  /** The authority's answers about second factors. */
   confirmation: AskConfirmation;
-  /** What the API server answers from now on. */
+  /** The API server's answer from now on. */
   answer: RequestListener;
-  /** What the API server does with a stream to a container. */
+  /** The API server's side of a stream to a container. */
   stream: (server: WebSocket, url: string) => void;
   /** The conversation with the agent of a Kubernetes node. */
   openPod: PodWatching['open'];
-  /** What it does with one over SPDY/3.1. */
+  /** The API server's side of a stream over SPDY/3.1. */
   spdy: (server: SpdyEnd, url: string) => void;
   /** Resolves when every recording so far is closed. */
   recorded(): Promise<void>;
-  /** kubectl's side of a stream; rejects with the refusal's body. */
+  /** kubectl's side of a stream; rejects with the body of a refusal. */
   connect(who: Pair, path: string, protocols?: readonly string[]): Promise<WebSocket>;
-  /** The same over SPDY/3.1, as clients before kubectl 1.31 speak it. */
+  /** The same over SPDY/3.1, as used by kubectl before 1.31. */
   connectSpdy(who: Pair, path: string, protocol?: string, headers?: Record<string, string>): Promise<SpdyEnd>;
-  /** Bytes inside a WebSocket, by a protocol whose name ws itself does not take. */
+  /** A byte stream inside a WebSocket, with a protocol name that ws itself refuses. */
   connectTunnel(who: Pair, path: string, protocol: string): Promise<Duplex>;
-  /** Publishes the snapshot as it is now. */
+  /** Publishes the current snapshot. */
   changed(): void;
   user(facts?: UserFacts, ca?: TestCa, more?: Parameters<TestCa['issue']>[2]): Promise<Pair>;
   ask(
@@ -160,7 +160,7 @@ export interface KubeWorld {
     path: string,
     options?: { readonly method?: string; readonly headers?: Record<string, string | string[]>; readonly body?: string },
   ): Promise<Answer>;
-  /** A connection on which a test writes bytes of its own. */
+  /** A connection on which a test writes raw bytes. */
   raw(who: Pair): Promise<TLSSocket>;
   close(): Promise<void>;
 }

@@ -1,6 +1,6 @@
 /**
- * A recorder that writes the lines of each session to one file, at once and in order: no blocks, chain or limits. For
- * tests of what the gateway records; the gateway proper uses `recorder/`. `full` makes the next recordings impossible.
+ * A recorder that writes the lines of each session to one file, at once and in order: no blocks, chain or limits. For tests of the
+ * recorded content; the gateway itself uses `recorder/`. `full` makes the next recordings impossible.
  */
 import { appendFileSync, closeSync, openSync, readdirSync, readFileSync, writeSync } from 'node:fs';
 import { randomBytes } from 'node:crypto';
@@ -109,7 +109,7 @@ export class LineRecorder implements Recorder {
     if (this.live.size > 0) throw new Error(`${this.live.size} recordings are still open`);
   }
 
-  /** Every recording of this session breaks now. */
+  /** Makes the recordings of this session fail from now on. */
   break(): void {
     for (const failed of this.#failures.values()) failed(new StenoError('RECORDING_IMPOSSIBLE', 'test'));
   }

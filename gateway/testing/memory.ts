@@ -1,4 +1,4 @@
-/** Bytes this process holds on to: what is left after collecting garbage. */
+/** Bytes of memory that this process holds after garbage collection. */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 

@@ -1,4 +1,4 @@
-/** People at stock clients, for tests of sessions that several share: what each of them sees and types. */
+/** People at stock clients, for tests of shared sessions: their output and their input. */
 import { once } from 'node:events';
 import type { ChildProcess } from 'node:child_process';
 import { EXTENSION_ROLES, EXTENSION_USER, OPENSSH_EXTENSIONS, PRINCIPAL_NONE } from '#schemas/base/identity.js';
@@ -8,7 +8,7 @@ import type { World } from './harness.js';
 export interface Person {
   readonly child: ChildProcess;
   text(): string;
-  /** Rejects when the client is gone without it. */
+  /** Rejects if the client exits first. */
   until(words: string | RegExp): Promise<void>;
   type(keys: string): void;
   /** The exit status. */
@@ -43,7 +43,7 @@ export function person(child: ChildProcess): Person {
   };
 }
 
-/** Roles of people who may join every session in all modes, who may watch, and who may do nothing. */
+/** Roles that permit joining every session in all modes, only watching, and nothing. */
 export const openRoles = [
   roleSchema.parse({
     kind: 'role',
@@ -60,7 +60,7 @@ export const openRoles = [
   roleSchema.parse({ kind: 'role', name: 'stranger', view: 'none' }),
 ];
 
-/** A stock `ssh` that joins a session; the only live one, where none is named. */
+/** A stock `ssh` that joins a session; by default the only live one. */
 export function joinAs(world: World, user: string, role: string, mode = 'observer', session = [...world.recorder.live][0]!): Person {
   const key = world.userKey(user, {
     keyId: user,

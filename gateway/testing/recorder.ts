@@ -1,6 +1,4 @@
-/**
- * Parts for tests of the recorder: a recorder in a folder of its own, a signing key, and ways to look at what it made.
- */
+/** Parts for tests of the recorder: a recorder in its own folder, a signing key, and functions to read its output. */
 import { createHash, generateKeyPairSync, randomBytes, sign, verify } from 'node:crypto';
 import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -45,7 +43,7 @@ export const facts = (change: Partial<OpenFacts> = {}): OpenFacts => ({
 export interface TrialClock {
   now(): number;
   monotonic(): number;
-  /** Moves both clocks on by `ms`. Timers are not moved. */
+  /** Advances both clocks by `ms`. Timers do not move. */
   advance(ms: number): void;
 }
 
@@ -68,10 +66,10 @@ export function trialDeps(
   };
 }
 
-/** All lines of one session as they lie in the spool. */
+/** All lines of one session in the spool. */
 export function spooledLines(folder: string, session: string): Buffer {
   const names = readdirSync(folder).filter((name) => name.startsWith(session) && name.endsWith('.cast'));
-  // `<session>.cast` is the first; the others sort by their offset.
+  // `<session>.cast` is the first; the others are sorted by offset.
   const order = (name: string): number => Number(/\.(\d+)\.cast$/.exec(name)?.[1] ?? 0);
   return Buffer.concat(names.sort((a, b) => order(a) - order(b)).map((name) => readFileSync(join(folder, name))));
 }

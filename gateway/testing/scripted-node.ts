@@ -1,6 +1,6 @@
 /**
- * A node that is an SSH server of the test's own: notes every request that reaches it, and does on each command what the test
- * says. It takes any user, so that only the gateway stands between a client and it.
+ * A node that is the test's own SSH server: it notes every request that reaches it and runs the test's handler for each command. It
+ * admits every user, so that only the gateway's checks apply.
  */
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
@@ -14,12 +14,12 @@ import { formatPublicLine } from '#schemas/ssh/public-key.js';
 
 export interface ScriptedNode {
   readonly record: NodeRecord;
-  /** Requests about sessions, in order: names, and of `env` the variable; with their data as text. */
+  /** Requests about sessions, in order: their names (for `env` with the variable) and their data as text. */
   readonly requests: (readonly [name: string, data: string])[];
   stop(): Promise<void>;
 }
 
-/** `extensions`: names and values that it says of itself, in turn. */
+/** `extensions`: names and values that the node announces, alternating. */
 export async function startScriptedNode(
   name: string,
   kind: NodeRecord['kind'],

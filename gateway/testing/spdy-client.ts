@@ -1,4 +1,7 @@
-/** The two ends of a SPDY/3.1 stream to a container for tests, written with zlib as spdystream does: what it writes is compressed. */
+/**
+ * The two ends of a SPDY/3.1 stream to a container for tests. They write header blocks with zlib, as spdystream does, so the blocks
+ * are compressed.
+ */
 import { once } from 'node:events';
 import { createDeflate, constants } from 'node:zlib';
 import type { Deflate } from 'node:zlib';
@@ -10,7 +13,7 @@ import type { SpdyStream } from '../kube/spdy/connection.js';
 import { dictionary } from '../kube/spdy/header-block.js';
 import type { Headers } from '../kube/spdy/header-block.js';
 
-/** What came on one stream. */
+/** Everything received on one stream. */
 export class StreamEnd {
   readonly stream: SpdyStream;
   readonly headers: Headers;
@@ -54,7 +57,7 @@ export class StreamEnd {
   }
 }
 
-/** Streams of one forwarded connection have its number besides. */
+/** For streams of a forwarded connection the key also contains the connection's number. */
 export const spdyKey = (headers: ReadonlyMap<string, string>): string =>
   [headers.get('streamtype'), headers.get('requestid')].filter((part) => part !== undefined).join(' ');
 
@@ -102,7 +105,7 @@ export class SpdyEnd {
   }
 }
 
-/** Rejects with status and body of a refusal. */
+/** Rejects with the status and body of a refusal. */
 export function upgradeToSpdy(options: RequestOptions, protocol: string): Promise<{ readonly socket: Duplex; readonly head: Buffer }> {
   return new Promise((resolve, reject) => {
     const request = httpsRequest({
@@ -122,7 +125,7 @@ export function upgradeToSpdy(options: RequestOptions, protocol: string): Promis
   });
 }
 
-/** Header blocks by zlib itself: one stream, a sync flush after each. */
+/** Header blocks written by zlib itself: one stream, with a sync flush after each block. */
 export class ZlibBlocks {
   readonly #deflate: Deflate;
 

@@ -1,6 +1,6 @@
 /**
- * For the tests: what real programs said to each other through `tap.mjs`, and ways to show it to an observer again,
- * cut differently, damaged, or in part.
+ * Dialogues of real programs, captured by `tap.mjs`, and functions that replay them to an observer: cut differently, damaged, or in
+ * part.
  */
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -24,7 +24,7 @@ export interface Seen {
 
 const tapPath = fileURLToPath(new URL('./tap.mjs', import.meta.url));
 
-/** A folder for one test file, with a program `tap` that stands in for ssh. */
+/** A folder for one test file, with a program `tap` that is used in place of ssh. */
 export class Bench {
   readonly folder = mkdtempSync(join(tmpdir(), 'steno-streams-'));
   readonly tap = join(this.folder, 'tap');
@@ -39,7 +39,7 @@ export class Bench {
     return join(this.folder, ...names);
   }
 
-  /** Runs a program that uses the tap, whatever its exit code, and takes what passed. */
+  /** Runs a program that uses the tap, with any exit code, and returns the captured dialogue. */
   async run(
     program: string,
     args: readonly string[],
@@ -83,7 +83,7 @@ export type Cut = (length: number) => number;
 export const whole: Cut = (length) => length;
 export const bytewise: Cut = () => 1;
 
-/** Numbers that look random and are the same each time. */
+/** Pseudo-random numbers, the same each time. */
 export function seeded(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
@@ -106,7 +106,7 @@ export function replay(transcript: Transcript, cut: Cut = whole): Seen {
   for (const { direction, bytes } of transcript.records) {
     for (let at = 0; at < bytes.length;) {
       const size = Math.max(1, Math.min(bytes.length - at, cut(bytes.length - at)));
-      // Each piece in memory of its own, spoiled afterwards: an observer may not keep it.
+      // Each piece has its own memory, which is overwritten afterwards: an observer must not keep it.
       const piece = Buffer.from(bytes.subarray(at, at + size));
       if (direction === 'in') observer.input(piece);
       else observer.output(piece);
@@ -116,7 +116,7 @@ export function replay(transcript: Transcript, cut: Cut = whole): Seen {
   }
   observer.end();
   observer.end();
-  // A fault of the observer itself is contained, but never expected.
+  // Errors of the observer itself are contained, but a test never expects one.
   const fault = [...seen.facts.map((fact) => fact.note), ...seen.gaps.map((gap) => gap.detail)].find((text) =>
     text?.includes('the observer failed'),
   );
@@ -146,7 +146,7 @@ export function damaged(transcript: Transcript, seed: number): Transcript {
   return { kind: transcript.kind, records };
 }
 
-/** Two directions of noise, with the same number of bytes each time. */
+/** Random bytes in both directions, the same amount each time. */
 export function noise(kind: StreamKind, seed: number): Transcript {
   const random = seeded(seed);
   return {

@@ -1,6 +1,6 @@
 /**
- * A tunnel for tests, as an agent in front of an OpenSSH holds one: a WebSocket on loopback, the real multiplexer at both
- * ends, and behind it whatever listens at the node's address.
+ * A tunnel for tests, as an agent in front of an OpenSSH server holds one: a WebSocket on loopback, the real multiplexer at both
+ * ends, and the server at the node's address behind it.
  */
 import { once } from 'node:events';
 import { connect } from 'node:net';
@@ -14,7 +14,7 @@ import { TunnelWire } from '../tunnel/stream-wire.js';
 import type { OpenTunnel } from '../ssh/dial/dial.js';
 
 export interface TestTunnel {
-  /** To every node of the address it was made for; of another one no agent is there. */
+  /** Opens a stream to any node with the address for which the tunnel was made; other nodes have no agent here. */
   readonly open: OpenTunnel;
   close(): void;
 }

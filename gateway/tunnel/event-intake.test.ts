@@ -13,7 +13,7 @@ import type { RunningRecorder } from '../recorder/start.js';
 import { facts, trialDeps, trialFolder } from '../testing/recorder.js';
 import { EventIntake, turns } from './event-intake.js';
 
-/** What a node sends, with its own client; `then` by batch: what became of it. */
+/** Batches for the node's own client to send; `send` resolves to what became of the batch. */
 class Batches implements BatchSource {
   onWork: (() => void) | null = null;
   readonly #waiting = new Map<string, EventBatch>();
@@ -121,7 +121,7 @@ const indexes = (session: string): unknown[] =>
     .slice(1, -1)
     .map((line) => (JSON.parse(line) as [number, string, unknown[]])[2][1]);
 
-test('batches are taken in their order and acknowledged once ingest has stored them', async () => {
+test('batches are processed in order and acknowledged once ingest has stored them', async () => {
   const { session } = await logged();
   const web = node('web-1');
   const sent = [
@@ -135,7 +135,7 @@ test('batches are taken in their order and acknowledged once ingest has stored t
   expect(audits).toEqual([]);
 });
 
-test('another node, and a session without a log, are refused; the connection goes on', async () => {
+test('rows from another node, or for a session without a log, are refused, and the connection continues', async () => {
   const { session } = await logged();
   expect(await node('web-2').send('a', text([row(session, 0)]))).toBe('UPLINK_UNAUTHENTICATED');
   const web = node('web-1');
@@ -150,7 +150,7 @@ test('another node, and a session without a log, are refused; the connection goe
   ]);
 });
 
-test('what is no row costs itself, and is told', async () => {
+test('an invalid row costs only itself, and is audited', async () => {
   const { session } = await logged();
   const bad = ['x', [], [session, 1], [session, 5, 0, ...row(session, 0).slice(3)], [7, ...row(session, 0).slice(1)]];
   expect(await node('web-1').send('a', text([row(session, 0), ...bad, row(session, 2, LAST_ROW)]))).toBe('stored');
@@ -158,7 +158,7 @@ test('what is no row costs itself, and is told', async () => {
   expect(audits).toMatchObject([{ event: 'event_log.refused', data: JSON.stringify({ rows: bad.length }) }]);
 });
 
-test('rows of a session that has not said yet that it records wait for that, in their order', async () => {
+test('rows of a session that has not yet announced its log wait for it, in order', async () => {
   const session = await recorder.open(facts(), { cols: 80, rows: 24 });
   const web = node('web-1');
   const sent = [web.send('a', text([row(session.session, 0)])), web.send('b', text([row(session.session, 2, LAST_ROW)]))];
@@ -168,7 +168,7 @@ test('rows of a session that has not said yet that it records wait for that, in 
   expect(indexes(session.session)).toEqual([0, 2]);
 });
 
-test('a batch is taken apart a few rows at a time, whatever is in it', () => {
+test('a batch is parsed a few rows at a time, whatever it contains', () => {
   const rows = Array.from({ length: 500 }, (_, i) => row('0'.repeat(26), i, `"],\\n[ ü ${'x'.repeat(i)}`));
   const parts = [...turns(Buffer.from(text(rows)))];
   expect(parts.flat()).toEqual(rows);

@@ -31,7 +31,7 @@ async function agentAt(port: number): Promise<Socket> {
   return agent;
 }
 
-test('a node is carried to the next ingest where one does not answer, and after its pipe has ended', async () => {
+test('a node is connected to the next ingest if one does not answer, and after its pipe has ended', async () => {
   const names: string[] = [];
   const ingest = (name: string): Promise<number> =>
     listening((socket) => {
@@ -60,7 +60,7 @@ test('a node is carried to the next ingest where one does not answer, and after 
   pipes.close();
 });
 
-test('where no ingest answers, the pipe ends', async () => {
+test('the pipe ends if no ingest answers', async () => {
   const pipes = new IngestPipes(['wss://127.0.0.1:1'], pino({ level: 'silent' }));
   const front = await listening((socket) => pipes.take('web-1', socket, Buffer.alloc(0)));
   const agent = await agentAt(front);

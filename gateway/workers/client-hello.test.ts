@@ -22,7 +22,7 @@ async function hello(options: object): Promise<Buffer> {
   return bytes;
 }
 
-/** The same message over records of at most `size` bytes. */
+/** The same message in records of at most `size` bytes. */
 function fragmented(bytes: Buffer, size: number): Buffer {
   const message = bytes.subarray(5);
   const records: Buffer[] = [];
@@ -38,7 +38,7 @@ describe('the server name in a ClientHello', () => {
     ['TLS 1.3', { minVersion: 'TLSv1.3' }],
     ['TLS 1.2', { maxVersion: 'TLSv1.2' }],
     ['ALPN and many groups', { ALPNProtocols: ['http/1.1', 'h2'], ecdhCurve: 'X25519:P-256:P-384:P-521' }],
-  ])('of OpenSSL with %s is read, whole, in records of any size, and byte by byte', async (_, options) => {
+  ])('of OpenSSL with %s is read in one piece, in records of any size, and byte by byte', async (_, options) => {
     const bytes = await hello({ servername: 'edge-w2.gateway.steno', ...options });
     const named = { kind: 'name', name: 'edge-w2.gateway.steno' };
     expect(serverNameOf(bytes)).toEqual(named);
@@ -47,7 +47,7 @@ describe('the server name in a ClientHello', () => {
     expect(serverNameOf(Buffer.concat([bytes, Buffer.from('what follows')]))).toEqual(named);
   });
 
-  it('is none where the client names nobody', async () => {
+  it('is absent if the client names nobody', async () => {
     expect(serverNameOf(await hello({}))).toEqual({ kind: 'none' });
   });
 
@@ -56,16 +56,16 @@ describe('the server name in a ClientHello', () => {
     ['SSH', 'SSH-2.0-x\r\n'],
     ['another message', Buffer.from([22, 3, 1, 0, 4, 2, 0, 0, 0])],
     ['an empty record', Buffer.from([22, 3, 1, 0, 0])],
-  ])('is none in %s', (_, bytes) => {
+  ])('is absent in %s', (_, bytes) => {
     expect(serverNameOf(Buffer.from(bytes))).toEqual({ kind: 'none' });
   });
 
-  it('is given up beyond the bound', () => {
+  it('is not searched for beyond the limit', () => {
     const endless = Buffer.concat([Buffer.from([22, 3, 1, 0x40, 0, 1, 0xff, 0xff, 0xff]), Buffer.alloc(MAX_HELLO)]);
     expect(serverNameOf(endless)).toEqual({ kind: 'none' });
   });
 
-  it('is found in no bytes that were changed without an answer of some kind', async () => {
+  it('has an answer for any changed bytes', async () => {
     const bytes = await hello({ servername: 'edge.gateway.steno' });
     fc.assert(
       fc.property(fc.nat(bytes.length - 1), fc.nat(255), fc.nat(bytes.length), (at, value, length) => {
@@ -78,7 +78,7 @@ describe('the server name in a ClientHello', () => {
 });
 
 describe('the server name of a gateway', () => {
-  it('leads back to its name, and that of anything else to none', () => {
+  it("leads back to the gateway's name, and any other server name to none", () => {
     expect(gatewayOfServerName(gatewayServerName('edge-w2'))).toBe('edge-w2');
     for (const host of ['edge', '.gateway.steno', 'Edge.gateway.steno', '..gateway.steno', 'gateway.steno'])
       expect(gatewayOfServerName(host)).toBeNull();

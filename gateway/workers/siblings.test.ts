@@ -36,7 +36,7 @@ async function place(open: (request: SiblingRequest) => Duplex): Promise<string>
 }
 
 describe('a stream for a sibling', () => {
-  it('carries bytes both ways, and the end of each side by itself', async () => {
+  it('carries bytes both ways, and ends each direction separately', async () => {
     const asked: SiblingRequest[] = [];
     const path = await place((one) => {
       asked.push(one);
@@ -49,7 +49,7 @@ describe('a stream for a sibling', () => {
     expect(asked).toEqual([request]);
   });
 
-  it('ends at once where the tunnel is gone', async () => {
+  it('ends at once if the tunnel is gone', async () => {
     const path = await place(() => {
       throw new StenoError('NODE_UNREACHABLE', 'far');
     });
@@ -62,8 +62,8 @@ describe('a stream for a sibling', () => {
   it.each([
     ['no JSON', 'hello\n'],
     ['a field too many', `${JSON.stringify({ ...request, more: 1 })}\n`],
-    ['a name that is none', `${JSON.stringify({ ...request, node: '../x' })}\n`],
-    ['a line without end', 'x'.repeat(4_096)],
+    ['an invalid name', `${JSON.stringify({ ...request, node: '../x' })}\n`],
+    ['an endless line', 'x'.repeat(4_096)],
   ])('is refused for %s', async (_, line) => {
     let opened = 0;
     const path = await place(() => {
@@ -78,7 +78,7 @@ describe('a stream for a sibling', () => {
   });
 });
 
-describe('the place of a worker', () => {
+describe('the socket of a worker', () => {
   it('is taken over from a process that was killed', async () => {
     const path = siblingPath(folder, 1);
     const script = `require('node:net').createServer().listen(${JSON.stringify(path)}, () => console.log('here'))`;
@@ -87,7 +87,7 @@ describe('the place of a worker', () => {
     const taken = takePlace(path, log);
     let early = true;
     void taken.then(() => expect(early).toBe(false));
-    // It waits for as long as the other lives: a connection of its own reaches that one.
+    // It waits while the other process lives: a new connection still reaches that one.
     const met = connect(path).on('error', () => undefined);
     await once(met, 'connect');
     early = false;
@@ -96,7 +96,7 @@ describe('the place of a worker', () => {
     expect(existsSync(path)).toBe(true);
   });
 
-  it('is refused where the earlier process does not go', async () => {
+  it('is refused while the earlier process does not end', async () => {
     const path = siblingPath(folder, 1);
     const earlier = createServer((socket) => socket.destroy());
     servers.push(earlier);
@@ -105,7 +105,7 @@ describe('the place of a worker', () => {
     await expect(takePlace(path, log, 0)).rejects.toMatchObject({ code: 'ALREADY_RUNNING' });
   });
 
-  it('replaces what is no socket, and refuses a path that is too long for one', async () => {
+  it('replaces a file that is not a socket, and refuses a path that is too long for one', async () => {
     const path = siblingPath(folder, 1);
     writeFileSync(path, '');
     servers.push(await takePlace(path, log));

@@ -92,7 +92,7 @@ describe('labels of the cloud', () => {
         more();
       },
     ],
-    ['what is no JSON', 'azure', (_, response) => void response.end('<html>')],
+    ['an answer that is not JSON', 'azure', (_, response) => void response.end('<html>')],
     ['silence', 'gcp', () => undefined],
   ];
   for (const [what, cloud, handler] of bad) {

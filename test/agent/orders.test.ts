@@ -90,10 +90,10 @@ describe('an order by request', () => {
   it.each([
     ['that cannot be read', `tell('${ORDER_REQUEST}', '{')`],
     ['without a text', `tell('${ORDER_REQUEST}')`],
-    ['with bytes behind it', `tell('${ORDER_REQUEST}', ${text(order)}, 'more')`],
-    ['that is longer than orders are', `tell('${ORDER_REQUEST}', '${JSON.stringify(order)}' + ' ' * 4096)`],
-    ['that comes twice', `tell('${ORDER_REQUEST}', ${text(order)}); tell('${ORDER_REQUEST}', ${text(order)})`],
-    ['that comes in both forms', `tell('${ORDER_REQUEST}', ${text(order)}); tell('env', '${ORDER_VARIABLE}', ${text(order)})`],
+    ['with extra bytes after it', `tell('${ORDER_REQUEST}', ${text(order)}, 'more')`],
+    ['over the size limit of orders', `tell('${ORDER_REQUEST}', '${JSON.stringify(order)}' + ' ' * 4096)`],
+    ['that is sent twice', `tell('${ORDER_REQUEST}', ${text(order)}); tell('${ORDER_REQUEST}', ${text(order)})`],
+    ['that is sent in both forms', `tell('${ORDER_REQUEST}', ${text(order)}); tell('env', '${ORDER_VARIABLE}', ${text(order)})`],
   ])('%s starts nothing', async (_what, give) => {
     expect(await asGateway(`${give}; run()`)).toEqual(['taken exec', 'got exit-status']);
     expect(orders).toEqual([]);

@@ -12,7 +12,7 @@ const folders = tracked.filter((file) => file.endsWith('/tsconfig.json')).map(di
 describe.each(folders)('%s/README.md', (folder) => {
   const page = join(root, folder, 'README.md');
 
-  it('names every folder there is', () => {
+  it('names every existing folder', () => {
     expect(existsSync(page), `${folder} has no README.md`).toBe(true);
     const inside = tracked.filter((file) => file.startsWith(`${folder}/`)).map((file) => file.slice(folder.length + 1));
     const actual = new Set(inside.filter((file) => file.includes('/')).map((file) => file.split('/')[0]!));

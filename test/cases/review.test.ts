@@ -1,4 +1,4 @@
-/** The after-action review as a file: its content, what it withholds from whom, and that nothing in it is foreign markup. */
+/** The after-action review as a file: its content, the parts that it withholds from each user, and the absence of foreign markup. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { CaseHead } from '#schemas/api/cases/cases.js';
 import { Cleanup } from '../../authority/testing/authority.js';

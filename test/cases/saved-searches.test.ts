@@ -352,11 +352,11 @@ describe('permissions:', () => {
   });
 
   test.each([
-    ['a query that is none', { name: 'x', query: 'path:(' }],
+    ['an invalid query', { name: 'x', query: 'path:(' }],
     ['a blank name', { name: '  ', query: 'y' }],
-    ['a name of two lines', { name: 'a\nb', query: 'y' }],
+    ['a name with two lines', { name: 'a\nb', query: 'y' }],
     ['a period of a second', { name: 'x', query: 'y', every_ms: 1000 }],
-    ['a field that is not there', { name: 'x', query: 'y', webhook: 'all' }],
+    ['an unknown field', { name: 'x', query: 'y', webhook: 'all' }],
   ])('%s is refused', async (_, body) => {
     const { body: answer } = await scene.call<{ error: { code: string } }>(lead, 'POST', '/api/saved-searches', body);
     expect(answer.error.code).toBe('BAD_REQUEST');

@@ -96,14 +96,14 @@ test('the timeline orders all items of the case by time', async () => {
 
 describe('its content as seen by', () => {
   const cases: readonly [string, () => Enrolled, readonly string[], number][] = [
-    ['a user who views sessions by label and no findings', () => dev, ['started', 'note', 'moment', 'ended', 'history', 'search'], 4],
+    ['a user who may view sessions by label but no findings', () => dev, ['started', 'note', 'moment', 'ended', 'history', 'search'], 4],
     [
-      'a user who views their own sessions, and findings about them',
+      'a user who may view their own sessions and findings about them',
       () => alice,
       ['started', 'note', 'moment', 'finding', 'ended', 'history', 'search'],
       3,
     ],
-    ['a user who views nothing', () => blind, ['history', 'search'], 6],
+    ['a user who may view nothing', () => blind, ['history', 'search'], 6],
   ];
   test.each(cases)('%s', async (_, who, kinds, hidden) => {
     const { text, body } = await scene.call<CaseView>(who(), 'GET', `/api/cases/${id}`);

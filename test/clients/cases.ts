@@ -228,7 +228,7 @@ export const cases: readonly Case[] = [
   },
   {
     name: 'sftp symlink',
-    claim: 'makes a symbolic link that points where it was asked to',
+    claim: 'makes a symbolic link that points to the requested target',
     sessions: 1,
     async run(peer, place) {
       const link = join(place.folder, 'link');
@@ -334,7 +334,7 @@ export const cases: readonly Case[] = [
   },
   {
     name: 'rekey',
-    claim: 'exchanges keys again every megabyte while 6 MB go there and back',
+    claim: 'rekeys every megabyte while 6 MB go there and back',
     sessions: 1,
     async run(peer, place) {
       const answers = await peer.ask([place.auth, 'rekey', place.bulk, place.folder]);

@@ -206,7 +206,7 @@ describe.each(groups.map(({ name, list }) => [name, list] as const))('%s', (name
   });
 });
 
-describe('afterwards', () => {
+describe('after all clients', () => {
   it(
     '`steno sessions` lists every session as over, and one of each user verifies and exports as it was shown',
     { timeout: 300_000 },

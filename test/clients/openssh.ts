@@ -99,8 +99,8 @@ export const optionCases: readonly OptionCase[] = [
   ]),
   command('SendEnv', 'passes LANG and LC_*', ['-o', 'SendEnv=LC_STENO'], 'echo $LC_STENO', 'sent\n'),
   command('SetEnv', 'passes LC_*', ['-o', 'SetEnv=LC_OTHER=set'], 'echo $LC_OTHER', 'set\n'),
-  command('IPQoS', 'changes nothing', ['-o', 'IPQoS=af21 cs1'], 'echo ok', 'ok\n'),
-  command('Compression', 'is taken or left', ['-C'], 'echo ok', 'ok\n'),
+  command('IPQoS', 'has no effect', ['-o', 'IPQoS=af21 cs1'], 'echo ok', 'ok\n'),
+  command('Compression', 'is accepted, and need not be used', ['-C'], 'echo ok', 'ok\n'),
   command('-T', 'has no terminal', ['-T'], 'tty; exit 4', 'not a tty\n', 4),
   command('-n', 'has no input', ['-n'], 'cat; echo end', 'end\n'),
   command(
@@ -146,7 +146,7 @@ export const optionCases: readonly OptionCase[] = [
   },
   {
     option: 'RekeyLimit',
-    claim: 'exchanges keys every megabyte of 6 MB each way',
+    claim: 'rekeys every megabyte of 6 MB each way',
     sessions: 1,
     async run(scene, server) {
       const { status, stdout } = await scene.steno.exec('ssh', [...server.options, '-o', 'RekeyLimit=1M', server.target, 'base64 -w0'], {
@@ -228,7 +228,7 @@ export const optionCases: readonly OptionCase[] = [
   },
   {
     option: '-N',
-    claim: 'opens no session, and ends at a signal',
+    claim: 'opens no session, and ends on a signal',
     sessions: 1,
     async run(scene, server) {
       const port = await freePort();

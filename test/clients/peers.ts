@@ -52,7 +52,7 @@ export const peers: readonly Peer[] = [
     version: '2.28.8',
     trust: 'authority',
     cannot: {},
-    notes: 'exchanges keys only while no data is on its way; a remote forwarding drops what is on its way back when the far end has ended',
+    notes: 'exchanges keys only while no data is in transit; a remote forwarding drops data on its way back once the far end has ended',
     command: java('JschPeer'),
   },
   {
@@ -70,7 +70,7 @@ export const peers: readonly Peer[] = [
     version: '2.20.0',
     trust: 'authority',
     cannot: { agent: 'its agent client needs the native library of Apache Tomcat' },
-    notes: 'a remote forwarding drops what is on its way back when the far end has ended',
+    notes: 'a remote forwarding drops data on its way back once the far end has ended',
     command: java('MinaPeer'),
   },
   { name: 'russh', library: 'russh, russh-sftp', version: '0.65.1, 3.0.1', trust: 'host key', cannot: {}, command: program('russh') },
@@ -81,7 +81,7 @@ export const peers: readonly Peer[] = [
     version: '2.12.0',
     trust: 'host key',
     cannot: {},
-    notes: 'exchanges keys only while no data is on its way: with both directions full it waits for itself, at a plain sshd too',
+    notes: 'exchanges keys only while no data is in transit: with both directions full it deadlocks, at a plain sshd too',
     command: { file: '/usr/bin/python3', args: ['-W', 'ignore', join(sources, 'peers/paramiko/peer.py')] },
   },
   {
@@ -99,7 +99,7 @@ export const peers: readonly Peer[] = [
     trust: 'host key',
     notes: 'the published package cannot present a certificate',
     command: { file: process.execPath, args: [join(sources, 'peers/ssh2/peer.js')] },
-    cannot: { agent: 'it passes over certificates that an agent holds', rekey: 'its client starts no key exchange' },
+    cannot: { agent: 'it skips certificates that an agent holds', rekey: 'its client starts no key exchange' },
   },
 ];
 

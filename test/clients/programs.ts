@@ -140,7 +140,7 @@ export const programCases: readonly ProgramCase[] = [
     claim: 'starts its server by ssh; the rest is UDP, which Steno does not carry',
     sessions: 1,
     missing: needs('mosh-server'),
-    limits: 'its UDP goes past Steno: there is no session beyond the start of its server',
+    limits: 'its UDP bypasses Steno: the only session is the start of its server',
     async run(scene, server) {
       const { status, stdout, stderr } = await scene.steno.exec('ssh', [
         ...server.options,

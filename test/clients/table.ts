@@ -15,7 +15,7 @@ export function tables(): string {
     '|---|---|',
     ...all.map(({ name, claim }) => `| ${name} | ${claim} |`),
     '',
-    '| peer | library | version | knows the server by | shown | cannot, at a plain sshd neither | notes |',
+    '| peer | library | version | verifies the server by | shown | cannot, even at a plain sshd | notes |',
     '|---|---|---|---|---|---|---|',
     ...peers.map(
       ({ name, library, version, trust, cannot, notes = '' }) =>

@@ -67,7 +67,7 @@ it('a timer gets a certificate with the requested lifetime, once, and sshd prese
 });
 
 it.each<readonly [string, readonly string[]]>([
-  ['a name that is no node', ['--name', 'gw']],
+  ["a name that is not a node's", ['--name', 'gw']],
   ['more than 30 days', ['--name', 'stock', '--ttl', '60d']],
 ])('the bot gets none for %s, and the refusal is audited', async (_what, args) => {
   const refused = await asBot('ca', 'sign-host', `${node.hostKey}.pub`, ...args);

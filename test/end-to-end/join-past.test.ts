@@ -1,6 +1,6 @@
 /**
- * `steno join` of an observer, in a terminal: they pause, go back while the session goes on, search what was shown, and catch up; and whoever may
- * watch but not view the recording reads that.
+ * An observer in `steno join`, in a terminal: they pause, go back while the session continues, search earlier output, and catch up.
+ * A participant who may watch but not view the recording gets a message instead.
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -19,7 +19,7 @@ let [bob, carol]: Person[] = [];
 let owner: Terminal;
 let session: SessionInfo;
 
-/** The rows of what somebody's terminal shows now. */
+/** The rows on the participant's screen now. */
 function rowsOf(terminal: Terminal, { cols, rows } = size): readonly string[] {
   const screen = new ScreenTerminal(cols, rows);
   screen.write(terminal.text());
@@ -63,7 +63,7 @@ beforeAll(async () => {
 }, 120_000);
 afterAll(() => steno.dispose());
 
-it('goes back while the session goes on, searches, catches up, and is where the session is', async () => {
+it('goes back while the session continues, searches, catches up, and shows the live session again', async () => {
   const observer = joining(carol!);
   await shows(observer, /you watch .* space goes back/);
   await run(`PS1='$ '; echo first-$((3 + 4))`, /first-7/);
@@ -76,7 +76,7 @@ it('goes back while the session goes on, searches, catches up, and is where the 
   await shows(observer, /- [\d:]+ behind/);
   expect(rowsOf(observer).join('\n')).not.toContain('later-10');
 
-  // The first moment there is: nothing of it is left on the screen of now.
+  // The first moment: nothing from the current screen is visible.
   observer.write('0');
   await shows(observer, /steno: 0:00 of/);
   expect(rowsOf(observer).join('\n')).not.toContain('second-8');
@@ -100,7 +100,7 @@ it('goes back while the session goes on, searches, catches up, and is where the 
     async () => rowsOf(observer).join('\n'),
     (screen) => !screen.includes('steno: 0:'),
   );
-  // Arrived, the terminal shows the session itself, and its keys are those of the gateway again.
+  // Having caught up, the terminal shows the session itself, and the gateway handles its keys again.
   await run('echo now-$((6 + 6))', /now-12/);
   await shows(observer, /now-12/);
   observer.write('c a b/c\r');
@@ -115,7 +115,7 @@ it('goes back while the session goes on, searches, catches up, and is where the 
   expect(await observer.ended).toBe(0);
 }, 120_000);
 
-it('is nobody’s who may join but not view', async () => {
+it('is refused to a participant who may join but not view', async () => {
   const observer = joining(bob!);
   await shows(observer, /you watch/);
   observer.write(' ');
@@ -128,7 +128,7 @@ it('is nobody’s who may join but not view', async () => {
   expect(await observer.ended).toBe(0);
 }, 60_000);
 
-it('ends with the session, whose last words come behind the past', async () => {
+it('ends with the session, whose last message appears after the replay', async () => {
   const observer = joining(carol!);
   await shows(observer, /you watch/);
   observer.write(' ');

@@ -292,7 +292,7 @@ it('a frozen session stays open, and its input reaches no program until it is un
     () => steno.json<AuditRow[]>('audit', '--event', 'session.', '--limit', '100'),
     (audit) => audit.some(({ event, session }) => event === 'session.ended' && session === id),
   );
-  // The analyzer's own mark comes when it has seen the end, before or after this question.
+  // The analyzer writes its own mark when it has seen the end, before or after this query.
   const ofSession = rows.filter(({ session, event }) => session === id && event !== 'session.analyzed').map(({ event }) => event);
   expect(new Set(ofSession)).toEqual(new Set(['session.frozen', 'session.unfrozen', 'session.ended']));
 });

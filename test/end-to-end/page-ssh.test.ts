@@ -183,7 +183,7 @@ describe.skipIf(!able)('the SSH client of the page', () => {
     expect(await shell.end).toEqual({ kind: 'exit', status: 0 });
   });
 
-  test.each(['aes128-gcm@openssh.com', 'aes256-gcm@openssh.com'])('encrypts by %s, and takes what comes byte by byte', async (cipher) => {
+  test.each(['aes128-gcm@openssh.com', 'aes256-gcm@openssh.com'])('encrypts by %s, and accepts input byte by byte', async (cipher) => {
     const shell = await open({ more: [`Ciphers ${cipher}`], pieces: 1 });
     type(shell, 'echo "he""re"; kill -9 $$\n');
     await shell.until(/here/);
@@ -260,12 +260,12 @@ describe.skipIf(!able)('the SSH client of the page', () => {
     expect(await end).toMatchObject({ kind: 'failed', error: { code: 'SSH_PROTOCOL' } });
   });
 
-  test('reports that it is not admitted', async () => {
+  test('reports that it was not admitted', async () => {
     const { end } = await open({ login: 'somebody-else' });
     expect(await end).toEqual({ kind: 'refused' });
   });
 
-  test('leaves', async () => {
+  test('can disconnect', async () => {
     const shell = await open();
     type(shell, 'echo "he""re"\n');
     await shell.until(/here/);

@@ -1,4 +1,4 @@
-/** What of a recording is shown to a person by commands: `steno shot` as PNG and GIF, `steno play`, and the watermark that a role asks for in each. */
+/** Commands that show a recording: `steno shot` as PNG and GIF, `steno play`, and the watermark that a role requests in each. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -14,7 +14,7 @@ const painter = openPicturePainter(new URL('../dist/recordings/render/picture-th
 const path = (name: string): string => join(steno.folder, name);
 const SAID = /wanda, \d{4}-\d\d-\d\d \d\d:\d\d UTC/;
 let session: SessionInfo;
-/** May view everything: with a watermark, and without. */
+/** Both may view everything: wanda with a watermark, alex without. */
 let wanda: Person;
 let alex: Person;
 
@@ -48,7 +48,7 @@ afterAll(async () => {
   await steno.dispose();
 });
 
-it('play says whose replay it is before it and after it, on standard error, where a role asks for a watermark', async () => {
+it('play names its user before and after the replay, on standard error, if a role requests a watermark', async () => {
   const quick = ['play', session.id, '--speed', '1000', '--idle-limit', '0.01'];
   const marked = await must(wanda.steno(...quick));
   const line = new RegExp(`^Viewed by ${SAID.source}, session ${session.id}\\.$`);
@@ -61,7 +61,7 @@ it('play says whose replay it is before it and after it, on standard error, wher
   expect(plain.stdout).toBe(marked.stdout);
 });
 
-it('play on a terminal says it above the replay and below it, and below it also when it is left early', async () => {
+it('play on a terminal names its user above and below the replay, even if it is left early', async () => {
   for (const leave of [false, true]) {
     const terminal = steno.terminal(process.execPath, [bin, 'play', session.id], { cols: 100, rows: 30 }, { STENO_HOME: wanda.home });
     await terminal.until(/first/);
@@ -75,7 +75,7 @@ it('play on a terminal says it above the replay and below it, and below it also 
   }
 });
 
-/** What a person gets of the moment, with the watermark of one minute in both formats. */
+/** The picture of the moment for this person; both formats show the watermark of the same minute. */
 async function pictures(who: Person): Promise<{ readonly svg: string; readonly png: Buffer }> {
   const svg = async (): Promise<string> => (await must(who.steno('shot', session.id, '--at', '1.6'))).stdout;
   for (let before = await svg(); ;) {
@@ -86,7 +86,7 @@ async function pictures(who: Person): Promise<{ readonly svg: string; readonly p
   }
 }
 
-it('a PNG of shot is painted with the watermark of who takes it, and without one for others', async () => {
+it('a PNG from shot has the watermark of the user who takes it, and none for others', async () => {
   const sizeOf = (svg: string): { width: number; height: number } => {
     const [, width, height] = /<svg [^>]*width="([\d.]+)" height="([\d.]+)"/.exec(svg)!;
     return { width: Number(width), height: Number(height) };
@@ -101,7 +101,7 @@ it('a PNG of shot is painted with the watermark of who takes it, and without one
   expect(plain.png.equals(marked.png)).toBe(false);
 });
 
-it('a span is a GIF, by the name of the file or by --from alone; what makes no span is told', async () => {
+it('a span becomes a GIF, by file name or by --from alone; an invalid span is an error', async () => {
   await must(alex.steno('shot', session.id, '--from', '0', '--to', '1.6', '-o', path('span.gif')));
   const gif = readFileSync(path('span.gif'));
   expect([gif.subarray(0, 6).toString(), gif.at(-1)]).toEqual(['GIF89a', 0x3b]);

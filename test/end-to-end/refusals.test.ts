@@ -191,7 +191,7 @@ describe('a client that is not admitted', () => {
         ),
     ],
     [
-      'one with an option that nobody enforces',
+      'one with an option that the gateway cannot enforce',
       'CERT_UNKNOWN_OPTION',
       async () =>
         direct(
@@ -204,7 +204,7 @@ describe('a client that is not admitted', () => {
         ),
     ],
     [
-      'one of a host',
+      'a host certificate',
       'CERT_WRONG_KIND',
       async () =>
         offering(

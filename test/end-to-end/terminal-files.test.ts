@@ -189,7 +189,7 @@ it('ends when its panel is closed, and is recorded as sftp beside the shell', as
   ] as const)
     expect(cast.split('\n').find((one) => one.includes(`"${operation}"`) && one.includes(join(folder, name)))).toContain('success');
   expect((await steno.steno('verify', session!.id)).status).toBe(0);
-  // The shell goes on.
+  // The shell continues.
   await page.locator('.terminal-screen').click();
   await page.keyboard.type('echo "still ""here"');
   await page.keyboard.press('Enter');

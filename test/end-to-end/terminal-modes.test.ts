@@ -92,9 +92,9 @@ async function far(set: readonly string[], command: readonly string[]): Promise<
 }
 
 const settings: readonly (readonly [string, readonly string[]])[] = [
-  ['as they come', []],
+  ['with default settings', []],
   ['with other characters', ['erase', '^H', 'intr', '^X', 'susp', 'undef', 'werase', '^T']],
-  ['with flags the other way', ['-ixon', 'ixany', '-echoctl', '-echoke', 'iutf8', '-imaxbel', 'tostop']],
+  ['with inverted flags', ['-ixon', 'ixany', '-echoctl', '-echoke', 'iutf8', '-imaxbel', 'tostop']],
   ['without utf-8, slower', ['-iutf8', 'ospeed', '9600', 'ispeed', '9600', '-iexten']],
 ];
 

@@ -31,7 +31,7 @@ let client = '198.51.100.9';
 let signedIn = true;
 /** Browsers cannot reach the viewer. */
 let unreachable = false;
-/** What the viewer answers whom it turns away. */
+/** The viewer's answer when it refuses a browser. */
 let refusal: StenoError | null = null;
 /** The viewer's ends, newest last. */
 const ends: NodeSocket[] = [];
@@ -218,7 +218,7 @@ describe('a terminal of the page', () => {
     expect(near.told).toEqual(['lost', 'resumed 198.51.100.9']);
   });
 
-  test('ends with the viewer’s words when it is turned away, not when the network is lost', async () => {
+  test('ends with the viewer’s message when it is refused, but not when the network is lost', async () => {
     const near = gatewayEnd(60);
     const page = await open(near);
     unreachable = true;

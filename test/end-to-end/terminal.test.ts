@@ -338,7 +338,7 @@ describe('a terminal in the page', () => {
       );
       await restore();
       expect(await ending()).toMatch(/laptop left on a train/);
-      // Nothing tries again behind that.
+      // It does not try again after that.
       const tried = await page.evaluate<number>('window.sockets.length');
       await restore();
       expect(await page.evaluate<number>('window.sockets.length')).toBe(tried);

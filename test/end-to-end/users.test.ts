@@ -247,14 +247,14 @@ describe('sign-in over HTTP', () => {
   it.each<readonly [string, string, Parameters<typeof send>[1], number, string]>([
     ['a login from another site', '/api/login/local', { headers: { origin: 'https://evil.example' }, body: login }, 403, 'ACCESS_DENIED'],
     [
-      'a form of another site',
+      'a form from another site',
       '/api/login/local',
       { headers: { origin: 'https://evil.example', 'content-type': 'application/x-www-form-urlencoded' }, body: 'user=alice' },
       403,
       'ACCESS_DENIED',
     ],
     [
-      'a form to our own',
+      'a form to our own site',
       '/api/login/local',
       { headers: { 'content-type': 'application/x-www-form-urlencoded' }, body: 'user=alice' },
       400,
@@ -263,13 +263,13 @@ describe('sign-in over HTTP', () => {
     ['plain text', '/api/login/local', { headers: { 'content-type': 'text/plain' }, body: login }, 400, 'BAD_REQUEST'],
     ['another host', '/api/login/local', { headers: { host: 'evil.example' }, body: login }, 400, 'BAD_REQUEST'],
     [
-      'more than a login can be',
+      'a body over the limit of a login',
       '/api/login/local',
       { body: JSON.stringify({ user: 'a', password: 'x'.repeat(60_000), code: '1' }) },
       413,
       'TOO_LARGE',
     ],
-    ['what is not JSON', '/api/login/local', { body: '{' }, 400, 'BAD_REQUEST'],
+    ['a body that is not JSON', '/api/login/local', { body: '{' }, 400, 'BAD_REQUEST'],
     [
       'an approval without a sign-in',
       '/api/login/device/decision',
@@ -278,8 +278,8 @@ describe('sign-in over HTTP', () => {
       'NOT_SIGNED_IN',
     ],
     ['an account without a sign-in', '/api/account', { method: 'GET' }, 401, 'NOT_SIGNED_IN'],
-    ['a connector that is not', '/api/login/connectors/none', { body: '{"next":"/"}' }, 404, 'NOT_FOUND'],
-    ['a device code that is none', '/api/login/device/token', { body: '{"device_code":"x"}' }, 400, 'BAD_REQUEST'],
+    ['an unknown connector', '/api/login/connectors/none', { body: '{"next":"/"}' }, 404, 'NOT_FOUND'],
+    ['an invalid device code', '/api/login/device/token', { body: '{"device_code":"x"}' }, 400, 'BAD_REQUEST'],
   ])('refuses %s', async (_what, path, options, status, error) => {
     const answer = await send(path, options);
     expect({ status: answer.status, code: (JSON.parse(answer.body) as { error: { code: string } }).error.code }).toEqual({

@@ -41,7 +41,7 @@ describe('in FIPS mode', () => {
     ['sntrup', ['-o', 'KexAlgorithms=sntrup761x25519-sha512@openssh.com'], /no matching key exchange/],
     ['ChaCha20-Poly1305', ['-c', 'chacha20-poly1305@openssh.com'], /no matching cipher/],
     ['HMAC-SHA-1', ['-c', 'aes128-ctr', '-o', 'MACs=hmac-sha1'], /no matching MAC/],
-    ['a host key of Ed25519', ['-o', 'HostKeyAlgorithms=ssh-ed25519-cert-v01@openssh.com,ssh-ed25519'], /no matching host key/],
+    ['an Ed25519 host key', ['-o', 'HostKeyAlgorithms=ssh-ed25519-cert-v01@openssh.com,ssh-ed25519'], /no matching host key/],
   ])('%s is refused', async (_name, options, reason) => {
     const { status, stderr } = await into(...options);
     expect(status).toBe(255);

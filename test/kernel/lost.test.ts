@@ -1,4 +1,4 @@
-/** A node service that is killed, or kept from collecting, while a session goes on. */
+/** A node service that is killed, or kept from collecting, during a session. */
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';

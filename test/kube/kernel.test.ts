@@ -168,7 +168,7 @@ describe.skipIf(why !== null)('commands in pods', () => {
     expect([argvOf(all), exits(all), await gaps(id)]).toEqual([['sh -c echo tick > /tmp/tick'], 1, []]);
   });
 
-  it('the same command past Steno, before the first output, leaves a gap with that reason', async () => {
+  it('the same command run without Steno, before the first output, leaves a gap with that reason', async () => {
     const silent = terminal(['exec', '-i', 'box', '--', 'sh', '-c', 'read -r silent']);
     const { id } = await session('read -r silent');
     await eventually(
@@ -214,7 +214,7 @@ describe.skipIf(why !== null)('commands in pods', () => {
     await succeeded(direct('delete', 'pod', 'rooted', '--grace-period=0', '--force'));
   });
 
-  it('rows of the kernel are found by their pod, as those of the recording are', async () => {
+  it('kernel rows are found by their pod, like those of the recording', async () => {
     const mark = 'found-by-pod';
     await succeeded(kubectl(['exec', 'box', '--', 'sh', '-c', `true > /tmp/${mark}`]));
     const { id } = await session(mark);

@@ -204,10 +204,10 @@ describe.skipIf(lacking !== null)('kubectl through the gateway', () => {
       ['a command that does not read its input', ['exec', '-i', 'box', '--', 'true'], 'x'.repeat(100_000)],
       ['a megabyte of output', ['exec', 'box', '--', 'sh', '-c', 'yes 0123456789 | head -c 1000000'], undefined],
       ['a signal', ['exec', 'box', '--', 'sh', '-c', 'kill -9 $$'], undefined],
-      ['a program that is not there', ['exec', 'box', '--', 'absent-program'], undefined],
-      ['a pod that is not there', ['exec', 'absent', '--', 'true'], undefined],
-      ['a container that is not there', ['exec', 'box', '-c', 'absent', '--', 'true'], undefined],
-      ['a port of a pod that is not there', ['port-forward', 'pod/absent', ':80'], undefined],
+      ['a missing program', ['exec', 'box', '--', 'absent-program'], undefined],
+      ['a missing pod', ['exec', 'absent', '--', 'true'], undefined],
+      ['a missing container', ['exec', 'box', '-c', 'absent', '--', 'true'], undefined],
+      ['a port of a missing pod', ['port-forward', 'pod/absent', ':80'], undefined],
     ] as const)('%s: the same as without the gateway', async (_claim, args, input) => {
       const [ours, theirs] = await both(args, input);
       expect(settled(ours)).toEqual(settled(theirs));

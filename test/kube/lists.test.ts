@@ -115,8 +115,8 @@ describe.skipIf(lacking !== null)('a list of a real API server', () => {
       ['JSON', JSON_FORM],
       ['protobuf', PROTOBUF],
       ['a table', TABLE],
-      ['a table in protobuf, which it is refused as', `${PROTOBUF};as=Table;v=v1;g=meta.k8s.io`],
-      ['metadata alone', PARTIAL],
+      ['a table in protobuf, which is refused', `${PROTOBUF};as=Table;v=v1;g=meta.k8s.io`],
+      ['metadata only', PARTIAL],
     ])('as %s is byte for byte the same as directly, in one page and in several', async (_claim, accept) => {
       const { resourceVersion = '' } = listOf(await ask(direct, MAPS, { accept: JSON_FORM })).metadata;
       const exactly = `${MAPS}?resourceVersion=${resourceVersion}&resourceVersionMatch=Exact`;
@@ -148,9 +148,12 @@ describe.skipIf(lacking !== null)('a list of a real API server', () => {
     it.each([
       ['JSON', JSON_FORM],
       ['a table', TABLE],
-      ['a table, by a client that takes others as well', `${TABLE},application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json`],
-      ['metadata alone', PARTIAL],
-      ['JSON, by a client that prefers protobuf', `${PROTOBUF}, application/json`],
+      [
+        'a table, for a client that accepts other forms as well',
+        `${TABLE},application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json`,
+      ],
+      ['metadata only', PARTIAL],
+      ['JSON, for a client that prefers protobuf', `${PROTOBUF}, application/json`],
     ])('as %s is that part of the direct answer, for any page and version', async (_claim, accept) => {
       const plain = accept.startsWith(PROTOBUF) ? JSON_FORM : accept;
       const first = listOf(await ask(direct, `${MAPS}?limit=2`, { accept: JSON_FORM })).metadata;
@@ -197,7 +200,7 @@ describe.skipIf(lacking !== null)('a list of a real API server', () => {
     it.each([
       ['JSON', JSON_FORM],
       ['tables', TABLE],
-      ['metadata alone', PARTIAL_ONE],
+      ['metadata only', PARTIAL_ONE],
     ])('streamed as a watch of %s begins with that part and the bookmark that ends it', async (_claim, accept) => {
       const [ours, theirs] = await both(`${MAPS}?${STREAMED}`, accept, isOver);
       expect([ours.status, theirs.status]).toEqual([200, 200]);

@@ -93,7 +93,7 @@ describe.skipIf(why !== null)('agents as pods on the nodes of a cluster', () => 
     await scene?.close();
   }, 60_000);
 
-  it('the API server takes the manifests as they are', async () => {
+  it('the API server accepts the manifests unchanged', async () => {
     await succeeded(direct('create', 'namespace', NAMESPACE));
     const answer = await succeeded(direct('apply', '--dry-run=server', '--validate=strict', '-f', scene.file('agents.yaml', manifests)));
     expect(answer.match(/\(server dry run\)/g)).toHaveLength(4);
@@ -102,7 +102,7 @@ describe.skipIf(why !== null)('agents as pods on the nodes of a cluster', () => 
     });
   });
 
-  it('one apply, and commands in pods have kernel events with the names of pod and container', async () => {
+  it('after one apply, commands in pods have kernel events with the names of pod and container', async () => {
     await succeeded(direct('apply', '-f', scene.file('agents.yaml', patched())));
     try {
       await eventually(agentState, (now) => now === 'live', 60_000);
@@ -118,7 +118,7 @@ describe.skipIf(why !== null)('agents as pods on the nodes of a cluster', () => 
       'cat /etc/passwd',
       'sleep 1',
     ]);
-    // One that lives long enough to be read.
+    // A process that lives long enough for its executable to be read.
     expect(programs[0]!.sha256).toMatch(/^[0-9a-f]{64}$/);
     for (const { data } of programs)
       expect(data).toMatchObject({ namespace: 'default', pod_name: 'box', container: expect.stringMatching(/^[0-9a-f]{64}$/) as string });
@@ -131,7 +131,7 @@ describe.skipIf(why !== null)('agents as pods on the nodes of a cluster', () => 
     expect(status).not.toBe(0);
   });
 
-  it('a pod that is made anew is the same node, without a token', async () => {
+  it('a replaced pod is the same node, without a token', async () => {
     await inNamespace('delete', 'secret', 'steno-node-tokens');
     await inNamespace('delete', 'pod', '-l', 'app=steno-node-agent', '--wait=true');
     await inNamespace('rollout', 'status', 'daemonset/steno-node-agent', '--timeout=90s');

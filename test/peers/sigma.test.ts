@@ -34,7 +34,7 @@ function ours(rules: readonly EvaluableRule[], events: readonly Example[]): read
   return found;
 }
 
-describe.skipIf(!hasPysigma)('pySigma, which test/peers/sigma/build brings', () => {
+describe.skipIf(!hasPysigma)('pySigma, which test/peers/sigma/build installs', () => {
   it('decides as Steno does on every kind of selection', () => {
     expect(differingSelections((texts, events) => pysigma(texts, events, Object.keys(processes.fields)))).toEqual([
       // A missing value is '' in rows and NULL in the peer's table, where `CommandLine = ''` is false.

@@ -162,7 +162,7 @@ describe.each(providers)('by %s', (_, label, connector) => {
 });
 
 describe('an answer', () => {
-  test('that is opened in another browser is refused, so nobody can sign another person in', async () => {
+  test('opened in another browser is refused, so nobody can sign another person in', async () => {
     await page.goto(`${web}/sign-in`);
     await page.getByRole('button', { name: 'Example SAML' }).click();
     await page.getByLabel('Name').waitFor();
@@ -178,7 +178,7 @@ describe('an answer', () => {
   test.each<[string, (xml: string) => string, string]>([
     ['that was altered', (xml) => xml.replace('>bob<', '>root<'), 'altered'],
     ['without signatures', (xml) => xml.replace(/<Signature .*?<\/Signature>/gs, ''), 'not signed'],
-    ['that came before', () => earlier, 'another request'],
+    ['that was used before', () => earlier, 'another request'],
   ])('%s is refused, and audited with the reason', async (_, spoil, reason) => {
     saml.spoil = spoil;
     await page.goto(`${web}/sign-in`);
@@ -196,9 +196,9 @@ describe('an answer', () => {
 
   test.each([
     ['without state', 'openid?code=x'],
-    ['with a state nobody knows', `openid?code=x&state=${'a'.repeat(43)}`],
+    ['with an unknown state', `openid?code=x&state=${'a'.repeat(43)}`],
     ['with a path as name', '..%2f..%2fv1?state=x'],
-    ['to a connector that is none', `none?state=${'a'.repeat(43)}`],
+    ['to an unknown connector', `none?state=${'a'.repeat(43)}`],
   ])('%s is refused', async (_, path) => {
     const answer = await fetch(`${web}/api/login/callback/${path}`, { redirect: 'manual' });
     expect(answer.status).toBe(303);

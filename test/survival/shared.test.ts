@@ -1,6 +1,6 @@
 /**
- * `kill -9` of a gateway with several people in one session: each of them is told, by their own client where the gateway cannot, and what any
- * of them was shown is recorded, to the last byte.
+ * `kill -9` of a gateway with several people in one session: each of them is told, by their own client if the gateway cannot, and
+ * everything that any of them saw is recorded, to the last byte.
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -46,7 +46,7 @@ afterAll(async () => {
   await steno.dispose();
 }, 60_000);
 
-it('is told to each of them, and the recording has every byte that one of them was shown', async () => {
+it('every participant is told, and the recording has every byte that any of them was shown', async () => {
   const scene = new Scene(steno);
   await scene.opened();
   const { session } = scene;
@@ -80,7 +80,7 @@ it('is told to each of them, and the recording has every byte that one of them w
     async () => steno.run.processes['gateway'],
     (now) => now !== undefined && now !== gateway,
   );
-  // All that the session's own terminal showed is recorded, proven and found.
+  // All output of the session's own terminal is recorded, proven and found by searches.
   expect(await scene.check()).toBe('interrupted');
   const cast = await viewerOf(steno).cast(session);
   const recorded = new Set(cast.match(new RegExp(`${scene.tag}n\\d{6}`, 'g')));
@@ -92,10 +92,10 @@ it('is told to each of them, and the recording has every byte that one of them w
       who,
     ).toEqual([]);
   }
-  // Who joined stands in it, though nobody could write that they left.
+  // The recording names the participants, though nobody could write that they left.
   expect(cast).toMatch(/"action":"joined","user":"bob","mode":"peer"/);
   expect(cast).toMatch(/"action":"joined","user":"carol","mode":"observer"/);
-  // The page follows no more, and says what became of the session.
+  // The page stops following, and shows how the session ended.
   await page.waitForSelector('.live-button', { state: 'detached' });
   const [row] = await eventually(
     async () => (await steno.json<SessionInfo[]>('sessions', '--limit', '20')).filter(({ id }) => id === session),

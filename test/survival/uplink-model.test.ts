@@ -24,12 +24,12 @@ const sessions: Readonly<Record<string, (world: World) => void>> = {
     }
     if (world.gateway !== null) expect(world.written.cut).toBeLessThan(CHECKPOINT_BYTES);
   },
-  'a checkpoint by time, and nothing after': (world) => {
+  'a checkpoint by time, and nothing after it': (world) => {
     world.append(500);
     world.pass(2_000);
     world.pass(61_000);
   },
-  'two checkpoints, nothing after': (world) => {
+  'two checkpoints, and nothing after them': (world) => {
     world.append(500);
     world.pass(2_000);
     world.settle();

@@ -40,7 +40,7 @@ const cuts = fc.array(fc.integer({ min: 1, max: 50 }), { minLength: 1, maxLength
 const spaced = fc.constantFrom(undefined, 1, '\t');
 
 describe('a list', () => {
-  it('is what JSON.parse and a filter make of it, however it arrives and is written', () =>
+  it('equals the result of JSON.parse and a filter, in any form and in pieces of any size', () =>
     fc.assert(
       fc.asyncProperty(fc.array(object), cuts, spaced, async (items, at, space) => {
         const whole = { kind: 'PodList', apiVersion: 'v1', metadata: { resourceVersion: '7' }, items };
@@ -62,7 +62,7 @@ describe('a list', () => {
       }),
     ));
 
-  it('shows neither what counts nor what names the rest, no member that is unknown, and nothing without a name', async () => {
+  it('omits the count and the continue token, unknown members, and objects without a name', async () => {
     const { text } = await list(
       '{"kind":"PodList","metadata":{"resourceVersion":"7","remainingItemCount":3,"continue":"eyJ4IjoxfQ"},"Items":[{"metadata":{"name":"x"}}],' +
         '"items":[{"metadata":{}},{},null,7,"a",{"metadata":{"name":""}},{"metadata":{"name":["a"]}}]}',
@@ -70,7 +70,7 @@ describe('a list', () => {
     expect(text).toBe('{"kind":"PodList","metadata":{"resourceVersion":"7"},"items":[]}\n');
   });
 
-  it('reads a key however it is escaped, and numbers as they are written', async () => {
+  it('recognizes escaped keys, and keeps numbers as they are written', async () => {
     const { text } = await list('{"it\\u0065ms":[{"metadata":{"name":"xa"}},{"metadata":{"name":"a"},"n":12345678901234567890.10}]}');
     expect(text).toBe('{"items":[{"metadata":{"name":"a"},"n":12345678901234567890.10}]}\n');
   });
@@ -90,7 +90,7 @@ describe('a list', () => {
     '{"items":[,]}',
     '{,}',
     'null',
-  ])('of another form is cut off: %s', async (text) => {
+  ])('in another form is cut off: %s', async (text) => {
     await expect(list(text, [1])).rejects.toThrow(FormError);
     await expect(list(text, [1_000])).rejects.toThrow(FormError);
   });
@@ -98,7 +98,7 @@ describe('a list', () => {
   it.each([
     ['', null],
     [', without values', hideValues({ encoded: false })],
-  ])('of 100 MB passes in flat memory%s', async (_claim, hide) => {
+  ])('of 100 MB passes in constant memory%s', async (_claim, hide) => {
     const one = JSON.stringify({ metadata: { name: 'a', namespace: 'shop' }, data: { text: 'y'.repeat(9_900) } });
     const hiddenOne = one.replace('shop', 'secret');
     const objects = 10_500;
@@ -120,14 +120,14 @@ describe('a list', () => {
     expect(peak - before).toBeLessThan(100 << 20);
   });
 
-  it('with an object beyond the limit is cut off', async () => {
+  it('with an object over the limit is cut off', async () => {
     await expect(list(`{"items":[{"metadata":{"name":"${'a'.repeat(17 << 20)}"}}]}`, [1 << 20])).rejects.toThrow(/beyond the limit/);
   });
 });
 
 describe('a watch', () => {
   const event = fc.record({ type: fc.constantFrom('ADDED', 'MODIFIED', 'DELETED'), object });
-  it('shows the events of what is shown, and bookmarks', () =>
+  it('shows the events of permitted objects, and bookmarks', () =>
     fc.assert(
       fc.asyncProperty(fc.array(event), cuts, async (events, at) => {
         const bookmark = { type: 'BOOKMARK', object: { kind: 'Pod', metadata: { resourceVersion: '9' } } };
@@ -137,14 +137,14 @@ describe('a watch', () => {
       }),
     ));
 
-  it('in table form shows the rows of what is shown', async () => {
+  it('in table form shows the rows of permitted objects', async () => {
     const rows = ['a', 'xa'].map((one) => ({ cells: [one], object: { metadata: { name: one } } }));
     const table = (some: readonly object[]) =>
       JSON.stringify({ type: 'ADDED', object: { kind: 'Table', apiVersion: 'meta.k8s.io/v1', rows: some } });
     expect((await watch(`${table(rows)}\n${table(rows.slice(1))}\n`)).text).toBe(`${table(rows.slice(0, 1))}\n`);
   });
 
-  it('shows an event as soon as it is whole', async () => {
+  it('passes an event on as soon as it is complete', async () => {
     const filter = new WatchFilter({ shows, hide: null, hid: () => undefined });
     const first = '{"type":"ADDED","object":{"metadata":{"name":"a"}}}';
     filter.write(first);
@@ -157,19 +157,20 @@ describe('a watch', () => {
     'x',
     '{"type":"ADDED","object":{"kind":"Table","apiVersion":"meta.k8s.io/v1"}}',
     '{"type":1}',
-  ])('of another form is cut off: %s', async (text) => {
+  ])('in another form is cut off: %s', async (text) => {
     await expect(watch(text)).rejects.toThrow(FormError);
   });
 });
 
-describe('what the API server is asked for', () => {
+describe('the request to the API server', () => {
   it.each([
     ['application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json', undefined],
     ['application/vnd.kubernetes.protobuf,application/json', 'application/json'],
     ['*/*', 'application/json'],
     ['application/json;as=Else;v=v1;g=meta.k8s.io,application/json;q=0.5', 'application/json'],
-  ])('%s', (accept, expected = accept) => expect(filteredAccept(accept, true)).toBe(expected));
-  it('is refused where no JSON is taken', () => expect(() => filteredAccept('application/vnd.kubernetes.protobuf', true)).toThrow(/JSON/));
-  it('is whole lists, with what rows are about', () =>
+  ])('asks with Accept: %s', (accept, expected = accept) => expect(filteredAccept(accept, true)).toBe(expected));
+  it('is refused if the client accepts no JSON', () =>
+    expect(() => filteredAccept('application/vnd.kubernetes.protobuf', true)).toThrow(/JSON/));
+  it('asks for whole lists, and for the objects of table rows', () =>
     expect(filteredQuery('limit=500&labelSelector=a%3Db&includeObject=None&watch=true')).toBe('labelSelector=a%3Db&watch=true'));
 });

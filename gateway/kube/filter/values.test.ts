@@ -23,7 +23,7 @@ async function through(filter: Transform, text: string, cuts: readonly number[])
   return Buffer.concat(got).toString();
 }
 
-/** Every value contains this, in plain text; and what it becomes in base64, wherever it begins. */
+/** Every value contains this in plain text, or its base64 form at any of the three offsets. */
 const TELLS = 'hunter2-of-the-vault';
 const traces = [
   TELLS,
@@ -79,30 +79,30 @@ const cuts = fc.array(fc.integer({ min: 1, max: 60 }), { minLength: 1, maxLength
 const spaced = fc.constantFrom(undefined, 1, '\t');
 const names = (text: string): readonly string[] => [...text.matchAll(/"name":\s*"(web|db|x)"/g)].map(([, name]) => name!);
 
-describe('of a Secret, no value is in', () => {
+describe('no value of a Secret is in', () => {
   const holds = (filter: () => Transform, form: (secrets: readonly Secret[], space: string | number | undefined) => string) =>
     fc.assert(
       fc.asyncProperty(fc.array(secret, { minLength: 1, maxLength: 4 }), cuts, spaced, async (secrets, at, space) => {
         const before = form(secrets, space);
         const after = await through(filter(), before, at);
         expect(tells(after)).toBe(false);
-        // Nothing else is lost.
+        // Nothing else is removed.
         expect(names(after)).toEqual(names(before));
       }),
       { numRuns: 200 },
     );
 
-  it('the answer that is one', () =>
+  it('the answer that is a Secret', () =>
     holds(
       () => new ObjectFilter(hide),
       ([one], space) => JSON.stringify(one, null, space),
     ));
-  it('the answer of one in table form', () =>
+  it('the answer with a Secret in table form', () =>
     holds(
       () => new ObjectFilter(hide),
       ([one], space) => JSON.stringify(table([one!]), null, space),
     ));
-  it('a list, also where a deletion answers with it', async () => {
+  it('a list, also in the answer to a deletion', async () => {
     for (const filter of [() => new ListFilter(rules), () => new ObjectFilter(hide)])
       await holds(filter, (secrets, space) => JSON.stringify(list(secrets), null, space));
   });
@@ -126,7 +126,7 @@ describe('of a Secret, no value is in', () => {
 describe('an answer without values', () => {
   const answer = (json: string, by = hide): Promise<string> => through(new ObjectFilter(by), json, [7]);
 
-  it('has its keys, and everything else as it is written', async () => {
+  it('keeps its keys, and everything else as it is written', async () => {
     expect(
       await answer(
         '{"kind":"Secret","n":12345678901234567890.10,"metadata":{"name":"a","generation":9007199254740993,"annotations":{"a":"b"}},"data":{"k":"aHVudGVyMg==","none":null}}',
@@ -136,29 +136,29 @@ describe('an answer without values', () => {
     );
   });
 
-  it('has markers that are base64 where clients decode it', async () => {
+  it('has base64 markers where clients decode the value', async () => {
     const map = await answer('{"kind":"ConfigMap","data":{"a":"b"},"binaryData":{"c":"ZA=="}}', hideValues({ encoded: false }));
     expect(JSON.parse(map)).toEqual({ kind: 'ConfigMap', data: { a: '[redacted]' }, binaryData: { c: ENCODED_MARKER } });
   });
 
-  it('is as it was where it is a Status, but not where an object of another group calls itself one', async () => {
+  it('is unchanged if it is a Status, but not if an object of another group calls itself one', async () => {
     const status = '{"kind":"Status","apiVersion":"v1","status":"Success","data":{"a":"b"}}';
     expect(await answer(status)).toBe(`${status}\n`);
     expect(await answer(status.replace('"v1"', '"example.com/v1"'))).not.toContain('"b"');
     expect(await answer('{"kind":"Table","apiVersion":"example.com/v1","rows":[],"data":{"a":"b"}}')).not.toContain('"b"');
   });
 
-  it('keeps what counts, and what names the next piece: nothing is left out', async () => {
+  it('keeps the count and the continue token, because no object is left out', async () => {
     const text = await through(new ListFilter(rules), JSON.stringify(list([])), [9]);
     expect(JSON.parse(text)).toEqual(list([]));
   });
 
-  it('has nothing of a key that stands there twice', async () => {
+  it('has none of the values of a key that occurs twice', async () => {
     expect(await answer('{"data":{"a":"bbb"},"data":{"a":"ccc","a":"ddd"},"d\\u0061ta":"eee"}')).not.toMatch(/bbb|ccc|ddd|eee/);
   });
 
   it.each(['', '[]', '{', '{}{}', 'null', '"x"', '{"data":}', '{"metadata":7}', '{"kind":"Secret"} x'])(
-    'of another form is cut off: %s',
+    'in another form is cut off: %s',
     async (json) => {
       await expect(answer(json)).rejects.toThrow(FormError);
     },

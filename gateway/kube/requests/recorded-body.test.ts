@@ -26,13 +26,13 @@ function recorded(
     for (let at = 0; at < bytes.length; at += Math.max(1, size)) copy.add(bytes.subarray(at, at + size));
     return copy.recorded(request, { ...facts, ...more }, redact);
   });
-  // However it is cut.
+  // The result is the same for any division into pieces.
   expect(results[1]).toEqual(results[0]);
   return results[0]!;
 }
 
 describe('the body of a write', () => {
-  it('is recorded as it is, with its digest', () => {
+  it('is recorded unchanged, with its digest', () => {
     const body = { kind: 'Deployment', spec: { replicas: 3 }, data: 'no Secret' };
     const text = JSON.stringify(body);
     expect(recorded(body, of('deployments', 'apps'))).toEqual({
@@ -49,8 +49,8 @@ describe('the body of a write', () => {
     ['of YAML', 'kind: Pod', {}, 'not JSON'],
     ['cut off', '{"kind":', { whole: false }, 'cut off'],
     ['too large', `"${'x'.repeat(MAX_RECORDED_BODY)}"`, {}, 'too large'],
-    ['deeper than anybody nests', `${'['.repeat(101)}${']'.repeat(101)}`, {}, 'too deep'],
-  ])('%s is told by type and size, and by its digest where nothing in it is redacted', (_claim, body, more, omitted) => {
+    ['nested beyond the limit', `${'['.repeat(101)}${']'.repeat(101)}`, {}, 'too deep'],
+  ])('%s is recorded by type and size, and by its digest if nothing in it is redacted', (_claim, body, more, omitted) => {
     const plain = recorded(body, of('pods'), [], more);
     expect(plain).toMatchObject({ omitted, bytes: Buffer.byteLength(body) });
     expect(plain.json).toBeUndefined();
@@ -86,12 +86,12 @@ describe('values of Secrets', () => {
       },
     ],
     [
-      'in a merge patch, but for what is taken away',
+      'in a merge patch, except for removals',
       { data: { k: 'hunter2', old: null }, stringData: null },
       { data: { k: '[redacted]', old: null }, stringData: null },
     ],
     [
-      'in a patch by steps',
+      'in a JSON patch',
       [{ op: 'add', path: '/data/k', value: 'hunter2' }, 'hunter2'],
       [{ op: 'add', path: '/data/k', value: '[redacted]' }, '[redacted]'],
     ],
@@ -100,7 +100,7 @@ describe('values of Secrets', () => {
       { Data: { k: 'hunter2' }, BINARYDATA: 'hunter2', data: ['hunter2'] },
       { Data: { k: '[redacted]' }, BINARYDATA: '[redacted]', data: '[redacted]' },
     ],
-    ['in no object', 'hunter2', '[redacted]'],
+    ['that are not in an object', 'hunter2', '[redacted]'],
     ['that are objects', { data: { k: { deep: 'hunter2' } } }, { data: { k: '[redacted]' } }],
   ])('%s are left out', (_claim, body, expected) => {
     const result = recorded(JSON.stringify(body), of('secrets'));
@@ -110,7 +110,7 @@ describe('values of Secrets', () => {
     expect(result.sha256).toBeUndefined();
   });
 
-  it('are left out where a Secret was sent to another resource, or in a list', () => {
+  it('are left out if a Secret was sent to another resource, or in a list', () => {
     for (const body of [
       { kind: 'Secret', data: { k: 'hunter2' } },
       { kind: 'List', items: [{ kind: 'Secret', data: { k: 'hunter2' } }] },
@@ -118,12 +118,12 @@ describe('values of Secrets', () => {
       expect(JSON.stringify(recorded(body, of('configmaps')))).not.toContain('hunter2');
   });
 
-  it('the last of two fields of one name is what is recorded, and it is redacted', () => {
+  it('of two fields of one name, the last is recorded, and it is redacted', () => {
     expect(JSON.stringify(recorded('{"data":{"k":"hunter2"},"data":{"k":"hunter2"}}', of('secrets')))).not.toContain('hunter2');
   });
 });
 
-it('values of resources that a role names are left out, and of others not', () => {
+it('values are left out for resources that a role names, and kept for others', () => {
   const body = { kind: 'ConfigMap', data: { k: 'v' } };
   expect(recorded(body, of('configmaps'), ['configmaps']).json).toEqual({ kind: 'ConfigMap', data: { k: '[redacted]' } });
   expect(recorded(body, of('vaults', 'example.com'), ['vaults.example.com']).redacted).toBe(true);
@@ -131,7 +131,7 @@ it('values of resources that a role names are left out, and of others not', () =
   expect(recorded(body, of('configmaps'), ['secrets', 'config']).json).toEqual(body);
 });
 
-it('the token of a token review is in none', () => {
+it('the token of a token review is never recorded', () => {
   const review = recorded({ spec: { token: 'hunter2' } }, of('tokenreviews', 'authentication.k8s.io'));
   expect(review).toEqual({ type: 'application/json', bytes: expect.any(Number) as number, omitted: 'credential', redacted: true });
 });

@@ -5,7 +5,7 @@ import type { ReadUpstream } from './upstreams.js';
 
 const record = (name: string, revision: number) => ({ name, revision, labels: {} });
 
-/** An authority that counts how often it is asked, and answers with what `url` says. */
+/** An authority that counts how often it is asked, and answers with the URL that `url` returns. */
 function scene(url: () => string) {
   const asked: string[] = [];
   const read: ReadUpstream = async (cluster) => {
@@ -15,7 +15,7 @@ function scene(url: () => string) {
   return { asked, upstreams: new Upstreams(read) };
 }
 
-it('asks once for a revision, again for a newer one, and never goes back to an older', async () => {
+it('asks once for each revision, and never goes back to an older one', async () => {
   let url = 'https://one';
   const { asked, upstreams } = scene(() => url);
   const first = await upstreams.of(record('east', 1));
@@ -28,7 +28,7 @@ it('asks once for a revision, again for a newer one, and never goes back to an o
   upstreams.close();
 });
 
-it('forgets what the snapshot no longer names, also when the name comes back with the same revision', async () => {
+it('forgets clusters that the snapshot no longer names, even if the name returns with the same revision', async () => {
   const { asked, upstreams } = scene(() => 'https://one');
   await upstreams.of(record('east', 1));
   await upstreams.of(record('west', 1));
@@ -43,7 +43,7 @@ it.each([
   ['NOT_FOUND', 'KUBE_CLUSTER_UNKNOWN'],
   ['NOT_RUNNING', 'AUTHORITY_UNREACHABLE'],
   ['ACCESS_DENIED', 'ACCESS_DENIED'],
-] as const)('%s of the authority is %s, and is asked again the next time', async (code, told) => {
+] as const)('%s from the authority becomes %s, and the next request asks again', async (code, told) => {
   let asked = 0;
   const upstreams = new Upstreams(() => {
     asked += 1;

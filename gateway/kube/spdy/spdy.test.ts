@@ -18,7 +18,7 @@ const headers = fc
   .map((pairs): Headers => new Map(pairs));
 
 describe('header blocks', () => {
-  it('are read as zlib wrote them, at any level, one after the other', () =>
+  it('are read as zlib wrote them, at any level, one after another', () =>
     fc.assert(
       fc.asyncProperty(fc.array(headers, { minLength: 1, maxLength: 8 }), fc.integer({ min: 0, max: 9 }), async (blocks, level) => {
         const [writer, reader] = [new ZlibBlocks(level), new HeaderReader()];
@@ -27,7 +27,7 @@ describe('header blocks', () => {
       { numRuns: 60 },
     ));
 
-  it('are read by zlib as they are written', async () => {
+  it('can be read by zlib', async () => {
     const inflate = createInflate({ dictionary, finishFlush: constants.Z_SYNC_FLUSH });
     const got: Buffer[] = [];
     inflate.on('data', (chunk: Buffer) => got.push(chunk));
@@ -51,8 +51,8 @@ describe('header blocks', () => {
     ['a name twice', '\0\0\0\x02\0\0\0\x01a\0\0\0\0\0\0\0\x01a\0\0\0\0'],
     ['a capital letter', '\0\0\0\x01\0\0\0\x01A\0\0\0\0'],
     ['a length beyond the block', '\0\0\0\x01\0\0\0\x09a'],
-    ['more headers than there are', '\0\0\0\x02\0\0\0\x01a\0\0\0\0'],
-    ['bytes after the last', '\0\0\0\0x'],
+    ['a count above the number of headers', '\0\0\0\x02\0\0\0\x01a\0\0\0\0'],
+    ['bytes after the last header', '\0\0\0\0x'],
   ])('with %s are refused', (_claim, plain) => {
     const bytes = Buffer.from(plain, 'latin1');
     const block = new HeaderWriter().write(new Map());
@@ -65,7 +65,7 @@ describe('header blocks', () => {
   });
 });
 
-/** Frames with pieces of data put together: how they were cut is of no consequence. */
+/** Frames with adjacent pieces of data joined: the division into pieces does not matter. */
 function joined(frames: Iterable<Frame>): unknown[] {
   const all: { kind: string; stream?: number; bytes?: Buffer; fin?: boolean }[] = [];
   for (const frame of frames) {
@@ -93,7 +93,7 @@ describe('frames', () => {
     ]);
   };
 
-  it('are the same however they arrive', () => {
+  it('are the same in pieces of any size', () => {
     const whole = joined(new FrameReader().push(wire()));
     expect(whole).toMatchObject([
       { kind: 'syn_stream', stream: 1, fin: false },
@@ -117,7 +117,7 @@ describe('frames', () => {
     );
   });
 
-  it('of data pass before they are whole, and nothing of them is kept', () => {
+  it('of data are passed on before they are complete, and nothing of them is kept', () => {
     const reader = new FrameReader();
     const head = dataFrame(1, Buffer.alloc(0), false);
     head.writeUIntBE(0xffffff, 5, 3);
@@ -138,7 +138,7 @@ describe('frames', () => {
   });
 });
 
-/** Two duplexes whose ends are each other. */
+/** Two duplex streams connected to each other. */
 function pair(): [Duplex, Duplex] {
   const [a, b] = [new PassThrough(), new PassThrough()];
   return [Duplex.from({ readable: a, writable: b }), Duplex.from({ readable: b, writable: a })];
@@ -171,7 +171,7 @@ describe('a connection', () => {
     return { server, far, over, until };
   };
 
-  it('answers a stream, refuses one that nobody takes, and answers pings', async () => {
+  it('accepts a stream, refuses one that nobody takes, and answers pings', async () => {
     const { far, until } = open((_, map) => map.get('streamtype') === 'error');
     const writer = new HeaderWriter();
     far.write(synStreamFrame(1, writer.write(new Map([['streamtype', 'error']]))));
@@ -187,7 +187,7 @@ describe('a connection', () => {
     ]);
   });
 
-  it('refuses streams beyond so many, and goes on', async () => {
+  it('refuses streams over the limit, and continues', async () => {
     const { far, until } = open();
     const writer = new HeaderWriter();
     for (let i = 0; i < 1_025; i++) far.write(synStreamFrame(2 * i + 1, writer.write(new Map())));
@@ -195,7 +195,7 @@ describe('a connection', () => {
   });
 
   it.each([
-    ['a stream with an id of the other side', () => [synStreamFrame(2, new HeaderWriter().write(new Map()))]],
+    ['a stream with an id that belongs to the other side', () => [synStreamFrame(2, new HeaderWriter().write(new Map()))]],
     [
       'a stream twice',
       () => {
@@ -218,7 +218,7 @@ describe('a connection', () => {
     expect(await over).toBeInstanceOf(SpdyError);
   });
 
-  it('ends a peer that asks and asks and reads nothing', async () => {
+  it('ends when the peer sends pings without end and reads nothing', async () => {
     const [near, far] = pair();
     far.on('error', () => undefined);
     const over = new Promise<SpdyError | undefined>((resolve) => {

@@ -21,7 +21,7 @@ describe('the agent of a pod', () => {
     node('d', 'east/node3'),
     node('e', 'east/node3'),
   ];
-  it('is the one whose label names cluster and node', () => {
+  it('is the one whose labels name the cluster and the node', () => {
     expect(agentOf(nodes, 'east', pod).name).toBe('a');
     expect(agentOf(nodes, 'west', pod).name).toBe('b');
   });
@@ -104,7 +104,7 @@ const begun = async (one: PodWatch, answer: object = ON): Promise<void> => {
 };
 
 describe.each(['best_effort', 'strict'] as const)('a command under %s', (mode) => {
-  it('is ordered with its container and words; its log takes the rows of the agent', async () => {
+  it("is ordered with its container and arguments; its log takes the agent's rows", async () => {
     const one = watch(mode);
     await begun(one);
     expect(podOrder.parse(said[0])).toMatchObject({
@@ -131,7 +131,7 @@ describe.each(['best_effort', 'strict'] as const)('a command under %s', (mode) =
     expect(failures).toEqual([]);
   });
 
-  it('shows nothing before it was seen to start, where the role is strict', async () => {
+  it('shows no output before its start was seen, if the role is strict', async () => {
     const one = watch(mode);
     await begun(one);
     expect(one.passes(frame(CHANNEL.stdout, Buffer.alloc(0)))).toBe(true);
@@ -142,7 +142,7 @@ describe.each(['best_effort', 'strict'] as const)('a command under %s', (mode) =
     expect(one.passes(output)).toBe(true);
   });
 
-  it('that is never seen to start is a gap, and ends where the role is strict', async () => {
+  it('whose start is never seen is a gap, and ends if the role is strict', async () => {
     const one = watch(mode);
     await begun(one);
     one.passes(output);
@@ -164,7 +164,7 @@ describe.each(['best_effort', 'strict'] as const)('a command under %s', (mode) =
     expect(failures).toEqual([]);
   });
 
-  it('that ended silently, and was never seen, is a gap', async () => {
+  it('that ended without output, and was never seen, is a gap', async () => {
     const one = watch(mode);
     await begun(one);
     one.passes(status('NonZeroExitCode'));
@@ -176,9 +176,9 @@ describe.each(['best_effort', 'strict'] as const)('a command under %s', (mode) =
 
   it.each([
     ['says that it cannot', (): void => report({ state: 'off', reason: 'no container runs here' }), 'no container runs here'],
-    ['goes before it answers', (): void => void agent.destroy(), 'the agent was lost'],
-    ['answers what cannot be read', (): void => report({ state: 'none' }), 'the node sent an unreadable report'],
-  ])('whose agent %s is a gap, and is not started where the role is strict', async (_, act, detail) => {
+    ['leaves before it answers', (): void => void agent.destroy(), 'the agent was lost'],
+    ['sends an answer that cannot be read', (): void => report({ state: 'none' }), 'the node sent an unreadable report'],
+  ])('whose agent %s is a gap, and is not started if the role is strict', async (_, act, detail) => {
     const one = watch(mode);
     const begins = one.begin();
     act();
@@ -189,7 +189,7 @@ describe.each(['best_effort', 'strict'] as const)('a command under %s', (mode) =
     expect(written.filter((line) => 'reason' in line)).toHaveLength(1);
   });
 
-  it('whose agent has no tunnel here is the same', async () => {
+  it('whose agent has no tunnel to this gateway is the same', async () => {
     const one = watch(mode, () => {
       throw new StenoError('NODE_UNREACHABLE', 'no agent of worker is connected to this gateway');
     });
@@ -198,7 +198,7 @@ describe.each(['best_effort', 'strict'] as const)('a command under %s', (mode) =
     expect(failures.length).toBe(mode === 'strict' ? 1 : 0);
   });
 
-  it('whose agent dies in the middle lacks what follows the last report', async () => {
+  it('whose agent dies in the middle has a gap after the last report', async () => {
     const one = watch(mode);
     await begun(one);
     report({ state: 'started' });
@@ -209,7 +209,7 @@ describe.each(['best_effort', 'strict'] as const)('a command under %s', (mode) =
     expect(failures.length).toBe(mode === 'strict' ? 1 : 0);
   });
 
-  it('that nobody was asked to run is no gap', async () => {
+  it('that nobody asked to run is no gap', async () => {
     await watch(mode).complete();
     const one = watch(mode);
     const begins = one.begin();

@@ -13,7 +13,7 @@ function frame(payload: Uint8Array, key: Uint8Array): Buffer {
   return Buffer.concat([head, key, payload.map((byte, i) => byte ^ key[i & 3]!)]);
 }
 
-/** What a reader of the protocol makes of the bytes: the payloads. */
+/** The payloads that a reader of the protocol finds in the bytes. */
 function read(bytes: Buffer): readonly Buffer[] {
   const payloads: Buffer[] = [];
   for (let at = 0; at < bytes.length;) {
@@ -27,7 +27,7 @@ function read(bytes: Buffer): readonly Buffer[] {
   return payloads;
 }
 
-/** The bytes after they were passed in pieces, each at another place in memory. */
+/** The bytes after they were passed on in pieces, each at another position in memory. */
 function passed(bytes: Buffer, cuts: readonly number[]): Buffer {
   const unmasker = new Unmasker();
   const pieces: Buffer[] = [];
@@ -47,7 +47,7 @@ const payload = fc
   .map(([length, seed]) => Buffer.from(Array.from({ length }, (_, i) => (i * 31 + seed) & 0xff)));
 const frames = fc.array(fc.tuple(payload, fc.uint8Array({ minLength: 4, maxLength: 4 })), { minLength: 1, maxLength: 5 });
 
-it('payloads are the same, wherever the pieces are cut', () => {
+it('payloads are the same however the bytes are cut', () => {
   fc.assert(
     fc.property(frames, fc.array(fc.nat(400_000), { maxLength: 12 }), (all, cuts) => {
       const bytes = Buffer.concat(all.map(([content, key]) => frame(content, key)));
@@ -59,7 +59,7 @@ it('payloads are the same, wherever the pieces are cut', () => {
   );
 });
 
-it('a frame in one piece is not masked any more, and one whose key is cut is left as it is', () => {
+it('a frame in one piece is unmasked, and one whose key is cut is left unchanged', () => {
   const key = Uint8Array.of(1, 2, 3, 4);
   const content = Buffer.from('a frame of some length');
   const bytes = frame(content, key);
@@ -70,8 +70,8 @@ it('a frame in one piece is not masked any more, and one whose key is cut is lef
 
 it.each([
   ['is not masked', Buffer.from([0x82, 5, 1, 2, 3, 4, 5])],
-  ['is longer than a number', Buffer.from([0x82, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 9, 9])],
-])('from a frame that %s on, nothing is touched', (_, odd) => {
+  ['has a length beyond 2^53', Buffer.from([0x82, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 9, 9])],
+])('nothing is changed from the first frame that %s', (_, odd) => {
   const after = frame(Buffer.from('after'), Uint8Array.of(1, 2, 3, 4));
   expect(passed(Buffer.concat([odd, after]), [])).toEqual(Buffer.concat([odd, after]));
 });

@@ -15,7 +15,7 @@ afterAll(async () => {
   for (const stop of stops.reverse()) await stop();
 });
 
-/** What comes of dialling the gateway of the cluster `b` at an address where a server of that name answers. */
+/** The result of dialling the gateway of cluster `b` at an address where a server with that name answers. */
 async function dialled(name: string): Promise<string> {
   await cryptoReady;
   const folder = mkdtempSync(join(tmpdir(), 'steno-far-'));
@@ -68,8 +68,8 @@ describe('the gateway of another cluster', () => {
     },
   );
 
-  it('is one with its mark, whatever its address', async () => {
-    // That it is no gateway shows only now: nobody is called `root@web-1` there.
+  it('is a server with its mark, at any address', async () => {
+    // Only now does it turn out not to be a gateway: it has no user `root@web-1`.
     expect(await dialled(gatewayPrincipal('b'))).toBe('NODE_REFUSED');
   });
 });

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { DialQueue } from './dial-queue.js';
 
-it('sixteen at once of one node, the others in their order, and other nodes beside them', async () => {
+it('dials one node at most sixteen times at once and in order, and other nodes beside it', async () => {
   const turns = new DialQueue();
   let now = 0;
   let most = 0;
@@ -23,7 +23,7 @@ it('sixteen at once of one node, the others in their order, and other nodes besi
   expect(most).toBe(16);
 });
 
-it('who leaves, or gets no turn in time, is not dialled for', async () => {
+it('does not dial for a connection that has left, or that got no turn in time', async () => {
   const turns = new DialQueue(20);
   const stuck = Array.from({ length: 16 }, () =>
     turns.with('one', new AbortController().signal, () => new Promise<void>((resolve) => setTimeout(resolve, 60))),

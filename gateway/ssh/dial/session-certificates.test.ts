@@ -21,7 +21,7 @@ const admitted = {
   confirmation: null,
 } as unknown as ProvenUser;
 
-/** Issues for five minutes by its own clock, as the authority does; counts what it was asked. */
+/** Issues certificates for five minutes by its own clock, as the authority does, and counts requests. */
 function authorityAt(now: () => number): {
   asked: number;
   refuse: StenoError | undefined;
@@ -71,7 +71,7 @@ const settled = async (): Promise<void> => {
 const end = (blob: Buffer): number => Number(parseCertificate(blob).validBefore) * 1000;
 
 describe('a certificate for a node', () => {
-  it('is used for half its life, then renewed behind the back of whoever asks', async () => {
+  it('is used for half its life, then renewed while the old one is still handed out', async () => {
     const { clock, authority, of } = scene();
     const first = await of();
     clock.now += 148_000;
@@ -85,19 +85,19 @@ describe('a certificate for a node', () => {
   });
 
   it.each([-60_000, 0, 60_000])(
-    'is never handed out with less than a minute left and a minute for the clock of a node, the own clock off by %d ms',
+    "is never handed out with less than a minute left, plus a minute for the node's clock, with the gateway's clock off by %d ms",
     async (skew) => {
       const { clock, of } = scene(skew);
       for (let age = 0; age < 660; age++) {
         expect(end(await of()) - clock.now).toBeGreaterThanOrEqual(75_000);
-        // As if nobody had come for a while: nothing renews in time.
+        // Nobody asks for a while, so the certificate is not renewed in time.
         clock.now += 1_000 + (age % 7) * 20_000;
         await settled();
       }
     },
   );
 
-  it('is asked for once by all who need it at the same time, and again after what counts has changed', async () => {
+  it('is requested once for all who need it at the same time, and again after a relevant change', async () => {
     const { authority, of, certificates } = scene();
     const blobs = await Promise.all(Array.from({ length: 50 }, of));
     expect([new Set(blobs).size, authority.asked]).toEqual([1, 1]);
@@ -113,7 +113,7 @@ describe('a certificate for a node', () => {
     expect(await of()).toBe(await later);
   });
 
-  it('serves on while the authority is away, and no longer once it says no', async () => {
+  it('is used further while the authority is away, but not after the authority refuses', async () => {
     const { clock, authority, of } = scene();
     const first = await of();
     clock.now += 155_000;
@@ -128,7 +128,7 @@ describe('a certificate for a node', () => {
     await expect(of()).rejects.toMatchObject({ code: 'ACCESS_DENIED' });
   });
 
-  it('is replaced when a node refused it, unless it was fresh or is for one confirmed session', async () => {
+  it('is replaced when a node refused it, unless it was fresh or belongs to one confirmed session', async () => {
     const { clock, of, certificates } = scene();
     const first = await of();
     expect(await certificates.replacement(first, admitted, 'root', 'web-1')).toBeNull();
@@ -141,7 +141,7 @@ describe('a certificate for a node', () => {
   });
 });
 
-/** faketime of Debian; where it is not installed, the moved clock of test/end-to-end/clocks.test.ts remains. */
+/** faketime from Debian. Without it, the shifted clock of test/end-to-end/clocks.test.ts remains. */
 const libfaketime = ['/usr/lib', ...readdirSync('/usr/lib').map((name) => `/usr/lib/${name}`)]
   .map((folder) => `${folder}/faketime/libfaketime.so.1`)
   .find(existsSync);
@@ -150,7 +150,7 @@ describe.skipIf(libfaketime === undefined)('a node whose clock is fast', () => {
   let close: (() => Promise<void>) | undefined;
   afterEach(() => close?.());
 
-  it('that refuses a certificate gets a fresh one, before anybody is told', async () => {
+  it('gets a fresh certificate when it refuses one, before the user is told', async () => {
     const nodeClock = join(tmpdir(), `steno-clock-${process.pid}`);
     writeFileSync(nodeClock, '+0s');
     let ahead = 0;
@@ -182,12 +182,12 @@ describe.skipIf(libfaketime === undefined)('a node whose clock is fast', () => {
     };
     const connect = (): ReturnType<typeof world.run> => world.run('ssh', ['-F', world.sshConfig, 'root@node-1', 'echo in']);
     expect(await connect()).toMatchObject({ status: 0, stdout: 'in\n' });
-    // A minute passes here; on the node, more than five.
+    // One minute passes here, and more than five on the node.
     ahead = 60_000;
     writeFileSync(nodeClock, '+310s');
     expect(await connect()).toMatchObject({ status: 0, stdout: 'in\n' });
     expect(authority.asked).toBe(2);
-    // Where no certificate would do, it says so, and what to look at.
+    // If no certificate can help, the message says so, and what to check.
     writeFileSync(nodeClock, '+2h');
     ahead += 30_000;
     const { status, stderr } = await connect();

@@ -1,11 +1,11 @@
 /**
- * What holds for nodes that the gateway dials holds for those behind a tunnel: the same tests, once more, with the way
- * changed. What only the door or the client's side is about runs once.
+ * Nodes behind a tunnel behave like nodes that the gateway dials: the same tests run again through a tunnel. Tests that concern only
+ * the listener or the client's side run once.
  */
 import { afterAll, describe } from 'vitest';
 import { setWay } from '../../testing/harness.js';
 
-// Worlds are opened when tests begin, after all of this has been read.
+// The harness opens its worlds when tests begin, after all of this has been read.
 setWay('tunnel');
 afterAll(() => setWay('direct'));
 

@@ -26,7 +26,7 @@ afterAll(async () => {
   await world.close();
 });
 
-/** Starts ssh with these options and `-v`; resolves when it has said `until`. */
+/** Starts ssh with these options and `-v`; resolves once its output contains `until`. */
 async function forward(until: string, ...args: string[]): Promise<{ child: ChildProcess; said: string; stop(): Promise<void> }> {
   const child = world.start('ssh', ['-v', '-F', world.sshConfig, ...args, '-l', 'root@node-1', 'gw']);
   let said = '';
@@ -44,7 +44,7 @@ async function forward(until: string, ...args: string[]): Promise<{ child: Child
   };
 }
 
-/** Sends and half-closes; what came back by the end. */
+/** Sends the bytes and half-closes; resolves to everything that came back. */
 async function roundTrip(where: { port: number; host: string } | { path: string }, data: Buffer): Promise<Buffer> {
   const socket = connect(where);
   const chunks: Buffer[] = [];
@@ -74,7 +74,7 @@ describe('forwarded connections', () => {
     expect(recording.facts('forward_close')).toHaveLength(3);
   });
 
-  it('-D goes where each connection asks', async () => {
+  it('-D connects to the destination of each request', async () => {
     const port = await freePort();
     const { stop } = await forward('Entering interactive session', '-N', '-D', `127.0.0.1:${port}`);
     const socket = connect(port, '127.0.0.1');
@@ -91,7 +91,7 @@ describe('forwarded connections', () => {
     expect(last().facts('forward_open')).toEqual([expect.objectContaining({ direction: 'local', address: '127.0.0.1', port: echoPort })]);
   });
 
-  it('-R listens on a port the node picks, and its number is recorded', async () => {
+  it('-R listens on a port that the node picks, and the port is recorded', async () => {
     const { said, stop } = await forward('Allocated port', '-N', '-R', `127.0.0.1:0:127.0.0.1:${echoPort}`);
     const port = Number(/Allocated port (\d+)/.exec(said)![1]);
     expect((await roundTrip({ port, host: '127.0.0.1' }, data)).equals(data)).toBe(true);
@@ -101,7 +101,7 @@ describe('forwarded connections', () => {
     expect(recording.facts('forward_open')).toEqual([expect.objectContaining({ direction: 'remote', port })]);
   });
 
-  it('reach sockets both ways', async () => {
+  it('reach Unix sockets in both directions', async () => {
     const [near, far] = [join(world.directory, 'near.sock'), join(world.directory, 'far.sock')];
     const { stop } = await forward('remote forward success', '-N', '-R', `${far}:127.0.0.1:${echoPort}`);
     const local = await forward('Entering interactive session', '-N', '-L', `${near}:${far}`);
@@ -140,7 +140,7 @@ describe('forwarded connections', () => {
     await stop();
   });
 
-  it('carry the agent', async () => {
+  it("carry the agent's connections", async () => {
     const alice = join(world.directory, 'alice');
     const { stdout, stderr } = await world.run('sh', [
       '-c',
@@ -157,7 +157,7 @@ describe('forwarded connections', () => {
     expect(recordings.flatMap((recording) => recording.facts('agent_forwarding'))).toHaveLength(1);
   });
 
-  it('are refused where no role allows them, X11 always, and the session goes on', async () => {
+  it('are refused if no role permits them, X11 always, and the session continues', async () => {
     const { roles } = world.authority;
     world.authority.roles = roles.map((role) => ({ ...role, port_forwarding: false, agent_forwarding: false }));
     try {
@@ -182,7 +182,7 @@ describe('forwarded connections', () => {
     expect(x11).toMatchObject({ status: 0, stdout: 'display=\n' });
   });
 
-  it('lead only where roles allow, in whatever spelling, and the node is not asked', async () => {
+  it('are permitted only to the destinations of roles, in any spelling, without asking the node', async () => {
     const { roles } = world.authority;
     const ask = (where: string) => world.run('ssh', ['-F', world.sshConfig, '-W', where, 'root@node-1'], { input: 'x' });
     expect((await ask(`127.0.0.1:${echoPort}`)).stdout).toBe('x');
@@ -226,7 +226,7 @@ describe('forwarded connections', () => {
     }
   });
 
-  it('that live end when a role closes where they lead', async () => {
+  it('end while live when a role closes their destination', async () => {
     const { roles } = world.authority;
     const port = await freePort();
     const { stop } = await forward('Entering interactive session', '-N', '-L', `127.0.0.1:${port}:127.0.0.1:${echoPort}`);
@@ -244,7 +244,7 @@ describe('forwarded connections', () => {
     await stop();
   });
 
-  it('end the connection, not the gateway, when nothing can be recorded', async () => {
+  it('end the connection, not the gateway, if nothing can be recorded', async () => {
     world.recorder.full = true;
     const refused = await world.run('ssh', ['-F', world.sshConfig, '-W', `127.0.0.1:${echoPort}`, 'root@node-1']);
     world.recorder.full = false;

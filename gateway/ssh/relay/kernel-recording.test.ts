@@ -51,14 +51,14 @@ function begin(mode: 'off' | 'best_effort' | 'strict', { agent = true, requests 
   };
 }
 
-it('orders nothing where nothing is to be recorded, or nobody would understand', () => {
+it('orders nothing if nothing is to be recorded, or if the node would not understand', () => {
   expect(begin('off').recording).toBeNull();
   expect(begin('strict', { agent: false }).recording).toBeNull();
 });
 
 const said = { session, mode: 'strict', classes: ['exec'], offset_ms: 250, error_ms: 13 };
 
-it('gives an order that says which session, since when, how late it may be, and which reports are taken', () => {
+it('sends an order with the session, its start, the error of that time, and the accepted reports', () => {
   const [message, ...more] = begin('strict').recording!.orders(7);
   const reader = new SshReader(Buffer.from(message!), 'BAD_REQUEST');
   reader.byte('the type');
@@ -72,7 +72,7 @@ it('gives an order that says which session, since when, how late it may be, and 
   reader.end('the request');
 });
 
-it('gives it to a node service of before as that one takes it', () => {
+it('sends the order to an older node service in the older form', () => {
   const orders = begin('strict', { requests: false }).recording!.orders(7);
   expect(orders).toHaveLength(2);
   const reader = new SshReader(Buffer.from(orders[1]!), 'BAD_REQUEST');
@@ -86,7 +86,7 @@ it('gives it to a node service of before as that one takes it', () => {
   expect(orderVariable.parse(JSON.parse(reader.utf8('the value', 4096)))).toEqual(said);
 });
 
-it('tells the node where rows are signed, and says in the recording that they are, once the node says so', () => {
+it('tells the node where rows are signed, and records this once the node confirms it', () => {
   const { recording, report, written } = begin('strict', { logs: true });
   const [order] = recording!.orders(7);
   const reader = new SshReader(Buffer.from(order!), 'BAD_REQUEST');
@@ -99,7 +99,7 @@ it('tells the node where rows are signed, and says in the recording that they ar
   expect(written).toEqual([{ fact: 'kernel', classes: ['exec'], error_ms: 1, log: true }]);
 });
 
-it('names no log where the node knows of none, or was told of none', () => {
+it('names no log if the node does not support one, or was not offered one', () => {
   for (const [options, more] of [
     [{ logs: true }, {}],
     [{ logs: false }, { log: true }],
@@ -112,7 +112,7 @@ it('names no log where the node knows of none, or was told of none', () => {
   }
 });
 
-it.each([true, false])('writes what the node reports into the recording (by requests: %s)', (requests) => {
+it.each([true, false])("writes the node's reports into the recording (by requests: %s)", (requests) => {
   const { recording, written, report, later, failures, audits } = begin('strict', { requests });
   recording!.orders(0);
   expect(recording!.ready).toBe(false);
@@ -128,10 +128,10 @@ it.each([true, false])('writes what the node reports into the recording (by requ
 });
 
 it.each([
-  ['the node cannot', { state: 'off', reason: 'no BTF' }],
-  ['nobody understands the report', 'no json'],
+  ['the node cannot record', { state: 'off', reason: 'no BTF' }],
+  ['a report that is not JSON', 'no json'],
   ['a report of another kind', { state: 'maybe' }],
-  ['numbers that are none', { state: 'gap', why: 'ring_full', count: -1, first_ms: 0, last_ms: 0 }],
+  ['a report with invalid numbers', { state: 'gap', why: 'ring_full', count: -1, first_ms: 0, last_ms: 0 }],
 ])('%s: a gap and an audit row, and the end of a strict session', (_what, what) => {
   for (const mode of ['strict', 'best_effort'] as const) {
     const { report, written, audits, failures } = begin(mode);
@@ -144,13 +144,13 @@ it.each([
   }
 });
 
-it('a node that shows something before it has said that it records ends a strict session', () => {
+it('output before the node reports that it records ends a strict session', () => {
   const { recording, failures } = begin('strict');
   recording!.unready();
   expect(failures).toHaveLength(1);
 });
 
-it.each(['strict', 'best_effort'] as const)('a node that never says that it records leaves a gap (%s)', (mode) => {
+it.each(['strict', 'best_effort'] as const)('a node that never reports that it records leaves a gap (%s)', (mode) => {
   const { recording, written, failures } = begin(mode);
   recording!.orders(0);
   recording!.complete();
@@ -158,7 +158,7 @@ it.each(['strict', 'best_effort'] as const)('a node that never says that it reco
   expect(failures).toHaveLength(mode === 'strict' ? 1 : 0);
 });
 
-it('a report counts in the form that was agreed on alone, and a program that ended by a signal is no report', () => {
+it('a report counts only in the agreed form, and a program ended by a signal is not a report', () => {
   const on = JSON.stringify({ state: 'on', classes: ['exec'] });
   const now = begin('strict').recording!;
   expect([now.takesSignal(REPORT_SIGNAL, `${REPORT_PREFIX}${on}`), now.ready]).toEqual([false, false]);
@@ -171,14 +171,14 @@ it('a report counts in the form that was agreed on alone, and a program that end
   ]);
 });
 
-it('a node that is lost leaves a gap from where it had kept all, and an audit row; one whose program had ended leaves none', () => {
+it('a lost node leaves an audit row and a gap after its last complete report; neither is left once its program has ended', () => {
   for (const mode of ['strict', 'best_effort'] as const) {
     const { recording, written, report, later, failures, audits } = begin(mode);
     recording!.orders(0);
     report({ state: 'on', classes: ['exec'] });
     later(5_000);
     report({ state: 'read', until_ms: 4_000 });
-    // A node that says more than there can be is believed as far as the clock goes.
+    // A report beyond the present time is believed only up to the present.
     later(1_000);
     recording!.lost();
     recording!.lost();
@@ -194,7 +194,7 @@ it('a node that is lost leaves a gap from where it had kept all, and an audit ro
   expect([written.length, audits]).toEqual([1, []]);
 });
 
-it('collection that stops is a gap without an end, from where all was kept', () => {
+it('the end of collection is a gap without an end, from the last complete report on', () => {
   const { recording, written, report, audits } = begin('best_effort');
   recording!.orders(0);
   report({ state: 'on', classes: ['exec'] });

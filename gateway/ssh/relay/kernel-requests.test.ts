@@ -1,6 +1,6 @@
 /**
- * Orders and reports of kernel recording between real peers: a node that says what it understands, one of before, a stock sshd,
- * and nodes and clients (paramiko) that send what is not theirs to send.
+ * Orders and reports of kernel recording between real peers: a node that says what it understands, an older one, a stock sshd, and
+ * nodes and clients (paramiko) that send messages they must not send.
  */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -65,7 +65,7 @@ async function start(
   return node;
 }
 
-/** One command through the gateway, and its recording. */
+/** Runs one command through the gateway and returns its recording. */
 async function session(on = 'scripted'): Promise<Finished & { readonly recording: Recording }> {
   const ran = await world.run('ssh', ['-F', world.sshConfig, '-o', 'SendEnv=LC_*', `root@${on}.steno`, 'anything'], {
     env: { LC_ALL: 'C' },
@@ -73,7 +73,7 @@ async function session(on = 'scripted'): Promise<Finished & { readonly recording
   return { ...ran, recording: world.recorder.recordings().at(-1)! };
 }
 
-/** What paramiko sees of a command whose node says `out`. */
+/** What paramiko prints for a command whose node writes `out`. */
 const seen = 'taken exec\ngot exit-status\nout\n';
 const gaps = ({ lines }: Recording): readonly unknown[] => lines.flatMap((line) => (line.code === 'g' ? [line.data] : []));
 
@@ -81,7 +81,7 @@ const paramiko = (script: string): Promise<Finished> =>
   world.run('/usr/bin/python3', ['-c', paramikoChannel({ port: world.port, key: world.userKey('alice'), user: 'root@scripted' }, script)]);
 
 describe('a node service', () => {
-  it('that says it takes orders as requests gets one, before the command, and reports by requests', async () => {
+  it('that accepts orders as requests gets one before the command, and reports by requests', async () => {
     const { requests } = await start('agent', NODE_EXTENSION, (channel) => {
       report(channel, { state: 'on', classes: ['exec'] });
       report(channel, { state: 'read', until_ms: 5 });
@@ -98,7 +98,7 @@ describe('a node service', () => {
     expect(recording.facts('environment')).toEqual([{ fact: 'environment', name: 'LC_ALL', value: 'C' }]);
   });
 
-  it('of before gets the order by two variables, and its reports by signal are taken and not passed on', async () => {
+  it('that is older gets the order by two variables, and its reports by signal are accepted and not passed on', async () => {
     const { requests } = await start('agent', [], (channel) => {
       channel.exit('USR1', false, `${REPORT_PREFIX}${JSON.stringify({ state: 'on', classes: ['file'] })}`);
       channel.write('out\n');
@@ -112,7 +112,7 @@ describe('a node service', () => {
     expect((await paramiko('run()')).stdout).toBe(seen);
   });
 
-  it('that takes no notice of the order leaves a gap, and a strict session shows nothing of it', async () => {
+  it('that ignores the order leaves a gap, and a strict session shows none of its output', async () => {
     await start('agent', ['capabilities@steno', 'something-later'], (channel) => {
       channel.write('out\n');
       end(channel);
@@ -124,7 +124,7 @@ describe('a node service', () => {
     expect(stderr).toContain('KERNEL_RECORDING_IMPOSSIBLE');
   });
 
-  it('that reports more than a report may hold loses its connection, and the recording says since when', async () => {
+  it('that sends a report over the limit loses its connection, and the recording says since when', async () => {
     await start('agent', NODE_EXTENSION, (channel) => {
       report(channel, { state: 'on', classes: ['exec'] });
       sendChannelRequest(channel, REPORT_REQUEST, ' '.repeat(4097));
@@ -135,8 +135,8 @@ describe('a node service', () => {
   });
 });
 
-describe('what nobody asked for', () => {
-  it('reaches no stock sshd', async () => {
+describe('an order or report out of place', () => {
+  it('is never sent to a stock sshd', async () => {
     const folder = join(world.directory, 'stock');
     mkdirSync(folder);
     const sshd = await startSshd(folder, world.authority, 'LogLevel DEBUG3', {}, 'stock');
@@ -152,7 +152,7 @@ describe('what nobody asked for', () => {
     }
   });
 
-  it.each(['openssh', 'agent'] as const)('a client sends through the gateway in vain (%s)', async (kind) => {
+  it.each(['openssh', 'agent'] as const)('is refused from a client, and does not reach the node (%s)', async (kind) => {
     const { requests } = await start(kind, NODE_EXTENSION, (channel) => {
       report(channel, { state: 'on', classes: ['exec'] });
       end(channel);
@@ -183,7 +183,7 @@ run()
     expect(requests.some(([, data]) => data.includes('0'.repeat(26)))).toBe(false);
   });
 
-  it('a node reports in vain: of a session without an order, or in the form that was not agreed on', async () => {
+  it('is ignored from a node, for a session without an order or in a form that was not agreed on', async () => {
     const on = JSON.stringify({ state: 'on', classes: ['exec'] });
     const feign = (channel: ServerChannel): void => {
       sendChannelRequest(channel, REPORT_REQUEST, on);

@@ -1,6 +1,6 @@
 /**
- * Libraries that read and write a file at many offsets at once, through the gateway to a stock sshd: size and digest of what
- * passed are in the recording all the same.
+ * Libraries that read and write a file at many offsets at once, through the gateway to a stock sshd: the recording still has the
+ * size and digest of the file.
  */
 import { createHash, createPrivateKey } from 'node:crypto';
 import { execFileSync } from 'node:child_process';
@@ -42,7 +42,7 @@ beforeAll(async () => {
 });
 afterAll(() => world.close());
 
-/** The facts of reads and writes that `transfer` leaves. */
+/** The facts about reads and writes that `transfer` leaves. */
 async function facts(transfer: () => Promise<unknown>): Promise<readonly FileFact[]> {
   const before = world.recorder.recordings().length;
   await transfer();

@@ -1,7 +1,7 @@
 /**
- * Symlinks by SFTP. The draft and OpenSSH's server disagree on which argument of SSH_FXP_SYMLINK comes first; clients that
- * know of it go by the server's identification line. Each makes a link through the gateway to a stock sshd; what is on disk
- * must be what was meant, and the recording must say the same.
+ * Symlinks by SFTP. The draft and OpenSSH's server disagree on which argument of SSH_FXP_SYMLINK comes first; clients that know this
+ * decide by the server's identification line. Each client makes a link through the gateway to a stock sshd; the link on disk must be
+ * the intended one, and the recording must say the same.
  */
 import { execFileSync } from 'node:child_process';
 import { createPrivateKey } from 'node:crypto';
@@ -36,7 +36,7 @@ const imports = (module: string): boolean => {
   }
 };
 
-/** `$LINK`, `$TARGET`, `$PORT` and `$KEY` (certificate beside it) are in the environment. */
+/** `$LINK`, `$TARGET`, `$PORT` and `$KEY` (with its certificate beside it) are in the environment. */
 const byPython: Readonly<Record<string, string>> = {
   asyncssh: `
 import asyncssh, asyncio, os
@@ -141,7 +141,7 @@ describe('a symlink made by', () => {
     await made(name, async (link, target) => {
       const script = join(world.directory, `by-${name}.py`);
       writeFileSync(script, byPython[name]!);
-      // asyncssh reads no certificate whose critical options it does not know.
+      // asyncssh reads no certificate with critical options that it does not know.
       const KEY = world.userKey('plain', { criticalOptions: new Map() });
       return world.run(python, ['-W', 'ignore', script], { env: { ...variables(link, target), KEY } });
     });
@@ -160,10 +160,10 @@ describe('a symlink made by', () => {
 });
 
 /**
- * What clients conclude from the identification line beside the order of arguments, as their sources test it: the quirks of
+ * Conclusions that clients draw from the identification line besides the order of arguments, as their sources test it: the quirks of
  * old OpenSSH versions would turn off certificates or signature algorithms. libssh before 0.11 reads one digit before the dot.
  */
-it('calls itself by a version that no client holds to be old or cannot read', () => {
+it('has a version in its identification line that every client can read and none takes for an old one', () => {
   const quirks: readonly RegExp[] = [
     // OpenSSH compat.c; ssh2 constants.js; JSch Session.java; PuTTY verstring.c; paramiko auth_handler.py.
     /^OpenSSH_[2-6]\./,

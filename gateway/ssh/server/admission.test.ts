@@ -39,11 +39,11 @@ describe('a certificate is refused before anything happens', () => {
       () => world.userKey('elsewhere', { criticalOptions: new Map([['source-address', '192.0.2.0/24']]) }),
     ],
     [
-      'with an option nobody enforces',
+      'with an option that the gateway cannot enforce',
       'CERT_UNKNOWN_OPTION',
       () => world.userKey('forced', { criticalOptions: new Map([['force-command', 'true']]) }),
     ],
-    ['without a user of Steno', 'CERT_GARBLED', () => world.userKey('nameless', { extensions: new Map([['permit-pty', '']]) })],
+    ['without a Steno user', 'CERT_GARBLED', () => world.userKey('nameless', { extensions: new Map([['permit-pty', '']]) })],
   ] as const)('when it is %s', async (_name, code, make) => {
     const before = world.recorder.audits.length;
     const { status, stderr } = await withKey(make());
@@ -54,12 +54,12 @@ describe('a certificate is refused before anything happens', () => {
     ]);
   });
 
-  it('when it is of a host', async () => {
+  it('when it is a host certificate', async () => {
     const key = world.userKey('hostly');
     const blob = readFileSync(`${key}.pub`, 'utf8');
     const certificate = await world.authority.hostCertificate(blob, 'root');
     writeFileSync(`${key}-cert.pub`, `${certificate}\n`);
-    // `ssh` itself would not offer it; paramiko does not look.
+    // `ssh` would not offer a host certificate; paramiko does not check.
     const { stdout } = await paramiko(key);
     expect(stdout).toContain('[CERT_WRONG_KIND]');
   });
@@ -75,14 +75,14 @@ describe('a certificate is refused before anything happens', () => {
     expect((await paramiko(key)).stdout).toMatch(/\[CERT_(UNKNOWN_CA|GARBLED)\]/);
   });
 
-  it('when whoever shows it does not hold its key', async () => {
+  it('when the client does not hold its key', async () => {
     const key = world.userKey('victim');
     const thief = world.userKey('thief');
     copyFileSync(`${key}-cert.pub`, `${thief}-cert.pub`);
     expect((await paramiko(thief)).stdout).toContain('[CERT_BAD_SIGNATURE]');
   });
 
-  it('when the authority has said nothing yet', async () => {
+  it('when the authority has sent nothing yet', async () => {
     world.authority.available = false;
     const { status, stderr } = await withKey(join(world.directory, 'alice'));
     world.authority.available = true;
@@ -90,8 +90,8 @@ describe('a certificate is refused before anything happens', () => {
   });
 });
 
-describe('what is no certificate is refused', () => {
-  it('a bare key, in words', async () => {
+describe('a credential other than a certificate is refused', () => {
+  it('a bare key, with an explanation', async () => {
     const key = world.userKey('fresh');
     rmSync(`${key}-cert.pub`);
     expect(await withKey(key, '')).toMatchObject({
@@ -102,10 +102,10 @@ describe('what is no certificate is refused', () => {
     });
   });
 
-  it('but in silence when its certificate was admitted before, which may follow', async () => {
+  it('but silently if its certificate was admitted before, because the certificate may follow', async () => {
     const key = world.userKey('regular');
     expect(await withKey(key)).toMatchObject({ status: 0, stderr: '' });
-    // Without CertificateFile, `ssh` offers the bare key first and then the certificate it finds beside it.
+    // Without CertificateFile, `ssh` offers the bare key first and then the certificate beside it.
     expect(await withKey(key, '')).toMatchObject({ status: 0, stderr: '' });
   });
 
@@ -124,7 +124,7 @@ print(t.get_banner().decode())
     expect(stdout).toContain('password is not accepted');
   });
 
-  it('dbclient, which does not support certificates and is told so', async () => {
+  it('dbclient, with the explanation that it does not support certificates', async () => {
     const { status, stderr } = await world.run('dbclient', [
       '-y',
       '-y',
@@ -142,7 +142,7 @@ print(t.get_banner().decode())
 });
 
 describe('one connection', () => {
-  it('asks for the service as often as it tries keys, not without end, and has six tries besides its first question', async () => {
+  it('may request the service a bounded number of times, and has six attempts besides its first query', async () => {
     const { stdout } = await world.run('/usr/bin/python3', [
       '-c',
       `
@@ -171,19 +171,19 @@ print(tries(5, none), tries(9, none), tries(1, services))
   });
 });
 
-describe('admitted', () => {
-  it('is an address the certificate names, and a user name it allows', async () => {
+describe('admission', () => {
+  it('accepts an address that the certificate names, and a user name that it permits', async () => {
     const key = world.userKey('near', { criticalOptions: new Map([['source-address', '127.0.0.0/8,::1/128']]) });
     expect(await withKey(key)).toMatchObject({ status: 0 });
   });
 
-  it('is no stranger on the outer connection', async () => {
+  it('refuses another user name on the outer connection, too', async () => {
     const { status, stderr } = await world.run('ssh', ['-F', world.sshConfig, '-l', 'mallory', 'gw']);
     expect({ status, stderr }).toEqual({ status: 255, stderr: expect.stringContaining('[CERT_WRONG_PRINCIPAL]') });
   });
 });
 
-/** A client that offers whatever certificate it is given, with a signature at once. */
+/** A client that offers any certificate it is given, with a signature at once. */
 function paramiko(key: string): Promise<{ stdout: string; stderr: string }> {
   return world.run('/usr/bin/python3', [
     '-c',

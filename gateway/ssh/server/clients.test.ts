@@ -71,7 +71,7 @@ t.close()
     expect(stdout, stderr).toBe("[('n0', 0), ('n1', 1), ('n2', 2)]\n100000\n");
   });
 
-  it('logs in by an agent whose first keys are others, and by the last of several key files', async () => {
+  it('logs in with an agent that offers other keys first, and with the last of several key files', async () => {
     const { directory, port } = world;
     const agent = join(directory, 'agent');
     const ssh = await world.run('sh', [
@@ -105,7 +105,7 @@ command(key_filename=others + ['${directory}/alice'], allow_agent=False, look_fo
   });
 });
 
-/** PuTTY wants to be told the host key; the gateway's plain one is what it checks. */
+/** PuTTY has to be given the host key; it checks the gateway's plain one. */
 async function hostKeyFingerprint(): Promise<string> {
   const { stdout } = await world.run('ssh-keyscan', ['-t', 'ed25519', '-p', String(world.port), '127.0.0.1']);
   const file = join(world.directory, 'scanned.pub');

@@ -19,7 +19,7 @@ const ways: readonly (readonly [string, readonly string[]])[] = [
   ['with the target in the user name', ['-l', 'root@node-1', 'gw', 'echo hello']],
 ];
 
-it.each(ways)('stock ssh %s shows the address, waits, and goes on once the user has confirmed', async (_name, args) => {
+it.each(ways)('stock ssh %s shows the address, waits, and continues once the user has confirmed', async (_name, args) => {
   const seen: string[] = [];
   world.authority.confirmed = async (url) => {
     seen.push(url);
@@ -29,11 +29,11 @@ it.each(ways)('stock ssh %s shows the address, waits, and goes on once the user 
   const { status, stdout, stderr } = await world.run('ssh', ['-F', world.sshConfig, ...args]);
   expect({ status, stdout }).toEqual({ status: 0, stdout: 'hello\n' });
   expect(stderr).toContain('http://steno.invalid/confirm#root.node-1');
-  // What certifies the session is this very approval.
+  // The session's certificate is issued for exactly this approval.
   expect(world.authority.confirmations.slice(before)).toEqual(seen);
 });
 
-it('every connection needs its own', async () => {
+it('each connection needs a confirmation of its own', async () => {
   let asked = 0;
   world.authority.confirmed = async () => {
     asked += 1;
@@ -43,7 +43,7 @@ it('every connection needs its own', async () => {
   expect(asked).toBe(2);
 });
 
-it('without the user nothing starts, and the terminal and the audit say why', async () => {
+it("nothing starts without the user's confirmation, and the terminal and the audit say why", async () => {
   world.authority.confirmed = async () => false;
   const { status, stdout, stderr } = await world.run('ssh', ['-F', world.sshConfig, 'root@node-1', 'echo hello']);
   expect({ status, stdout }).toEqual({ status: 255, stdout: '' });
@@ -53,7 +53,7 @@ it('without the user nothing starts, and the terminal and the audit say why', as
   );
 });
 
-it('who leaves while it waits is forgotten', async () => {
+it('a user who leaves while waiting is forgotten', async () => {
   let told: (() => void) | undefined;
   const asked = new Promise<void>((resolve) => {
     told = resolve;

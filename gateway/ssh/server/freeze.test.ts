@@ -1,4 +1,4 @@
-/** Freezing a live session, with stock `ssh`: what is typed does not reach the node, and the session goes on. */
+/** Freezing a live session, with stock `ssh`: typed input does not reach the node, and the session continues. */
 import { once } from 'node:events';
 import type { ChildProcess } from 'node:child_process';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -35,7 +35,7 @@ const live = (): string => [...world.recorder.live][0]!;
 const linesOf = (session: string): readonly unknown[] =>
   world.recorder.recordings().find(({ header }) => header.steno.session === session)!.lines;
 
-it('what is typed into a frozen terminal never reaches the node, and the session goes on when it is lifted', async () => {
+it('input typed into a frozen terminal never reaches the node, and the session continues when the freeze is lifted', async () => {
   const child = world.start('ssh', [
     '-F',
     world.sshConfig,
@@ -53,7 +53,7 @@ it('what is typed into a frozen terminal never reaches the node, and the session
   await output.until('this session is frozen');
   expect(output.text()).toContain('incident 7');
   child.stdin!.write('hunter2\n');
-  // More than the node's window: the client must get back what was discarded.
+  // More than the node's window: the client must get the window of discarded bytes back.
   const junk = Buffer.alloc(64 * 1024, 'junk\n');
   for (let sent = 0; sent < 4 << 20; sent += junk.length) if (!child.stdin!.write(junk)) await once(child.stdin!, 'drain');
 
@@ -74,13 +74,13 @@ it('what is typed into a frozen terminal never reaches the node, and the session
   );
 });
 
-it('input of a command on a pipe waits while its session is frozen, and arrives whole', async () => {
+it('input of a command on a pipe waits while its session is frozen, and arrives complete', async () => {
   const child = world.start('ssh', ['-F', world.sshConfig, 'node-1', 'echo ready; cat']);
   const output = said(child);
   await output.until('ready');
   freeze(live());
   child.stdin!.end('one two three\n');
-  // The gateway has read it once it answers what came after it: another session of the same user.
+  // Once the gateway answers a later request, another session of the same user, it has read the input.
   const { stdout } = await world.run('ssh', ['-F', world.sshConfig, 'node-1', 'echo meanwhile']);
   expect(stdout).toContain('meanwhile');
   expect(output.text()).not.toContain('one two three');
@@ -89,7 +89,7 @@ it('input of a command on a pipe waits while its session is frozen, and arrives 
   expect(output.text()).toContain('one two three\n');
 });
 
-it('a notice stands on the terminal and in the recording, with who sent it, and does not touch the input', async () => {
+it('a notice appears on the terminal and in the recording with its sender, and leaves the input alone', async () => {
   const child = world.start('ssh', ['-F', world.sshConfig, '-tt', 'node-1', 'echo ready; read -r line; echo "got:$line"']);
   const output = said(child);
   await output.until('ready');

@@ -16,14 +16,14 @@ afterAll(() => world.close());
 
 const ssh = (...args: string[]) => world.run('ssh', ['-F', world.sshConfig, ...args]);
 const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
-/** Recordings made by `work`, once all are closed. */
+/** The recordings that `work` makes, once all are closed. */
 async function recorded(work: () => Promise<unknown>): Promise<readonly Recording[]> {
   const before = world.recorder.recordings().length;
   await work();
   while (world.recorder.live.size > 0) await new Promise(setImmediate);
   return world.recorder.recordings().slice(before);
 }
-/** Bytes that differ everywhere, made without cost. */
+/** Bytes without repetition, cheap to make. */
 function noise(length: number): Buffer {
   const bytes = Buffer.alloc(length);
   for (let i = 0; i + 4 <= length; i += 4) bytes.writeUInt32LE((i * 2654435761) >>> 0, i);
@@ -75,7 +75,7 @@ describe('commands', () => {
   it.each([
     ['directly', 'gw', 'root@node-1'],
     ['through a jump', 'node-1', 'root'],
-  ])('say by which connection their client came (%s)', async (_way, host, user) => {
+  ])('record the connection by which their client came (%s)', async (_way, host, user) => {
     const before = Date.now();
     const [recording] = await recorded(async () => {
       const { status, stderr } = await world.run('ssh', ['-v', '-F', world.sshConfig, '-l', user, host, 'true']);
@@ -89,7 +89,7 @@ describe('commands', () => {
     expect(joined!.connection!.accepted_at).toBeLessThanOrEqual(Date.now());
   });
 
-  it('carry the signal that ended them', async () => {
+  it('pass on the signal that ended them', async () => {
     const [recording] = await recorded(async () => expect((await ssh('root@node-1', 'kill -TERM $$')).status).toBe(255));
     expect(recording!.exit).toBe('TERM');
   });
@@ -136,9 +136,9 @@ describe('commands', () => {
 });
 
 describe('terminals', () => {
-  it('have a size, a type, modes, and a recording of all of it', async () => {
+  it('have a size, a type and modes, all of them recorded', async () => {
     const [recording] = await recorded(async () => {
-      // `script` gives ssh a terminal; its size becomes the node's.
+      // `script` gives ssh a terminal; the node gets the size of that terminal.
       const { stdout } = await world.run(
         'script',
         [
@@ -148,14 +148,14 @@ describe('terminals', () => {
         ],
         { env: { TERM: 'xterm-256color' } },
       );
-      // `script` types an end of file, which the terminal may echo at any moment.
+      // `script` sends an end of file, which the terminal may echo at any moment.
       expect(stdout.replaceAll(/\^[@AD]/g, '')).toContain('31 99\r\nxterm-256color\r\na-terminal');
     });
     expect(recording!.header.term).toEqual({ cols: 99, rows: 31, type: 'xterm-256color' });
     expect(recording!.header.steno).toMatchObject({ kind: 'exec', tty: true });
   });
 
-  it('run a shell that is typed into, and follow a change of size', async () => {
+  it('run a shell, and follow a change of size', async () => {
     const [recording] = await recorded(async () => {
       const child = world.start('script', ['-qec', `stty rows 24 cols 80; ssh -tt -F ${world.sshConfig} root@node-1`, '/dev/null'], {
         env: { TERM: 'xterm' },
@@ -169,7 +169,7 @@ describe('terminals', () => {
       };
       child.stdin!.write('PS1=; echo re""ady\r');
       await until('ready');
-      // The terminal of `ssh` is that of its process, which script's child named by its parent's pid changes from outside.
+      // ssh is a child of `script`; its terminal is found through its process and resized from outside.
       const pty = (
         await world.run('sh', ['-c', `for p in $(pgrep -P ${child.pid}); do readlink /proc/$p/fd/0; done | head -1`])
       ).stdout.trim();
@@ -187,7 +187,7 @@ describe('terminals', () => {
 });
 
 describe('files', () => {
-  it('go by sftp, by scp in both modes, by rsync and by git', async () => {
+  it('are transferred by sftp, by scp in both modes, by rsync and by git', async () => {
     const { directory, sshConfig } = world;
     const data = noise(300_000);
     writeFileSync(join(directory, 'source'), data);
@@ -222,7 +222,7 @@ describe('several channels', () => {
     const control = join(world.directory, 'mux');
     const recordings = await recorded(async () => {
       const options = ['-o', `ControlPath=${control}`];
-      // The master stays in the background and keeps the pipes it was given.
+      // The master stays in the background and would keep its pipes open.
       expect(
         (
           await world.run('sh', [
@@ -239,12 +239,12 @@ describe('several channels', () => {
   });
 });
 
-describe('what cannot be', () => {
+describe('a refusal', () => {
   const line = async (args: string[]): Promise<[number | null, string]> => {
     const { status, stderr } = await ssh(...args);
     return [status, stderr];
   };
-  it('names a node that is not known', async () => {
+  it('names an unknown node', async () => {
     expect(await line(['root@nowhere', 'true'])).toEqual([255, expect.stringContaining('steno: no such node: nowhere [NODE_UNKNOWN]')]);
     expect(await line(['-l', 'root@nowhere', 'gw', 'true'])).toEqual([
       255,
@@ -274,12 +274,12 @@ describe('what cannot be', () => {
     }
   });
 
-  it('shows the reason in a terminal too, and to a client that only forwards', async () => {
+  it('is shown in a terminal too, and to a client that only forwards', async () => {
     const { stdout } = await world.run('script', ['-qec', `ssh -tt -F ${world.sshConfig} -l root@nowhere gw`, '/dev/null']);
     expect(stdout).toContain('\r\nsteno: no such node: nowhere [NODE_UNKNOWN]\r\nsteno: Run `steno nodes`');
   });
 
-  it('refuses a login no role allows, ports of the gateway, and says what a bare connection is for', async () => {
+  it('covers logins that no role permits and ports of the gateway, and explains a bare connection', async () => {
     const { roles } = world.authority;
     try {
       world.authority.roles = roles.map((role) => ({ ...role, allow: { ...role.allow, logins: ['nobody'] } }));
@@ -292,7 +292,7 @@ describe('what cannot be', () => {
     expect(await line(['gw'])).toEqual([255, expect.stringContaining('this is the gateway')]);
   });
 
-  it('starts nothing that cannot be recorded', async () => {
+  it('starts nothing if it cannot be recorded', async () => {
     const witness = join(world.directory, 'witness');
     world.recorder.full = true;
     try {
@@ -322,7 +322,7 @@ describe('live sessions', () => {
     ['login', 'root'],
     ['node', 'node-1'],
     ['session', ''],
-  ] as const)('end at a lock on their %s', async (target_kind, target) => {
+  ] as const)('end when their %s is locked', async (target_kind, target) => {
     const { ended } = await liveSession();
     world.authority.locks = [
       { id: '1', target_kind, target: target === '' ? [...world.recorder.live][0]! : target, reason: 'incident 7', expires_at: null },
@@ -337,7 +337,7 @@ describe('live sessions', () => {
     if (again !== undefined) expect(again).toMatchObject({ status: 255, stderr: expect.stringContaining('[LOCKED]') });
   });
 
-  it('show why they end, and what they show is recorded', async () => {
+  it('show why they end, and the message is recorded', async () => {
     const { ended } = await liveSession();
     world.authority.locks = [{ id: '1', target_kind: 'user', target: 'alice', reason: 'incident 8', expires_at: null }];
     world.authority.changed();
@@ -351,7 +351,7 @@ describe('live sessions', () => {
   it.each([
     [true, 'end with it', 255],
     [false, 'outlive it, and nothing new begins', 0],
-  ] as const)('when the certificate ends and the role says %s, %s', async (disconnect, _what, status) => {
+  ] as const)('when the certificate expires and the role says %s, %s', async (disconnect, _what, status) => {
     const { roles } = world.authority;
     world.authority.roles = roles.map((role) => ({ ...role, disconnect_expired_cert: disconnect }));
     try {
@@ -377,7 +377,7 @@ describe('live sessions', () => {
         const started = await Promise.race([once(child.stdout!, 'data').then(() => true), ended.then(() => false)]);
         return { args, child, said, ended, started };
       };
-      // On a machine that is busy a certificate may end before there is a session.
+      // On a busy machine the certificate may expire before there is a session.
       let seconds = 2;
       let attempt = await connect(seconds);
       while (!attempt.started) attempt = await connect((seconds *= 2));
@@ -396,15 +396,15 @@ describe('live sessions', () => {
     }
   });
 
-  it('end when their recording breaks and the role is strict', async () => {
+  it('end when their recording fails and the role is strict', async () => {
     const { ended } = await liveSession();
     world.recorder.break();
     expect(await ended).toEqual({ status: 255, stderr: expect.stringContaining('[RECORDING_IMPOSSIBLE]') });
   });
 });
 
-describe('what a node says at its door', () => {
-  it('is shown in the first session on a terminal, and recorded; a command without one stays as it is', async () => {
+describe("a node's banner", () => {
+  it('is shown in the first session on a terminal, and recorded; a command without a terminal stays as it is', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'steno-banner-'));
     writeFileSync(join(folder, 'banner'), 'Authorized use only.\nAsk \u001b[31mred\u001b[0m.\n');
     const other = await openWorld({ sshd: `Banner ${folder}/banner` });

@@ -1,4 +1,4 @@
-/** Several people in one session, with stock `ssh`: who joins sees it, and types into it only as a peer. */
+/** Several people in one session, with stock `ssh`: participants see it, and only peers type into it. */
 import { once } from 'node:events';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { openWorld } from '../../testing/harness.js';
@@ -18,7 +18,7 @@ const owner = (command: string): Person => person(world.start('ssh', ['-F', worl
 const join = (user: string, role: string, mode?: string, session?: string): Person => joinAs(world, user, role, mode, session);
 const events = (): readonly string[] => world.recorder.audits.map(({ event }) => event);
 
-it('an observer sees what was on the screen, and what comes; nothing that they send reaches the node', async () => {
+it('an observer sees the current screen and later output; nothing that they send reaches the node', async () => {
   const alice = owner('echo ready; while read -r line; do echo "got:$line"; done');
   await alice.until('ready');
   const bob = join('bob', 'watcher');
@@ -47,7 +47,7 @@ it('an observer sees what was on the screen, and what comes; nothing that they s
   expect(events()).toEqual(expect.arrayContaining(['session.joined', 'session.left']));
 });
 
-it('a peer types into the session, and the recording says what', async () => {
+it('a peer types into the session, and the recording attributes the input', async () => {
   const alice = owner('echo ready; while read -r line; do echo "got:$line"; done');
   await alice.until('ready');
   const bob = join('bob', 'helper', 'peer');
@@ -66,7 +66,7 @@ it('a peer types into the session, and the recording says what', async () => {
   expect(recording.facts('typist').map(({ user }) => user)).toEqual(expect.arrayContaining(['bob', 'alice']));
 });
 
-it('more than the node takes at once arrives whole from a peer, and the owner types on', async () => {
+it("input from a peer beyond the node's window arrives complete, and the owner can still type", async () => {
   const alice = owner('stty raw -echo; echo ready; head -c 6000000 | tr -d x | wc -c; echo "rest:$(head -c 4)"');
   await alice.until('ready');
   const bob = join('bob', 'helper', 'peer');
@@ -87,7 +87,7 @@ it('a moderator pauses, resumes and ends a session', async () => {
   await carol.until('you moderate');
   carol.type('p');
   await alice.until('carol paused this session');
-  // A snapshot in between changes nothing about it.
+  // A snapshot in between changes nothing.
   world.authority.changed();
   alice.type('lost\r');
   await vi.waitUntil(() => world.recorder.recordings()[0]!.lines.some(({ code }) => code === 'g'));
@@ -124,7 +124,7 @@ it.each([
   expect(alice.text()).not.toContain('mallory');
 });
 
-it('nobody joins a session that is not live, nor their own, nor one without a terminal', async () => {
+it('nobody can join a session that is not live, or their own', async () => {
   const alice = owner('echo ready; read -r line');
   await alice.until('ready');
   const unknown = join('bob', 'helper', 'observer', '01jdv3k5m8q2w7x9y4z6a0b1c2');
@@ -141,7 +141,7 @@ it.each([
     'LOCKED',
   ],
   ['the loss of their role', () => (world.authority.roles = world.authority.roles.slice(0, 1)), 'ACCESS_DENIED'],
-])('%s ends the part of a participant, and the session goes on', async (_what, change, code) => {
+])('%s ends the part of a participant, and the session continues', async (_what, change, code) => {
   const alice = owner('echo ready; while read -r line; do echo "got:$line"; done');
   await alice.until('ready');
   const bob = join('bob', 'helper', 'peer');
@@ -166,7 +166,7 @@ it('a lock on the owner ends the session for everybody', async () => {
   await Promise.all([alice.closed, bob.closed]);
 });
 
-it('an observer who reads nothing holds up nobody, and gets the screen as it is when they read again', async () => {
+it('an observer who reads nothing delays nobody, and gets the current screen when they read again', async () => {
   const alice = owner('echo ready; read -r line; seq 1 400000; echo all done; read -r line');
   await alice.until('ready');
   const bob = join('bob', 'watcher');
@@ -192,7 +192,7 @@ it('the owner hands the keyboard over at a second terminal, takes it back, and r
   bob.type('by bob\r');
   await alice.until('got:by bob');
   expect(alice.text()).not.toContain('got:lost');
-  // From the terminal of the session itself.
+  // At the terminal of the session itself.
   alice.type('\x1d');
   await alice.until('you have the keyboard again');
   alice.type('mine\r');
@@ -216,7 +216,7 @@ it('the owner hands the keyboard over at a second terminal, takes it back, and r
   ]);
 });
 
-it('nobody is the owner of a session of somebody else', async () => {
+it("nobody can be the owner of somebody else's session", async () => {
   const alice = owner('echo ready; read -r line');
   await alice.until('ready');
   for (const role of ['helper', 'stranger']) {
@@ -226,7 +226,7 @@ it('nobody is the owner of a session of somebody else', async () => {
   }
 });
 
-it('what participants say reaches everybody, harmless, and stands in the recording by its author', async () => {
+it('messages of participants reach everybody, without control characters, and are recorded with their author', async () => {
   const alice = owner('echo ready; while read -r line; do echo "got:$line"; done');
   await alice.until('ready');
   const [bob, carol] = [join('bob', 'watcher'), join('carol', 'helper', 'peer')];

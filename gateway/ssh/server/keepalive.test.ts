@@ -31,7 +31,7 @@ function scene() {
   return { keepalive, told, pass, idle: () => waiting === null };
 }
 
-it('a client that answers is there, however long it says nothing else', () => {
+it('a client that answers counts as present, however long it sends nothing else', () => {
   const { keepalive, told, pass } = scene();
   for (let i = 1; i <= 100; i += 1) {
     pass(ASK_MS);
@@ -41,7 +41,7 @@ it('a client that answers is there, however long it says nothing else', () => {
   expect(new Set(told)).toEqual(new Set(['ask']));
 });
 
-it('one that does not is silent once, is asked no more, and back with its first word', () => {
+it('a client that does not answer is reported silent once, gets no more questions, and is back when it sends anything', () => {
   const { keepalive, told, pass } = scene();
   pass(SILENT_MS - 1);
   expect(told).toEqual(['ask', 'ask']);
@@ -56,7 +56,7 @@ it('one that does not is silent once, is asked no more, and back with its first 
   expect(told.at(-1)).toBe('ask');
 });
 
-it('one that is gone leaves no timer', () => {
+it('a client that has left leaves no timer', () => {
   const { keepalive, pass, told, idle } = scene();
   pass(ASK_MS);
   keepalive.stop();

@@ -17,7 +17,7 @@ afterAll(() => world.close());
 function stranger(): Socket {
   return connect(world.port, '127.0.0.1').on('error', () => undefined);
 }
-/** What it said before it was closed. */
+/** Everything received before it was closed. */
 async function untilClosed(socket: Socket): Promise<string> {
   let said = '';
   socket.on('data', (data) => {
@@ -28,7 +28,7 @@ async function untilClosed(socket: Socket): Promise<string> {
 }
 
 describe('strangers', () => {
-  it('who say nothing, or half a word, are gone after the time for admission', async () => {
+  it('who say nothing, or half a greeting, are disconnected after the time for admission', async () => {
     const [silent, half, endless] = [stranger(), stranger(), stranger()];
     half.write('SSH-2.0-Half');
     endless.write('SSH-2.0-Endless\r\n');
@@ -42,20 +42,20 @@ describe('strangers', () => {
 
   it.each([
     ['random bytes', () => randomBytes(4096)],
-    ['a line without end', () => Buffer.alloc(20_000, 'x')],
+    ['an endless line', () => Buffer.alloc(20_000, 'x')],
     ['HTTP', () => Buffer.from('GET / HTTP/1.1\r\nHost: x\r\n\r\n')],
     ['SSH, then random bytes', () => Buffer.concat([Buffer.from('SSH-2.0-x\r\n'), Buffer.alloc(4, 0xff), randomBytes(4096)])],
     [
-      'a key exchange of nothing',
+      'an empty key exchange',
       () => Buffer.concat([Buffer.from('SSH-2.0-x\r\n'), Buffer.from([0, 0, 0, 12, 10, 20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])]),
     ],
-  ])('who send %s are gone', async (_name, bytes) => {
+  ])('who send %s are disconnected', async (_name, bytes) => {
     const socket = stranger();
     socket.write(bytes());
     await untilClosed(socket);
   });
 
-  it('are at most twenty of one address where none may wait; those admitted do not count', async () => {
+  it('are limited to twenty per address if none may wait; admitted connections do not count', async () => {
     const sockets = Array.from({ length: 30 }, stranger);
     const said = await Promise.all(sockets.map(untilClosed));
     expect(said.filter((text) => text === '')).toHaveLength(10);

@@ -1,4 +1,4 @@
-/** Sessions that need others, with stock clients: nothing starts before they have joined. */
+/** Sessions that need participants, with stock clients: nothing starts before they have joined. */
 import { existsSync, writeFileSync } from 'node:fs';
 import { join as joinPath } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -14,7 +14,7 @@ const demand = (moderation: object): void => {
     roleSchema.parse({ kind: 'role', name: 'admin', allow: { nodes: { '*': '*' }, logins: ['root', 'nobody', '*'] }, moderation }),
     ...openRoles,
   ];
-  // What is taken away later is a change only of what was published.
+  // Published now, so that taking the roles away later is a change.
   world.authority.changed();
 };
 beforeEach(async () => {
@@ -24,7 +24,7 @@ afterEach(() => world.close());
 
 const owner = (...command: readonly string[]): Person => person(world.start('ssh', ['-F', world.sshConfig, ...command]));
 
-it('a shell starts once a moderator has joined, is paused when they leave, and goes on when they are back', async () => {
+it('a shell starts once a moderator has joined, is paused when they leave, and continues when one is back', async () => {
   demand({ on_leave: 'pause' });
   const alice = owner('-tt', 'node-1', 'echo started; while read -r line; do echo "got:$line"; done');
   await alice.until('this session waits for others');
@@ -47,14 +47,14 @@ it('a shell starts once a moderator has joined, is paused when they leave, and g
   alice.type('two\r');
   await alice.until('got:two');
   expect(alice.text()).not.toContain('got:lost');
-  // Who loses what the demand asks of them counts no more.
+  // A participant who loses the demanded role no longer counts.
   world.authority.roles = world.authority.roles.filter(({ name }) => name !== 'helper');
   world.authority.changed();
   await dave.until('ACCESS_DENIED');
   await alice.until(/waits for others[^]*waits for others[^]*waits for others/);
 });
 
-it('a session ends with its moderator where the role says so', async () => {
+it('a session ends with its moderator if the role says so', async () => {
   demand({ on_leave: 'terminate' });
   const alice = owner('-tt', 'node-1', 'echo started; read -r line');
   await alice.until('steno join ');
@@ -65,19 +65,19 @@ it('a session ends with its moderator where the role says so', async () => {
   expect(await alice.closed).toBe(255);
 });
 
-it('a moderator whose network is away pauses the session once, and it goes on when they are back', { timeout: 150_000 }, async () => {
+it('a moderator whose network is away pauses the session once, and it continues when they are back', { timeout: 150_000 }, async () => {
   demand({ on_leave: 'pause' });
   const alice = owner('-tt', 'node-1', 'stty -echo; echo started; while read -r line; do echo "got:$line"; done');
   await alice.until('steno join ');
   const carol = joinAs(world, 'carol', 'helper', 'moderator');
   await alice.until('started');
   await carol.until('you moderate');
-  // Nothing comes of her client any more, and nobody closes anything.
+  // Nothing arrives from her client any more, and nobody closes the connection.
   carol.child.kill('SIGSTOP');
   await alice.until('nothing is heard of carol');
   await alice.until(/waits for others[^]*waits for others/);
   alice.type('lost\r');
-  // Discarded, and recorded as such.
+  // The input is discarded, and recorded as discarded.
   await expect.poll(() => world.recorder.recordings()[0]!.lines.some(({ code }) => code === 'g')).toBe(true);
   carol.child.kill('SIGCONT');
   await alice.until('carol is back');
@@ -90,7 +90,7 @@ it('a moderator whose network is away pauses the session once, and it goes on wh
   ]);
 });
 
-it('who does not prove to be there counts as gone, and is back with a second factor', async () => {
+it('a moderator who does not prove presence counts as gone, and is back after a second factor', async () => {
   const role = roleSchema.parse({
     ...{ kind: 'role', name: 'admin', allow: { nodes: { '*': '*' }, logins: ['root', 'nobody', '*'] } },
     moderation: { presence: '2m' },
@@ -115,7 +115,7 @@ it('who does not prove to be there counts as gone, and is back with a second fac
   const asked = questions.length;
   carol.type('v');
   await expect.poll(() => questions.length).toBe(asked + 1);
-  // From now on whatever is asked is confirmed at once.
+  // From now on every question is confirmed at once.
   world.authority.confirmed = async () => true;
   questions.at(-1)!(true);
   await alice.until('carol has proven to be here');
@@ -130,7 +130,7 @@ it('who does not prove to be there counts as gone, and is back with a second fac
   );
 });
 
-it('a command and a file transfer wait too, and run whole', async () => {
+it('a command and a file transfer wait too, and run completely', async () => {
   demand({});
   const target = joinPath(world.directory, 'copied');
   const source = joinPath(world.directory, 'source');
@@ -154,7 +154,7 @@ it('a command and a file transfer wait too, and run whole', async () => {
   expect(existsSync(target)).toBe(true);
 });
 
-it('who waits may give up, and forwards nothing meanwhile', async () => {
+it('a waiting user may cancel, and can forward nothing meanwhile', async () => {
   demand({});
   const forward = owner('-N', '-o', 'ExitOnForwardFailure=yes', '-R', '0:127.0.0.1:1', 'node-1');
   expect(await forward.closed).not.toBe(0);
@@ -174,7 +174,7 @@ const requireModerator = (on: boolean): void => {
   world.authority.changed();
 };
 
-it('a session that a lock makes wait goes on while somebody is there who may moderate, and nobody else counts', async () => {
+it('a session that a lock pauses continues while somebody who may moderate is present, and nobody else counts', async () => {
   world.authority.roles = [...world.authority.roles, ...openRoles];
   const alice = owner('-tt', 'node-1', 'stty -echo; echo started; while read -r line; do echo "got:$line"; done');
   await alice.until('started');
@@ -185,7 +185,7 @@ it('a session that a lock makes wait goes on while somebody is there who may mod
   await alice.until('bulk data');
   await alice.until('--mode moderator');
   alice.type('secret\r');
-  // A peer types no more than the owner, and who may only watch cannot moderate.
+  // A peer cannot type either, and an observer's role does not permit moderating.
   const bob = joinAs(world, 'bob', 'helper', 'peer');
   await bob.until('you ');
   bob.type('of a peer\r');
@@ -207,7 +207,7 @@ it('a session that a lock makes wait goes on while somebody is there who may mod
   );
 });
 
-it('a command on a pipe that a lock makes wait can be joined, and gets its input whole', async () => {
+it('a command on a pipe that a lock pauses can be joined, and gets its whole input', async () => {
   world.authority.roles = [...world.authority.roles, ...openRoles];
   const alice = owner('node-1', 'echo started; cat');
   await alice.until('started');

@@ -1,4 +1,7 @@
-/** What another gateway can bring into a session: who connected to it, as what they signed for, once; and nothing else. */
+/**
+ * A session joined through another gateway: it relays only the user who connected to it, only as the user signed, once, and nothing
+ * else.
+ */
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { readFileSync } from 'node:fs';
@@ -39,10 +42,10 @@ interface Wish {
   readonly user?: string;
   readonly role?: string;
   readonly mode?: string;
-  /** The user name that is signed for; that of session and mode, where it is left out. */
+  /** The user name in the signature; without it, the name for the session and mode. */
   readonly signedFor?: string;
   readonly sessionId?: Buffer;
-  /** Whose key signs. */
+  /** The user whose key signs. */
   readonly signer?: string;
 }
 
@@ -65,7 +68,7 @@ function request({ user = 'bob', role = 'helper', mode = 'observer', signedFor, 
   };
 }
 
-/** What the gateway answers to this as a first message; null: it closes. */
+/** The gateway's answer to this first message, or null if it closes. */
 async function ask(
   first: object | string | Buffer,
 ): Promise<{ readonly socket: WebSocket; readonly answer: Record<string, string> | null }> {
@@ -80,7 +83,7 @@ async function ask(
 }
 
 describe('another gateway', () => {
-  it('brings in who signed for this session and mode, once', async () => {
+  it('relays a user who signed for this session and mode, once', async () => {
     const first = request();
     const { answer, socket } = await ask(first);
     expect(answer).toEqual({ kind: 'ready' });
@@ -89,7 +92,7 @@ describe('another gateway', () => {
       code: 'USER_PROOF_REFUSED',
       detail: expect.stringContaining('used before'),
     });
-    // The channel of a terminal, as ssh opens it.
+    // Opens the channel of a terminal as ssh does.
     const got: Buffer[] = [];
     const text = new Promise<void>((resolve) =>
       socket.on('message', (data) => {
@@ -118,7 +121,7 @@ describe('another gateway', () => {
     ['another mode', { mode: 'peer', signedFor: 'join.SESSION' }, 'USER_PROOF_REFUSED'],
     ['another session', { signedFor: 'join.01jdv3k5m8q2w7x9y4z6a0b1c2' }, 'USER_PROOF_REFUSED'],
     ['a login on a node', { signedFor: 'root@node-1' }, 'USER_PROOF_REFUSED'],
-  ])('cannot use what a user signed for %s', async (_what, { signedFor, ...wish }, code) => {
+  ])("cannot use a user's signature for %s", async (_what, { signedFor, ...wish }, code) => {
     const { answer } = await ask(request({ ...wish, signedFor: signedFor!.replace('SESSION', session) }));
     expect(answer).toMatchObject({ kind: 'refused', code });
     expect(world.recorder.audits).toContainEqual(
@@ -126,18 +129,18 @@ describe('another gateway', () => {
     );
   });
 
-  it('cannot bring in whom it knows only by their certificate', async () => {
+  it('cannot relay a user of whom it only has the certificate', async () => {
     expect((await ask(request({ signer: 'mallory' }))).answer).toMatchObject({ kind: 'refused', code: 'USER_PROOF_REFUSED' });
   });
 
   it.each([
     ['stranger', 'observer', 'SESSION_NOT_LIVE'],
     ['watcher', 'peer', 'ACCESS_DENIED'],
-  ])('cannot make more of a %s: as %s it is %s', async (role, mode, code) => {
+  ])('cannot give a %s more rights: as %s it is %s', async (role, mode, code) => {
     expect((await ask(request({ role, mode }))).answer).toMatchObject({ kind: 'refused', code });
   });
 
-  it('is told where whom it brings proves a second factor, and brings them in after that alone', async () => {
+  it('is told where the user confirms a second factor, and relays the user only after that', async () => {
     const careful = roleSchema.parse({
       ...{ kind: 'role', name: 'careful', view: 'none', require_session_mfa: true },
       allow: { sessions: [{ actions: ['list', 'join'], modes: ['observer'] }] },
@@ -154,7 +157,7 @@ describe('another gateway', () => {
       const [said] = (await next) as [Buffer];
       expect(JSON.parse(said.toString())).toMatchObject(yes ? { kind: 'ready' } : { kind: 'refused', code: 'SESSION_UNCONFIRMED' });
     }
-    // Who leaves while they are asked is forgotten, whatever they confirm then.
+    // A user who leaves while being asked is forgotten, even if they confirm later.
     const { socket } = await ask(request({ role: 'careful', user: 'dave' }));
     socket.terminate();
     await once(socket, 'close');
@@ -162,7 +165,7 @@ describe('another gateway', () => {
     expect(world.recorder.audits.filter(({ event }) => event === 'session.joined')).toEqual([]);
   });
 
-  it('is ended when it says anything but messages of the connection protocol', async () => {
+  it('is disconnected when it sends anything but messages of the connection protocol', async () => {
     for (const first of [Buffer.from('binary first'), Buffer.alloc(0)]) expect((await ask(first)).answer).toBeNull();
     for (const first of ['', '{', '{}', JSON.stringify({ ...request(), more: 1 })])
       expect((await ask(first)).answer).toMatchObject({ kind: 'refused', code: 'BAD_REQUEST' });

@@ -1,4 +1,4 @@
-/** Silent connections by the hundred, from many addresses of loopback, against a gateway as it is by default. */
+/** Silent connections by the hundred, from many loopback addresses, against a gateway with default settings. */
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
@@ -18,7 +18,7 @@ afterAll(async () => {
   await world.close();
 });
 
-/** Says nothing, and comes again as soon as it is closed. */
+/** Sends nothing, and connects again as soon as it is closed. */
 function silent(localAddress: string): void {
   const socket = connect({ port: world.port, host: '127.0.0.1', localAddress });
   sockets.add(socket);
@@ -51,7 +51,7 @@ async function tries(from: string, most: number): Promise<number> {
   return Infinity;
 }
 
-it('a known user gets in at the first try, and a new one in a few, while strangers of thirty addresses hold every slot', async () => {
+it('a known user gets in at the first attempt, and a new one within a few, while strangers of thirty addresses hold every slot', async () => {
   expect(await tries('127.0.9.1', 1)).toBe(1);
   for (let n = 0; n < 30; n++) for (let each = 0; each < 20; each++) silent(`127.0.5.${1 + n}`);
   while (sockets.size < 300) await once([...sockets].at(-1)!, 'connect');

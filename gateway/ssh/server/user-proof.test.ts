@@ -1,4 +1,4 @@
-/** What stock clients sign, as it reaches the authority. The harness' authority checks each proof as the real one does. */
+/** The signatures of stock clients as they reach the authority. The harness' authority checks each proof as the real one does. */
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -15,9 +15,9 @@ beforeAll(async () => {
 });
 afterAll(() => world.close());
 
-/** The proofs of one call of `ssh`, which must get through. */
+/** The proofs from one call of `ssh`, which must succeed. */
 async function proofs(args: readonly string[], config = world.sshConfig): Promise<readonly UserProof[]> {
-  // Else a certificate of before would do.
+  // Otherwise an earlier certificate would be used.
   world.authority.changed();
   const before = world.authority.proofs.length;
   const { status, stdout, stderr } = await world.run('ssh', ['-F', config, '-o', 'BatchMode=yes', ...args, 'echo in']);
@@ -27,7 +27,7 @@ async function proofs(args: readonly string[], config = world.sshConfig): Promis
 
 const shown = ({ host_key: key }: UserProof): readonly string[] => parseCertificate(Buffer.from(key!, 'base64')).principals;
 
-describe('the authority is shown what the user signed', () => {
+describe("the authority receives the user's signature", () => {
   it('with the node in the user name, and the host key of the gateway', async () => {
     const [proof, ...more] = await proofs(['-l', 'root@node-1', 'gw']);
     expect(more).toEqual([]);
@@ -35,7 +35,7 @@ describe('the authority is shown what the user signed', () => {
     expect(shown(proof!)).toContain('gw');
   });
 
-  it('inside a jump: of the connection to the node, not of the one that is jumped through', async () => {
+  it('inside a jump: for the connection to the node, not for the one through which it jumps', async () => {
     const all = await proofs(['-l', 'root', 'node-1']);
     expect(all.map(({ user_name: name }) => name)).toEqual(['root']);
     expect(shown(all[0]!)).toContain('node-1');
@@ -57,12 +57,12 @@ describe('the authority is shown what the user signed', () => {
     expect(shown(all[0]!)).toContain('gw');
   });
 
-  it('by a client that signs no host key', async () => {
+  it('from a client that signs no host key', async () => {
     const [proof] = await proofs(['-o', 'PubkeyAuthentication=unbound', '-l', 'root@node-1', 'gw']);
     expect(proof).not.toHaveProperty('host_key');
   });
 
-  it('by a client that takes the plain host key, and one that wants another kind', async () => {
+  it('from a client that accepts the plain host key', async () => {
     const known = join(world.directory, 'plain_known_hosts');
     const host = (await world.run('ssh-keyscan', ['-t', 'ed25519', '-p', String(world.port), '127.0.0.1'])).stdout
       .split('\n')
@@ -91,7 +91,7 @@ describe('the authority is shown what the user signed', () => {
     expect((await proofs(['-l', 'root@node-1', 'gw'], config))[0]!.algorithm).toMatch(algorithm);
   });
 
-  it('once for all channels of one connection, and anew for the next connection', async () => {
+  it('once for all channels of one connection, and again for the next connection', async () => {
     world.authority.changed();
     const before = world.authority.proofs.length;
     const control = join(world.directory, 'control');
@@ -121,7 +121,7 @@ describe('the authority is shown what the user signed', () => {
 });
 
 describe('a client is refused', () => {
-  it('that signed the host key of another server, whose bytes somebody in between passes on', async () => {
+  it('that signed the host key of another server, whose bytes a man in the middle passes on', async () => {
     const key = world.userKey('relayed');
     const before = world.authority.proofs.length;
     const { stdout } = await world.run('/usr/bin/python3', ['-c', hostbound(key, world.port, 'other')]);
@@ -130,19 +130,19 @@ describe('a client is refused', () => {
     expect(world.authority.proofs.length).toBe(before);
   });
 
-  it('that leaves something behind its signature', async () => {
+  it('that sends bytes after its signature', async () => {
     const key = world.userKey('trailing');
     const { stdout } = await world.run('/usr/bin/python3', ['-c', hostbound(key, world.port, 'trailing')]);
     expect(stdout).toContain('refused');
   });
 
-  it('and not the same client that signs the host key it was shown', async () => {
+  it('but not the same client when it signs the host key it was shown', async () => {
     const key = world.userKey('honest');
     expect((await world.run('/usr/bin/python3', ['-c', hostbound(key, world.port, 'own')])).stdout).toContain('admitted');
   });
 });
 
-/** paramiko as a client that writes `publickey-hostbound-v00@openssh.com` itself. */
+/** paramiko as a client that builds `publickey-hostbound-v00@openssh.com` itself. */
 function hostbound(key: string, port: number, what: 'own' | 'other' | 'trailing'): string {
   return `
 import paramiko, base64

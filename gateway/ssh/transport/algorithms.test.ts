@@ -1,4 +1,4 @@
-/** Each name that is offered is connected with, alone: clients to the gateway, and the gateway to nodes. */
+/** Each offered algorithm is used alone: by clients of the gateway, and by the gateway with nodes. */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -28,7 +28,7 @@ const ssh = async (...args: string[]): Promise<Finished> => {
 };
 const into = (...options: string[]): Promise<Finished> => ssh('-v', ...options, '-l', 'root@node-1', 'gw', 'echo in');
 
-/** What the gateway says it takes, by its first list (RFC 4253 section 7.1). */
+/** The algorithms in the gateway's first list (RFC 4253 section 7.1). */
 async function offered(...options: string[]): Promise<Record<string, string[]>> {
   const { stderr } = await ssh('-vv', ...options, '-l', 'root@node-1', 'gw', 'true');
   const [, peer] = stderr.split('peer server KEXINIT proposal');
@@ -39,10 +39,10 @@ async function offered(...options: string[]): Promise<Record<string, string[]>> 
   );
 }
 
-describe('a client that knows one thing only', () => {
+describe('a client with a single algorithm', () => {
   const { kex, cipher, hmac, compress } = transportAlgorithms();
 
-  it('finds nothing offered but what is tested here', async () => {
+  it('is offered exactly the algorithms tested here', async () => {
     const names = ['ecdsa-sha2-nistp256', 'rsa-sha2-512', 'rsa-sha2-256', 'ssh-ed25519'];
     const lists = await offered('-o', 'Ciphers=aes128-ctr', '-o', 'HostKeyAlgorithms=ssh-ed25519');
     expect(lists).toEqual({
@@ -59,7 +59,7 @@ describe('a client that knows one thing only', () => {
     expect([stdout, stderr]).toEqual(['in\n', expect.stringContaining(`kex: algorithm: ${name}\n`)]);
   });
 
-  it.each(kex.filter((name) => !opensshKex.has(name)))('exchanges keys by %s, with a client of ssh2', async (name) => {
+  it.each(kex.filter((name) => !opensshKex.has(name)))('exchanges keys by %s, with ssh2 as the client', async (name) => {
     const key = generateKey();
     const client = new ssh2.Client();
     const used = new Promise<string>((resolve, reject) =>
@@ -82,14 +82,14 @@ describe('a client that knows one thing only', () => {
     expect([stdout, stderr]).toEqual(['in\n', expect.stringContaining(`server->client cipher: ${name} `)]);
   });
 
-  it.each(hmac)('authenticates by %s, with each cipher that needs it', async (name) => {
+  it.each(hmac)('authenticates by %s, with each cipher that needs a MAC', async (name) => {
     for (const needing of unauthenticated) {
       const { stdout, stderr } = await into('-c', needing, '-o', `MACs=${name}`);
       expect([stdout, stderr]).toEqual(['in\n', expect.stringContaining(`server->client cipher: ${needing} MAC: ${name} `)]);
     }
   });
 
-  it.each(['yes', 'no'])('sends without compression, whether it asks for some or not: %s', async (asks) => {
+  it.each(['yes', 'no'])('sends without compression, whether or not it asks for compression: %s', async (asks) => {
     const { stdout, stderr } = await into('-o', `Compression=${asks}`);
     expect([stdout, stderr]).toEqual(['in\n', expect.stringContaining('compression: none')]);
   });
@@ -105,7 +105,7 @@ describe('a client that knows one thing only', () => {
     },
   );
 
-  it.each(plain)('knows the host key by %s', async (name) => {
+  it.each(plain)('accepts the host key by %s', async (name) => {
     const key = name === 'ssh-ed25519' ? undefined : name.startsWith('rsa') ? rsa : p256;
     const known =
       key === undefined
@@ -115,7 +115,7 @@ describe('a client that knows one thing only', () => {
     expect([stdout, stderr]).toEqual(['in\n', expect.stringContaining(`kex: host key algorithm: ${name}\n`)]);
   });
 
-  it('exchanges keys again with a host certificate of RSA', async () => {
+  it('rekeys with an RSA host certificate', async () => {
     const { stdout } = await world.run('ssh', [
       '-F',
       world.sshConfig,
@@ -131,7 +131,7 @@ describe('a client that knows one thing only', () => {
     expect(stdout).toHaveLength(3_000_000);
   });
 
-  it('shows its own key of RSA', async () => {
+  it('presents an RSA key of its own', async () => {
     const file = join(world.directory, 'by-rsa');
     execFileSync('ssh-keygen', ['-q', '-t', 'rsa', '-b', '3072', '-N', '', '-f', file]);
     const { publicBlob } = loadPrivateKey(readFileSync(file, 'utf8'));
@@ -168,7 +168,7 @@ describe('a client that knows one thing only', () => {
   });
 });
 
-describe('a node that knows one thing only', () => {
+describe('a node with a single algorithm', () => {
   const { kex, cipher, hmac } = nodeAlgorithms();
   const reached = async (...lines: string[]): Promise<Finished> => {
     const name = 'narrow';
@@ -195,10 +195,10 @@ describe('a node that knows one thing only', () => {
   it.each(['ssh-ed25519-cert-v01@openssh.com', 'ssh-ed25519'])('shows a host key by %s', async (name) => {
     expect(hostKeyAlgorithms).toContain(name);
     const { stdout, stderr } = await reached(`HostKeyAlgorithms ${name}`);
-    // Its plain key is not known here, and that is what is said: the algorithm itself was agreed on.
+    // The node's plain key is not known here, so the message says that: the algorithm itself was agreed on.
     expect([stdout, stderr]).toEqual(name.includes('cert') ? ['in\n', ''] : ['', expect.stringContaining('[NODE_HOST_KEY]')]);
   });
-  it.runIf(!opensshKex.has(HYBRID_KEX))('is tried with the hybrid exchange elsewhere (hybrid.test.ts)', () =>
+  it.runIf(!opensshKex.has(HYBRID_KEX))('is tested with the hybrid exchange elsewhere (hybrid.test.ts)', () =>
     expect(kex).toContain(HYBRID_KEX),
   );
 });

@@ -6,7 +6,7 @@ import { HostKeys } from './host-keys.js';
 
 const hour = 3_600_000;
 
-/** Certificates of a day, by a source that may fail, under a clock. */
+/** Certificates for a day, from a source that may fail, under a clock. */
 function world(): {
   keys: HostKeys;
   clock: { now: number };
@@ -47,8 +47,8 @@ function world(): {
   return { keys, clock, source, serial };
 }
 
-describe('host certificates of the names under which the gateway answers', () => {
-  it('are kept to half of their life, each name for itself, and then had anew', async () => {
+describe('host certificates for the names of the gateway', () => {
+  it('are kept for half of their life, each name separately, and then replaced', async () => {
     const { clock, serial } = world();
     expect([await serial(), await serial('web-2')]).toEqual([1, 2]);
     clock.now += 11 * hour;
@@ -57,7 +57,7 @@ describe('host certificates of the names under which the gateway answers', () =>
     expect([await serial('web-2'), await serial()]).toEqual([3, 4]);
   });
 
-  it('are had anew at once when another CA key signs', async () => {
+  it('are replaced at once when another CA key signs', async () => {
     const { keys, serial } = world();
     await serial();
     keys.forget();
@@ -65,7 +65,7 @@ describe('host certificates of the names under which the gateway answers', () =>
     expect(await serial()).toBe(2);
   });
 
-  it('of another kind of key are asked for when a client will choose that kind, and kept alike', async () => {
+  it('for another kind of key are requested when a client will choose that kind, and kept in the same way', async () => {
     const { keys, clock, source, serial } = world();
     await serial();
     const [ed25519, p256] = ['ssh-ed25519-cert-v01@openssh.com', 'ecdsa-sha2-nistp256-cert-v01@openssh.com'];
@@ -88,7 +88,7 @@ describe('host certificates of the names under which the gateway answers', () =>
     expect(await ask(p256)).toContain(p256);
   });
 
-  it('serve on to their end while no new ones can be had', async () => {
+  it('are used until they expire while no new ones can be issued', async () => {
     const { clock, source, serial, keys } = world();
     await serial();
     source.fails = true;

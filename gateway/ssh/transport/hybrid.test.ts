@@ -10,7 +10,7 @@ import { generateKey } from '#runtime/ssh/keys.js';
 import { openWorld } from '../../testing/harness.js';
 import type { World } from '../../testing/harness.js';
 
-/** The `ssh` of this machine, or the one that `.ci/debian13` unpacks: whichever knows the key exchange. */
+/** The `ssh` of this machine, or the one that `.ci/debian13` unpacks: whichever supports the key exchange. */
 const newSsh = ['ssh', fileURLToPath(new URL('../../../node_modules/.cache/debian13/ssh', import.meta.url))].find((path) => {
   if (path.includes('/') && !existsSync(path)) return false;
   return execFileSync(path, ['-Q', 'kex'], { encoding: 'utf8' }).includes(HYBRID_KEX);
@@ -28,7 +28,7 @@ describe.skipIf(newSsh === undefined)('the hybrid key exchange with OpenSSH', ()
   it.each([
     ['by its own choice', []],
     ['again while data flows', ['-o', 'RekeyLimit=64K']],
-  ])('is made %s', async (_name, options) => {
+  ])('is used %s', async (_name, options) => {
     const { status, stdout, stderr } = await world.run(newSsh!, [
       '-v',
       '-F',
@@ -42,11 +42,11 @@ describe.skipIf(newSsh === undefined)('the hybrid key exchange with OpenSSH', ()
     expect({ status, size: stdout.length, head: stdout.slice(0, 8) }).toEqual({ status: 0, size: 1_000_008, head: '1000000\n' });
     const exchanges = [...stderr.matchAll(/kex: algorithm: (\S+)/g)].map(([, name]) => name);
     expect(new Set(exchanges)).toEqual(new Set([HYBRID_KEX]));
-    // How often depends on what is under way when one begins: once more at the least.
+    // The number of exchanges depends on the data under way when one begins: at least one more.
     if (options.length > 0) expect(exchanges.length).toBeGreaterThan(1);
   });
 
-  it('is made on both connections of `ssh -J`', async () => {
+  it('is used on both connections of `ssh -J`', async () => {
     const { status, stdout, stderr } = await world.run(newSsh!, ['-v', '-F', world.sshConfig, 'root@node-1', 'echo in']);
     expect({ status, stdout }).toEqual({ status: 0, stdout: 'in\n' });
     expect([...stderr.matchAll(/kex: algorithm: (\S+)/g)].map(([, name]) => name)).toEqual([HYBRID_KEX, HYBRID_KEX]);
@@ -74,7 +74,7 @@ describe('the hybrid key exchange', () => {
         ...(change === undefined ? {} : { debug: () => spoil(client, change) }),
       });
     });
-  /** Alters what this side says in the exchange before it is sent. */
+  /** Alters this side's message of the exchange before it is sent. */
   const spoil = (client: ssh2.Client, change: (packet: Buffer) => void): void => {
     const kex = (client as unknown as { _protocol?: { _kex?: { getPublicKey?: () => Buffer; spoiled?: boolean } } })._protocol?._kex;
     if (kex?.getPublicKey === undefined || kex.spoiled === true) return;
@@ -87,13 +87,13 @@ describe('the hybrid key exchange', () => {
     };
   };
 
-  it('is the same on both sides of ssh2', async () => expect(await exchange()).toBe(HYBRID_KEX));
+  it('has the same result on both sides of ssh2', async () => expect(await exchange()).toBe(HYBRID_KEX));
   it.each<[string, (packet: Buffer) => void]>([
-    ['a key of ML-KEM that is none', (packet) => packet.fill(0xff, 0, 1184)],
-    ['a point of X25519 of small order', (packet) => packet.fill(0, 1184)],
+    ['an invalid ML-KEM key', (packet) => packet.fill(0xff, 0, 1184)],
+    ['an X25519 point of small order', (packet) => packet.fill(0, 1184)],
   ])('with %s ends the connection', async (_name, change) => {
     expect(await exchange(change)).not.toBe(HYBRID_KEX);
-    // And no other.
+    // Other connections are unaffected.
     expect(await exchange()).toBe(HYBRID_KEX);
   });
 });

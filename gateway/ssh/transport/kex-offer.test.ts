@@ -38,32 +38,32 @@ function beginning(toServer: string[], toClient: string[]): Buffer {
   return Buffer.concat([Buffer.from('SSH-2.0-Test\r\n'), packet]);
 }
 
-describe('what a client knows', () => {
+describe("the client's offer", () => {
   const fast = 'aes128-gcm@openssh.com';
   it.each([
     ['both ways', [['aes128-ctr', fast], [fast]], true],
     ['one way only', [['aes128-ctr', fast], ['aes128-ctr']], false],
     ['not at all', [['chacha20-poly1305@openssh.com'], ['chacha20-poly1305@openssh.com']], false],
-  ] as const)('is AES-GCM %s', (_name, [toServer, toClient], expected) => {
+  ] as const)('includes AES-GCM %s', (_name, [toServer, toClient], expected) => {
     const bytes = beginning([...toServer], [...toClient]);
     for (let length = 0; length < bytes.length; length++) expect(readClientOffer(bytes.subarray(0, length))).toBeUndefined();
     expect(readClientOffer(bytes)).toEqual({ gcm: expected, hostKeys: ['ssh-ed25519'] });
   });
 
   it.each([
-    ['no SSH', 'GET / HTTP/1.1\r\n\r\n\r\n\r\n'],
-    ['no end of line', 'x'.repeat(20_000)],
-  ])('is nothing, if it speaks %s', (_name, text) => {
+    ['another protocol', 'GET / HTTP/1.1\r\n\r\n\r\n\r\n'],
+    ['an endless line', 'x'.repeat(20_000)],
+  ])('is empty for %s', (_name, text) => {
     expect(readClientOffer(Buffer.from(text))).toEqual({ gcm: false, hostKeys: [] });
   });
 });
 
-it('OpenSSH, which would pick another cipher, gets AES-GCM', async () => {
+it('OpenSSH, which would choose another cipher, gets AES-GCM', async () => {
   const { stderr } = await world.run('ssh', ['-v', '-F', world.sshConfig, '-l', 'root@node-1', 'gw', 'true']);
   expect(stderr).toContain('server->client cipher: aes128-gcm@openssh.com');
 });
 
-it('a client that waits for the list of the gateway gets it', async () => {
+it("a client that waits for the gateway's list receives it", async () => {
   const socket = connect(world.port, '127.0.0.1');
   socket.write('SSH-2.0-Waits\r\n');
   let said = '';

@@ -1,4 +1,4 @@
-/** Backpressure: what a client or node does not take, the gateway does not read. */
+/** Backpressure: the gateway does not read data that a client or node does not take. */
 import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openWorld } from '../../testing/harness.js';
@@ -11,7 +11,7 @@ beforeAll(async () => {
 });
 afterAll(() => world.close());
 
-/** A client that grants the largest window there is, and then stops reading its socket. */
+/** A client that grants the largest possible window, and then stops reading its socket. */
 const greedy = (command: string): string => `
 import paramiko, sys, time, os, signal
 alice = '${world.directory}/alice'
@@ -24,7 +24,7 @@ os.kill(os.getpid(), signal.SIGSTOP)
 `;
 
 describe('a client that stops reading', () => {
-  it('stops the node: four of them hold less than 2 MiB each, whatever window they granted', async () => {
+  it('stops the node: four of them hold less than 2 MiB each, however large their windows', async () => {
     const count = 4;
     const before = await heldBytes();
     const clients = await Promise.all(
@@ -34,7 +34,7 @@ describe('a client that stops reading', () => {
         return child;
       }),
     );
-    // Nothing happens any more when every buffer between is full, and nothing tells so but that.
+    // Everything stops once all buffers on the way are full; only the lack of progress shows it.
     let last = -1;
     while (last !== world.recorder.shown) {
       last = world.recorder.shown;
@@ -48,7 +48,7 @@ describe('a client that stops reading', () => {
 });
 
 describe('a spool that asks for a pause', () => {
-  it('stops the session and lets it go on, with nothing missing', async () => {
+  it('pauses the session and lets it continue, with nothing missing', async () => {
     world.recorder.slow = true;
     const running = world.run('sh', ['-c', `ssh -F ${world.sshConfig} root@node-1 'head -c 5000000 /dev/zero' | wc -c`]);
     for (let i = 0; i < 5; i++) {
@@ -61,7 +61,7 @@ describe('a spool that asks for a pause', () => {
 });
 
 describe('a gateway that closes', () => {
-  it('tells its users, ends their sessions and closes their recordings', async () => {
+  it('tells its users why, ends their sessions and closes their recordings', async () => {
     const other = await openWorld();
     const child = other.start('ssh', ['-F', other.sshConfig, 'root@node-1', 'echo started; exec sleep 1000']);
     let stderr = '';

@@ -1,4 +1,4 @@
-/** Two transports, one wire between them that hands over pieces in memory it uses again at once. */
+/** Two transports and one wire between them, which delivers pieces in memory that it reuses at once. */
 import { createHash, randomBytes } from 'node:crypto';
 import ssh2 from 'ssh2';
 import type { ParsedKey } from 'ssh2';
@@ -15,7 +15,7 @@ const memory = Buffer.alloc(200_000);
 
 class PieceWire implements Wire {
   readonly #out = new Outbox();
-  /** Of bytes that are handed over at once; ssh2 wants the identification line in at most two. */
+  /** Bytes delivered at once; ssh2 accepts the identification line in at most two pieces. */
   piece = Infinity;
   #events: WireEvents | undefined;
   #paused = false;
@@ -86,9 +86,9 @@ beforeAll(() => cryptoReady);
 
 describe.each([1, 7, 16, 4096, 100_000])('messages that come in pieces of %i bytes', (piece) => {
   it.each([
-    ['as they come', false],
-    ['held now and then', true],
-  ] as const)('arrive whole, %s', async (_how, holding) => {
+    ['not held', false],
+    ['held from time to time', true],
+  ] as const)('arrive complete, %s', async (_how, holding) => {
     const { server, client } = await connected(piece);
     const sent = Array.from({ length: 60 }, (_, i) =>
       Buffer.concat([Buffer.of(94), randomBytes((i * 577) % (piece < 100 ? 300 : 32_000))]),
@@ -114,20 +114,20 @@ describe.each([1, 7, 16, 4096, 100_000])('messages that come in pieces of %i byt
   });
 });
 
-describe('a key exchange that the other side begins while something is held', () => {
-  it('is finished, though nothing else is handed on until it is released', async () => {
+describe('a key exchange that the other side begins while messages are held', () => {
+  it('finishes, although no other message is delivered until the release', async () => {
     const { server, client } = await connected(Infinity);
     const got: number[] = [];
-    // Ready to send again: that is when keys are exchanged.
+    // The client can send again once keys are exchanged.
     const exchanged = new Promise<void>((resolve) => {
       client.events = { ...quiet, drained: resolve };
     });
-    // Held from the first read of the exchange on, as by a node that takes nothing more until the client has been sent to.
+    // Held from the first read of the exchange on, as when a node accepts nothing more until the client has been sent data.
     server.events = { ...quiet, message: (payload) => got.push(payload[1]!), read: () => server.hold(HOLD.window) };
     client.rekey();
     await exchanged;
     for (let i = 0; i < 3; i++) client.send(Buffer.from([94, i]));
-    // As many turns as the three take to come.
+    // Enough turns for the three messages to arrive.
     for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
     expect(got).toEqual([]);
     const all = new Promise<void>((resolve) => {
