@@ -33,7 +33,7 @@ import { handle } from '../http/server.js';
 import type { Route } from '../http/server.js';
 import { auditRow } from '../records/audit.js';
 import type { Reader, Records, Tx } from '../records/records.js';
-import { newRuleSet, ruleSetVersion } from '../records/rules.js';
+import { newRuleSet, ruleSetVersion } from '../records/detection/rules.js';
 
 export interface HashParts {
   readonly records: Records;

@@ -12,7 +12,7 @@ import { StenoError } from '#schemas/base/errors.js';
 import { responsesTo } from '#schemas/documents/response-policy.js';
 import { handle } from '../http/server.js';
 import type { Route } from '../http/server.js';
-import { forgetRuleCounts, keepRuleCounts, ruleCounts } from '../records/rule-counts.js';
+import { forgetRuleCounts, keepRuleCounts, ruleCounts } from '../records/detection/rule-counts.js';
 import type { Reader, Tx } from '../records/records.js';
 import { personOf, requireOfBrowser } from '../web-sessions/person.js';
 import type { ResponseParts } from './responses.js';

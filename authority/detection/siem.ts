@@ -15,7 +15,7 @@ import { handle } from '../http/server.js';
 import type { Route } from '../http/server.js';
 import { auditRow } from '../records/audit.js';
 import type { Records } from '../records/records.js';
-import { deleteSiemDestination as remove, putSiemDestination as write, siemDestinations } from '../records/siem.js';
+import { deleteSiemDestination as remove, putSiemDestination as write, siemDestinations } from '../records/detection/siem.js';
 import type { ReadSecret } from '../webhooks/secrets.js';
 
 export interface SiemParts {

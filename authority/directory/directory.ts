@@ -21,8 +21,8 @@ import { allNodes, allRoles, locksInForce, nodesNamed, noticesInForce, readToget
 import type { Reader, Records } from '../records/records.js';
 import { namesSince } from '../records/names.js';
 import { removedServices } from '../services/removed.js';
-import { ruleSetVersion } from '../records/rules.js';
-import { siemSetDigest } from '../records/siem.js';
+import { ruleSetVersion } from '../records/detection/rules.js';
+import { siemSetDigest } from '../records/detection/siem.js';
 import { invitationsInForce } from '../records/session-invitations.js';
 import { grantsInForce } from '../records/requests.js';
 

@@ -18,7 +18,7 @@ import {
 import type { ServiceTokenCreated } from '#schemas/api/services/services.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { auditRow } from '../records/audit.js';
-import { forgetRuleCounts } from '../records/rule-counts.js';
+import { forgetRuleCounts } from '../records/detection/rule-counts.js';
 import { putRemovedService } from './removed.js';
 import { forgetHolder } from '../inventory/nodes/records.js';
 import { deleteToken, newJoinToken, pinsOf, purgeTokens } from '../records/join-tokens.js';

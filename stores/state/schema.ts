@@ -639,7 +639,7 @@ export interface RuleReportTable {
   at: Moment;
 }
 
-/** One analyzer's counts of a rule since it started (authority/records/rule-counts.ts). */
+/** One analyzer's counts of a rule since it started (authority/records/detection/rule-counts.ts). */
 export interface RuleCountTable {
   rule: string;
   /** `analyzer/NAME`. */

@@ -2,11 +2,11 @@
  * Hits and costs of rules, as each analyzer counted them since its start, and their sums: analyzers share the sessions. `rule` is as in
  * `rule_reports`: the id, or `@ID` for a report of the catalogue.
  *
- * The counts of an analyzer that stopped stay until it starts again or is removed. Tested in ../detection/rule-catalogue.test.ts and
- * ../detection/rules.test.ts.
+ * The counts of an analyzer that stopped stay until it starts again or is removed. Tested in ../../detection/rule-catalogue.test.ts and
+ * ../../detection/rules.test.ts.
  */
 import { sql } from 'kysely';
-import type { Reader, Tx } from './records.js';
+import type { Reader, Tx } from '../records.js';
 
 export interface RuleCounts {
   readonly hits: number;

@@ -1,11 +1,11 @@
-/** Detection rules in the state store. Tested in ../detection/rules.test.ts. */
+/** Detection rules in the state store. Tested in ../../detection/rules.test.ts. */
 import type { RuleDetail, RuleInfo } from '#schemas/api/detection/rules.js';
 import { KEPT_VERSIONS, MAX_RULES } from '#schemas/documents/detection-rule.js';
 import type { RuleOrigin, RuleText } from '#schemas/documents/detection-rule.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { ruleCounts } from './rule-counts.js';
 import type { RuleCounts } from './rule-counts.js';
-import type { Reader, Tx } from './records.js';
+import type { Reader, Tx } from '../records.js';
 
 export interface PutRule {
   readonly id: string;

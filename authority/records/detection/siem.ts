@@ -1,9 +1,9 @@
-/** SIEM destinations in the state store: documents. Tested in ../detection/siem.test.ts. */
+/** SIEM destinations in the state store: documents. Tested in ../../detection/siem.test.ts. */
 import { createHash } from 'node:crypto';
 import { StenoError } from '#schemas/base/errors.js';
 import { MAX_SIEM_DESTINATIONS, siemSchema } from '#schemas/documents/siem.js';
 import type { SiemDocument } from '#schemas/documents/siem.js';
-import type { Reader, Tx } from './records.js';
+import type { Reader, Tx } from '../records.js';
 
 export async function siemDestinations(db: Reader): Promise<readonly SiemDocument[]> {
   const rows = await db.selectFrom('siem_destinations').selectAll().orderBy('name').execute();
