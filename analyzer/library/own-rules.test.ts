@@ -1,12 +1,21 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { noFacts } from '#schemas/events/rows.js';
+import type { EventRow } from '#schemas/events/rows.js';
 import { runCases } from '../cases/cases.js';
+import { LineMatcher } from '../lines/detector.js';
 import { ownRuleFiles, ownRules } from './own-rules.js';
+
+const base: EventRow = {
+  session: '', source: 'kernel', emitter: '', block: 0, index: 0, at: 0, offset_ms: 0, kind: 'exec', user: 'ann', node: 'web', login: 'ann', ...noFacts,
+}; // prettier-ignore
 
 describe("Steno's own rules", () => {
   const set = ownRules();
   const { evaluable, lacking, faults } = set;
-  const { rules, tests } = ownRuleFiles();
+  const { rules: files, tests } = ownRuleFiles();
+  const isFilter = (name: string): boolean => name.split('/').at(-2) === 'filters';
+  const rules = files.filter(({ name }) => !isFilter(name));
 
   it('can all be evaluated', () => {
     expect(faults).toEqual([]);
@@ -35,6 +44,16 @@ describe("Steno's own rules", () => {
   it('decide as their tests say', () => {
     const failed = tests.flatMap((file) => runCases(file, set)).filter(({ failure }) => failure !== null);
     expect(failed).toEqual([]);
+  });
+
+  it('about changes leave out programs that only look, and what such a program starts is still seen', () => {
+    const matcher = new LineMatcher(evaluable);
+    const techniques = (line: string): readonly string[] =>
+      [...matcher.match(line, base)].flatMap((number) => evaluable[number]!.rule.techniques);
+    expect(techniques('tee /etc/udev/rules.d/9.rules')).toContain('T1546.017');
+    expect(techniques('ls /etc/udev/rules.d')).not.toContain('T1546.017');
+    expect(techniques('find /srv -name a -exec chmod u+s {} +')).toContain('T1548.001');
+    expect(techniques('find /srv -name backup')).not.toContain('T1490');
   });
 
   it('are files that anybody can read: one rule a file, named by its folder', () => {

@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { noFacts } from '#schemas/events/rows.js';
 import type { EventRow } from '#schemas/events/rows.js';
@@ -37,6 +38,23 @@ describe('programs of processes', () => {
       '/bin/sh',
       null,
     ]);
+  });
+
+  it('the process that JSON names, whatever else is in the data and in which order', () => {
+    const key = fc.constantFrom('pid', 'p\\u0069d', 'ppid', 'path', 'of');
+    const value = fc.oneof(
+      fc.integer({ min: -2, max: 30 }).map(String),
+      fc.constantFrom('"{\\"pid\\":20}"', '{"pid":20}', '1e1', '10.0', 'null'),
+    );
+    fc.assert(
+      fc.property(fc.array(fc.tuple(key, value), { maxLength: 4 }), fc.constantFrom('file', 'exit', 'connect'), (facts, kind) => {
+        const data = `{${facts.map(([name, text]) => `"${name}":${text}`).join(',')}}`;
+        const table = new ProcessTable();
+        for (const pid of [10, 20]) table.take(row('exec', { pid, ppid: 1 }, `/bin/${pid}`));
+        const { pid } = JSON.parse(data) as { readonly pid?: unknown };
+        expect(table.take({ ...row(kind, {}), data })?.path ?? null).toBe(pid === 10 || pid === 20 ? `/bin/${pid}` : null);
+      }),
+    );
   });
 
   it('a number that is used again is another process', () => {

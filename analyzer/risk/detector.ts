@@ -20,7 +20,7 @@ export interface RiskOptions {
 export const RISK: RiskOptions = {
   weights: WEIGHTS,
   thresholds: [
-    { score: 40, severity: 'medium' },
+    { score: 36, severity: 'medium' },
     { score: 80, severity: 'high' },
     { score: 160, severity: 'critical' },
   ],

@@ -50,11 +50,11 @@ describe('the risk score', () => {
     );
   });
 
-  it('of several rules about one event is little more than that of the heaviest', () => {
+  it('of several rules about one event is that of the heaviest and half of the others', () => {
     const risk = new RiskScore();
     const [high, low] = [rule('high', 'high', 'signal'), rule('low', 'low', 'signal')];
     expect([risk.add(detection(low, 'a', 'e')), risk.add(detection(high, 'a', 'e')), risk.add(detection(low, 'b', 'f'))]).toEqual([
-      2, 18.5, 1,
+      1, 19.5, 0.5,
     ]);
   });
 });
@@ -67,12 +67,12 @@ describe('the risk detector', () => {
     ).flat();
     expect(found.map(({ rule: { id } }) => id)).toEqual(['steno/risk-medium', 'steno/risk-high']);
     expect(found[0]).toMatchObject({
-      reason: 'score 40: rule 0 8, rule 1 8, rule 2 8, rule 3 8, rule 4 8',
-      evidence: ['e0', 'e1', 'e2', 'e3', 'e4'],
+      reason: 'score 40: rule 0 10, rule 1 10, rule 2 10, rule 3 10',
+      evidence: ['e0', 'e1', 'e2', 'e3'],
       session: 's',
       key: 'score',
     });
-    expect(found[1]!.reason).toMatch(/^score 80: .*rule 9 8$/);
+    expect(found[1]!.reason).toMatch(/^score 80: .*rule 7 10$/);
   });
 
   it('does not weigh its own findings, and answers alike for the same detections', () => {

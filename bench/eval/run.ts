@@ -126,6 +126,8 @@ print(`session chains found     ${percent(reaching(attacked, least))} at a risk 
 print(`        false, of 1,000  ${per(1_000, reaching(quiet, least))}`);
 const strict = thresholdOf(quiet);
 print(`        at 1 of 1,000    ${percent(reaching(attacked, strict))} of chains, at a score of ${strict.toFixed(1)}`);
+const foundStrictly = reaching(attacked, strict).count;
+print(`        precision        ${percent(share(foundStrictly, foundStrictly + reaching(quiet, strict).count))} at this score`);
 
 const byTechnique = new Map<string, { all: number; signal: number; right: number; alert: number }>();
 for (const { line, signal, alert, techniques } of attacks) {
