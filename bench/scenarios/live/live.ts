@@ -7,6 +7,7 @@ import type { Field } from '../../field.js';
 import { quantile, round3 } from '../../measure.js';
 import type { Section } from '../../measure.js';
 import type { Person } from '../../../test/end-to-end/people.js';
+import { followOnPage } from '../../../test/end-to-end/session-page.js';
 import { headless } from '../../../viewer/api/testing/chromium.js';
 import { Crowd, newSession, participant } from './people.js';
 import { Typist } from '../../typist.js';
@@ -215,12 +216,7 @@ async function outputToPage({ steno }: Field, { session, channel }: Shared, coun
   const browser = await chromium.launch(headless);
   try {
     const page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
-    const { stdout } = await steno.steno('login', '--web', '--data', steno.data);
-    const link = new URL(/http\S+#sign-in=[A-Za-z0-9_-]{40,}/.exec(stdout)![0]);
-    await page.goto(link.href);
-    await page.getByText('Sign out').waitFor();
-    await page.goto(`${link.origin}/sessions/${session}`);
-    await page.waitForSelector('.live-button.following');
+    await followOnPage(steno, page, { id: session });
     await page.evaluate(watchScreen);
     const times: number[] = [];
     for (let i = 0; i < count; i++) {

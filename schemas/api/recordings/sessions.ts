@@ -120,6 +120,11 @@ export type ExportFormat = (typeof exportFormats)[number];
 /** The longest span of an animation, in ms. */
 export const MAX_ANIMATION_MS = 60_000;
 
+/** Session times in ms. */
+export function isAnimationSpan(from: number, to: number): boolean {
+  return to > from && to - from <= MAX_ANIMATION_MS;
+}
+
 /** An id that is none is answered like a session that does not exist, so any text is taken. */
 const params = z.strictObject({ id: z.string() });
 const errors = ['SESSION_UNKNOWN', 'QUERY_TOO_HEAVY'] as const;
