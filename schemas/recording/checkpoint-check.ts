@@ -1,7 +1,8 @@
 /**
  * Whether a checkpoint was signed by the gateway it names: the recording key's certificate was issued by the recording CA
  * for that gateway and valid at the time, and the key made the signature. `steno verify`, ingest and the page all decide it
- * here; digests and signatures are passed in, since this folder runs in Node and in browsers. Tested in test/vectors.
+ * here; digests and signatures are passed in, since this folder runs in Node and in browsers. Tested in
+ * checkpoint-check.test.ts and test/vectors.
  */
 import { StenoError } from '../base/errors.js';
 import { checkCertificate } from '../ssh/admission.js';
@@ -15,6 +16,8 @@ export interface SignatureParts {
   readonly sha512: (message: Uint8Array) => Uint8Array;
   /** Whether the signature blob over the data was made by the plain public key. Returns false for unreadable input. */
   readonly verify: (publicBlob: Uint8Array, signatureBlob: Uint8Array, data: Uint8Array) => boolean;
+  /** The same for the CA's signature on the certificate, which a caller may remember: many checkpoints come with one. Left out: `verify`. */
+  readonly verifyCertificate?: SignatureParts['verify'];
 }
 
 /** The bytes that a checkpoint's signature covers. */
@@ -27,7 +30,7 @@ export function checkpointFault(
   checkpoint: SignedCheckpoint,
   certificateBlob: Uint8Array,
   cas: readonly Uint8Array[],
-  { sha512, verify }: SignatureParts,
+  { sha512, verify, verifyCertificate = verify }: SignatureParts,
 ): string | null {
   try {
     const certificate = parseCertificate(certificateBlob);
@@ -36,7 +39,7 @@ export function checkpointFault(
       now: Math.floor(checkpoint.time / 1000),
       trusted: cas,
       principal: checkpoint.gateway,
-      verify,
+      verify: verifyCertificate,
     });
     if (!admitted.ok) return `the recording certificate is not acceptable: ${admitted.detail}`;
     // The authority certifies no other kind of recording key; proofs hold Ed25519 signatures only.

@@ -3,7 +3,7 @@
  *
  * One frame and one block are held at a time, whatever the file claims. A keyframe is derived data and in no block, but
  * players draw it: it may stand only before a line that begins a block, never before the first, once, and only in a
- * session with a terminal. An event log has no keyframes, holds rows alone, and their places rise. Tested in verify.test.ts.
+ * session with a terminal. An event log has no keyframes, holds rows alone, and their places rise. Tested in part-walk.test.ts.
  */
 import { StenoError } from '../base/errors.js';
 import { BlockCutter } from './block.js';
