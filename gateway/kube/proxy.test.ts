@@ -253,10 +253,16 @@ describe('a request that is not allowed never leaves the gateway', () => {
   it('by a lock on the user or the cluster, or a role that is gone', async () => {
     world.snapshot = { ...world.fresh, locks: [{ id: 'l', target_kind: 'user', target: 'ann', reason: 'incident', expires_at: null }] };
     await refused(ann, LIST, /LOCKED/);
-    world.snapshot = { ...world.fresh, locks: [{ id: 'l', target_kind: 'kube-cluster', target: 'east', reason: 'incident', expires_at: null }] };
+    world.snapshot = {
+      ...world.fresh,
+      locks: [{ id: 'l', target_kind: 'kube-cluster', target: 'east', reason: 'incident', expires_at: null }],
+    };
     await refused(ann, LIST, /LOCKED/);
     await refused(ann, '/east/api', /LOCKED/);
-    world.snapshot = { ...world.fresh, locks: [{ id: 'l', target_kind: 'kube-cluster', target: 'west', reason: 'incident', expires_at: null }] };
+    world.snapshot = {
+      ...world.fresh,
+      locks: [{ id: 'l', target_kind: 'kube-cluster', target: 'west', reason: 'incident', expires_at: null }],
+    };
     expect((await world.ask(ann, LIST)).status).toBe(200);
     world.seen.length = 0;
     world.snapshot = { ...world.fresh, roles: [] };
