@@ -86,16 +86,10 @@ __noinline int settle_attached(u32 tgid)
 		return 0;
 	}
 	m.filters = task->seccomp.filter_count.counter;
-	struct counters *c = counters_of(session);
-	if (bpf_map_update_elem(&followed, &tgid, &m, BPF_ANY)) {
-		if (c)
-			__sync_fetch_and_add(&c->unfollowed, 1);
-		count_lost(session, bpf_ktime_get_boot_ns());
+	if (!follow(tgid, &m)) {
 		count_present(tgid, -1);
 		return 0;
 	}
-	if (c)
-		__sync_fetch_and_add(&c->processes, 1);
 	if (!(m.classes & CLASS_PROCESS))
 		return 1;
 	struct scratch *s = begin(&m, KIND_FORK, 0, 0, 0);

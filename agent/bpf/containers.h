@@ -206,15 +206,8 @@ static __always_inline int is_expected(struct task_struct *task, struct linux_bi
 	struct membership m = e->first;
 	/* Those that the runtime has put on it are not the session's. */
 	m.filters = task->seccomp.filter_count.counter;
-	struct counters *c = counters_of(m.session);
-	if (bpf_map_update_elem(&followed, &tgid, &m, BPF_ANY)) {
-		if (c)
-			__sync_fetch_and_add(&c->unfollowed, 1);
-		count_lost(m.session, bpf_ktime_get_boot_ns());
+	if (!follow(tgid, &m))
 		return 0;
-	}
-	if (c)
-		__sync_fetch_and_add(&c->processes, 1);
 	count_present(tgid, 1);
 	if (!(m.classes & CLASS_PROCESS))
 		return 1;

@@ -42,15 +42,8 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 		/* One child, and no other by accident. */
 		bpf_map_delete_elem(&beginning, &tid);
 	}
-	struct counters *c = counters_of(m.session);
-	if (bpf_map_update_elem(&followed, &of, &m, BPF_ANY)) {
-		if (c)
-			__sync_fetch_and_add(&c->unfollowed, 1);
-		count_lost(m.session, bpf_ktime_get_boot_ns());
+	if (!follow(of, &m))
 		return 0;
-	}
-	if (c)
-		__sync_fetch_and_add(&c->processes, 1);
 	count_present(of, 1);
 	if (!(m.classes & CLASS_PROCESS))
 		return 0;

@@ -133,6 +133,21 @@ static __always_inline void count_lost(u32 session, u64 now)
 	c->last_lost = now;
 }
 
+/* The process is followed from here on. False if there is no room for it: what it does is counted as lost. */
+static __always_inline int follow(u32 tgid, struct membership *m)
+{
+	struct counters *c = counters_of(m->session);
+	if (bpf_map_update_elem(&followed, &tgid, m, BPF_ANY)) {
+		if (c)
+			__sync_fetch_and_add(&c->unfollowed, 1);
+		count_lost(m->session, bpf_ktime_get_boot_ns());
+		return 0;
+	}
+	if (c)
+		__sync_fetch_and_add(&c->processes, 1);
+	return 1;
+}
+
 static __always_inline struct scratch *scratch_of(void)
 {
 	u32 cpu = bpf_get_smp_processor_id();

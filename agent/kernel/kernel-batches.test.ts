@@ -1,29 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import type { KernelRow } from '#schemas/kernel/kernel.js';
-import { KERNEL_BLOCKS } from '#schemas/kernel/kernel.js';
+import { exampleKernelRow } from '#schemas/testing/recordings.js';
 import type { EventBatch } from '#runtime/uplink/source.js';
 import { KernelBatches, MAX_PARKED_BYTES } from './kernel-batches.js';
 import type { LostRows } from './collecting/messages.js';
 
 const A = '01jd0000000000000000000000';
 const B = '01jd0000000000000000000001';
-const row = (session: string, index: number, kind: KernelRow[4] = 'file'): KernelRow => [
-  session,
-  KERNEL_BLOCKS + 1,
-  index,
-  10 * index,
-  kind,
-  '/x',
-  null,
-  '',
-  '',
-  null,
-  'open',
-  '',
-  'success',
-  null,
-  '{"pid":1}',
-];
+const row = (session: string, index: number, kind: KernelRow[4] = 'file'): KernelRow =>
+  exampleKernelRow(session, index, { offset: 10 * index, kind, path: '/x', name: 'open', outcome: 'success' });
 const rowsIn = ({ payload }: EventBatch): KernelRow[] => JSON.parse(Buffer.from(payload).toString()) as KernelRow[];
 
 interface Ended {

@@ -7,7 +7,7 @@
  *     event ─► log sources that take it ─► automaton of each field ─► rules with a trigger found ─► evaluated
  *                                                                  └► rules without triggers ────►
  *
- * Tested in matcher.test.ts; how fast it is: bench/sigma.ts.
+ * Tested in matcher.test.ts; how fast it is: bench/scenarios/detection/sigma.ts.
  */
 import { StenoError } from '#schemas/base/errors.js';
 import { eventKinds } from '#schemas/events/kinds.js';

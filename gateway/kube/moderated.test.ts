@@ -10,24 +10,21 @@ import type { SpdyEnd } from '../testing/spdy-client.js';
 
 let world: KubeWorld;
 let ann: Pair;
-let fresh: KubeWorld['snapshot'];
 beforeAll(async () => {
   world = await openKubeWorld();
   ann = await world.user();
-  fresh = world.snapshot;
 });
 afterAll(() => world.close());
 const demand = (moderation?: object): void => {
   world.snapshot = {
-    ...fresh,
-    version: world.snapshot.version,
+    ...world.snapshot,
     roles: [kubeRole('dev', [{ groups: ['devs'] }], moderation === undefined ? {} : { moderation })],
   };
   world.changed();
 };
 beforeEach(() => {
+  world.renew();
   demand({});
-  world.seen.length = world.audits.length = 0;
   world.answer = (_, response) => void response.end('{}');
 });
 

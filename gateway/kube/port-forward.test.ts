@@ -7,20 +7,12 @@ import type { StreamEnd } from '../testing/spdy-client.js';
 
 let world: KubeWorld;
 let ann: Pair;
-let fresh: KubeWorld['snapshot'];
 beforeAll(async () => {
   world = await openKubeWorld();
   ann = await world.user();
-  fresh = world.snapshot;
 });
 afterAll(() => world.close());
-beforeEach(() => {
-  world.snapshot = { ...fresh, version: world.snapshot.version };
-  world.changed();
-  world.seen.length = 0;
-  world.audits.length = 0;
-  world.recorder.full = false;
-});
+beforeEach(() => world.renew());
 
 const FORWARD = '/east/api/v1/namespaces/shop/pods/web-1/portforward';
 const PROTOCOL = 'portforward.k8s.io';
@@ -305,7 +297,7 @@ describe('control', () => {
     far.stream.write(Buffer.from('still coming'));
     await data.until(({ got }) => got.toString() === 'still coming');
     expect(far.got.toString()).toBe('one ');
-    world.snapshot = { ...fresh, version: world.snapshot.version };
+    world.snapshot = { ...world.fresh, version: world.snapshot.version };
     world.changed();
     await far.until(({ got }) => got.toString() === 'one two');
     client.connection.destroy();

@@ -9,22 +9,12 @@ import type { KubeWorld, Pair } from '../testing/kube-world.js';
 
 let world: KubeWorld;
 let ann: Pair;
-let fresh: KubeWorld['snapshot'];
-let usual: KubeWorld['answer'];
 beforeAll(async () => {
   world = await openKubeWorld();
   ann = await world.user();
-  [fresh, usual] = [world.snapshot, world.answer];
 });
 afterAll(() => world.close());
-beforeEach(() => {
-  world.snapshot = { ...fresh, version: world.snapshot.version };
-  world.answer = usual;
-  world.changed();
-  world.seen.length = 0;
-  world.audits.length = 0;
-  world.recorder.events.length = 0;
-});
+beforeEach(() => world.renew());
 
 const LIST = '/east/api/v1/pods';
 const message = (body: string): string => (JSON.parse(body) as { message: string }).message;
@@ -216,7 +206,7 @@ describe('a list of which roles permit a part', () => {
     const text = await watch.until('"three"');
     expect([text.includes('safe'), text.includes('two')]).toEqual([false, false]);
     watch.socket.destroy();
-    world.snapshot = fresh;
+    world.snapshot = world.fresh;
     world.changed();
     const whole = await open();
     world.snapshot = { ...world.snapshot, roles: [kubeRole('dev', [{ groups: ['devs'], namespaces: ['bank'] }])] };
@@ -264,15 +254,21 @@ describe('a request never leaves the gateway if it is refused', () => {
   });
 
   it('for a lock on the user or the cluster, or for a role that no longer exists', async () => {
-    world.snapshot = { ...fresh, locks: [{ id: 'l', target_kind: 'user', target: 'ann', reason: 'incident', expires_at: null }] };
+    world.snapshot = { ...world.fresh, locks: [{ id: 'l', target_kind: 'user', target: 'ann', reason: 'incident', expires_at: null }] };
     await refused(ann, LIST, /LOCKED/);
-    world.snapshot = { ...fresh, locks: [{ id: 'l', target_kind: 'kube-cluster', target: 'east', reason: 'incident', expires_at: null }] };
+    world.snapshot = {
+      ...world.fresh,
+      locks: [{ id: 'l', target_kind: 'kube-cluster', target: 'east', reason: 'incident', expires_at: null }],
+    };
     await refused(ann, LIST, /LOCKED/);
     await refused(ann, '/east/api', /LOCKED/);
-    world.snapshot = { ...fresh, locks: [{ id: 'l', target_kind: 'kube-cluster', target: 'west', reason: 'incident', expires_at: null }] };
+    world.snapshot = {
+      ...world.fresh,
+      locks: [{ id: 'l', target_kind: 'kube-cluster', target: 'west', reason: 'incident', expires_at: null }],
+    };
     expect((await world.ask(ann, LIST)).status).toBe(200);
     world.seen.length = 0;
-    world.snapshot = { ...fresh, roles: [] };
+    world.snapshot = { ...world.fresh, roles: [] };
     await refused(ann, LIST, /ACCESS_DENIED/);
   });
 
@@ -293,12 +289,12 @@ describe('a request never leaves the gateway if it is refused', () => {
 });
 
 it('a certificate of an earlier user of the same name is refused, and the requests it began are ended', async () => {
-  world.snapshot = { ...fresh, names_since: { ann: Date.now() + 3_600_000, bob: Date.now() + 3_600_000 } };
+  world.snapshot = { ...world.fresh, names_since: { ann: Date.now() + 3_600_000, bob: Date.now() + 3_600_000 } };
   expect(await world.ask(ann, LIST)).toMatchObject({
     status: 403,
     body: expect.stringContaining('earlier user named ann') as string,
   });
-  world.snapshot = { ...fresh, names_since: { ann: Date.now() - 120_000, bob: Date.now() + 3_600_000 } };
+  world.snapshot = { ...world.fresh, names_since: { ann: Date.now() - 120_000, bob: Date.now() + 3_600_000 } };
   expect((await world.ask(ann, LIST)).status).toBe(200);
 });
 

@@ -8,19 +8,13 @@ import type { SpdyEnd } from '../testing/spdy-client.js';
 
 let world: KubeWorld;
 let ann: Pair;
-let fresh: KubeWorld['snapshot'];
 beforeAll(async () => {
   world = await openKubeWorld();
   ann = await world.user();
-  fresh = world.snapshot;
 });
 afterAll(() => world.close());
 beforeEach(() => {
-  world.snapshot = { ...fresh, version: world.snapshot.version };
-  world.changed();
-  world.seen.length = 0;
-  world.audits.length = 0;
-  world.recorder.full = false;
+  world.renew();
   world.answer = (_, response) => void response.end('{"status":{"containerStatuses":[{"name":"main","imageID":"repo@sha256:00"}]}}');
 });
 
@@ -305,7 +299,7 @@ describe('control', () => {
     client.send(frame(4, '{"Width":90,"Height":20}'));
     server.send(frame(1, 'still printing'));
     await shown('still printing');
-    world.snapshot = { ...fresh, version: world.snapshot.version };
+    world.snapshot = { ...world.fresh, version: world.snapshot.version };
     world.changed();
     await shown('no longer frozen');
     client.send(frame(0, 'ls\r'));
@@ -335,7 +329,7 @@ describe('control', () => {
     client.send(frame(4, '{"Width":1,"Height":1}'));
     await reached('Width');
     expect(Buffer.concat(toServer).toString()).not.toContain('one');
-    world.snapshot = { ...fresh, version: world.snapshot.version };
+    world.snapshot = { ...world.fresh, version: world.snapshot.version };
     world.changed();
     await reached('two');
     expect(Buffer.concat(toServer.filter((bytes) => bytes[0] === 0).map((bytes) => bytes.subarray(1))).toString()).toBe('one two');

@@ -6,20 +6,17 @@ import type { KubeWorld, Pair } from '../testing/kube-world.js';
 
 let world: KubeWorld;
 let ann: Pair;
-let usual: KubeWorld['answer'];
 beforeAll(async () => {
   world = await openKubeWorld();
   ann = await world.user({ roles: ['dev', 'careful'] });
-  usual = world.answer;
 });
 afterAll(() => world.close());
 const dev = kubeRole('dev', [{ groups: ['devs'] }], { recording: { bodies: 'writes' } });
 const careful = kubeRole('careful', [], { deny: { kubernetes_values: ['secrets', 'vaults.example.com'] } });
 beforeEach(() => {
+  world.renew();
   world.snapshot = { ...world.snapshot, roles: [dev, careful] };
-  world.answer = usual;
   world.changed();
-  world.seen.length = world.audits.length = world.recorder.events.length = 0;
 });
 
 const SECRETS = '/east/api/v1/namespaces/shop/secrets';

@@ -1,7 +1,8 @@
 import { readdirSync } from 'node:fs';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { KERNEL_BLOCKS, LAST_ROW } from '#schemas/kernel/kernel.js';
+import { LAST_ROW } from '#schemas/kernel/kernel.js';
 import type { KernelRow } from '#schemas/kernel/kernel.js';
+import { exampleKernelRow } from '#schemas/testing/recordings.js';
 import { MAX_EVENT_LINE_BYTES } from '#schemas/recording/line.js';
 import { MemoryIngest } from '#runtime/uplink/memory-ingest.js';
 import type { IngestHooks } from '#runtime/uplink/memory-ingest.js';
@@ -38,23 +39,8 @@ async function start(stands = false): Promise<RunningRecorder> {
   return one;
 }
 const open = (): Promise<SessionRecorder> => recorder.open(facts(), { cols: 80, rows: 24 });
-const row = (session: string, index: number, name = 'true', data = '{"pid":1}'): KernelRow => [
-  session,
-  KERNEL_BLOCKS + 1,
-  index,
-  5,
-  name === LAST_ROW ? 'kernel' : 'exec',
-  '',
-  null,
-  '',
-  '',
-  null,
-  name,
-  '',
-  '',
-  null,
-  data,
-];
+const row = (session: string, index: number, name = 'true', data = '{"pid":1}'): KernelRow =>
+  exampleKernelRow(session, index, { name, data, kind: name === LAST_ROW ? 'kernel' : 'exec' });
 const rowsOf = (session: string): unknown[] => {
   const log = ingest.recordings.get(`${session}/events`);
   const lines = Buffer.concat(log?.blocks.map(({ content }) => content) ?? []).toString();

@@ -134,6 +134,8 @@ export interface KubeWorld {
   readonly userCa: TestCa;
   readonly serviceCa: TestCa;
   snapshot: Snapshot;
+  /** The original snapshot. */
+  readonly fresh: Snapshot;
   /** The authority's answers about second factors. */
   confirmation: AskConfirmation;
   /** The API server's answer from now on. */
@@ -154,6 +156,8 @@ export interface KubeWorld {
   connectTunnel(who: Pair, path: string, protocol: string): Promise<Duplex>;
   /** Publishes the current snapshot. */
   changed(): void;
+  /** For the next test: snapshot and answer as they were at first, and nothing seen, audited or recorded. */
+  renew(): void;
   user(facts?: UserFacts, ca?: TestCa, more?: Parameters<TestCa['issue']>[2]): Promise<Pair>;
   ask(
     who: Pair,
@@ -219,6 +223,17 @@ export async function openKubeWorld(): Promise<KubeWorld> {
     revision: 1,
     upstream: { url: `https://127.0.0.1:${port}`, ca: clusterCa!.pem, credential: { kind: 'token', token: 'upstream-secret' } },
   }));
+  const fresh: Snapshot = {
+    ...emptySnapshot,
+    version: 1,
+    x509_user_ca: [userCa!.pem],
+    roles: [kubeRole('dev', [{ groups: ['devs'] }])],
+    kube_clusters: [{ name: 'east', labels: { env: 'dev' }, revision: 1 }],
+  };
+  const answer: RequestListener = (_, response) => {
+    response.writeHead(200, { 'content-type': 'application/json' });
+    response.end('{"kind":"PodList"}');
+  };
   const world: KubeWorld = {
     listener: undefined as never,
     registry,
@@ -229,18 +244,10 @@ export async function openKubeWorld(): Promise<KubeWorld> {
     seen,
     userCa: userCa!,
     serviceCa: serviceCa!,
-    snapshot: {
-      ...emptySnapshot,
-      version: 1,
-      x509_user_ca: [userCa!.pem],
-      roles: [kubeRole('dev', [{ groups: ['devs'] }])],
-      kube_clusters: [{ name: 'east', labels: { env: 'dev' }, revision: 1 }],
-    },
+    snapshot: fresh,
+    fresh,
     confirmation: () => Promise.reject(new StenoError('AUTHORITY_UNREACHABLE')),
-    answer: (_, response) => {
-      response.writeHead(200, { 'content-type': 'application/json' });
-      response.end('{"kind":"PodList"}');
-    },
+    answer,
     stream: (server) => server.close(),
     spdy: (server) => server.connection.destroy(),
     openPod: ({ name }) => {
@@ -295,6 +302,13 @@ export async function openKubeWorld(): Promise<KubeWorld> {
       world.snapshot = { ...world.snapshot, version: world.snapshot.version + 1 };
       registry.recheck(world.snapshot);
       for (const callback of callbacks) callback();
+    },
+    renew() {
+      world.snapshot = { ...fresh, version: world.snapshot.version };
+      world.answer = answer;
+      world.changed();
+      recorder.full = false;
+      seen.length = audits.length = recorder.events.length = 0;
     },
     user: (
       { user = 'ann', roles = ['dev'], traits = {}, mfa = null, requests = [] } = {},

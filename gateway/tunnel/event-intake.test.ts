@@ -1,8 +1,9 @@
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { WebSocketServer } from 'ws';
-import { KERNEL_BLOCKS, LAST_ROW } from '#schemas/kernel/kernel.js';
+import { LAST_ROW } from '#schemas/kernel/kernel.js';
 import type { KernelRow } from '#schemas/kernel/kernel.js';
+import { exampleKernelRow } from '#schemas/testing/recordings.js';
 import { openLog } from '#runtime/log.js';
 import { UplinkClient } from '#runtime/uplink/client.js';
 import { MemoryIngest } from '#runtime/uplink/memory-ingest.js';
@@ -91,23 +92,8 @@ function node(name: string): Batches {
   );
   return batches;
 }
-const row = (session: string, index: number, name = 'true'): KernelRow => [
-  session,
-  KERNEL_BLOCKS + 1,
-  index,
-  5,
-  name === LAST_ROW ? 'kernel' : 'exec',
-  '',
-  null,
-  '',
-  '',
-  null,
-  name,
-  '',
-  '',
-  null,
-  '{"pid":1}',
-];
+const row = (session: string, index: number, name = 'true'): KernelRow =>
+  exampleKernelRow(session, index, { name, kind: name === LAST_ROW ? 'kernel' : 'exec' });
 const text = (rows: readonly unknown[]): string => `[${rows.map((each) => JSON.stringify(each)).join(',\n')}]`;
 async function logged(): Promise<SessionRecorder> {
   const session = await recorder.open(facts(), { cols: 80, rows: 24 });

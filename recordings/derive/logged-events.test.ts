@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
-import { KERNEL_BLOCKS, kernelEvent } from '#schemas/kernel/kernel.js';
+import { kernelEvent } from '#schemas/kernel/kernel.js';
 import type { KernelRow } from '#schemas/kernel/kernel.js';
+import { exampleKernelRow } from '#schemas/testing/recordings.js';
 import { eventRow } from '#schemas/events/rows.js';
 import { MAX_EVENT_LINE_BYTES, encodeHeader, encodeLine } from '#schemas/recording/line.js';
 import type { RecordingHeader } from '#schemas/recording/line.js';
@@ -11,10 +12,7 @@ import { loggedEvents } from './logged-events.js';
 const { header } = new Recorder(new RecordingAuthority().certify('gw-1'), { stream: 'events' });
 const { session, user, node, login, started_at } = header.steno;
 const row = (index: number, more: Partial<Record<number, unknown>> = {}): KernelRow =>
-  Object.assign(
-    [session, KERNEL_BLOCKS + 1, index, 5, 'exec', '/bin/true', 1, '', '', null, 'true', '', 'success', null, '{"pid":1}'],
-    more,
-  ) as KernelRow;
+  Object.assign(exampleKernelRow(session, index, { path: '/bin/true', size: 1, outcome: 'success' }), more);
 const read = (fields: readonly unknown[][], of: RecordingHeader = header) =>
   loggedEvents(
     of,

@@ -175,3 +175,98 @@ describe('in any sequence of events', () => {
     );
   });
 });
+
+describe('one arrival', () => {
+  const limits: SlotLimits = { start: 10, rate: 30, full: 20, perSource: 5, reserve: 2 };
+  type State = Parameters<typeof decideSlot>[1];
+  const decided = (state: Partial<State>, key = 'me', random = 0, of = limits) =>
+    decideSlot(of, { held: new Map(), taken: 0, reserved: 0, own: 0, known: false, ...state }, key, random);
+  const mine = new Map([['me', 1]]);
+  const slot = { kind: 'slot', reserved: false };
+  const refuse = { kind: 'refuse' };
+
+  it.each<[string, Partial<State>, number, object]>([
+    ['below the start always has a slot', { held: mine, own: 1, taken: 9 }, 0, slot],
+    ['at the start is refused by the rate', { held: mine, own: 1, taken: 10 }, 0.299, refuse],
+    ['at the start is let in above the rate', { held: mine, own: 1, taken: 10 }, 0.301, slot],
+    ['half-way is refused twice as often', { held: mine, own: 1, taken: 15 }, 0.649, refuse],
+    ['half-way is let in above that', { held: mine, own: 1, taken: 15 }, 0.651, slot],
+    ['before the end is refused nearly always', { held: mine, own: 1, taken: 19 }, 0.929, refuse],
+    ['before the end may still be let in', { held: mine, own: 1, taken: 19 }, 0.931, slot],
+    ['of a source without a slot has one while there are any', { held: new Map([['other', 19]]), taken: 19 }, 0, slot],
+    ['of a source with all it may have is refused', { own: 5 }, 0.999, refuse],
+    ['of a known source with all it may have is refused too', { own: 5, known: true }, 0.999, refuse],
+    ['of a known source has a slot that is kept for such', { known: true, taken: 20, reserved: 1 }, 0, { kind: 'slot', reserved: true }],
+    ['of a known source is one of all where those are taken', { known: true, taken: 5, reserved: 2 }, 0, slot],
+  ])('%s', (_claim, state, random, verdict) => {
+    expect(decided(state, 'me', random)).toEqual(verdict);
+  });
+
+  const heavy = {
+    held: new Map([
+      ['light', 1],
+      ['one', 3],
+      ['two', 3],
+    ]),
+    taken: 20,
+  };
+  it.each([
+    ['me', 0, 'one'],
+    ['me', 0.499, 'one'],
+    ['me', 0.5, 'two'],
+    ['me', 1, 'two'],
+    ['light', 0, 'one'],
+  ])('takes, where all are taken, one of a source with the most: of %s at %s that of %s', (key, random, of) => {
+    expect(decided(heavy, key, random)).toEqual({ kind: 'displace', of });
+  });
+
+  it('takes none where it is of such a source itself, unless one source may have all', () => {
+    expect(decided({ ...heavy, own: 3 }, 'one')).toEqual(refuse);
+    const all = {
+      held: new Map([
+        ['me', 19],
+        ['other', 1],
+      ]),
+      taken: 20,
+      own: 19,
+    };
+    expect(decided(all, 'me', 0, { ...limits, perSource: 20 })).toEqual({ kind: 'displace', of: 'me' });
+  });
+});
+
+describe('a source on which somebody was admitted', () => {
+  const few: SlotLimits = { start: 1, rate: 100, full: 1, perSource: 1, reserve: 1 };
+  it('is known for a day', () => {
+    let now = 1_000;
+    const slots = new StrangerSlots(few, { random: () => 0, now: () => now });
+    slots.take('192.0.2.1', () => undefined)!.admitted();
+    slots.take('192.0.2.2', () => undefined);
+    const day = 24 * 3_600_000;
+    now += day - 1;
+    const kept = slots.take('192.0.2.1', () => undefined)!;
+    expect([kept === null, slots.size]).toEqual([false, 2]);
+    kept.release();
+    now += 2;
+    // One of two: a stranger again, it takes the slot of the other.
+    expect(slots.take('192.0.2.1', () => undefined)).not.toBeNull();
+    expect(slots.size).toBe(1);
+  });
+});
+
+it('what was counted is reported at the end too, and nothing where nobody was turned away', () => {
+  const reports: object[] = [];
+  const slots = new StrangerSlots(
+    { start: 1, rate: 100, full: 2, perSource: 1, reserve: 0 },
+    { random: () => 0, report: (counts) => reports.push(counts) },
+  );
+  slots.close();
+  expect(reports).toEqual([]);
+  const gone: number[] = [];
+  for (let n = 0; n < 3; n++) slots.take(address(n), () => gone.push(n));
+  slots.take(address(2), () => undefined);
+  slots.close();
+  slots.close();
+  expect(gone).toEqual([0]);
+  expect(reports).toEqual([{ refused: 1, displaced: 1, sources: 2 }]);
+  expect(slots.turnedAway).toEqual({ refused: 1, displaced: 1 });
+});

@@ -12,6 +12,7 @@ import type { Expression, ExpressionSubject, Scope } from './label-expression.js
 import { parseTemplate } from './login-template.js';
 import type { Person } from './login-template.js';
 import type { NodeSelector, Role } from './role.js';
+import { inOrderOfNames } from './subject.js';
 import type { Subject } from './subject.js';
 
 export interface Labelled {
@@ -192,16 +193,14 @@ function makeIndex(roles: readonly Role[]): PolicyIndex {
     ]);
     return options.get(key) ?? options.set(key, options.size).get(key)!;
   };
-  const sorted = [...roles]
-    .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0))
-    .map((role, order): CompiledRole => ({
-      role,
-      order,
-      options: optionsOf(role),
-      allowLogins: loginPatterns(role.allow.logins),
-      allowExpression: role.allow.node_expression === undefined ? undefined : expressionOf(role.allow.node_expression, 'node'),
-      everywhere: role.allow.node_expression === undefined && Object.keys(role.allow.nodes).join() === '*' && role.allow.nodes['*'] === '*',
-    }));
+  const sorted = inOrderOfNames(roles).map((role, order): CompiledRole => ({
+    role,
+    order,
+    options: optionsOf(role),
+    allowLogins: loginPatterns(role.allow.logins),
+    allowExpression: role.allow.node_expression === undefined ? undefined : expressionOf(role.allow.node_expression, 'node'),
+    everywhere: role.allow.node_expression === undefined && Object.keys(role.allow.nodes).join() === '*' && role.allow.nodes['*'] === '*',
+  }));
   const allow = new NodeIndex<CompiledRole>();
   const allowTemplates = new Map<string, (person: Person) => readonly string[]>();
   const denyNodes = new NodeIndex<CompiledRole>();

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { literalAddress, parseAddress } from '../base/ip-address.js';
-import { classOfName, classesOf, parseDestination } from './destination.js';
+import { addressesIn, classOfName, classesOf, matchesAddress, matchesName, parseDestination } from './destination.js';
 
 describe('a host', () => {
   test.each([
@@ -50,8 +50,13 @@ describe('an address', () => {
     ['64:ff9b::169.254.169.254', 'metadata'],
     ['::ffff:0:a9fe:a9fe', 'metadata'],
     ['2002:a9fe:a9fe::1', 'metadata'],
-    ['fd00::5efe:a9fe:a9fe', ''],
+    ['fd00::5efe:a9fe:a9fe', 'metadata'],
     ['2001:db8::200:5efe:a9fe:a9fe', 'metadata'],
+    // Bytes that only look like a carried address, or like the tail of ISATAP.
+    ['2001:db8::a9fe:a9fe', ''],
+    ['2001:db8::5eff:a9fe:a9fe', ''],
+    ['2001:db8::100:5efe:a9fe:a9fe', 'metadata'],
+    ['64:ff9b:1::a9fe:a9fe', 'metadata'],
     ['10.0.0.1', ''],
     ['169.253.255.255', ''],
     ['128.0.0.1', ''],
@@ -59,9 +64,7 @@ describe('an address', () => {
     ['2001:db8::1', ''],
     ['100.100.100.201', ''],
   ])('%s is %j', (text, expected) => {
-    const classes = [...classesOf(parseAddress(text)!)].join();
-    if (text !== 'fd00::5efe:a9fe:a9fe') expect(classes).toBe(expected);
-    else expect(['', 'metadata']).toContain(classes);
+    expect([...classesOf(parseAddress(text)!)].join()).toBe(expected);
   });
 
   test('of the node itself counts as its loopback', () => {
@@ -118,5 +121,61 @@ describe('a destination', () => {
     '10.0.0.0/33',
     'db:1-2-3',
     'foo.127',
+    'foo.0x7f',
+    `${'a'.repeat(64)}.example`,
+    `${'a.'.repeat(127)}a`,
+    '-a',
+    'a..b',
+    'db.example.com..',
+    'x[fd00::1]',
+    '[fd00::1]x',
+    'db:80x',
+    'xdb:80/tcp',
   ])('%j is refused', (text) => expect(parseDestination(text)).toBeUndefined());
+});
+
+test.each<[string, object]>([
+  ['10.0.0.0/8', { kind: 'block', ports: [0, 65_535] }],
+  ['10.1.2.3:22', { kind: 'block', ports: [22, 22] }],
+  ['10.0.0.0/8:1-1024', { kind: 'block', ports: [1, 1_024] }],
+  ['[fd00::1]:443', { kind: 'block', ports: [443, 443] }],
+  ['[fd00::/8]:*', { kind: 'block', ports: [0, 65_535] }],
+  ['*:443', { kind: 'any', ports: [443, 443] }],
+  ['*', { kind: 'any', ports: [0, 65_535] }],
+  ['DB.Example.com.:65535', { kind: 'name', name: 'db.example.com', below: false, ports: [65_535, 65_535] }],
+  ['*.example.com:80-80', { kind: 'name', name: 'example.com', below: true, ports: [80, 80] }],
+  ['x127', { kind: 'name', name: 'x127', below: false }],
+  ['a0x7f.0x7g', { kind: 'name', name: 'a0x7f.0x7g', below: false }],
+  [`${'a'.repeat(63)}.b`, { kind: 'name', name: `${'a'.repeat(63)}.b` }],
+])('%s means what it says', (text, pattern) => {
+  expect(parseDestination(text)).toMatchObject(pattern);
+});
+
+test('a port matches from the first of a range to its last', () => {
+  const matches = (text: string, host: string, port: number): boolean => {
+    const pattern = parseDestination(text)!;
+    const address = parseAddress(host);
+    return address === undefined ? matchesName(pattern, host, port) : matchesAddress(pattern, address, port);
+  };
+  for (const [text, host] of [
+    ['*.example.com:80-90', 'db.example.com'],
+    ['10.0.0.0/8:80-90', '10.1.1.1'],
+    ['*:80-90', '10.1.1.1'],
+  ] as const)
+    expect([79, 80, 90, 91].map((port) => matches(text, host, port))).toEqual([false, true, true, false]);
+  expect(matches('*', 'db.example.com', 80)).toBe(false);
+  expect(matches('db.example.com', '10.1.1.1', 80)).toBe(false);
+  expect(matches('10.0.0.0/8', '11.1.1.1', 80)).toBe(false);
+});
+
+test.each([
+  ['10.0.0.1', []],
+  ['2001:db8::1', []],
+  ['::10.0.0.1', ['10.0.0.1']],
+  ['64:ff9b:1:2:3:4:a00:1', ['10.0.0.1']],
+  ['2002:a00:1::', ['10.0.0.1']],
+  ['2001:db8::200:5efe:a00:1', ['10.0.0.1']],
+])('%s carries %j', (text, carried) => {
+  const address = parseAddress(text)!;
+  expect(addressesIn(address)).toEqual([address, ...carried.map((one) => parseAddress(one)!)]);
 });

@@ -3,9 +3,19 @@ import { describe, expect, test } from 'vitest';
 import { roleSchema } from './role.js';
 import type { Role } from './role.js';
 import {
+  NO_FORWARDING,
+  USUAL_FORWARDING,
   decodeForwarding,
+  denialOf,
+  destinationsIn,
   encodeForwarding,
+  forwardDenial,
+  forwardSettings,
+  forwardingOf,
+  grantOf,
   isAnyForwarding,
+  isDenialWithin,
+  isGrantWithin,
   permittedAddresses,
   refuseConnecting,
   refuseListening,
@@ -138,6 +148,134 @@ test('directions and sockets are granted and denied independently', () => {
   expect(refuseSocket(rulesOf({}, { deny: { port_forwarding: { sockets: true } } }))).not.toBeNull();
   expect(refuseSocket(rulesOf({ port_forwarding: { local: false } }))).not.toBeNull();
   expect(isAnyForwarding(rulesOf({}, { deny: { port_forwarding: { local: true, remote: true } } }))).toBe(false);
+});
+
+test('a refusal says what was asked for, and what it is', () => {
+  const why = (host: string, port: number, ...roles: readonly object[]): string | null =>
+    refuseConnecting(rulesOf(...roles), { host, port }, true);
+  expect(why('10.1.1.1', 80, { port_forwarding: { to: ['10.0.0.1'] } })).toBe('no role allows port forwarding to 10.1.1.1:80');
+  expect(why('127.1', 80, { port_forwarding: closed })).toBe('no role allows port forwarding to 127.1:80 (the node itself)');
+  expect(why('localhost', 80, { port_forwarding: closed })).toBe('no role allows port forwarding to localhost:80 (the node itself)');
+  expect(why('169.254.169.254', 80, {})).toBe('no role allows port forwarding to 169.254.169.254:80 (a link-local or metadata address)');
+  expect(why('db', 65_536, {})).toBe('there is no port 65536');
+  expect(why('db', 65_535, {})).toBeNull();
+  expect(refuseListening(NO_FORWARDING, false)).toBe('no role allows port forwarding from a port of the node');
+  expect(refuseListening(NO_FORWARDING, true)).toBe('no role allows port forwarding from a socket of the node');
+  expect(refuseSocket(NO_FORWARDING)).toBe('no role allows port forwarding to a socket of the node');
+  // A name on a node that does not check: an address would do.
+  expect(refuseConnecting(rulesOf({ port_forwarding: closed }), { host: 'db', port: 80 }, false)).toMatch(/use an address$/);
+});
+
+test('a node that checks names is sent every name that no rule is against', () => {
+  const passes = (host: string, ...roles: readonly object[]): boolean =>
+    refuseConnecting(rulesOf(...roles), { host, port: 80 }, true) === null;
+  expect(passes('db', {})).toBe(true);
+  expect(passes('db', { port_forwarding: { to: ['10.0.0.0/8'] } })).toBe(true);
+  expect(passes('db', { port_forwarding: { local: false } })).toBe(false);
+  expect(passes('db', { port_forwarding: false })).toBe(false);
+  expect(passes('db', {}, { deny: { port_forwarding: { to: ['db'] } } })).toBe(false);
+  expect(passes('db', {}, { deny: { port_forwarding: { to: ['db:81'] } } })).toBe(true);
+  expect(passes('db', {}, { deny: { port_forwarding: { local: true } } })).toBe(false);
+  expect(passes('db', {}, { deny: { port_forwarding: { remote: true } } })).toBe(true);
+});
+
+test('an address that no machine has is none to connect to', () => {
+  expect(permittedAddresses(rulesOf({}), { host: 'db', port: 80 }, ['10.1.1.1', '256.1.1.1', 'db', ''], ['no address'])).toEqual([
+    '10.1.1.1',
+  ]);
+});
+
+test('listening is denied by itself, and for sockets by themselves', () => {
+  const [remote, sockets, local] = [{ remote: true }, { sockets: true }, { local: true }].map((port_forwarding) =>
+    rulesOf({}, { deny: { port_forwarding } }),
+  ) as [Forwarding, Forwarding, Forwarding];
+  expect([remote, sockets, local].map((rules) => refuseListening(rules, false) === null)).toEqual([false, true, true]);
+  expect([remote, sockets, local].map((rules) => refuseListening(rules, true) === null)).toEqual([false, false, true]);
+  expect([remote, sockets, local].map((rules) => refuseSocket(rules) === null)).toEqual([true, false, false]);
+  expect([remote, sockets, local].map(isAnyForwarding)).toEqual([true, true, true]);
+});
+
+describe('what a role says of forwarding', () => {
+  const grant = (more: object = {}) => forwardSettings.parse(more);
+  const denial = (more: object) => forwardDenial.parse(more);
+
+  test('grants the usual where it says nothing, and nothing where neither direction is granted', () => {
+    const usual = { local: true, remote: true, sockets: true, loopback: true, metadata: false };
+    expect(grantOf(true)).toEqual(usual);
+    expect(USUAL_FORWARDING).toEqual({ allow: [usual], deny: [] });
+    expect([grantOf(false), grantOf(grant({ local: false, remote: false }))]).toEqual([null, null]);
+    for (const one of [grant({ local: false }), grant({ remote: false })]) expect(grantOf(one)).toEqual(one);
+  });
+
+  test('denies everything, nothing, or what it names', () => {
+    expect(denialOf(true)).toEqual({ local: true, remote: true, sockets: true, loopback: true, metadata: true });
+    expect([denialOf(false), denialOf(denial({}))]).toEqual([null, null]);
+    for (const one of [denial({ sockets: true }), denial({ to: ['db'] })]) expect(denialOf(one)).toEqual(one);
+  });
+
+  test.each<[string, object, object, boolean]>([
+    ['the same', {}, {}, true],
+    ['less', { remote: false }, {}, true],
+    ['another direction', {}, { remote: false }, false],
+    ['metadata', { metadata: true }, {}, false],
+    ['some of anywhere', { to: ['db'] }, {}, true],
+    ['some of some', { to: ['db'] }, { to: ['db', '10.0.0.0/8'] }, true],
+    ['more than some', { to: ['db', 'x'] }, { to: ['db'] }, false],
+    ['anywhere', {}, { to: ['*'] }, false],
+  ])('a grant of %s lies within another: %j in %j', (_claim, inner, outer, within) => {
+    expect(isGrantWithin(grant(inner), grant(outer))).toBe(within);
+  });
+
+  test.each<[string, object, object, boolean]>([
+    ['nothing', {}, {}, true],
+    ['the same', { loopback: true, to: ['db'] }, { loopback: true, to: ['db'] }, true],
+    ['less', { loopback: true }, { loopback: true, metadata: true, to: ['db'] }, true],
+    ['another flag', { loopback: true }, { metadata: true }, false],
+    ['a destination more', { to: ['db', 'x'] }, { to: ['db'] }, false],
+    ['a destination, where there are none', { to: ['db'] }, { loopback: true }, false],
+    ['anything, in both directions', { loopback: true, to: ['db'] }, { local: true, remote: true }, true],
+    ['a flag, in one direction', { loopback: true }, { local: true }, false],
+    ['a flag, in the other', { loopback: true }, { remote: true }, false],
+  ])('a denial of %s lies within another: %j in %j', (_claim, inner, outer, within) => {
+    expect(isDenialWithin(denial(inner), denial(outer))).toBe(within);
+  });
+
+  test('is put together without doubles, the same however the roles came', () => {
+    const [a, b] = [grant({ to: ['a'] }), grant({ to: ['b', 'c'] })];
+    const no = denial({ to: ['x'] });
+    expect(forwardingOf([], [no])).toBe(NO_FORWARDING);
+    expect(forwardingOf([a], [])).toEqual({ allow: [a], deny: [] });
+    const all = forwardingOf([b, a, grant({ to: ['a'] })], [no, denial({ to: ['x'] })]);
+    expect(all).toEqual({ allow: [a, b], deny: [no] });
+    expect(forwardingOf([a, a, b], [no])).toEqual(all);
+    expect(forwardingOf([a], [no, no])).toEqual({ allow: [a], deny: [no] });
+    expect(destinationsIn(all)).toBe(4);
+    expect(destinationsIn(USUAL_FORWARDING)).toBe(0);
+  });
+
+  test('counts as forwarding while one direction is left', () => {
+    const left = (allowed: object, ...denied: object[]): boolean => isAnyForwarding({ allow: [grant(allowed)], deny: denied.map(denial) });
+    expect([left({}), left({ local: false }), left({ remote: false }), left({ local: false, remote: false })]).toEqual([
+      true,
+      true,
+      true,
+      false,
+    ]);
+    expect([left({}, { local: true }), left({}, { remote: true }), left({}, { local: true }, { remote: true })]).toEqual([
+      true,
+      true,
+      false,
+    ]);
+    expect([left({ local: false }, { remote: true }), left({ remote: false }, { local: true })]).toEqual([false, false]);
+  });
+
+  test('of one role is sent, and of more than 64 destinations is no rule', () => {
+    const many = (count: number) => ({ to: Array.from({ length: count }, (_, n) => `10.0.0.${n}`) });
+    expect([0, 1, 64, 65].map((count) => forwardSettings.safeParse(many(count)).success)).toEqual([false, true, true, false]);
+    expect(forwardDenial.safeParse({ to: ['127.1'] }).success).toBe(false);
+    expect(forwardSettings.safeParse({ to: [`${'a'.repeat(60)}.`.repeat(5)] }).success).toBe(false);
+    expect(decodeForwarding('{"allow":[],"deny":[{"local":true}]}')).toEqual({ allow: [], deny: [denial({ local: true })] });
+  });
 });
 
 test.each([

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { roleSchema } from './role.js';
 import type { Role } from './role.js';
-import { decideKube, mayUseCluster } from './kubernetes.js';
+import { decideKube, mayUseCluster, resourceName } from './kubernetes.js';
 import type { KubeRequest } from './kubernetes.js';
 
 const ann = (...sides: { readonly allow?: readonly object[]; readonly deny?: readonly object[] }[]) => ({
@@ -147,6 +147,117 @@ test('the strictest terms of the allowing roles hold', () => {
       sessionMfa: true,
     },
   });
+});
+
+describe('the answer to a request', () => {
+  const role = (name: string, more: object = {}): Role => roleSchema.parse({ kind: 'role', name, allow: { kubernetes: [all] }, ...more });
+  const decided = (roles: readonly Role[], asked: Partial<KubeRequest> = {}) =>
+    decideKube({ ...ann(), roles }, cluster, { ...pods, ...asked });
+  const access = { verb: 'create', group: 'authorization.k8s.io', resource: 'selfsubjectaccessreviews', namespace: null, name: null };
+
+  test.each<[string, object, Partial<KubeRequest>, boolean]>([
+    ['a stream, where sessions need it', { require_session_mfa: true }, exec, true],
+    ['a read', { require_session_mfa: true, require_write_mfa: true }, pods, false],
+    ['a write, where sessions need it', { require_session_mfa: true }, { verb: 'patch' }, false],
+    ['a write, where writes need it', { require_write_mfa: true }, { verb: 'patch' }, true],
+    ['a stream, where writes need it', { require_write_mfa: true }, exec, true],
+    ['a list', { require_write_mfa: true }, { verb: 'list' }, false],
+    ['a watch', { require_write_mfa: true }, { verb: 'watch' }, false],
+    ['a question that is asked by a creation', { require_write_mfa: true }, access, false],
+    ['a creation below it', { require_write_mfa: true }, { ...access, subresource: 'status' }, true],
+    ['a write, where nothing needs it', {}, { verb: 'delete' }, false],
+  ])('says whether %s needs a second factor', (_claim, more, asked, confirm) => {
+    expect(decided([role('a', more), role('b')], asked)).toMatchObject({ allowed: true, confirm });
+    // A role that has no part in it says nothing.
+    expect(decided([role('a', { ...more, allow: { kubernetes: [] } }), role('b')], asked)).toMatchObject({ confirm: false });
+  });
+
+  test('says whether the body is recorded, and of which resources without values: those of every role', () => {
+    const roles = [
+      role('a', { recording: { bodies: 'writes', redact: ['configmaps', 'vaults'] } }),
+      role('b', { allow: {}, recording: { redact: ['vaults', 'keys'] } }),
+    ];
+    expect(decided(roles, { verb: 'update' })).toMatchObject({ bodies: { redact: ['configmaps', 'vaults', 'keys'] } });
+    expect(decided(roles, { verb: 'get' })).toMatchObject({ bodies: null });
+    expect(decided([role('a', { recording: { redact: ['configmaps'] } })], { verb: 'update' })).toMatchObject({ bodies: null });
+  });
+
+  test('has forwardings where ports are forwarded, and what any role denies of them', () => {
+    const roles = [
+      role('a', { port_forwarding: { to: ['*:80'] } }),
+      role('b', { allow: {}, deny: { port_forwarding: { loopback: true } } }),
+    ];
+    const [allow, deny] = [[{ to: ['*:80'] }], [{ loopback: true }]];
+    expect(decided(roles, { verb: 'create', subresource: 'portforward' })).toMatchObject({ forwarding: { allow, deny } });
+    expect(decided(roles, exec)).toMatchObject({ forwarding: { allow: [], deny: [] } });
+  });
+
+  test('names the clause of the first role by name, whichever way it goes and however the roles came', () => {
+    const roles = [role('a', { allow: { kubernetes: [{ ...all, verbs: ['list'] }, all] } }), role('b')];
+    const denying = [...roles, role('c', { deny: { kubernetes: [{ resources: ['x'] }, {}] } }), role('d', { deny: { kubernetes: [{}] } })];
+    for (const order of [(list: readonly Role[]) => list, (list: readonly Role[]) => [...list].reverse()]) {
+      expect(decided(order(roles))).toMatchObject({ by: 'a', because: { role: 'a', path: ['allow', 'kubernetes', 1] } });
+      expect(decided(order(denying), scale)).toEqual({
+        allowed: false,
+        reason: 'role c denies update deployments.apps/scale in dev-1 on east',
+        because: { role: 'c', path: ['deny', 'kubernetes', 1] },
+      });
+    }
+    expect(decided([], nodes)).toEqual({ allowed: false, reason: 'no role of ann allows list nodes on east', because: null });
+  });
+
+  test('says who would be passed on, where that is nobody or more than one', () => {
+    const users = (...names: readonly string[]): Role => role('a', { allow: { kubernetes: [{ users: names }] } });
+    expect(decided([users('e', 'd', 'c', 'b', 'a')])).toMatchObject({
+      reason: 'the roles of ann name 5 users (a, b, c, d) for get pods in dev-1 on east, but only one can be passed on',
+      because: { role: 'a', path: ['allow', 'kubernetes', 0] },
+    });
+    expect(decided([role('a', { allow: { kubernetes: [{}] } })])).toMatchObject({
+      reason: 'the roles of ann name no user or group for get pods in dev-1 on east',
+    });
+    expect(decided([role('a'), role('b', { deny: { kubernetes: [{ groups: ['g'] }] } })])).toMatchObject({
+      allowed: false,
+      because: { role: 'b', path: ['deny', 'kubernetes', 0] },
+    });
+    expect(decided([users('ann', 'bob'), role('b', { deny: { kubernetes: [{ users: ['bob'] }] } })])).toMatchObject({ impersonate: 'ann' });
+  });
+
+  test('takes from traits no name of the system, and no name that Kubernetes does not have; a denial by a trait takes any', () => {
+    const traits = { groups: ['system:masters', 'a b', '-x', '', 'x'.repeat(161), `${'x'.repeat(160)}`, 'a:b@c.d_e/f-g'] };
+    const named = (...roles: readonly Role[]): unknown => {
+      const answer = decideKube({ user: 'ann', traits, roles }, cluster, pods);
+      return answer.allowed && answer.groups;
+    };
+    const fromTraits = role('a', { allow: { kubernetes: [{ groups: ['{traits.groups}', 'g'] }] } });
+    expect(named(fromTraits)).toEqual(['a:b@c.d_e/f-g', 'g', 'x'.repeat(160)]);
+    // What a role names itself is what whoever wrote the role wanted.
+    const system = role('a', { allow: { kubernetes: [{ groups: ['system:masters', 'g'] }] } });
+    expect(named(system)).toEqual(['g', 'system:masters']);
+    expect(named(system, role('b', { deny: { kubernetes: [{ groups: ['{traits.groups}'] }] } }))).toEqual(['g']);
+  });
+});
+
+test('a resource is named with its group and its subresource', () => {
+  const named = (group: string, subresource: string | null): string => resourceName({ group, resource: 'deployments', subresource });
+  expect([named('', null), named('apps', null), named('', 'scale'), named('apps', 'scale')]).toEqual([
+    'deployments',
+    'deployments.apps',
+    'deployments/scale',
+    'deployments.apps/scale',
+  ]);
+});
+
+test.each<[string, object, boolean]>([
+  ['everything', {}, false],
+  ['a namespace', { namespaces: ['shop'] }, true],
+  ['a resource', { resources: ['pods'] }, true],
+  ['a name', { names: ['web'] }, true],
+  ['a verb', { verbs: ['get'] }, true],
+  ['a group of everything', { groups: ['g'] }, true],
+  ['a user of everything', { users: ['ann'] }, true],
+  ['everything on other clusters', { clusters: { env: 'prod' } }, true],
+])('a denial of %s leaves a cluster open: %j, %s', (_claim, denial, open) => {
+  expect(mayUseCluster(ann({ allow: [all] }, { deny: [denial] }), cluster)).toBe(open);
 });
 
 test('nothing is allowed that a denying rule, applied literally, covers', () => {

@@ -16,6 +16,7 @@ import { matchesSelector } from './compiled.js';
 import type { Labelled } from './compiled.js';
 import { parseTemplate } from './login-template.js';
 import type { Person } from './login-template.js';
+import { inOrderOfNames } from './subject.js';
 import type { Clause, Refusal, Subject } from './subject.js';
 
 export interface KubeRequest {
@@ -252,11 +253,9 @@ export function mayUseCluster(subject: Subject, cluster: PolicyCluster): boolean
 }
 
 function rulesOf({ roles }: Subject, effect: 'allow' | 'deny'): readonly Found[] {
-  return [...roles]
-    .sort((a, b) => (a.name < b.name ? -1 : 1))
-    .flatMap((role) =>
-      role[effect].kubernetes.map((rule, at) => ({ clause: { role: role.name, path: [effect, 'kubernetes', at] }, role, rule })),
-    );
+  return inOrderOfNames(roles).flatMap((role) =>
+    role[effect].kubernetes.map((rule, at) => ({ clause: { role: role.name, path: [effect, 'kubernetes', at] }, role, rule })),
+  );
 }
 
 /** A denying rule with users or groups removes those and does not deny the request itself. */

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { Traits } from '../base/identity.js';
 import { roleSchema } from './role.js';
 import type { Role } from './role.js';
-import { decide, loginsOf, mayReach, reachableLogins } from './node.js';
+import { decide, loginsOf, mayReach, reachableLogins, reachableNodes, termsOf } from './node.js';
 import type { Decision } from './node.js';
 import { matchesSelector } from './compiled.js';
 
@@ -232,6 +232,121 @@ describe('deciding', () => {
     });
     expect(decide(ann([{}]), web, 'www')).toMatchObject({ because: null, reason: 'no role of ann allows login www on node web-1' });
   });
+});
+
+describe('roles that say the same of different nodes', () => {
+  const db = { name: 'db-1', labels: { env: 'test' } };
+  const www = (nodes: object) => ({ allow: { nodes, logins: ['www'] } });
+  const rolesAt = (subject: ReturnType<typeof ann>, node: typeof web | typeof db): readonly string[] => {
+    const decided = decide(subject, node, 'www');
+    return decided.allowed ? decided.roles : [];
+  };
+
+  test('are named for the nodes they speak of, in the order of their names, whichever node is asked about first', () => {
+    const list = [
+      www({ env: 'prod' }),
+      www(everywhere),
+      www({ os: 'linux' }),
+      www({ env: 'test' }),
+      www(everywhere),
+      www({ name: 'web-1' }),
+    ];
+    const subject = ann(list);
+    for (let again = 0; again < 2; again++) {
+      expect(rolesAt(subject, web)).toEqual(['r0', 'r1', 'r2', 'r4', 'r5']);
+      expect(rolesAt(subject, db)).toEqual(['r1', 'r3', 'r4']);
+    }
+    expect(rolesAt(ann(list), db)).toEqual(['r1', 'r3', 'r4']);
+    const backwards = { ...subject, roles: [...subject.roles].reverse() };
+    expect(rolesAt(backwards, web)).toEqual(['r0', 'r1', 'r2', 'r4', 'r5']);
+  });
+
+  test('are named once, whether they name the login or a template does', () => {
+    const own = { allow: { nodes: everywhere, logins: ['{user}'] } };
+    const both = { allow: { nodes: everywhere, logins: ['ann', '{user}'] } };
+    expect(decide(ann([own, both, own]), web, 'ann')).toMatchObject({ roles: ['r0', 'r1', 'r2'] });
+  });
+});
+
+describe('the login that owns Steno', () => {
+  const owned = { ...web, owner_logins: ['steno', 'root'] };
+  const all = { allow: { nodes: everywhere, logins: ['*', 'root'] } };
+  test('is for those who administer everything, whatever roles allow', () => {
+    const reason = 'login root of node web-1 owns this Steno, so it is for those who administer everything';
+    expect(decide(ann([all]), owned, 'root')).toEqual({ allowed: false, reason, because: null });
+    expect(decide(ann([all]), owned, 'steno').allowed).toBe(false);
+    expect(decide(ann([all]), owned, 'www').allowed).toBe(true);
+    expect(decide(ann([all]), web, 'root').allowed).toBe(true);
+    expect(decide(ann([all, { administer: true }]), owned, 'root').allowed).toBe(true);
+    expect(
+      decide(ann([all, { administer: true }, { deny: { rules: [{ resources: ['ca'], verbs: ['read'] }] } }]), owned, 'root').allowed,
+    ).toBe(false);
+  });
+
+  test('is not among those that can be reached', () => {
+    expect(reachableLogins(ann([all]), owned)).toEqual(['*']);
+    expect(reachableLogins(ann([all, { administer: true }]), owned)).toEqual(['*', 'root']);
+  });
+});
+
+test('the nodes that can be reached are those on which some login is left, which are listed in order', () => {
+  const allow = { nodes: { env: 'prod' }, logins: ['www', 'ops', '*'] };
+  const db = { name: 'db-1', labels: { env: 'test' } };
+  expect(reachableNodes(ann([{ allow }]), [db, web]).map(({ name }) => name)).toEqual(['web-1']);
+  expect(reachableLogins(ann([{ allow }]), web)).toEqual(['*', 'ops', 'www']);
+  expect(reachableLogins(ann([{ allow }]), db)).toEqual([]);
+  expect(reachableLogins(ann([{ allow, deny: { logins: ['ops'] } }]), web)).toEqual(['*', 'www']);
+  for (const deny of [{ logins: ['*'] }, { nodes: { env: 'prod' } }]) expect(reachableLogins(ann([{ allow }, { deny }]), web)).toEqual([]);
+});
+
+test.each<[string, object, boolean]>([
+  ['labels of which one is missing', { nodes: { env: 'prod', os: 'bsd' } }, true],
+  ['a template that gives another login', { logins: ['{traits.logins}'] }, true],
+  ['labels that all hold', { nodes: { env: 'prod', os: 'linux' } }, false],
+])('a denial by %s', (_claim, deny, allowed) => {
+  const subject = ann([{ allow: { nodes: everywhere, logins: ['www'] } }, { deny }], { logins: ['deploy'] });
+  expect(decide(subject, web, 'www').allowed).toBe(allowed);
+});
+
+test('labels must hold where an expression does', () => {
+  const allow = { nodes: { env: 'prod', os: 'bsd' }, node_expression: "labels.team == 'shop'", logins: ['www'] };
+  expect(decide(ann([{ allow }]), web, 'www').allowed).toBe(false);
+});
+
+test('of several denials of a node the first by name is told, however they came', () => {
+  const denying = ann([
+    { allow: { nodes: everywhere, logins: ['www'] } },
+    { deny: { nodes: { env: 'prod' } } },
+    { deny: { nodes: { os: 'linux' } } },
+  ]);
+  for (const roles of [denying.roles, [...denying.roles].reverse()])
+    expect(decide({ ...denying, roles }, web, 'www')).toEqual({
+      allowed: false,
+      reason: 'role r1 denies node web-1',
+      because: { role: 'r1', path: ['deny', 'nodes'] },
+    });
+});
+
+test('an agent is forwarded where one role allows it and none denies it', () => {
+  const allow = { nodes: everywhere, logins: ['www'] };
+  const forwarded = (...roles: object[]): boolean => {
+    const decided = decide(ann(roles), web, 'www');
+    return decided.allowed && decided.agentForwarding;
+  };
+  const [yes, no] = [true, false].map((agent_forwarding) => ({ allow, agent_forwarding }));
+  expect([forwarded(yes!, no!), forwarded(no!, yes!), forwarded(no!)]).toEqual([true, true, false]);
+  expect(forwarded(yes!, { deny: { agent_forwarding: true } })).toBe(false);
+});
+
+test('the strictest limit counts in whatever order, and no role limits nothing', () => {
+  const terms = (...roles: object[]) => termsOf(ann(roles).roles).limits;
+  const roles = [
+    { max_sessions: 3, idle_timeout: '1h', disconnect_expired_cert: true },
+    { max_sessions: 5, idle_timeout: '5m' },
+  ];
+  for (const order of [roles, [...roles].reverse()])
+    expect(terms(...order)).toMatchObject({ maxSessions: 3, idleTimeout: 300, disconnectExpiredCert: true });
+  expect(terms()).toEqual({ maxSessionLength: null, idleTimeout: null, maxSessions: null, disconnectExpiredCert: false, reconnect: null });
 });
 
 test('the logins of a user are those named by roles, with templates filled in, but without root from a template', () => {

@@ -6,6 +6,7 @@
 import type { NodeRecord, Role } from './role.js';
 import { expressionOf, isEmpty, matchesSelector, scopeOf } from './compiled.js';
 import { matchesPattern } from './kubernetes.js';
+import { inOrderOfNames } from './subject.js';
 import type { Clause, Refusal, Subject } from './subject.js';
 
 type Node = Pick<NodeRecord, 'name' | 'labels'>;
@@ -31,7 +32,7 @@ export type RequestDecision =
 
 /** Whether the subject may request all of this. Of several rules for one item, the one that needs the fewest approvals applies. */
 export function decideRequest(subject: Subject, wanted: Wanted): RequestDecision {
-  const roles = sorted(subject.roles);
+  const roles = inOrderOfNames(subject.roles);
   const because: Clause[] = [];
   const logins = new Set<string>();
   let maxDuration = Infinity,
@@ -84,7 +85,7 @@ export function decideReview(
   wanted: Wanted,
 ): { readonly allowed: true; readonly because: readonly Clause[] } | Refusal {
   if (requester === subject.user) return { allowed: false, reason: 'nobody reviews their own request', because: null };
-  const roles = sorted(subject.roles);
+  const roles = inOrderOfNames(subject.roles);
   const scope = {
     ...scopeOf(subject, null),
     request: { user: requester, roles: wanted.roles, nodes: wanted.nodes.map(({ name }) => name) },
@@ -127,8 +128,4 @@ export function decideReview(
 
 function names(patterns: readonly string[], name: string): boolean {
   return patterns.some((pattern) => matchesPattern(pattern, name));
-}
-
-function sorted(roles: readonly Role[]): readonly Role[] {
-  return [...roles].sort((a, b) => (a.name < b.name ? -1 : 1));
 }

@@ -114,3 +114,59 @@ test('the scope for queries agrees with the decision about each session', () => 
     { numRuns: 1000 },
   );
 });
+
+test('inviting too is allowed in the modes that a rule names, and the refusal names the mode', () => {
+  const subject = ann(rule(['invite', 'moderate'], { modes: ['observer'] }));
+  const allowed = (action: SessionAction, mode?: 'observer' | 'peer'): boolean => decideSession(subject, action, other, prod, mode).allowed;
+  expect([allowed('invite', 'observer'), allowed('invite', 'peer'), allowed('invite')]).toEqual([true, false, true]);
+  // What is not done in a mode is allowed whatever the mode.
+  expect(allowed('moderate', 'peer')).toBe(true);
+  expect(decideSession(subject, 'invite', other, prod, 'peer')).toMatchObject({
+    reason: 'ann may not invite this session as peer: none of their roles permits it',
+  });
+  expect(decideSession(subject, 'join', other, prod)).toMatchObject({
+    reason: 'ann may not join this session: none of their roles permits it',
+    because: null,
+  });
+});
+
+test('of roles that say the same the first by name is named, however they came', () => {
+  const { roles: list, ...person } = ann(
+    { view: 'all' },
+    { view: 'all' },
+    { deny: { sessions: [{ actions: ['join'] }] } },
+    { deny: { sessions: [{ actions: ['*'] }] } },
+  );
+  for (const given of [list, [...list].reverse()]) {
+    const named = (action: SessionAction, roles: readonly Role[]): unknown => decideSession({ ...person, roles }, action, other, prod);
+    expect(
+      named(
+        'view',
+        given.filter(({ deny }) => deny.sessions.length === 0),
+      ),
+    ).toMatchObject({ because: { role: 'r0', path: ['view'] } });
+    expect(named('join', given)).toMatchObject({ allowed: false, because: { role: 'r2', path: ['deny', 'sessions', 0] } });
+  }
+});
+
+const denying = (more: object) => ({ deny: { sessions: [{ actions: ['view'], ...more }] } });
+const where = "labels.env == 'prod'";
+test.each<[string, object[], ReturnType<typeof sessionScope>]>([
+  ['nothing without a role', [], 'none'],
+  ['nothing where nothing is allowed', [{ view: 'none' }, denying({ where })], 'none'],
+  ['everything', [{ view: 'all' }], 'all'],
+  ['everything, by one of several rules', [{ view: 'own' }, rule(['view'], { where }), { view: 'all' }], 'all'],
+  ['their own', [{ view: 'own' }], 'own'],
+  ['their own, by one of several rules', [rule(['view'], { of: 'own', where }), { view: 'own' }], 'own'],
+  ['some of their own', [rule(['view'], { of: 'own', where })], 'some'],
+  ['some, by a condition', [rule(['view'], { where })], 'some'],
+  ['their own, and others by a condition', [{ view: 'own' }, rule(['view'], { where })], 'some'],
+  ['nothing where all is denied', [{ view: 'all' }, denying({})], 'none'],
+  ['all but some', [{ view: 'all' }, denying({ where })], 'some'],
+  ['all but their own', [{ view: 'all' }, denying({ of: 'own' })], 'some'],
+  ['nothing where their own are allowed and denied', [{ view: 'own' }, denying({ of: 'own', where }), denying({ of: 'own' })], 'none'],
+  ['some of their own where others are denied', [{ view: 'own' }, denying({ where })], 'some'],
+  ['everything, where another action is denied', [{ view: 'all' }, { deny: { sessions: [{ actions: ['export'] }] } }], 'all'],
+])('how much of a list there is to see: %s', (_claim, given, scope) => {
+  expect(sessionScope(ann(...given), 'view')).toBe(scope);
+});

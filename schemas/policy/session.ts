@@ -10,6 +10,7 @@ import type { JoinMode, Role, SessionAction, SessionRule } from './role.js';
 import { expressionOf, scopeOf } from './compiled.js';
 import { earlier } from './session-condition.js';
 import type { Condition, TextTerm } from './session-condition.js';
+import { inOrderOfNames } from './subject.js';
 import type { Subject, Verdict } from './subject.js';
 
 /** The facts about a session that rules can refer to. */
@@ -115,7 +116,7 @@ function rulesOf(roles: readonly Role[], action: SessionAction): Rules {
 }
 
 function makeRules(roles: readonly Role[], action: SessionAction): Rules {
-  const sorted = [...roles].sort((a, b) => (a.name < b.name ? -1 : 1));
+  const sorted = inOrderOfNames(roles);
   const about = ({ actions }: SessionRule): boolean => actions.includes(action) || actions.includes('*');
   const written =
     (effect: 'allow' | 'deny') =>

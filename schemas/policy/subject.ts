@@ -22,4 +22,9 @@ export interface Refusal {
   readonly because: Clause | null;
 }
 
+/** The order in which rules are read, so that an answer names the same rule however the roles came. */
+export function inOrderOfNames(roles: readonly Role[]): readonly Role[] {
+  return [...roles].sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
 export type Verdict = { readonly allowed: true; readonly because: Clause } | Refusal;

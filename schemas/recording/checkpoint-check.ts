@@ -1,7 +1,8 @@
 /**
  * Whether a checkpoint was signed by the gateway it names: the recording key's certificate was issued by the recording CA
  * for that gateway and valid at the time, and the key made the signature. `steno verify`, ingest and the page all decide it
- * here; digests and signatures are passed in, since this folder runs in Node and in browsers. Tested in test/vectors.
+ * here; digests and signatures are passed in, since this folder runs in Node and in browsers. Tested in
+ * checkpoint-check.test.ts and test/vectors.
  */
 import { StenoError } from '../base/errors.js';
 import { checkCertificate } from '../ssh/admission.js';

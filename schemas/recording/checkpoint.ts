@@ -4,7 +4,7 @@
  * The signed message is a small text (below), signed as SSHSIG (OpenSSH PROTOCOL.sshsig, hash sha512) in namespace
  * `CHECKPOINT_NAMESPACE`, with the gateway's recording key, whose OpenSSH certificate the recording CA issued with the
  * gateway's name as principal. `ssh-keygen -Y verify` checks it. The last checkpoint of a session is its manifest: it
- * says that nothing follows. Tested in verify.test.ts.
+ * says that nothing follows. Tested in checkpoint.test.ts.
  *
  *     steno-checkpoint/1
  *     session 01k9...            the session id

@@ -1,6 +1,6 @@
 /**
  * Checks the parts of a container that no signature covers, by recomputing them: order of frames, certificates present, seek
- * table entries, and the index. Each function returns the fault, or null. Tested in verify.test.ts and test/verify.
+ * table entries, and the index. Each function returns the fault, or null. Tested in container-check.test.ts and test/verify.
  */
 import type { Segment } from './container.js';
 import { readNumber } from './proof.js';

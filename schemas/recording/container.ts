@@ -8,7 +8,7 @@
  *
  * Only the part that closes a session may have no data frame. `zstd -d` skips all but the data frames. Objects
  * concatenated in order, after the certificates, are a file as well. Reading here is strict about structure and never
- * decompresses. Tested in verify.test.ts.
+ * decompresses. Tested in container.test.ts.
  */
 import { StenoError } from '../base/errors.js';
 import { parseProof, proofContent } from './proof.js';

@@ -4,7 +4,7 @@
  * One frame and one block are held at a time, whatever the file claims. A keyframe is derived data and in no block, but
  * players draw it: it may occur only before a line that begins a block, never before the first, only once, and only in a
  * session with a terminal. An event log has no keyframes and contains only rows, in ascending position. Tested in
- * verify.test.ts.
+ * part-walk.test.ts.
  */
 import { StenoError } from '../base/errors.js';
 import { BlockCutter } from './block.js';

@@ -16,7 +16,7 @@
  *                   1  ...     the SSH blob
  *
  * Session, gateway and counter are in the signed text (checkpoint.ts) and in the header, so not here. The first block
- * follows from `block` and the number of tags. Tested in verify.test.ts.
+ * follows from `block` and the number of tags. Tested in proof.test.ts.
  */
 import { StenoError } from '../base/errors.js';
 import { decodeBase64, encodeBase64 } from '../ssh/base64.js';

@@ -95,10 +95,13 @@ function firstFault({ segments, parts: list, unsigned, end }: Found, walk: PartW
     }
   }
   for (const [i, { proof, frames }] of list.entries()) {
+    const proven = walk.goodUntil;
     const fault =
       walk.part(proof, frames, i === list.length - 1) ?? signatureFault(proof, walk.header!, certificates, parts) ?? walk.screenFault;
-    if (fault !== null) return fault;
-    walk.goodUntil = walk.at;
+    if (fault === null) continue;
+    // The walk goes by the tags of the part. Where its head or its signature is wrong, they prove nothing.
+    if (fault.block === proof.first_block) walk.goodUntil = proven;
+    return fault;
   }
   const after = (code: ErrorCode, detail: string): Fault => ({ code, detail, block: walk.n + 1 });
   if (end.kind === 'bad') return after('VERIFY_ALTERED', end.detail);

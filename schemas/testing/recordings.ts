@@ -1,5 +1,7 @@
 /** Example content of a recording and its event log. */
 import type { KernelEventInfo } from '../kernel/event-info.js';
+import { KERNEL_BLOCKS } from '../kernel/kernel.js';
+import type { KernelRow } from '../kernel/kernel.js';
 import type { RecordingHeader } from '../recording/line.js';
 
 export const exampleHeader: RecordingHeader = {
@@ -46,4 +48,23 @@ export function exampleKernelEvent(event: Partial<KernelEventInfo> = {}): Kernel
     data: {},
     ...event,
   };
+}
+
+/** A row as a node sends it: the columns by the names that `kernelRow` gives them. */
+export function exampleKernelRow(
+  session: string,
+  index: number,
+  { offset = 5, kind = 'exec', path = '', size = null, name = 'true', outcome = '', data = '{"pid":1}' }: ExampleColumns = {},
+): KernelRow {
+  return [session, KERNEL_BLOCKS + 1, index, offset, kind, path, size, '', '', null, name, '', outcome, null, data];
+}
+
+interface ExampleColumns {
+  readonly offset?: number;
+  readonly kind?: KernelRow[4];
+  readonly path?: string;
+  readonly size?: number | null;
+  readonly name?: string;
+  readonly outcome?: string;
+  readonly data?: string;
 }

@@ -1,7 +1,7 @@
 /** A node with rows that ingest refuses, one row or all rows of a session: the other rows are stored, and the loss is reported. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { KernelRow } from '#schemas/kernel/kernel.js';
-import { KERNEL_BLOCKS } from '#schemas/kernel/kernel.js';
+import { exampleKernelRow } from '#schemas/testing/recordings.js';
 import { sessionId } from '#schemas/recording/line.js';
 import { decodeUplink, encodeUplink } from '#schemas/uplink.js';
 import type { Running } from '#runtime/service/process.js';
@@ -52,23 +52,8 @@ afterAll(async () => {
   await folder?.remove();
 });
 
-const row = (session: string, index: number, size: number | null = 1): KernelRow => [
-  session,
-  KERNEL_BLOCKS + 1,
-  index,
-  index,
-  'file',
-  '/x',
-  size,
-  '',
-  '',
-  null,
-  'truncate',
-  '',
-  'EINVAL',
-  null,
-  '{"pid":1}',
-];
+const row = (session: string, index: number, size: number | null = 1): KernelRow =>
+  exampleKernelRow(session, index, { offset: index, kind: 'file', path: '/x', size, name: 'truncate', outcome: 'EINVAL' });
 
 /** Sends a batch as a node does, until it is settled. Returns the losses. */
 async function send(id: string, rows: readonly KernelRow[]): Promise<readonly LostRows[]> {

@@ -331,7 +331,7 @@ export function makeCases({ recordings, objects, caKey, gateway }: Corpus, zstd:
       joined(parts.toSpliced(1, 0, parts.at(-1)!)),
     ),
     row(
-      'an index that does not say where segments begin, or stands where none can be',
+      'an index that does not say where segments begin, or is in an impossible position',
       10,
       (() => {
         const at = objects.indexOf(Buffer.from('5c2a4d18', 'hex'));

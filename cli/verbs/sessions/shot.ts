@@ -1,7 +1,7 @@
 /** `steno shot`: the screen of a session at one moment, or a span of it animated, as a file. Tested in test/end-to-end/pictures.test.ts. */
 import { pipeline } from 'node:stream/promises';
 import { Command, Option } from 'commander';
-import { MAX_ANIMATION_MS } from '#schemas/api/recordings/sessions.js';
+import { MAX_ANIMATION_MS, isAnimationSpan } from '#schemas/api/recordings/sessions.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { openClient } from '../../client/client.js';
 import { openHome } from '../../client/home.js';
@@ -55,7 +55,7 @@ function spanOf(format: Format, { at, from, to }: Pick<Options, 'at' | 'from' | 
     return { at };
   }
   if (from === undefined || to === undefined || at !== undefined) throw new StenoError('USAGE', 'an animation takes --from and --to');
-  if (to <= from || to - from > MAX_ANIMATION_MS)
+  if (!isAnimationSpan(from, to))
     throw new StenoError('USAGE', `--to is later than --from, and at most ${MAX_ANIMATION_MS / 1000} seconds`);
   return { at: from, until: to };
 }

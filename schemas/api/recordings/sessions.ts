@@ -120,6 +120,11 @@ export type ExportFormat = (typeof exportFormats)[number];
 /** The longest span of an animation, in ms. */
 export const MAX_ANIMATION_MS = 60_000;
 
+/** Session times in ms. */
+export function isAnimationSpan(from: number, to: number): boolean {
+  return to > from && to - from <= MAX_ANIMATION_MS;
+}
+
 /** Any text is accepted, so that an invalid id is answered like an unknown session. */
 const params = z.strictObject({ id: z.string() });
 const errors = ['SESSION_UNKNOWN', 'QUERY_TOO_HEAVY'] as const;

@@ -4,7 +4,7 @@
  */
 import { Readable } from 'node:stream';
 import { listRecordedFiles, takeRecordedFile } from '#schemas/api/recordings/files.js';
-import { MAX_ANIMATION_MS, exportSession } from '#schemas/api/recordings/sessions.js';
+import { MAX_ANIMATION_MS, exportSession, isAnimationSpan } from '#schemas/api/recordings/sessions.js';
 import type { ExportFormat } from '#schemas/api/recordings/sessions.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { Log } from '#runtime/log.js';
@@ -83,8 +83,7 @@ function requireMoments(format: ExportFormat, at: number | undefined, until: num
   if (until !== undefined && format !== 'gif') throw new StenoError('BAD_REQUEST', 'until: is for an animation');
   if (format !== 'gif') return;
   if (at === undefined || until === undefined) throw new StenoError('BAD_REQUEST', 'an animation takes at and until');
-  if (until <= at || until - at > MAX_ANIMATION_MS)
-    throw new StenoError('BAD_REQUEST', `until: after at, and at most ${MAX_ANIMATION_MS / 1000} s`);
+  if (!isAnimationSpan(at, until)) throw new StenoError('BAD_REQUEST', `until: after at, and at most ${MAX_ANIMATION_MS / 1000} s`);
 }
 
 function once(run: () => void): () => void {
