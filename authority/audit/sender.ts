@@ -36,6 +36,8 @@ export class AuditSender {
   #greeted = false;
   #inFlight: { readonly id: string; readonly rows: readonly string[] } | undefined;
   #reading = false;
+  /** Rows may have been added since the outbox began to be read. */
+  #again = false;
   #backoff = FIRST_BACKOFF_MS;
   #retry: NodeJS.Timeout | undefined;
   #silence: NodeJS.Timeout | undefined;
@@ -151,6 +153,7 @@ export class AuditSender {
   }
 
   async #send(): Promise<void> {
+    this.#again ||= this.#reading;
     if (this.#closed || !this.#leads() || !this.#greeted || this.#inFlight !== undefined || this.#reading) return;
     const socket = this.#socket;
     this.#reading = true;
@@ -169,6 +172,9 @@ export class AuditSender {
     } finally {
       this.#reading = false;
     }
+    const again = this.#again;
+    this.#again = false;
+    if (again) await this.#send();
   }
 }
 

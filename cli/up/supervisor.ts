@@ -1,12 +1,14 @@
 /**
  * Starts the stages of one machine as child processes and keeps them running.
  *
- *     child:  loading ──configured──► starting ──ready──► serving ──exit──► waiting (0.1 s, doubled to 5 s) ──► starting
- *                                        └──failed, the first time──► the whole start fails with the child's error
+ *     child:  loading ──configured──► starting ──ready──► serving ──exit──► waiting (0.1 s, doubled to 5 s) ──► loading
+ *                                        └──failed──► exiting ──exit──► waiting; the first time: the whole start fails with the child's error
  *
+ * At most one process of a stage exists: a failed one must have exited before the next is forked, or be killed.
  * A child is told its configuration over IPC and gets the same one again when it is restarted, so addresses stay. At the
  * first start a child may have to wait for another stage (`after`): its program is loaded meanwhile.
- * When this process dies, the IPC channels close and the children drain by themselves. Tested in test/survival/killed.test.ts.
+ * When this process dies, the IPC channels close and the children drain by themselves. Tested in supervisor.test.ts and
+ * test/survival/killed.test.ts.
  */
 import { fork } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
@@ -41,7 +43,9 @@ export interface Stage {
   close(): Promise<void>;
 }
 
-const FIRST_START_LIMIT_MS = 60_000;
+const START_LIMIT_MS = 60_000;
+/** How long a program that reported a failed start may take to exit. */
+const EXIT_LIMIT_MS = 5_000;
 const CLOSE_LIMIT_MS = 20_000;
 
 /** A stage's program, which loads and then waits for its configuration: until then it has begun nothing, and may be killed. */
@@ -76,23 +80,33 @@ export function startStage(options: StageOptions, log: Log): Stage {
       first = undefined;
       child = started;
       let ready = false;
+      let failure: StenoError | undefined;
       let limit: NodeJS.Timeout | undefined;
-      started.on('message', (message: FromService) => {
+      /** Rejects once the process has exited: it may still hold the port, the files and the `child` of the next one. */
+      const fail = (error: StenoError, exitMs: number): void => {
+        failure ??= error;
         clearTimeout(limit);
+        limit = setTimeout(() => void started.kill('SIGKILL'), exitMs);
+      };
+      started.on('message', (message: FromService) => {
         if (message.kind === 'ready') {
+          clearTimeout(limit);
           ready = true;
           delay = 100;
           addresses = message.addresses;
           resolve();
         } else {
-          reject(new StenoError(isErrorCode(message.code) ? message.code : 'INTERNAL', `${options.name}: ${message.detail}`));
+          fail(new StenoError(isErrorCode(message.code) ? message.code : 'INTERNAL', `${options.name}: ${message.detail}`), EXIT_LIMIT_MS);
         }
       });
-      started.on('error', reject);
+      started.on('error', (error) => {
+        // Without a process there is no exit to wait for.
+        if (started.pid === undefined) reject(error);
+      });
       started.on('exit', (code, signal) => {
         clearTimeout(limit);
         child = undefined;
-        reject(new StenoError('INTERNAL', `${options.name} ended with ${signal ?? code}; see ${options.logFile}`));
+        reject(failure ?? new StenoError('INTERNAL', `${options.name} ended with ${signal ?? code}; see ${options.logFile}`));
         if (ready && !closing) {
           log.warn({ stage: options.name, code, signal }, 'stage ended; starting it again');
           again();
@@ -107,11 +121,8 @@ export function startStage(options: StageOptions, log: Log): Stage {
         if (child !== started || closing) return;
         configured = true;
         limit = setTimeout(() => {
-          started.kill('SIGKILL');
-          reject(
-            new StenoError('INTERNAL', `${options.name} did not start within ${FIRST_START_LIMIT_MS / 1000} s; see ${options.logFile}`),
-          );
-        }, FIRST_START_LIMIT_MS);
+          fail(new StenoError('INTERNAL', `${options.name} did not start within ${START_LIMIT_MS / 1000} s; see ${options.logFile}`), 0);
+        }, START_LIMIT_MS);
         const message: ToService = { kind: 'config', config: (configuration ??= options.config()) };
         started.send(message);
       };

@@ -159,7 +159,8 @@ describe('a keyframe', () => {
 
   test('that shows something else is told of once the lines are known to be signed, the first of several', () => {
     const forged = [lead + drawn('x') + lead + drawn(shown('a')) + lead + drawn('y') + lead];
-    const altered = 'VERIFY_ALTERED 3: the keyframe before block 3 does not match the screen drawn by the preceding lines: the text differs';
+    const altered =
+      'VERIFY_ALTERED 3: the keyframe before block 3 does not match the screen drawn by the preceding lines: the text differs';
     expect(told({ texts: forged }, { ...verifierParts, screens: screens() })).toBe(altered);
     expect(told({ texts: forged })).toBe('good');
     expect(verdict(closed(...record({ texts: forged })), { ...verifierParts, screens: screens() })).toMatch(/^VERIFY_UNSIGNED/);

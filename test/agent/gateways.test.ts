@@ -8,6 +8,7 @@ import { startSecondGateway } from '../end-to-end/second-gateway.js';
 import type { SecondGateway } from '../end-to-end/second-gateway.js';
 import { startTunnelNode } from '../end-to-end/tunnel-node.js';
 import type { TunnelNode } from '../end-to-end/tunnel-node.js';
+import { stopAll } from '../support/stop-all.js';
 
 describe('an agent that joined through one gateway', () => {
   const steno = new Steno();
@@ -25,11 +26,13 @@ describe('an agent that joined through one gateway', () => {
     node = await startTunnelNode(steno, 'behind');
     writeFileSync(plain, plainSshConfig(steno));
   });
-  afterAll(async () => {
-    await second?.stop();
-    await node?.stop();
-    await steno.dispose();
-  });
+  afterAll(() =>
+    stopAll(
+      () => second?.stop(),
+      () => node?.stop(),
+      () => steno.dispose(),
+    ),
+  );
 
   it('opens a tunnel to a new gateway within seconds, without any command', async () => {
     second = await startSecondGateway(steno, 'second');

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Steno, eventually } from './machine.js';
 import type { Result, SessionRow } from './machine.js';
+import { stopAll } from '../support/stop-all.js';
 
 const home = new Steno();
 const away = new Steno();
@@ -19,7 +20,12 @@ beforeAll(async () => {
   await Promise.all([home.start('--cluster-name', 'home'), away.start('--cluster-name', 'away')]);
   await Promise.all([home.json('login', '--data', home.data), away.json('login', '--data', away.data)]);
 });
-afterAll(() => Promise.all([home.dispose(), away.dispose()]));
+afterAll(() =>
+  stopAll(
+    () => home.dispose(),
+    () => away.dispose(),
+  ),
+);
 
 /** Makes `to` trust `from`. */
 async function trust(to: Steno, from: Steno, ...options: readonly string[]): Promise<Result> {

@@ -12,6 +12,7 @@ import type { SecondGateway } from './second-gateway.js';
 import { TestAccount } from './test-account.js';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { stopAll } from '../support/stop-all.js';
 
 const steno = new Steno();
 const account = new TestAccount();
@@ -28,11 +29,13 @@ beforeAll(async () => {
   mallory = await person(steno, await openAuthorities(steno), 'mallory', ['visitor'], [account.name]);
   second = await startSecondGateway(steno, 'second');
 }, 120_000);
-afterAll(async () => {
-  await second?.stop();
-  await steno.dispose();
-  account.remove();
-});
+afterAll(() =>
+  stopAll(
+    () => second?.stop(),
+    () => steno.dispose(),
+    () => account.remove(),
+  ),
+);
 
 it.each(['SIGSTOP', 'SIGKILL'] as const)(
   'with their process under %s, sessions of both gateways end, and the command reports that both have applied the lock',

@@ -14,6 +14,7 @@ import { joining, startService } from './services.js';
 import type { Service } from './services.js';
 import { startStockNode } from './stock-node.js';
 import type { StockNode } from './stock-node.js';
+import { stopAll } from '../support/stop-all.js';
 
 const steno = new Steno();
 const services: Record<string, Service> = {};
@@ -58,12 +59,14 @@ beforeAll(async () => {
   for (const name of ['edge-1', 'edge-2']) gateways[name] = await startGateway(steno, name, where);
   node = await startStockNode(steno, 'stock');
 }, 120_000);
-afterAll(async () => {
-  await node?.stop();
-  for (const { stop } of Object.values(gateways)) await stop();
-  for (const { drain } of Object.values(services)) await drain();
-  await steno.dispose();
-});
+afterAll(() =>
+  stopAll(
+    () => node?.stop(),
+    ...Object.values(gateways).map(({ stop }) => stop),
+    ...Object.values(services).map(({ drain }) => drain),
+    () => steno.dispose(),
+  ),
+);
 
 describe('separate services', () => {
   it('joined with tokens of their kinds, and are listed', async () => {

@@ -7,6 +7,7 @@ import { must, viewerOf } from './client-tools.js';
 import { Steno, eventually } from './machine.js';
 import { startSecondGateway } from './second-gateway.js';
 import type { SecondGateway } from './second-gateway.js';
+import { stopAll } from '../support/stop-all.js';
 
 const steno = new Steno();
 let second: SecondGateway;
@@ -25,10 +26,12 @@ beforeAll(async () => {
   await must(steno.steno('login', '--data', steno.data));
   second = await startSecondGateway(steno, 'second');
 }, 60_000);
-afterAll(async () => {
-  await second?.stop();
-  await steno.dispose();
-});
+afterAll(() =>
+  stopAll(
+    () => second?.stop(),
+    () => steno.dispose(),
+  ),
+);
 
 describe('a role with max_sessions: 1', () => {
   it('counts a session at the other gateway, even one that began before the limit was set', async () => {

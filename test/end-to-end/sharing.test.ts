@@ -15,6 +15,7 @@ import { openAuthorities, person } from './people.js';
 import type { Person } from './people.js';
 import { startSecondGateway } from './second-gateway.js';
 import type { SecondGateway } from './second-gateway.js';
+import { stopAll } from '../support/stop-all.js';
 
 const steno = new Steno();
 const target = `${steno.login}@local`;
@@ -60,10 +61,14 @@ beforeAll(async () => {
   mallory = await person(steno, ca, 'mallory', ['stranger'], ['nobody']);
   second = await startSecondGateway(steno, 'second');
 }, 90_000);
-afterAll(async () => {
-  await second?.stop();
-  await steno.dispose();
-}, 60_000);
+afterAll(
+  () =>
+    stopAll(
+      () => second?.stop(),
+      () => steno.dispose(),
+    ),
+  60_000,
+);
 
 describe('a session of another gateway', () => {
   let owner: Terminal;

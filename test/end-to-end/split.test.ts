@@ -37,6 +37,7 @@ import { joining, keptPort, startService } from './services.js';
 import type { Service } from './services.js';
 import { startStockNode } from './stock-node.js';
 import type { StockNode } from './stock-node.js';
+import { stopAll } from '../support/stop-all.js';
 
 const programs = postgresPrograms();
 
@@ -222,17 +223,21 @@ describe.skipIf('missing' in programs)(`two processes of every stage${'missing' 
       { log: pino({ level: 'silent' }), clock: Date.now },
     );
 
-  afterAll(async () => {
-    for (const each of members) each.close();
-    for (const { stop } of gateways.values()) await stop();
-    for (const { drain } of services.values()) await drain();
-    await node?.stop();
-    await front?.close();
-    await bucket?.close();
-    await postgres?.close();
-    await steno.dispose();
-    rmSync(files, { recursive: true, force: true });
-  }, 120_000);
+  afterAll(
+    () =>
+      stopAll(
+        ...members.map((each) => () => each.close()),
+        ...[...gateways.values()].map(({ stop }) => stop),
+        ...[...services.values()].map(({ drain }) => drain),
+        () => node?.stop(),
+        () => front?.close(),
+        () => bucket?.close(),
+        () => postgres?.close(),
+        () => steno.dispose(),
+        () => rmSync(files, { recursive: true, force: true }),
+      ),
+    120_000,
+  );
 
   const holders = (session: string): Promise<readonly (LiveSessionHolder | null)[]> =>
     Promise.all(members.map(({ authority }) => authority.liveSession(session)));

@@ -13,6 +13,7 @@ import type { SecondGateway } from './second-gateway.js';
 import { keptPort } from './services.js';
 import { startTunnelNode } from './tunnel-node.js';
 import type { TunnelNode } from './tunnel-node.js';
+import { stopAll } from '../support/stop-all.js';
 
 const steno = new Steno();
 const target = `${steno.login}@behind`;
@@ -43,11 +44,15 @@ beforeAll(async () => {
     ({ status }) => status === 0,
   );
 }, 120_000);
-afterAll(async () => {
-  await edge?.stop();
-  await node?.stop();
-  await steno.dispose();
-}, 60_000);
+afterAll(
+  () =>
+    stopAll(
+      () => edge?.stop(),
+      () => node?.stop(),
+      () => steno.dispose(),
+    ),
+  60_000,
+);
 
 /** A shell at each worker. Tunnels count as connections too, so two shells in a row may come to the same worker: the second ends. */
 async function shells(): Promise<ReadonlyMap<string, { readonly terminal: Terminal; readonly session: SessionInfo }>> {

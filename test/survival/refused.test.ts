@@ -7,12 +7,12 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:net';
-import type { Server } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { startS3Server } from '#stores/objects/s3server.js';
 import type { S3Server } from '#stores/objects/s3server.js';
 import { Steno, eventually } from '../end-to-end/machine.js';
 import { A_PART, Scene, audit } from './scene.js';
+import { stopAll } from '../support/stop-all.js';
 
 const steno = new Steno();
 let s3: S3Server;
@@ -33,10 +33,12 @@ afterEach(async () => {
   await restore?.();
   restore = null;
 });
-afterAll(async () => {
-  await steno.dispose();
-  await s3.close();
-});
+afterAll(() =>
+  stopAll(
+    () => steno.dispose(),
+    () => s3?.close(),
+  ),
+);
 
 const isPut = ({ method }: IncomingMessage): boolean => method === 'PUT';
 
@@ -157,11 +159,9 @@ describe('ingest', () => {
   it('killed and unable to restart: its port is taken', async () => {
     const port = Number(/:(\d+)$/.exec((steno.run as unknown as { ingest: string }).ingest)![1]);
     const pid = steno.run.processes['store']!;
-    const thief = createServer((socket) => socket.destroy());
     const scenes = await sessionsGoOn(() => {
       process.kill(pid, 'SIGKILL');
-      listenOn(thief, port);
-      restore = () => new Promise<void>((resolve) => void thief.close(() => resolve()));
+      restore = takePort(port);
     });
     await restore?.();
     restore = null;
@@ -174,8 +174,17 @@ describe('ingest', () => {
   });
 });
 
-/** Takes the port as soon as its previous owner is gone. */
-function listenOn(server: Server, port: number): void {
-  server.on('error', () => setImmediate(() => server.listen(port, '127.0.0.1')));
-  server.listen(port, '127.0.0.1');
+/** Takes the port as soon as its previous owner is gone. The returned function gives it back, or stops trying to get it. */
+function takePort(port: number): () => Promise<void> {
+  const thief = createServer((socket) => socket.destroy());
+  let wanted = true;
+  const take = (): void => {
+    if (wanted) thief.listen(port, '127.0.0.1');
+  };
+  thief.on('error', () => setImmediate(take));
+  take();
+  return () => {
+    wanted = false;
+    return new Promise((resolve) => void thief.close(() => resolve()));
+  };
 }

@@ -13,22 +13,63 @@ const MAX_LIVE_SESSIONS = 20_000;
 const GATEWAY = 'gateway/';
 const INGEST = 'ingest/';
 
-/** Rejects with TOO_MANY, which undoes the whole report; the gateway then reports everything again. */
-export async function beginSessions(tx: Tx, holder: string, sessions: readonly string[], now: number): Promise<void> {
-  if (sessions.length === 0) return;
-  for (const part of chunks(sessions)) {
+/**
+ * The limit of sessions per holder. Sessions are counted only when as many have begun as there was room for at the last count, so that a
+ * report costs no more where many are live. An authority does not see what others add meanwhile: `forget` makes it count again.
+ */
+export class SessionRoom {
+  readonly #left = new Map<string, number>();
+
+  forget(): void {
+    this.#left.clear();
+  }
+
+  /** Call once they are inserted. Rejects with TOO_MANY, which undoes the whole report; the gateway then reports everything again. */
+  async take(tx: Tx, holder: string, sessions: number): Promise<void> {
+    const left = (this.#left.get(holder) ?? 0) - sessions;
+    this.#left.set(holder, left);
+    if (left >= 0) return;
+    const { count } = await tx
+      .selectFrom('live_sessions')
+      .where('holder', '=', holder)
+      .select((of) => of.fn.countAll().as('count'))
+      .executeTakeFirstOrThrow();
+    if (Number(count) > MAX_LIVE_SESSIONS) throw new StenoError('TOO_MANY', `live sessions of ${holder}`);
+    this.#left.set(holder, MAX_LIVE_SESSIONS - Number(count));
+  }
+}
+
+/** Stores sessions, with the details of those that have any, and returns the details of all other sessions. */
+export async function beginSessions(
+  tx: Tx,
+  holder: string,
+  sessions: readonly string[],
+  all: readonly LiveSessionDetails[],
+  now: number,
+): Promise<readonly LiveSessionDetails[]> {
+  // PostgreSQL refuses a row that occurs twice in one INSERT.
+  const begun = new Set(sessions);
+  const details = new Map(all.map((one) => [one.session, one]));
+  for (const part of chunks([...begun])) {
+    const rows = part.map((session) => {
+      const told = details.get(session);
+      return { session, holder, since: now, details: told === undefined ? null : JSON.stringify(told) };
+    });
     await tx
       .insertInto('live_sessions')
-      .values(part.map((session) => ({ session, holder, since: now })))
-      .onConflict((on) => on.columns(['session', 'holder']).doNothing())
+      .values(rows)
+      .onConflict((on) =>
+        on
+          .columns(['session', 'holder'])
+          .doUpdateSet(({ fn, ref }) => ({ details: fn.coalesce(ref('excluded.details'), ref('live_sessions.details')) })),
+      )
       .execute();
   }
-  const { count } = await tx
-    .selectFrom('live_sessions')
-    .where('holder', '=', holder)
-    .select((of) => of.fn.countAll().as('count'))
-    .executeTakeFirstOrThrow();
-  if (Number(count) > MAX_LIVE_SESSIONS) throw new StenoError('TOO_MANY', `live sessions of ${holder}`);
+  for (const session of begun) {
+    const told = details.get(session);
+    if (told !== undefined) await useInvitations(tx, told, now);
+  }
+  return [...details.values()].filter(({ session }) => !begun.has(session));
 }
 
 /** Ends the sessions of this holder, and with them the invitations into them; other holders' sessions are not affected. */
@@ -57,9 +98,12 @@ export async function describeSessions(tx: Tx, holder: string, all: readonly Liv
       .where('session', '=', details.session)
       .where('holder', '=', holder)
       .executeTakeFirst();
-    if (numUpdatedRows === 0n) continue;
-    for (const { invitation } of details.participants) if (invitation !== undefined) await markUsed(tx, invitation, details.session, now);
+    if (numUpdatedRows > 0n) await useInvitations(tx, details, now);
   }
+}
+
+async function useInvitations(tx: Tx, { session, participants }: LiveSessionDetails, now: number): Promise<void> {
+  for (const { invitation } of participants) if (invitation !== undefined) await markUsed(tx, invitation, session, now);
 }
 
 /** Unordered. As in `sessionHolder`, the first gateway that reported a session is believed. */

@@ -10,7 +10,15 @@ import { randomBytes } from 'node:crypto';
 import type { Log } from '#runtime/log.js';
 import type { Records } from '../../records/records.js';
 import type { LiveSessionDetails, LiveSessionHolder } from '#schemas/api/inventory/live-sessions.js';
-import { beginSessions, describeSessions, endSessions, forgetSessions, sessionDetails, sessionHolder } from './live-sessions.js';
+import {
+  SessionRoom,
+  beginSessions,
+  describeSessions,
+  endSessions,
+  forgetSessions,
+  sessionDetails,
+  sessionHolder,
+} from './live-sessions.js';
 import { beat, beginHolder, gatewayAddresses, lastSeen, link, liveNodes, unlink } from './records.js';
 
 const HOLDER_BEAT_MS = 2_500;
@@ -38,6 +46,7 @@ export interface HolderReport {
 export class Presence {
   readonly #records: Records;
   readonly #clock: () => number;
+  readonly #room = new SessionRoom();
 
   constructor(records: Records, clock: () => number) {
     this.#records = records;
@@ -52,9 +61,10 @@ export class Presence {
       else if (!(await beat(tx, holder, epoch, ingest, now))) return false;
       await link(tx, holder, all ?? up, now);
       await unlink(tx, holder, down, now);
-      await beginSessions(tx, holder, sessions.up, now);
+      const changed = await beginSessions(tx, holder, sessions.up, sessions.details ?? [], now);
+      if (sessions.up.length > 0) await this.#room.take(tx, holder, sessions.up.length);
       await endSessions(tx, holder, sessions.down, now);
-      await describeSessions(tx, holder, sessions.details ?? [], now);
+      await describeSessions(tx, holder, changed, now);
       return true;
     });
   }
@@ -70,21 +80,22 @@ export class Presence {
   }
 
   purge(): Promise<void> {
+    this.#room.forget();
     return this.#records.act([], (tx) => forgetSessions(tx, this.#clock() - FORGET_MS));
   }
 
   /** Names of the present nodes, and since when. */
   live(): Promise<ReadonlyMap<string, number>> {
-    return this.#records.act([], (tx) => liveNodes(tx, this.#clock() - HOLDER_SILENCE_MS));
+    return this.#records.read((db) => liveNodes(db, this.#clock() - HOLDER_SILENCE_MS));
   }
 
   async lastSeen(nodes: readonly string[]): Promise<ReadonlyMap<string, number | null>> {
-    return nodes.length === 0 ? new Map() : this.#records.act([], (tx) => lastSeen(tx, nodes));
+    return nodes.length === 0 ? new Map() : this.#records.read((db) => lastSeen(db, nodes));
   }
 
   /** Addresses at which agents reach the connected gateways. */
   gateways(): Promise<readonly string[]> {
-    return this.#records.act([], (tx) => gatewayAddresses(tx, this.#clock() - HOLDER_SILENCE_MS));
+    return this.#records.read((db) => gatewayAddresses(db, this.#clock() - HOLDER_SILENCE_MS));
   }
 
   /** A holder in this process. */

@@ -12,7 +12,7 @@ import type { NodeRecord } from '#schemas/policy/role.js';
 import type { Row } from '#stores/state/schema.js';
 import { purgeTokens } from '../../records/join-tokens.js';
 import { chunks } from '../../records/records.js';
-import type { Tx } from '../../records/records.js';
+import type { Reader, Tx } from '../../records/records.js';
 import { assertNodeNames } from './host-names.js';
 
 export async function insertToken(tx: Tx, token: JoinTokenInfo, publicKey: string): Promise<void> {
@@ -207,8 +207,8 @@ export async function unlink(tx: Tx, holder: string, nodes: readonly string[], n
 }
 
 /** Nodes connected to a holder seen after `after`, and since when. */
-export async function liveNodes(tx: Tx, after: number): Promise<ReadonlyMap<string, number>> {
-  const rows = await tx
+export async function liveNodes(db: Reader, after: number): Promise<ReadonlyMap<string, number>> {
+  const rows = await db
     .selectFrom('node_links')
     .innerJoin('node_holders', 'node_holders.holder', 'node_links.holder')
     .select(['node', 'since'])
@@ -220,18 +220,18 @@ export async function liveNodes(tx: Tx, after: number): Promise<ReadonlyMap<stri
 }
 
 /** When each of these nodes was last seen. */
-export async function lastSeen(tx: Tx, nodes: readonly string[]): Promise<ReadonlyMap<string, number | null>> {
+export async function lastSeen(db: Reader, nodes: readonly string[]): Promise<ReadonlyMap<string, number | null>> {
   const seen = new Map<string, number | null>();
   for (const part of chunks(nodes)) {
-    const rows = await tx.selectFrom('nodes').select(['name', 'last_seen_at']).where('name', 'in', part).execute();
+    const rows = await db.selectFrom('nodes').select(['name', 'last_seen_at']).where('name', 'in', part).execute();
     for (const { name, last_seen_at } of rows) seen.set(name, last_seen_at);
   }
   return seen;
 }
 
 /** Addresses at which agents reach the connected gateways, each once: the workers of one machine share theirs. */
-export async function gatewayAddresses(tx: Tx, after: number): Promise<readonly string[]> {
-  const rows = await tx
+export async function gatewayAddresses(db: Reader, after: number): Promise<readonly string[]> {
+  const rows = await db
     .selectFrom('node_holders')
     .select('address')
     .where('seen_at', '>', after)
