@@ -239,8 +239,13 @@ function Details({ session, audit }: { readonly session: SessionInfo; readonly a
     ['Client', <SafeText key="client" text={session.client_version} />],
     ['Gateway', <SafeText key="gateway" text={session.gateway} />],
     ['Terminal', session.tty ? `${session.cols} × ${session.rows}` : 'none'],
-    ['Sent, received', `${bytes(session.bytes_in)}, ${bytes(session.bytes_out)}`],
-    ['Recording', `${bytes(session.recording_bytes)}, ${bytes(session.stored_bytes)} stored`],
+    // These counts are those of the last stored part; before the first, they say nothing.
+    ...(session.state === 'live' && session.stored_bytes === 0
+      ? ([['Recording', 'not stored yet']] as NamedRows)
+      : ([
+          ['Sent, received', `${bytes(session.bytes_in)}, ${bytes(session.bytes_out)}`],
+          ['Recording', `${bytes(session.recording_bytes)}, ${bytes(session.stored_bytes)} stored`],
+        ] as NamedRows)),
     ['Ended', session.ended_at === null ? 'not yet' : moment(session.ended_at)],
   ];
   return (
