@@ -103,7 +103,7 @@ async function tabTo(selector: string): Promise<string> {
 /** Name, address, what is there once the page has its data, and its main action. */
 const pages: readonly (readonly [name: string, path: () => string, ready: string, action: string])[] = [
   ['sessions', () => '/sessions', '.row', '.row'],
-  ['session', () => `/sessions/${session}`, '.pane [role=listbox], .pane-empty', '.play'],
+  ['session', () => `/sessions/${session}`, '.pane .virtual, .pane-empty', '.play'],
   ['nodes-list', () => '/nodes', '.node', '.node-go'],
   ['search-found', () => '/search?q=marked-word', '.group', '.found-hit'],
   ['findings', () => '/findings', '.finding', '.finding-acts .strong'],
