@@ -159,8 +159,10 @@ it('waits while the session is not listed for them, can be left meanwhile, and b
     JSON.stringify({ kind: 'role', name: 'later', view: 'none', allow: { sessions: [{ actions: ['list', 'view', 'follow', 'join'] }] } }),
   );
   await must(steno.steno('apply', '-f', path));
-  await shows(observer, /steno: 0:\d\d of 0:\d\d - paused/);
+  await shows(observer, /steno: \d+:\d\d of \d+:\d\d - paused/);
   observer.write('q');
+  await run('echo fourth-$((9 + 9))', /fourth-18/);
+  await shows(observer, /fourth-18/);
   observer.write('q');
   expect(await observer.ended).toBe(0);
-}, 60_000);
+}, 120_000);
