@@ -15,7 +15,7 @@ import type { Person } from './people.js';
 
 const steno = new Steno();
 const size = { cols: 100, rows: 30 };
-let [bob, carol, dave]: Person[] = [];
+let [bob, carol]: Person[] = [];
 let owner: Terminal;
 let session: SessionInfo;
 
@@ -44,7 +44,6 @@ beforeAll(async () => {
   const path = join(steno.folder, 'roles.yaml');
   for (const document of [
     { kind: 'role', name: 'joiner', view: 'none', allow: { sessions: [{ actions: ['list', 'join'] }] } },
-    { kind: 'role', name: 'later', view: 'own', allow: { sessions: [{ actions: ['join'] }] } },
     { kind: 'role', name: 'viewer', view: 'none', allow: { sessions: [{ actions: ['list', 'view', 'follow', 'join'] }] } },
   ]) {
     writeFileSync(path, JSON.stringify(document));
@@ -55,8 +54,6 @@ beforeAll(async () => {
   bob = await person(steno, ca, 'bob', ['joiner'], ['nobody']);
   await must(steno.steno('users', 'add', 'carol', '--roles', 'viewer'));
   carol = await person(steno, ca, 'carol', ['viewer'], ['nobody']);
-  await must(steno.steno('users', 'add', 'dave', '--roles', 'later'));
-  dave = await person(steno, ca, 'dave', ['later'], ['nobody']);
   owner = steno.terminal('ssh', ['-F', steno.config, '-tt', `${steno.login}@local.steno`], { cols: 90, rows: 24 });
   await owner.until(/[$#] $/);
   [session] = (await eventually(
@@ -142,27 +139,3 @@ it('ends with the session, whose last words come behind the past', async () => {
   expect(await observer.ended).toBe(0);
   expect(rowsOf(observer).join('\n')).toMatch(/has ended/);
 }, 60_000);
-
-it('waits while the session is not listed for them, can be left meanwhile, and begins once it is', async () => {
-  const observer = joining(dave!);
-  await shows(observer, /you watch/);
-  observer.write(' ');
-  await shows(observer, /not yet listed; waiting - q to the session/);
-  observer.write('q');
-  await run('echo third-$((8 + 8))', /third-16/);
-  await shows(observer, /third-16/);
-  observer.write(' ');
-  await shows(observer, /not yet listed; waiting/);
-  const path = join(steno.folder, 'later.yaml');
-  writeFileSync(
-    path,
-    JSON.stringify({ kind: 'role', name: 'later', view: 'none', allow: { sessions: [{ actions: ['list', 'view', 'follow', 'join'] }] } }),
-  );
-  await must(steno.steno('apply', '-f', path));
-  await shows(observer, /steno: \d+:\d\d of \d+:\d\d - paused/);
-  observer.write('q');
-  await run('echo fourth-$((9 + 9))', /fourth-18/);
-  await shows(observer, /fourth-18/);
-  observer.write('q');
-  expect(await observer.ended).toBe(0);
-}, 120_000);
