@@ -3,17 +3,20 @@
  * row that says where it stands.
  *
  *     opening ──► shown, paused or playing ──plays up to what comes in, or a key──► over: the session as it is again
+ *        ├──not listed yet: waits within bounds (schemas/player/listing.ts)
  *        └──the viewer refuses──► refused ──a key──► over
  *
  * The recording is drawn by an emulator, and this terminal gets its screen alone, through `TerminalFilter`: nothing recorded steers it. Limits: a
  * terminal smaller than the session's shows the rows around the cursor, without colours. Tested in
  * test/end-to-end/join-past.test.ts.
  */
+import { showSession } from '#schemas/api/recordings/sessions.js';
 import { searchScreens } from '#schemas/api/recordings/search.js';
 import type { SearchHit } from '#schemas/api/recordings/search.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { call } from '#schemas/endpoint/endpoint.js';
 import { watermarkText } from '#schemas/offline/watermark.js';
+import { untilListed } from '#schemas/player/listing.js';
 import type { Dispatch, Replay } from '#schemas/player/replay.js';
 import { ScreenTerminal } from '#runtime/terminal/screen-terminal.js';
 import type { Client } from '../client/client.js';
@@ -77,7 +80,8 @@ export class PastView {
   keys(text: string): void {
     for (const key of keysOf(text)) {
       if (this.#over) return;
-      this.#note = '';
+      // Until there is a recording, the note is all there is to read.
+      if (this.#recording !== null) this.#note = '';
       if (this.#prompt !== null) this.#write(this.#prompt, key);
       else this.#press(pastKey(key));
     }
@@ -100,7 +104,7 @@ export class PastView {
   }
 
   async #open(entry: Entry): Promise<void> {
-    const recording = await openRecording(this.#parts.client(), this.#parts.session);
+    const recording = await this.#listed();
     if (this.#over) return recording.close();
     this.#recording = recording;
     const { replay } = recording;
@@ -113,6 +117,22 @@ export class PastView {
     if (entry === 'search') this.#prompt = { for: 'search', text: '' };
     this.#armed = true;
     this.#soon();
+  }
+
+  /** Opens the recording, waiting if the viewer does not know the session yet; `q` ends the wait. */
+  async #listed(): Promise<LiveRecording> {
+    const { session } = this.#parts;
+    const client = this.#parts.client();
+    try {
+      return await openRecording(client, session);
+    } catch (error) {
+      if (!isUnlisted(error)) throw error;
+      this.#say('not yet listed; waiting');
+      const look = (): Promise<boolean> => isListed(client, session);
+      if (!(await untilListed({ look, after, stopped: () => this.#over }))) throw error;
+      this.#say('reading the recording');
+      return openRecording(client, session);
+    }
   }
 
   readonly #dispatch: Dispatch = (name, data) => {
@@ -276,9 +296,24 @@ function pictureOf(screen: ScreenTerminal, size: { readonly cols: number; readon
   return filter.filter(at < 0 ? whole : whole.slice(at + OTHER_SCREEN.length));
 }
 
+function isUnlisted(error: unknown): boolean {
+  return error instanceof StenoError && error.code === 'SESSION_UNKNOWN';
+}
+
+async function isListed(client: Client, id: string): Promise<boolean> {
+  try {
+    await call(client.viewer, showSession, { params: { id } });
+    return true;
+  } catch (error) {
+    if (isUnlisted(error)) return false;
+    throw error;
+  }
+}
+
 function wordsOf(error: unknown): string {
   if (!(error instanceof StenoError)) return error instanceof Error ? error.message : String(error);
-  // Who may not view a session is not told that it exists.
-  if (error.code === 'SESSION_UNKNOWN') return 'your roles do not let you view this session [SESSION_UNKNOWN]';
+  // Users who may not view a session are not told that it exists.
+  if (isUnlisted(error))
+    return 'the session is not listed: your roles do not let you view it, or its gateway has not handed it over yet [SESSION_UNKNOWN]';
   return `${error.entry.message}${error.detail === undefined ? '' : `: ${error.detail}`} [${error.code}]`;
 }

@@ -130,7 +130,7 @@ test('its moments are shown one after another', async () => {
 
 test('the person who asks to close it cannot sign; another person can, and then nothing more can be added', async () => {
   await ann.getByRole('button', { name: 'Take it on' }).click();
-  await ann.getByText('worked on by ann').waitFor();
+  await ann.getByText('assigned to ann').waitFor();
   await ann.getByRole('button', { name: 'Ask to close' }).click();
   await ann.getByRole('textbox').fill('Passwords rotated; alice was on call.');
   await ann.getByRole('button', { name: 'Ask to close' }).click();

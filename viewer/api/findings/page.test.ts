@@ -174,7 +174,9 @@ test('response is drawn by month, with what is in the table below', async () => 
   const figures = page.locator('.response-figures tbody tr');
   expect(await figures.count()).toBeGreaterThanOrEqual(9);
   // The newest of these months: three findings a minute apart, viewed five minutes after the first.
-  expect(await figures.filter({ hasText: monthName(made[0]!) }).innerText()).toMatch(/3\s+4 min of 3, nine of ten 5 min\s+29 min of 3/);
+  expect(await figures.filter({ hasText: monthName(made[0]!) }).innerText()).toMatch(
+    /3\s+4 min 3 findings, 90 % within 5 min\s+29 min 3 findings/,
+  );
   expect(await page.locator('.response-measure').first().innerText()).toMatch(/% faster/);
   await takePicture(page, 'response');
   expect(complaints).toEqual([]);

@@ -138,7 +138,7 @@ test('gives the answer as CSV, JSON and Parquet', async () => {
 
 test('picks a sample again by the seed in its address', async () => {
   await editor().fill('SELECT session FROM sessions');
-  await page.getByLabel('Sample of').fill('5');
+  await page.getByLabel('Sample size').fill('5');
   await run();
   await page.getByText('of 24, seed').waitFor();
   const rows = await page.locator('.sql-rows tbody').innerText();
@@ -146,7 +146,7 @@ test('picks a sample again by the seed in its address', async () => {
   await run();
   await page.getByText('of 24, seed').waitFor();
   expect(await page.locator('.sql-rows tbody').innerText()).toBe(rows);
-  await page.getByLabel('Sample of').fill('');
+  await page.getByLabel('Sample size').fill('');
 }, 120_000);
 
 test('says what is refused, and cancels', async () => {

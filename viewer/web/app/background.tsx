@@ -25,7 +25,9 @@ export function Background(): ReactNode {
   if (queues.length === 0) return null;
   return (
     <details className="background">
-      <summary>Background work</summary>
+      <summary title="Background work">
+        <span>Background work</span>
+      </summary>
       <ul>
         {queues.map((queue) => (
           <li key={queue.name}>{left(queue)}</li>

@@ -3,7 +3,7 @@ import type { ReactNode } from 'react';
 import { Link, useSearchParams } from 'wouter';
 import type { AuditRow } from '#schemas/events/rows.js';
 import { isoTime, moment } from '../parts/format.js';
-import { Empty, Failure, useTitle } from '../parts/basics.js';
+import { Empty, Failure, TableHead, useTitle } from '../parts/basics.js';
 import { ChoiceFilter, MomentFilter, TextFilter, useFilters } from '../parts/filters.js';
 import { SafeText } from '../parts/safe-text.js';
 import { queryText } from '../parts/query-text.js';
@@ -50,15 +50,7 @@ export function AuditPage(): ReactNode {
       {data !== null && data.rows.length > 0 && (
         <div className="scroll">
           <table className="audit">
-            <thead>
-              <tr>
-                {['When', 'Event', 'Actor', 'Target', 'From', 'Why'].map((title) => (
-                  <th key={title} scope="col">
-                    {title}
-                  </th>
-                ))}
-              </tr>
-            </thead>
+            <TableHead titles={['When', 'Event', 'Actor', 'Target', 'Source', 'Reason']} />
             <tbody>
               {data.rows.map((row) => (
                 <Row key={row.id} row={row} />

@@ -2,7 +2,7 @@
 import type { ReactNode } from 'react';
 import { Link } from 'wouter';
 import type { SiemReport } from '#schemas/api/recordings/status.js';
-import { Empty, Failure, useTitle } from '../parts/basics.js';
+import { Empty, Failure, TableHead, useTitle } from '../parts/basics.js';
 import { duration, numbered } from '../parts/format.js';
 import { SafeText } from '../parts/safe-text.js';
 import { SectionHead, auditSections } from '../parts/section-nav.js';
@@ -26,7 +26,7 @@ export function SiemPage(): ReactNode {
     <section className="page">
       <SectionHead title="Sent to a SIEM" here="/audit/siem" sections={auditSections} />
       <p className="page-about">
-        Where everything stored is sent on to. <Link to="/audit?event=siem.">Changes of destinations, in the audit log</Link>
+        Destinations that receive everything stored here. <Link to="/audit?event=siem.">Changes of destinations, in the audit log</Link>
       </p>
       {error !== null && <Failure error={error} />}
       {data !== null && data.analysis === null && (
@@ -48,17 +48,12 @@ export function SiemPage(): ReactNode {
 
 export function SiemTable({ destinations }: { readonly destinations: readonly SiemReport[] }): ReactNode {
   return (
-    <div className="scroll">
+    <div className="scroll" tabIndex={0} role="region" aria-label="Destinations">
       <table className="audit">
-        <thead>
-          <tr>
-            {['Destination', 'Format', 'State', 'Delivered', 'Refused', 'Waiting', 'Lag', 'Why'].map((title) => (
-              <th key={title} scope="col">
-                {title}
-              </th>
-            ))}
-          </tr>
-        </thead>
+        <TableHead
+          titles={['Destination', 'Format', 'State', 'Delivered', 'Refused', 'Waiting', 'Lag', 'Reason']}
+          numbers={['Delivered', 'Refused', 'Waiting', 'Lag']}
+        />
         <tbody>
           {destinations.map((one) => (
             <tr key={one.name} className={one.state === 'failing' ? 'failed' : undefined}>
@@ -67,10 +62,10 @@ export function SiemTable({ destinations }: { readonly destinations: readonly Si
               </th>
               <td>{one.format}</td>
               <td>{states[one.state]}</td>
-              <td>{numbered(one.sent, 'row')}</td>
-              <td>{one.refused === 0 ? '' : numbered(one.refused, 'row')}</td>
-              <td>{one.waiting === 0 ? '' : numbered(one.waiting, 'row')}</td>
-              <td>{one.waiting === 0 ? 'none' : duration(one.lag_ms)}</td>
+              <td className="number">{numbered(one.sent, 'row')}</td>
+              <td className="number">{one.refused === 0 ? '' : numbered(one.refused, 'row')}</td>
+              <td className="number">{one.waiting === 0 ? '' : numbered(one.waiting, 'row')}</td>
+              <td className="number">{one.waiting === 0 ? 'none' : duration(one.lag_ms)}</td>
               <td>
                 <SafeText text={one.error} />
               </td>

@@ -2,7 +2,7 @@
 import type { ReactNode } from 'react';
 import { Link, useSearchParams } from 'wouter';
 import type { SessionViews } from '#schemas/api/recordings/audit.js';
-import { Empty, Failure, useTitle } from '../parts/basics.js';
+import { Empty, Failure, TableHead, useTitle } from '../parts/basics.js';
 import { ChoiceFilter, MomentFilter, TextFilter, useFilters } from '../parts/filters.js';
 import { isoTime, moment } from '../parts/format.js';
 import { queryText } from '../parts/query-text.js';
@@ -28,7 +28,7 @@ export function ViewsPage(): ReactNode {
     <section className="page">
       <SectionHead title="Who viewed what" here="/audit/views" sections={auditSections} />
       <p className="page-about">
-        Sums by session or viewer. <Link to="/audit?event=recording.">Each time, in the audit log</Link>
+        Totals by session or by viewer. <Link to="/audit?event=recording.">Each view in the audit log</Link>
       </p>
       <details className="filters" open={matchMedia('(min-width: 900px)').matches}>
         <summary>Filters</summary>
@@ -42,24 +42,17 @@ export function ViewsPage(): ReactNode {
       </details>
       {error !== null && <Failure error={error} />}
       {data !== null && data.rows.length === 0 && (
-        <Empty title="Nobody looked">
+        <Empty title="No views recorded">
           <p>Whoever opens, follows or exports a session that you may list appears here.</p>
         </Empty>
       )}
       {groups.length > 0 && (
         <div className="scroll">
           <table className="audit views">
-            <thead>
-              <tr>
-                {[byViewer ? 'Viewer' : 'Session', byViewer ? 'Session' : 'Viewer', 'Times', 'Exports', 'Refused', 'First', 'Last'].map(
-                  (title) => (
-                    <th key={title} scope="col">
-                      {title}
-                    </th>
-                  ),
-                )}
-              </tr>
-            </thead>
+            <TableHead
+              titles={[byViewer ? 'Viewer' : 'Session', byViewer ? 'Session' : 'Viewer', 'Times', 'Exports', 'Refused', 'First', 'Last']}
+              numbers={['Times', 'Exports', 'Refused']}
+            />
             {groups.map(([key, rows]) => (
               <tbody key={key}>
                 {rows.map((row, i) => (
@@ -112,9 +105,9 @@ function Row({ row, byViewer, head }: RowProps): ReactNode {
         </th>
       )}
       <td>{byViewer ? what : who}</td>
-      <td>{times}</td>
-      <td>{exports === 0 ? '' : exports}</td>
-      <td>{refusals === 0 ? '' : refusals}</td>
+      <td className="number">{times.toLocaleString()}</td>
+      <td className="number">{exports === 0 ? '' : exports.toLocaleString()}</td>
+      <td className="number">{refusals === 0 ? '' : refusals.toLocaleString()}</td>
       <td>
         <time dateTime={isoTime(first)}>{moment(first)}</time>
       </td>

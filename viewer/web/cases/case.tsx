@@ -9,7 +9,7 @@ import type { SessionInfo } from '#schemas/api/recordings/sessions.js';
 import type { ApiFailure } from '../parts/api.js';
 import { Empty, Failure, useTitle } from '../parts/basics.js';
 import { addressOf, ask } from '../parts/endpoints.js';
-import { clock, isoTime, moment, timeOfDay } from '../parts/format.js';
+import { clock, isoTime, moment, numbered, timeOfDay } from '../parts/format.js';
 import { SafeText } from '../parts/safe-text.js';
 import { visible } from '../parts/text.js';
 import { useAnswer } from '../parts/use-json.js';
@@ -43,7 +43,7 @@ export function CasePage({ id, me }: { readonly id: string; readonly me: Me }): 
             <span>
               opened by <SafeText text={head.created_by} />, <time dateTime={isoTime(head.created_at)}>{moment(head.created_at)}</time>
             </span>
-            <span>{head.assignee === null ? 'nobody works on it' : <>worked on by {<SafeText text={head.assignee} />}</>}</span>
+            <span>{head.assignee === null ? 'unassigned' : <>assigned to {<SafeText text={head.assignee} />}</>}</span>
           </p>
         </div>
         <div className="actions">
@@ -71,7 +71,7 @@ export function CasePage({ id, me }: { readonly id: string; readonly me: Me }): 
       )}
       {hidden > 0 && (
         <p className="hint">
-          {hidden} {hidden === 1 ? 'thing is' : 'things are'} not stored any more, or not yours to see.
+          {numbered(hidden, 'item')} {hidden === 1 ? 'is' : 'are'} no longer stored, or not visible to you.
         </p>
       )}
       {sessions.length > 0 && <CaseSessions sessions={sessions} />}

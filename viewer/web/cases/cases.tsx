@@ -8,7 +8,7 @@ import type { CaseHead } from '#schemas/api/cases/cases.js';
 import type { ApiFailure } from '../parts/api.js';
 import { Copy, Empty, Failure, useTitle } from '../parts/basics.js';
 import { ask } from '../parts/endpoints.js';
-import { isoTime, moment } from '../parts/format.js';
+import { isoTime, moment, numbered } from '../parts/format.js';
 import { queryText } from '../parts/query-text.js';
 import { SafeText } from '../parts/safe-text.js';
 import { useAnswer } from '../parts/use-json.js';
@@ -70,7 +70,7 @@ function CaseRow({ head }: { readonly head: CaseHead }): ReactNode {
         <SafeText text={title} />
       </span>
       <span className="case-who">
-        {assignee === null ? <span className="hint">nobody’s</span> : <SafeText text={assignee} />}
+        {assignee === null ? <span className="hint">unassigned</span> : <SafeText text={assignee} />}
         {closing !== null && signed === null && (
           <span className="hint">
             {' '}
@@ -78,7 +78,7 @@ function CaseRow({ head }: { readonly head: CaseHead }): ReactNode {
           </span>
         )}
       </span>
-      <span className="case-count">{items === 1 ? '1 thing' : `${items} things`}</span>
+      <span className="case-count">{numbered(items, 'item')}</span>
       <time dateTime={isoTime(at)}>{moment(at)}</time>
     </Link>
   );

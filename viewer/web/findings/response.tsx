@@ -29,10 +29,12 @@ export function ResponsePage(): ReactNode {
   return (
     <section className="page reading response">
       <SectionHead title="Response" here="/findings/response" sections={findingSections(true)} />
-      <p className="hint">How long it took, from the moment that a finding is about. Signals and what was suppressed do not count.</p>
+      <p className="page-about">
+        Time from the event behind a finding to each step of the response. Signals and suppressed findings are not counted.
+      </p>
       <div className="filter-row response-filters">
-        <MomentFilter label="From; a year back" name="from" filters={filters} />
-        <MomentFilter label="To; now" name="to" filters={filters} />
+        <MomentFilter label="From (default: a year ago)" name="from" filters={filters} />
+        <MomentFilter label="To (default: now)" name="to" filters={filters} />
       </div>
       {error !== null && <Failure error={error} />}
       {data !== null && months.length === 0 && (
@@ -73,7 +75,7 @@ function Measure({ measure, months }: { readonly measure: ResponseMeasure; reado
         )}
         <p className="hint">{about}</p>
       </figcaption>
-      <Columns plot={plot} />
+      {last !== undefined && <Columns plot={plot} />}
     </figure>
   );
 }
@@ -132,13 +134,15 @@ function Columns({ plot: { columns, marks, share } }: { readonly plot: Plot }): 
 
 function Figures({ months }: { readonly months: readonly ResponseMonth[] }): ReactNode {
   return (
-    <div className="scroll">
+    <div className="scroll" tabIndex={0} role="region" aria-label="Medians by month">
       <table className="response-figures">
         <caption className="sr">Median of each measure by month, and of how many findings</caption>
         <thead>
           <tr>
             <th scope="col">Month</th>
-            <th scope="col">Findings</th>
+            <th scope="col" className="number">
+              Findings
+            </th>
             {responseMeasures.map((measure) => (
               <th key={measure} scope="col">
                 {measures[measure].title}
@@ -154,14 +158,14 @@ function Figures({ months }: { readonly months: readonly ResponseMonth[] }): Rea
               {responseMeasures.map((measure) => {
                 const { count, median, p90 } = month[measure];
                 return (
-                  <td key={measure} className="number">
+                  <td key={measure} className="nowrap">
                     {median === null ? (
                       '–'
                     ) : (
                       <>
                         {spanText(median)}{' '}
                         <span className="hint">
-                          of {count.toLocaleString()}, nine of ten {spanText(p90!)}
+                          {numbered(count, 'finding')}, 90 % within {spanText(p90!)}
                         </span>
                       </>
                     )}

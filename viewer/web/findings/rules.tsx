@@ -3,7 +3,7 @@ import type { ReactNode } from 'react';
 import { Link, useSearchParams } from 'wouter';
 import type { Me } from '#schemas/api/front/sign-in.js';
 import type { CatalogueRule } from '#schemas/api/detection/rule-catalogue.js';
-import { Empty, Failure, useTitle } from '../parts/basics.js';
+import { Empty, Failure, TableHead, useTitle } from '../parts/basics.js';
 import { ChoiceFilter, TextFilter, useFilters } from '../parts/filters.js';
 import { queryText } from '../parts/query-text.js';
 import { SafeText } from '../parts/safe-text.js';
@@ -39,6 +39,10 @@ export function RulesPage({ me }: { readonly me: Me }): ReactNode {
         )}
         {data?.dry_run === true && <span className="aside">Responses are only written to the audit log</span>}
       </SectionHead>
+      <p className="page-about">
+        Counted since the analyzer started. The hit rate is the share of sessions, events and screen lines that match. Cost is time spent on
+        evaluation; ~ marks an equal share of a detector with several rules.
+      </p>
       <details className="filters" open={matchMedia('(min-width: 900px)').matches}>
         <summary>Filters</summary>
         <div className="filter-row">
@@ -64,15 +68,10 @@ export function RulesPage({ me }: { readonly me: Me }): ReactNode {
       {shown.length > 0 && (
         <div className="scroll">
           <table>
-            <thead>
-              <tr>
-                {['Severity', 'Tier', 'Rule', 'Techniques', 'Hits', 'Hit rate', 'Cost', 'Response'].map((title) => (
-                  <th key={title} scope="col">
-                    {title}
-                  </th>
-                ))}
-              </tr>
-            </thead>
+            <TableHead
+              titles={['Severity', 'Tier', 'Rule', 'Techniques', 'Hits', 'Hit rate', 'Total cost', 'Response']}
+              numbers={['Hits', 'Hit rate', 'Total cost']}
+            />
             <tbody>
               {shown.map((rule) => (
                 <Row key={rule.id} rule={rule} />
@@ -94,17 +93,19 @@ function Row({ rule }: { readonly rule: CatalogueRule }): ReactNode {
       </td>
       <td>{tier}</td>
       <td className="path">
-        <SafeText text={title} />
-        <div className="hint">
-          <Link to={`/findings${queryText({ rule: id, state: 'all', tier: 'signal,alert,session' })}`}>
+        <Link to={`/findings${queryText({ rule: id, state: 'all', tier: 'signal,alert,session' })}`}>
+          <SafeText text={title} />
+        </Link>
+        <div className="hint rule-id">
+          <code>
             <SafeText text={id} />
-          </Link>{' '}
+          </code>{' '}
           · {detector} · {origin === 'kept' ? 'added here' : origin === 'file' ? 'file' : 'built in'}
         </div>
       </td>
       <td className="mono">{techniques.join(', ')}</td>
-      <td className="number">{hits}</td>
-      <td className="number">{rateOf(rule)}</td>
+      <td className={hits === 0 ? 'number hint' : 'number'}>{hits.toLocaleString()}</td>
+      <td className={hits === 0 ? 'number hint' : 'number'}>{rateOf(rule)}</td>
       <td className="number">{costOf(rule)}</td>
       <td>{responses.map(({ action, roles }) => (roles === null ? action : `${action} (${roles.join(', ')})`)).join('; ') || '–'}</td>
     </tr>
@@ -139,6 +140,7 @@ function rateOf({ hits, observations }: CatalogueRule): string {
 /** With ~: an estimate, the detector's time divided by the number of its rules. */
 function costOf(rule: CatalogueRule): string {
   const ms = costPerRule(rule);
+  if (ms < 0.05) return ms === 0 ? '0 ms' : '<0.1 ms';
   const text = ms >= 10_000 ? `${(ms / 1_000).toFixed(1)} s` : `${ms.toFixed(ms >= 100 ? 0 : 1)} ms`;
   return rule.cost_shared_by > 1 ? `~${text}` : text;
 }

@@ -127,7 +127,9 @@ export function AccountPage({ onSignedIn }: { readonly onSignedIn: (me: Me) => v
                 />
               ))}
               {account.devices.length === 0 && (
-                <li className="hint">None yet. An administrator can invite you with `steno users reset {account.name}`.</li>
+                <li className="hint">
+                  None yet. An administrator can invite you with <code>steno users reset {account.name}</code>.
+                </li>
               )}
             </ul>
             <div className="row-actions">
@@ -145,7 +147,7 @@ export function AccountPage({ onSignedIn }: { readonly onSignedIn: (me: Me) => v
             <h2>Password and recovery codes</h2>
             <p>
               {`You have ${account.password ? 'a' : 'no'} password, and ${account.recovery_codes_left === 0 ? 'no' : account.recovery_codes_left} recovery ${account.recovery_codes_left === 1 ? 'code' : 'codes'}.`}
-              {!account.password && ' Each code signs you in once, with your name alone: for the day on which you have no passkey at hand.'}
+              {!account.password && ' Each code signs you in once, by your name, when you have no passkey at hand.'}
             </p>
             <div className="row-actions">
               <button type="button" className="secondary" disabled={busy} onClick={() => begin(() => setDoing({ kind: 'password' }))}>

@@ -83,7 +83,8 @@ export function Panes(props: PanesProps): ReactNode {
         {isLocal && (
           <div className="pane-bar">
             <span className="pane-summary">
-              {summaryOf(shown, { rows, files, network, notable, commands: commands.list?.commands ?? [] }, position)}
+              {(shown === 'commands' ? commands.list !== null : state.known) &&
+                summaryOf(shown, { rows, files, network, notable, commands: commands.list?.commands ?? [] }, position)}
             </span>
             <label className="pane-toggle">
               <input type="checkbox" checked={soFar} onChange={(event) => setSoFar(event.target.checked)} /> Only up to now

@@ -84,7 +84,7 @@ export class Trail {
 
   /** Checks a live session for new events. */
   refresh(): void {
-    if (!this.#state.known || this.#state.events.length >= MAX_EVENTS) return;
+    if (this.#closed || !this.#state.known || this.#state.events.length >= MAX_EVENTS) return;
     this.#set({ more: true, error: null });
     this.#wanted = Math.max(this.#wanted, (this.#state.events.at(-1)?.offset ?? 0) + 1);
     this.#run();

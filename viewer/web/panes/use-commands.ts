@@ -14,14 +14,14 @@ export interface LoadedCommands {
   readonly more: () => void;
 }
 
-export function useCommands(session: string | null, live: boolean): LoadedCommands {
+export function useCommands(session: string | null, grows: boolean): LoadedCommands {
   const { data, error } = useAnswer(
     'GET /api/sessions/:id/commands',
     session === null ? null : { params: { id: session }, query: {} },
-    live ? REFRESH_LIVE_MS : undefined,
+    grows ? REFRESH_LIVE_MS : undefined,
   );
   const [whole, setWhole] = useState<CommandList | null>(null);
-  useEffect(() => setWhole((before) => (before !== null && before.until !== data?.until && !live ? before : data)), [data, live]);
+  useEffect(() => setWhole((before) => (before !== null && before.until !== data?.until && !grows ? before : data)), [data, grows]);
   const more = useCallback(() => {
     if (session === null || whole === null || whole.until === null) return;
     void ask('GET /api/sessions/:id/commands', { params: { id: session }, query: { from: whole.until } }).then(

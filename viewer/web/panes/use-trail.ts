@@ -1,4 +1,4 @@
-/** The trail of a session for views: loaded as far as they need, refreshed while the session is live. */
+/** The trail of a session for views: loaded as far as they need, refreshed while the session grows. */
 import { useEffect, useState, useSyncExternalStore } from 'react';
 import { ask } from '../parts/endpoints.js';
 import { Trail } from './trail.js';
@@ -7,8 +7,8 @@ import type { TrailState } from './trail.js';
 const PAGE = 1_000;
 const REFRESH_LIVE_MS = 3_000;
 
-/** `all`: includes files that were only read. Null while there is nothing to load yet. */
-export function useTrail(session: string | null, all: boolean, live: boolean): Trail | null {
+/** `grows`: the session is not over, or its end is still being stored. `all`: includes files that were only read. Null while there is nothing to load yet. */
+export function useTrail(session: string | null, all: boolean, grows: boolean): Trail | null {
   const [trail, setTrail] = useState<Trail | null>(null);
   useEffect(() => {
     if (session === null) return undefined;
@@ -22,10 +22,14 @@ export function useTrail(session: string | null, all: boolean, live: boolean): T
     return () => made.close();
   }, [session, all]);
   useEffect(() => {
-    if (!live || trail === null) return undefined;
+    if (!grows || trail === null) return undefined;
     const timer = setInterval(() => trail.refresh(), REFRESH_LIVE_MS);
-    return () => clearInterval(timer);
-  }, [trail, live]);
+    return () => {
+      clearInterval(timer);
+      // For what came since the last look; nothing if the trail was closed.
+      trail.refresh();
+    };
+  }, [trail, grows]);
   return trail;
 }
 

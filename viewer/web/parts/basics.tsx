@@ -106,6 +106,27 @@ export function useTitle(title: string): void {
   }, [title]);
 }
 
+/** The head of a table. `numbers`: the columns of numbers, which are aligned to the right. */
+export function TableHead({
+  titles,
+  numbers = [],
+}: {
+  readonly titles: readonly string[];
+  readonly numbers?: readonly string[];
+}): ReactNode {
+  return (
+    <thead>
+      <tr>
+        {titles.map((title) => (
+          <th key={title} scope="col" className={numbers.includes(title) ? 'number' : undefined}>
+            {title}
+          </th>
+        ))}
+      </tr>
+    </thead>
+  );
+}
+
 /** Names and values, one pair per line. */
 export type NamedRows = readonly (readonly [name: string, value: ReactNode])[];
 

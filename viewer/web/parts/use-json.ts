@@ -2,6 +2,7 @@
  * Data loading for views: TanStack Query over the calls of api.ts. Answers are kept for five minutes, so that going back shows them
  * immediately and then refreshes them; signing out clears them (app.tsx).
  */
+import { useEffect, useRef } from 'react';
 import { QueryClient, skipToken, useQuery } from '@tanstack/react-query';
 import { getJson } from './api.js';
 import { addressOf } from './endpoints.js';
@@ -36,13 +37,21 @@ export function useAnswer<Key extends GetKey>(key: Key, given: Given<Key> | null
   return useJson<Answered<Key>>(given === null ? null : addressOf(key, given), everyMs);
 }
 
-/** Loads `path` now, when it changes, and every `everyMs` while the page is visible. Null: nothing to load. */
+/**
+ * Loads `path` now, when it changes, every `everyMs` while the page is visible, and once more when `everyMs` is dropped, because the last
+ * answer may be older than the end of what it describes. Null: nothing to load.
+ */
 function useJson<T>(path: string | null, everyMs?: number): Loaded<T> {
   const { data, error, isFetching, dataUpdatedAt, refetch } = useQuery<T, ApiFailure>({
     queryKey: [path],
     queryFn: path === null ? skipToken : ({ signal }) => getJson<T>(path, signal),
     refetchInterval: everyMs ?? false,
   });
+  const polled = useRef<string | null>(null);
+  useEffect(() => {
+    if (everyMs === undefined && path !== null && polled.current === path) void refetch();
+    polled.current = everyMs === undefined ? null : path;
+  }, [path, everyMs, refetch]);
   return {
     data: data ?? null,
     error,

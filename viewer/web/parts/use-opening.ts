@@ -1,12 +1,19 @@
 /** The opening of a replay for components, requested through opening.ts. */
-import { useEffect, useState } from 'react';
+import { useCallback, useEffect, useState } from 'react';
 import { ApiFailure } from './api.js';
 import { takeOpening } from './opening.js';
 import type { Opened } from './opening.js';
 
+export interface UsedOpening {
+  readonly opened: Opened | null;
+  readonly error: ApiFailure | null;
+  /** Requests the opening again after a failure, which is shown until the answer arrives. */
+  readonly again: () => void;
+}
+
 /** The opening of the session; available immediately if it was requested early and has arrived. */
-export function useOpening(id: string, at: number | null): { readonly opened: Opened | null; readonly error: ApiFailure | null } {
-  const [opening] = useState(() => takeOpening(id, at));
+export function useOpening(id: string, at: number | null): UsedOpening {
+  const [opening, setOpening] = useState(() => takeOpening(id, at));
   const [state, setState] = useState<{ opened: Opened | null; error: ApiFailure | null }>(() => ({ opened: opening.now(), error: null }));
   useEffect(() => {
     let gone = false;
@@ -21,5 +28,6 @@ export function useOpening(id: string, at: number | null): { readonly opened: Op
     );
     return () => void (gone = true);
   }, [opening]);
-  return state;
+  const again = useCallback(() => setOpening(takeOpening(id, at)), [id, at]);
+  return { ...state, again };
 }

@@ -22,7 +22,7 @@ test.each([
 
 test.each([
   [{ sessions: 4, incidents: 4 }, 'too few to tell'],
-  [{ sessions: 10, incidents: 5 }, '5.0 times the share of all'],
-  [{ sessions: 10, incidents: 1 }, 'as all'],
-  [{ sessions: 100, incidents: 1 }, 'less than all'],
+  [{ sessions: 10, incidents: 5 }, '5.0 times the average'],
+  [{ sessions: 10, incidents: 1 }, 'average'],
+  [{ sessions: 100, incidents: 1 }, 'below average'],
 ])('of %j it is said: %s', (node, text) => expect(shareText(node, { sessions: 100, incidents: 10 })).toBe(text));

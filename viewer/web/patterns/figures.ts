@@ -33,6 +33,6 @@ export function liftText(lift: number): string {
 export function shareText(node: Counts, all: Counts): string {
   if (node.sessions < 5 || all.incidents === 0) return 'too few to tell';
   const ratio = node.incidents / node.sessions / (all.incidents / all.sessions);
-  if (ratio >= 1.5) return `${ratio.toFixed(1)} times the share of all`;
-  return ratio <= 0.67 ? 'less than all' : 'as all';
+  if (ratio >= 1.5) return `${ratio.toFixed(1)} times the average`;
+  return ratio <= 0.67 ? 'below average' : 'average';
 }

@@ -24,12 +24,13 @@ export function PatternsPage({ me }: { readonly me: Me }): ReactNode {
   return (
     <section className="page patterns">
       <SectionHead title="Patterns" here="/patterns" sections={findingSections(me.audit)} />
-      <p className="hint">
-        What recurs over the sessions that you may view. A lead, not a proof: what ran before a finding need not have led to it.
+      <p className="page-about">
+        What recurs across the sessions you may view. These are leads, not proof: a command that ran before a finding need not have caused
+        it.
       </p>
       <div className="filter-row">
-        <MomentFilter label="From; thirty days back" name="from" filters={filters} />
-        <MomentFilter label="To; now" name="to" filters={filters} />
+        <MomentFilter label="From (default: 30 days ago)" name="from" filters={filters} />
+        <MomentFilter label="To (default: now)" name="to" filters={filters} />
       </div>
       {error !== null && <Failure error={error} />}
       {data !== null &&
@@ -41,7 +42,7 @@ export function PatternsPage({ me }: { readonly me: Me }): ReactNode {
           <>
             <p className="pattern-sum">
               <strong>{data.sessions.toLocaleString()}</strong> sessions from {moment(data.from)} to {moment(data.to)}, of which{' '}
-              <strong>{data.incidents.toLocaleString()}</strong> have findings. Commands are known of {data.known.toLocaleString()}.
+              <strong>{data.incidents.toLocaleString()}</strong> have findings. Commands are known for {data.known.toLocaleString()}.
             </p>
             <Commands data={data} />
             <div className="pattern-pair">
@@ -71,9 +72,11 @@ function Commands({ data: { commands, incidents } }: { readonly data: SessionPat
               <tr>
                 <th scope="col">Command</th>
                 <th scope="col">Before findings</th>
-                <th scope="col">Other sessions</th>
-                <th scope="col">How telling</th>
-                <th scope="col">The newest</th>
+                <th scope="col" className="number">
+                  Other sessions
+                </th>
+                <th scope="col">Compared with other sessions</th>
+                <th scope="col">Newest sessions</th>
               </tr>
             </thead>
             <tbody>
@@ -89,7 +92,7 @@ function Commands({ data: { commands, incidents } }: { readonly data: SessionPat
                   <td>
                     <Bar part={before} of={incidents} /> {before.toLocaleString()} <small>of {incidents.toLocaleString()}</small>
                   </td>
-                  <td>{others.toLocaleString()}</td>
+                  <td className="number">{others.toLocaleString()}</td>
                   <td>{liftText(lift)}</td>
                   <td className="pattern-links">
                     {sessions.map((id, i) => (
@@ -128,9 +131,11 @@ function Nodes({ data: { nodes, sessions, incidents } }: { readonly data: Sessio
           <thead>
             <tr>
               <th scope="col">Node</th>
-              <th scope="col">Sessions</th>
+              <th scope="col" className="number">
+                Sessions
+              </th>
               <th scope="col">With findings</th>
-              <th scope="col">Against all</th>
+              <th scope="col">Compared with all nodes</th>
             </tr>
           </thead>
           <tbody>
@@ -141,7 +146,7 @@ function Nodes({ data: { nodes, sessions, incidents } }: { readonly data: Sessio
                     <SafeText text={node.node} />
                   </Link>
                 </th>
-                <td>{node.sessions.toLocaleString()}</td>
+                <td className="number">{node.sessions.toLocaleString()}</td>
                 <td>
                   <Bar part={node.incidents} of={node.sessions} /> {node.incidents.toLocaleString()}
                 </td>
@@ -194,7 +199,7 @@ function Hours({ data }: { readonly data: SessionPatterns }): ReactNode {
         </table>
       </div>
       <p className="hint">
-        Darker: more sessions, {busiest.toLocaleString()} in the busiest hour. <span className="hour-key" aria-hidden="true" /> with
+        Darker cells had more sessions; the busiest had {busiest.toLocaleString()}. <span className="hour-key" aria-hidden="true" /> with
         findings.
       </p>
     </section>

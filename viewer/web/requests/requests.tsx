@@ -6,7 +6,7 @@ import type { RequestView } from '#schemas/documents/access-request.js';
 import type { Me } from '#schemas/api/front/sign-in.js';
 import type { ApiFailure } from '../parts/api.js';
 import { ask } from '../parts/endpoints.js';
-import { duration, isoTime, moment } from '../parts/format.js';
+import { duration, isoTime, moment, numbered } from '../parts/format.js';
 import { Copy, Empty, Failure, useTitle } from '../parts/basics.js';
 import { SafeLines } from '../parts/safe-lines.js';
 import { SafeText } from '../parts/safe-text.js';
@@ -90,7 +90,6 @@ function Request({
       <div className="request-head">
         <strong>{own ? 'You' : <SafeText text={user} />}</strong>
         <span>{state === 'pending' ? (own ? 'ask for' : 'asks for') : 'asked for'}</span>
-        <span className="mono">{id}</span>
         <span className={`state state-${state}`}>{stateText[state]}</span>
         {changed.length > 0 && (
           <span className="state state-denied" title={`Changed since: ${changed.join(', ')}. Make a new request.`}>
@@ -108,17 +107,26 @@ function Request({
       <p className="why">
         <SafeLines text={reason} />
       </p>
-      <p className="facts-line">
-        for {duration(request.duration)}, asked <Moment at={request.created_at} />
+      <p className="facts-line spaced">
+        <span className="mono">{id}</span>
+        <span>for {duration(request.duration)}</span>
+        <span>
+          requested <Moment at={request.created_at} />
+        </span>
         {state === 'pending' && (
           <>
-            , {approvals} of {thresholds.approve} approvals, to be decided by <Moment at={request.expires_at} />
+            <span>
+              {approvals} of {numbered(thresholds.approve, 'approval')}
+            </span>
+            <span>
+              decision due <Moment at={request.expires_at} />
+            </span>
           </>
         )}
         {state === 'approved' && request.ends_at !== null && (
-          <>
-            , until <Moment at={request.ends_at} />
-          </>
+          <span>
+            ends <Moment at={request.ends_at} />
+          </span>
         )}
       </p>
       {reviews.map((review) => (
@@ -167,7 +175,7 @@ function Decide({ request, onChange }: { readonly request: RequestView; readonly
           value={reason}
           maxLength={1024}
           onChange={(event) => setReason(event.target.value)}
-          placeholder="Why (optional)"
+          placeholder="Reason (optional)"
           aria-label="Reason of your decision"
         />
         {request.may_review && (
@@ -290,7 +298,7 @@ function NewRequest({ onMade }: { readonly onMade: () => void }): ReactNode {
             </select>
           </label>
           <button type="submit" className="strong" disabled={busy || chosen.length === 0 || reason.trim() === ''}>
-            Ask
+            Send the request
           </button>
         </div>
         {error !== null && <Failure error={error} />}

@@ -3,7 +3,7 @@ import type { ReactNode } from 'react';
 import { Link } from 'wouter';
 import type { FoundHit, FoundSessions } from '#schemas/api/recordings/find.js';
 import { StateBadge } from '../parts/basics.js';
-import { clock, isoTime, moment } from '../parts/format.js';
+import { clock, duration, isoTime, moment } from '../parts/format.js';
 import { MarkedTexts, SafeText } from '../parts/safe-text.js';
 import { withValue } from './narrow.js';
 
@@ -68,7 +68,7 @@ function GroupHead({ group: { session, last_at: last } }: { readonly group: Foun
       </Link>
       <StateBadge state={session.state} />
       <time dateTime={isoTime(session.started_at)}>
-        {moment(session.started_at)}, {clock(session.duration)}
+        {moment(session.started_at)} · {duration(session.duration)}
       </time>
     </header>
   );

@@ -4,6 +4,7 @@
  */
 import type { ReactNode } from 'react';
 import type { SessionFact } from '#schemas/api/recordings/sessions.js';
+import { TableHead } from '../parts/basics.js';
 import { bytes, clock } from '../parts/format.js';
 import { SafeText } from '../parts/safe-text.js';
 
@@ -73,7 +74,7 @@ export function Facts({ facts, onSeek }: { readonly facts: readonly SessionFact[
         </Table>
       )}
       {gaps.length > 0 && (
-        <Table title="Not in the recording" heads={['At', 'Why', 'How much']} count={gaps.length}>
+        <Table title="Not in the recording" heads={['At', 'Reason', 'Size']} count={gaps.length}>
           {gaps.slice(0, MAX_ROWS).map((fact, i) => {
             const v = valuesOf(fact);
             const size = typeof v['bytes'] === 'number' ? v['bytes'] : v['size'];
@@ -111,15 +112,7 @@ export function Table({
       </h2>
       <div className="scroll">
         <table>
-          <thead>
-            <tr>
-              {heads.map((head) => (
-                <th key={head} scope="col">
-                  {head}
-                </th>
-              ))}
-            </tr>
-          </thead>
+          <TableHead titles={heads} numbers={['Size']} />
           <tbody>{children}</tbody>
         </table>
       </div>

@@ -17,6 +17,7 @@ import { NotesPanel, useNotes } from '../cases/notes.js';
 import { Actions } from './actions.js';
 import { Facts, valuesOf } from './facts.js';
 import { Files } from './files.js';
+import { Unlisted } from './unlisted.js';
 import { SafeText } from '../parts/safe-text.js';
 import { useOpening } from '../parts/use-opening.js';
 import { Alike } from '../patterns/alike.js';
@@ -40,38 +41,36 @@ export function SessionPage({ id, me }: { readonly id: string; readonly me: Me }
   const q = query.get('q') ?? '';
   const startAt = momentOf(query.get('t'));
   const [ended, setEnded] = useState(false);
-  const { opened, error } = useOpening(id, startAt);
+  const { opened, error, again } = useOpening(id, startAt);
+  const unlisted = error?.code === 'SESSION_UNKNOWN';
   const open = useReplay(opened, startAt);
   const empty = open !== null && !open.index.live && open.index.segments.length === 0;
-  const drawn = useDrawn(open, error !== null || empty);
+  const drawn = useDrawn(open, (error !== null && !unlisted) || empty);
   // A sealed session no longer changes, so the opening is sufficient, except for the session that this one was opened from. If the
   // opening was refused, what may be listed is still shown.
   const info = useAnswer(
     'GET /api/sessions/:id',
-    (opened === null && error === null) || (opened?.session.state === 'sealed' && !drawn) ? null : { params: { id } },
+    (opened === null && error === null) || unlisted || (opened?.session.state === 'sealed' && !drawn) ? null : { params: { id } },
     ended ? undefined : REFRESH_LIVE_MS,
   );
   const session = info.data ?? opened?.session ?? null;
-  if (session !== null && !ended && session.state === 'sealed') setEnded(true);
-  const facts = useAnswer(
-    'GET /api/sessions/:id/facts',
-    drawn ? { params: { id } } : null,
-    session?.state === 'live' ? REFRESH_LIVE_MS : undefined,
-  );
+  if (session !== null && !ended && (session.state === 'sealed' || session.state === 'interrupted')) setEnded(true);
+  // Kernel events and findings of a session's last moments come after its end.
+  const grows = session !== null && !ended;
+  const facts = useAnswer('GET /api/sessions/:id/facts', drawn ? { params: { id } } : null, grows ? REFRESH_LIVE_MS : undefined);
   const noticed = useAnswer(
     'GET /api/findings',
     drawn && me.findings ? { query: { session: id, limit: 200 } } : null,
-    session?.state === 'live' ? REFRESH_LIVE_MS : undefined,
+    grows ? REFRESH_LIVE_MS : undefined,
   );
   const notes = useNotes(id, drawn);
-  const isLive = session?.state === 'live';
   const timeline = useAnswer(
     'GET /api/sessions/:id/timeline',
     drawn ? { params: { id }, query: { parts: TIMELINE_PARTS } } : null,
-    isLive ? REFRESH_TIMELINE_MS : undefined,
+    grows ? REFRESH_TIMELINE_MS : undefined,
   );
-  const trail = useTrail(drawn ? id : null, everything, isLive);
-  const commands = useCommands(drawn ? id : null, isLive);
+  const trail = useTrail(drawn ? id : null, everything, grows);
+  const commands = useCommands(drawn ? id : null, grows);
   const onSearch = useCallback(
     (text: string) =>
       setQuery(
@@ -107,6 +106,7 @@ export function SessionPage({ id, me }: { readonly id: string; readonly me: Me }
   const stops = useMemo(() => (commands.list?.commands ?? none).map(({ at }) => at), [commands.list]);
   useTitle(session === null ? 'Session' : visible(`${session.user} → ${session.login}@${session.node}`));
 
+  if (unlisted) return <Unlisted id={id} onListed={again} />;
   if (session === null) return <section className="page">{info.error !== null && <Failure error={info.error} />}</section>;
   return (
     <section className="page session">
@@ -239,8 +239,13 @@ function Details({ session, audit }: { readonly session: SessionInfo; readonly a
     ['Client', <SafeText key="client" text={session.client_version} />],
     ['Gateway', <SafeText key="gateway" text={session.gateway} />],
     ['Terminal', session.tty ? `${session.cols} × ${session.rows}` : 'none'],
-    ['Sent, received', `${bytes(session.bytes_in)}, ${bytes(session.bytes_out)}`],
-    ['Recording', `${bytes(session.recording_bytes)}, ${bytes(session.stored_bytes)} stored`],
+    // These counts are those of the last stored part; before the first, they say nothing.
+    ...(session.state === 'live' && session.stored_bytes === 0
+      ? ([['Recording', 'not stored yet']] as NamedRows)
+      : ([
+          ['Sent, received', `${bytes(session.bytes_in)}, ${bytes(session.bytes_out)}`],
+          ['Recording', `${bytes(session.recording_bytes)}, ${bytes(session.stored_bytes)} stored`],
+        ] as NamedRows)),
     ['Ended', session.ended_at === null ? 'not yet' : moment(session.ended_at)],
   ];
   return (

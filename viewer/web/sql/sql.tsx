@@ -124,10 +124,10 @@ export function SqlPage({ me }: { readonly me: Me }): ReactNode {
               }}
             />
             <div className="filter-row">
-              {asksPeriod && <MomentFilter label="{from}; 90 days back" name="from" filters={filters} />}
-              {asksPeriod && <MomentFilter label="{to}; now" name="to" filters={filters} />}
-              <NumberField label="Rows at most" name="rows" filters={filters} placeholder="1000" max={100_000} />
-              <NumberField label="Sample of" name="sample" filters={filters} placeholder="all" max={10_000} />
+              {asksPeriod && <MomentFilter label="{from} (default: 90 days ago)" name="from" filters={filters} />}
+              {asksPeriod && <MomentFilter label="{to} (default: now)" name="to" filters={filters} />}
+              <NumberField label="Row limit" name="rows" filters={filters} placeholder="1000" max={100_000} />
+              <NumberField label="Sample size" name="sample" filters={filters} placeholder="all" max={10_000} />
               {size > 0 && (
                 <label className="field">
                   <span>Seed</span>
