@@ -136,10 +136,10 @@ test('viewers of a session share one feed; one that reads nothing delays nobody,
 
 test('a viewer that comes later is given what is shared, and what is not from ingest', async () => {
   const session = await record(stand, { state: 'live', lines: ticks() });
+  publish(session, 1, 3);
   const first = follow(session.id, 3);
   stand.live.publish(session.id, 4, 'four');
   await first.count(1);
-  publish(session, 1, 3);
   const shared = follow(session.id, 3);
   const caughtUp = follow(session.id, 0);
   await Promise.all([shared.count(1), caughtUp.count(4)]);
