@@ -41,15 +41,17 @@ async function pair(limit: number | null): Promise<Pair> {
   open.push(peer);
   if (limit !== null) wire.limit(limit);
   let sent = 0;
-  let over = false;
   const fill = (): void => {
-    while (!over && wire.queued <= (limit ?? HIGH_WATER)) {
+    while (wire.queued <= (limit ?? HIGH_WATER)) {
       const packet = wire.reserve(PACKET).fill(0);
       packet.writeUInt32BE(sent++);
+      const before = wire.queued;
       wire.send(packet);
+      // The peer is gone.
+      if (wire.queued === before) return;
     }
   };
-  wire.attach({ bytes: () => undefined, drained: fill, closed: () => (over = true) });
+  wire.attach({ bytes: () => undefined, drained: fill, closed: () => undefined });
   return { wire, peer, fill, sent: () => sent };
 }
 

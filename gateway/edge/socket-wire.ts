@@ -119,7 +119,7 @@ export abstract class StreamWire<S extends Duplex> implements Wire {
   };
 
   #maybeDrained(): void {
-    if (!this.#full || this.closed || this.queued > this.#limit) return;
+    if (!this.#full || !this.stream.writable || this.queued > this.#limit) return;
     this.#full = false;
     this.events?.drained();
   }
