@@ -27,9 +27,11 @@ export interface FieldOptions {
   readonly up?: readonly string[];
   /** Whether shells at the node skip the user's start-up file, which may cost more than everything else. */
   readonly plainShells?: boolean;
+  /** Further environment variables of the services. */
+  readonly env?: NodeJS.ProcessEnv;
 }
 
-export async function openField({ up = [], plainShells = false }: FieldOptions = {}): Promise<Field> {
+export async function openField({ up = [], plainShells = false, env = {} }: FieldOptions = {}): Promise<Field> {
   const steno = new Steno();
   const daemons: ChildProcess[] = [];
   const close = async (): Promise<void> => {
@@ -37,7 +39,9 @@ export async function openField({ up = [], plainShells = false }: FieldOptions =
     await steno.dispose();
   };
   try {
+    Object.assign(steno.env, env);
     await steno.start(...up);
+    for (const name of Object.keys(env)) delete steno.env[name];
     await steno.json('login', '--data', steno.data);
     const folder = join(steno.folder, 'sshd');
     mkdirSync(folder);

@@ -65,7 +65,7 @@ const scenarios: readonly [string, (field: Field) => Promise<Section>][] = [
     'live',
     (field) => (quick ? live(field, { observers: 10, keys: 40, pauses: 10 }) : live(field, { observers: 50, keys: 1_000, pauses: 200 })),
   ],
-  ['live_crowd', (field) => (quick ? liveCrowd(field, 40, 8, 20) : liveCrowd(field, 1_000, 200, 200))],
+  ['live_crowd', () => (quick ? liveCrowd(40, 8, 20) : liveCrowd(1_000, 200, 200))],
   ['stalled', (field) => stalled(field, quick ? 5 : 100)],
   ['outage', (field) => outage(field, quick ? 0.1 : minutes)],
   ['workers', () => scaling(quick ? 1 : 3, quick ? 3 : 6)],

@@ -1,20 +1,24 @@
 /** A simulated user who types into `ssh -tt` and waits for the echo. */
 import * as pty from 'node-pty';
 
+const ECHOING = 'stty -icanon echo; echo ready; exec cat >/dev/null';
+
 export class Typist {
   readonly #terminal: pty.IPty;
   #wanted = '';
+  /** Since the last wanted text appeared. */
+  #seen = '';
   #resolve: () => void = () => undefined;
 
-  constructor(args: readonly string[]) {
-    this.#terminal = pty.spawn('ssh', ['-tt', ...args, 'stty -icanon echo; echo ready; exec cat >/dev/null'], { cols: 80, rows: 24 });
-    let seen = '';
+  /** `command`: prints `ready` and echoes keys; null: the node's shell does. Anything else it prints must be without capital letters. */
+  constructor(args: readonly string[], command: string | null = ECHOING) {
+    this.#terminal = pty.spawn('ssh', ['-tt', ...args, ...(command === null ? [] : [command])], { cols: 80, rows: 24 });
     this.#terminal.onData((data) => {
-      seen = (seen + data).slice(-64);
-      if (this.#wanted !== '' && seen.endsWith(this.#wanted)) {
-        this.#wanted = '';
-        this.#resolve();
-      }
+      this.#seen = (this.#seen + data).slice(-4096);
+      if (this.#wanted === '' || !this.#seen.includes(this.#wanted)) return;
+      this.#wanted = '';
+      this.#seen = '';
+      this.#resolve();
     });
   }
 
@@ -26,7 +30,7 @@ export class Typist {
   async type(count: number, pauseMs = 2): Promise<number[]> {
     const times: number[] = [];
     for (let i = 0; i < count; i++) {
-      const key = String.fromCharCode(97 + (i % 26));
+      const key = String.fromCharCode(65 + (i % 26));
       const echoed = this.#until(key);
       const start = performance.now();
       this.#terminal.write(key);

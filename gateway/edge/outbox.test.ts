@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Outbox, SLAB_BYTES } from './outbox.js';
+import { Outbox, SLAB_BYTES, SMALL_SLAB_BYTES } from './outbox.js';
 
 function taken(outbox: Outbox, length: number): string {
   const into = Buffer.alloc(length);
@@ -55,5 +55,33 @@ describe('an outbox', () => {
     one.put(Buffer.from('again'));
     expect([slab.bytes.toString(), taken(one, 5), taken(other, 5)]).toEqual(['one', 'again', 'other']);
     slab.giveBack();
+  });
+});
+
+describe('an outbox with small slabs', () => {
+  it('uses them, and a large one for what does not fit', () => {
+    const outbox = new Outbox();
+    outbox.shrink();
+    outbox.put(Buffer.alloc(SMALL_SLAB_BYTES + 1, 'a'));
+    outbox.put(outbox.reserve(SLAB_BYTES).fill('b'));
+    const lengths: number[] = [];
+    for (let slab = outbox.takeSlab(); slab !== undefined; slab = outbox.takeSlab()) {
+      lengths.push(slab.length);
+      slab.giveBack();
+    }
+    expect(lengths).toEqual([SMALL_SLAB_BYTES, 1, SLAB_BYTES]);
+  });
+
+  it('does not mix them up when they are given back', () => {
+    const [large, small] = [new Outbox(), new Outbox()];
+    small.shrink();
+    for (let i = 0; i < 100; i++)
+      for (const outbox of [large, small]) {
+        outbox.put(Buffer.alloc(SLAB_BYTES, 'x'));
+        outbox.takeSlab()!.giveBack();
+        outbox.clear();
+      }
+    large.put(Buffer.alloc(SLAB_BYTES, 'x'));
+    expect(large.takeSlab()!.length).toBe(SLAB_BYTES);
   });
 });

@@ -9,12 +9,12 @@ import type { Duplex } from 'node:stream';
 import type { KeepTerms, Ticket } from './keep-terms.js';
 import { Outbox } from './outbox.js';
 
-/** Bytes: above this, nothing more is read for this wire. */
+/** Bytes: above this, nothing more is read for this wire, unless it has a lower limit. */
 export const HIGH_WATER = 256 * 1024;
 
 export interface WireEvents {
   bytes(chunk: Buffer): void;
-  /** `queued` was above HIGH_WATER and is low again. */
+  /** `queued` was above HIGH_WATER, or the wire's own limit, and is low again. */
   drained(): void;
   /** Called once, never during a call to this wire; no event follows. */
   closed(): void;
@@ -30,6 +30,8 @@ export interface Wire {
   send(bytes: Buffer): void;
   /** Sends queued bytes now, if possible, instead of at the end of this turn of the event loop. Calls no callback. */
   flush?(): void;
+  /** Uses little memory for a peer that does not read: `bytes` replaces HIGH_WATER from now on. Absent: not supported. */
+  limit?(bytes: number): void;
   /** Makes the connection outlive a lost network from now on; absent: not supported. */
   keep?(terms: KeepTerms): Ticket;
   /** Called when the terms may have changed. */
@@ -54,7 +56,8 @@ export abstract class StreamWire<S extends Duplex> implements Wire {
   readonly #out = new Outbox();
   #scheduled = false;
   #ending = false;
-  /** More than HIGH_WATER was queued, and `drained` has not been called since. */
+  #limit = HIGH_WATER;
+  /** More than the limit was queued, and `drained` has not been called since. */
   #full = false;
 
   protected constructor(stream: S) {
@@ -75,6 +78,12 @@ export abstract class StreamWire<S extends Duplex> implements Wire {
     return this.stream.writableLength + this.#out.length;
   }
 
+  limit(bytes: number): void {
+    this.#limit = bytes;
+    if (this.queued > bytes) this.#full = true;
+    this.#out.shrink();
+  }
+
   reserve(length: number): Buffer {
     return this.#out.reserve(length);
   }
@@ -82,7 +91,7 @@ export abstract class StreamWire<S extends Duplex> implements Wire {
   send(bytes: Buffer): void {
     if (!this.stream.writable) return;
     this.#out.put(bytes);
-    if (this.queued > HIGH_WATER) this.#full = true;
+    if (this.queued > this.#limit) this.#full = true;
     if (this.#scheduled) return;
     // All packets made from one read leave in one system call.
     this.#scheduled = true;
@@ -93,7 +102,11 @@ export abstract class StreamWire<S extends Duplex> implements Wire {
     if (!this.stream.writable) return this.#out.clear();
     for (let slab = this.#out.takeSlab(); slab !== undefined; slab = this.#out.takeSlab()) {
       const { bytes } = slab;
-      this.stream.write(bytes, slab.giveBack.bind(slab));
+      this.stream.write(bytes, () => {
+        slab.giveBack();
+        // A limit below the stream's own brings no 'drain' event.
+        this.#maybeDrained();
+      });
     }
   }
 
@@ -102,10 +115,14 @@ export abstract class StreamWire<S extends Duplex> implements Wire {
     if (!this.stream.writable) return this.#out.clear();
     this.flush();
     // If the system accepted everything at once, no 'drain' event will come.
-    if (!this.#full || this.stream.writableNeedDrain || this.queued > HIGH_WATER) return;
+    if (!this.stream.writableNeedDrain) this.#maybeDrained();
+  };
+
+  #maybeDrained(): void {
+    if (!this.#full || !this.stream.writable || this.queued > this.#limit) return;
     this.#full = false;
     this.events?.drained();
-  };
+  }
 
   pause(): void {
     this.stream.pause();

@@ -38,7 +38,7 @@ import type { ShownHostKeys } from '../transport/host-keys.js';
 import { HOLD, Transport } from '../transport/transport.js';
 import { Admission, KnownKeys } from './admission.js';
 import type { Admitted, Destination, Entry } from './admission.js';
-import { joinElsewhere, joinSession, strangerAccess, unconfirmedJoin } from './join-session.js';
+import { MAX_QUEUED, joinElsewhere, joinSession, strangerAccess, unconfirmedJoin } from './join-session.js';
 import type { AcceptedElsewhere, Elsewhere, Joined, JoinDeps } from './join-session.js';
 import { Jump } from './jump.js';
 import { offerReconnect } from './reconnect.js';
@@ -249,6 +249,7 @@ export class Connection {
   /** Joins the user to a live session as a participant. */
   #join(known: Known, destination: SessionJoin, certificate: string): void {
     const elsewhere = this.#elsewhere;
+    this.#transport.limitQueue(MAX_QUEUED);
     try {
       if (elsewhere instanceof StenoError) throw elsewhere;
       if (elsewhere !== null) return this.#relayElsewhere(known, elsewhere);

@@ -15,6 +15,7 @@ import { Joined } from './joined.js';
 import type { JoinedClient } from './joined.js';
 
 export type { Joined };
+export { MAX_QUEUED } from './joined.js';
 export { joinElsewhere } from './elsewhere.js';
 export type { AcceptedElsewhere, Elsewhere } from './elsewhere.js';
 

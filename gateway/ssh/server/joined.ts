@@ -5,7 +5,8 @@
  *     waiting ──a channel with a terminal, and a shell──► joined ──leaves, must leave, session over──► over
  *        └──no terminal──► over
  *
- * Limits: at most `WINDOW` bytes of the client's input wait here. Tested in joined.test.ts with stock `ssh`.
+ * Limits: at most `WINDOW` bytes of the client's input wait here, and `MAX_QUEUED` bytes of output and a packet below. Tested in
+ * joined.test.ts with stock `ssh`; a client that reads nothing in ../../edge/socket-wire.test.ts.
  */
 import { StenoError } from '#schemas/base/errors.js';
 import { VIEW_VARIABLE } from '#schemas/session-join.js';
@@ -25,6 +26,9 @@ import { Keepalive } from './keepalive.js';
 /** Bytes of input; the rest of a larger paste waits at the client. */
 const WINDOW = 32 * 1024;
 const MAX_PACKET = 32 * 1024;
+/** Of output. Participants are many, and some of them read nothing: what waits for each is sealed for it, and shared with nobody. */
+const MAX_OUTPUT_PACKET = 16 * 1024;
+export const MAX_QUEUED = 16 * 1024;
 /** Our number for the only channel. */
 const OWN_ID = 0;
 /** The client has LAST_MESSAGES_MS to print the last messages, and SILENCE_MS to open its channel. */
@@ -144,7 +148,7 @@ export class Joined {
     const type = reader.utf8('the channel type', 64);
     const clientId = reader.uint32('the channel');
     const window = reader.uint32('the window');
-    const packet = Math.max(1, Math.min(MAX_PACKET, reader.uint32('the packet size')));
+    const packet = Math.max(1, Math.min(MAX_OUTPUT_PACKET, reader.uint32('the packet size')));
     if (type !== 'session' || this.#terminal !== null || this.#over)
       return this.#client.send(
         message.openFailure(clientId, OPEN_REFUSED.prohibited, 'steno: who joins a session has one terminal and nothing else'),

@@ -34,13 +34,12 @@ import type { LiveSession } from '../../sessions/live-session.js';
 import { asStenoError, printable } from '../../sessions/refusal.js';
 import { joinSession, unconfirmedJoin } from './join-session.js';
 import type { Joiner, JoinDeps } from './join-session.js';
+import { MAX_QUEUED } from './joined.js';
 import type { Joined, JoinedClient } from './joined.js';
 
 const ASK_MS = 10_000;
 const MAX_RELAYED = 4_096;
 const MAX_PROOFS = 10_000;
-/** A participant counts as slow while more than this many bytes wait for the other gateway. */
-const HIGH_WATER = 1 << 20;
 const CONNECTION_MESSAGES_OVER = 1000;
 
 export interface RelayedJoinDeps extends JoinDeps {
@@ -179,6 +178,8 @@ export class RelayedJoins {
 /** Presents the connection of a client at another gateway as `Joined` needs it. */
 class RelayedClient implements JoinedClient {
   readonly #socket: WebSocket;
+  /** Too much was queued, and `drained` has not been called since. */
+  #full = false;
   drained: () => void = () => undefined;
 
   constructor(socket: WebSocket) {
@@ -186,7 +187,7 @@ class RelayedClient implements JoinedClient {
   }
 
   get congested(): boolean {
-    return this.#socket.bufferedAmount > HIGH_WATER;
+    return this.#socket.bufferedAmount > MAX_QUEUED;
   }
 
   get closed(): boolean {
@@ -195,10 +196,12 @@ class RelayedClient implements JoinedClient {
 
   send(payload: Uint8Array): void {
     if (this.closed) return;
-    const slow = this.congested;
     this.#socket.send(payload, { binary: true }, () => {
-      if (slow && !this.congested && !this.closed) this.drained();
+      if (!this.#full || this.congested || this.closed) return;
+      this.#full = false;
+      this.drained();
     });
+    if (this.congested) this.#full = true;
   }
 
   sendParts(length: number, fill: (packet: Buffer, at: number) => void): void {

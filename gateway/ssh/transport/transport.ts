@@ -76,6 +76,7 @@ export class Transport {
   /** A client's first bytes, until its algorithm list is complete. */
   #preamble: { bytes: Buffer; readonly hostKeys: ShownHostKeys; readonly timer: NodeJS.Timeout } | undefined;
   #secured = false;
+  #highWater = HIGH_WATER;
   /** The disconnect message was sent; further input is not read. */
   #leaving = false;
   #closed = false;
@@ -173,7 +174,14 @@ export class Transport {
 
   /** Nothing more should be sent until `drained`. */
   get congested(): boolean {
-    return this.pressure > HIGH_WATER;
+    return this.pressure > this.#highWater;
+  }
+
+  /** From now on `congested` means more than `bytes`, where the wire supports it: for connections that may be many. */
+  limitQueue(bytes: number): void {
+    if (this.#wire.limit === undefined) return;
+    this.#wire.limit(bytes);
+    this.#highWater = bytes;
   }
 
   send(payload: Uint8Array): void {

@@ -6,7 +6,7 @@ import { afterEach, expect, test } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
 import { openLive } from '../testing/stand.js';
 import { LiveRelay } from './relay.js';
-import type { LiveSource } from './relay.js';
+import type { LiveSource } from './ingest-feed.js';
 
 const session = '01hf7yat0000000000000000ab';
 const nowhere = 'ws://127.0.0.1:1';

@@ -11,9 +11,10 @@ import { sourceAddress } from '../http/guard.js';
 import { parseInput, parseSessionId } from '../http/query.js';
 import type { Sessions } from '../sessions/sessions.js';
 import { LiveRelay } from './relay.js';
-import type { Follow, LiveSource } from './relay.js';
+import type { LiveSource } from './ingest-feed.js';
+import type { Follow } from './relay.js';
 
-export type { LiveSource } from './relay.js';
+export type { LiveSource } from './ingest-feed.js';
 
 export const LIVE_PATH = followSession.path;
 

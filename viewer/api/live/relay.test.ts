@@ -103,31 +103,73 @@ test('a viewer that asks for what is stored meanwhile is sent back to the index'
   expect(follower.messages).toEqual([]);
 });
 
-test('a viewer that reads nothing holds back its own feed alone, and has everything in order once it reads', async () => {
+test('viewers of a session share one feed; one that reads nothing delays nobody, and has everything in order once it reads', async () => {
   const session = await record(stand, { state: 'live', lines: ticks() });
   const slow = follow(session.id, 0);
   const quick = follow(session.id, 0);
   publish(session, 1, 1);
   await Promise.all([slow.count(1), quick.count(1)]);
+  expect(stand.live.followers(session.id)).toBe(1);
   slow.socket.pause();
   const big = `[0,"o","${'x'.repeat(60_000)}"]\n`;
-  // More than the socket buffers at the four ends hold.
-  const blocks = Math.ceil((48 << 20) / big.length);
+  // More than the socket buffers at both ends and the shared blocks hold.
+  const blocks = Math.ceil((32 << 20) / big.length);
   for (let n = 2; n < 2 + blocks; n++) {
     stand.live.publish(session.id, n, `[0,"o","${n}"]\n${big}`);
     if (n % 20 === 0) await quick.count(n - 5);
   }
   await quick.count(blocks + 1);
-  await expect.poll(() => [...stand.live.waiting(session.id)].sort((a, b) => a - b)[0]).toBe(0);
-  // Data that the viewer does not read waits at its source.
-  expect(Math.max(...stand.live.waiting(session.id))).toBeGreaterThan(16 << 20);
+  expect(slow.messages).toHaveLength(1);
   slow.socket.resume();
   await slow.count(blocks + 1);
   expect(slow.messages.map((lines) => /"o","(\d+)"/.exec(lines)?.[1])).toEqual(
     quick.messages.map((lines) => /"o","(\d+)"/.exec(lines)?.[1]),
   );
+  // It shares the feed again.
+  await expect.poll(() => stand.live.followers(session.id)).toBe(1);
+  stand.live.publish(session.id, blocks + 2, 'the last');
+  await Promise.all([slow.count(blocks + 2), quick.count(blocks + 2)]);
+  expect(slow.messages.at(-1)).toBe('the last');
   for (const { socket } of [slow, quick]) socket.close();
+  await expect.poll(() => stand.live.followers(session.id)).toBe(0);
 });
+
+test('a viewer that comes later is given what is shared, and what is not from ingest', async () => {
+  const session = await record(stand, { state: 'live', lines: ticks() });
+  publish(session, 1, 3);
+  const first = follow(session.id, 3);
+  stand.live.publish(session.id, 4, 'four');
+  await first.count(1);
+  const shared = follow(session.id, 3);
+  const caughtUp = follow(session.id, 0);
+  await Promise.all([shared.count(1), caughtUp.count(4)]);
+  await expect.poll(() => stand.live.followers(session.id)).toBe(1);
+  stand.live.publish(session.id, 5, 'five');
+  await Promise.all([first.count(2), shared.count(2), caughtUp.count(5)]);
+  const stored = session.blocks.slice(0, 3).map(({ lines }) => lines);
+  expect([first.messages, shared.messages, caughtUp.messages]).toEqual([
+    ['four', 'five'],
+    ['four', 'five'],
+    [...stored, 'four', 'five'],
+  ]);
+  stand.live.end(session.id);
+  for (const { closed } of [first, shared, caughtUp]) expect((await closed).code).toBe(1000);
+});
+
+test('a viewer that names a block that does not exist yet does not keep the session from others', async () => {
+  const session = await record(stand, { state: 'live', lines: ticks() });
+  const early = follow(session.id, 1_000_000);
+  await expect.poll(() => stand.live.followers(session.id)).toBe(1);
+  const others = [follow(session.id, 0), follow(session.id, 0)];
+  publish(session, 1, 2);
+  await Promise.all(others.map((other) => other.count(2)));
+  // Their own feeds are given up for the shared one.
+  await expect.poll(() => stand.live.followers(session.id), { timeout: 10_000 }).toBe(1);
+  publish(session, 3, 3);
+  await Promise.all(others.map((other) => other.count(3)));
+  expect(early.messages).toEqual([]);
+  for (const { socket } of [early, ...others]) socket.close();
+}, 20_000);
 
 test('a viewer that speaks is hung up on', async () => {
   const session = await record(stand, { state: 'live', lines: ticks() });
