@@ -62,6 +62,26 @@ test.each([
   expect(sockets.length).toBe(count);
 });
 
+test('whoever may not follow asks less and less often, and at once as before after a message', async () => {
+  const { sockets } = open();
+  await vi.advanceTimersByTimeAsync(0);
+  let answered = 0;
+  const refuseFor = async (ms: number): Promise<number> => {
+    const before = sockets.length;
+    for (let waited = 0; waited < ms; waited += 500) {
+      // What a browser makes of a refused upgrade.
+      for (; answered < sockets.length; answered += 1) sockets[answered]!.events.closed(1006);
+      await vi.advanceTimersByTimeAsync(500);
+    }
+    return sockets.length - before;
+  };
+  expect(await refuseFor(60_000)).toBeLessThanOrEqual(9);
+  expect(await refuseFor(60_000)).toBeLessThanOrEqual(6);
+  while (sockets.length === answered) await vi.advanceTimersByTimeAsync(500);
+  sockets.at(-1)!.events.message('[1,"o","a"]\n');
+  expect(await refuseFor(1_500)).toBe(1);
+});
+
 test('a session that has ended is no longer followed; an index that cannot be read is requested again', async () => {
   let answer: () => Promise<ReplayIndex> = () => Promise.reject(new Error('away'));
   const { replay, sockets } = open(() => answer());

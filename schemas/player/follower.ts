@@ -3,7 +3,8 @@
  *
  * Whenever the socket closes, for any reason (schemas/feed.ts), the follower reads the index again and, while the session is live,
  * opens the socket again after the last known block. It waits less if the socket closed because blocks were stored or the session
- * ended. Only `misuse` is final: the server will not serve this request. Tested in follower.test.ts, and in the page in
+ * ended, and twice as long each time, up to `LONGEST_RETRY_MS`, while the socket closes without a message: a refusal looks like a lost
+ * network to a browser, and the server audits refusals. Only `misuse` is final: the server will not serve this request. Tested in follower.test.ts, and in the page in
  * test/end-to-end/live-page.test.ts.
  */
 import { liveCloses } from '../feed.js';
@@ -13,6 +14,7 @@ import type { Replay, ReplayIndex } from './replay.js';
 const TAIL_CHARACTERS = 1 << 20;
 const INDEX_AGAIN_MS = 30_000;
 const RETRY_MS = 1_000;
+const LONGEST_RETRY_MS = 10_000;
 
 export interface SocketEvents {
   message(text: string): void;
@@ -39,6 +41,8 @@ export class Follower<Index extends ReplayIndex> {
   #hangUp: (() => void) | null = null;
   #timer: () => void = () => undefined;
   #over = false;
+  /** Connections since the last message that closed without one. */
+  #silent = 0;
 
   constructor(parts: FollowerParts<Index>) {
     this.#parts = parts;
@@ -86,6 +90,7 @@ export class Follower<Index extends ReplayIndex> {
     this.#hangUp = connect(replay.block, {
       message: (text) => {
         if (this.#over) return;
+        this.#silent = 0;
         if (text.startsWith('=') || text.startsWith('+')) replay.draft(text.slice(1), text.startsWith('='));
         else replay.live(text);
         if (replay.tailCharacters > TAIL_CHARACTERS) this.#again(0);
@@ -93,7 +98,8 @@ export class Follower<Index extends ReplayIndex> {
       closed: (code) => {
         this.#hangUp = null;
         if (code === liveCloses.misuse) this.#timer();
-        else this.#again(code === liveCloses.over || code === liveCloses.behind ? RETRY_MS / 4 : RETRY_MS);
+        else if (code === liveCloses.over || code === liveCloses.behind) this.#again(RETRY_MS / 4);
+        else this.#again(Math.min(LONGEST_RETRY_MS, RETRY_MS * 2 ** this.#silent++));
       },
     });
     this.#again(INDEX_AGAIN_MS);
