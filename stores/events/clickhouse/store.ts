@@ -46,9 +46,11 @@ import { alikeSessions, patterns } from '../queries/patterns.js';
 import { responseByMonth } from '../queries/response.js';
 import type { ResponseQuery } from '../response-contract.js';
 import type { ResponseMonth } from '#schemas/events/response.js';
-import { screenAround, screenLines, searchScreen } from '../queries/screen.js';
+import { linesBeside, screenAround, screenLines, searchScreen } from '../queries/screen.js';
 import { countSessions, listSessions, readSession, sessionUse } from '../queries/sessions.js';
-import { searchBySession, searchOverview, searchRows, searchValuesOf } from '../search/search.js';
+import { Recency } from '../search/recency.js';
+import { searchOverview } from '../search/overview.js';
+import { searchBySession, searchRows, searchValuesOf } from '../search/search.js';
 import { sessionTimeline } from '../queries/timeline.js';
 import { scanTables } from '../sql/scan.js';
 import { SqlGuard } from '../sql/guard.js';
@@ -71,9 +73,11 @@ export async function openEventStore(options: EngineOptions): Promise<EventStore
 export class ClickHouseEventStore implements EventStore {
   readonly #engine: Engine;
   readonly #guard: SqlGuard;
+  readonly #recency: Recency;
 
-  constructor(engine: Engine) {
+  constructor(engine: Engine, recency = new Recency(engine)) {
     this.#engine = engine;
+    this.#recency = recency;
     this.#guard = new SqlGuard(engine);
   }
 
@@ -103,15 +107,15 @@ export class ClickHouseEventStore implements EventStore {
   }
 
   searchRows(...[query]: Parameters<EventStore['searchRows']>): ReturnType<EventStore['searchRows']> {
-    return searchRows(this.#engine, query);
+    return searchRows(this.#engine, query, this.#recency);
   }
 
   searchBySession(...[query]: Parameters<EventStore['searchBySession']>): ReturnType<EventStore['searchBySession']> {
-    return searchBySession(this.#engine, query);
+    return searchBySession(this.#engine, query, this.#recency);
   }
 
   searchOverview(...[query]: Parameters<EventStore['searchOverview']>): ReturnType<EventStore['searchOverview']> {
-    return searchOverview(this.#engine, query);
+    return searchOverview(this.#engine, query, this.#recency);
   }
 
   searchValues(...[query]: Parameters<EventStore['searchValues']>): ReturnType<EventStore['searchValues']> {
@@ -176,6 +180,10 @@ export class ClickHouseEventStore implements EventStore {
 
   screenAround(...[places, each]: Parameters<EventStore['screenAround']>): Promise<readonly (readonly ScreenLine[])[]> {
     return screenAround(this.#engine, places, each);
+  }
+
+  linesBeside(...[places, each]: Parameters<EventStore['linesBeside']>): ReturnType<EventStore['linesBeside']> {
+    return linesBeside(this.#engine, places, each);
   }
 
   screenLines(...[session, after, limit, side]: Parameters<EventStore['screenLines']>): Promise<readonly ScreenLine[]> {
