@@ -9,8 +9,8 @@ import type { SearchExpression } from '#schemas/search/expression.js';
 import type { Engine } from '../engine/engine.js';
 import { readSettings } from '../queries/paging.js';
 
-/** The newest part, of the whole. */
-const NEWEST_PART = 1 / 32;
+/** The part of the store that is read first. */
+export const NEWEST_PART = 1 / 32;
 /** Moments that are known of the whole. */
 const LEVELS = 256;
 /** A store with fewer rows in its largest table is read as a whole. */
@@ -30,14 +30,17 @@ export class Recency {
     this.#clock = clock;
   }
 
-  /** Of a search for rows before a moment. Undefined: there is no newest part, everything is read at once. */
-  async start(expression: SearchExpression, before: number | undefined): Promise<number | undefined> {
+  /**
+   * Where the newest part begins, of what is before a moment. `part`: of the whole, up to a half. Undefined: there is no part, everything is
+   * read at once.
+   */
+  async start(expression: SearchExpression, before: number | undefined, part = NEWEST_PART): Promise<number | undefined> {
     const bounds = boundsOf(expression);
-    if (bounds.narrow) return undefined;
+    if (bounds.narrow || part > 1 / 2) return undefined;
     const moments = await this.#moments();
     const end = Math.min(before ?? Infinity, bounds.to);
     const older = moments.filter((moment) => moment <= end).length;
-    const start = moments[Math.floor(older - Math.max(1, older * NEWEST_PART))];
+    const start = moments[Math.floor(older - Math.max(1, older * part))];
     return start === undefined || start <= bounds.from ? undefined : start;
   }
 

@@ -13,6 +13,7 @@ import type { Counted, FoundRow, FoundSession, SearchHits, SearchSessions, Searc
 import { searchHits, searchSessions, searchValues } from '../search-contract.js';
 import { conditionsIn, identityHash, rankOf, tablesAsked, unionOf } from './asked.js';
 import type { Asked, Asking } from './asked.js';
+import { NEWEST_PART } from './recency.js';
 import type { Recency } from './recency.js';
 import { searchTables } from './tables.js';
 import type { SearchTable } from './tables.js';
@@ -128,36 +129,35 @@ const hitCursor = z.tuple([
   z.array(z.union([z.string().max(255), z.int()])).max(5),
 ]);
 
-/** Returns the hits, newest first. Of large tables the newest part is read first, and the rest only where that leaves the page short. */
+/**
+ * Returns the hits, newest first. Of large tables the newest part is read first. If that leaves the page short, a part that should
+ * suffice by what was found is read, then the rest.
+ */
 export async function searchRows(engine: Engine, query: SearchHits, recency: Recency): Promise<Page<FoundRow>> {
   const { expression, scope, limit, cursor } = parseQuery(searchHits, query);
   const after = cursor === undefined ? undefined : decodeCursor(hitCursor, cursor);
   const wanted = limit + 1;
   const tables = await tablesAsked(engine, { expression, scope });
-  const newest = async (table: SearchTable, from: number | undefined): Promise<readonly FoundRow[]> => {
-    const found: FoundRow[] = [];
-    for (const { conditions } of conditionsIn([table], { expression, scope, start: from })) {
-      if (after !== undefined) addAfter(conditions, table, after);
-      found.push(...(await readNewest(engine, table, conditions, wanted)));
-    }
-    return found;
-  };
-  const start = tables.some(({ large }) => large) ? await recency.start(expression, after?.[0]) : undefined;
+  const hasLarge = tables.some(({ large }) => large);
   const found = new Map<SearchTable, readonly FoundRow[]>();
-  for (const table of tables) found.set(table, await newest(table, start));
-  const sorted = (): FoundRow[] => [...found.values()].flat().sort(byMoment);
-  let rows = sorted();
-  if (start !== undefined && !reaches(rows[limit], start)) {
-    // A table that has a page of rows in the newest part needs nothing of the rest.
-    for (const table of tables) if (table.large && found.get(table)!.length < wanted) found.set(table, await newest(table, undefined));
-    rows = sorted();
+  for (let part = hasLarge ? NEWEST_PART : 1; ;) {
+    const start = await recency.start(expression, after?.[0], part);
+    for (const table of tables) {
+      const before = found.get(table);
+      // A table that has a page of rows in a newer part needs nothing of an older one.
+      if (before !== undefined && (!table.large || before.length >= wanted)) continue;
+      for (const { conditions } of conditionsIn([table], { expression, scope, start })) {
+        if (after !== undefined) addAfter(conditions, table, after);
+        found.set(table, await readNewest(engine, table, conditions, wanted));
+      }
+    }
+    const rows = [...found.values()].flat().sort(byMoment);
+    const newest = rows.filter((row) => start === undefined || momentOf(row.table, row.row) >= start).length;
+    // What was not read is older than all of these.
+    if (start === undefined || newest >= wanted)
+      return pageOf(rows, limit, ({ table, row }) => [momentOf(table, row), rankOf(table), identityOf(table, row)] as never);
+    part = part > NEWEST_PART ? 1 : (2 * part * wanted) / newest;
   }
-  return pageOf(rows, limit, ({ table, row }) => [momentOf(table, row), rankOf(table), identityOf(table, row)] as never);
-}
-
-/** Whether rows up to this one are all at or after the moment. */
-function reaches(last: FoundRow | undefined, start: number): boolean {
-  return last !== undefined && momentOf(last.table, last.row) >= start;
 }
 
 function addAfter(conditions: Conditions, table: SearchTable, [at, rank, identity]: z.output<typeof hitCursor>): void {
@@ -183,18 +183,21 @@ async function readRows(engine: Engine, table: SearchTable, conditions: Conditio
 }
 
 /**
- * The newest rows. To drop repeats the engine would sort everything that was found, texts included: it is asked for twice as many
- * rows instead, which it picks by their moment alone, and repeats, which are rare, are dropped here.
+ * The newest rows. To drop repeats the engine would sort everything that was found, texts included: it is asked for rows that it picks
+ * by their moment alone, and repeats, which are rare, are dropped here. Of each row all columns are read, a granule for each, so twice
+ * as many are asked for only where there were repeats.
  */
 async function readNewest(engine: Engine, table: SearchTable, conditions: Conditions, count: number): Promise<FoundRow[]> {
   if (table.final) return readRows(engine, table, conditions, `LIMIT ${count}`);
   const { source } = newestFirst(table, conditions);
-  const rows = decoded(table, await engine.read(`${source}LIMIT ${2 * count} ${indexedSettings('search_hits')}`, conditions.parameters));
   const place = ({ row }: FoundRow): string => JSON.stringify([momentOf(table.name, row), ...identityOf(table.name, row)]);
-  const different = rows.filter((one, i) => i === 0 || place(one) !== place(rows[i - 1]!));
-  // So many repeats that some of the rows wanted may stand behind them.
-  if (different.length < count && rows.length === 2 * count) return readRows(engine, table, conditions, `LIMIT ${count}`);
-  return different.slice(0, count);
+  for (const most of [count, 2 * count]) {
+    const rows = decoded(table, await engine.read(`${source}LIMIT ${most} ${indexedSettings('search_hits')}`, conditions.parameters));
+    const different = rows.filter((one, i) => i === 0 || place(one) !== place(rows[i - 1]!));
+    // Fewer rows than asked for: there are no others behind them.
+    if (different.length >= count || rows.length < most) return different.slice(0, count);
+  }
+  return readRows(engine, table, conditions, `LIMIT ${count}`);
 }
 
 function newestFirst(table: SearchTable, conditions: Conditions): { readonly source: string; readonly places: string } {
