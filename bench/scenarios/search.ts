@@ -23,7 +23,7 @@ const scope = { audit: true } as const;
 const SCANS = 5;
 
 /** The same statements, of which none uses an index that skips. */
-export function withoutIndexes(engine: Engine): Engine {
+function withoutIndexes(engine: Engine): Engine {
   return {
     ...{ layout: engine.layout, database: engine.database },
     command: (sql) => engine.command(sql),
@@ -105,7 +105,7 @@ export async function searching(millions: number, limitSeconds: number, rounds: 
 }
 
 /** Lines and events of the same sessions. */
-export function million(part: number, millions: number): readonly string[] {
+function million(part: number, millions: number): readonly string[] {
   const sessions = (millions * MILLION) / LINES_OF_SESSION;
   const session = `intDiv(number, ${LINES_OF_SESSION})`;
   const id = `concat('01m', leftPad(toString(${session}), 23, '0'))`;
@@ -132,7 +132,7 @@ export function million(part: number, millions: number): readonly string[] {
 }
 
 /** Lines from all over the store. */
-export async function sampled(store: ClickHouseEventStore, millions: number, count: number): Promise<Needles> {
+async function sampled(store: ClickHouseEventStore, millions: number, count: number): Promise<Needles> {
   const sessions = (millions * MILLION) / LINES_OF_SESSION;
   const lines: string[] = [];
   for (let i = 0; i < count; i++) {
@@ -143,7 +143,7 @@ export async function sampled(store: ClickHouseEventStore, millions: number, cou
   return new Needles(lines);
 }
 
-export class Needles {
+class Needles {
   readonly #lines: readonly string[];
   #next = 0;
 
@@ -165,14 +165,14 @@ export class Needles {
   }
 }
 
-export interface SearchClass {
+interface SearchClass {
   readonly name: string;
   readonly query: (needles: Needles) => string;
   /** Answers how many rows there are on the page. */
   readonly run: (q: string) => Promise<number>;
 }
 
-export function classes(store: ClickHouseEventStore): readonly SearchClass[] {
+function classes(store: ClickHouseEventStore): readonly SearchClass[] {
   const expression = (q: string) => parseSearch(q, NOW);
   const page = async (q: string): Promise<number> => (await store.searchRows({ expression: expression(q), scope, limit: 25 })).rows.length;
   const words = (line: string): readonly string[] => line.split(' ').filter((each) => /^w[0-9a-f]+$/.test(each));
