@@ -21,50 +21,14 @@ export async function listSessions(engine: Engine, query: SessionQuery): Promise
     const [at, session] = decodeCursor(momentCursor, cursor);
     conditions.add("(started_at, session) < ({at:DateTime64(3, 'UTC')}, {last:String})", { at: formatMoment(at), last: session });
   }
-  const found =
-    (await newestRead(engine, conditions, limit + 1, filters.state !== undefined)) ?? (await allRead(engine, conditions, limit + 1));
+  // The engine filters after FINAL, so an older version that passes the filter cannot stand in for the newest.
+  const found = await engine.read(
+    `SELECT ${selectColumns('sessions')} FROM sessions FINAL WHERE ${conditions.where} ` +
+      `ORDER BY started_at DESC, session DESC LIMIT ${limit + 1} ${readSettings('list_sessions')}`,
+    conditions.parameters,
+  );
   const rows = found.map((values) => decodeRow('sessions', values));
   return pageOf(rows, limit, (row) => [row.started_at, row.session]);
-}
-
-/** The engine filters after FINAL, so an older version that passes the filter cannot stand in for the newest. */
-function allRead(engine: Engine, conditions: Conditions, count: number): ReturnType<Engine['read']> {
-  return engine.read(
-    `SELECT ${selectColumns('sessions')} FROM sessions FINAL WHERE ${conditions.where} ` +
-      `ORDER BY started_at DESC, session DESC LIMIT ${count} ${readSettings('list_sessions')}`,
-    conditions.parameters,
-  );
-}
-
-/** Stored versions of a session that are read for each that is wanted. */
-const VERSIONS = 4;
-
-/**
- * FINAL merges the versions of every session, with all columns, before it sorts them. Here the ids of a page are found first: every
- * session that passes the filter has a version that does, the newest, and columns that order are the same in all. Then only those
- * sessions are read FINAL. Undefined: versions that are outdated take up the page.
- */
-async function newestRead(
-  engine: Engine,
-  conditions: Conditions,
-  count: number,
-  changing: boolean,
-): Promise<Awaited<ReturnType<Engine['read']>> | undefined> {
-  const most = changing ? count : VERSIONS * count;
-  const found = await engine.read(
-    `SELECT session FROM sessions ${changing ? 'FINAL ' : ''}WHERE ${conditions.where} ` +
-      `ORDER BY started_at DESC, session DESC LIMIT ${most} ${readSettings('newest_sessions')}`,
-    conditions.parameters,
-  );
-  const ids = [...new Set(found.map(([session]) => String(session)))].slice(0, count);
-  if (ids.length < count && found.length === most) return undefined;
-  if (ids.length === 0) return [];
-  const rows = await engine.read(
-    `SELECT ${selectColumns('sessions')} FROM sessions FINAL WHERE session IN {page_sessions:Array(String)} AND ${conditions.where} ` +
-      `ORDER BY started_at DESC, session DESC ${readSettings('list_sessions')}`,
-    { ...conditions.parameters, page_sessions: ids },
-  );
-  return rows.length === ids.length ? rows : undefined;
 }
 
 export async function readSession(engine: Engine, id: string): Promise<SessionRow | undefined> {
