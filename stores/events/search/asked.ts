@@ -9,9 +9,9 @@ import type { SearchExpression } from '#schemas/search/expression.js';
 import { formatMoment } from '../engine/columns.js';
 import type { Engine } from '../engine/engine.js';
 import { Conditions } from '../queries/conditions.js';
-import { addVisible } from '../queries/visible.js';
 import type { SearchScope } from '../search-contract.js';
 import { withCandidates } from './candidates.js';
+import { addScope } from './scope.js';
 import { searchTables } from './tables.js';
 import type { SearchTable } from './tables.js';
 import { NO_SIGNALS, writeSearch } from './write-search.js';
@@ -26,11 +26,7 @@ function conditionsOf(table: SearchTable, { expression, scope, start }: Asking):
   if (written === false) return undefined;
   if (written !== true) conditions.add(written, {});
   if (table.name === 'findings' && !namesSignals(expression)) conditions.add(NO_SIGNALS, {});
-  if (table.name === 'audit') return conditions;
-  if (scope.user !== undefined) conditions.add(`user = ${conditions.bind(scope.user)}`, {});
-  // Rows without a session are for users who may see everything.
-  if (scope.user !== undefined || scope.visible !== undefined) conditions.add("session != ''", {});
-  addVisible(conditions, table.name, scope.visible);
+  addScope(conditions, table, scope);
   return conditions;
 }
 
@@ -69,7 +65,7 @@ export function conditionsIn(tables: readonly SearchTable[], asking: Asking): re
 
 /** The tables in which something may be found. */
 export async function tablesAsked(engine: Engine, asking: Asking): Promise<readonly SearchTable[]> {
-  const asked = await withCandidates(engine, asking.expression, conditionsIn(searchTables, asking));
+  const asked = await withCandidates(engine, asking, conditionsIn(searchTables, asking));
   return asked.map(({ table }) => table);
 }
 
