@@ -48,9 +48,7 @@ import type { ResponseQuery } from '../response-contract.js';
 import type { ResponseMonth } from '#schemas/events/response.js';
 import { linesBeside, screenAround, screenLines, searchScreen } from '../queries/screen.js';
 import { countSessions, listSessions, readSession, sessionUse } from '../queries/sessions.js';
-import { Recency } from '../search/recency.js';
-import { searchOverview } from '../search/overview.js';
-import { searchBySession, searchRows, searchValuesOf } from '../search/search.js';
+import { Searches } from '../search/searches.js';
 import { sessionTimeline } from '../queries/timeline.js';
 import { scanTables } from '../sql/scan.js';
 import { SqlGuard } from '../sql/guard.js';
@@ -73,11 +71,11 @@ export async function openEventStore(options: EngineOptions): Promise<EventStore
 export class ClickHouseEventStore implements EventStore {
   readonly #engine: Engine;
   readonly #guard: SqlGuard;
-  readonly #recency: Recency;
+  readonly #searches: Searches;
 
-  constructor(engine: Engine, recency = new Recency(engine)) {
+  constructor(engine: Engine, searches = new Searches(engine)) {
     this.#engine = engine;
-    this.#recency = recency;
+    this.#searches = searches;
     this.#guard = new SqlGuard(engine);
   }
 
@@ -107,19 +105,19 @@ export class ClickHouseEventStore implements EventStore {
   }
 
   searchRows(...[query]: Parameters<EventStore['searchRows']>): ReturnType<EventStore['searchRows']> {
-    return searchRows(this.#engine, query, this.#recency);
+    return this.#searches.rows(query);
   }
 
   searchBySession(...[query]: Parameters<EventStore['searchBySession']>): ReturnType<EventStore['searchBySession']> {
-    return searchBySession(this.#engine, query, this.#recency);
+    return this.#searches.bySession(query);
   }
 
   searchOverview(...[query]: Parameters<EventStore['searchOverview']>): ReturnType<EventStore['searchOverview']> {
-    return searchOverview(this.#engine, query, this.#recency);
+    return this.#searches.overview(query);
   }
 
   searchValues(...[query]: Parameters<EventStore['searchValues']>): ReturnType<EventStore['searchValues']> {
-    return searchValuesOf(this.#engine, query);
+    return this.#searches.values(query);
   }
 
   events(query: EventQuery): Promise<Page<EventRow>> {

@@ -8,6 +8,7 @@ import { openEngine } from '../engine/engine.js';
 import type { Engine, EngineOptions } from '../engine/engine.js';
 import { migrate } from '../migrations/migrate.js';
 import { Recency } from '../search/recency.js';
+import { Searches } from '../search/searches.js';
 
 /** `largeRows`: from how many rows on searches read the newest part of the store first. */
 export async function openedChdb(largeRows?: number): Promise<EventFixture> {
@@ -23,7 +24,7 @@ export async function opened(
   const engine = await openEngine(options);
   await migrate(engine);
   return {
-    store: new ClickHouseEventStore(engine, new Recency(engine, largeRows)),
+    store: new ClickHouseEventStore(engine, new Searches(engine, new Recency(engine, largeRows))),
     async kill(text) {
       if (!/^\w+$/.test(text)) throw new TypeError('not a word');
       await engine.command(`KILL QUERY WHERE query LIKE '%${text}%' AND query NOT LIKE 'KILL%' ASYNC`);
