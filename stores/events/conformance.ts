@@ -525,6 +525,42 @@ export function eventStoreConformance(name: string, open: () => Promise<EventFix
         await expectCode(store.screenAround([{ session: "' OR 1", offset_ms: 0 }], 2), 'BAD_REQUEST');
       });
 
+      test('the lines beside a line, each once, however far away', async () => {
+        const session = exampleSession(112);
+        const sparse = [1, 2, 2, 90, 91, 400].map((block, i) =>
+          exampleScreenRow({ session, block, index: i % 3, offset_ms: 5, text: `far ${i}` }),
+        );
+        await store.insert('screen', sparse, 'sparse');
+        await store.insert('screen', sparse.slice(2), 'sparse again');
+        const places = [
+          ...sparse.map(({ block, index }) => ({ session, block, index })),
+          { session: exampleSession(110), block: 2, index: 1 },
+          { session: exampleSession(111), block: 0xffff_ffff, index: 0 },
+        ];
+        const beside = await store.linesBeside(places, 2);
+        expect(beside.map(({ before, after }) => [texts(before), texts(after)])).toEqual([
+          [[], ['far 1', 'far 2']],
+          [['far 0'], ['far 2', 'far 3']],
+          [
+            ['far 0', 'far 1'],
+            ['far 3', 'far 4'],
+          ],
+          [
+            ['far 1', 'far 2'],
+            ['far 4', 'far 5'],
+          ],
+          [['far 2', 'far 3'], ['far 5']],
+          [['far 3', 'far 4'], []],
+          [
+            ['line 2', 'line 3'],
+            ['line 5', 'line 6'],
+          ],
+          [[], []],
+        ]);
+        expect(await store.linesBeside([], 2)).toEqual([]);
+        await expectCode(store.linesBeside([{ session: "' OR 1", block: 0, index: 0 }], 2), 'BAD_REQUEST');
+      });
+
       test('all lines of a session, page by page, each once', async () => {
         const seen: string[] = [];
         for (let last: { block: number; index: number } | null = null; ;) {

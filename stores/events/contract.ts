@@ -173,6 +173,19 @@ export interface ScreenPlace {
   readonly offset_ms: number;
 }
 
+/** The place of a screen line. */
+export interface LinePlace {
+  readonly session: string;
+  readonly block: number;
+  readonly index: number;
+}
+
+/** In order, without the line itself. */
+export interface LinesBeside {
+  readonly before: readonly ScreenLine[];
+  readonly after: readonly ScreenLine[];
+}
+
 export interface ScreenLine {
   readonly block: number;
   readonly index: number;
@@ -383,6 +396,8 @@ export interface EventStore {
    * positions.
    */
   screenAround(places: readonly ScreenPlace[], each: number): Promise<readonly (readonly ScreenLine[])[]>;
+  /** For each line, up to `each` lines of its session on each side of it. At most 25 lines. */
+  linesBeside(places: readonly LinePlace[], each: number): Promise<readonly LinesBeside[]>;
   /** Lines of one session in order, after a position, or the last ones before it. */
   screenLines(
     session: string,
@@ -510,7 +525,9 @@ export const findingQuery = z.strictObject({
   id: filter,
 });
 export const screenPlaces = z.array(z.strictObject({ session: z.string().regex(sessionIdPattern), offset_ms: z.int().min(0) })).max(25);
-export const screenAfter = z.strictObject({ block: z.int().min(0).max(0xffff_ffff), index: z.int().min(0).max(0xffff_ffff) }).nullable();
+const linePlace = { block: z.int().min(0).max(0xffff_ffff), index: z.int().min(0).max(0xffff_ffff) };
+export const linePlaces = z.array(z.strictObject({ session: z.string().regex(sessionIdPattern), ...linePlace })).max(25);
+export const screenAfter = z.strictObject(linePlace).nullable();
 export const sqlLimits = z.strictObject({
   maxRows: z.int().min(1).max(100_000),
   maxSeconds: z.int().min(1).max(300),

@@ -126,6 +126,10 @@ export class FaultyEventStore implements EventStore {
     return this.faults.run('screenAround', () => this.#inner.screenAround(...query));
   }
 
+  linesBeside(...query: Parameters<EventStore['linesBeside']>): ReturnType<EventStore['linesBeside']> {
+    return this.faults.run('linesBeside', () => this.#inner.linesBeside(...query));
+  }
+
   screenLines(...query: Parameters<EventStore['screenLines']>): Promise<readonly ScreenLine[]> {
     return this.faults.run('screenLines', () => this.#inner.screenLines(...query));
   }

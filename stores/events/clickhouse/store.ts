@@ -46,9 +46,9 @@ import { alikeSessions, patterns } from '../queries/patterns.js';
 import { responseByMonth } from '../queries/response.js';
 import type { ResponseQuery } from '../response-contract.js';
 import type { ResponseMonth } from '#schemas/events/response.js';
-import { screenAround, screenLines, searchScreen } from '../queries/screen.js';
+import { linesBeside, screenAround, screenLines, searchScreen } from '../queries/screen.js';
 import { countSessions, listSessions, readSession, sessionUse } from '../queries/sessions.js';
-import { searchBySession, searchOverview, searchRows, searchValuesOf } from '../search/search.js';
+import { Searches } from '../search/searches.js';
 import { sessionTimeline } from '../queries/timeline.js';
 import { scanTables } from '../sql/scan.js';
 import { SqlGuard } from '../sql/guard.js';
@@ -71,9 +71,11 @@ export async function openEventStore(options: EngineOptions): Promise<EventStore
 export class ClickHouseEventStore implements EventStore {
   readonly #engine: Engine;
   readonly #guard: SqlGuard;
+  readonly #searches: Searches;
 
-  constructor(engine: Engine) {
+  constructor(engine: Engine, searches = new Searches(engine)) {
     this.#engine = engine;
+    this.#searches = searches;
     this.#guard = new SqlGuard(engine);
   }
 
@@ -103,19 +105,19 @@ export class ClickHouseEventStore implements EventStore {
   }
 
   searchRows(...[query]: Parameters<EventStore['searchRows']>): ReturnType<EventStore['searchRows']> {
-    return searchRows(this.#engine, query);
+    return this.#searches.rows(query);
   }
 
   searchBySession(...[query]: Parameters<EventStore['searchBySession']>): ReturnType<EventStore['searchBySession']> {
-    return searchBySession(this.#engine, query);
+    return this.#searches.bySession(query);
   }
 
   searchOverview(...[query]: Parameters<EventStore['searchOverview']>): ReturnType<EventStore['searchOverview']> {
-    return searchOverview(this.#engine, query);
+    return this.#searches.overview(query);
   }
 
   searchValues(...[query]: Parameters<EventStore['searchValues']>): ReturnType<EventStore['searchValues']> {
-    return searchValuesOf(this.#engine, query);
+    return this.#searches.values(query);
   }
 
   events(query: EventQuery): Promise<Page<EventRow>> {
@@ -176,6 +178,10 @@ export class ClickHouseEventStore implements EventStore {
 
   screenAround(...[places, each]: Parameters<EventStore['screenAround']>): Promise<readonly (readonly ScreenLine[])[]> {
     return screenAround(this.#engine, places, each);
+  }
+
+  linesBeside(...[places, each]: Parameters<EventStore['linesBeside']>): ReturnType<EventStore['linesBeside']> {
+    return linesBeside(this.#engine, places, each);
   }
 
   screenLines(...[session, after, limit, side]: Parameters<EventStore['screenLines']>): Promise<readonly ScreenLine[]> {

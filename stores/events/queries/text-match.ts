@@ -20,6 +20,8 @@ export interface TextColumn {
   readonly words: string;
   /** A separator between words. */
   readonly separators: RegExp;
+  /** Whether the table has an index of `words`. Without one, nothing but the deciding condition is asked. */
+  readonly indexed: boolean;
 }
 
 export const screenText: TextColumn = {
@@ -27,6 +29,7 @@ export const screenText: TextColumn = {
   folded: 'lowerUTF8(text)',
   words: String.raw`lowerUTF8(replaceRegexpAll(text, '[^\\p{L}\\p{M}\\p{N}]+', ' '))`,
   separators: /[^\p{L}\p{M}\p{N}]+/u,
+  indexed: true,
 };
 
 /**
@@ -39,6 +42,7 @@ export const eventText: TextColumn = {
   folded: `lowerUTF8(${eventTexts})`,
   words: `lowerUTF8(${eventTexts})`,
   separators: /[\x00-\x2f\x3a-\x40\x5b-\x60\x7b-\x7f]+/,
+  indexed: true,
 };
 
 /** The engine looks up parts of words in its dictionary only from this length. */
@@ -48,7 +52,7 @@ const shortestPart = 4;
 export type Bind = (value: string) => string;
 
 export function textCondition(column: TextColumn, text: string, mode: SearchMode, bind: Bind): string {
-  const { folded, words } = column;
+  const { folded, words, indexed } = column;
   switch (mode) {
     case 'auto':
       return textCondition(column, text, /^[\p{L}\p{M}\p{N}\s]+$/u.test(text) ? 'words' : 'substring', bind);
@@ -61,9 +65,8 @@ export function textCondition(column: TextColumn, text: string, mode: SearchMode
       const needle = text.toLowerCase();
       const { whole, part } = implied(needle, column.separators);
       const parts: string[] = [];
-      if (whole.length > 0) parts.push(`hasAllTokens(${words}, ${bind(whole.join(' '))})`);
-      if (part !== undefined && words !== folded) parts.push(`${words} LIKE ${bind(`%${part}%`)}`);
-      parts.push(`${folded} LIKE ${bind(`%${escapeLike(needle)}%`)}`);
+      if (indexed && whole.length > 0) parts.push(`hasAllTokens(${words}, ${bind(whole.join(' '))})`);
+      parts.push(...partOf(column, part, needle, bind), `${folded} LIKE ${bind(`%${escapeLike(needle)}%`)}`);
       return parts.join(' AND ');
     }
     case 'regex': {
@@ -71,13 +74,18 @@ export function textCondition(column: TextColumn, text: string, mode: SearchMode
       const piece = requiredPiece(text)?.toLowerCase();
       if (piece !== undefined) {
         const { part } = implied(piece, column.separators);
-        if (part !== undefined && words !== folded) parts.push(`${words} LIKE ${bind(`%${part}%`)}`);
-        parts.push(`${folded} LIKE ${bind(`%${escapeLike(piece)}%`)}`);
+        parts.push(...partOf(column, part, piece, bind), `${folded} LIKE ${bind(`%${escapeLike(piece)}%`)}`);
       }
       parts.push(`match(${column.text}, ${bind(`(?i)${text}`)})`);
       return parts.join(' AND ');
     }
   }
+}
+
+/** The index looks up one part of a word at a time: a needle with a separator in it is not looked up by itself. */
+function partOf({ words, folded, indexed }: TextColumn, part: string | undefined, needle: string, bind: Bind): readonly string[] {
+  const needed = indexed && part !== undefined && (words !== folded || part !== needle);
+  return needed ? [`${words} LIKE ${bind(`%${part}%`)}`] : [];
 }
 
 export function splitWords(text: string, separators = screenText.separators): readonly string[] {

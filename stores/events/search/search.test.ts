@@ -137,7 +137,7 @@ const idOf = ({ table, row }: FoundRow): string =>
       : `${table} ${row.session} ${row.block} ${row.index}`;
 
 beforeAll(async () => {
-  fixture = await openedChdb();
+  fixture = await openedChdb(0);
   const rows = randomRows(11);
   const sessions = new Map(rows.flatMap((found) => (found.table === 'sessions' ? [[found.row.session, found.row] as const] : [])));
   all = { rows, sessions };

@@ -1,14 +1,7 @@
-/**
- * Searches over every table: sessions with their hits, hits newest first, and an overview of all hits.
- *
- * Each table is queried separately, so that each uses its own indexes, and a table in which nothing can match is skipped.
- * Duplicates are counted once: hits are counted by the hash of their identity, which is exact up to about ten thousand and
- * within one percent above. Tested in search.test.ts.
- */
+/** Searches over every table: sessions with their hits, and hits newest first. Tested in search.test.ts. */
 import { z } from 'zod';
 import { StenoError } from '#schemas/base/errors.js';
 import type { EventTable, EventTables } from '#schemas/events/rows.js';
-import type { SearchExpression } from '#schemas/search/expression.js';
 import { decodeRow, formatMoment, selectColumns } from '../engine/columns.js';
 import type { Engine } from '../engine/engine.js';
 import { parseQuery } from '../contract.js';
@@ -16,111 +9,102 @@ import type { Page } from '../contract.js';
 import { Conditions, decodeCursor } from '../queries/conditions.js';
 import { indexedSettings, pageOf } from '../queries/paging.js';
 import { addVisible } from '../queries/visible.js';
-import type {
-  Counted,
-  FoundRow,
-  FoundSession,
-  SearchHits,
-  SearchOverview,
-  SearchOverviewQuery,
-  SearchScope,
-  SearchSessions,
-  SearchValues,
-} from '../search-contract.js';
-import { MAX_HISTOGRAM, searchHits, searchOverviewQuery, searchSessions, searchValues } from '../search-contract.js';
+import type { Counted, FoundRow, FoundSession, SearchHits, SearchSessions, SearchValues } from '../search-contract.js';
+import { searchHits, searchSessions, searchValues } from '../search-contract.js';
+import { conditionsIn, identityHash, rankOf, tablesAsked, unionOf } from './asked.js';
+import type { Asked, Asking } from './asked.js';
+import { NEWEST_PART } from './recency.js';
+import type { Recency } from './recency.js';
 import { searchTables } from './tables.js';
 import type { SearchTable } from './tables.js';
-import { NO_SIGNALS, writeSearch } from './write-search.js';
-
-/** The rows of a table that a search may find. Undefined: none can. */
-function conditionsOf(table: SearchTable, expression: SearchExpression, scope: SearchScope): Conditions | undefined {
-  if (table.name === 'audit' && !scope.audit) return undefined;
-  const conditions = new Conditions();
-  const written = writeSearch(expression, table, conditions.bind);
-  if (written === false) return undefined;
-  if (written !== true) conditions.add(written, {});
-  if (table.name === 'findings' && !namesSignals(expression)) conditions.add(NO_SIGNALS, {});
-  if (table.name === 'audit') return conditions;
-  if (scope.user !== undefined) conditions.add(`user = ${conditions.bind(scope.user)}`, {});
-  // Rows without a session are for users who may see everything.
-  if (scope.user !== undefined || scope.visible !== undefined) conditions.add("session != ''", {});
-  addVisible(conditions, table.name, scope.visible);
-  return conditions;
-}
-
-/** Signals tag ordinary behaviour, so they are found only when named explicitly. */
-function namesSignals(expression: SearchExpression): boolean {
-  switch (expression.kind) {
-    case 'all':
-    case 'any':
-      return expression.of.some(namesSignals);
-    case 'not':
-      return namesSignals(expression.of);
-    case 'text':
-      return false;
-    case 'field':
-      return expression.field === 'tier' || expression.field === 'rule' || expression.field === 'technique';
-  }
-}
-
-const tablesAsked = (expression: SearchExpression, scope: SearchScope) =>
-  searchTables.flatMap((table) => {
-    const conditions = conditionsOf(table, expression, scope);
-    return conditions === undefined ? [] : [{ table, conditions }];
-  });
 
 const sessionCursor = z.tuple([z.int().min(0).max(7_258_118_400_000), z.string().max(64)]);
 
-/** Sessions with hits, the one with the newest hit first. Rows without a session are grouped under `''`. */
-export async function searchBySession(engine: Engine, query: SearchSessions): Promise<Page<FoundSession>> {
+interface SessionHits {
+  readonly session: string;
+  readonly count: number;
+  readonly first_at: number;
+  readonly last_at: number;
+  /** Places of the tables in which it has hits. */
+  readonly ranks: number;
+}
+
+/**
+ * Sessions in which something was found, the one with the newest hit first. Rows of no session are together, under `''`.
+ *
+ * A session whose newest hit is in the newest part of the store comes before all that have none there, so if that part has a page of
+ * sessions, only their own rows are counted.
+ */
+export async function searchBySession(engine: Engine, query: SearchSessions, recency: Recency): Promise<Page<FoundSession>> {
   const { expression, scope, limit, each, cursor } = parseQuery(searchSessions, query);
-  const union = unionOf(
-    tablesAsked(expression, scope),
-    ({ moment, identity }) => `session, ${moment} AS moment, ${identityHash(identity)} AS id`,
-  );
-  if (union === undefined) return { rows: [], next: null };
   const after = cursor === undefined ? undefined : decodeCursor(sessionCursor, cursor);
+  const tables = await tablesAsked(engine, { expression, scope });
+  const start = tables.some(({ large }) => large) ? await recency.start(expression, after?.[0]) : undefined;
+  let rows: readonly SessionHits[] = [];
+  if (start !== undefined) {
+    const newest = await newestSessions(engine, conditionsIn(tables, { expression, scope, start }), limit, after);
+    if (newest[limit] !== undefined && newest[limit].last_at >= start) {
+      const asked = conditionsIn(tables, { expression, scope });
+      const sessions = newest.map(({ session }) => session);
+      for (const { conditions } of asked) conditions.add('session IN {sessions:Array(String)}', { sessions });
+      rows = await newestSessions(engine, asked, limit, after);
+    }
+  }
+  if (rows.length <= limit) rows = await newestSessions(engine, conditionsIn(tables, { expression, scope }), limit, after);
+  const page = pageOf(rows, limit, ({ last_at: last, session }) => [last, session]);
+  const hits = await newestOfEach(engine, tables, { expression, scope }, page.rows, each);
+  return {
+    rows: page.rows.map(({ ranks: _ranks, ...row }) => ({ ...row, hits: hits.get(row.session) ?? [] })),
+    next: page.next,
+  };
+}
+
+async function newestSessions(
+  engine: Engine,
+  asked: readonly Asked[],
+  limit: number,
+  after: z.output<typeof sessionCursor> | undefined,
+): Promise<readonly SessionHits[]> {
+  const union = unionOf(
+    asked,
+    ({ name, moment, identity }) => `session, ${moment} AS moment, ${identityHash(identity)} AS id, toUInt8(${1 << rankOf(name)}) AS rank`,
+  );
+  if (union === undefined) return [];
   const having = after === undefined ? '' : `HAVING (last, session) < (toDateTime64({after_at:String}, 3, 'UTC'), {after_session:String}) `;
   const found = await engine.read(
-    `SELECT session, uniqCombined64(id), toUnixTimestamp64Milli(max(moment) AS last), toUnixTimestamp64Milli(min(moment)) FROM (${union.sql}) ` +
+    `SELECT session, uniqCombined64(id), toUnixTimestamp64Milli(max(moment) AS last), toUnixTimestamp64Milli(min(moment)), groupBitOr(rank) FROM (${union.sql}) ` +
       `GROUP BY session ${having}ORDER BY last DESC, session DESC LIMIT ${limit + 1} ${indexedSettings('search_sessions')}`,
     { ...union.parameters, ...(after === undefined ? {} : { after_at: formatMoment(after[0]), after_session: after[1] }) },
   );
-  const rows = found.map(([session, count, last, first]) => ({
+  return found.map(([session, count, last, first, ranks]) => ({
     session: String(session),
     count: Number(count),
     last_at: Number(last),
     first_at: Number(first),
+    ranks: Number(ranks),
   }));
-  const page = pageOf(rows, limit, ({ last_at: last, session }) => [last, session]);
-  const hits = await newestOfEach(
-    engine,
-    expression,
-    scope,
-    page.rows.map(({ session }) => session),
-    each,
-  );
-  return { rows: page.rows.map((row) => ({ ...row, hits: hits.get(row.session) ?? [] })), next: page.next };
 }
 
 async function newestOfEach(
   engine: Engine,
-  expression: SearchExpression,
-  scope: SearchScope,
-  sessions: readonly string[],
+  tables: readonly SearchTable[],
+  asking: Asking,
+  sessions: readonly SessionHits[],
   each: number,
 ): Promise<ReadonlyMap<string, readonly FoundRow[]>> {
   const found: Map<string, FoundRow[]>[] = [];
-  if (sessions.length > 0 && each > 0)
-    for (const { table, conditions } of tablesAsked(expression, scope)) {
-      conditions.add('session IN {sessions:Array(String)}', { sessions });
+  if (each > 0)
+    for (const { table, conditions } of conditionsIn(tables, asking)) {
+      const own = sessions.filter(({ ranks }) => (ranks & (1 << rankOf(table.name))) !== 0).map(({ session }) => session);
+      if (own.length === 0) continue;
+      conditions.add('session IN {sessions:Array(String)}', { sessions: own });
       const ofTable = new Map<string, FoundRow[]>();
       for (const one of await readRows(engine, table, conditions, `LIMIT ${each} BY session`))
         ofTable.set(one.row.session, [...(ofTable.get(one.row.session) ?? []), one]);
       found.push(ofTable);
     }
   return new Map(
-    sessions.map((session) => [
+    sessions.map(({ session }) => [
       session,
       someOfEach(
         found.flatMap((ofTable) => [ofTable.get(session) ?? []]),
@@ -145,17 +129,35 @@ const hitCursor = z.tuple([
   z.array(z.union([z.string().max(255), z.int()])).max(5),
 ]);
 
-/** Returns the hits, newest first. */
-export async function searchRows(engine: Engine, query: SearchHits): Promise<Page<FoundRow>> {
+/**
+ * Returns the hits, newest first. Of large tables the newest part is read first. If that leaves the page short, a part that should
+ * suffice by what was found is read, then the rest.
+ */
+export async function searchRows(engine: Engine, query: SearchHits, recency: Recency): Promise<Page<FoundRow>> {
   const { expression, scope, limit, cursor } = parseQuery(searchHits, query);
   const after = cursor === undefined ? undefined : decodeCursor(hitCursor, cursor);
-  const rows: FoundRow[] = [];
-  for (const { table, conditions } of tablesAsked(expression, scope)) {
-    if (after !== undefined) addAfter(conditions, table, after);
-    rows.push(...(await readNewest(engine, table, conditions, limit + 1)));
+  const wanted = limit + 1;
+  const tables = await tablesAsked(engine, { expression, scope });
+  const hasLarge = tables.some(({ large }) => large);
+  const found = new Map<SearchTable, readonly FoundRow[]>();
+  for (let part = hasLarge ? NEWEST_PART : 1; ;) {
+    const start = await recency.start(expression, after?.[0], part);
+    for (const table of tables) {
+      const before = found.get(table);
+      // A table that has a page of rows in a newer part needs nothing of an older one.
+      if (before !== undefined && (!table.large || before.length >= wanted)) continue;
+      for (const { conditions } of conditionsIn([table], { expression, scope, start })) {
+        if (after !== undefined) addAfter(conditions, table, after);
+        found.set(table, await readNewest(engine, table, conditions, wanted));
+      }
+    }
+    const rows = [...found.values()].flat().sort(byMoment);
+    const newest = rows.filter((row) => start === undefined || momentOf(row.table, row.row) >= start).length;
+    // What was not read is older than all of these.
+    if (start === undefined || newest >= wanted)
+      return pageOf(rows, limit, ({ table, row }) => [momentOf(table, row), rankOf(table), identityOf(table, row)] as never);
+    part = part > NEWEST_PART ? 1 : (2 * part * wanted) / newest;
   }
-  rows.sort(byMoment);
-  return pageOf(rows, limit, ({ table, row }) => [momentOf(table, row), rankOf(table), identityOf(table, row)] as never);
 }
 
 function addAfter(conditions: Conditions, table: SearchTable, [at, rank, identity]: z.output<typeof hitCursor>): void {
@@ -181,18 +183,21 @@ async function readRows(engine: Engine, table: SearchTable, conditions: Conditio
 }
 
 /**
- * The newest rows. To drop repeats, the engine would sort everything that it found, including texts. Instead it returns twice as many
- * rows, selected by time alone, and repeats, which are rare, are dropped here.
+ * The newest rows. To drop repeats the engine would sort everything that was found, texts included: it is asked for rows that it picks
+ * by their moment alone, and repeats, which are rare, are dropped here. Of each row all columns are read, a granule for each, so twice
+ * as many are asked for only where there were repeats.
  */
 async function readNewest(engine: Engine, table: SearchTable, conditions: Conditions, count: number): Promise<FoundRow[]> {
   if (table.final) return readRows(engine, table, conditions, `LIMIT ${count}`);
   const { source } = newestFirst(table, conditions);
-  const rows = decoded(table, await engine.read(`${source}LIMIT ${2 * count} ${indexedSettings('search_hits')}`, conditions.parameters));
   const place = ({ row }: FoundRow): string => JSON.stringify([momentOf(table.name, row), ...identityOf(table.name, row)]);
-  const different = rows.filter((one, i) => i === 0 || place(one) !== place(rows[i - 1]!));
-  // With this many repeats, some of the wanted rows may not have been read.
-  if (different.length < count && rows.length === 2 * count) return readRows(engine, table, conditions, `LIMIT ${count}`);
-  return different.slice(0, count);
+  for (const most of [count, 2 * count]) {
+    const rows = decoded(table, await engine.read(`${source}LIMIT ${most} ${indexedSettings('search_hits')}`, conditions.parameters));
+    const different = rows.filter((one, i) => i === 0 || place(one) !== place(rows[i - 1]!));
+    // Fewer rows than asked for: there are no others behind them.
+    if (different.length >= count || rows.length < most) return different.slice(0, count);
+  }
+  return readRows(engine, table, conditions, `LIMIT ${count}`);
 }
 
 function newestFirst(table: SearchTable, conditions: Conditions): { readonly source: string; readonly places: string } {
@@ -209,52 +214,6 @@ function decoded(table: SearchTable, found: readonly (readonly unknown[])[]): Fo
   return found.map((values) => ({ table: table.name, row: decodeRow(table.name, values) }) as FoundRow);
 }
 
-const facetNames = ['user', 'node', 'login', 'kind'] as const;
-const FACET_VALUES = 12;
-
-/** Counts all hits by time, and by user, node, login and kind. */
-export async function searchOverview(engine: Engine, query: SearchOverviewQuery): Promise<SearchOverview> {
-  const { expression, scope } = parseQuery(searchOverviewQuery, query);
-  const asked = tablesAsked(expression, scope);
-  const union = unionOf(
-    asked,
-    ({ name, moment, identity, kind }) =>
-      `${moment} AS moment, ${identityHash(identity)} AS id, ${name === 'audit' ? 'actor' : 'user'} AS who, node, login, ` +
-      `${kind === null ? 'toString(kind)' : `'${kind}'`} AS what, session`,
-  );
-  const empty = { total: 0, sessions: 0, step_ms: 1, histogram: [], facets: { user: [], node: [], login: [], kind: [] } };
-  if (union === undefined) return empty;
-  const [bounds] = await engine.read(
-    `SELECT uniqCombined64(id), uniqCombined64If(session, session != ''), toUnixTimestamp64Milli(min(moment)), toUnixTimestamp64Milli(max(moment)) ` +
-      `FROM (${union.sql}) ${indexedSettings('search_bounds')}`,
-    union.parameters,
-  );
-  const [total, sessions, first, last] = (bounds ?? []).map(Number);
-  if (total === undefined || total === 0) return empty;
-  const step = stepOf(first!, last!);
-  const facets = facetNames.map((name) => `facet_${name}`);
-  const sets = [...facets.map((name) => `(${name})`), '(bucket)'].join(', ');
-  const found = await engine.read(
-    `SELECT grouping(${[...facets, 'bucket'].join(', ')}) AS which, ${facets.map((name) => `toString(${name})`).join(', ')}, bucket, uniqCombined64(id) AS hits ` +
-      `FROM (SELECT id, toString(who) AS facet_user, toString(node) AS facet_node, toString(login) AS facet_login, what AS facet_kind, ` +
-      `intDiv(toUnixTimestamp64Milli(moment), ${step}) AS bucket FROM (${union.sql})) GROUP BY GROUPING SETS (${sets}) ` +
-      `ORDER BY which, hits DESC, ${[...facets, 'bucket'].join(', ')} LIMIT ${MAX_HISTOGRAM + 4} BY which ${indexedSettings('search_overview')}`,
-    union.parameters,
-  );
-  const histogram: { at: number; count: number }[] = [];
-  const counted: Record<string, { value: string; count: number }[]> = Object.fromEntries(facetNames.map((name) => [name, []]));
-  for (const [which, ...values] of found) {
-    // grouping() sets a bit for each expression that is not in the set; the first is the highest.
-    const of = facets.findIndex((_, i) => ((Number(which) >> (facets.length - i)) & 1) === 0);
-    const count = Number(values.at(-1));
-    if (of < 0) histogram.push({ at: Number(values.at(-2)) * step, count });
-    else if (String(values[of]) !== '' && counted[facetNames[of]!]!.length < FACET_VALUES)
-      counted[facetNames[of]!]!.push({ value: String(values[of]), count });
-  }
-  histogram.sort((a, b) => a.at - b.at);
-  return { total, sessions: sessions ?? 0, step_ms: step, histogram, facets: counted as unknown as SearchOverview['facets'] };
-}
-
 /** The most frequent values of a field in sessions, at most twenty. */
 export async function searchValuesOf(engine: Engine, query: SearchValues): Promise<readonly Counted[]> {
   const { field, prefix, scope } = parseQuery(searchValues, query);
@@ -269,35 +228,6 @@ export async function searchValuesOf(engine: Engine, query: SearchValues): Promi
     conditions.parameters,
   );
   return found.map(([value, count]) => ({ value: String(value), count: Number(count) }));
-}
-
-const steps = [1e3, 5e3, 15e3, 60e3, 300e3, 900e3, 3.6e6, 10.8e6, 43.2e6, 86.4e6, 7 * 86.4e6, 28 * 86.4e6, 364 * 86.4e6] as const;
-
-/** The finest step that does not exceed the number of bars. */
-function stepOf(first: number, last: number): number {
-  return steps.find((step) => Math.floor(last / step) - Math.floor(first / step) < MAX_HISTOGRAM) ?? steps.at(-1)!;
-}
-
-function unionOf(
-  asked: readonly { readonly table: SearchTable; readonly conditions: Conditions }[],
-  columns: (table: SearchTable) => string,
-): { readonly sql: string; readonly parameters: Conditions['parameters'] } | undefined {
-  if (asked.length === 0) return undefined;
-  const parameters: Record<string, string | number | readonly string[]> = {};
-  const parts = asked.map(({ table, conditions }, i) => {
-    const renamed = conditions.renamed(`t${i}_`);
-    Object.assign(parameters, renamed.parameters);
-    return `SELECT ${columns(table)} FROM ${table.name}${table.final ? ' FINAL' : ''} WHERE ${renamed.where}`;
-  });
-  return { sql: parts.join(' UNION ALL '), parameters };
-}
-
-function identityHash(identity: readonly string[]): string {
-  return `cityHash64(${identity.join(', ')})`;
-}
-
-function rankOf(table: EventTable): number {
-  return searchTables.findIndex(({ name }) => name === table);
 }
 
 function momentOf(table: EventTable, row: EventTables[EventTable]): number {

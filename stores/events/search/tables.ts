@@ -27,6 +27,8 @@ export interface SearchTable {
   readonly until: string;
   /** Whether to read FINAL, which leaves out older versions of a row. */
   readonly final: boolean;
+  /** Has rows for each line or event: the newest are looked for first. */
+  readonly large: boolean;
   readonly text: TextColumn;
   /** Columns that identify rows and order rows of the same time, all descending. */
   readonly identity: readonly string[];
@@ -54,6 +56,7 @@ function plainText(text: string): TextColumn {
     folded: `lowerUTF8(${text})`,
     words: String.raw`lowerUTF8(replaceRegexpAll(${text}, '[^\\p{L}\\p{M}\\p{N}]+', ' '))`,
     separators: screenText.separators,
+    indexed: false,
   };
 }
 
@@ -62,6 +65,7 @@ const screen: SearchTable = {
   moment: 'at',
   until: 'at',
   final: false,
+  large: true,
   text: screenText,
   identity: ['session', 'block', '`index`'],
   fields: { ...place, ...lookedUp },
@@ -74,6 +78,7 @@ const sessions: SearchTable = {
   // A session that has no end yet is still running.
   until: "ifNull(ended_at, toDateTime64('2200-01-01 00:00:00', 3, 'UTC'))",
   final: true,
+  large: false,
   text: plainText('command'),
   identity: ['session'],
   fields: {
@@ -98,6 +103,7 @@ const events: SearchTable = {
   moment: 'at',
   until: 'at',
   final: false,
+  large: true,
   text: eventText,
   identity: ['session', 'source', 'emitter', 'block', '`index`'],
   fields: {
@@ -127,6 +133,7 @@ const findings: SearchTable = {
   moment: 'at',
   until: 'at',
   final: true,
+  large: false,
   text: plainText("concat(rule, ' ', data)"),
   identity: ['id'],
   fields: {
@@ -146,6 +153,7 @@ const audit: SearchTable = {
   moment: 'at',
   until: 'at',
   final: false,
+  large: false,
   text: plainText("concat(event, ' ', target, ' ', reason, ' ', code)"),
   identity: ['id'],
   fields: {

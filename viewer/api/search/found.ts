@@ -2,14 +2,12 @@
 import type { FoundHit } from '#schemas/api/recordings/find.js';
 import { gapText } from '#schemas/kernel/kernel-gap.js';
 import type { EventRow, FindingRow } from '#schemas/events/rows.js';
-import type { EventStore } from '#stores/events/contract.js';
+import type { EventStore, ScreenLine } from '#stores/events/contract.js';
 import type { FoundRow } from '#stores/events/search-contract.js';
 
 /** Lines of context on each side. */
 const CONTEXT = 2;
-/** Rows read on each side: rows at the hit's own moment, including the hit, are sorted out here. */
-const CONTEXT_READ = 12;
-/** The store limits the number of places in one query. */
+/** The store limits the number of lines in one query. */
 const PLACES_A_QUERY = 25;
 /** A line of a hit is cut at this length; the moment itself shows the whole line. */
 const MAX_TEXT = 2000;
@@ -19,19 +17,12 @@ export async function hitsOf(events: EventStore, found: readonly FoundRow[], q: 
   const around = new Map<FoundRow, Pick<FoundHit, 'before' | 'after'>>();
   for (let from = 0; from < screens.length; from += PLACES_A_QUERY) {
     const some = screens.slice(from, from + PLACES_A_QUERY);
-    const lists = await events.screenAround(
-      some.map(({ row: { session, offset_ms } }) => ({ session, offset_ms })),
-      CONTEXT_READ,
+    const lists = await events.linesBeside(
+      some.map(({ row: { session, block, index } }) => ({ session, block, index })),
+      CONTEXT,
     );
-    for (const [i, one] of some.entries()) {
-      const lines = lists[i]!;
-      const at = lines.findIndex(({ block, index }) => block === one.row.block && index === one.row.index);
-      const texts = lines.map(({ text }) => text.slice(0, MAX_TEXT));
-      around.set(
-        one,
-        at < 0 ? noContext : { before: texts.slice(Math.max(0, at - CONTEXT), at), after: texts.slice(at + 1, at + 1 + CONTEXT) },
-      );
-    }
+    const texts = (lines: readonly ScreenLine[]): string[] => lines.map(({ text }) => text.slice(0, MAX_TEXT));
+    for (const [i, one] of some.entries()) around.set(one, { before: texts(lists[i]!.before), after: texts(lists[i]!.after) });
   }
   return found.map((one) => ({ ...hitOf(one, q), ...(around.get(one) ?? noContext) }));
 }
