@@ -14,7 +14,16 @@ import type { Context, Route } from '../http/server.js';
 import { auditRow } from '../records/audit.js';
 import type { Records } from '../records/records.js';
 import { keepRuleCounts } from '../records/detection/rule-counts.js';
-import { allRules, newRuleSet, putRule, removeRule, ruleNamed, rulesInForce, ruleSetVersion, setEnabled } from '../records/detection/rules.js';
+import {
+  allRules,
+  newRuleSet,
+  putRule,
+  removeRule,
+  ruleNamed,
+  rulesInForce,
+  ruleSetVersion,
+  setEnabled,
+} from '../records/detection/rules.js';
 import type { PutRule } from '../records/detection/rules.js';
 
 export interface RuleParts {

@@ -127,7 +127,11 @@ test('whoever follows rows is told those of a draft ahead of their block, from i
   const told = async (): Promise<{ readonly socket: WebSocket; readonly indexes: number[]; until(count: number): Promise<void> }> => {
     const { key, cert, ca } = await services.certify('analyzer/one');
     const options = { key, cert, ca, checkServerIdentity: () => undefined as never };
-    const socket = new WebSocket(`wss://${ingest.addresses['uplink']!}${formatRowsWanted({ grouped: true, shares: null })}`, UPLINK_PROTOCOL, options);
+    const socket = new WebSocket(
+      `wss://${ingest.addresses['uplink']!}${formatRowsWanted({ grouped: true, shares: null })}`,
+      UPLINK_PROTOCOL,
+      options,
+    );
     const indexes: number[] = [];
     let wake = (): void => undefined;
     socket.on('message', (data: Buffer) => {
