@@ -63,3 +63,21 @@ test('counts over sessions, and gives the same finding after a restart in the mi
   other.take({ kind: 'event', row: later });
   expect(cut.at(-1)).toEqual(whole.at(-1));
 });
+
+test('the logins of node services, whose arguments have the command of the user, are in no past', async () => {
+  const argv = ['sh', '-c', '{ echo 0 >/proc/self/loginuid; } 2>/dev/null; exec "$@"', 'sh', 'alpha'];
+  // Two matches of users, and two of logins: three would be a finding.
+  const logins = [1, 2].flatMap((): EventRow[] => {
+    const [row] = makeSession(['alpha']).events.filter(({ kind }) => kind === 'exec');
+    const login = { ...row!, node: 'web-9', name: argv.join(' '), data: JSON.stringify({ pid: 1, argv }) };
+    return [login, { ...login, index: 1, name: 'bash -c alpha', data: JSON.stringify({ pid: 2, argv: ['bash', '-c', 'beta'] }) }];
+  });
+  await fixture.store.insert('events', logins, 'logins');
+  const found: FindingRow[] = [];
+  await across(found).begin();
+  expect(found.filter(({ node }) => node === 'web-9')).toEqual([]);
+  const third = { ...logins[1]!, session: makeSession([]).live.session };
+  await fixture.store.insert('events', [third], 'third');
+  await across(found).begin();
+  expect(found.filter(({ node }) => node === 'web-9')).toHaveLength(1);
+});

@@ -13,7 +13,7 @@ import type { EventKind } from '#schemas/events/kinds.js';
 import type { EventRow } from '#schemas/events/rows.js';
 import type { EventQuery, EventStore } from '#stores/events/contract.js';
 import type { Detector, Observation, SessionDetector } from '../detection/detector.js';
-import { LoginRowsOfSessions } from './login-rows.js';
+import { LoginRowsOfSessions } from './logins.js';
 import { Found } from './found.js';
 import type { RunParts } from './found.js';
 

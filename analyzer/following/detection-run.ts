@@ -8,7 +8,7 @@ import type { EventSource } from '#schemas/events/kinds.js';
 import type { Detection, Observation, SessionDetector } from '../detection/detector.js';
 import { Found } from './found.js';
 import type { RunParts } from './found.js';
-import { LoginRows } from './login-rows.js';
+import { LoginRows } from '#schemas/kernel/login-rows.js';
 import { StreamPlaces } from './row-place.js';
 
 /** Findings per session, so that a rule that matches everything does not fill the table. */

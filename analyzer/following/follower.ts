@@ -10,7 +10,7 @@ import { LRUCache } from 'lru-cache';
 import { shareOf } from '#schemas/events/shares.js';
 import type { EventRow, ScreenRow } from '#schemas/events/rows.js';
 import type { RowMessage } from '#schemas/row-feed.js';
-import { LoginRowsOfSessions } from './login-rows.js';
+import { LoginRowsOfSessions } from './logins.js';
 import { ANALYZED, SessionRun } from './session-run.js';
 import type { SessionParts } from './session-run.js';
 

@@ -151,7 +151,7 @@ function startedOf(events: readonly Ran[]): readonly Started[] {
 }
 
 /** Whether a process is a shell that reads from its terminal: no command, no script, not part of a pipeline. */
-function isTerminalShell({ name, text, piped }: Process): boolean {
+function isTerminalShell({ name, text, piped }: Pick<Process, 'name' | 'text' | 'piped'>): boolean {
   if (piped) return false;
   const [, ...args] = text.split(/\s+/);
   return shells.test(name) && args.every((arg) => /^-{1,2}[a-z-]+$/i.test(arg) && !/^-[a-z]*c[a-z]*$/.test(arg));
@@ -282,6 +282,9 @@ function hiddenOf(
   unitAt: (offset: number) => number,
 ): readonly HiddenProgram[] {
   const rows = new Map<string, { row: HiddenProgram; times: number; last: number }>();
+  // The account's shell is the session itself: the first program, or a login shell, whose name begins with a dash.
+  const isSession = (one: Started): boolean =>
+    one.text.startsWith('-') || (one === started[0] && isTerminalShell({ ...one, piped: false }));
   // Words of the lines within `NEAR_MS`: a window that moves with the programs.
   const near = new Map<string, number>();
   let [from, to] = [0, 0];
@@ -295,8 +298,7 @@ function hiddenOf(
     const command = shown[unit];
     const called = baseName(one.text.split(/\s/, 1)[0]!).replace(/^-/, '');
     const isShown = (name: string): boolean => (near.get(name) ?? 0) > 0 || (command !== undefined && wordsOf(command.command).has(name));
-    // The login shell is the session itself.
-    if (isShown(one.name) || isShown(called) || one.text.startsWith('-')) continue;
+    if (isShown(one.name) || isShown(called) || isSession(one)) continue;
     const key = JSON.stringify([unit, one.text, one.parentText]);
     const known = rows.get(key);
     if (known !== undefined) {

@@ -8,6 +8,7 @@
 import { LRUCache } from 'lru-cache';
 import type { CommandList } from '#schemas/api/recordings/commands.js';
 import type { EventRow, SessionRow } from '#schemas/events/rows.js';
+import { LoginRows } from '#schemas/kernel/login-rows.js';
 import type { EventStore, ScreenLine } from '#stores/events/contract.js';
 import { deriveCommands } from '#recordings/derive/commands.js';
 import type { Marked, Ran, ShownLine } from '#recordings/derive/commands.js';
@@ -90,12 +91,14 @@ export class CommandLists {
     from: number,
   ): Promise<{ readonly ran: readonly Ran[]; readonly until: number | null }> {
     const ran: Ran[] = [];
+    // The node service's login is no command, and a screen shows nothing of it.
+    const login = new LoginRows();
     for (let cursor: string | undefined; ;) {
       const { rows, next } = await this.#events.events({
         ...{ session, order: 'session', source: 'kernel', kinds: ['fork', 'exec', 'exit', 'gap'], limit: EVENTS_A_PAGE, cursor },
         from: from === 0 ? undefined : started + from,
       });
-      ran.push(...rows.flatMap((row) => ranOf(row) ?? []));
+      ran.push(...rows.flatMap((row) => (from === 0 && login.take(row) ? [] : (ranOf(row) ?? []))));
       if (next === null) break;
       if (ran.length >= MAX_EVENTS) return { ran, until: ran.at(-1)!.offset };
       cursor = next;

@@ -7,10 +7,9 @@
  *
  * Nothing of the user runs before the account's shell, so nothing can hide in the omitted rows. Tested in login-rows.test.ts.
  */
-import { LRUCache } from 'lru-cache';
-import { HANDOVER } from '#schemas/kernel/process-tree.js';
-import type { EventKind } from '#schemas/events/kinds.js';
-import type { EventRow } from '#schemas/events/rows.js';
+import { HANDOVER } from './process-tree.js';
+import type { EventKind } from '../events/kinds.js';
+import type { EventRow } from '../events/rows.js';
 
 const SET_UP = /^\{ echo \d+ >\/proc\/self\/loginuid; \} 2>\/dev\/null; /;
 /** Acts of a process; losses, and rows about the recording itself, are passed on in any phase. */
@@ -33,24 +32,6 @@ export class LoginRows {
     // su(1) also gets the text of the handover and runs it as `sh -c`.
     if (isHandover && argv[1] === '-c') this.#handing = pid;
     return this.#phase === 'login';
-  }
-}
-
-/** `LoginRows` of many sessions, for rows of several sessions in any interleaving. */
-export class LoginRowsOfSessions {
-  readonly #sessions: LRUCache<string, LoginRows>;
-
-  /** `max`: sessions remembered; the first rows of one that was forgotten count as the user's. */
-  constructor(max = 20_000) {
-    this.#sessions = new LRUCache({ max });
-  }
-
-  /** Returns whether the row belongs to a login itself. Call it with the rows of each session in order. */
-  take(row: Pick<EventRow, 'session' | 'source' | 'kind' | 'data'>): boolean {
-    if (row.source !== 'kernel' || row.session === '') return false;
-    let rows = this.#sessions.get(row.session);
-    if (rows === undefined) this.#sessions.set(row.session, (rows = new LoginRows()));
-    return rows.take(row);
   }
 }
 
