@@ -1,5 +1,5 @@
 /**
- * Checks who signed a checkpoint: the gateway's recording key, certified by the recording CA.
+ * Checks who signed a checkpoint, as `steno verify` does (schemas/recording/checkpoint-check.ts), for many checkpoints of few gateways.
  *
  * The certificate is checked when it is presented, and again for every checkpoint at the time the checkpoint states; a
  * gateway whose clock is far off is refused at the first check. The CA's signature on a certificate is verified only once,
@@ -9,12 +9,11 @@
 import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { StenoError } from '#schemas/base/errors.js';
-import { CHECKPOINT_NAMESPACE, checkpointText } from '#schemas/recording/checkpoint.js';
+import { checkpointFault as faultOf } from '#schemas/recording/checkpoint-check.js';
 import type { SignedCheckpoint } from '#schemas/recording/checkpoint.js';
 import { checkCertificate } from '#schemas/ssh/admission.js';
 import { parseCertificate } from '#schemas/ssh/certificate.js';
 import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
-import { sshsigSignedData } from '#schemas/ssh/signature.js';
 import { verify } from '#runtime/ssh/keys.js';
 
 /** The fault, or null. `trusted`: public key lines of the recording CA. `now`: ms since 1970. */
@@ -23,7 +22,7 @@ export function certificateFault(blob: Uint8Array, gateway: string, trusted: rea
     const admission = checkCertificate(parseCertificate(blob), {
       kind: 'user',
       now: now / 1000,
-      trusted: trusted.map((line) => parseAuthorizedLine(line).blob),
+      trusted: blobsOf(trusted),
       principal: gateway,
       verify: verifyOnce,
     });
@@ -33,6 +32,9 @@ export function certificateFault(blob: Uint8Array, gateway: string, trusted: rea
     throw error;
   }
 }
+
+const blobsOf = (lines: readonly string[]): readonly Uint8Array[] => lines.map((line) => parseAuthorizedLine(line).blob);
+const sha512 = (message: Uint8Array): Uint8Array => createHash('sha512').update(message).digest();
 
 const MAX_VERIFIED = 1_000;
 /** CA signatures already verified, by the digest of key, signature and signed data, each with its length. */
@@ -50,10 +52,5 @@ function verifyOnce(key: Uint8Array, signature: Uint8Array, data: Uint8Array): b
 
 /** The fault of a checkpoint of `checkpoint.gateway`, or null. */
 export function checkpointFault(checkpoint: SignedCheckpoint, certificate: Uint8Array, trusted: readonly string[]): string | null {
-  const fault = certificateFault(certificate, checkpoint.gateway, trusted, checkpoint.time);
-  if (fault !== null) return `the recording certificate: ${fault}`;
-  const digest = createHash('sha512').update(checkpointText(checkpoint)).digest();
-  const signed = sshsigSignedData(CHECKPOINT_NAMESPACE, 'sha512', digest);
-  const signature = Buffer.from(checkpoint.signature, 'base64');
-  return verify(parseCertificate(certificate).publicKey, signature, signed) ? null : 'the signature does not match';
+  return faultOf(checkpoint, certificate, blobsOf(trusted), { sha512, verify, verifyCertificate: verifyOnce });
 }

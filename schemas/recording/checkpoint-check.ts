@@ -16,6 +16,8 @@ export interface SignatureParts {
   readonly sha512: (message: Uint8Array) => Uint8Array;
   /** Whether the signature blob over the data was made by the plain public key. Returns false for unreadable input. */
   readonly verify: (publicBlob: Uint8Array, signatureBlob: Uint8Array, data: Uint8Array) => boolean;
+  /** The same for the CA's signature on the certificate, which a caller may remember: many checkpoints come with one. Left out: `verify`. */
+  readonly verifyCertificate?: SignatureParts['verify'];
 }
 
 /** The bytes that a checkpoint's signature covers. */
@@ -28,7 +30,7 @@ export function checkpointFault(
   checkpoint: SignedCheckpoint,
   certificateBlob: Uint8Array,
   cas: readonly Uint8Array[],
-  { sha512, verify }: SignatureParts,
+  { sha512, verify, verifyCertificate = verify }: SignatureParts,
 ): string | null {
   try {
     const certificate = parseCertificate(certificateBlob);
@@ -37,7 +39,7 @@ export function checkpointFault(
       now: Math.floor(checkpoint.time / 1000),
       trusted: cas,
       principal: checkpoint.gateway,
-      verify,
+      verify: verifyCertificate,
     });
     if (!admitted.ok) return `the recording certificate is not acceptable: ${admitted.detail}`;
     // The authority certifies no other kind of recording key; proofs hold Ed25519 signatures only.

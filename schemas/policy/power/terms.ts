@@ -1,6 +1,6 @@
 /**
  * The terms of sessions that a role sets, and whether one role's are at least as strict as another's. Tested in
- * documents.test.ts.
+ * terms.test.ts.
  */
 import { streamsModes, unechoedModes } from '../../recording/line.js';
 import type { ModerationTerm, Role } from '../role.js';
