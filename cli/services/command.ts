@@ -47,7 +47,7 @@ const services = {
       };
     }),
   gateway: () =>
-    service('gateway', 'run a gateway: the front door that users and agents come to', async () => {
+    service('gateway', 'run a gateway: users and agents connect to it', async () => {
       const [{ gatewayConfig }, { startGatewayService }] = await Promise.all([
         import('../../gateway/config.js'),
         import('../../gateway/service.js'),
