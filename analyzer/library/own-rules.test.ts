@@ -54,6 +54,12 @@ describe("Steno's own rules", () => {
     expect(techniques('ls /etc/udev/rules.d')).not.toContain('T1546.017');
     expect(techniques('find /srv -name a -exec chmod u+s {} +')).toContain('T1548.001');
     expect(techniques('find /srv -name backup')).not.toContain('T1490');
+    // With a redirection, the shell changes something.
+    expect(techniques('cat hook > .git/hooks/pre-commit')).toContain('T1546');
+    expect(techniques('head -1 x >>/etc/rc.local 2>/dev/null')).toContain('T1037.004');
+    expect(techniques('sort -uo /etc/udev/rules.d/9.rules a')).toContain('T1546.017');
+    expect(techniques('cat /etc/udev/rules.d/9.rules 2>&1')).not.toContain('T1546.017');
+    expect(techniques('cat /etc/udev/rules.d/9.rules 2> /dev/null')).not.toContain('T1546.017');
   });
 
   it('are files that anybody can read: one rule a file, named by its folder', () => {
