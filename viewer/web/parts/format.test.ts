@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { bytes, clock, duration } from './format.js';
+import { bytes, clock, clockWithin, duration } from './format.js';
 
 test.each([
   [0, '0:00'],
@@ -8,6 +8,14 @@ test.each([
   [86_399_999, '23:59:59'],
   [-5, '0:00'],
 ])('clock of %d', (ms, text) => expect(clock(ms)).toBe(text));
+
+test.each([
+  [430, 900, '0:00.43'],
+  [0, 900, '0:00.00'],
+  [1_999, 1_999, '0:01.99'],
+  [430, 2_000, '0:00'],
+  [61_430, 90_000, '1:01'],
+])('clock of %d within %d', (ms, whole, text) => expect(clockWithin(ms, whole)).toBe(text));
 test.each([
   [480, '480 ms'],
   [12_400, '12 s'],

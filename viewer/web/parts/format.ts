@@ -8,6 +8,12 @@ export function clock(ms: number): string {
   return hours > 0 ? `${hours}:${pad(minutes)}:${pad(seconds)}` : `${minutes}:${pad(seconds)}`;
 }
 
+/** A moment of a recording: with hundredths of a second where the whole is so short that `m:ss` would say nothing. */
+export function clockWithin(ms: number, whole: number): string {
+  return whole < SHORT_MS ? `${clock(ms)}.${pad(Math.floor((Math.max(0, ms) % 1000) / 10))}` : clock(ms);
+}
+const SHORT_MS = 2_000;
+
 /** In the largest unit or two: `480 ms`, `12 s`, `4 min 2 s`, `3 h 12 min`. */
 export function duration(ms: number): string {
   if (ms < 1000) return `${Math.round(ms)} ms`;

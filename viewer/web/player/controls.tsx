@@ -1,7 +1,7 @@
 /** Play, speed, idle time, and the lag behind a live session, with their keys. */
 import { useEffect } from 'react';
 import type { ReactNode } from 'react';
-import { clock, duration } from '../parts/format.js';
+import { clockWithin, duration } from '../parts/format.js';
 import type { Replay } from '#schemas/player/replay.js';
 import { usePosition, useReplayState } from './use-replay.js';
 
@@ -25,7 +25,7 @@ export function Controls({ replay, onFullscreen, onHelp }: ControlsProps): React
         </svg>
       </button>
       <span className="time" aria-live="off">
-        <b>{clock(position)}</b> / {clock(state.duration)}
+        <b>{clockWithin(position, state.duration)}</b> / {clockWithin(state.duration, state.duration)}
       </span>
       {state.live && <Live replay={replay} position={position} />}
       <span className="spacer" />

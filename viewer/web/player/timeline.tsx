@@ -1,7 +1,7 @@
 /** The timeline: the replay's position, and what happened when. A slider for pointer and keys, and below it the lanes (lanes.tsx). */
 import { useCallback, useEffect, useRef, useState } from 'react';
 import type { KeyboardEvent, PointerEvent, ReactNode } from 'react';
-import { clock } from '../parts/format.js';
+import { clock, clockWithin } from '../parts/format.js';
 import type { SessionTimeline } from '#schemas/api/recordings/replay.js';
 import type { Replay } from '#schemas/player/replay.js';
 import { Density, Lanes } from './lanes.js';
@@ -62,7 +62,7 @@ export function Timeline({ replay, timeline, markers }: TimelineProps): ReactNod
         aria-valuemin={0}
         aria-valuemax={Math.round(duration / 1000)}
         aria-valuenow={Math.round(position / 1000)}
-        aria-valuetext={`${clock(position)} of ${clock(duration)}`}
+        aria-valuetext={`${clockWithin(position, duration)} of ${clockWithin(duration, duration)}`}
         onKeyDown={onKeyDown}
         onPointerDown={(event) => {
           dragging.current = true;
@@ -95,7 +95,7 @@ export function Timeline({ replay, timeline, markers }: TimelineProps): ReactNod
         <div className="played" style={{ width: share(position) }} />
         {hover !== null && (
           <div className="hover" style={{ left: share(hover) }}>
-            <span>{clock(hover)}</span>
+            <span>{clockWithin(hover, duration)}</span>
           </div>
         )}
         <div className="knob" style={{ left: share(position) }} />
