@@ -226,7 +226,14 @@ export const moves: readonly Move[] = [
     'PUT /v1/nodes/held',
     'PUT /v1/lock-effects',
   ),
-  ...move('own', 'which ingest seals a session', 'POST /v1/leases/acquire', 'POST /v1/leases/renew', 'POST /v1/leases/release'),
+  ...move(
+    'own',
+    'which ingest seals a session',
+    'POST /v1/leases/acquire',
+    'POST /v1/leases/renew',
+    'POST /v1/leases/release',
+    'POST /v1/leases/held',
+  ),
   ...move(
     'own',
     'what a node says of itself, within what its token or the owner lets it say',
