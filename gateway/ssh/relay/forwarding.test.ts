@@ -214,7 +214,7 @@ describe('forwarded connections', () => {
       }
       expect(await ask(`some.example.com:${echoPort}`)).toMatchObject({
         status: 255,
-        stderr: expect.stringContaining('ask for an address [ACCESS_DENIED]'),
+        stderr: expect.stringContaining('use an address [ACCESS_DENIED]'),
       });
       const socket = await forward('Entering interactive session', '-N', '-L', `${join(world.directory, 'closed.sock')}:/run/docker.sock`);
       expect((await roundTrip({ path: join(world.directory, 'closed.sock') }, Buffer.from('x')).catch(() => Buffer.alloc(0))).length).toBe(
