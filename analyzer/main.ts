@@ -131,7 +131,6 @@ export function startAnalyzer(parts: AnalyzerParts): RunningAnalyzer {
     const isShared = shares.size < SHARES;
     // With sessions that others follow, the past is read when the feeds are open: from then on nothing is missed.
     let across = leads && !isShared ? lookAcross() : null;
-    let isOver = false;
     const current = new Follower({
       ...running,
       store: events,
@@ -149,14 +148,11 @@ export function startAnalyzer(parts: AnalyzerParts): RunningAnalyzer {
       write,
     });
     const unread = (error: unknown): void => {
-      if (!isOver) log.warn({ err: error }, 'failed to read what belongs to no session; it is read at the next connection');
+      if (follower === current) log.warn({ err: error }, 'failed to read what belongs to no session; it is read at the next connection');
     };
     follower = current;
     parts.onActive?.();
-    stopAcross = () => {
-      isOver = true;
-      across?.close();
-    };
+    stopAcross = () => across?.close();
     clients = parts.ingests.map(
       (url) =>
         new FeedClient(url, {

@@ -8,10 +8,10 @@
  * The outcome for each rule of the authority is reported when a set comes into force, and every minute with its matches. Tested in
  * test/survival/rules-in-force.test.ts.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { StenoError } from '#schemas/base/errors.js';
 import type { EventStore } from '#stores/events/contract.js';
 import type { Log } from '#runtime/log.js';
+import { pause } from '#runtime/pause.js';
 import type { AuthorityClient } from '#runtime/service/authority-client.js';
 import { KnownGood } from '../software/known-good.js';
 import { CatalogueReporter } from './catalogue.js';
@@ -153,6 +153,6 @@ export class RulesInForce {
   }
 
   async #pause(ms = this.#parts.retryMs ?? RETRY_MS): Promise<void> {
-    await sleep(ms, undefined, { signal: this.#closing.signal }).catch(() => undefined);
+    await pause(ms, this.#closing.signal);
   }
 }

@@ -9,6 +9,7 @@ import type { AnnouncedFinding } from '#schemas/api/detection/suppressions.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { FindingRow } from '#schemas/events/rows.js';
 import type { Log } from '#runtime/log.js';
+import { pause } from '#runtime/pause.js';
 
 export interface AnnouncerParts {
   /** `POST /v1/finding-announcements`. */
@@ -125,11 +126,4 @@ export function announcedOf(row: FindingRow): AnnouncedFinding {
     ...{ id, rule, rule_version, severity, techniques: [...techniques], session, user, node, login, at, offset_ms },
     ...{ title: text('title', 256), reason: text('reason', 2048), advice: text('advice', 2048), tier: text('tier', 16) },
   };
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    signal.addEventListener('abort', () => (clearTimeout(timer), resolve()), { once: true });
-  });
 }

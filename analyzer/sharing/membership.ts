@@ -13,9 +13,9 @@
  * One of the seated leads, under the lease `analyze/sessions`: only the leader runs the detectors that look across sessions. Analyzers of
  * before sharing follow all sessions under that lease. Tested in membership.test.ts.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { allShares, formatShares } from '#schemas/events/shares.js';
 import type { Log } from '#runtime/log.js';
+import { pause } from '#runtime/pause.js';
 import type { Alone } from '#stores/leases/keeper.js';
 import { sharesOf } from './shares.js';
 
@@ -65,9 +65,12 @@ export class Membership {
   #sole(): Promise<void> {
     return this.#keep(this.#closing.signal, 'the lease of the analyzer', async () => {
       const { kind } = await this.#parts.alone(LEADER, async ({ signal }) => {
-        this.#assign(allShares, true);
-        await aborted(AbortSignal.any([signal, this.#closing.signal]));
-        this.#assign(null, false);
+        try {
+          this.#assign(allShares, true);
+          await aborted(AbortSignal.any([signal, this.#closing.signal]));
+        } finally {
+          this.#assign(null, false);
+        }
       });
       if (kind === 'done' && !this.#closing.signal.aborted) this.#parts.log.warn('another analyzer has taken over');
     });
@@ -143,10 +146,6 @@ export class Membership {
 
 function seatsOf(names: readonly string[]): readonly number[] {
   return names.map((name) => Number(name.slice(SEAT.length))).filter((seat) => Number.isInteger(seat) && seat >= 0 && seat < SEATS);
-}
-
-async function pause(ms: number, over: AbortSignal): Promise<void> {
-  await sleep(ms, undefined, { signal: over }).catch(() => undefined);
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

@@ -12,10 +12,10 @@
  * destination refuses on its own is counted, logged and skipped. Of several analyzers the one with the lease sends. Tested in
  * exporter.test.ts.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import type { SiemReport } from '#schemas/api/recordings/status.js';
 import type { Log } from '#runtime/log.js';
+import { pause } from '#runtime/pause.js';
 import type { ChangeTable, EventStore, StoredPosition } from '#stores/events/contract.js';
 import type { Alone } from '#stores/leases/keeper.js';
 import type { SiemDestination } from './config.js';
@@ -235,8 +235,4 @@ function* batches(lines: readonly Line[]): Generator<readonly Line[]> {
 
 function uidOf({ json }: Line): string {
   return (JSON.parse(json) as { readonly metadata: { readonly uid: string } }).metadata.uid;
-}
-
-async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  await sleep(ms, undefined, { signal }).catch(() => undefined);
 }

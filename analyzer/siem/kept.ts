@@ -8,13 +8,13 @@
  * continue. A destination whose secret cannot be read, or whose name is also in this analyzer's file, is not served and is reported as
  * failing. Tested in test/survival/siem-destinations.test.ts.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { z } from 'zod';
 import { readSiemSet } from '#schemas/api/detection/siem.js';
 import type { SiemReport } from '#schemas/api/recordings/status.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { call } from '#schemas/endpoint/endpoint.js';
 import type { Log } from '#runtime/log.js';
+import { pause } from '#runtime/pause.js';
 import type { AuthorityClient } from '#runtime/service/authority-client.js';
 import type { Exporter } from './exporter.js';
 import type { Credentials } from './sending.js';
@@ -92,7 +92,7 @@ export class KeptDestinations {
           wait = retryMs;
         }
       }
-      await sleep(wait, undefined, { signal: AbortSignal.any([this.#closing.signal, this.#wake.signal]) }).catch(() => undefined);
+      await pause(wait, AbortSignal.any([this.#closing.signal, this.#wake.signal]));
     }
   }
 

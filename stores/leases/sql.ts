@@ -7,6 +7,7 @@
 import { sql } from 'kysely';
 import type { Kysely, Transaction } from 'kysely';
 import { StenoError } from '#schemas/base/errors.js';
+import { beginsWith } from '../state/begins-with.js';
 import type { StateEngine } from '../state/engine/dialect.js';
 import type { StateSchema } from '../state/schema.js';
 import { transact } from '../state/transaction.js';
@@ -89,7 +90,7 @@ export class SqlLeases implements Leases {
       const rows = await tx
         .selectFrom('leases')
         .select('name')
-        .where((of) => of.fn<string>('substr', ['name', of.val(1), of.val(prefix.length)]), '=', prefix)
+        .where(beginsWith('name', prefix))
         .where('expires_at', '>', now)
         .where('expires_at', '<=', now + MAX_LEASE_MS)
         .limit(MAX_HELD_NAMES)

@@ -6,6 +6,7 @@
  * ../../detection/rules.test.ts.
  */
 import { sql } from 'kysely';
+import { beginsWith } from '#stores/state/begins-with.js';
 import type { Reader, Tx } from '../records.js';
 
 export interface RuleCounts {
@@ -25,7 +26,7 @@ export async function ruleCounts(db: Reader, prefix = ''): Promise<ReadonlyMap<s
       of.fn.sum<string | number>('observations').as('observations'),
       of.fn.sum<string | number>('cost_us').as('cost_us'),
     ])
-    .where((of) => of.fn<string>('substr', ['rule', of.val(1), of.val(prefix.length)]), '=', prefix)
+    .where(beginsWith('rule', prefix))
     .groupBy('rule')
     .execute();
   return new Map(
@@ -54,9 +55,5 @@ export async function keepRuleCounts(tx: Tx, analyzer: string, rules: readonly (
 
 /** Forgets what an analyzer counted, of rules whose name begins with `prefix`. */
 export async function forgetRuleCounts(tx: Tx, analyzer: string, prefix = ''): Promise<void> {
-  await tx
-    .deleteFrom('rule_counts')
-    .where('analyzer', '=', analyzer)
-    .where((of) => of.fn<string>('substr', ['rule', of.val(1), of.val(prefix.length)]), '=', prefix)
-    .execute();
+  await tx.deleteFrom('rule_counts').where('analyzer', '=', analyzer).where(beginsWith('rule', prefix)).execute();
 }
