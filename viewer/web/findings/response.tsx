@@ -2,7 +2,7 @@
 import type { ReactNode } from 'react';
 import { responseMeasures, trendOf } from '#schemas/events/response.js';
 import type { ResponseMeasure, ResponseMonth } from '#schemas/events/response.js';
-import { Empty, Failure, useTitle } from '../parts/basics.js';
+import { Empty, Failure, TableHead, useTitle } from '../parts/basics.js';
 import { MomentFilter, useFilters } from '../parts/filters.js';
 import { numbered } from '../parts/format.js';
 import { SectionHead, findingSections } from '../parts/section-nav.js';
@@ -137,19 +137,7 @@ function Figures({ months }: { readonly months: readonly ResponseMonth[] }): Rea
     <div className="scroll" tabIndex={0} role="region" aria-label="Medians by month">
       <table className="response-figures">
         <caption className="sr">Median of each measure by month, and of how many findings</caption>
-        <thead>
-          <tr>
-            <th scope="col">Month</th>
-            <th scope="col" className="number">
-              Findings
-            </th>
-            {responseMeasures.map((measure) => (
-              <th key={measure} scope="col">
-                {measures[measure].title}
-              </th>
-            ))}
-          </tr>
-        </thead>
+        <TableHead titles={['Month', 'Findings', ...responseMeasures.map((measure) => measures[measure].title)]} numbers={['Findings']} />
         <tbody>
           {months.toReversed().map((month) => (
             <tr key={month.month}>

@@ -3,7 +3,7 @@ import type { ReactNode } from 'react';
 import { Link } from 'wouter';
 import type { Me } from '#schemas/api/front/sign-in.js';
 import type { SessionPatterns } from '#schemas/api/recordings/patterns.js';
-import { Empty, Failure, useTitle } from '../parts/basics.js';
+import { Empty, Failure, TableHead, useTitle } from '../parts/basics.js';
 import { MomentFilter, useFilters } from '../parts/filters.js';
 import { moment } from '../parts/format.js';
 import { queryText } from '../parts/query-text.js';
@@ -68,17 +68,10 @@ function Commands({ data: { commands, incidents } }: { readonly data: SessionPat
       ) : (
         <div className="scroll">
           <table className="pattern-table">
-            <thead>
-              <tr>
-                <th scope="col">Command</th>
-                <th scope="col">Before findings</th>
-                <th scope="col" className="number">
-                  Other sessions
-                </th>
-                <th scope="col">Compared with other sessions</th>
-                <th scope="col">Newest sessions</th>
-              </tr>
-            </thead>
+            <TableHead
+              titles={['Command', 'Before findings', 'Other sessions', 'Compared with other sessions', 'Newest sessions']}
+              numbers={['Other sessions']}
+            />
             <tbody>
               {commands.map(({ command, before, others, lift, sessions }) => (
                 <tr key={command}>
@@ -128,16 +121,7 @@ function Nodes({ data: { nodes, sessions, incidents } }: { readonly data: Sessio
       <h2 className="pattern-title">Nodes</h2>
       <div className="scroll">
         <table className="pattern-table">
-          <thead>
-            <tr>
-              <th scope="col">Node</th>
-              <th scope="col" className="number">
-                Sessions
-              </th>
-              <th scope="col">With findings</th>
-              <th scope="col">Compared with all nodes</th>
-            </tr>
-          </thead>
+          <TableHead titles={['Node', 'Sessions', 'With findings', 'Compared with all nodes']} numbers={['Sessions']} />
           <tbody>
             {shown.map((node) => (
               <tr key={node.node}>
