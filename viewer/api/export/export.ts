@@ -13,6 +13,7 @@
  *
  * Tested in export.test.ts with `verifyRecording` and stock `zstd`.
  */
+import type { Readable } from 'node:stream';
 import type { ExportFormat } from '#schemas/api/recordings/sessions.js';
 import { lastAtOrBefore } from '#schemas/api/recordings/opening.js';
 import { StenoError } from '#schemas/base/errors.js';
@@ -37,6 +38,7 @@ import { pictureAt } from '#recordings/render/picture.js';
 import { pictureSize, pictureSvg } from '#recordings/render/picture-svg.js';
 import type { PicturePainter } from '#recordings/render/picture-png.js';
 import { renderText } from '#recordings/render/plain-text.js';
+import { streamOf } from '../http/streamed.js';
 import type { Sessions } from '../sessions/sessions.js';
 
 export interface ExportParts {
@@ -254,7 +256,7 @@ const HEAD_START_BYTES = 8 << 20;
  * Begins an export. If a part disappears while it is read, because the session is being sealed, the export restarts from the sealed
  * object. Once bytes have been sent, it is too late for that, hence the head start. `make` reads the index again.
  */
-export async function beginExport(make: () => Promise<AsyncGenerator<Uint8Array, void>>): Promise<AsyncGenerator<Uint8Array, void>> {
+export async function beginExport(make: () => Promise<AsyncGenerator<Uint8Array, void>>): Promise<Readable> {
   for (let attempt = 0; ; attempt++) {
     const source = await make();
     const held: Uint8Array[] = [];
@@ -266,16 +268,11 @@ export async function beginExport(make: () => Promise<AsyncGenerator<Uint8Array,
         held.push(value);
         length += value.length;
       }
-      return chain(held, source);
+      return streamOf(held, source);
     } catch (error) {
       if (attempt > 0 || !(error instanceof StenoError) || error.code !== 'STORE_NOT_FOUND') throw error;
     }
   }
-}
-
-async function* chain(held: readonly Uint8Array[], rest: AsyncGenerator<Uint8Array, void>): AsyncGenerator<Uint8Array, void> {
-  yield* held;
-  yield* rest;
 }
 
 const ROWS_A_PAGE = 5_000;

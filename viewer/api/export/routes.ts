@@ -2,7 +2,7 @@
  * The routes of exports and of files in recordings: streamed, with a limit on how many run at a time. Tested in
  * viewer/api/main.test.ts, files.test.ts.
  */
-import { Readable } from 'node:stream';
+import type { Readable } from 'node:stream';
 import { listRecordedFiles, takeRecordedFile } from '#schemas/api/recordings/files.js';
 import { MAX_ANIMATION_MS, exportSession, isAnimationSpan } from '#schemas/api/recordings/sessions.js';
 import type { ExportFormat } from '#schemas/api/recordings/sessions.js';
@@ -41,17 +41,16 @@ export function exportRoutes(serving: Serving, parts: ExportParts & PageParts & 
     requireMoments(format, at, until);
     const asking = { viewer, action: 'export', source: sourceAddress(request), format } as const;
     const row = await sessions.row(asking, parseSessionId(params.id));
-    const stream = await sending(row.session, async () => {
-      const source = await beginExport(async () => {
+    const stream = await sending(row.session, () =>
+      beginExport(async () => {
         const index = await reader.index(row.session, row.started_at);
         if (index === null) throw new StenoError('NOT_FOUND', 'nothing of this recording is stored yet');
         const mark = sessions.watermark(viewer, row);
         return format === 'html'
           ? exportPage(parts, row, index, { by: viewer.user, mark })
           : exportRecording(parts, row, index, format, { at, until, mark });
-      });
-      return Readable.from(source, { objectMode: false });
-    });
+      }),
+    );
     return reply.header('content-disposition', `attachment; filename="${row.session}.${format}"`).type(exportTypes[format]).send(stream);
   });
   serving.signedIn(listRecordedFiles, async (viewer, { request, params }) => {

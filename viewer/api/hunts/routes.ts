@@ -3,7 +3,7 @@
  * hunt is reported to the authority before anything is searched. Tested in test/kernel/hunt.test.ts and
  * test/end-to-end/viewer-audit.test.ts.
  */
-import { Readable } from 'node:stream';
+import type { Readable } from 'node:stream';
 import { MAX_HUNT_RULES, huntRules } from '#schemas/api/recordings/hunts.js';
 import type { HuntLine, HuntRequest } from '#schemas/api/recordings/hunts.js';
 import { StenoError } from '#schemas/base/errors.js';
@@ -14,6 +14,7 @@ import type { Access } from '../access/access.js';
 import type { Disclosures } from '../access/disclosures.js';
 import { sourceAddress } from '../http/guard.js';
 import type { Serving } from '../http/serve.js';
+import { onceGone, streamLines } from '../http/streamed.js';
 
 /** Throws before its first line if the rules cannot be searched for. */
 export type Hunter = (
@@ -22,7 +23,7 @@ export type Hunter = (
   reader: { readonly indexed: boolean; read(sql: string): Promise<readonly (readonly unknown[])[]> },
   clock: () => number,
   signal: AbortSignal,
-) => AsyncGenerator<HuntLine>;
+) => AsyncGenerator<HuntLine, void>;
 
 export interface HuntParts {
   readonly hunter: Hunter | undefined;
@@ -49,7 +50,8 @@ export function huntRoutes(serving: Serving, { hunter, events, access, disclosur
         if (counted) hunting -= 1;
         counted = false;
       };
-      const begin = async (): Promise<{ readonly first: HuntLine; readonly lines: AsyncGenerator<HuntLine> }> => {
+      onceGone(reply, over);
+      const begin = async (): Promise<Readable> => {
         requireReading(viewer, 'finding');
         access.narrow(viewer, 'view', undefined);
         if (hunter === undefined) throw new StenoError('NOT_FOUND', 'this server searches for no rules');
@@ -59,34 +61,18 @@ export function huntRoutes(serving: Serving, { hunter, events, access, disclosur
         counted = true;
         const visible = access.visible(viewer, 'view');
         const lines = hunter(body, { indexed: visible === undefined, read: (sql) => events.scan(sql, visible) }, clock, cancel.signal);
-        return { first: (await lines.next()).value as HuntLine, lines };
+        return await streamLines(lines, log, 'hunt failed unexpectedly');
       };
       const asked = { q: what, mode: 'rule' };
-      const { first, lines } = await disclosures
+      const stream = await disclosures
         .ofSearch(viewer, sourceAddress(request), asked, begin, () => 0)
         .catch((error: unknown) => {
           over();
           throw error;
         });
-      const stream = Readable.from(written(first, lines, log), { objectMode: false });
       stream.once('close', over);
       return reply.type('application/x-ndjson').send(stream);
     },
     { bodyLimit: 2 * MAX_HUNT_RULES },
   );
-}
-
-async function* written(first: HuntLine, lines: AsyncIterable<HuntLine>, log: Log): AsyncGenerator<string> {
-  const text = (line: HuntLine): string => `${JSON.stringify(line)}\n`;
-  yield text(first);
-  try {
-    for await (const line of lines) yield text(line);
-  } catch (error) {
-    if (!(error instanceof StenoError)) log.error({ err: error }, 'hunt failed unexpectedly');
-    yield text({
-      kind: 'error',
-      code: error instanceof StenoError ? error.code : 'INTERNAL',
-      detail: error instanceof StenoError ? (error.detail ?? '') : '',
-    });
-  }
 }

@@ -37,7 +37,7 @@ export class Queries {
    * Throws the reason of a refusal before its first line; the lines end with `done` or throw. A caller that aborts gets
    * QUERY_CANCELLED, which is reported even if nobody reads the lines any more. A query occupies its user's slot until it has ended.
    */
-  async *run(viewer: Viewer, source: string, request: SqlRequest, signal: AbortSignal): AsyncGenerator<SqlLine> {
+  async *run(viewer: Viewer, source: string, request: SqlRequest, signal: AbortSignal): AsyncGenerator<SqlLine, void> {
     const { clock } = this.#parts;
     const started = clock();
     let result: SqlResult;

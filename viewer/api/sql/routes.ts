@@ -1,14 +1,12 @@
 /** The routes of users' SQL: queries as JSON lines, and their schema. Closing the connection cancels the query. Tested in sql.test.ts. */
-import { Readable } from 'node:stream';
 import { runSql, showSqlSchema } from '#schemas/api/recordings/sql.js';
-import type { SqlLine } from '#schemas/api/recordings/sql.js';
-import { StenoError } from '#schemas/base/errors.js';
 import { MAX_SQL } from '#schemas/sql/bounds.js';
 import { sqlViews } from '#schemas/sql/views.js';
 import type { Log } from '#runtime/log.js';
 import { requireReading } from '../access/access.js';
 import { sourceAddress } from '../http/guard.js';
 import type { Serving } from '../http/serve.js';
+import { onceGone, streamLines } from '../http/streamed.js';
 import { Queries } from './queries.js';
 import type { QueryParts } from './queries.js';
 import { soc2Pack } from './soc2/pack.js';
@@ -22,10 +20,9 @@ export function sqlRoutes(serving: Serving, parts: QueryParts & { readonly log: 
     runSql,
     async (viewer, { request, reply, body }) => {
       const cancel = new AbortController();
-      reply.raw.once('close', () => cancel.abort());
+      onceGone(reply, () => cancel.abort());
       const lines = queries.run(viewer, sourceAddress(request), body, cancel.signal);
-      const { value: first } = (await lines.next()) as { readonly value: SqlLine };
-      return reply.type(runSql.media).send(Readable.from(written(first, lines, parts.log), { objectMode: false }));
+      return reply.type(runSql.media).send(await streamLines(lines, parts.log, 'query failed unexpectedly'));
     },
     { bodyLimit: BODY_LIMIT },
   );
@@ -38,19 +35,4 @@ export function sqlRoutes(serving: Serving, parts: QueryParts & { readonly log: 
       packs: soc2Pack,
     };
   });
-}
-
-async function* written(first: SqlLine, lines: AsyncIterable<SqlLine>, log: Log): AsyncGenerator<string> {
-  const text = (line: SqlLine): string => `${JSON.stringify(line)}\n`;
-  yield text(first);
-  try {
-    for await (const line of lines) yield text(line);
-  } catch (error) {
-    if (!(error instanceof StenoError)) log.error({ err: error }, 'query failed unexpectedly');
-    yield text({
-      kind: 'error',
-      code: error instanceof StenoError ? error.code : 'INTERNAL',
-      detail: error instanceof StenoError ? (error.detail ?? '') : '',
-    });
-  }
 }

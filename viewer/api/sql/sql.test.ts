@@ -1,6 +1,8 @@
 /** SQL through the API: whose rows it reads, its audit rows, limits, cancelling, and refusals. */
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { request as httpRequest } from 'node:http';
+import type { ClientRequest } from 'node:http';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { SqlDone, SqlLine, SqlSchema } from '#schemas/api/recordings/sql.js';
 import type { QueryDisclosure } from '#schemas/disclosure.js';
@@ -175,19 +177,25 @@ describe('a query that takes long', () => {
     'SELECT count() FROM screens AS a, screens AS b, numbered AS c, numbered AS d, numbered AS e WHERE a.row + b.row + c.n + d.n + e.n = 77777777';
   const long = `WITH numbered AS (SELECT arrayJoin(range(20000)) AS n FROM (SELECT session FROM sessions LIMIT 1)) ${endless}`;
 
+  const send = (sql: string, word: string, user: string): ClientRequest => {
+    const body = JSON.stringify({ sql, seconds: 300 });
+    const request = httpRequest(`${stand.url}/api/sql`, {
+      method: 'POST',
+      headers: {
+        cookie: stand.signIn(user, word),
+        'content-type': 'application/json',
+        'content-length': Buffer.byteLength(body),
+        origin: stand.url,
+      },
+    });
+    request.end(body);
+    return request;
+  };
+
   /** Resolves with the first line; `gone` hangs up. */
   const begin = (word: string, user: string): Promise<{ readonly line: SqlLine; readonly gone: () => void }> =>
     new Promise((resolve, reject) => {
-      const body = JSON.stringify({ sql: long, seconds: 300 });
-      const request = httpRequest(`${stand.url}/api/sql`, {
-        method: 'POST',
-        headers: {
-          cookie: stand.signIn(user, word),
-          'content-type': 'application/json',
-          'content-length': Buffer.byteLength(body),
-          origin: stand.url,
-        },
-      });
+      const request = send(long, word, user);
       request.on('error', reject);
       request.on('response', (answer) => {
         answer.on('error', () => undefined);
@@ -202,7 +210,6 @@ describe('a query that takes long', () => {
           }),
         );
       });
-      request.end(body);
     });
   const cancelled = async (count: number): Promise<void> => {
     while (told().filter(({ code }) => code === 'QUERY_CANCELLED').length < count) await new Promise((resolve) => setTimeout(resolve, 20));
@@ -230,6 +237,22 @@ describe('a query that takes long', () => {
     }
     await cancelled(before + 6);
     expect(told().filter(({ code }) => code === 'QUERY_CANCELLED').length).toBe(before + 6);
+  }, 240_000);
+
+  test('ends when its caller hangs up before the first line, and keeps none of their turns', async () => {
+    // The first line comes after 500 ms; before that, the request is being read and authorized.
+    for (const ms of [0, 1, 2, 5, 10, 30, 100, 300, 450]) {
+      const request = send(long, 'auditor', 'eve').on('error', () => undefined);
+      await once(request, 'finish');
+      await new Promise((resolve) => setTimeout(resolve, ms));
+      request.destroy();
+    }
+    // Two turns are hers: both are free only if nothing of the above runs.
+    await expect
+      .poll(async () =>
+        (await Promise.all([1, 2].map(() => ask('auditor', 'SELECT count() FROM sessions', {}, 'eve')))).map(({ rows }) => rows),
+      )
+      .toEqual([[[2]], [[2]]]);
   }, 240_000);
 
   test('ends by its own limit', async () => {
