@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
+import { fastFiles } from './test/setup/fast.mjs';
 
 /**
  * Files that change the network of the machine (interfaces, addresses), which fails what a browser fetches at that
@@ -14,6 +15,9 @@ const alone = [
 ];
 const include = ['**/*.test.ts', '**/*.test.tsx'];
 const exclude = ['**/node_modules/**', 'dist/**'];
+const fast = fastFiles();
+/** Many files wait for processes of their own: one worker more than there are cores. vitest would take one fewer. */
+const maxWorkers = availableParallelism() + 1;
 
 export default defineConfig({
   resolve: { conditions: ['source'] },
@@ -27,16 +31,11 @@ export default defineConfig({
     hookTimeout: 240_000,
     expect: { poll: { timeout: 60_000 } },
     projects: [
+      // Loading modules takes longer than most of these tests.
+      { extends: true, test: { name: 'fast', include: fast, exclude, isolate: false, sequence: { groupOrder: 0 }, maxWorkers } },
       {
         extends: true,
-        test: {
-          name: 'beside',
-          include,
-          exclude: [...exclude, ...alone],
-          sequence: { groupOrder: 0 },
-          // Many files wait for processes of their own: one worker more than there are cores. vitest would take one fewer.
-          maxWorkers: availableParallelism() + 1,
-        },
+        test: { name: 'beside', include, exclude: [...exclude, ...fast, ...alone], sequence: { groupOrder: 0 }, maxWorkers },
       },
       { extends: true, test: { name: 'alone', include: alone, exclude, sequence: { groupOrder: 1 }, maxWorkers: 1 } },
     ],
