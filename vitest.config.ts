@@ -3,16 +3,12 @@ import { defineConfig } from 'vitest/config';
 import { fastFiles } from './test/setup/fast.mjs';
 
 /**
- * Files that change the network of the machine (interfaces, addresses), which fails what a browser fetches at that
- * moment (ERR_NETWORK_CHANGED), or that need it to themselves. They run when the others are done.
+ * Files that add and remove network interfaces, which fails what a browser fetches at that moment (ERR_NETWORK_CHANGED). They run when
+ * the others are done.
  */
-const alone = [
-  'test/kube/**/*.test.ts',
-  'test/deploy/**/*.test.ts',
-  'test/agent/{tunnel,destinations}.test.ts',
-  'test/kernel/joined.test.ts',
-  'test/end-to-end/crowd.test.ts',
-];
+const network = ['test/kube/**/*.test.ts', 'test/deploy/**/*.test.ts'];
+/** Files that need the network, or the whole machine, to themselves. */
+const alone = ['test/agent/{tunnel,destinations}.test.ts', 'test/kernel/joined.test.ts', 'test/end-to-end/crowd.test.ts'];
 const include = ['**/*.test.ts', '**/*.test.tsx'];
 const exclude = ['**/node_modules/**', 'dist/**'];
 const fast = fastFiles();
@@ -35,9 +31,11 @@ export default defineConfig({
       { extends: true, test: { name: 'fast', include: fast, exclude, isolate: false, sequence: { groupOrder: 0 }, maxWorkers } },
       {
         extends: true,
-        test: { name: 'beside', include, exclude: [...exclude, ...fast, ...alone], sequence: { groupOrder: 0 }, maxWorkers },
+        test: { name: 'beside', include, exclude: [...exclude, ...fast, ...network, ...alone], sequence: { groupOrder: 0 }, maxWorkers },
       },
-      { extends: true, test: { name: 'alone', include: alone, exclude, sequence: { groupOrder: 1 }, maxWorkers: 1 } },
+      // Starting a cluster is mostly waiting.
+      { extends: true, test: { name: 'network', include: network, exclude, sequence: { groupOrder: 1 }, maxWorkers: 2 } },
+      { extends: true, test: { name: 'alone', include: alone, exclude, sequence: { groupOrder: 2 }, maxWorkers: 1 } },
     ],
   },
 });

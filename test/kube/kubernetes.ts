@@ -1,8 +1,8 @@
 /**
  * A real Kubernetes of one node, built by .ci/kubernetes: started on free loopback ports with its state in a folder of its own,
- * stopped by its pid files.
+ * stopped by its pid files, at the latest when the process that started it has ended.
  */
-import { execFile, spawnSync } from 'node:child_process';
+import { execFile, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -35,6 +35,9 @@ export interface Kubernetes {
 
 export async function startKubernetes(): Promise<Kubernetes> {
   const state = mkdtempSync(join(tmpdir(), 'steno-kubernetes-'));
+  // However this process ends, killed too, the cluster ends after it.
+  const afterwards = `tail --pid=${process.pid} -f /dev/null; exec bash "$@"`;
+  spawn('bash', ['-c', afterwards, 'bash', script('down'), built, state], { detached: true, stdio: 'ignore' }).unref();
   const close = (): void => void spawnSync('bash', [script('down'), built, state], { stdio: 'ignore' });
   try {
     const ports = await freePorts(6);

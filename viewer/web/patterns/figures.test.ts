@@ -14,11 +14,12 @@ test('the week is seven days of 24 hours, each at its level', () => {
 });
 
 test.each([
-  [0.1, 'less often than elsewhere'],
-  [1, 'as often as elsewhere'],
-  [2.04, '2.0 times as often'],
-  [40.4, '40 times as often'],
-])('a lift of %d is said as %s', (lift, text) => expect(liftText(lift)).toBe(text));
+  [0.1, 5, 'less often than elsewhere'],
+  [1, 5, 'as often as elsewhere'],
+  [2.04, 5, '2.0 times as often'],
+  [40.4, 5, '40 times as often'],
+  [40.4, 4, 'too few to tell'],
+])('a lift of %d over %d other sessions is said as %s', (lift, compared, text) => expect(liftText(lift, compared)).toBe(text));
 
 test.each([
   [{ sessions: 4, incidents: 4 }, 'too few to tell'],

@@ -22,8 +22,13 @@ export function hourGrid(hours: SessionPatterns['hours']): { readonly cells: rea
   return { cells, busiest };
 }
 
-/** `12 times as often`, `as often`, `less often`. */
-export function liftText(lift: number): string {
+/** Fewer sessions than this prove nothing. */
+const FEWEST = 5;
+const TOO_FEW = 'too few to tell';
+
+/** `12 times as often`, `as often`, `less often`. `compared`: sessions without findings, with which those with findings are compared. */
+export function liftText(lift: number, compared: number): string {
+  if (compared < FEWEST) return TOO_FEW;
   if (lift < 0.8) return 'less often than elsewhere';
   if (lift < 1.5) return 'as often as elsewhere';
   return `${lift < 10 ? lift.toFixed(1) : Math.round(lift).toLocaleString()} times as often`;
@@ -31,7 +36,7 @@ export function liftText(lift: number): string {
 
 /** A node's share of sessions with findings compared with that of all nodes, in words; too few sessions are not judged. */
 export function shareText(node: Counts, all: Counts): string {
-  if (node.sessions < 5 || all.incidents === 0) return 'too few to tell';
+  if (node.sessions < FEWEST || all.incidents === 0) return TOO_FEW;
   const ratio = node.incidents / node.sessions / (all.incidents / all.sessions);
   if (ratio >= 1.5) return `${ratio.toFixed(1)} times the average`;
   return ratio <= 0.67 ? 'below average' : 'average';

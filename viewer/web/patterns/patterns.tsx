@@ -55,7 +55,7 @@ export function PatternsPage({ me }: { readonly me: Me }): ReactNode {
   );
 }
 
-function Commands({ data: { commands, incidents } }: { readonly data: SessionPatterns }): ReactNode {
+function Commands({ data: { commands, incidents, sessions: all } }: { readonly data: SessionPatterns }): ReactNode {
   return (
     <section>
       <h2 className="pattern-title">Commands before findings</h2>
@@ -86,7 +86,7 @@ function Commands({ data: { commands, incidents } }: { readonly data: SessionPat
                     <Bar part={before} of={incidents} /> {before.toLocaleString()} <small>of {incidents.toLocaleString()}</small>
                   </td>
                   <td className="number">{others.toLocaleString()}</td>
-                  <td>{liftText(lift)}</td>
+                  <td>{liftText(lift, all - incidents)}</td>
                   <td className="pattern-links">
                     {sessions.map((id, i) => (
                       <Link key={id} to={`/sessions/${id}`} title={id}>
