@@ -34,7 +34,7 @@ export async function openRecording(client: Client, id: string): Promise<LiveRec
     return parseLines(text, follower.index.segments[n]?.start ?? 0, newlines);
   };
   const replay = new Replay({
-    ...{ index, newlines, after, load, startAt: 'end', now: () => performance.now() },
+    ...{ index, newlines, after, load, startAt: null, now: () => performance.now() },
     first: first === null ? null : { n: first, lines: parseLines(lines, index.segments[first]!.start, newlines) },
   });
   const follower: Follower<ReplayIndex> = new Follower<ReplayIndex>({

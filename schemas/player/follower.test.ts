@@ -20,7 +20,7 @@ function open(readIndex: () => Promise<ReplayIndex> = async () => live) {
   const shown: string[] = [];
   const sockets: { readonly after: number; readonly events: SocketEvents }[] = [];
   const replay = new Replay({
-    ...{ index: live, newlines: false, after, startAt: 'end', now: () => Date.now() },
+    ...{ index: live, newlines: false, after, startAt: null, now: () => Date.now() },
     load: async () => parseLines('', 0, false),
   });
   const follower = new Follower({

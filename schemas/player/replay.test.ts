@@ -3,6 +3,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { Replay } from './replay.js';
 import type { Dispatch, ReplayIndex } from './replay.js';
 import { parseLines } from './segments.js';
+import { SHORT_MS } from './short.js';
 
 /** Three segments of ten seconds, one line a second, and the expected content of the terminal: the text since the last reset. */
 const stored: ReplayIndex = {
@@ -30,7 +31,7 @@ const after = (ms: number, run: () => void): (() => void) => {
   return () => clearTimeout(timer);
 };
 
-function open(index: ReplayIndex = stored, startAt: number | 'end' = 0) {
+function open(index: ReplayIndex = stored, startAt: number | null = 0) {
   const terminal = { text: '', resets: 0 };
   const asked: number[] = [];
   const dispatch = ((name: string, data: never) => {
@@ -104,6 +105,20 @@ test('plays in real time, across segments, to its end, and from the start again'
   expect(terminal.text).toBe(screenAt(2_000));
 });
 
+test('a short recording opens as it ended, and plays from its beginning', async () => {
+  const short = { ...stored, duration: SHORT_MS - 1 };
+  const { replay, driver, terminal } = open(short, null);
+  await driver.init();
+  expect(terminal.text).toBe('1.');
+  replay.play();
+  await vi.advanceTimersByTimeAsync(0);
+  expect(replay.position).toBeLessThan(100);
+  const { replay: long, driver: other } = open(stored, null);
+  await other.init();
+  expect(long.position).toBe(0);
+  for (const one of [replay, long]) one.close();
+});
+
 test('speed changes during playback; pausing keeps the moment', async () => {
   const { replay, driver, terminal } = open();
   await driver.init();
@@ -141,7 +156,7 @@ test('idle time is skipped on request', async () => {
 
 test('a live session is followed, rewound, and caught up with', async () => {
   const live = { ...stored, live: true };
-  const { replay, driver, terminal } = open(live, 'end');
+  const { replay, driver, terminal } = open(live, null);
   await driver.init();
   expect([replay.state.following, terminal.text]).toEqual([true, screenAt(30_000)]);
   replay.live('[1,"o","31."]\n');
@@ -156,7 +171,7 @@ test('a live session is followed, rewound, and caught up with', async () => {
 });
 
 test('missed output of a live session is caught up with, and then followed at its own speed', async () => {
-  const { replay, driver, terminal } = open({ ...stored, live: true }, 'end');
+  const { replay, driver, terminal } = open({ ...stored, live: true }, null);
   await driver.init();
   replay.pause();
   for (let second = 31; second <= 50; second++) replay.live(`[1,"o","${second}."]\n`);
@@ -199,7 +214,7 @@ test('pausing, seeking back, catching up and going live in any order shows the s
       let [seconds, segments, drafted] = [20, 2, ''];
       // A moment whose output came in pieces: pausing there showed only the pieces received so far.
       const inPieces = new Set<number>();
-      const { replay, driver, terminal } = open(index(segments), 'end');
+      const { replay, driver, terminal } = open(index(segments), null);
       await driver.init();
       for (const one of acts) {
         if (one.kind === 'live') {
@@ -236,7 +251,7 @@ test('pausing, seeking back, catching up and going live in any order shows the s
 });
 
 test('a block that differs from its drafts is redrawn', async () => {
-  const { replay, driver, terminal } = open({ ...stored, live: true }, 'end');
+  const { replay, driver, terminal } = open({ ...stored, live: true }, null);
   await driver.init();
   replay.draft('[1,"o","31."]\n[1,"o","lost', true);
   expect(terminal.text).toBe(`${screenAt(31_000)}lost`);
@@ -251,7 +266,7 @@ test('a block that differs from its drafts is redrawn', async () => {
 });
 
 test('blocks that arrive while the replay opens are shown', async () => {
-  const { replay, driver, terminal } = open({ ...stored, live: true }, 'end');
+  const { replay, driver, terminal } = open({ ...stored, live: true }, null);
   const opening = driver.init();
   replay.live('[1,"o","31."]\n');
   await opening;
@@ -262,7 +277,7 @@ test('blocks that arrive while the replay opens are shown', async () => {
 test('segments replace the tail without a flicker, and the end of the session ends the replay', async () => {
   const { replay, driver, terminal } = open(
     { ...stored, live: true, duration: 20_000, block: 20, segments: stored.segments.slice(0, 2) },
-    'end',
+    null,
   );
   await driver.init();
   for (let second = 21; second <= 30; second++) replay.live(`[1,"o","${second}."]\n`);

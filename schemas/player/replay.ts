@@ -13,6 +13,7 @@
 import { segmentAt } from '../api/recordings/opening.js';
 import { SegmentCache } from './segments.js';
 import type { ParsedLines, ScreenEvent, Size } from './segments.js';
+import { SHORT_MS } from './short.js';
 import { Tail } from './tail.js';
 import type { Appended } from './tail.js';
 
@@ -48,8 +49,8 @@ export interface ReplayParts {
   readonly after: (ms: number, run: () => void) => () => void;
   /** Runs work that can wait until the screen is drawn. */
   readonly later?: (run: () => void) => void;
-  /** Where to start, in ms; `end` follows a live session. */
-  readonly startAt: number | 'end';
+  /** Where to start, in ms. Null: a live session is followed, a short one is shown as it ended, another begins at the beginning. */
+  readonly startAt: number | null;
 }
 
 export interface ReplayState {
@@ -122,8 +123,9 @@ export class Replay {
   async open(dispatch: Dispatch): Promise<void> {
     this.#dispatch = dispatch;
     const { startAt } = this.#parts;
-    if (startAt === 'end' && this.#state.live) return this.follow();
-    await this.seek(startAt === 'end' ? 0 : startAt);
+    const { live, duration } = this.#state;
+    if (startAt === null && live) return this.follow();
+    await this.seek(startAt ?? (duration < SHORT_MS ? duration : 0));
   }
 
   get state(): ReplayState {

@@ -148,7 +148,7 @@ function replayOf({ header, duration, segments }: Contents, keeper: Keeper): Rep
     newlines: tty !== true,
     now: () => performance.now(),
     after,
-    startAt: 0,
+    startAt: null,
     load: async (n) => parseLines((await keeper.ask('segment', { kind: 'segment', n })).text, segments[n]?.start ?? 0, tty !== true),
   });
 }

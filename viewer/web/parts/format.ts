@@ -1,4 +1,6 @@
 /** Times, sizes and durations for people. Tested in format.test.ts. */
+import { SHORT_MS } from '#schemas/player/short.js';
+
 const pad = (n: number): string => String(n).padStart(2, '0');
 
 /** `m:ss` or `h:mm:ss`. */
@@ -12,7 +14,6 @@ export function clock(ms: number): string {
 export function clockWithin(ms: number, whole: number): string {
   return whole < SHORT_MS ? `${clock(ms)}.${pad(Math.floor((Math.max(0, ms) % 1000) / 10))}` : clock(ms);
 }
-const SHORT_MS = 2_000;
 
 /** In the largest unit or two: `480 ms`, `12 s`, `4 min 2 s`, `3 h 12 min`. */
 export function duration(ms: number): string {

@@ -18,7 +18,7 @@ export interface OpenReplay {
 }
 
 /**
- * Opens the replay with the first answer; with `startAt` null it starts at the beginning, or at the end of a live session. Layout
+ * Opens the replay with the first answer, at `startAt` (null: as schemas/player/replay.ts says). Layout
  * effects are used here and where the terminal is made, so that the page and its player are drawn in the same frame.
  */
 export function useReplay(opened: Opened | null, startAt: number | null): OpenReplay | null {
@@ -53,7 +53,7 @@ export function useReplay(opened: Opened | null, startAt: number | null): OpenRe
       newlines: !tty,
       now: () => performance.now(),
       after,
-      startAt: startAt ?? (index.live ? 'end' : 0),
+      startAt,
       load,
       later: afterFrame,
       first: first === null ? null : { n: first, lines: parse(index.segments[first]!.start, lines) },
