@@ -177,7 +177,7 @@ export class Scene {
     await eventually(
       () => this.row().catch(() => undefined),
       (row) => row?.state === 'sealed' || row?.state === 'interrupted',
-      20_000,
+      60_000,
     ).catch((error: unknown) => {
       throw new Error(`${session} was not sealed: ${String(error)}\n${steno.logs()}`);
     });
