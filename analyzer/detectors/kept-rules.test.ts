@@ -1,7 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { Send } from '#schemas/endpoint/endpoint.js';
-import { parseRules } from '../sigma/rule-set.js';
 import { bookOf, readKeptRules } from './kept-rules.js';
 import type { KeptRule } from './kept-rules.js';
 
@@ -14,7 +13,7 @@ const stateOf = (reports: ReturnType<typeof bookOf>['reports'], n: number): stri
 
 test('rules of files and of the authority are one set; each of the authority says what became of it', () => {
   const lacking = sigma(3).replace('Image: /usr/bin/cat', 'NoSuchField: x');
-  const { set, versions, reports } = bookOf([parseRules({ name: 'a.yml', text: sigma(1) })], [kept(2), kept(3, lacking)]);
+  const { set, versions, reports } = bookOf([{ name: 'a.yml', text: sigma(1) }], [kept(2), kept(3, lacking)]);
   expect(set.evaluable.map(({ rule }) => rule.id)).toEqual([uuid(1), uuid(2)]);
   expect(set.faults).toEqual([]);
   expect(versions.get(uuid(2))).toBe(2);
@@ -37,7 +36,7 @@ test.each<[string, string]>([
   ],
   ['has the id of a rule of a file', sigma(1)],
 ])('one that %s is refused by itself', (_, text) => {
-  const files = [parseRules({ name: 'a.yml', text: sigma(1) })];
+  const files = [{ name: 'a.yml', text: sigma(1) }];
   const bad = text === sigma(1) ? { ...kept(1), text } : kept(2, text);
   const { set, reports } = bookOf(files, [bad, kept(5)]);
   expect(set.faults).toEqual([]);

@@ -12,9 +12,11 @@ import type { WatchedToken } from '../honey/detector.js';
 import { readRuleSet, reportRules } from '#schemas/api/detection/rules.js';
 import type { Answer, Send } from '#schemas/endpoint/endpoint.js';
 import { call } from '#schemas/endpoint/endpoint.js';
-import { combineRules, parseRules } from '../sigma/rule-set.js';
-import type { ParsedFile, RuleSet } from '../sigma/rule-set.js';
-import type { StenoError } from '#schemas/base/errors.js';
+import { loadRules } from '../sigma/rule-set.js';
+import type { RuleFile, RuleSet } from '../sigma/rule-set.js';
+import { parseRule } from '../sigma/rule.js';
+import { splitRules } from '../sigma/document.js';
+import { StenoError } from '#schemas/base/errors.js';
 
 export interface KeptRule {
   readonly id: string;
@@ -79,44 +81,46 @@ export interface KeptBook {
 const MAX_DETAIL = 512;
 
 /** `files` are valid: they were read strictly. */
-export function bookOf(files: readonly ParsedFile[], kept: readonly KeptRule[]): KeptBook {
+export function bookOf(files: readonly RuleFile[], kept: readonly KeptRule[]): KeptBook {
   const reports = new Map<string, Omit<Report, 'hits'>>();
   const report = ({ id, version }: KeptRule, state: Report['state'], detail = ''): void => {
     reports.set(id, { id, version, state, detail: detail.slice(0, MAX_DETAIL) });
   };
+  const nameOf = ({ id }: KeptRule): string => `authority:${id}`;
   // First leave out documents that cannot be read or do not match the id under which they were sent.
-  let taken = kept
-    .map((rule) => ({ rule, file: parseRules({ name: `authority:${rule.id}`, text: rule.text }) }))
-    .filter(({ rule, file }) => {
-      const fault = faultOf(rule, file);
-      if (fault !== null) report(rule, 'refused', fault);
-      return fault === null;
-    });
+  let taken = kept.filter((rule) => {
+    const fault = faultOf(rule);
+    if (fault !== null) report(rule, 'refused', fault);
+    return fault === null;
+  });
   for (;;) {
-    const set = combineRules([...files, ...taken.map(({ file }) => file)]);
-    const faultIn = ({ name }: ParsedFile): StenoError | undefined =>
-      set.faults.find(({ detail }) => detail?.startsWith(`${name}:`) === true);
-    const faulty = taken.filter(({ file }) => faultIn(file) !== undefined);
+    const set = loadRules([...files, ...taken.map((rule) => ({ name: nameOf(rule), text: rule.text }))]);
+    const faulty = taken.filter((rule) => set.faults.some(({ detail }) => detail?.startsWith(`${nameOf(rule)}:`) === true));
     if (faulty.length > 0) {
       // Such a rule names a rule that does not exist, or has the id of a file's rule: load the rest again without it.
-      for (const { rule, file } of faulty) report(rule, 'refused', faultIn(file)?.detail);
-      taken = taken.filter((one) => !faulty.includes(one));
+      for (const rule of faulty)
+        report(rule, 'refused', set.faults.find(({ detail }) => detail?.startsWith(`${nameOf(rule)}:`) === true)?.detail);
+      taken = taken.filter((rule) => !faulty.includes(rule));
       continue;
     }
-    for (const { rule, file } of taken) {
-      const lacking = set.lacking.find((one) => one.rule.file === file.name);
+    for (const rule of taken) {
+      const lacking = set.lacking.find(({ rule: { file } }) => file === nameOf(rule));
       report(rule, lacking === undefined ? 'loaded' : 'lacking', lacking?.missing.join('; '));
     }
-    return { set, versions: new Map(taken.map(({ rule: { id, version } }) => [id, version])), reports: [...reports.values()] };
+    return { set, versions: new Map(taken.map(({ id, version }) => [id, version])), reports: [...reports.values()] };
   }
 }
 
-function faultOf({ id }: KeptRule, { documents, faults }: ParsedFile): string | null {
-  const count = documents.length + faults.length;
-  if (count !== 1) return `holds ${count} documents; one is kept under an id`;
-  const [rule] = documents;
-  if (rule === undefined) return faults[0]!.detail ?? faults[0]!.message;
-  return (rule.id || rule.name) === id ? null : `its id is ${rule.id || rule.name || 'missing'}`;
+function faultOf({ id, text }: KeptRule): string | null {
+  try {
+    const documents = splitRules(text, `authority:${id}`);
+    if (documents.length !== 1) return `holds ${documents.length} documents; one is kept under an id`;
+    const rule = parseRule(documents[0]!.source, `authority:${id}`, documents[0]!.firstLine);
+    return (rule.id || rule.name) === id ? null : `its id is ${rule.id || rule.name || 'missing'}`;
+  } catch (error) {
+    if (error instanceof StenoError) return error.detail ?? error.message;
+    throw error;
+  }
 }
 
 const REPORTED_AT_ONCE = 200;

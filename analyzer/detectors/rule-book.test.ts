@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ruleFor } from '../testing/session-rows.js';
-import { builtInRules, readFolders, readRuleBook } from './rule-book.js';
+import { builtInRules, readRuleBook } from './rule-book.js';
 
 let folder: string;
 beforeEach(() => {
@@ -27,18 +27,6 @@ describe('the rules in force', () => {
     writeFileSync(join(folder, 'a.yml'), 'title: No detection\n');
     expect(() => readRuleBook([folder])).toThrow(expect.objectContaining({ code: 'RULE_INVALID' }));
     expect(() => readRuleBook([join(folder, 'none')])).toThrow(expect.objectContaining({ code: 'NOT_FOUND' }));
-  });
-
-  it('are parsed again only where their text has changed', () => {
-    for (const name of ['a', 'b']) writeFileSync(join(folder, `${name}.yml`), ruleFor(name, `00000000-0000-4000-8000-00000000000${name}`));
-    const before = readFolders([folder]);
-    writeFileSync(join(folder, 'b.yml'), ruleFor('c', '00000000-0000-4000-8000-00000000000b'));
-    const after = readFolders([folder], before);
-    expect(after[0]).toBe(before[0]);
-    expect(after[1]).toEqual(readFolders([folder])[1]);
-    expect(after[1]!.documents).not.toEqual(before[1]!.documents);
-    writeFileSync(join(folder, 'b.yml'), 'title: No detection\n');
-    expect(() => readFolders([folder], after)).toThrow(expect.objectContaining({ code: 'RULE_INVALID' }));
   });
 
   it('that come with Steno are valid', () => {

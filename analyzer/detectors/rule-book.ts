@@ -10,8 +10,8 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { StenoError } from '#schemas/base/errors.js';
 import { readRuleFiles } from '../sigma/rule-files.js';
-import { combineRules, parseRules } from '../sigma/rule-set.js';
-import type { ParsedFile, RuleFile, RuleSet } from '../sigma/rule-set.js';
+import { loadRules } from '../sigma/rule-set.js';
+import type { RuleFile, RuleSet } from '../sigma/rule-set.js';
 
 export interface RuleBook extends RuleSet {
   readonly hash: string;
@@ -32,19 +32,13 @@ export function builtInRules(): string | null {
 /** Throws NOT_FOUND, TOO_LARGE, RULES_TOO_LARGE, and RULE_INVALID for the first rule that is not valid. */
 export function readRuleBook(folders: readonly string[]): RuleBook {
   const files = readFolders(folders);
-  return { ...combineRules(files), hash: hashOf(files), files: files.length };
+  return { ...loadRules(files), hash: hashOf(files), files: files.length };
 }
 
-/** Reads the rule files of the folders. `before`: an earlier answer, from which unchanged files are taken instead of parsed again. */
-export function readFolders(folders: readonly string[], before: readonly ParsedFile[] = []): readonly ParsedFile[] {
-  const parsed = new Map(before.map((file) => [file.name, file]));
-  const files = folders
-    .flatMap((folder) => readRuleFiles(folder).rules)
-    .map((file) => {
-      const same = parsed.get(file.name);
-      return same?.text === file.text ? same : parseRules(file);
-    });
-  const set = combineRules(files);
+/** Reads the rule files of the folders. */
+export function readFolders(folders: readonly string[]): readonly RuleFile[] {
+  const files: readonly RuleFile[] = folders.flatMap((folder) => readRuleFiles(folder).rules);
+  const set = loadRules(files);
   const [first] = set.faults;
   if (first !== undefined) {
     const more = set.faults.length === 1 ? '' : `; and ${set.faults.length - 1} more`;

@@ -20,12 +20,9 @@ import type { KeptBook, KeptSet } from './kept-rules.js';
 import { detectorsOf } from './detector-set.js';
 import type { DetectorSet } from './detector-set.js';
 import { hashOf, readFolders } from './rule-book.js';
-import type { ParsedFile } from '../sigma/rule-set.js';
 
 export interface RulesInForceParts {
   readonly folders: readonly string[];
-  /** What `folders` held when the caller read them. */
-  readonly read?: readonly ParsedFile[];
   readonly history: Pick<EventStore, 'readOnlySql' | 'scan'>;
   readonly authority: Pick<AuthorityClient, 'current' | 'onChange' | 'detection'>;
   /** Prefixes of tickets, one of which a reason must name. */
@@ -46,7 +43,6 @@ export class RulesInForce {
   readonly #parts: RulesInForceParts;
   readonly #closing = new AbortController();
   readonly #catalogue: CatalogueReporter;
-  #files: readonly ParsedFile[];
   #kept: KeptSet = { rules: { version: 0, rules: [] }, honey: [], good: new KnownGood() };
   #reports: KeptBook['reports'] = [];
   #set: DetectorSet | null = null;
@@ -56,7 +52,6 @@ export class RulesInForce {
 
   constructor(parts: RulesInForceParts) {
     this.#parts = parts;
-    this.#files = parts.read ?? [];
     this.#catalogue = new CatalogueReporter(parts.authority.detection);
   }
 
@@ -78,7 +73,7 @@ export class RulesInForce {
   /** Reads the files again. Throws the reason if they cannot be read; the previous set then stays in force. */
   load(): DetectorSet {
     const { folders, history, log } = this.#parts;
-    const files = readFolders(folders, this.#files);
+    const files = readFolders(folders);
     const { rules: kept, honey, good } = this.#kept;
     const { set: rules, versions, reports } = bookOf(files, kept.rules);
     const hash = hashOf([
@@ -90,7 +85,6 @@ export class RulesInForce {
     const set = detectorsOf({ ...rules, hash, files: files.length, versions }, history, honey, good, this.#parts.trackers);
     const refused = reports.filter(({ state }) => state === 'refused').length;
     log.info({ rules: set.rules, kept: kept.rules.length, refused, lacking: rules.lacking.length, hash }, 'rules loaded');
-    this.#files = files;
     this.#reports = reports;
     this.#set = set;
     this.#catalogue.reset();

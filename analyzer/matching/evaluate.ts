@@ -89,8 +89,8 @@ function testOf(field: number, test: Test<Field>, view: EventView): Evaluation {
       return (event) => event.text(field) !== '' && matches(event.folded(field));
     }
     case 'regex': {
-      const { program } = test.regex;
-      const sets = requiredSetsOf(test.regex).map((set) => set.map(foldTrigger));
+      const { program, text, flags } = test.regex;
+      const sets = requiredSetsOf(text, flags.includes('i')).map((set) => set.map(foldTrigger));
       return (event) => event.text(field) !== '' && mayMatch(event, field, sets) && program.test(event.text(field));
     }
     case 'network': {

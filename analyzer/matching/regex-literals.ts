@@ -2,7 +2,6 @@
  * Finds texts of which at least one is in everything that a regular expression matches: `triggers.ts` looks for these before the
  * expression is tried. Reads the syntax of RE2; unknown syntax gives null, which only costs time. Tested in regex-literals.test.ts.
  */
-import type { Regex } from '../predicate/regex.js';
 
 /** Larger sets of texts are not worth searching for. */
 const MAX_TEXTS = 512;
@@ -25,35 +24,24 @@ const empty: Facts = { exact: [''], need: null };
 
 class Unknown extends Error {}
 
-type Expression = Pick<Regex, 'text' | 'flags'>;
-
-/** Several matchers ask about the same expression of a rule, for each kind of event that it applies to. */
-const known = new WeakMap<Expression, Facts | 'unknown'>();
-
 /** Null: there are none worth searching for. In lower case if the expression ignores case. */
-export function literalsOf(expression: Expression): readonly string[] | null {
-  const facts = factsOf(expression);
+export function literalsOf(expression: string, ignoresCase: boolean): readonly string[] | null {
+  const facts = factsOf(expression, ignoresCase);
   return facts === null ? null : usable(best([facts]));
 }
 
 /** Sets of texts: everything that the expression matches contains one text of each set. Empty if nothing is known. */
-export function requiredSetsOf(expression: Expression): readonly (readonly string[])[] {
-  const facts = factsOf(expression);
+export function requiredSetsOf(expression: string, ignoresCase: boolean): readonly (readonly string[])[] {
+  const facts = factsOf(expression, ignoresCase);
   if (facts === null) return [];
   const different = new Map(setsOf(facts).map((texts) => [JSON.stringify(texts), texts]));
   return [...different.values()].slice(0, MAX_SETS);
 }
 
-function factsOf(expression: Expression): Facts | null {
-  const facts = known.get(expression) ?? read(expression) ?? 'unknown';
-  known.set(expression, facts);
-  return facts === 'unknown' ? null : facts;
-}
-
-function read({ text, flags }: Expression): Facts | null {
-  const [leading = '', letters = ''] = /^\(\?([ims]+)\)/.exec(text) ?? [];
+function factsOf(expression: string, ignoresCase: boolean): Facts | null {
+  const [leading = '', letters = ''] = /^\(\?([ims]+)\)/.exec(expression) ?? [];
   try {
-    return new Reader(text.slice(leading.length), flags.includes('i') || letters.includes('i')).read();
+    return new Reader(expression.slice(leading.length), ignoresCase || letters.includes('i')).read();
   } catch (error) {
     if (error instanceof Unknown) return null;
     throw error;

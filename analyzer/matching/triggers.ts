@@ -61,7 +61,7 @@ function literalsOfTest(test: Test<Field>): readonly Literal[] | null {
       return literal === null ? null : [literal];
     }
     case 'regex': {
-      const texts = literalsOf(test.regex);
+      const texts = literalsOf(test.regex.text, test.regex.flags.includes('i'));
       return texts?.map((text) => ({ text: foldTrigger(text), start: false, end: false })) ?? null;
     }
     default:

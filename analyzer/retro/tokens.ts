@@ -60,7 +60,7 @@ function wordsOfTest(test: Test<Field>): readonly string[] | null {
       return word === null ? null : [word];
     }
     case 'regex': {
-      const words = literalsOf(test.regex)?.map((text) => longestWord(text, false, false));
+      const words = literalsOf(test.regex.text, test.regex.flags.includes('i'))?.map((text) => longestWord(text, false, false));
       return words?.every((word) => word !== null) === true ? (words as string[]) : null;
     }
     default:

@@ -33,14 +33,7 @@ export interface RuleSet {
   readonly faults: readonly StenoError[];
 }
 
-/** A file with its valid documents. Parsing takes much longer than combining, so callers keep it for as long as the text is the same. */
-export interface ParsedFile extends RuleFile {
-  readonly documents: readonly SigmaDocument[];
-  /** RULE_INVALID, one for each invalid document. */
-  readonly faults: readonly StenoError[];
-}
-
-export function parseRules({ name, text }: RuleFile, options: RuleOptions = {}): ParsedFile {
+export function loadRules(files: Iterable<RuleFile>, options: RuleOptions = {}): RuleSet {
   const faults: StenoError[] = [];
   const documents: SigmaDocument[] = [];
   const attempt = <T>(act: () => T, otherwise: T): T => {
@@ -52,20 +45,12 @@ export function parseRules({ name, text }: RuleFile, options: RuleOptions = {}):
       return otherwise;
     }
   };
-  for (const { source, firstLine } of attempt(() => splitRules(text, name), [])) {
-    const document = attempt(() => parseRule(source, name, firstLine, options), null);
-    if (document !== null) documents.push(document);
+  for (const { name, text } of files) {
+    for (const { source, firstLine } of attempt(() => splitRules(text, name), [])) {
+      const document = attempt(() => parseRule(source, name, firstLine, options), null);
+      if (document !== null) documents.push(document);
+    }
   }
-  return { name, text, documents, faults };
-}
-
-export function loadRules(files: Iterable<RuleFile>, options: RuleOptions = {}): RuleSet {
-  return combineRules(Array.from(files, (file) => parseRules(file, options)));
-}
-
-export function combineRules(files: readonly ParsedFile[]): RuleSet {
-  const faults = files.flatMap((file) => file.faults);
-  const documents = files.flatMap((file) => file.documents);
   const rules = documents.filter((document) => document.kind !== 'filter');
   const ids = new Map<string, DetectionRule | CorrelationRule>();
   const kept = rules.filter((rule) => {
