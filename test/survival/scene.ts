@@ -230,7 +230,7 @@ export function api<T>(steno: Steno, path: string): Promise<T> {
 }
 
 /** What `steno verify` finds of a file. */
-export async function verdictOn(steno: Steno, file: string): Promise<Verdict> {
+async function verdictOn(steno: Steno, file: string): Promise<Verdict> {
   const verify = await openVerifier(clientOf(steno).profile.recording_ca, (header) => new KeyframeCheck(header));
   return verify(readFileSync(file));
 }
