@@ -182,6 +182,8 @@ export function eventStoreConformance(name: string, open: () => Promise<EventFix
         expect(rows).toEqual([
           {
             session: exampleSession(40),
+            block: 1,
+            index: 6,
             offset_ms: 60,
             at: exampleStart + 6,
             row: 6,

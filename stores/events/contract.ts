@@ -93,6 +93,8 @@ export interface ScreenQuery extends Range, Place, Visible {
 
 export interface ScreenHit {
   readonly session: string;
+  readonly block: number;
+  readonly index: number;
   readonly offset_ms: number;
   readonly at: number;
   readonly row: number;

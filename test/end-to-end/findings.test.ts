@@ -8,9 +8,14 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { CatalogueRule } from '#schemas/api/detection/rule-catalogue.js';
 import type { AuditRow } from '#schemas/events/rows.js';
+import { listRules } from '#schemas/api/detection/rules.js';
 import type { RuleInfo } from '#schemas/api/detection/rules.js';
 import type { Suppression } from '#schemas/api/detection/suppressions.js';
+import { listFindings } from '#schemas/api/recordings/findings.js';
 import type { FindingDetail, FindingInfo } from '#schemas/api/recordings/findings.js';
+import { call } from '#schemas/endpoint/endpoint.js';
+import { openClient } from '../../cli/client/client.js';
+import { openHome } from '../../cli/client/home.js';
 import { Steno, eventually } from './machine.js';
 
 const steno = new Steno();
@@ -23,15 +28,22 @@ let receiver: Server;
 
 const rule = (contains: string): string =>
   `title: Probe\nid: ${id}\nlogsource: { category: process_creation, product: linux }\ndetection:\n  selection: { CommandLine|contains: ${contains} }\n  condition: selection\nlevel: high\n`;
-const stateOf = async (): Promise<RuleInfo | undefined> => (await steno.json<RuleInfo[]>('rules', 'ls')).find((one) => one.id === id);
+/** As `steno rules ls` lists the rules that the authority keeps. */
+const keptRules = () => call(openClient(openHome(steno.env)).authority, listRules, {});
+const stateOf = async (): Promise<RuleInfo | undefined> => (await keptRules()).find((one) => one.id === id);
 const loaded = (version: number): Promise<unknown> =>
   eventually(stateOf, (info) => info?.analyzed?.version === version && info.analyzed.state === 'loaded');
 const run = async (command: string): Promise<void> => {
   expect((await steno.ssh(`${steno.login}@local.steno`, command)).status).toBe(0);
 };
-const found = (count: number, ...options: readonly string[]): Promise<FindingInfo[]> =>
+const findingsOf = async (rule: string, options: { readonly state?: string } = {}): Promise<readonly FindingInfo[]> => {
+  // A command lists those that are open or acknowledged, unless it names a state.
+  const query = { rule, state: options.state ?? 'open,acknowledged' };
+  return (await call(openClient(openHome(steno.env)).viewer, listFindings, { query })).findings;
+};
+const found = (count: number, options: { readonly state?: string } = {}): Promise<readonly FindingInfo[]> =>
   eventually(
-    () => steno.json<FindingInfo[]>('findings', 'ls', '--rule', id, ...options),
+    () => findingsOf(id, options),
     (rows) => rows.length >= count,
   );
 
@@ -125,7 +137,7 @@ test('a rule that is added while Steno runs finds later actions and notifies the
 test('decisions are listed with their author and reason', async () => {
   const [finding] = await found(1);
   expect((await steno.steno('findings', 'dismiss', finding!.id.slice(0, 12), '--reason', 'a drill')).status).toBe(0);
-  const [dismissed] = await found(1, '--state', 'dismissed');
+  const [dismissed] = await found(1, { state: 'dismissed' });
   expect(dismissed).toMatchObject({ id: finding!.id, triage: { state: 'dismissed', by: steno.login, reason: 'a drill' } });
   expect((await steno.steno('findings', 'resolve', finding!.id)).status).toBe(64);
 });
@@ -134,7 +146,7 @@ test('a suppressed finding is stored but not announced; another version of the r
   const made = await steno.json<Suppression>('findings', 'suppress', '--rule', id, '--for', '1h', '--reason', 'the drill goes on');
   const before = told.length;
   await run(`/bin/true ${word} again`);
-  const [suppressed] = await found(1, '--state', 'suppressed');
+  const [suppressed] = await found(1, { state: 'suppressed' });
   expect(suppressed).toMatchObject({ triage: { by: `suppression/${made.id}`, reason: 'the drill goes on' } });
   expect((await steno.steno('findings', 'unsuppress', made.id)).status).toBe(0);
   writeFileSync(join(rules, 'probe.yml'), rule(`${word}-two`));
@@ -157,12 +169,12 @@ test('a disabled rule finds nothing in later actions', async () => {
   writeFileSync(join(rules, 'other.yml'), rule(`${word}-three`).replace(id, other));
   expect((await steno.steno('rules', 'add', join(rules, 'other.yml'))).status).toBe(0);
   await eventually(
-    async () => (await steno.json<RuleInfo[]>('rules', 'ls')).find((one) => one.id === other),
+    async () => (await keptRules()).find((one) => one.id === other),
     (info) => info?.analyzed?.state === 'loaded',
   );
   await run(`/bin/true ${word}-two ${word}-three`);
   const [finding] = await eventually(
-    () => steno.json<FindingInfo[]>('findings', 'ls', '--rule', other),
+    () => findingsOf(other),
     (rows) => rows.length > 0,
   );
   const all = await steno.json<FindingInfo[]>('findings', 'ls', '--rule', id, '--all', '--session', finding!.session);

@@ -1,8 +1,12 @@
 import { existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { findHits } from '#schemas/api/recordings/find.js';
+import { call } from '#schemas/endpoint/endpoint.js';
+import { openClient } from '../../cli/client/client.js';
+import { openHome } from '../../cli/client/home.js';
+import { viewerOf } from './client-tools.js';
 import { Steno, bin, eventually } from './machine.js';
-import type { SessionRow } from './machine.js';
 
 const steno = new Steno();
 beforeAll(() => steno.start());
@@ -14,12 +18,14 @@ describe('an event store that is lost', () => {
     const words = ['first', 'second', 'third'].map((word) => `${word}x${process.pid}`);
     for (const word of words) expect((await steno.ssh(`${steno.login}@local.steno`, `seq 1 300; echo ${word}`)).status).toBe(0);
     const look = async (): Promise<unknown> => ({
-      sessions: await steno.json<SessionRow[]>('sessions'),
-      hits: await Promise.all(words.map((word) => steno.json('search', word, 'kind:screen'))),
+      sessions: await viewerOf(steno).sessions(),
+      hits: await Promise.all(
+        words.map((word) => call(openClient(openHome(steno.env)).viewer, findHits, { query: { q: `${word} kind:screen`, limit: 20 } })),
+      ),
     });
     await eventually(
-      () => steno.json<SessionRow[]>('sessions', '--state', 'sealed'),
-      (rows) => rows.length === words.length,
+      () => viewerOf(steno).sessions(),
+      (rows) => rows.filter(({ state }) => state === 'sealed').length === words.length,
     );
     const links = (value: unknown): string => JSON.stringify(value);
     const before = links(await look());
@@ -84,8 +90,8 @@ describe('an event store that is lost', () => {
     expect(links(await look())).toBe(before);
     expect(steno.logs()).toContain('incomplete and is being rebuilt');
     await eventually(
-      () => steno.json<{ event: string }[]>('audit', '--event', 'events.rebuilt'),
-      (rows) => rows.length === 1,
+      () => viewerOf(steno).audit(),
+      (rows) => rows.filter(({ event }) => event === 'events.rebuilt').length === 1,
     );
 
     // Deleted while Steno is down: the next start notices.

@@ -64,7 +64,7 @@ async function shells(): Promise<ReadonlyMap<string, { readonly terminal: Termin
     await terminal.until(/[$#] $/);
     const fresh = ({ id, tty, live }: SessionInfo): boolean => tty && live !== undefined && !known.has(id);
     const rows = await eventually(
-      () => steno.json<SessionInfo[]>('sessions', '--live'),
+      () => viewerOf(steno).sessions(),
       (all) => all.some(fresh),
     );
     const session = rows.find(fresh)!;

@@ -45,7 +45,7 @@ async function shells(): Promise<ReadonlyMap<string, { readonly terminal: Termin
     await terminal.until(new RegExp(`${word}-23`));
     const known = new Set([...found.values()].map(({ session }) => session.id));
     const rows = await eventually(
-      () => steno.json<SessionInfo[]>('sessions', '--live'),
+      () => viewerOf(steno).sessions(),
       (all) => all.some(({ id, tty, live }) => tty && live !== undefined && !known.has(id)),
     );
     const session = rows.find(({ id, tty, live }) => tty && live !== undefined && !known.has(id))!;

@@ -9,6 +9,7 @@ import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { FoundHit } from '#schemas/api/recordings/find.js';
 import type { SessionList } from '#schemas/api/recordings/sessions.js';
 import { partKey, recordingPrefix } from '#schemas/recording/layout.js';
 import { sessionTime } from '#schemas/recording/line.js';
@@ -251,6 +252,13 @@ describe('after all of this', () => {
       if (verdict.ok) counters.push(verdict.checkpoint.counter);
     }
     expect(counters).toEqual(sessions.map((_session, index) => index + 1));
+  });
+
+  it('the commands say the same of the last scene', async () => {
+    const { session, tag } = scenes.at(-1)!;
+    expect(await steno.json('verify', join(steno.folder, `${tag}.cast.zst`))).toMatchObject({ ok: true, session });
+    const hits = await steno.json<readonly FoundHit[]>('search', `"${tag}n000001" kind:screen`);
+    expect(hits.map((hit) => hit.session)).toEqual([session]);
   });
 
   it('doctor finds nothing wrong', async () => {

@@ -10,13 +10,18 @@ import { createWriteStream, existsSync, readFileSync, readdirSync, writeFileSync
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { expect } from 'vitest';
-import type { FoundHit } from '#schemas/api/recordings/find.js';
+import { findHits } from '#schemas/api/recordings/find.js';
 import type { SearchResult } from '#schemas/api/recordings/search.js';
 import type { SessionInfo, SessionList } from '#schemas/api/recordings/sessions.js';
+import { call } from '#schemas/endpoint/endpoint.js';
 import type { AuditRow } from '#schemas/events/rows.js';
+import type { Verdict } from '#schemas/recording/verify.js';
+import { KeyframeCheck } from '#recordings/render/keyframe-check.js';
+import { openVerifier } from '#runtime/ssh/verifier.js';
 import { openClient } from '../../cli/client/client.js';
+import type { Client } from '../../cli/client/client.js';
 import { openHome } from '../../cli/client/home.js';
-import { bin, eventually } from '../end-to-end/machine.js';
+import { eventually } from '../end-to-end/machine.js';
 import type { Steno, Terminal } from '../end-to-end/machine.js';
 
 /** More than the 256 KiB of lines that trigger a checkpoint; random, so that compression does not help a full disk. */
@@ -172,7 +177,7 @@ export class Scene {
     await eventually(
       () => this.row().catch(() => undefined),
       (row) => row?.state === 'sealed' || row?.state === 'interrupted',
-      20_000,
+      60_000,
     ).catch((error: unknown) => {
       throw new Error(`${session} was not sealed: ${String(error)}\n${steno.logs()}`);
     });
@@ -181,17 +186,11 @@ export class Scene {
       (forgotten) => forgotten,
     );
     const file = join(steno.folder, `${this.tag}.cast.zst`);
-    await pipeline(
-      await openClient(openHome(steno.env)).stream(`/api/sessions/${session}/export?format=cast.zst`),
-      createWriteStream(file),
-    );
+    await pipeline(await clientOf(steno).stream(`/api/sessions/${session}/export?format=cast.zst`), createWriteStream(file));
     const last = lines.at(-1);
-    const [verified, search] = await Promise.all([
-      steno.exec(process.execPath, [bin, 'verify', file, '--json']),
-      last === undefined || lost ? null : steno.steno('search', `"${last}" kind:screen`, '--json'),
-    ]);
-    const verdict = JSON.parse(verified.stdout) as { ok: boolean; end: string; session: string };
-    expect(verdict, verified.stdout).toMatchObject({ ok: true, session });
+    const verdict = await verdictOn(steno, file);
+    expect(verdict).toMatchObject({ ok: true, header: { steno: { session } } });
+    const end = verdict.ok ? verdict.checkpoint.end : '';
     // The last messages of ssh and of the gateway are not part of the session.
     const own =
       last === undefined
@@ -200,15 +199,15 @@ export class Scene {
     const recorded = this.#recorded(file);
     const gap = recorded.some(([, code, data]) => code === 'g' && (data as { reason: string }).reason === 'recorder_failed');
     expect(gap).toBe(lost);
-    if (lost) return verdict.end;
+    if (lost) return end;
     expect(recorded.flatMap(([, code, data]) => (code === 'o' ? [String(data)] : [])).join('')).toContain(own);
-    if (last === undefined || search === null) return verdict.end;
-    expect(search.status, `${last}: ${search.stderr}`).toBe(0);
-    expect((JSON.parse(search.stdout) as FoundHit[]).map((hit) => hit.session)).toEqual([session]);
+    if (last === undefined) return end;
+    const { hits } = await call(clientOf(steno).viewer, findHits, { query: { q: `"${last}" kind:screen`, limit: 100 } });
+    expect(hits.map((hit) => hit.session)).toEqual([session]);
     const found = await this.found();
     expect([...found].filter(([, times]) => times > 1)).toEqual([]);
     expect(lines.filter((line) => !found.has(line))).toEqual([]);
-    return verdict.end;
+    return end;
   }
 
   #recorded(file: string): [number, string, unknown][] {
@@ -220,9 +219,20 @@ export class Scene {
   }
 }
 
+/** The user who is logged in, as the command is. */
+export function clientOf(steno: Steno): Client {
+  return openClient(openHome(steno.env));
+}
+
 /** A signed request to the viewer, as the command makes it. */
 export function api<T>(steno: Steno, path: string): Promise<T> {
-  return openClient(openHome(steno.env)).viewer('GET', path) as Promise<T>;
+  return clientOf(steno).viewer('GET', path) as Promise<T>;
+}
+
+/** What `steno verify` finds of a file. */
+async function verdictOn(steno: Steno, file: string): Promise<Verdict> {
+  const verify = await openVerifier(clientOf(steno).profile.recording_ca, (header) => new KeyframeCheck(header));
+  return verify(readFileSync(file));
 }
 
 export async function audit(steno: Steno, event: string): Promise<readonly AuditRow[]> {

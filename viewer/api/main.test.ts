@@ -22,6 +22,8 @@ import type { Recorded } from './testing/recorded.js';
 import { openStand } from './testing/stand.js';
 import type { Stand } from './testing/stand.js';
 
+const largeFile = 'export {};\n'.repeat(500);
+
 let stand: Stand;
 let mine: Recorded;
 let theirs: Recorded;
@@ -61,6 +63,7 @@ beforeAll(async () => {
   await mkdir(join(webRoot, 'assets'));
   await writeFile(join(webRoot, 'index.html'), '<!doctype html><title>Steno</title>');
   await writeFile(join(webRoot, 'assets', 'app-1.js'), 'export {};');
+  await writeFile(join(webRoot, 'assets', 'app-2.js'), largeFile);
   stand = await openStand(webRoot);
   all = stand.signIn('root', 'all');
   mine = await record(stand, {
@@ -421,6 +424,15 @@ describe('what surrounds a request', () => {
     const answer = await call(path, { headers: { cookie: all } });
     expect([400, 404]).toContain(answer.status);
     expect(answer.text).not.toContain('root:');
+  });
+
+  test('files of the page come compressed to clients that accept gzip, at first and later', async () => {
+    for (const accepted of ['gzip', 'identity', 'gzip']) {
+      // fetch decodes it.
+      const response = await fetch(`${stand.url}/assets/app-2.js`, { headers: { 'accept-encoding': accepted } });
+      expect(response.headers.get('content-encoding')).toBe(accepted === 'gzip' ? 'gzip' : null);
+      expect(await response.text()).toBe(largeFile);
+    }
   });
 
   test('the page answers its own paths', async () => {

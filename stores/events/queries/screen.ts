@@ -19,7 +19,7 @@ export async function searchScreen(engine: Engine, query: ScreenQuery): Promise<
     addVisible(conditions, 'screen', visible);
     return conditions;
   };
-  const { rows, next } = await distinctPage(
+  return distinctPage(
     engine,
     {
       table: 'screen',
@@ -32,7 +32,6 @@ export async function searchScreen(engine: Engine, query: ScreenQuery): Promise<
     limit,
     cursor,
   );
-  return { rows: rows.map(({ block: _block, index: _index, ...hit }) => hit), next };
 }
 
 export async function screenAround(

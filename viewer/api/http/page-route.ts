@@ -10,14 +10,14 @@ import { findFile, loadPage, openingOf } from './static.js';
  */
 export async function pageRoute(app: FastifyInstance, webRoot: string, signedIn: (cookie: string | undefined) => boolean): Promise<void> {
   const page = await loadPage(webRoot);
-  app.get('/*', (request, reply) => {
+  app.get('/*', async (request, reply) => {
     const file = request.url.startsWith('/api') ? undefined : findFile(page, request.url.split('?', 1)[0]!);
     if (file === undefined) throw new StenoError('NOT_FOUND');
     const ahead = signedIn(request.headers.cookie) ? openingOf(request.url) : null;
     if (ahead !== null) void reply.header('link', `<${ahead}>; rel=preload; as=fetch; crossorigin=anonymous`);
     void reply.type(file.type).header('cache-control', file.cacheControl).header('etag', file.etag).header('vary', 'accept-encoding');
     if (request.headers['if-none-match'] === file.etag) return reply.code(304).send();
-    if (file.gzip !== null && acceptedCodings(request).has('gzip')) return reply.header('content-encoding', 'gzip').send(file.gzip);
+    if (file.gzip !== null && acceptedCodings(request).has('gzip')) return reply.header('content-encoding', 'gzip').send(await file.gzip());
     return reply.send(file.bytes);
   });
 }

@@ -1,17 +1,20 @@
 /**
  * The built page. Its files are read into memory at start and looked up by exact path, so a request cannot name
- * anything else on this machine. Paths of the page's own views are answered with the page. Tested in viewer/api/main.test.ts.
+ * anything else on this machine. Each is compressed when it is first requested, once: all of them would take half a second of every
+ * start. Paths of the page's own views are answered with the page. Tested in viewer/api/main.test.ts.
  */
 import { createHash } from 'node:crypto';
 import { readFile, readdir } from 'node:fs/promises';
 import { extname, join, relative, sep } from 'node:path';
-import { gzipSync } from 'node:zlib';
+import { promisify } from 'node:util';
+import { gzip } from 'node:zlib';
 import { momentOf, openingPath } from '#schemas/api/recordings/opening.js';
 
 export interface StaticFile {
   readonly type: string;
   readonly bytes: Buffer;
-  readonly gzip: Buffer | null;
+  /** Null: too small, or compressed already. */
+  readonly gzip: (() => Promise<Buffer>) | null;
   readonly etag: string;
   readonly cacheControl: string;
 }
@@ -28,6 +31,7 @@ const types: Readonly<Record<string, string>> = {
   '.txt': 'text/plain; charset=utf-8',
 };
 const MAX_BYTES = 32 << 20;
+const compress = promisify(gzip);
 
 /**
  * The data that the page at this address will request first, for a `Link` header: the browser then fetches it while it loads the
@@ -50,18 +54,22 @@ export async function loadPage(root: string): Promise<ReadonlyMap<string, Static
     const bytes = await readFile(path);
     total += bytes.length;
     if (total > MAX_BYTES) throw new Error(`more than ${MAX_BYTES} bytes of page under ${root}`);
-    const gzip = bytes.length > 1024 && !type.startsWith('image/png') ? gzipSync(bytes) : null;
     const url = `/${relative(root, path).split(sep).join('/')}`;
     files.set(url, {
       type,
       bytes,
-      gzip,
+      gzip: bytes.length > 1024 && !type.startsWith('image/png') ? once(() => compress(bytes)) : null,
       etag: `"${createHash('sha256').update(bytes).digest('base64url').slice(0, 22)}"`,
       // Names under assets/ carry a hash of the content.
       cacheControl: url.startsWith('/assets/') ? 'public, max-age=31536000, immutable' : 'no-cache',
     });
   }
   return files;
+}
+
+function once<T>(make: () => T): () => T {
+  let made: { readonly it: T } | undefined;
+  return () => (made ??= { it: make() }).it;
 }
 
 /** First parts of the addresses of views; `viewer/api/page.test.ts` compares them with the links and routes of the page. */

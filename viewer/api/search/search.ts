@@ -4,14 +4,12 @@
  * The context of up to `HITS_A_QUERY` hits is one query. Tested in viewer/api/main.test.ts.
  */
 import type { SearchHit, SearchResult, searchScreens } from '#schemas/api/recordings/search.js';
-import type { EventStore, ScreenHit } from '#stores/events/contract.js';
+import type { EventStore, LinesBeside, ScreenHit } from '#stores/events/contract.js';
 import type { z } from 'zod';
 import type { Access, Viewer } from '../access/access.js';
 
 /** Lines of context on each side. */
 const CONTEXT = 2;
-/** Rows read on each side: rows at the hit's own moment, including the hit, are sorted out here. */
-const CONTEXT_READ = 12;
 const HITS_A_QUERY = 25;
 
 export interface SearchParts {
@@ -31,10 +29,12 @@ export async function search(
   const whose = 'user' in scope ? scope.user : undefined;
   const visible = scope.kind === 'each' ? scope.visible : undefined;
   const page = await events.searchScreen({ ...filters, text: q, mode, limit, cursor: before, user: whose, visible });
-  const contexts: Around[] = [];
-  // The store limits the number of places in one query.
-  for (let from = 0; from < page.rows.length; from += HITS_A_QUERY)
-    contexts.push(...(await contextOf(events, page.rows.slice(from, from + HITS_A_QUERY))));
+  const contexts: LinesBeside[] = [];
+  // The store limits the number of lines in one query.
+  for (let from = 0; from < page.rows.length; from += HITS_A_QUERY) {
+    const places = page.rows.slice(from, from + HITS_A_QUERY).map(({ session, block, index }) => ({ session, block, index }));
+    contexts.push(...(await events.linesBeside(places, CONTEXT)));
+  }
   const hits = page.rows.map((hit, i): SearchHit => ({
     session: hit.session,
     time: hit.offset_ms,
@@ -44,7 +44,8 @@ export async function search(
     user: hit.user,
     node: hit.node,
     login: hit.login,
-    ...contexts[i]!,
+    before: contexts[i]!.before.map(({ text }) => text),
+    after: contexts[i]!.after.map(({ text }) => text),
     link: linkTo(hit, q),
   }));
   return { hits, next: page.next };
@@ -52,22 +53,4 @@ export async function search(
 
 function linkTo(hit: ScreenHit, q: string): string {
   return `/sessions/${hit.session}?t=${hit.offset_ms}&q=${encodeURIComponent(q)}`;
-}
-
-interface Around {
-  readonly before: readonly string[];
-  readonly after: readonly string[];
-}
-
-async function contextOf(events: EventStore, hits: readonly ScreenHit[]): Promise<Around[]> {
-  if (hits.length === 0) return [];
-  const places = hits.map(({ session, offset_ms }) => ({ session, offset_ms }));
-  const around = await events.screenAround(places, CONTEXT_READ);
-  return hits.map((hit, i) => {
-    const list = around[i]!;
-    const at = list.findIndex(({ offset_ms, row, text }) => offset_ms === hit.offset_ms && row === hit.row && text === hit.text);
-    if (at < 0) return { before: [], after: [] };
-    const texts = list.map(({ text }) => text);
-    return { before: texts.slice(Math.max(0, at - CONTEXT), at), after: texts.slice(at + 1, at + 1 + CONTEXT) };
-  });
 }
