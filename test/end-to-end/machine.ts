@@ -5,9 +5,9 @@
 import { execFile, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync, rmSync, statfsSync } from 'node:fs';
-import { freemem, tmpdir, userInfo } from 'node:os';
-import { basename, join } from 'node:path';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir, userInfo } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import * as pty from 'node-pty';
 
@@ -40,23 +40,6 @@ export interface Terminal {
   kill(signal?: NodeJS.Signals): void;
 }
 
-const MEMORY = '/dev/shm';
-const TMPFS_MAGIC = 0x01021994;
-const PLENTY = 8 * 2 ** 30;
-
-/**
- * Whether data may be kept in memory. Steno syncs everything that it acknowledges, and files that run beside each other wait for the
- * same disk most of the time. Killed processes leave the same behind in both.
- */
-function hasMemory(): boolean {
-  try {
-    const { type, bavail, bsize } = statfsSync(MEMORY);
-    return type === TMPFS_MAGIC && bavail * bsize > PLENTY && freemem() > PLENTY;
-  } catch {
-    return false;
-  }
-}
-
 export class Steno {
   readonly folder: string;
   readonly data: string;
@@ -71,7 +54,7 @@ export class Steno {
   constructor(program = bin) {
     this.#program = program;
     this.folder = mkdtempSync(join(tmpdir(), 'steno-e2e-'));
-    this.data = hasMemory() ? join(MEMORY, basename(this.folder)) : join(this.folder, 'data');
+    this.data = join(this.folder, 'data');
     // A home of its own, so that files of the user who runs the tests have no effect.
     this.env = {
       PATH: process.env['PATH'],
@@ -165,7 +148,7 @@ export class Steno {
 
   async dispose(): Promise<void> {
     await this.stop();
-    for (const path of [this.data, this.folder]) rmSync(path, { recursive: true, force: true });
+    rmSync(this.folder, { recursive: true, force: true });
   }
 
   steno(...args: readonly string[]): Promise<Result> {
