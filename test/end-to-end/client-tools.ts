@@ -7,7 +7,12 @@ import { readFileSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
 import { join } from 'node:path';
 import type { AuditRow } from '#schemas/events/rows.js';
-import type { SessionInfo, SessionList } from '#schemas/api/recordings/sessions.js';
+import { listAudit } from '#schemas/api/recordings/audit.js';
+import { listKernelEvents, listSessions } from '#schemas/api/recordings/sessions.js';
+import type { SessionInfo } from '#schemas/api/recordings/sessions.js';
+import { call } from '#schemas/endpoint/endpoint.js';
+import type { Query } from '#schemas/endpoint/endpoint.js';
+import type { KernelEventInfo } from '#schemas/kernel/event-info.js';
 import { terminated } from '#runtime/testing/terminated.js';
 import { openClient } from '../../cli/client/client.js';
 import { openHome } from '../../cli/client/home.js';
@@ -118,19 +123,39 @@ async function socks5(socket: Socket, { host, port }: { readonly host: string; r
   if (answer[1] !== 0) throw new Error(`SOCKS: ${answer[1]}`);
 }
 
-/** Calls the viewer as the `steno` command does. */
+/**
+ * Calls the viewer as the `steno` command does, in this process: a command costs half a second of CPU, and a test that waits for a
+ * state asks ten times a second. Lists have the newest 200 rows.
+ */
 export interface Viewer {
-  sessions(): Promise<readonly SessionInfo[]>;
-  audit(): Promise<readonly AuditRow[]>;
+  sessions(query?: Query<typeof listSessions>): Promise<readonly SessionInfo[]>;
+  audit(query?: Query<typeof listAudit>): Promise<readonly AuditRow[]>;
+  /** The kernel events of a session to their current end, then the gaps. */
+  events(id: string, query?: Pick<Query<typeof listKernelEvents>, 'kinds' | 'only'>): Promise<readonly KernelEventInfo[]>;
   /** The output of `steno export ID --format cast`. */
   cast(id: string): Promise<string>;
 }
 
-export function viewerOf(steno: Steno): Viewer {
+const ROWS = 200;
+const EVENTS = 1000;
+
+export function viewerOf(steno: Pick<Steno, 'env'>): Viewer {
   const client = openClient(openHome(steno.env));
   return {
-    sessions: async () => ((await client.viewer('GET', '/api/sessions?limit=200')) as SessionList).sessions,
-    audit: async () => ((await client.viewer('GET', '/api/audit?limit=200')) as { readonly rows: readonly AuditRow[] }).rows,
+    sessions: async (query) => (await call(client.viewer, listSessions, { query: { limit: ROWS, ...query } })).sessions,
+    audit: async (query) => (await call(client.viewer, listAudit, { query: { limit: ROWS, ...query } })).rows,
+    async events(id, query) {
+      const all: KernelEventInfo[] = [];
+      for (;;) {
+        const after = all.at(-1)?.place;
+        const { events, gaps, more } = await call(client.viewer, listKernelEvents, {
+          params: { id },
+          query: { limit: EVENTS, ...(after === undefined ? {} : { after }), ...query },
+        });
+        all.push(...events);
+        if (!more || events.length === 0) return [...all, ...gaps];
+      }
+    },
     cast: async (id) => text(await client.stream(`/api/sessions/${id}/export?format=cast`)),
   };
 }

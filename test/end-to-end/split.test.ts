@@ -28,7 +28,7 @@ import { postgresPrograms, startPostgres } from '#stores/state/testing/postgres-
 import type { PostgresServer } from '#stores/state/testing/postgres-server.js';
 import { openClient } from '../../cli/client/client.js';
 import { openHome } from '../../cli/client/home.js';
-import { must } from './client-tools.js';
+import { must, viewerOf } from './client-tools.js';
 import { Steno, bin, eventually } from './machine.js';
 import type { SessionRow, Terminal } from './machine.js';
 import { startGateway } from './second-gateway.js';
@@ -296,7 +296,7 @@ describe.skipIf('missing' in programs)(`two processes of every stage${'missing' 
         await run();
         await must(steno.steno('tokens', 'add', '--type', 'node', '--ttl', '1h'));
         await eventually(
-          () => steno.json<{ event: string }[]>('audit'),
+          () => viewerOf(steno).audit(),
           (rows) => rows.filter(({ event }) => event === 'token.create').length === (name === 'a' ? 1 : 2),
         );
         expect(
