@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import { readFileSync } from 'node:fs';
-import { text } from 'node:stream/consumers';
+import { buffer, text } from 'node:stream/consumers';
 import { join } from 'node:path';
 import type { AuditRow } from '#schemas/events/rows.js';
 import { listAudit } from '#schemas/api/recordings/audit.js';
@@ -12,10 +12,15 @@ import { listKernelEvents, listSessions } from '#schemas/api/recordings/sessions
 import type { SessionInfo } from '#schemas/api/recordings/sessions.js';
 import { call } from '#schemas/endpoint/endpoint.js';
 import type { Query } from '#schemas/endpoint/endpoint.js';
+import { isUnfinished, logPatience, verifyEventLog } from '#schemas/recording/event-log-check.js';
+import type { Verdict } from '#schemas/recording/verify.js';
+import { KeyframeCheck } from '#recordings/render/keyframe-check.js';
+import { openVerifier } from '#runtime/ssh/verifier.js';
 import type { KernelEventInfo } from '#schemas/kernel/event-info.js';
 import { terminated } from '#runtime/testing/terminated.js';
 import { openClient } from '../../cli/client/client.js';
 import { openHome } from '../../cli/client/home.js';
+import { exportOf, noneThere, untilFinished } from '../../cli/verbs/evidence/fetch.js';
 import { eventually } from './machine.js';
 import type { Result, Steno } from './machine.js';
 
@@ -158,6 +163,21 @@ export function viewerOf(steno: Pick<Steno, 'env'>): Viewer {
     },
     cast: async (id) => text(await client.stream(`/api/sessions/${id}/export?format=cast`)),
   };
+}
+
+/** The verdict of `steno verify ID`, in this process: on the recording and, if it names an event log that is not whole, on that. */
+export async function verdictOf(steno: Pick<Steno, 'env'>, id: string): Promise<Verdict> {
+  const client = openClient(openHome(steno.env));
+  const verify = await openVerifier(client.profile.recording_ca, (header) => new KeyframeCheck(header));
+  const fetched = async (format: 'cast.zst' | 'events.zst'): Promise<Buffer> => buffer(await client.stream(exportOf(id, format)));
+  const verdict = verify(await fetched('cast.zst'));
+  if (!verdict.ok) return verdict;
+  const log = await untilFinished(
+    async () => verifyEventLog(verdict, await fetched('events.zst').catch(noneThere), verify),
+    isUnfinished,
+    logPatience(verdict.checkpoint.time, Date.now()),
+  );
+  return log === null || log.ok ? verdict : log;
 }
 
 export const isOver = ({ state }: SessionInfo): boolean => state === 'ended' || state === 'sealed';
