@@ -54,7 +54,7 @@ export async function startAnalyzerProcess(config: AnalyzerServiceConfig & Joini
     };
     const builtIn = config.built_in_rules ? builtInRules() : null;
     const folders = [...(builtIn === null ? [] : [builtIn]), ...(config.rules === undefined ? [] : [config.rules])];
-    readFolders(folders);
+    const files = readFolders(folders);
     const {
       identity,
       authority,
@@ -70,6 +70,7 @@ export async function startAnalyzerProcess(config: AnalyzerServiceConfig & Joini
     let analyzer: RunningAnalyzer | null = null;
     const inForce = new RulesInForce({
       folders,
+      files,
       history,
       authority,
       trackers: config.trackers,

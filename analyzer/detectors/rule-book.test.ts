@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ruleFor } from '../testing/session-rows.js';
-import { builtInRules, readRuleBook } from './rule-book.js';
+import { loadRules } from '../sigma/rule-set.js';
+import { builtInRules, readFolders, readRuleBook } from './rule-book.js';
 
 let folder: string;
 beforeEach(() => {
@@ -21,6 +22,25 @@ describe('the rules in force', () => {
     const after = readRuleBook([folder]);
     expect(after.hash).not.toBe(before.hash);
     expect(after.evaluable[0]!.rule.day).toBe(20_260_131);
+  });
+
+  it('are read again without those whose files have not changed', () => {
+    const write = (name: string, title: string, id: number): void =>
+      writeFileSync(join(folder, name), ruleFor(title, `00000000-0000-4000-8000-00000000000${id}`));
+    write('a.yml', 'a', 1);
+    write('b.yml', 'b', 2);
+    const before = readFolders([folder]);
+    write('b.yml', 'another', 2);
+    write('c.yml', 'c', 3);
+    const after = readFolders([folder], before);
+    expect(after.map((file) => before.includes(file))).toEqual([true, false, false]);
+    const titles = (files: typeof after): readonly string[] => loadRules(files).evaluable.map(({ rule }) => rule.title);
+    expect([titles(before), titles(after)]).toEqual([
+      ['Runs a', 'Runs b'],
+      ['Runs a', 'Runs another', 'Runs c'],
+    ]);
+    write('b.yml', 'b', 1);
+    expect(() => readFolders([folder], after)).toThrow(expect.objectContaining({ code: 'RULE_INVALID' }));
   });
 
   it('are refused when one is not valid', () => {

@@ -20,9 +20,12 @@ import type { KeptBook, KeptSet } from './kept-rules.js';
 import { detectorsOf } from './detector-set.js';
 import type { DetectorSet } from './detector-set.js';
 import { hashOf, readFolders } from './rule-book.js';
+import type { RuleFile } from '../sigma/rule-set.js';
 
 export interface RulesInForceParts {
   readonly folders: readonly string[];
+  /** What `readFolders` has read of them already, to check them. */
+  readonly files?: readonly RuleFile[];
   readonly history: Pick<EventStore, 'readOnlySql' | 'scan'>;
   readonly authority: Pick<AuthorityClient, 'current' | 'onChange' | 'detection'>;
   /** Prefixes of tickets, one of which a reason must name. */
@@ -45,6 +48,7 @@ export class RulesInForce {
   readonly #catalogue: CatalogueReporter;
   #kept: KeptSet = { rules: { version: 0, rules: [] }, honey: [], good: new KnownGood() };
   #reports: KeptBook['reports'] = [];
+  #files: readonly RuleFile[];
   #set: DetectorSet | null = null;
   #onSet: (set: DetectorSet) => void = () => undefined;
   #reading: Promise<void> | null = null;
@@ -52,6 +56,7 @@ export class RulesInForce {
 
   constructor(parts: RulesInForceParts) {
     this.#parts = parts;
+    this.#files = parts.files ?? [];
     this.#catalogue = new CatalogueReporter(parts.authority.detection);
   }
 
@@ -73,7 +78,8 @@ export class RulesInForce {
   /** Reads the files again. Throws the reason if they cannot be read; the previous set then stays in force. */
   load(): DetectorSet {
     const { folders, history, log } = this.#parts;
-    const files = readFolders(folders);
+    const files = readFolders(folders, this.#files);
+    this.#files = files;
     const { rules: kept, honey, good } = this.#kept;
     const { set: rules, versions, reports } = bookOf(files, kept.rules);
     const hash = hashOf([

@@ -7,6 +7,7 @@ import type { Field } from '../predicate/field.js';
 import { ANY, fold, longestPiece } from '../predicate/pattern.js';
 import type { Pattern } from '../predicate/pattern.js';
 import type { Predicate, Test } from '../predicate/predicate.js';
+import type { Regex } from '../predicate/regex.js';
 import type { Literal } from './automaton.js';
 import { literalsOf } from './regex-literals.js';
 
@@ -54,16 +55,26 @@ function choose(predicate: Predicate<Field>): Choice | null {
   }
 }
 
+/** Several matchers of one set of rules search for the same expressions. */
+const literalsOfRegexes = new WeakMap<Regex, readonly Literal[] | null>();
+
+function literalsOfRegex(regex: Regex): readonly Literal[] | null {
+  const before = literalsOfRegexes.get(regex);
+  if (before !== undefined) return before;
+  const texts = literalsOf(regex.text, regex.flags.includes('i'));
+  const literals = texts?.map((text) => ({ text: foldTrigger(text), start: false, end: false })) ?? null;
+  literalsOfRegexes.set(regex, literals);
+  return literals;
+}
+
 function literalsOfTest(test: Test<Field>): readonly Literal[] | null {
   switch (test.kind) {
     case 'pattern': {
       const literal = literalOfPattern(test.pattern);
       return literal === null ? null : [literal];
     }
-    case 'regex': {
-      const texts = literalsOf(test.regex.text, test.regex.flags.includes('i'));
-      return texts?.map((text) => ({ text: foldTrigger(text), start: false, end: false })) ?? null;
-    }
+    case 'regex':
+      return literalsOfRegex(test.regex);
     default:
       return null;
   }

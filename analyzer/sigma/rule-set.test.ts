@@ -63,6 +63,20 @@ describe('a set of rules', () => {
     expect(set.lacking[0]!.missing[0]).toContain(missing);
   });
 
+  it('is the same when its files are loaded again, and another one with other placeholders', () => {
+    const files = [
+      { name: 'a.yml', text: rule('{ sel: { Image|expand: "%shells%" }, condition: sel }') },
+      { name: 'b.yml', text: 'title: nothing\n' },
+    ];
+    const placeholders = new Map([['shells', ['/bin/sh']]]);
+    const [without, again, with_] = [loadRules(files), loadRules(files), loadRules(files, { placeholders })];
+    expect(again).toEqual(without);
+    expect([without, with_].map(({ evaluable, lacking, faults }) => [evaluable.length, lacking.length, faults.length])).toEqual([
+      [0, 1, 1],
+      [1, 0, 1],
+    ]);
+  });
+
   it('two rules do not share an id', () => {
     const set = loadRules([
       { name: 'a.yml', text: shell },

@@ -33,9 +33,22 @@ export interface RuleSet {
   readonly faults: readonly StenoError[];
 }
 
-export function loadRules(files: Iterable<RuleFile>, options: RuleOptions = {}): RuleSet {
+interface ParsedFile {
+  readonly documents: readonly SigmaDocument[];
+  readonly faults: readonly StenoError[];
+}
+
+/**
+ * Parsing is most of the work, and an analyzer loads the same files several times: to check them, together with the rules of the
+ * authority, and whenever one of those changes. Only for files that are parsed without options.
+ */
+const parsedFiles = new WeakMap<RuleFile, ParsedFile>();
+
+function parsed(file: RuleFile, options: RuleOptions | undefined): ParsedFile {
+  const before = options === undefined ? parsedFiles.get(file) : undefined;
+  if (before !== undefined) return before;
+  const { name, text } = file;
   const faults: StenoError[] = [];
-  const documents: SigmaDocument[] = [];
   const attempt = <T>(act: () => T, otherwise: T): T => {
     try {
       return act();
@@ -45,12 +58,19 @@ export function loadRules(files: Iterable<RuleFile>, options: RuleOptions = {}):
       return otherwise;
     }
   };
-  for (const { name, text } of files) {
-    for (const { source, firstLine } of attempt(() => splitRules(text, name), [])) {
-      const document = attempt(() => parseRule(source, name, firstLine, options), null);
-      if (document !== null) documents.push(document);
-    }
-  }
+  const documents = attempt(() => splitRules(text, name), []).flatMap(({ source, firstLine }) => {
+    const document = attempt(() => parseRule(source, name, firstLine, options), null);
+    return document === null ? [] : [document];
+  });
+  const now = { documents, faults };
+  if (options === undefined) parsedFiles.set(file, now);
+  return now;
+}
+
+export function loadRules(files: Iterable<RuleFile>, options?: RuleOptions): RuleSet {
+  const each = [...files].map((file) => parsed(file, options));
+  const faults = each.flatMap((file) => file.faults);
+  const documents = each.flatMap((file) => file.documents);
   const rules = documents.filter((document) => document.kind !== 'filter');
   const ids = new Map<string, DetectionRule | CorrelationRule>();
   const kept = rules.filter((rule) => {

@@ -136,7 +136,7 @@ type Given<T> = T extends readonly (infer Item)[]
 type Params<Of extends AnyEndpoint> = Given<z.input<Of['params']>>;
 type Body<Of extends AnyEndpoint> = Given<z.input<Of['body']>>;
 /** Values as text, since people often type them; the server validates them. */
-type Query<Of extends AnyEndpoint> = Of extends { readonly query: z.ZodObject }
+export type Query<Of extends AnyEndpoint> = Of extends { readonly query: z.ZodObject }
   ? { readonly [Key in keyof z.input<Of['query']>]?: string | number | undefined }
   : never;
 

@@ -9,6 +9,7 @@
 import { mkdirSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { SessionInfo } from '#schemas/api/recordings/sessions.js';
+import { verdictOf } from '../end-to-end/client-tools.js';
 import { CLEAN_CLOSE, cases } from './cases.js';
 import type { Case, Place } from './cases.js';
 import { PeerProcess } from './peer-process.js';
@@ -221,19 +222,19 @@ describe('after all clients', () => {
       ).toEqual([]);
       const one = new Map(all.map(({ user, id }) => [user, id]));
       const left = [...one];
-      const checked: { readonly user: string; readonly verified: number; readonly exported: boolean }[] = [];
+      const checked: { readonly user: string; readonly verified: boolean; readonly exported: boolean }[] = [];
       await Promise.all(
         Array.from({ length: EXPORTED_AT_ONCE }, async () => {
           for (let next = left.shift(); next !== undefined; next = left.shift()) {
             const [user, id] = next;
-            const { status } = await steno.steno('verify', id);
+            const { ok } = await verdictOf(steno, id);
             const [exported, shown] = await Promise.all([steno.steno('export', id, '--format', 'cast'), viewer.cast(id)]);
-            checked.push({ user, verified: status, exported: exported.stdout === shown });
+            checked.push({ user, verified: ok, exported: exported.stdout === shown });
           }
         }),
       );
       expect(checked).toHaveLength(one.size);
-      expect(checked.filter(({ verified, exported }) => verified !== 0 || !exported)).toEqual([]);
+      expect(checked.filter(({ verified, exported }) => !verified || !exported)).toEqual([]);
     },
   );
 });

@@ -5,7 +5,7 @@ import type { SavedSearch } from '#schemas/api/cases/saved-searches.js';
 import type { Note } from '#schemas/api/cases/notes.js';
 import type { CaseView } from '#schemas/api/cases/workbench.js';
 import type { FoundSpans } from '#schemas/api/recordings/find.js';
-import type { SessionInfo } from '#schemas/api/recordings/sessions.js';
+import { viewerOf } from './client-tools.js';
 import { Steno, eventually } from './machine.js';
 
 const steno = new Steno();
@@ -16,7 +16,7 @@ beforeAll(async () => {
   await steno.json('login', '--data', steno.data);
   expect((await steno.ssh(`${steno.login}@local.steno`, 'echo something')).status).toBe(0);
   const [first] = await eventually(
-    () => steno.json<SessionInfo[]>('sessions'),
+    () => viewerOf(steno).sessions(),
     (rows) => rows.length > 0,
   );
   session = first!.id;
@@ -77,7 +77,7 @@ test('a search is saved, listed, run by name and deleted', async () => {
 });
 
 test('the sessions of a search are listed with start and end, and found by a time span in which they ran', async () => {
-  const { started_at: began } = (await steno.json<SessionInfo[]>('sessions')).find(({ id }) => id === session)!;
+  const { started_at: began } = (await viewerOf(steno).sessions()).find(({ id }) => id === session)!;
   const iso = (ms: number): string => new Date(ms).toISOString();
   const during = (from: number, to: number): string => `during:${iso(from)}..${iso(to)}`;
   const spans = await steno.json<FoundSpans['sessions']>('search', '--sessions', 'kind:command', during(began - 60_000, began + 60_000));

@@ -4,13 +4,23 @@ import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import { readFileSync } from 'node:fs';
-import { text } from 'node:stream/consumers';
+import { buffer, text } from 'node:stream/consumers';
 import { join } from 'node:path';
 import type { AuditRow } from '#schemas/events/rows.js';
-import type { SessionInfo, SessionList } from '#schemas/api/recordings/sessions.js';
+import { listAudit } from '#schemas/api/recordings/audit.js';
+import { listKernelEvents, listSessions } from '#schemas/api/recordings/sessions.js';
+import type { SessionInfo } from '#schemas/api/recordings/sessions.js';
+import { call } from '#schemas/endpoint/endpoint.js';
+import type { Query } from '#schemas/endpoint/endpoint.js';
+import { isUnfinished, logPatience, verifyEventLog } from '#schemas/recording/event-log-check.js';
+import type { Verdict } from '#schemas/recording/verify.js';
+import { KeyframeCheck } from '#recordings/render/keyframe-check.js';
+import { openVerifier } from '#runtime/ssh/verifier.js';
+import type { KernelEventInfo } from '#schemas/kernel/event-info.js';
 import { terminated } from '#runtime/testing/terminated.js';
 import { openClient } from '../../cli/client/client.js';
 import { openHome } from '../../cli/client/home.js';
+import { exportOf, noneThere, untilFinished } from '../../cli/verbs/evidence/fetch.js';
 import { eventually } from './machine.js';
 import type { Result, Steno } from './machine.js';
 
@@ -118,21 +128,56 @@ async function socks5(socket: Socket, { host, port }: { readonly host: string; r
   if (answer[1] !== 0) throw new Error(`SOCKS: ${answer[1]}`);
 }
 
-/** Calls the viewer as the `steno` command does. */
+/**
+ * Calls the viewer as the `steno` command does, in this process: a command costs half a second of CPU, and a test that waits for a
+ * state asks ten times a second. Lists have the newest 200 rows.
+ */
 export interface Viewer {
-  sessions(): Promise<readonly SessionInfo[]>;
-  audit(): Promise<readonly AuditRow[]>;
+  sessions(query?: Query<typeof listSessions>): Promise<readonly SessionInfo[]>;
+  audit(query?: Query<typeof listAudit>): Promise<readonly AuditRow[]>;
+  /** The kernel events of a session to their current end, then the gaps. */
+  events(id: string, query?: Pick<Query<typeof listKernelEvents>, 'kinds' | 'only'>): Promise<readonly KernelEventInfo[]>;
   /** The output of `steno export ID --format cast`. */
   cast(id: string): Promise<string>;
 }
 
-export function viewerOf(steno: Steno): Viewer {
+const ROWS = 200;
+const EVENTS = 1000;
+
+export function viewerOf(steno: Pick<Steno, 'env'>): Viewer {
   const client = openClient(openHome(steno.env));
   return {
-    sessions: async () => ((await client.viewer('GET', '/api/sessions?limit=200')) as SessionList).sessions,
-    audit: async () => ((await client.viewer('GET', '/api/audit?limit=200')) as { readonly rows: readonly AuditRow[] }).rows,
+    sessions: async (query) => (await call(client.viewer, listSessions, { query: { limit: ROWS, ...query } })).sessions,
+    audit: async (query) => (await call(client.viewer, listAudit, { query: { limit: ROWS, ...query } })).rows,
+    async events(id, query) {
+      const all: KernelEventInfo[] = [];
+      for (;;) {
+        const after = all.at(-1)?.place;
+        const { events, gaps, more } = await call(client.viewer, listKernelEvents, {
+          params: { id },
+          query: { limit: EVENTS, ...(after === undefined ? {} : { after }), ...query },
+        });
+        all.push(...events);
+        if (!more || events.length === 0) return [...all, ...gaps];
+      }
+    },
     cast: async (id) => text(await client.stream(`/api/sessions/${id}/export?format=cast`)),
   };
+}
+
+/** The verdict of `steno verify ID`, in this process: on the recording and, if it names an event log that is not whole, on that. */
+export async function verdictOf(steno: Pick<Steno, 'env'>, id: string): Promise<Verdict> {
+  const client = openClient(openHome(steno.env));
+  const verify = await openVerifier(client.profile.recording_ca, (header) => new KeyframeCheck(header));
+  const fetched = async (format: 'cast.zst' | 'events.zst'): Promise<Buffer> => buffer(await client.stream(exportOf(id, format)));
+  const verdict = verify(await fetched('cast.zst'));
+  if (!verdict.ok) return verdict;
+  const log = await untilFinished(
+    async () => verifyEventLog(verdict, await fetched('events.zst').catch(noneThere), verify),
+    isUnfinished,
+    logPatience(verdict.checkpoint.time, Date.now()),
+  );
+  return log === null || log.ok ? verdict : log;
 }
 
 export const isOver = ({ state }: SessionInfo): boolean => state === 'ended' || state === 'sealed';

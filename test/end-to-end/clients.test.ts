@@ -8,7 +8,20 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { freePort } from '#runtime/http/free-port.js';
 import type { SessionInfo } from '#schemas/api/recordings/sessions.js';
-import { background, echoServer, exchange, gatewayOf, git, must, plainSshConfig, puttyKey, sessionsOf, viewerOf } from './client-tools.js';
+import type { Verdict } from '#schemas/recording/verify.js';
+import {
+  background,
+  echoServer,
+  exchange,
+  gatewayOf,
+  git,
+  must,
+  plainSshConfig,
+  puttyKey,
+  sessionsOf,
+  verdictOf,
+  viewerOf,
+} from './client-tools.js';
 import type { Viewer } from './client-tools.js';
 import { Steno } from './machine.js';
 import { startStockNode } from './stock-node.js';
@@ -406,16 +419,14 @@ describe('over both nodes', () => {
     expect(all.filter(({ id }) => !listed.has(id))).toEqual([]);
     // One session of each client, alternating between the nodes.
     const ids = all.filter((_, index) => (index + (index < all.length / 2 ? 0 : 1)) % 2 === 0);
-    const verified: { client: string; status: number; stderr: string }[] = [];
+    const verified: { readonly client: string; readonly verdict: Verdict }[] = [];
     await Promise.all(
       [0, 1, 2, 3].map(async () => {
-        for (let next = ids.shift(); next !== undefined; next = ids.shift()) {
-          const { status, stderr } = await steno.steno('verify', next.id);
-          verified.push({ client: next.client, status, stderr });
-        }
+        for (let next = ids.shift(); next !== undefined; next = ids.shift())
+          verified.push({ client: next.client, verdict: await verdictOf(steno, next.id) });
       }),
     );
-    expect(verified.filter(({ status }) => status !== 0)).toEqual([]);
+    expect(verified.filter(({ verdict }) => !verdict.ok)).toEqual([]);
     expect(verified.length).toBeGreaterThanOrEqual(12);
   });
 });

@@ -2,19 +2,13 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { viewerOf } from './client-tools.js';
 import { Steno, eventually } from './machine.js';
 import type { Result, SessionRow } from './machine.js';
 import { stopAll } from '../support/stop-all.js';
 
 const home = new Steno();
 const away = new Steno();
-interface AuditRow {
-  readonly event: string;
-  readonly target: string;
-  readonly outcome: string;
-  readonly actor: string;
-  readonly code: string;
-}
 
 beforeAll(async () => {
   await Promise.all([home.start('--cluster-name', 'home'), away.start('--cluster-name', 'away')]);
@@ -71,7 +65,7 @@ describe('two clusters', () => {
     );
     expect(answer.stdout).toBe('over-there\n');
     const [there] = await eventually(
-      () => away.json<SessionRow[]>('sessions'),
+      () => viewerOf(away).sessions(),
       (rows) => rows.length > 0,
     );
     expect(there).toMatchObject({ user: `${home.login}_at_home`, node: 'local', login: home.login });
@@ -114,7 +108,7 @@ describe('two clusters', () => {
     expect(refused.stdout + refused.stderr).toContain('[CLUSTER_NO_MFA]');
     expect(refused.stdout + refused.stderr).not.toContain('/confirm#');
     const rows = await eventually(
-      () => away.json<AuditRow[]>('audit', '--event', 'session.refused'),
+      () => viewerOf(away).audit({ event: 'session.refused' }),
       (found) => found.some(({ code }) => code === 'CLUSTER_NO_MFA'),
     );
     expect(rows.find(({ code }) => code === 'CLUSTER_NO_MFA')).toMatchObject({ actor: `${home.login}_at_home`, outcome: 'failure' });
@@ -187,7 +181,7 @@ describe('two clusters', () => {
     await session.ended;
     expect((await onAway('true')).status).not.toBe(0);
     const rows = await eventually(
-      () => away.json<AuditRow[]>('audit', '--event', 'cluster.'),
+      () => viewerOf(away).audit({ event: 'cluster.' }),
       (found) => found.some(({ event }) => event === 'cluster.untrust'),
     );
     expect(rows.map(({ event }) => event)).toEqual(expect.arrayContaining(['cluster.trust', 'cluster.untrust', 'cluster.export']));

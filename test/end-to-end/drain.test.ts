@@ -1,9 +1,8 @@
 /** A draining gateway: no session begins; live sessions continue until they end or the configured time is over, and then end in order. */
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { must } from './client-tools.js';
+import { must, viewerOf } from './client-tools.js';
 import { Steno, eventually } from './machine.js';
-import type { SessionRow } from './machine.js';
 import { startGateway } from './second-gateway.js';
 import type { SecondGateway } from './second-gateway.js';
 import { keptPort } from './services.js';
@@ -63,7 +62,7 @@ describe('a gateway that is told to stop', () => {
     // Locks still apply while it drains.
     const { id } = (
       await eventually(
-        () => steno.json<SessionRow[]>('sessions'),
+        () => viewerOf(steno).sessions(),
         (rows) => rows.some(({ tty, state }) => tty && state === 'live'),
       )
     ).find(({ tty }) => tty)!;
@@ -75,7 +74,7 @@ describe('a gateway that is told to stop', () => {
     await session.ended;
     expect(await gateway.service.ended).toBe(0);
     const rows = await eventually(
-      () => steno.json<SessionRow[]>('sessions'),
+      () => viewerOf(steno).sessions(),
       (found) => found.every(({ state }) => state === 'sealed'),
     );
     expect(rows.map(({ id: each, exit_code }) => [each, exit_code])).toContainEqual([id, 0]);

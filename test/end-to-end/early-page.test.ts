@@ -14,7 +14,7 @@ import { dataDir, readRunFile } from '../../cli/machine/data-dir.js';
 import { accessibilityFaults } from '../../viewer/api/testing/accessible.js';
 import { headless, watchPage } from '../../viewer/api/testing/chromium.js';
 import { takePicture } from '../../viewer/api/testing/pictures.js';
-import { must } from './client-tools.js';
+import { must, viewerOf } from './client-tools.js';
 import { Steno, eventually } from './machine.js';
 import type { SessionRow } from './machine.js';
 import { startGateway } from './second-gateway.js';
@@ -82,8 +82,7 @@ function newSession(known: readonly string[]): Promise<string> {
     );
   return eventually(spooled, (ids) => ids.some((id) => !known.includes(id))).then((ids) => ids.find((id) => !known.includes(id))!);
 }
-const listed = async (id: string): Promise<SessionRow | undefined> =>
-  (await steno.json<SessionRow[]>('sessions')).find((row) => row.id === id);
+const listed = async (id: string): Promise<SessionRow | undefined> => (await viewerOf(steno).sessions()).find((row) => row.id === id);
 const soon = <T>(look: () => Promise<T>) => expect.poll(look, { timeout: 60_000 });
 const heading = (): Promise<string> => page.locator('.empty h2').innerText();
 const screen = (): Promise<string> => page.locator('.ap-term').innerText();
@@ -143,7 +142,7 @@ it('waits for a session that is not listed yet, follows it once it is, and repla
 
 it('becomes the replay of a session that had ended before it was listed', async () => {
   ingest.hold();
-  const known = (await steno.json<SessionRow[]>('sessions')).map((row) => row.id);
+  const known = (await viewerOf(steno).sessions()).map((row) => row.id);
   const ran = gateway.ssh(target, 'echo short-$((3 + 3))');
   expect((await ran).stdout).toBe('short-6\n');
   const id = await newSession(known);

@@ -4,8 +4,8 @@ import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { viewerOf } from './client-tools.js';
 import { Steno, eventually } from './machine.js';
-import type { SessionRow } from './machine.js';
 
 const steno = new Steno();
 const folder = join(steno.folder, 'pack');
@@ -23,7 +23,7 @@ beforeAll(async () => {
   await steno.json('login', '--data', steno.data);
   for (const n of [1, 2, 3]) await steno.ssh(`${steno.login}@local.steno`, `echo '<script>alert(${n})</script>'`);
   await eventually(
-    () => steno.json<SessionRow[]>('sessions'),
+    () => viewerOf(steno).sessions(),
     (rows) => rows.length === 3 && rows.every(({ state }) => state === 'sealed'),
   );
 });
@@ -64,7 +64,7 @@ test('makes a folder whose manifest is signed, names every file, and has verifie
 test('its hashes are in the audit log, its page runs no script, and the same seed picks the same sessions again', async () => {
   const manifest = JSON.parse(readFileSync(join(folder, 'manifest.json'), 'utf8')) as Manifest;
   const told = await eventually(
-    () => steno.json<{ data: string }[]>('audit', '--event', 'recording.query', '--limit', '200'),
+    () => viewerOf(steno).audit({ event: 'recording.query', limit: 200 }),
     (rows) => manifest.answers.every(({ hash }) => rows.some(({ data }) => data.includes(hash))),
   );
   expect(told.length).toBeGreaterThanOrEqual(manifest.answers.length);

@@ -3,10 +3,9 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { BotToken } from '#schemas/api/people/bots.js';
-import type { AuditRow } from '#schemas/events/rows.js';
 import { parseCertificate } from '#schemas/ssh/certificate.js';
 import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
-import { must } from './client-tools.js';
+import { must, viewerOf } from './client-tools.js';
 import { Steno, bin, eventually } from './machine.js';
 import type { Result } from './machine.js';
 import { startStockNode } from './stock-node.js';
@@ -56,7 +55,7 @@ it('a timer gets a certificate with the requested lifetime, once, and sshd prese
     ({ stdout }) => stdout === 'in\n',
   );
   const rows = await eventually(
-    () => steno.json<AuditRow[]>('audit', '--event', 'host_certificate.'),
+    () => viewerOf(steno).audit({ event: 'host_certificate.' }),
     (found) => found.some(({ actor }) => actor === 'host-certificates'),
   );
   expect(rows.find(({ actor }) => actor === 'host-certificates')).toMatchObject({
@@ -74,7 +73,7 @@ it.each<readonly [string, readonly string[]]>([
   expect(refused).toMatchObject({ status: 77, stdout: '', stderr: expect.stringContaining('ACCESS_DENIED') });
   const name = args[1]!;
   await eventually(
-    () => steno.json<AuditRow[]>('audit', '--event', 'host_certificate.'),
+    () => viewerOf(steno).audit({ event: 'host_certificate.' }),
     (found) => found.some(({ actor, outcome, target }) => actor === 'host-certificates' && outcome === 'failure' && target === name),
   );
 });

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { SessionInfo } from '#schemas/api/recordings/sessions.js';
 import { ScreenTerminal } from '#runtime/terminal/screen-terminal.js';
-import { must } from './client-tools.js';
+import { must, viewerOf } from './client-tools.js';
 import { Steno, bin, eventually } from './machine.js';
 import type { Terminal } from './machine.js';
 import { openAuthorities, person } from './people.js';
@@ -57,7 +57,7 @@ beforeAll(async () => {
   owner = steno.terminal('ssh', ['-F', steno.config, '-tt', `${steno.login}@local.steno`], { cols: 90, rows: 24 });
   await owner.until(/[$#] $/);
   [session] = (await eventually(
-    () => steno.json<SessionInfo[]>('sessions', '--live'),
+    () => viewerOf(steno).sessions({ state: 'live' }),
     (rows) => rows.length === 1 && rows[0]!.live !== undefined,
   )) as [SessionInfo];
 }, 120_000);

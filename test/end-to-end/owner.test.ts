@@ -7,7 +7,7 @@ import type { AccessExplanation } from '#schemas/api/access/roles.js';
 import { EXTENSION_ADMINISTRATOR, EXTENSION_VIA, nodePrincipal } from '#schemas/base/identity.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
 import { generateKey } from '#runtime/ssh/keys.js';
-import { must } from './client-tools.js';
+import { must, viewerOf } from './client-tools.js';
 import { Steno, bin, eventually } from './machine.js';
 import { openAuthorities, person } from './people.js';
 import type { Person } from './people.js';
@@ -141,7 +141,7 @@ describe('an administrator', () => {
   it('gets a certificate outside a session, and the refusals are audited', async () => {
     await must(steno.steno('login', '--data', steno.data));
     const rows = await eventually(
-      () => steno.json<{ event: string; code: string }[]>('audit'),
+      () => viewerOf(steno).audit(),
       (all) => all.some(({ event, code }) => event === 'user.login' && code === 'SOCKET_IN_SESSION'),
     );
     expect(rows.filter(({ code }) => code === 'SOCKET_IN_SESSION').length).toBeGreaterThanOrEqual(2);

@@ -12,9 +12,8 @@ import type { FindingInfo } from '#schemas/api/recordings/findings.js';
 import { accessibilityFaults } from '../../viewer/api/testing/accessible.js';
 import { headless, watchPage } from '../../viewer/api/testing/chromium.js';
 import { takePicture } from '../../viewer/api/testing/pictures.js';
-import { must } from './client-tools.js';
+import { must, viewerOf } from './client-tools.js';
 import { Steno, eventually } from './machine.js';
-import type { SessionRow } from './machine.js';
 import { openAuthorities, person } from './people.js';
 import { signInOwner } from './session-page.js';
 
@@ -73,7 +72,7 @@ beforeAll(async () => {
     },
     (found) => found.some(({ title }) => title === 'Marked command'),
   );
-  session = (await steno.json<SessionRow[]>('sessions'))[0]!.id;
+  session = (await viewerOf(steno).sessions())[0]!.id;
   const { stdout } = await must(steno.steno('cases', 'new', 'Marked word seen on local', '--json'));
   caseId = (JSON.parse(stdout) as { id: string }).id;
   await must(steno.steno('cases', 'add', caseId, 'session', session));

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { postgresPrograms, startPostgres } from '#stores/state/testing/postgres-server.js';
 import type { PostgresServer } from '#stores/state/testing/postgres-server.js';
+import { viewerOf } from './client-tools.js';
 import { Steno, eventually } from './machine.js';
-import type { SessionRow } from './machine.js';
 
 const programs = postgresPrograms();
 
@@ -27,7 +27,7 @@ describe.skipIf('missing' in programs)(`state in PostgreSQL${'missing' in progra
   it('records a session', async () => {
     expect(await steno.ssh(`${steno.login}@local.steno`, 'echo from-postgres')).toMatchObject({ status: 0, stdout: 'from-postgres\n' });
     const rows = await eventually(
-      () => steno.json<SessionRow[]>('sessions'),
+      () => viewerOf(steno).sessions(),
       (found) => found.length > 0,
     );
     expect(rows[0]).toMatchObject({ node: 'local', login: steno.login });

@@ -324,7 +324,7 @@ describe('nodes that cannot be reached', () => {
 
   it('are audited with their names and the reason', async () => {
     const rows = await eventually(
-      () => steno.json<AuditRow[]>('audit', '--event', 'session.refused'),
+      () => viewerOf(steno).audit({ event: 'session.refused' }),
       (list) => list.some(({ node }) => node === 'changed'),
     );
     for (const [node, code] of [

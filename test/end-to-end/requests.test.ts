@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { AccessRequest } from '#schemas/documents/access-request.js';
 import type { ReviewedHolding } from '#schemas/api/access/reviewed-access.js';
 import type { SessionInfo } from '#schemas/api/recordings/sessions.js';
-import type { AuditRow } from '#schemas/events/rows.js';
+import { viewerOf } from './client-tools.js';
 import { Steno, eventually } from './machine.js';
 import { TestAccount } from './test-account.js';
 import { openAuthorities, person } from './people.js';
@@ -73,10 +73,11 @@ it('leads from a request to a session under it, and ends the session when the re
   shell.write('echo sha""llow\r');
   await shell.until(/shallow/);
   const sessions = await eventually(
-    () => steno.json<SessionInfo[]>('sessions', '--request', asked.id),
+    () => viewerOf(steno).sessions({ request: asked.id }),
     (found) => found.length === 2,
   );
   expect(sessions.every(({ requests, user }) => requests.join() === asked.id && user === 'dan')).toBe(true);
+  expect(await steno.json<SessionInfo[]>('sessions', '--request', asked.id)).toHaveLength(2);
   expect(await steno.json<SessionInfo[]>('sessions', '--request', 'r-none')).toEqual([]);
   const file = join(steno.folder, 'exec.cast');
   await eventually(
@@ -91,7 +92,7 @@ it('leads from a request to a session under it, and ends the session when the re
   expect((await dan.ssh(target(), 'true')).stderr).toContain('[REQUEST_OVER]');
   expect((await dan.steno('nodes')).stderr).toContain('[REQUEST_OVER]');
   const rows = await eventually(
-    () => steno.json<AuditRow[]>('audit', '--event', 'session.ended'),
+    () => viewerOf(steno).audit({ event: 'session.ended' }),
     (found) => found.length > 0,
   );
   expect(rows[0]).toMatchObject({ actor: 'dan', code: 'REQUEST_OVER', data: JSON.stringify({ requests: [asked.id] }) });
@@ -143,7 +144,7 @@ it('accepts an answer to a webhook through the viewer only from the users that t
     reviews: [{ reviewer: 'lena', via: 'chat' }],
   });
   const rows = await eventually(
-    () => steno.json<AuditRow[]>('audit', '--event', 'webhook.answer'),
+    () => viewerOf(steno).audit({ event: 'webhook.answer' }),
     (found) => found.length >= 5,
   );
   expect(rows.map(({ actor, code }) => [actor, code])).toEqual(

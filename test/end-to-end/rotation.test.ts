@@ -5,8 +5,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { CaReport } from '#schemas/api/services/ca.js';
 import { parseCertificate } from '#schemas/ssh/certificate.js';
 import { formatPublicLine, parseAuthorizedLine } from '#schemas/ssh/public-key.js';
+import { viewerOf } from './client-tools.js';
 import { Steno, eventually } from './machine.js';
-import type { SessionRow, Terminal } from './machine.js';
+import type { Terminal } from './machine.js';
 import { startStockNode } from './stock-node.js';
 import type { StockNode } from './stock-node.js';
 
@@ -40,7 +41,7 @@ describe('rotation of every CA', () => {
     processes = steno.run.processes;
     expect((await steno.ssh('-T', `${steno.login}@local.steno`, 'echo before')).stdout).toBe('before\n');
     const [row] = await eventually(
-      () => steno.json<SessionRow[]>('sessions'),
+      () => viewerOf(steno).sessions(),
       ([first]) => first?.state === 'sealed',
     );
     old = { session: row!.id, file: join(steno.folder, 'old.cast.zst'), ca: join(steno.folder, 'old-recording-ca.pub') };
@@ -102,7 +103,7 @@ describe('rotation of every CA', () => {
       expect(await terminal.ended).toBe(0);
     }
     const rows = await eventually(
-      () => steno.json<SessionRow[]>('sessions', '--limit', '100'),
+      () => viewerOf(steno).sessions({ limit: 100 }),
       (all) => all.every(({ state }) => state === 'sealed'),
     );
     expect(rows.length).toBe(1 + 2 + 3 * 4 + 2);
@@ -114,7 +115,7 @@ describe('rotation of every CA', () => {
 
   it('audits every step', async () => {
     const rows = await eventually(
-      () => steno.json<{ target: string; outcome: string }[]>('audit', '--event', 'ca.rotate', '--limit', '100'),
+      () => viewerOf(steno).audit({ event: 'ca.rotate', limit: 100 }),
       (all) => all.length >= 20,
     );
     expect(rows.filter(({ outcome }) => outcome === 'success')).toHaveLength(20);

@@ -5,9 +5,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
 import { freePort } from '#runtime/http/free-port.js';
 import type { JoinedServiceInfo } from '#schemas/api/services/services.js';
-import { must } from './client-tools.js';
+import { must, viewerOf } from './client-tools.js';
 import { Steno, eventually } from './machine.js';
-import type { SessionRow } from './machine.js';
 import { startGateway } from './second-gateway.js';
 import type { SecondGateway } from './second-gateway.js';
 import { joining, startService } from './services.js';
@@ -93,7 +92,7 @@ describe('separate services', () => {
   it('admit and record sessions', async () => {
     expect(await gateways['edge-1']!.ssh(target, 'echo hello')).toMatchObject({ status: 0, stdout: 'hello\n' });
     const sessions = await eventually(
-      () => steno.json<SessionRow[]>('sessions'),
+      () => viewerOf(steno).sessions(),
       (found) => found.some(({ command, state }) => command === 'echo hello' && state !== 'live'),
     );
     expect(sessions).toHaveLength(1);
@@ -131,7 +130,7 @@ describe('separate services', () => {
     await session.ended;
     expect(await gateways['edge-1'].ssh(target, 'echo again')).toMatchObject({ status: 0, stdout: 'again\n' });
     const recorded = await eventually(
-      () => steno.json<SessionRow[]>('sessions'),
+      () => viewerOf(steno).sessions(),
       (found) => found.some(({ tty, state }) => tty && state !== 'live'),
     );
     const { id } = recorded.find(({ tty }) => tty)!;

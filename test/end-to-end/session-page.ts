@@ -1,7 +1,7 @@
 /** A live session, and the owner's page in Chromium. */
 import type { Page } from 'playwright-core';
 import type { SessionInfo } from '#schemas/api/recordings/sessions.js';
-import { must } from './client-tools.js';
+import { must, viewerOf } from './client-tools.js';
 import { eventually } from './machine.js';
 import type { Steno, Terminal } from './machine.js';
 
@@ -13,7 +13,7 @@ export async function openLiveSession(
   const owner = steno.terminal('ssh', ['-F', steno.config, '-tt', `${steno.login}@local.steno`], size);
   await owner.until(/[$#] $/);
   const [session] = await eventually(
-    () => steno.json<SessionInfo[]>('sessions', '--live'),
+    () => viewerOf(steno).sessions({ state: 'live' }),
     (rows) => rows.length === 1 && rows[0]!.live !== undefined,
   );
   return { owner, session: session! };

@@ -32,7 +32,7 @@ const apply = async (document: object): Promise<void> => {
 const liveSession = async (): Promise<SessionInfo> =>
   (
     await eventually(
-      () => steno.json<SessionInfo[]>('sessions', '--live'),
+      () => viewerOf(steno).sessions({ state: 'live' }),
       (rows) => rows.some(({ tty, live }) => tty && live !== undefined),
     )
   ).find(({ tty, live }) => tty && live !== undefined)!;
@@ -87,7 +87,7 @@ describe('a session of another gateway', () => {
     await joined.until(/you type into/);
     await owner.until(/bob joined this session as peer/);
     const shown = await eventually(
-      () => steno.json<SessionInfo[]>('sessions', '--live'),
+      () => viewerOf(steno).sessions({ state: 'live' }),
       (rows) => rows.some(({ live }) => live?.participants.length === 2),
     );
     expect(shown.find(({ id }) => id === session.id)!.live!.participants.map(({ user, mode }) => [user, mode])).toEqual([

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { StatusReport } from '#schemas/api/recordings/status.js';
 import { Collector, makeCertificate } from '../../analyzer/siem/testing/collector.js';
+import { viewerOf } from './client-tools.js';
 import { Steno, eventually } from './machine.js';
 
 const steno = new Steno();
@@ -33,7 +34,7 @@ afterAll(async () => {
 it('the rows of a session reach the collector, and an unreachable destination is reported', async () => {
   expect((await steno.ssh(`${steno.login}@local.steno`, 'id')).status).toBe(0);
   const [session] = await eventually(
-    () => steno.json<{ id: string }[]>('sessions'),
+    () => viewerOf(steno).sessions(),
     (rows) => rows.length > 0,
   );
   await eventually(

@@ -28,8 +28,8 @@ import { postgresPrograms, startPostgres } from '#stores/state/testing/postgres-
 import type { PostgresServer } from '#stores/state/testing/postgres-server.js';
 import { openClient } from '../../cli/client/client.js';
 import { openHome } from '../../cli/client/home.js';
-import { must } from './client-tools.js';
-import { Steno, bin, eventually } from './machine.js';
+import { must, verdictOf, viewerOf } from './client-tools.js';
+import { Steno, eventually } from './machine.js';
 import type { SessionRow, Terminal } from './machine.js';
 import { startGateway } from './second-gateway.js';
 import type { SecondGateway } from './second-gateway.js';
@@ -296,7 +296,7 @@ describe.skipIf('missing' in programs)(`two processes of every stage${'missing' 
         await run();
         await must(steno.steno('tokens', 'add', '--type', 'node', '--ttl', '1h'));
         await eventually(
-          () => steno.json<{ event: string }[]>('audit'),
+          () => viewerOf(steno).audit(),
           (rows) => rows.filter(({ event }) => event === 'token.create').length === (name === 'a' ? 1 : 2),
         );
         expect(
@@ -367,9 +367,7 @@ describe.skipIf('missing' in programs)(`two processes of every stage${'missing' 
           .sort(),
       ).toEqual(Array.from({ length: commands }, (_, i) => `echo run-${i + 1}`).sort());
       for (const [viewer, { id }] of listed.sessions.map((session, i) => [both[i % 2]!, session] as const)) {
-        const file = join(steno.folder, `${id}.cast.zst`);
-        await must(steno.exec(process.execPath, [bin, 'export', id, '--output', file], { env: home(viewer) }));
-        expect(await steno.steno('verify', file)).toMatchObject({ status: 0 });
+        expect(await verdictOf({ env: home(viewer) }, id)).toMatchObject({ ok: true, header: { steno: { session: id } } });
         expect((await get<SegmentIndex>(viewer, `/api/sessions/${id}/segments`)).segments.length).toBeGreaterThan(0);
       }
       for (const word of words) {

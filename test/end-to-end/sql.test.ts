@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { PackQuery } from '#schemas/api/recordings/sql.js';
 import { canonicalLines } from '#schemas/sql/canonical.js';
+import { viewerOf } from './client-tools.js';
 import { Steno, bin, eventually } from './machine.js';
 
 const steno = new Steno();
@@ -45,7 +46,7 @@ describe('steno sql', () => {
         .digest('hex'),
     ).toBe(hash);
     const told = await eventually(
-      () => steno.json<{ target: string; data: string }[]>('audit', '--event', 'recording.query'),
+      () => viewerOf(steno).audit({ event: 'recording.query' }),
       (all) => all.some(({ data }) => data.includes(hash)),
     );
     expect(JSON.parse(told.find(({ data }) => data.includes(hash))!.data)).toMatchObject({ sql: commands, rows: 3, hash });
@@ -119,7 +120,7 @@ describe('steno sql', () => {
     terminal.write('\u0003');
     expect(await terminal.ended).toBe(130);
     const told = await eventually(
-      () => steno.json<{ code: string }[]>('audit', '--event', 'recording.query', '--outcome', 'failure'),
+      () => viewerOf(steno).audit({ event: 'recording.query', outcome: 'failure' }),
       (all) => all.some(({ code }) => code === 'QUERY_CANCELLED'),
     );
     expect(told).not.toEqual([]);

@@ -13,7 +13,6 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import type { TotpEnrolment } from '#schemas/api/people/account.js';
 import type { Invitation } from '#schemas/api/people/users.js';
-import type { SessionInfo } from '#schemas/api/recordings/sessions.js';
 import type { Lock } from '#schemas/documents/lock.js';
 import type { AuditRow } from '#schemas/events/rows.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
@@ -21,6 +20,7 @@ import { generateKey } from '#runtime/ssh/keys.js';
 import { accessibilityFaults } from '../../viewer/api/testing/accessible.js';
 import { executablePath, headless, watchPage } from '../../viewer/api/testing/chromium.js';
 import { takePicture } from '../../viewer/api/testing/pictures.js';
+import { viewerOf } from './client-tools.js';
 import { Steno, eventually } from './machine.js';
 import { TestAccount } from './test-account.js';
 
@@ -94,7 +94,7 @@ const ending = async (): Promise<string> => {
   return (await page.locator('.terminal-end').innerText()).replace(/\s+/g, ' ');
 };
 const auditOf = async (event: string): Promise<readonly AuditRow[]> =>
-  (await steno.json<AuditRow[]>('audit', '--limit', '200')).filter((row) => row.event === event);
+  (await viewerOf(steno).audit({ limit: 200 })).filter((row) => row.event === event);
 
 describe('a terminal in the page', () => {
   let session: string;
@@ -169,7 +169,7 @@ describe('a terminal in the page', () => {
     const link = (await page.locator('.terminal-end a', { hasText: 'View the recording' }).getAttribute('href'))!;
     session = link.slice('/sessions/'.length);
     const row = await eventually(
-      async () => (await steno.json<SessionInfo[]>('sessions', '--limit', '20')).find(({ id }) => id === session),
+      async () => (await viewerOf(steno).sessions({ limit: 20 })).find(({ id }) => id === session),
       (found) => found?.state === 'sealed',
       90_000,
     );
@@ -312,7 +312,7 @@ describe('a terminal in the page', () => {
       await open();
       await state('running');
       const { id: live } = await eventually(
-        () => steno.json<SessionInfo[]>('sessions', '--live'),
+        () => viewerOf(steno).sessions({ state: 'live' }),
         (rows) => rows.length === 1,
       ).then(([row]) => row!);
       await cut();
@@ -333,7 +333,7 @@ describe('a terminal in the page', () => {
       await state('away');
       const lock = await steno.json<Lock>('lock', '--user', 'alice', '--reason', 'laptop left on a train');
       await eventually(
-        () => steno.json<SessionInfo[]>('sessions', '--live'),
+        () => viewerOf(steno).sessions({ state: 'live' }),
         (rows) => rows.length === 0,
       );
       await restore();

@@ -7,8 +7,8 @@ import { fileURLToPath } from 'node:url';
 import { connect } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { CaReport } from '#schemas/api/services/ca.js';
+import { viewerOf } from '../end-to-end/client-tools.js';
 import { Steno, eventually } from '../end-to-end/machine.js';
-import type { SessionRow } from '../end-to-end/machine.js';
 
 /** OpenSSL's own folders, and the one where `.ci/debian13` unpacks the provider of Debian 13. */
 const provider = [
@@ -75,7 +75,7 @@ describe.skipIf(provider === undefined)('with the provider', () => {
     expect({ status, stdout, logs: status === 0 ? '' : stderr + steno.logs() }).toEqual({ status: 0, stdout: 'approved\n', logs: '' });
     expect(stderr).toMatch(/kex: algorithm: (ecdh-sha2-nistp|diffie-hellman-group1[46])/);
     const [row] = await eventually(
-      () => steno.json<SessionRow[]>('sessions'),
+      () => viewerOf(steno).sessions(),
       ([first]) => first?.state === 'sealed',
     );
     expect((await steno.steno('verify', row!.id)).status).toBe(0);

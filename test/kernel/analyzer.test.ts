@@ -2,9 +2,10 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { FindingRow } from '#schemas/events/rows.js';
+import type { AuditRow, FindingRow } from '#schemas/events/rows.js';
 import { openEventStore } from '#stores/events/clickhouse/store.js';
 import { explain, obstacles } from '../../agent/kernel/probes/programs.js';
+import { viewerOf } from '../end-to-end/client-tools.js';
 import { Steno, eventually } from '../end-to-end/machine.js';
 
 const missing = obstacles();
@@ -34,15 +35,13 @@ tags: [attack.discovery, attack.t1082]
 });
 afterAll(() => steno.dispose());
 
-interface AuditLine {
-  readonly event: string;
-  readonly session: string;
-  readonly data: { readonly findings?: number };
-}
-const analyzed = async (count: number): Promise<AuditLine[]> =>
+const analyzed = async (count: number): Promise<readonly AuditRow[]> =>
   eventually(
     // The call fails while the store's process restarts.
-    () => steno.json<AuditLine[]>('audit', '--event', 'session.analyzed').catch(() => []),
+    () =>
+      viewerOf(steno)
+        .audit({ event: 'session.analyzed' })
+        .catch(() => []),
     (rows) => rows.length >= count,
   );
 
@@ -66,7 +65,7 @@ test.skipIf(missing.length > 0)(
     // Kill the analyzer during a session, which its next run must analyze.
     const cut = steno.ssh(`${steno.login}@local.steno`, `/bin/true ${word} again; sleep 3; /bin/true ${word} later`);
     await eventually(
-      () => steno.json<{ state: string }[]>('sessions'),
+      () => viewerOf(steno).sessions(),
       (rows) => rows.some(({ state }) => state === 'live'),
     );
     process.kill(steno.run.processes['store']!, 'SIGKILL');

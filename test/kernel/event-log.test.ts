@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { KernelEventInfo } from '#schemas/kernel/event-info.js';
 import { explain, obstacles } from '../../agent/kernel/probes/programs.js';
+import { viewerOf } from '../end-to-end/client-tools.js';
 import { Steno, eventually } from '../end-to-end/machine.js';
 import type { SessionRow } from '../end-to-end/machine.js';
 
@@ -21,8 +22,11 @@ describe.skipIf(missing.length > 0)('the event log of a session', () => {
   afterAll(() => steno.dispose());
 
   const target = (): string => `${steno.login}@local.steno`;
-  const events = (id: string): Promise<KernelEventInfo[]> => steno.json<KernelEventInfo[]>('events', id, '--all').catch(() => []);
-  const sessions = (): Promise<SessionRow[]> => steno.json<SessionRow[]>('sessions');
+  const events = (id: string): Promise<readonly KernelEventInfo[]> =>
+    viewerOf(steno)
+      .events(id)
+      .catch(() => []);
+  const sessions = (): Promise<readonly SessionRow[]> => viewerOf(steno).sessions();
   const inFile = (name: string): string => join(steno.folder, name);
   /** Waits until the last row of the event log says that it is complete, and the log is stored to its end. */
   const closed = async (id: string): Promise<void> => {

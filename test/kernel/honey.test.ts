@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { HoneyToken } from '#schemas/api/detection/honey.js';
 import type { FindingInfo } from '#schemas/api/recordings/findings.js';
+import { viewerOf } from '../end-to-end/client-tools.js';
 import { Steno, eventually } from '../end-to-end/machine.js';
 
 const steno = new Steno();
@@ -34,7 +35,7 @@ test('reading and using a token makes findings that do not show it; a removed to
     expect(finding.reason).toContain(token.masked);
   }
   expect(JSON.stringify(await steno.json('honey', 'ls'))).not.toContain(text);
-  expect(JSON.stringify(await steno.json('audit', '--event', 'honey.add'))).not.toContain(text);
+  expect(JSON.stringify(await viewerOf(steno).audit({ event: 'honey.add' }))).not.toContain(text);
   expect((await steno.steno('honey', 'rm', token.id)).status).toBe(0);
   expect(await steno.json<HoneyToken[]>('honey', 'ls')).toEqual([]);
 }, 180_000);

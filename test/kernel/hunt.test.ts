@@ -3,6 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { HuntLine } from '#schemas/api/recordings/hunts.js';
+import { viewerOf } from '../end-to-end/client-tools.js';
 import { Steno, eventually } from '../end-to-end/machine.js';
 
 type Result = Extract<HuntLine, { readonly kind: 'result' }>;
@@ -34,7 +35,7 @@ beforeAll(async () => {
   for (const command of [`/bin/true ${word} one; :`, `/bin/true ${word} two; :`])
     expect((await steno.ssh(`${steno.login}@local.steno`, command)).status).toBe(0);
   await eventually(
-    () => steno.json<unknown[]>('audit', '--event', 'session.analyzed'),
+    () => viewerOf(steno).audit({ event: 'session.analyzed' }),
     (rows) => rows.length >= 2,
   );
 }, 120_000);

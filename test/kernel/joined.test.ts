@@ -1,11 +1,10 @@
 /** Kernel events of an agent in a network namespace that reaches only the gateway's port. */
 import { execFileSync } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { KernelEventInfo } from '#schemas/kernel/event-info.js';
 import { explain, obstacles } from '../../agent/kernel/probes/programs.js';
 import { Namespace, whyNoNamespace } from '../agent/namespace.js';
+import { viewerOf } from '../end-to-end/client-tools.js';
 import { Steno, eventually } from '../end-to-end/machine.js';
-import type { SessionRow } from '../end-to-end/machine.js';
 import { startTunnelNode } from '../end-to-end/tunnel-node.js';
 import type { TunnelNode } from '../end-to-end/tunnel-node.js';
 
@@ -35,11 +34,14 @@ describe.skipIf(why !== null)('a node behind a tunnel', () => {
       ({ status }) => status === 0,
     );
     const [session] = await eventually(
-      () => steno.json<SessionRow[]>('sessions', '--node', 'inner'),
+      () => viewerOf(steno).sessions({ node: 'inner' }),
       (rows) => rows.length > 0,
     );
     const events = await eventually(
-      () => steno.json<KernelEventInfo[]>('events', session!.id).catch(() => []),
+      () =>
+        viewerOf(steno)
+          .events(session!.id, { only: 'changes' })
+          .catch(() => []),
       (all) => all.some(({ kind }) => kind === 'exec'),
       30_000,
     );

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { KernelEventInfo } from '#schemas/kernel/event-info.js';
 import { explain, obstacles } from '../../agent/kernel/probes/programs.js';
+import { viewerOf } from '../end-to-end/client-tools.js';
 import { Steno, eventually } from '../end-to-end/machine.js';
 import type { SessionRow, Terminal } from '../end-to-end/machine.js';
 
@@ -23,24 +24,28 @@ describe.skipIf(missing.length > 0)('a session whose node service', () => {
     terminal.ended.catch(() => undefined);
     await terminal.until(/[#$] $/);
     const [session] = await eventually(
-      () => steno.json<SessionRow[]>('sessions'),
+      () => viewerOf(steno).sessions(),
       ([row]) => row?.state === 'live',
     );
     return { terminal, session: session! };
   };
-  const gapsOf = async (id: string): Promise<readonly KernelEventInfo[]> =>
-    await steno.json<KernelEventInfo[]>('events', id, '--kind', 'gap').catch(() => []);
+  const gapsOf = (id: string): Promise<readonly KernelEventInfo[]> =>
+    viewerOf(steno)
+      .events(id, { kinds: 'gap' })
+      .catch(() => []);
   const lost = async (id: string): Promise<number> =>
-    (await steno.json<{ readonly session: string; readonly event: string }[]>('audit', '--event', 'kernel_recording.lost')).filter(
-      ({ session }) => session === id,
-    ).length;
+    (await viewerOf(steno).audit({ event: 'kernel_recording.lost' })).filter(({ session }) => session === id).length;
 
   it('is killed has a signed gap from its last safe event to its end, an audit row, and all events before the gap', async () => {
     const { terminal, session } = await open();
     const folder = steno.folder;
     terminal.write(`i=0; while :; do : >${folder}/beat-$i-; i=$((i+1)); sleep 1; done\n`);
     const beats = async (): Promise<readonly (readonly [n: number, offset: number])[]> =>
-      (await steno.json<KernelEventInfo[]>('events', session.id).catch(() => [])).flatMap(({ path, offset }) => {
+      (
+        await viewerOf(steno)
+          .events(session.id, { only: 'changes' })
+          .catch(() => [])
+      ).flatMap(({ path, offset }) => {
         const found = /beat-(\d+)-$/.exec(path);
         return found === null ? [] : [[Number(found[1]), offset] as const];
       });
@@ -69,7 +74,7 @@ describe.skipIf(missing.length > 0)('a session whose node service', () => {
       (count) => count === 1,
     );
     await eventually(
-      () => steno.json<SessionRow[]>('sessions'),
+      () => viewerOf(steno).sessions(),
       (rows) => rows.every(({ state }) => state === 'sealed'),
     );
     const file = join(steno.folder, 'lost.cast.zst');

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { SessionInfo } from '#schemas/api/recordings/sessions.js';
 import { explain, obstacles } from '../../agent/kernel/probes/programs.js';
+import { viewerOf } from '../end-to-end/client-tools.js';
 import { Steno, eventually } from '../end-to-end/machine.js';
 
 const missing = obstacles();
@@ -29,7 +30,7 @@ describe.skipIf(missing.length > 0)('a session that is opened from inside anothe
   };
   const found = (command: string, fits: (row: SessionInfo) => boolean): Promise<SessionInfo> =>
     eventually(
-      async () => (await steno.json<SessionInfo[]>('sessions')).find((row) => row.command === command)!,
+      async () => (await viewerOf(steno).sessions()).find((row) => row.command === command)!,
       (row) => (row as SessionInfo | undefined) !== undefined && fits(row),
     );
 

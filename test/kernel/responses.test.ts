@@ -3,6 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { explain, obstacles } from '../../agent/kernel/probes/programs.js';
+import { viewerOf } from '../end-to-end/client-tools.js';
 import { Steno, eventually } from '../end-to-end/machine.js';
 
 const missing = obstacles();
@@ -43,7 +44,7 @@ describe.skipIf(missing.length > 0)('a response', () => {
     readonly session: string;
     readonly data: string;
   }
-  const audit = (event: string): Promise<AuditLine[]> => steno.json<AuditLine[]>('audit', '--event', event);
+  const audit = (event: string): Promise<readonly AuditLine[]> => viewerOf(steno).audit({ event });
   const actionOf = ({ data }: AuditLine): string => (JSON.parse(data) as { action: string }).action;
 
   test('freezes the terminal with a message on it; after a person unfreezes it, it stays unfrozen', async () => {

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { KernelEventInfo } from '#schemas/kernel/event-info.js';
 import { sessionTime } from '#schemas/recording/line.js';
 import { explain, obstacles } from '../../agent/kernel/probes/programs.js';
+import { viewerOf } from '../end-to-end/client-tools.js';
 import { Steno, eventually } from '../end-to-end/machine.js';
 import type { SessionRow } from '../end-to-end/machine.js';
 import { startStockNode } from '../end-to-end/stock-node.js';
@@ -32,7 +33,10 @@ describe.skipIf(missing.length > 0)('a session on a node of Steno', () => {
   const ended = (id: string): Promise<readonly KernelEventInfo[]> =>
     // The session's first process ends last, so all its events have arrived once its end has.
     eventually(
-      () => events(id, '--all'),
+      () =>
+        viewerOf(steno)
+          .events(id)
+          .catch(() => []),
       (all) => {
         const first = all.find(({ kind }) => kind === 'exec');
         return first !== undefined && all.some(({ kind, data }) => kind === 'exit' && data['pid'] === first.data['pid']);
@@ -41,7 +45,7 @@ describe.skipIf(missing.length > 0)('a session on a node of Steno', () => {
   const newest = async (): Promise<SessionRow> =>
     (
       await eventually(
-        () => steno.json<SessionRow[]>('sessions'),
+        () => viewerOf(steno).sessions(),
         (rows) => rows.length > 0,
       )
     )[0]!;
@@ -54,10 +58,10 @@ describe.skipIf(missing.length > 0)('a session on a node of Steno', () => {
     readonly status: number;
     readonly stderr: string;
   }> => {
-    const before = (await steno.json<SessionRow[]>('sessions')).length;
+    const before = (await viewerOf(steno).sessions()).length;
     const { status, stderr } = await steno.ssh(...options, target(), command);
     await eventually(
-      () => steno.json<SessionRow[]>('sessions'),
+      () => viewerOf(steno).sessions(),
       (rows) => rows.length > before,
     );
     const session = await newest();
@@ -149,7 +153,7 @@ describe.skipIf(missing.length > 0)('a session on a node of Steno', () => {
     await terminal.until(/[#$] $/);
     const session = (
       await eventually(
-        () => steno.json<SessionRow[]>('sessions'),
+        () => viewerOf(steno).sessions(),
         ([row]) => row?.state === 'live',
       )
     )[0]!;

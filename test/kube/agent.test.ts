@@ -8,8 +8,9 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 import type { NodeStatus } from '#schemas/api/inventory/nodes.js';
+import { viewerOf } from '../end-to-end/client-tools.js';
 import { Steno, bin, eventually } from '../end-to-end/machine.js';
-import type { Result, SessionRow } from '../end-to-end/machine.js';
+import type { Result } from '../end-to-end/machine.js';
 import { lacking, startKubernetes } from './kubernetes.js';
 import type { Kubernetes } from './kubernetes.js';
 
@@ -170,7 +171,7 @@ describe.skipIf(lacking !== null)('a cluster with an agent inside', () => {
     forward.kill();
     await forward.ended;
     const rows = await eventually(
-      () => steno.json<SessionRow[]>('sessions'),
+      () => viewerOf(steno).sessions(),
       (all) => all.some(({ kind }) => kind === 'forward'),
     );
     expect(rows.filter(({ node }) => node === 'inner/default/box').length).toBeGreaterThanOrEqual(3);

@@ -7,7 +7,8 @@ import { get as httpGet } from 'node:http';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Result, SessionRow } from '../end-to-end/machine.js';
+import { viewerOf } from '../end-to-end/client-tools.js';
+import type { Result } from '../end-to-end/machine.js';
 import { eventually } from '../end-to-end/machine.js';
 import { lacking } from './kubernetes.js';
 import { openKubeScene, succeeded } from './scene.js';
@@ -237,7 +238,7 @@ describe.skipIf(lacking !== null)('clients of Kubernetes', () => {
       'exec with input line by line, and its exit code': ['got-ünï', 7, 'v5.channel.k8s.io'],
     });
     const rows = await eventually(
-      () => scene.steno.json<SessionRow[]>('sessions'),
+      () => viewerOf(scene.steno).sessions(),
       (all) => all.some(({ kind, state }) => kind === 'forward' && state !== 'live'),
     );
     expect(rows.filter(({ kind }) => kind === 'exec').map(({ exit_code: code }) => code)).toEqual(expect.arrayContaining([0, 3, 7]));

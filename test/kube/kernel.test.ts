@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { KernelEventInfo } from '#schemas/kernel/event-info.js';
 import { KUBE_NODE_LABEL } from '#schemas/kube/kube-cluster.js';
 import { explain, obstacles } from '../../agent/kernel/probes/programs.js';
+import { viewerOf } from '../end-to-end/client-tools.js';
 import { eventually } from '../end-to-end/machine.js';
 import type { Result, SessionRow, Terminal } from '../end-to-end/machine.js';
 import { startTunnelNode } from '../end-to-end/tunnel-node.js';
@@ -33,7 +34,7 @@ describe.skipIf(why !== null)('commands in pods', () => {
     scene.steno.exec(scene.kubernetes.kubectl, ['--kubeconfig', scene.kubernetes.admin, ...words]);
   /** The sessions whose command contains these words. */
   const sessions = async (words: string): Promise<readonly SessionRow[]> =>
-    (await scene.steno.json<SessionRow[]>('sessions')).filter(({ command }) => command.includes(words));
+    (await viewerOf(scene.steno).sessions()).filter(({ command }) => command.includes(words));
   const session = async (words: string): Promise<SessionRow> =>
     (
       await eventually(
@@ -261,7 +262,7 @@ describe.skipIf(why !== null)('commands in pods', () => {
     // A session that attaches has no command.
     const found = await eventually(
       async () => {
-        for (const { id, command } of await scene.steno.json<SessionRow[]>('sessions')) {
+        for (const { id, command } of await viewerOf(scene.steno).sessions()) {
           const all = command === '' ? await events(id) : [];
           if (argvOf(all).some((argv) => argv.includes(mark)) && exits(all) >= 3) return { id, all };
         }
@@ -278,10 +279,10 @@ describe.skipIf(why !== null)('commands in pods', () => {
   it('no event belongs to the session after it has detached', async () => {
     const pod = 'pod/busy';
     const ticks = (all: readonly KernelEventInfo[]): number => all.filter(({ path }) => path === '/tmp/tick').length;
-    const before = new Set((await scene.steno.json<SessionRow[]>('sessions')).map(({ id }) => id));
+    const before = new Set((await viewerOf(scene.steno).sessions()).map(({ id }) => id));
     const attached = terminal(['attach', pod]);
     const [{ id } = { id: '' }] = await eventually(
-      async () => (await scene.steno.json<SessionRow[]>('sessions')).filter((row) => !before.has(row.id)),
+      async () => (await viewerOf(scene.steno).sessions()).filter((row) => !before.has(row.id)),
       (rows) => rows.length === 1,
     );
     await eventually(

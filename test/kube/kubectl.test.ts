@@ -4,6 +4,7 @@ import { get as httpGet } from 'node:http';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openEventStore } from '#stores/events/clickhouse/store.js';
+import { viewerOf } from '../end-to-end/client-tools.js';
 import { Steno, eventually } from '../end-to-end/machine.js';
 import type { Result, SessionRow } from '../end-to-end/machine.js';
 import { lacking, startKubernetes } from './kubernetes.js';
@@ -225,7 +226,7 @@ describe.skipIf(lacking !== null)('kubectl through the gateway', () => {
         () => steno.json<{ session: string }[]>('search', `${mark}-terminal`, 'kind:screen'),
         (found) => found.length > 0,
       );
-      const row = (await steno.json<SessionRow[]>('sessions')).find(({ id }) => id === hits[0]!.session);
+      const row = (await viewerOf(steno).sessions()).find(({ id }) => id === hits[0]!.session);
       expect(row).toMatchObject({ kind: 'exec', tty: true, node: 'east/default/box', exit_code: 3 });
     });
 
@@ -250,7 +251,7 @@ describe.skipIf(lacking !== null)('kubectl through the gateway', () => {
       forward.kill();
       await forward.ended;
       const rows = await eventually(
-        () => steno.json<SessionRow[]>('sessions'),
+        () => viewerOf(steno).sessions(),
         (all) => all.some(({ kind, state }) => kind === 'forward' && state !== 'live'),
       );
       expect(rows.find(({ kind }) => kind === 'forward')).toMatchObject({ node: 'east/default/box', user: steno.login });
@@ -260,7 +261,7 @@ describe.skipIf(lacking !== null)('kubectl through the gateway', () => {
   describe('exec and attach', () => {
     const sessions = async (command: RegExp): Promise<SessionRow> => {
       const found = await eventually(
-        () => steno.json<SessionRow[]>('sessions'),
+        () => viewerOf(steno).sessions(),
         (rows) => rows.some((row) => command.test(row.command) && row.state !== 'live'),
       );
       return found.find((row) => command.test(row.command))!;
@@ -300,7 +301,7 @@ describe.skipIf(lacking !== null)('kubectl through the gateway', () => {
         () => steno.json<{ session: string }[]>('search', 'marker-one', 'kind:screen'),
         (found) => found.length > 0,
       );
-      const row = (await steno.json<SessionRow[]>('sessions')).find(({ id }) => id === hits[0]!.session);
+      const row = (await viewerOf(steno).sessions()).find(({ id }) => id === hits[0]!.session);
       expect(row).toMatchObject({ command: 'sh', tty: true, node: 'east/default/box', exit_code: 3 });
     });
 
@@ -326,7 +327,7 @@ describe.skipIf(lacking !== null)('kubectl through the gateway', () => {
       const shell = steno.terminal(kubernetes.kubectl, ['exec', '-it', 'box', '--', 'sh', '-c', "echo fro''zen-shell; exec sh"]);
       await shell.until(/frozen-shell/);
       const live = await eventually(
-        () => steno.json<SessionRow[]>('sessions'),
+        () => viewerOf(steno).sessions(),
         (rows) => rows.some(({ state, command }) => state === 'live' && command.includes('zen-shell')),
       );
       const { id } = live.find(({ state, command }) => state === 'live' && command.includes('zen-shell'))!;
@@ -408,7 +409,7 @@ describe.skipIf(lacking !== null)('kubectl through the gateway', () => {
       (found) => found.length > 0,
     );
     const rows = await eventually(
-      () => steno.json<SessionRow[]>('sessions'),
+      () => viewerOf(steno).sessions(),
       (all) => all.some(({ id, state }) => id === hits[0]!.session && state !== 'live'),
     );
     expect(rows.find(({ id }) => id === hits[0]!.session)).toMatchObject({ node: 'east/default/box', user: steno.login });

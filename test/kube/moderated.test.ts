@@ -1,8 +1,9 @@
 /** kubectl under a role that demands participants, and `steno join` of its sessions: against a real Kubernetes, over WebSocket and SPDY. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Ca } from '../../authority/ca/ca.js';
+import { viewerOf } from '../end-to-end/client-tools.js';
 import { bin, eventually } from '../end-to-end/machine.js';
-import type { SessionRow, Terminal } from '../end-to-end/machine.js';
+import type { Terminal } from '../end-to-end/machine.js';
 import { openAuthorities, person } from '../end-to-end/people.js';
 import type { Person } from '../end-to-end/people.js';
 import { lacking } from './kubernetes.js';
@@ -63,7 +64,7 @@ describe.skipIf(lacking !== null)('kubectl under a role that demands a moderator
     expect(await shell.ended).not.toBe(0);
     await joined.ended;
     const row = await eventually(
-      async () => (await scene.steno.json<SessionRow[]>('sessions')).find(({ id }) => id === session),
+      async () => (await viewerOf(scene.steno).sessions()).find(({ id }) => id === session),
       (found) => found !== undefined && found.state !== 'live',
     );
     expect(row).toMatchObject({ command: 'sh', tty: true, node: 'east/default/box' });

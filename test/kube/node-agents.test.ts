@@ -9,8 +9,9 @@ import { parseAllDocuments, stringify } from 'yaml';
 import type { NodeStatus } from '#schemas/api/inventory/nodes.js';
 import type { KernelEventInfo } from '#schemas/kernel/event-info.js';
 import { explain, obstacles } from '../../agent/kernel/probes/programs.js';
+import { viewerOf } from '../end-to-end/client-tools.js';
 import { bin, eventually } from '../end-to-end/machine.js';
-import type { Result, SessionRow } from '../end-to-end/machine.js';
+import type { Result } from '../end-to-end/machine.js';
 import { lacking } from './kubernetes.js';
 import { openKubeScene, succeeded } from './scene.js';
 import type { KubeScene } from './scene.js';
@@ -52,12 +53,16 @@ describe.skipIf(why !== null)('agents as pods on the nodes of a cluster', () => 
     (await direct('-n', NAMESPACE, 'logs', '-l', 'app=steno-node-agent', '--tail=50')).stdout +
     (await direct('-n', NAMESPACE, 'describe', 'pods')).stdout;
   const eventsOf = async (mark: string): Promise<readonly KernelEventInfo[]> => {
-    const [{ id }] = (await eventually(
-      async () => (await scene.steno.json<SessionRow[]>('sessions')).filter(({ command }) => command.includes(mark)),
+    const [session] = await eventually(
+      async () => (await viewerOf(scene.steno).sessions()).filter(({ command }) => command.includes(mark)),
       (rows) => rows.length > 0,
-    )) as [SessionRow];
+    );
+    const { id } = session!;
     return eventually(
-      () => scene.steno.json<KernelEventInfo[]>('events', id, '--all').catch(() => []),
+      () =>
+        viewerOf(scene.steno)
+          .events(id)
+          .catch(() => []),
       (all) => all.some(({ kind, name }) => kind === 'kernel' && name === 'end') || all.some(({ kind }) => kind === 'gap'),
     );
   };

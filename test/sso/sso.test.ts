@@ -11,6 +11,7 @@ import type { AuditRow } from '#schemas/events/rows.js';
 import { CLIENT_ID, CLIENT_SECRET, openidProvider } from '../../authority/people/sso/testing/openid-provider.js';
 import type { OpenidProvider } from '../../authority/people/sso/testing/openid-provider.js';
 import { signingKey } from '../../authority/people/sso/testing/saml-provider.js';
+import { viewerOf } from '../end-to-end/client-tools.js';
 import { Steno, bin, eventually } from '../end-to-end/machine.js';
 import { TestAccount } from '../end-to-end/test-account.js';
 import { logInAtProvider, openBrowser, samlProvider } from './scene.js';
@@ -101,8 +102,7 @@ const providers = [
   ['OpenID Connect', 'Example OpenID', 'openid'],
   ['SAML', 'Example SAML', 'adfs'],
 ] as const;
-const lastFailure = async (): Promise<AuditRow> =>
-  (await steno.json<AuditRow[]>('audit', '--event', 'user.login', '--outcome', 'failure'))[0]!;
+const lastFailure = async (): Promise<AuditRow> => (await viewerOf(steno).audit({ event: 'user.login', outcome: 'failure' }))[0]!;
 
 describe.each(providers)('by %s', (_, label, connector) => {
   const user = connector === 'openid' ? 'ann' : 'bob';
@@ -142,7 +142,7 @@ describe.each(providers)('by %s', (_, label, connector) => {
     ]);
     expect(stdout, stderr).toBe('here 23\n');
     const sessions = await eventually(
-      () => steno.json<readonly { user: string; command: string }[]>('sessions'),
+      () => viewerOf(steno).sessions(),
       (all) => all.some((one) => one.user === user),
     );
     expect(sessions.find((one) => one.user === user)).toMatchObject({ command: 'echo here $((20+3))' });

@@ -1,4 +1,4 @@
-/** Searches of the store compared with a plain evaluator, on random rows. */
+/** Searches of the store compared with a plain evaluator, on random rows. STENO_TEST_LONG=1 tries three times as many. */
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { severities } from '#schemas/events/rows.js';
@@ -20,6 +20,8 @@ import type { FoundRow, SearchScope } from '../search-contract.js';
 import { openedChdb } from '../testing/opened.js';
 import { finds } from '../testing/search-evaluator.js';
 import type { SearchedRows } from '../testing/search-evaluator.js';
+
+const times = process.env['STENO_TEST_LONG'] === '1' ? 3 : 1;
 
 const texts = [
   'sudo',
@@ -227,7 +229,7 @@ test('every search finds the right rows, each once, in pages and by session', as
           ).length,
         );
     }),
-    { numRuns: 50 },
+    { numRuns: 16 * times },
   );
 }, 300_000);
 
@@ -246,7 +248,7 @@ test('a user with limited visibility finds nothing of other sessions in rows, co
       expect(groups.rows.every(({ session }) => mine.has(session))).toBe(true);
       for (const { value } of overview.facets.node) expect(expected.some(({ row }) => row.node === value)).toBe(true);
     }),
-    { numRuns: 20 },
+    { numRuns: 8 * times },
   );
 }, 300_000);
 
