@@ -8,6 +8,7 @@ import { MAX_ANIMATION_MS, exportSession, isAnimationSpan } from '#schemas/api/r
 import type { ExportFormat } from '#schemas/api/recordings/sessions.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { Log } from '#runtime/log.js';
+import { once } from '#runtime/once.js';
 import { sourceAddress } from '../http/guard.js';
 import { parseSessionId } from '../http/query.js';
 import type { Serving } from '../http/serve.js';
@@ -83,12 +84,4 @@ function requireMoments(format: ExportFormat, at: number | undefined, until: num
   if (format !== 'gif') return;
   if (at === undefined || until === undefined) throw new StenoError('BAD_REQUEST', 'an animation takes at and until');
   if (!isAnimationSpan(at, until)) throw new StenoError('BAD_REQUEST', `until: after at, and at most ${MAX_ANIMATION_MS / 1000} s`);
-}
-
-function once(run: () => void): () => void {
-  let done = false;
-  return () => {
-    if (!done) run();
-    done = true;
-  };
 }

@@ -9,6 +9,7 @@ import { extname, join, relative, sep } from 'node:path';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import { momentOf, openingPath } from '#schemas/api/recordings/opening.js';
+import { once } from '#runtime/once.js';
 
 export interface StaticFile {
   readonly type: string;
@@ -65,11 +66,6 @@ export async function loadPage(root: string): Promise<ReadonlyMap<string, Static
     });
   }
   return files;
-}
-
-function once<T>(make: () => T): () => T {
-  let made: { readonly it: T } | undefined;
-  return () => (made ??= { it: make() }).it;
 }
 
 /** First parts of the addresses of views; `viewer/api/page.test.ts` compares them with the links and routes of the page. */
