@@ -202,6 +202,29 @@ describe('a terminal of a browser', () => {
     expect(await closed).toBe(terminalCloses.signedOut);
   });
 
+  test('types nothing more once its user is signed out, and still shows why the gateway ends it', async () => {
+    let typed = '';
+    let gateway: Wire | undefined;
+    accept = (wire) => {
+      gateway = wire;
+      wire.attach({ bytes: (chunk) => void (typed += Buffer.from(chunk).toString()), drained: () => undefined, closed: () => undefined });
+    };
+    let out = false;
+    const { socket, closed, received } = await browse({
+      recheck: () => (out ? Promise.reject(new StenoError('NOT_SIGNED_IN')) : Promise.resolve()),
+    });
+    socket.send(Buffer.from('before'));
+    await expect.poll(() => typed).toBe('before');
+    out = true;
+    relay.recheck();
+    await new Promise((resolve) => setImmediate(resolve));
+    socket.send(Buffer.from('after'));
+    gateway!.send(Buffer.from('a lock: stolen laptop'));
+    expect(await closed).toBe(terminalCloses.signedOut);
+    expect(received().toString()).toBe('a lock: stolen laptop');
+    expect(typed).toBe('before');
+  });
+
   test('is closed if it sends text or an oversized message', async () => {
     accept = echo;
     const text = await browse();

@@ -3,7 +3,8 @@
  * them: the page and the gateway speak SSH with each other, so the viewer can neither see nor alter a session.
  *
  *     dialling ──a gateway took it──► relaying ──either side ended──► closed
- *        └──none did──► `unavailable`  └──signed out, silent, misused──► closed with that code
+ *        └──none did──► `unavailable`  ├──silent, misused──► closed with that code
+ *                                      └──signed out──► nothing more is typed; the gateway may say why ──after 1 s──► `signedOut`
  *
  * A stream in frames (`resume`, decision 0165) outlives a lost browser at the gateway. Therefore, to end it for good, the viewer sends
  * an `end` frame of its own: the page sends one whole frame per message, so the `end` frame falls between two of them.
@@ -27,6 +28,8 @@ export const HIGH_WATER = 256 * 1024;
 const RECHECK_MS = 5_000;
 const PING_MS = 30_000;
 const IDLE_MS = 4 * 3_600_000;
+/** A lock that signs a user out reaches the gateway at about the same time, and only the gateway can show its reason in the terminal. */
+const REASON_MS = 1_000;
 /** A gateway that does not read the last frame within this time is disconnected. */
 const LINGER_MS = 3_000;
 
@@ -61,12 +64,14 @@ export class TerminalRelay {
     const left = new AbortController();
     let upstream: SshStream['stream'] | undefined;
     let done = false;
+    let signedOut: NodeJS.Timeout | undefined;
     /** `lost`: the browser may reconnect. */
     const end = (code: number, reason: string, lost = false): void => {
       if (done) return;
       done = true;
       clearInterval(checks);
       clearInterval(pings);
+      clearTimeout(signedOut);
       this.#open.delete(stop);
       this.#rechecks.delete(ask);
       left.abort();
@@ -82,7 +87,11 @@ export class TerminalRelay {
       stream.end(() => stream.destroy());
     };
     const stop = (): void => end(terminalCloses.unavailable, 'this server is shutting down', true);
-    const ask = (): void => void recheck().catch(() => end(terminalCloses.signedOut, 'you are no longer signed in'));
+    const ask = (): void =>
+      void recheck().catch(() => {
+        if (done) return;
+        signedOut ??= setTimeout(() => end(terminalCloses.signedOut, 'you are no longer signed in'), REASON_MS);
+      });
     this.#open.set(stop, user);
     this.#rechecks.add(ask);
     const checks = setInterval(ask, RECHECK_MS);
@@ -104,6 +113,7 @@ export class TerminalRelay {
     });
     browser.on('message', (data, binary) => {
       if (!binary) return end(terminalCloses.misuse, 'messages are binary');
+      if (signedOut !== undefined) return;
       // The client speaks first, but only after the gateway accepted the connection (`pause` below).
       if (upstream === undefined) return;
       const bytes = asBytes(data);
