@@ -1,7 +1,8 @@
 /**
  * The coverage-guided run: `npm run fuzz -- [--seconds N] [--runs N] [TARGET…]`. Each target runs in a process of its own,
  * under Jazzer.js (libFuzzer), until it has tried `runs` inputs or `seconds` are over. A finding is written to
- * `test/fuzz/found/TARGET/`, where fuzz.test.ts retries it in every run, and the next target follows.
+ * `test/fuzz/found/TARGET/`, where fuzz.test.ts retries it in every run, and the next target follows. As many targets run at a
+ * time as there are cores.
  * Inputs that reached new code are kept in `node_modules/.cache/fuzz`, and a later run starts from them.
  *
  * Jazzer.js needs glibc 2.38; on an older system, Node.js runs on the libraries that .ci/debian13 unpacked. Prints a table,
@@ -10,6 +11,7 @@
 // @ts-check
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, realpathSync, renameSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -88,18 +90,28 @@ let findings = 0;
 process.stdout.write(
   `${'target'.padEnd(18)} ${'inputs'.padStart(10)} ${'a second'.padStart(9)} ${'seconds'.padStart(7)} ${'branches'.padStart(8)}  result\n`,
 );
-for (const target of targets.filter(({ name }) => positionals.length === 0 || positionals.includes(name))) {
-  const result = await fuzz(target);
-  const rate = Math.round(result.inputs / Math.max(1, result.seconds));
-  process.stdout.write(
-    `${target.name.padEnd(18)} ${String(result.inputs).padStart(10)} ${String(rate).padStart(9)} ${String(Math.round(result.seconds)).padStart(7)} ${String(result.branches).padStart(8)}  ${result.found.length === 0 ? 'clean' : `FOUND ${result.found.join(' ')}`}\n`,
-  );
-  if (result.found.length > 0) {
-    findings += 1;
-    process.stdout.write(`${result.tail}\n`);
-  }
-}
+const waiting = targets.filter(({ name }) => positionals.length === 0 || positionals.includes(name));
+await Promise.all(
+  Array.from({ length: availableParallelism() }, async () => {
+    for (let target = waiting.shift(); target !== undefined; target = waiting.shift()) report(target, await fuzz(target));
+  }),
+);
 process.exit(findings === 0 ? 0 : 1);
+
+/**
+ * Prints a row of the table.
+ * @param {{ name: string }} target
+ * @param {Awaited<ReturnType<typeof fuzz>>} result
+ */
+function report({ name }, { inputs, seconds: took, branches, found, tail }) {
+  const rate = Math.round(inputs / Math.max(1, took));
+  process.stdout.write(
+    `${name.padEnd(18)} ${String(inputs).padStart(10)} ${String(rate).padStart(9)} ${String(Math.round(took)).padStart(7)} ${String(branches).padStart(8)}  ${found.length === 0 ? 'clean' : `FOUND ${found.join(' ')}`}\n`,
+  );
+  if (found.length === 0) return;
+  findings += 1;
+  process.stdout.write(`${tail}\n`);
+}
 
 /**
  * @param {{ name: string, covers: string[], maxLength: number }} target
