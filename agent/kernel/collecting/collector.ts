@@ -128,7 +128,7 @@ export class Collector {
       now: deps.now,
       writing: () => this.#sessions.size > 0,
       late: (digest) => this.#late(digest),
-      over: ({ session, way }, offset) => this.#write(session, way, kinds.end, offset, 0, {}),
+      over: ({ session, way }, offset) => void this.#write(session, way, kinds.end, offset, 0, {}),
     });
     this.#log.onFile = () => {
       this.#named.clear();
@@ -364,16 +364,17 @@ export class Collector {
     if (storable) this.#write(id, way, kinds.gap, last_ms, count, gap);
   }
 
-  #late({ session, way, offset, ...facts }: LateDigest): void {
-    this.#write(session, way, kinds.digest, offset, 0, facts);
+  #late({ session, way, offset, ...facts }: LateDigest): boolean {
+    return this.#write(session, way, kinds.digest, offset, 0, facts);
   }
 
-  /** Writes a record of the agent itself, whose session may no longer be known; `offset`: ms of session time. */
-  #write(session: string, way: EventsWay | null, kind: number, offset: number, a: number, facts: object): void {
+  /** Writes a record of the agent itself, whose session may no longer be known; `offset`: ms of session time. False if the disk refuses. */
+  #write(session: string, way: EventsWay | null, kind: number, offset: number, a: number, facts: object): boolean {
     const clock = { session, way, number: NO_NUMBER, boot_ns: 0, offset_ms: 0, error_ms: 0, classes: [], mode: 'best_effort' } as const;
     // Append both together, so that they are in one file.
-    if (this.#log.append(Buffer.concat([sessionRecord(clock, true), ownRecord(kind, NO_NUMBER, offset * 1e6, a, facts)])))
-      this.#rows.wrote();
+    const isWritten = this.#log.append(Buffer.concat([sessionRecord(clock, true), ownRecord(kind, NO_NUMBER, offset * 1e6, a, facts)]));
+    if (isWritten) this.#rows.wrote();
+    return isWritten;
   }
 
   #note(why: 'disk_full' | 'cut', bytes: Buffer, at: number): void {

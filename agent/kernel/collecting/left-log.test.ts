@@ -54,7 +54,7 @@ describe('a log that a node service before left', () => {
       digests: new Digests(),
       now: Date.now,
       writing: () => false,
-      late: () => undefined,
+      late: () => true,
       over: () => undefined,
       post: (message) => {
         if (message.kind === 'failed') throw new Error(message.reason);

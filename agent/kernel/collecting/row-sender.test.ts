@@ -65,7 +65,7 @@ async function rowsOf(records: readonly Buffer[]): Promise<readonly KernelRow[]>
       post,
       now: Date.now,
       writing: () => false,
-      late: () => undefined,
+      late: () => true,
       over: () => undefined,
     });
     void sender.send(true);
@@ -117,7 +117,7 @@ it('no row waits for a digest: one that comes later is told by itself, with the 
     post,
     now: Date.now,
     writing: () => true,
-    late: (digest) => told.push(digest),
+    late: (digest) => told.push(digest) > 0,
     over: () => undefined,
   });
   sender.expect(
@@ -161,7 +161,7 @@ it('rows of sessions that gateways sign go in batches of their own, in the order
     },
     now: Date.now,
     writing: () => true,
-    late: () => undefined,
+    late: () => true,
     over: () => undefined,
   });
   await sender.send(true);
@@ -189,35 +189,71 @@ it('rows of sessions that gateways sign go in batches of their own, in the order
   expect(batches[0]!.rows[0]![14]).not.toContain('8024');
 });
 
-it('the end of a session waits for the digests that are awaited, and is written behind them', async () => {
-  const way = { gateway: 'gw-1', address: '127.0.0.1:8024' };
-  const log = new EventLog(folder);
-  const head = record(kinds.session, 1, 0, named({ way }));
-  for (const one of [head, executed(1), record(kinds.end, 1, 9_000_000, '{}')]) log.append(one);
-  const told: unknown[] = [];
-  const rows: KernelRow[] = [];
-  let answer = (_: Digest): void => undefined;
-  const sender = new RowSender({
-    log,
-    digests: new Digests(),
-    post: (message) => {
-      if (message.kind === 'batch') rows.push(...kernelRows.parse(JSON.parse(Buffer.from(message.payload).toString('utf8'))));
-    },
-    now: Date.now,
-    writing: () => true,
-    late: (digest) => told.push(['late', digest.way]),
-    over: (session, offset) => told.push(['over', session.session, session.way, offset]),
-  });
-  sender.expect(placeOf(1, head.length, 0), new Promise((resolve) => (answer = resolve)));
-  await sender.send(true);
-  expect(rows.map((row) => row[10])).not.toContain('end');
-  expect(told).toEqual([]);
-  answer({ sha256: 'a'.repeat(64) });
-  await new Promise((resolve) => setImmediate(resolve));
-  expect(told).toEqual([
-    ['late', way],
-    ['over', SESSION, way, 9],
-  ]);
+/** When the end is written: before the digest is available, and read before that or not; or after. */
+it.each(['end, read, digest', 'end, digest, read', 'digest, end, read', 'digest, read, end, read', 'read, end, digest, read'])(
+  'the end of a session is behind its digests, in any order: %s',
+  async (order) => {
+    const way = { gateway: 'gw-1', address: '127.0.0.1:8024' };
+    const log = new EventLog(folder);
+    const head = record(kinds.session, 1, 0, named({ way }));
+    const write = (...records: readonly Buffer[]): boolean => log.append(Buffer.concat(records));
+    const own = (kind: number, facts: object): boolean =>
+      write(record(kinds.session, 0, 0, named({ way, again: true })), record(kind, 0, 9_000_000, JSON.stringify(facts)));
+    write(head, executed(1));
+    const rows: KernelRow[] = [];
+    let answer = (_: Digest): void => undefined;
+    const ended: unknown[] = [];
+    const sender = new RowSender({
+      log,
+      digests: new Digests(),
+      post: (message) => {
+        if (message.kind === 'batch') rows.push(...kernelRows.parse(JSON.parse(Buffer.from(message.payload).toString('utf8'))));
+      },
+      now: Date.now,
+      writing: () => true,
+      late: (digest) => own(kinds.digest, digest),
+      over: (session, offset) => {
+        ended.push([session.session, session.way, offset]);
+        own(kinds.end, {});
+      },
+    });
+    sender.expect(placeOf(1, head.length, 0), new Promise((resolve) => (answer = resolve)));
+    // Every order begins with the execution read while its digest is pending.
+    await sender.send(true);
+    for (const step of order.split(', ')) {
+      if (step === 'end') write(record(kinds.end, 1, 9_000_000, '{}'));
+      else if (step === 'read') await sender.send(true);
+      else {
+        answer({ sha256: 'a'.repeat(64) });
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    }
+    await sender.send(true);
+    expect(rows.map((row) => row[10])).toEqual(['recording', '', 'digest', 'end']);
+    expect(ended).toEqual(order.startsWith('digest') ? [] : [[SESSION, way, 9]]);
+  },
+);
+
+it('the end of a session waits for no digest that the disk refuses, or that cannot be had', async () => {
+  for (const found of [{ sha256: 'a'.repeat(64) }, { missing: 'gone' }] as const) {
+    const log = new EventLog(folder);
+    const head = record(kinds.session, 1, 0, named({}));
+    for (const one of [head, executed(1), record(kinds.end, 1, 9_000_000, '{}')]) log.append(one);
+    let ends = 0;
+    let answer = (_: Digest): void => undefined;
+    const sender = new RowSender({
+      ...{ log, digests: new Digests(), post: () => undefined, now: Date.now, writing: () => true },
+      late: () => false,
+      over: () => (ends += 1),
+    });
+    sender.expect(placeOf(log.current!, head.length, 0), new Promise((resolve) => (answer = resolve)));
+    await sender.send(true);
+    expect(ends).toBe(0);
+    answer(found);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(ends).toBe(1);
+    log.close();
+  }
 });
 
 it('sessions that an earlier node service followed end once all that it left is read, but those whose end it had written', async () => {
@@ -242,7 +278,7 @@ it('sessions that an earlier node service followed end once all that it left is 
     post: () => undefined,
     now: Date.now,
     writing: () => true,
-    late: () => undefined,
+    late: () => true,
     over: (session, offset) => told.push([session.session, session.way, offset]),
   });
   await sender.send(true);

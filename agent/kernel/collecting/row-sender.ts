@@ -68,8 +68,8 @@ export interface RowSenderParts {
   readonly now: () => number;
   /** Whether any session may still write. */
   readonly writing: () => boolean;
-  /** Writes the digest into the log, so that a row is made from it. */
-  readonly late: (digest: LateDigest) => void;
+  /** Writes the digest into the log, so that a row is made from it; false if the disk refuses. */
+  readonly late: (digest: LateDigest) => boolean;
   /**
    * Likewise, ends a session: because a digest was pending when its end was read, or an earlier node service followed it.
    */
@@ -83,7 +83,7 @@ export class RowSender {
   readonly #memory = new BatchMemory(AHEAD);
   /** Rows for gateways by session; all others under ''. */
   readonly #texts = new Map<string, { readonly text: BatchText; readonly way: EventsWay | null }>();
-  /** By session: number of pending digests, and what to do once they are available. */
+  /** By session: number of digests that are pending, or whose record is written and not yet read; and what to do behind the last. */
   readonly #lateOf = new Map<string, { count: number; then: (() => void) | null }>();
   /** Digests in progress, by position in the log. */
   readonly #pending = new Map<string, Pending>();
@@ -171,6 +171,8 @@ export class RowSender {
     const cursor = this.#cursor;
     const { file, ordinal: first } = cursor;
     const rows: KernelRow[] = [];
+    /** What waited for digests that were read. */
+    const behind: (() => void)[] = [];
     let digest: Digest = { missing: 'gone' };
     const context = {
       session: (number: number) => this.#named.get(number) ?? null,
@@ -198,6 +200,7 @@ export class RowSender {
       if (!this.#named.has(record.session)) this.#missed(record);
       if (file <= this.#leftThrough) this.#leaves(record);
       if (record.kind === kinds.end && this.#awaits(record)) continue;
+      if (record.kind === kinds.digest) behind.push(...this.#toldLate(this.#named.get(record.session)?.session ?? ''));
       if (record.kind === kinds.exec) digest = this.#digestOf(record, cursor.place, `${KERNEL_BLOCKS + file}.${2 * (cursor.ordinal - 1)}`);
       this.#members.take(record);
       appendRows(rows, record, file, cursor.ordinal - 1, context);
@@ -210,6 +213,7 @@ export class RowSender {
       this.#post(file, `${file}.${first}-${cursor.ordinal}${way === null ? '' : `@${i}`}`, text.take(), way),
     );
     this.#texts.clear();
+    for (const act of behind) act();
     return true;
   }
 
@@ -243,7 +247,10 @@ export class RowSender {
     for (const { session, last } of left) this.#parts.over(session, offsetOf(session, last));
   }
 
-  /** Whether the end of a session must wait for a digest; it is written again once that is available. */
+  /**
+   * Whether the end of a session must wait for a digest; it is written again behind that. A digest that became available after the end
+   * was written, and before it is read here, is behind it in the log.
+   */
   #awaits({ session, time }: KernelRecord): boolean {
     const named = this.#named.get(session);
     const late = named === undefined ? undefined : this.#lateOf.get(named.session);
@@ -380,20 +387,27 @@ export class RowSender {
             unconfirmed: isServedByProgram(record),
           };
     this.#late += 1;
-    const late = clock === undefined ? null : (this.#lateOf.get(clock.session) ?? { count: 0, then: null });
-    if (late !== null) {
+    if (clock !== undefined) {
+      const late = this.#lateOf.get(clock.session) ?? { count: 0, then: null };
       late.count += 1;
-      this.#lateOf.set(clock!.session, late);
+      this.#lateOf.set(clock.session, late);
     }
     pending.late = (found) => {
       this.#late -= 1;
       this.#pending.delete(place);
-      if (about !== null && 'sha256' in found) this.#parts.late({ ...about, sha256: found.sha256 });
-      if (late === null || --late.count > 0) return;
-      this.#lateOf.delete(clock!.session);
-      late.then?.();
+      if (about === null) return;
+      const isWritten = 'sha256' in found && this.#parts.late({ ...about, sha256: found.sha256 });
+      if (!isWritten) for (const act of this.#toldLate(about.session)) act();
     };
     return { missing: 'late' };
+  }
+
+  /** A digest of the session has its row, or will have none. Returns what waited for that. */
+  #toldLate(session: string): readonly (() => void)[] {
+    const late = this.#lateOf.get(session);
+    if (late === undefined || --late.count > 0) return [];
+    this.#lateOf.delete(session);
+    return late.then === null ? [] : [late.then];
   }
 }
 
