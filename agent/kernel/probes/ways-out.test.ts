@@ -61,8 +61,9 @@ describe.skipIf(missing.length > 0)('out of the session', () => {
   });
 
   it('not by a server of tmux that the session starts itself: what that runs is seen', async () => {
+    // The server ends with its last window, and would leave a client that waits at that moment waiting.
     const outcome = await sh(
-      `tmux -S own -f /dev/null new-session -d 'touch by-own-tmux; tmux -S own wait-for -S done'; tmux -S own wait-for done; tmux -S own kill-server 2>/dev/null; true`,
+      `tmux -S own -f /dev/null new-session -d 'touch by-own-tmux; tmux -S own wait-for -S done; sleep 600'; tmux -S own wait-for done; tmux -S own kill-server`,
     );
     expect(ways(outcome), outcome.output).toEqual([]);
     expect(ran(outcome, '/usr/bin/touch')).toBe(true);
